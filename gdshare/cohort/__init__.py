@@ -1,0 +1,24 @@
+"""A cohort: a hospital's films with their masks and diagnoses, and the labelled patches cut from
+them, split by patient. It never leaves the hospital.
+
+``table`` reads the CSV, ``split`` divides the patients, ``label`` cuts and labels, ``store`` is
+what lies on disk and how it is read back.
+"""
+
+from gdshare.cohort.label import label_cohort
+from gdshare.cohort.split import DEFAULT_FRACTIONS, SPLITS, Split
+from gdshare.cohort.store import Cohort, CohortFilm, Patches, open_cohort
+from gdshare.cohort.table import TableRow, read_table
+
+__all__ = [
+    "DEFAULT_FRACTIONS",
+    "SPLITS",
+    "Cohort",
+    "CohortFilm",
+    "Patches",
+    "Split",
+    "TableRow",
+    "label_cohort",
+    "open_cohort",
+    "read_table",
+]

@@ -1,0 +1,174 @@
+"""Cutting and labelling a table of films into a cohort, one film in memory at a time."""
+
+import shutil
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+import numpy.typing as npt
+
+from gdshare.cohort.split import SPLITS, Split, split_patients
+from gdshare.cohort.store import FULL_SCALE, INDEX, CohortFilm, CohortIndex, SplitCounts
+from gdshare.cohort.table import TableRow, read_table
+from gdshare.errors import CohortError
+from gdshare.films import read_film, read_mask
+from gdshare.labels import DISCARDED, label_windows
+from gdshare.patches import Grid, cut_rows, inside_fractions
+from gdshare.protocol import PatchClass, Protocol
+from gdshare.storage import sync_folder, write_json
+
+
+def label_cohort(
+    table: Path,
+    out: Path,
+    protocol: Protocol,
+    fractions: tuple[float, float, float],
+    seed: int,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> CohortIndex:
+    """Cut, label and split the films of ``table`` into the new folder ``out``.
+
+    The folder appears whole or not at all. Memory stays that of one film, however many there are.
+
+    Args:
+        table: CSV, see ``read_table``.
+        out: must not exist yet, or be empty.
+        protocol: geometry and label rule.
+        fractions: shares of training, validation and test patients.
+        seed: decides the split.
+        progress: called with (films done, films in all).
+
+    Raises:
+        CohortError, FilmError, UsageError: nothing is left behind.
+    """
+    rows = read_table(table)
+    splits = split_patients({row.patient: row.positive for row in rows}, fractions, seed)
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise CohortError(f"{out}: already exists; choose another --out, or remove it first")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    aside = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
+    try:
+        index = _label_into(aside, rows, splits, protocol, fractions, seed, progress)
+        write_json(aside / INDEX, index.model_dump(mode="json"))
+        aside.chmod(0o700)  # films' paths and patients' names: for the owner's eyes
+        if out.exists():
+            out.rmdir()
+        aside.rename(out)
+        sync_folder(out.parent)
+    except BaseException:
+        shutil.rmtree(aside, ignore_errors=True)
+        raise
+    return index
+
+
+def _label_into(
+    folder: Path,
+    rows: list[TableRow],
+    splits: dict[str, Split],
+    protocol: Protocol,
+    fractions: tuple[float, float, float],
+    seed: int,
+    progress: Callable[[int, int], None],
+) -> CohortIndex:
+    tallies: dict[Split, Counter[str]] = {split: Counter() for split in SPLITS}
+    for patient, positive in {row.patient: row.positive for row in rows}.items():
+        tallies[splits[patient]]["positive" if positive else "negative"] += 1
+    films = tuple(
+        CohortFilm(
+            patient=row.patient,
+            image=row.image.absolute(),
+            mask=row.mask.absolute() if row.mask else None,
+            positive=row.positive,
+            split=splits[row.patient],
+        )
+        for row in rows
+    )
+    with ExitStack() as stack:
+        writers = {split: stack.enter_context(_writer(folder, split, protocol)) for split in SPLITS}
+        for number, film in enumerate(films):
+            tallies[film.split]["films"] += 1
+            if film.mask is not None:
+                tallies[film.split] += _label_film(film, number, protocol, writers[film.split])
+            progress(number + 1, len(films))
+    counts = {split: SplitCounts(**tally) for split, tally in tallies.items()}
+    return CohortIndex(
+        protocol=protocol, seed=seed, fractions=fractions, counts=counts, films=films
+    )
+
+
+def _label_film(
+    entry: CohortFilm, number: int, protocol: Protocol, writer: "_Writer"
+) -> "Counter[str]":
+    """Cut one film, write its labelled windows, return what became of each."""
+    film = read_film(entry.image)
+    grid = Grid.over(film.shape, protocol)
+    grid.require_windows(film.name)
+    if entry.mask is None:
+        raise CohortError(f"{film.name}: has no mask to label by; outline the organ first")
+    mask = read_mask(entry.mask, film.shape)
+    labels = label_windows(inside_fractions(mask, grid), entry.positive, protocol)
+    for row, windows in enumerate(cut_rows(film.scaled(), grid, protocol.side)):
+        keep = labels[row] != DISCARDED
+        if keep.any():
+            writer.add(windows[keep], labels[row][keep], number)
+    found = Counter({PatchClass(v).name.lower(): int((labels == v).sum()) for v in PatchClass})
+    found["discarded"] = int((labels == DISCARDED).sum())
+    return found
+
+
+class _NpyStream:
+    """An .npy file that grows by rows; its header is rewritten in place when it closes.
+
+    Numpy pads headers so that the first dimension can grow without moving the data.
+    """
+
+    def __init__(self, stream: BinaryIO, row_shape: tuple[int, ...], dtype: str) -> None:
+        self._stream, self._row_shape, self._dtype, self._count = stream, row_shape, dtype, 0
+        self._header()
+        self._data_start = stream.tell()
+
+    def add(self, rows: npt.NDArray[np.generic]) -> None:
+        self._stream.write(np.ascontiguousarray(rows, self._dtype).data)
+        self._count += len(rows)
+
+    def finish(self) -> None:
+        self._stream.seek(0)
+        self._header()
+        if self._stream.tell() != self._data_start:
+            raise CohortError("numpy did not keep room for a growing header; report this")
+
+    def _header(self) -> None:
+        header = {"descr": self._dtype, "fortran_order": False}
+        np.lib.format.write_array_header_1_0(
+            self._stream, {**header, "shape": (self._count, *self._row_shape)}
+        )
+
+
+class _Writer:
+    """The two growing files of one split."""
+
+    def __init__(self, pixels: _NpyStream, windows: _NpyStream) -> None:
+        self._pixels, self._windows = pixels, windows
+
+    def add(
+        self, windows: npt.NDArray[np.float32], labels: npt.NDArray[np.uint8], film: int
+    ) -> None:
+        self._pixels.add(np.rint(np.clip(windows, 0, 1) * FULL_SCALE))
+        self._windows.add(np.stack([labels, np.full(len(labels), film)], axis=1))
+
+
+@contextmanager
+def _writer(folder: Path, split: Split, protocol: Protocol) -> Iterator[_Writer]:
+    with (
+        (folder / f"{split}.patches.npy").open("wb") as pixels,
+        (folder / f"{split}.windows.npy").open("wb") as windows,
+    ):
+        side = protocol.side
+        streams = _NpyStream(pixels, (side, side), "<u2"), _NpyStream(windows, (2,), "<u4")
+        yield _Writer(*streams)
+        for stream in streams:
+            stream.finish()

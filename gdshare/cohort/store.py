@@ -1,0 +1,175 @@
+"""A labelled cohort on disk, and reading it back.
+
+::
+
+    COHORT/
+      cohort.json            protocol, split, counts, and the list of films (paths, patients)
+      train.patches.npy      uint16 [n, side, side], [0, 1] as 0 to 65535
+      train.windows.npy      uint32 [n, 2]: PatchClass, and index of the film in cohort.json
+      val.patches.npy ...    the same for validation and test
+
+Patches are memory-mapped, so a cohort larger than memory can be drawn from.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from gdshare.cohort.split import Split
+from gdshare.errors import CohortError
+from gdshare.protocol import CLASSES, Protocol
+
+INDEX = "cohort.json"
+FULL_SCALE = 65535
+MAX_INDEX_BYTES = 256 * 1024 * 1024
+
+Stored = TypeVar("Stored", bound=np.generic)
+Count = Annotated[int, Field(ge=0)]
+
+
+class CohortFilm(BaseModel):
+    """One film of the cohort; the paths are absolute and stay at the hospital."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    patient: str
+    image: Path
+    mask: Path | None
+    positive: bool
+    split: Split
+
+
+class SplitCounts(BaseModel):
+    """Windows of one split by what became of them, and its patients by diagnosis."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    negative: Count = 0
+    positive: Count = 0
+    films: Count = 0
+    i: Count = 0
+    n: Count = 0
+    p: Count = 0
+    discarded: Count = 0
+
+
+class CohortIndex(BaseModel):
+    """``cohort.json``."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format: Literal["gdshare-cohort/1"] = "gdshare-cohort/1"
+    protocol: Protocol
+    seed: int
+    fractions: tuple[float, float, float]
+    counts: dict[Split, SplitCounts]
+    films: tuple[CohortFilm, ...]
+
+
+@dataclass(frozen=True)
+class Patches:
+    """The labelled windows of one split.
+
+    Attributes:
+        pixels: uint16 [n, side, side], memory-mapped, [0, 1] as 0 to 65535.
+        labels: uint8 [n], a ``PatchClass``.
+        films: uint32 [n], index into the cohort's films.
+    """
+
+    pixels: npt.NDArray[np.uint16]
+    labels: npt.NDArray[np.uint8]
+    films: npt.NDArray[np.uint32]
+
+    def __len__(self) -> int:
+        """How many windows."""
+        return len(self.labels)
+
+    def scaled(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
+        """The chosen windows as float32 [len(rows), side, side] in [0, 1]."""
+        return np.divide(self.pixels[rows], FULL_SCALE, dtype=np.float32)
+
+    def rows_by_class(self) -> list[npt.NDArray[np.int64]]:
+        """For each class in order, the indices of its windows."""
+        return [np.flatnonzero(self.labels == label) for label in range(len(CLASSES))]
+
+
+@dataclass(frozen=True)
+class Cohort:
+    """An opened cohort."""
+
+    path: Path
+    index: CohortIndex
+
+    @property
+    def protocol(self) -> Protocol:
+        """The patch protocol it was cut by."""
+        return self.index.protocol
+
+    @property
+    def films(self) -> tuple[CohortFilm, ...]:
+        """All films, of every split."""
+        return self.index.films
+
+    @property
+    def counts(self) -> Mapping[Split, SplitCounts]:
+        """Windows and patients of each split."""
+        return self.index.counts
+
+    def films_of(self, split: Split) -> list[CohortFilm]:
+        """The films of one split, in the table's order."""
+        return [film for film in self.films if film.split == split]
+
+    def patches(self, split: Split) -> Patches:
+        """Map the windows of one split.
+
+        Raises:
+            CohortError: a file is missing, damaged, or does not fit the index.
+        """
+        pixels = self._array(f"{split}.patches.npy", np.uint16, 3)
+        windows = self._array(f"{split}.windows.npy", np.uint32, 2)
+        counts = self.counts[split]
+        side = self.protocol.side
+        expected = counts.i + counts.n + counts.p
+        if pixels.shape != (expected, side, side) or windows.shape != (expected, 2):
+            raise CohortError(
+                f"{self.path}: the {split} patches do not fit {INDEX} "
+                f"({len(pixels)} instead of {expected}); label the cohort again"
+            )
+        return Patches(pixels, windows[:, 0].astype(np.uint8), np.asarray(windows[:, 1]))
+
+    def _array(self, name: str, dtype: type[Stored], ndim: int) -> npt.NDArray[Stored]:
+        path = self.path / name
+        try:
+            array = np.load(path, mmap_mode="r", allow_pickle=False)
+        except (OSError, ValueError, EOFError) as error:
+            raise CohortError(f"{path}: cannot be read; label the cohort again") from error
+        if array.dtype != dtype or array.ndim != ndim:
+            raise CohortError(f"{path}: holds {array.dtype} {array.shape}; label the cohort again")
+        mapped: npt.NDArray[Stored] = array
+        return mapped
+
+
+def open_cohort(path: Path) -> Cohort:
+    """Open a folder that ``label_cohort`` made.
+
+    Raises:
+        CohortError: not a cohort, or made by another version.
+    """
+    index = path / INDEX
+    try:
+        if index.stat().st_size > MAX_INDEX_BYTES:
+            raise CohortError(f"{index}: too large for a cohort index; label the cohort again")
+        return Cohort(path, CohortIndex.model_validate_json(index.read_bytes()))
+    except OSError as error:
+        raise CohortError(
+            f"{path}: not a cohort (no readable {INDEX}); make one with gdshare label"
+        ) from error
+    except (ValidationError, ValueError) as error:
+        raise CohortError(
+            f"{index}: damaged or of another version; label the cohort again"
+        ) from error

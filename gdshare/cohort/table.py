@@ -1,0 +1,85 @@
+"""The cohort table: one line a film, ``patient,image,mask,diagnosis``, further columns ignored."""
+
+import csv
+from dataclasses import dataclass
+from pathlib import Path
+
+from gdshare.errors import CohortError
+
+COLUMNS = ("patient", "image", "mask", "diagnosis")
+DIAGNOSES = {"negative": False, "positive": True}
+
+
+@dataclass(frozen=True)
+class TableRow:
+    """One film as the hospital lists it.
+
+    Attributes:
+        patient: the site's own name for the patient; it groups films and is never published.
+        image: path of the film.
+        mask: path of the organ mask, or None for a film that can only be classified.
+        positive: the patient's diagnosis.
+    """
+
+    patient: str
+    image: Path
+    mask: Path | None
+    positive: bool
+
+
+def read_table(path: Path) -> list[TableRow]:
+    """Read a cohort table; paths in it are relative to the folder it lies in.
+
+    Raises:
+        CohortError: not there, not UTF-8 CSV, a column missing, an empty cell, an unknown
+            diagnosis, one film listed twice, or a patient with two diagnoses; it names the line.
+    """
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as stream:
+            reader = csv.DictReader(stream, strict=True)
+            missing = [name for name in COLUMNS if name not in (reader.fieldnames or ())]
+            if missing:
+                raise CohortError(
+                    f"{path}: the column {missing[0]} is missing; the first line must name "
+                    f"{', '.join(COLUMNS)}"
+                )
+            rows = [_row(path, number, cells) for number, cells in enumerate(reader, start=2)]
+    except FileNotFoundError as error:
+        raise CohortError(f"{path}: no such table; give the path of the cohort's CSV") from error
+    except OSError as error:
+        raise CohortError(f"{path}: cannot be read ({error.strerror}); check the path") from error
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise CohortError(f"{path}: not a UTF-8 CSV file ({error}); export it as one") from error
+    if not rows:
+        raise CohortError(f"{path}: lists no film; add one line for each film")
+    _require_consistent(path, rows)
+    return rows
+
+
+def _row(path: Path, number: int, cells: dict[str, str | None]) -> TableRow:
+    patient, image, mask, diagnosis = ((cells.get(name) or "").strip() for name in COLUMNS)
+    for name, value in (("patient", patient), ("image", image)):
+        if not value:
+            raise CohortError(f"{path}, line {number}: {name} is empty; fill it in")
+    if diagnosis not in DIAGNOSES:
+        raise CohortError(
+            f"{path}, line {number}: diagnosis is {diagnosis!r}; write negative or positive"
+        )
+    folder = path.parent
+    return TableRow(patient, folder / image, folder / mask if mask else None, DIAGNOSES[diagnosis])
+
+
+def _require_consistent(path: Path, rows: list[TableRow]) -> None:
+    diagnosis: dict[str, bool] = {}
+    images: set[Path] = set()
+    for number, row in enumerate(rows, start=2):
+        if row.image in images:
+            raise CohortError(
+                f"{path}, line {number}: {row.image.name} is listed twice; keep one line a film"
+            )
+        images.add(row.image)
+        if diagnosis.setdefault(row.patient, row.positive) != row.positive:
+            raise CohortError(
+                f"{path}, line {number}: patient {row.patient} has both diagnoses; the label is "
+                "the patient's, so give all films of one patient the same"
+            )

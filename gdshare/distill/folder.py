@@ -1,0 +1,135 @@
+"""The run folder: opening it for a new or a resumed run, and reading a finished one.
+
+::
+
+    RUN/
+      run.json                 what it was started with; holds the seed, stays at the hospital
+      metrics.jsonl            one line a training step, and one a score
+      checkpoint.safetensors   where to go on
+      timings.jsonl            when it ran and for how long; the one file that repeats differ in
+      distilled.safetensors    the result: the best scored state
+      preview.png              the result as a picture
+"""
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from pydantic import ValidationError
+from safetensors import SafetensorError
+from safetensors.numpy import load
+
+from gdshare.distill.settings import RunRecord
+from gdshare.distill.synthetic import TENSORS, Distilled
+from gdshare.errors import RunError
+from gdshare.storage import sync_folder, write_json
+
+RECORD = "run.json"
+METRICS = "metrics.jsonl"
+TIMINGS = "timings.jsonl"
+RESULT = "distilled.safetensors"
+PREVIEW = "preview.png"
+
+
+def open_run(out: Path, record: RunRecord, resume: bool) -> None:
+    """Make a new run folder, or check that an existing one is the run to be resumed.
+
+    Raises:
+        RunError: there is a run already (without ``resume``), none (with it), or another one.
+    """
+    path = out / RECORD
+    if not resume:
+        if out.exists() and any(out.iterdir()):
+            raise RunError(
+                f"{out}: is not empty; choose another --out, or go on with its run by --resume"
+            )
+        out.mkdir(parents=True, exist_ok=True)
+        out.chmod(0o700)
+        write_json(path, record.model_dump(mode="json"))
+        return
+    before = read_record(out)
+    if before != record:
+        mine, theirs = _flat(record), _flat(before)
+        changed = [
+            f"{key} {theirs.get(key)} -> {mine[key]}"
+            for key in mine
+            if mine[key] != theirs.get(key)
+        ]
+        raise RunError(
+            f"{path}: this is another run ({', '.join(changed)}); resume with the same settings "
+            "and cohort, or start in a new folder"
+        )
+
+
+def read_record(out: Path) -> RunRecord:
+    """Read ``run.json``.
+
+    Raises:
+        RunError: not there, damaged, or of another version.
+    """
+    path = out / RECORD
+    try:
+        return RunRecord.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise RunError(
+            f"{out}: no run here (no readable {RECORD}); make one with gdshare distill"
+        ) from error
+    except ValidationError as error:
+        raise RunError(f"{path}: damaged or of another version; distil again") from error
+
+
+def read_result(out: Path) -> Distilled:
+    """Read a finished run's result.
+
+    Raises:
+        RunError: not finished, or damaged.
+    """
+    path = out / RESULT
+    try:
+        tensors = load(path.read_bytes())
+    except FileNotFoundError as error:
+        raise RunError(
+            f"{out}: the run is not finished; go on with gdshare distill --resume"
+        ) from error
+    except (OSError, SafetensorError) as error:
+        raise RunError(f"{path}: cannot be read ({error}); distil again") from error
+    if set(tensors) != set(TENSORS):
+        raise RunError(f"{path}: holds other tensors than {', '.join(TENSORS)}; distil again")
+    return Distilled(**{name: np.asarray(tensors[name]) for name in TENSORS}).require_sound(
+        str(path)
+    )
+
+
+def rewind(path: Path, length: int) -> None:
+    """Cut a log back to ``length`` bytes: what follows a checkpoint is a lost attempt.
+
+    Raises:
+        RunError: the log is shorter than the checkpoint says.
+    """
+    path.touch()
+    if path.stat().st_size < length:
+        raise RunError(f"{path}: was cut short since its checkpoint; start again in a new folder")
+    os.truncate(path, length)
+
+
+def line(values: Mapping[str, object]) -> bytes:
+    """One line of a JSON-lines log."""
+    return (json.dumps(values, sort_keys=True, allow_nan=False) + "\n").encode()
+
+
+def append(path: Path, values: Mapping[str, object]) -> None:
+    """Add one line to a log, on the disk before this returns."""
+    with path.open("ab") as stream:
+        stream.write(line(values))
+        stream.flush()
+        os.fsync(stream.fileno())
+    sync_folder(path.parent)
+
+
+def _flat(record: RunRecord) -> dict[str, object]:
+    values: dict[str, object] = {}
+    for key, value in record.model_dump().items():
+        values |= value if isinstance(value, dict) else {key: value}
+    return values

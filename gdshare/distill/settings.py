@@ -1,0 +1,179 @@
+"""Every knob of the distillation, with the source's value in its description.
+
+``Method`` is what a bundle tells the world; ``Settings`` adds what stays at home (the seed above
+all: whoever knows the seed of a run could replay its draws).
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from gdshare.protocol import Protocol
+
+Steps = Annotated[int, Field(ge=1, le=64)]
+Positive = Annotated[float, Field(gt=0.0, le=100.0, allow_inf_nan=False)]
+
+
+class Frozen(BaseModel):
+    """Frozen, strict, and closed to unknown keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class Method(Frozen):
+    """Algorithm 1 and what this project decides where it is silent.
+
+    Each description gives the source's value (Li et al. 2020), or "not given" with the default of
+    Wang et al.'s published code beside it, on which the source builds.
+    """
+
+    network: Annotated[
+        Literal["resnet18", "convnet"],
+        Field(description="the network that is trained inside. Source: ResNet18."),
+    ] = "resnet18"
+    images: Annotated[
+        int,
+        Field(ge=1, le=300, description="M, distilled images in all. Source: 3, one a class."),
+    ] = 3
+    epochs: Annotated[
+        Steps, Field(description="E, passes over the distilled images. Source: 3.")
+    ] = 3
+    steps: Annotated[
+        Steps, Field(description="I, gradient steps a pass. Source: 3 (so 9 steps in all).")
+    ] = 3
+    outer_steps: Annotated[
+        int,
+        Field(
+            ge=1,
+            le=10_000_000,
+            description="T, training steps. Source: 400 epochs, steps not given. Wang et al.: "
+            "400 epochs.",
+        ),
+    ] = 400
+    batch: Annotated[
+        int,
+        Field(
+            ge=3,
+            le=65536,
+            description="K, real patches a training step, balanced over the classes. Source: not "
+            "given. Wang et al.: 1024.",
+        ),
+    ] = 48
+    outer_rate: Annotated[
+        Positive,
+        Field(
+            description="α, Adam's learning rate for images, labels and α̃. Source: not given. "
+            "Wang et al.: 0.01 with Adam.",
+        ),
+    ] = 0.05
+    labels: Annotated[
+        Literal["soft", "hard"],
+        Field(
+            description="soft labels are learned, hard ones stay one-hot (Ex. II). Source: soft."
+        ),
+    ] = "soft"
+    label_scale: Annotated[
+        Positive,
+        Field(
+            description="ỹ0 as the logit of an image's own class, the others 0. Source: one-hot, "
+            "scale not given; its Figure 3 shows 0.75 to 0.77, about what scale 2 starts from. "
+            "Wang et al.: hard labels only.",
+        ),
+    ] = 2.0
+    inner_rate: Annotated[
+        Positive,
+        Field(
+            description="α̃0, the inner learning rate at the start. Source: not given (0.0073 "
+            "learned with soft labels). Wang et al.: 0.02.",
+        ),
+    ] = 0.05
+    inner_rates: Annotated[
+        Literal["shared", "per-step"],
+        Field(
+            description="one α̃, or one for each of the E·I steps. Source: Figure 3 shows one. "
+            "Wang et al.: one per step.",
+        ),
+    ] = "per-step"
+    sets: Annotated[
+        Literal[1],
+        Field(description="sets of images; 1 means all steps share the M images. Source: 1."),
+    ] = 1
+    unroll: Annotated[
+        Literal["full"],
+        Field(
+            description="how far the gradient runs back; full is the whole trajectory, as Wang et "
+            "al. do. Source: ambiguous, see the method notes.",
+        ),
+    ] = "full"
+    theta0: Annotated[
+        Literal["random"],
+        Field(description="initial weights: fresh ones at every training step. Source: random."),
+    ] = "random"
+
+    @property
+    def trajectory(self) -> int:
+        """E · I, the number of inner gradient steps."""
+        return self.epochs * self.steps
+
+
+class Settings(Method):
+    """``Method`` and what stays at the hospital."""
+
+    seed: Annotated[
+        int, Field(ge=0, lt=2**63, description="decides every draw; never leaves the hospital.")
+    ] = 0
+    score_every: Annotated[
+        int,
+        Field(
+            ge=1,
+            description="training steps between patch scores on validation patients; the best "
+            "scored state is the result. Source: every 10 epochs.",
+        ),
+    ] = 25
+    score_inits: Annotated[
+        int, Field(ge=1, le=1000, description="fresh θ0 a patch score is the mean of.")
+    ] = 10
+    score_patches: Annotated[
+        int, Field(ge=1, description="validation patches of each class a score looks at, at most.")
+    ] = 200
+    checkpoint_every: Annotated[
+        int, Field(ge=1, description="training steps between checkpoints, the most kill -9 costs.")
+    ] = 10
+
+    def method(self) -> Method:
+        """The part a bundle may tell: everything but the seed and the housekeeping."""
+        return Method(**{name: getattr(self, name) for name in Method.model_fields})
+
+
+class Counts(Frozen):
+    """How much data a run read: training patients by diagnosis, training patches by class."""
+
+    patients_negative: Annotated[int, Field(ge=0, le=10**9)]
+    patients_positive: Annotated[int, Field(ge=0, le=10**9)]
+    patches_i: Annotated[int, Field(ge=0, le=10**12)]
+    patches_n: Annotated[int, Field(ge=0, le=10**12)]
+    patches_p: Annotated[int, Field(ge=0, le=10**12)]
+
+    @property
+    def patients(self) -> int:
+        """Training patients in all."""
+        return self.patients_negative + self.patients_positive
+
+
+class RunRecord(Frozen):
+    """``run.json``: what a run was started with. Stays at the hospital; publish reads it.
+
+    Attributes:
+        initialiser: name and version of the scheme θ0 is drawn by, as ``networks`` names it.
+        torch: the torch release, threads and device, on which bit-for-bit repetition depends.
+    """
+
+    format: Literal["gdshare-run/1"] = "gdshare-run/1"
+    settings: Settings
+    protocol: Protocol
+    initialiser: str
+    counts: Counts
+    classes: Literal["I,N,P"] = "I,N,P"
+    torch: str
+    threads: Annotated[int, Field(ge=1)]
+    device: str

@@ -1,0 +1,72 @@
+"""Every random draw of a run as a pure function of (seed, purpose, index).
+
+Nothing depends on how many draws came before, so a resumed run needs no generator's state, and a
+change in one place (say, how often scores are taken) leaves every other draw as it was.
+"""
+
+import hashlib
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from gdshare.cohort import Patches
+from gdshare.protocol import CLASSES
+
+
+def derived_seed(seed: int, purpose: str, index: int = 0) -> int:
+    """A 63-bit seed for one draw: SHA-256 of the run's seed, what it is for, and a counter."""
+    digest = hashlib.sha256(f"gdshare/{seed}/{purpose}/{index}".encode()).digest()
+    return int.from_bytes(digest[:8], "big") >> 1
+
+
+def torch_generator(seed: int, purpose: str, index: int = 0) -> torch.Generator:
+    """A CPU generator for one draw."""
+    return torch.Generator().manual_seed(derived_seed(seed, purpose, index))
+
+
+def numpy_generator(seed: int, purpose: str, index: int = 0) -> np.random.Generator:
+    """The same for numpy."""
+    return np.random.default_rng(derived_seed(seed, purpose, index))
+
+
+def balanced_rows(
+    rows_by_class: list[npt.NDArray[np.int64]], batch: int, generator: np.random.Generator
+) -> npt.NDArray[np.int64]:
+    """Draw a class-balanced minibatch: without replacement within a class while it lasts.
+
+    When ``batch`` is no multiple of the classes, chance decides which get one more.
+
+    Returns:
+        int64 [batch], indices of windows.
+    """
+    counts = np.full(len(rows_by_class), batch // len(rows_by_class))
+    extra = generator.permutation(len(rows_by_class))[: batch % len(rows_by_class)]
+    counts[extra] += 1
+    return np.concatenate(
+        [
+            generator.choice(rows, size=count, replace=count > len(rows))
+            for rows, count in zip(rows_by_class, counts, strict=True)
+        ]
+    )
+
+
+def scoring_rows(
+    patches: Patches, per_class: int, generator: np.random.Generator
+) -> npt.NDArray[np.int64]:
+    """A fixed, balanced choice of windows to score on: up to ``per_class`` of each class.
+
+    Returns:
+        int64, sorted: memory-mapped files like to be read in order.
+    """
+    chosen = [
+        generator.choice(rows, size=min(per_class, len(rows)), replace=False)
+        for rows in patches.rows_by_class()
+        if len(rows)
+    ]
+    return np.sort(np.concatenate(chosen)) if chosen else np.empty(0, np.int64)
+
+
+def missing_classes(rows_by_class: list[npt.NDArray[np.int64]]) -> list[str]:
+    """Names of classes without a single window."""
+    return [name for name, rows in zip(CLASSES, rows_by_class, strict=True) if not len(rows)]

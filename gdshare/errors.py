@@ -1,0 +1,42 @@
+"""One exception tree. Every message says what happened, to which file, and what to do.
+
+The command line prints ``str(error)`` and leaves with status 2; nothing else is shown unless
+``--debug`` asks for the traceback. Modules with a family of their own faults (films, bundles)
+derive from these in place, so that a caller may catch as finely or as coarsely as it needs.
+"""
+
+
+class GdshareError(Exception):
+    """Anything gdshare refuses to do, told in one plain sentence with its remedy."""
+
+
+class UsageError(GdshareError):
+    """An option, a setting or a combination of them that cannot be honoured."""
+
+
+class FilmError(GdshareError):
+    """A film or mask that cannot be read as a gray-scale X-ray or an organ outline."""
+
+
+class CohortError(GdshareError):
+    """A cohort table or a cohort on disk that is inconsistent, incomplete or unreadable."""
+
+
+class RunError(GdshareError):
+    """A distillation run that cannot be started, continued or read."""
+
+
+class KeyFileError(GdshareError):
+    """A signing or verification key that cannot be made, read or unlocked."""
+
+
+class BundleError(GdshareError):
+    """A bundle that is refused. Subclasses in ``gdshare.bundle`` name the single reason."""
+
+
+class ModelError(GdshareError):
+    """A trained model that cannot be read, or does not fit what it is asked to classify."""
+
+
+class FederationError(GdshareError):
+    """A round that cannot be held: no SuperLink, no hospital answering, no bundle admitted."""

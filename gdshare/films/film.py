@@ -1,0 +1,139 @@
+"""Reading one gray-scale film, or the mask drawn on it, from a PNG or TIFF file."""
+
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, UnidentifiedImageError
+
+from gdshare.errors import FilmError
+
+FORMATS = ("PNG", "TIFF")
+MAX_PIXELS = 16384 * 16384
+"""The largest film read, px. A mammogram has 20 million; a decompression bomb has billions."""
+
+_GRAY_8 = ("L",)
+_GRAY_16 = ("I;16", "I;16B", "I;16L")
+_PHOTOMETRIC = 262
+_WHITE_IS_ZERO = 0
+
+
+@dataclass(frozen=True)
+class Film:
+    """A gray-scale X-ray, bright where the pixel value is large.
+
+    Attributes:
+        pixels: uint8 or uint16 [height, width], the full range of the type being [0, 1].
+        name: what to call it in a message; the file's path.
+    """
+
+    pixels: npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
+    name: str
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(height, width), px."""
+        height, width = self.pixels.shape
+        return height, width
+
+    def scaled(self) -> npt.NDArray[np.float32]:
+        """The film as float32 [height, width] in [0, 1], scaled by its bit depth."""
+        return np.divide(self.pixels, np.iinfo(self.pixels.dtype).max, dtype=np.float32)
+
+
+def read_film(path: Path) -> Film:
+    """Read an 8- or 16-bit gray-scale PNG or TIFF.
+
+    Raises:
+        FilmError: not there, not an image, truncated, colour, several pages, or absurdly large.
+    """
+    image = _open(path)
+    if image.mode in _GRAY_8:
+        pixels: npt.NDArray[np.uint8] | npt.NDArray[np.uint16] = np.asarray(image, dtype=np.uint8)
+    elif image.mode in _GRAY_16:
+        pixels = np.asarray(image).astype(np.uint16)
+        if _white_is_zero(image):  # pillow inverts 8-bit films of this kind, but not 16-bit ones
+            pixels = np.uint16(65535) - pixels
+    else:
+        raise FilmError(_not_gray(path, image.mode))
+    return Film(pixels, str(path))
+
+
+def read_mask(path: Path, shape: tuple[int, int]) -> npt.NDArray[np.bool_]:
+    """Read an organ mask: black outside, white inside; the threshold is half of the range.
+
+    Args:
+        path: a gray or 1-bit PNG or TIFF.
+        shape: (height, width) of the film it was drawn on.
+
+    Returns:
+        bool [height, width], true inside the organ.
+
+    Raises:
+        FilmError: as ``read_film``; or another size than the film's; or nothing inside.
+    """
+    image = _open(path)
+    if image.mode == "1":
+        mask = np.asarray(image, dtype=np.bool_)
+    elif image.mode in _GRAY_8:
+        mask = np.asarray(image) > 127
+    elif image.mode in _GRAY_16:
+        mask = np.asarray(image) > 32767
+    else:
+        raise FilmError(_not_gray(path, image.mode))
+    if mask.shape != shape:
+        raise FilmError(
+            f"{path}: the mask is {mask.shape[1]} x {mask.shape[0]} px but its film is "
+            f"{shape[1]} x {shape[0]}; export the mask at the film's own size"
+        )
+    if not mask.any():
+        raise FilmError(
+            f"{path}: the mask marks no pixel as inside the organ; outline the organ, or leave "
+            "the mask column empty to keep the film for classification only"
+        )
+    return mask
+
+
+def _open(path: Path) -> Image.Image:
+    """Open and decode, with every fault of the file turned into one sentence."""
+    try:
+        with warnings.catch_warnings():
+            # The bound below replaces pillow's own, which warns first; what it says about odd
+            # TIFF tags or trailing bytes does not concern the pixels.
+            warnings.simplefilter("ignore")
+            image = Image.open(path, formats=FORMATS)
+            if image.width * image.height > MAX_PIXELS:
+                raise FilmError(
+                    f"{path}: {image.width} x {image.height} px is beyond any film "
+                    f"({MAX_PIXELS:,} px at most); check the export"
+                )
+            if getattr(image, "n_frames", 1) != 1:
+                raise FilmError(f"{path}: holds several pages; export each film to its own file")
+            image.load()
+    except FilmError:
+        raise
+    except FileNotFoundError as error:
+        raise FilmError(f"{path}: no such file; check the path in the cohort table") from error
+    except (IsADirectoryError, PermissionError) as error:
+        raise FilmError(f"{path}: cannot be opened ({error.strerror}); check the path") from error
+    except (UnidentifiedImageError, Image.DecompressionBombError) as error:
+        raise FilmError(f"{path}: not a PNG or TIFF image; export the film as one") from error
+    except Exception as error:  # pillow's decoders raise OSError, SyntaxError, struct.error, ...
+        raise FilmError(
+            f"{path}: the image is damaged or cut short ({error}); export it again"
+        ) from error
+    return image
+
+
+def _white_is_zero(image: Image.Image) -> bool:
+    tags = getattr(image, "tag_v2", {})
+    return bool(tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO)
+
+
+def _not_gray(path: Path, mode: str) -> str:
+    return (
+        f"{path}: not an 8- or 16-bit gray-scale image (pillow mode {mode}); "
+        "export it as gray-scale, without colour or transparency"
+    )

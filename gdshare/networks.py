@@ -1,0 +1,148 @@
+"""The two networks, and the named, versioned schemes their initial weights are drawn by.
+
+A network here is a torch module used as a pure function: ``forward(module, parameters, x)``. The
+module's own weights are never read. θ0 is drawn by ``draw`` from a generator that the caller
+passes, on the CPU whatever the device, so that one seed gives the same weights everywhere.
+
+Normalisation is over groups of channels within one image (GroupNorm, InstanceNorm): BatchNorm's
+statistics over three distilled images say nothing about single patches, and the bundle carries no
+others (method.md section 2).
+"""
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from math import sqrt
+
+import torch
+from torch import Tensor, nn
+from torchvision.models import ResNet
+from torchvision.models.resnet import BasicBlock
+
+from gdshare.errors import UsageError
+from gdshare.protocol import CLASSES
+
+Parameters = dict[str, Tensor]
+
+INITIALISERS: Mapping[str, str] = {
+    "resnet18": "near-identity/1",
+    "convnet": "torch-default/1",
+}
+"""Network -> name and version of its initialiser. A changed scheme is a new version."""
+
+RESNET_GROUPS = 8
+HEAD_DEVIATION = 0.01
+CONVNET_CHANNELS = 128
+CONVNET_BLOCKS = 3
+
+
+def build(name: str, side: int) -> nn.Module:
+    """Make a network for gray patches of ``side`` px; its own weights are not meant to be used.
+
+    Raises:
+        UsageError: unknown name, or a side the network cannot take.
+    """
+    if name == "resnet18":
+        return _resnet18()
+    if name == "convnet":
+        return _convnet(side)
+    raise UsageError(f"network {name!r} is unknown; choose one of {', '.join(INITIALISERS)}")
+
+
+def draw(name: str, module: nn.Module, generator: torch.Generator) -> Parameters:
+    """Draw initial weights θ0 by the network's named scheme.
+
+    Args:
+        name: of the network.
+        module: as ``build`` made it; only shapes are read.
+        generator: a CPU generator; advanced by the draw.
+
+    Returns:
+        parameter name -> float32 CPU tensor.
+    """
+    scheme = _near_identity if name == "resnet18" else _torch_default
+    drawn: Parameters = {}
+    for prefix, layer in module.named_modules():
+        for leaf, parameter in layer.named_parameters(recurse=False):
+            path = f"{prefix}.{leaf}" if prefix else leaf
+            drawn[path] = scheme(path, leaf, layer, parameter, generator)
+    return drawn
+
+
+def forward(module: nn.Module, parameters: Mapping[str, Tensor], x: Tensor) -> Tensor:
+    """Apply the network with the given weights: float32 [n, 1, side, side] -> logits [n, 3]."""
+    logits: Tensor = torch.func.functional_call(module, dict(parameters), (x,))
+    return logits
+
+
+def _resnet18() -> nn.Module:
+    """torchvision's ResNet18 (He et al. 2016) with one input channel and GroupNorm of 8 groups."""
+    norm: Callable[..., nn.Module] = partial(nn.GroupNorm, RESNET_GROUPS)
+    with torch.device("meta"):  # no memory, no draw from the global generator
+        network: nn.Module = ResNet(
+            BasicBlock, [2, 2, 2, 2], num_classes=len(CLASSES), norm_layer=norm
+        )
+        network.conv1 = nn.Conv2d(1, 64, kernel_size=7, stride=2, padding=3, bias=False)
+    return network
+
+
+def _convnet(side: int) -> nn.Module:
+    """The ConvNet of the dataset-condensation literature (Gidaris and Komodakis 2018).
+
+    Three blocks of 3x3 convolution with 128 channels, InstanceNorm with scale and shift, ReLU,
+    2x2 average pooling; then one linear layer.
+    """
+    if side % 2**CONVNET_BLOCKS:
+        raise UsageError(
+            f"network convnet halves its input {CONVNET_BLOCKS} times: --side {side} must be a "
+            f"multiple of {2**CONVNET_BLOCKS}"
+        )
+    with torch.device("meta"):
+        layers: list[nn.Module] = []
+        for block in range(CONVNET_BLOCKS):
+            inputs = CONVNET_CHANNELS if block else 1
+            layers += [
+                nn.Conv2d(inputs, CONVNET_CHANNELS, kernel_size=3, padding=1),
+                nn.GroupNorm(CONVNET_CHANNELS, CONVNET_CHANNELS),  # a group a channel: InstanceNorm
+                nn.ReLU(),
+                nn.AvgPool2d(2),
+            ]
+        features = CONVNET_CHANNELS * (side // 2**CONVNET_BLOCKS) ** 2
+        return nn.Sequential(*layers, nn.Flatten(), nn.Linear(features, len(CLASSES)))
+
+
+def _near_identity(
+    path: str, leaf: str, layer: nn.Module, parameter: Tensor, generator: torch.Generator
+) -> Tensor:
+    """``near-identity/1``: every residual block starts as (nearly) its shortcut.
+
+    Convolutions: normal, deviation sqrt(2 / fan_out) (He et al. 2015, torchvision's choice). Norms:
+    scale 1, shift 0, but scale 0 for the last norm of each block (Goyal et al. 2017). Head: normal
+    with deviation 0.01, bias 0, so the first logits are near 0: with torchvision's own head,
+    distillation was seen to spend itself on calming large random logits and collapse to chance.
+    """
+    empty = torch.empty(parameter.shape)
+    if isinstance(layer, nn.Conv2d):
+        fan_out = layer.out_channels * layer.kernel_size[0] * layer.kernel_size[1]
+        return empty.normal_(0.0, sqrt(2.0 / fan_out), generator=generator)
+    if isinstance(layer, nn.Linear) and leaf == "weight":
+        return empty.normal_(0.0, HEAD_DEVIATION, generator=generator)
+    last_norm_of_block = path.endswith("bn2.weight")
+    return empty.fill_(1.0 if leaf == "weight" and not last_norm_of_block else 0.0)
+
+
+def _torch_default(
+    path: str, leaf: str, layer: nn.Module, parameter: Tensor, generator: torch.Generator
+) -> Tensor:
+    """``torch-default/1``: torch's own scheme for convolutions and linear layers, unchanged.
+
+    Weights and biases uniform within 1 / sqrt(fan_in); norms: scale 1, shift 0.
+    """
+    empty = torch.empty(parameter.shape)
+    if isinstance(layer, nn.Conv2d):
+        fan_in = layer.in_channels * layer.kernel_size[0] * layer.kernel_size[1]
+    elif isinstance(layer, nn.Linear):
+        fan_in = layer.in_features
+    else:
+        return empty.fill_(1.0 if leaf == "weight" else 0.0)
+    bound = 1.0 / sqrt(fan_in)
+    return empty.uniform_(-bound, bound, generator=generator)

@@ -1,0 +1,125 @@
+"""Cutting a film into a grid of square windows, resized to the network's input.
+
+Source: Li et al. 2020, sections 2.1 and 3.1; method.md section 1. 2048 px, windows of 299 with
+stride 50 give 35 x 35 = 1225.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+import numpy.typing as npt
+
+from gdshare.errors import FilmError
+from gdshare.protocol import Protocol
+
+Float = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Where the windows of one film lie. No padding: windows that do not fit are dropped.
+
+    Attributes:
+        rows, columns: how many windows down and across; either may be 0 on a small film.
+        patch, stride: side of a window and step between windows, px.
+    """
+
+    rows: int
+    columns: int
+    patch: int
+    stride: int
+
+    @classmethod
+    def over(cls, shape: tuple[int, int], protocol: Protocol) -> "Grid":
+        """The grid on a film of ``shape`` (height, width)."""
+
+        def fit(length: int) -> int:
+            return max(0, (length - protocol.patch) // protocol.stride + 1)
+
+        return cls(fit(shape[0]), fit(shape[1]), protocol.patch, protocol.stride)
+
+    @property
+    def count(self) -> int:
+        """Windows in all."""
+        return self.rows * self.columns
+
+    def require_windows(self, name: str) -> None:
+        """Refuse a film too small for a single window.
+
+        Raises:
+            FilmError: naming the film.
+        """
+        if not self.count:
+            raise FilmError(
+                f"{name}: no window of {self.patch} px fits on it; "
+                "use a smaller patch or a larger film"
+            )
+
+
+def inside_fractions(mask: npt.NDArray[np.bool_], grid: Grid) -> npt.NDArray[np.float64]:
+    """The share of each window that lies inside the organ.
+
+    Args:
+        mask: bool [height, width].
+        grid: of the same film.
+
+    Returns:
+        float64 [rows, columns] in [0, 1]; exact counts (a summed-area table) over patch².
+    """
+    area = np.zeros((mask.shape[0] + 1, mask.shape[1] + 1), np.int64)
+    area[1:, 1:] = mask.cumsum(0, dtype=np.int64).cumsum(1)
+    top = np.arange(grid.rows)[:, None] * grid.stride
+    left = np.arange(grid.columns)[None, :] * grid.stride
+    bottom, right = top + grid.patch, left + grid.patch
+    inside = area[bottom, right] - area[top, right] - area[bottom, left] + area[top, left]
+    return np.asarray(inside / grid.patch**2)
+
+
+@cache
+def resize_matrix(source: int, target: int) -> Float:
+    """The antialiased bilinear resize of one axis, as a matrix.
+
+    A triangle filter over pixel centres, as wide as the reduction (as wide as one pixel when
+    enlarging), each row summing to 1: what torch and pillow compute, here as a product so that
+    overlapping windows share their work.
+
+    Returns:
+        float32 [target, source].
+    """
+    scale = source / target
+    support = max(scale, 1.0)
+    centres = (np.arange(target) + 0.5) * scale
+    distance = np.abs(np.arange(source)[None, :] + 0.5 - centres[:, None]) / support
+    weights = np.clip(1.0 - distance, 0.0, None)
+    matrix: Float = (weights / weights.sum(1, keepdims=True)).astype(np.float32)
+    matrix.flags.writeable = False  # the cache hands every caller the same array
+    return matrix
+
+
+def cut_rows(scaled: Float, grid: Grid, side: int) -> Iterator[Float]:
+    """Cut the windows of a film, one row of the grid at a time.
+
+    Args:
+        scaled: float32 [height, width] in [0, 1].
+        grid: of this film.
+        side: side of the output, px.
+
+    Yields:
+        float32 [columns, side, side] in [0, 1], from the top row down.
+    """
+    shrink = resize_matrix(grid.patch, side)
+    across = np.ascontiguousarray(shrink.T)
+    for row in range(grid.rows):
+        top = row * grid.stride
+        band = shrink @ scaled[top : top + grid.patch]  # [side, width], shared by the whole row
+        windows = np.lib.stride_tricks.sliding_window_view(band, grid.patch, axis=1)
+        windows = windows[:, :: grid.stride][:, : grid.columns].transpose(1, 0, 2)
+        yield np.ascontiguousarray(windows) @ across
+
+
+def normalise(patches: Float, protocol: Protocol) -> Float:
+    """Subtract the protocol's mean and divide by its deviation; shape and dtype are kept."""
+    normal: Float = (patches - np.float32(protocol.mean)) / np.float32(protocol.std)
+    return normal

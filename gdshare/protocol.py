@@ -1,0 +1,73 @@
+"""What a round agrees on before anybody cuts a patch: geometry, label rule, normalisation.
+
+``docs`` source: method.md sections 1 and 3; Li et al. 2020, sections 2.1 and 3.1.
+"""
+
+from enum import IntEnum
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from gdshare.errors import UsageError
+
+Fraction = Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False)]
+
+
+class PatchClass(IntEnum):
+    """The three classes of a patch, in the order every array and soft label uses."""
+
+    I = 0  # noqa: E741 - the source's own letter for "irrelevant"
+    N = 1
+    P = 2
+
+
+CLASSES: tuple[str, ...] = tuple(member.name for member in PatchClass)
+
+
+class Protocol(BaseModel):
+    """The patch protocol. Bundles pool only when theirs are equal.
+
+    Attributes:
+        patch: side of a window on the film, px (source: 299).
+        stride: step between windows, px (source: 50).
+        side: side of the network's input after resizing, px (source: 299, no resizing).
+        outside: a window with less organ than this fraction is class I (source: 0.01).
+        inside: a window with more organ than this fraction is class N or P (source: 0.85).
+        mean: subtracted from pixels in [0, 1] after resizing.
+        std: then divided by.
+        normalisation: "protocol" for constants agreed for the round, "site" for a site's own.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    patch: Annotated[int, Field(ge=8, le=4096)] = 299
+    stride: Annotated[int, Field(ge=1, le=4096)] = 50
+    side: Annotated[int, Field(ge=8, le=512)] = 64
+    outside: Fraction = 0.01
+    inside: Fraction = 0.85
+    mean: Fraction = 0.5
+    std: Annotated[float, Field(gt=0.0, le=10.0, allow_inf_nan=False)] = 0.25
+    normalisation: Literal["protocol", "site"] = "protocol"
+
+    @model_validator(mode="after")
+    def _bounds_leave_a_gap(self) -> Self:
+        if self.outside >= self.inside:
+            raise ValueError(
+                f"outside ({self.outside}) must be below inside ({self.inside}), "
+                "or a window could be both outside and inside the organ"
+            )
+        return self
+
+    def require_same(self, other: "Protocol", what: str) -> None:
+        """Refuse to go on when ``other`` differs.
+
+        Raises:
+            UsageError: naming ``what`` and every field that differs.
+        """
+        mine, theirs = self.model_dump(), other.model_dump()
+        differing = [f"{k} {theirs[k]} instead of {mine[k]}" for k in mine if mine[k] != theirs[k]]
+        if differing:
+            raise UsageError(
+                f"{what} was made with another patch protocol ({', '.join(differing)}); "
+                "make it again with the protocol agreed for the round"
+            )
