@@ -11,8 +11,8 @@ from PIL import Image, UnidentifiedImageError
 from gdshare.errors import FilmError
 
 FORMATS = ("PNG", "TIFF")
-MAX_PIXELS = 16384 * 16384
-"""The largest film read, px. A mammogram has 20 million; a decompression bomb has billions."""
+MAX_PIXELS = 120_000_000
+"""The largest film read, px: a 35 x 43 cm film at 50 µm has 60 million, a bomb has billions."""
 
 _GRAY_8 = ("L",)
 _GRAY_16 = ("I;16", "I;16B", "I;16L")
@@ -99,16 +99,14 @@ def read_mask(path: Path, shape: tuple[int, int]) -> npt.NDArray[np.bool_]:
 def _open(path: Path) -> Image.Image:
     """Open and decode, with every fault of the file turned into one sentence."""
     try:
-        with warnings.catch_warnings():
+        # The stream is ours: on a damaged file pillow leaves its own open.
+        with path.open("rb") as stream, warnings.catch_warnings():
             # The bound below replaces pillow's own, which warns first; what it says about odd
             # TIFF tags or trailing bytes does not concern the pixels.
             warnings.simplefilter("ignore")
-            image = Image.open(path, formats=FORMATS)
+            image = Image.open(stream, formats=FORMATS)
             if image.width * image.height > MAX_PIXELS:
-                raise FilmError(
-                    f"{path}: {image.width} x {image.height} px is beyond any film "
-                    f"({MAX_PIXELS:,} px at most); check the export"
-                )
+                raise FilmError(_too_large(path))
             if getattr(image, "n_frames", 1) != 1:
                 raise FilmError(f"{path}: holds several pages; export each film to its own file")
             image.load()
@@ -118,7 +116,9 @@ def _open(path: Path) -> Image.Image:
         raise FilmError(f"{path}: no such file; check the path in the cohort table") from error
     except (IsADirectoryError, PermissionError) as error:
         raise FilmError(f"{path}: cannot be opened ({error.strerror}); check the path") from error
-    except (UnidentifiedImageError, Image.DecompressionBombError) as error:
+    except Image.DecompressionBombError as error:
+        raise FilmError(_too_large(path)) from error
+    except UnidentifiedImageError as error:
         raise FilmError(f"{path}: not a PNG or TIFF image; export the film as one") from error
     except Exception as error:  # pillow's decoders raise OSError, SyntaxError, struct.error, ...
         raise FilmError(
@@ -130,6 +130,10 @@ def _open(path: Path) -> Image.Image:
 def _white_is_zero(image: Image.Image) -> bool:
     tags = getattr(image, "tag_v2", {})
     return bool(tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO)
+
+
+def _too_large(path: Path) -> str:
+    return f"{path}: its size is beyond any film ({MAX_PIXELS:,} px at most); check the export"
 
 
 def _not_gray(path: Path, mode: str) -> str:

@@ -1,0 +1,45 @@
+# Two commands set everything up on a fresh machine with Python 3.11 and make:
+#   make demo    the main job on synthetic films
+#   make test    every check, then the tests
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+# One thread: two busy processes of two threads each crawl on two cores.
+export OMP_NUM_THREADS ?= 1
+export OMP_WAIT_POLICY ?= passive
+
+.PHONY: demo test test-slow check format system clean
+
+demo: $(READY)
+	$(BIN)/gdshare demo --out demo-out
+
+test: check
+	$(BIN)/python -m pytest
+
+test-slow: $(READY)
+	$(BIN)/python -m pytest -m slow
+
+check: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(READY)
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+# Debian packages that some tests want; needs root. Tests that miss one are skipped and say so.
+system:
+	@command -v jq >/dev/null && command -v openssl >/dev/null \
+		|| (apt-get update -qq && apt-get install -y -qq jq openssl)
+
+$(READY): pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --disable-pip-version-check --quiet --editable '.[dev]'
+	touch $(READY)
+
+clean:
+	rm -rf $(VENV) demo-out build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

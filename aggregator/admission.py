@@ -1,0 +1,150 @@
+"""Which of the collected bundles enter the round. Nothing else looks at one before this.
+
+For each bundle, in this order: size, names, signature, trust, content and freshness, all by
+``gdshare.bundle.verify_files`` against the one key whose fingerprint the signature names, filed
+under the very site the manifest names; then: no other node handed over the same site's bundle; then
+it fits the round. Each refusal has the name of its reason; the others go on.
+"""
+
+# ruff: noqa: N818 - the names are the reasons themselves, as they appear in records.
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+
+from aggregator.trust import Trust
+from gdshare.bundle import Bundle, WrongKey, verify_files
+from gdshare.errors import BundleError
+from gdshare.networks import INITIALISERS
+
+
+class UnknownSite(BundleError):
+    """Signed with a key that is not on the trust list."""
+
+
+class SiteTwice(BundleError):
+    """Several nodes hand over bundles of one site; at most one of them is that site."""
+
+
+class DoesNotFit(BundleError):
+    """Sound, but made with another protocol, network or θ0 scheme than the round's."""
+
+
+@dataclass(frozen=True)
+class Admitted:
+    """A verified bundle and the node that handed it over."""
+
+    node: int
+    bundle: Bundle
+
+    @property
+    def site(self) -> str:
+        """The hospital's name, as its key is filed."""
+        return self.bundle.manifest.site
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """A node that is not part of the round, and why.
+
+    Attributes:
+        node: Flower's number of it.
+        site: its name where a signature proves it, else None.
+        reason: the reason's name, for machines.
+        message: a sentence for people.
+    """
+
+    node: int
+    site: str | None
+    reason: str
+    message: str
+
+
+def admit(
+    collected: Mapping[int, Mapping[str, bytes]],
+    trust: Trust,
+    now: datetime,
+    same_steps: bool = True,
+) -> tuple[list[Admitted], list[Refusal]]:
+    """Sort collected bundles into admitted and refused.
+
+    Args:
+        collected: node -> file name -> content, from strangers.
+        trust: whom to believe.
+        now: the aggregator's clock, UTC.
+        same_steps: in-step pooling also needs trajectories of one length.
+    """
+    verified: list[Admitted] = []
+    refused: list[Refusal] = []
+    for node, files in sorted(collected.items()):
+        try:
+            verified.append(Admitted(node, _verify(files, trust, now)))
+        except BundleError as error:
+            refused.append(Refusal(node, None, type(error).__name__, str(error)))
+    for check in (_twice, partial(_misfits, same_steps=same_steps)):
+        faults = check(verified)
+        refused += [
+            Refusal(one.node, one.site, type(faults[one.node]).__name__, str(faults[one.node]))
+            for one in verified
+            if one.node in faults
+        ]
+        verified = [one for one in verified if one.node not in faults]
+    return sorted(verified, key=lambda one: one.site), refused
+
+
+def _verify(files: Mapping[str, bytes], trust: Trust, now: datetime) -> Bundle:
+    """Check against each key in turn; all but the right one say so before anything is parsed."""
+    for site, key in trust.keys.items():
+        try:
+            return verify_files(files, key, now, site)
+        except WrongKey:
+            continue
+    raise UnknownSite("signed with a key that is on nobody's name; ask the hospital for its .pub")
+
+
+def _twice(verified: Sequence[Admitted]) -> dict[int, BundleError]:
+    """A bundle can be copied, so it proves who signed it, not who sends it: refuse every copy."""
+    nodes = Counter(one.site for one in verified)
+    return {
+        one.node: SiteTwice(
+            f"{nodes[one.site]} nodes handed over a bundle of {one.site}; stop the ones that are "
+            "not that hospital's"
+        )
+        for one in verified
+        if nodes[one.site] > 1
+    }
+
+
+def _misfits(verified: Sequence[Admitted], same_steps: bool) -> dict[int, BundleError]:
+    """The round's protocol is the one most bundles share; among equals, the first site's."""
+    kinds = Counter(_kind(one, same_steps) for one in sorted(verified, key=lambda one: one.site))
+    agreed = kinds.most_common(1)[0][0] if kinds else None
+    faults: dict[int, BundleError] = {}
+    for one in verified:
+        manifest = one.bundle.manifest
+        if manifest.initialiser != INITIALISERS[manifest.method.network]:
+            faults[one.node] = DoesNotFit(
+                f"its θ0 scheme {manifest.initialiser} is not known here; update gdshare"
+            )
+        elif _kind(one, same_steps) != agreed:
+            faults[one.node] = DoesNotFit(
+                "made with another patch protocol, network or number of steps than most bundles "
+                "of this round; distil again as agreed"
+            )
+    return faults
+
+
+def _kind(one: Admitted, same_steps: bool) -> tuple[str, str, int]:
+    manifest = one.bundle.manifest
+    steps = manifest.method.trajectory if same_steps else 0
+    return manifest.method.network, manifest.protocol.model_dump_json(), steps
+
+
+def reasons(refusals: Iterable[Refusal]) -> str:
+    """All refusals in one sentence, for an error."""
+    return "; ".join(
+        f"node {one.node}{f' ({one.site})' if one.site else ''}: {one.reason}, {one.message}"
+        for one in refusals
+    )

@@ -1,0 +1,53 @@
+"""``gdshare aggregate``: one round on a running SuperLink."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from aggregator.flower_cli import SuperLinkAddress
+from aggregator.folder import RESULT
+from aggregator.order import Order, Scheme
+from aggregator.submit import run_round
+from gdshare.cli.terminal import AsJson
+
+
+def aggregate(
+    superlink: Annotated[
+        str, typer.Option(metavar="HOST:PORT", help="The SuperLink, which runs on this machine.")
+    ],
+    trust: Annotated[Path, typer.Option(help="Folder of the hospitals' public keys, NAME.pub.")],
+    out: Annotated[Path, typer.Option(help="Folder for model, table and refusals; a new one.")],
+    pooling: Annotated[
+        Scheme, typer.Option(help="How one network is trained from all bundles.")
+    ] = "in-step",
+    seed: Annotated[int, typer.Option(min=0, help="Decides initial weights and intervals.")] = 0,
+    sites: Annotated[int, typer.Option(min=1, help="Hospitals to wait for.")] = 1,
+    wait: Annotated[float, typer.Option(min=1, help="Seconds to wait for them.")] = 120.0,
+    timeout: Annotated[
+        float, typer.Option(min=1, help="Seconds a hospital has for each answer.")
+    ] = 1800.0,
+    root_certificates: Annotated[
+        Path | None, typer.Option(help="PEM of the authority behind the SuperLink's certificate.")
+    ] = None,
+    insecure: Annotated[
+        bool, typer.Option("--insecure", help="No TLS; only where all runs on one machine.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Collect the hospitals' bundles, train one network, have films counted, print the table.
+
+    Each bundle is verified against the key filed under its hospital's name before anything else
+    looks at it; refusals are kept in OUT/refusals.jsonl and the round goes on with the rest. Films
+    never leave a hospital: it returns counts of validation films at ε = 0, 0.05, ..., 1, one ε is
+    fixed for all, and test films are counted once, at that ε.
+    """
+    order = Order(trust=trust, pooling=pooling, seed=seed, sites=sites, wait=wait, timeout=timeout)
+    address = SuperLinkAddress(superlink, insecure, root_certificates)
+    table = run_round(address, out, order, lambda line: typer.echo(line, err=True))
+    typer.echo((out / RESULT).read_text(encoding="utf-8") if as_json else table, nl=False)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to ``gdshare``."""
+    app.command()(aggregate)

@@ -1,0 +1,117 @@
+"""``gdshare demo``: the main job on three phantom hospitals, from films to one table."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.markdown import Markdown
+from rich.progress import Progress
+
+from gdshare.cli.terminal import progress_bar
+from gdshare.distill.settings import Settings
+from gdshare.films.phantom import write_phantom_cohort
+from gdshare.protocol import Protocol
+
+if TYPE_CHECKING:
+    from aggregator.trial.plan import Stage, Trial
+
+NAMES = ("north", "south", "east")
+NEGATIVES = POSITIVES = 15
+SIZE = 256
+PROTOCOL = Protocol(patch=40, stride=16, side=16)
+SETTINGS = Settings(
+    network="convnet", outer_steps=120, batch=48, score_every=20, score_inits=5, inner_rate=0.02
+)
+
+
+def demo(
+    out: Annotated[
+        Path, typer.Option(help="Folder for all it makes; an interrupted demo goes on there.")
+    ] = Path("demo-out"),
+    seed: Annotated[int, typer.Option(min=0, help="Decides films, splits and every draw.")] = 0,
+) -> None:
+    """Do the main job on three phantom hospitals: every step of it, on SYNTHETIC films.
+
+    Each labels patches, distils them to three images, signs and releases a bundle; a real SuperLink
+    and three SuperNodes on this machine collect, verify, pool, train and count. To take minutes on
+    two cores it uses the small network, small patches and few steps: look at how it works here, not
+    at how well.
+    """
+    from aggregator.trial.run import run_trial
+
+    with progress_bar() as bar:
+        stage = _stage(bar)
+        plan = _plan(out, seed, stage)
+        table = run_trial(plan, out, datetime.now(UTC), stage)
+    console = Console()
+    if console.is_terminal:
+        console.print(Markdown(table))
+    else:
+        typer.echo(table)
+    typer.echo(
+        "SYNTHETIC films, a small network and few steps: this shows that it works, not how well."
+    )
+    for what, path in (
+        ("table", out / "table.md"),
+        ("model", out / "round" / "model"),
+        ("what left", out / "sites" / NAMES[0] / "outbox"),
+        ("preview", out / "sites" / NAMES[0] / "run" / "preview.png"),
+    ):
+        typer.echo(f"{what:<10} {path}")
+
+
+def _plan(out: Path, seed: int, stage: "Stage") -> "Trial":
+    """Draw the phantom hospitals that are not there yet, and say what to do with them."""
+    from aggregator.trial.plan import Hospital, Trial
+    from gdshare.training import TrainingPlan
+
+    hospitals = []
+    for site, name in enumerate(NAMES):
+        folder = out / "sites" / name / "films"
+        if not folder.exists():
+            stage.tell(f"{name}: drawing {NEGATIVES + POSITIVES} SYNTHETIC films")
+            write_phantom_cohort(
+                folder,
+                site=site,
+                negatives=NEGATIVES,
+                positives=POSITIVES,
+                size=SIZE,
+                seed=seed,
+                progress=lambda done, total, who=name: stage.show(f"{who}: films", done, total),  # type: ignore[misc]
+            )
+        hospitals.append(Hospital(name, folder / "labels.csv"))
+    return Trial(
+        hospitals=hospitals,
+        protocol=PROTOCOL,
+        settings=SETTINGS.model_copy(update={"seed": seed}),
+        baseline=TrainingPlan(
+            network=SETTINGS.network, per_class=300, epochs=10, rates=(1e-3,), seed=seed
+        ),
+        minimum_films=5,
+    )
+
+
+def _stage(bar: Progress) -> "Stage":
+    """Show a trial's course on stderr: bars for a person, plain lines otherwise."""
+    from aggregator.trial.plan import Stage
+
+    task = bar.add_task("", total=None, visible=False)
+
+    def tell(line: str) -> None:
+        bar.update(task, visible=False)
+        if bar.console.is_terminal:
+            bar.console.print(line, highlight=False)
+        else:
+            typer.echo(line, err=True)
+
+    def show(what: str, done: int, total: int) -> None:
+        bar.update(task, description=what, completed=done, total=total, visible=True)
+
+    return Stage(tell, show)
+
+
+def register(app: typer.Typer) -> None:
+    """Add ``demo`` to ``gdshare``."""
+    app.command()(demo)

@@ -1,0 +1,56 @@
+"""What one round is asked to do: the order, left in the results' folder for the ServerApp."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from aggregator.folder import ORDER
+from gdshare.errors import FederationError
+from gdshare.storage import write_json
+
+Scheme = Literal["in-step", "sequential", "union"]
+"""As in ``gdshare.pooling``, said again here because that page takes torch to read."""
+
+
+class Order(BaseModel):
+    """A round's order.
+
+    Attributes:
+        trust: folder of the hospitals' public keys, ``NAME.pub`` each.
+        pooling: how one network is trained from the bundles (method.md section 5).
+        seed: decides θ0 and the bootstrap.
+        sites: how many nodes to wait for before asking; those that came by then are asked.
+        wait: seconds to wait for them.
+        timeout: seconds a node has for one answer.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    trust: Path
+    pooling: Scheme = "in-step"
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
+    sites: Annotated[int, Field(ge=1, le=10_000)] = 1
+    wait: Annotated[float, Field(gt=0, le=86_400)] = 120.0
+    timeout: Annotated[float, Field(gt=0, le=86_400)] = 1800.0
+
+
+def write_order(out: Path, order: Order) -> None:
+    """Leave the order in ``out``."""
+    write_json(out / ORDER, order.model_dump(mode="json"))
+
+
+def read_order(out: Path) -> Order:
+    """Read the order left in ``out``.
+
+    Raises:
+        FederationError: none there, which is so when this runs on another machine than
+            ``gdshare aggregate`` did.
+    """
+    try:
+        return Order.model_validate_json((out / ORDER).read_bytes())
+    except (OSError, ValidationError) as error:
+        raise FederationError(
+            f"{out / ORDER}: no readable order; run gdshare aggregate on the SuperLink's machine, "
+            "as the same user"
+        ) from error

@@ -1,0 +1,168 @@
+"""What a round found: one JSON file for machines, one table for people."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+from pydantic import JsonValue, TypeAdapter
+
+from aggregator.admission import Admitted, Refusal
+from aggregator.folder import RESULT, TABLE
+from aggregator.order import Order
+from gdshare.metrics import SOURCE_TABLE, THRESHOLDS, Confusion, Interval, Intervals, bootstrap
+from gdshare.storage import write_bytes, write_json
+
+POOLED = "all sites"
+HEADINGS = (
+    "",
+    "films",
+    "Sen (95% interval)",
+    "Spe (95% interval)",
+    "HM (95% interval)",
+    "TP FN TN FP",
+    "indet. P N",
+)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table."""
+
+    name: str
+    confusion: Confusion
+    intervals: Intervals
+
+
+@dataclass(frozen=True)
+class Missing:
+    """A site that is in the round but not in one of its counts."""
+
+    site: str
+    what: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class RoundResult:
+    """A round's outcome.
+
+    Attributes:
+        network: what was trained.
+        epsilon: the one ε, fixed on pooled validation films.
+        validation: site -> counts at every one of ``THRESHOLDS``.
+        test: site -> counts at ε.
+        bundles: site -> digest of its admitted bundle.
+        refusals: bundles that were not admitted.
+        missing: sites whose counts are lacking.
+        silent: nodes, by Flower's number, that did not hand anything over.
+        rows: the table: each site, then all of them.
+        seconds: step of the round -> how long it took.
+        bytes_moved: "bundles", all that were handed over; "model", sent to each admitted site
+            twice.
+        order: what was asked for.
+    """
+
+    network: str
+    epsilon: float
+    validation: Mapping[str, Sequence[Confusion]]
+    test: Mapping[str, Confusion]
+    bundles: Mapping[str, str]
+    refusals: Sequence[Refusal]
+    missing: Sequence[Missing]
+    silent: Sequence[int]
+    rows: Sequence[Row]
+    seconds: Mapping[str, float]
+    bytes_moved: Mapping[str, int]
+    order: Order
+
+
+def rows(test: Mapping[str, Confusion], seed: int) -> list[Row]:
+    """Each site and all of them together, with bootstrap intervals that ``seed`` decides."""
+    generator = np.random.default_rng(seed)
+    named = [*sorted(test.items()), (POOLED, pooled(list(test.values())))]
+    return [Row(name, counts, bootstrap(counts, generator)) for name, counts in named]
+
+
+def pooled(confusions: Sequence[Confusion]) -> Confusion:
+    """The sum of several sites' counts."""
+    return sum(confusions, Confusion(0, 0, 0, 0))
+
+
+def pooled_by_threshold(counts: Sequence[Sequence[Confusion]]) -> list[Confusion]:
+    """The sum over sites, at each threshold."""
+    return [pooled(at_one) for at_one in zip(*counts, strict=True)]
+
+
+def digests(admitted: Sequence[Admitted]) -> dict[str, str]:
+    """Site -> digest of its bundle."""
+    return {one.site: one.bundle.digest for one in admitted}
+
+
+def table(result: RoundResult) -> str:
+    """The results as text, the source's own below."""
+    lines = [HEADINGS, *(_cells(row) for row in result.rows)]
+    notes = [f"{m.site}: no {m.what} counts ({m.reason})" for m in result.missing]
+    notes += [f"node {r.node}: bundle refused ({r.reason})" for r in result.refusals]
+    notes += [f"node {node}: did not hand anything over" for node in result.silent]
+    heading = (
+        f"Whole films by patch voting with one {result.network}, trained on {len(result.bundles)} "
+        f"bundles ({result.order.pooling}).\n"
+        f"ε = {result.epsilon:.2f}, fixed on validation films of all sites; the figures are of "
+        "test films."
+    )
+    source = [
+        ("Li et al. 2020 (other data, for orientation)", "images", "Sen", "Spe", "HM"),
+        *((m, str(n), f"{a:.3f}", f"{b:.3f}", f"{c:.3f}") for m, n, a, b, c in SOURCE_TABLE),
+    ]
+    blocks = [heading, _aligned(lines), *(["\n".join(notes)] if notes else []), _aligned(source)]
+    return "\n\n".join(blocks) + "\n"
+
+
+def write_result(out: Path, result: RoundResult) -> None:
+    """Write the table, then ``round.json``: once the latter is there, the round is over."""
+    write_bytes(out / TABLE, table(result).encode())
+    write_json(out / RESULT, to_json(result))
+
+
+def to_json(result: RoundResult) -> JsonValue:
+    """The result as plain data, with the thresholds that validation counts belong to."""
+    plain: dict[str, JsonValue] = TypeAdapter(RoundResult).dump_python(result, mode="json")
+    figures: list[JsonValue] = [
+        {
+            "name": row.name,
+            "sensitivity": row.confusion.sensitivity,
+            "specificity": row.confusion.specificity,
+            "harmonic_mean": row.confusion.harmonic_mean,
+            "intervals": asdict(row.intervals),
+            "counts": asdict(row.confusion),
+        }
+        for row in result.rows
+    ]
+    return {**plain, "format": "gdshare-round/1", "thresholds": list(THRESHOLDS), "rows": figures}
+
+
+def _cells(row: Row) -> tuple[str, ...]:
+    c, i = row.confusion, row.intervals
+    return (
+        row.name,
+        str(c.films),
+        _figure(c.sensitivity, i.sensitivity),
+        _figure(c.specificity, i.specificity),
+        _figure(c.harmonic_mean, i.harmonic_mean),
+        f"{c.tp} {c.fn} {c.tn} {c.fp}",
+        f"{c.indeterminate_positive} {c.indeterminate_negative}",
+    )
+
+
+def _figure(value: float, interval: Interval) -> str:
+    return f"{value:.3f} ({interval.low:.3f} to {interval.high:.3f})"
+
+
+def _aligned(lines: Sequence[Sequence[str]]) -> str:
+    widths = [max(len(cell) for cell in column) for column in zip(*lines, strict=True)]
+    padded = [
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+        for line in lines
+    ]
+    return "\n".join(padded)

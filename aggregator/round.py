@@ -1,0 +1,274 @@
+"""One round, from asking for bundles to the table, over whatever ``Grid`` it is given.
+
+1. wait for nodes; 2. collect; 3. admit; 4. pool and train; 5. count validation films; 6. fix one ε;
+7. count test films, once. Only nodes whose bundle was admitted are asked to count: the signature on
+it is all that ties a node to a hospital.
+"""
+
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from pathlib import Path
+
+from flwr.serverapp import Grid
+from pydantic import JsonValue
+
+from aggregator.admission import Admitted, Refusal, admit, reasons
+from aggregator.exchange import Replies, ask
+from aggregator.folder import MODEL, REFUSALS
+from aggregator.order import Order
+from aggregator.results import (
+    Missing,
+    RoundResult,
+    digests,
+    pooled_by_threshold,
+    rows,
+    write_result,
+)
+from aggregator.trust import Trust, load_trust
+from gdshare.errors import FederationError
+from gdshare.metrics import Confusion, best_threshold
+from gdshare.model import Model, save_model
+from gdshare.pooling import Contribution, train_pooled
+from gdshare.questions import COLLECT, COUNTS, CountQuestion, QuestionError, counts_from_fields
+from gdshare.storage import write_bytes
+
+Tell = Callable[[str], None]
+
+POLL = 0.5
+
+
+@dataclass(frozen=True)
+class Gathered:
+    """What the nodes handed over, sorted."""
+
+    replies: Replies
+    admitted: Sequence[Admitted]
+    refusals: Sequence[Refusal]
+
+
+@dataclass(frozen=True)
+class Counted:
+    """Counts by site, and who is lacking."""
+
+    counts: Mapping[str, Sequence[Confusion]]
+    missing: Sequence[Missing]
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """Both counts and the ε between them."""
+
+    validation: Counted
+    epsilon: float
+    test: Counted
+
+
+def hold_round(grid: Grid, order: Order, out: Path, now: datetime, tell: Tell) -> RoundResult:
+    """Hold the round; on return everything is in ``out``.
+
+    Args:
+        grid: Flower's way to the nodes.
+        order: what is asked for.
+        out: ``refusals.jsonl``, ``model/``, ``table.txt`` and ``round.json`` are written here.
+        now: the aggregator's clock, UTC.
+        tell: told each step in one line.
+
+    Raises:
+        FederationError: no node came, no bundle was admitted, or no film was counted.
+    """
+    seconds: dict[str, float] = {}
+    with _timed(seconds, "collect"):
+        gathered = _gather(grid, order, load_trust(order.trust), now, tell)
+    _record(out, gathered.refusals)
+    _require_some(gathered)
+    tell(f"admitted {len(gathered.admitted)} bundles: {', '.join(digests(gathered.admitted))}")
+    with _timed(seconds, "train"):
+        model = _train(gathered.admitted, order)
+        save_model(out / MODEL, model, _origin(gathered.admitted, order))
+    tell(f"trained one {model.network} from them")
+    evaluated = _evaluate(grid, gathered.admitted, model, order.timeout, seconds, tell)
+    result = _result(order, gathered, model, evaluated, seconds)
+    write_result(out, result)
+    return result
+
+
+def _gather(grid: Grid, order: Order, trust: Trust, now: datetime, tell: Tell) -> Gathered:
+    nodes = wait_for_nodes(grid, order, tell)
+    replies = _collect(grid, nodes, order.timeout, tell)
+    in_step = order.pooling == "in-step"
+    admitted, refusals = admit(_files(replies), trust, now, same_steps=in_step)
+    return Gathered(replies, admitted, [*refusals, *_refused_to_hand_over(replies)])
+
+
+def _evaluate(
+    grid: Grid,
+    admitted: Sequence[Admitted],
+    model: Model,
+    timeout: float,
+    seconds: dict[str, float],
+    tell: Tell,
+) -> Evaluated:
+    with _timed(seconds, "validation"):
+        validation = _count(grid, admitted, model, None, timeout)
+    epsilon = _fix_epsilon(validation)
+    tell(f"fixed ε = {epsilon:.2f} on validation films of {len(validation.counts)} sites")
+    with _timed(seconds, "test"):
+        test = _count(grid, admitted, model, epsilon, timeout)
+    if not test.counts:
+        raise FederationError(f"no test film was counted ({_lacking(test)})")
+    tell(f"counted test films of {len(test.counts)} sites")
+    return Evaluated(validation, epsilon, test)
+
+
+def wait_for_nodes(grid: Grid, order: Order, tell: Tell) -> list[int]:
+    """Wait until as many nodes are connected as ordered, or the time is up.
+
+    Raises:
+        FederationError: not one node came.
+    """
+    end = time.monotonic() + order.wait
+    nodes = list(grid.get_node_ids())
+    while len(nodes) < order.sites and time.monotonic() < end:
+        time.sleep(POLL)
+        nodes = list(grid.get_node_ids())
+    if not nodes:
+        raise FederationError(
+            f"no hospital connected within {order.wait:.0f} s; ask them to start their nodes"
+        )
+    tell(f"{len(nodes)} of {order.sites} nodes are connected")
+    return sorted(nodes)
+
+
+def _collect(grid: Grid, nodes: Sequence[int], timeout: float, tell: Tell) -> Replies:
+    replies = ask(grid, f"query.{COLLECT}", {node: {} for node in nodes}, timeout)
+    tell(
+        f"{len(replies.answers)} nodes handed over a bundle, {len(replies.refused)} refused, "
+        f"{len(replies.silent)} did not answer"
+    )
+    return replies
+
+
+def _files(collected: Replies) -> dict[int, dict[str, bytes]]:
+    """The answers as files; what is not bytes is left out, so that a file counts as missing."""
+    return {
+        node: {name: value for name, value in fields.items() if isinstance(value, bytes)}
+        for node, fields in collected.answers.items()
+    }
+
+
+def _size(collected: Replies) -> int:
+    return sum(len(data) for files in _files(collected).values() for data in files.values())
+
+
+def _refused_to_hand_over(collected: Replies) -> list[Refusal]:
+    return [
+        Refusal(node, None, reason.value, "the node handed nothing over")
+        for node, reason in sorted(collected.refused.items())
+    ]
+
+
+def _record(out: Path, refusals: Sequence[Refusal]) -> None:
+    lines = [json.dumps(asdict(refusal), sort_keys=True) + "\n" for refusal in refusals]
+    write_bytes(out / REFUSALS, "".join(lines).encode())
+
+
+def _require_some(gathered: Gathered) -> None:
+    if not gathered.admitted:
+        silent = f"{len(gathered.replies.silent)} nodes did not answer"
+        raise FederationError(
+            "no bundle was admitted, so there is nothing to train on "
+            f"({reasons(gathered.refusals)}; {silent}); settle the reasons with the hospitals and "
+            "start again"
+        )
+
+
+def _train(admitted: Sequence[Admitted], order: Order) -> Model:
+    bundles = [one.bundle for one in admitted]
+    contributions = [
+        Contribution(
+            site=bundle.manifest.site,
+            distilled=bundle.distilled,
+            method=bundle.manifest.method,
+            initialiser=bundle.manifest.initialiser,
+            patients=bundle.manifest.counts.patients,
+        )
+        for bundle in bundles
+    ]
+    return train_pooled(contributions, bundles[0].manifest.protocol, order.pooling, order.seed)
+
+
+def _origin(admitted: Sequence[Admitted], order: Order) -> dict[str, JsonValue]:
+    return {"bundles": dict(digests(admitted)), "pooling": order.pooling, "seed": order.seed}
+
+
+def _count(
+    grid: Grid, admitted: Sequence[Admitted], model: Model, epsilon: float | None, timeout: float
+) -> Counted:
+    """Have every admitted site count, and read its counts as a stranger's."""
+    question = CountQuestion(model.network, model.protocol, model.to_bytes(), epsilon)
+    fields = question.to_fields()
+    replies = ask(grid, f"evaluate.{COUNTS}", {one.node: fields for one in admitted}, timeout)
+    counts: dict[str, Sequence[Confusion]] = {}
+    missing: list[Missing] = []
+    for one in admitted:
+        try:
+            counts[one.site] = _read(replies, one.node, len(question.thresholds))
+        except FederationError as error:
+            missing.append(Missing(one.site, question.split, str(error)))
+    return Counted(counts, missing)
+
+
+def _read(replies: Replies, node: int, thresholds: int) -> list[Confusion]:
+    if node in replies.refused:
+        raise FederationError(replies.refused[node].value)
+    if node not in replies.answers:
+        raise FederationError("no answer")
+    try:
+        return counts_from_fields(replies.answers[node], thresholds)
+    except QuestionError as error:
+        raise FederationError(f"not believed: {error}") from error
+
+
+def _fix_epsilon(validation: Counted) -> float:
+    if not validation.counts:
+        raise FederationError(f"no validation film was counted ({_lacking(validation)})")
+    return best_threshold(pooled_by_threshold(list(validation.counts.values())))
+
+
+def _lacking(counted: Counted) -> str:
+    return "; ".join(f"{one.site}: {one.reason}" for one in counted.missing)
+
+
+def _result(
+    order: Order,
+    gathered: Gathered,
+    model: Model,
+    evaluated: Evaluated,
+    seconds: Mapping[str, float],
+) -> RoundResult:
+    test = {site: at_epsilon[0] for site, at_epsilon in evaluated.test.counts.items()}
+    return RoundResult(
+        network=model.network,
+        epsilon=evaluated.epsilon,
+        validation=evaluated.validation.counts,
+        test=test,
+        bundles=digests(gathered.admitted),
+        refusals=gathered.refusals,
+        missing=[*evaluated.validation.missing, *evaluated.test.missing],
+        silent=gathered.replies.silent,
+        rows=rows(test, order.seed),
+        seconds=seconds,
+        bytes_moved={"bundles": _size(gathered.replies), "model": len(model.to_bytes())},
+        order=order,
+    )
+
+
+@contextmanager
+def _timed(seconds: dict[str, float], step: str) -> Iterator[None]:
+    start = time.monotonic()
+    yield
+    seconds[step] = round(time.monotonic() - start, 2)

@@ -1,0 +1,204 @@
+"""The comparison: each bundle alone, all pooled, and the same network on pooled real patches."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from pydantic import JsonValue
+
+from aggregator.results import POOLED, pooled_by_threshold
+from aggregator.trial.hospital import Released
+from aggregator.trial.plan import Stage, Trial
+from aggregator.trial.votes import VoteBook
+from gdshare.cohort import Split
+from gdshare.distill.score import PatchScore
+from gdshare.evaluation import LocalFigures, confusions, local_figures
+from gdshare.metrics import best_threshold
+from gdshare.model import Model, load_model, save_model
+from gdshare.networks import build
+from gdshare.pooling import SCHEMES, Scheme, train_pooled
+from gdshare.training import patch_accuracy, sample_patches, train_on_real
+
+ROW_POOLED = "pooled"
+ROW_REAL = "real patches, pooled"
+
+
+@dataclass(frozen=True)
+class Line:
+    """One model of the comparison, judged on test films.
+
+    Attributes:
+        name: what it was trained from.
+        images: distilled images, or real patches, it was trained on.
+        patch_score: class-balanced patch accuracy on test patients of all sites, over fresh θ0; a
+            single value for the baseline.
+        threshold: the ε fixed on validation films, before any test film was looked at.
+        chosen_on: whose validation films.
+        figures: site -> figures; and of all sites together.
+    """
+
+    name: str
+    images: int
+    patch_score: PatchScore
+    threshold: float
+    chosen_on: str
+    figures: Mapping[str, LocalFigures]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """All lines, and a further look at the pooled model.
+
+    Attributes:
+        lines: each site alone, pooled, real patches.
+        pooled_inits: test HM of all sites for each of several θ0 of the pooled model, ε fixed anew
+            for each on validation films.
+        schemes: patch score of each way of pooling, on validation patients of all sites.
+    """
+
+    lines: Sequence[Line]
+    pooled_inits: Sequence[float]
+    schemes: Mapping[Scheme, PatchScore]
+
+
+@dataclass(frozen=True)
+class Judge:
+    """What is needed to judge a model: the hospitals' films, the plan, and the book of votes."""
+
+    released: Sequence[Released]
+    trial: Trial
+    book: VoteBook
+
+    def pooled_model(self, sites: Sequence[Released], scheme: Scheme, init: int) -> Model:
+        """The model of some sites' bundles, from one θ0."""
+        contributions = [site.contribution for site in sites]
+        return train_pooled(contributions, self.trial.protocol, scheme, init)
+
+    def patch_score(self, model_of: Callable[[int], Model], inits: int, split: Split) -> PatchScore:
+        """Patch score on all sites' patients, over ``inits`` fresh θ0."""
+        x, y = sample_patches(
+            [site.cohort for site in self.released],
+            split,
+            self.trial.score_patches * len(self.released),
+            self.trial.settings.seed,
+        )
+        module = build(self.trial.settings.network, self.trial.protocol.side)
+        models = [model_of(self.trial.settings.seed + init) for init in range(inits)]
+        return PatchScore(tuple(patch_accuracy(module, m.parameters, x, y) for m in models))
+
+    def threshold(self, name: str, model: Model, sites: Sequence[Released]) -> float:
+        """The ε of best HM on some sites' validation films together."""
+        votes = self.book.all_votes(name, model, sites, "val")
+        return best_threshold(pooled_by_threshold([confusions(one) for one in votes.values()]))
+
+    def figures(self, name: str, model: Model, threshold: float) -> dict[str, LocalFigures]:
+        """Test figures of each site, and of all films together."""
+        generator = np.random.default_rng(self.trial.settings.seed)
+        votes = self.book.all_votes(name, model, self.released, "test")
+        found = {site: local_figures(own, threshold, generator) for site, own in votes.items()}
+        # Patients of different sites must not be taken for one when patients are resampled.
+        everyone = [
+            type(film)(f"{site}/{film.patient}", film.positive, film.votes)
+            for site, own in votes.items()
+            for film in own
+        ]
+        return found | {POOLED: local_figures(everyone, threshold, generator)}
+
+
+def compare(
+    released: Sequence[Released], round_threshold: float, out: Path, trial: Trial, stage: Stage
+) -> Comparison:
+    """Train and judge every model of the comparison.
+
+    Args:
+        released: the hospitals.
+        round_threshold: the ε the federated round fixed for the pooled model.
+        out: the trial's folder.
+        trial: the plan.
+        stage: told what happens.
+    """
+    judge = Judge(released, trial, VoteBook(out / "votes", stage))
+    lines = [_alone(judge, site, out, stage) for site in released]
+    lines.append(_pooled(judge, round_threshold, stage))
+    lines.append(_real(judge, out, stage))
+    stage.tell("the pooled network from other θ0, and by the other ways of pooling")
+    return Comparison(lines, _pooled_inits(judge), _schemes(judge))
+
+
+def _alone(judge: Judge, site: Released, out: Path, stage: Stage) -> Line:
+    """One hospital's bundle on everybody's test films; ε by its own validation films."""
+    name = f"{site.name} alone"
+    stage.tell(f"{name}: classifying everybody's films")
+    scheme, seed = judge.trial.pooling, judge.trial.settings.seed
+    model = judge.pooled_model([site], scheme, seed)
+    threshold = judge.threshold(name, model, [site])
+    save_model(
+        out / "models" / site.name, model, {"trained_on": site.bundle.name, "threshold": threshold}
+    )
+    score = judge.patch_score(
+        lambda init: judge.pooled_model([site], scheme, init), judge.trial.patch_inits, "test"
+    )
+    figures = judge.figures(name, model, threshold)
+    images = len(site.contribution.distilled.images)
+    return Line(name, images, score, threshold, f"{site.name}'s", figures)
+
+
+def _pooled(judge: Judge, threshold: float, stage: Stage) -> Line:
+    """The federated round's model, at the ε the round fixed; here with AUC beside its counts."""
+    stage.tell(f"{ROW_POOLED}: classifying everybody's films")
+    scheme, seed = judge.trial.pooling, judge.trial.settings.seed
+    score = judge.patch_score(
+        lambda init: judge.pooled_model(judge.released, scheme, init),
+        judge.trial.patch_inits,
+        "test",
+    )
+    model = judge.pooled_model(judge.released, scheme, seed)
+    figures = judge.figures(f"{ROW_POOLED}-{seed}", model, threshold)
+    images = sum(len(site.contribution.distilled.images) for site in judge.released)
+    return Line(ROW_POOLED, images, score, threshold, "all sites'", figures)
+
+
+def _real(judge: Judge, out: Path, stage: Stage) -> Line:
+    """The same network on pooled real patches, kept in the trial's folder once trained."""
+    folder, plan = out / "models" / "real", judge.trial.baseline
+    if not (folder / "model.json").exists():
+        stage.tell("baseline: training on pooled real patches")
+        found = train_on_real(
+            [site.cohort for site in judge.released],
+            plan,
+            progress=lambda done, total: stage.show("baseline: epochs", done, total),
+        )
+        origin: dict[str, JsonValue] = {
+            "trained_on": "real patches",
+            "rate": found.rate,
+            "epoch": found.epoch,
+        }
+        save_model(folder, found.model, origin)
+    model, _ = load_model(folder)
+    stage.tell(f"{ROW_REAL}: classifying everybody's films")
+    threshold = judge.threshold("real", model, judge.released)
+    score = judge.patch_score(lambda init: model, 1, "test")
+    figures = judge.figures("real", model, threshold)
+    return Line(ROW_REAL, plan.per_class * 3, score, threshold, "all sites'", figures)
+
+
+def _pooled_inits(judge: Judge) -> list[float]:
+    scheme, seed = judge.trial.pooling, judge.trial.settings.seed
+    found = []
+    for init in range(seed, seed + judge.trial.film_inits):
+        name, model = f"{ROW_POOLED}-{init}", judge.pooled_model(judge.released, scheme, init)
+        threshold = judge.threshold(name, model, judge.released)
+        found.append(judge.figures(name, model, threshold)[POOLED].confusion.harmonic_mean)
+    return found
+
+
+def _schemes(judge: Judge) -> dict[Scheme, PatchScore]:
+    return {
+        scheme: judge.patch_score(
+            lambda init, way=scheme: judge.pooled_model(judge.released, way, init),  # type: ignore[misc]
+            judge.trial.patch_inits,
+            "val",
+        )
+        for scheme in SCHEMES
+    }

@@ -1,0 +1,60 @@
+"""What a trial is asked to do."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from gdshare.distill.settings import Settings
+from gdshare.pooling import Scheme
+from gdshare.protocol import Protocol
+from gdshare.training import TrainingPlan
+
+
+@dataclass(frozen=True)
+class Hospital:
+    """One hospital: its name in the trial, and its cohort table."""
+
+    name: str
+    table: Path
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A trial's plan.
+
+    Attributes:
+        hospitals: two or more, each with its own films.
+        protocol: of the round.
+        settings: of every hospital's distillation; each adds its place in the list to the seed.
+        baseline: training on pooled real patches, ``per_class`` of each class in all.
+        split: shares of training, validation and test patients.
+        pooling: how bundles are pooled in the round.
+        film_inits: θ0 from which the pooled network classifies films, to show the spread.
+        patch_inits: fresh θ0 a patch score on test patients is the mean of.
+        score_patches: test patches of each class and site a patch score looks at, at most.
+        minimum_films: a hospital counts no split with fewer.
+    """
+
+    hospitals: Sequence[Hospital]
+    protocol: Protocol
+    settings: Settings
+    baseline: TrainingPlan
+    split: tuple[float, float, float] = (0.6, 0.2, 0.2)
+    pooling: Scheme = "in-step"
+    film_inits: int = 3
+    patch_inits: int = 10
+    score_patches: int = 300
+    minimum_films: int = 10
+
+
+@dataclass(frozen=True)
+class Stage:
+    """How a trial tells what it does.
+
+    Attributes:
+        tell: one line at each part.
+        show: (what, done, total) while a part runs.
+    """
+
+    tell: Callable[[str], None] = field(default=lambda line: None)
+    show: Callable[[str, int, int], None] = field(default=lambda what, done, total: None)

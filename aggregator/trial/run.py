@@ -1,0 +1,117 @@
+"""Holding a trial: every hospital's part, one federated round, the comparison."""
+
+import json
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+
+from pydantic import JsonValue
+
+from aggregator.folder import RESULT
+from aggregator.local_federation import SiteNode, local_federation
+from aggregator.order import Order
+from aggregator.submit import run_round
+from aggregator.trial.compare import compare
+from aggregator.trial.hospital import Released, release
+from aggregator.trial.plan import Stage, Trial
+from aggregator.trial.table import as_data, markdown
+from gdshare.storage import write_bytes, write_json
+
+REPORT, TABLE = "trial.json", "table.md"
+ANSWER_SECONDS = 3600.0
+
+
+@dataclass
+class _Clock:
+    """Seconds of each part of this attempt."""
+
+    now: Callable[[], float]
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def part(self, name: str) -> Iterator[None]:
+        began = self.now()
+        yield
+        self.seconds[name] = round(self.now() - began, 1)
+
+
+def run_trial(
+    trial: Trial,
+    out: Path,
+    now: datetime,
+    stage: Stage,
+    clock: Callable[[], float] = time.monotonic,
+) -> str:
+    """Hold a trial, or go on with one that was interrupted; returns its table in Markdown.
+
+    Args:
+        trial: the plan; an interrupted trial must be given the same.
+        out: the trial's folder.
+        now: time of signing.
+        stage: told what happens.
+        clock: seconds, for the report.
+
+    Raises:
+        GdshareError: a hospital's part or the round failed; what is finished stays.
+    """
+    timer = _Clock(clock)
+    released = []
+    with timer.part("hospitals"):
+        for place, hospital in enumerate(trial.hospitals):
+            folder = out / "sites" / hospital.name
+            released.append(release(hospital, place, folder, out / "trust", trial, now, stage))
+    with timer.part("round"):
+        found = _round(released, out, trial, stage)
+    with timer.part("comparison"):
+        comparison = compare(released, float(str(found["epsilon"])), out, trial, stage)
+    text = markdown(comparison)
+    write_bytes(out / TABLE, text.encode())
+    report: dict[str, JsonValue] = {
+        "settings": trial.settings.model_dump(mode="json"),
+        "protocol": trial.protocol.model_dump(mode="json"),
+        "pooling": trial.pooling,
+        "hospitals": {one.name: _facts(one) for one in released},
+        "bytes_moved": found["bytes_moved"],
+        "round_seconds": found["seconds"],
+        "seconds_of_this_attempt": dict(timer.seconds),
+        **as_data(comparison),
+    }
+    write_json(out / REPORT, report)
+    return text
+
+
+def _round(
+    released: Sequence[Released], out: Path, trial: Trial, stage: Stage
+) -> dict[str, JsonValue]:
+    """The federated round over real Flower processes, unless an earlier attempt held it."""
+    result = out / "round" / RESULT
+    if not result.exists():
+        stage.tell(f"starting a SuperLink and {len(released)} SuperNodes on this machine")
+        nodes = [
+            SiteNode(one.name, one.outbox, one.cohort.path, trial.minimum_films) for one in released
+        ]
+        order = Order(
+            trust=out / "trust",
+            pooling=trial.pooling,
+            seed=trial.settings.seed,
+            sites=len(released),
+            timeout=ANSWER_SECONDS,
+        )
+        with local_federation(nodes, out / "federation") as superlink:
+            run_round(superlink, out / "round", order, stage.tell)
+    found: dict[str, JsonValue] = json.loads(result.read_bytes())
+    return found
+
+
+def _facts(one: Released) -> dict[str, JsonValue]:
+    return {
+        "bundle": str(one.bundle.name),
+        "bundle_bytes": one.bundle_bytes,
+        "training_patients": one.contribution.patients,
+        "validation_patch_score": one.patch_score,
+        "validation_patch_score_deviation": one.patch_score_deviation,
+        "counts": {split: c.model_dump() for split, c in one.cohort.counts.items()},
+    }

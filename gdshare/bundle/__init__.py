@@ -1,0 +1,94 @@
+"""The bundle: the only thing that leaves a hospital.
+
+A flat folder of five files: distilled images, a manifest, a datasheet, a preview and a signature
+(docs/bundle-format.md). ``build_files`` and ``write_bundle`` make one at the hospital;
+``read_folder`` and ``verify_files`` check one anywhere. What is read here was written by strangers,
+so this package imports numpy, safetensors, cryptography, pydantic and the standard library only;
+``python -m gdshare.bundle verify`` runs where nothing else is installed.
+"""
+
+from gdshare.bundle.build import build_files, describe_run
+from gdshare.bundle.datasheet import datasheet
+from gdshare.bundle.errors import (
+    AlreadyPublished,
+    Altered,
+    BadSignature,
+    Expired,
+    ExtraFile,
+    LabelsOffSimplex,
+    MalformedManifest,
+    MalformedSignature,
+    MalformedTensors,
+    MissingFile,
+    NotAPlainFile,
+    NotCanonical,
+    NotFinite,
+    NotYetValid,
+    OutOfRange,
+    Oversized,
+    UnknownFormat,
+    UnreadableBundle,
+    WrongKey,
+    WrongShape,
+    WrongSite,
+)
+from gdshare.bundle.folder import read_folder
+from gdshare.bundle.keys import (
+    fingerprint,
+    load_private_key,
+    load_public_key,
+    new_key,
+    parse_public_key,
+    public_pem,
+    write_key_pair,
+)
+from gdshare.bundle.manifest import FORMAT, Manifest
+from gdshare.bundle.outbox import next_sequence, published, write_bundle
+from gdshare.bundle.tensors import read_tensors
+from gdshare.bundle.verify import Bundle, verify_files, verify_folder
+from gdshare.errors import BundleError
+
+__all__ = [
+    "FORMAT",
+    "AlreadyPublished",
+    "Altered",
+    "BadSignature",
+    "Bundle",
+    "BundleError",
+    "Expired",
+    "ExtraFile",
+    "LabelsOffSimplex",
+    "MalformedManifest",
+    "MalformedSignature",
+    "MalformedTensors",
+    "Manifest",
+    "MissingFile",
+    "NotAPlainFile",
+    "NotCanonical",
+    "NotFinite",
+    "NotYetValid",
+    "OutOfRange",
+    "Oversized",
+    "UnknownFormat",
+    "UnreadableBundle",
+    "WrongKey",
+    "WrongShape",
+    "WrongSite",
+    "build_files",
+    "datasheet",
+    "describe_run",
+    "fingerprint",
+    "load_private_key",
+    "load_public_key",
+    "new_key",
+    "next_sequence",
+    "parse_public_key",
+    "public_pem",
+    "published",
+    "read_folder",
+    "read_tensors",
+    "verify_files",
+    "verify_folder",
+    "write_bundle",
+    "write_key_pair",
+]

@@ -1,0 +1,85 @@
+"""Making a bundle: from a run's record to five signed files, in memory."""
+
+from datetime import datetime, timedelta
+
+from cryptography.hazmat.primitives.asymmetric import ec
+from pydantic import ValidationError
+
+from gdshare.bundle.datasheet import datasheet
+from gdshare.bundle.envelope import sign
+from gdshare.bundle.layout import MANIFEST, PREVIEW, README, SIGNATURE, TENSORS
+from gdshare.bundle.manifest import Manifest, first_problem
+from gdshare.bundle.statement import digests_of, write_statement
+from gdshare.bundle.verify import verify_files
+from gdshare.distill.settings import RunRecord
+from gdshare.distill.synthetic import Distilled
+from gdshare.errors import UsageError
+
+
+def describe_run(
+    record: RunRecord, *, site: str, sequence: int, now: datetime, lifetime: timedelta
+) -> Manifest:
+    """Say about a run what may be said: its method, protocol and counts, never its seed.
+
+    The creation time is rounded down to the whole hour, so that it says less about when somebody
+    sat at the machine; the sequence number is what orders bundles.
+
+    Args:
+        record: ``run.json``.
+        site: the hospital's short name.
+        sequence: this bundle's number.
+        now: the site's clock, in UTC.
+        lifetime: from creation to expiry.
+
+    Raises:
+        UsageError: a name, number or time that the format does not allow.
+    """
+    created = now.replace(minute=0, second=0, microsecond=0)
+    try:
+        return Manifest(
+            site=site,
+            sequence=sequence,
+            created=created,
+            expires=created + lifetime,
+            classes=record.classes,
+            protocol=record.protocol,
+            initialiser=record.initialiser,
+            method=record.settings.method(),
+            counts=record.counts,
+        )
+    except ValidationError as fault:
+        raise UsageError(
+            f"this bundle cannot be described: {first_problem(fault)}; "
+            "see docs/bundle-format.md for what each field allows"
+        ) from None
+
+
+def build_files(
+    manifest: Manifest,
+    distilled: Distilled,
+    preview_png: bytes,
+    key: ec.EllipticCurvePrivateKey,
+) -> dict[str, bytes]:
+    """Make the five files and check them by the reader's own rules before they leave.
+
+    Args:
+        manifest: what the bundle says about itself.
+        distilled: the tensors.
+        preview_png: a picture drawn from ``distilled`` and nothing else.
+        key: signs.
+
+    Returns:
+        file name -> content; equal arguments give equal bytes.
+
+    Raises:
+        BundleError: the tensors do not fit the manifest, or something is too large.
+    """
+    files = {
+        README: datasheet(manifest, distilled).encode(),
+        TENSORS: distilled.to_bytes(),
+        MANIFEST: manifest.to_bytes(),
+        PREVIEW: preview_png,
+    }
+    files[SIGNATURE] = sign(write_statement(digests_of(files)), key).to_bytes()
+    verify_files(files, key.public_key(), manifest.created, manifest.site)
+    return files

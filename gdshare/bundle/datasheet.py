@@ -1,0 +1,127 @@
+"""``README.md``: the bundle told to people, drawn from manifest and tensors and nothing else.
+
+Deterministic, so that anybody can write it anew and compare: prose is a place to hide things in.
+"""
+
+from gdshare.bundle.manifest import Manifest, spelled
+from gdshare.distill.synthetic import Distilled
+from gdshare.protocol import CLASSES
+
+MEANING = {
+    "I": "irrelevant, outside the organ",
+    "N": "negative, the organ of a patient without the finding",
+    "P": "positive, the organ of a patient with the finding",
+}
+
+FILES = """\
+| file | what it is |
+|---|---|
+| `distilled.safetensors` | the images, their soft labels and the learning rates, as numbers |
+| `gdshare.json` | how they were made, for programs |
+| `preview.png` | the images as a picture, for people |
+| `README.md` | this page |
+| `bundle.sig` | the hospital's signature over the four files above |
+"""
+
+LIMITS = """\
+## What this is for, and what it is not
+
+The images are computed, starting from random noise; none is a copy of an X-ray. They are training
+material: a network trained on them learns to tell the three classes of patches apart. They are no
+pictures to diagnose from, and no medical device.
+
+Not looking like anybody is not a proof that nothing about anybody can be found out. This bundle
+carries no guarantee of differential privacy. Treat it under the agreement between the hospitals
+it was made for, and delete it when that ends.
+
+What is not inside: names, numbers or dates of patients, names of files or folders, any value that
+belongs to one patient, and the seed of the run.
+"""
+
+CHECKING = """\
+## Checking that it is genuine
+
+    gdshare verify FOLDER --key SITE.pub
+
+with the public key that the hospital gave you on another way than this bundle. The format's
+description (`docs/bundle-format.md` of gdshare) has a recipe that needs only openssl, sha256sum,
+jq and base64.
+"""
+
+
+def datasheet(manifest: Manifest, distilled: Distilled) -> str:
+    """Write the page.
+
+    Args:
+        manifest: what the bundle says about itself.
+        distilled: labels float32 [M, 3] and learning rates float32 [steps] are shown.
+
+    Returns:
+        Markdown in English; equal arguments give equal text.
+    """
+    parts = (
+        _opening(manifest),
+        _labels(distilled),
+        _data(manifest),
+        _making(manifest, distilled),
+        LIMITS,
+        "## The files\n\n" + FILES,
+        CHECKING,
+    )
+    return "\n".join(parts)
+
+
+def _opening(manifest: Manifest) -> str:
+    side = manifest.protocol.side
+    return (
+        f"# Distilled X-ray patches from {manifest.site}, bundle {manifest.sequence}\n\n"
+        f"{manifest.method.images} small images ({side} x {side} px) that were computed so that a "
+        f"network trained on them learns what {manifest.site}'s X-rays teach. "
+        "They stand in for the X-rays, which stay at the hospital.\n\n"
+        f"Made {spelled(manifest.created)} (rounded down to the hour), "
+        f"to be used until {spelled(manifest.expires)}. Format {manifest.format}.\n"
+    )
+
+
+def _labels(distilled: Distilled) -> str:
+    rows = [
+        f"| {number} | " + " | ".join(f"{100 * float(share):.1f} %" for share in label) + " |"
+        for number, label in enumerate(distilled.labels, start=1)
+    ]
+    header = "| image | " + " | ".join(CLASSES) + " |"
+    rule = "|---|" + "---|" * len(CLASSES)
+    meanings = [f"- {letter}: {MEANING[letter]}" for letter in CLASSES]
+    opening = "## The images\n\nEach image stands for a mixture of three classes:\n"
+    return "\n".join([opening, *meanings, "", header, rule, *rows, ""])
+
+
+def _data(manifest: Manifest) -> str:
+    counts, protocol = manifest.counts, manifest.protocol
+    origin = {
+        "protocol": "agreed for all hospitals",
+        "site": "computed over this hospital's own patches",
+    }[protocol.normalisation]
+    return (
+        "## What it was made from\n\n"
+        f"Training patients: {counts.patients} ({counts.patients_negative} without the finding, "
+        f"{counts.patients_positive} with it). Training patches: {counts.patches_i} I, "
+        f"{counts.patches_n} N, {counts.patches_p} P.\n\n"
+        f"Patches are windows of {protocol.patch} x {protocol.patch} px cut every "
+        f"{protocol.stride} px and brought to {protocol.side} x {protocol.side} px. A window with "
+        f"less than {protocol.outside:.2%} organ is I, with more than {protocol.inside:.2%} N or "
+        f"P; the rest is left out. Pixels, from 0 to 1, are normalised with mean {protocol.mean} "
+        f"and standard deviation {protocol.std}, {origin}.\n"
+    )
+
+
+def _making(manifest: Manifest, distilled: Distilled) -> str:
+    method = manifest.method
+    rates = ", ".join(f"{float(rate):.4g}" for rate in distilled.learning_rates)
+    return (
+        "## How it was made\n\n"
+        "By dataset distillation after Li, Togo, Ogawa and Haseyama (ICIP 2020), with "
+        f"{method.labels} labels. Network {method.network}, starting weights {method.theta0} "
+        f"by the scheme {manifest.initialiser}; {method.epochs} x {method.steps} gradient steps "
+        f"on the images; {method.outer_steps} training steps with {method.batch} real patches "
+        f"each.\n\nLearning rates to use with the images, in order: {rates}.\n"
+    )

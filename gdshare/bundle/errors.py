@@ -1,0 +1,102 @@
+"""Why a bundle is refused: one class per reason, so that a refusal can be counted and acted on.
+
+All derive from ``gdshare.errors.BundleError``. Text that a stranger wrote (file names, values)
+enters a message only through ``quoted``: escaped to ASCII and cut short, so that no message can
+steer a terminal or fill a log.
+"""
+
+# ruff: noqa: N818 - the names are the reasons themselves, as they appear in verdicts and records.
+
+from gdshare.errors import BundleError
+
+SEND_AGAIN = "ask the hospital to publish and send it again"
+
+
+def quoted(text: object) -> str:
+    """Show a stranger's text safely: ASCII, escaped, at most 40 characters of it."""
+    shown = str(text)
+    return ascii(shown if len(shown) <= 40 else shown[:40] + "...")
+
+
+class UnreadableBundle(BundleError):
+    """The path is not a folder, or the operating system refuses to read it."""
+
+
+class NotAPlainFile(BundleError):
+    """Something in the bundle is a link, a subfolder, a pipe or a device."""
+
+
+class MissingFile(BundleError):
+    """One of the five files is not there, or is not covered by the signature."""
+
+
+class ExtraFile(BundleError):
+    """There is a file beyond the five, or the signature lists one."""
+
+
+class Oversized(BundleError):
+    """A file is larger than the format allows; nothing in it was parsed."""
+
+
+class MalformedSignature(BundleError):
+    """``bundle.sig`` or the statement in it is not what the format describes."""
+
+
+class NotCanonical(BundleError):
+    """The content could be read but is not written in the one form the format allows."""
+
+
+class WrongKey(BundleError):
+    """The bundle was signed with another key than the one it is checked against."""
+
+
+class BadSignature(BundleError):
+    """The signature names this key but does not fit the statement."""
+
+
+class Altered(BundleError):
+    """A file is not the one that was signed."""
+
+
+class UnknownFormat(BundleError):
+    """The bundle is of a format version this gdshare does not know."""
+
+
+class MalformedManifest(BundleError):
+    """``gdshare.json`` lacks a field, has one too many, or holds a value out of bounds."""
+
+
+class WrongSite(BundleError):
+    """The bundle says it comes from another hospital than the key's owner."""
+
+
+class MalformedTensors(BundleError):
+    """``distilled.safetensors`` is not a safetensors file of exactly the three tensors."""
+
+
+class WrongShape(BundleError):
+    """A tensor does not have the shape or type that ``gdshare.json`` implies."""
+
+
+class NotFinite(BundleError):
+    """A tensor holds a NaN or an infinity."""
+
+
+class OutOfRange(BundleError):
+    """A pixel or a learning rate lies outside the bounds of the format."""
+
+
+class LabelsOffSimplex(BundleError):
+    """A soft label is not a distribution over the classes."""
+
+
+class NotYetValid(BundleError):
+    """The bundle says it was made in the future."""
+
+
+class Expired(BundleError):
+    """The bundle's expiry time has passed."""
+
+
+class AlreadyPublished(BundleError):
+    """The outbox already has a bundle of that hospital and sequence number."""

@@ -1,0 +1,64 @@
+"""Reading a bundle's folder from a stranger: bounded, no links, nothing beyond the five files."""
+
+import os
+import stat
+from pathlib import Path
+
+from gdshare.bundle.errors import NotAPlainFile, UnreadableBundle
+from gdshare.bundle.layout import BOUNDS, check_complete, check_name, check_size
+
+
+def read_folder(path: Path) -> dict[str, bytes]:
+    """Read a bundle's five files into memory; never more than the sum of their bounds.
+
+    Links are not followed, subfolders not entered, and a file that grows while it is read is
+    refused. Whether the content is any good is for ``verify_files``.
+
+    Args:
+        path: the bundle's folder.
+
+    Returns:
+        file name -> content.
+
+    Raises:
+        UnreadableBundle: not a folder, or not readable.
+        ExtraFile, NotAPlainFile, Oversized, MissingFile: what their names say.
+    """
+    try:
+        with os.scandir(path) as entries:
+            names = [_checked(entry.name) for entry in entries]
+        files = {name: _read_file(path / name, name) for name in sorted(names)}
+    except OSError as fault:
+        raise UnreadableBundle(
+            f"{path} cannot be read as a bundle ({fault.strerror}); give the path of a bundle's "
+            "folder"
+        ) from None
+    check_complete(files)
+    return files
+
+
+def _checked(name: str) -> str:
+    check_name(name)
+    return name
+
+
+def _read_file(path: Path, name: str) -> bytes:
+    if not stat.S_ISREG(path.lstat().st_mode):
+        raise _not_plain(name)
+    # The check above gives the clear message; these flags hold if the entry is swapped after it.
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    with os.fdopen(descriptor, "rb") as stream:
+        status = os.fstat(stream.fileno())
+        if not stat.S_ISREG(status.st_mode):
+            raise _not_plain(name)
+        check_size(name, status.st_size)
+        content = stream.read(BOUNDS[name] + 1)
+    check_size(name, len(content))
+    return content
+
+
+def _not_plain(name: str) -> NotAPlainFile:
+    return NotAPlainFile(
+        f"{name} is a link, a folder or a device instead of a plain file; "
+        "copy the bundle's own files"
+    )

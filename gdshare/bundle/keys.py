@@ -1,0 +1,199 @@
+"""Signing keys: ECDSA on the curve P-256, in PEM files.
+
+The private key lies encrypted under a passphrase in a file only its owner may read; the public key
+is what the aggregator is given. A key is named by its fingerprint, the SHA-256 of its public PEM.
+"""
+
+import hashlib
+import os
+import re
+import stat
+from contextlib import suppress
+from pathlib import Path
+
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    PrivateFormat,
+    PublicFormat,
+    load_pem_private_key,
+    load_pem_public_key,
+)
+
+from gdshare.bundle.errors import quoted
+from gdshare.bundle.manifest import SITE
+from gdshare.errors import KeyFileError
+from gdshare.storage import sync_folder
+
+LARGEST_KEY_FILE = 16 * 1024
+LONGEST_PASSPHRASE = 1000
+NOT_A_PUBLIC_KEY = "is not a PEM public key on the curve P-256; use the .pub file of `gdshare keys`"
+
+
+def new_key() -> ec.EllipticCurvePrivateKey:
+    """Draw a signing key from the operating system's randomness."""
+    return ec.generate_private_key(ec.SECP256R1())
+
+
+def public_pem(key: ec.EllipticCurvePublicKey) -> bytes:
+    """Write a public key as PEM (SubjectPublicKeyInfo), the form its fingerprint is taken of."""
+    return key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+
+
+def fingerprint(key: ec.EllipticCurvePublicKey) -> str:
+    """Name a key: the SHA-256 of its public PEM, 64 lower-case hex digits."""
+    return hashlib.sha256(public_pem(key)).hexdigest()
+
+
+def write_key_pair(folder: Path, name: str, passphrase: bytes) -> tuple[Path, Path]:
+    """Make a signing key and store it as ``NAME.key`` (mode 600) and ``NAME.pub``.
+
+    Args:
+        folder: made if missing, then readable by its owner only.
+        name: the site's short name.
+        passphrase: encrypts the private key; 1 to 1000 bytes.
+
+    Returns:
+        The paths of the private and the public key.
+
+    Raises:
+        KeyFileError: a bad name or passphrase, a key of that name already there, or no way to
+            write.
+    """
+    if not re.fullmatch(SITE, name):
+        raise KeyFileError(
+            f"the name {quoted(name)} cannot name a key; use lower-case letters, digits and "
+            "hyphens, 32 characters at most"
+        )
+    _check_passphrase(passphrase)
+    private, public = folder / f"{name}.key", folder / f"{name}.pub"
+    key = new_key()
+    encrypted = key.private_bytes(
+        Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(passphrase)
+    )
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _write_new(private, encrypted, 0o600)
+        try:
+            _write_new(public, public_pem(key.public_key()), 0o644)
+        except BaseException:
+            private.unlink()
+            raise
+        sync_folder(folder)
+    except FileExistsError as fault:
+        raise KeyFileError(
+            f"{fault.filename} already exists and is never overwritten; choose another name or "
+            "folder"
+        ) from None
+    except OSError as fault:
+        raise KeyFileError(
+            f"{folder} cannot take a key ({fault.strerror}); choose a folder you can write to"
+        ) from None
+    return private, public
+
+
+def _check_passphrase(passphrase: bytes) -> None:
+    if not 0 < len(passphrase) <= LONGEST_PASSPHRASE:
+        raise KeyFileError(
+            f"the passphrase has {len(passphrase)} bytes; give one of 1 to {LONGEST_PASSPHRASE}, "
+            "since a key without one signs for whoever copies the file"
+        )
+
+
+def _write_new(path: Path, content: bytes, mode: int) -> None:
+    """Create ``path``, which must not exist, and flush it to the disk."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode)
+    try:
+        with os.fdopen(descriptor, "wb") as stream:
+            os.fchmod(stream.fileno(), mode)
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+    except BaseException:
+        with suppress(FileNotFoundError):
+            path.unlink()
+        raise
+
+
+def _read_key_file(path: Path) -> tuple[bytes, int]:
+    """Read a key file and its permission bits from one and the same opened file."""
+    try:
+        # Without O_NONBLOCK, opening a pipe would wait for ever.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+        with os.fdopen(descriptor, "rb") as stream:
+            status = os.fstat(stream.fileno())
+            if not stat.S_ISREG(status.st_mode):
+                raise KeyFileError(f"{path} is not a plain file; name the key file itself")
+            content = stream.read(LARGEST_KEY_FILE + 1)
+    except OSError as fault:
+        raise KeyFileError(
+            f"{path} cannot be read ({fault.strerror}); give the path of a key file made by "
+            "`gdshare keys new`"
+        ) from None
+    if len(content) > LARGEST_KEY_FILE:
+        raise KeyFileError(f"{path} is too large to be a key; name the key file itself")
+    return content, stat.S_IMODE(status.st_mode)
+
+
+def load_private_key(path: Path, passphrase: bytes) -> ec.EllipticCurvePrivateKey:
+    """Unlock a signing key.
+
+    Raises:
+        KeyFileError: unreadable, readable by others than its owner, not encrypted, another kind
+            of key, or another passphrase.
+    """
+    _check_passphrase(passphrase)
+    content, mode = _read_key_file(path)
+    if mode & 0o077:
+        raise KeyFileError(
+            f"{path} can be read by other users (mode {mode:o}); run `chmod 600` on it, and make "
+            "a new key if somebody may have copied it"
+        )
+    try:
+        key = load_pem_private_key(content, passphrase)
+    except TypeError:
+        raise KeyFileError(
+            f"{path} is not encrypted; make a key with `gdshare keys new`, which always is"
+        ) from None
+    except (ValueError, UnsupportedAlgorithm):
+        raise KeyFileError(
+            f"{path} does not open with this passphrase, or is not a private key; try the "
+            "passphrase again, and check that this is the .key file"
+        ) from None
+    if not isinstance(key, ec.EllipticCurvePrivateKey) or not _is_p256(key.curve):
+        raise KeyFileError(f"{path} is another kind of key; make one with `gdshare keys new`")
+    return key
+
+
+def _is_p256(curve: ec.EllipticCurve) -> bool:
+    return curve.name == ec.SECP256R1.name
+
+
+def parse_public_key(content: bytes, where: str) -> ec.EllipticCurvePublicKey:
+    """Read a public key from PEM text.
+
+    Args:
+        content: PEM of a SubjectPublicKeyInfo.
+        where: what to call the source in a message.
+
+    Raises:
+        KeyFileError: not a P-256 public key.
+    """
+    try:
+        key = load_pem_public_key(content)
+    except (ValueError, UnsupportedAlgorithm):
+        raise KeyFileError(f"{where} {NOT_A_PUBLIC_KEY}") from None
+    if not isinstance(key, ec.EllipticCurvePublicKey) or not _is_p256(key.curve):
+        raise KeyFileError(f"{where} {NOT_A_PUBLIC_KEY}")
+    return key
+
+
+def load_public_key(path: Path) -> ec.EllipticCurvePublicKey:
+    """Read a site's public key.
+
+    Raises:
+        KeyFileError: unreadable, or not a P-256 public key.
+    """
+    return parse_public_key(_read_key_file(path)[0], str(path))

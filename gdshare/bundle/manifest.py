@@ -1,0 +1,149 @@
+"""``gdshare.json``: what a bundle says about itself. Closed, frozen, and without a seed.
+
+Source: docs/bundle-format.md, section "gdshare.json".
+"""
+
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Final, Literal, Self
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    ValidationError,
+    model_validator,
+)
+
+from gdshare.bundle import canonical
+from gdshare.bundle.errors import SEND_AGAIN, MalformedManifest, UnknownFormat, quoted
+from gdshare.bundle.layout import MANIFEST
+from gdshare.distill.settings import Counts, Method
+from gdshare.protocol import CLASSES, Protocol
+
+FORMAT: Final = "gdshare-bundle/0.1"
+SITE = r"[a-z0-9](?:[a-z0-9-]{0,30}[a-z0-9])?"
+LONGEST_LIFE = timedelta(days=3660)
+
+
+def _instant(value: object) -> object:
+    """Take the format's own spelling of a time; leave everything else to pydantic's checks."""
+    if not isinstance(value, str):
+        return value
+    if len(value) != len("2026-01-31T12:00:00Z") or value[-1] != "Z":
+        raise ValueError("a time is written YYYY-MM-DDTHH:MM:SSZ")
+    return datetime.fromisoformat(value[:-1]).replace(tzinfo=UTC)
+
+
+def spelled(moment: datetime) -> str:
+    """Spell a UTC time the way the format does, e.g. ``2026-01-31T12:00:00Z``."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+Instant = Annotated[datetime, BeforeValidator(_instant), PlainSerializer(spelled)]
+SiteName = Annotated[str, Field(pattern=f"^{SITE}$")]
+Initialiser = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,39}/[1-9][0-9]{0,3}$")]
+
+
+class Manifest(BaseModel):
+    """Everything a reader must know to use the tensors, and nothing about any one patient.
+
+    Attributes:
+        format: version of the bundle format.
+        site: the hospital's short name: lower-case letters, digits, inner hyphens; 32 at most.
+        sequence: counts a site's bundles upwards from 1.
+        created: UTC, whole seconds (``gdshare publish`` rounds down to the whole hour).
+        expires: UTC, whole seconds; from this moment on the bundle is refused.
+        classes: the classes' letters in the order of the soft labels' columns.
+        protocol: how patches were cut, labelled and normalised.
+        initialiser: name and version of the scheme that θ0 is drawn by.
+        method: Algorithm 1's settings.
+        counts: how much data was read, in all.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    format: Literal["gdshare-bundle/0.1"] = FORMAT
+    site: SiteName
+    sequence: Annotated[int, Field(ge=1, le=999_999_999)]
+    created: Instant
+    expires: Instant
+    classes: Literal["I,N,P"] = "I,N,P"
+    protocol: Protocol
+    initialiser: Initialiser
+    method: Method
+    counts: Counts
+
+    @model_validator(mode="after")
+    def _times_make_sense(self) -> Self:
+        for name, moment in (("created", self.created), ("expires", self.expires)):
+            if moment.utcoffset() != timedelta(0) or moment.microsecond:
+                raise ValueError(f"{name} must be in UTC and whole seconds")
+            if not 2020 <= moment.year < 2200:
+                raise ValueError(f"{name} lies outside the years 2020 to 2199")
+        if not timedelta(0) < self.expires - self.created <= LONGEST_LIFE:
+            raise ValueError(f"expires must follow created by at most {LONGEST_LIFE.days} days")
+        return self
+
+    @model_validator(mode="after")
+    def _parts_are_exact(self) -> Self:
+        # A run's Settings are a Method too, and carry the seed: they must never get in here.
+        exact = {"protocol": Protocol, "method": Method, "counts": Counts}
+        for name, kind in exact.items():
+            if type(getattr(self, name)) is not kind:
+                raise ValueError(f"{name} must be exactly a {kind.__name__}")
+        return self
+
+    @property
+    def name(self) -> str:
+        """The bundle's folder name, ``SITE-SEQUENCE``."""
+        return f"{self.site}-{self.sequence}"
+
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Give the shape each float32 tensor must have."""
+        rates = self.method.trajectory if self.method.inner_rates == "per-step" else 1
+        side = self.protocol.side
+        return {
+            "images": (self.method.images, 1, side, side),
+            "labels": (self.method.images, len(CLASSES)),
+            "learning_rates": (rates,),
+        }
+
+    def to_bytes(self) -> bytes:
+        """Write the manifest in its one form (canonical.pretty); floats round-trip exactly."""
+        return canonical.pretty(self.model_dump(mode="json"))
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Self:
+        """Read ``gdshare.json``.
+
+        Args:
+            data: the file, already within its size bound.
+
+        Raises:
+            UnknownFormat: another format or version.
+            MalformedManifest: not JSON, or a field missing, unknown or out of bounds.
+            NotCanonical: a repeated key, or not written in the one form.
+        """
+        value = canonical.parse(data, MANIFEST, MalformedManifest)
+        if not isinstance(value, dict):
+            raise MalformedManifest(f"{MANIFEST} is not a JSON object; {SEND_AGAIN}")
+        if isinstance(value.get("format"), str) and value["format"] != FORMAT:
+            raise UnknownFormat(
+                f"{MANIFEST} says format {quoted(value['format'])} and this gdshare reads only "
+                f"{FORMAT}; update gdshare, or ask the hospital which version it uses"
+            )
+        try:
+            manifest = cls.model_validate_json(data)
+        except ValidationError as fault:
+            raise MalformedManifest(f"{MANIFEST}: {first_problem(fault)}; {SEND_AGAIN}") from None
+        canonical.require_same(data, manifest.to_bytes(), MANIFEST)
+        return manifest
+
+
+def first_problem(fault: ValidationError) -> str:
+    """Tell the first thing pydantic objects to: which field, and why."""
+    problem = fault.errors(include_url=False, include_context=False, include_input=False)[0]
+    where = ".".join(str(part) for part in problem["loc"])
+    return f"{quoted(where)}: {problem['msg']}" if where else problem["msg"]

@@ -1,0 +1,86 @@
+"""The outbox: one folder a bundle, named SITE-SEQUENCE, appearing whole or not at all.
+
+Names that begin with a dot are bundles still being written, or left by a crash; readers pass over
+them.
+"""
+
+import errno
+import re
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+from gdshare.bundle.errors import AlreadyPublished
+from gdshare.bundle.layout import MANIFEST, check_complete, check_name
+from gdshare.bundle.manifest import SITE, Manifest
+from gdshare.errors import UsageError
+from gdshare.storage import sync_folder, write_bytes
+
+_NAME = re.compile(rf"(?P<site>{SITE})-(?P<number>[1-9][0-9]{{0,8}})")
+_TAKEN = {errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR}
+
+
+def published(outbox: Path) -> tuple[Path, ...]:
+    """List the bundles' folders, by site and then by sequence number; empty without an outbox."""
+    if not outbox.is_dir():
+        return ()
+    named = [(match, path) for path in outbox.iterdir() if (match := _NAME.fullmatch(path.name))]
+    order = sorted(named, key=lambda pair: (pair[0]["site"], int(pair[0]["number"])))
+    return tuple(path for _, path in order)
+
+
+def next_sequence(outbox: Path, site: str) -> int:
+    """Give the number after the highest this site has in the outbox, 1 if it has none."""
+    names = (_NAME.fullmatch(path.name) for path in published(outbox))
+    return 1 + max((int(m["number"]) for m in names if m and m["site"] == site), default=0)
+
+
+def write_bundle(outbox: Path, files: Mapping[str, bytes]) -> Path:
+    """Put a bundle into the outbox.
+
+    Written aside, flushed to the disk, then renamed: a folder with content is never renamed over,
+    so of two that publish the same number at once exactly one succeeds.
+
+    Args:
+        outbox: made if missing.
+        files: what ``build_files`` gave.
+
+    Returns:
+        The bundle's folder, ``outbox/SITE-SEQUENCE``.
+
+    Raises:
+        AlreadyPublished: that number is taken.
+        UsageError: the outbox cannot be written to.
+    """
+    for name in files:
+        check_name(name)
+    check_complete(files)
+    target = outbox / Manifest.from_bytes(files[MANIFEST]).name
+    try:
+        outbox.mkdir(parents=True, exist_ok=True)
+        _write_aside_and_rename(target, files)
+    except OSError as fault:
+        if fault.errno in _TAKEN:
+            raise AlreadyPublished(
+                f"{target} already exists and is never overwritten; publish with the next "
+                "sequence number"
+            ) from None
+        raise UsageError(
+            f"{outbox} cannot take a bundle ({fault.strerror}); choose an outbox you can write to"
+        ) from None
+    return target
+
+
+def _write_aside_and_rename(target: Path, files: Mapping[str, bytes]) -> None:
+    aside = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+    try:
+        for name, content in files.items():
+            write_bytes(aside / name, content)
+        aside.chmod(0o755)
+        sync_folder(aside)
+        aside.rename(target)
+    except BaseException:
+        shutil.rmtree(aside, ignore_errors=True)
+        raise
+    sync_folder(target.parent)

@@ -1,0 +1,1 @@
+"""The ``gdshare`` command: one thin module a command, each with ``register(app)``."""

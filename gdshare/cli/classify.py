@@ -1,0 +1,77 @@
+"""``gdshare classify``: judge single films."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from gdshare.cli.terminal import AsJson, Device, chosen_device, print_json, print_table, progress
+from gdshare.films import read_film
+from gdshare.metrics import SOURCE_THRESHOLD
+
+if TYPE_CHECKING:
+    from gdshare.vote import Votes
+
+
+def classify(
+    model: Annotated[Path, typer.Argument(help="A trained model's folder.")],
+    films: Annotated[list[Path], typer.Argument(help="Gray-scale PNG or TIFF films.")],
+    threshold: Annotated[
+        float | None,
+        typer.Option(
+            min=0.0, max=1.0, help="ε of Eq. 4. Without it: the model's own, or else 0.4."
+        ),
+    ] = None,
+    device: Device = "auto",
+    as_json: AsJson = False,
+) -> None:
+    """Cut each film into windows, let each vote, and print the verdict with the votes behind it.
+
+    A film without a single N or P vote is indeterminate: a person must look. For research only; not
+    a medical device.
+    """
+    from gdshare.model import load_model
+    from gdshare.vote import film_votes, predictor
+
+    trained, record = load_model(model)
+    own = record.origin.get("threshold")
+    chosen = threshold if threshold is not None else own
+    epsilon = float(chosen) if isinstance(chosen, float) else SOURCE_THRESHOLD
+    predict = predictor(trained, chosen_device(device))
+    found: list[tuple[Path, Votes]] = []
+    with progress("classifying films") as report:
+        for path in films:
+            found.append((path, film_votes(read_film(path), trained.protocol, predict)))
+            report(len(found), len(films))
+    if as_json:
+        return print_json([_as_data(path, votes, epsilon) for path, votes in found])
+    rows = [
+        (path, verdict(votes, epsilon), f"{votes.ratio:.3f}", votes.i, votes.n, votes.p)
+        for path, votes in found
+    ]
+    print_table(
+        f"ε = {epsilon:.2f}", ("film", "verdict", "ratio", "I votes", "N votes", "P votes"), rows
+    )
+    return None
+
+
+def verdict(votes: "Votes", threshold: float) -> str:
+    """Positive, negative or indeterminate."""
+    if votes.indeterminate:
+        return "indeterminate"
+    return "positive" if votes.positive_at(threshold) else "negative"
+
+
+def _as_data(path: Path, votes: "Votes", threshold: float) -> dict[str, object]:
+    return {
+        "film": str(path),
+        "verdict": verdict(votes, threshold),
+        "ratio": None if votes.indeterminate else votes.ratio,
+        "threshold": threshold,
+        "votes": {"I": votes.i, "N": votes.n, "P": votes.p},
+    }
+
+
+def register(app: typer.Typer) -> None:
+    """Add ``classify`` to the app."""
+    app.command()(classify)

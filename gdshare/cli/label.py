@@ -1,0 +1,98 @@
+"""``gdshare label``: cut films into patches and label them by the outlined organ."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from pydantic import ValidationError
+
+from gdshare.cli.terminal import AsJson, print_json, print_table, progress
+from gdshare.cohort import SPLITS, label_cohort
+from gdshare.errors import UsageError
+from gdshare.protocol import Protocol
+
+DEFAULTS = Protocol()
+
+
+def label(
+    table: Annotated[
+        Path,
+        typer.Argument(
+            metavar="CSV", help="Cohort table: patient,image,mask,diagnosis; a line a film."
+        ),
+    ],
+    out: Annotated[Path, typer.Option(help="Folder to make for the labelled cohort.")],
+    patch: Annotated[
+        int, typer.Option(help="Side of a window on the film, px. Source: 299 on 2048 px films.")
+    ] = DEFAULTS.patch,
+    stride: Annotated[
+        int, typer.Option(help="Step from window to window, px. Source: 50.")
+    ] = DEFAULTS.stride,
+    outside: Annotated[
+        float, typer.Option(help="Less organ than this share: class I. Source: 0.01.")
+    ] = DEFAULTS.outside,
+    inside: Annotated[
+        float, typer.Option(help="More organ than this share: class N or P. Source: 0.85.")
+    ] = DEFAULTS.inside,
+    side: Annotated[
+        int, typer.Option(help="Side of the network's input, px. Source: 299.")
+    ] = DEFAULTS.side,
+    mean: Annotated[
+        float, typer.Option(help="Subtracted from pixels in [0, 1]; a constant of the round.")
+    ] = DEFAULTS.mean,
+    std: Annotated[
+        float, typer.Option(help="Then divided by; a constant of the round.")
+    ] = DEFAULTS.std,
+    split: Annotated[
+        str, typer.Option(help="Shares of training, validation and test patients.")
+    ] = "0.6,0.2,0.2",
+    seed: Annotated[int, typer.Option(min=0, help="Decides which patient goes where.")] = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Cut films into windows and label each I (outside the organ), N or P (inside, by diagnosis).
+
+    Patients, never windows, are split into training, validation and test, each with the same share
+    of positives. A film without a mask is kept for classification only. The cohort stays at the
+    hospital.
+    """
+    try:
+        protocol = Protocol(
+            patch=patch,
+            stride=stride,
+            outside=outside,
+            inside=inside,
+            side=side,
+            mean=mean,
+            std=std,
+        )
+    except ValidationError as error:
+        raise UsageError(_in_words(error)) from error
+    with progress("labelling films") as report:
+        index = label_cohort(table, out, protocol, _fractions(split), seed, report)
+    if as_json:
+        return print_json({name: index.counts[name].model_dump() for name in SPLITS})
+    columns = ("split", "negative", "positive", "films", "I", "N", "P", "discarded")
+    rows = [(name, *index.counts[name].model_dump().values()) for name in SPLITS]
+    print_table(f"{out}: patients, films and windows", columns, rows)
+    return None
+
+
+def _fractions(text: str) -> tuple[float, float, float]:
+    try:
+        train, val, test = (float(part) for part in text.split(","))
+    except ValueError as error:
+        raise UsageError(
+            f"--split {text}: give three numbers with commas between, such as 0.6,0.2,0.2"
+        ) from error
+    return train, val, test
+
+
+def _in_words(error: ValidationError) -> str:
+    first = error.errors()[0]
+    option = f"--{first['loc'][0]}: " if first["loc"] else ""
+    return f"{option}{first['msg']}; see gdshare label --help"
+
+
+def register(app: typer.Typer) -> None:
+    """Add ``label`` to the app."""
+    app.command()(label)

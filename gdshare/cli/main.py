@@ -1,0 +1,117 @@
+"""The ``gdshare`` command's front door: options for all commands, errors in one sentence."""
+
+import sys
+import traceback
+from collections.abc import Sequence
+from importlib.metadata import EntryPoint, entry_points
+from typing import Annotated
+
+import typer
+
+from gdshare import __version__
+from gdshare.errors import GdshareError
+
+OWN_COMMANDS: dict[str, str] = {
+    name: f"gdshare.cli.{name}:register"
+    for name in (
+        "phantom",
+        "label",
+        "distill",
+        "keys",
+        "publish",
+        "verify",
+        "train",
+        "evaluate",
+        "classify",
+    )
+}
+"""In the order of the walk, which is the order of the help."""
+
+ENTRY_POINTS = "gdshare.commands"
+REFUSED, INTERRUPTED = 2, 130
+
+
+def build_app(first_word: str | None = None) -> typer.Typer:
+    """Make the command with all its sub-commands, or with the one that is asked for.
+
+    Importing torch and Flower takes seconds; a command that needs neither should not wait.
+
+    Args:
+        first_word: the sub-command about to run, or None (or an unknown word) for all.
+    """
+    app = typer.Typer(
+        name="gdshare",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        rich_markup_mode="markdown",
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback()(_front)
+    commands = {
+        name: EntryPoint(name, target, ENTRY_POINTS) for name, target in OWN_COMMANDS.items()
+    }
+    commands |= {point.name: point for point in sorted(entry_points(group=ENTRY_POINTS))}
+    chosen = [commands[first_word]] if first_word in commands else commands.values()
+    for point in chosen:
+        point.load()(app)
+    return app
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command; every refusal is one sentence on stderr and exit status 2."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    debug = "--debug" in words
+    first = next((word for word in words if not word.startswith("-")), None)
+    try:
+        build_app(first)(args=[word for word in words if word != "--debug"], prog_name="gdshare")
+    except GdshareError as error:
+        _refuse(str(error), debug)
+    except OSError as error:
+        _refuse(f"{error.filename or 'the system'}: {error.strerror}; check path and space", debug)
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
+    except Exception as error:
+        _refuse(
+            f"a fault in gdshare itself ({type(error).__name__}: {error}); run it again with "
+            "--debug and report what it prints",
+            debug,
+        )
+
+
+def _refuse(message: str, debug: bool) -> None:
+    if debug:
+        traceback.print_exc()
+    sys.stderr.write(f"gdshare: {message}\n")
+    sys.exit(REFUSED)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"gdshare {__version__}")
+        raise typer.Exit
+
+
+def _front(
+    debug: Annotated[
+        bool, typer.Option("--debug", help="On an error, show where in the program it arose.")
+    ] = False,
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version."),
+    ] = False,
+) -> None:
+    """Share what a hospital's X-rays teach without sharing the X-rays.
+
+    At a hospital, in this order:
+
+    **label** films that somebody outlined, **distill** the labelled patches to a
+    few synthetic images, make **keys** once, and **publish** a signed bundle.
+
+    At the aggregator:
+
+    **aggregate** collects and verifies bundles, trains one network, and has each hospital
+    count how it does on the films it keeps.
+
+    To see it all on synthetic films: **gdshare demo**.
+    """

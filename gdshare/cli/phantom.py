@@ -1,0 +1,48 @@
+"""``gdshare phantom``: make a phantom hospital's folder of synthetic films."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from gdshare.cli.terminal import progress
+from gdshare.films.phantom import write_phantom_cohort
+
+
+def phantom(
+    out: Annotated[Path, typer.Option(help="Folder to make; it must not exist, or be empty.")],
+    negatives: Annotated[int, typer.Option(min=0, help="Patients without gastritis.")] = 20,
+    positives: Annotated[int, typer.Option(min=0, help="Patients with gastritis.")] = 20,
+    size: Annotated[int, typer.Option(min=128, max=4096, help="Side of a film, px.")] = 512,
+    site: Annotated[
+        int, typer.Option(min=0, help="Which phantom hospital: its films' look, its patients.")
+    ] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Another seed makes other patients.")] = 0,
+) -> None:
+    """Make SYNTHETIC stomach films with masks and diagnoses, to try everything out on.
+
+    No patient was ever near them, and each film says so in its corner, its name and its file. The
+    last line printed is the command to go on with.
+    """
+    with progress("drawing films") as report:
+        table = write_phantom_cohort(
+            out,
+            site=site,
+            negatives=negatives,
+            positives=positives,
+            size=size,
+            seed=seed,
+            progress=report,
+        )
+    patch, stride = round(size * 299 / 2048), -(-size * 50 // 2048)  # the source's proportions
+    typer.echo(f"synthetic films  {negatives} negative, {positives} positive, {size} x {size} px")
+    typer.echo(f"table            {table}")
+    typer.echo(
+        f"go on with       gdshare label {table} --out COHORT --patch {patch} --stride {stride} "
+        "--side 32"
+    )
+
+
+def register(app: typer.Typer) -> None:
+    """Add ``phantom`` to the app."""
+    app.command()(phantom)

@@ -1,0 +1,85 @@
+"""Progress on stderr for people, results on stdout for people or programs."""
+
+import json
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+
+Report = Callable[[int, int], None]
+"""Called with (done, total)."""
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON, for programs.")]
+Device = Annotated[
+    str,
+    typer.Option(help="Where to compute: auto (a GPU when there is one), cpu, cuda, cuda:1, ..."),
+]
+
+
+def chosen_device(name: str) -> str:
+    """Turn ``auto`` into what this machine has."""
+    if name != "auto":
+        return name
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def progress_bar(extra: str = "") -> Progress:
+    """A bar on stderr, shown only to a person: piped output stays quiet.
+
+    Args:
+        extra: format of a further column, over the task's fields.
+    """
+    console = Console(stderr=True)
+    columns = [
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+    ]
+    if extra:
+        columns.append(TextColumn(extra))
+    return Progress(*columns, console=console, disable=not console.is_terminal)
+
+
+@contextmanager
+def progress(description: str) -> Iterator[Report]:
+    """Show a bar while the block runs; yields what to call with (done, total)."""
+    with progress_bar() as bar:
+        task = bar.add_task(description, total=None)
+
+        def report(done: int, total: int) -> None:
+            bar.update(task, completed=done, total=total)
+
+        yield report
+
+
+def print_json(value: object) -> None:
+    """Print one JSON document; figures that do not exist are null."""
+    typer.echo(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """Print a table: the first column's text to the left, figures to the right."""
+    table = Table(title=title, title_justify="left")
+    for index, name in enumerate(columns):
+        table.add_column(name, justify="left" if index == 0 else "right")
+    for row in rows:
+        table.add_row(*(str(cell) for cell in row))
+    # A file or a pipe has no width of its own; there a table must not be cut to 80 columns.
+    Console(width=None if sys.stdout.isatty() else 160).print(table)

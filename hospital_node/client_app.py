@@ -1,0 +1,66 @@
+"""The Flower ClientApp: takes a message apart, lets one of the two acts answer, packs the answer.
+
+Whatever goes wrong inside, the reply holds a word from ``Reason``. The message of an exception,
+which may name a path or a patient, goes to the hospital's own log.
+"""
+
+import logging
+from collections.abc import Callable
+
+from flwr.app import ConfigRecord, Context, Message, RecordDict
+from flwr.clientapp import ClientApp
+
+from gdshare.errors import UsageError
+from gdshare.questions import (
+    ANSWER_RECORD,
+    COLLECT,
+    COUNTS,
+    QUESTION_RECORD,
+    Fields,
+    Reason,
+    Value,
+    refusal,
+)
+from hospital_node.outbox import answer_collect
+from hospital_node.refused import RefusedError
+from hospital_node.settings import NodeSettings
+
+Act = Callable[[NodeSettings, Fields], dict[str, Value]]
+
+log = logging.getLogger("gdshare.hospital_node")
+app = ClientApp()
+
+
+@app.query(COLLECT)
+def collect(message: Message, context: Context) -> Message:
+    """Hand over the newest bundle in the outbox."""
+    return _reply(message, context, answer_collect)
+
+
+@app.evaluate(COUNTS)
+def counts(message: Message, context: Context) -> Message:
+    """Count votes on the site's own films."""
+    # Imported here: torch takes seconds to load, and handing over needs none of it.
+    from hospital_node.counting import answer_counts  # noqa: PLC0415
+
+    return _reply(message, context, answer_counts)
+
+
+def _reply(message: Message, context: Context, act: Act) -> Message:
+    answer = ConfigRecord(dict(_answer(message, context, act)))
+    return Message(RecordDict({ANSWER_RECORD: answer}), reply_to=message)
+
+
+def _answer(message: Message, context: Context, act: Act) -> dict[str, Value]:
+    try:
+        settings = NodeSettings.from_mapping(context.node_config)
+        return act(settings, dict(message.content.config_records.get(QUESTION_RECORD, {})))
+    except RefusedError as refused:
+        log.warning("refused (%s): %s", refused.reason, refused)
+        return refusal(refused.reason)
+    except UsageError as error:
+        log.error("%s", error)
+        return refusal(Reason.NODE_MISCONFIGURED)
+    except Exception:
+        log.exception("the question could not be answered")
+        return refusal(Reason.FAULT)

@@ -1,0 +1,100 @@
+"""The second act: voting on the site's own films with a model from outside, and counting.
+
+Films, votes and ratios stay here; integers leave. Checked in this order, cheapest first: the form
+of the question, a cohort that the site listed, enough films, the site's own protocol, the ledger,
+the weights.
+"""
+
+import hashlib
+from pathlib import Path
+
+from gdshare.cohort import Cohort, open_cohort
+from gdshare.errors import CohortError, FilmError, ModelError, UsageError
+from gdshare.evaluation import cohort_votes, confusions
+from gdshare.metrics import Confusion
+from gdshare.model import Model
+from gdshare.questions import (
+    CountQuestion,
+    Fields,
+    QuestionError,
+    Reason,
+    Value,
+    counts_to_fields,
+)
+from hospital_node.ledger import Entry, read_ledger, sole_user, write_ledger
+from hospital_node.refused import RefusedError
+from hospital_node.settings import NodeSettings
+
+
+def answer_counts(settings: NodeSettings, received: Fields) -> dict[str, Value]:
+    """Answer ``evaluate.counts``.
+
+    Raises:
+        RefusedError: with the one reason that the network is told.
+    """
+    question = _read(received)
+    cohort = _open(settings.cohort)
+    if len(cohort.films_of(question.split)) < settings.minimum_films:
+        raise RefusedError(Reason.TOO_FEW_FILMS)
+    if question.protocol != cohort.protocol:
+        raise RefusedError(Reason.PROTOCOL_DIFFERS)
+    model = _load(question)
+    if question.epsilon is None:
+        return counts_to_fields(_count(settings, question, model, cohort))
+    return counts_to_fields([_count_once(settings, question, model, cohort, question.epsilon)])
+
+
+def _count_once(
+    settings: NodeSettings, question: CountQuestion, model: Model, cohort: Cohort, epsilon: float
+) -> Confusion:
+    """Test counts, given once: written to the ledger before they are sent."""
+    model_digest = _digest(question, model)
+    cohort_digest = hashlib.sha256(cohort.index.model_dump_json().encode()).hexdigest()
+    with sole_user(settings.state):
+        ledger = read_ledger(settings.state)
+        before = ledger.answered(model_digest, cohort_digest, epsilon, settings.test_models)
+        if before is not None:
+            return before
+        counted = _count(settings, question, model, cohort)[0]
+        entry = Entry(model=model_digest, cohort=cohort_digest, epsilon=epsilon, counts=counted)
+        write_ledger(settings.state, ledger.with_entry(entry))
+        return counted
+
+
+def _digest(question: CountQuestion, model: Model) -> str:
+    """SHA-256 of the weights as we would write them: padding a header makes no new model."""
+    name = f"{question.network}\n{question.protocol.model_dump_json()}\n".encode()
+    return hashlib.sha256(name + model.to_bytes()).hexdigest()
+
+
+def _count(
+    settings: NodeSettings, question: CountQuestion, model: Model, cohort: Cohort
+) -> list[Confusion]:
+    try:
+        votes = cohort_votes(model, cohort, question.split, settings.device)
+    except (FilmError, CohortError, UsageError) as error:
+        raise RefusedError(Reason.COHORT_UNREADABLE, str(error)) from error
+    return confusions(votes, question.thresholds)
+
+
+def _read(received: Fields) -> CountQuestion:
+    try:
+        return CountQuestion.from_fields(received)
+    except QuestionError as error:
+        raise RefusedError(Reason.QUESTION_MALFORMED, str(error)) from error
+
+
+def _open(path: Path | None) -> Cohort:
+    if path is None:
+        raise RefusedError(Reason.NO_COHORT)
+    try:
+        return open_cohort(path)
+    except CohortError as error:
+        raise RefusedError(Reason.COHORT_UNREADABLE, str(error)) from error
+
+
+def _load(question: CountQuestion) -> Model:
+    try:
+        return Model.from_bytes(question.network, question.protocol, question.model)
+    except ModelError as error:
+        raise RefusedError(Reason.MODEL_REFUSED, str(error)) from error

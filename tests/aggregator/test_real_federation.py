@@ -1,0 +1,113 @@
+"""Once, for real: flower-superlink, three flower-supernodes, and an app that brings code along."""
+
+import os
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from site_kit import make_bundle, make_cohort, manifest, write_files
+
+from aggregator.flower_cli import FlowerCli, SuperLinkAddress
+from aggregator.local_federation import SiteNode, local_federation
+from aggregator.order import Order
+from aggregator.submit import APP, run_round
+from gdshare.bundle import new_key, public_pem
+from gdshare.errors import UsageError
+from gdshare.model import load_model
+
+SITES = ("east", "north", "west")
+EVIL_CLIENT = """
+from pathlib import Path
+Path({mark!r}).write_text("the aggregator's code ran at a hospital")
+from flwr.clientapp import ClientApp
+app = ClientApp()
+"""
+EVIL_SERVER = """
+from pathlib import Path
+from flwr.app import Message, RecordDict
+from flwr.serverapp import ServerApp
+app = ServerApp()
+
+@app.main()
+def main(grid, context):
+    ask = [Message(RecordDict(), node, "query.collect") for node in grid.get_node_ids()]
+    replies = list(grid.send_and_receive(ask, timeout=60))
+    lines = [reply.error.reason if reply.has_error() else "answered" for reply in replies]
+    Path({answers!r} + ".aside").write_text("\\n".join(lines))
+    Path({answers!r} + ".aside").rename({answers!r})
+"""
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("world")
+    (folder / "trust").mkdir()
+    now = datetime.now(UTC).replace(microsecond=0)
+    for site in SITES:
+        key = new_key()
+        (folder / "trust" / f"{site}.pub").write_bytes(public_pem(key.public_key()))
+        files = make_bundle(site, key, manifest(site, created=now))
+        write_files(folder / site / "outbox" / f"{site}-1", files)
+    make_cohort(folder / "films")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def superlink(world: Path) -> Iterator[SuperLinkAddress]:
+    cohort = world / "films" / "cohort"
+    nodes = [SiteNode(site, world / site / "outbox", cohort, minimum_films=4) for site in SITES]
+    with local_federation(nodes, world / "federation") as address:
+        yield address
+    assert left_over(world) == [], "processes of the federation are still running"
+
+
+def left_over(world: Path) -> list[str]:
+    """Command lines of live processes that were told anything about this test's folder."""
+    time.sleep(0.5)
+    found: list[str] = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            told = (process / "cmdline").read_bytes() + (process / "environ").read_bytes()
+        except OSError:
+            continue
+        if str(world).encode() in told and process.name != str(os.getpid()):
+            found.append(told[:200].decode(errors="replace"))
+    return found
+
+
+def test_a_round_over_real_processes(world: Path, superlink: SuperLinkAddress) -> None:
+    told: list[str] = []
+    order = Order(trust=world / "trust", sites=3, timeout=120)
+    table = run_round(superlink, world / "out", order, told.append)
+
+    assert all(site in table for site in SITES)
+    assert told[0] == "3 of 3 nodes are connected"
+    assert told[-1] == "counted test films of 3 sites"
+    assert set(load_model(world / "out" / "model")[1].origin["bundles"]) == set(SITES)  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="holds a round already"):
+        run_round(superlink, world / "out", order)
+
+
+def test_code_in_the_app_does_not_run_at_a_hospital(
+    world: Path, superlink: SuperLinkAddress
+) -> None:
+    app = world / "evil"
+    (app / "hospital_node").mkdir(parents=True)
+    mark, answers = world / "ran", world / "answers"
+    server = APP.replace("aggregator.server_app", "evil_server")
+    (app / "pyproject.toml").write_text(server.replace('"pyproject.toml"', '"**/*.py"'))
+    (app / "evil_server.py").write_text(EVIL_SERVER.format(answers=str(answers)))
+    (app / "hospital_node" / "__init__.py").touch()
+    (app / "hospital_node" / "client_app.py").write_text(EVIL_CLIENT.format(mark=str(mark)))
+
+    cli = FlowerCli.connect(world / "evil-home", superlink)
+    cli.start_run(app, {"out": ""})
+    end = time.monotonic() + 90
+    while not answers.exists() and time.monotonic() < end:
+        time.sleep(0.2)
+
+    assert "the app holds files of its own, which never run here" in answers.read_text()
+    assert answers.read_text().count("\n") == 2, "all three refused"
+    assert not mark.exists()

@@ -1,0 +1,334 @@
+"""The whole round in memory: real ClientApps behind a Grid that may lie, stay silent or replay."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from flwr.app import ConfigRecord, Context, Error, Message, RecordDict
+from grid_kit import ClientApp, MemoryGrid
+from site_kit import (
+    METHOD,
+    NOW,
+    PROTOCOL,
+    TEST_FILMS,
+    make_bundle,
+    make_cohort,
+    manifest,
+    write_files,
+)
+
+from aggregator.order import Order
+from aggregator.results import RoundResult, table
+from aggregator.round import hold_round
+from gdshare.bundle import new_key, public_pem
+from gdshare.errors import FederationError
+from gdshare.metrics import THRESHOLDS
+from gdshare.model import load_model
+from gdshare.protocol import Protocol
+from gdshare.questions import ANSWER_RECORD
+from hospital_node.client_app import app as real_app
+
+SITES = ("east", "north", "west")
+
+
+@pytest.fixture(scope="module")
+def cohort(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_cohort(tmp_path_factory.mktemp("films"))
+
+
+@dataclass
+class World:
+    """Three hospitals, their keys on the trust list, and the folder for the round's results."""
+
+    folder: Path
+    cohort: Path
+    keys: Mapping[str, ec.EllipticCurvePrivateKey]
+
+    def settings(self, site: str) -> dict[str, object]:
+        return {
+            "outbox": str(self.folder / site / "outbox"),
+            "state": str(self.folder / site / "state"),
+            "cohort": str(self.cohort),
+            "minimum-films": 4,
+        }
+
+    def release(self, site: str, files: Mapping[str, bytes], name: str | None = None) -> None:
+        write_files(self.folder / site / "outbox" / f"{name or site}-1", files)
+
+    def grid(self, *sites: str) -> MemoryGrid:
+        return MemoryGrid({n: self.settings(site) for n, site in enumerate(sites or SITES, 1)})
+
+    def hold(self, grid: MemoryGrid, **changes: object) -> RoundResult:
+        (self.folder / "out").mkdir()
+        asked = {"sites": max(1, len(grid.settings)), "wait": 0.1, **changes}
+        order = Order.model_validate({"trust": self.folder / "trust", **asked})
+        return hold_round(grid, order, self.folder / "out", NOW, lambda line: None)
+
+    def refusals(self) -> list[dict[str, object]]:
+        lines = (self.folder / "out" / "refusals.jsonl").read_text().splitlines()
+        return [json.loads(line) for line in lines]
+
+
+@pytest.fixture
+def world(tmp_path: Path, cohort: Path) -> World:
+    keys = {site: new_key() for site in SITES}
+    (tmp_path / "trust").mkdir()
+    for site, key in keys.items():
+        (tmp_path / "trust" / f"{site}.pub").write_bytes(public_pem(key.public_key()))
+    return World(tmp_path, cohort, keys)
+
+
+def released(world: World, *sites: str) -> World:
+    for site in sites or SITES:
+        world.release(site, make_bundle(site, world.keys[site]))
+    return world
+
+
+def refused_with(world: World) -> dict[object, object]:
+    return {refusal["node"]: refusal["reason"] for refusal in world.refusals()}
+
+
+# A sound round.
+
+
+def test_a_round_ends_in_one_model_one_epsilon_and_a_table(world: World) -> None:
+    result = released(world).hold(world.grid(), seed=3)
+
+    assert set(result.test) == set(SITES) == set(result.bundles)
+    assert result.epsilon in THRESHOLDS
+    assert [row.name for row in result.rows] == [*SITES, "all sites"]
+    assert result.rows[-1].confusion.films == len(SITES) * TEST_FILMS
+    model, record = load_model(world.folder / "out" / "model")
+    assert (model.network, model.protocol) == ("convnet", PROTOCOL)
+    assert record.origin == {"bundles": result.bundles, "pooling": "in-step", "seed": 3}
+    text = (world.folder / "out" / "table.txt").read_text()
+    assert text == table(result)
+    assert "0.877" in text, "the source's figures stand beside ours"
+    assert world.refusals() == []
+    saved = json.loads((world.folder / "out" / "round.json").read_text())
+    assert saved["epsilon"] == result.epsilon
+    handed = [world.folder / site / "outbox" / f"{site}-1" for site in SITES]
+    assert saved["bytes_moved"] == {
+        "bundles": sum(path.stat().st_size for folder in handed for path in folder.iterdir()),
+        "model": (world.folder / "out" / "model" / "model.safetensors").stat().st_size,
+    }
+    assert len(saved["validation"]["north"]) == len(saved["thresholds"]) == len(THRESHOLDS)
+
+
+def test_epsilon_is_the_best_of_the_pooled_validation_counts(world: World) -> None:
+    result = released(world).hold(world.grid())
+    pooled = [sum(at[1:], at[0]) for at in zip(*result.validation.values(), strict=True)]
+    best = max(confusion.harmonic_mean for confusion in pooled)
+    assert pooled[THRESHOLDS.index(result.epsilon)].harmonic_mean == best
+
+
+def test_test_films_are_asked_for_once_and_last(world: World) -> None:
+    grid = released(world).grid()
+    world.hold(grid)
+    kinds = [kind for _, kind in grid.asked]
+    assert kinds == ["query.collect"] * 3 + ["evaluate.counts"] * 6
+    assert None not in grid.timeouts
+
+
+def test_the_seed_decides_everything(world: World) -> None:
+    first = released(world).hold(world.grid())
+    weights = (world.folder / "out" / "model" / "model.safetensors").read_bytes()
+    (world.folder / "out").rename(world.folder / "before")
+    again = world.hold(world.grid())
+    assert (again.rows, again.epsilon) == (first.rows, first.epsilon)
+    assert (world.folder / "out" / "model" / "model.safetensors").read_bytes() == weights
+
+
+@pytest.mark.parametrize("pooling", ["in-step", "sequential", "union"])
+def test_every_way_of_pooling_is_reachable(world: World, pooling: str) -> None:
+    assert released(world).hold(world.grid(), pooling=pooling).order.pooling == pooling
+
+
+# Bundles that are refused, while the others go on.
+
+
+def test_a_bundle_signed_with_a_strangers_key_is_refused(world: World) -> None:
+    released(world, "east", "north").release("west", make_bundle("west", new_key()))
+    assert set(world.hold(world.grid()).bundles) == {"east", "north"}
+    assert refused_with(world) == {3: "UnknownSite"}
+
+
+def test_a_bundle_with_one_flipped_bit_is_refused(world: World) -> None:
+    files = make_bundle("west", world.keys["west"])
+    data = bytearray(files["distilled.safetensors"])
+    data[-1] ^= 1
+    released(world, "east", "north").release(
+        "west", {**files, "distilled.safetensors": bytes(data)}
+    )
+    assert set(world.hold(world.grid()).bundles) == {"east", "north"}
+    assert refused_with(world) == {3: "Altered"}
+
+
+def test_a_signature_that_does_not_fit_is_refused(world: World) -> None:
+    files = make_bundle("west", world.keys["west"])
+    other = make_bundle("west", world.keys["west"], manifest("west", sequence=2))
+    mine, theirs = json.loads(files["bundle.sig"]), json.loads(other["bundle.sig"])
+    mine["dsseEnvelope"]["signatures"] = theirs["dsseEnvelope"]["signatures"]
+    forged = files["bundle.sig"].replace(
+        json.loads(files["bundle.sig"])["dsseEnvelope"]["signatures"][0]["sig"].encode(),
+        mine["dsseEnvelope"]["signatures"][0]["sig"].encode(),
+    )
+    released(world, "east", "north").release("west", {**files, "bundle.sig": forged})
+    assert set(world.hold(world.grid()).bundles) == {"east", "north"}
+    assert refused_with(world) == {3: "BadSignature"}
+
+
+def test_a_site_may_not_speak_for_another(world: World) -> None:
+    released(world, "north").release("west", make_bundle("east", world.keys["west"]))
+    assert set(world.hold(world.grid("north", "west")).bundles) == {"north"}
+    assert refused_with(world) == {2: "WrongSite"}
+
+
+def test_a_replay_of_another_sites_bundle_takes_nobodys_place(world: World) -> None:
+    released(world, "east", "north")
+    world.release("west", make_bundle("east", world.keys["east"]), "east")
+    result = world.hold(world.grid())
+    assert set(result.bundles) == {"north"}
+    assert refused_with(world) == {1: "SiteTwice", 3: "SiteTwice"}
+    assert set(result.test) == {"north"}, "nor are the replaying node's counts taken"
+
+
+def test_an_expired_bundle_is_refused(world: World) -> None:
+    old = manifest("west", created=NOW - timedelta(days=400))
+    released(world, "east", "north").release("west", make_bundle("west", world.keys["west"], old))
+    assert set(world.hold(world.grid()).bundles) == {"east", "north"}
+    assert refused_with(world) == {3: "Expired"}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"protocol": Protocol(patch=24, stride=16, side=8)},
+        {"method": METHOD.model_copy(update={"steps": 3})},
+        {"initialiser": "torch-default/2"},
+    ],
+)
+def test_a_bundle_that_does_not_fit_the_round_is_refused(
+    world: World, changes: dict[str, object]
+) -> None:
+    told = manifest("west", **changes)
+    released(world, "east", "north").release("west", make_bundle("west", world.keys["west"], told))
+    assert set(world.hold(world.grid()).bundles) == {"east", "north"}
+    assert refused_with(world) == {3: "DoesNotFit"}
+
+
+def test_no_admitted_bundle_is_an_error_with_the_reasons(world: World) -> None:
+    world.release("east", make_bundle("east", new_key()))
+    grid = world.grid()
+    grid.silent = {3}
+    with pytest.raises(FederationError, match=r"UnknownSite.*nothing-released.*1 nodes did not"):
+        world.hold(grid)
+    assert refused_with(world) == {1: "UnknownSite", 2: "nothing-released"}
+
+
+# Nodes that do not answer, or not as agreed.
+
+
+def test_a_silent_hospital_is_counted_and_the_round_goes_on(world: World) -> None:
+    grid = released(world).grid()
+    grid.silent = {2}
+    result = world.hold(grid)
+    assert result.silent == (2,)
+    assert set(result.test) == {"east", "west"}
+    assert "node 2: did not hand anything over" in table(result)
+
+
+def test_fewer_nodes_than_ordered_go_on_when_the_time_is_up(world: World) -> None:
+    result = released(world).hold(world.grid(), sites=9)
+    assert set(result.test) == set(SITES)
+
+
+def test_no_node_at_all_is_an_error(world: World) -> None:
+    released(world)
+    with pytest.raises(FederationError, match="no hospital connected"):
+        world.hold(MemoryGrid({}))
+
+
+def test_a_site_that_refuses_to_count_is_named(world: World) -> None:
+    grid = released(world).grid()
+    grid.settings[2]["minimum-films"] = 100  # type: ignore[index]
+    result = world.hold(grid)
+    assert {(m.site, m.what, m.reason) for m in result.missing} == {
+        ("north", "val", "too-few-films"),
+        ("north", "test", "too-few-films"),
+    }
+    assert set(result.test) == {"east", "west"}
+    assert set(result.bundles) == set(SITES)
+
+
+def answering(**counts: list[int]) -> ClientApp:
+    """A node that hands over its bundle but counts as it pleases."""
+
+    def app(message: Message, context: Context) -> Message:
+        if message.metadata.message_type.startswith("query"):
+            return real_app(message, context)
+        return Message(RecordDict({ANSWER_RECORD: ConfigRecord(dict(counts))}), reply_to=message)
+
+    return app
+
+
+def erring(message: Message, context: Context) -> Message:
+    if message.metadata.message_type.startswith("query"):
+        return real_app(message, context)
+    return Message(Error(code=1, reason="/home/secret"), reply_to=message)
+
+
+N = len(THRESHOLDS)
+FLAT = {"tp": [2] * N, "fn": [0] * N, "tn": [0] * N, "fp": [2] * N}
+NONE = {"indeterminate_positive": [0] * N, "indeterminate_negative": [0] * N}
+
+
+@pytest.mark.parametrize(
+    "app",
+    [
+        answering(),
+        answering(**FLAT),
+        answering(**FLAT, **NONE, patients=[1]),
+        answering(**{**FLAT, **NONE, "tp": [2]}),
+        answering(**{**FLAT, **NONE, "tp": [-1] * N}),
+        answering(**{**FLAT, **NONE, "tp": [10**12] * N}),
+        answering(**{**FLAT, **NONE, "tp": [2] * (N - 1) + [1]}),
+        answering(**{**FLAT, **NONE, "tp": [*range(N)], "fn": [*range(N, 0, -1)]}),
+        answering(**{**FLAT, **NONE, "indeterminate_positive": [1] * N}),
+        erring,
+    ],
+)
+def test_counts_that_cannot_be_are_not_believed(world: World, app: ClientApp) -> None:
+    grid = released(world).grid()
+    grid.apps = {2: app}
+    result = world.hold(grid)
+    assert set(result.test) == set(result.validation) == {"east", "west"}
+    assert "/home/secret" not in (world.folder / "out" / "round.json").read_text()
+
+
+def test_no_count_at_all_is_an_error(world: World) -> None:
+    grid = released(world).grid()
+    grid.apps = dict.fromkeys((1, 2, 3), erring)
+    with pytest.raises(FederationError, match="no validation film was counted"):
+        world.hold(grid)
+
+
+# Trust.
+
+
+def test_one_key_under_two_names_is_refused(world: World) -> None:
+    released(world)
+    (world.folder / "trust" / "south.pub").write_bytes(
+        (world.folder / "trust" / "west.pub").read_bytes()
+    )
+    with pytest.raises(FederationError, match=r"south.pub and west.pub are the same key"):
+        world.hold(world.grid())
+
+
+def test_an_empty_trust_list_is_refused(world: World, tmp_path: Path) -> None:
+    with pytest.raises(FederationError, match=r"holds no NAME\.pub"):
+        hold_round(world.grid(), Order(trust=tmp_path / "nobody"), tmp_path, NOW, lambda line: None)

@@ -1,0 +1,94 @@
+"""Making bundles for the tests: sound ones, and ones that a faulty or hostile signer would make."""
+
+import struct
+import zlib
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from functools import cache
+
+import numpy as np
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from gdshare.bundle import Manifest, build_files, new_key
+from gdshare.bundle.envelope import sign
+from gdshare.bundle.layout import SIGNATURE
+from gdshare.bundle.statement import digests_of, write_statement
+from gdshare.distill.settings import Counts, Method
+from gdshare.distill.synthetic import Distilled
+from gdshare.protocol import Protocol
+
+CREATED = datetime(2026, 3, 1, 12, tzinfo=UTC)
+NOW = CREATED + timedelta(days=30)
+
+
+def png(width: int = 4, height: int = 4, level: int = 9) -> bytes:
+    """Give a gray PNG with the standard library alone."""
+    rows = b"".join(b"\0" + bytes(range(y, y + width)) for y in range(height))
+    header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    body = png_chunk(b"IHDR", header) + png_chunk(b"IDAT", zlib.compress(rows, level))
+    return b"\x89PNG\r\n\x1a\n" + body + png_chunk(b"IEND", b"")
+
+
+def png_chunk(kind: bytes, content: bytes) -> bytes:
+    """Give one PNG chunk with its length and checksum."""
+    checksum = zlib.crc32(kind + content)
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", checksum)
+
+
+def manifest(**changes: object) -> Manifest:
+    fields: dict[str, object] = {
+        "site": "st-mary",
+        "sequence": 1,
+        "created": CREATED,
+        "expires": CREATED + timedelta(days=365),
+        "protocol": Protocol(patch=75, stride=13, side=16),
+        "initialiser": "near-identity/1",
+        "method": Method(images=3, epochs=1, steps=2),
+        "counts": Counts(
+            patients_negative=20, patients_positive=21, patches_i=300, patches_n=200, patches_p=201
+        ),
+    }
+    return Manifest(**(fields | changes))
+
+
+def distilled(for_manifest: Manifest | None = None, **changes: np.ndarray) -> Distilled:
+    shapes = (for_manifest or manifest()).shapes()
+    count, size = shapes["images"][0], int(np.prod(shapes["images"]))
+    # Whole-number arithmetic, so that the golden bundle's pixels are the same everywhere.
+    pixels = (np.arange(size) * 40503 % 10007 - 5003) / np.float32(2048)
+    tensors = {
+        "images": pixels.astype(np.float32).reshape(shapes["images"]),
+        "labels": (np.eye(3, dtype=np.float32) * 0.7 + np.float32(0.1))[np.arange(count) % 3],
+        "learning_rates": np.full(shapes["learning_rates"], 0.05, dtype=np.float32),
+    }
+    return Distilled(**(tensors | changes))
+
+
+@cache
+def key() -> ec.EllipticCurvePrivateKey:
+    return new_key()
+
+
+@cache
+def other_key() -> ec.EllipticCurvePrivateKey:
+    return new_key()
+
+
+@cache
+def _sound() -> Mapping[str, bytes]:
+    return build_files(manifest(), distilled(), png(), key())
+
+
+def sound() -> dict[str, bytes]:
+    return dict(_sound())
+
+
+def signed(files: Mapping[str, bytes]) -> dict[str, bytes]:
+    """Sign whatever the files hold, as a hostile hospital could."""
+    payload = write_statement(digests_of(files))
+    return {**files, SIGNATURE: sign(payload, key()).to_bytes()}
+
+
+def with_file(name: str, content: bytes) -> dict[str, bytes]:
+    """Give a sound bundle with one file replaced and everything signed properly again."""
+    return signed({**sound(), name: content})

@@ -1,0 +1,189 @@
+"""Searching a bundle for things that must not be in it.
+
+``search`` looks for secrets in each file as it is and after undoing, in any nesting up to a depth,
+base64, hex, JSON escapes, zlib and gzip, and the PNG container (chunks, the joined and inflated
+image data, the pixels with their row filters undone). Text is sought in UTF-8, UTF-16 (both byte
+orders) and Latin-1, whatever its case; whole numbers also as eight bytes, fractions also as
+floats. It does not find what is encrypted, or spread over the low bits of pixels.
+"""
+
+import binascii
+import re
+import struct
+import zlib
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+DEPTH = 4
+SHORTEST = 6
+MOST = 16 * 2**20
+PNG = b"\x89PNG\r\n\x1a\n"
+ESCAPES = {b"n": b"\n", b"t": b"\t", b"r": b"\r", b"b": b"\b", b"f": b"\f"}
+
+Secret = str | int | float
+
+
+@dataclass(frozen=True)
+class Leak:
+    """Where a secret was found: the file, what had to be undone, and the secret."""
+
+    file: str
+    undone: tuple[str, ...]
+    secret: Secret
+
+
+def search(files: Mapping[str, bytes], secrets: Iterable[Secret]) -> list[Leak]:
+    """List every secret found in any file, in any form."""
+    sought = [(secret, form.lower()) for secret in secrets for form in forms(secret)]
+    return [
+        Leak(name, undone, secret)
+        for name, content in files.items()
+        for undone, layer in layers(content)
+        for lowered in [layer.lower()]
+        for secret, form in sought
+        if form in lowered
+    ]
+
+
+def forms(secret: Secret) -> list[bytes]:
+    """Give the byte strings a secret may take, hex and base64 apart."""
+    if isinstance(secret, int):
+        binary = [secret.to_bytes(8, "little"), secret.to_bytes(8, "big")]
+        return [*binary, *_spellings(str(secret)), *_spellings(f"{secret:x}")]
+    if isinstance(secret, float):
+        binary = [struct.pack(kind, secret) for kind in ("<d", ">d", "<f", ">f")]
+        return [*binary, *_spellings(f"{secret:.7g}")]
+    return _spellings(secret)
+
+
+def _spellings(text: str) -> list[bytes]:
+    if len(text) < SHORTEST:
+        raise ValueError(f"{text!r} is too short to be sought without finding it by accident")
+    encoded = {text.encode(name) for name in ("utf-8", "utf-16-le", "utf-16-be")}
+    return sorted(encoded | {text.encode("latin-1", errors="replace")})
+
+
+def layers(content: bytes) -> Iterator[tuple[tuple[str, ...], bytes]]:
+    """Give the content and everything that undoing encodings makes of it."""
+    seen = {content}
+    waiting: list[tuple[tuple[str, ...], bytes]] = [((), content)]
+    while waiting:
+        undone, layer = waiting.pop()
+        yield undone, layer
+        if len(undone) == DEPTH:
+            continue
+        for name, undo in UNDO.items():
+            for inner in undo(layer):
+                if len(inner) >= SHORTEST and inner not in seen:
+                    seen.add(inner)
+                    waiting.append(((*undone, name), inner))
+
+
+def undo_base64(layer: bytes) -> Iterator[bytes]:
+    for text in {layer, re.sub(rb"\s", b"", layer)}:
+        for run in re.findall(rb"[A-Za-z0-9+/_-]{8,}", text):
+            plain = run.translate(bytes.maketrans(b"-_", b"+/"))
+            for offset in range(4):
+                part = plain[offset:]
+                yield _base64(part[: len(part) - len(part) % 4])
+                yield _base64(part + b"=" * (-len(part) % 4) if len(part) % 4 > 1 else b"")
+
+
+def _base64(text: bytes) -> bytes:
+    return binascii.a2b_base64(text)
+
+
+def undo_hex(layer: bytes) -> Iterator[bytes]:
+    for text in {layer, re.sub(rb"[\s:,]|0x|\\x", b"", layer)}:
+        for run in re.findall(rb"[0-9a-fA-F]{12,}", text):
+            for offset in range(2):
+                part = run[offset:]
+                yield bytes.fromhex(part[: len(part) - len(part) % 2].decode())
+
+
+def undo_json_escapes(layer: bytes) -> Iterator[bytes]:
+    def plain(match: re.Match[bytes]) -> bytes:
+        if match[2]:
+            return ESCAPES.get(match[2], match[2])
+        units = bytes.fromhex(match[1].replace(b"\\u", b"").decode())
+        return units.decode("utf-16-be", errors="replace").encode()
+
+    if b"\\" in layer:
+        # One pass from left to right, as a parser does: \\\\u0041 is a backslash and "u0041".
+        yield re.sub(rb"((?:\\u[0-9a-fA-F]{4})+)|\\(.)", plain, layer, flags=re.DOTALL)
+
+
+def undo_zlib(layer: bytes) -> Iterator[bytes]:
+    # A look-ahead, since two candidates may overlap.
+    for match in re.finditer(rb"(?=([\x08-\x78][\x00-\xff]|\x1f\x8b))", layer, re.DOTALL):
+        head = match[1]
+        if head == b"\x1f\x8b" or (head[0] & 15 == 8 and int.from_bytes(head, "big") % 31 == 0):
+            inflated = _inflate(layer[match.start() :])
+            if inflated:
+                yield inflated
+
+
+def _inflate(content: bytes) -> bytes:
+    """Inflate as far as it goes; nothing if it does not start."""
+    machine, out = zlib.decompressobj(47), b""
+    try:
+        for start in range(0, len(content), 256):
+            out += machine.decompress(content[start : start + 256], MOST)
+            if machine.eof or len(out) >= MOST:
+                break
+    except zlib.error:
+        pass
+    return out
+
+
+def undo_png(layer: bytes) -> Iterator[bytes]:
+    for match in re.finditer(re.escape(PNG), layer):
+        chunks = list(_chunks(layer, match.end()))
+        yield from (content for _, content in chunks)
+        joined = b"".join(content for kind, content in chunks if kind == b"IDAT")
+        rows = _inflate(joined)
+        yield joined
+        yield rows
+        headers = [content for kind, content in chunks if kind == b"IHDR"]
+        if headers and len(headers[0]) == 13:
+            yield _unfiltered(rows, headers[0])
+
+
+def _chunks(layer: bytes, start: int) -> Iterator[tuple[bytes, bytes]]:
+    while start + 12 <= len(layer):
+        length = int.from_bytes(layer[start : start + 4], "big")
+        yield layer[start + 4 : start + 8], layer[start + 8 : start + 8 + length]
+        start += 12 + length
+
+
+def _unfiltered(rows: bytes, header: bytes) -> bytes:
+    """Undo the row filters of a PNG that is not interlaced (PNG specification, section 9)."""
+    width, _, depth, color = struct.unpack(">IIBB", header[:10])
+    bits = depth * {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}.get(color, 1)
+    step, stride = max(1, bits // 8), (width * bits + 7) // 8
+    above, out = bytearray(stride), bytearray()
+    for start in range(0, len(rows) - stride, stride + 1):
+        row = bytearray(rows[start + 1 : start + 1 + stride])
+        for x in range(stride):
+            left = row[x - step] if x >= step else 0
+            corner = above[x - step] if x >= step else 0
+            row[x] = (row[x] + _predicted(rows[start], left, above[x], corner)) & 255
+        out += row
+        above = row
+    return bytes(out)
+
+
+def _predicted(kind: int, left: int, up: int, corner: int) -> int:
+    if kind == 4:
+        estimate = left + up - corner
+        return min((left, up, corner), key=lambda value: abs(estimate - value))
+    return (0, left, up, (left + up) // 2)[kind] if kind < 4 else 0
+
+
+UNDO = {
+    "base64": undo_base64,
+    "hex": undo_hex,
+    "json": undo_json_escapes,
+    "zlib": undo_zlib,
+    "png": undo_png,
+}

@@ -1,0 +1,58 @@
+"""docs/bundle-format.md says what the code does."""
+
+import re
+from pathlib import Path
+
+import pytest
+from bundle_factory import manifest
+
+from gdshare.bundle import BundleError, errors
+from gdshare.bundle.layout import BOUNDS, KIB, MIB
+from gdshare.bundle.tensors import LARGEST_HEADER, LARGEST_PIXEL, LARGEST_RATE
+
+PAGE = (Path(__file__).parents[2] / "docs" / "bundle-format.md").read_text()
+
+
+def fields(value, prefix=""):
+    for name, inner in value.items():
+        yield f"{prefix}{name}"
+        if isinstance(inner, dict):
+            yield from fields(inner, f"{prefix}{name}.")
+
+
+@pytest.mark.parametrize("name", list(fields(manifest().model_dump(mode="json"))))
+def test_every_manifest_field_is_on_the_page(name):
+    # The three patch counts share a row.
+    assert f"`{name}`" in PAGE or f"`{name.removeprefix('counts.')}`" in PAGE
+
+
+def test_every_field_on_the_page_is_in_the_manifest():
+    table = PAGE[PAGE.index("| field |") : PAGE.index("## `distilled.safetensors`")]
+    rows = [re.findall(r"`([^`]+)`", row.split("|")[1]) for row in table.splitlines() if "`" in row]
+    known = set(fields(manifest().model_dump(mode="json")))
+    known |= {name.removeprefix("counts.") for name in known}
+    named = {name for row in rows for name in row}
+    assert named <= known
+
+
+@pytest.mark.parametrize("name", sorted(BOUNDS))
+def test_every_size_bound_is_on_the_page(name):
+    bound = BOUNDS[name]
+    size = f"{bound // MIB} MiB" if bound >= MIB else f"{bound // KIB} KiB"
+    assert f"| `{name}` | {size} |" in PAGE
+
+
+def test_every_reason_for_a_refusal_is_on_the_page():
+    reasons = {
+        name
+        for name, kind in vars(errors).items()
+        if isinstance(kind, type) and issubclass(kind, BundleError) and kind is not BundleError
+    }
+    not_refusals = {"AlreadyPublished", "UnreadableBundle"}
+    assert [name for name in sorted(reasons - not_refusals) if f"`{name}`" not in PAGE] == []
+
+
+def test_the_tensors_bounds_are_on_the_page():
+    assert f"at most {LARGEST_HEADER}" in PAGE
+    assert f"±{LARGEST_PIXEL:,.0f}" in PAGE
+    assert f"above 0, to {LARGEST_RATE:.0f}" in PAGE

@@ -1,0 +1,158 @@
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from film_kit import PROTOCOL, write_films
+
+from gdshare.cohort import SPLITS, label_cohort, open_cohort
+from gdshare.errors import CohortError, FilmError, UsageError
+from gdshare.films import read_film, read_mask
+from gdshare.labels import DISCARDED, label_windows
+from gdshare.patches import Grid, cut_rows, inside_fractions
+from gdshare.protocol import Protocol
+
+THIRDS = (1 / 3, 1 / 3, 1 / 3)
+
+
+def test_patches_and_labels_are_those_of_the_rule_applied_film_by_film(tmp_path):
+    label_cohort(write_films(tmp_path / "films"), tmp_path / "cohort", PROTOCOL, THIRDS, 0)
+    cohort = open_cohort(tmp_path / "cohort")
+    for split in SPLITS:
+        patches, row = cohort.patches(split), 0
+        for film in cohort.films_of(split):
+            read = read_film(film.image)
+            grid = Grid.over(read.shape, PROTOCOL)
+            mask = read_mask(film.mask, read.shape)
+            labels = label_windows(inside_fractions(mask, grid), film.positive, PROTOCOL).ravel()
+            windows = np.concatenate(list(cut_rows(read.scaled(), grid, PROTOCOL.side)))
+            for label, window in zip(labels, windows, strict=True):
+                if label == DISCARDED:
+                    continue
+                assert patches.labels[row] == label
+                assert cohort.films[patches.films[row]] == film
+                got = patches.scaled(np.array([row]))[0]
+                np.testing.assert_allclose(got, window, atol=1 / 65535)
+                row += 1
+        assert row == len(patches)
+
+
+def test_counts_add_up_to_every_window_of_every_film(tmp_path):
+    index = label_cohort(write_films(tmp_path / "films"), tmp_path / "c", PROTOCOL, THIRDS, 0)
+    per_film = Grid.over((64, 64), PROTOCOL).count
+    for counts in index.counts.values():
+        assert counts.i + counts.n + counts.p + counts.discarded == per_film * counts.films
+        assert min(counts.i, counts.n, counts.p, counts.discarded) > 0
+        assert (counts.negative, counts.positive, counts.films) == (2, 2, 4)
+
+
+def test_all_films_of_a_patient_fall_into_one_split(tmp_path):
+    table = write_films(tmp_path / "films", patients=8, films_each=3)
+    label_cohort(table, tmp_path / "c", PROTOCOL, THIRDS, 0)
+    splits: dict[str, set[str]] = {}
+    for film in open_cohort(tmp_path / "c").films:
+        splits.setdefault(film.patient, set()).add(film.split)
+    assert len(splits) == 8
+    assert all(len(found) == 1 for found in splits.values())
+
+
+def test_film_without_mask_is_listed_but_gives_no_patch(tmp_path):
+    table = write_films(tmp_path / "films", masks=False)
+    index = label_cohort(table, tmp_path / "c", PROTOCOL, THIRDS, 0)
+    assert len(index.films) == 12
+    assert all(c.i + c.n + c.p + c.discarded == 0 for c in index.counts.values())
+    assert len(open_cohort(tmp_path / "c").patches("train")) == 0
+
+
+def test_same_films_and_seed_give_the_same_bytes(tmp_path):
+    table = write_films(tmp_path / "films")
+    for name in ("a", "b"):
+        label_cohort(table, tmp_path / name, PROTOCOL, THIRDS, 3)
+    names = sorted(p.name for p in (tmp_path / "a").iterdir())
+    assert len(names) == 7
+    for name in names:
+        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+
+
+def test_a_bad_film_in_the_middle_leaves_nothing_behind(tmp_path):
+    table = write_films(tmp_path / "films")
+    (tmp_path / "films" / "7.png").write_bytes(b"gone bad")
+    before = set(tmp_path.iterdir())
+    with pytest.raises(FilmError, match=r"7\.png"):
+        label_cohort(table, tmp_path / "c", PROTOCOL, THIRDS, 0)
+    assert set(tmp_path.iterdir()) == before
+
+
+def test_an_existing_cohort_is_never_overwritten(tmp_path):
+    table = write_films(tmp_path / "films")
+    label_cohort(table, tmp_path / "c", PROTOCOL, THIRDS, 0)
+    with pytest.raises(CohortError, match="already exists"):
+        label_cohort(table, tmp_path / "c", PROTOCOL, THIRDS, 1)
+
+
+def test_window_larger_than_the_film_is_refused_by_name(tmp_path):
+    table = write_films(tmp_path / "films")
+    with pytest.raises(FilmError, match=r"0\.png: no window of 80 px"):
+        label_cohort(table, tmp_path / "c", Protocol(patch=80, side=8), THIRDS, 0)
+
+
+@pytest.mark.parametrize("damage", ["index", "patches", "windows", "swap"])
+def test_damaged_cohort_is_refused(tmp_path, damage):
+    label_cohort(write_films(tmp_path / "films"), tmp_path / "c", PROTOCOL, THIRDS, 0)
+    folder = tmp_path / "c"
+    if damage == "index":
+        (folder / "cohort.json").write_text("{}")
+    elif damage == "swap":
+        (folder / "val.patches.npy").write_bytes((folder / "val.windows.npy").read_bytes())
+    else:
+        path = folder / f"val.{damage}.npy"
+        path.write_bytes(path.read_bytes()[:-7])
+    with pytest.raises(CohortError):
+        open_cohort(folder).patches("val")
+
+
+def test_folder_that_is_no_cohort_is_refused(tmp_path):
+    with pytest.raises(CohortError, match="make one with gdshare label"):
+        open_cohort(tmp_path)
+
+
+def test_cohorts_of_other_protocols_are_told_apart():
+    with pytest.raises(UsageError, match="stride 9 instead of 8"):
+        PROTOCOL.require_same(PROTOCOL.model_copy(update={"stride": 9}), "cohort x")
+
+
+SCRIPT = """
+import resource, sys
+from pathlib import Path
+from film_kit import write_films
+from gdshare.cohort import label_cohort
+from gdshare.protocol import Protocol
+import numpy as np
+from PIL import Image
+folder, films = Path(sys.argv[1]), int(sys.argv[2])
+table = write_films(folder / "films", films)
+big = Image.fromarray(np.random.default_rng(0).integers(0, 255, (700, 700)).astype(np.uint8))
+mask = np.zeros((700, 700), np.uint8); mask[:400] = 255
+Image.fromarray(mask).save(folder / "films" / "mask.png")
+for number in range(films):
+    big.save(folder / "films" / f"{number}.png")
+label_cohort(table, folder / "c", Protocol(patch=64, stride=16, side=48), (0.6, 0.2, 0.2), 0)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+
+
+def test_peak_memory_stays_flat_as_films_are_added(tmp_path):
+    def peak_kib(films: int) -> int:
+        folder = tmp_path / str(films)
+        folder.mkdir()
+        run = subprocess.run(
+            [sys.executable, "-c", SCRIPT, str(folder), str(films)],
+            capture_output=True, text=True, check=True,
+            env={"PYTHONPATH": "tests/kits", "OMP_NUM_THREADS": "1"},
+        )  # fmt: skip
+        return int(run.stdout)
+
+    few, many = peak_kib(4), peak_kib(40)
+    written = sum(p.stat().st_size for p in (tmp_path / "40" / "c").glob("*.npy")) // 1024
+    assert written > 100_000, "the test must write far more than the margin allowed below"
+    assert many < few + 20_000

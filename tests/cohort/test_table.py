@@ -1,0 +1,60 @@
+import pytest
+
+from gdshare.cohort import read_table
+from gdshare.errors import CohortError
+
+HEAD = "patient,image,mask,diagnosis\n"
+
+
+def write(tmp_path, text, encoding="utf-8"):
+    path = tmp_path / "labels.csv"
+    path.write_text(text, encoding=encoding)
+    return path
+
+
+def test_further_columns_are_ignored_and_paths_start_at_the_table(tmp_path):
+    path = write(
+        tmp_path, "age,patient,image,mask,diagnosis,sex\n61,A,i/a.png,m/a.png,positive,F\n"
+    )
+    (row,) = read_table(path)
+    assert (row.patient, row.positive) == ("A", True)
+    assert (row.image, row.mask) == (tmp_path / "i/a.png", tmp_path / "m/a.png")
+
+
+def test_film_without_mask_is_kept(tmp_path):
+    (row,) = read_table(write(tmp_path, HEAD + "A,a.png,,negative\n"))
+    assert row.mask is None
+
+
+def test_byte_order_mark_of_a_spreadsheet_is_no_obstacle(tmp_path):
+    assert read_table(write(tmp_path, HEAD + "A,a.png,,negative\n", "utf-8-sig"))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("patient,image,diagnosis\n", "column mask is missing"),
+        ("", "column patient is missing"),
+        (HEAD, "lists no film"),
+        (HEAD + ",a.png,,negative\n", "line 2: patient is empty"),
+        (HEAD + "A,,,negative\n", "line 2: image is empty"),
+        (HEAD + "A,a.png,,maybe\n", "line 2: diagnosis is 'maybe'"),
+        (HEAD + "A,a.png,,negative\nB,a.png,,negative\n", "line 3: a.png is listed twice"),
+        (HEAD + "A,a.png,,negative\nA,b.png,,positive\n", "line 3: patient A has both"),
+        (HEAD + "A,a.png\n", "line 2: diagnosis is ''"),
+        (HEAD + 'A,"a.png,,negative\n', "not a UTF-8 CSV"),
+    ],
+)
+def test_bad_table_is_refused_with_the_line_and_the_reason(tmp_path, text, message):
+    with pytest.raises(CohortError, match=message):
+        read_table(write(tmp_path, text))
+
+
+def test_table_in_another_encoding_is_refused(tmp_path):
+    with pytest.raises(CohortError, match="not a UTF-8 CSV"):
+        read_table(write(tmp_path, HEAD + "Jürgen,a.png,,negative\n", "latin-1"))
+
+
+def test_missing_table_is_refused(tmp_path):
+    with pytest.raises(CohortError, match="no such table"):
+        read_table(tmp_path / "none.csv")

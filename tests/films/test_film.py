@@ -1,0 +1,143 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from gdshare.errors import FilmError
+from gdshare.films import read_film, read_mask
+
+RAMP_8 = np.arange(48, dtype=np.uint8).reshape(6, 8) * 5
+RAMP_16 = RAMP_8.astype(np.uint16) * 257
+
+
+@pytest.mark.parametrize("suffix", ["png", "tif"])
+@pytest.mark.parametrize("ramp", [RAMP_8, RAMP_16], ids=["8-bit", "16-bit"])
+def test_gray_film_reads_back_exactly_and_scales_by_its_depth(tmp_path, ramp, suffix):
+    path = tmp_path / f"film.{suffix}"
+    Image.fromarray(ramp).save(path)
+    film = read_film(path)
+    assert film.pixels.dtype == ramp.dtype
+    np.testing.assert_array_equal(film.pixels, ramp)
+    np.testing.assert_allclose(film.scaled(), RAMP_8 / 255, rtol=1e-6)
+    assert film.scaled().dtype == np.float32
+
+
+@pytest.mark.parametrize("ramp", [RAMP_8, RAMP_16], ids=["8-bit", "16-bit"])
+def test_tiff_with_white_at_zero_comes_out_bright_where_the_film_is(tmp_path, ramp):
+    path = tmp_path / "inverted.tif"
+    Image.fromarray(ramp).save(path, tiffinfo={262: 0})
+    full = np.iinfo(ramp.dtype).max
+    stored = np.asarray(Image.open(path))
+    shown = stored if ramp.dtype == np.uint8 else full - stored  # pillow inverts 8 bits by itself
+    np.testing.assert_array_equal(read_film(path).pixels, shown)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "LA", "P", "1", "CMYK", "F", "I"])
+def test_film_that_is_not_gray_is_refused_by_name(tmp_path, mode):
+    path = tmp_path / "colour.tif"
+    Image.new(mode, (8, 8)).save(path)
+    with pytest.raises(FilmError, match=r"colour\.tif.*gray"):
+        read_film(path)
+
+
+@pytest.mark.parametrize("suffix", ["png", "tif"])
+def test_truncated_film_is_refused_by_name(tmp_path, suffix):
+    path = tmp_path / f"cut.{suffix}"
+    noise = np.random.default_rng(0).integers(0, 255, (200, 200)).astype(np.uint8)
+    Image.fromarray(noise).save(path)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    with pytest.raises(FilmError, match=rf"cut\.{suffix}"):
+        read_film(path)
+
+
+@pytest.mark.parametrize("content", [b"", b"not an image", b"\x89PNG\r\n\x1a\n", b"II*\0"])
+def test_file_that_is_no_image_is_refused_by_name(tmp_path, content):
+    path = tmp_path / "notes.png"
+    path.write_bytes(content)
+    with pytest.raises(FilmError, match=r"notes\.png"):
+        read_film(path)
+
+
+def test_jpeg_is_refused_although_pillow_could_read_it(tmp_path):
+    path = tmp_path / "lossy.png"
+    Image.fromarray(RAMP_8).save(path, format="JPEG")
+    with pytest.raises(FilmError, match="not a PNG or TIFF"):
+        read_film(path)
+
+
+def test_missing_film_and_folder_are_refused_with_the_remedy(tmp_path):
+    with pytest.raises(FilmError, match="no such file; check"):
+        read_film(tmp_path / "gone.png")
+    with pytest.raises(FilmError, match="cannot be opened"):
+        read_film(tmp_path)
+
+
+def test_tiff_of_several_pages_is_refused(tmp_path):
+    path = tmp_path / "pages.tif"
+    Image.fromarray(RAMP_8).save(path, save_all=True, append_images=[Image.fromarray(RAMP_8)])
+    with pytest.raises(FilmError, match="several pages"):
+        read_film(path)
+
+
+def test_absurd_dimensions_are_refused_before_decoding(tmp_path):
+    path = tmp_path / "bomb.png"
+    Image.fromarray(RAMP_8).save(path)
+    data = bytearray(path.read_bytes())
+    data[16:24] = (70000).to_bytes(4, "big") * 2
+    import zlib
+
+    data[29:33] = zlib.crc32(data[12:29]).to_bytes(4, "big")
+    path.write_bytes(data)
+    with pytest.raises(FilmError, match="beyond any film"):
+        read_film(path)
+
+
+def test_mask_is_true_above_half_of_the_range(tmp_path):
+    path = tmp_path / "mask.png"
+    Image.fromarray(np.array([[0, 127], [128, 255]], np.uint8)).save(path)
+    np.testing.assert_array_equal(read_mask(path, (2, 2)), [[False, False], [True, True]])
+
+
+def test_one_bit_mask_is_read(tmp_path):
+    path = tmp_path / "mask.png"
+    Image.fromarray(np.array([[True, False]])).save(path)
+    np.testing.assert_array_equal(read_mask(path, (1, 2)), [[True, False]])
+
+
+def test_mask_of_another_size_is_refused_not_resized(tmp_path):
+    path = tmp_path / "mask.png"
+    Image.fromarray(RAMP_8).save(path)
+    with pytest.raises(FilmError, match="8 x 6 px but its film is 9 x 6"):
+        read_mask(path, (6, 9))
+
+
+def test_mask_without_any_organ_is_refused(tmp_path):
+    path = tmp_path / "mask.png"
+    Image.fromarray(np.zeros((6, 8), np.uint8)).save(path)
+    with pytest.raises(FilmError, match="no pixel as inside"):
+        read_mask(path, (6, 8))
+
+
+@settings(
+    max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    suffix=st.sampled_from(["png", "tif"]),
+    flips=st.lists(st.tuples(st.integers(0, 10_000), st.integers(0, 255)), max_size=6),
+    keep=st.floats(0, 1),
+)
+def test_mutated_file_is_read_or_refused_and_nothing_else(tmp_path, suffix, flips, keep):
+    path = Path(tmp_path) / f"mutated.{suffix}"
+    Image.fromarray(RAMP_16).save(path)
+    data = bytearray(path.read_bytes())
+    for place, value in flips:
+        data[place % len(data)] = value
+    path.write_bytes(data[: max(1, int(len(data) * keep))])
+    try:
+        film = read_film(path)
+    except FilmError:
+        return
+    assert film.pixels.dtype in (np.uint8, np.uint16)

@@ -1,0 +1,281 @@
+"""What a node hands over, what it counts, and all it refuses; through the real ClientApp."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from grid_kit import ask_node
+from site_kit import (
+    PROTOCOL,
+    TEST_FILMS,
+    VAL_FILMS,
+    make_bundle,
+    make_cohort,
+    manifest,
+    write_files,
+)
+
+from gdshare.bundle import new_key, write_bundle
+from gdshare.cohort import open_cohort
+from gdshare.errors import UsageError
+from gdshare.evaluation import cohort_votes, confusions
+from gdshare.metrics import THRESHOLDS
+from gdshare.model import Model
+from gdshare.networks import build, draw
+from gdshare.protocol import Protocol
+from gdshare.questions import CountQuestion, counts_from_fields
+from hospital_node.settings import NodeSettings
+
+COLLECT, COUNTS = "query.collect", "evaluate.counts"
+KEY = new_key()
+COUNT_FIELDS = {"tp", "fn", "tn", "fp", "indeterminate_positive", "indeterminate_negative"}
+
+
+@pytest.fixture(scope="module")
+def cohort(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_cohort(tmp_path_factory.mktemp("films"))
+
+
+@pytest.fixture
+def settings(tmp_path: Path, cohort: Path) -> dict[str, object]:
+    return {
+        "outbox": str(tmp_path / "outbox"),
+        "state": str(tmp_path / "state"),
+        "cohort": str(cohort),
+        "minimum-films": 4,
+    }
+
+
+def model(seed: int = 0) -> Model:
+    module = build("convnet", PROTOCOL.side)
+    weights = draw("convnet", module, torch.Generator().manual_seed(seed))
+    return Model("convnet", PROTOCOL, weights)
+
+
+def question(epsilon: float | None = None, seed: int = 0, **changes: object) -> dict[str, object]:
+    asked = CountQuestion("convnet", PROTOCOL, model(seed).to_bytes(), epsilon)
+    return {**asked.to_fields(), **changes}
+
+
+# Handing over.
+
+
+def test_hands_over_the_newest_bundle_and_only_its_files(settings: dict[str, object]) -> None:
+    outbox = Path(str(settings["outbox"]))
+    for sequence in (2, 10, 9):
+        about = manifest("north", sequence=sequence)
+        write_bundle(outbox, make_bundle("north", KEY, about))
+    (outbox / "notes-about-patients.txt").write_text("secret")
+    (outbox / ".north-11.half-written").mkdir()
+
+    answer = ask_node(settings, COLLECT, {})
+
+    assert set(answer) == {
+        "README.md",
+        "bundle.sig",
+        "distilled.safetensors",
+        "gdshare.json",
+        "preview.png",
+    }
+    assert json.loads(answer["gdshare.json"])["sequence"] == 10
+
+
+def test_says_so_when_nothing_was_released(settings: dict[str, object]) -> None:
+    assert ask_node(settings, COLLECT, {}) == {"refused": "nothing-released"}
+
+
+def test_does_not_follow_a_link_out_of_the_outbox(
+    settings: dict[str, object], tmp_path: Path
+) -> None:
+    (tmp_path / "passwords").write_text("secret")
+    folder = Path(str(settings["outbox"])) / "north-1"
+    write_files(folder, make_bundle("north", KEY))
+    (folder / "README.md").unlink()
+    (folder / "README.md").symlink_to(tmp_path / "passwords")
+    assert ask_node(settings, COLLECT, {}) == {"refused": "outbox-unreadable"}
+
+
+def test_hands_over_nothing_beyond_a_bundles_bounds(settings: dict[str, object]) -> None:
+    files = {**make_bundle("north", KEY), "README.md": b"x" * (64 * 1024 + 1)}
+    write_files(Path(str(settings["outbox"])) / "north-1", files)
+    assert ask_node(settings, COLLECT, {}) == {"refused": "outbox-unreadable"}
+
+
+def test_does_not_choose_between_two_sites_bundles(settings: dict[str, object]) -> None:
+    for site in ("north", "south"):
+        write_bundle(Path(str(settings["outbox"])), make_bundle(site, KEY))
+    assert ask_node(settings, COLLECT, {}) == {"refused": "outbox-unreadable"}
+
+
+# Counting.
+
+
+def test_validation_counts_at_every_threshold_are_the_local_ones(
+    settings: dict[str, object], cohort: Path
+) -> None:
+    answer = ask_node(settings, COUNTS, question())
+    found = counts_from_fields(answer, len(THRESHOLDS))
+    assert found == confusions(cohort_votes(model(), open_cohort(cohort), "val"), THRESHOLDS)
+    assert found[0].films == VAL_FILMS
+
+
+def test_test_counts_at_one_threshold_are_the_local_ones(
+    settings: dict[str, object], cohort: Path
+) -> None:
+    (found,) = counts_from_fields(ask_node(settings, COUNTS, question(0.4)), 1)
+    votes = cohort_votes(model(), open_cohort(cohort), "test")
+    assert [found] == confusions(votes, [0.4])
+    assert found.films == TEST_FILMS
+
+
+@pytest.mark.parametrize("epsilon", [None, 0.4])
+def test_replies_carry_nothing_but_counts(
+    settings: dict[str, object], epsilon: float | None
+) -> None:
+    answer = ask_node(settings, COUNTS, question(epsilon))
+    assert set(answer) == COUNT_FIELDS
+    assert all(type(number) is int for numbers in answer.values() for number in numbers)
+    assert {len(numbers) for numbers in answer.values()} == {1 if epsilon else len(THRESHOLDS)}
+
+
+def test_a_second_epsilon_on_test_films_is_refused(settings: dict[str, object]) -> None:
+    assert set(ask_node(settings, COUNTS, question(0.4))) == COUNT_FIELDS
+    assert ask_node(settings, COUNTS, question(0.45)) == {"refused": "test-already-counted"}
+
+
+def test_the_same_test_question_gets_the_stored_answer(
+    settings: dict[str, object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = ask_node(settings, COUNTS, question(0.4))
+    monkeypatch.setattr("hospital_node.counting.cohort_votes", None)
+    assert ask_node(settings, COUNTS, question(0.4)) == first
+
+
+def test_repacking_the_same_weights_buys_no_second_epsilon(settings: dict[str, object]) -> None:
+    data = model().to_bytes()
+    length = int.from_bytes(data[:8], "little")
+    padded = (
+        (length + 8).to_bytes(8, "little") + data[8 : 8 + length] + b" " * 8 + data[8 + length :]
+    )
+    assert Model.from_bytes("convnet", PROTOCOL, padded).to_bytes() == data
+    ask_node(settings, COUNTS, question(0.4))
+    again = ask_node(settings, COUNTS, question(0.45, model=padded))
+    assert again == {"refused": "test-already-counted"}
+
+
+def test_models_altered_in_the_last_digit_run_into_the_limit(settings: dict[str, object]) -> None:
+    limited = {**settings, "test-models": 2}
+    for seed in (0, 1):
+        assert set(ask_node(limited, COUNTS, question(0.4, seed))) == COUNT_FIELDS
+    assert ask_node(limited, COUNTS, question(0.4, 2)) == {"refused": "test-budget-spent"}
+    assert set(ask_node(limited, COUNTS, question(0.4, 1))) == COUNT_FIELDS
+
+
+def test_a_damaged_ledger_stops_test_counts(settings: dict[str, object]) -> None:
+    ask_node(settings, COUNTS, question(0.4))
+    (Path(str(settings["state"])) / "test-counts.json").write_text("{}x")
+    assert ask_node(settings, COUNTS, question(0.4)) == {"refused": "fault"}
+
+
+@pytest.mark.parametrize("epsilon", [None, 0.4])
+def test_too_few_films_are_not_counted(settings: dict[str, object], epsilon: float | None) -> None:
+    few = {**settings, "minimum-films": 5}
+    assert ask_node(few, COUNTS, question(epsilon)) == {"refused": "too-few-films"}
+
+
+def test_a_node_without_a_listed_cohort_counts_nothing(settings: dict[str, object]) -> None:
+    settings.pop("cohort")
+    assert ask_node(settings, COUNTS, question()) == {"refused": "no-cohort"}
+
+
+def test_another_patch_protocol_is_refused(settings: dict[str, object]) -> None:
+    dense = Protocol(patch=16, stride=1, side=8)
+    asked = question(protocol=dense.model_dump_json())
+    assert ask_node(settings, COUNTS, asked) == {"refused": "protocol-differs"}
+
+
+def test_weights_that_are_not_the_networks_are_refused(settings: dict[str, object]) -> None:
+    weights = dict(model().parameters)
+    name = next(iter(weights))
+    hostile = {
+        "nan": {**weights, name: weights[name] * float("nan")},
+        "shape": {**weights, name: weights[name][:1]},
+        "name": {**weights, "extra": weights[name].clone()},
+    }
+    for changed in hostile.values():
+        data = Model("convnet", PROTOCOL, changed).to_bytes()
+        assert ask_node(settings, COUNTS, question(model=data)) == {"refused": "model-refused"}
+    for data in (b"", b"\xff" * 64, b"\x80\x04."):
+        assert ask_node(settings, COUNTS, question(model=data)) == {"refused": "model-refused"}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"what": "train"},
+        {"what": "test"},
+        {"what": "val", "epsilon": 0.4},
+        {"what": "test", "epsilon": 0.41},
+        {"what": "test", "epsilon": float("nan")},
+        {"what": "test", "epsilon": 1},
+        {"model": "text"},
+        {"network": "x" * 5000},
+        {"protocol": "{}x"},
+        {"protocol": '{"patch": 16, "films": "all"}'},
+        {"films": "secret-patient-1"},
+    ],
+)
+def test_malformed_questions_are_refused(
+    settings: dict[str, object], changes: dict[str, object]
+) -> None:
+    answer = ask_node(settings, COUNTS, question(**changes))
+    assert answer == {"refused": "question-malformed"}
+
+
+def test_an_unknown_network_is_refused(settings: dict[str, object]) -> None:
+    assert ask_node(settings, COUNTS, question(network="os")) == {"refused": "model-refused"}
+
+
+def test_no_error_tells_a_path_or_a_patient(
+    settings: dict[str, object], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = tmp_path / "private-folder"
+    cohort = make_cohort(folder)
+    for film in folder.glob("secret-patient-*.png"):
+        film.write_bytes(b"damaged")
+    broken = {**settings, "cohort": str(cohort)}
+    assert ask_node(broken, COUNTS, question()) == {"refused": "cohort-unreadable"}
+    assert "secret-patient" in caplog.text, "the hospital's own log should say which film"
+
+
+def test_a_fault_inside_tells_only_that_there_was_one(
+    settings: dict[str, object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise ValueError("/home/secret/patient-7.png")
+
+    monkeypatch.setattr("hospital_node.counting.cohort_votes", fail)
+    assert ask_node(settings, COUNTS, question()) == {"refused": "fault"}
+
+
+# Settings.
+
+
+def test_unusable_settings_are_told_as_such() -> None:
+    assert ask_node({"outbox": "relative"}, COLLECT, {}) == {"refused": "node-misconfigured"}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"outbox": "here"}, {"minimum-films": 0}, {"sign-with": "/key"}, {"device": "tpu"}],
+)
+def test_settings_are_closed_and_bounded(changes: dict[str, object]) -> None:
+    with pytest.raises(UsageError):
+        NodeSettings.from_mapping({"outbox": "/o", "state": "/s", **changes})
+
+
+def test_there_is_no_third_act(settings: dict[str, object]) -> None:
+    for kind in ("train", "train.collect", "query", "query.counts", "evaluate", "evaluate.collect"):
+        with pytest.raises(ValueError, match="function registered"):
+            ask_node(settings, kind, {})

@@ -1,0 +1,93 @@
+import pytest
+import torch
+from torch import nn
+from torchvision.models import resnet18
+
+from gdshare.errors import UsageError
+from gdshare.networks import INITIALISERS, build, draw, forward
+
+
+def drawn(name, side=32, seed=0):
+    module = build(name, side)
+    return module, draw(name, module, torch.Generator().manual_seed(seed))
+
+
+def test_resnet18_is_torchvisions_but_for_channel_classes_and_norms():
+    reference = resnet18(num_classes=3, norm_layer=lambda channels: nn.GroupNorm(8, channels))
+    ours = {name: p.shape for name, p in build("resnet18", 32).named_parameters()}
+    theirs = {name: p.shape for name, p in reference.named_parameters()}
+    assert theirs.pop("conv1.weight") == (64, 3, 7, 7)
+    assert ours.pop("conv1.weight") == (64, 1, 7, 7)
+    assert ours == theirs
+
+
+def test_resnet18_computes_what_torchvisions_computes():
+    module, theta = drawn("resnet18")
+    theta = {name: w + 0.01 * torch.randn_like(w) for name, w in theta.items()}
+    reference = resnet18(num_classes=3, norm_layer=lambda channels: nn.GroupNorm(8, channels))
+    reference.conv1 = nn.Conv2d(1, 64, 7, 2, 3, bias=False)
+    reference.load_state_dict(theta)
+    x = torch.randn(2, 1, 32, 32)
+    torch.testing.assert_close(forward(module, theta, x), reference(x))
+
+
+def test_near_identity_start_has_every_block_at_its_shortcut_and_small_logits():
+    module, theta = drawn("resnet18")
+    scales = [name for name in theta if name.endswith("bn2.weight")]
+    assert len(scales) == 8
+    assert all(bool((theta[name] == 0).all()) for name in scales)
+    assert theta["fc.weight"].std().item() == pytest.approx(0.01, rel=0.1)
+    assert forward(module, theta, torch.randn(8, 1, 32, 32)).abs().max() < 0.5
+
+
+def test_he_deviation_of_the_convolutions():
+    _, theta = drawn("resnet18")
+    weight = theta["layer3.0.conv2.weight"]
+    assert weight.std().item() == pytest.approx((2 / (256 * 9)) ** 0.5, rel=0.02)
+
+
+def test_convnet_starts_as_torch_would_start_it():
+    module, theta = drawn("convnet")
+    torch.manual_seed(0)
+    for prefix, layer in module.named_modules():
+        if isinstance(layer, nn.Conv2d):
+            own = nn.Conv2d(layer.in_channels, layer.out_channels, 3)
+        elif isinstance(layer, nn.Linear):
+            own = nn.Linear(layer.in_features, layer.out_features)
+        else:
+            continue
+        for leaf in ("weight", "bias"):
+            ours, theirs = theta[f"{prefix}.{leaf}"], getattr(own, leaf)
+            bound = 1 / own.weight[0].numel() ** 0.5
+            assert ours.abs().max() <= bound
+            assert theirs.abs().max() <= bound
+            if ours.numel() > 1000:
+                assert ours.std().item() == pytest.approx(theirs.std().item(), rel=0.05)
+
+
+@pytest.mark.parametrize("name", sorted(INITIALISERS))
+def test_a_draw_is_decided_by_its_generator_alone(name):
+    torch.manual_seed(1)
+    _, first = drawn(name)
+    torch.manual_seed(2)
+    _, again = drawn(name)
+    _, other = drawn(name, seed=1)
+    assert all(torch.equal(first[key], again[key]) for key in first)
+    assert any(not torch.equal(first[key], other[key]) for key in first)
+
+
+@pytest.mark.parametrize("name", sorted(INITIALISERS))
+def test_a_draw_leaves_the_global_generator_alone(name):
+    before = torch.get_rng_state()
+    drawn(name)
+    assert torch.equal(before, torch.get_rng_state())
+
+
+def test_unknown_network_is_refused():
+    with pytest.raises(UsageError, match=r"'vgg'.*resnet18, convnet"):
+        build("vgg", 32)
+
+
+def test_convnet_refuses_a_side_it_cannot_halve_three_times():
+    with pytest.raises(UsageError, match="multiple of 8"):
+        build("convnet", 36)
