@@ -15,8 +15,6 @@ from math import sqrt
 
 import torch
 from torch import Tensor, nn
-from torchvision.models import ResNet
-from torchvision.models.resnet import BasicBlock
 
 from gdshare.errors import UsageError
 from gdshare.protocol import CLASSES
@@ -76,6 +74,9 @@ def forward(module: nn.Module, parameters: Mapping[str, Tensor], x: Tensor) -> T
 
 def _resnet18() -> nn.Module:
     """torchvision's ResNet18 (He et al. 2016) with one input channel and GroupNorm of 8 groups."""
+    # Importing torchvision takes longer than all else here, and the ConvNet does without.
+    from torchvision.models.resnet import BasicBlock, ResNet  # noqa: PLC0415
+
     norm: Callable[..., nn.Module] = partial(nn.GroupNorm, RESNET_GROUPS)
     with torch.device("meta"):  # no memory, no draw from the global generator
         network: nn.Module = ResNet(

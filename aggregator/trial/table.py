@@ -22,8 +22,8 @@ def markdown(comparison: Comparison) -> str:
         _table((*HEAD, *COUNTS), rows),
         'Test films; ε was fixed on validation films (each hospital\'s own for "alone", all '
         "together for the others). Intervals are 95%: for films from resampling patients, for "
-        "patch scores over fresh θ0. Guessing a patch scores 0.333. Undecided films have no N or P vote "
-        "and count as negative.",
+        "patch scores over fresh θ0. Guessing a patch scores 0.333. Undecided films have no N or P "
+        "vote and count as negative.",
         _inits(comparison.pooled_inits),
         _table(
             ("way of pooling", "patch score, validation patients"),

@@ -1,0 +1,155 @@
+import io
+import json
+import subprocess
+import sys
+from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import dataclass
+
+import pytest
+import torch
+from film_kit import PROTOCOL, write_films
+
+from gdshare.cli.distill import read_settings
+from gdshare.cli.main import OWN_COMMANDS, main
+from gdshare.distill.settings import Settings
+from gdshare.errors import UsageError
+from gdshare.model import Model, save_model
+from gdshare.networks import build, draw
+
+
+@dataclass(frozen=True)
+class Said:
+    status: int
+    stdout: str
+    stderr: str
+
+
+def gdshare(*words, check=True):
+    """Run the command in this process, as a pipe would see it."""
+    out, err = io.StringIO(), io.StringIO()
+    with redirect_stdout(out), redirect_stderr(err), pytest.raises(SystemExit) as left:
+        main([str(word) for word in words])
+    assert not check or not left.value.code, err.getvalue()
+    return Said(int(left.value.code or 0), out.getvalue(), err.getvalue())
+
+
+@pytest.fixture(autouse=True)
+def wide_terminal(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "120")
+
+
+LABEL = ("--patch", 16, "--stride", 8, "--side", 8, "--split", "0.34,0.33,0.33")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A cohort labelled by the command, and an untrained model."""
+    folder = tmp_path_factory.mktemp("commands")
+    gdshare("label", write_films(folder / "films"), "--out", folder / "cohort", *LABEL)
+    parameters = draw("convnet", build("convnet", 8), torch.Generator().manual_seed(0))
+    save_model(folder / "model", Model("convnet", PROTOCOL, parameters), {"threshold": 0.4})
+    return folder
+
+
+def test_help_names_every_command():
+    shown = gdshare("--help").stdout
+    assert all(name in shown for name in (*OWN_COMMANDS, "aggregate", "demo"))
+
+
+def test_help_does_not_wait_for_torch():
+    probe = """if True:
+        import sys
+        from gdshare.cli.main import build_app
+        build_app()
+        print("torch" in sys.modules)
+    """
+    run = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", probe], capture_output=True, text=True, check=True
+    )
+    assert run.stdout.strip() == "False"
+
+
+def test_label_prints_counts_for_people_and_for_programs(folder, tmp_path):
+    table = folder / "films" / "labels.csv"
+    counts = json.loads(gdshare("label", table, "--out", tmp_path / "c", *LABEL, "--json").stdout)
+    assert counts["train"]["films"] + counts["val"]["films"] + counts["test"]["films"] == 12
+    shown = gdshare("label", table, "--out", tmp_path / "d", *LABEL).stdout
+    for split in ("train", "val", "test"):
+        line = next(x for x in shown.splitlines() if f" {split} " in x)
+        assert str(counts[split]["discarded"]) in line
+
+
+def test_distill_classify_and_evaluate_agree_on_the_files_they_pass_on(folder, tmp_path):
+    knobs = ("--network", "convnet", "--outer-steps", 4, "--score-every", 2, "--score-inits", 2)
+    run = gdshare("distill", folder / "cohort", "--out", tmp_path / "run", *knobs, "--json")
+    found = json.loads(run.stdout)
+    assert found["inits"] == 2
+    assert (tmp_path / "run" / "preview.png").exists()
+    assert run.stderr == "", "piped output stays quiet"
+    shown = json.loads(
+        gdshare("classify", folder / "model", folder / "films/1.png", "--json").stdout
+    )
+    assert shown[0]["threshold"] == 0.4
+    assert sum(shown[0]["votes"].values()) == 49
+    judged = json.loads(gdshare("evaluate", folder / "model", folder / "cohort", "--json").stdout)
+    assert judged["threshold_from"] == "the model's own"
+    assert sum(judged["counts"][k] for k in ("tp", "fn", "tn", "fp")) == 4
+    assert "source: soft-label" in gdshare("evaluate", folder / "model", folder / "cohort").stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["label", "none.csv", "--out", "x"], "none.csv: no such table"),
+        (["label", "none.csv", "--out", "x", "--split", "1,2"], "--split 1,2: give three numbers"),
+        (["label", "none.csv", "--out", "x", "--patch", "0"], "--patch: Input should be"),
+        (["distill", "none", "--out", "x"], "none: not a cohort"),
+        (["distill", "none", "--out", "x", "--batch", "1"], "batch: Input should be"),
+        (["distill", "none", "--out", "x", "--config", "no.toml"], "no.toml: cannot be read"),
+        (["classify", "none", "film.png"], "none: not a model"),
+        (["evaluate", "none", "none"], "none: not a model"),
+        (["train", "none", "--out", "x"], "none: not a cohort"),
+    ],
+)
+def test_refusal_is_one_sentence_on_stderr_with_status_2(words, message):
+    run = gdshare(*words, check=False)
+    assert run.status == 2
+    assert run.stderr.startswith(f"gdshare: {message}")
+    assert run.stderr.count("\n") == 1
+    assert run.stdout == ""
+
+
+def test_debug_shows_the_traceback():
+    run = gdshare("classify", "none", "film.png", "--debug", check=False)
+    assert run.status == 2
+    assert "Traceback" in run.stderr
+    assert "gdshare: none: not a model" in run.stderr
+
+
+def test_unknown_option_is_refused_with_status_2():
+    assert gdshare("label", "--nonsense", check=False).status == 2
+
+
+def test_every_knob_of_algorithm_1_is_an_option_that_names_its_source():
+    shown = " ".join(gdshare("distill", "--help").stdout.split())
+    for name in ("images", "epochs", "steps", "outer-steps", "batch", "outer-rate", "label-scale"):
+        assert f"--{name} " in shown
+    for name, field in Settings.model_fields.items():
+        assert field.description, name
+    knobs = ("images", "epochs", "steps", "outer_steps", "batch", "outer_rate", "label_scale")
+    assert all("Source: " in str(Settings.model_fields[name].description) for name in knobs)
+
+
+def test_options_win_over_the_file_and_the_file_over_defaults(tmp_path):
+    config = tmp_path / "knobs.toml"
+    config.write_text('network = "convnet"\nbatch = 12\n')
+    settings = read_settings(config, {"batch": 15})
+    assert (settings.network, settings.batch, settings.epochs) == ("convnet", 15, 3)
+
+
+@pytest.mark.parametrize("text", ["batc = 12", "batch = '12'", "batch = [", "sets = 2"])
+def test_mistake_in_the_file_is_refused_not_ignored(tmp_path, text):
+    config = tmp_path / "knobs.toml"
+    config.write_text(text)
+    with pytest.raises(UsageError, match=r"knobs\.toml"):
+        read_settings(config, {})

@@ -1,0 +1,66 @@
+import json
+
+import pytest
+import torch
+from film_kit import PROTOCOL
+from safetensors.torch import save
+
+from gdshare.errors import ModelError
+from gdshare.model import Model, load_model, save_model
+from gdshare.networks import build, draw
+
+
+@pytest.fixture
+def model():
+    generator = torch.Generator().manual_seed(0)
+    return Model("convnet", PROTOCOL, draw("convnet", build("convnet", 8), generator))
+
+
+def test_model_reads_back_as_it_was_saved(model, tmp_path):
+    save_model(tmp_path / "m", model, {"threshold": 0.35})
+    again, record = load_model(tmp_path / "m")
+    assert record.origin == {"threshold": 0.35}
+    assert (again.network, again.protocol) == ("convnet", PROTOCOL)
+    assert all(torch.equal(again.parameters[k], model.parameters[k]) for k in model.parameters)
+
+
+def test_another_networks_weights_are_refused(model):
+    with pytest.raises(ModelError, match="not those of resnet18"):
+        Model.from_bytes("resnet18", PROTOCOL, model.to_bytes())
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda p: p.pop("0.bias"),
+        lambda p: p.update(extra=torch.zeros(1)),
+        lambda p: p.update({"0.bias": torch.zeros(7)}),
+        lambda p: p.update({"0.bias": torch.full((128,), float("nan"))}),
+        lambda p: p.update({"0.bias": torch.zeros(128, dtype=torch.float16)}),
+    ],
+    ids=["missing", "extra", "shape", "not a number", "half precision"],
+)
+def test_weights_that_are_not_exactly_the_networks_are_refused(model, change):
+    parameters = dict(model.parameters)
+    change(parameters)
+    with pytest.raises(ModelError):
+        Model.from_bytes("convnet", PROTOCOL, save(parameters))
+
+
+@pytest.mark.parametrize("data", [b"", b"\x80\x04pickle", b"\xff" * 64])
+def test_bytes_that_are_not_safetensors_are_refused(data):
+    with pytest.raises(ModelError):
+        Model.from_bytes("convnet", PROTOCOL, data)
+
+
+def test_unknown_network_in_a_record_is_refused(model, tmp_path):
+    save_model(tmp_path, model, {})
+    record = json.loads((tmp_path / "model.json").read_text()) | {"network": "vgg"}
+    (tmp_path / "model.json").write_text(json.dumps(record))
+    with pytest.raises(ModelError, match="vgg"):
+        load_model(tmp_path)
+
+
+def test_folder_without_a_model_is_refused(tmp_path):
+    with pytest.raises(ModelError, match=r"holds model\.json"):
+        load_model(tmp_path)

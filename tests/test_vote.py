@@ -1,0 +1,56 @@
+import numpy as np
+import pytest
+import torch
+from film_kit import PROTOCOL, write_films
+
+from gdshare.errors import FilmError
+from gdshare.films import Film, read_film
+from gdshare.model import Model
+from gdshare.networks import build, draw, forward
+from gdshare.patches import Grid, cut_rows, normalise
+from gdshare.vote import Votes, film_votes, predictor
+
+
+def test_ratio_leaves_i_votes_out():
+    assert Votes(i=90, n=6, p=4).ratio == 0.4
+    assert Votes(i=90, n=6, p=4).positive_at(0.4)
+    assert not Votes(i=90, n=7, p=3).positive_at(0.4)
+
+
+def test_film_without_an_n_or_p_vote_is_indeterminate_and_negative_at_any_threshold():
+    votes = Votes(i=100, n=0, p=0)
+    assert votes.indeterminate
+    assert votes.ratio == 0
+    assert not votes.positive_at(0.0)
+
+
+def test_every_window_votes_once_whatever_the_mask():
+    film = Film(np.zeros((64, 72), np.uint8), "blank")
+    seen = []
+
+    def predict(patches):
+        seen.append(patches)
+        return np.arange(len(patches)) % 3
+
+    votes = film_votes(film, PROTOCOL, predict)
+    grid = Grid.over(film.shape, PROTOCOL)
+    assert votes.i + votes.n + votes.p == grid.count == sum(map(len, seen))
+    assert (votes.i, votes.n, votes.p) == (grid.rows * 3, grid.rows * 3, grid.rows * 2)
+    np.testing.assert_allclose(seen[0], -2)  # black, normalised by mean 0.5 and deviation 0.25
+
+
+def test_predictor_gives_the_networks_own_classes(tmp_path):
+    write_films(tmp_path)
+    film = read_film(tmp_path / "1.png")
+    module = build("convnet", 8)
+    model = Model("convnet", PROTOCOL, draw("convnet", module, torch.Generator().manual_seed(0)))
+    grid = Grid.over(film.shape, PROTOCOL)
+    patches = np.concatenate(list(cut_rows(film.scaled(), grid, 8)))
+    normal = normalise(patches, PROTOCOL)
+    logits = forward(module, model.parameters, torch.from_numpy(normal)[:, None])
+    np.testing.assert_array_equal(predictor(model)(normal), logits.argmax(1).numpy())
+
+
+def test_film_too_small_to_vote_is_refused_by_name():
+    with pytest.raises(FilmError, match="tiny"):
+        film_votes(Film(np.zeros((4, 4), np.uint8), "tiny"), PROTOCOL, len)
