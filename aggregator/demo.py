@@ -7,9 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 from rich.markdown import Markdown
-from rich.progress import Progress
 
-from gdshare.cli.terminal import progress_bar
 from gdshare.distill.settings import Settings
 from gdshare.films.phantom import write_phantom_cohort
 from gdshare.protocol import Protocol
@@ -40,9 +38,9 @@ def demo(
     at how well.
     """
     from aggregator.trial.run import run_trial
+    from aggregator.trial.terminal import on_terminal
 
-    with progress_bar() as bar:
-        stage = _stage(bar)
+    with on_terminal() as stage:
         plan = _plan(out, seed, stage)
         table = run_trial(plan, out, datetime.now(UTC), stage)
     console = Console()
@@ -91,25 +89,6 @@ def _plan(out: Path, seed: int, stage: "Stage") -> "Trial":
         ),
         minimum_films=5,
     )
-
-
-def _stage(bar: Progress) -> "Stage":
-    """Show a trial's course on stderr: bars for a person, plain lines otherwise."""
-    from aggregator.trial.plan import Stage
-
-    task = bar.add_task("", total=None, visible=False)
-
-    def tell(line: str) -> None:
-        bar.update(task, visible=False)
-        if bar.console.is_terminal:
-            bar.console.print(line, highlight=False)
-        else:
-            typer.echo(line, err=True)
-
-    def show(what: str, done: int, total: int) -> None:
-        bar.update(task, description=what, completed=done, total=total, visible=True)
-
-    return Stage(tell, show)
 
 
 def register(app: typer.Typer) -> None:

@@ -1,7 +1,7 @@
 """What a trial is asked to do."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from gdshare.distill.settings import Settings
@@ -47,6 +47,14 @@ class Trial:
     minimum_films: int = 10
 
 
+def tell_nobody(line: str) -> None:
+    """Say nothing. A named function, since a stage may travel to another process."""
+
+
+def show_nobody(what: str, done: int, total: int) -> None:
+    """Show nothing."""
+
+
 @dataclass(frozen=True)
 class Stage:
     """How a trial tells what it does.
@@ -56,5 +64,5 @@ class Stage:
         show: (what, done, total) while a part runs.
     """
 
-    tell: Callable[[str], None] = field(default=lambda line: None)
-    show: Callable[[str, int, int], None] = field(default=lambda what, done, total: None)
+    tell: Callable[[str], None] = tell_nobody
+    show: Callable[[str, int, int], None] = show_nobody

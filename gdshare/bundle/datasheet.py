@@ -30,9 +30,10 @@ The images are computed, starting from random noise; none is a copy of an X-ray.
 material: a network trained on them learns to tell the three classes of patches apart. They are no
 pictures to diagnose from, and no medical device.
 
-Not looking like anybody is not a proof that nothing about anybody can be found out. This bundle
-carries no guarantee of differential privacy. Treat it under the agreement between the hospitals
-it was made for, and delete it when that ends.
+Not looking like anybody is not a proof that nothing about anybody can be found out. No attack on
+these images has been tried by the version of gdshare that made them, and they carry no guarantee
+of differential privacy. Treat them under the agreement between the hospitals they were made for,
+and delete them when that ends.
 
 What is not inside: names, numbers or dates of patients, names of files or folders, any value that
 belongs to one patient, and the seed of the run.

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from pydantic import ValidationError
 
 from gdshare.bundle import (
     BundleError,
@@ -21,7 +20,7 @@ from gdshare.bundle import (
 )
 from gdshare.bundle.errors import SEND_AGAIN
 from gdshare.cli.passphrase import PASSPHRASE_FILE, read_passphrase
-from gdshare.distill.settings import RunRecord
+from gdshare.distill.folder import read_record, read_result
 from gdshare.distill.synthetic import Distilled
 from gdshare.errors import RunError
 from gdshare.report.preview import render_preview
@@ -47,7 +46,7 @@ def publish(
     protocol and total counts. It never holds the run's seed, a path, or anything of one patient.
     Text and picture are drawn anew from those numbers, and no other file of the run goes in.
     """
-    record = read_record(run / "run.json")
+    record = read_record(run)
     manifest = describe_run(
         record,
         site=site,
@@ -55,7 +54,7 @@ def publish(
         now=datetime.now(UTC),
         lifetime=timedelta(days=expires_days),
     )
-    distilled = read_distilled(run / "distilled.safetensors", manifest)
+    distilled = fitting(read_result(run), manifest, run)
     signing_key = load_private_key(key, read_passphrase(passphrase_file, confirm=False))
     files = build_files(manifest, distilled, render_preview(distilled), signing_key)
     folder = write_bundle(outbox, files)
@@ -67,50 +66,17 @@ def publish(
     typer.echo(f"expires      {manifest.expires:%Y-%m-%d}")
 
 
-def read_run_file(path: Path) -> bytes:
-    """Read one file of a run.
+def fitting(distilled: Distilled, manifest: Manifest, run: Path) -> Distilled:
+    """Check a run's result by the same rules that its readers will apply.
 
     Raises:
-        RunError: it is missing or unreadable.
+        RunError: it is not what ``run.json`` describes.
     """
     try:
-        return path.read_bytes()
-    except OSError as fault:
-        raise RunError(
-            f"{path} cannot be read ({fault.strerror}); give the folder of a finished "
-            "`gdshare distill`"
-        ) from None
-
-
-def read_record(path: Path) -> RunRecord:
-    """Read ``run.json``.
-
-    Raises:
-        RunError: missing, or not a run's record.
-    """
-    content = read_run_file(path)
-    try:
-        return RunRecord.model_validate_json(content)
-    except ValidationError as fault:
-        first = fault.errors(include_input=False)[0]
-        raise RunError(
-            f"{path} is not the record of a run ({'.'.join(map(str, first['loc']))}: "
-            f"{first['msg']}); distil again"
-        ) from None
-
-
-def read_distilled(path: Path, manifest: Manifest) -> Distilled:
-    """Read the run's result by the same rules that its readers will apply.
-
-    Raises:
-        RunError: missing, or not what ``run.json`` describes.
-    """
-    content = read_run_file(path)
-    try:
-        return read_tensors(content, manifest)
+        return read_tensors(distilled.to_bytes(), manifest)
     except BundleError as fault:
         reason = str(fault).removesuffix(f"; {SEND_AGAIN}")
-        raise RunError(f"{path} cannot be published: {reason}; distil again") from None
+        raise RunError(f"{run} cannot be published: {reason}; distil again") from None
 
 
 def register(app: typer.Typer) -> None:

@@ -88,17 +88,28 @@ def test_run_ended_by_kill_9_and_resumed_ends_with_the_same_bytes(cohort, tmp_pa
     assert contents(tmp_path / "parts") == contents(tmp_path / "whole")
 
 
+def listen_to_ctrl_c():
+    """A shell's background job, as tests may be, hands down SIGINT ignored."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def test_ctrl_c_says_how_to_go_on_and_leaves_with_130(cohort, tmp_path):
     command = [sys.executable, "-m", "gdshare", "distill", str(cohort.path)]
     command += ["--out", str(tmp_path / "run"), "--network", "convnet", "--device", "cpu"]
-    process = subprocess.Popen(
-        [*command, "--outer-steps", "100000"], stderr=subprocess.PIPE, text=True
-    )
-    while not (tmp_path / "run" / "checkpoint.safetensors").exists():
-        assert process.poll() is None
-        time.sleep(0.05)
-    process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=60)
+    with subprocess.Popen(
+        [*command, "--outer-steps", "100000"],
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=listen_to_ctrl_c,  # noqa: PLW1509 - no threads in this test's process
+    ) as process:
+        try:
+            while not (tmp_path / "run" / "checkpoint.safetensors").exists():
+                assert process.poll() is None
+                time.sleep(0.05)
+            process.send_signal(signal.SIGINT)
+            _, said = process.communicate(timeout=60)
+        finally:
+            process.kill()
     assert process.returncode == 130
     assert "--resume" in said
     assert "Traceback" not in said

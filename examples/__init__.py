@@ -1,0 +1,1 @@
+"""Small runnable walks, executed by the tests."""

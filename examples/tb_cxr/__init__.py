@@ -1,0 +1,1 @@
+"""The main job on real chest X-rays of three hospitals."""
