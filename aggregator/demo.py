@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from aggregator.trial.plan import Stage, Trial
 
 NAMES = ("north", "south", "east")
-NEGATIVES = POSITIVES = 15
+NEGATIVES = POSITIVES = 20
 SIZE = 256
 PROTOCOL = Protocol(patch=40, stride=16, side=16)
 SETTINGS = Settings(
@@ -87,6 +87,7 @@ def _plan(out: Path, seed: int, stage: "Stage") -> "Trial":
         baseline=TrainingPlan(
             network=SETTINGS.network, per_class=300, epochs=10, rates=(1e-3,), seed=seed
         ),
+        split=(0.5, 0.25, 0.25),
         minimum_films=5,
     )
 

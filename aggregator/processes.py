@@ -18,6 +18,7 @@ Handler = Callable[[int, FrameType | None], Any] | int | signal.Handlers | None
 
 MARK = "GDSHARE_FEDERATION"
 GENTLE = 8.0
+KILL = 10.0
 POLL = 0.1
 
 
@@ -70,9 +71,12 @@ class Processes:
         for process in self._started:
             _signal_group(process, signal.SIGKILL)
             process.wait()
-        for pid in self.marked():
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+        end = time.monotonic() + KILL
+        while (left := self.marked()) and time.monotonic() < end:
+            for pid in left:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            time.sleep(POLL)  # a killed process takes a moment to go, more so on a busy machine
 
     def _wait(self, seconds: float) -> None:
         end = time.monotonic() + seconds

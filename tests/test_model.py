@@ -13,7 +13,7 @@ from gdshare.networks import build, draw
 @pytest.fixture
 def model():
     generator = torch.Generator().manual_seed(0)
-    return Model("convnet", PROTOCOL, draw("convnet", build("convnet", 8), generator))
+    return Model("convnet", PROTOCOL, draw("convnet", build("convnet", 16), generator))
 
 
 def test_model_reads_back_as_it_was_saved(model, tmp_path):

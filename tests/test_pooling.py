@@ -18,7 +18,7 @@ METHOD = Method(network="convnet", epochs=2, steps=2)
 def contribution(site, seed, patients=10, method=METHOD, initialiser="torch-default/1"):
     draws = np.random.default_rng(seed)
     distilled = Distilled(
-        draws.normal(size=(3, 1, 8, 8)).astype(np.float32),
+        draws.normal(size=(3, 1, 16, 16)).astype(np.float32),
         np.eye(3, dtype=np.float32),
         np.full(method.trajectory, 0.02, np.float32),
     )
@@ -26,7 +26,7 @@ def contribution(site, seed, patients=10, method=METHOD, initialiser="torch-defa
 
 
 def theta0(seed):
-    module = build("convnet", 8)
+    module = build("convnet", 16)
     return module, draw("convnet", module, torch_generator(seed, "pooled-theta0"))
 
 
@@ -34,7 +34,7 @@ def end_of(one, theta):
     tensors = (
         torch.from_numpy(getattr(one.distilled, n)) for n in ("images", "labels", "learning_rates")
     )
-    return trajectory_end(build("convnet", 8), theta, *tensors, one.method.trajectory)
+    return trajectory_end(build("convnet", 16), theta, *tensors, one.method.trajectory)
 
 
 def close(a, b):
@@ -68,7 +68,7 @@ def test_union_fits_all_images_together():
     both = [contribution("a", 1), contribution("b", 2)]
     model = train_pooled(both, PROTOCOL, "union", 5)
     images = torch.from_numpy(np.concatenate([c.distilled.images for c in both]))
-    logits = forward(build("convnet", 8), model.parameters, images)
+    logits = forward(build("convnet", 16), model.parameters, images)
     assert functional.cross_entropy(logits, torch.tensor([0, 1, 2] * 2)) < 0.5
 
 

@@ -6,17 +6,17 @@ from gdshare.errors import UsageError
 from gdshare.networks import build, draw
 from gdshare.training import TrainingPlan, patch_accuracy, sample_patches, train_on_real
 
-PLAN = TrainingPlan(network="convnet", per_class=60, epochs=4, batch=30, rates=(1e-3, 1e-2))
+PLAN = TrainingPlan(network="convnet", per_class=40, epochs=3, batch=20, rates=(1e-3, 1e-2))
 
 
 def test_patch_accuracy_gives_each_class_the_same_weight():
-    module = build("convnet", 8)
+    module = build("convnet", 16)
     parameters = draw("convnet", module, torch.Generator().manual_seed(0))
     for name in parameters:
         parameters[name].zero_()
     parameters["13.bias"][1] = 1.0  # calls everything N
     classes = torch.tensor([1] * 8 + [0, 2])
-    assert patch_accuracy(module, parameters, torch.zeros(10, 1, 8, 8), classes) == pytest.approx(
+    assert patch_accuracy(module, parameters, torch.zeros(10, 1, 16, 16), classes) == pytest.approx(
         1 / 3
     )
 
@@ -38,7 +38,7 @@ def test_sample_is_balanced_over_classes_and_sites(tmp_path):
     cohorts = [small_cohort(tmp_path / name) for name in ("a", "b")]
     x, y = sample_patches(cohorts, "train", 20, 0)
     assert torch.bincount(y).tolist() == [20, 20, 20]
-    assert x.shape == (60, 1, 8, 8)
+    assert x.shape == (60, 1, 16, 16)
 
 
 def test_cohorts_of_different_protocols_are_not_mixed(tmp_path):

@@ -42,10 +42,10 @@ def test_every_window_votes_once_whatever_the_mask():
 def test_predictor_gives_the_networks_own_classes(tmp_path):
     write_films(tmp_path)
     film = read_film(tmp_path / "1.png")
-    module = build("convnet", 8)
+    module = build("convnet", 16)
     model = Model("convnet", PROTOCOL, draw("convnet", module, torch.Generator().manual_seed(0)))
     grid = Grid.over(film.shape, PROTOCOL)
-    patches = np.concatenate(list(cut_rows(film.scaled(), grid, 8)))
+    patches = np.concatenate(list(cut_rows(film.scaled(), grid, 16)))
     normal = normalise(patches, PROTOCOL)
     logits = forward(module, model.parameters, torch.from_numpy(normal)[:, None])
     np.testing.assert_array_equal(predictor(model)(normal), logits.argmax(1).numpy())

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
+import torch
 from pydantic import JsonValue
 
 from aggregator.folder import RESULT
@@ -15,8 +16,9 @@ from aggregator.local_federation import SiteNode, local_federation
 from aggregator.order import Order
 from aggregator.submit import run_round
 from aggregator.trial.compare import compare
-from aggregator.trial.hospital import Released, release
+from aggregator.trial.hospital import Released
 from aggregator.trial.plan import Stage, Trial
+from aggregator.trial.side_by_side import release_all
 from aggregator.trial.table import as_data, markdown
 from gdshare.storage import write_bytes, write_json
 
@@ -43,6 +45,7 @@ def run_trial(
     out: Path,
     now: datetime,
     stage: Stage,
+    workers: int = 2,
     clock: Callable[[], float] = time.monotonic,
 ) -> str:
     """Hold a trial, or go on with one that was interrupted; returns its table in Markdown.
@@ -52,17 +55,16 @@ def run_trial(
         out: the trial's folder.
         now: time of signing.
         stage: told what happens.
+        workers: hospitals that do their part at the same time.
         clock: seconds, for the report.
 
     Raises:
         GdshareError: a hospital's part or the round failed; what is finished stays.
     """
     timer = _Clock(clock)
-    released = []
+    torch.set_num_threads(1)  # as in the hospitals' processes; one seed's bytes depend on it
     with timer.part("hospitals"):
-        for place, hospital in enumerate(trial.hospitals):
-            folder = out / "sites" / hospital.name
-            released.append(release(hospital, place, folder, out / "trust", trial, now, stage))
+        released = release_all(trial, out, now, stage, workers)
     with timer.part("round"):
         found = _round(released, out, trial, stage)
     with timer.part("comparison"):

@@ -10,15 +10,10 @@ on. The table it prints is the one in docs/results.md.
 
 import argparse
 import sys
-from concurrent.futures import ProcessPoolExecutor
 from datetime import UTC, datetime
-from multiprocessing import get_context
 from pathlib import Path
 
-import torch
-
-from aggregator.trial.hospital import release
-from aggregator.trial.plan import Hospital, Stage, Trial
+from aggregator.trial.plan import Hospital, Trial
 from aggregator.trial.run import run_trial
 from aggregator.trial.terminal import on_terminal
 from gdshare.distill.settings import Settings
@@ -51,32 +46,13 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2, help="hospitals distilled at once")
     options = parser.parse_args()
     trial = plan(options.data, options.outer_steps, options.seed)
-    torch.set_num_threads(1)  # one seed's bytes depend on it, and two busy threads each crawl
     now = datetime.now(UTC)
     try:
         with on_terminal() as stage:
-            _release_at_once(trial, options.out, now, stage, options.workers)
-            table = run_trial(trial, options.out, now, stage)
+            table = run_trial(trial, options.out, now, stage, options.workers)
     except GdshareError as error:
         sys.exit(str(error))
     print(table)
-
-
-def _release_at_once(trial: Trial, out: Path, now: datetime, stage: Stage, workers: int) -> None:
-    """Do the hospitals' parts side by side, as they would be; the trial finds them done."""
-    # Started afresh rather than forked: a fork would copy the progress bar's thread half-way.
-    fresh = get_context("spawn")
-    with ProcessPoolExecutor(workers, fresh, torch.set_num_threads, (1,)) as pool:
-        parts = {}
-        for place, hospital in enumerate(trial.hospitals):
-            folder = out / "sites" / hospital.name
-            stage.tell(f"{hospital.name}: labelling and distilling, one thread")
-            parts[hospital.name] = pool.submit(
-                release, hospital, place, folder, out / "trust", trial, now, Stage()
-            )
-        for name, part in parts.items():
-            score = part.result().patch_score
-            stage.tell(f"{name}: released; patch score {score:.3f} on validation patients")
 
 
 if __name__ == "__main__":

@@ -220,10 +220,10 @@ def _train_step(state: State, bench: _Bench, metrics: BinaryIO) -> tuple[State, 
         bench.patches(bench.train, balanced_rows(bench.rows, settings.batch, generator)),
         settings.trajectory,
     )
-    if not math.isfinite(loss):
+    if not (math.isfinite(loss) and all(bool(g.isfinite().all()) for g in (a, b, c))):
         raise RunError(
-            f"the outer loss at step {step + 1} is not finite; start again in a new folder with a "
-            "smaller --inner-rate or --outer-rate"
+            f"the outer loss or its gradient at step {step + 1} is not finite; start again in a "
+            "new folder with a smaller --inner-rate or --outer-rate"
         )
     state = adam(state, (a.cpu(), b.cpu(), c.cpu()), settings.outer_rate)
     done = state.progress.step

@@ -32,6 +32,11 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("aggregator.processes.GENTLE", 0.5)
 
 
+def listen_to_ctrl_c() -> None:
+    """A shell's background job, as tests may be, hands down SIGINT ignored."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def carriers(mark: str) -> list[int]:
     processes = Processes()
     processes.mark = mark
@@ -57,7 +62,11 @@ def test_polite_servers_are_not_waited_for_longer_than_they_need(tmp_path: Path)
 def test_a_signal_to_the_program_ends_them_all(tmp_path: Path, number: signal.Signals) -> None:
     text = PROGRAM.format(stubborn=STUBBORN, log=str(tmp_path / "log"))
     program = subprocess.Popen(
-        [sys.executable, "-c", text], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        [sys.executable, "-c", text],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        preexec_fn=listen_to_ctrl_c,  # noqa: PLW1509 - no threads in this test's process
     )
     assert program.stdout is not None
     mark = program.stdout.readline().strip()

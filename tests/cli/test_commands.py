@@ -38,7 +38,7 @@ def wide_terminal(monkeypatch):
     monkeypatch.setenv("COLUMNS", "120")
 
 
-LABEL = ("--patch", 16, "--stride", 8, "--side", 8, "--split", "0.34,0.33,0.33")
+LABEL = ("--patch", 16, "--stride", 8, "--side", 16, "--split", "0.34,0.33,0.33")
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +46,7 @@ def folder(tmp_path_factory):
     """A cohort labelled by the command, and an untrained model."""
     folder = tmp_path_factory.mktemp("commands")
     gdshare("label", write_films(folder / "films"), "--out", folder / "cohort", *LABEL)
-    parameters = draw("convnet", build("convnet", 8), torch.Generator().manual_seed(0))
+    parameters = draw("convnet", build("convnet", 16), torch.Generator().manual_seed(0))
     save_model(folder / "model", Model("convnet", PROTOCOL, parameters), {"threshold": 0.4})
     return folder
 

@@ -15,11 +15,20 @@ from gdshare.distill.loop import distill
 from gdshare.distill.score import CHANCE, PatchScore
 from gdshare.distill.settings import Settings
 from gdshare.distill.state import initial_state, initial_unknowns
+from gdshare.distill.unroll import full
 from gdshare.errors import CohortError, RunError, UsageError
 from gdshare.protocol import Protocol
 
 SETTINGS = Settings(
-    network="convnet", outer_steps=12, score_every=5, score_inits=2, checkpoint_every=3, batch=9
+    network="convnet",
+    outer_steps=12,
+    score_every=5,
+    score_inits=2,
+    checkpoint_every=3,
+    batch=9,
+    epochs=2,
+    steps=2,
+    inner_rate=0.02,
 )
 SAME = ("run.json", "metrics.jsonl", "distilled.safetensors", "checkpoint.safetensors")
 
@@ -117,12 +126,12 @@ def test_ctrl_c_says_how_to_go_on_and_leaves_with_130(cohort, tmp_path):
 
 def test_outer_loss_falls_and_three_images_beat_guessing(cohort, tmp_path):
     settings = SETTINGS.model_copy(
-        update={"outer_steps": 100, "score_every": 25, "score_inits": 5, "inner_rate": 0.01}
+        update={"outer_steps": 30, "score_every": 10, "score_inits": 3, "batch": 24}
     )
     outcome = distill(cohort, tmp_path / "run", settings)
     lines = [json.loads(x) for x in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
     losses = [line["loss"] for line in lines if "loss" in line]
-    assert len(losses) == 100
+    assert len(losses) == 30
     assert np.mean(losses[-10:]) < np.mean(losses[:10])
     assert outcome.score.lower > CHANCE
     assert not outcome.at_chance
@@ -136,8 +145,8 @@ def test_result_is_the_best_scored_state_and_sound(cohort, tmp_path):
     assert outcome.score.mean == max(scores.values()) == scores[outcome.step]
     result = read_result(tmp_path / "run")
     assert result.problem() is None
-    assert result.images.shape == (3, 1, 8, 8)
-    assert result.learning_rates.shape == (9,)
+    assert result.images.shape == (3, 1, 16, 16)
+    assert result.learning_rates.shape == (4,)
     assert read_record(tmp_path / "run").settings == SETTINGS
 
 
@@ -150,7 +159,7 @@ def test_hard_labels_stay_one_hot(cohort, tmp_path):
 
 def test_soft_labels_move(cohort, tmp_path):
     distilled = distill(cohort, tmp_path / "run", SETTINGS).distilled
-    start = torch.softmax(initial_unknowns(SETTINGS, 8).logits, 1).numpy()
+    start = torch.softmax(initial_unknowns(SETTINGS, 16).logits, 1).numpy()
     assert np.abs(distilled.labels - start).max() > 1e-3
 
 
@@ -212,9 +221,20 @@ def test_device_that_is_not_there_is_refused(cohort, tmp_path):
         distill(cohort, tmp_path / "run", SETTINGS, device="meteor")
 
 
-def test_loss_that_stops_being_finite_ends_the_run_with_the_remedy(cohort, tmp_path):
-    settings = SETTINGS.model_copy(update={"inner_rate": 100.0, "outer_rate": 100.0})
-    with pytest.raises(RunError, match="not finite"):
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_step_that_is_not_finite_ends_the_run_with_the_remedy(cohort, tmp_path, monkeypatch, bad):
+    def explode(*arguments):
+        loss, (by_images, by_logits, by_rates) = full(*arguments)
+        return loss, (by_images, by_logits, by_rates * bad)
+
+    monkeypatch.setattr("gdshare.distill.loop.full", explode)
+    with pytest.raises(RunError, match="not finite; start again.*smaller --inner-rate"):
+        distill(cohort, tmp_path / "run", SETTINGS)
+
+
+def test_rates_driven_to_nothing_are_refused_not_published(cohort, tmp_path):
+    settings = SETTINGS.model_copy(update={"outer_rate": 100.0, "inner_rate": 100.0})
+    with pytest.raises(RunError, match="a learning rate is not positive; distil again"):
         distill(cohort, tmp_path / "run", settings)
 
 
