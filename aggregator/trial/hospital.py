@@ -19,7 +19,7 @@ from gdshare.bundle import (
     write_key_pair,
 )
 from gdshare.cohort import Cohort, label_cohort, open_cohort
-from gdshare.distill.folder import PREVIEW, RECORD, read_record, read_result
+from gdshare.distill.folder import PREVIEW, RECORD, read_record, read_result, seconds_of
 from gdshare.distill.loop import distill
 from gdshare.distill.settings import Settings
 from gdshare.pooling import Contribution
@@ -41,6 +41,7 @@ class Released:
         contribution: what the bundle brings to a pooled training.
         bundle_bytes: size of all five files.
         patch_score, patch_score_deviation: of the result, on validation patients.
+        seconds: spent distilling, over all attempts, by the wall clock.
     """
 
     name: str
@@ -51,6 +52,7 @@ class Released:
     bundle_bytes: int
     patch_score: float
     patch_score_deviation: float
+    seconds: float
 
 
 def release(
@@ -111,6 +113,7 @@ def release(
         sum(path.stat().st_size for path in bundle.iterdir()),
         outcome.score.mean,
         outcome.score.deviation,
+        seconds_of(run),
     )
 
 

@@ -112,6 +112,7 @@ def _facts(one: Released) -> dict[str, JsonValue]:
     return {
         "bundle": str(one.bundle.name),
         "bundle_bytes": one.bundle_bytes,
+        "distil_seconds": round(one.seconds),
         "training_patients": one.contribution.patients,
         "validation_patch_score": one.patch_score,
         "validation_patch_score_deviation": one.patch_score_deviation,

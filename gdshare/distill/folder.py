@@ -128,6 +128,19 @@ def append(path: Path, values: Mapping[str, object]) -> None:
     sync_folder(path.parent)
 
 
+def seconds_of(out: Path) -> float:
+    """Seconds spent on a run so far, over all its attempts, by the wall clock.
+
+    Raises:
+        RunError: the log of attempts cannot be read.
+    """
+    path = out / TIMINGS
+    try:
+        return float(sum(json.loads(one)["seconds"] for one in path.read_bytes().splitlines()))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise RunError(f"{path}: cannot be read ({error}); distil again") from error
+
+
 def _flat(record: RunRecord) -> dict[str, object]:
     values: dict[str, object] = {}
     for key, value in record.model_dump().items():

@@ -228,7 +228,7 @@ def test_step_that_is_not_finite_ends_the_run_with_the_remedy(cohort, tmp_path, 
         return loss, (by_images, by_logits, by_rates * bad)
 
     monkeypatch.setattr("gdshare.distill.loop.full", explode)
-    with pytest.raises(RunError, match="not finite; start again.*smaller --inner-rate"):
+    with pytest.raises(RunError, match=r"not finite; start again.*smaller --inner-rate"):
         distill(cohort, tmp_path / "run", SETTINGS)
 
 
