@@ -108,17 +108,24 @@ def _signal_group(process: subprocess.Popen[bytes], number: signal.Signals) -> N
 def together() -> Iterator[Processes]:
     """Processes that end with the block: at its end, on an error, on Ctrl-C and on SIGTERM."""
     processes = Processes()
-
-    def leave(number: int, frame: FrameType | None) -> None:
-        raise SystemExit(128 + number)
-
-    with _handling({signal.SIGTERM: leave}):
+    with ending_in_order():
         try:
             yield processes
         finally:
             # A second Ctrl-C must not leave half of them running.
             with _handling({signal.SIGTERM: signal.SIG_IGN, signal.SIGINT: signal.SIG_IGN}):
                 processes.stop()
+
+
+@contextmanager
+def ending_in_order() -> Iterator[None]:
+    """Let SIGTERM end the block as Ctrl-C does, so that what it cleans up is cleaned up."""
+
+    def leave(number: int, frame: FrameType | None) -> None:
+        raise SystemExit(128 + number)
+
+    with _handling({signal.SIGTERM: leave}):
+        yield
 
 
 @contextmanager

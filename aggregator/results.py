@@ -109,7 +109,9 @@ def table(result: RoundResult) -> str:
         f"Whole films by patch voting with one {result.network}, trained on {len(result.bundles)} "
         f"bundles ({result.order.pooling}).\n"
         f"ε = {result.epsilon:.2f}, fixed on validation films of all sites; the figures are of "
-        "test films."
+        "test films.\n"
+        "Intervals resample films, as if each were another patient's: with several films a patient "
+        "they\nare too narrow, and a figure of 0 or 1 has none."
     )
     source = [
         ("Li et al. 2020 (other data, for orientation)", "images", "Sen", "Spe", "HM"),
@@ -147,15 +149,17 @@ def _cells(row: Row) -> tuple[str, ...]:
     return (
         row.name,
         str(c.films),
-        _figure(c.sensitivity, i.sensitivity),
-        _figure(c.specificity, i.specificity),
-        _figure(c.harmonic_mean, i.harmonic_mean),
+        _figure(c.tp + c.fn, c.sensitivity, i.sensitivity),
+        _figure(c.tn + c.fp, c.specificity, i.specificity),
+        _figure(min(c.tp + c.fn, c.tn + c.fp), c.harmonic_mean, i.harmonic_mean),
         f"{c.tp} {c.fn} {c.tn} {c.fp}",
         f"{c.indeterminate_positive} {c.indeterminate_negative}",
     )
 
 
-def _figure(value: float, interval: Interval) -> str:
+def _figure(films: int, value: float, interval: Interval) -> str:
+    if not films:
+        return "-"
     return f"{value:.3f} ({interval.low:.3f} to {interval.high:.3f})"
 
 

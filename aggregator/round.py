@@ -91,6 +91,9 @@ def hold_round(grid: Grid, order: Order, out: Path, now: datetime, tell: Tell) -
         save_model(out / MODEL, model, _origin(gathered.admitted, order))
     tell(f"trained one {model.network} from them")
     evaluated = _evaluate(grid, gathered.admitted, model, order.timeout, seconds, tell)
+    # Kept with the weights, so that whoever classifies with the model later does so at this ε.
+    origin = _origin(gathered.admitted, order) | {"threshold": evaluated.epsilon}
+    save_model(out / MODEL, model, origin)
     result = _result(order, gathered, model, evaluated, seconds)
     write_result(out, result)
     return result

@@ -72,6 +72,20 @@ def forward(module: nn.Module, parameters: Mapping[str, Tensor], x: Tensor) -> T
     return logits
 
 
+def require_device(name: str) -> torch.device:
+    """Check that torch can compute on a device.
+
+    Raises:
+        UsageError: unknown, or not on this machine.
+    """
+    try:
+        return torch.empty(0, device=name).device
+    except (RuntimeError, AssertionError) as error:
+        raise UsageError(
+            f"--device {name}: torch cannot use it here; choose cpu, or cuda where there is a GPU"
+        ) from error
+
+
 def _resnet18() -> nn.Module:
     """torchvision's ResNet18 (He et al. 2016) with one input channel and GroupNorm of 8 groups."""
     # Importing torchvision takes longer than all else here, and the ConvNet does without.

@@ -54,7 +54,7 @@ class Grid:
         if not self.count:
             raise FilmError(
                 f"{name}: no window of {self.patch} px fits on it; "
-                "use a smaller patch or a larger film"
+                "films and patch size must belong together"
             )
 
 

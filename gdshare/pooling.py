@@ -15,7 +15,7 @@ Three pure ways, each a function of the contributions and a seed:
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import median
+from statistics import median_low
 from typing import Literal, get_args
 
 import torch
@@ -72,7 +72,8 @@ def train_pooled(
         seed: decides θ0 and the augmentation.
 
     Raises:
-        UsageError: none given, or they differ in network, initialiser or, in step, length.
+        UsageError: none given, they differ in network, initialiser or, in step, length, or
+            training on them does not stay finite; it names the hospitals.
     """
     ordered = sorted(contributions, key=lambda contribution: contribution.site)
     first = _require_alike(ordered, scheme)
@@ -87,6 +88,11 @@ def train_pooled(
             theta = trajectory_end(module, theta, *data, contribution.method.trajectory)
     else:
         theta = _union(module, theta0, ordered, torch_generator(seed, "pooled-augment"))
+    if not _finite(theta):
+        raise UsageError(
+            f"training on the bundles of {_culprits(module, theta0, ordered)} leaves the range of "
+            "numbers; leave them out, and ask these hospitals to distil again"
+        )
     return Model(first.method.network, protocol, theta)
 
 
@@ -96,10 +102,26 @@ def capped_weights(patients: Sequence[int]) -> list[float]:
     Returns:
         positive numbers that sum to 1; equal shares when nobody counts a patient.
     """
-    cap = PATIENT_CAP * median(patients)
+    cap = PATIENT_CAP * median_low(patients)  # of two, the lower: a boast must not raise the cap
     counted = [min(count, cap) for count in patients]
     total = sum(counted)
     return [value / total if total else 1.0 / len(counted) for value in counted]
+
+
+def _finite(theta: Parameters) -> bool:
+    return all(bool(tensor.isfinite().all()) for tensor in theta.values())
+
+
+def _culprits(module: nn.Module, theta0: Parameters, ordered: Sequence[Contribution]) -> str:
+    """Names of the hospitals whose bundle fails even alone; of all, when only together they do."""
+    alone = [
+        one.site
+        for one in ordered
+        if not _finite(
+            trajectory_end(module, theta0, *_tensors(one.distilled), one.method.trajectory)
+        )
+    ]
+    return ", ".join(alone or [one.site for one in ordered])
 
 
 def _require_alike(ordered: Sequence[Contribution], scheme: Scheme) -> Contribution:

@@ -48,9 +48,12 @@ class TrainingPlan:
 
 @dataclass(frozen=True)
 class TrainedReal:
-    """A baseline: the model, its patch score on validation patients, and how it was reached."""
+    """A baseline: the model, how many real patches it was trained on, its patch score on validation
+    patients, and how that was reached.
+    """
 
     model: Model
+    patches: int
     score: float
     rate: float
     epoch: int
@@ -170,7 +173,8 @@ def _train_at(
             kept = {name: w.detach().cpu().clone() for name, w in theta.items()}
         if epoch - best_epoch >= plan.patience:
             break
-    return TrainedReal(Model(plan.network, cohort.protocol, kept), best_score, rate, best_epoch)
+    model = Model(plan.network, cohort.protocol, kept)
+    return TrainedReal(model, len(train[1]), best_score, rate, best_epoch)
 
 
 def _to(pair: tuple[Tensor, Tensor], device: str) -> tuple[Tensor, Tensor]:

@@ -40,10 +40,15 @@ def collect(message: Message, context: Context) -> Message:
 @app.evaluate(COUNTS)
 def counts(message: Message, context: Context) -> Message:
     """Count votes on the site's own films."""
-    # Imported here: torch takes seconds to load, and handing over needs none of it.
+    return _reply(message, context, _answer_counts)
+
+
+def _answer_counts(settings: NodeSettings, fields: Fields) -> dict[str, Value]:
+    # Imported here: torch takes seconds to load, and handing over needs none of it. Inside the act,
+    # since Flower would send the text of an exception that the act does not catch.
     from hospital_node.counting import answer_counts  # noqa: PLC0415
 
-    return _reply(message, context, answer_counts)
+    return answer_counts(settings, fields)
 
 
 def _reply(message: Message, context: Context, act: Act) -> Message:

@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -57,10 +59,10 @@ def test_sequential_goes_from_one_hospital_to_the_next_by_name():
 
 def test_in_step_takes_the_weighted_mean_of_the_hospitals_own_steps():
     method = METHOD.model_copy(update={"epochs": 1, "steps": 1})
-    one, two = contribution("a", 1, 30, method), contribution("b", 2, 10, method)
+    one, two = contribution("a", 1, 15, method), contribution("b", 2, 10, method)
     _, start = theta0(5)
     ends = [end_of(one, start), end_of(two, start)]
-    mean = {name: 0.75 * ends[0][name] + 0.25 * ends[1][name] for name in start}
+    mean = {name: 0.6 * ends[0][name] + 0.4 * ends[1][name] for name in start}
     assert close(train_pooled([one, two], PROTOCOL, "in-step", 5).parameters, mean)
 
 
@@ -89,7 +91,19 @@ def test_boasting_about_patients_buys_at_most_twice_the_median():
     assert honest == pytest.approx([1 / 3] * 3)
     boasting = capped_weights([10**9, 100, 100])
     assert boasting == pytest.approx([0.5, 0.25, 0.25])
+    assert capped_weights([100, 10**9]) == pytest.approx([1 / 3, 2 / 3])
     assert capped_weights([0, 0]) == [0.5, 0.5]
+
+
+@pytest.mark.parametrize("scheme", ["in-step", "sequential"])
+def test_bundle_that_blows_up_is_named_not_trained_into_a_model(scheme):
+    one, two = contribution("a", 1), contribution("wild", 2)
+    rates = np.full(METHOD.trajectory, 1e30, np.float32)
+    wild = dataclasses.replace(
+        two, distilled=dataclasses.replace(two.distilled, learning_rates=rates)
+    )
+    with pytest.raises(UsageError, match="bundles of wild leaves the range"):
+        train_pooled([one, wild], PROTOCOL, scheme, 0)
 
 
 def test_bundles_that_do_not_fit_are_told_apart():

@@ -13,8 +13,9 @@ from aggregator.trial.plan import Stage, Trial
 from aggregator.trial.votes import VoteBook
 from gdshare.cohort import Split
 from gdshare.distill.score import PatchScore
+from gdshare.errors import FederationError
 from gdshare.evaluation import LocalFigures, confusions, local_figures
-from gdshare.metrics import best_threshold
+from gdshare.metrics import Confusion, best_threshold
 from gdshare.model import Model, load_model, save_model
 from gdshare.networks import build
 from gdshare.pooling import SCHEMES, Scheme, train_pooled
@@ -63,6 +64,21 @@ class Comparison:
 
 
 @dataclass(frozen=True)
+class RoundOutcome:
+    """What the federated round gave.
+
+    Attributes:
+        model: trained by the aggregator.
+        threshold: the ε it fixed.
+        test: site -> test counts at ε, taken by the site's node.
+    """
+
+    model: Model
+    threshold: float
+    test: Mapping[str, Confusion]
+
+
+@dataclass(frozen=True)
 class Judge:
     """What is needed to judge a model: the hospitals' films, the plan, and the book of votes."""
 
@@ -107,20 +123,23 @@ class Judge:
 
 
 def compare(
-    released: Sequence[Released], round_threshold: float, out: Path, trial: Trial, stage: Stage
+    released: Sequence[Released], held: RoundOutcome, out: Path, trial: Trial, stage: Stage
 ) -> Comparison:
     """Train and judge every model of the comparison.
 
     Args:
         released: the hospitals.
-        round_threshold: the ε the federated round fixed for the pooled model.
+        held: the federated round, whose model is the pooled one.
         out: the trial's folder.
         trial: the plan.
         stage: told what happens.
+
+    Raises:
+        FederationError: the nodes' counts are not those of the same films here.
     """
     judge = Judge(released, trial, VoteBook(out / "votes", stage))
     lines = [_alone(judge, site, out, stage) for site in released]
-    lines.append(_pooled(judge, round_threshold, stage))
+    lines.append(_pooled(judge, held, stage))
     lines.append(_real(judge, out, stage))
     stage.tell("the pooled network from other θ0, and by the other ways of pooling")
     return Comparison(lines, _pooled_inits(judge), _schemes(judge))
@@ -144,7 +163,7 @@ def _alone(judge: Judge, site: Released, out: Path, stage: Stage) -> Line:
     return Line(name, images, score, threshold, f"{site.name}'s", figures)
 
 
-def _pooled(judge: Judge, threshold: float, stage: Stage) -> Line:
+def _pooled(judge: Judge, held: RoundOutcome, stage: Stage) -> Line:
     """The federated round's model, at the ε the round fixed; here with AUC beside its counts."""
     stage.tell(f"{ROW_POOLED}: classifying everybody's films")
     scheme, seed = judge.trial.pooling, judge.trial.settings.seed
@@ -153,10 +172,16 @@ def _pooled(judge: Judge, threshold: float, stage: Stage) -> Line:
         judge.trial.patch_inits,
         "test",
     )
-    model = judge.pooled_model(judge.released, scheme, seed)
-    figures = judge.figures(f"{ROW_POOLED}-{seed}", model, threshold)
+    figures = judge.figures(f"{ROW_POOLED}-{seed}", held.model, held.threshold)
+    for site, counted in held.test.items():
+        if figures[site].confusion != counted:
+            raise FederationError(
+                f"{site}: its node counted {counted}, but the same films give "
+                f"{figures[site].confusion} here; start again in a new folder, and report it if it "
+                "stays"
+            )
     images = sum(len(site.contribution.distilled.images) for site in judge.released)
-    return Line(ROW_POOLED, images, score, threshold, "all sites'", figures)
+    return Line(ROW_POOLED, images, score, held.threshold, "all sites'", figures)
 
 
 def _real(judge: Judge, out: Path, stage: Stage) -> Line:
@@ -180,7 +205,10 @@ def _real(judge: Judge, out: Path, stage: Stage) -> Line:
     threshold = judge.threshold("real", model, judge.released)
     score = judge.patch_score(lambda init: model, 1, "test")
     figures = judge.figures("real", model, threshold)
-    return Line(ROW_REAL, plan.per_class * 3, score, threshold, "all sites'", figures)
+    drawn = sample_patches(
+        [site.cohort for site in judge.released], "train", plan.per_class, plan.seed
+    )
+    return Line(ROW_REAL, len(drawn[1]), score, threshold, "all sites'", figures)
 
 
 def _pooled_inits(judge: Judge) -> list[float]:

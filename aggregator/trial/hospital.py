@@ -38,6 +38,7 @@ class Released:
         cohort: its films; an aggregator never sees them.
         outbox: the folder its node serves.
         bundle: the bundle's folder.
+        digest: of its files, as the signature has it.
         contribution: what the bundle brings to a pooled training.
         bundle_bytes: size of all five files.
         patch_score, patch_score_deviation: of the result, on validation patients.
@@ -48,6 +49,7 @@ class Released:
     cohort: Cohort
     outbox: Path
     bundle: Path
+    digest: str
     contribution: Contribution
     bundle_bytes: int
     patch_score: float
@@ -103,6 +105,7 @@ def release(
         cohort,
         outbox,
         bundle,
+        verified.digest,
         Contribution(
             hospital.name,
             verified.distilled,

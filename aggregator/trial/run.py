@@ -1,6 +1,7 @@
 """Holding a trial: every hospital's part, one federated round, the comparison."""
 
 import json
+import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -9,20 +10,23 @@ from datetime import datetime
 from pathlib import Path
 
 import torch
-from pydantic import JsonValue
+from pydantic import JsonValue, TypeAdapter
 
-from aggregator.folder import RESULT
+from aggregator.folder import MODEL, REFUSALS, RESULT
 from aggregator.local_federation import SiteNode, local_federation
 from aggregator.order import Order
 from aggregator.submit import run_round
-from aggregator.trial.compare import compare
+from aggregator.trial.compare import RoundOutcome, compare
 from aggregator.trial.hospital import Released
 from aggregator.trial.plan import Stage, Trial
 from aggregator.trial.side_by_side import release_all
 from aggregator.trial.table import as_data, markdown
+from gdshare.errors import FederationError
+from gdshare.metrics import Confusion
+from gdshare.model import load_model
 from gdshare.storage import write_bytes, write_json
 
-REPORT, TABLE = "trial.json", "table.md"
+REPORT, TABLE, ROUND = "trial.json", "table.md", "round"
 ANSWER_SECONDS = 3600.0
 
 
@@ -68,7 +72,7 @@ def run_trial(
     with timer.part("round"):
         found = _round(released, out, trial, stage)
     with timer.part("comparison"):
-        comparison = compare(released, float(str(found["epsilon"])), out, trial, stage)
+        comparison = compare(released, _pooled_by(found, released, out), out, trial, stage)
     text = markdown(comparison)
     write_bytes(out / TABLE, text.encode())
     report: dict[str, JsonValue] = {
@@ -89,8 +93,11 @@ def _round(
     released: Sequence[Released], out: Path, trial: Trial, stage: Stage
 ) -> dict[str, JsonValue]:
     """The federated round over real Flower processes, unless an earlier attempt held it."""
-    result = out / "round" / RESULT
+    result = out / ROUND / RESULT
     if not result.exists():
+        # What a broken-off round left cannot be gone on with; asking again costs a minute, and the
+        # nodes' ledgers give the same test counts again.
+        shutil.rmtree(out / ROUND, ignore_errors=True)
         stage.tell(f"starting a SuperLink and {len(released)} SuperNodes on this machine")
         nodes = [
             SiteNode(one.name, one.outbox, one.cohort.path, trial.minimum_films) for one in released
@@ -103,9 +110,29 @@ def _round(
             timeout=ANSWER_SECONDS,
         )
         with local_federation(nodes, out / "federation") as superlink:
-            run_round(superlink, out / "round", order, stage.tell)
+            run_round(superlink, out / ROUND, order, stage.tell)
     found: dict[str, JsonValue] = json.loads(result.read_bytes())
     return found
+
+
+def _pooled_by(
+    found: dict[str, JsonValue], released: Sequence[Released], out: Path
+) -> RoundOutcome:
+    """The round's model and test counts, if every hospital's present bundle was part of it.
+
+    Raises:
+        FederationError: a bundle was refused, a site's counts are lacking, or the round was held
+            with other bundles.
+    """
+    wanted = {one.name: one.digest for one in released}
+    if found["bundles"] != wanted or found["missing"]:
+        raise FederationError(
+            f"{out / ROUND}: the round lacks a hospital, or was held with other bundles; look into "
+            f"{REFUSALS} and the logs, remove that folder, and run the trial again"
+        )
+    counts = TypeAdapter(dict[str, Confusion]).validate_python(found["test"])
+    model, _ = load_model(out / ROUND / MODEL)
+    return RoundOutcome(model, float(str(found["epsilon"])), counts)
 
 
 def _facts(one: Released) -> dict[str, JsonValue]:

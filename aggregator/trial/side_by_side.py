@@ -1,6 +1,7 @@
 """The hospitals' parts at once, one process each, as they would be in the world."""
 
 import queue
+import signal
 from collections.abc import Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from typing import Any
 
 import torch
 
+from aggregator.processes import ending_in_order
 from aggregator.trial.hospital import Released, release
 from aggregator.trial.plan import Hospital, Stage, Trial
 
@@ -50,17 +52,29 @@ def release_all(
     """
     # Started afresh rather than forked: a fork would copy the progress bar's thread half-way.
     fresh = get_context("spawn")
-    with (
-        fresh.Manager() as manager,
-        ProcessPoolExecutor(workers, fresh, torch.set_num_threads, (1,)) as pool,
-    ):
-        box = manager.Queue()
-        parts = [
-            pool.submit(_part, hospital, place, out, trial, now, _Mail(box))
-            for place, hospital in enumerate(trial.hospitals)
-        ]
-        _pass_on(box, parts, stage)
-        return [part.result() for part in parts]
+    with ending_in_order(), ProcessPoolExecutor(workers, fresh, _begin) as pool:
+        try:
+            # The box goes first on an error: a part that has nobody to tell ends at its next word.
+            with fresh.Manager() as manager:
+                box = manager.Queue()
+                parts = [
+                    pool.submit(_part, hospital, place, out, trial, now, _Mail(box))
+                    for place, hospital in enumerate(trial.hospitals)
+                ]
+                _pass_on(box, parts, stage)
+                for part in parts:
+                    if part.done():
+                        part.result()  # raises what went wrong, before the others are waited for
+                return [part.result() for part in parts]
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def _begin() -> None:
+    """One thread; and Ctrl-C, which a terminal sends to all, is for the first process to judge."""
+    torch.set_num_threads(1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _part(
@@ -71,10 +85,12 @@ def _part(
 
 
 def _pass_on(box: Any, parts: Sequence[Future[Released]], stage: Stage) -> None:
-    """Hand on what the parts say until all have ended; their bars become one."""
+    """Hand on what the parts say until all have ended, or one failed; their bars become one."""
     counts: dict[str, tuple[int, int]] = {}
     while True:
         ended = all(part.done() for part in parts)
+        if any(part.done() and part.exception() for part in parts):
+            return
         try:
             said = box.get(timeout=LOOK)
         except queue.Empty:

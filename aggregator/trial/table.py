@@ -72,8 +72,8 @@ def _with(value: float, interval: Interval) -> str:
 def _score(score: PatchScore) -> str:
     if len(score.values) == 1:
         return f"{score.mean:.3f}"
-    half = score.mean - score.lower
-    return f"{score.mean:.3f} [{score.mean - half:.3f}, {score.mean + half:.3f}]"
+    low, high = score.lower, score.mean + score.half_width
+    return f"{score.mean:.3f} [{low:.3f}, {high:.3f}]"
 
 
 def _inits(values: Sequence[float]) -> str:
@@ -102,7 +102,8 @@ def _line_data(line: Line) -> dict[str, JsonValue]:
 
 
 def _score_data(score: PatchScore) -> dict[str, JsonValue]:
-    return {"mean": score.mean, "low": score.lower, "values": list(score.values)}
+    low = score.lower if len(score.values) > 1 else None  # one θ0 shows no spread
+    return {"mean": score.mean, "low": low, "values": list(score.values)}
 
 
 def _figures_data(figures: LocalFigures) -> dict[str, JsonValue]:

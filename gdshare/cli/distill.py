@@ -1,6 +1,7 @@
 """``gdshare distill``: turn a cohort's training patches into a few soft-labelled images."""
 
 import inspect
+import secrets
 import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin
@@ -11,7 +12,7 @@ from pydantic.fields import FieldInfo
 
 from gdshare.cli.terminal import AsJson, Device, chosen_device, print_json, progress_bar
 from gdshare.cohort import open_cohort
-from gdshare.distill.folder import PREVIEW, RESULT
+from gdshare.distill.folder import PREVIEW, RESULT, read_record
 from gdshare.distill.settings import Method, Settings
 from gdshare.errors import UsageError
 from gdshare.report.preview import render_preview
@@ -43,18 +44,18 @@ def distill(
     """
     from gdshare.distill.loop import distill as run_distillation
 
-    settings = read_settings(config, {k: v for k, v in knobs.items() if v is not None})
+    given = {k: v for k, v in knobs.items() if v is not None}
+    settings = read_settings(config, given, _start(out, resume))
     labelled = open_cohort(cohort)
     with progress_bar(
-        "loss {task.fields[loss]:.3f}  α̃ {task.fields[rate]:.4f}  best {task.fields[best]}"
+        "loss {task.fields[loss]}  α̃ {task.fields[rate]}  best {task.fields[best]}"
     ) as bar:
-        task = bar.add_task(
-            "distilling", total=settings.outer_steps, loss=float("nan"), rate=0.0, best="-"
-        )
+        task = bar.add_task("distilling", total=settings.outer_steps, loss="-", rate="-", best="-")
 
         def show(tick: "Tick") -> None:
             best = "-" if tick.best is None else f"{tick.best:.3f}"
-            bar.update(task, completed=tick.step, loss=tick.loss, rate=tick.rate, best=best)
+            loss, rate = f"{tick.loss:.3f}", f"{tick.rate:.4f}"
+            bar.update(task, completed=tick.step, loss=loss, rate=rate, best=best)
 
         try:
             outcome = run_distillation(labelled, out, settings, chosen_device(device), resume, show)
@@ -68,8 +69,23 @@ def distill(
     _report(out, outcome, as_json)
 
 
-def read_settings(config: Path | None, given: dict[str, Any]) -> Settings:
-    """Defaults, then the file's values, then those of the command line.
+def _start(out: Path, resume: bool) -> Settings:
+    """What options change: the interrupted run's settings, or the defaults with a fresh seed.
+
+    The seed is nobody's guess: who knows it can repeat a run's draws. A resumed run computes on as
+    many threads as before, since its bytes depend on that.
+    """
+    if not resume:
+        return Settings(seed=secrets.randbits(63))
+    import torch
+
+    record = read_record(out)
+    torch.set_num_threads(record.threads)
+    return record.settings
+
+
+def read_settings(config: Path | None, given: dict[str, Any], start: Settings) -> Settings:
+    """The start's values, then the file's, then those of the command line.
 
     Raises:
         UsageError: the file is unreadable, or a name or value is wrong.
@@ -77,13 +93,14 @@ def read_settings(config: Path | None, given: dict[str, Any]) -> Settings:
     values: dict[str, Any] = {}
     if config is not None:
         try:
-            values = tomllib.loads(config.read_text(encoding="utf-8"))
+            read = tomllib.loads(config.read_text(encoding="utf-8"))
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
             raise UsageError(
-                f"{config}: cannot be read as TOML ({error}); see the guide"
+                f"{config}: cannot be read as TOML ({error}); write lines such as outer-steps = 400"
             ) from error
+        values = {name.replace("-", "_"): value for name, value in read.items()}
     try:
-        return Settings(**(values | given))
+        return Settings(**(start.model_dump() | values | given))
     except ValidationError as error:
         first = error.errors()[0]
         name = str(first["loc"][0])
@@ -103,7 +120,7 @@ def _report(out: Path, outcome: "Outcome", as_json: bool) -> None:
                 "step": outcome.step,
                 "patch_score": score.mean,
                 "patch_score_deviation": score.deviation,
-                "patch_score_low": score.lower,
+                "patch_score_low": score.lower if len(score.values) > 1 else None,
                 "inits": len(score.values),
                 "at_chance": outcome.at_chance,
             }
@@ -146,7 +163,7 @@ def _option(name: str, field: FieldInfo) -> Any:
         flag,
         help=field.description,
         rich_help_panel=panel,
-        show_default=str(field.default),
+        show_default="random" if name == "seed" else str(field.default),
     )
 
 

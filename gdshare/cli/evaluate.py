@@ -1,7 +1,7 @@
 """``gdshare evaluate``: classify a cohort's films and count, inside the hospital."""
 
 from dataclasses import asdict
-from math import isnan
+from math import isnan, nan
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -14,6 +14,10 @@ from gdshare.metrics import SOURCE_TABLE, Interval, best_threshold
 
 if TYPE_CHECKING:
     from gdshare.evaluation import LocalFigures
+
+
+FEW = 10
+"""Films of a diagnosis below which a resampled interval says little."""
 
 
 def evaluate(
@@ -63,14 +67,15 @@ def evaluate(
 
 def _show(figures: "LocalFigures", title: str) -> None:
     found, intervals = figures.confusion, figures.intervals
+    positives, negatives = found.tp + found.fn, found.tn + found.fp
     undecided = found.indeterminate_positive + found.indeterminate_negative
     rows: list[tuple[object, ...]] = [
         (
             "this model",
             found.films,
-            _with(found.sensitivity, intervals.sensitivity),
-            _with(found.specificity, intervals.specificity),
-            _with(found.harmonic_mean, intervals.harmonic_mean),
+            _with(found.sensitivity if positives else nan, intervals.sensitivity),
+            _with(found.specificity if negatives else nan, intervals.specificity),
+            _with(found.harmonic_mean if positives and negatives else nan, intervals.harmonic_mean),
             _with(figures.auc, figures.auc_interval),
             found.tp,
             found.fn,
@@ -86,6 +91,12 @@ def _show(figures: "LocalFigures", title: str) -> None:
     columns = ("", "films", "Sen", "Spe", "HM", "AUC", "TP", "FN", "TN", "FP", "undecided")
     print_table(title, columns, rows)
     typer.echo("The source's rows are from other data, for orientation only.")
+    if min(positives, negatives) < FEW:
+        typer.echo(
+            f"only {positives} positive and {negatives} negative films: these figures and their "
+            "intervals say little",
+            err=True,
+        )
 
 
 def _with(value: float, interval: Interval) -> str:
@@ -96,14 +107,15 @@ def _with(value: float, interval: Interval) -> str:
 
 def _as_data(figures: "LocalFigures", split: str, origin: str) -> dict[str, object]:
     found = figures.confusion
+    positives, negatives = found.tp + found.fn, found.tn + found.fp
     return {
         "split": split,
         "threshold": figures.threshold,
         "threshold_from": origin,
         "counts": asdict(found),
-        "sensitivity": found.sensitivity,
-        "specificity": found.specificity,
-        "harmonic_mean": found.harmonic_mean,
+        "sensitivity": found.sensitivity if positives else None,
+        "specificity": found.specificity if negatives else None,
+        "harmonic_mean": found.harmonic_mean if positives and negatives else None,
         "auc": None if isnan(figures.auc) else figures.auc,
         "auc_interval": None if isnan(figures.auc) else asdict(figures.auc_interval),
         "intervals": asdict(figures.intervals),

@@ -69,6 +69,18 @@ def label(
         raise UsageError(_in_words(error)) from error
     with progress("labelling films") as report:
         index = label_cohort(table, out, protocol, _fractions(split), seed, report)
+    lacking = [
+        f"{name} {kind.upper()}"
+        for name in ("train", "val")
+        for kind in ("i", "n", "p")
+        if not getattr(index.counts[name], kind)
+    ]
+    if lacking:
+        typer.echo(
+            f"warning: no window of {', '.join(lacking)}: gdshare distill will refuse this cohort; "
+            "add films, or change the patch size or the split",
+            err=True,
+        )
     if as_json:
         return print_json({name: index.counts[name].model_dump() for name in SPLITS})
     columns = ("split", "negative", "positive", "films", "I", "N", "P", "discarded")

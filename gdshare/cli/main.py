@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from importlib.metadata import EntryPoint, entry_points
 from typing import Annotated
 
+import click
 import typer
 
 from gdshare import __version__
@@ -64,7 +65,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     debug = "--debug" in words
     first = next((word for word in words if not word.startswith("-")), None)
     try:
-        build_app(first)(args=[word for word in words if word != "--debug"], prog_name="gdshare")
+        arguments = [word for word in words if word != "--debug"]
+        status = build_app(first)(args=arguments, prog_name="gdshare", standalone_mode=False)
+        sys.exit(status if isinstance(status, int) else 0)
+    except click.exceptions.NoArgsIsHelpError:
+        sys.exit(REFUSED)  # the help was shown
+    except click.ClickException as error:
+        where = getattr(getattr(error, "ctx", None), "command_path", "gdshare")
+        _refuse(f"{error.format_message().rstrip('.')}; see {where} --help", debug)
+    except click.Abort:
+        sys.exit(INTERRUPTED)
     except GdshareError as error:
         _refuse(str(error), debug)
     except OSError as error:

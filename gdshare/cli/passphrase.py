@@ -1,6 +1,7 @@
 """Where a signing key's passphrase comes from: a file, the environment, or the keyboard."""
 
 import os
+import sys
 from pathlib import Path
 
 import typer
@@ -39,6 +40,11 @@ def read_passphrase(file: Path | None, *, confirm: bool) -> bytes:
         return content.removesuffix(b"\n").removesuffix(b"\r")
     if VARIABLE in os.environ:
         return os.environb[VARIABLE.encode()]
+    if not sys.stdin.isatty():
+        raise KeyFileError(
+            "there is no terminal to ask for the passphrase; give --passphrase-file, or set "
+            f"{VARIABLE}"
+        )
     answer: str = typer.prompt(
         "Passphrase of the signing key", hide_input=True, confirmation_prompt=confirm, err=True
     )

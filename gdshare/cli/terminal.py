@@ -29,12 +29,19 @@ Device = Annotated[
 
 
 def chosen_device(name: str) -> str:
-    """Turn ``auto`` into what this machine has."""
-    if name != "auto":
-        return name
+    """Turn ``auto`` into what this machine has, and check any other name.
+
+    Raises:
+        UsageError: torch cannot compute there.
+    """
     import torch
 
-    return "cuda" if torch.cuda.is_available() else "cpu"
+    from gdshare.networks import require_device
+
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    require_device(name)
+    return name
 
 
 def progress_bar(extra: str = "") -> Progress:

@@ -8,6 +8,7 @@ from pydantic import JsonValue
 
 from gdshare.cli.terminal import AsJson, Device, chosen_device, print_json, progress
 from gdshare.cohort import open_cohort
+from gdshare.errors import UsageError
 
 
 def train(
@@ -32,6 +33,10 @@ def train(
     from gdshare.model import save_model
     from gdshare.training import TrainingPlan, train_on_real
 
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise UsageError(f"{out}: already exists; choose another --out, or remove it first")
+    if len({path.resolve() for path in cohorts}) < len(cohorts):
+        raise UsageError("a cohort is given twice; give each once")
     plan = TrainingPlan(network=network, per_class=per_class, epochs=epochs, seed=seed)
     with progress("training on real patches, epochs") as report:
         found = train_on_real(
@@ -39,7 +44,7 @@ def train(
         )
     origin: dict[str, JsonValue] = {
         "trained_on": "real patches",
-        "patches_per_class": per_class,
+        "patches": found.patches,
         "rate": found.rate,
         "epoch": found.epoch,
         "patch_score": found.score,

@@ -75,8 +75,7 @@ def _label_into(
     progress: Callable[[int, int], None],
 ) -> CohortIndex:
     tallies: dict[Split, Counter[str]] = {split: Counter() for split in SPLITS}
-    for patient, positive in {row.patient: row.positive for row in rows}.items():
-        tallies[splits[patient]]["positive" if positive else "negative"] += 1
+    taught: dict[str, CohortFilm] = {}  # patients of whom at least one window was labelled
     films = tuple(
         CohortFilm(
             patient=row.patient,
@@ -92,8 +91,13 @@ def _label_into(
         for number, film in enumerate(films):
             tallies[film.split]["films"] += 1
             if film.mask is not None:
-                tallies[film.split] += _label_film(film, number, protocol, writers[film.split])
+                found = _label_film(film, number, protocol, writers[film.split])
+                tallies[film.split] += found
+                if found["i"] + found["n"] + found["p"]:
+                    taught[film.patient] = film
             progress(number + 1, len(films))
+    for film in taught.values():
+        tallies[film.split]["positive" if film.positive else "negative"] += 1
     counts = {split: SplitCounts(**tally) for split, tally in tallies.items()}
     return CohortIndex(
         protocol=protocol, seed=seed, fractions=fractions, counts=counts, films=films

@@ -45,7 +45,9 @@ class CohortFilm(BaseModel):
 
 
 class SplitCounts(BaseModel):
-    """Windows of one split by what became of them, and its patients by diagnosis."""
+    """Windows of one split by what became of them, and patients who gave at least one labelled
+    window, by diagnosis: the number that a bundle tells, and that weighs in pooling.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

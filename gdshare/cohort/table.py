@@ -41,7 +41,7 @@ def read_table(path: Path) -> list[TableRow]:
             if missing:
                 raise CohortError(
                     f"{path}: the column {missing[0]} is missing; the first line must name "
-                    f"{', '.join(COLUMNS)}"
+                    f"{', '.join(COLUMNS)}, with commas between"
                 )
             rows = [_row(path, number, cells) for number, cells in enumerate(reader, start=2)]
     except FileNotFoundError as error:
@@ -49,7 +49,7 @@ def read_table(path: Path) -> list[TableRow]:
     except OSError as error:
         raise CohortError(f"{path}: cannot be read ({error.strerror}); check the path") from error
     except (UnicodeDecodeError, csv.Error) as error:
-        raise CohortError(f"{path}: not a UTF-8 CSV file ({error}); export it as one") from error
+        raise CohortError(f"{path}: not a UTF-8 CSV file; save it as CSV UTF-8") from error
     if not rows:
         raise CohortError(f"{path}: lists no film; add one line for each film")
     _require_consistent(path, rows)
@@ -61,6 +61,7 @@ def _row(path: Path, number: int, cells: dict[str, str | None]) -> TableRow:
     for name, value in (("patient", patient), ("image", image)):
         if not value:
             raise CohortError(f"{path}, line {number}: {name} is empty; fill it in")
+    diagnosis = diagnosis.lower()
     if diagnosis not in DIAGNOSES:
         raise CohortError(
             f"{path}, line {number}: diagnosis is {diagnosis!r}; write negative or positive"

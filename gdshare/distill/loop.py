@@ -35,8 +35,8 @@ from gdshare.draws import (
     scoring_rows,
     torch_generator,
 )
-from gdshare.errors import CohortError, RunError, UsageError
-from gdshare.networks import INITIALISERS, Parameters, build, draw
+from gdshare.errors import CohortError, RunError
+from gdshare.networks import INITIALISERS, Parameters, build, draw, require_device
 from gdshare.storage import write_bytes
 from gdshare.training import as_tensors
 
@@ -65,7 +65,7 @@ class Outcome:
 
     Attributes:
         distilled: the best scored state.
-        score: its patch score on validation patients.
+        score: its patch score on validation patients, over θ0 that had no part in choosing it.
         step: the training step it was taken at.
     """
 
@@ -150,10 +150,9 @@ def distill(
             out / folder.TIMINGS,
             {"began": began, "seconds": clock() - began, "from_step": first},
         )
-    score = PatchScore(state.progress.best_scores)
     distilled = as_distilled(state.best, settings).require_sound(str(out))
     write_bytes(out / folder.RESULT, distilled.to_bytes())
-    return Outcome(distilled, score, state.progress.best_step)
+    return Outcome(distilled, _final_score(distilled, bench), state.progress.best_step)
 
 
 def _prepare(cohort: Cohort, settings: Settings, device: str) -> _Bench:
@@ -170,7 +169,14 @@ def _prepare(cohort: Cohort, settings: Settings, device: str) -> _Bench:
             )
     module = build(settings.network, cohort.protocol.side)
     bench = _Bench(
-        cohort, settings, module, train, rows, (torch.empty(0), torch.empty(0)), [], _device(device)
+        cohort,
+        settings,
+        module,
+        train,
+        rows,
+        (torch.empty(0), torch.empty(0)),
+        [],
+        require_device(device),
     )
     generator = numpy_generator(settings.seed, "score-rows")
     return replace(
@@ -178,15 +184,6 @@ def _prepare(cohort: Cohort, settings: Settings, device: str) -> _Bench:
         scoring=bench.patches(val, scoring_rows(val, settings.score_patches, generator)),
         inits=[bench.theta0("score-theta0", index) for index in range(settings.score_inits)],
     )
-
-
-def _device(name: str) -> torch.device:
-    try:
-        return torch.empty(0, device=name).device
-    except (RuntimeError, AssertionError) as error:
-        raise UsageError(
-            f"--device {name}: torch cannot use it here; choose cpu, or cuda where there is a GPU"
-        ) from error
 
 
 def _record(bench: _Bench) -> RunRecord:
@@ -249,6 +246,13 @@ def _score(state: State, bench: _Bench, metrics: BinaryIO) -> State:
         return state
     kept = Progress(step=step, best_step=step, best_scores=score.values)
     return replace(state, best=state.unknowns, progress=kept)
+
+
+def _final_score(distilled: Distilled, bench: _Bench) -> PatchScore:
+    """Score the result on θ0 that did not choose it: the best of many scores flatters."""
+    settings = bench.settings
+    inits = [bench.theta0("final-theta0", index) for index in range(settings.score_inits)]
+    return patch_score(bench.module, inits, distilled, settings.trajectory, bench.scoring)
 
 
 def _due(step: int, settings: Settings) -> bool:

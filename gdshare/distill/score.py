@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import sqrt
+from math import inf, sqrt
 
 import torch
+from scipy.stats import t as student_t
 from torch import Tensor, nn
 
 from gdshare.distill.synthetic import Distilled
@@ -39,9 +40,17 @@ class PatchScore:
         return sqrt(sum((v - self.mean) ** 2 for v in self.values) / (len(self.values) - 1))
 
     @property
+    def half_width(self) -> float:
+        """Half of the mean's two-sided 95% interval over θ0 (Student's t); infinite for one θ0."""
+        count = len(self.values)
+        if count < 2:
+            return inf
+        return float(student_t.ppf(0.975, count - 1)) * self.deviation / sqrt(count)
+
+    @property
     def lower(self) -> float:
-        """Lower end of the mean's two-sided 95% interval over θ0, by the normal approximation."""
-        return self.mean - 1.96 * self.deviation / sqrt(len(self.values))
+        """Lower end of that interval; minus infinity for one θ0, which shows no spread."""
+        return self.mean - self.half_width
 
 
 def patch_score(

@@ -120,7 +120,12 @@ class Settings(Method):
     """``Method`` and what stays at the hospital."""
 
     seed: Annotated[
-        int, Field(ge=0, lt=2**63, description="decides every draw; never leaves the hospital.")
+        int,
+        Field(
+            ge=0,
+            lt=2**63,
+            description="decides every draw; never leaves, and should be nobody's guess.",
+        ),
     ] = 0
     score_every: Annotated[
         int,

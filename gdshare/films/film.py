@@ -113,7 +113,7 @@ def _open(path: Path) -> Image.Image:
     except FilmError:
         raise
     except FileNotFoundError as error:
-        raise FilmError(f"{path}: no such file; check the path in the cohort table") from error
+        raise FilmError(f"{path}: no such file; check the path") from error
     except (IsADirectoryError, PermissionError) as error:
         raise FilmError(f"{path}: cannot be opened ({error.strerror}); check the path") from error
     except Image.DecompressionBombError as error:

@@ -1,17 +1,22 @@
+import dataclasses
 import json
+import multiprocessing
 from datetime import UTC, datetime
 
 import pytest
 from film_kit import PROTOCOL, write_films
 
 from aggregator.results import POOLED
-from aggregator.trial.compare import ROW_POOLED, ROW_REAL, compare
+from aggregator.trial.compare import ROW_POOLED, ROW_REAL, RoundOutcome, compare
 from aggregator.trial.plan import Hospital, Stage, Trial
 from aggregator.trial.side_by_side import release_all
 from aggregator.trial.table import as_data, markdown
 from gdshare.bundle import load_public_key, verify_folder
 from gdshare.distill.settings import Settings
-from gdshare.metrics import SOURCE_TABLE
+from gdshare.errors import CohortError, FederationError
+from gdshare.evaluation import cohort_votes, confusions
+from gdshare.metrics import SOURCE_TABLE, Confusion
+from gdshare.pooling import train_pooled
 from gdshare.training import TrainingPlan
 
 NOW = datetime(2026, 3, 31, 12, tzinfo=UTC)
@@ -68,9 +73,37 @@ def test_an_interrupted_trial_keeps_what_was_done(held):
     assert kept == {path: path.read_bytes() for path in kept}
 
 
+def round_of(released):
+    """What a round over the same bundles would give."""
+    model = train_pooled([one.contribution for one in released], PROTOCOL, "in-step", 0)
+    counts = {
+        one.name: confusions(cohort_votes(model, one.cohort, "test"), [0.5])[0] for one in released
+    }
+    return RoundOutcome(model, 0.5, counts)
+
+
+def test_nodes_that_counted_otherwise_than_their_films_say_are_not_believed(held):
+    out, trial, released, _ = held
+    told = round_of(released)
+    false = told.test | {"far": told.test["far"] + Confusion(1, -1, 0, 0)}
+    with pytest.raises(FederationError, match="far: its node counted"):
+        compare(released, RoundOutcome(told.model, 0.5, false), out, trial, Stage())
+
+
+def test_a_hospital_that_fails_ends_the_trial_and_leaves_no_process(held, tmp_path):
+    _, trial, _, _ = held
+    missing = Hospital("gone", tmp_path / "none.csv")
+    broken = dataclasses.replace(trial, hospitals=[missing, *trial.hospitals])
+    before = set(multiprocessing.active_children())
+    with pytest.raises(CohortError, match="no such table"):
+        release_all(broken, tmp_path / "out", NOW, Stage(), workers=1)
+    assert set(multiprocessing.active_children()) == before
+
+
 def test_table_has_every_model_on_every_site_and_the_sources_beside_it(held):
     out, trial, released, _ = held
-    found = compare(released, 0.5, out, trial, Stage())
+    held = round_of(released)
+    found = compare(released, held, out, trial, Stage())
     assert [line.name for line in found.lines] == ["near alone", "far alone", ROW_POOLED, ROW_REAL]
     for line in found.lines:
         assert set(line.figures) == {"near", "far", POOLED}
@@ -83,5 +116,5 @@ def test_table_has_every_model_on_every_site_and_the_sources_beside_it(held):
     votes = sorted((out / "votes").rglob("*.json"))
     assert all("patient-" not in path.read_text() for path in votes)
     stamps = {path: path.stat().st_mtime_ns for path in votes}
-    assert markdown(compare(released, 0.5, out, trial, Stage())) == text
+    assert markdown(compare(released, held, out, trial, Stage())) == text
     assert stamps == {path: path.stat().st_mtime_ns for path in votes}, "votes are taken once"

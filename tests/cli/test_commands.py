@@ -86,6 +86,12 @@ def test_distill_classify_and_evaluate_agree_on_the_files_they_pass_on(folder, t
     assert found["inits"] == 2
     assert (tmp_path / "run" / "preview.png").exists()
     assert run.stderr == "", "piped output stays quiet"
+    record = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert record["settings"]["seed"] > 2**32, "drawn, when nobody gives one"
+    words = ("distill", folder / "cohort", "--out", tmp_path / "run", "--resume", "--json")
+    assert json.loads(gdshare(*words).stdout) == found, "goes on without saying its options again"
+    refused = gdshare(*words, "--batch", 12, check=False)
+    assert "batch 48 -> 12" in refused.stderr
     shown = json.loads(
         gdshare("classify", folder / "model", folder / "films/1.png", "--json").stdout
     )
@@ -143,7 +149,7 @@ def test_every_knob_of_algorithm_1_is_an_option_that_names_its_source():
 def test_options_win_over_the_file_and_the_file_over_defaults(tmp_path):
     config = tmp_path / "knobs.toml"
     config.write_text('network = "convnet"\nbatch = 12\n')
-    settings = read_settings(config, {"batch": 15})
+    settings = read_settings(config, {"batch": 15}, Settings())
     assert (settings.network, settings.batch, settings.epochs) == ("convnet", 15, 3)
 
 
@@ -152,4 +158,4 @@ def test_mistake_in_the_file_is_refused_not_ignored(tmp_path, text):
     config = tmp_path / "knobs.toml"
     config.write_text(text)
     with pytest.raises(UsageError, match=r"knobs\.toml"):
-        read_settings(config, {})
+        read_settings(config, {}, Settings())

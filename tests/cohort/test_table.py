@@ -21,6 +21,10 @@ def test_further_columns_are_ignored_and_paths_start_at_the_table(tmp_path):
     assert (row.image, row.mask) == (tmp_path / "i/a.png", tmp_path / "m/a.png")
 
 
+def test_diagnosis_may_begin_with_a_capital(tmp_path):
+    assert read_table(write(tmp_path, HEAD + "A,a.png,,Positive\n"))[0].positive
+
+
 def test_film_without_mask_is_kept(tmp_path):
     (row,) = read_table(write(tmp_path, HEAD + "A,a.png,,negative\n"))
     assert row.mask is None

@@ -1,4 +1,5 @@
 import json
+import math
 import signal
 import subprocess
 import sys
@@ -142,7 +143,8 @@ def test_result_is_the_best_scored_state_and_sound(cohort, tmp_path):
     lines = [json.loads(x) for x in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
     scores = {line["step"]: line["score"] for line in lines if "score" in line}
     assert set(scores) == {5, 10, 12}
-    assert outcome.score.mean == max(scores.values()) == scores[outcome.step]
+    assert scores[outcome.step] == max(scores.values())
+    assert len(outcome.score.values) == 2
     result = read_result(tmp_path / "run")
     assert result.problem() is None
     assert result.images.shape == (3, 1, 16, 16)
@@ -242,6 +244,9 @@ def test_score_cannot_claim_more_than_its_spread_allows():
     assert PatchScore((0.4, 0.4, 0.4)).lower > CHANCE
     assert PatchScore((0.2, 0.6)).lower < CHANCE
     assert PatchScore((0.5,)).deviation == 0
+    assert PatchScore((0.9,)).lower == -math.inf, "one θ0 shows no spread"
+    # Student's t for three values, 4.303: the normal 1.96 would be less than half as wide.
+    assert PatchScore((0.4, 0.5, 0.6)).half_width == pytest.approx(4.303 * 0.1 / 3**0.5, rel=1e-3)
 
 
 def test_folder_of_a_run_is_for_its_owner_alone(cohort, tmp_path):
