@@ -19,6 +19,11 @@ PASSPHRASE_FILE = typer.Option(
 )
 
 
+def has_terminal() -> bool:
+    """Whether anybody can be asked."""
+    return sys.stdin.isatty()
+
+
 def read_passphrase(file: Path | None, *, confirm: bool) -> bytes:
     """Get the passphrase without it ever standing on a command line.
 
@@ -27,7 +32,7 @@ def read_passphrase(file: Path | None, *, confirm: bool) -> bytes:
         confirm: at the keyboard, ask twice.
 
     Raises:
-        KeyFileError: the file cannot be read.
+        KeyFileError: the file cannot be read, or there is nobody to ask.
     """
     if file is not None:
         try:
@@ -40,7 +45,7 @@ def read_passphrase(file: Path | None, *, confirm: bool) -> bytes:
         return content.removesuffix(b"\n").removesuffix(b"\r")
     if VARIABLE in os.environ:
         return os.environb[VARIABLE.encode()]
-    if not sys.stdin.isatty():
+    if not has_terminal():
         raise KeyFileError(
             "there is no terminal to ask for the passphrase; give --passphrase-file, or set "
             f"{VARIABLE}"

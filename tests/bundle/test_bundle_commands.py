@@ -144,7 +144,19 @@ def test_a_passphrase_from_a_file(tmp_path):
     load_private_key(tmp_path / "a.key", b"from a file")
 
 
-def test_a_passphrase_from_the_keyboard_is_asked_twice(tmp_path):
+@pytest.fixture
+def keyboard(monkeypatch):
+    """Input that counts as typed at a terminal."""
+    monkeypatch.setattr("gdshare.cli.passphrase.has_terminal", lambda: True)
+
+
+def test_without_a_terminal_the_other_ways_are_named(tmp_path):
+    with pytest.raises(KeyFileError, match=r"no terminal.*--passphrase-file.*GDSHARE_PASSPHRASE"):
+        invoke("keys", "new", "--out", tmp_path / "k", "--name", "st-mary", passphrase=None)
+    assert not (tmp_path / "k").exists()
+
+
+def test_a_passphrase_from_the_keyboard_is_asked_twice(tmp_path, keyboard):
     wrong = invoke(
         "keys", "new", "--out", tmp_path, "--name", "a", stdin="one\ntwo\n", passphrase=None
     )
@@ -154,7 +166,7 @@ def test_a_passphrase_from_the_keyboard_is_asked_twice(tmp_path):
     load_private_key(tmp_path / "a.key", b"one")
 
 
-def test_a_passphrase_is_never_shown(tmp_path):
+def test_a_passphrase_is_never_shown(tmp_path, keyboard):
     result = invoke(
         "keys", "new", "--out", tmp_path, "--name", "a", stdin="s3same\ns3same\n", passphrase=None
     )
