@@ -225,7 +225,7 @@ def _schemes(judge: Judge) -> dict[Scheme, PatchScore]:
     return {
         scheme: judge.patch_score(
             lambda init, way=scheme: judge.pooled_model(judge.released, way, init),  # type: ignore[misc]
-            judge.trial.patch_inits,
+            judge.trial.film_inits,
             "val",
         )
         for scheme in SCHEMES

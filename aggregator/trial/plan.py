@@ -29,7 +29,8 @@ class Trial:
         baseline: training on pooled real patches, ``per_class`` of each class in all.
         split: shares of training, validation and test patients.
         pooling: how bundles are pooled in the round.
-        film_inits: θ0 from which the pooled network classifies films, to show the spread.
+        film_inits: θ0 from which the pooled network classifies films, and each way of pooling is
+            scored, to show the spread.
         patch_inits: fresh θ0 a patch score on test patients is the mean of.
         score_patches: test patches of each class and site a patch score looks at, at most.
         minimum_films: a hospital counts no split with fewer.
