@@ -7,6 +7,7 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
 from multiprocessing import get_context
+from multiprocessing.synchronize import Event
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,13 @@ from aggregator.trial.plan import Hospital, Stage, Trial
 LOOK = 0.2
 
 
+class _StopAskedError(Exception):
+    """Raised inside a part that nobody waits for any more."""
+
+
+_stop: Event | None = None  # in a hospital's process: set when the trial is given up
+
+
 @dataclass(frozen=True)
 class _Mail:
     """A stage whose words travel to the process that has the terminal."""
@@ -26,10 +34,15 @@ class _Mail:
     box: Any  # a proxy of a queue, for which multiprocessing has no public type
 
     def tell(self, line: str) -> None:
-        self.box.put(line)
+        self._send(line)
 
     def show(self, what: str, done: int, total: int) -> None:
-        self.box.put((what, done, total))
+        self._send((what, done, total))
+
+    def _send(self, words: object) -> None:
+        if _stop is not None and _stop.is_set():
+            raise _StopAskedError
+        self.box.put(words)
 
 
 def release_all(
@@ -52,27 +65,33 @@ def release_all(
     """
     # Started afresh rather than forked: a fork would copy the progress bar's thread half-way.
     fresh = get_context("spawn")
-    with ending_in_order(), ProcessPoolExecutor(workers, fresh, _begin) as pool:
+    stop = fresh.Event()
+    with (
+        ending_in_order(),
+        fresh.Manager() as manager,
+        ProcessPoolExecutor(workers, fresh, _begin, (stop,)) as pool,
+    ):
         try:
-            # The box goes first on an error: a part that has nobody to tell ends at its next word.
-            with fresh.Manager() as manager:
-                box = manager.Queue()
-                parts = [
-                    pool.submit(_part, hospital, place, out, trial, now, _Mail(box))
-                    for place, hospital in enumerate(trial.hospitals)
-                ]
-                _pass_on(box, parts, stage)
-                for part in parts:
-                    if part.done():
-                        part.result()  # raises what went wrong, before the others are waited for
-                return [part.result() for part in parts]
+            box = manager.Queue()
+            parts = [
+                pool.submit(_part, hospital, place, out, trial, now, _Mail(box))
+                for place, hospital in enumerate(trial.hospitals)
+            ]
+            _pass_on(box, parts, stage)
+            for part in parts:
+                if part.done():
+                    part.result()  # raises what went wrong, before the others are waited for
+            return [part.result() for part in parts]
         except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
+            stop.set()  # running parts end at their next word, within a training step
+            pool.shutdown(wait=True, cancel_futures=True)
             raise
 
 
-def _begin() -> None:
+def _begin(stop: Event) -> None:
     """One thread; and Ctrl-C, which a terminal sends to all, is for the first process to judge."""
+    global _stop  # noqa: PLW0603 - an event reaches a process only as it starts
+    _stop = stop
     torch.set_num_threads(1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
