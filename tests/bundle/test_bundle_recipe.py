@@ -55,7 +55,8 @@ def run(folder: Path, public: str = "right.pub") -> subprocess.CompletedProcess[
 
 def refused(folder: Path, public: str = "right.pub") -> bool:
     result = run(folder, public)
-    return result.returncode != 0 and "genuine" not in result.stdout
+    told = "REFUSED: " in result.stderr  # a person must not be left with silence
+    return result.returncode != 0 and told and "genuine" not in result.stdout
 
 
 def test_the_recipe_accepts_a_sound_bundle_and_names_its_digest(folder):
