@@ -198,6 +198,7 @@ def _train(admitted: Sequence[Admitted], order: Order) -> Model:
             method=bundle.manifest.method,
             initialiser=bundle.manifest.initialiser,
             patients=bundle.manifest.counts.patients,
+            theta0_sha256=bundle.manifest.theta0_sha256,
         )
         for bundle in bundles
     ]

@@ -9,6 +9,7 @@ statistics over three distilled images say nothing about single patches, and the
 others (method.md section 2).
 """
 
+import hashlib
 from collections.abc import Callable, Mapping
 from functools import partial
 from math import sqrt
@@ -70,6 +71,16 @@ def forward(module: nn.Module, parameters: Mapping[str, Tensor], x: Tensor) -> T
     """Apply the network with the given weights: float32 [n, 1, side, side] -> logits [n, 3]."""
     logits: Tensor = torch.func.functional_call(module, dict(parameters), (x,))
     return logits
+
+
+def digest(parameters: Mapping[str, Tensor]) -> str:
+    """SHA-256 over names, shapes and values: what a consortium names its one θ0 by."""
+    sha = hashlib.sha256()
+    for name in sorted(parameters):
+        weight = parameters[name].detach().cpu().contiguous()
+        sha.update(f"{name} {tuple(weight.shape)}\n".encode())
+        sha.update(weight.numpy().tobytes())
+    return sha.hexdigest()
 
 
 def require_device(name: str) -> torch.device:

@@ -20,14 +20,19 @@ from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
+from gdshare.distill.bench import fixed_theta0
+from gdshare.distill.chain.network import chain_of
+from gdshare.distill.chain.sweeps import look
+from gdshare.distill.score import tensors_of
 from gdshare.distill.settings import Method
 from gdshare.distill.synthetic import Distilled
-from gdshare.distill.unroll import inner_step, soft_cross_entropy, trajectory_end
+from gdshare.distill.unroll import Labelled, trajectory_end
 from gdshare.draws import torch_generator
 from gdshare.errors import UsageError
 from gdshare.model import Model
-from gdshare.networks import Parameters, build, draw, forward
+from gdshare.networks import Parameters, build, digest, draw, forward
 from gdshare.protocol import Protocol
 
 Scheme = Literal["in-step", "sequential", "union"]
@@ -51,6 +56,7 @@ class Contribution:
         method: how they were made, hence how many steps to take, on which network.
         initialiser: the named scheme they expect θ0 from.
         patients: training patients, as the hospital says.
+        theta0_sha256: of the fixed θ0 they were distilled for; None when θ0 was random.
     """
 
     site: str
@@ -58,6 +64,7 @@ class Contribution:
     method: Method
     initialiser: str
     patients: int
+    theta0_sha256: str | None = None
 
 
 def train_pooled(
@@ -72,20 +79,20 @@ def train_pooled(
         seed: decides θ0 and the augmentation.
 
     Raises:
-        UsageError: none given, they differ in network, initialiser or, in step, length, or
-            training on them does not stay finite; it names the hospitals.
+        UsageError: none given, they differ in network, initialiser, fixed θ0 or, in step, length,
+            this machine draws another θ0 than the fixed one, or training on them does not stay
+            finite; it names the hospitals.
     """
     ordered = sorted(contributions, key=lambda contribution: contribution.site)
     first = _require_alike(ordered, scheme)
     module = build(first.method.network, protocol.side)
-    theta0 = draw(first.method.network, module, torch_generator(seed, "pooled-theta0"))
+    theta0 = _start(module, first, seed)
     if scheme == "in-step":
         theta = _in_step(module, theta0, ordered)
     elif scheme == "sequential":
         theta = theta0
         for contribution in ordered:
-            data = _tensors(contribution.distilled)
-            theta = trajectory_end(module, theta, *data, contribution.method.trajectory)
+            theta = _end(module, theta, contribution)
     else:
         theta = _union(module, theta0, ordered, torch_generator(seed, "pooled-augment"))
     if not _finite(theta):
@@ -108,19 +115,27 @@ def capped_weights(patients: Sequence[int]) -> list[float]:
     return [value / total if total else 1.0 / len(counted) for value in counted]
 
 
+def _start(module: nn.Module, one: Contribution, seed: int) -> Parameters:
+    """θ0: drawn from the seed, or the one that the bundles were distilled for."""
+    if one.theta0_sha256 is None:
+        return draw(one.method.network, module, torch_generator(seed, "pooled-theta0"))
+    theta0 = fixed_theta0(one.method, module)
+    if digest(theta0) != one.theta0_sha256:
+        raise UsageError(
+            f"the bundle of {one.site} was distilled for the one θ0 {one.theta0_sha256[:12]}…, and "
+            f"this machine's torch draws another from its seed; pool it where the torch release is "
+            "the hospital's"
+        )
+    return theta0
+
+
 def _finite(theta: Parameters) -> bool:
     return all(bool(tensor.isfinite().all()) for tensor in theta.values())
 
 
 def _culprits(module: nn.Module, theta0: Parameters, ordered: Sequence[Contribution]) -> str:
     """Names of the hospitals whose bundle fails even alone; of all, when only together they do."""
-    alone = [
-        one.site
-        for one in ordered
-        if not _finite(
-            trajectory_end(module, theta0, *_tensors(one.distilled), one.method.trajectory)
-        )
-    ]
+    alone = [one.site for one in ordered if not _finite(_end(module, theta0, one))]
     return ", ".join(alone or [one.site for one in ordered])
 
 
@@ -132,6 +147,7 @@ def _require_alike(ordered: Sequence[Contribution], scheme: Scheme) -> Contribut
         for what, mine, theirs in (
             ("network", first.method.network, other.method.network),
             ("initialiser", first.initialiser, other.initialiser),
+            ("fixed θ0", first.theta0_sha256, other.theta0_sha256),
         ):
             if mine != theirs:
                 raise UsageError(
@@ -147,26 +163,22 @@ def _require_alike(ordered: Sequence[Contribution], scheme: Scheme) -> Contribut
     return first
 
 
+@torch.no_grad()
 def _in_step(module: nn.Module, theta0: Parameters, ordered: Sequence[Contribution]) -> Parameters:
     """θ ← Σ_h w_h (θ − α̃_h ∇ℓ_h): the weighted mean of the hospitals' own steps from θ."""
     steps = ordered[0].method.trajectory
     weights = capped_weights([contribution.patients for contribution in ordered])
-    data = [_tensors(contribution.distilled) for contribution in ordered]
-    theta = theta0
+    data = [_data(contribution) for contribution in ordered]
+    rates = [own.rates_of(steps) for own in data]
+    chain = chain_of(module, data[0].images.shape[-1])
+    theta = chain.pack(theta0)
     for step in range(steps):
-        leaves = {name: weight.requires_grad_() for name, weight in theta.items()}
-        moved = [
-            inner_step(module, leaves, images, labels, rates.expand(steps)[step], False)
-            for images, labels, rates in data
-        ]
-        theta = {
-            name: sum(
-                (share * own[name].detach() for share, own in zip(weights, moved, strict=True)),
-                start=torch.zeros_like(weight),
-            )
-            for name, weight in theta.items()
-        }
-    return theta
+        moved = {name: weight.clone() for name, weight in theta.items()}
+        for share, own, alpha in zip(weights, data, rates, strict=True):
+            _, images, labels = own.at(step)
+            look(chain, theta, images, labels, alpha[step], moved, -share * alpha[step])
+        theta = moved
+    return chain.unpack(theta, theta0)
 
 
 def _union(
@@ -175,14 +187,15 @@ def _union(
     ordered: Sequence[Contribution],
     generator: torch.Generator,
 ) -> Parameters:
-    parts = [_tensors(contribution.distilled) for contribution in ordered]
-    images = torch.cat([images for images, _, _ in parts])
-    labels = torch.cat([labels for _, labels, _ in parts])
+    parts = [_data(contribution) for contribution in ordered]
+    images = torch.cat([part.images for part in parts])
+    labels = torch.cat([part.labels for part in parts])
     theta = {name: weight.requires_grad_() for name, weight in theta0.items()}
     optimiser = torch.optim.Adam(theta.values(), lr=UNION_RATE)
     for _ in range(UNION_STEPS):
         optimiser.zero_grad()
-        loss = soft_cross_entropy(forward(module, theta, _augment(images, generator)), labels)
+        logits = forward(module, theta, _augment(images, generator))
+        loss = functional.cross_entropy(logits, labels)
         loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
     return {name: weight.detach() for name, weight in theta.items()}
@@ -203,9 +216,9 @@ def _augment(images: Tensor, generator: torch.Generator) -> Tensor:
     return torch.stack(moved)
 
 
-def _tensors(distilled: Distilled) -> tuple[Tensor, Tensor, Tensor]:
-    return (
-        torch.from_numpy(distilled.images.copy()),
-        torch.from_numpy(distilled.labels.copy()),
-        torch.from_numpy(distilled.learning_rates.copy()),
-    )
+def _data(contribution: Contribution) -> Labelled:
+    return tensors_of(contribution.distilled, contribution.method.sets, torch.device("cpu"))
+
+
+def _end(module: nn.Module, theta: Parameters, contribution: Contribution) -> Parameters:
+    return trajectory_end(module, theta, _data(contribution), contribution.method.trajectory)

@@ -6,25 +6,30 @@ import torch
 from film_kit import PROTOCOL
 from torch.nn import functional
 
+from gdshare.distill.bench import fixed_theta0
+from gdshare.distill.score import tensors_of
 from gdshare.distill.settings import Method
 from gdshare.distill.synthetic import Distilled
 from gdshare.distill.unroll import trajectory_end
 from gdshare.draws import torch_generator
 from gdshare.errors import UsageError
-from gdshare.networks import build, draw, forward
+from gdshare.networks import build, digest, draw, forward
 from gdshare.pooling import SCHEMES, Contribution, capped_weights, train_pooled
 
 METHOD = Method(network="convnet", epochs=2, steps=2)
+FIXED = METHOD.model_copy(update={"theta0": "fixed", "theta0_number": 3})
 
 
-def contribution(site, seed, patients=10, method=METHOD, initialiser="torch-default/1"):
+def contribution(
+    site, seed, patients=10, method=METHOD, initialiser="torch-default/1", theta0_sha256=None
+):
     draws = np.random.default_rng(seed)
     distilled = Distilled(
-        draws.normal(size=(3, 1, 16, 16)).astype(np.float32),
-        np.eye(3, dtype=np.float32),
+        draws.normal(size=(3 * method.sets, 1, 16, 16)).astype(np.float32),
+        np.tile(np.eye(3, dtype=np.float32), (method.sets, 1)),
         np.full(method.trajectory, 0.02, np.float32),
     )
-    return Contribution(site, distilled, method, initialiser, patients)
+    return Contribution(site, distilled, method, initialiser, patients, theta0_sha256)
 
 
 def theta0(seed):
@@ -33,10 +38,8 @@ def theta0(seed):
 
 
 def end_of(one, theta):
-    tensors = (
-        torch.from_numpy(getattr(one.distilled, n)) for n in ("images", "labels", "learning_rates")
-    )
-    return trajectory_end(build("convnet", 16), theta, *tensors, one.method.trajectory)
+    data = tensors_of(one.distilled, one.method.sets, torch.device("cpu"))
+    return trajectory_end(build("convnet", 16), theta, data, one.method.trajectory)
 
 
 def close(a, b):
@@ -64,6 +67,36 @@ def test_in_step_takes_the_weighted_mean_of_the_hospitals_own_steps():
     ends = [end_of(one, start), end_of(two, start)]
     mean = {name: 0.6 * ends[0][name] + 0.4 * ends[1][name] for name in start}
     assert close(train_pooled([one, two], PROTOCOL, "in-step", 5).parameters, mean)
+
+
+def test_sets_of_images_are_trained_on_in_turn():
+    method = METHOD.model_copy(update={"sets": 2, "images": 6})
+    one = contribution("a", 1, method=method)
+    swapped = dataclasses.replace(
+        one,
+        distilled=dataclasses.replace(one.distilled, images=np.roll(one.distilled.images, 3, 0)),
+    )
+    _, start = theta0(5)
+    for scheme in ("in-step", "sequential"):
+        model = train_pooled([one], PROTOCOL, scheme, 5)
+        assert close(model.parameters, end_of(one, start))
+        assert not close(model.parameters, train_pooled([swapped], PROTOCOL, scheme, 5).parameters)
+
+
+def test_bundles_of_a_fixed_theta0_are_trained_from_it_whatever_the_seed():
+    start = fixed_theta0(FIXED, build("convnet", 16))
+    one = contribution("a", 1, method=FIXED, theta0_sha256=digest(start))
+    for seed in (0, 1):
+        model = train_pooled([one], PROTOCOL, "in-step", seed)
+        assert close(model.parameters, end_of(one, start))
+
+
+def test_fixed_theta0_that_this_machine_draws_otherwise_is_refused():
+    one = contribution("a", 1, method=FIXED, theta0_sha256="0" * 64)
+    with pytest.raises(
+        UsageError, match="the bundle of a was distilled for the one θ0 000000000000…"
+    ):
+        train_pooled([one], PROTOCOL, "in-step", 0)
 
 
 def test_union_fits_all_images_together():
@@ -115,5 +148,8 @@ def test_bundles_that_do_not_fit_are_told_apart():
     other = contribution("b", 2, initialiser="torch-default/2")
     with pytest.raises(UsageError, match="different initialisers"):
         train_pooled([one, other], PROTOCOL, "union", 0)
+    fixed = contribution("b", 2, theta0_sha256="0" * 64)
+    with pytest.raises(UsageError, match="a and b expect different fixed θ0s"):
+        train_pooled([one, fixed], PROTOCOL, "sequential", 0)
     with pytest.raises(UsageError, match="no bundle"):
         train_pooled([], PROTOCOL, "in-step", 0)

@@ -112,6 +112,7 @@ def release(
             verified.manifest.method,
             verified.manifest.initialiser,
             verified.manifest.counts.patients,
+            verified.manifest.theta0_sha256,
         ),
         sum(path.stat().st_size for path in bundle.iterdir()),
         outcome.score.mean,

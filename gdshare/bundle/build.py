@@ -44,6 +44,7 @@ def describe_run(
             classes=record.classes,
             protocol=record.protocol,
             initialiser=record.initialiser,
+            theta0_sha256=record.theta0_sha256,
             method=record.settings.method(),
             counts=record.counts,
         )

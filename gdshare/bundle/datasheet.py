@@ -118,11 +118,13 @@ def _data(manifest: Manifest) -> str:
 def _making(manifest: Manifest, distilled: Distilled) -> str:
     method = manifest.method
     rates = ", ".join(f"{float(rate):.4g}" for rate in distilled.learning_rates)
+    weights = manifest.theta0_sha256
+    named = f" (SHA-256 `{weights}`, number {method.theta0_number})" if weights else ""
     return (
         "## How it was made\n\n"
         "By dataset distillation after Li, Togo, Ogawa and Haseyama (ICIP 2020), with "
-        f"{method.labels} labels. Network {method.network}, starting weights {method.theta0} "
-        f"by the scheme {manifest.initialiser}; {method.epochs} x {method.steps} gradient steps "
-        f"on the images; {method.outer_steps} training steps with {method.batch} real patches "
-        f"each.\n\nLearning rates to use with the images, in order: {rates}.\n"
+        f"{method.labels} labels. Network {method.network}, starting weights {method.theta0}"
+        f"{named} by the scheme {manifest.initialiser}; {method.epochs} x {method.steps} gradient "
+        f"steps on the images; {method.outer_steps} training steps with {method.batch} real "
+        f"patches each.\n\nLearning rates to use with the images, in order: {rates}.\n"
     )

@@ -43,6 +43,7 @@ def spelled(moment: datetime) -> str:
 
 Instant = Annotated[datetime, BeforeValidator(_instant), PlainSerializer(spelled)]
 SiteName = Annotated[str, Field(pattern=f"^{SITE}$")]
+Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Initialiser = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,39}/[1-9][0-9]{0,3}$")]
 
 
@@ -58,6 +59,8 @@ class Manifest(BaseModel):
         classes: the classes' letters in the order of the soft labels' columns.
         protocol: how patches were cut, labelled and normalised.
         initialiser: name and version of the scheme that θ0 is drawn by.
+        theta0_sha256: of the one θ0 it was distilled for (``networks.digest``), since a seed alone
+            gives other weights on another torch; None when θ0 was random.
         method: Algorithm 1's settings.
         counts: how much data was read, in all.
     """
@@ -72,6 +75,7 @@ class Manifest(BaseModel):
     classes: Literal["I,N,P"] = "I,N,P"
     protocol: Protocol
     initialiser: Initialiser
+    theta0_sha256: Digest | None
     method: Method
     counts: Counts
 
@@ -93,6 +97,12 @@ class Manifest(BaseModel):
         for name, kind in exact.items():
             if type(getattr(self, name)) is not kind:
                 raise ValueError(f"{name} must be exactly a {kind.__name__}")
+        return self
+
+    @model_validator(mode="after")
+    def _fixed_weights_are_named(self) -> Self:
+        if (self.method.theta0 == "fixed") != (self.theta0_sha256 is not None):
+            raise ValueError("theta0_sha256 must be there when theta0 is fixed, and only then")
         return self
 
     @property

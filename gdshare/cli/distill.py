@@ -1,8 +1,11 @@
 """``gdshare distill``: turn a cohort's training patches into a few soft-labelled images."""
 
 import inspect
+import os
 import secrets
+import sys
 import tomllib
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin
 
@@ -10,8 +13,9 @@ import typer
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
+from gdshare.cli.interruption import asked_to_stop
 from gdshare.cli.terminal import AsJson, Device, chosen_device, print_json, progress_bar
-from gdshare.cohort import open_cohort
+from gdshare.cohort import Cohort, open_cohort
 from gdshare.distill.folder import PREVIEW, RESULT, read_record
 from gdshare.distill.settings import Method, Settings
 from gdshare.errors import UsageError
@@ -19,6 +23,7 @@ from gdshare.report.preview import render_preview
 from gdshare.storage import write_bytes
 
 if TYPE_CHECKING:
+    from gdshare.distill.crew import Crew
     from gdshare.distill.loop import Outcome, Tick
 
 
@@ -33,40 +38,119 @@ def distill(
         bool, typer.Option("--resume", help="Go on with the interrupted run in --out.")
     ] = False,
     device: Device = "auto",
+    workers: Annotated[
+        int,
+        typer.Option(
+            min=1, help="Processes that share the --draws of each step; the bytes stay the same."
+        ),
+    ] = 1,
+    tensorboard: Annotated[
+        bool, typer.Option("--tensorboard", help="Write event files for TensorBoard to --out too.")
+    ] = False,
     as_json: AsJson = False,
     **knobs: Any,
 ) -> None:
     """Distil the training patches into a few images with soft labels and learned rates.
 
     Algorithm 1 of Li et al. 2020. Each option names the source's value, or "not given" with that of
-    Wang et al.'s code. Interrupted by Ctrl-C or a power cut, --resume goes on, and on a CPU ends
-    with the same bytes as a run that was never interrupted.
+    Wang et al.'s code. Ctrl-C ends the run after its current step; from there, or after a power
+    cut, --resume goes on, and on a CPU ends with the bytes of a run never interrupted.
     """
-    from gdshare.distill.loop import distill as run_distillation
+    from gdshare.distill.crew import join, recruited
 
     given = {k: v for k, v in knobs.items() if v is not None}
     settings = read_settings(config, given, _start(out, resume))
-    labelled = open_cohort(cohort)
-    with progress_bar(
-        "loss {task.fields[loss]}  α̃ {task.fields[rate]}  best {task.fields[best]}"
-    ) as bar:
-        task = bar.add_task("distilling", total=settings.outer_steps, loss="-", rate="-", best="-")
-
-        def show(tick: "Tick") -> None:
-            best = "-" if tick.best is None else f"{tick.best:.3f}"
-            loss, rate = f"{tick.loss:.3f}", f"{tick.rate:.4f}"
-            bar.update(task, completed=tick.step, loss=loss, rate=rate, best=best)
-
-        try:
-            outcome = run_distillation(labelled, out, settings, chosen_device(device), resume, show)
-        except KeyboardInterrupt:
-            bar.stop()
-            typer.echo(
-                f"stopped; go on with: gdshare distill {cohort} --out {out} --resume", err=True
-            )
-            raise typer.Exit(130) from None
+    if workers > settings.draws:
+        raise UsageError(
+            f"--workers {workers} for --draws {settings.draws}: a draw is one process's work; "
+            f"take more draws a step (they improve each step), or fewer workers"
+        )
+    call = _Call(open_cohort(cohort), out, settings, device, resume, tensorboard)
+    if workers > 1 and "WORLD_SIZE" not in os.environ:
+        with recruited(workers, [sys.executable, "-m", "gdshare", *sys.argv[1:]]):
+            outcome = _run(call, join())
+    else:
+        crew = join()
+        outcome = _run(call, crew)
+        if not crew.leads:
+            return
     write_bytes(out / PREVIEW, render_preview(outcome.distilled))
     _report(out, outcome, as_json)
+
+
+@dataclass(frozen=True)
+class _Call:
+    """What was asked for."""
+
+    cohort: Cohort
+    out: Path
+    settings: Settings
+    device: str
+    resume: bool
+    tensorboard: bool
+
+
+def _run(call: _Call, crew: "Crew") -> "Outcome":
+    """Distil with a progress bar; Ctrl-C ends it after the current step."""
+    from gdshare.distill.loop import StoppedError
+    from gdshare.distill.loop import distill as run_distillation
+
+    with (
+        progress_bar(
+            "loss {task.fields[loss]}  α̃ {task.fields[rate]}  best {task.fields[best]}"
+            "{task.fields[skipped]}",
+            hidden=not crew.leads,
+        ) as bar,
+        asked_to_stop(say=crew.leads) as stopping,
+    ):
+        fields: dict[str, Any] = {"loss": "-", "rate": "-", "best": "-", "skipped": ""}
+        task = bar.add_task("distilling", total=call.settings.outer_steps, **fields)
+
+        def show(tick: "Tick") -> None:
+            bar.update(task, completed=tick.step, **_shown(tick))
+
+        # Without --seed each process has drawn one of its own: the first one's counts.
+        seed = crew.first(call.settings.seed)
+        try:
+            return run_distillation(
+                call.cohort,
+                call.out,
+                call.settings.model_copy(update={"seed": seed}),
+                _device_of(call.device, crew),
+                call.resume,
+                show,
+                stopping=stopping,
+                crew=crew,
+                tensorboard=call.tensorboard,
+            )
+        except (StoppedError, KeyboardInterrupt):
+            bar.stop()
+            if crew.leads:
+                typer.echo(
+                    f"stopped; go on with: gdshare distill {call.cohort.path} --out {call.out} "
+                    "--resume",
+                    err=True,
+                )
+            raise typer.Exit(130) from None
+
+
+def _shown(tick: "Tick") -> dict[str, Any]:
+    return {
+        "loss": f"{tick.loss:.3f}",
+        "rate": f"{tick.rate:.4f}",
+        "best": "-" if tick.best is None else f"{tick.best:.3f}",
+        "skipped": f"  skipped {tick.skipped}" if tick.skipped else "",
+    }
+
+
+def _device_of(name: str, crew: "Crew") -> str:
+    """The device of this process: with several GPUs, each worker has its own."""
+    import torch
+
+    device = chosen_device(name)
+    if device == "cuda" and crew.size > 1:
+        return f"cuda:{crew.rank % torch.cuda.device_count()}"
+    return device
 
 
 def _start(out: Path, resume: bool) -> Settings:
@@ -103,11 +187,11 @@ def read_settings(config: Path | None, given: dict[str, Any], start: Settings) -
         return Settings(**(start.model_dump() | values | given))
     except ValidationError as error:
         first = error.errors()[0]
-        name = str(first["loc"][0])
+        name = str(first["loc"][0]) if first["loc"] else ""  # none: values that do not go together
         where = "" if name in given or config is None else f"{config}: "
-        raise UsageError(
-            f"{where}{name.replace('_', '-')}: {first['msg']}; see gdshare distill --help"
-        ) from error
+        what = f"{name.replace('_', '-')}: " if name else ""
+        reason = first["msg"].removeprefix("Value error, ")
+        raise UsageError(f"{where}{what}{reason}; see gdshare distill --help") from error
 
 
 def _report(out: Path, outcome: "Outcome", as_json: bool) -> None:

@@ -44,11 +44,12 @@ def chosen_device(name: str) -> str:
     return name
 
 
-def progress_bar(extra: str = "") -> Progress:
+def progress_bar(extra: str = "", hidden: bool = False) -> Progress:
     """A bar on stderr, shown only to a person: piped output stays quiet.
 
     Args:
         extra: format of a further column, over the task's fields.
+        hidden: show nothing even to a person.
     """
     console = Console(stderr=True)
     columns = [
@@ -61,7 +62,7 @@ def progress_bar(extra: str = "") -> Progress:
     ]
     if extra:
         columns.append(TextColumn(extra))
-    return Progress(*columns, console=console, disable=not console.is_terminal)
+    return Progress(*columns, console=console, disable=hidden or not console.is_terminal)
 
 
 @contextmanager

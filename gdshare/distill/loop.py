@@ -1,44 +1,37 @@
-"""The training of Algorithm 1 (Li et al. 2020): minibatch, θ0, unroll, Adam; score, checkpoint."""
+"""The training of Algorithm 1 (Li et al. 2020): draws, unroll, Adam; score, checkpoint."""
 
-import math
-import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from math import isfinite, nan
 from pathlib import Path
-from typing import BinaryIO
 
-import numpy as np
-import numpy.typing as npt
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from gdshare.cohort import Cohort, Patches
+from gdshare.cohort import Cohort
 from gdshare.distill import folder
-from gdshare.distill.score import CHANCE, PatchScore, patch_score
-from gdshare.distill.settings import Counts, RunRecord, Settings
+from gdshare.distill.bench import Bench, Draw, prepare
+from gdshare.distill.crew import ALONE, Crew
+from gdshare.distill.journal import Journal, faults_told, opened, require_tensorboard
+from gdshare.distill.score import CHANCE, PatchScore, patch_score, tensors_of
+from gdshare.distill.settings import Settings
 from gdshare.distill.state import (
-    Progress,
     State,
-    adam,
     as_distilled,
     hard_targets,
     load_checkpoint,
     save_checkpoint,
 )
 from gdshare.distill.synthetic import Distilled
-from gdshare.distill.unroll import Unknowns, full
-from gdshare.draws import (
-    balanced_rows,
-    missing_classes,
-    numpy_generator,
-    scoring_rows,
-    torch_generator,
-)
-from gdshare.errors import CohortError, RunError
-from gdshare.networks import INITIALISERS, Parameters, build, draw, require_device
+from gdshare.distill.unroll import MetaGradient, Unknowns, full, greedy, window
+from gdshare.distill.update import moved
+from gdshare.errors import RunError
+from gdshare.networks import Parameters
 from gdshare.storage import write_bytes
-from gdshare.training import as_tensors
+
+SKIPS_IN_A_ROW = 20
+"""Bad steps one after another at which a run is lost."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +43,7 @@ class Tick:
         loss: outer loss of this step, nats.
         rate: mean current α̃.
         best: best patch score so far in [0, 1], or None before the first.
+        skipped: steps so far whose derivative was not finite or exploded.
     """
 
     step: int
@@ -57,6 +51,7 @@ class Tick:
     loss: float
     rate: float
     best: float | None
+    skipped: int
 
 
 @dataclass(frozen=True)
@@ -79,29 +74,8 @@ class Outcome:
         return self.score.lower <= CHANCE
 
 
-@dataclass(frozen=True)
-class _Bench:
-    """What stays the same through a run."""
-
-    cohort: Cohort
-    settings: Settings
-    module: nn.Module
-    train: Patches
-    rows: list[npt.NDArray[np.int64]]
-    scoring: tuple[Tensor, Tensor]
-    inits: list[Parameters]
-    device: torch.device
-
-    def patches(self, source: Patches, rows: npt.NDArray[np.int64]) -> tuple[Tensor, Tensor]:
-        """Windows as the network sees them: float32 [n, 1, side, side] and int64 [n]."""
-        x, y = as_tensors(source, rows, self.cohort)
-        return x.to(self.device), y.to(self.device)
-
-    def theta0(self, purpose: str, index: int) -> Parameters:
-        """Fresh initial weights for one use."""
-        generator = torch_generator(self.settings.seed, purpose, index)
-        drawn = draw(self.settings.network, self.module, generator)
-        return {name: weight.to(self.device) for name, weight in drawn.items()}
+class StoppedError(RunError):
+    """The run was asked to stop, and did so after a whole step, with a checkpoint."""
 
 
 def distill(
@@ -112,11 +86,14 @@ def distill(
     resume: bool = False,
     progress: Callable[[Tick], None] = lambda tick: None,
     clock: Callable[[], float] = time.time,
+    stopping: Callable[[], bool] = lambda: False,
+    crew: Crew = ALONE,
+    tensorboard: bool = False,
 ) -> Outcome:
     """Distil a cohort's training patches; the result and all traces of the run go to ``out``.
 
     On a CPU, equal cohort, settings, torch release and thread count give equal bytes, interrupted
-    or not. Ctrl-C and kill -9 cost at most ``settings.checkpoint_every`` steps.
+    or not, whatever the crew. A kill -9 costs at most ``settings.checkpoint_every`` steps.
 
     Args:
         cohort: labelled patches.
@@ -126,133 +103,143 @@ def distill(
         resume: go on where the last checkpoint was.
         progress: called after each training step.
         clock: seconds since the epoch; only ``timings.jsonl`` shows it.
+        stopping: asked after each training step; True ends the run there, to be resumed.
+        crew: the processes at this run, all called with equal arguments.
+        tensorboard: write TensorBoard's event files to ``out`` too.
 
     Raises:
         CohortError: a class has no training or no validation window.
-        RunError: ``out`` holds a run already, or another one than is to be resumed; or the loss
-            stopped being finite.
-        UsageError: the network cannot take the cohort's patches, or there is no such device.
+        StoppedError: ``stopping`` said so; all is saved.
+        RunError: ``out`` holds a run already, or another one than is to be resumed; too many bad
+            steps; the disk is full or the device is lost.
+        UsageError: the network cannot take the cohort's patches, there is no such device, or
+            TensorBoard is not installed.
     """
-    bench = _prepare(cohort, settings, device)
-    folder.open_run(out, _record(bench), resume)
+    bench = prepare(cohort, settings, device)
+    if tensorboard:
+        require_tensorboard()
+    if crew.leads:
+        folder.open_run(out, bench.record(), resume)
+    crew.wait()
     state = load_checkpoint(out, settings, cohort.protocol.side)
-    folder.rewind(out / folder.METRICS, state.progress.metrics_bytes)
-    began, first = clock(), state.progress.step
-    try:
-        with (out / folder.METRICS).open("ab") as metrics:
-            while state.progress.step < settings.outer_steps:
-                state, tick = _train_step(state, bench, metrics)
-                if _due(tick.step, settings):
-                    state = _checkpoint(out, state, metrics)
-                progress(tick)
-    finally:
-        folder.append(
-            out / folder.TIMINGS,
-            {"began": began, "seconds": clock() - began, "from_step": first},
-        )
-    distilled = as_distilled(state.best, settings).require_sound(str(out))
-    write_bytes(out / folder.RESULT, distilled.to_bytes())
-    return Outcome(distilled, _final_score(distilled, bench), state.progress.best_step)
+    with faults_told(out), opened(out, state.progress, crew.leads, tensorboard, clock) as journal:
+        while state.progress.step < settings.outer_steps:
+            state, tick = _train_step(state, bench, journal, crew)
+            stop = crew.any(stopping())
+            if stop or _due(tick.step, settings):
+                state = _checkpoint(out, state, journal, crew)
+            progress(tick)
+            if stop and tick.step < settings.outer_steps:
+                raise StoppedError(f"{out}: stopped after step {tick.step}; go on with --resume")
+        return _finish(out, state, bench, crew)
 
 
-def _prepare(cohort: Cohort, settings: Settings, device: str) -> _Bench:
-    train, val = cohort.patches("train"), cohort.patches("val")
-    rows = train.rows_by_class()
-    for split, missing in (
-        ("training", missing_classes(rows)),
-        ("validation", missing_classes(val.rows_by_class())),
-    ):
-        if missing:
-            raise CohortError(
-                f"{cohort.path}: no {split} window of class {', '.join(missing)}; add films, or "
-                "change the patch size or the split"
-            )
-    module = build(settings.network, cohort.protocol.side)
-    bench = _Bench(
-        cohort,
-        settings,
-        module,
-        train,
-        rows,
-        (torch.empty(0), torch.empty(0)),
-        [],
-        require_device(device),
-    )
-    generator = numpy_generator(settings.seed, "score-rows")
-    return replace(
-        bench,
-        scoring=bench.patches(val, scoring_rows(val, settings.score_patches, generator)),
-        inits=[bench.theta0("score-theta0", index) for index in range(settings.score_inits)],
-    )
-
-
-def _record(bench: _Bench) -> RunRecord:
-    counts = bench.cohort.counts["train"]
-    return RunRecord(
-        settings=bench.settings,
-        protocol=bench.cohort.protocol,
-        initialiser=INITIALISERS[bench.settings.network],
-        counts=Counts(
-            patients_negative=counts.negative,
-            patients_positive=counts.positive,
-            patches_i=counts.i,
-            patches_n=counts.n,
-            patches_p=counts.p,
-        ),
-        torch=torch.__version__,
-        threads=torch.get_num_threads(),
-        device=str(bench.device),
-    )
-
-
-def _train_step(state: State, bench: _Bench, metrics: BinaryIO) -> tuple[State, Tick]:
+def _train_step(state: State, bench: Bench, journal: Journal, crew: Crew) -> tuple[State, Tick]:
     """One training step of Algorithm 1, its line of metrics, and a score when one is due."""
-    settings, step = bench.settings, state.progress.step
-    generator = numpy_generator(settings.seed, "minibatch", step)
-    loss, (a, b, c) = full(
-        bench.module,
-        bench.theta0("theta0", step),
-        Unknowns(*(tensor.to(bench.device) for tensor in state.unknowns.tensors())),
-        hard_targets(settings).to(bench.device),
-        bench.patches(bench.train, balanced_rows(bench.rows, settings.batch, generator)),
-        settings.trajectory,
-    )
-    if not (math.isfinite(loss) and all(bool(g.isfinite().all()) for g in (a, b, c))):
+    settings, before = bench.settings, state.progress
+    state, loss = _moved(state, bench, crew)
+    progress = state.progress
+    if progress.skipped_in_a_row >= SKIPS_IN_A_ROW:
         raise RunError(
-            f"the outer loss or its gradient at step {step + 1} is not finite; start again in a "
-            "new folder with a smaller --inner-rate or --outer-rate"
+            f"the last {progress.skipped_in_a_row} derivatives up to step {before.step + 1} were "
+            "not finite or exploded; start again in a new folder with a smaller --inner-rate or "
+            "--outer-rate"
         )
-    state = adam(state, (a.cpu(), b.cpu(), c.cpu()), settings.outer_rate)
-    done = state.progress.step
+    done = before.step + 1
+    state = replace(state, progress=progress.model_copy(update={"step": done}))
     rate = float(as_distilled(state.unknowns, settings).learning_rates.mean())
-    metrics.write(folder.line({"step": done, "loss": loss, "rate": rate}))
+    told: dict[str, object] = {"step": done, "loss": loss, "rate": rate}
+    if progress.skipped > before.skipped:
+        told["skipped"] = progress.skipped - before.skipped
+    journal.write({key: value for key, value in told.items() if value is not None})
     if done % settings.score_every == 0 or done == settings.outer_steps:
-        state = _score(state, bench, metrics)
+        state = _score(state, bench, journal, crew)
     best = state.progress.best_scores
     mean = PatchScore(best).mean if best else None
-    return state, Tick(done, settings.outer_steps, loss, rate, mean)
+    shown = nan if loss is None else loss
+    return state, Tick(done, settings.outer_steps, shown, rate, mean, progress.skipped)
 
 
-def _score(state: State, bench: _Bench, metrics: BinaryIO) -> State:
-    """Score the current unknowns on validation patients, and keep them if they are the best."""
-    distilled = as_distilled(state.unknowns, bench.settings)
-    score = patch_score(
-        bench.module, bench.inits, distilled, bench.settings.trajectory, bench.scoring
+def _moved(state: State, bench: Bench, crew: Crew) -> tuple[State, float | None]:
+    """The state after one training step's update, or updates, and its last outer loss.
+
+    The loss is None where it is not finite, since JSON knows no such number.
+    """
+    settings = bench.settings
+    own = {n: bench.draw(state.progress.step, n) for n in crew.share(settings.draws)}
+    loss = nan
+    for inner in range(settings.trajectory if settings.unroll == "greedy" else 1):
+        unknowns = Unknowns(*(tensor.to(bench.device) for tensor in state.unknowns.tensors()))
+        found: dict[int, MetaGradient] = {}
+        for number, draw in own.items():
+            found[number], theta = differentiate(bench, draw, unknowns, inner)
+            own[number] = replace(draw, theta0=theta)
+        loss, gradients = _mean(found, state.unknowns, settings.draws, crew)
+        state = moved(state, gradients, settings.outer_rate_at(state.progress.step))
+    return state, loss if isfinite(loss) else None
+
+
+def differentiate(
+    bench: Bench, draw: Draw, unknowns: Unknowns, inner: int
+) -> tuple[MetaGradient, Parameters]:
+    """The meta-gradient of one draw, and with greedy the weights its next inner step begins at."""
+    settings = bench.settings
+    given = bench.chain, draw.theta0, unknowns, hard_targets(settings).to(bench.device), draw.real
+    if settings.unroll == "greedy":
+        return greedy(*given, inner, settings.sets)
+    if settings.unroll == "window":
+        return window(*given, draw.stop, settings.reach, settings.sets), draw.theta0
+    return full(*given, settings.trajectory, settings.sets), draw.theta0
+
+
+def _mean(
+    found: dict[int, MetaGradient], like: Unknowns, draws: int, crew: Crew
+) -> tuple[float, tuple[Tensor, Tensor, Tensor]]:
+    """The mean over all draws, of which the crew's members each found some."""
+    sizes = [tensor.numel() for tensor in like.tensors()]
+    table = torch.zeros(draws, 1 + sum(sizes))
+    for number, one in found.items():
+        flat = [tensor.flatten().cpu() for tensor in one.tensors()]
+        table[number] = torch.cat([torch.tensor([one.loss]), *flat])
+    mean = crew.gathered(table).mean(0)
+    a, b, c = (
+        part.view_as(tensor)
+        for part, tensor in zip(torch.split(mean[1:], sizes), like.tensors(), strict=True)
     )
+    return float(mean[0]), (a, b, c)
+
+
+def _score(state: State, bench: Bench, journal: Journal, crew: Crew) -> State:
+    """Score the current unknowns on validation patients, and keep them if they are the best."""
+    score = _scored(as_distilled(state.unknowns, bench.settings), bench, "score-theta0", crew)
     step = state.progress.step
-    metrics.write(folder.line({"step": step, "score": score.mean, "deviation": score.deviation}))
+    journal.write({"step": step, "score": score.mean, "deviation": score.deviation})
     best = state.progress.best_scores
     if best and score.mean <= PatchScore(best).mean:
         return state
-    kept = Progress(step=step, best_step=step, best_scores=score.values)
-    return replace(state, best=state.unknowns, progress=kept)
+    kept = {"best_step": step, "best_scores": score.values}
+    return replace(state, best=state.unknowns, progress=state.progress.model_copy(update=kept))
 
 
-def _final_score(distilled: Distilled, bench: _Bench) -> PatchScore:
-    """Score the result on θ0 that did not choose it: the best of many scores flatters."""
+def _scored(distilled: Distilled, bench: Bench, purpose: str, crew: Crew) -> PatchScore:
     settings = bench.settings
-    inits = [bench.theta0("final-theta0", index) for index in range(settings.score_inits)]
-    return patch_score(bench.module, inits, distilled, settings.trajectory, bench.scoring)
+    data = tensors_of(distilled, settings.sets, bench.device)
+    count = len(bench.inits(purpose))
+    table = torch.zeros(count, dtype=torch.float64)
+    for index in crew.share(count):
+        inits = [bench.theta0(purpose, index)]
+        one = patch_score(bench.module, inits, data, settings.trajectory, bench.scoring)
+        table[index] = one.mean
+    return PatchScore(tuple(crew.gathered(table).tolist()), len(bench.scoring[1]))
+
+
+def _finish(out: Path, state: State, bench: Bench, crew: Crew) -> Outcome:
+    """Write the result, and score it on θ0 that did not choose it: the best of many flatters."""
+    distilled = as_distilled(state.best, bench.settings).require_sound(str(out))
+    if crew.leads:
+        write_bytes(out / folder.RESULT, distilled.to_bytes())
+    score = _scored(distilled, bench, "final-theta0", crew)
+    return Outcome(distilled, score, state.progress.best_step)
 
 
 def _due(step: int, settings: Settings) -> bool:
@@ -264,11 +251,10 @@ def _due(step: int, settings: Settings) -> bool:
     )
 
 
-def _checkpoint(out: Path, state: State, metrics: BinaryIO) -> State:
+def _checkpoint(out: Path, state: State, journal: Journal, crew: Crew) -> State:
     """Save the state, with the log's length on the disk first."""
-    metrics.flush()
-    os.fsync(metrics.fileno())
-    position = state.progress.model_copy(update={"metrics_bytes": metrics.tell()})
+    position = state.progress.model_copy(update={"metrics_bytes": journal.on_disk()})
     state = replace(state, progress=position)
-    save_checkpoint(out, state)
+    if crew.leads:
+        save_checkpoint(out, state)
     return state

@@ -9,7 +9,7 @@ from scipy.stats import t as student_t
 from torch import Tensor, nn
 
 from gdshare.distill.synthetic import Distilled
-from gdshare.distill.unroll import trajectory_end
+from gdshare.distill.unroll import Labelled, trajectory_end
 from gdshare.networks import Parameters
 from gdshare.protocol import CLASSES
 from gdshare.training import patch_accuracy
@@ -23,9 +23,11 @@ class PatchScore:
 
     Attributes:
         values: one class-balanced accuracy in [0, 1] for each θ0.
+        windows: on how many windows each was taken; 0 when nobody knows.
     """
 
     values: tuple[float, ...]
+    windows: int = 0
 
     @property
     def mean(self) -> float:
@@ -41,22 +43,38 @@ class PatchScore:
 
     @property
     def half_width(self) -> float:
-        """Half of the mean's two-sided 95% interval over θ0 (Student's t); infinite for one θ0."""
+        """Half of the mean's two-sided 95% interval.
+
+        Over θ0, by Student's t. A single θ0 shows no spread: then over the windows, by the binomial
+        law, as if they were independent (windows of one film are not, so it is too narrow);
+        infinite when nobody knows how many they were.
+        """
         count = len(self.values)
-        if count < 2:
+        if count > 1:
+            return float(student_t.ppf(0.975, count - 1)) * self.deviation / sqrt(count)
+        if not self.windows:
             return inf
-        return float(student_t.ppf(0.975, count - 1)) * self.deviation / sqrt(count)
+        return 1.96 * sqrt(self.mean * (1 - self.mean) / self.windows)
 
     @property
     def lower(self) -> float:
-        """Lower end of that interval; minus infinity for one θ0, which shows no spread."""
+        """Lower end of that interval."""
         return self.mean - self.half_width
+
+
+def tensors_of(distilled: Distilled, sets: int, device: torch.device) -> Labelled:
+    """A result as an inner trajectory wants it."""
+    images, labels, rates = (
+        torch.from_numpy(array.copy()).to(device)
+        for array in (distilled.images, distilled.labels, distilled.learning_rates)
+    )
+    return Labelled(images, labels, rates, sets)
 
 
 def patch_score(
     module: nn.Module,
     inits: Sequence[Parameters],
-    distilled: Distilled,
+    data: Labelled,
     steps: int,
     real: tuple[Tensor, Tensor],
 ) -> PatchScore:
@@ -65,20 +83,9 @@ def patch_score(
     Args:
         module: the network's shape.
         inits: fresh θ0, never used in training, on the device of ``real``.
-        distilled: images, labels, learning rates.
+        data: images, labels, learning rates.
         steps: E · I.
         real: (float [n, 1, side, side] normalised, int64 [n]).
     """
-    device = real[0].device
-    images, labels, rates = (
-        torch.from_numpy(array).to(device)
-        for array in (distilled.images, distilled.labels, distilled.learning_rates)
-    )
-    return PatchScore(
-        tuple(
-            patch_accuracy(
-                module, trajectory_end(module, theta0, images, labels, rates, steps), *real
-            )
-            for theta0 in inits
-        )
-    )
+    ends = (trajectory_end(module, theta0, data, steps) for theta0 in inits)
+    return PatchScore(tuple(patch_accuracy(module, end, *real) for end in ends))

@@ -4,9 +4,10 @@
 all: whoever knows the seed of a run could replay its draws).
 """
 
-from typing import Annotated, Literal
+from math import cos, pi
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from gdshare.protocol import Protocol
 
@@ -66,6 +67,13 @@ class Method(Frozen):
             "Wang et al.: 0.01 with Adam.",
         ),
     ] = 0.05
+    outer_decay: Annotated[
+        Literal["cosine", "none"],
+        Field(
+            description="how α falls over the training steps: to 0 along half a cosine, or not. "
+            "Source: not given. Wang et al.: halved every 40 epochs.",
+        ),
+    ] = "cosine"
     labels: Annotated[
         Literal["soft", "hard"],
         Field(
@@ -95,25 +103,80 @@ class Method(Frozen):
         ),
     ] = "per-step"
     sets: Annotated[
-        Literal[1],
-        Field(description="sets of images; 1 means all steps share the M images. Source: 1."),
+        int,
+        Field(
+            ge=1,
+            description="sets the images are divided into: 1, or as many as --steps, when each "
+            "step of a pass has its own. Source: 1. Wang et al.: one a step.",
+        ),
     ] = 1
     unroll: Annotated[
-        Literal["full"],
+        Literal["full", "window", "greedy"],
         Field(
-            description="how far the gradient runs back; full is the whole trajectory, as Wang et "
-            "al. do. Source: ambiguous, see the method notes.",
+            description="how far the derivative runs back: the whole trajectory, the last --window "
+            "steps before an end drawn anew each time, or one step. Source: ambiguous, see the "
+            "method notes. Wang et al.: full.",
         ),
     ] = "full"
+    window: Annotated[
+        Steps,
+        Field(description="steps differentiated through with --unroll window. Source: no window."),
+    ] = 3
     theta0: Annotated[
-        Literal["random"],
-        Field(description="initial weights: fresh ones at every training step. Source: random."),
+        Literal["random", "fixed"],
+        Field(
+            description="initial weights: fresh ones at every training step, or for ever those of "
+            "--theta0-number, which receivers must then use too. Source: random."
+        ),
     ] = "random"
+    theta0_number: Annotated[
+        int,
+        Field(
+            ge=0,
+            lt=2**63,
+            description="which θ0 a round has fixed: a public number that it is drawn from.",
+        ),
+    ] = 0
+    draws: Annotated[
+        int,
+        Field(
+            ge=1,
+            le=1024,
+            description="θ0, each with its own minibatch, that a training step takes the mean "
+            "over; --workers share them out. Source: not given. Wang et al.: 1.",
+        ),
+    ] = 1
+    augment: Annotated[
+        Literal["none", "mirror"],
+        Field(
+            description="mirror half of all minibatches left to right, or none. Source: not given. "
+            "Wang et al.: none for gray images.",
+        ),
+    ] = "none"
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if self.sets not in (1, self.steps):
+            raise ValueError(f"{self.sets} sets for {self.steps} steps; choose 1 or {self.steps}")
+        if self.images % self.sets:
+            raise ValueError(f"{self.images} images cannot be divided into {self.sets} sets")
+        return self
 
     @property
     def trajectory(self) -> int:
         """E · I, the number of inner gradient steps."""
         return self.epochs * self.steps
+
+    def outer_rate_at(self, step: int) -> float:
+        """α of a training step, counted from 0."""
+        if self.outer_decay == "none":
+            return self.outer_rate
+        return self.outer_rate * 0.5 * (1 + cos(pi * step / self.outer_steps))
+
+    @property
+    def reach(self) -> int:
+        """Steps differentiated through with a window: never more than there are."""
+        return min(self.window, self.trajectory)
 
 
 class Settings(Method):
@@ -170,6 +233,8 @@ class RunRecord(Frozen):
 
     Attributes:
         initialiser: name and version of the scheme θ0 is drawn by, as ``networks`` names it.
+        theta0_sha256: of the fixed θ0 (``networks.digest``), else None.
+        cohort_sha256: of the cohort's windows, so that a run is never resumed on others.
         torch: the torch release, threads and device, on which bit-for-bit repetition depends.
     """
 
@@ -178,6 +243,8 @@ class RunRecord(Frozen):
     protocol: Protocol
     initialiser: str
     counts: Counts
+    theta0_sha256: str | None
+    cohort_sha256: str
     classes: Literal["I,N,P"] = "I,N,P"
     torch: str
     threads: Annotated[int, Field(ge=1)]

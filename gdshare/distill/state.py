@@ -28,6 +28,9 @@ class Progress(BaseModel):
 
     Attributes:
         step: training steps done.
+        updates: times the unknowns were moved (once a step, or with greedy once an inner step).
+        skipped, skipped_in_a_row: updates left out because their derivative was of no use.
+        norm: running mean of the derivative's norm; 0 before the first update.
         best_step, best_scores: of the best scored state so far, one score for each θ0; 0 and
             nothing before the first.
         metrics_bytes: length of ``metrics.jsonl`` at this point; the rest is a lost attempt.
@@ -36,6 +39,10 @@ class Progress(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     step: int = 0
+    updates: int = 0
+    skipped: int = 0
+    skipped_in_a_row: int = 0
+    norm: float = 0.0
     best_step: int = 0
     best_scores: tuple[float, ...] = ()
     metrics_bytes: int = 0
@@ -158,26 +165,3 @@ def _triple(tensors: tuple[Tensor, ...]) -> tuple[Tensor, Tensor, Tensor]:
 def _metadata(path: Path) -> dict[str, str]:
     with safe_open(path, framework="pt") as handle:
         return handle.metadata() or {}
-
-
-def adam(state: State, gradients: tuple[Tensor, Tensor, Tensor], rate: float) -> State:
-    """One step of torch's Adam on the three unknowns, as a function from state to state.
-
-    The optimiser is made anew around the state's moments each time, so that a state is all there
-    is to save. Returns the moved state with its step counter advanced.
-    """
-    moved = [tensor.clone() for tensor in state.unknowns.tensors()]
-    optimiser = torch.optim.Adam(moved, lr=rate)
-    moments = [(m.clone(), v.clone()) for m, v in zip(state.first, state.second, strict=True)]
-    for tensor, gradient, (m, v) in zip(moved, gradients, moments, strict=True):
-        tensor.grad = gradient
-        step = torch.tensor(float(state.progress.step))
-        optimiser.state[tensor] = {"step": step, "exp_avg": m, "exp_avg_sq": v}
-    optimiser.step()
-    return replace(
-        state,
-        unknowns=Unknowns(*moved),
-        first=_triple(tuple(m for m, _ in moments)),
-        second=_triple(tuple(v for _, v in moments)),
-        progress=state.progress.model_copy(update={"step": state.progress.step + 1}),
-    )

@@ -51,6 +51,8 @@ def run_folder(tmp_path: Path) -> Path:
         ),
         protocol=Protocol(patch=75, stride=13, side=16),
         initialiser="near-identity/1",
+        theta0_sha256=None,
+        cohort_sha256="0" * 64,
         counts=manifest().counts,
         torch=WORDS["machine"],
         threads=1,

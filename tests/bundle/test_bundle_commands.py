@@ -31,6 +31,8 @@ def place(tmp_path):
         settings=Settings(epochs=1, steps=2, seed=77),
         protocol=Protocol(patch=75, stride=13, side=16),
         initialiser="near-identity/1",
+        theta0_sha256=None,
+        cohort_sha256="0" * 64,
         counts=manifest().counts,
         torch="2.9.0",
         threads=2,

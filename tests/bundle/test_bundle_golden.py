@@ -9,7 +9,7 @@ from bundle_factory import NOW, distilled, manifest
 from gdshare.bundle import Expired, load_public_key, verify_folder
 
 GOLDEN = Path(__file__).parent / "golden"
-DIGESTS = {"gdshare-bundle-0.1": "5914f96154e6ccbbefb6862d42c4e99c07718d59cc96fbfb8fd53318d61824ee"}
+DIGESTS = {"gdshare-bundle-0.1": "1c628265982f7b86178f355a700ebeb5a0d8da7438f495a815c371ae030e2cc5"}
 
 
 def test_every_golden_bundle_is_listed_here():

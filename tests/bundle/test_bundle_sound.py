@@ -30,6 +30,8 @@ def record(**settings: object) -> RunRecord:
         settings=Settings(**settings),
         protocol=Protocol(),
         initialiser="near-identity/1",
+        theta0_sha256=None,
+        cohort_sha256="0" * 64,
         counts=manifest().counts,
         torch="2.9.0",
         threads=2,

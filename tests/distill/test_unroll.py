@@ -1,94 +1,262 @@
+"""The engine against its oracle, the plain autograd graph, and against central differences."""
+
+from dataclasses import replace
+
+import graph_unroll as oracle
 import pytest
 import torch
+from graph_unroll import SOFT
 from torch import nn
 from torch.nn import functional
 
+from gdshare.distill import unroll
+from gdshare.distill.chain.network import chain_of
 from gdshare.distill.unroll import (
+    Labelled,
     Unknowns,
     full,
-    soft_cross_entropy,
-    step_rates,
+    greedy,
+    labelled,
     trajectory_end,
+    window,
 )
 from gdshare.networks import build, draw, forward
 
 STEPS = 4
-SOFT = torch.empty(0)
+HARD = torch.eye(3, dtype=torch.float64).repeat(2, 1)
+RESNET, CONVNET = "resnet18", "convnet"
 
 
-class Tiny(nn.Module):
-    """Smooth everywhere, so that central differences converge."""
+class Problem:
+    """A network with weights off its near-identity start, unknowns and a minibatch, in float64.
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.conv = nn.Conv2d(1, 3, 3, padding=1)
-        self.norm = nn.GroupNorm(3, 3)
-        self.head = nn.Linear(3 * 16, 3)
+    At that start the last scale of each block is zero, and whatever goes wrong inside is lost.
+    """
 
-    def forward(self, x):
-        return self.head(torch.tanh(self.norm(self.conv(x))).flatten(1))
+    def __init__(self, module, theta, side, images, rates):
+        draws = torch.Generator().manual_seed(3)
+
+        def normal(*shape):
+            return torch.randn(*shape, generator=draws, dtype=torch.float64)
+
+        self.module, self.chain = module, chain_of(module, side)
+        self.theta = {name: w.double() + 0.05 * normal(*w.shape) for name, w in theta.items()}
+        self.unknowns = Unknowns(
+            normal(images, 1, side, side), normal(images, 3), 0.3 * normal(rates) - 2.5
+        )
+        self.real = normal(7, 1, side, side), torch.arange(7) % 3
+
+    def ours(self, targets=SOFT):
+        return self.chain, self.theta, self.unknowns, targets, self.real
+
+    def theirs(self, targets=SOFT):
+        return self.module, self.theta, self.unknowns, targets, self.real
 
 
-def tiny():
+def problem(name, side, images=6, rates=STEPS):
+    module = build(name, side)
+    drawn = draw(name, module, torch.Generator().manual_seed(0))
+    return Problem(module, drawn, side, images, rates)
+
+
+def tiny(images=6, rates=STEPS):
     torch.manual_seed(0)
-    module = Tiny().double()
+    module = nn.Sequential(
+        nn.Conv2d(1, 4, 3, padding=1),
+        nn.GroupNorm(2, 4),
+        nn.ReLU(),
+        nn.AvgPool2d(2),
+        nn.Flatten(),
+        nn.Linear(16, 3),
+    ).double()
     theta = {name: p.detach().clone() for name, p in module.named_parameters()}
-    unknowns = Unknowns(
-        torch.randn(3, 1, 4, 4, dtype=torch.float64),
-        torch.eye(3, dtype=torch.float64) * 2 + 0.1 * torch.randn(3, 3, dtype=torch.float64),
-        torch.linspace(-2, -1, STEPS, dtype=torch.float64),
-    )
-    real = torch.randn(6, 1, 4, 4, dtype=torch.float64), torch.arange(6) % 3
-    return module, theta, unknowns, real
+    return Problem(module, theta, 4, images, rates)
 
 
-def outer_loss(module, theta, unknowns, real, targets=SOFT):
-    """Eq. 2 in plain steps, with nothing of the code under test but Eq. 1's loss."""
-    labels = targets if targets.numel() else functional.softmax(unknowns.logits, 1)
-    rates = functional.softplus(unknowns.rates).expand(STEPS)
-    for rate in rates:
-        theta = {name: w.detach().requires_grad_() for name, w in theta.items()}
-        loss = -(labels * forward(module, theta, unknowns.images).log_softmax(1)).sum(1).mean()
-        grads = torch.autograd.grad(loss, list(theta.values()))
-        theta = {n: w - rate * g for (n, w), g in zip(theta.items(), grads, strict=True)}
-    return functional.cross_entropy(forward(module, theta, real[0]), real[1]).item()
+def require_same(ours, theirs, tolerance=1e-9):
+    assert ours.loss == pytest.approx(theirs.loss, rel=1e-12)
+    for name in ("images", "logits", "rates"):
+        one, other = getattr(ours, name), getattr(theirs, name)
+        assert one.shape == other.shape
+        assert (one - other).norm() <= tolerance * other.norm(), name
+
+
+@pytest.mark.parametrize("targets", [SOFT, HARD], ids=["soft", "hard"])
+@pytest.mark.parametrize("rates", [1, STEPS], ids=["one rate", "a rate a step"])
+@pytest.mark.parametrize("sets", [1, 2], ids=["one set", "a set a step"])
+@pytest.mark.parametrize("way", ["full", "window", "greedy"])
+def test_every_combination_agrees_with_the_graph(way, sets, rates, targets):
+    one = tiny(rates=rates)
+    mine, theirs = one.ours(targets), one.theirs(targets)
+    if way == "full":
+        require_same(full(*mine, STEPS, sets), oracle.full(*theirs, STEPS, sets))
+    elif way == "window":
+        require_same(window(*mine, 3, 2, sets), oracle.window(*theirs, 3, 2, sets))
+    else:
+        require_same(greedy(*mine, 3, sets)[0], oracle.greedy(*theirs, 3, sets)[0])
+
+
+@pytest.mark.parametrize(
+    ("name", "side", "sets", "rates"),
+    [
+        pytest.param(CONVNET, 16, 1, STEPS, id="convnet 16"),
+        pytest.param(CONVNET, 32, 2, 1, id="convnet 32"),
+        # Maps of 1 x 1 at the end: eight of nine taps of its convolutions are dead.
+        pytest.param(RESNET, 32, 2, STEPS, id="resnet18 32"),
+        # Maps of 40, 20, 10, 5, 3, 2: strides that leave a row over.
+        pytest.param(RESNET, 40, 1, STEPS, id="resnet18 40"),
+        pytest.param(RESNET, 64, 1, 1, id="resnet18 64"),
+    ],
+)
+def test_full_unroll_of_both_networks_agrees_with_the_graph(name, side, sets, rates):
+    one = problem(name, side, 3 * sets, rates)
+    require_same(full(*one.ours(), 2, sets), oracle.full(*one.theirs(), 2, sets))
+
+
+@pytest.mark.parametrize(("name", "side"), [(CONVNET, 16), (RESNET, 32)])
+def test_window_on_both_networks_agrees_with_the_graph(name, side):
+    one = problem(name, side)
+    require_same(window(*one.ours(), 3, 2, 2), oracle.window(*one.theirs(), 3, 2, 2))
+
+
+@pytest.mark.parametrize(("name", "side"), [(CONVNET, 16), (RESNET, 48)])
+def test_greedy_on_both_networks_agrees_with_the_graph(name, side):
+    one = problem(name, side)
+    mine, after = greedy(*one.ours(), 1, 2)
+    theirs, expected = oracle.greedy(*one.theirs(), 1, 2)
+    require_same(mine, theirs)
+    require_close(after, expected)
+
+
+def require_close(ours, theirs):
+    assert ours.keys() == theirs.keys()
+    for name, weight in theirs.items():
+        torch.testing.assert_close(ours[name], weight)
+
+
+@pytest.mark.parametrize("tapes_bytes", [0, 2**40], ids=["weights kept", "tapes kept"])
+@pytest.mark.parametrize(("stop", "length"), [(STEPS, STEPS), (STEPS, 2), (STEPS, 1)])
+def test_either_way_of_remembering_the_trail_agrees_with_the_graph(
+    monkeypatch, tapes_bytes, stop, length
+):
+    monkeypatch.setattr(unroll, "TAPES_BYTES", tapes_bytes)
+    one = tiny()
+    require_same(window(*one.ours(), stop, length), oracle.window(*one.theirs(), stop, length))
+
+
+def test_trail_keeps_weights_only_where_tapes_would_take_too_much(monkeypatch):
+    one = tiny()
+    data = labelled(one.unknowns, SOFT, 1)
+
+    def kept():
+        with torch.no_grad():
+            trail = unroll._Trail(one.chain, one.chain.pack(one.theta), data, 0, STEPS)
+        return [type(step).__name__ for step in trail._kept]
+
+    assert kept() == ["Step"] * STEPS
+    monkeypatch.setattr(unroll, "TAPES_BYTES", 0)
+    assert kept() == ["Step"] + ["dict"] * (STEPS - 1)
 
 
 @pytest.mark.parametrize("which", ["images", "logits", "rates"])
-@pytest.mark.parametrize("shared", [False, True], ids=["a rate a step", "one rate"])
-def test_full_unroll_agrees_with_central_differences_of_the_whole_outer_loss(which, shared):
-    module, theta, unknowns, real = tiny()
-    if shared:
-        unknowns = Unknowns(unknowns.images, unknowns.logits, unknowns.rates[:1])
-    loss, gradients = full(module, theta, unknowns, SOFT, real, STEPS)
-    assert loss == pytest.approx(outer_loss(module, theta, unknowns, real), rel=1e-12)
-    gradient = dict(zip(("images", "logits", "rates"), gradients, strict=True))[which]
-    value, h = getattr(unknowns, which), 1e-5
+@pytest.mark.parametrize("rates", [1, STEPS], ids=["one rate", "a rate a step"])
+def test_full_unroll_agrees_with_central_differences_of_the_whole_outer_loss(which, rates):
+    one = tiny(images=3, rates=rates)
+    gradient = getattr(full(*one.ours(), STEPS), which)
+
+    def loss(unknowns):
+        end = oracle.trajectory(one.module, one.theta, unknowns, SOFT, STEPS)
+        return oracle.outer_loss(one.module, end, one.real).item()
+
+    value, h = getattr(one.unknowns, which), 1e-5
     for index in range(value.numel()):
         moved = []
         for sign in (1, -1):
             changed = value.clone()
             changed.view(-1)[index] += sign * h
-            tensors = {
-                "images": unknowns.images,
-                "logits": unknowns.logits,
-                "rates": unknowns.rates,
-            }
-            moved.append(outer_loss(module, theta, Unknowns(**(tensors | {which: changed})), real))
+            moved.append(loss(replace(one.unknowns, **{which: changed})))
         numeric = (moved[0] - moved[1]) / (2 * h)
         assert gradient.view(-1)[index].item() == pytest.approx(numeric, rel=1e-5, abs=1e-9)
 
 
+def test_window_over_the_whole_trajectory_is_the_full_unroll():
+    one = tiny()
+    require_same(window(*one.ours(), STEPS, STEPS, 2), full(*one.ours(), STEPS, 2), 0.0)
+
+
+def test_rates_outside_the_window_have_no_derivative():
+    found = window(*tiny().ours(), 3, 2)
+    assert (found.rates != 0).tolist() == [False, True, True, False]
+
+
+def test_images_whose_step_is_before_the_window_have_no_derivative():
+    found = window(*tiny().ours(), STEPS, 1, sets=2)
+    assert bool((found.images[:3] == 0).all())
+    assert bool((found.logits[:3] == 0).all())
+    assert bool((found.images[3:] != 0).any())
+
+
+def test_greedy_steps_one_after_another_make_the_trajectory():
+    one = tiny()
+    chain, theta, unknowns, targets, real = one.ours()
+    losses = []
+    for step in range(STEPS):
+        found, theta = greedy(chain, theta, unknowns, targets, real, step, 2)
+        losses.append(found.loss)
+    require_close(theta, oracle.trajectory(one.module, one.theta, unknowns, SOFT, STEPS, 2))
+    assert losses == [
+        pytest.approx(full(*one.ours(), steps, 2).loss) for steps in range(1, STEPS + 1)
+    ]
+
+
+def test_greedy_derivative_by_the_rates_is_of_its_own_step_alone():
+    found, _ = greedy(*tiny().ours(), 2)
+    assert (found.rates != 0).tolist() == [False, False, True, False]
+
+
 def test_hard_labels_do_not_move():
-    module, theta, unknowns, real = tiny()
-    targets = torch.eye(3, dtype=torch.float64)
-    loss, (by_images, by_logits, _) = full(module, theta, unknowns, targets, real, STEPS)
-    assert loss == pytest.approx(outer_loss(module, theta, unknowns, real, targets), rel=1e-12)
-    assert bool((by_logits == 0).all())
-    assert bool((by_images != 0).any())
+    found = full(*tiny().ours(HARD), STEPS)
+    assert bool((found.logits == 0).all())
+    assert bool((found.images != 0).any())
 
 
-@pytest.mark.parametrize("name", ["resnet18", "convnet"])
+def test_real_patches_that_do_not_go_through_together_count_alike(monkeypatch):
+    one = tiny()
+    whole = full(*one.ours(), STEPS)
+    monkeypatch.setattr("gdshare.distill.chain.sweeps.MICROBATCH", 2)
+    require_same(full(*one.ours(), STEPS), whole, 1e-12)
+
+
+@pytest.mark.parametrize("way", ["full", "window", "greedy", "trajectory_end"])
+@pytest.mark.parametrize("tapes_bytes", [0, 2**40], ids=["weights kept", "tapes kept"])
+def test_arguments_are_left_as_they_were(monkeypatch, way, tapes_bytes):
+    monkeypatch.setattr(unroll, "TAPES_BYTES", tapes_bytes)
+    one = tiny()
+    data = labelled(one.unknowns, SOFT, 2)
+    tensors = [*one.unknowns.tensors(), *one.theta.values(), *one.real, data.labels, data.rates]
+    before = [tensor.clone() for tensor in tensors]
+    if way == "full":
+        full(*one.ours(), STEPS, 2)
+    elif way == "window":
+        window(*one.ours(), STEPS, 2, 2)
+    elif way == "greedy":
+        greedy(*one.ours(), 1, 2)
+    else:
+        trajectory_end(one.module, one.theta, data, STEPS)
+    assert all(torch.equal(a, b) for a, b in zip(before, tensors, strict=True))
+    assert not any(tensor.requires_grad for tensor in tensors)
+
+
+@pytest.mark.parametrize(("name", "side"), [(CONVNET, 16), (RESNET, 32)])
+@pytest.mark.parametrize("sets", [1, 2])
+def test_the_trajectory_a_receiver_runs_is_plain_gradient_descent(name, side, sets):
+    one = problem(name, side)
+    data = labelled(one.unknowns, SOFT, sets)
+    end = trajectory_end(one.module, one.theta, data, STEPS)
+    require_close(end, oracle.trajectory(one.module, one.theta, one.unknowns, SOFT, STEPS, sets))
+
+
+@pytest.mark.parametrize("name", [RESNET, CONVNET])
 def test_the_trajectory_a_receiver_runs_is_the_one_that_was_differentiated(name):
     module = build(name, 16)
     theta = draw(name, module, torch.Generator().manual_seed(0))
@@ -96,28 +264,41 @@ def test_the_trajectory_a_receiver_runs_is_the_one_that_was_differentiated(name)
     images = torch.randn(3, 1, 16, 16, generator=draws)
     unknowns = Unknowns(images, 2 * torch.eye(3), torch.full((STEPS,), -3.0))
     real = torch.randn(6, 1, 16, 16, generator=draws), torch.arange(6) % 3
-    loss, _ = full(module, theta, unknowns, SOFT, real, STEPS)
-    labels, rates = functional.softmax(unknowns.logits, 1), functional.softplus(unknowns.rates)
-    end = trajectory_end(module, theta, images, labels, rates, STEPS)
+    loss = full(chain_of(module, 16), theta, unknowns, SOFT, real, STEPS).loss
+    end = trajectory_end(module, theta, labelled(unknowns, SOFT, 1), STEPS)
     again = functional.cross_entropy(forward(module, end, real[0]), real[1]).item()
     assert loss == pytest.approx(again, rel=1e-5)
 
 
-def test_arguments_are_left_as_they_were():
-    module, theta, unknowns, real = tiny()
-    before = [t.clone() for t in (*unknowns.tensors(), *theta.values())]
-    full(module, theta, unknowns, SOFT, real, STEPS)
-    after = [*unknowns.tensors(), *theta.values()]
-    assert all(torch.equal(a, b) for a, b in zip(before, after, strict=True))
-    assert not any(t.requires_grad for t in after)
-
-
-def test_soft_cross_entropy_on_one_hot_rows_is_cross_entropy():
-    logits, classes = torch.randn(5, 3), torch.tensor([0, 1, 2, 1, 0])
-    soft = soft_cross_entropy(logits, functional.one_hot(classes, 3).float())
-    torch.testing.assert_close(soft, functional.cross_entropy(logits, classes))
+def test_single_precision_loses_no_more_than_its_own_rounding():
+    one = problem(CONVNET, 16)
+    exact = full(*one.ours(), STEPS)
+    chain, theta, unknowns, targets, real = one.ours()
+    rounded = full(
+        chain,
+        {name: w.float() for name, w in theta.items()},
+        Unknowns(*(tensor.float() for tensor in unknowns.tensors())),
+        targets,
+        (real[0].float(), real[1]),
+        STEPS,
+    )
+    assert rounded.images.dtype == torch.float32
+    for ours, theirs in zip(rounded.tensors(), exact.tensors(), strict=True):
+        assert (ours - theirs).norm() < 1e-4 * theirs.norm()
 
 
 def test_rates_are_positive_and_shared_when_there_is_one():
-    assert step_rates(torch.tensor([-30.0]), 9).shape == (9,)
-    assert bool((step_rates(torch.tensor([-30.0, 5.0]), 2) > 0).all())
+    images, labels = torch.zeros(3, 1, 4, 4), torch.eye(3)
+    assert Labelled(images, labels, torch.tensor([0.5])).rates_of(9) == [0.5] * 9
+    assert Labelled(images, labels, torch.tensor([0.5, 0.25, 0.125])).rates_of(2) == [0.5, 0.25]
+    data = labelled(Unknowns(images, labels, torch.tensor([-30.0, 5.0])), SOFT, 1)
+    assert bool((data.rates > 0).all())
+
+
+def test_sets_take_turns_and_begin_again():
+    data = Labelled(torch.arange(6.0).view(6, 1, 1, 1), torch.eye(6), torch.ones(1), sets=3)
+    seen = [data.at(step)[1].flatten().tolist() for step in range(4)]
+    assert seen == [[0, 1], [2, 3], [4, 5], [0, 1]]
+    rows, images, labels = data.at(5)
+    assert torch.equal(images, data.images[rows])
+    assert torch.equal(labels, data.labels[rows])

@@ -55,6 +55,7 @@ def manifest(site: str, created: datetime = NOW - timedelta(days=1), **changes: 
         "expires": created + timedelta(days=365),
         "protocol": PROTOCOL,
         "initialiser": INITIALISERS["convnet"],
+        "theta0_sha256": None,
         "method": METHOD,
         "counts": Counts(
             patients_negative=6, patients_positive=6, patches_i=90, patches_n=40, patches_p=40

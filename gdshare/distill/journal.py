@@ -1,0 +1,127 @@
+"""The traces that a run leaves while it goes on: metrics, attempts, TensorBoard's event files."""
+
+import errno
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+import torch
+
+from gdshare.distill import folder
+from gdshare.distill.state import CHECKPOINT, Progress
+from gdshare.errors import RunError, UsageError
+
+if TYPE_CHECKING:
+    from torch.utils.tensorboard import SummaryWriter
+
+EVENTS = "tensorboard"
+
+
+@dataclass(frozen=True)
+class Journal:
+    """Where the metrics go: to their file and to TensorBoard, or nowhere."""
+
+    metrics: BinaryIO | None
+    board: "SummaryWriter | None"
+
+    def write(self, values: Mapping[str, object]) -> None:
+        """Add one line of metrics; ``step`` is among them."""
+        if self.metrics is not None:
+            self.metrics.write(folder.line(values))
+        if self.board is not None:
+            for name, value in values.items():
+                if name != "step":
+                    self.board.add_scalar(name, value, values["step"])
+
+    def on_disk(self) -> int:
+        """Bring what was written to the disk; the length of the metrics in bytes."""
+        if self.metrics is None:
+            return 0
+        self.metrics.flush()
+        os.fsync(self.metrics.fileno())
+        return self.metrics.tell()
+
+
+@contextmanager
+def opened(
+    out: Path, progress: Progress, leads: bool, tensorboard: bool, clock: Callable[[], float]
+) -> Iterator[Journal]:
+    """Cut the metrics back to the checkpoint, go on writing them, and note the attempt's time.
+
+    Args:
+        out: the run folder.
+        progress: of the checkpoint.
+        leads: whether this process keeps the folder; the others of a crew write nothing.
+        tensorboard: write event files too.
+        clock: seconds since the epoch.
+
+    Raises:
+        RunError: the metrics are shorter than the checkpoint says.
+    """
+    if not leads:
+        yield Journal(None, None)
+        return
+    folder.rewind(out / folder.METRICS, progress.metrics_bytes)
+    board = _board(out / EVENTS, progress.step) if tensorboard else None
+    began = clock()
+    try:
+        with (out / folder.METRICS).open("ab") as metrics:
+            yield Journal(metrics, board)
+    finally:
+        if board is not None:
+            board.close()
+        taken = {"began": began, "seconds": clock() - began, "from_step": progress.step}
+        folder.append(out / folder.TIMINGS, taken)
+
+
+@contextmanager
+def faults_told(out: Path) -> Iterator[None]:
+    """Turn a full disk or a lost device into one plain error that names the last checkpoint.
+
+    Raises:
+        RunError: in place of the machine's own error.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS):
+            raise
+        raise RunError(
+            f"{out}: cannot be written ({error.strerror}); {_last_good(out)}; make room, then go "
+            "on with --resume"
+        ) from error
+    except (torch.AcceleratorError, torch.OutOfMemoryError) as error:
+        reason = str(error).splitlines()[0]
+        raise RunError(
+            f"{out}: the device failed ({reason}); {_last_good(out)}; go on with --resume once it "
+            "answers again, or with --device cpu in a new folder"
+        ) from error
+
+
+def _last_good(out: Path) -> str:
+    path = out / CHECKPOINT
+    return f"the last good checkpoint is {path}" if path.exists() else "there is no checkpoint yet"
+
+
+def require_tensorboard() -> None:
+    """Refuse before a run is begun that could not write its event files.
+
+    Raises:
+        UsageError: TensorBoard is not installed.
+    """
+    try:
+        import torch.utils.tensorboard  # noqa: F401, PLC0415 - an extra
+    except ImportError as error:
+        raise UsageError(
+            "--tensorboard: TensorBoard is not installed; pip install 'gdshare[tensorboard]'"
+        ) from error
+
+
+def _board(path: Path, step: int) -> "SummaryWriter":
+    """Write on after ``step``: what a lost attempt wrote later is no longer shown."""
+    from torch.utils.tensorboard import SummaryWriter  # noqa: PLC0415 - an extra
+
+    return SummaryWriter(str(path), purge_step=step + 1)

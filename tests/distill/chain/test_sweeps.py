@@ -1,0 +1,97 @@
+"""Sweeps over a whole small network against automatic differentiation, in float64."""
+
+import pytest
+import torch
+from layer_kit import live, probe
+from torch import nn
+from torch.nn import functional
+
+from gdshare.distill.chain import sweeps
+from gdshare.distill.chain.sweeps import look, outer_gradient, pull_back, tape_bytes, weight_bytes
+
+RATE = 0.3
+EXACT = {"rtol": 1e-9, "atol": 1e-9}
+
+
+def network():
+    layers = [nn.Conv2d(1, 4, 3, 1, 1), nn.GroupNorm(2, 4), nn.ReLU(), nn.AvgPool2d(2)]
+    return probe([*layers, nn.Flatten(), nn.Linear(16, 3)], 1, 4, n=3)
+
+
+def soft_labels():
+    draws = torch.Generator().manual_seed(2)
+    return torch.rand(3, 3, generator=draws, dtype=torch.float64).softmax(1)
+
+
+def inner_loss(one, x, labels, *weights):
+    return -(labels * one.value(x, *weights).log_softmax(1)).sum(1).mean()
+
+
+@torch.no_grad()
+def test_look_adds_the_inner_gradient():
+    one, labels = network(), soft_labels()
+    theta, into = one.chain.pack(one.theta), one.chain.pack(one.v)
+    look(one.chain, theta, one.x, labels, RATE, into, 2.0)
+    with torch.enable_grad():
+        weights = [w.clone().requires_grad_() for w in one.theta.values()]
+        gradients = torch.autograd.grad(inner_loss(one, one.x, labels, *weights), weights)
+    named = zip(one.v.items(), gradients, strict=True)
+    live(one.chain, into, {name: v + 2.0 * g for (name, v), g in named})
+    live(one.chain, theta, one.theta)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("rewind", [True, False], ids=["rewound", "at the weights before"])
+@pytest.mark.parametrize("last", [True, False], ids=["last", "in between"])
+def test_pull_back_gives_the_derivatives_of_the_slope_and_moves_the_direction(rewind, last):
+    one, labels = network(), soft_labels()
+    theta, v = one.chain.pack(one.theta), one.chain.pack(one.v)
+    taken = look(one.chain, theta, one.x, labels, RATE, theta, -RATE if rewind else 0.0)
+    product = pull_back(one.chain, theta, taken, v, rewind, last)
+
+    with torch.enable_grad():
+        x, y = one.x.clone().requires_grad_(), labels.clone().requires_grad_()
+        weights = [w.clone().requires_grad_() for w in one.theta.values()]
+        loss = inner_loss(one, x, y, *weights)
+        gradients = torch.autograd.grad(loss, weights, create_graph=True)
+        slope = sum((g * d).sum() for g, d in zip(gradients, one.v.values(), strict=True))
+        by_x, by_y, *hessian = torch.autograd.grad(
+            slope, [x, y, *weights], allow_unused=True, materialize_grads=True
+        )
+    torch.testing.assert_close(product.slope, slope.detach(), **EXACT)
+    torch.testing.assert_close(product.by_images, by_x, **EXACT)
+    torch.testing.assert_close(product.by_labels, by_y, **EXACT)
+    pulled = zip(one.v.items(), hessian, strict=True)
+    expected = {name: d if last else d - RATE * h for (name, d), h in pulled}
+    live(one.chain, v, expected)
+    live(one.chain, theta, one.theta)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("microbatch", [2, 3, 32])
+def test_outer_gradient_is_that_of_the_mean_over_all_real_patches(monkeypatch, microbatch):
+    monkeypatch.setattr(sweeps, "MICROBATCH", microbatch)
+    one, classes = network(), torch.tensor([2, 0, 0])
+    loss, gradient = outer_gradient(one.chain, one.chain.pack(one.theta), one.x, classes)
+    with torch.enable_grad():
+        weights = [w.clone().requires_grad_() for w in one.theta.values()]
+        expected = functional.cross_entropy(one.value(one.x, *weights), classes)
+        gradients = torch.autograd.grad(expected, weights)
+    assert loss == pytest.approx(expected.item(), rel=1e-12)
+    live(one.chain, gradient, dict(zip(one.theta, gradients, strict=True)))
+
+
+@torch.no_grad()
+def test_bytes_of_a_tape_are_those_of_its_tensors_each_once():
+    module = [nn.Conv2d(1, 4, 3, 1, 1), nn.ReLU(), nn.Flatten(), nn.Linear(64, 3)]
+    one = probe(module, 1, 4, n=3)
+    theta = one.chain.pack(one.theta)
+    taken = look(one.chain, theta, one.x, soft_labels(), RATE, theta, 0.0)
+    image, maps, logits = 3 * 16, 3 * 16 * 4, 3 * 3
+    # The patch; the rectifier's values, which the linear layer's tape holds too; two δs.
+    assert tape_bytes(taken) == 8 * (image + maps + maps + logits)
+
+
+def test_bytes_of_weights_leave_dead_taps_out():
+    one = probe(nn.Conv2d(1, 4, 3, padding=1, bias=False), 1, 1)
+    assert weight_bytes(one.chain.pack(one.theta)) == 8 * 4

@@ -1,0 +1,94 @@
+"""Real processes that meet on the loopback interface."""
+
+import json
+import os
+import subprocess
+import sys
+from itertools import chain
+
+import pytest
+import torch
+
+from gdshare.distill.crew import ALONE, Crew, join
+
+
+def test_shares_are_disjoint_and_together_everything():
+    for size in (1, 2, 3, 5):
+        shares = [list(Crew(rank, size).share(4)) for rank in range(size)]
+        assert sorted(chain.from_iterable(shares)) == [0, 1, 2, 3]
+        assert max(map(len, shares)) - min(map(len, shares)) <= 1
+
+
+def test_first_process_leads():
+    assert [Crew(rank, 3).leads for rank in range(3)] == [True, False, False]
+
+
+def test_one_process_is_a_crew_without_any_talk():
+    assert join() == ALONE
+    table = torch.tensor([1.0, -0.0])
+    assert ALONE.gathered(table) is table
+    assert ALONE.first(2**63 - 1) == 2**63 - 1
+    assert ALONE.any(True)
+    assert not ALONE.any(False)
+
+
+RECRUIT = """
+import json, os, sys
+import torch
+from gdshare.distill.crew import ALONE, join, recruited
+from gdshare.errors import RunError
+
+def work(crew):
+    table = torch.zeros(5, 2)
+    for row in crew.share(5):
+        table[row] = torch.tensor([row + 0.1, torch.nan if row == 3 else 1e-30])
+    told = {"rank": crew.rank, "size": crew.size, "table": crew.gathered(table).tolist()}
+    told["first"] = crew.first(2**63 - 1 - crew.rank)
+    told["any"] = crew.any(crew.rank == 1), crew.any(False)
+    crew.wait()
+    with open(os.path.join(sys.argv[1], str(crew.rank)), "w") as out:
+        json.dump(told, out)
+
+if "WORLD_SIZE" in os.environ:
+    work(join())
+    os._exit(0 if sys.argv[2] == "stay" else 9)
+with recruited(2, [sys.executable, *sys.argv]):
+    crew = join()
+    work(crew)
+    if sys.argv[2] == "leave":
+        try:
+            crew.wait()
+        except RunError as error:
+            print(error)
+left = {"WORLD_SIZE", "RANK", "MASTER_ADDR", "MASTER_PORT"} & set(os.environ)
+print("alone again" if join() == ALONE and not left else left)
+"""
+
+
+@pytest.mark.parametrize("end", ["stay", "leave"])
+def test_recruited_processes_put_a_table_together_and_agree(tmp_path, end):
+    script = tmp_path / "recruit.py"
+    script.write_text(RECRUIT)
+    ended = subprocess.run(
+        [sys.executable, script, tmp_path, end],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        timeout=120,
+    )
+    assert ended.returncode == 0, ended.stderr
+    first, second = (json.loads((tmp_path / rank).read_text()) for rank in "01")
+    assert (first.pop("rank"), second.pop("rank")) == (0, 1)
+    assert str(first) == str(second), "nan is not equal to itself"
+    table = torch.tensor(first["table"])
+    expected = torch.tensor([[row + 0.1, 1e-30] for row in range(5)])
+    expected[3, 1] = torch.nan
+    assert torch.equal(table.nan_to_num(7.0), expected.nan_to_num(7.0)), "sums with 0 are exact"
+    assert first["size"] == 2
+    assert first["first"] == 2**63 - 1, "the first process's number, to the last bit"
+    assert first["any"] == [True, False]
+    said = ended.stdout.splitlines()
+    if end == "leave":
+        assert "another process of this run has ended" in said.pop(0)
+    assert said == ["alone again"]

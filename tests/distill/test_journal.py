@@ -1,0 +1,106 @@
+"""What a run leaves on the disk while it goes on, and what it says when that fails."""
+
+import errno
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from film_kit import small_cohort
+
+from gdshare.distill.journal import Journal, faults_told
+from gdshare.distill.loop import distill
+from gdshare.distill.settings import Settings
+from gdshare.errors import RunError, UsageError
+from gdshare.protocol import Protocol
+
+SETTINGS = Settings(
+    network="convnet",
+    outer_steps=6,
+    score_every=3,
+    score_inits=1,
+    score_patches=2,
+    checkpoint_every=3,
+    batch=3,
+    epochs=1,
+    steps=2,
+)
+
+
+class BrokenOffError(Exception):
+    pass
+
+
+@pytest.fixture(scope="module")
+def cohort(tmp_path_factory):
+    tiny = Protocol(patch=16, stride=8, side=8)
+    return small_cohort(tmp_path_factory.mktemp("cohort"), protocol=tiny)
+
+
+def test_tensorboard_shows_each_step_once_after_an_interruption(cohort, tmp_path):
+    pytest.importorskip("tensorboard", reason="TensorBoard is an extra")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    def break_off(tick):
+        if tick.step == 5:
+            raise BrokenOffError
+
+    with pytest.raises(BrokenOffError):
+        distill(cohort, tmp_path / "run", SETTINGS, progress=break_off, tensorboard=True)
+    distill(cohort, tmp_path / "run", SETTINGS, resume=True, tensorboard=True)
+    shown = EventAccumulator(str(tmp_path / "run" / "tensorboard"))
+    shown.Reload()
+    assert set(shown.Tags()["scalars"]) == {"loss", "rate", "score", "deviation"}
+    assert [event.step for event in shown.Scalars("loss")] == [1, 2, 3, 4, 5, 6]
+    assert [event.step for event in shown.Scalars("score")] == [3, 6]
+
+
+def test_event_files_change_no_other_byte_and_come_only_when_asked_for(cohort, tmp_path):
+    pytest.importorskip("tensorboard", reason="TensorBoard is an extra")
+    distill(cohort, tmp_path / "with", SETTINGS, tensorboard=True)
+    distill(cohort, tmp_path / "without", SETTINGS)
+    assert not (tmp_path / "without" / "tensorboard").exists()
+    for name in ("run.json", "metrics.jsonl", "checkpoint.safetensors", "distilled.safetensors"):
+        assert (tmp_path / "with" / name).read_bytes() == (tmp_path / "without" / name).read_bytes()
+
+
+def test_tensorboard_that_is_not_there_is_said_before_a_run_is_begun(cohort, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    with pytest.raises(UsageError, match=r"not installed; pip install 'gdshare\[tensorboard\]'"):
+        distill(cohort, tmp_path / "run", SETTINGS, tensorboard=True)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS])
+def test_disk_that_takes_nothing_is_told_with_the_remedy(tmp_path, number):
+    with (
+        pytest.raises(RunError, match=r"cannot be written .*there is no checkpoint yet; make room"),
+        faults_told(tmp_path),
+    ):
+        raise OSError(number, "No more")
+
+
+@pytest.mark.parametrize(
+    "fault", [torch.AcceleratorError, torch.OutOfMemoryError], ids=["lost", "out of memory"]
+)
+def test_device_that_fails_is_told_in_one_line_with_the_last_checkpoint(tmp_path, fault):
+    checkpoint = tmp_path / "checkpoint.safetensors"
+    checkpoint.touch()
+    with pytest.raises(RunError) as told, faults_told(tmp_path):
+        raise fault("the device has fallen off the bus\nand much more")
+    assert str(told.value) == (
+        f"{tmp_path}: the device failed (the device has fallen off the bus); the last good "
+        f"checkpoint is {checkpoint}; go on with --resume once it answers again, or with "
+        "--device cpu in a new folder"
+    )
+
+
+def test_other_errors_are_not_taken_for_a_full_disk():
+    with pytest.raises(PermissionError), faults_told(Path("run")):
+        raise PermissionError(errno.EACCES, "not yours")
+
+
+def test_those_who_do_not_lead_write_nothing():
+    silent = Journal(None, None)
+    silent.write({"step": 1, "loss": 0.5})
+    assert silent.on_disk() == 0

@@ -1,0 +1,47 @@
+import pytest
+from pydantic import ValidationError
+
+from gdshare.distill.settings import Method, Settings
+
+
+@pytest.mark.parametrize(
+    ("values", "reason"),
+    [
+        ({"sets": 2, "steps": 3, "images": 6}, "2 sets for 3 steps; choose 1 or 3"),
+        ({"sets": 3, "steps": 3, "images": 4}, "4 images cannot be divided into 3 sets"),
+    ],
+)
+def test_sets_that_do_not_fit_the_steps_or_the_images_are_refused(values, reason):
+    with pytest.raises(ValidationError, match=reason):
+        Method(**values)
+
+
+def test_window_never_reaches_further_than_the_trajectory():
+    assert Method(unroll="window", window=5, epochs=3, steps=3).reach == 5
+    assert Method(unroll="window", window=20, epochs=3, steps=3).reach == 9
+
+
+def test_outer_rate_falls_along_half_a_cosine_and_never_to_nothing():
+    settings = Settings(outer_steps=100, outer_rate=0.04, outer_decay="cosine")
+    rates = [settings.outer_rate_at(step) for step in range(100)]
+    assert rates[0] == 0.04
+    assert rates[50] == pytest.approx(0.02)
+    assert rates == sorted(rates, reverse=True)
+    assert rates[-1] > 0
+
+
+def test_outer_rate_without_decay_stays():
+    settings = Settings(outer_steps=100, outer_rate=0.04, outer_decay="none")
+    assert {settings.outer_rate_at(step) for step in range(100)} == {0.04}
+
+
+def test_method_tells_neither_seed_nor_housekeeping():
+    settings = Settings(seed=123456789, score_patches=7)
+    assert "123456789" not in settings.method().model_dump_json()
+    assert set(Settings.model_fields) - set(Method.model_fields) == {
+        "seed",
+        "score_every",
+        "score_inits",
+        "score_patches",
+        "checkpoint_every",
+    }
