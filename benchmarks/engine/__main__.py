@@ -1,0 +1,127 @@
+"""``python -m benchmarks.engine``: the engine against its rivals, as a table and as JSON.
+
+Without ``--ssnl`` (or GDSHARE_SSNL) Wang et al.'s code is stood in for by ours of their recipe;
+``--agreement`` shows that the two compute the same. ``--quick`` takes under two minutes.
+"""
+
+import argparse
+import platform
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from benchmarks.engine import agreement, speed
+from benchmarks.engine.agreement import Agreement, Precision
+from benchmarks.engine.rivals import Name, checkout_from_environment
+from benchmarks.engine.speed import SpeedScale
+from benchmarks.engine.team import Worker
+from gdshare import __version__
+from gdshare.errors import GdshareError
+from gdshare.storage import write_json
+
+
+def versions() -> dict[str, str]:
+    """What the figures depend on beside the code."""
+    return {
+        "gdshare": __version__,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+        "machine": f"{platform.system()} {platform.machine()}, {_processor()}",
+    }
+
+
+def _processor() -> str:
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        for line in cpuinfo.read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or "processor unknown"
+
+
+def agreements(scale: SpeedScale, checkout: Path | None) -> list[Agreement]:
+    """Everybody's derivative against Wang et al.'s code, or against the recipe in its stead."""
+    reference: Name = "recipe" if checkout is None else "ssnl"
+    others: list[Name] = ["graph", "ours-hard"]
+    if checkout is not None:
+        others.append("recipe")
+    precisions: tuple[Precision, ...] = ("float32", "float64")
+    return [
+        one
+        for precision in precisions
+        for one in agreement.agreement(reference, others, scale, precision, checkout)
+    ]
+
+
+def options() -> argparse.ArgumentParser:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.engine",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--quick", action="store_true", help="fewer rounds, no time to quality")
+    parser.add_argument("--json", type=Path, help="write the figures here as well")
+    parser.add_argument("--ssnl", type=Path, help="checkout of ssnl/dataset-distillation")
+    parser.add_argument("--agreement", action="store_true", help="compare the derivatives as well")
+    parser.add_argument("--data", type=Path, help="real data, for time to quality")
+    parser.add_argument("--out", type=Path, help="folder for the runs of time to quality")
+    return parser
+
+
+def report(
+    scale: SpeedScale,
+    checkout: Path | None,
+    compare: bool,
+    command: Sequence[str],
+    start: speed.Start = Worker,
+) -> dict[str, object]:
+    """Measure, print the tables, and return the figures.
+
+    Args:
+        scale: of the speed table.
+        checkout: of ssnl/dataset-distillation.
+        compare: whether to compare derivatives.
+        command: as given, for the record.
+        start: makes a rival ready for a job.
+    """
+    figures: dict[str, object] = {
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "command": " ".join(command),
+        "versions": versions(),
+    }
+    seen = speed.measure(scale, checkout, lambda line: print(line, file=sys.stderr), start)
+    print(speed.table(seen))
+    figures |= seen.figures()
+    if compare:
+        pairs = agreements(scale, checkout)
+        print("\n" + agreement.table(pairs))
+        figures["agreement"] = [asdict(pair) for pair in pairs]
+    return figures
+
+
+def main() -> None:
+    """Read the options and measure."""
+    chosen = options().parse_args()
+    torch.set_num_threads(1)
+    command = ["python", "-m", "benchmarks.engine", *sys.argv[1:]]
+    scale = speed.QUICK if chosen.quick else speed.FULL
+    try:
+        checkout = chosen.ssnl or checkout_from_environment()
+        checkout = checkout and checkout.resolve()  # rivals start in a folder of their own
+        figures = report(scale, checkout, chosen.agreement, command)
+        # Time to quality goes here: runs of ``quality_time`` under --out, unless --quick.
+        if chosen.json:
+            write_json(chosen.json, figures)
+    except GdshareError as error:
+        sys.exit(str(error))
+
+
+if __name__ == "__main__":
+    main()

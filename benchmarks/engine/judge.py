@@ -1,0 +1,56 @@
+"""Scoring distilled images with no rival's code: train on them as a receiver would, then count."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import fmean, stdev
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from benchmarks.engine.contract import Minibatch
+from gdshare.distill.synthetic import Distilled
+from gdshare.networks import Parameters, forward
+from gdshare.training import patch_accuracy
+
+
+@dataclass(frozen=True)
+class Score:
+    """Class-balanced patch accuracy over fresh θ0.
+
+    Attributes:
+        mean: in [0, 1].
+        deviation: sample standard deviation over θ0.
+    """
+
+    mean: float
+    deviation: float
+
+
+def trained(module: nn.Module, theta0: Parameters, distilled: Distilled, steps: int) -> Parameters:
+    """Take ``steps`` plain gradient steps from θ0 on the distilled images, each at its rate."""
+    images, labels = torch.from_numpy(distilled.images), torch.from_numpy(distilled.labels)
+    theta = theta0
+    for rate in torch.from_numpy(distilled.learning_rates).expand(steps):
+        leaves = {name: weight.detach().requires_grad_() for name, weight in theta.items()}
+        loss: Tensor = functional.cross_entropy(forward(module, leaves, images), labels)
+        moves = torch.autograd.grad(loss, list(leaves.values()))
+        theta = {
+            name: weight.detach() - rate * move
+            for (name, weight), move in zip(leaves.items(), moves, strict=True)
+        }
+    return theta
+
+
+def score(
+    module: nn.Module,
+    inits: Sequence[Parameters],
+    distilled: Distilled,
+    steps: int,
+    real: Minibatch,
+) -> Score:
+    """Train from each θ0 and judge each end on real patches; at least two θ0."""
+    values = [
+        patch_accuracy(module, trained(module, theta0, distilled, steps), *real) for theta0 in inits
+    ]
+    return Score(fmean(values), stdev(values))

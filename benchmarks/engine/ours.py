@@ -1,0 +1,92 @@
+"""gdshare's own engine as a rival: the one file here that knows its interface."""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from benchmarks.engine.contract import MetaGradient, Problem, one_hot
+from benchmarks.engine.recipe import RECIPE, raw_rate
+from gdshare.distill.chain.network import chain_of
+from gdshare.distill.settings import Settings
+from gdshare.distill.state import Progress, State
+from gdshare.distill.synthetic import Distilled
+from gdshare.distill.unroll import MetaGradient as Found
+from gdshare.distill.unroll import Unknowns, full, labelled
+from gdshare.distill.update import moved
+
+
+class Ours:
+    """What ``gdshare distill`` does when told nothing. See ``contract.Engine``.
+
+    With ``hard``, labels and rates are the recipe's, so that its derivatives can be held against
+    the rivals'.
+    """
+
+    def __init__(self, problem: Problem, hard: bool = False) -> None:
+        self._problem = problem
+        self._settings = Settings(outer_steps=problem.outer_steps)
+        self._targets = one_hot(problem.classes) if hard else torch.empty(0)
+        self._chain = chain_of(problem.module, problem.side)
+        rate = RECIPE.inner_rate if hard else self._settings.inner_rate
+        unknowns = Unknowns(
+            problem.start_images(),
+            one_hot(problem.classes) * self._settings.label_scale,
+            torch.full((problem.steps,), raw_rate(rate)),
+        )
+        a, b, c = (torch.zeros_like(tensor) for tensor in unknowns.tensors())
+        self._state = State(
+            unknowns, (a, b, c), (a.clone(), b.clone(), c.clone()), unknowns, Progress()
+        )
+
+    @property
+    def done(self) -> int:
+        """Training steps done."""
+        return self._state.progress.step
+
+    def gradient(self) -> MetaGradient:
+        found = self._differentiate()
+        return MetaGradient(found.loss, found.images, found.rates)
+
+    def outer_step(self) -> float:
+        found, step = self._differentiate(), self.done
+        state = moved(self._state, found.tensors(), self._settings.outer_rate_at(step))
+        self._advance(state, step + 1)
+        return found.loss
+
+    def _differentiate(self) -> Found:
+        return full(
+            self._chain,
+            self._problem.theta0(self.done),
+            self._state.unknowns,
+            self._targets,
+            self._problem.minibatch(self.done),
+            self._problem.steps,
+        )
+
+    def distilled(self) -> Distilled:
+        data = labelled(self._state.unknowns, self._targets, 1)
+        images, labels, rates = (
+            tensor.float().numpy().copy() for tensor in (data.images, data.labels, data.rates)
+        )
+        return Distilled(images, labels, rates)
+
+    def tensors(self) -> dict[str, Tensor]:
+        groups = (self._state.unknowns.tensors(), self._state.first, self._state.second)
+        named = {
+            f"{g}.{i}": t.clone() for g, three in enumerate(groups) for i, t in enumerate(three)
+        }
+        norm = torch.tensor(self._state.progress.norm, dtype=torch.float64)
+        return named | {"updates": torch.tensor(self._state.progress.updates), "norm": norm}
+
+    def restore(self, tensors: Mapping[str, Tensor], done: int) -> None:
+        (a, b, c), first, second = (
+            (tensors[f"{g}.0"], tensors[f"{g}.1"], tensors[f"{g}.2"]) for g in range(3)
+        )
+        unknowns = Unknowns(a, b, c)
+        told = Progress(updates=int(tensors["updates"]), norm=float(tensors["norm"]))
+        self._advance(State(unknowns, first, second, unknowns, told), done)
+
+    def _advance(self, state: State, done: int) -> None:
+        progress = state.progress.model_copy(update={"step": done})
+        self._state = State(state.unknowns, state.first, state.second, state.unknowns, progress)

@@ -1,0 +1,195 @@
+"""Wang et al.'s own code, run unmodified from a checkout of github.com/ssnl/dataset-distillation.
+
+Theirs: the inner loop forward, the walk back, the gradients' summing, labels and rates, Adam and
+its schedule. Ours: the network, θ0 and the images' start (so that all rivals have the same), and
+the loop over training steps, since theirs also saves pictures, evaluates and logs. Two things of
+that loop are done as in the torch of 2018: gradients are set to zero rather than to None, which
+their summing needs, and the schedule is not moved before the first pass over the data.
+
+Their top-level packages are called ``utils``, ``networks`` and ``datasets``, so a process should
+import them only if it holds nothing of those names. The last, which fetches MNIST and the like, is
+replaced by an empty one; so are, where missing, packages that they want only for pictures, progress
+bars and old Pythons.
+"""
+
+import importlib
+import importlib.util
+import sys
+import warnings
+from collections.abc import Callable, Mapping
+from copy import deepcopy
+from importlib.machinery import ModuleSpec
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from benchmarks.engine.adam_state import frozen, thaw
+from benchmarks.engine.contract import MetaGradient, Problem, one_hot
+from benchmarks.engine.recipe import RECIPE, flat
+from gdshare.distill.synthetic import Distilled
+from gdshare.errors import UsageError
+from gdshare.networks import Parameters
+
+COMMIT = "98e4894"
+
+
+def load_checkout(path: Path) -> tuple[type[Any], type[Any]]:
+    """Import their trainer and the base class of their networks from a checkout.
+
+    Raises:
+        UsageError: it is not a checkout of theirs.
+    """
+    if not (path / "train_distilled_image.py").is_file():
+        raise UsageError(
+            f"{path}: no checkout of ssnl/dataset-distillation (no train_distilled_image.py); "
+            f"git clone https://github.com/ssnl/dataset-distillation and check out {COMMIT}"
+        )
+    _stand_in()
+    if str(path) not in sys.path:
+        sys.path.insert(0, str(path))
+    trainer = importlib.import_module("train_distilled_image")
+    networks = importlib.import_module("networks")
+    return trainer.Trainer, networks.utils.ReparamModule
+
+
+class Ssnl:
+    """Their trainer, driven one training step at a time. See ``contract.Engine``."""
+
+    def __init__(self, problem: Problem, checkout: Path) -> None:
+        trainer, base = load_checkout(checkout)
+        self.done = 0
+        self._problem = problem
+        self._state = _state(problem)
+        self._model = _adapted(problem, base, self._state, lambda: problem.theta0(self.done))
+        self._trainer = trainer(self._state, [self._model])
+        if problem.classes == 2:
+            # With two classes they take one logit and binary cross entropy; our networks have a
+            # logit a class. They read this number only there once the labels are made.
+            self._state.num_classes = 0
+        with torch.no_grad():
+            self._trainer.data[0].copy_(problem.start_images())
+
+    def gradient(self) -> MetaGradient:
+        loss = self._accumulate()
+        images, rates = (leaf.grad.clone() for leaf in self._trainer.params)
+        return MetaGradient(loss, images, rates.flatten())
+
+    def outer_step(self) -> float:
+        if self.done and self.done % self._problem.steps_per_epoch == 0:
+            with warnings.catch_warnings():
+                # Right after a restore it misses the optimiser's earlier steps, and says so.
+                warnings.simplefilter("ignore")
+                self._trainer.scheduler.step()
+        loss = self._accumulate()
+        self._trainer.optimizer.step()
+        self.done += 1
+        return loss
+
+    def _accumulate(self) -> float:
+        """From θ0 to the gradients, with their methods, in the order of their loop."""
+        trainer = self._trainer
+        trainer.optimizer.zero_grad(set_to_none=False)
+        real_x, real_y = self._problem.minibatch(self.done)
+        steps = trainer.get_steps()
+        self._model.reset(self._state)
+        loss, saved = trainer.forward(self._model, real_x, real_y, steps)
+        found = trainer.backward(self._model, real_x, real_y, steps, saved)
+        del saved
+        trainer.accumulate_grad([found])
+        return float(loss.item())
+
+    def distilled(self) -> Distilled:
+        images, raw_rates = (leaf.detach() for leaf in self._trainer.params)
+        rates = functional.softplus(raw_rates).flatten()
+        labels = one_hot(self._problem.classes)
+        return Distilled(*(t.float().numpy().copy() for t in (images, labels, rates)))
+
+    def tensors(self) -> dict[str, Tensor]:
+        return frozen(self._trainer.params, self._trainer.optimizer)
+
+    def restore(self, tensors: Mapping[str, Tensor], done: int) -> None:
+        thaw(tensors, self._trainer.params, self._trainer.optimizer)
+        self.done = done
+        # The pass that the last step done belonged to: the schedule moves on before the next.
+        epoch = max(done - 1, 0) // self._problem.steps_per_epoch
+        self._trainer.scheduler.last_epoch = epoch
+        self._trainer.optimizer.param_groups[0]["lr"] = RECIPE.outer_rate_at(epoch)
+
+
+def _state(problem: Problem) -> SimpleNamespace:
+    """The options their trainer reads, at their defaults but for the one shared set of images."""
+    return SimpleNamespace(
+        device=torch.device("cpu"),
+        distributed=False,
+        mode="distill_basic",
+        num_classes=problem.classes,
+        nc=1,
+        input_size=problem.side,
+        distilled_images_per_class_per_step=1,
+        distill_steps=1,
+        distill_epochs=problem.steps,
+        distill_lr=RECIPE.inner_rate,
+        lr=RECIPE.outer_rate,
+        decay_epochs=RECIPE.decay_every,
+        decay_factor=RECIPE.decay,
+    )
+
+
+def _adapted(
+    problem: Problem, base: type[Any], state: SimpleNamespace, draw: Callable[[], Parameters]
+) -> Any:
+    """Our network inside their base class, which keeps all weights in one flat parameter."""
+
+    class Adapted(base):  # type: ignore[misc]
+        def __init__(self, state: SimpleNamespace) -> None:
+            super().__init__()
+            # A copy: their base class takes a network's parameters away from it.
+            self.network: nn.Module = deepcopy(problem.module).to_empty(device="cpu")
+
+        def forward(self, x: Tensor) -> Tensor:
+            logits: Tensor = self.network(x)
+            return logits
+
+        def reset(self, state: SimpleNamespace, inplace: bool = True) -> Tensor:
+            """Draw θ0; ``draw`` gives the weights in the order their flat vector has them."""
+            weights: Tensor = self.flat_w if inplace else torch.empty_like(self.flat_w)
+            with torch.no_grad():
+                weights.copy_(flat(draw()))
+            return weights.requires_grad_()
+
+    return Adapted(state)
+
+
+def _stand_in() -> None:
+    """Empty modules for what they import but what nothing here reaches."""
+    empty: dict[str, dict[str, object]] = {"datasets": {}}
+    for package, parts in PICTURES_AND_OLD_PYTHONS.items():
+        if importlib.util.find_spec(package) is None:
+            empty |= parts
+    for name, content in empty.items():
+        module = ModuleType(name)
+        module.__spec__ = ModuleSpec(name, None)  # torch looks whether some packages are there
+        vars(module).update(content)
+        sys.modules[name] = module
+
+
+def _add_metaclass(metaclass: type[type]) -> Callable[[type], type]:
+    """A class decorator that makes the class anew under another metaclass."""
+
+    def remade(original: type) -> type:
+        kept = {k: v for k, v in vars(original).items() if k not in {"__dict__", "__weakref__"}}
+        return metaclass(original.__name__, original.__bases__, kept)
+
+    return remade
+
+
+PICTURES_AND_OLD_PYTHONS: dict[str, dict[str, dict[str, object]]] = {
+    "six": {"six": {"add_metaclass": _add_metaclass}},
+    "tqdm": {"tqdm": {"tqdm": None}},
+    "matplotlib": {"matplotlib": {"use": lambda backend: None}, "matplotlib.pyplot": {}},
+}
+"""Package -> module -> what is imported from it."""

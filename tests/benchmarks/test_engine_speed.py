@@ -1,0 +1,105 @@
+import json
+from contextlib import contextmanager
+
+import pytest
+import torch
+from torch import nn
+
+from benchmarks.engine.__main__ import options, report
+from benchmarks.engine.memory import PeakMemory
+from benchmarks.engine.speed import RivalSpeed, Speed, SpeedScale
+from benchmarks.engine.team import Worker
+from benchmarks.engine.work import forward_flops, outer_step_flops
+from benchmarks.engine.worker import Job, Order, engine_for, obey
+from gdshare.networks import build
+from gdshare.storage import write_json
+
+TINY = SpeedScale(network="convnet", side=8, batch=3, steps=2, more_steps=3, rounds=2)
+
+PROMISED = {
+    "speedup_vs_ssnl",
+    "memory_ratio_vs_ssnl",
+    "memory_growth_per_step_bytes",
+    "weight_bytes",
+    "gemm_gflops",
+    "rivals",
+    "versions",
+    "date",
+    "command",
+    "stand_in",
+}
+
+
+class Here:
+    """A worker in this process: quicker to start, and its memory means nothing."""
+
+    def __init__(self, job):
+        self._engine, self._memory = engine_for(job), PeakMemory()
+
+    def step(self):
+        return obey(Order(do="step"), self._engine, self._memory)
+
+
+@contextmanager
+def here(job):
+    yield Here(job)
+
+
+def test_the_json_holds_what_is_promised(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("benchmarks.engine.speed.gemm_gflops", lambda: 50.0)
+    figures = report(TINY, None, False, ["the", "command"], here)
+    write_json(tmp_path / "figures.json", figures)
+    read = json.loads((tmp_path / "figures.json").read_text())
+    assert set(read) >= PROMISED
+    assert read["stand_in"] == "recipe"
+    assert set(read["rivals"]) == {"recipe", "graph", "ours"}
+    assert all(len(seen["cpu_seconds"]) == 2 for seen in read["rivals"].values())
+    printed = capsys.readouterr().out
+    assert "1x is recipe" in printed
+
+
+def test_ratios_are_theirs_over_ours_in_time_and_ours_over_theirs_in_memory():
+    rivals = {"ssnl": RivalSpeed((4.0, 8.0, 6.0), 300), "ours": RivalSpeed((2.0, 2.0, 3.0), 30)}
+    scale = SpeedScale(steps=9, more_steps=27)
+    seen = Speed(scale, "ssnl", rivals, 30 + 18 * 7, 100, flops=12 * 10**9, gemm=12.0)
+    figures = seen.figures()
+    assert figures["speedup_vs_ssnl"] == 3.0
+    assert (figures["speedup_vs_ssnl_low"], figures["speedup_vs_ssnl_high"]) == (2.0, 4.0)
+    assert figures["memory_ratio_vs_ssnl"] == pytest.approx(0.1)
+    assert figures["memory_growth_per_step_bytes"] == 7
+    assert seen.of_gemm("ours") == pytest.approx(0.5)
+
+
+def test_a_worker_reports_steps_and_the_memory_they_needed():
+    job = Job(rival="recipe", network="convnet", side=32, batch=64, steps=2)
+    with Worker(job) as worker:
+        reports = [worker.step() for _ in range(2)]
+    activations = 64 * 128 * 32 * 32 * 4  # of the first layer alone
+    assert reports[-1].added_bytes > activations
+    assert all(0 < r.cpu_seconds < 60 and r.loss > 0 for r in reports)
+
+
+def test_peak_memory_sees_what_was_freed_again():
+    memory = PeakMemory()
+    block = torch.ones(8_000_000)
+    del block
+    assert (
+        memory.peak() - memory.before >= 30_000_000
+    )  # of 32: some was free in the process already
+
+
+def test_operations_are_counted_from_shapes():
+    with torch.device("meta"):
+        module = nn.Sequential(
+            nn.Conv2d(1, 4, 3, padding=1), nn.ReLU(), nn.Flatten(), nn.Linear(64, 3)
+        )
+    assert forward_flops(module, 4) == 2 * (4 * 16 * 9 + 64 * 3)
+    assert forward_flops(build("resnet18", 64), 64) == pytest.approx(0.283e9, rel=0.01)
+    assert outer_step_flops(10, images=3, steps=9, batch=64) == 10 * (9 * 27 + 3 * 64)
+
+
+def test_the_command_line_has_the_promised_options():
+    paths = {"--json": "a", "--ssnl": "b", "--data": "c", "--out": "d"}
+    chosen = options().parse_args(["--quick", *(part for pair in paths.items() for part in pair)])
+    assert chosen.quick
+    assert [str(vars(chosen)[name[2:]]) for name in paths] == list(paths.values())
