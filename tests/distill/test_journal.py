@@ -6,13 +6,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from film_kit import small_cohort
+from run_kit import BrokenOffError, break_off_after, contents
 
 from gdshare.distill.journal import Journal, faults_told
 from gdshare.distill.loop import distill
 from gdshare.distill.settings import Settings
 from gdshare.errors import RunError, UsageError
-from gdshare.protocol import Protocol
 
 SETTINGS = Settings(
     network="convnet",
@@ -27,26 +26,12 @@ SETTINGS = Settings(
 )
 
 
-class BrokenOffError(Exception):
-    pass
-
-
-@pytest.fixture(scope="module")
-def cohort(tmp_path_factory):
-    tiny = Protocol(patch=16, stride=8, side=8)
-    return small_cohort(tmp_path_factory.mktemp("cohort"), protocol=tiny)
-
-
 def test_tensorboard_shows_each_step_once_after_an_interruption(cohort, tmp_path):
     pytest.importorskip("tensorboard", reason="TensorBoard is an extra")
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    def break_off(tick):
-        if tick.step == 5:
-            raise BrokenOffError
-
     with pytest.raises(BrokenOffError):
-        distill(cohort, tmp_path / "run", SETTINGS, progress=break_off, tensorboard=True)
+        distill(cohort, tmp_path / "run", SETTINGS, progress=break_off_after(5), tensorboard=True)
     distill(cohort, tmp_path / "run", SETTINGS, resume=True, tensorboard=True)
     shown = EventAccumulator(str(tmp_path / "run" / "tensorboard"))
     shown.Reload()
@@ -60,8 +45,7 @@ def test_event_files_change_no_other_byte_and_come_only_when_asked_for(cohort, t
     distill(cohort, tmp_path / "with", SETTINGS, tensorboard=True)
     distill(cohort, tmp_path / "without", SETTINGS)
     assert not (tmp_path / "without" / "tensorboard").exists()
-    for name in ("run.json", "metrics.jsonl", "checkpoint.safetensors", "distilled.safetensors"):
-        assert (tmp_path / "with" / name).read_bytes() == (tmp_path / "without" / name).read_bytes()
+    assert contents(tmp_path / "with") == contents(tmp_path / "without")
 
 
 def test_tensorboard_that_is_not_there_is_said_before_a_run_is_begun(cohort, tmp_path, monkeypatch):

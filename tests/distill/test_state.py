@@ -1,0 +1,25 @@
+import torch
+from run_kit import SETTINGS
+
+from gdshare.distill.settings import Settings
+from gdshare.distill.state import initial_state, initial_unknowns, load_checkpoint
+
+
+def test_start_is_noise_scaled_one_hot_and_the_asked_rate():
+    unknowns = initial_state(Settings(images=6, inner_rate=0.03), 16).unknowns
+    assert unknowns.images.shape == (6, 1, 16, 16)
+    assert abs(unknowns.images.std().item() - 1) < 0.1
+    assert unknowns.logits.argmax(1).tolist() == [0, 1, 2, 0, 1, 2]
+    rates = torch.nn.functional.softplus(unknowns.rates)
+    torch.testing.assert_close(rates, torch.full((9,), 0.03))
+
+
+def test_checkpoint_of_the_start_is_the_start(tmp_path):
+    state = load_checkpoint(tmp_path, SETTINGS, 8)
+    assert state.progress.step == 0
+    assert all(
+        torch.equal(a, b)
+        for a, b in zip(
+            state.unknowns.tensors(), initial_unknowns(SETTINGS, 8).tensors(), strict=True
+        )
+    )
