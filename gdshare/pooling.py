@@ -24,7 +24,7 @@ from torch.nn import functional
 
 from gdshare.distill.bench import fixed_theta0
 from gdshare.distill.chain.network import chain_of
-from gdshare.distill.chain.sweeps import look
+from gdshare.distill.chain.sweeps import add_gradient
 from gdshare.distill.score import tensors_of
 from gdshare.distill.settings import Method
 from gdshare.distill.synthetic import Distilled
@@ -173,10 +173,10 @@ def _in_step(module: nn.Module, theta0: Parameters, ordered: Sequence[Contributi
     chain = chain_of(module, data[0].images.shape[-1])
     theta = chain.pack(theta0)
     for step in range(steps):
-        moved = {name: weight.clone() for name, weight in theta.items()}
+        moved = theta.copy()
         for share, own, alpha in zip(weights, data, rates, strict=True):
             _, images, labels = own.at(step)
-            look(chain, theta, images, labels, alpha[step], moved, -share * alpha[step])
+            add_gradient(chain, theta, images, labels, alpha[step], moved, -share * alpha[step])
         theta = moved
     return chain.unpack(theta, theta0)
 

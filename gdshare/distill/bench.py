@@ -83,7 +83,7 @@ class Bench:
             drawn = draw(settings.network, self.module, generator)
         return {name: weight.to(self.device) for name, weight in drawn.items()}
 
-    def inits(self, purpose: str) -> range:
+    def inits(self) -> range:
         """Which θ0 a score is the mean of: a fixed one is the only one."""
         return range(1 if self.settings.theta0 == "fixed" else self.settings.score_inits)
 

@@ -108,14 +108,13 @@ def recruited(size: int, command: Sequence[str]) -> Iterator[None]:
         "GLOO_SOCKET_IFNAME": "lo",
         "OMP_NUM_THREADS": str(torch.get_num_threads()),
     }
-    others = [
-        subprocess.Popen(
-            command, env=os.environ | shared | {"RANK": str(rank)}, stdin=subprocess.DEVNULL
-        )
-        for rank in range(1, size)
-    ]
-    os.environ |= shared | {"RANK": "0"}
+    others: list[subprocess.Popen[bytes]] = []
+    before = dict(os.environ)
     try:
+        for rank in range(1, size):
+            own = before | shared | {"RANK": str(rank)}
+            others.append(subprocess.Popen(command, env=own, stdin=subprocess.DEVNULL))
+        os.environ |= shared | {"RANK": "0"}
         yield
     finally:
         if dist.is_initialized():

@@ -31,7 +31,7 @@ from gdshare.networks import Parameters
 from gdshare.storage import write_bytes
 
 SKIPS_IN_A_ROW = 20
-"""Bad steps one after another at which a run is lost."""
+"""Useless derivatives one after another at which a run is lost."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,8 @@ class Outcome:
 
     Attributes:
         distilled: the best scored state.
-        score: its patch score on validation patients, over θ0 that had no part in choosing it.
+        score: its patch score on validation patients, over θ0 that had no part in choosing it (or
+            on the one there is, when it is fixed).
         step: the training step it was taken at.
     """
 
@@ -224,7 +225,7 @@ def _score(state: State, bench: Bench, journal: Journal, crew: Crew) -> State:
 def _scored(distilled: Distilled, bench: Bench, purpose: str, crew: Crew) -> PatchScore:
     settings = bench.settings
     data = tensors_of(distilled, settings.sets, bench.device)
-    count = len(bench.inits(purpose))
+    count = len(bench.inits())
     table = torch.zeros(count, dtype=torch.float64)
     for index in crew.share(count):
         inits = [bench.theta0(purpose, index)]
@@ -234,7 +235,10 @@ def _scored(distilled: Distilled, bench: Bench, purpose: str, crew: Crew) -> Pat
 
 
 def _finish(out: Path, state: State, bench: Bench, crew: Crew) -> Outcome:
-    """Write the result, and score it on θ0 that did not choose it: the best of many flatters."""
+    """Write the result, and score it on θ0 that did not choose it: the best of many flatters.
+
+    With a fixed θ0 there is no other, and the score stays the flattering one.
+    """
     distilled = as_distilled(state.best, bench.settings).require_sound(str(out))
     if crew.leads:
         write_bytes(out / folder.RESULT, distilled.to_bytes())

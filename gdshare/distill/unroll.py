@@ -21,16 +21,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from gdshare.distill.chain.layer import Weights
 from gdshare.distill.chain.network import Chain, chain_of
 from gdshare.distill.chain.sweeps import (
     Step,
-    look,
+    add_gradient,
     outer_gradient,
     pull_back,
     tape_bytes,
-    weight_bytes,
 )
+from gdshare.distill.chain.weights import Weights
 from gdshare.networks import Parameters
 
 TAPES_BYTES = 256 * 2**20
@@ -234,16 +233,16 @@ class _Trail:
         self._rates = data.rates_of(stop)
         tapes = True
         for step in range(start, stop):
-            before = None if tapes else {name: w.clone() for name, w in theta.items()}
-            taken = self._look(theta, step, -self._rates[step])
+            before = None if tapes else theta.copy()
+            taken = self._step(theta, step, -self._rates[step])
             if step == start and not _affordable(taken, theta, stop - start):
                 # Too late to copy the weights before this step, so its tape stays: once.
                 tapes = False
             self._kept.append(taken if before is None else before)
 
-    def _look(self, theta: Weights, step: int, scale: float) -> Step:
+    def _step(self, theta: Weights, step: int, scale: float) -> Step:
         _, images, labels = self._data.at(step)
-        return look(self._chain, theta, images, labels, self._rates[step], theta, scale)
+        return add_gradient(self._chain, theta, images, labels, self._rates[step], theta, scale)
 
     def back(self, v: Weights) -> Iterator[_Pulled]:
         """Walk back from the end, pulling the derivative ``v`` of a loss there along, in place."""
@@ -253,7 +252,7 @@ class _Trail:
             rewind = isinstance(kept, Step)
             if not isinstance(kept, Step):
                 theta = kept
-                kept = self._look(theta, step, 0.0)
+                kept = self._step(theta, step, 0.0)
             product = pull_back(self._chain, theta, kept, v, rewind, step == self._start)
             rows, _, _ = self._data.at(step)
             scale = -self._rates[step]
@@ -264,14 +263,14 @@ class _Trail:
 
 def _affordable(step: Step, theta: Weights, length: int) -> bool:
     size = tape_bytes(step)
-    return size <= weight_bytes(theta) or size * length <= TAPES_BYTES
+    return size <= theta.nbytes or size * length <= TAPES_BYTES
 
 
 def _advance(chain: Chain, theta: Weights, data: Labelled, start: int, stop: int) -> None:
     rates = data.rates_of(stop)
     for step in range(start, stop):
         _, images, labels = data.at(step)
-        look(chain, theta, images, labels, rates[step], theta, -rates[step])
+        add_gradient(chain, theta, images, labels, rates[step], theta, -rates[step])
 
 
 def _pulled(

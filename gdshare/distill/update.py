@@ -4,8 +4,8 @@ Meta-gradients have heavy tails: a θ0 on which the inner steps run wild gives o
 as its neighbours. Feng et al. 2023 (RaT-BPTT) clip at a multiple of a running mean of the norm.
 """
 
-import math
 from dataclasses import replace
+from math import isfinite, sqrt
 
 import torch
 from torch import Tensor
@@ -21,6 +21,9 @@ EXPLODED = 100.0
 """One longer than this many times the running mean tells nothing, and is left out."""
 MEMORY = 0.9
 """Weight of the past in the running mean."""
+SURPRISE = 10.0
+"""What one derivative counts for in the running mean at most, in means: a single wild one hardly
+moves it, and a first one that was much too short is made good within a few steps."""
 
 
 def moved(state: State, gradients: Triple, rate: float) -> State:
@@ -32,18 +35,20 @@ def moved(state: State, gradients: Triple, rate: float) -> State:
         rate: Adam's learning rate.
     """
     progress = state.progress
-    norm = math.sqrt(sum(float(g.double().square().sum()) for g in gradients))
+    norm = sqrt(sum(float(g.double().square().sum()) for g in gradients))
     mean = progress.norm or norm
-    if not math.isfinite(norm) or norm > EXPLODED * mean:
+    seen = MEMORY * mean + (1 - MEMORY) * min(norm, SURPRISE * mean) if isfinite(norm) else mean
+    if not isfinite(norm) or norm > EXPLODED * mean:
         counted = {
+            "norm": seen if isfinite(seen) else 0.0,
             "skipped": progress.skipped + 1,
             "skipped_in_a_row": progress.skipped_in_a_row + 1,
         }
         return replace(state, progress=progress.model_copy(update=counted))
     if norm > CLIP * mean:
         a, b, c = (g * (CLIP * mean / norm) for g in gradients)
-        gradients, norm = (a, b, c), CLIP * mean
-    told = {"norm": MEMORY * mean + (1 - MEMORY) * norm, "skipped_in_a_row": 0}
+        gradients = a, b, c
+    told = {"norm": seen, "skipped_in_a_row": 0}
     state = adam(state, gradients, rate)
     return replace(state, progress=state.progress.model_copy(update=told))
 

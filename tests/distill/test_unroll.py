@@ -155,7 +155,7 @@ def test_trail_keeps_weights_only_where_tapes_would_take_too_much(monkeypatch):
 
     assert kept() == ["Step"] * STEPS
     monkeypatch.setattr(unroll, "TAPES_BYTES", 0)
-    assert kept() == ["Step"] + ["dict"] * (STEPS - 1)
+    assert kept() == ["Step"] + ["Weights"] * (STEPS - 1)
 
 
 @pytest.mark.parametrize("which", ["images", "logits", "rates"])

@@ -7,7 +7,7 @@ import torch
 
 from gdshare.distill.settings import Settings
 from gdshare.distill.state import initial_state
-from gdshare.distill.update import CLIP, EXPLODED, MEMORY, adam, moved
+from gdshare.distill.update import CLIP, EXPLODED, MEMORY, SURPRISE, adam, moved
 
 SETTINGS = Settings(images=3, epochs=2, steps=2)
 RATE = 0.05
@@ -79,7 +79,7 @@ def test_derivative_longer_than_twice_the_running_mean_is_shortened_to_that():
     state = moved(start(), derivative(1.0), RATE)
     after = moved(state, derivative(50.0, 1), RATE)
     assert close(after, adam(state, derivative(CLIP, 1), RATE))
-    assert after.progress.norm == pytest.approx(MEMORY * 1.0 + (1 - MEMORY) * CLIP)
+    assert after.progress.norm == pytest.approx(MEMORY * 1.0 + (1 - MEMORY) * SURPRISE)
     assert (after.progress.updates, after.progress.skipped) == (2, 0)
 
 
@@ -101,11 +101,19 @@ def test_derivative_that_is_not_finite_is_left_out_and_counted(which, bad):
     assert after.progress == state.progress.model_copy(update=counted)
 
 
-def test_derivative_that_exploded_is_left_out_and_does_not_raise_the_mean():
+def test_first_derivative_that_was_far_too_short_does_not_shut_out_all_others():
+    state = moved(start(), derivative(1e-6), RATE)
+    for number in range(1, 20):
+        state = moved(state, derivative(1e-3, number), RATE)
+    assert state.progress.skipped < 10
+    assert state.progress.skipped_in_a_row == 0
+
+
+def test_derivative_that_exploded_is_left_out_and_hardly_raises_the_mean():
     state = moved(start(), derivative(1.0), RATE)
     after = moved(state, derivative(1.01 * EXPLODED, 1), RATE)
     assert same(after, state)
-    assert after.progress.norm == state.progress.norm
+    assert after.progress.norm == pytest.approx(MEMORY + (1 - MEMORY) * SURPRISE)
     assert (after.progress.skipped, after.progress.skipped_in_a_row) == (1, 1)
 
 

@@ -11,8 +11,9 @@ from torch import Tensor, nn
 from torch.autograd.functional import jvp
 from torch.func import functional_call
 
-from gdshare.distill.chain.layer import Weights, pixels, planes
+from gdshare.distill.chain.layer import pixels, planes
 from gdshare.distill.chain.network import Chain, chain_of
+from gdshare.distill.chain.weights import Weights
 from gdshare.networks import Parameters
 
 SCALE = -0.3
@@ -116,11 +117,11 @@ def require_left_alone(one: Probe) -> None:
     layers.backward(laid(one.delta), tape, theta, into, 0.0, False)
     _, dual = layers.tangent(laid(one.dx), tape, theta, v, 0.0)
     layers.backward_tangent(laid(one.ddelta), tape, dual, theta, v, 0.0)
-    for name, weight in one.chain.pack(one.theta).items():
-        assert torch.equal(theta[name], weight), name
-        assert torch.equal(into[name], weight), name
-    for name, weight in one.chain.pack(one.v).items():
-        assert torch.equal(v[name], weight), name
+    for name, weight in one.chain.pack(one.theta).named().items():
+        assert torch.equal(theta.named()[name], weight), name
+        assert torch.equal(into.named()[name], weight), name
+    for name, weight in one.chain.pack(one.v).named().items():
+        assert torch.equal(v.named()[name], weight), name
 
 
 @torch.no_grad()
@@ -149,7 +150,7 @@ def same(ours: Tensor, theirs: Tensor) -> None:
 
 def live(chain: Chain, ours: Weights, theirs: Parameters) -> None:
     """What of ``theirs`` is live is as in ``ours``."""
-    packed = chain.pack(theirs)
-    assert ours.keys() == packed.keys()
+    packed, named = chain.pack(theirs).named(), ours.named()
+    assert named.keys() == packed.keys()
     for name, weight in packed.items():
-        torch.testing.assert_close(ours[name], weight, rtol=1e-9, atol=1e-9)
+        torch.testing.assert_close(named[name], weight, rtol=1e-9, atol=1e-9)

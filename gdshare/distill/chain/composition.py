@@ -6,7 +6,8 @@ from typing import Any
 
 from torch import Tensor
 
-from gdshare.distill.chain.layer import Layer, Weights, given
+from gdshare.distill.chain.layer import Layer, given
+from gdshare.distill.chain.weights import Weights
 
 
 @dataclass(frozen=True)

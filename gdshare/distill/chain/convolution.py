@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from gdshare.distill.chain.layer import Tape, Weights, pixels, planes, tape_of
+from gdshare.distill.chain.layer import Tape, pixels, planes, tape_of
+from gdshare.distill.chain.weights import Matrix, Weights
 
 MATRIX_ROWS = 768
 """Output pixels up to which a convolution is done as a matrix product. Above, the library's own
@@ -43,8 +44,9 @@ class Convolution:
                 planes(x), self._kernel(weight, x), bias, self.stride, self.pad[0]
             )
             return pixels(y).contiguous(), tape_of(x)
-        flat = self._columns(x)
-        y = torch.mm(flat, weight.t()) if bias is None else torch.addmm(bias, flat, weight.t())
+        y = weight.times(self._columns(x))
+        if bias is not None:
+            y.add_(bias)
         return y.view(*self._map(x), -1), tape_of(x)
 
     def backward(
@@ -68,13 +70,14 @@ class Convolution:
                 [wanted, True, bias is not None],
             )
             if scale:
-                target, shift = self._weights(into)
+                moved, shift = self._weights(into)
+                target = moved.whole()
                 target.add_(pixels(dw).reshape(target.shape), alpha=scale)
                 if shift is not None:
                     shift.add_(db, alpha=scale)
             return pixels(dx).contiguous() if wanted else delta
-        flat = delta.reshape(-1, weight.shape[0])
-        dx = self._fold(torch.mm(flat, weight), x) if wanted else delta
+        flat = delta.reshape(-1, delta.shape[3])
+        dx = self._fold(weight.transposed_times(flat), x) if wanted else delta
         if scale:
             self._add_gradient(into, scale, flat, self._columns(x))
         return dx
@@ -87,14 +90,12 @@ class Convolution:
             self._add_gradient(theta, rewind, tape.delta.reshape(len(columns), -1), columns)
         weight, _ = self._weights(theta)
         direction, shift = self._weights(v)
-        dy = (
-            torch.mm(columns, direction.t())
-            if shift is None
-            else torch.addmm(shift, columns, direction.t())
-        )
+        dy = direction.times(columns)
+        if shift is not None:
+            dy.add_(shift)
         moved = None if dx is None else self._columns(dx)
         if moved is not None:
-            dy.addmm_(moved, weight.t())
+            dy.add_(weight.times(moved))
         return dy.view(*self._map(tape.x), -1), (columns, moved)
 
     def backward_tangent(
@@ -110,19 +111,21 @@ class Convolution:
         direction, _ = self._weights(v)
         columns, moved = dual
         flat, dflat = (d.reshape(len(columns), -1) for d in (tape.delta, ddelta))
-        dx = self._fold(torch.mm(dflat, weight).addmm_(flat, direction), tape.x)
+        dx = self._fold(
+            weight.transposed_times(dflat).add_(direction.transposed_times(flat)), tape.x
+        )
         if scale:
             self._add_gradient(v, scale, dflat, columns)
             if moved is not None:
-                direction.addmm_(flat.t(), moved, alpha=scale)
+                direction.add(flat, moved, scale)
         return dx
 
-    def _weights(self, weights: Weights) -> tuple[Tensor, Tensor | None]:
-        return weights[f"{self.name}.weight"], weights.get(f"{self.name}.bias")
+    def _weights(self, weights: Weights) -> tuple[Matrix, Tensor | None]:
+        return weights.matrices[f"{self.name}.weight"], weights.tensors.get(f"{self.name}.bias")
 
     def _add_gradient(self, into: Weights, scale: float, delta: Tensor, columns: Tensor) -> None:
         weight, bias = self._weights(into)
-        weight.addmm_(delta.t(), columns, alpha=scale)
+        weight.add(delta, columns, scale)
         if bias is not None:
             bias.add_(delta.sum(0), alpha=scale)
 
@@ -139,8 +142,8 @@ class Convolution:
         n, height, width = self._map(x)
         return self.whole and n * height * width > MATRIX_ROWS
 
-    def _kernel(self, weight: Tensor, x: Tensor) -> Tensor:
-        return planes(weight.view(-1, *self.kernel, x.shape[3]))
+    def _kernel(self, weight: Matrix, x: Tensor) -> Tensor:
+        return planes(weight.whole().view(-1, *self.kernel, x.shape[3]))
 
     def _columns(self, x: Tensor) -> Tensor:
         """Each output pixel's inputs as a row: [n * height * width, taps * in]."""

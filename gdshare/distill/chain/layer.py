@@ -27,8 +27,7 @@ from typing import Any, Protocol
 
 from torch import Tensor
 
-Weights = dict[str, Tensor]
-"""Parameter name -> its live part in this package's layout (see ``network``)."""
+from gdshare.distill.chain.weights import Weights
 
 
 class Layer(Protocol):

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from gdshare.distill.chain.layer import Tape, Weights, given, tape_of
+from gdshare.distill.chain.layer import Tape, given, tape_of
+from gdshare.distill.chain.weights import Weights
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ class Linear:
         return dx
 
     def _weights(self, weights: Weights) -> tuple[Tensor, Tensor]:
-        return weights[f"{self.name}.weight"], weights[f"{self.name}.bias"]
+        return weights.tensors[f"{self.name}.weight"], weights.tensors[f"{self.name}.bias"]
 
     def _add(self, into: Weights, scale: float, delta: Tensor, x: Tensor) -> None:
         weight, bias = self._weights(into)

@@ -8,19 +8,21 @@ linear layer's columns follow (height, width, channels); all else is as in the m
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor, nn
 
 from gdshare.distill.chain.composition import Residual, Series
 from gdshare.distill.chain.convolution import Convolution
-from gdshare.distill.chain.layer import Layer, Weights
+from gdshare.distill.chain.layer import Layer
 from gdshare.distill.chain.linear import Linear
 from gdshare.distill.chain.norm import Norm
 from gdshare.distill.chain.pointwise import MaxPool, MeanPool, Relu
+from gdshare.distill.chain.weights import Matrix, Weights
 from gdshare.networks import Parameters
 
 
 @dataclass(frozen=True)
-class Window:
+class LiveTaps:
     """The live part of a convolution's weight [out, in, rows, columns]: two ranges of taps."""
 
     rows: slice
@@ -33,39 +35,43 @@ class Chain:
 
     Attributes:
         layers: from the patch to the logits.
-        windows: weight of a convolution -> its live taps.
+        taps: weight of a convolution -> its live taps.
         maps: weight of a linear layer -> (height, width) of the maps that it reads flattened.
     """
 
     layers: Series
-    windows: Mapping[str, Window]
+    taps: Mapping[str, LiveTaps]
     maps: Mapping[str, tuple[int, int]]
 
     def pack(self, parameters: Mapping[str, Tensor]) -> Weights:
         """Copy a module's parameters into the chain's layout."""
-        return {name: self._live(name, p).clone() for name, p in parameters.items()}
+        packed = {name: self._copied(name, p) for name, p in parameters.items()}
+        return Weights(
+            {name: Matrix(packed[name]) for name in packed if name in self.taps},
+            {name: packed[name] for name in packed if name not in self.taps},
+        )
 
     def unpack(self, weights: Weights, base: Mapping[str, Tensor]) -> Parameters:
         """The module's parameters: ``base`` with its live part replaced by ``weights``."""
         whole = {name: parameter.detach().clone() for name, parameter in base.items()}
-        for name, parameter in whole.items():
-            live = self._live_view(name, parameter)
-            live.copy_(weights[name].view(live.shape))
+        for name, values in weights.named().items():
+            live = self._live(name, whole[name])
+            live.copy_(values.view(live.shape))
         return whole
 
-    def _live_view(self, name: str, parameter: Tensor) -> Tensor:
-        if name in self.windows:
-            window = self.windows[name]
-            return parameter[:, :, window.rows, window.columns].permute(0, 2, 3, 1)
+    def _live(self, name: str, parameter: Tensor) -> Tensor:
+        if name in self.taps:
+            taps = self.taps[name]
+            return parameter[:, :, taps.rows, taps.columns].permute(0, 2, 3, 1)
         if name in self.maps:
             height, width = self.maps[name]
             return parameter.view(len(parameter), -1, height, width).permute(0, 2, 3, 1)
         return parameter
 
-    def _live(self, name: str, parameter: Tensor) -> Tensor:
-        view = self._live_view(name, parameter)
-        flat = name in self.windows or name in self.maps
-        return view.reshape(len(parameter), -1) if flat else view
+    def _copied(self, name: str, parameter: Tensor) -> Tensor:
+        live = self._live(name, parameter)
+        copy = torch.empty(live.shape, dtype=live.dtype, device=live.device).copy_(live)
+        return copy.view(len(copy), -1) if copy.dim() > 1 else copy
 
 
 def chain_of(module: nn.Module, side: int) -> Chain:
@@ -86,7 +92,7 @@ def chain_of(module: nn.Module, side: int) -> Chain:
             raise _unknown("network", module)
     builder = _Builder()
     layers = builder.series(module, "", (side, side))[0]
-    return Chain(Series(layers), builder.windows, builder.maps)
+    return Chain(Series(layers), builder.taps, builder.maps)
 
 
 Size = tuple[int, int]
@@ -96,7 +102,7 @@ class _Builder:
     """Walks a module with the size of the map at each point, which decides what taps are live."""
 
     def __init__(self) -> None:
-        self.windows: dict[str, Window] = {}
+        self.taps: dict[str, LiveTaps] = {}
         self.maps: dict[str, Size] = {}
 
     def series(self, module: nn.Module, path: str, size: Size) -> tuple[list[Layer], Size]:
@@ -140,7 +146,7 @@ class _Builder:
         (r0, r1, top, bottom), (c0, c1, left, right) = (
             _live(size[axis], out[axis], module.kernel_size[axis], stride, pad) for axis in (0, 1)
         )
-        self.windows[f"{path}.weight"] = Window(slice(r0, r1), slice(c0, c1))
+        self.taps[f"{path}.weight"] = LiveTaps(slice(r0, r1), slice(c0, c1))
         kernel = (r1 - r0, c1 - c0)
         layer = Convolution(
             path,

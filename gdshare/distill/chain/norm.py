@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from gdshare.distill.chain.layer import Weights, given
+from gdshare.distill.chain.layer import given
+from gdshare.distill.chain.weights import Weights
 
 
 @dataclass
@@ -119,7 +120,7 @@ class Norm:
         return out.view(tape.shape)
 
     def _weights(self, weights: Weights) -> tuple[Tensor, Tensor]:
-        return weights[f"{self.name}.weight"], weights[f"{self.name}.bias"]
+        return weights.tensors[f"{self.name}.weight"], weights.tensors[f"{self.name}.bias"]
 
     def _add(self, into: Weights, scale: float, dscale: Tensor, dshift: Tensor) -> None:
         weight, bias = self._weights(into)

@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from gdshare.distill.chain.layer import Weights, given, pixels, planes
+from gdshare.distill.chain.layer import given, pixels, planes
+from gdshare.distill.chain.weights import Weights
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from gdshare.distill.chain.layer import Weights
 from gdshare.distill.chain.network import Chain
+from gdshare.distill.chain.weights import Weights
 
 MICROBATCH = 32
 """Real patches that go through the network together in the outer gradient: bounds its memory."""
@@ -49,7 +49,7 @@ class Product:
     by_labels: Tensor
 
 
-def look(
+def add_gradient(
     chain: Chain,
     theta: Weights,
     images: Tensor,
@@ -62,7 +62,7 @@ def look(
 
     Args:
         chain: the network.
-        theta: weights; moved only if they are ``into``: θ ← θ - α̃ ∇ℓ is ``look(…, theta, -rate)``.
+        theta: weights; moved only if they are ``into``: with ``scale`` -α̃ that is a gradient step.
         images: float [n, 1, side, side].
         labels: float [n, classes], rows on the simplex.
         rate: α̃, for the record.
@@ -84,7 +84,7 @@ def pull_back(
     Args:
         chain: the network.
         theta: the weights before the step, or with ``rewind`` after it: then they are moved back.
-        step: as ``look`` returned it, at the weights before.
+        step: as ``add_gradient`` returned it, at the weights before.
         v: the derivative of a later loss by the weights after the step; becomes that by those
             before, unless ``last``, where nobody asks for it.
         rewind: see ``theta``.
@@ -111,7 +111,7 @@ def outer_gradient(
         x: float [K, 1, side, side], normalised.
         classes: int64 [K].
     """
-    gradient = {name: torch.zeros_like(weight) for name, weight in theta.items()}
+    gradient = theta.zeros()
     loss = x.new_zeros(())
     for part, target in zip(
         torch.split(x, MICROBATCH), torch.split(classes, MICROBATCH), strict=True
@@ -141,8 +141,3 @@ def tape_bytes(step: Step) -> int:
 
     count(step.tape)
     return sum(storages.values())
-
-
-def weight_bytes(theta: Weights) -> int:
-    """Bytes of one set of weights."""
-    return sum(weight.nbytes for weight in theta.values())

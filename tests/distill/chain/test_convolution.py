@@ -72,7 +72,7 @@ def test_taps_left_out_have_exactly_no_gradient(shape):
     weight = one.theta["0.weight"].requires_grad_()
     bias = [one.theta["0.bias"]] if module.bias is not None else []
     (gradient,) = torch.autograd.grad(one.value(one.x, weight, *bias), weight, one.delta)
-    window = one.chain.windows["0.weight"]
+    window = one.chain.taps["0.weight"]
     dead = torch.ones_like(gradient, dtype=torch.bool)
     dead[:, :, window.rows, window.columns] = False
     assert bool((gradient[dead] == 0).all())

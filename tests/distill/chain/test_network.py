@@ -34,7 +34,7 @@ def test_packed_and_unpacked_weights_are_as_before(name, side):
     module, theta = drawn(name, side)
     chain = chain_of(module, side)
     packed = chain.pack(theta)
-    assert packed.keys() == theta.keys()
+    assert packed.named().keys() == theta.keys()
     back = chain.unpack(packed, theta)
     assert all(torch.equal(back[name], weight) for name, weight in theta.items())
 
@@ -45,19 +45,19 @@ def test_packing_copies(name, side):
     before = {name: weight.clone() for name, weight in theta.items()}
     chain = chain_of(module, side)
     packed = chain.pack(theta)
-    for weight in packed.values():
+    for weight in packed.named().values():
         weight.add_(1.0)
     back = chain.unpack(packed, theta)
     back_again = chain.pack(back)
     assert all(torch.equal(theta[name], weight) for name, weight in before.items())
-    assert all(torch.equal(back_again[name], weight) for name, weight in packed.items())
+    again = back_again.named()
+    assert all(torch.equal(again[name], weight) for name, weight in packed.named().items())
 
 
 def test_dead_taps_are_left_as_they_were():
     module, theta = drawn("resnet18", 32)
     chain = chain_of(module, 32)
-    zeros = {name: torch.zeros_like(weight) for name, weight in chain.pack(theta).items()}
-    back = chain.unpack(zeros, theta)
+    back = chain.unpack(chain.pack(theta).zeros(), theta)
     last = "layer4.1.conv2.weight"  # on a map of 1 x 1: only the middle tap is live
     assert bool((back[last][:, :, 1, 1] == 0).all())
     dead = torch.ones(3, 3, dtype=torch.bool)
@@ -73,9 +73,9 @@ def test_dead_taps_of_resnet18_have_exactly_no_gradient(side):
     gradients = torch.autograd.grad(logits.logsumexp(1).sum(), list(leaves.values()))
     left_out = 0
     for name, gradient in zip(leaves, gradients, strict=True):
-        if name in (windows := chain_of(module, side).windows):
+        if name in (taps := chain_of(module, side).taps):
             dead = torch.ones_like(gradient, dtype=torch.bool)
-            dead[:, :, windows[name].rows, windows[name].columns] = False
+            dead[:, :, taps[name].rows, taps[name].columns] = False
             assert bool((gradient[dead] == 0).all()), name
             left_out += int(dead.sum())
     assert left_out > 0
@@ -83,7 +83,7 @@ def test_dead_taps_of_resnet18_have_exactly_no_gradient(side):
 
 def test_more_than_half_of_resnet18_is_dead_on_patches_of_32_px():
     module, theta = drawn("resnet18", 32)
-    live = sum(weight.numel() for weight in chain_of(module, 32).pack(theta).values())
+    live = sum(weight.numel() for weight in chain_of(module, 32).pack(theta).named().values())
     assert live < sum(weight.numel() for weight in theta.values()) / 2
 
 

@@ -7,7 +7,7 @@ from torch import nn
 from torch.nn import functional
 
 from gdshare.distill.chain import sweeps
-from gdshare.distill.chain.sweeps import look, outer_gradient, pull_back, tape_bytes, weight_bytes
+from gdshare.distill.chain.sweeps import add_gradient, outer_gradient, pull_back, tape_bytes
 
 RATE = 0.3
 EXACT = {"rtol": 1e-9, "atol": 1e-9}
@@ -28,10 +28,10 @@ def inner_loss(one, x, labels, *weights):
 
 
 @torch.no_grad()
-def test_look_adds_the_inner_gradient():
+def test_add_gradient_adds_the_inner_gradient():
     one, labels = network(), soft_labels()
     theta, into = one.chain.pack(one.theta), one.chain.pack(one.v)
-    look(one.chain, theta, one.x, labels, RATE, into, 2.0)
+    add_gradient(one.chain, theta, one.x, labels, RATE, into, 2.0)
     with torch.enable_grad():
         weights = [w.clone().requires_grad_() for w in one.theta.values()]
         gradients = torch.autograd.grad(inner_loss(one, one.x, labels, *weights), weights)
@@ -46,7 +46,7 @@ def test_look_adds_the_inner_gradient():
 def test_pull_back_gives_the_derivatives_of_the_slope_and_moves_the_direction(rewind, last):
     one, labels = network(), soft_labels()
     theta, v = one.chain.pack(one.theta), one.chain.pack(one.v)
-    taken = look(one.chain, theta, one.x, labels, RATE, theta, -RATE if rewind else 0.0)
+    taken = add_gradient(one.chain, theta, one.x, labels, RATE, theta, -RATE if rewind else 0.0)
     product = pull_back(one.chain, theta, taken, v, rewind, last)
 
     with torch.enable_grad():
@@ -86,7 +86,7 @@ def test_bytes_of_a_tape_are_those_of_its_tensors_each_once():
     module = [nn.Conv2d(1, 4, 3, 1, 1), nn.ReLU(), nn.Flatten(), nn.Linear(64, 3)]
     one = probe(module, 1, 4, n=3)
     theta = one.chain.pack(one.theta)
-    taken = look(one.chain, theta, one.x, soft_labels(), RATE, theta, 0.0)
+    taken = add_gradient(one.chain, theta, one.x, soft_labels(), RATE, theta, 0.0)
     image, maps, logits = 3 * 16, 3 * 16 * 4, 3 * 3
     # The patch; the rectifier's values, which the linear layer's tape holds too; two δs.
     assert tape_bytes(taken) == 8 * (image + maps + maps + logits)
@@ -94,4 +94,4 @@ def test_bytes_of_a_tape_are_those_of_its_tensors_each_once():
 
 def test_bytes_of_weights_leave_dead_taps_out():
     one = probe(nn.Conv2d(1, 4, 3, padding=1, bias=False), 1, 1)
-    assert weight_bytes(one.chain.pack(one.theta)) == 8 * 4
+    assert one.chain.pack(one.theta).nbytes == 8 * 4

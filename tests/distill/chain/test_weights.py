@@ -1,0 +1,72 @@
+"""Updates that wait are as good as written, in every product and at every moment."""
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gdshare.distill.chain.weights import Matrix, Weights
+
+EXACT = {"rtol": 1e-12, "atol": 1e-12}
+
+
+def normal(*shape, seed=0):
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+@given(
+    st.integers(1, 40),
+    st.integers(1, 40),
+    st.lists(st.tuples(st.integers(1, 12), st.booleans()), max_size=8),
+)
+def test_products_are_those_of_the_written_matrix_whatever_waits(out, into, updates):
+    plain = normal(out, into)
+    matrix = Matrix(plain.clone())
+    for number, (rows, look) in enumerate(updates):
+        left, right = normal(rows, out, seed=number), normal(rows, into, seed=100 + number)
+        matrix.add(left, right, -0.3)
+        plain = plain - 0.3 * left.t() @ right
+        if look:
+            torch.testing.assert_close(matrix.whole(), plain, **EXACT)
+        x, delta = normal(3, into, seed=7), normal(3, out, seed=8)
+        torch.testing.assert_close(matrix.times(x), x @ plain.t(), **EXACT)
+        torch.testing.assert_close(matrix.transposed_times(delta), delta @ plain, **EXACT)
+    torch.testing.assert_close(matrix.whole(), plain, **EXACT)
+
+
+def test_small_updates_wait_and_large_ones_do_not():
+    written = normal(64, 64)
+    before = written.clone()
+    matrix = Matrix(written)
+    assert matrix.patience == 8
+    matrix.add(normal(3, 64), normal(3, 64), 1.0)
+    assert torch.equal(written, before)
+    matrix.add(normal(9, 64), normal(9, 64), 1.0)
+    assert not torch.equal(written, before)
+
+
+def test_those_that_wait_are_written_together_before_there_are_too_many():
+    written = normal(64, 64)
+    before = written.clone()
+    matrix = Matrix(written)
+    for number in range(2):
+        matrix.add(normal(4, 64, seed=number), normal(4, 64, seed=number), 1.0)
+    assert torch.equal(written, before)
+    matrix.add(normal(1, 64), normal(1, 64), 1.0)
+    assert not torch.equal(written, before)
+
+
+@pytest.mark.parametrize("make", [Weights.copy, Weights.zeros])
+def test_another_set_is_apart_from_the_first_and_has_what_waited(make):
+    one = Weights({"m": Matrix(normal(64, 64))}, {"t": normal(3)})
+    one.matrices["m"].add(normal(2, 64), normal(2, 64), 1.0)
+    other = make(one)
+    kept = {name: tensor.clone() for name, tensor in one.named().items()}
+    if make is Weights.copy:
+        assert all(torch.equal(other.named()[name], kept[name]) for name in kept)
+    else:
+        assert all(bool((tensor == 0).all()) for tensor in other.named().values())
+    other.matrices["m"].add(normal(9, 64), normal(9, 64), 1.0)
+    other.tensors["t"].add_(1.0)
+    assert all(torch.equal(one.named()[name], kept[name]) for name in kept)
+    assert one.nbytes == 8 * (64 * 64 + 3)
