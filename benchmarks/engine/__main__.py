@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from benchmarks.engine import agreement, speed
+from benchmarks.engine import agreement, race, scale, speed
 from benchmarks.engine.agreement import Agreement, Precision
 from benchmarks.engine.rivals import Name, checkout_from_environment
 from benchmarks.engine.speed import SpeedScale
@@ -70,8 +70,18 @@ def options() -> argparse.ArgumentParser:
     parser.add_argument("--json", type=Path, help="write the figures here as well")
     parser.add_argument("--ssnl", type=Path, help="checkout of ssnl/dataset-distillation")
     parser.add_argument("--agreement", action="store_true", help="compare the derivatives as well")
-    parser.add_argument("--data", type=Path, help="real data, for time to quality")
-    parser.add_argument("--out", type=Path, help="folder for the runs of time to quality")
+    parser.add_argument(
+        "--data",
+        type=Path,
+        default=Path("../shared/data"),
+        help="real data for time to quality: medmnist/ and tb_cxr/ (default ../shared/data)",
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=Path("engine-runs"),
+        help="folder for the runs of time to quality; they go on there (default engine-runs)",
+    )
     return parser
 
 
@@ -106,17 +116,42 @@ def report(
     return figures
 
 
+def qualities(data: Path, out: Path, checkout: Path | None) -> dict[str, object]:
+    """Hold the races, print their tables, and return their figures; hours of CPU.
+
+    Args:
+        data: folder that holds medmnist/ and tb_cxr/; where it is missing, that is said.
+        out: folder for the runs.
+        checkout: of ssnl/dataset-distillation.
+    """
+    if not data.exists():
+        print(f"\ntime to quality: skipped, there is no {data}; give the real data by --data")
+        return {"time_to_quality_ratio_vs_ssnl": None, "time_to_quality_skipped": f"no {data}"}
+    told = race.hold(
+        race.COURSES, race.SEEDS, data, out, checkout, lambda line: print(line, file=sys.stderr)
+    )
+    print("\n" + race.table(told))
+    return {
+        "time_to_quality_ratio_vs_ssnl": race.smallest_mean(told),
+        "time_to_quality": {one.course.task: one.figures() for one in told},
+    }
+
+
 def main() -> None:
     """Read the options and measure."""
     chosen = options().parse_args()
     torch.set_num_threads(1)
     command = ["python", "-m", "benchmarks.engine", *sys.argv[1:]]
-    scale = speed.QUICK if chosen.quick else speed.FULL
+    work = speed.QUICK if chosen.quick else speed.FULL
     try:
         checkout = chosen.ssnl or checkout_from_environment()
         checkout = checkout and checkout.resolve()  # rivals start in a folder of their own
-        figures = report(scale, checkout, chosen.agreement, command)
-        # Time to quality goes here: runs of ``quality_time`` under --out, unless --quick.
+        figures = report(work, checkout, chosen.agreement, command)
+        if not chosen.quick:
+            seen = scale.measure()
+            print("\n" + scale.table(seen))
+            figures |= {"workers_speedup": seen.speedup}
+            figures |= qualities(chosen.data, chosen.out, checkout)
         if chosen.json:
             write_json(chosen.json, figures)
     except GdshareError as error:

@@ -94,7 +94,7 @@ class Method(Frozen):
             description="α̃0, the inner learning rate at the start. Source: not given (0.0073 "
             "learned with soft labels). Wang et al.: 0.02.",
         ),
-    ] = 0.05
+    ] = 0.02
     inner_rates: Annotated[
         Literal["shared", "per-step"],
         Field(

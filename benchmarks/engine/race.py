@@ -1,0 +1,265 @@
+"""Time to quality: what our engine needs to reach the best score that Wang et al.'s recipe reaches.
+
+Both distil the same data from the same kind of θ0, in processes of their own with one thread, one
+after another; each is scored on validation patches as it goes (``quality_time``). The figure of a
+seed is the recipe's CPU-seconds when it was best, over ours when first as good. Every run is kept
+in a folder and goes on where it was stopped.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import mean, stdev
+from typing import Literal
+
+from benchmarks.engine.rivals import Name
+from benchmarks.engine.run_folder import SCORES
+from benchmarks.engine.team import ONE_THREAD, ROOT
+from gdshare.cohort import label_cohort
+from gdshare.errors import RunError
+from gdshare.protocol import Protocol
+
+
+@dataclass(frozen=True)
+class Course:
+    """One comparison.
+
+    Attributes:
+        task: pneumonia: PneumoniaMNIST, ConvNet; tb: shenzhen-a's films, ResNet18 at 32 px.
+        budget: CPU-seconds that the recipe gets.
+        batch: K of the recipe; its own 1024 was tried beside it and was slower to every score.
+        ours_batch, ours_steps, ours_budget: K, planned training steps and CPU-seconds of ours.
+        score_every, ours_score_every: CPU-seconds.
+    """
+
+    task: Literal["pneumonia", "tb"]
+    budget: float
+    batch: int
+    ours_batch: int
+    ours_steps: int
+    ours_budget: float
+    score_every: float
+    ours_score_every: float
+
+
+COURSES = (
+    Course("pneumonia", 1200.0, 64, 48, 350, 300.0, 120.0, 40.0),
+    Course("tb", 3600.0, 64, 48, 1200, 900.0, 300.0, 100.0),
+)
+SEEDS = (0, 1, 2)
+HOSPITAL = "shenzhen-a"
+COHORT_PROTOCOL = Protocol(patch=75, stride=13, side=32)
+SPLIT = (0.6, 0.2, 0.2)
+
+
+@dataclass(frozen=True)
+class Score:
+    """A line of a run's scores: a mean over fresh θ0, and when it was taken."""
+
+    cpu_seconds: float
+    value: float
+
+
+@dataclass(frozen=True)
+class Finish:
+    """One seed's result.
+
+    Attributes:
+        target: the recipe's best score, reached after ``theirs`` CPU-seconds.
+        ours: CPU-seconds after which our engine was first as good; None: it never was.
+        best: our own best score.
+    """
+
+    seed: int
+    target: float
+    theirs: float
+    ours: float | None
+    best: float
+
+    @property
+    def ratio(self) -> float | None:
+        """How many times less ours took."""
+        return None if self.ours is None else self.theirs / self.ours
+
+
+@dataclass(frozen=True)
+class Result:
+    """All seeds of a course."""
+
+    course: Course
+    stand_in: Name
+    finishes: tuple[Finish, ...]
+
+    @property
+    def ratios(self) -> list[float]:
+        """Of the seeds that got there."""
+        return [finish.ratio for finish in self.finishes if finish.ratio is not None]
+
+    def figures(self) -> dict[str, object]:
+        """For JSON; the mean is null unless every seed got there."""
+        complete = len(self.ratios) == len(self.finishes)
+        return {
+            "stand_in": self.stand_in,
+            "budget_cpu_seconds": self.course.budget,
+            "ratio_mean": mean(self.ratios) if complete else None,
+            "ratio_deviation": stdev(self.ratios) if complete and len(self.ratios) > 1 else None,
+            "seeds": [
+                {
+                    "seed": one.seed,
+                    "target": one.target,
+                    "their_cpu_seconds": one.theirs,
+                    "our_cpu_seconds": one.ours,
+                    "our_best": one.best,
+                    "ratio": one.ratio,
+                }
+                for one in self.finishes
+            ],
+        }
+
+
+def finish(seed: int, theirs: Sequence[Score], ours: Sequence[Score]) -> Finish:
+    """Compare two runs' scores.
+
+    Raises:
+        RunError: one of them has none.
+    """
+    if not theirs or not ours:
+        raise RunError(f"time to quality, seed {seed}: a run has no score; run it again")
+    top = max(theirs, key=lambda score: score.value)
+    reached = [score.cpu_seconds for score in ours if score.value >= top.value]
+    return Finish(
+        seed,
+        top.value,
+        top.cpu_seconds,
+        min(reached) if reached else None,
+        max(score.value for score in ours),
+    )
+
+
+def hold(
+    courses: Sequence[Course],
+    seeds: Sequence[int],
+    data: Path,
+    out: Path,
+    checkout: Path | None,
+    say: Callable[[str], None],
+) -> list[Result]:
+    """Run every course with every seed, one process after another.
+
+    Args:
+        courses: what to compare.
+        seeds: one comparison each.
+        data: folder that holds medmnist/ and tb_cxr/.
+        out: folder for the runs; what is in it already is not done again.
+        checkout: of ssnl/dataset-distillation; without it ``recipe`` stands in.
+        say: told of each run.
+
+    Raises:
+        RunError: a run failed.
+    """
+    stand_in: Name = "recipe" if checkout is None else "ssnl"
+    results = []
+    for course in courses:
+        finishes = []
+        for seed in seeds:
+            runs: list[list[Score]] = []
+            for name in (stand_in, "ours"):
+                folder = out / f"{course.task}-{name}-{seed}"
+                say(f"{course.task}, seed {seed}: {name}")
+                _run(_command(course, name, seed, data, folder, checkout))
+                runs.append(scores(folder))
+            finishes.append(finish(seed, runs[0], runs[1]))
+        results.append(Result(course, stand_in, tuple(finishes)))
+    return results
+
+
+def scores(folder: Path) -> list[Score]:
+    """A run's scores in their order; what came after a divergence has none."""
+    lines = [json.loads(line) for line in (folder / SCORES).read_text().splitlines()]
+    return [Score(line["cpu_seconds"], line["score"]) for line in lines if "score" in line]
+
+
+def table(results: Sequence[Result]) -> str:
+    """The tables for people."""
+    lines = []
+    for result in results:
+        course = result.course
+        lines += [
+            f"CPU-seconds to the best score of {result.stand_in} in {course.budget:.0f} "
+            f"CPU-seconds: {course.task}",
+            f"{'seed':>4}{'target':>9}{result.stand_in:>9}{'ours':>9}{'ratio':>8}{'our best':>10}",
+        ]
+        for one in result.finishes:
+            ours = "never" if one.ours is None else f"{one.ours:.0f}"
+            ratio = "-" if one.ratio is None else f"{one.ratio:.1f}x"
+            lines.append(
+                f"{one.seed:4}{one.target:9.3f}{one.theirs:9.0f}{ours:>9}{ratio:>8}{one.best:10.3f}"
+            )
+        if len(result.ratios) > 1:
+            lines.append(
+                f"mean {mean(result.ratios):.1f}x, deviation {stdev(result.ratios):.1f} over the "
+                f"{len(result.ratios)} of {len(result.finishes)} seeds that got there"
+            )
+    return "\n".join(lines)
+
+
+def smallest_mean(results: Sequence[Result]) -> float | None:
+    """The one figure: the smaller course mean; None when any seed never got there."""
+    if any(len(result.ratios) < len(result.finishes) for result in results):
+        return None
+    return min(mean(result.ratios) for result in results)
+
+
+def cut_cohort(data: Path, out: Path) -> Path:
+    """The cohort of the task tb, cut once.
+
+    Raises:
+        CohortError: the films are not there.
+    """
+    cohort = out / "cohort"
+    if not cohort.exists():
+        out.mkdir(parents=True, exist_ok=True)
+        films = data / "tb_cxr" / HOSPITAL / "labels.csv"
+        label_cohort(films, cohort, COHORT_PROTOCOL, SPLIT, seed=0)
+    return cohort
+
+
+def _command(
+    course: Course, name: Name, seed: int, data: Path, folder: Path, checkout: Path | None
+) -> list[str]:
+    ours = name == "ours"
+    options = {
+        "--task": course.task,
+        "--rival": name,
+        "--seed": seed,
+        "--budget": course.ours_budget if ours else course.budget,
+        "--batch": course.ours_batch if ours else course.batch,
+        "--outer-steps": course.ours_steps,
+        "--score-every": course.ours_score_every if ours else course.score_every,
+        "--data": data.resolve(),
+        "--out": folder.resolve(),
+    }
+    if course.task == "tb":
+        options["--cohort"] = cut_cohort(data, folder.parent).resolve()
+    if name == "ssnl" and checkout is not None:
+        options["--ssnl"] = checkout
+    words = [str(word) for pair in options.items() for word in pair]
+    return [sys.executable, "-m", "benchmarks.engine.quality_time", *words]
+
+
+def _run(command: Sequence[str]) -> None:
+    done = subprocess.run(
+        command,
+        cwd=ROOT,
+        env=os.environ | ONE_THREAD,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise RunError(f"{' '.join(command)}: ended with {done.returncode}: {done.stderr[-500:]}")
