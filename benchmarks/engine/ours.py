@@ -1,9 +1,10 @@
 """gdshare's own engine as a rival: the one file here that knows its interface."""
 
 from collections.abc import Mapping
+from typing import Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from benchmarks.engine.contract import MetaGradient, Problem, one_hot
 from benchmarks.engine.recipe import RECIPE, raw_rate
@@ -25,7 +26,10 @@ class Ours:
 
     def __init__(self, problem: Problem, hard: bool = False) -> None:
         self._problem = problem
-        self._settings = Settings(outer_steps=problem.outer_steps)
+        network: Literal["convnet", "resnet18"] = (
+            "convnet" if isinstance(problem.module, nn.Sequential) else "resnet18"
+        )
+        self._settings = Settings(network=network, outer_steps=problem.outer_steps)
         self._targets = one_hot(problem.classes) if hard else torch.empty(0)
         self._chain = chain_of(problem.module, problem.side)
         rate = RECIPE.inner_rate if hard else self._settings.inner_rate

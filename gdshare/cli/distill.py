@@ -17,7 +17,7 @@ from gdshare.cli.interruption import asked_to_stop
 from gdshare.cli.terminal import AsJson, Device, chosen_device, print_json, progress_bar
 from gdshare.cohort import Cohort, open_cohort
 from gdshare.distill.folder import PREVIEW, RESULT, read_record
-from gdshare.distill.settings import Method, Settings
+from gdshare.distill.settings import BY_NETWORK, Method, Settings
 from gdshare.errors import UsageError
 from gdshare.report.preview import render_preview
 from gdshare.storage import write_bytes
@@ -184,7 +184,7 @@ def read_settings(config: Path | None, given: dict[str, Any], start: Settings) -
             ) from error
         values = {name.replace("-", "_"): value for name, value in read.items()}
     try:
-        return Settings(**(start.model_dump() | values | given))
+        return Settings(**(start.model_dump(exclude_unset=True) | values | given))
     except ValidationError as error:
         first = error.errors()[0]
         name = str(first["loc"][0]) if first["loc"] else ""  # none: values that do not go together
@@ -247,8 +247,14 @@ def _option(name: str, field: FieldInfo) -> Any:
         flag,
         help=field.description,
         rich_help_panel=panel,
-        show_default="random" if name == "seed" else str(field.default),
+        show_default=_default_of(name, field),
     )
+
+
+def _default_of(name: str, field: FieldInfo) -> str:
+    if name in BY_NETWORK:
+        return ", ".join(f"{value} with {key}" for key, value in BY_NETWORK[name].items())
+    return "random" if name == "seed" else str(field.default)
 
 
 def register(app: typer.Typer) -> None:

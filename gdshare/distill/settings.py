@@ -4,8 +4,9 @@
 all: whoever knows the seed of a run could replay its draws).
 """
 
+from collections.abc import Callable, Mapping
 from math import cos, pi
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -13,6 +14,17 @@ from gdshare.protocol import Protocol
 
 Steps = Annotated[int, Field(ge=1, le=64)]
 Positive = Annotated[float, Field(gt=0.0, le=100.0, allow_inf_nan=False)]
+
+
+BY_NETWORK: Mapping[str, Mapping[str, float]] = {
+    "label_scale": {"resnet18": 2.0, "convnet": 5.0},
+    "inner_rate": {"resnet18": 0.05, "convnet": 0.02},
+}
+"""Defaults that differ by network (docs/distill-options.md has the figures)."""
+
+
+def _by_network(name: str) -> Callable[[dict[str, Any]], float]:
+    return lambda given: BY_NETWORK[name][given["network"]]
 
 
 class Frozen(BaseModel):
@@ -87,14 +99,14 @@ class Method(Frozen):
             "scale not given; its Figure 3 shows 0.75 to 0.77, about what scale 2 starts from. "
             "Wang et al.: hard labels only.",
         ),
-    ] = 2.0
+    ] = Field(default_factory=_by_network("label_scale"))
     inner_rate: Annotated[
         Positive,
         Field(
             description="α̃0, the inner learning rate at the start. Source: not given (0.0073 "
             "learned with soft labels). Wang et al.: 0.02.",
         ),
-    ] = 0.02
+    ] = Field(default_factory=_by_network("inner_rate"))
     inner_rates: Annotated[
         Literal["shared", "per-step"],
         Field(

@@ -9,7 +9,7 @@ from bundle_factory import NOW, distilled, manifest
 from gdshare.bundle import Expired, load_public_key, verify_folder
 
 GOLDEN = Path(__file__).parent / "golden"
-DIGESTS = {"gdshare-bundle-0.1": "e871f77b3b5c481c3dd56805a012a493822db09dbdeb186d96540139f92c2387"}
+DIGESTS = {"gdshare-bundle-0.1": "1c628265982f7b86178f355a700ebeb5a0d8da7438f495a815c371ae030e2cc5"}
 
 
 def test_every_golden_bundle_is_listed_here():
