@@ -15,9 +15,10 @@ from datetime import datetime
 from functools import partial
 
 from aggregator.trust import Trust
-from gdshare.bundle import Bundle, WrongKey, verify_files
+from gdshare.bundle import Bundle, Manifest, WrongKey, verify_files
+from gdshare.distill.bench import fixed_theta0
 from gdshare.errors import BundleError
-from gdshare.networks import INITIALISERS
+from gdshare.networks import INITIALISERS, build, digest
 
 
 class UnknownSite(BundleError):
@@ -119,10 +120,18 @@ def _twice(verified: Sequence[Admitted]) -> dict[int, BundleError]:
 
 def _misfits(verified: Sequence[Admitted], same_steps: bool) -> dict[int, BundleError]:
     """The round's protocol is the one most bundles share; among equals, the first site's."""
-    kinds = Counter(_kind(one, same_steps) for one in sorted(verified, key=lambda one: one.site))
+    faults: dict[int, BundleError] = {
+        one.node: DoesNotFit(
+            "its fixed θ0 is not what its number gives with this machine's torch; agree on one "
+            "torch release, or distil with --theta0 random"
+        )
+        for one in verified
+        if not _draws_its_theta0(one.bundle.manifest)
+    }
+    sound = [one for one in verified if one.node not in faults]
+    kinds = Counter(_kind(one, same_steps) for one in sorted(sound, key=lambda one: one.site))
     agreed = kinds.most_common(1)[0][0] if kinds else None
-    faults: dict[int, BundleError] = {}
-    for one in verified:
+    for one in sound:
         manifest = one.bundle.manifest
         if manifest.initialiser != INITIALISERS[manifest.method.network]:
             faults[one.node] = DoesNotFit(
@@ -130,16 +139,25 @@ def _misfits(verified: Sequence[Admitted], same_steps: bool) -> dict[int, Bundle
             )
         elif _kind(one, same_steps) != agreed:
             faults[one.node] = DoesNotFit(
-                "made with another patch protocol, network or number of steps than most bundles "
-                "of this round; distil again as agreed"
+                "made with another patch protocol, network, fixed θ0 or number of steps than most "
+                "bundles of this round; distil again as agreed"
             )
     return faults
 
 
-def _kind(one: Admitted, same_steps: bool) -> tuple[str, str, int]:
+def _kind(one: Admitted, same_steps: bool) -> tuple[str, str, int, str]:
     manifest = one.bundle.manifest
     steps = manifest.method.trajectory if same_steps else 0
-    return manifest.method.network, manifest.protocol.model_dump_json(), steps
+    theta0 = f"{manifest.theta0_sha256} {manifest.method.theta0_number}"
+    return manifest.method.network, manifest.protocol.model_dump_json(), steps, theta0
+
+
+def _draws_its_theta0(manifest: Manifest) -> bool:
+    """Whether the number of a fixed θ0 gives, on this machine, the weights it is named by."""
+    if manifest.theta0_sha256 is None:
+        return True
+    module = build(manifest.method.network, manifest.protocol.side)
+    return digest(fixed_theta0(manifest.method, module)) == manifest.theta0_sha256
 
 
 def reasons(refusals: Iterable[Refusal]) -> str:

@@ -90,7 +90,12 @@ def require_device(name: str) -> torch.device:
         UsageError: unknown, or not on this machine.
     """
     try:
-        return torch.empty(0, device=name).device
+        device = torch.empty(0, device=name).device
+        if device.type == "cuda":
+            # Half of a step's products would be rounded to ten bits, and the other half not.
+            torch.backends.cudnn.allow_tf32 = False
+            torch.backends.cuda.matmul.allow_tf32 = False
+        return device
     except (RuntimeError, AssertionError) as error:
         raise UsageError(
             f"--device {name}: torch cannot use it here; choose cpu, or cuda where there is a GPU"

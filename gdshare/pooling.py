@@ -148,6 +148,7 @@ def _require_alike(ordered: Sequence[Contribution], scheme: Scheme) -> Contribut
             ("network", first.method.network, other.method.network),
             ("initialiser", first.initialiser, other.initialiser),
             ("fixed θ0", first.theta0_sha256, other.theta0_sha256),
+            ("number of the fixed θ0", first.method.theta0_number, other.method.theta0_number),
         ):
             if mine != theirs:
                 raise UsageError(
@@ -190,7 +191,7 @@ def _union(
     parts = [_data(contribution) for contribution in ordered]
     images = torch.cat([part.images for part in parts])
     labels = torch.cat([part.labels for part in parts])
-    theta = {name: weight.requires_grad_() for name, weight in theta0.items()}
+    theta = {name: weight.clone().requires_grad_() for name, weight in theta0.items()}
     optimiser = torch.optim.Adam(theta.values(), lr=UNION_RATE)
     for _ in range(UNION_STEPS):
         optimiser.zero_grad()

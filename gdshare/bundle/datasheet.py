@@ -119,6 +119,12 @@ def _making(manifest: Manifest, distilled: Distilled) -> str:
     method = manifest.method
     rates = ", ".join(f"{float(rate):.4g}" for rate in distilled.learning_rates)
     weights = manifest.theta0_sha256
+    sets = (
+        f" The images are {method.sets} sets in order; step t, counted from 0, uses set t mod "
+        f"{method.sets}."
+        if method.sets > 1
+        else ""
+    )
     named = f" (SHA-256 `{weights}`, number {method.theta0_number})" if weights else ""
     return (
         "## How it was made\n\n"
@@ -126,5 +132,5 @@ def _making(manifest: Manifest, distilled: Distilled) -> str:
         f"{method.labels} labels. Network {method.network}, starting weights {method.theta0}"
         f"{named} by the scheme {manifest.initialiser}; {method.epochs} x {method.steps} gradient "
         f"steps on the images; {method.outer_steps} training steps with {method.batch} real "
-        f"patches each.\n\nLearning rates to use with the images, in order: {rates}.\n"
+        f"patches each.{sets}\n\nLearning rates to use with the images, in order: {rates}.\n"
     )

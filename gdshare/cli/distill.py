@@ -3,6 +3,7 @@
 import inspect
 import os
 import secrets
+import shlex
 import sys
 import tomllib
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from pydantic.fields import FieldInfo
 from gdshare.cli.interruption import asked_to_stop
 from gdshare.cli.terminal import AsJson, Device, chosen_device, print_json, progress_bar
 from gdshare.cohort import Cohort, open_cohort
-from gdshare.distill.folder import PREVIEW, RESULT, read_record
+from gdshare.distill.folder import PREVIEW, RECORD, RESULT, read_record
 from gdshare.distill.settings import BY_NETWORK, Method, Settings
 from gdshare.errors import UsageError
 from gdshare.report.preview import render_preview
@@ -67,15 +68,42 @@ def distill(
         )
     call = _Call(open_cohort(cohort), out, settings, device, resume, tensorboard)
     if workers > 1 and "WORLD_SIZE" not in os.environ:
-        with recruited(workers, [sys.executable, "-m", "gdshare", *sys.argv[1:]]):
+        if not resume and "OMP_NUM_THREADS" not in os.environ:
+            _share_cores(workers)
+        with recruited(workers, [sys.executable, "-m", "gdshare", *_without_seed(sys.argv[1:])]):
             outcome = _run(call, join())
     else:
         crew = join()
+        if crew.size > settings.draws:
+            raise UsageError(
+                f"{crew.size} processes for --draws {settings.draws}: a draw is one process's "
+                "work; start fewer, or take more draws a step"
+            )
         outcome = _run(call, crew)
         if not crew.leads:
             return
     write_bytes(out / PREVIEW, render_preview(outcome.distilled))
     _report(out, outcome, as_json)
+
+
+def _share_cores(workers: int) -> None:
+    """Several processes of as many threads as there are cores would crawl."""
+    import torch
+
+    torch.set_num_threads(max(1, (os.cpu_count() or 1) // workers))
+
+
+def _without_seed(words: list[str]) -> list[str]:
+    """A command line for the list of processes: the others read the seed in the run folder."""
+    kept, skip = [], False
+    for word in words:
+        if skip or word.startswith("--seed="):
+            skip = False
+        elif word == "--seed":
+            skip = True
+        else:
+            kept.append(word)
+    return kept
 
 
 @dataclass(frozen=True)
@@ -109,14 +137,12 @@ def _run(call: _Call, crew: "Crew") -> "Outcome":
         def show(tick: "Tick") -> None:
             bar.update(task, completed=tick.step, **_shown(tick))
 
-        # Without --seed each process has drawn one of its own: the first one's counts.
-        seed = crew.first(call.settings.seed)
         try:
             return run_distillation(
                 call.cohort,
                 call.out,
-                call.settings.model_copy(update={"seed": seed}),
-                _device_of(call.device, crew),
+                call.settings,
+                _device_of(call, crew),
                 call.resume,
                 show,
                 stopping=stopping,
@@ -126,12 +152,17 @@ def _run(call: _Call, crew: "Crew") -> "Outcome":
         except (StoppedError, KeyboardInterrupt):
             bar.stop()
             if crew.leads:
-                typer.echo(
-                    f"stopped; go on with: gdshare distill {call.cohort.path} --out {call.out} "
-                    "--resume",
-                    err=True,
-                )
+                typer.echo(_how_to_go_on(call, crew), err=True)
             raise typer.Exit(130) from None
+
+
+def _how_to_go_on(call: _Call, crew: "Crew") -> str:
+    if not (call.out / RECORD).exists():
+        return "stopped before the run began; nothing is there to go on with"
+    words = ["gdshare", "distill", str(call.cohort.path), "--out", str(call.out), "--resume"]
+    words += ["--workers", str(crew.size)] if crew.size > 1 else []
+    words += ["--tensorboard"] if call.tensorboard else []
+    return f"stopped; go on with: {shlex.join(words)}"
 
 
 def _shown(tick: "Tick") -> dict[str, Any]:
@@ -143,11 +174,13 @@ def _shown(tick: "Tick") -> dict[str, Any]:
     }
 
 
-def _device_of(name: str, crew: "Crew") -> str:
-    """The device of this process: with several GPUs, each worker has its own."""
+def _device_of(call: _Call, crew: "Crew") -> str:
+    """The device of this process: the interrupted run's, or with several GPUs one for each."""
     import torch
 
-    device = chosen_device(name)
+    if call.resume and call.device == "auto" and crew.size == 1:
+        return chosen_device(read_record(call.out).device)
+    device = chosen_device(call.device)
     if device == "cuda" and crew.size > 1:
         return f"cuda:{crew.rank % torch.cuda.device_count()}"
     return device

@@ -6,11 +6,15 @@ the sum over processes is exact, and a run's bytes do not depend on how many too
 """
 
 import os
-import socket
+import shutil
 import subprocess
+import sys
+import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 import torch.distributed as dist
@@ -18,9 +22,12 @@ from torch import Tensor
 
 from gdshare.errors import RunError
 
-LOOPBACK = "127.0.0.1"
+MEETING = "GDSHARE_CREW"
+"""Environment variable with the file in which recruited processes find each other."""
 PATIENCE = 30.0
 """Seconds that the others of a crew get to end by themselves once the first has ended."""
+GLANCE = 0.05
+"""Seconds between two looks at whether all have turned up."""
 
 
 @dataclass(frozen=True)
@@ -60,10 +67,6 @@ class Crew:
                 ) from error
         return table
 
-    def first(self, number: int) -> int:
-        """The number that the first process was given, in every process; 63 bits at most."""
-        return int(self.gathered(torch.tensor([number if self.leads else 0])).item())
-
     def any(self, flag: bool) -> bool:
         """Whether the flag is up in any process."""
         return bool(self.gathered(torch.tensor([float(flag)])).item())
@@ -81,31 +84,50 @@ def join() -> Crew:
 
     Uses gloo, which works on any machine: what is sent is tiny and lies in ordinary memory.
     """
-    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+    size = int(os.environ.get("WORLD_SIZE", "1"))
+    if size == 1:
         return ALONE
     if not dist.is_initialized():
-        dist.init_process_group("gloo")
+        try:
+            _meet(size)
+        except (RuntimeError, ValueError) as error:
+            raise RunError(
+                "the processes of this run did not find each other; see the messages of the "
+                "others, then start again"
+            ) from error
     return Crew(dist.get_rank(), dist.get_world_size())
+
+
+def _meet(size: int) -> None:
+    place = os.environ.get(MEETING)
+    if place is None:
+        dist.init_process_group("gloo")
+        return
+    rank = int(os.environ["RANK"])
+    _turned_up(place, rank).touch()
+    store = dist.FileStore(place, size)  # type: ignore[attr-defined]
+    dist.init_process_group("gloo", store=store, rank=rank, world_size=size)
+
+
+def _turned_up(place: str, rank: int) -> Path:
+    return Path(f"{place}-{rank}")
 
 
 @contextmanager
 def recruited(size: int, command: Sequence[str]) -> Iterator[None]:
     """Start the other processes of a crew on this machine, and let this one be its first.
 
-    They meet on a free port of the loopback interface; see ``join``.
+    They meet in a file that only this user can read, and talk over the loopback interface.
 
     Args:
         size: of the crew, this process included.
         command: what starts another process like this one.
     """
-    with socket.socket() as probe:
-        probe.bind((LOOPBACK, 0))
-        port = probe.getsockname()[1]
+    folder = tempfile.mkdtemp(prefix="gdshare-crew-")
     shared = {
         "WORLD_SIZE": str(size),
-        "MASTER_ADDR": LOOPBACK,
-        "MASTER_PORT": str(port),
-        "GLOO_SOCKET_IFNAME": "lo",
+        MEETING: str(Path(folder) / "meeting"),
+        "GLOO_SOCKET_IFNAME": "lo0" if sys.platform == "darwin" else "lo",
         "OMP_NUM_THREADS": str(torch.get_num_threads()),
     }
     others: list[subprocess.Popen[bytes]] = []
@@ -114,15 +136,31 @@ def recruited(size: int, command: Sequence[str]) -> Iterator[None]:
         for rank in range(1, size):
             own = before | shared | {"RANK": str(rank)}
             others.append(subprocess.Popen(command, env=own, stdin=subprocess.DEVNULL))
+        _await(others, shared[MEETING])
         os.environ |= shared | {"RANK": "0"}
         yield
     finally:
         if dist.is_initialized():
             dist.destroy_process_group()
         for name in (*shared, "RANK"):
-            os.environ.pop(name, None)
+            if name in before:
+                os.environ[name] = before[name]
+            else:
+                os.environ.pop(name, None)
         for other in others:
             _ended(other)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _await(others: Sequence[subprocess.Popen[bytes]], place: str) -> None:
+    """Wait until all are ready to meet: where they meet, nobody would notice one that is gone."""
+    while not all(_turned_up(place, rank).exists() for rank in range(1, len(others) + 1)):
+        if any(other.poll() is not None for other in others):
+            raise RunError(
+                "a worker ended before it began (its message stands above); start again, or with "
+                "fewer --workers"
+            )
+        time.sleep(GLANCE)
 
 
 def _ended(process: subprocess.Popen[bytes]) -> None:

@@ -53,7 +53,7 @@ def open_run(out: Path, record: RunRecord, resume: bool) -> None:
     if before != record:
         mine, theirs = _flat(record), _flat(before)
         changed = [
-            f"{key} {theirs.get(key)} -> {mine[key]}"
+            "seed" if key == "seed" else f"{key} {theirs.get(key)} -> {mine[key]}"
             for key in mine
             if mine[key] != theirs.get(key)
         ]

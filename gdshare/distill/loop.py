@@ -99,7 +99,7 @@ def distill(
     Args:
         cohort: labelled patches.
         out: a new folder, or with ``resume`` the folder of an interrupted run.
-        settings: every knob.
+        settings: every knob; of a crew, only the first process's count.
         device: torch's name of where to compute.
         resume: go on where the last checkpoint was.
         progress: called after each training step.
@@ -116,12 +116,17 @@ def distill(
         UsageError: the network cannot take the cohort's patches, there is no such device, or
             TensorBoard is not installed.
     """
-    bench = prepare(cohort, settings, device)
     if tensorboard:
         require_tensorboard()
     if crew.leads:
+        bench = prepare(cohort, settings, device)
         folder.open_run(out, bench.record(), resume)
-    crew.wait()
+        crew.wait()
+    else:
+        # From the folder and not from the first process: the seed is sent to nobody.
+        crew.wait()
+        settings = folder.read_record(out).settings
+        bench = prepare(cohort, settings, device)
     state = load_checkpoint(out, settings, cohort.protocol.side)
     with faults_told(out), opened(out, state.progress, crew.leads, tensorboard, clock) as journal:
         while state.progress.step < settings.outer_steps:

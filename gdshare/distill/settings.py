@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from gdshare.protocol import Protocol
+from gdshare.protocol import CLASSES, Protocol
 
 Steps = Annotated[int, Field(ge=1, le=64)]
 Positive = Annotated[float, Field(gt=0.0, le=100.0, allow_inf_nan=False)]
@@ -172,6 +172,13 @@ class Method(Frozen):
             raise ValueError(f"{self.sets} sets for {self.steps} steps; choose 1 or {self.steps}")
         if self.images % self.sets:
             raise ValueError(f"{self.images} images cannot be divided into {self.sets} sets")
+        if self.sets > 1 and self.images // self.sets < len(CLASSES):
+            raise ValueError(
+                f"{self.images} images in {self.sets} sets leave a class out of each; "
+                f"take {self.sets * len(CLASSES)} images or more"
+            )
+        if self.theta0 == "random" and self.theta0_number:
+            raise ValueError("theta0_number has no meaning when theta0 is random; leave it out")
         return self
 
     @property
@@ -250,7 +257,7 @@ class RunRecord(Frozen):
         torch: the torch release, threads and device, on which bit-for-bit repetition depends.
     """
 
-    format: Literal["gdshare-run/1"] = "gdshare-run/1"
+    format: Literal["gdshare-run/2"] = "gdshare-run/2"
     settings: Settings
     protocol: Protocol
     initialiser: str

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from itertools import chain
+from pathlib import Path
 
 import pytest
 import torch
@@ -27,7 +28,6 @@ def test_one_process_is_a_crew_without_any_talk():
     assert join() == ALONE
     table = torch.tensor([1.0, -0.0])
     assert ALONE.gathered(table) is table
-    assert ALONE.first(2**63 - 1) == 2**63 - 1
     assert ALONE.any(True)
     assert not ALONE.any(False)
 
@@ -43,7 +43,6 @@ def work(crew):
     for row in crew.share(5):
         table[row] = torch.tensor([row + 0.1, torch.nan if row == 3 else 1e-30])
     told = {"rank": crew.rank, "size": crew.size, "table": crew.gathered(table).tolist()}
-    told["first"] = crew.first(2**63 - 1 - crew.rank)
     told["any"] = crew.any(crew.rank == 1), crew.any(False)
     crew.wait()
     with open(os.path.join(sys.argv[1], str(crew.rank)), "w") as out:
@@ -60,7 +59,7 @@ with recruited(2, [sys.executable, *sys.argv]):
             crew.wait()
         except RunError as error:
             print(error)
-left = {"WORLD_SIZE", "RANK", "MASTER_ADDR", "MASTER_PORT"} & set(os.environ)
+left = {"WORLD_SIZE", "RANK", "GDSHARE_CREW"} & set(os.environ)
 print("alone again" if join() == ALONE and not left else left)
 """
 
@@ -86,9 +85,67 @@ def test_recruited_processes_put_a_table_together_and_agree(tmp_path, end):
     expected[3, 1] = torch.nan
     assert torch.equal(table.nan_to_num(7.0), expected.nan_to_num(7.0)), "sums with 0 are exact"
     assert first["size"] == 2
-    assert first["first"] == 2**63 - 1, "the first process's number, to the last bit"
     assert first["any"] == [True, False]
     said = ended.stdout.splitlines()
     if end == "leave":
         assert "another process of this run has ended" in said.pop(0)
     assert said == ["alone again"]
+
+
+NOBODY = """
+import sys
+from gdshare.distill.crew import recruited
+from gdshare.errors import RunError
+try:
+    with recruited(2, [sys.executable, "-c", "raise SystemExit(1)"]):
+        print("began")
+except RunError as error:
+    print(error)
+"""
+
+
+def test_process_that_ends_before_it_turns_up_is_not_waited_for():
+    ended = subprocess.run(
+        [sys.executable, "-c", NOBODY], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert ended.stdout.startswith("a worker ended before it began")
+
+
+LISTENING = """
+import sys
+from gdshare.distill.crew import join, recruited
+import os
+if "WORLD_SIZE" in os.environ:
+    crew = join()
+    crew.wait()
+    os._exit(0)
+with recruited(2, [sys.executable, *sys.argv]):
+    crew = join()
+    inodes = set()
+    for name in os.listdir("/proc/self/fd"):
+        try:
+            target = os.readlink(f"/proc/self/fd/{name}")
+        except OSError:
+            continue
+        if target.startswith("socket:["):
+            inodes.add(target[8:-1])
+    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
+        for line in open(table).readlines()[1:]:
+            words = line.split()
+            if words[3] == "0A" and words[9] in inodes:
+                print(words[1])
+    crew.wait()
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/net/tcp").exists(), reason="reads Linux's /proc")
+def test_nothing_listens_beyond_the_loopback_interface(tmp_path):
+    script = tmp_path / "listen.py"
+    script.write_text(LISTENING)
+    ended = subprocess.run(
+        [sys.executable, script], capture_output=True, text=True, check=False, timeout=120
+    )
+    assert ended.returncode == 0, ended.stderr
+    listening = [line.partition(":")[0] for line in ended.stdout.split()]
+    assert listening, "gloo listens somewhere, else this test looks at nothing"
+    assert set(listening) <= {"0100007F", "00000000000000000000000001000000"}
