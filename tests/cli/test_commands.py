@@ -9,7 +9,7 @@ import pytest
 import torch
 from film_kit import PROTOCOL, write_films
 
-from gdshare.cli.distill import read_settings
+from gdshare.cli.distill import _without_seed, read_settings
 from gdshare.cli.main import OWN_COMMANDS, main
 from gdshare.distill.settings import Settings
 from gdshare.errors import UsageError
@@ -159,3 +159,10 @@ def test_mistake_in_the_file_is_refused_not_ignored(tmp_path, text):
     config.write_text(text)
     with pytest.raises(UsageError, match=r"knobs\.toml"):
         read_settings(config, {}, Settings())
+
+
+@pytest.mark.parametrize(
+    "words", [["--seed", "77", "--draws", "2"], ["--seed=77", "--draws", "2"], ["--draws", "2"]]
+)
+def test_the_seed_is_on_no_workers_command_line(words):
+    assert _without_seed(["distill", "cohort", *words]) == ["distill", "cohort", "--draws", "2"]

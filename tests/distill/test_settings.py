@@ -45,3 +45,22 @@ def test_method_tells_neither_seed_nor_housekeeping():
         "score_patches",
         "checkpoint_every",
     }
+
+
+def test_sets_that_leave_a_class_out_are_refused():
+    with pytest.raises(ValidationError, match="leave a class out of each; take 9 images"):
+        Settings(sets=3)
+    assert Settings(sets=3, images=9).sets == 3
+
+
+def test_number_of_a_fixed_theta0_means_nothing_when_it_is_random():
+    with pytest.raises(ValidationError, match="no meaning"):
+        Settings(theta0_number=5)
+    assert Settings(theta0="fixed", theta0_number=5).theta0_number == 5
+
+
+def test_defaults_that_differ_by_network_follow_it():
+    assert (Settings().label_scale, Settings().inner_rate) == (2.0, 0.05)
+    small = Settings(network="convnet")
+    assert (small.label_scale, small.inner_rate) == (5.0, 0.02)
+    assert Settings(network="convnet", inner_rate=0.1).inner_rate == 0.1
