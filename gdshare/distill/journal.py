@@ -93,7 +93,13 @@ def faults_told(out: Path) -> Iterator[None]:
             f"{out}: cannot be written ({error.strerror}); {_last_good(out)}; make room, then go "
             "on with --resume"
         ) from error
-    except (torch.AcceleratorError, torch.OutOfMemoryError) as error:
+    except torch.OutOfMemoryError as error:
+        raise RunError(
+            f"{out}: the device has too little memory; {_last_good(out)}; go on with --resume and "
+            "fewer --workers a GPU, or start in a new folder with a smaller --batch or "
+            "--device cpu"
+        ) from error
+    except torch.AcceleratorError as error:
         reason = str(error).splitlines()[0]
         raise RunError(
             f"{out}: the device failed ({reason}); {_last_good(out)}; go on with --resume once it "

@@ -64,19 +64,22 @@ def test_disk_that_takes_nothing_is_told_with_the_remedy(tmp_path, number):
         raise OSError(number, "No more")
 
 
-@pytest.mark.parametrize(
-    "fault", [torch.AcceleratorError, torch.OutOfMemoryError], ids=["lost", "out of memory"]
-)
-def test_device_that_fails_is_told_in_one_line_with_the_last_checkpoint(tmp_path, fault):
+def test_device_that_is_lost_is_told_in_one_line_with_the_last_checkpoint(tmp_path):
     checkpoint = tmp_path / "checkpoint.safetensors"
     checkpoint.touch()
     with pytest.raises(RunError) as told, faults_told(tmp_path):
-        raise fault("the device has fallen off the bus\nand much more")
+        raise torch.AcceleratorError("the device has fallen off the bus\nand much more")
     assert str(told.value) == (
         f"{tmp_path}: the device failed (the device has fallen off the bus); the last good "
         f"checkpoint is {checkpoint}; go on with --resume once it answers again, or with "
         "--device cpu in a new folder"
     )
+
+
+def test_too_little_memory_on_the_device_is_not_told_to_be_tried_again_as_it_was(tmp_path):
+    advice = r"too little memory.*fewer --workers.*smaller --batch"
+    with pytest.raises(RunError, match=advice), faults_told(tmp_path):
+        raise torch.OutOfMemoryError("tried to allocate")
 
 
 def test_other_errors_are_not_taken_for_a_full_disk():
