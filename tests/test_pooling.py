@@ -139,6 +139,17 @@ def test_bundle_that_blows_up_is_named_not_trained_into_a_model(scheme):
         train_pooled([one, wild], PROTOCOL, scheme, 0)
 
 
+def test_union_blames_the_bundle_that_blows_up_and_no_other():
+    one, two = contribution("a", 1), contribution("wild", 2)
+    images = np.full_like(two.distilled.images, 1e30)
+    images[..., 0] = 0.0
+    rates = np.full(METHOD.trajectory, 1e30, np.float32)
+    changed = dataclasses.replace(two.distilled, images=images, learning_rates=rates)
+    wild = dataclasses.replace(two, distilled=changed)
+    with pytest.raises(UsageError, match="bundles of wild leaves the range"):
+        train_pooled([one, wild], PROTOCOL, "union", 0)
+
+
 def test_bundles_that_do_not_fit_are_told_apart():
     one = contribution("a", 1)
     longer = contribution("b", 2, method=METHOD.model_copy(update={"epochs": 3}))

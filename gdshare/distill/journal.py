@@ -122,7 +122,7 @@ def require_tensorboard() -> None:
         import torch.utils.tensorboard  # noqa: F401, PLC0415 - an extra
     except ImportError as error:
         raise UsageError(
-            "--tensorboard: TensorBoard is not installed; pip install 'gdshare[tensorboard]'"
+            "--tensorboard: TensorBoard is not installed; pip install tensorboard"
         ) from error
 
 
