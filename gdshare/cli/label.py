@@ -18,7 +18,9 @@ def label(
     table: Annotated[
         Path,
         typer.Argument(
-            metavar="CSV", help="Cohort table: patient,image,mask,diagnosis; a line a film."
+            metavar="CSV",
+            help="Cohort table: patient,image,mask,diagnosis and, if you like, split "
+            "(train, val, test); a line a film.",
         ),
     ],
     out: Annotated[Path, typer.Option(help="Folder to make for the labelled cohort.")],
@@ -44,16 +46,20 @@ def label(
         float, typer.Option(help="Then divided by; a constant of the round.")
     ] = DEFAULTS.std,
     split: Annotated[
-        str, typer.Option(help="Shares of training, validation and test patients.")
-    ] = "0.6,0.2,0.2",
+        str | None,
+        typer.Option(
+            help="Shares of training, validation and test patients. Without it: the table's own "
+            "column split, or else 0.6,0.2,0.2."
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Decides which patient goes where.")] = 0,
     as_json: AsJson = False,
 ) -> None:
     """Cut films into windows and label each I (outside the organ), N or P (inside, by diagnosis).
 
     Patients, never windows, are split into training, validation and test, each with the same share
-    of positives. A film without a mask is kept for classification only. The cohort stays at the
-    hospital.
+    of positives, unless the table has a column split that says where each goes. A film without a
+    mask is kept for classification only. The cohort stays at the hospital.
     """
     try:
         protocol = Protocol(
@@ -67,8 +73,9 @@ def label(
         )
     except ValidationError as error:
         raise UsageError(_in_words(error)) from error
+    shares = None if split is None else _fractions(split)
     with progress("labelling films") as report:
-        index = label_cohort(table, out, protocol, _fractions(split), seed, report)
+        index = label_cohort(table, out, protocol, shares, seed, report)
     lacking = [
         f"{name} {kind.upper()}"
         for name in ("train", "val")

@@ -3,18 +3,19 @@
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
 import numpy.typing as npt
 
-from gdshare.cohort.split import SPLITS, Split, split_patients
+from gdshare.cohort.split import DEFAULT_FRACTIONS, SPLITS, Split, split_patients
 from gdshare.cohort.store import FULL_SCALE, INDEX, CohortFilm, CohortIndex, SplitCounts
 from gdshare.cohort.table import TableRow, read_table
-from gdshare.errors import CohortError
+from gdshare.errors import CohortError, UsageError
 from gdshare.films import read_film, read_mask
 from gdshare.labels import DISCARDED, label_windows
 from gdshare.patches import Grid, cut_rows, inside_fractions
@@ -26,8 +27,8 @@ def label_cohort(
     table: Path,
     out: Path,
     protocol: Protocol,
-    fractions: tuple[float, float, float],
-    seed: int,
+    fractions: tuple[float, float, float] | None = None,
+    seed: int = 0,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> CohortIndex:
     """Cut, label and split the films of ``table`` into the new folder ``out``.
@@ -38,21 +39,22 @@ def label_cohort(
         table: CSV, see ``read_table``.
         out: must not exist yet, or be empty.
         protocol: geometry and label rule.
-        fractions: shares of training, validation and test patients.
-        seed: decides the split.
+        fractions: shares of training, validation and test patients; None: ``DEFAULT_FRACTIONS``,
+            or as the table's own column ``split`` says.
+        seed: decides the split, unless the table does.
         progress: called with (films done, films in all).
 
     Raises:
         CohortError, FilmError, UsageError: nothing is left behind.
     """
     rows = read_table(table)
-    splits = split_patients({row.patient: row.positive for row in rows}, fractions, seed)
+    division = _divide(table, rows, fractions, seed)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise CohortError(f"{out}: already exists; choose another --out, or remove it first")
     out.parent.mkdir(parents=True, exist_ok=True)
     aside = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
     try:
-        index = _label_into(aside, rows, splits, protocol, fractions, seed, progress)
+        index = _label_into(aside, rows, division, protocol, progress)
         write_json(aside / INDEX, index.model_dump(mode="json"))
         aside.chmod(0o700)  # films' paths and patients' names: for the owner's eyes
         if out.exists():
@@ -65,13 +67,38 @@ def label_cohort(
     return index
 
 
+@dataclass(frozen=True)
+class _Division:
+    """Which patient goes where, and how that was decided: by a draw, or else by the table."""
+
+    splits: Mapping[str, Split]
+    fractions: tuple[float, float, float] | None = None
+    seed: int | None = None
+
+
+def _divide(
+    table: Path,
+    rows: list[TableRow],
+    fractions: tuple[float, float, float] | None,
+    seed: int,
+) -> _Division:
+    told = {row.patient: row.split for row in rows if row.split is not None}
+    if not told:
+        shares = fractions or DEFAULT_FRACTIONS
+        diagnosis = {row.patient: row.positive for row in rows}
+        return _Division(split_patients(diagnosis, shares, seed), shares, seed)
+    if fractions is not None:
+        raise UsageError(
+            f"{table}: has a column split, so --split has nothing to divide; leave out one of them"
+        )
+    return _Division(told)
+
+
 def _label_into(
     folder: Path,
     rows: list[TableRow],
-    splits: dict[str, Split],
+    division: _Division,
     protocol: Protocol,
-    fractions: tuple[float, float, float],
-    seed: int,
     progress: Callable[[int, int], None],
 ) -> CohortIndex:
     tallies: dict[Split, Counter[str]] = {split: Counter() for split in SPLITS}
@@ -82,7 +109,7 @@ def _label_into(
             image=row.image.absolute(),
             mask=row.mask.absolute() if row.mask else None,
             positive=row.positive,
-            split=splits[row.patient],
+            split=division.splits[row.patient],
         )
         for row in rows
     )
@@ -100,7 +127,11 @@ def _label_into(
         tallies[film.split]["positive" if film.positive else "negative"] += 1
     counts = {split: SplitCounts(**tally) for split, tally in tallies.items()}
     return CohortIndex(
-        protocol=protocol, seed=seed, fractions=fractions, counts=counts, films=films
+        protocol=protocol,
+        seed=division.seed,
+        fractions=division.fractions,
+        counts=counts,
+        films=films,
     )
 
 

@@ -61,14 +61,14 @@ class SplitCounts(BaseModel):
 
 
 class CohortIndex(BaseModel):
-    """``cohort.json``."""
+    """``cohort.json``; seed and fractions are null where the table itself divides the patients."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     format: Literal["gdshare-cohort/1"] = "gdshare-cohort/1"
     protocol: Protocol
-    seed: int
-    fractions: tuple[float, float, float]
+    seed: int | None
+    fractions: tuple[float, float, float] | None
     counts: dict[Split, SplitCounts]
     films: tuple[CohortFilm, ...]
 

@@ -1,12 +1,16 @@
-"""The cohort table: one line a film, ``patient,image,mask,diagnosis``, further columns ignored."""
+"""The cohort table: one line a film, ``patient,image,mask,diagnosis`` and, if the hospital wants to
+divide its patients itself, ``split``; further columns are ignored.
+"""
 
 import csv
 from dataclasses import dataclass
 from pathlib import Path
 
+from gdshare.cohort.split import SPLITS, Split
 from gdshare.errors import CohortError
 
 COLUMNS = ("patient", "image", "mask", "diagnosis")
+SPLIT = "split"
 DIAGNOSES = {"negative": False, "positive": True}
 
 
@@ -19,12 +23,14 @@ class TableRow:
         image: path of the film.
         mask: path of the organ mask, or None for a film that can only be classified.
         positive: the patient's diagnosis.
+        split: where the table puts the patient; None when it has no such column.
     """
 
     patient: str
     image: Path
     mask: Path | None
     positive: bool
+    split: Split | None = None
 
 
 def read_table(path: Path) -> list[TableRow]:
@@ -32,7 +38,8 @@ def read_table(path: Path) -> list[TableRow]:
 
     Raises:
         CohortError: not there, not UTF-8 CSV, a column missing, an empty cell, an unknown
-            diagnosis, one film listed twice, or a patient with two diagnoses; it names the line.
+            diagnosis or split, one film listed twice, or a patient with two diagnoses or in two
+            splits; it names the line.
     """
     try:
         with path.open(newline="", encoding="utf-8-sig") as stream:
@@ -67,11 +74,31 @@ def _row(path: Path, number: int, cells: dict[str, str | None]) -> TableRow:
             f"{path}, line {number}: diagnosis is {diagnosis!r}; write negative or positive"
         )
     folder = path.parent
-    return TableRow(patient, folder / image, folder / mask if mask else None, DIAGNOSES[diagnosis])
+    return TableRow(
+        patient,
+        folder / image,
+        folder / mask if mask else None,
+        DIAGNOSES[diagnosis],
+        _split(path, number, cells),
+    )
+
+
+def _split(path: Path, number: int, cells: dict[str, str | None]) -> Split | None:
+    if SPLIT not in cells:
+        return None
+    told = (cells[SPLIT] or "").strip().lower()
+    for split in SPLITS:
+        if told == split:
+            return split
+    raise CohortError(
+        f"{path}, line {number}: split is {told!r}; write train, val or test in every line, or "
+        "leave the column out and let gdshare label divide the patients"
+    )
 
 
 def _require_consistent(path: Path, rows: list[TableRow]) -> None:
     diagnosis: dict[str, bool] = {}
+    splits: dict[str, Split | None] = {}
     images: set[Path] = set()
     for number, row in enumerate(rows, start=2):
         if row.image in images:
@@ -83,4 +110,9 @@ def _require_consistent(path: Path, rows: list[TableRow]) -> None:
             raise CohortError(
                 f"{path}, line {number}: patient {row.patient} has both diagnoses; the label is "
                 "the patient's, so give all films of one patient the same"
+            )
+        if splits.setdefault(row.patient, row.split) != row.split:
+            raise CohortError(
+                f"{path}, line {number}: patient {row.patient} is in two splits; put all films of "
+                "one patient into the same"
             )

@@ -56,6 +56,33 @@ def test_all_films_of_a_patient_fall_into_one_split(tmp_path):
     assert all(len(found) == 1 for found in splits.values())
 
 
+def with_splits(table):
+    """The table with a column that puts its patients into the three splits by turns."""
+    head, *lines = table.read_text().splitlines()
+    patients = {}
+    for line in lines:
+        patients.setdefault(line.split(",")[0], SPLITS[len(patients) % 3])
+    told = [f"{line},{patients[line.split(',')[0]]}" for line in lines]
+    table.write_text("\n".join([f"{head},split", *told]))
+    return patients
+
+
+def test_patients_go_where_the_table_says(tmp_path):
+    table = write_films(tmp_path / "films")
+    told = with_splits(table)
+    index = label_cohort(table, tmp_path / "c", PROTOCOL, seed=3)
+    assert {film.patient: film.split for film in index.films} == told
+    assert (index.seed, index.fractions) == (None, None)
+
+
+def test_shares_and_a_split_column_contradict_each_other(tmp_path):
+    table = write_films(tmp_path / "films")
+    with_splits(table)
+    with pytest.raises(UsageError, match="has a column split, so --split has nothing to divide"):
+        label_cohort(table, tmp_path / "c", PROTOCOL, THIRDS, 0)
+    assert not (tmp_path / "c").exists()
+
+
 def test_film_without_mask_is_listed_but_gives_no_patch(tmp_path):
     table = write_films(tmp_path / "films", masks=False)
     index = label_cohort(table, tmp_path / "c", PROTOCOL, THIRDS, 0)

@@ -25,6 +25,11 @@ def test_diagnosis_may_begin_with_a_capital(tmp_path):
     assert read_table(write(tmp_path, HEAD + "A,a.png,,Positive\n"))[0].positive
 
 
+def test_a_table_may_say_where_each_patient_goes(tmp_path):
+    path = write(tmp_path, "split," + HEAD + "Train,A,a.png,,negative\ntest,B,b.png,,positive\n")
+    assert [row.split for row in read_table(path)] == ["train", "test"]
+
+
 def test_film_without_mask_is_kept(tmp_path):
     (row,) = read_table(write(tmp_path, HEAD + "A,a.png,,negative\n"))
     assert row.mask is None
@@ -45,6 +50,12 @@ def test_byte_order_mark_of_a_spreadsheet_is_no_obstacle(tmp_path):
         (HEAD + "A,a.png,,maybe\n", "line 2: diagnosis is 'maybe'"),
         (HEAD + "A,a.png,,negative\nB,a.png,,negative\n", "line 3: a.png is listed twice"),
         (HEAD + "A,a.png,,negative\nA,b.png,,positive\n", "line 3: patient A has both"),
+        ("split," + HEAD + "test,A,a.png,,negative\n,B,b.png,,negative\n", "line 3: split is ''"),
+        ("split," + HEAD + "training,A,a.png,,negative\n", "split is 'training'; write train,"),
+        (
+            "split," + HEAD + "test,A,a.png,,negative\nval,A,b.png,,negative\n",
+            "line 3: patient A is in two splits",
+        ),
         (HEAD + "A,a.png\n", "line 2: diagnosis is ''"),
         (HEAD + 'A,"a.png,,negative\n', "not a UTF-8 CSV"),
     ],
