@@ -18,8 +18,9 @@ class Order(BaseModel):
 
     Attributes:
         trust: folder of the hospitals' public keys, ``NAME.pub`` each.
-        pooling: how one network is trained from the bundles (method.md section 5).
-        seed: decides θ0 and the bootstrap.
+        pooling: how each network is trained from the bundles (method.md section 5).
+        ensemble: networks trained from the bundles, each from its own θ0, that vote together.
+        seed: decides every θ0 and the bootstrap.
         sites: how many nodes to wait for before asking; those that came by then are asked.
         wait: seconds to wait for them.
         timeout: seconds a node has for one answer.
@@ -29,6 +30,7 @@ class Order(BaseModel):
 
     trust: Path
     pooling: Scheme = "in-step"
+    ensemble: Annotated[int, Field(ge=1, le=10)] = 5
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     sites: Annotated[int, Field(ge=1, le=10_000)] = 1
     wait: Annotated[float, Field(gt=0, le=86_400)] = 120.0

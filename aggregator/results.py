@@ -49,6 +49,7 @@ class RoundResult:
 
     Attributes:
         network: what was trained.
+        networks: how many of it vote together.
         epsilon: the one ε, fixed on pooled validation films.
         validation: site -> counts at every one of ``THRESHOLDS``.
         test: site -> counts at ε.
@@ -64,6 +65,7 @@ class RoundResult:
     """
 
     network: str
+    networks: int
     epsilon: float
     validation: Mapping[str, Sequence[Confusion]]
     test: Mapping[str, Confusion]
@@ -106,8 +108,8 @@ def table(result: RoundResult) -> str:
     notes += [f"node {r.node}: bundle refused ({r.reason})" for r in result.refusals]
     notes += [f"node {node}: did not hand anything over" for node in result.silent]
     heading = (
-        f"Whole films by patch voting with one {result.network}, trained on {len(result.bundles)} "
-        f"bundles ({result.order.pooling}).\n"
+        f"Whole films by patch voting with {result.networks} {result.network}, trained on "
+        f"{len(result.bundles)} bundles ({result.order.pooling}).\n"
         f"ε = {result.epsilon:.2f}, fixed on validation films of all sites; the figures are of "
         "test films.\n"
         "Intervals resample films, as if each were another patient's: with several films a patient "

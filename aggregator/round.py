@@ -89,7 +89,8 @@ def hold_round(grid: Grid, order: Order, out: Path, now: datetime, tell: Tell) -
     with _timed(seconds, "train"):
         model = _train(gathered.admitted, order)
         save_model(out / MODEL, model, _origin(gathered.admitted, order))
-    tell(f"trained one {model.network} from them")
+    count = len(model.ensemble)
+    tell(f"trained {count} {model.network} from them" + (" to vote together" * (count > 1)))
     evaluated = _evaluate(grid, gathered.admitted, model, order.timeout, seconds, tell)
     # Kept with the weights, so that whoever classifies with the model later does so at this ε.
     origin = _origin(gathered.admitted, order) | {"threshold": evaluated.epsilon}
@@ -202,11 +203,17 @@ def _train(admitted: Sequence[Admitted], order: Order) -> Model:
         )
         for bundle in bundles
     ]
-    return train_pooled(contributions, bundles[0].manifest.protocol, order.pooling, order.seed)
+    protocol = bundles[0].manifest.protocol
+    return train_pooled(contributions, protocol, order.pooling, order.seed, order.ensemble)
 
 
 def _origin(admitted: Sequence[Admitted], order: Order) -> dict[str, JsonValue]:
-    return {"bundles": dict(digests(admitted)), "pooling": order.pooling, "seed": order.seed}
+    return {
+        "bundles": dict(digests(admitted)),
+        "pooling": order.pooling,
+        "ensemble": order.ensemble,
+        "seed": order.seed,
+    }
 
 
 def _count(
@@ -257,6 +264,7 @@ def _result(
     test = {site: at_epsilon[0] for site, at_epsilon in evaluated.test.counts.items()}
     return RoundResult(
         network=model.network,
+        networks=len(model.ensemble),
         epsilon=evaluated.epsilon,
         validation=evaluated.validation.counts,
         test=test,

@@ -91,7 +91,7 @@ def make_cohorts(folder: Path, seed: int, scale: Scale) -> list[Cohort]:
 def patch_score(model: Model, cohorts: Sequence[Cohort], seed: int) -> float:
     """Class-balanced patch accuracy on patches of test patients."""
     x, y = sample_patches(cohorts, "test", 900, seed)
-    return patch_accuracy(build(model.network, model.protocol.side), model.parameters, x, y)
+    return patch_accuracy(build(model.network, model.protocol.side), model.ensemble[0], x, y)
 
 
 def votes_by_site(model: Model, cohorts: Sequence[Cohort], split: Split) -> list[list[FilmVote]]:

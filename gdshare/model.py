@@ -1,9 +1,14 @@
-"""A trained network as a value, and as two files: ``model.safetensors`` and ``model.json``."""
+"""A trained model as a value, and as two files: ``model.safetensors`` and ``model.json``.
+
+A model is an ensemble: one or more networks of the same kind, trained from different θ0, that vote
+together. In the file each weight's name has its network's place before it: ``0/conv1.weight``.
+"""
 
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import torch
 from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
@@ -15,55 +20,65 @@ from gdshare.networks import INITIALISERS, Parameters, build
 from gdshare.protocol import Protocol
 from gdshare.storage import write_bytes, write_json
 
-MAX_MODEL_BYTES = 128 * 1024 * 1024
-"""ResNet18 has 45 MB of weights; a file beyond this is not one of ours."""
+MAX_ENSEMBLE = 10
+MAX_MODEL_BYTES = MAX_ENSEMBLE * 48 * 1024 * 1024
+"""A ResNet18 has 45 MB of weights; a file beyond this is not one of ours."""
 
 
 @dataclass(frozen=True)
 class Model:
-    """A trained network.
+    """A trained ensemble.
 
     Attributes:
-        network: its name in ``networks``.
-        protocol: the patches it was trained on, hence how films must be cut for it.
-        parameters: name -> float32 CPU tensor.
+        network: the name in ``networks`` of all its networks alike.
+        protocol: the patches they were trained on, hence how films must be cut for them.
+        ensemble: of each network, parameter name -> float32 CPU tensor; 1 to ``MAX_ENSEMBLE``.
     """
 
     network: str
     protocol: Protocol
-    parameters: Parameters
+    ensemble: tuple[Parameters, ...]
 
     def to_bytes(self) -> bytes:
         """The weights as safetensors."""
-        return save({name: tensor.contiguous() for name, tensor in self.parameters.items()})
+        return save(
+            {
+                f"{place}/{name}": tensor.contiguous()
+                for place, parameters in enumerate(self.ensemble)
+                for name, tensor in parameters.items()
+            }
+        )
 
     @classmethod
     def from_bytes(cls, network: str, protocol: Protocol, data: bytes) -> "Model":
         """Read weights that may come from a stranger.
 
         Raises:
-            ModelError: too large, not safetensors, or not exactly this network's finite float32
-                weights.
+            ModelError: too large, not safetensors, or not exactly the finite float32 weights of 1
+                to ``MAX_ENSEMBLE`` of these networks.
         """
         if len(data) > MAX_MODEL_BYTES:
             raise ModelError(f"the model is {len(data):,} bytes, over {MAX_MODEL_BYTES:,}; refuse")
         try:
-            parameters = load(data)
-            expected = {
-                name: p.shape for name, p in build(network, protocol.side).named_parameters()
-            }
+            tensors = load(data)
+            shapes = {name: p.shape for name, p in build(network, protocol.side).named_parameters()}
         except (SafetensorError, UsageError, ValueError) as error:
             raise ModelError(
                 f"the model's weights cannot be read ({error}); fetch it again"
             ) from error
-        if {name: tensor.shape for name, tensor in parameters.items()} != expected:
+        size, rest = divmod(len(tensors), len(shapes))
+        expected = {f"{n}/{name}": shape for n in range(size) for name, shape in shapes.items()}
+        found = {name: tensor.shape for name, tensor in tensors.items()}
+        if rest or not 1 <= size <= MAX_ENSEMBLE or found != expected:
             raise ModelError(
-                f"the model's tensors are not those of {network}; use the model.json it came with"
+                f"the model's tensors are not those of 1 to {MAX_ENSEMBLE} times {network}; use "
+                "the model.json it came with"
             )
-        for name, tensor in parameters.items():
+        for name, tensor in tensors.items():
             if tensor.dtype != torch.float32 or not bool(tensor.isfinite().all()):
                 raise ModelError(f"the model's tensor {name} is not finite float32; train it again")
-        return cls(network, protocol, parameters)
+        ensemble = tuple({name: tensors[f"{n}/{name}"] for name in shapes} for n in range(size))
+        return cls(network, protocol, ensemble)
 
 
 class ModelRecord(BaseModel):
@@ -71,7 +86,7 @@ class ModelRecord(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    format: str = "gdshare-model/1"
+    format: Literal["gdshare-model/2"] = "gdshare-model/2"
     network: str
     initialiser: str
     protocol: Protocol

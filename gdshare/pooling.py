@@ -1,4 +1,4 @@
-"""One network from the bundles of several hospitals (method.md section 5; beyond the source).
+"""One model from the bundles of several hospitals (method.md section 5; beyond the source).
 
 Three pure ways, each a function of the contributions and a seed:
 
@@ -68,15 +68,21 @@ class Contribution:
 
 
 def train_pooled(
-    contributions: Sequence[Contribution], protocol: Protocol, scheme: Scheme, seed: int
+    contributions: Sequence[Contribution],
+    protocol: Protocol,
+    scheme: Scheme,
+    seed: int,
+    ensemble: int = 1,
 ) -> Model:
-    """Train one network from all contributions.
+    """Train one model from all contributions.
 
     Args:
         contributions: at least one; their order does not matter.
         protocol: of all bundles alike; the caller checks it.
         scheme: see the module's docstring.
-        seed: decides θ0 and the augmentation.
+        seed: decides every θ0 and the augmentation.
+        ensemble: networks to train, each from a θ0 of its own; where θ0 is fixed they would all be
+            the same, so there is one.
 
     Raises:
         UsageError: none given, they differ in network, initialiser, fixed θ0 or, in step, length,
@@ -86,21 +92,9 @@ def train_pooled(
     ordered = sorted(contributions, key=lambda contribution: contribution.site)
     first = _require_alike(ordered, scheme)
     module = build(first.method.network, protocol.side)
-    theta0 = _start(module, first, seed)
-    if scheme == "in-step":
-        theta = _in_step(module, theta0, ordered)
-    elif scheme == "sequential":
-        theta = theta0
-        for contribution in ordered:
-            theta = _end(module, theta, contribution)
-    else:
-        theta = _union(module, theta0, ordered, torch_generator(seed, "pooled-augment"))
-    if not _finite(theta):
-        raise UsageError(
-            f"training on the bundles of {_culprits(module, theta0, ordered)} leaves the range of "
-            "numbers; leave them out, and ask these hospitals to distil again"
-        )
-    return Model(first.method.network, protocol, theta)
+    count = ensemble if first.theta0_sha256 is None else 1
+    trained = tuple(_train(module, ordered, scheme, seed, place) for place in range(count))
+    return Model(first.method.network, protocol, trained)
 
 
 def capped_weights(patients: Sequence[int]) -> list[float]:
@@ -115,10 +109,31 @@ def capped_weights(patients: Sequence[int]) -> list[float]:
     return [value / total if total else 1.0 / len(counted) for value in counted]
 
 
-def _start(module: nn.Module, one: Contribution, seed: int) -> Parameters:
-    """θ0: drawn from the seed, or the one that the bundles were distilled for."""
+def _train(
+    module: nn.Module, ordered: Sequence[Contribution], scheme: Scheme, seed: int, place: int
+) -> Parameters:
+    """The ensemble's network number ``place``."""
+    theta0 = _start(module, ordered[0], seed, place)
+    if scheme == "in-step":
+        theta = _in_step(module, theta0, ordered)
+    elif scheme == "sequential":
+        theta = theta0
+        for contribution in ordered:
+            theta = _end(module, theta, contribution)
+    else:
+        theta = _union(module, theta0, ordered, torch_generator(seed, "pooled-augment", place))
+    if not _finite(theta):
+        raise UsageError(
+            f"training on the bundles of {_culprits(module, theta0, ordered)} leaves the range of "
+            "numbers; leave them out, and ask these hospitals to distil again"
+        )
+    return theta
+
+
+def _start(module: nn.Module, one: Contribution, seed: int, place: int) -> Parameters:
+    """θ0: drawn from seed and place, or the one that the bundles were distilled for."""
     if one.theta0_sha256 is None:
-        return draw(one.method.network, module, torch_generator(seed, "pooled-theta0"))
+        return draw(one.method.network, module, torch_generator(seed, "pooled-theta0", place))
     theta0 = fixed_theta0(one.method, module)
     if digest(theta0) != one.theta0_sha256:
         raise UsageError(

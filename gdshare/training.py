@@ -173,7 +173,7 @@ def _train_at(
             kept = {name: w.detach().cpu().clone() for name, w in theta.items()}
         if epoch - best_epoch >= plan.patience:
             break
-    model = Model(plan.network, cohort.protocol, kept)
+    model = Model(plan.network, cohort.protocol, (kept,))
     return TrainedReal(model, len(train[1]), best_score, rate, best_epoch)
 
 

@@ -14,12 +14,12 @@ from gdshare.patches import Grid, cut_rows, normalise
 from gdshare.protocol import CLASSES, PatchClass, Protocol
 
 Predict = Callable[[npt.NDArray[np.float32]], npt.NDArray[np.int64]]
-"""Normalised patches float32 [n, side, side] -> class int64 [n]."""
+"""Normalised patches float32 [n, side, side] -> class int64 [networks, n], by each network."""
 
 
 @dataclass(frozen=True)
 class Votes:
-    """How many windows of a film were called I, N and P."""
+    """How often a film's windows were called I, N and P, by all networks of the ensemble."""
 
     i: int
     n: int
@@ -27,7 +27,7 @@ class Votes:
 
     @property
     def indeterminate(self) -> bool:
-        """No window was called N or P, so the film cannot be judged."""
+        """No network called any window N or P, so the film cannot be judged."""
         return self.n + self.p == 0
 
     @property
@@ -43,18 +43,25 @@ class Votes:
 def predictor(model: Model, device: str = "cpu") -> Predict:
     """Put a model on a device and return it as a function from patches to classes."""
     module = build(model.network, model.protocol.side)
-    parameters = {name: tensor.to(device) for name, tensor in model.parameters.items()}
+    ensemble = [
+        {name: tensor.to(device) for name, tensor in parameters.items()}
+        for parameters in model.ensemble
+    ]
 
     @torch.inference_mode()
     def predict(patches: npt.NDArray[np.float32]) -> npt.NDArray[np.int64]:
-        logits = forward(module, parameters, torch.from_numpy(patches).unsqueeze(1).to(device))
-        return logits.argmax(1).cpu().numpy()
+        x = torch.from_numpy(patches).unsqueeze(1).to(device)
+        called = [forward(module, parameters, x).argmax(1) for parameters in ensemble]
+        return torch.stack(called).cpu().numpy()
 
     return predict
 
 
 def film_votes(film: Film, protocol: Protocol, predict: Predict) -> Votes:
-    """Cut every window of a film and let each vote. No mask is needed.
+    """Cut every window of a film and let each network vote on each. No mask is needed.
+
+    Votes of an ensemble are counted together, as if each network brought its own windows: that
+    keeps Eq. 4, and one network's odd θ0 has one share of the say.
 
     Raises:
         FilmError: not a single window fits on the film.
@@ -63,5 +70,5 @@ def film_votes(film: Film, protocol: Protocol, predict: Predict) -> Votes:
     grid.require_windows(film.name)
     tally = np.zeros(len(CLASSES), np.int64)
     for row in cut_rows(film.scaled(), grid, protocol.side):
-        tally += np.bincount(predict(normalise(row, protocol)), minlength=len(CLASSES))
+        tally += np.bincount(predict(normalise(row, protocol)).ravel(), minlength=len(CLASSES))
     return Votes(*(int(tally[label]) for label in PatchClass))

@@ -13,7 +13,7 @@ from gdshare.vote import Votes
 
 def untrained(protocol=PROTOCOL):
     generator = torch.Generator().manual_seed(0)
-    return Model("convnet", protocol, draw("convnet", build("convnet", 16), generator))
+    return Model("convnet", protocol, (draw("convnet", build("convnet", 16), generator),))
 
 
 def film(patient, positive, ratio):

@@ -3,17 +3,20 @@ import json
 import pytest
 import torch
 from film_kit import PROTOCOL
-from safetensors.torch import save
+from safetensors.torch import load, save
 
 from gdshare.errors import ModelError
 from gdshare.model import Model, load_model, save_model
 from gdshare.networks import build, draw
 
+NAMES = [name for name, _ in build("convnet", 16).named_parameters()]
+
 
 @pytest.fixture
 def model():
     generator = torch.Generator().manual_seed(0)
-    return Model("convnet", PROTOCOL, draw("convnet", build("convnet", 16), generator))
+    module = build("convnet", 16)
+    return Model("convnet", PROTOCOL, tuple(draw("convnet", module, generator) for _ in range(2)))
 
 
 def test_model_reads_back_as_it_was_saved(model, tmp_path):
@@ -21,27 +24,43 @@ def test_model_reads_back_as_it_was_saved(model, tmp_path):
     again, record = load_model(tmp_path / "m")
     assert record.origin == {"threshold": 0.35}
     assert (again.network, again.protocol) == ("convnet", PROTOCOL)
-    assert all(torch.equal(again.parameters[k], model.parameters[k]) for k in model.parameters)
+    assert len(again.ensemble) == 2
+    for read, written in zip(again.ensemble, model.ensemble, strict=True):
+        assert all(torch.equal(read[name], written[name]) for name in written)
 
 
 def test_another_networks_weights_are_refused(model):
-    with pytest.raises(ModelError, match="not those of resnet18"):
+    with pytest.raises(ModelError, match="not those of 1 to 10 times resnet18"):
         Model.from_bytes("resnet18", PROTOCOL, model.to_bytes())
 
 
 @pytest.mark.parametrize(
     "change",
     [
-        lambda p: p.pop("0.bias"),
+        lambda p: p.pop("1/0.bias"),
         lambda p: p.update(extra=torch.zeros(1)),
-        lambda p: p.update({"0.bias": torch.zeros(7)}),
-        lambda p: p.update({"0.bias": torch.full((128,), float("nan"))}),
-        lambda p: p.update({"0.bias": torch.zeros(128, dtype=torch.float16)}),
+        lambda p: p.update({"1/0.bias": torch.zeros(7)}),
+        lambda p: p.update({"1/0.bias": torch.full((128,), float("nan"))}),
+        lambda p: p.update({"1/0.bias": torch.zeros(128, dtype=torch.float16)}),
+        lambda p: p.update({f"7/{name}": p.pop(f"1/{name}") for name in NAMES}),
+        lambda p: [p.pop(name) for name in list(p)],
+        lambda p: p.update(
+            {f"{n}/{name}": p[f"0/{name}"].clone() for n in range(11) for name in NAMES}
+        ),
     ],
-    ids=["missing", "extra", "shape", "not a number", "half precision"],
+    ids=[
+        "missing",
+        "extra",
+        "shape",
+        "not a number",
+        "half precision",
+        "a place left out",
+        "no network",
+        "too many networks",
+    ],
 )
 def test_weights_that_are_not_exactly_the_networks_are_refused(model, change):
-    parameters = dict(model.parameters)
+    parameters = load(model.to_bytes())
     change(parameters)
     with pytest.raises(ModelError):
         Model.from_bytes("convnet", PROTOCOL, save(parameters))

@@ -32,9 +32,9 @@ def contribution(
     return Contribution(site, distilled, method, initialiser, patients, theta0_sha256)
 
 
-def theta0(seed):
+def theta0(seed, place=0):
     module = build("convnet", 16)
-    return module, draw("convnet", module, torch_generator(seed, "pooled-theta0"))
+    return module, draw("convnet", module, torch_generator(seed, "pooled-theta0", place))
 
 
 def end_of(one, theta):
@@ -50,14 +50,14 @@ def test_one_bundle_in_step_is_its_own_trajectory():
     one = contribution("a", 1)
     _, start = theta0(5)
     model = train_pooled([one], PROTOCOL, "in-step", 5)
-    assert close(model.parameters, end_of(one, start))
+    assert close(model.ensemble[0], end_of(one, start))
 
 
 def test_sequential_goes_from_one_hospital_to_the_next_by_name():
     one, two = contribution("a", 1), contribution("b", 2)
     _, start = theta0(5)
     expected = end_of(two, end_of(one, start))
-    assert close(train_pooled([two, one], PROTOCOL, "sequential", 5).parameters, expected)
+    assert close(train_pooled([two, one], PROTOCOL, "sequential", 5).ensemble[0], expected)
 
 
 def test_in_step_takes_the_weighted_mean_of_the_hospitals_own_steps():
@@ -66,7 +66,7 @@ def test_in_step_takes_the_weighted_mean_of_the_hospitals_own_steps():
     _, start = theta0(5)
     ends = [end_of(one, start), end_of(two, start)]
     mean = {name: 0.6 * ends[0][name] + 0.4 * ends[1][name] for name in start}
-    assert close(train_pooled([one, two], PROTOCOL, "in-step", 5).parameters, mean)
+    assert close(train_pooled([one, two], PROTOCOL, "in-step", 5).ensemble[0], mean)
 
 
 def test_sets_of_images_are_trained_on_in_turn():
@@ -79,8 +79,10 @@ def test_sets_of_images_are_trained_on_in_turn():
     _, start = theta0(5)
     for scheme in ("in-step", "sequential"):
         model = train_pooled([one], PROTOCOL, scheme, 5)
-        assert close(model.parameters, end_of(one, start))
-        assert not close(model.parameters, train_pooled([swapped], PROTOCOL, scheme, 5).parameters)
+        assert close(model.ensemble[0], end_of(one, start))
+        assert not close(
+            model.ensemble[0], train_pooled([swapped], PROTOCOL, scheme, 5).ensemble[0]
+        )
 
 
 def test_bundles_of_a_fixed_theta0_are_trained_from_it_whatever_the_seed():
@@ -88,7 +90,22 @@ def test_bundles_of_a_fixed_theta0_are_trained_from_it_whatever_the_seed():
     one = contribution("a", 1, method=FIXED, theta0_sha256=digest(start))
     for seed in (0, 1):
         model = train_pooled([one], PROTOCOL, "in-step", seed)
-        assert close(model.parameters, end_of(one, start))
+        assert close(model.ensemble[0], end_of(one, start))
+
+
+def test_networks_of_an_ensemble_start_from_different_theta0():
+    one = contribution("a", 1)
+    model = train_pooled([one], PROTOCOL, "in-step", 5, ensemble=3)
+    assert len(model.ensemble) == 3
+    for place, parameters in enumerate(model.ensemble):
+        assert close(parameters, end_of(one, theta0(5, place)[1]))
+    assert not close(model.ensemble[0], model.ensemble[1])
+
+
+def test_an_ensemble_of_one_fixed_theta0_is_one_network():
+    start = fixed_theta0(FIXED, build("convnet", 16))
+    one = contribution("a", 1, method=FIXED, theta0_sha256=digest(start))
+    assert len(train_pooled([one], PROTOCOL, "in-step", 0, ensemble=3).ensemble) == 1
 
 
 def test_fixed_theta0_that_this_machine_draws_otherwise_is_refused():
@@ -103,17 +120,17 @@ def test_union_fits_all_images_together():
     both = [contribution("a", 1), contribution("b", 2)]
     model = train_pooled(both, PROTOCOL, "union", 5)
     images = torch.from_numpy(np.concatenate([c.distilled.images for c in both]))
-    logits = forward(build("convnet", 16), model.parameters, images)
+    logits = forward(build("convnet", 16), model.ensemble[0], images)
     assert functional.cross_entropy(logits, torch.tensor([0, 1, 2] * 2)) < 0.5
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
 def test_pooling_is_a_function_of_the_set_of_bundles_and_the_seed(scheme):
     both = [contribution("a", 1), contribution("b", 2)]
-    first = train_pooled(both, PROTOCOL, scheme, 0).parameters
+    first = train_pooled(both, PROTOCOL, scheme, 0).ensemble[0]
     torch.manual_seed(7)
-    again = train_pooled(both[::-1], PROTOCOL, scheme, 0).parameters
-    other = train_pooled(both, PROTOCOL, scheme, 1).parameters
+    again = train_pooled(both[::-1], PROTOCOL, scheme, 0).ensemble[0]
+    other = train_pooled(both, PROTOCOL, scheme, 1).ensemble[0]
     assert all(torch.equal(first[name], again[name]) for name in first)
     assert not close(first, other)
     assert all(bool(t.isfinite().all()) and not t.requires_grad for t in first.values())

@@ -29,8 +29,8 @@ def test_baseline_learns_an_easy_task_and_is_decided_by_its_seed(tmp_path):
     again = train_on_real([cohort], PLAN)
     assert (again.score, again.rate, again.epoch) == (found.score, found.rate, found.epoch)
     assert all(
-        torch.equal(found.model.parameters[k], again.model.parameters[k])
-        for k in found.model.parameters
+        torch.equal(found.model.ensemble[0][k], again.model.ensemble[0][k])
+        for k in found.model.ensemble[0]
     )
 
 

@@ -24,18 +24,18 @@ def test_film_without_an_n_or_p_vote_is_indeterminate_and_negative_at_any_thresh
     assert not votes.positive_at(0.0)
 
 
-def test_every_window_votes_once_whatever_the_mask():
+def test_every_network_votes_once_on_every_window_whatever_the_mask():
     film = Film(np.zeros((64, 72), np.uint8), "blank")
     seen = []
 
     def predict(patches):
         seen.append(patches)
-        return np.arange(len(patches)) % 3
+        return np.stack([np.arange(len(patches)) % 3, np.full(len(patches), 2)])
 
     votes = film_votes(film, PROTOCOL, predict)
     grid = Grid.over(film.shape, PROTOCOL)
-    assert votes.i + votes.n + votes.p == grid.count == sum(map(len, seen))
-    assert (votes.i, votes.n, votes.p) == (grid.rows * 3, grid.rows * 3, grid.rows * 2)
+    assert votes.i + votes.n + votes.p == 2 * grid.count == 2 * sum(map(len, seen))
+    assert (votes.i, votes.n, votes.p) == (grid.rows * 3, grid.rows * 3, grid.rows * (2 + 8))
     np.testing.assert_allclose(seen[0], -2)  # black, normalised by mean 0.5 and deviation 0.25
 
 
@@ -43,12 +43,15 @@ def test_predictor_gives_the_networks_own_classes(tmp_path):
     write_films(tmp_path)
     film = read_film(tmp_path / "1.png")
     module = build("convnet", 16)
-    model = Model("convnet", PROTOCOL, draw("convnet", module, torch.Generator().manual_seed(0)))
+    generator = torch.Generator().manual_seed(0)
+    ensemble = tuple(draw("convnet", module, generator) for _ in range(2))
+    model = Model("convnet", PROTOCOL, ensemble)
     grid = Grid.over(film.shape, PROTOCOL)
     patches = np.concatenate(list(cut_rows(film.scaled(), grid, 16)))
     normal = normalise(patches, PROTOCOL)
-    logits = forward(module, model.parameters, torch.from_numpy(normal)[:, None])
-    np.testing.assert_array_equal(predictor(model)(normal), logits.argmax(1).numpy())
+    x = torch.from_numpy(normal)[:, None]
+    called = [forward(module, parameters, x).argmax(1).numpy() for parameters in ensemble]
+    np.testing.assert_array_equal(predictor(model)(normal), called)
 
 
 def test_film_too_small_to_vote_is_refused_by_name():

@@ -1,6 +1,6 @@
 """The comparison: each bundle alone, all pooled, and the same network on pooled real patches."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,8 +32,8 @@ class Line:
     Attributes:
         name: what it was trained from.
         images: distilled images, or real patches, it was trained on.
-        patch_score: class-balanced patch accuracy on test patients of all sites, over fresh θ0; a
-            single value for the baseline.
+        patch_score: class-balanced patch accuracy on test patients of all sites, of single networks
+            over fresh θ0; a single value for the baseline.
         threshold: the ε fixed on validation films, before any test film was looked at.
         chosen_on: whose validation films.
         figures: site -> figures; and of all sites together.
@@ -53,8 +53,8 @@ class Comparison:
 
     Attributes:
         lines: each site alone, pooled, real patches.
-        pooled_inits: test HM of all sites for each of several θ0 of the pooled model, ε fixed anew
-            for each on validation films.
+        pooled_inits: test HM of all sites for each of several seeds of the pooled model, hence
+            each of its θ0, ε fixed anew for each on validation films.
         schemes: patch score of each way of pooling, on validation patients of all sites.
     """
 
@@ -86,13 +86,23 @@ class Judge:
     trial: Trial
     book: VoteBook
 
-    def pooled_model(self, sites: Sequence[Released], scheme: Scheme, init: int) -> Model:
-        """The model of some sites' bundles, from one θ0."""
+    def pooled_model(
+        self, sites: Sequence[Released], scheme: Scheme, seed: int, ensemble: int
+    ) -> Model:
+        """The model of some sites' bundles."""
         contributions = [site.contribution for site in sites]
-        return train_pooled(contributions, self.trial.protocol, scheme, init)
+        return train_pooled(contributions, self.trial.protocol, scheme, seed, ensemble)
 
-    def patch_score(self, model_of: Callable[[int], Model], inits: int, split: Split) -> PatchScore:
-        """Patch score on all sites' patients, over ``inits`` fresh θ0."""
+    def score_over_inits(
+        self, sites: Sequence[Released], scheme: Scheme, inits: int, split: Split
+    ) -> PatchScore:
+        """Patch score of single networks trained from some sites' bundles, each from a new θ0."""
+        seed = self.trial.settings.seed
+        models = (self.pooled_model(sites, scheme, seed + init, 1) for init in range(inits))
+        return self.patch_score(models, split)
+
+    def patch_score(self, models: Iterable[Model], split: Split) -> PatchScore:
+        """Patch scores on all sites' patients, of models of one network each."""
         x, y = sample_patches(
             [site.cohort for site in self.released],
             split,
@@ -100,8 +110,9 @@ class Judge:
             self.trial.settings.seed,
         )
         module = build(self.trial.settings.network, self.trial.protocol.side)
-        models = [model_of(self.trial.settings.seed + init) for init in range(inits)]
-        return PatchScore(tuple(patch_accuracy(module, m.parameters, x, y) for m in models))
+        return PatchScore(
+            tuple(patch_accuracy(module, model.ensemble[0], x, y) for model in models)
+        )
 
     def threshold(self, name: str, model: Model, sites: Sequence[Released]) -> float:
         """The ε of best HM on some sites' validation films together."""
@@ -150,14 +161,12 @@ def _alone(judge: Judge, site: Released, out: Path, stage: Stage) -> Line:
     name = f"{site.name} alone"
     stage.tell(f"{name}: classifying everybody's films")
     scheme, seed = judge.trial.pooling, judge.trial.settings.seed
-    model = judge.pooled_model([site], scheme, seed)
+    model = judge.pooled_model([site], scheme, seed, judge.trial.ensemble)
     threshold = judge.threshold(name, model, [site])
     save_model(
         out / "models" / site.name, model, {"trained_on": site.bundle.name, "threshold": threshold}
     )
-    score = judge.patch_score(
-        lambda init: judge.pooled_model([site], scheme, init), judge.trial.patch_inits, "test"
-    )
+    score = judge.score_over_inits([site], scheme, judge.trial.patch_inits, "test")
     figures = judge.figures(name, model, threshold)
     images = len(site.contribution.distilled.images)
     return Line(name, images, score, threshold, f"{site.name}'s", figures)
@@ -167,11 +176,7 @@ def _pooled(judge: Judge, held: RoundOutcome, stage: Stage) -> Line:
     """The federated round's model, at the ε the round fixed; here with AUC beside its counts."""
     stage.tell(f"{ROW_POOLED}: classifying everybody's films")
     scheme, seed = judge.trial.pooling, judge.trial.settings.seed
-    score = judge.patch_score(
-        lambda init: judge.pooled_model(judge.released, scheme, init),
-        judge.trial.patch_inits,
-        "test",
-    )
+    score = judge.score_over_inits(judge.released, scheme, judge.trial.patch_inits, "test")
     figures = judge.figures(f"{ROW_POOLED}-{seed}", held.model, held.threshold)
     for site, counted in held.test.items():
         if figures[site].confusion != counted:
@@ -203,7 +208,7 @@ def _real(judge: Judge, out: Path, stage: Stage) -> Line:
     model, _ = load_model(folder)
     stage.tell(f"{ROW_REAL}: classifying everybody's films")
     threshold = judge.threshold("real", model, judge.released)
-    score = judge.patch_score(lambda init: model, 1, "test")
+    score = judge.patch_score([model], "test")
     figures = judge.figures("real", model, threshold)
     drawn = sample_patches(
         [site.cohort for site in judge.released], "train", plan.per_class, plan.seed
@@ -215,7 +220,8 @@ def _pooled_inits(judge: Judge) -> list[float]:
     scheme, seed = judge.trial.pooling, judge.trial.settings.seed
     found = []
     for init in range(seed, seed + judge.trial.film_inits):
-        name, model = f"{ROW_POOLED}-{init}", judge.pooled_model(judge.released, scheme, init)
+        name = f"{ROW_POOLED}-{init}"
+        model = judge.pooled_model(judge.released, scheme, init, judge.trial.ensemble)
         threshold = judge.threshold(name, model, judge.released)
         found.append(judge.figures(name, model, threshold)[POOLED].confusion.harmonic_mean)
     return found
@@ -223,10 +229,6 @@ def _pooled_inits(judge: Judge) -> list[float]:
 
 def _schemes(judge: Judge) -> dict[Scheme, PatchScore]:
     return {
-        scheme: judge.patch_score(
-            lambda init, way=scheme: judge.pooled_model(judge.released, way, init),  # type: ignore[misc]
-            judge.trial.film_inits,
-            "val",
-        )
+        scheme: judge.score_over_inits(judge.released, scheme, judge.trial.film_inits, "val")
         for scheme in SCHEMES
     }

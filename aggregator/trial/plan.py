@@ -29,8 +29,9 @@ class Trial:
         baseline: training on pooled real patches, ``per_class`` of each class in all.
         split: shares of training, validation and test patients.
         pooling: how bundles are pooled in the round.
-        film_inits: θ0 from which the pooled network classifies films, and each way of pooling is
-            scored, to show the spread.
+        ensemble: networks that vote together on films, wherever a model is trained from bundles.
+        film_inits: seeds from which the pooled model classifies films, and θ0 over which each way
+            of pooling is scored, to show the spread.
         patch_inits: fresh θ0 a patch score on test patients is the mean of.
         score_patches: test patches of each class and site a patch score looks at, at most.
         minimum_films: a hospital counts no split with fewer.
@@ -42,6 +43,7 @@ class Trial:
     baseline: TrainingPlan
     split: tuple[float, float, float] = (0.6, 0.2, 0.2)
     pooling: Scheme = "in-step"
+    ensemble: int = 5
     film_inits: int = 3
     patch_inits: int = 10
     score_patches: int = 300

@@ -105,6 +105,7 @@ def _round(
         order = Order(
             trust=out / "trust",
             pooling=trial.pooling,
+            ensemble=trial.ensemble,
             seed=trial.settings.seed,
             sites=len(released),
             timeout=ANSWER_SECONDS,

@@ -80,7 +80,7 @@ def _inits(values: Sequence[float]) -> str:
     listed = ", ".join(f"{value:.2f}" for value in values)
     mean = sum(values) / len(values)
     return (
-        f"HM of the pooled network on all sites' test films from {len(values)} different θ0, ε "
+        f"HM of the pooled model on all sites' test films from {len(values)} different seeds, ε "
         f"fixed anew for each on validation films: {listed} (mean {mean:.2f})."
     )
 

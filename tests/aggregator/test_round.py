@@ -104,7 +104,8 @@ def test_a_round_ends_in_one_model_one_epsilon_and_a_table(world: World) -> None
     assert result.rows[-1].confusion.films == len(SITES) * TEST_FILMS
     model, record = load_model(world.folder / "out" / "model")
     assert (model.network, model.protocol) == ("convnet", PROTOCOL)
-    told = {"bundles": result.bundles, "pooling": "in-step", "seed": 3}
+    assert len(model.ensemble) == result.networks == 5
+    told = {"bundles": result.bundles, "pooling": "in-step", "ensemble": 5, "seed": 3}
     assert record.origin == told | {"threshold": result.epsilon}, "classify goes by this ε"
     text = (world.folder / "out" / "table.txt").read_text()
     assert text == table(result)

@@ -47,7 +47,7 @@ def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("commands")
     gdshare("label", write_films(folder / "films"), "--out", folder / "cohort", *LABEL)
     parameters = draw("convnet", build("convnet", 16), torch.Generator().manual_seed(0))
-    save_model(folder / "model", Model("convnet", PROTOCOL, parameters), {"threshold": 0.4})
+    save_model(folder / "model", Model("convnet", PROTOCOL, (parameters,)), {"threshold": 0.4})
     return folder
 
 

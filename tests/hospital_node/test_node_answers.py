@@ -50,7 +50,7 @@ def settings(tmp_path: Path, cohort: Path) -> dict[str, object]:
 def model(seed: int = 0) -> Model:
     module = build("convnet", PROTOCOL.side)
     weights = draw("convnet", module, torch.Generator().manual_seed(seed))
-    return Model("convnet", PROTOCOL, weights)
+    return Model("convnet", PROTOCOL, (weights,))
 
 
 def question(epsilon: float | None = None, seed: int = 0, **changes: object) -> dict[str, object]:
@@ -196,7 +196,7 @@ def test_another_patch_protocol_is_refused(settings: dict[str, object]) -> None:
 
 
 def test_weights_that_are_not_the_networks_are_refused(settings: dict[str, object]) -> None:
-    weights = dict(model().parameters)
+    weights = model().ensemble[0]
     name = next(iter(weights))
     hostile = {
         "nan": {**weights, name: weights[name] * float("nan")},
@@ -204,7 +204,7 @@ def test_weights_that_are_not_the_networks_are_refused(settings: dict[str, objec
         "name": {**weights, "extra": weights[name].clone()},
     }
     for changed in hostile.values():
-        data = Model("convnet", PROTOCOL, changed).to_bytes()
+        data = Model("convnet", PROTOCOL, (changed,)).to_bytes()
         assert ask_node(settings, COUNTS, question(model=data)) == {"refused": "model-refused"}
     for data in (b"", b"\xff" * 64, b"\x80\x04."):
         assert ask_node(settings, COUNTS, question(model=data)) == {"refused": "model-refused"}
