@@ -23,7 +23,7 @@ from gdshare.protocol import CLASSES
 Parameters = dict[str, Tensor]
 
 INITIALISERS: Mapping[str, str] = {
-    "resnet18": "near-identity/1",
+    "resnet18": "near-identity/2",
     "convnet": "torch-default/1",
 }
 """Network -> name and version of its initialiser. A changed scheme is a new version."""
@@ -58,7 +58,8 @@ def draw(name: str, module: nn.Module, generator: torch.Generator) -> Parameters
     Returns:
         parameter name -> float32 CPU tensor.
     """
-    scheme = _near_identity if name == "resnet18" else _torch_default
+    silent = _last_norms_of_identity_blocks(module)
+    scheme = partial(_near_identity, silent) if name == "resnet18" else _torch_default
     drawn: Parameters = {}
     for prefix, layer in module.named_modules():
         for leaf, parameter in layer.named_parameters(recurse=False):
@@ -141,15 +142,40 @@ def _convnet(side: int) -> nn.Module:
         return nn.Sequential(*layers, nn.Flatten(), nn.Linear(features, len(CLASSES)))
 
 
+def _last_norms_of_identity_blocks(module: nn.Module) -> frozenset[str]:
+    """Scales of the last norms of residual blocks whose shortcut leaves its input as it is."""
+    return frozenset(
+        f"{path}.bn2.weight"
+        for path, block in module.named_modules()
+        if hasattr(block, "downsample") and block.downsample is None
+    )
+
+
 def _near_identity(
-    path: str, leaf: str, layer: nn.Module, parameter: Tensor, generator: torch.Generator
+    silent: frozenset[str],
+    path: str,
+    leaf: str,
+    layer: nn.Module,
+    parameter: Tensor,
+    generator: torch.Generator,
 ) -> Tensor:
-    """``near-identity/1``: every residual block starts as (nearly) its shortcut.
+    """``near-identity/2``: every residual block with an identity shortcut starts as the identity.
 
     Convolutions: normal, deviation sqrt(2 / fan_out) (He et al. 2015, torchvision's choice). Norms:
-    scale 1, shift 0, but scale 0 for the last norm of each block (Goyal et al. 2017). Head: normal
-    with deviation 0.01, bias 0, so the first logits are near 0: with torchvision's own head,
-    distillation was seen to spend itself on calming large random logits and collapse to chance.
+    scale 1, shift 0, but scale 0 for the last norm of a block whose shortcut is the identity (Goyal
+    et al. 2017). Blocks that halve the map keep their main path: their shortcuts see one place in
+    four, and of a 32 px patch ResNet18's three together would see little but the upper left corner
+    (``near-identity/1`` did). Head: normal with deviation 0.01, bias 0, so the first logits are
+    near 0: with torchvision's own head, distillation was seen to spend itself on calming large
+    random logits and collapse to chance.
+
+    Args:
+        silent: ``path`` of the scales that start at 0.
+        path: name of the parameter.
+        leaf: its last part.
+        layer: that it belongs to.
+        parameter: of which only the shape is read.
+        generator: advanced by the draw.
     """
     empty = torch.empty(parameter.shape)
     if isinstance(layer, nn.Conv2d):
@@ -157,8 +183,7 @@ def _near_identity(
         return empty.normal_(0.0, sqrt(2.0 / fan_out), generator=generator)
     if isinstance(layer, nn.Linear) and leaf == "weight":
         return empty.normal_(0.0, HEAD_DEVIATION, generator=generator)
-    last_norm_of_block = path.endswith("bn2.weight")
-    return empty.fill_(1.0 if leaf == "weight" and not last_norm_of_block else 0.0)
+    return empty.fill_(1.0 if leaf == "weight" and path not in silent else 0.0)
 
 
 def _torch_default(

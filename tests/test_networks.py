@@ -31,13 +31,26 @@ def test_resnet18_computes_what_torchvisions_computes():
     torch.testing.assert_close(forward(module, theta, x), reference(x))
 
 
-def test_near_identity_start_has_every_block_at_its_shortcut_and_small_logits():
+def test_near_identity_start_has_identity_blocks_at_their_shortcut_and_small_logits():
     module, theta = drawn("resnet18")
-    scales = [name for name in theta if name.endswith("bn2.weight")]
+    scales = {name: w for name, w in theta.items() if name.endswith("bn2.weight")}
+    silent = {name for name, weight in scales.items() if bool((weight == 0).all())}
+    halving = {f"layer{stage}.0.bn2.weight" for stage in (2, 3, 4)}
     assert len(scales) == 8
-    assert all(bool((theta[name] == 0).all()) for name in scales)
+    assert silent == scales.keys() - halving
+    assert all(bool((scales[name] == 1).all()) for name in halving)
     assert theta["fc.weight"].std().item() == pytest.approx(0.01, rel=0.1)
     assert forward(module, theta, torch.randn(8, 1, 32, 32)).abs().max() < 0.5
+
+
+@pytest.mark.parametrize("name", sorted(INITIALISERS))
+def test_the_start_looks_at_the_whole_patch_and_not_at_one_corner(name):
+    module, theta = drawn(name)
+    x = torch.randn(64, 1, 32, 32, generator=torch.Generator().manual_seed(1)).requires_grad_()
+    forward(module, theta, x).square().sum().backward()
+    slope = x.grad.abs().mean((0, 1))
+    quarters = [part.sum() for half in slope.split(16, 0) for part in half.split(16, 1)]
+    assert min(quarters) > 0.15 * slope.sum()
 
 
 def test_he_deviation_of_the_convolutions():

@@ -17,8 +17,8 @@ Positive = Annotated[float, Field(gt=0.0, le=100.0, allow_inf_nan=False)]
 
 
 BY_NETWORK: Mapping[str, Mapping[str, float]] = {
-    "label_scale": {"resnet18": 2.0, "convnet": 5.0},
-    "inner_rate": {"resnet18": 0.05, "convnet": 0.02},
+    "outer_rate": {"resnet18": 0.1, "convnet": 0.05},
+    "inner_rate": {"resnet18": 0.01, "convnet": 0.02},
 }
 """Defaults that differ by network (docs/distill-options.md has the figures)."""
 
@@ -78,7 +78,7 @@ class Method(Frozen):
             description="α, Adam's learning rate for images, labels and α̃. Source: not given. "
             "Wang et al.: 0.01 with Adam.",
         ),
-    ] = 0.05
+    ] = Field(default_factory=_by_network("outer_rate"))
     outer_decay: Annotated[
         Literal["cosine", "none"],
         Field(
@@ -99,7 +99,7 @@ class Method(Frozen):
             "scale not given; its Figure 3 shows 0.75 to 0.77, about what scale 2 starts from. "
             "Wang et al.: hard labels only.",
         ),
-    ] = Field(default_factory=_by_network("label_scale"))
+    ] = 5.0
     inner_rate: Annotated[
         Positive,
         Field(

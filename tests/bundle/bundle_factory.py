@@ -42,7 +42,7 @@ def manifest(**changes: object) -> Manifest:
         "created": CREATED,
         "expires": CREATED + timedelta(days=365),
         "protocol": Protocol(patch=75, stride=13, side=16),
-        "initialiser": "near-identity/1",
+        "initialiser": "near-identity/2",
         "theta0_sha256": None,
         "method": Method(images=3, epochs=1, steps=2),
         "counts": Counts(

@@ -397,7 +397,7 @@ def test_a_repeated_key_in_the_manifest_is_refused():
         lambda text: text.replace("0.25", "0.250"),
         lambda text: text.replace("0.25", "2.5e-1"),
         lambda text: text.replace('"mean": 0.5', '"mean": 0.50000000000000001'),
-        lambda text: text.replace('"label_scale": 2.0', '"label_scale": 2'),
+        lambda text: text.replace('"label_scale": 5.0', '"label_scale": 5'),
         lambda text: json.dumps(json.loads(text), sort_keys=True) + "\n",
         lambda text: json.dumps(dict(reversed(json.loads(text).items())), indent=2) + "\n",
     ],

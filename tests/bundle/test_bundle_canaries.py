@@ -50,7 +50,7 @@ def run_folder(tmp_path: Path) -> Path:
             checkpoint_every=9_876_543,
         ),
         protocol=Protocol(patch=75, stride=13, side=16),
-        initialiser="near-identity/1",
+        initialiser="near-identity/2",
         theta0_sha256=None,
         cohort_sha256="0" * 64,
         counts=manifest().counts,

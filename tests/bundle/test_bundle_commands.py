@@ -30,7 +30,7 @@ def place(tmp_path):
     record = RunRecord(
         settings=Settings(epochs=1, steps=2, seed=77),
         protocol=Protocol(patch=75, stride=13, side=16),
-        initialiser="near-identity/1",
+        initialiser="near-identity/2",
         theta0_sha256=None,
         cohort_sha256="0" * 64,
         counts=manifest().counts,

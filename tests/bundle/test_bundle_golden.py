@@ -9,7 +9,7 @@ from bundle_factory import NOW, distilled, manifest
 from gdshare.bundle import Expired, load_public_key, verify_folder
 
 GOLDEN = Path(__file__).parent / "golden"
-DIGESTS = {"gdshare-bundle-0.1": "1c628265982f7b86178f355a700ebeb5a0d8da7438f495a815c371ae030e2cc5"}
+DIGESTS = {"gdshare-bundle-0.1": "cea0e2d3d0a3dcb15be94456f07e02b2a47923d812f8fd0e26dee3032045f183"}
 
 
 def test_every_golden_bundle_is_listed_here():

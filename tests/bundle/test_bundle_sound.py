@@ -29,7 +29,7 @@ def record(**settings: object) -> RunRecord:
     return RunRecord(
         settings=Settings(**settings),
         protocol=Protocol(),
-        initialiser="near-identity/1",
+        initialiser="near-identity/2",
         theta0_sha256=None,
         cohort_sha256="0" * 64,
         counts=manifest().counts,

@@ -60,7 +60,7 @@ def test_number_of_a_fixed_theta0_means_nothing_when_it_is_random():
 
 
 def test_defaults_that_differ_by_network_follow_it():
-    assert (Settings().label_scale, Settings().inner_rate) == (2.0, 0.05)
+    assert (Settings().outer_rate, Settings().inner_rate) == (0.1, 0.01)
     small = Settings(network="convnet")
-    assert (small.label_scale, small.inner_rate) == (5.0, 0.02)
+    assert (small.outer_rate, small.inner_rate) == (0.05, 0.02)
     assert Settings(network="convnet", inner_rate=0.1).inner_rate == 0.1
