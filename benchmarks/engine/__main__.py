@@ -5,14 +5,12 @@ Without ``--ssnl`` (or GDSHARE_SSNL) Wang et al.'s code is stood in for by ours 
 """
 
 import argparse
-import platform
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from benchmarks.engine import agreement, race, scale, speed
@@ -20,29 +18,9 @@ from benchmarks.engine.agreement import Agreement, Precision
 from benchmarks.engine.rivals import Name, checkout_from_environment
 from benchmarks.engine.speed import SpeedScale
 from benchmarks.engine.team import Worker
-from gdshare import __version__
+from benchmarks.versions import versions
 from gdshare.errors import GdshareError
 from gdshare.storage import write_json
-
-
-def versions() -> dict[str, str]:
-    """What the figures depend on beside the code."""
-    return {
-        "gdshare": __version__,
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "numpy": np.__version__,
-        "machine": f"{platform.system()} {platform.machine()}, {_processor()}",
-    }
-
-
-def _processor() -> str:
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        for line in cpuinfo.read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or "processor unknown"
 
 
 def agreements(scale: SpeedScale, checkout: Path | None) -> list[Agreement]:

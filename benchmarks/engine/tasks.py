@@ -61,25 +61,11 @@ def gaussian(network: str, side: int, batch: int, steps: int, seed: int) -> Prob
 def pneumonia(file: Path, batch: int, seed: int) -> QualityTask:
     """PneumoniaMNIST, 28 px padded to 32: normal or pneumonia, the ConvNet with two outputs.
 
-    gdshare's own ConvNet has an output a patch class, so three; the last layer is made anew with
-    two, since an output that no label ever asks for would be a thing to unlearn at every θ0.
-
     Raises:
         CohortError: the file is not there, or holds something else.
     """
-    try:
-        with np.load(file, allow_pickle=False) as arrays:
-            train = _padded(arrays["train_images"], arrays["train_labels"])
-            val = _padded(arrays["val_images"], arrays["val_labels"])
-    except (OSError, KeyError, ValueError) as error:
-        raise CohortError(
-            f"{file}: not pneumoniamnist.npz ({error}); give the folder that holds "
-            "medmnist/pneumoniamnist.npz by --data"
-        ) from error
-    module = build("convnet", PNEUMONIA_SIDE)
-    if not (isinstance(module, nn.Sequential) and isinstance(module[-1], nn.Linear)):
-        raise TypeError("the ConvNet no longer ends in a linear layer; adapt tasks.pneumonia")
-    module[-1] = nn.Linear(module[-1].in_features, PNEUMONIA_CLASSES, device="meta")
+    train, val = (pneumonia_split(file, split) for split in ("train", "val"))
+    module = pneumonia_network()
     rows_by_class = [np.flatnonzero(train[1].numpy() == c) for c in range(PNEUMONIA_CLASSES)]
 
     def read(rows: Rows) -> Minibatch:
@@ -92,6 +78,38 @@ def pneumonia(file: Path, batch: int, seed: int) -> QualityTask:
         module, theta0, minibatch, PNEUMONIA_SIDE, PNEUMONIA_CLASSES, STEPS, epoch, seed
     )
     return QualityTask(problem, _score_inits("convnet", module, seed), val)
+
+
+def pneumonia_split(file: Path, split: str) -> Minibatch:
+    """All images of one split ("train", "val" or "test") of PneumoniaMNIST.
+
+    Returns:
+        float32 [n, 1, 32, 32] normalised, and int64 [n], 0 normal and 1 pneumonia.
+
+    Raises:
+        CohortError: the file is not there, or holds something else.
+    """
+    try:
+        with np.load(file, allow_pickle=False) as arrays:
+            return _padded(arrays[f"{split}_images"], arrays[f"{split}_labels"])
+    except (OSError, KeyError, ValueError) as error:
+        raise CohortError(
+            f"{file}: not pneumoniamnist.npz ({error}); give the folder that holds "
+            "medmnist/pneumoniamnist.npz by --data"
+        ) from error
+
+
+def pneumonia_network() -> nn.Module:
+    """The ConvNet with two outputs.
+
+    gdshare's own has an output a patch class, so three; the last layer is made anew with two, since
+    an output that no label ever asks for would be a thing to unlearn at every θ0.
+    """
+    module = build("convnet", PNEUMONIA_SIDE)
+    if not (isinstance(module, nn.Sequential) and isinstance(module[-1], nn.Linear)):
+        raise TypeError("the ConvNet no longer ends in a linear layer; adapt pneumonia_network")
+    module[-1] = nn.Linear(module[-1].in_features, PNEUMONIA_CLASSES, device="meta")
+    return module
 
 
 def tuberculosis(folder: Path, batch: int, seed: int) -> QualityTask:

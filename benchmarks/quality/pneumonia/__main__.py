@@ -1,0 +1,110 @@
+"""``python -m benchmarks.quality.pneumonia``: two distilled images against 4,708 real ones.
+
+Does every piece that is not done yet, then prints the table. Start it twice with the same command
+to share the pieces between two processes; after a kill, the same command goes on. ``--quick`` takes
+under a minute, on drawn images.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+import torch
+from pydantic import JsonValue
+
+from benchmarks.quality.claims import do_pieces
+from benchmarks.quality.pneumonia.images import REAL, real_images, synthetic_images
+from benchmarks.quality.pneumonia.plan import FULL, QUICK, PneumoniaPlan
+from benchmarks.quality.pneumonia.report import Report, measure
+from benchmarks.quality.pneumonia.schedule import pieces_of
+from benchmarks.quality.pneumonia.tables import as_data, text
+from benchmarks.quality.record import open_plan
+from benchmarks.versions import versions
+from gdshare.errors import GdshareError, UsageError
+from gdshare.storage import write_json
+
+
+def options() -> argparse.ArgumentParser:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.quality.pneumonia",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--quick", action="store_true", help="a tiny plan on drawn images")
+    parser.add_argument("--json", type=Path, help="write the figures here as well")
+    parser.add_argument("--seeds", type=int, help="comparisons, from seed 0 (default 3, quick 2)")
+    parser.add_argument(
+        "--data",
+        type=Path,
+        default=Path("../shared/data"),
+        help=f"the folder that holds {REAL} (default ../shared/data)",
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        help="folder for the pieces; those in it are not done again (default "
+        "quality-runs/pneumonia, with --quick quality-runs/pneumonia-quick)",
+    )
+    return parser
+
+
+def run(plan: PneumoniaPlan, data: Path, out: Path, seeds: int) -> Report:
+    """Do what is not done yet, and work out the figures.
+
+    Args:
+        plan: what is measured.
+        data: folder of the real images; not looked at when the plan has drawn ones.
+        out: folder for the pieces.
+        seeds: how many comparisons; more of them may be asked for later.
+
+    Raises:
+        GdshareError: a piece cannot be done; what is finished stays.
+    """
+    if seeds < 1:
+        raise UsageError(f"--seeds {seeds}: there must be one or more")
+    if plan.synthetic is None:
+        file, digest = real_images(data)
+        open_plan(out, plan.as_data(), {REAL.name: digest})
+    else:
+        open_plan(out, plan.as_data(), {})
+        file = synthetic_images(out, plan.synthetic)
+    pieces = pieces_of(plan, file, range(seeds), out)
+    do_pieces(out, pieces, lambda line: print(line, file=sys.stderr, flush=True))
+    return measure(plan, out, range(seeds), pieces)
+
+
+def figures(plan: PneumoniaPlan, report: Report, command: Sequence[str]) -> dict[str, JsonValue]:
+    """All figures as data, with what they depend on."""
+    return {
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "command": " ".join(command),
+        "versions": dict(versions()),
+        "plan": plan.as_data(),
+        **as_data(report),
+    }
+
+
+def main() -> None:
+    """Read the options and measure."""
+    chosen = options().parse_args()
+    torch.set_num_threads(1)
+    default = Path("quality-runs/pneumonia-quick" if chosen.quick else "quality-runs/pneumonia")
+    plan, seeds = (QUICK, 2) if chosen.quick else (FULL, 3)
+    try:
+        wanted = seeds if chosen.seeds is None else chosen.seeds
+        report = run(plan, chosen.data, chosen.out or default, wanted)
+        print(text(report))
+        if chosen.json:
+            command = ["python", "-m", "benchmarks.quality.pneumonia", *sys.argv[1:]]
+            write_json(chosen.json, figures(plan, report, command))
+    except GdshareError as error:
+        sys.exit(str(error))
+    except KeyboardInterrupt:
+        sys.exit("stopped; the same command goes on")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,98 @@
+"""All pieces of a plan, in the order to do them in."""
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+from benchmarks.quality.baselines import train_real
+from benchmarks.quality.claims import Piece
+from benchmarks.quality.cross import cross_site
+from benchmarks.quality.distilled import choose_scheme, distil_site
+from benchmarks.quality.films import see_distilled, see_real
+from benchmarks.quality.fold import Fold
+from benchmarks.quality.folds import cut_cohort
+from benchmarks.quality.hospitals import Hospital, draw_films
+from benchmarks.quality.plan import Plan
+from gdshare.distill.settings import Settings
+
+KINDS = ("cohorts", "distil", "real", "films", "cross")
+
+
+def folds_of(out: Path, plan: Plan, hospitals: Sequence[Hospital]) -> list[Fold]:
+    """Every fold of a benchmark."""
+    sites = tuple(hospital.name for hospital in hospitals)
+    return [Fold(out, plan, number, sites) for number in range(plan.folds)]
+
+
+def pieces_of(folds: Sequence[Fold], hospitals: Sequence[Hospital]) -> list[Piece]:
+    """All pieces. The first arm and the baselines come before all else, fold after fold: stopped
+    early, the benchmark has at least their comparison.
+    """
+    plan = folds[0].plan
+    first, *others = plan.arms
+    pieces = [
+        Piece(hospital.name, "cohorts", partial(draw_films, plan.phantoms, number))
+        for number, hospital in enumerate(hospitals)
+        if plan.phantoms
+    ]
+    for fold in folds:
+        pieces += _cohorts(fold, hospitals) + _arm(fold, first) + _baselines(fold)
+    for arm in others:
+        pieces += [piece for fold in folds for piece in _arm(fold, arm)]
+    return pieces + [piece for fold in folds for piece in _crossings(fold)]
+
+
+def _cohorts(fold: Fold, hospitals: Sequence[Hospital]) -> list[Piece]:
+    return [
+        Piece(
+            fold.cohort(hospital.name),
+            "cohorts",
+            partial(cut_cohort, fold.plan, fold.number, hospital),
+            (hospital.name,) if fold.plan.phantoms else (),
+        )
+        for hospital in hospitals
+    ]
+
+
+def _arm(fold: Fold, arm: Settings) -> list[Piece]:
+    """Distillations, the way of pooling, and what the networks trained so see."""
+    distilled = tuple(fold.distil(arm, site) for site in fold.sites)
+    scheme = fold.scheme(arm)
+    return [
+        *(
+            Piece(name, "distil", partial(distil_site, fold, arm, site), _all_cohorts(fold))
+            for name, site in zip(distilled, fold.sites, strict=True)
+        ),
+        Piece(scheme, "distil", partial(choose_scheme, fold, arm), distilled),
+        Piece(fold.films(arm.network), "films", partial(see_distilled, fold, arm), (scheme,)),
+    ]
+
+
+def _baselines(fold: Fold) -> list[Piece]:
+    """Trainings on real patches, and what each network sees."""
+    pieces = []
+    # The longest first, so that no process is left alone with one at the end.
+    for one in sorted(fold.plan.baselines, key=lambda one: -one.per_class):
+        trained = fold.real(one)
+        pieces += [
+            Piece(trained, "real", partial(train_real, fold, one), _all_cohorts(fold)),
+            Piece(fold.films(one.name), "films", partial(see_real, fold, one), (trained,)),
+        ]
+    return pieces
+
+
+def _crossings(fold: Fold) -> list[Piece]:
+    return [
+        Piece(
+            fold.cross(site),
+            "cross",
+            partial(cross_site, fold, site),
+            tuple(fold.distil(arm, site) for arm in fold.plan.arms),
+        )
+        for site in fold.sites
+    ]
+
+
+def _all_cohorts(fold: Fold) -> tuple[str, ...]:
+    """A fold opens all its cohorts at once, so even one hospital's distillation waits for all."""
+    return tuple(fold.cohort(site) for site in fold.sites)
