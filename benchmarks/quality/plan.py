@@ -100,7 +100,7 @@ class Plan:
         folds: parts that each hospital's patients are divided into; 2 or more.
         validation: share of the patients outside a fold's test part that are its validation.
         film_stride: px between windows when films are classified, by every network alike. Three
-            times the protocol's stride still sees every part of a film, with a ninth of the windows.
+            times the protocol's stride sees every part of a film with a ninth of the windows.
         networks: θ0 that networks are trained from on distilled images.
         teams: how many of these vote together; 1, some, all.
         primary: of these team sizes the one whose figures are the primary ones, named beforehand:
