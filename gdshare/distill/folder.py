@@ -9,6 +9,7 @@
       timings.jsonl            when it ran and for how long; the one file that repeats differ in
       distilled.safetensors    the result: the best scored state
       preview.png              the result as a picture
+      tensorboard/             event files, where they were asked for
 """
 
 import json
@@ -41,7 +42,7 @@ def open_run(out: Path, record: RunRecord, resume: bool) -> None:
     """
     path = out / RECORD
     if not resume:
-        if out.exists() and any(out.iterdir()):
+        if out.exists() and any(not _left_by_a_kill(path) for path in out.iterdir()):
             raise RunError(
                 f"{out}: is not empty; choose another --out, or go on with its run by --resume"
             )
@@ -61,6 +62,11 @@ def open_run(out: Path, record: RunRecord, resume: bool) -> None:
             f"{path}: this is another run ({', '.join(changed)}); resume with the same settings "
             "and cohort, or start in a new folder"
         )
+
+
+def _left_by_a_kill(path: Path) -> bool:
+    """Whether a file is what a process that was killed while writing ``run.json`` left behind."""
+    return path.name.startswith(f".{RECORD}.")
 
 
 def read_record(out: Path) -> RunRecord:

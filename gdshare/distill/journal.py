@@ -90,8 +90,8 @@ def faults_told(out: Path) -> Iterator[None]:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS):
             raise
         raise RunError(
-            f"{out}: cannot be written ({error.strerror}); {_last_good(out)}; make room, then go "
-            "on with --resume"
+            f"{out}: cannot be written ({error.strerror}); {_last_good(out)}; make room, then "
+            + ("go on with --resume" if (out / folder.RECORD).exists() else "start again")
         ) from error
     except torch.OutOfMemoryError as error:
         raise RunError(

@@ -120,7 +120,8 @@ def distill(
         require_tensorboard()
     if crew.leads:
         bench = prepare(cohort, settings, device)
-        folder.open_run(out, bench.record(), resume)
+        with faults_told(out):
+            folder.open_run(out, bench.record(), resume)
         crew.wait()
     else:
         # From the folder and not from the first process: the seed is sent to nobody.

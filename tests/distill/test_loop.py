@@ -1,5 +1,6 @@
 """Whole runs: what decides their bytes, what they show, how they end."""
 
+import errno
 import math
 import shutil
 from dataclasses import replace
@@ -104,6 +105,25 @@ def test_soft_labels_move(cohort, whole):
 def test_a_run_never_overwrites_another(cohort, whole):
     with pytest.raises(RunError, match="not empty"):
         distill(cohort, whole, SETTINGS)
+
+
+def test_a_kill_while_a_run_is_being_opened_does_not_block_its_folder(cohort, tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / ".run.json.x7k2").write_bytes(b'{"half":')
+    with pytest.raises(BrokenOffError):
+        distill(cohort, tmp_path / "run", SETTINGS, progress=break_off_after(1))
+    assert (tmp_path / "run" / "run.json").exists()
+
+
+def test_disk_that_is_full_from_the_start_is_told_with_the_remedy(cohort, tmp_path, monkeypatch):
+    def full(path, value):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("gdshare.distill.folder.write_json", full)
+    with pytest.raises(
+        RunError, match=r"no checkpoint yet; make room, then start again"
+    ):
+        distill(cohort, tmp_path / "run", SETTINGS)
 
 
 def test_unfinished_run_has_no_result_to_publish(cohort, tmp_path):
