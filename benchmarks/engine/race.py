@@ -71,7 +71,8 @@ class Finish:
     Attributes:
         target: the recipe's best score, reached after ``theirs`` CPU-seconds.
         ours: CPU-seconds after which our engine was first as good; None: it never was.
-        best: our own best score.
+        best: our own best score, reached after ``best_at`` CPU-seconds.
+        matched: CPU-seconds after which the recipe was first as good as that; None: it never was.
     """
 
     seed: int
@@ -79,11 +80,18 @@ class Finish:
     theirs: float
     ours: float | None
     best: float
+    best_at: float
+    matched: float | None
 
     @property
     def ratio(self) -> float | None:
-        """How many times less ours took."""
+        """How many times less ours took to their best: the figure of the comparison."""
         return None if self.ours is None else self.theirs / self.ours
+
+    @property
+    def ratio_back(self) -> float | None:
+        """How many times more they took to our best, to tell a near miss from a far one."""
+        return None if self.matched is None else self.matched / self.best_at
 
 
 @dataclass(frozen=True)
@@ -114,6 +122,8 @@ class Result:
                     "their_cpu_seconds": one.theirs,
                     "our_cpu_seconds": one.ours,
                     "our_best": one.best,
+                    "our_best_cpu_seconds": one.best_at,
+                    "their_cpu_seconds_to_our_best": one.matched,
                     "ratio": one.ratio,
                 }
                 for one in self.finishes
@@ -129,15 +139,22 @@ def finish(seed: int, theirs: Sequence[Score], ours: Sequence[Score]) -> Finish:
     """
     if not theirs or not ours:
         raise RunError(f"time to quality, seed {seed}: a run has no score; run it again")
-    top = max(theirs, key=lambda score: score.value)
-    reached = [score.cpu_seconds for score in ours if score.value >= top.value]
+    top, best = (max(scores, key=lambda score: score.value) for scores in (theirs, ours))
     return Finish(
         seed,
         top.value,
         top.cpu_seconds,
-        min(reached) if reached else None,
-        max(score.value for score in ours),
+        _first(ours, top.value),
+        best.value,
+        best.cpu_seconds,
+        _first(theirs, best.value),
     )
+
+
+def _first(scores: Sequence[Score], value: float) -> float | None:
+    """CPU-seconds at which a run first scored as high; None: it never did."""
+    reached = [score.cpu_seconds for score in scores if score.value >= value]
+    return min(reached) if reached else None
 
 
 def hold(
@@ -191,13 +208,14 @@ def table(results: Sequence[Result]) -> str:
         lines += [
             f"CPU-seconds to the best score of {result.stand_in} in {course.budget:.0f} "
             f"CPU-seconds: {course.task}",
-            f"{'seed':>4}{'target':>9}{result.stand_in:>9}{'ours':>9}{'ratio':>8}{'our best':>10}",
+            f"{'seed':>4}{'target':>9}{result.stand_in:>9}{'ours':>9}{'ratio':>8}"
+            f"{'our best':>10}{'at':>7}{'they':>7}{'ratio':>8}",
         ]
         for one in result.finishes:
-            ours = "never" if one.ours is None else f"{one.ours:.0f}"
-            ratio = "-" if one.ratio is None else f"{one.ratio:.1f}x"
             lines.append(
-                f"{one.seed:4}{one.target:9.3f}{one.theirs:9.0f}{ours:>9}{ratio:>8}{one.best:10.3f}"
+                f"{one.seed:4}{one.target:9.3f}{one.theirs:9.0f}{_seconds(one.ours):>9}"
+                f"{_times(one.ratio):>8}{one.best:10.3f}{one.best_at:7.0f}"
+                f"{_seconds(one.matched):>7}{_times(one.ratio_back):>8}"
             )
         if len(result.ratios) > 1:
             lines.append(
@@ -205,6 +223,14 @@ def table(results: Sequence[Result]) -> str:
                 f"{len(result.ratios)} of {len(result.finishes)} seeds that got there"
             )
     return "\n".join(lines)
+
+
+def _seconds(value: float | None) -> str:
+    return "never" if value is None else f"{value:.0f}"
+
+
+def _times(value: float | None) -> str:
+    return "-" if value is None else f"{value:.1f}x"
 
 
 def smallest_mean(results: Sequence[Result]) -> float | None:

@@ -18,7 +18,7 @@ THEIRS = [Score(0, 0.3), Score(100, 0.6), Score(200, 0.8), Score(300, 0.5)]
 
 
 def result(*ours):
-    found = tuple(Finish(seed, 0.8, 200.0, mine, 0.9) for seed, mine in enumerate(ours))
+    found = tuple(Finish(seed, 0.8, 200.0, mine, 0.9, 60.0, None) for seed, mine in enumerate(ours))
     return Result(COURSES[0], "recipe", found)
 
 
@@ -27,6 +27,13 @@ def test_target_is_the_best_they_ever_reached_and_ours_counts_from_the_first_tim
     one = finish(7, THEIRS, ours)
     assert (one.target, one.theirs, one.ours, one.best) == (0.8, 200, 20, 0.85)
     assert one.ratio == 10
+
+
+def test_how_long_they_took_to_our_best_is_told_as_well():
+    near = finish(7, THEIRS, [Score(0, 0.3), Score(20, 0.7), Score(25, 0.6)])
+    assert (near.best, near.best_at, near.matched, near.ratio_back) == (0.7, 20, 200, 10)
+    above = finish(7, THEIRS, [Score(20, 0.9)])
+    assert (above.matched, above.ratio_back) == (None, None)
 
 
 def test_never_getting_there_is_said_and_leaves_no_mean():

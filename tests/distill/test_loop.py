@@ -120,9 +120,7 @@ def test_disk_that_is_full_from_the_start_is_told_with_the_remedy(cohort, tmp_pa
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr("gdshare.distill.folder.write_json", full)
-    with pytest.raises(
-        RunError, match=r"no checkpoint yet; make room, then start again"
-    ):
+    with pytest.raises(RunError, match=r"no checkpoint yet; make room, then start again"):
         distill(cohort, tmp_path / "run", SETTINGS)
 
 
