@@ -16,6 +16,7 @@ import torch
 from aggregator.processes import ending_in_order
 from aggregator.trial.hospital import Released, release
 from aggregator.trial.plan import Hospital, Stage, Trial
+from gdshare.allocator import keep_freed_memory
 
 LOOK = 0.2
 
@@ -92,6 +93,7 @@ def _begin(stop: Event) -> None:
     """One thread; and Ctrl-C, which a terminal sends to all, is for the first process to judge."""
     global _stop  # noqa: PLW0603 - an event reaches a process only as it starts
     _stop = stop
+    keep_freed_memory()
     torch.set_num_threads(1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 

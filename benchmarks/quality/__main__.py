@@ -1,14 +1,9 @@
 """``python -m benchmarks.quality``: three distilled images a hospital against real patches.
 
 Does every piece that is not done yet, then prints the tables. Start it twice with the same command
-to share the pieces between two processes; after a kill, the same command goes on. In full some 16
-to 22 CPU-hours, of which two thirds for the first arm and the baselines; ``--quick`` takes under
+to share the pieces between two processes; after a kill, the same command goes on. In full some
+twelve CPU-hours, of which two thirds for the first arm and the baselines; ``--quick`` takes under
 two minutes, on synthetic films.
-
-With glibc, these keep large arrays' memory rather than fetch it anew from the kernel each time,
-which is up to half of the ConvNet's CPU-seconds::
-
-    export MALLOC_MMAP_THRESHOLD_=2000000000 MALLOC_TRIM_THRESHOLD_=4000000000
 """
 
 import argparse
@@ -30,6 +25,7 @@ from benchmarks.quality.report import Report, measure
 from benchmarks.quality.schedule import KINDS, folds_of, pieces_of
 from benchmarks.quality.tables import text
 from benchmarks.versions import versions
+from gdshare.allocator import keep_freed_memory
 from gdshare.errors import GdshareError
 from gdshare.storage import write_json
 
@@ -117,6 +113,7 @@ def main() -> None:
     """Read the options and measure."""
     chosen = options().parse_args()
     torch.set_num_threads(1)
+    keep_freed_memory()
     default = Path("quality-runs/quick") if chosen.quick else Path("quality-runs")
     try:
         plan = planned(chosen.quick, chosen.folds)

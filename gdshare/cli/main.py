@@ -10,6 +10,7 @@ import click
 import typer
 
 from gdshare import __version__
+from gdshare.allocator import keep_freed_memory
 from gdshare.errors import GdshareError
 
 OWN_COMMANDS: dict[str, str] = {
@@ -61,6 +62,7 @@ def build_app(first_word: str | None = None) -> typer.Typer:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command; every refusal is one sentence on stderr and exit status 2."""
+    keep_freed_memory()
     words = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in words
     first = next((word for word in words if not word.startswith("-")), None)

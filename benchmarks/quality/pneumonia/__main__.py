@@ -22,6 +22,7 @@ from benchmarks.quality.pneumonia.schedule import pieces_of
 from benchmarks.quality.pneumonia.tables import as_data, text
 from benchmarks.quality.record import open_plan
 from benchmarks.versions import versions
+from gdshare.allocator import keep_freed_memory
 from gdshare.errors import GdshareError, UsageError
 from gdshare.storage import write_json
 
@@ -91,6 +92,7 @@ def main() -> None:
     """Read the options and measure."""
     chosen = options().parse_args()
     torch.set_num_threads(1)
+    keep_freed_memory()
     default = Path("quality-runs/pneumonia-quick" if chosen.quick else "quality-runs/pneumonia")
     plan, seeds = (QUICK, 2) if chosen.quick else (FULL, 3)
     try:

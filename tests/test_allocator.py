@@ -1,0 +1,25 @@
+import platform
+import subprocess
+import sys
+
+import pytest
+
+REUSE = """
+import resource, sys
+from gdshare.allocator import keep_freed_memory
+if sys.argv[1] == "kept":
+    assert keep_freed_memory()
+for _ in range(20):
+    bytearray(64 * 2**20)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt)
+"""
+
+
+def pages_cleared(how):
+    command = [sys.executable, "-c", REUSE, how]
+    return int(subprocess.run(command, capture_output=True, check=True, text=True).stdout)
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="glibc alone has mallopt")
+def test_a_freed_buffer_is_used_again_and_not_cleared_anew():
+    assert pages_cleared("kept") < 0.2 * pages_cleared("as it is")
