@@ -135,8 +135,8 @@ def _misfits(verified: Sequence[Admitted], same_steps: bool) -> dict[int, Bundle
         manifest = one.bundle.manifest
         if manifest.initialiser != INITIALISERS[manifest.method.network]:
             faults[one.node] = DoesNotFit(
-                f"its θ0 scheme {manifest.initialiser} is not the one drawn here; use the same gdshare "
-                "at both ends"
+                f"its θ0 scheme {manifest.initialiser} is not the one drawn here; use the same "
+                "gdshare at both ends"
             )
         elif _kind(one, same_steps) != agreed:
             faults[one.node] = DoesNotFit(

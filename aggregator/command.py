@@ -10,6 +10,7 @@ from aggregator.folder import RESULT
 from aggregator.order import Order, Scheme
 from aggregator.submit import run_round
 from gdshare.cli.terminal import AsJson
+from gdshare.protocol import MAX_ENSEMBLE
 
 
 def aggregate(
@@ -25,7 +26,7 @@ def aggregate(
         int,
         typer.Option(
             min=1,
-            max=10,
+            max=MAX_ENSEMBLE,
             help="Networks to train, each from initial weights of its own, whose votes are counted "
             "together; 45 MB each to every hospital with ResNet18. Source: 1.",
         ),

@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from aggregator.folder import ORDER
 from gdshare.errors import FederationError
+from gdshare.protocol import MAX_ENSEMBLE
 from gdshare.storage import write_json
 
 Scheme = Literal["in-step", "sequential", "union"]
@@ -30,7 +31,7 @@ class Order(BaseModel):
 
     trust: Path
     pooling: Scheme = "in-step"
-    ensemble: Annotated[int, Field(ge=1, le=10)] = 5
+    ensemble: Annotated[int, Field(ge=1, le=MAX_ENSEMBLE)] = 5
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     sites: Annotated[int, Field(ge=1, le=10_000)] = 1
     wait: Annotated[float, Field(gt=0, le=86_400)] = 120.0

@@ -88,12 +88,12 @@ def hold_round(grid: Grid, order: Order, out: Path, now: datetime, tell: Tell) -
     tell(f"admitted {len(gathered.admitted)} bundles: {', '.join(digests(gathered.admitted))}")
     with _timed(seconds, "train"):
         model = _train(gathered.admitted, order)
-        save_model(out / MODEL, model, _origin(gathered.admitted, order))
+        save_model(out / MODEL, model, _origin(gathered.admitted, order, model))
     count = len(model.ensemble)
-    tell(f"trained {count} {model.network} from them" + (" to vote together" * (count > 1)))
+    tell(f"trained {count} of {order.ensemble} {model.network} from them, to vote together")
     evaluated = _evaluate(grid, gathered.admitted, model, order.timeout, seconds, tell)
     # Kept with the weights, so that whoever classifies with the model later does so at this ε.
-    origin = _origin(gathered.admitted, order) | {"threshold": evaluated.epsilon}
+    origin = _origin(gathered.admitted, order, model) | {"threshold": evaluated.epsilon}
     save_model(out / MODEL, model, origin)
     result = _result(order, gathered, model, evaluated, seconds)
     write_result(out, result)
@@ -207,11 +207,11 @@ def _train(admitted: Sequence[Admitted], order: Order) -> Model:
     return train_pooled(contributions, protocol, order.pooling, order.seed, order.ensemble)
 
 
-def _origin(admitted: Sequence[Admitted], order: Order) -> dict[str, JsonValue]:
+def _origin(admitted: Sequence[Admitted], order: Order, model: Model) -> dict[str, JsonValue]:
     return {
         "bundles": dict(digests(admitted)),
         "pooling": order.pooling,
-        "ensemble": order.ensemble,
+        "ensemble": len(model.ensemble),
         "seed": order.seed,
     }
 

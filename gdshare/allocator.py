@@ -6,8 +6,8 @@ import sys
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 """glibc's own numbers for two of ``mallopt``'s parameters (mallopt(3))."""
 
-LARGEST_KEPT = 2**30
-"""Bytes: larger buffers go back to the kernel at once, as all above 32 MiB do by default."""
+LARGEST_KEPT = (2**30, 2**25)
+"""Bytes: larger buffers go back to the kernel at once. The second is what older glibc allows."""
 
 
 def keep_freed_memory() -> bool:
@@ -19,12 +19,11 @@ def keep_freed_memory() -> bool:
     the process once had at its peak.
 
     Returns:
-        whether the C library took it; others than glibc do not, and nothing changes.
+        whether the C library took it; one that has no ``mallopt`` does not, and nothing changes.
     """
     library = ctypes.CDLL(None) if sys.platform == "linux" else None
     mallopt = getattr(library, "mallopt", None)
     if mallopt is None:
         return False
-    return bool(mallopt(M_MMAP_THRESHOLD, LARGEST_KEPT)) and bool(
-        mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
-    )
+    kept = any(mallopt(M_MMAP_THRESHOLD, largest) for largest in LARGEST_KEPT)
+    return bool(mallopt(M_TRIM_THRESHOLD, 2**31 - 1)) and kept

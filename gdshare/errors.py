@@ -14,6 +14,10 @@ class UsageError(GdshareError):
     """An option, a setting or a combination of them that cannot be honoured."""
 
 
+class DivergedError(UsageError):
+    """Training on distilled images that leaves the range of numbers."""
+
+
 class FilmError(GdshareError):
     """A film or mask that cannot be read as a gray-scale X-ray or an organ outline."""
 

@@ -7,22 +7,25 @@ together. In the file each weight's name has its network's place before it: ``0/
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 from typing import Literal
 
-import torch
 from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 
 from gdshare.errors import ModelError, UsageError
 from gdshare.networks import INITIALISERS, Parameters, build
-from gdshare.protocol import Protocol
+from gdshare.protocol import MAX_ENSEMBLE, Protocol
 from gdshare.storage import write_bytes, write_json
 
-MAX_ENSEMBLE = 10
 MAX_MODEL_BYTES = MAX_ENSEMBLE * 48 * 1024 * 1024
 """A ResNet18 has 45 MB of weights; a file beyond this is not one of ours."""
+MAX_HEADER_BYTES = 256 * 1024
+"""Ten ResNet18s are described in 100 kB."""
+
+Shapes = dict[str, list[int]]
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,17 @@ class Model:
     protocol: Protocol
     ensemble: tuple[Parameters, ...]
 
+    def __post_init__(self) -> None:
+        """Refuse an ensemble that could not be read back.
+
+        Raises:
+            ModelError: no network, or too many.
+        """
+        if not 1 <= len(self.ensemble) <= MAX_ENSEMBLE:
+            raise ModelError(
+                f"an ensemble of {len(self.ensemble)} networks; use 1 to {MAX_ENSEMBLE}"
+            )
+
     def to_bytes(self) -> bytes:
         """The weights as safetensors."""
         return save(
@@ -51,7 +65,7 @@ class Model:
 
     @classmethod
     def from_bytes(cls, network: str, protocol: Protocol, data: bytes) -> "Model":
-        """Read weights that may come from a stranger.
+        """Read weights that may come from a stranger: size, then header, then values.
 
         Raises:
             ModelError: too large, not safetensors, or not exactly the finite float32 weights of 1
@@ -60,25 +74,68 @@ class Model:
         if len(data) > MAX_MODEL_BYTES:
             raise ModelError(f"the model is {len(data):,} bytes, over {MAX_MODEL_BYTES:,}; refuse")
         try:
+            module = build(network, protocol.side)
+            shapes = {name: list(p.shape) for name, p in module.named_parameters()}
+            size = _require_header(data, shapes, network)
             tensors = load(data)
-            shapes = {name: p.shape for name, p in build(network, protocol.side).named_parameters()}
-        except (SafetensorError, UsageError, ValueError) as error:
+        except (SafetensorError, UsageError, ValueError, KeyError, TypeError) as error:
             raise ModelError(
                 f"the model's weights cannot be read ({error}); fetch it again"
             ) from error
-        size, rest = divmod(len(tensors), len(shapes))
-        expected = {f"{n}/{name}": shape for n in range(size) for name, shape in shapes.items()}
-        found = {name: tensor.shape for name, tensor in tensors.items()}
-        if rest or not 1 <= size <= MAX_ENSEMBLE or found != expected:
-            raise ModelError(
-                f"the model's tensors are not those of 1 to {MAX_ENSEMBLE} times {network}; use "
-                "the model.json it came with"
-            )
         for name, tensor in tensors.items():
-            if tensor.dtype != torch.float32 or not bool(tensor.isfinite().all()):
-                raise ModelError(f"the model's tensor {name} is not finite float32; train it again")
+            if not bool(tensor.isfinite().all()):
+                raise ModelError(f"the model's tensor {name} is not finite; train it again")
         ensemble = tuple({name: tensors[f"{n}/{name}"] for name in shapes} for n in range(size))
         return cls(network, protocol, ensemble)
+
+
+def _require_header(data: bytes, shapes: Shapes, network: str) -> int:
+    """Check names, dtypes, shapes and length by the header alone, before the library sees any.
+
+    Returns:
+        how many networks there are.
+
+    Raises:
+        ModelError: not the float32 weights of 1 to ``MAX_ENSEMBLE`` of these networks.
+    """
+    length = int.from_bytes(data[:8], "little")
+    if len(data) < 8 or length > min(MAX_HEADER_BYTES, len(data) - 8):
+        raise ModelError(
+            f"the model's weights have no header of at most {MAX_HEADER_BYTES:,} bytes; fetch it "
+            "again"
+        )
+    header = _parsed(data[8 : 8 + length])
+    size, rest = divmod(len(header), len(shapes))
+    elements = size * sum(prod(shape) for shape in shapes.values())
+    if (
+        rest
+        or not 1 <= size <= MAX_ENSEMBLE
+        or not all(
+            _described(header.get(f"{n}/{name}")) == ("F32", shape)
+            for n in range(size)
+            for name, shape in shapes.items()
+        )
+        or len(data) != 8 + length + 4 * elements
+    ):
+        raise ModelError(
+            f"the model's tensors are not the float32 ones of 1 to {MAX_ENSEMBLE} times {network}; "
+            "use the model.json it came with, or train it again"
+        )
+    return size
+
+
+def _parsed(header: bytes) -> dict[str, JsonValue]:
+    try:
+        found = json.loads(header)
+    except (ValueError, RecursionError) as error:
+        raise ModelError("the model's header is not JSON; fetch it again") from error
+    if not isinstance(found, dict):
+        raise ModelError("the model's header is not a table of tensors; fetch it again")
+    return found
+
+
+def _described(entry: JsonValue) -> tuple[JsonValue, JsonValue]:
+    return (entry.get("dtype"), entry.get("shape")) if isinstance(entry, dict) else (None, None)
 
 
 class ModelRecord(BaseModel):

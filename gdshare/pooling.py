@@ -30,10 +30,10 @@ from gdshare.distill.settings import Method
 from gdshare.distill.synthetic import Distilled
 from gdshare.distill.unroll import Labelled, trajectory_end
 from gdshare.draws import torch_generator
-from gdshare.errors import UsageError
+from gdshare.errors import DivergedError, UsageError
 from gdshare.model import Model
 from gdshare.networks import Parameters, build, digest, draw, forward
-from gdshare.protocol import Protocol
+from gdshare.protocol import MAX_ENSEMBLE, Protocol
 
 Scheme = Literal["in-step", "sequential", "union"]
 SCHEMES: tuple[Scheme, ...] = get_args(Scheme)
@@ -81,20 +81,30 @@ def train_pooled(
         protocol: of all bundles alike; the caller checks it.
         scheme: see the module's docstring.
         seed: decides every θ0 and the augmentation.
-        ensemble: networks to train, each from a θ0 of its own; where θ0 is fixed they would all be
-            the same, so there is one.
+        ensemble: networks to train, each from a θ0 of its own, 1 to ``MAX_ENSEMBLE``. There is one
+            where θ0 is fixed; and those that do not stay finite are left out, if more do.
 
     Raises:
+        DivergedError: half of the networks or more do not stay finite; it names the hospitals.
         UsageError: none given, they differ in network, initialiser, fixed θ0 or, in step, length,
-            this machine draws another θ0 than the fixed one, or training on them does not stay
-            finite; it names the hospitals.
+            this machine draws another θ0 than the fixed one, or too many networks are wanted.
     """
+    if not 1 <= ensemble <= MAX_ENSEMBLE:
+        raise UsageError(f"an ensemble of {ensemble} networks; choose 1 to {MAX_ENSEMBLE}")
     ordered = sorted(contributions, key=lambda contribution: contribution.site)
     first = _require_alike(ordered, scheme)
     module = build(first.method.network, protocol.side)
     count = ensemble if first.theta0_sha256 is None else 1
-    trained = tuple(_train(module, ordered, scheme, seed, place) for place in range(count))
-    return Model(first.method.network, protocol, trained)
+    trained = [_train(module, ordered, scheme, seed, place) for place in range(count)]
+    finite = tuple(theta for theta in trained if _finite(theta))
+    if 2 * len(finite) <= count:
+        lost = next(place for place, theta in enumerate(trained) if not _finite(theta))
+        theta0 = _start(module, first, seed, lost)
+        raise DivergedError(
+            f"training on the bundles of {_culprits(module, theta0, ordered)} leaves the range of "
+            "numbers; leave them out, and ask these hospitals to distil again"
+        )
+    return Model(first.method.network, protocol, finite)
 
 
 def capped_weights(patients: Sequence[int]) -> list[float]:
@@ -112,22 +122,16 @@ def capped_weights(patients: Sequence[int]) -> list[float]:
 def _train(
     module: nn.Module, ordered: Sequence[Contribution], scheme: Scheme, seed: int, place: int
 ) -> Parameters:
-    """The ensemble's network number ``place``."""
+    """The ensemble's network number ``place``; not always finite."""
     theta0 = _start(module, ordered[0], seed, place)
     if scheme == "in-step":
-        theta = _in_step(module, theta0, ordered)
-    elif scheme == "sequential":
+        return _in_step(module, theta0, ordered)
+    if scheme == "sequential":
         theta = theta0
         for contribution in ordered:
             theta = _end(module, theta, contribution)
-    else:
-        theta = _union(module, theta0, ordered, torch_generator(seed, "pooled-augment", place))
-    if not _finite(theta):
-        raise UsageError(
-            f"training on the bundles of {_culprits(module, theta0, ordered)} leaves the range of "
-            "numbers; leave them out, and ask these hospitals to distil again"
-        )
-    return theta
+        return theta
+    return _union(module, theta0, ordered, torch_generator(seed, "pooled-augment", place))
 
 
 def _start(module: nn.Module, one: Contribution, seed: int, place: int) -> Parameters:

@@ -10,6 +10,9 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from gdshare.errors import UsageError
 
+MAX_ENSEMBLE = 10
+"""Networks that may vote together: it bounds what a hospital's node must hold."""
+
 Fraction = Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False)]
 
 

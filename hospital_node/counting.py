@@ -13,6 +13,7 @@ from gdshare.errors import CohortError, FilmError, ModelError, UsageError
 from gdshare.evaluation import cohort_votes, confusions
 from gdshare.metrics import Confusion
 from gdshare.model import Model
+from gdshare.networks import digest
 from gdshare.questions import (
     CountQuestion,
     Fields,
@@ -62,9 +63,17 @@ def _count_once(
 
 
 def _digest(question: CountQuestion, model: Model) -> str:
-    """SHA-256 of the weights as we would write them: padding a header makes no new model."""
-    name = f"{question.network}\n{question.protocol.model_dump_json()}\n".encode()
-    return hashlib.sha256(name + model.to_bytes()).hexdigest()
+    """SHA-256 of what votes: neither a padded header nor another order makes a new model.
+
+    Raises:
+        RefusedError: a network is there twice, which is another way to have the same model count
+            as a new one.
+    """
+    networks = sorted(digest(parameters) for parameters in model.ensemble)
+    if len(set(networks)) < len(networks):
+        raise RefusedError(Reason.MODEL_REFUSED, "a network is in the ensemble twice")
+    lines = [question.network, question.protocol.model_dump_json(), *networks]
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
 def _count(

@@ -30,7 +30,7 @@ def test_model_reads_back_as_it_was_saved(model, tmp_path):
 
 
 def test_another_networks_weights_are_refused(model):
-    with pytest.raises(ModelError, match="not those of 1 to 10 times resnet18"):
+    with pytest.raises(ModelError, match="float32 ones of 1 to 10 times resnet18"):
         Model.from_bytes("resnet18", PROTOCOL, model.to_bytes())
 
 
@@ -64,6 +64,38 @@ def test_weights_that_are_not_exactly_the_networks_are_refused(model, change):
     change(parameters)
     with pytest.raises(ModelError):
         Model.from_bytes("convnet", PROTOCOL, save(parameters))
+
+
+def header(entries):
+    text = json.dumps(entries).encode()
+    return len(text).to_bytes(8, "little") + text
+
+
+def entry(shape, dtype="F32"):
+    return {"dtype": dtype, "shape": shape, "data_offsets": [0, 0]}
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        header({f"0/{name}": entry([1], "F8_E8M0") for name in NAMES}),
+        header({f"{n}/x": entry([0]) for n in range(100_000)}),
+        (2**40).to_bytes(8, "little") + b"{}",
+        header([1, 2]),
+        (2000).to_bytes(8, "little") + b"[" * 2000,
+    ],
+    ids=["unknown type", "a long list of nothing", "endless header", "no table", "deep header"],
+)
+def test_a_header_is_refused_before_the_weights_are_looked_at(data, monkeypatch):
+    monkeypatch.setattr("gdshare.model.load", lambda data: pytest.fail("was looked at"))
+    with pytest.raises(ModelError):
+        Model.from_bytes("convnet", PROTOCOL, data)
+
+
+@pytest.mark.parametrize("size", [0, 11])
+def test_an_ensemble_that_could_not_be_read_back_is_not_made(model, size):
+    with pytest.raises(ModelError, match="use 1 to 10"):
+        Model("convnet", PROTOCOL, model.ensemble[:1] * size)
 
 
 @pytest.mark.parametrize("data", [b"", b"\x80\x04pickle", b"\xff" * 64])

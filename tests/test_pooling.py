@@ -1,4 +1,5 @@
 import dataclasses
+from functools import partial
 
 import numpy as np
 import pytest
@@ -6,13 +7,14 @@ import torch
 from film_kit import PROTOCOL
 from torch.nn import functional
 
+from gdshare import pooling
 from gdshare.distill.bench import fixed_theta0
 from gdshare.distill.score import tensors_of
 from gdshare.distill.settings import Method
 from gdshare.distill.synthetic import Distilled
 from gdshare.distill.unroll import trajectory_end
 from gdshare.draws import torch_generator
-from gdshare.errors import UsageError
+from gdshare.errors import DivergedError, UsageError
 from gdshare.networks import build, digest, draw, forward
 from gdshare.pooling import SCHEMES, Contribution, capped_weights, train_pooled
 
@@ -143,6 +145,29 @@ def test_boasting_about_patients_buys_at_most_twice_the_median():
     assert boasting == pytest.approx([0.5, 0.25, 0.25])
     assert capped_weights([100, 10**9]) == pytest.approx([1 / 3, 2 / 3])
     assert capped_weights([0, 0]) == [0.5, 0.5]
+
+
+@pytest.mark.parametrize("lost", [{1}, {0, 2}])
+def test_networks_that_blow_up_are_left_out_while_most_do_not(monkeypatch, lost):
+    real = pooling._train
+
+    def sometimes(module, ordered, scheme, seed, place):
+        theta = real(module, ordered, scheme, seed, place)
+        return {k: w * float("nan") for k, w in theta.items()} if place in lost else theta
+
+    monkeypatch.setattr(pooling, "_train", sometimes)
+    three = partial(train_pooled, [contribution("a", 1)], PROTOCOL, "in-step", 5, ensemble=3)
+    if len(lost) == 1:
+        assert len(three().ensemble) == 2
+    else:
+        with pytest.raises(DivergedError, match="bundles of a leaves the range"):
+            three()
+
+
+@pytest.mark.parametrize("size", [0, 11])
+def test_an_ensemble_has_one_to_ten_networks(size):
+    with pytest.raises(UsageError, match="choose 1 to 10"):
+        train_pooled([contribution("a", 1)], PROTOCOL, "in-step", 5, ensemble=size)
 
 
 @pytest.mark.parametrize("scheme", ["in-step", "sequential"])

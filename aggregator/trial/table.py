@@ -21,7 +21,9 @@ def markdown(comparison: Comparison) -> str:
     parts = [
         _table((*HEAD, *COUNTS), rows),
         'Test films; ε was fixed on validation films (each hospital\'s own for "alone", all '
-        "together for the others). Intervals are 95%: for films from resampling patients, for "
+        "together for the others). Models from bundles are ensembles whose networks vote together, "
+        "the one from real patches is a single network; patch scores are of single networks. "
+        "Intervals are 95%: for films from resampling patients, for "
         "patch scores over fresh θ0. Guessing a patch scores 0.333. Undecided films have no N or P "
         "vote and count as negative.",
         _inits(comparison.pooled_inits),

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import torch
 from pydantic import JsonValue
@@ -114,10 +115,11 @@ def main() -> None:
     chosen = options().parse_args()
     torch.set_num_threads(1)
     keep_freed_memory()
-    default = Path("quality-runs/quick") if chosen.quick else Path("quality-runs")
     try:
         plan = planned(chosen.quick, chosen.folds)
-        report = run(plan, chosen.data, chosen.out or default, chosen.only)
+        with TemporaryDirectory() as aside:  # a quick run that found old pieces would try nothing
+            out = chosen.out or Path(aside if chosen.quick else "quality-runs")
+            report = run(plan, chosen.data, out, chosen.only)
         if report is not None:
             print(text(report))
             if chosen.json:

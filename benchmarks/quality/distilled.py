@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from statistics import mean
 
+import torch
 from pydantic import JsonValue
 
 from benchmarks.quality.claims import Facts, Watch
@@ -14,7 +15,8 @@ from gdshare.distill.folder import RECORD, read_record, read_result
 from gdshare.distill.loop import Tick, distill
 from gdshare.distill.settings import Settings
 from gdshare.draws import derived_seed
-from gdshare.errors import RunError, UsageError
+from gdshare.errors import DivergedError, RunError
+from gdshare.networks import INITIALISERS, build
 from gdshare.pooling import SCHEMES, Contribution, Scheme, train_pooled
 from gdshare.training import sample_patches
 
@@ -42,11 +44,20 @@ def distil_site(fold: Fold, arm: Settings, site: str, folder: Path, watch: Watch
 
 
 def contributions(fold: Fold, arm: Settings) -> list[Contribution]:
-    """What every hospital's finished distillation of one arm brings to a pooled training."""
+    """What every hospital's finished distillation of one arm brings to a pooled training.
+
+    Raises:
+        RunError: one is not finished, or was made by a gdshare that draws θ0 in another way.
+    """
     found = []
     for site in fold.sites:
         run = fold.run(arm, site)
         record = read_record(run)
+        if record.initialiser != INITIALISERS[arm.network]:
+            raise RunError(
+                f"{run}: distilled for the θ0 scheme {record.initialiser}, and this gdshare draws "
+                f"{INITIALISERS[arm.network]}; choose another --out"
+            )
         found.append(
             Contribution(
                 site,
@@ -61,24 +72,15 @@ def contributions(fold: Fold, arm: Settings) -> list[Contribution]:
 
 
 def choose_scheme(fold: Fold, arm: Settings, folder: Path, watch: Watch) -> Facts:
-    """The piece that chooses an arm's way of pooling by patch scores on validation patients.
-
-    Raises:
-        RunError: no way of pooling stays within the range of numbers.
-    """
+    """The piece that chooses an arm's way of pooling by patch scores on validation patients."""
     plan = fold.plan
     seed = plan.seed_of("scheme", fold.number)
     per_class = plan.score_patches * len(fold.sites)
     x, classes = sample_patches(fold.cohorts, "val", per_class, seed)
     scores: dict[Scheme, list[float]] = {}
     for scheme in plan.schemes:
-        try:
-            networks = pooled(fold, arm, scheme, "scheme", plan.scheme_networks)
-        except UsageError:  # it does not stay within the range of numbers
-            continue
+        networks = pooled(fold, arm, scheme, "scheme", plan.scheme_networks)
         scores[scheme] = [network.patch_score(x, classes) for network in networks]
-    if not scores:
-        raise RunError(f"{folder}: no way of pooling trains a network; distil with other settings")
     best = max(scores, key=lambda scheme: mean(scores[scheme]))
     listed: dict[str, JsonValue] = {scheme: list(values) for scheme, values in scores.items()}
     return {"scheme": best, "scores": listed}
@@ -95,6 +97,8 @@ def pooled(
 ) -> Sequence[Network]:
     """Networks trained on all hospitals' distilled images, each from a θ0 of its own.
 
+    One that does not stay finite is kept as one that calls every window I.
+
     Args:
         fold: whose distillations to use.
         arm: of which network.
@@ -104,9 +108,14 @@ def pooled(
     """
     brought = contributions(fold, arm)
     seed = fold.plan.seed_of(f"theta0-{purpose}", fold.number)
-    return [
-        Network.of(
-            train_pooled(brought, fold.plan.protocol, scheme, derived_seed(seed, "theta0", number))
-        )
-        for number in range(count)
-    ]
+    return [_network(brought, fold, scheme, derived_seed(seed, "theta0", n)) for n in range(count)]
+
+
+def _network(brought: Sequence[Contribution], fold: Fold, scheme: Scheme, seed: int) -> Network:
+    protocol = fold.plan.protocol
+    try:
+        return Network.of(train_pooled(brought, protocol, scheme, seed))
+    except DivergedError:
+        module = build(brought[0].method.network, protocol.side)
+        # Weights of 0 give equal logits, of which the first class is called.
+        return Network(module, {n: torch.zeros(p.shape) for n, p in module.named_parameters()})

@@ -33,7 +33,7 @@ class Contender:
         name: of the row.
         models: [model][fold] -> who votes. Several models are alike but for their θ0; the row is
             their mean.
-        primary: it is what the product ships.
+        primary: its figures are among those that were named beforehand.
     """
 
     name: str
@@ -55,7 +55,8 @@ def disjoint(plan: Plan, arm: Settings, size: int) -> Contender:
     starts = range(0, plan.networks - size + 1, size)
     teams = [Voters(arm.network, tuple(range(start, start + size))) for start in starts]
     models = tuple((team,) * plan.folds for team in teams)
-    return Contender(f"{arm_title(arm)}, k = {size}", models, size == plan.primary)
+    primary = size == plan.primary and arm == plan.arms[0]
+    return Contender(f"{arm_title(arm)}, k = {size}", models, primary)
 
 
 def distilled(plan: Plan, arms: Sequence[Settings]) -> list[Contender]:
@@ -81,7 +82,8 @@ def better_norm(
         if len(rivals) == len(NORMS):
             names = [one.name for one in rivals]
             picks = tuple(Voters(max(names, key=fold.__getitem__), (0,)) for fold in scores)
-            found.append(Contender(f"{rivals[0].patches} real, ResNet18 better norm", (picks,)))
+            name = f"{rivals[0].patches} real, ResNet18 better norm"
+            found.append(Contender(name, (picks,), primary=True))
     return found
 
 

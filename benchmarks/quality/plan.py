@@ -103,8 +103,8 @@ class Plan:
             times the protocol's stride sees every part of a film with a ninth of the windows.
         networks: θ0 that networks are trained from on distilled images.
         teams: how many of these vote together; 1, some, all.
-        primary: of these team sizes the one whose figures are the primary ones, named beforehand:
-            what the product ships.
+        primary: of these team sizes the one whose figures are the primary ones, with the first arm
+            and held against ResNet18 with the better norm: named beforehand. It is what rounds use.
         schemes: ways of pooling to choose from.
         scheme_networks: further θ0, by which the way of pooling is chosen.
         crossing: how images distilled on one network are tried on another.

@@ -169,7 +169,7 @@ def _reading(
             first.name,
             second.name,
             difference(found[first.name], found[second.name]),
-            primary and first.primary,
+            primary and first.primary and second.primary,
         )
         for first in ours
         for second in theirs

@@ -52,7 +52,9 @@ def label(
             "column split, or else 0.6,0.2,0.2."
         ),
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Decides which patient goes where.")] = 0,
+    seed: Annotated[
+        int, typer.Option(min=0, help="Decides which patient goes where, unless the table does.")
+    ] = 0,
     as_json: AsJson = False,
 ) -> None:
     """Cut films into windows and label each I (outside the organ), N or P (inside, by diagnosis).

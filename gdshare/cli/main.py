@@ -122,7 +122,7 @@ def _front(
 
     At the aggregator:
 
-    **aggregate** collects and verifies bundles, trains one network, and has each hospital
+    **aggregate** collects and verifies bundles, trains one model, and has each hospital
     count how it does on the films it keeps.
 
     To see it all on synthetic films: **gdshare demo**.

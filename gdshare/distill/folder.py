@@ -42,7 +42,7 @@ def open_run(out: Path, record: RunRecord, resume: bool) -> None:
     """
     path = out / RECORD
     if not resume:
-        if out.exists() and any(not _left_by_a_kill(path) for path in out.iterdir()):
+        if out.exists() and any(not _left_by_a_kill(entry) for entry in out.iterdir()):
             raise RunError(
                 f"{out}: is not empty; choose another --out, or go on with its run by --resume"
             )

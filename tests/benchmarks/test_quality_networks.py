@@ -1,4 +1,5 @@
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -6,13 +7,13 @@ import torch
 from safetensors.torch import load, save
 from site_kit import PROTOCOL, make_cohort
 
-from benchmarks.quality import batchnorm
+from benchmarks.quality import batchnorm, distilled
 from benchmarks.quality.figures import ratios
 from benchmarks.quality.films import Entry, keep_film, read_films, windows
 from benchmarks.quality.network import Network
 from gdshare.cohort import open_cohort
 from gdshare.draws import torch_generator
-from gdshare.errors import FilmError, RunError, UsageError
+from gdshare.errors import DivergedError, FilmError, RunError, UsageError
 from gdshare.model import Model
 from gdshare.networks import build, draw
 from gdshare.protocol import PatchClass, Protocol
@@ -154,3 +155,15 @@ def test_a_missing_or_damaged_film_is_refused(cohort, tmp_path):
     (tmp_path / "00000.npz").write_bytes(b"PK\x03\x04 not an archive")
     with pytest.raises(RunError, match=r"00000\.npz"):
         read_films(tmp_path, 1)
+
+
+def test_a_network_that_leaves_the_range_of_numbers_calls_every_window_i(monkeypatch):
+    def diverge(*given):
+        raise DivergedError("out of range")
+
+    monkeypatch.setattr(distilled, "train_pooled", diverge)
+    protocol = Protocol(patch=16, stride=16, side=16)
+    fold = SimpleNamespace(plan=SimpleNamespace(protocol=protocol))
+    brought = [SimpleNamespace(method=SimpleNamespace(network="convnet"))]
+    network = distilled._network(brought, fold, "in-step", 0)
+    assert (network.probabilities(torch.randn(5, 1, 16, 16)).argmax(1) == 0).all()

@@ -164,6 +164,22 @@ def test_repacking_the_same_weights_buys_no_second_epsilon(settings: dict[str, o
     assert again == {"refused": "test-already-counted"}
 
 
+def test_reordering_or_doubling_an_ensemble_buys_no_second_epsilon(
+    settings: dict[str, object],
+) -> None:
+    one, other = model(0).ensemble[0], model(1).ensemble[0]
+    copies = [{name: weight.clone() for name, weight in who.items()} for who in (one, other)]
+    there, back, doubled = (
+        Model("convnet", PROTOCOL, networks).to_bytes()
+        for networks in ((one, other), (other, one), (one, other, *copies))
+    )
+    assert set(ask_node(settings, COUNTS, question(0.4, model=there))) == COUNT_FIELDS
+    again = ask_node(settings, COUNTS, question(0.45, model=back))
+    assert again == {"refused": "test-already-counted"}
+    twice = ask_node(settings, COUNTS, question(0.45, model=doubled))
+    assert twice == {"refused": "model-refused"}
+
+
 def test_models_altered_in_the_last_digit_run_into_the_limit(settings: dict[str, object]) -> None:
     limited = {**settings, "test-models": 2}
     for seed in (0, 1):
