@@ -52,7 +52,7 @@ def options() -> argparse.ArgumentParser:
         "--out",
         type=Path,
         help="folder for the pieces; those in it are not done again (default quality-runs, with "
-        "--quick quality-runs/quick)",
+        "--quick a new one each time, removed at the end)",
     )
     parser.add_argument("--folds", type=int, help="parts of the patients (default 3, quick 2)")
     parser.add_argument(

@@ -48,7 +48,7 @@ def options() -> argparse.ArgumentParser:
         "--out",
         type=Path,
         help="folder for the pieces; those in it are not done again (default "
-        "quality-runs/pneumonia, with --quick quality-runs/pneumonia-quick)",
+        "quality-runs/pneumonia, with --quick a new one each time, removed at the end)",
     )
     return parser
 
