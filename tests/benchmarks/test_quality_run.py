@@ -22,7 +22,8 @@ from benchmarks.quality.spread import mean
 from benchmarks.quality.standing import CROSS
 from benchmarks.quality.tables import text
 from gdshare import pooling
-from gdshare.errors import RunError, UsageError
+from gdshare.distill.score import CHANCE
+from gdshare.errors import DivergedError, RunError, UsageError
 from gdshare.storage import write_json
 
 TINY = replace(
@@ -236,28 +237,22 @@ def test_a_distillation_that_was_killed_goes_on_to_the_same_bytes(finished, tmp_
     assert found == {key: told[key] for key in found}
 
 
-def test_a_way_of_pooling_that_leaves_the_numbers_is_out_of_the_running(finished, monkeypatch):
+def test_a_way_of_pooling_that_leaves_the_numbers_scores_chance(finished, monkeypatch):
     out, _ = finished
     fold = fold_of(out)
     arm, watch = fold.plan.arms[0], Watch.start(out, lambda: 0.0)
+    kept = distilled.train_pooled
 
-    def only_sequential(fold, arm, scheme, purpose, count):
+    def only_sequential(brought, protocol, scheme, seed):
         if scheme != "sequential":
-            raise UsageError("not finite")
-        return kept(fold, arm, scheme, purpose, count)
+            raise DivergedError("not finite")
+        return kept(brought, protocol, scheme, seed)
 
-    kept = distilled.pooled
-    monkeypatch.setattr(distilled, "pooled", only_sequential)
-    found = distilled.choose_scheme(fold, arm, out, watch)
-    assert found["scheme"] == "sequential"
-    assert list(found["scores"]) == ["sequential"]
-
-    def none(fold, arm, scheme, purpose, count):
-        raise UsageError("not finite")
-
-    monkeypatch.setattr(distilled, "pooled", none)
-    with pytest.raises(RunError, match="no way of pooling"):
-        distilled.choose_scheme(fold, arm, out, watch)
+    monkeypatch.setattr(distilled, "train_pooled", only_sequential)
+    scores = distilled.choose_scheme(fold, arm, out, watch)["scores"]
+    assert scores.pop("sequential") != [CHANCE]
+    assert scores
+    assert all(values == pytest.approx([CHANCE]) for values in scores.values())
 
 
 def test_no_two_distillations_share_a_seed():
