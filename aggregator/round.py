@@ -89,8 +89,7 @@ def hold_round(grid: Grid, order: Order, out: Path, now: datetime, tell: Tell) -
     with _timed(seconds, "train"):
         model = _train(gathered.admitted, order)
         save_model(out / MODEL, model, _origin(gathered.admitted, order, model))
-    count = len(model.ensemble)
-    tell(f"trained {count} of {order.ensemble} {model.network} from them, to vote together")
+    tell(f"trained {len(model.ensemble)} of {order.ensemble} networks ({model.network}) from them")
     evaluated = _evaluate(grid, gathered.admitted, model, order.timeout, seconds, tell)
     # Kept with the weights, so that whoever classifies with the model later does so at this ε.
     origin = _origin(gathered.admitted, order, model) | {"threshold": evaluated.epsilon}

@@ -126,11 +126,19 @@ def _require_header(data: bytes, shapes: Shapes, network: str) -> int:
 
 def _parsed(header: bytes) -> dict[str, JsonValue]:
     try:
-        found = json.loads(header)
+        found = json.loads(header, object_pairs_hook=_once)
     except (ValueError, RecursionError) as error:
         raise ModelError("the model's header is not JSON; fetch it again") from error
     if not isinstance(found, dict):
         raise ModelError("the model's header is not a table of tensors; fetch it again")
+    return found
+
+
+def _once(pairs: list[tuple[str, JsonValue]]) -> dict[str, JsonValue]:
+    """Of a name that stands twice, two readers need not take the same."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ModelError("the model's header names something twice; fetch it again")
     return found
 
 
