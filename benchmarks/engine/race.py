@@ -7,8 +7,6 @@ in a folder and goes on where it was stopped.
 """
 
 import json
-import os
-import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -18,7 +16,7 @@ from typing import Literal
 
 from benchmarks.engine.rivals import Name
 from benchmarks.engine.run_folder import SCORES
-from benchmarks.engine.team import ONE_THREAD, ROOT
+from benchmarks.engine.team import run_alone
 from gdshare.cohort import label_cohort
 from gdshare.errors import RunError
 from gdshare.protocol import Protocol
@@ -187,7 +185,7 @@ def hold(
             for name in (stand_in, "ours"):
                 folder = out / f"{course.task}-{name}-{seed}"
                 say(f"{course.task}, seed {seed}: {name}")
-                _run(_command(course, name, seed, data, folder, checkout))
+                run_alone(_command(course, name, seed, data, folder, checkout))
                 runs.append(scores(folder))
             finishes.append(finish(seed, runs[0], runs[1]))
         results.append(Result(course, stand_in, tuple(finishes)))
@@ -275,17 +273,3 @@ def _command(
         options["--ssnl"] = checkout
     words = [str(word) for pair in options.items() for word in pair]
     return [sys.executable, "-m", "benchmarks.engine.quality_time", *words]
-
-
-def _run(command: Sequence[str]) -> None:
-    done = subprocess.run(
-        command,
-        cwd=ROOT,
-        env=os.environ | ONE_THREAD,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-        check=False,
-    )
-    if done.returncode:
-        raise RunError(f"{' '.join(command)}: ended with {done.returncode}: {done.stderr[-500:]}")

@@ -6,16 +6,13 @@ starting up, checkpoints and the scores at the end, alike in both, drop out. Eac
 thread; on a machine with fewer free cores than workers the figure says more about the machine.
 """
 
-import os
-import subprocess
 import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.engine.team import ONE_THREAD
+from benchmarks.engine.team import run_alone
 from gdshare.distill.folder import seconds_of
-from gdshare.errors import RunError
 
 
 @dataclass(frozen=True)
@@ -95,13 +92,4 @@ def _step(plan: ScalePlan, root: Path, workers: int) -> float:
 
 
 def _gdshare(*words: str) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "gdshare", *words],
-        env=os.environ | ONE_THREAD,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-        check=False,
-    )
-    if done.returncode:
-        raise RunError(f"gdshare {' '.join(words)}: ended with {done.returncode}: {done.stderr}")
+    run_alone([sys.executable, "-m", "gdshare", *words])

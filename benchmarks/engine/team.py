@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import TracebackType
@@ -15,6 +16,27 @@ from gdshare.errors import RunError
 ROOT = Path(__file__).parents[2]
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive"}
 LAST_WORDS = 2000
+
+
+def run_alone(command: Sequence[str]) -> None:
+    """Run a command on one thread, in the checkout, until it ends; what it prints is dropped.
+
+    Raises:
+        RunError: it failed.
+    """
+    done = subprocess.run(
+        command,
+        cwd=ROOT,
+        env=os.environ | ONE_THREAD,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        errors="replace",
+        check=False,
+    )
+    if done.returncode:
+        words = done.stderr[-LAST_WORDS:].strip()
+        raise RunError(f"{' '.join(command)}: ended with status {done.returncode}: {words}")
 
 
 class Worker:

@@ -112,7 +112,10 @@ def figures(plan: Plan, report: Report, command: Sequence[str]) -> dict[str, Jso
 
 def main() -> None:
     """Read the options and measure."""
-    chosen = options().parse_args()
+    parser = options()
+    chosen = parser.parse_args()
+    if chosen.json and chosen.only not in (None, REPORT):
+        parser.error(f"--only {chosen.only} works out no figures, so there is nothing for --json")
     torch.set_num_threads(1)
     keep_freed_memory()
     try:

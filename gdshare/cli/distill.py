@@ -222,6 +222,8 @@ def read_settings(config: Path | None, given: dict[str, Any], start: Settings) -
         first = error.errors()[0]
         name = str(first["loc"][0]) if first["loc"] else ""  # none: values that do not go together
         where = "" if name in given or config is None else f"{config}: "
+        if not name and config is not None and given:
+            where = f"{config} with the options given: "
         what = f"{name.replace('_', '-')}: " if name else ""
         reason = first["msg"].removeprefix("Value error, ")
         raise UsageError(f"{where}{what}{reason}; see gdshare distill --help") from error
@@ -242,9 +244,11 @@ def _report(out: Path, outcome: "Outcome", as_json: bool) -> None:
                 "at_chance": outcome.at_chance,
             }
         )
+    several = f"deviation {score.deviation:.3f} over {len(score.values)} fresh θ0"
+    seen = several if len(score.values) > 1 else "from one θ0"
     typer.echo(
-        f"patch score {score.mean:.3f} (deviation {score.deviation:.3f} over {len(score.values)} "
-        f"fresh θ0, validation patients, step {outcome.step}; guessing is 0.333)"
+        f"patch score {score.mean:.3f} ({seen}, validation patients, step {outcome.step}; "
+        "guessing is 0.333)"
     )
     typer.echo(f"images      {out / RESULT}\npicture     {out / PREVIEW}")
     if outcome.at_chance:

@@ -193,6 +193,15 @@ def test_one_kind_of_piece_does_what_it_needs_and_prints_no_table(tmp_path):
     assert made == {"cohort-phantom-0", "cohort-phantom-1"}
 
 
+def test_a_file_of_figures_is_not_promised_where_none_are_worked_out(tmp_path, monkeypatch, capsys):
+    words = ["quality", "--only", "cohorts", "--json", str(tmp_path / "figures.json")]
+    monkeypatch.setattr(sys, "argv", [*words, "--out", str(tmp_path / "new")])
+    with pytest.raises(SystemExit):
+        command.main()
+    assert "nothing for --json" in capsys.readouterr().err
+    assert not (tmp_path / "new").exists()
+
+
 def test_a_film_piece_that_was_killed_shows_only_the_films_it_lacks(finished):
     out, _ = finished
     fold = fold_of(out)

@@ -161,6 +161,13 @@ def test_mistake_in_the_file_is_refused_not_ignored(tmp_path, text):
         read_settings(config, {}, Settings())
 
 
+def test_values_that_do_not_go_together_are_blamed_on_file_and_options_alike(tmp_path):
+    config = tmp_path / "knobs.toml"
+    config.write_text("sets = 3")
+    with pytest.raises(UsageError, match=r"knobs\.toml with the options given: 3 sets for 2 steps"):
+        read_settings(config, {"steps": 2}, Settings())
+
+
 @pytest.mark.parametrize(
     "words", [["--seed", "77", "--draws", "2"], ["--seed=77", "--draws", "2"], ["--draws", "2"]]
 )
