@@ -21,6 +21,7 @@ from gdshare.bundle import (
 from gdshare.cohort import Cohort, label_cohort, open_cohort
 from gdshare.distill.folder import PREVIEW, RECORD, read_record, read_result, seconds_of
 from gdshare.distill.loop import distill
+from gdshare.distill.precision import fitted
 from gdshare.distill.settings import Settings
 from gdshare.pooling import Contribution
 from gdshare.report.preview import render_preview
@@ -78,7 +79,7 @@ def release(
         stage: told what happens.
     """
     cohort = _labelled(hospital, folder / "cohort", trial, stage)
-    settings = site_settings(trial.settings, place)
+    settings = fitted(site_settings(trial.settings, place), "cpu")
     run = folder / "run"
 
     stage.tell(f"{hospital.name}: distilling to {settings.images} images")

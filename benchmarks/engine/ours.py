@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from benchmarks.engine.contract import MetaGradient, Problem, one_hot
 from benchmarks.engine.recipe import RECIPE, raw_rate
 from gdshare.distill.chain.network import chain_of
+from gdshare.distill.precision import FACTORS, fitting
 from gdshare.distill.settings import Settings
 from gdshare.distill.state import Progress, State
 from gdshare.distill.synthetic import Distilled
@@ -20,18 +21,20 @@ from gdshare.distill.update import moved
 class Ours:
     """What ``gdshare distill`` does when told nothing. See ``contract.Engine``.
 
-    With ``hard``, labels and rates are the recipe's, so that its derivatives can be held against
-    the rivals'.
+    With ``hard``, labels, rates and precision are the recipe's, so that its derivatives can be held
+    against the rivals'. With ``rounded``, the factors of products are bfloat16 in any case.
     """
 
-    def __init__(self, problem: Problem, hard: bool = False) -> None:
+    def __init__(self, problem: Problem, hard: bool = False, rounded: bool = False) -> None:
         self._problem = problem
         network: Literal["convnet", "resnet18"] = (
             "convnet" if isinstance(problem.module, nn.Sequential) else "resnet18"
         )
         self._settings = Settings(network=network, outer_steps=problem.outer_steps)
         self._targets = one_hot(problem.classes) if hard else torch.empty(0)
-        self._chain = chain_of(problem.module, problem.side)
+        precision = "bfloat16" if rounded else "float32" if hard else fitting(network, "cpu")
+        factors = None if precision == "float32" else FACTORS[precision]
+        self._chain = chain_of(problem.module, problem.side, factors)
         rate = RECIPE.inner_rate if hard else self._settings.inner_rate
         unknowns = Unknowns(
             problem.start_images(),

@@ -158,7 +158,7 @@ def measure(
         RunError: a rival's process ended.
     """
     stand_in: Name = "recipe" if checkout is None else "ssnl"
-    names: list[Name] = [stand_in, "graph", "ours"]
+    names: list[Name] = [stand_in, "graph", "ours", "ours-bf16"]
     if checkout is not None and scale.every_rival:
         names.insert(1, "recipe")
     jobs = {name: _job(scale, name, checkout) for name in names}
@@ -234,6 +234,7 @@ def table(speed: Speed) -> str:
     low, high = min(speed.round_speedups), max(speed.round_speedups)
     lines += [
         f"1x is {speed.stand_in}; over {scale.rounds} rounds ours is {low:.2f}x to {high:.2f}x",
+        "ours-bf16 rounds the factors of its products to bfloat16: the same work, less exact.",
         f"A training step is {speed.flops / 1e9:.0f} GFLOP; matrix products run at "
         f"{speed.gemm:.0f} GFLOP/s here.",
         f"Ours at {scale.more_steps} inner steps adds {speed.longer_bytes / MEGABYTE:.0f} MB: "

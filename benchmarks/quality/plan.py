@@ -189,7 +189,9 @@ class Plan:
 FULL = Plan(
     Protocol(patch=75, stride=13, side=32),
     (
-        Settings(network="convnet", images=3, outer_steps=500, score_every=50),
+        Settings(
+            network="convnet", images=3, outer_steps=900, score_every=50, precision="bfloat16"
+        ),
         Settings(network="resnet18", images=3, outer_steps=900, score_every=50),
     ),
     TrainingPlan(),

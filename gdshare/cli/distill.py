@@ -58,9 +58,12 @@ def distill(
     cut, --resume goes on, and on a CPU ends with the bytes of a run never interrupted.
     """
     from gdshare.distill.crew import join, recruited
+    from gdshare.distill.precision import fitted
 
     given = {k: v for k, v in knobs.items() if v is not None}
     settings = read_settings(config, given, _start(out, resume))
+    if not resume:
+        settings = fitted(settings, chosen_device(device))
     if workers > settings.draws:
         raise UsageError(
             f"--workers {workers} for --draws {settings.draws}: a draw is one process's work; "
@@ -260,6 +263,10 @@ def _report(out: Path, outcome: "Outcome", as_json: bool) -> None:
     return None
 
 
+UNSET = {"seed": "random", "precision": "as fits the machine"}
+"""What the help says of options whose default is decided when a run begins."""
+
+
 def _options() -> list[inspect.Parameter]:
     """One command-line option for each knob that has a choice, told by its description."""
     options = []
@@ -291,7 +298,7 @@ def _option(name: str, field: FieldInfo) -> Any:
 def _default_of(name: str, field: FieldInfo) -> str:
     if name in BY_NETWORK:
         return ", ".join(f"{value} with {key}" for key, value in BY_NETWORK[name].items())
-    return "random" if name == "seed" else str(field.default)
+    return UNSET.get(name, str(field.default))
 
 
 def register(app: typer.Typer) -> None:

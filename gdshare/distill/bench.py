@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from gdshare.cohort import Cohort, Patches
 from gdshare.distill.chain.network import Chain, chain_of
+from gdshare.distill.precision import FACTORS
 from gdshare.distill.settings import Counts, Method, RunRecord, Settings
 from gdshare.draws import (
     balanced_rows,
@@ -149,7 +150,7 @@ def prepare(cohort: Cohort, settings: Settings, device: str) -> Bench:
         settings,
         require_device(device),
         module,
-        chain_of(module, side),
+        chain_of(module, side, FACTORS[settings.precision]),
         train,
         rows,
         (torch.empty(0), torch.empty(0)),

@@ -14,6 +14,7 @@ from gdshare.protocol import CLASSES, Protocol
 
 Steps = Annotated[int, Field(ge=1, le=64)]
 Positive = Annotated[float, Field(gt=0.0, le=100.0, allow_inf_nan=False)]
+Precision = Literal["float32", "bfloat16"]
 
 
 BY_NETWORK: Mapping[str, Mapping[str, float]] = {
@@ -226,6 +227,15 @@ class Settings(Method):
     checkpoint_every: Annotated[
         int, Field(ge=1, description="training steps between checkpoints, the most kill -9 costs.")
     ] = 10
+
+    precision: Annotated[
+        Precision,
+        Field(
+            description="of the factors of the derivatives' matrix products; weights and sums stay "
+            "float32. Not given: bfloat16 for the ConvNet on a processor that multiplies it in "
+            "hardware, float32 otherwise. Source: not given. Wang et al.: float32.",
+        ),
+    ] = "float32"
 
     def method(self) -> Method:
         """The part a bundle may tell: everything but the seed and the housekeeping."""

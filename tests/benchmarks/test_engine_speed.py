@@ -52,7 +52,7 @@ def test_the_json_holds_what_is_promised(tmp_path, capsys, monkeypatch):
     read = json.loads((tmp_path / "figures.json").read_text())
     assert set(read) >= PROMISED
     assert read["stand_in"] == "recipe"
-    assert set(read["rivals"]) == {"recipe", "graph", "ours"}
+    assert set(read["rivals"]) == {"recipe", "graph", "ours", "ours-bf16"}
     assert all(len(seen["cpu_seconds"]) == 2 for seen in read["rivals"].values())
     printed = capsys.readouterr().out
     assert "1x is recipe" in printed

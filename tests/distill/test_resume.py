@@ -26,7 +26,7 @@ from run_kit import (
 )
 
 from gdshare.cohort import label_cohort, open_cohort
-from gdshare.distill.folder import read_record, read_result
+from gdshare.distill.folder import RESULT, read_record, read_result
 from gdshare.distill.loop import StoppedError, distill
 from gdshare.distill.settings import Settings
 from gdshare.distill.state import load_checkpoint
@@ -280,6 +280,16 @@ def test_two_processes_make_the_bytes_of_one_and_one_goes_on_where_two_stopped(c
     assert steps_done(tmp_path / "begun-by-two", begun) == 5
     distill(cohort, tmp_path / "begun-by-two", begun, resume=True)
     assert contents(tmp_path / "begun-by-two") == contents(tmp_path / "begun-by-one")
+
+
+def test_run_of_rounded_factors_resumes_to_the_same_bytes(cohort, whole, tmp_path):
+    rounded = settings(precision="bfloat16")
+    distill(cohort, tmp_path / "whole", rounded)
+    with pytest.raises(BrokenOffError):
+        distill(cohort, tmp_path / "parts", rounded, progress=break_off_after(4))
+    distill(cohort, tmp_path / "parts", rounded, resume=True)
+    assert contents(tmp_path / "parts") == contents(tmp_path / "whole")
+    assert contents(tmp_path / "parts")[RESULT] != contents(whole)[RESULT]
 
 
 def test_resuming_with_other_settings_names_what_differs(cohort, whole):

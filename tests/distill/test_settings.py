@@ -44,6 +44,7 @@ def test_method_tells_neither_seed_nor_housekeeping():
         "score_inits",
         "score_patches",
         "checkpoint_every",
+        "precision",
     }
 
 

@@ -287,6 +287,26 @@ def test_single_precision_loses_no_more_than_its_own_rounding():
         assert (ours - theirs).norm() < 1e-4 * theirs.norm()
 
 
+@pytest.mark.parametrize(("name", "rate"), [(CONVNET, 0.02), (RESNET, 0.01)])
+def test_rounded_factors_hardly_turn_the_derivative(name, rate):
+    module = build(name, 32)
+    theta = draw(name, module, torch.Generator().manual_seed(0))
+    draws = torch.Generator().manual_seed(1)
+    images = torch.randn(3, 1, 32, 32, generator=draws)
+    raw = torch.log(torch.expm1(torch.full((STEPS,), rate)))
+    unknowns = Unknowns(images, 5 * torch.eye(3), raw)
+    real = torch.randn(6, 1, 32, 32, generator=draws), torch.arange(6) % 3
+    exact, rounded = (
+        full(chain_of(module, 32, factors), theta, unknowns, SOFT, real, STEPS)
+        for factors in (torch.float32, torch.bfloat16)
+    )
+    assert rounded.loss == pytest.approx(exact.loss, rel=0.02)
+    for ours, theirs in zip(rounded.tensors(), exact.tensors(), strict=True):
+        assert ours.dtype == torch.float32
+        assert functional.cosine_similarity(ours.flatten(), theirs.flatten(), dim=0) > 0.95
+    assert not torch.equal(rounded.images, exact.images), "the option does nothing"
+
+
 def test_rates_are_positive_and_shared_when_there_is_one():
     images, labels = torch.zeros(3, 1, 4, 4), torch.eye(3)
     assert Labelled(images, labels, torch.tensor([0.5])).rates_of(9) == [0.5] * 9

@@ -39,12 +39,14 @@ class Convolution:
 
     def forward(self, x: Tensor, theta: Weights) -> tuple[Tensor, Tape]:
         weight, bias = self._weights(theta)
+        rounded = weight.factor(x)
         if self._by_library(x):
+            shift = None if bias is None else weight.factor(bias)
             y = functional.conv2d(
-                planes(x), self._kernel(weight, x), bias, self.stride, self.pad[0]
+                planes(rounded), self._kernel(weight, x), shift, self.stride, self.pad[0]
             )
-            return pixels(y).contiguous(), tape_of(x)
-        y = weight.times(self._columns(x))
+            return pixels(y).to(x.dtype).contiguous(), tape_of(x)
+        y = weight.times(self._columns(rounded))
         if bias is not None:
             y.add_(bias)
         return y.view(*self._map(x), -1), tape_of(x)
@@ -57,8 +59,8 @@ class Convolution:
         x = tape.x
         if self._by_library(x):
             dx, dw, db = torch.ops.aten.convolution_backward(
-                planes(delta),
-                planes(x),
+                planes(weight.factor(delta)),
+                planes(weight.factor(x)),
                 self._kernel(weight, x),
                 None if bias is None else list(bias.shape),
                 [self.stride] * 2,
@@ -71,29 +73,28 @@ class Convolution:
             )
             if scale:
                 moved, shift = self._weights(into)
-                target = moved.whole()
-                target.add_(pixels(dw).reshape(target.shape), alpha=scale)
+                moved.add_whole(pixels(dw).reshape(len(dw), -1), scale)
                 if shift is not None:
                     shift.add_(db, alpha=scale)
-            return pixels(dx).contiguous() if wanted else delta
+            return pixels(dx).to(x.dtype).contiguous() if wanted else delta
         flat = delta.reshape(-1, delta.shape[3])
         dx = self._fold(weight.transposed_times(flat), x) if wanted else delta
         if scale:
-            self._add_gradient(into, scale, flat, self._columns(x))
+            self._add_gradient(into, scale, flat, self._columns(weight.factor(x)))
         return dx
 
     def tangent(
         self, dx: Tensor | None, tape: Tape, theta: Weights, v: Weights, rewind: float
     ) -> tuple[Tensor, tuple[Tensor, Tensor | None]]:
-        columns = self._columns(tape.x)
+        weight, _ = self._weights(theta)
+        columns = self._columns(weight.factor(tape.x))
         if rewind:
             self._add_gradient(theta, rewind, tape.delta.reshape(len(columns), -1), columns)
-        weight, _ = self._weights(theta)
         direction, shift = self._weights(v)
         dy = direction.times(columns)
         if shift is not None:
             dy.add_(shift)
-        moved = None if dx is None else self._columns(dx)
+        moved = None if dx is None else self._columns(weight.factor(dx))
         if moved is not None:
             dy.add_(weight.times(moved))
         return dy.view(*self._map(tape.x), -1), (columns, moved)
@@ -143,7 +144,7 @@ class Convolution:
         return self.whole and n * height * width > MATRIX_ROWS
 
     def _kernel(self, weight: Matrix, x: Tensor) -> Tensor:
-        return planes(weight.whole().view(-1, *self.kernel, x.shape[3]))
+        return planes(weight.whole_factor().view(-1, *self.kernel, x.shape[3]))
 
     def _columns(self, x: Tensor) -> Tensor:
         """Each output pixel's inputs as a row: [n * height * width, taps * in]."""
@@ -166,7 +167,7 @@ class Convolution:
         top, bottom, left, right = self.pad
         _, rows, cols, channels = x.shape
         if self.kernel == (1, 1) and self.stride == 1 and not any(self.pad):
-            return columns.view(x.shape)
+            return columns.to(x.dtype).view(x.shape)
         parts = columns.view(n, height, width, *self.kernel, channels)
         padded = x.new_zeros(n, rows + top + bottom, cols + left + right, channels)
         for i in range(self.kernel[0]):

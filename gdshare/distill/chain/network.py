@@ -37,17 +37,19 @@ class Chain:
         layers: from the patch to the logits.
         taps: weight of a convolution -> its live taps.
         maps: weight of a linear layer -> (height, width) of the maps that it reads flattened.
+        factors: type that the factors of convolutions' products are rounded to; None: their own.
     """
 
     layers: Series
     taps: Mapping[str, LiveTaps]
     maps: Mapping[str, tuple[int, int]]
+    factors: torch.dtype | None = None
 
     def pack(self, parameters: Mapping[str, Tensor]) -> Weights:
         """Copy a module's parameters into the chain's layout."""
         packed = {name: self._copied(name, p) for name, p in parameters.items()}
         return Weights(
-            {name: Matrix(packed[name]) for name in packed if name in self.taps},
+            {name: Matrix(packed[name], self.factors) for name in packed if name in self.taps},
             {name: packed[name] for name in packed if name not in self.taps},
         )
 
@@ -74,12 +76,13 @@ class Chain:
         return copy.view(len(copy), -1) if copy.dim() > 1 else copy
 
 
-def chain_of(module: nn.Module, side: int) -> Chain:
+def chain_of(module: nn.Module, side: int, factors: torch.dtype | None = None) -> Chain:
     """Read a network's structure off its module, for patches of ``side`` px.
 
     Args:
         module: a Sequential or torchvision's ResNet, which take their children in order.
         side: of the patches.
+        factors: see ``Chain``.
 
     Raises:
         TypeError: a layer, or an option of one, that has no hand-derived form.
@@ -92,7 +95,7 @@ def chain_of(module: nn.Module, side: int) -> Chain:
             raise _unknown("network", module)
     builder = _Builder()
     layers = builder.series(module, "", (side, side))[0]
-    return Chain(Series(layers), builder.taps, builder.maps)
+    return Chain(Series(layers), builder.taps, builder.maps, factors)
 
 
 Size = tuple[int, int]

@@ -34,6 +34,32 @@ def test_products_are_those_of_the_written_matrix_whatever_waits(out, into, upda
     torch.testing.assert_close(matrix.whole(), plain, **EXACT)
 
 
+@given(st.integers(1, 40), st.lists(st.integers(1, 12), max_size=6))
+def test_rounded_factors_give_products_to_their_precision(size, updates):
+    plain = normal(size, size).float()
+    matrix = Matrix(plain.clone(), torch.bfloat16)
+    for number, rows in enumerate(updates):
+        left, right = (normal(rows, size, seed=s + number).float() for s in (0, 100))
+        matrix.add(left, right, -0.1)
+        plain = plain - 0.1 * left.t() @ right
+    x, one = normal(3, size, seed=7).float(), torch.linalg.matrix_norm
+    assert matrix.times(x).dtype == torch.float32
+    assert one(matrix.times(x) - x @ plain.t()) <= 0.02 * one(plain) * one(x)
+    assert one(matrix.transposed_times(x).float() - x @ plain) <= 0.02 * one(plain) * one(x)
+    assert one(matrix.whole() - plain) <= 0.02 * one(plain)
+
+
+def test_small_updates_are_not_lost_to_rounded_factors():
+    """In bfloat16 itself, 1 + 0.001 is 1."""
+    matrix = Matrix(torch.ones(8, 8), torch.bfloat16)
+    for _ in range(100):
+        matrix.add(torch.ones(1, 8), torch.ones(1, 8), 0.001)
+        matrix.add_whole(torch.ones(8, 8), 0.001)
+    torch.testing.assert_close(matrix.whole(), torch.full((8, 8), 1.2), rtol=0.01, atol=0)
+    seen = matrix.times(torch.eye(8))
+    torch.testing.assert_close(seen, torch.full((8, 8), 1.2), rtol=0.01, atol=0)
+
+
 def test_small_updates_wait_and_large_ones_do_not():
     written = normal(64, 64)
     before = written.clone()
