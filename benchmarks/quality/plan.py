@@ -2,7 +2,7 @@
 
 import json
 from dataclasses import asdict, dataclass, replace
-from typing import Literal, get_args
+from typing import Literal
 
 from pydantic import JsonValue
 
@@ -14,7 +14,6 @@ from gdshare.protocol import CLASSES, Protocol
 from gdshare.training import TrainingPlan
 
 Kind = Literal["group", "batch", "convnet"]
-KINDS: tuple[Kind, ...] = get_args(Kind)
 NORMS: tuple[Kind, ...] = ("group", "batch")
 """The kinds that are ResNet18 and differ by its norm."""
 
@@ -150,8 +149,9 @@ class Plan:
 
     @property
     def baselines(self) -> tuple[Baseline, ...]:
-        """Every size with every kind of network."""
-        return tuple(Baseline(size, kind) for size in self.sizes for kind in KINDS)
+        """ResNet18 of either norm on every size, and the ConvNet on the largest alone."""
+        norms = tuple(Baseline(size, kind) for size in self.sizes for kind in NORMS)
+        return (*norms, Baseline(max(self.sizes), "convnet"))
 
     @property
     def film_protocol(self) -> Protocol:
@@ -192,7 +192,7 @@ FULL = Plan(
         Settings(
             network="convnet", images=3, outer_steps=900, score_every=50, precision="bfloat16"
         ),
-        Settings(network="resnet18", images=3, outer_steps=900, score_every=50),
+        Settings(network="resnet18", images=3, outer_steps=600, score_every=50),
     ),
     TrainingPlan(),
 )
