@@ -26,7 +26,7 @@ from gdshare.storage import write_json
 def agreements(scale: SpeedScale, checkout: Path | None) -> list[Agreement]:
     """Everybody's derivative against Wang et al.'s code, or against the recipe in its stead."""
     reference: Name = "recipe" if checkout is None else "ssnl"
-    others: list[Name] = ["graph", "ours-hard"]
+    others: list[Name] = ["graph", "ours-recipe"]
     if checkout is not None:
         others.append("recipe")
     precisions: tuple[Precision, ...] = ("float32", "float64")

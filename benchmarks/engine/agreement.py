@@ -65,7 +65,7 @@ def agreement(
 
     Args:
         reference: who all are held against.
-        others: the rest; ``ours`` has labels and rates of its own, so take ``ours-hard``.
+        others: the rest; ``ours`` has labels and rates of its own, so take ``ours-recipe``.
         scale: the problem; its rounds do not matter.
         precision: float type throughout.
         checkout: of ssnl/dataset-distillation, where one of them is ``ssnl``.

@@ -17,25 +17,27 @@ from gdshare.distill.unroll import MetaGradient as Found
 from gdshare.distill.unroll import Unknowns, full, labelled
 from gdshare.distill.update import moved
 
+OurName = Literal["ours", "ours-hard", "ours-bf16", "ours-recipe"]
+
 
 class Ours:
-    """What ``gdshare distill`` does when told nothing. See ``contract.Engine``.
+    """What ``gdshare distill`` does, told nothing or told one thing. See ``contract.Engine``.
 
-    With ``hard``, labels, rates and precision are the recipe's, so that its derivatives can be held
-    against the rivals'. With ``rounded``, the factors of products are bfloat16 in any case.
+    ``ours`` is told nothing, ``ours-hard`` is told ``--labels hard``, ``ours-bf16`` ``--precision
+    bfloat16``. ``ours-recipe`` has the recipe's labels, rates and precision, so that its
+    derivatives can be held against the rivals'.
     """
 
-    def __init__(self, problem: Problem, hard: bool = False, rounded: bool = False) -> None:
+    def __init__(self, problem: Problem, name: OurName = "ours") -> None:
         self._problem = problem
         network: Literal["convnet", "resnet18"] = (
             "convnet" if isinstance(problem.module, nn.Sequential) else "resnet18"
         )
         self._settings = Settings(network=network, outer_steps=problem.outer_steps)
+        hard = name in ("ours-hard", "ours-recipe")
         self._targets = one_hot(problem.classes) if hard else torch.empty(0)
-        precision = "bfloat16" if rounded else "float32" if hard else fitting(network, "cpu")
-        factors = None if precision == "float32" else FACTORS[precision]
-        self._chain = chain_of(problem.module, problem.side, factors)
-        rate = RECIPE.inner_rate if hard else self._settings.inner_rate
+        self._chain = chain_of(problem.module, problem.side, _factors(name, network))
+        rate = RECIPE.inner_rate if name == "ours-recipe" else self._settings.inner_rate
         unknowns = Unknowns(
             problem.start_images(),
             one_hot(problem.classes) * self._settings.label_scale,
@@ -97,3 +99,11 @@ class Ours:
     def _advance(self, state: State, done: int) -> None:
         progress = state.progress.model_copy(update={"step": done})
         self._state = State(state.unknowns, state.first, state.second, state.unknowns, progress)
+
+
+def _factors(name: OurName, network: str) -> torch.dtype | None:
+    """Type that factors are rounded to; None: not at all, float64 included."""
+    if name == "ours-recipe":
+        return None
+    precision = "bfloat16" if name == "ours-bf16" else fitting(network, "cpu")
+    return None if precision == "float32" else FACTORS[precision]

@@ -10,7 +10,7 @@ from benchmarks.engine.recipe import Recipe
 from benchmarks.engine.ssnl import Ssnl
 from gdshare.errors import UsageError
 
-Name = Literal["ssnl", "recipe", "graph", "ours", "ours-hard", "ours-bf16"]
+Name = Literal["ssnl", "recipe", "graph", "ours", "ours-hard", "ours-bf16", "ours-recipe"]
 NAMES: tuple[Name, ...] = get_args(Name)
 
 CHECKOUT_VARIABLE = "GDSHARE_SSNL"
@@ -42,7 +42,7 @@ def make(name: Name, problem: Problem, checkout: Path | None) -> Engine:
     # gdshare's engine is imported last and alone, so that a rival runs without it.
     from benchmarks.engine.ours import Ours  # noqa: PLC0415
 
-    return Ours(problem, hard=name == "ours-hard", rounded=name == "ours-bf16")
+    return Ours(problem, name)
 
 
 def checkout_from_environment() -> Path | None:

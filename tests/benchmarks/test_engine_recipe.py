@@ -73,7 +73,7 @@ def test_the_graph_rival_computes_what_the_recipe_does():
 
 def test_our_engine_computes_what_the_recipe_does_when_labels_are_hard():
     problem = gaussian("convnet", 8, batch=6, steps=3, seed=0)
-    ours, recipe = make("ours-hard", problem, None).gradient(), Recipe(problem).gradient()
+    ours, recipe = make("ours-recipe", problem, None).gradient(), Recipe(problem).gradient()
     assert ours.loss == pytest.approx(recipe.loss, rel=1e-5)
     assert relative(ours.images, recipe.images) < 1e-3
     assert relative(ours.rates, recipe.rates) < 1e-3

@@ -187,7 +187,7 @@ def test_a_plain_pass_shows_each_image_once_and_a_balanced_one_each_class_alike(
 
 
 def test_the_full_plan_is_the_target_of_one_image_a_class():
-    assert (FULL.batch, FULL.outer_steps, FULL.networks, FULL.team) == (48, 600, 10, 5)
+    assert (FULL.batch, FULL.outer_steps, FULL.networks, FULL.team) == (48, 1000, 10, 5)
     tried = {(trial.batches, trial.rate) for trial in FULL.trials}
     assert tried == {(way, rate) for way in ("plain", "balanced") for rate in (1e-3, 3e-4)}
 

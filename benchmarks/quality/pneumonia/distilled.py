@@ -29,7 +29,7 @@ def distil(plan: PneumoniaPlan, file: Path, seed: int, folder: Path, watch: Watc
     """
     task = pneumonia(file, plan.batch, seed)
     task = replace(task, problem=replace(task.problem, outer_steps=plan.outer_steps))
-    engine = Ours(task.problem)
+    engine = Ours(task.problem, plan.engine)
     run = RunFolder(folder / RUN)
     race = Race(
         run,
@@ -42,7 +42,7 @@ def distil(plan: PneumoniaPlan, file: Path, seed: int, folder: Path, watch: Watc
     identity = Plan(
         task="pneumonia",
         cohort=None,
-        rival="ours",
+        rival=plan.engine,
         seed=seed,
         batch=plan.batch,
         outer_steps=plan.outer_steps,

@@ -49,6 +49,8 @@ class PneumoniaPlan:
     """Everything that decides a run but the seeds.
 
     Attributes:
+        engine: gdshare's, told nothing or told ``--labels hard``; with hard labels seed 0's images
+            scored higher on validation images (docs/distill-options.md).
         batch: K, real images a training step of the distillation.
         outer_steps: T, its training steps.
         score_every: training steps between scores; the best scored state is the result.
@@ -59,8 +61,9 @@ class PneumoniaPlan:
         synthetic: so many drawn images of each class and split instead of real ones.
     """
 
+    engine: Literal["ours", "ours-hard"] = "ours-hard"
     batch: int = 48
-    outer_steps: int = 600
+    outer_steps: int = 1000
     score_every: int = 50
     rates: tuple[float, ...] = (1e-3, 3e-4)
     epochs: int = 30
