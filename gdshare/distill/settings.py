@@ -44,7 +44,7 @@ class Method(Frozen):
     network: Annotated[
         Literal["resnet18", "convnet"],
         Field(description="the network that is trained inside. Source: ResNet18."),
-    ] = "resnet18"
+    ] = "convnet"
     images: Annotated[
         int,
         Field(ge=1, le=300, description="M, distilled images in all. Source: 3, one a class."),

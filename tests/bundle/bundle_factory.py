@@ -44,7 +44,7 @@ def manifest(**changes: object) -> Manifest:
         "protocol": Protocol(patch=75, stride=13, side=16),
         "initialiser": "near-identity/2",
         "theta0_sha256": None,
-        "method": Method(images=3, epochs=1, steps=2),
+        "method": Method(network="resnet18", images=3, epochs=1, steps=2),
         "counts": Counts(
             patients_negative=20, patients_positive=21, patches_i=300, patches_n=200, patches_p=201
         ),

@@ -42,6 +42,7 @@ def run_folder(tmp_path: Path) -> Path:
     (run / "checkpoints").mkdir(parents=True)
     record = RunRecord(
         settings=Settings(
+            network="resnet18",
             seed=SEED,
             epochs=1,
             steps=2,

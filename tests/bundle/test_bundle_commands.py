@@ -28,7 +28,7 @@ def place(tmp_path):
     run = tmp_path / "run"
     run.mkdir()
     record = RunRecord(
-        settings=Settings(epochs=1, steps=2, seed=77),
+        settings=Settings(network="resnet18", epochs=1, steps=2, seed=77),
         protocol=Protocol(patch=75, stride=13, side=16),
         initialiser="near-identity/2",
         theta0_sha256=None,
@@ -78,7 +78,7 @@ def test_what_is_published_describes_the_run(place):
     publish_run(place, "--expires-days", "30")
     public = load_public_key(place / "keys" / "st-mary.pub")
     bundle = verify_folder(place / "outbox" / "st-mary-1", public, datetime.now(UTC))
-    assert bundle.manifest.method == Settings(epochs=1, steps=2).method()
+    assert bundle.manifest.method == Settings(network="resnet18", epochs=1, steps=2).method()
     assert bundle.manifest.counts == manifest().counts
     assert (bundle.manifest.expires - bundle.manifest.created).days == 30
     assert bundle.manifest.created.minute == bundle.manifest.created.second == 0

@@ -27,7 +27,7 @@ from gdshare.protocol import Protocol
 
 def record(**settings: object) -> RunRecord:
     return RunRecord(
-        settings=Settings(**settings),
+        settings=Settings(network="resnet18", **settings),
         protocol=Protocol(),
         initialiser="near-identity/2",
         theta0_sha256=None,

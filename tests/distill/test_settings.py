@@ -61,7 +61,7 @@ def test_number_of_a_fixed_theta0_means_nothing_when_it_is_random():
 
 
 def test_defaults_that_differ_by_network_follow_it():
-    assert (Settings().outer_rate, Settings().inner_rate) == (0.1, 0.01)
-    small = Settings(network="convnet")
-    assert (small.outer_rate, small.inner_rate) == (0.05, 0.02)
-    assert Settings(network="convnet", inner_rate=0.1).inner_rate == 0.1
+    assert (Settings().outer_rate, Settings().inner_rate) == (0.05, 0.02)
+    large = Settings(network="resnet18")
+    assert (large.outer_rate, large.inner_rate) == (0.1, 0.01)
+    assert Settings(network="resnet18", inner_rate=0.1).inner_rate == 0.1
