@@ -63,6 +63,13 @@ def options() -> argparse.ArgumentParser:
     return parser
 
 
+def timed(scale: SpeedScale, checkout: Path | None, start: speed.Start) -> dict[str, object]:
+    """Time the rivals, print the table, and return its figures."""
+    seen = speed.measure(scale, checkout, lambda line: print(line, file=sys.stderr), start)
+    print(speed.table(seen) + "\n")
+    return seen.figures()
+
+
 def report(
     scale: SpeedScale,
     checkout: Path | None,
@@ -84,12 +91,10 @@ def report(
         "command": " ".join(command),
         "versions": versions(),
     }
-    seen = speed.measure(scale, checkout, lambda line: print(line, file=sys.stderr), start)
-    print(speed.table(seen))
-    figures |= seen.figures()
+    figures |= timed(scale, checkout, start)
     if compare:
         pairs = agreements(scale, checkout)
-        print("\n" + agreement.table(pairs))
+        print(agreement.table(pairs) + "\n")
         figures["agreement"] = [asdict(pair) for pair in pairs]
     return figures
 
@@ -103,12 +108,12 @@ def qualities(data: Path, out: Path, checkout: Path | None) -> dict[str, object]
         checkout: of ssnl/dataset-distillation.
     """
     if not data.exists():
-        print(f"\ntime to quality: skipped, there is no {data}; give the real data by --data")
+        print(f"time to quality: skipped, there is no {data}; give the real data by --data")
         return {"time_to_quality_ratio_vs_ssnl": None, "time_to_quality_skipped": f"no {data}"}
     told = race.hold(
         race.COURSES, race.SEEDS, data, out, checkout, lambda line: print(line, file=sys.stderr)
     )
-    print("\n" + race.table(told))
+    print(race.table(told))
     return {
         "time_to_quality_ratio_vs_ssnl": race.smallest_mean(told),
         "time_to_quality": {one.course.task: one.figures() for one in told},
@@ -126,8 +131,9 @@ def main() -> None:
         checkout = checkout and checkout.resolve()  # rivals start in a folder of their own
         figures = report(work, checkout, chosen.agreement, command)
         if not chosen.quick:
+            figures |= {"at_default": timed(speed.DEFAULT, checkout, Worker)}
             seen = scale.measure()
-            print("\n" + scale.table(seen))
+            print(scale.table(seen) + "\n")
             figures |= {"workers_speedup": seen.speedup}
             figures |= qualities(chosen.data, chosen.out, checkout)
         if chosen.json:

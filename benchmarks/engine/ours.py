@@ -17,15 +17,15 @@ from gdshare.distill.unroll import MetaGradient as Found
 from gdshare.distill.unroll import Unknowns, full, labelled
 from gdshare.distill.update import moved
 
-OurName = Literal["ours", "ours-hard", "ours-bf16", "ours-recipe"]
+OurName = Literal["ours", "ours-hard", "ours-f32", "ours-bf16", "ours-recipe"]
 
 
 class Ours:
     """What ``gdshare distill`` does, told nothing or told one thing. See ``contract.Engine``.
 
-    ``ours`` is told nothing, ``ours-hard`` is told ``--labels hard``, ``ours-bf16`` ``--precision
-    bfloat16``. ``ours-recipe`` has the recipe's labels, rates and precision, so that its
-    derivatives can be held against the rivals'.
+    ``ours`` is told nothing, ``ours-hard`` is told ``--labels hard``, ``ours-f32`` and
+    ``ours-bf16`` are told a ``--precision``. ``ours-recipe`` has the recipe's labels, rates and
+    precision, so that its derivatives can be held against the rivals'.
     """
 
     def __init__(self, problem: Problem, name: OurName = "ours") -> None:
@@ -103,7 +103,7 @@ class Ours:
 
 def _factors(name: OurName, network: str) -> torch.dtype | None:
     """Type that factors are rounded to; None: not at all, float64 included."""
-    if name == "ours-recipe":
+    if name in ("ours-f32", "ours-recipe"):
         return None
     precision = "bfloat16" if name == "ours-bf16" else fitting(network, "cpu")
     return None if precision == "float32" else FACTORS[precision]

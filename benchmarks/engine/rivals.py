@@ -10,7 +10,9 @@ from benchmarks.engine.recipe import Recipe
 from benchmarks.engine.ssnl import Ssnl
 from gdshare.errors import UsageError
 
-Name = Literal["ssnl", "recipe", "graph", "ours", "ours-hard", "ours-bf16", "ours-recipe"]
+Name = Literal[
+    "ssnl", "recipe", "graph", "ours", "ours-hard", "ours-f32", "ours-bf16", "ours-recipe"
+]
 NAMES: tuple[Name, ...] = get_args(Name)
 
 CHECKOUT_VARIABLE = "GDSHARE_SSNL"

@@ -18,6 +18,7 @@ from benchmarks.engine.rivals import Name
 from benchmarks.engine.team import Worker
 from benchmarks.engine.work import forward_flops, gemm_gflops, outer_step_flops
 from benchmarks.engine.worker import Job, Report
+from gdshare.distill.precision import fitting
 from gdshare.networks import build
 from gdshare.protocol import CLASSES
 
@@ -58,6 +59,9 @@ class SpeedScale:
 
 
 FULL = SpeedScale()
+"""The work that the claims are made for."""
+DEFAULT = SpeedScale(network="convnet", side=32)
+"""What ``gdshare distill`` does at 32 px when told nothing."""
 QUICK = SpeedScale(rounds=3, every_rival=False)
 
 
@@ -158,7 +162,7 @@ def measure(
         RunError: a rival's process ended.
     """
     stand_in: Name = "recipe" if checkout is None else "ssnl"
-    names: list[Name] = [stand_in, "graph", "ours", "ours-bf16"]
+    names: list[Name] = [stand_in, "graph", "ours", other_precision(scale.network)]
     if checkout is not None and scale.every_rival:
         names.insert(1, "recipe")
     jobs = {name: _job(scale, name, checkout) for name in names}
@@ -180,6 +184,11 @@ def measure(
         outer_step_flops(forward, len(CLASSES), scale.steps, scale.batch),
         gemm,
     )
+
+
+def other_precision(network: str) -> Name:
+    """Our engine at the precision that it would not take by itself."""
+    return "ours-f32" if fitting(network, "cpu") == "bfloat16" else "ours-bf16"
 
 
 def _rounds(
@@ -234,7 +243,8 @@ def table(speed: Speed) -> str:
     low, high = min(speed.round_speedups), max(speed.round_speedups)
     lines += [
         f"1x is {speed.stand_in}; over {scale.rounds} rounds ours is {low:.2f}x to {high:.2f}x",
-        "ours-bf16 rounds the factors of its products to bfloat16: the same work, less exact.",
+        f"Here ours computes in {fitting(scale.network, 'cpu')}; with bfloat16 (bf16) the factors "
+        "of products are rounded: the same work, less exact.",
         f"A training step is {speed.flops / 1e9:.0f} GFLOP; matrix products run at "
         f"{speed.gemm:.0f} GFLOP/s here.",
         f"Ours at {scale.more_steps} inner steps adds {speed.longer_bytes / MEGABYTE:.0f} MB: "

@@ -7,7 +7,7 @@ from torch import nn
 
 from benchmarks.engine.__main__ import options, report
 from benchmarks.engine.memory import PeakMemory
-from benchmarks.engine.speed import RivalSpeed, Speed, SpeedScale
+from benchmarks.engine.speed import RivalSpeed, Speed, SpeedScale, other_precision
 from benchmarks.engine.team import Worker
 from benchmarks.engine.work import forward_flops, outer_step_flops
 from benchmarks.engine.worker import Job, Order, engine_for, obey
@@ -52,7 +52,7 @@ def test_the_json_holds_what_is_promised(tmp_path, capsys, monkeypatch):
     read = json.loads((tmp_path / "figures.json").read_text())
     assert set(read) >= PROMISED
     assert read["stand_in"] == "recipe"
-    assert set(read["rivals"]) == {"recipe", "graph", "ours", "ours-bf16"}
+    assert set(read["rivals"]) == {"recipe", "graph", "ours", other_precision("convnet")}
     assert all(len(seen["cpu_seconds"]) == 2 for seen in read["rivals"].values())
     printed = capsys.readouterr().out
     assert "1x is recipe" in printed
