@@ -211,7 +211,7 @@ def test_an_expired_bundle_is_refused(world: World) -> None:
     [
         {"protocol": Protocol(patch=24, stride=16, side=8)},
         {"method": METHOD.model_copy(update={"steps": 3})},
-        {"initialiser": "torch-default/2"},
+        {"initialiser": "zero-head/2"},
         {"method": METHOD.model_copy(update={"theta0": "fixed"}), "theta0_sha256": "a" * 64},
     ],
 )

@@ -37,7 +37,7 @@ def test_patch_score_is_the_accuracy_at_the_end_of_each_trajectory():
     module = build("convnet", 8)
     draws = torch.Generator().manual_seed(0)
     inits = [draw("convnet", module, draws) for _ in range(2)]
-    data = Labelled(torch.randn(3, 1, 8, 8, generator=draws), torch.eye(3), torch.tensor([0.05]))
+    data = Labelled(torch.randn(3, 1, 8, 8, generator=draws), torch.eye(3), torch.tensor([0.2]))
     real = torch.randn(30, 1, 8, 8, generator=draws), torch.arange(30) % 3
     score = patch_score(module, inits, data, 4, real)
     ends = [trajectory_end(module, theta0, data, 4) for theta0 in inits]
