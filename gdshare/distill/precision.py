@@ -30,7 +30,8 @@ def fitting(network: str, device: str) -> Precision:
         network: by name.
         device: torch's name of where to compute.
     """
-    capabilities = torch.cpu.get_capabilities()
+    # Torch before 2.11 does not tell.
+    capabilities: dict[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
     native = any(capabilities.get(name) for name in NATIVE)
     return "bfloat16" if network == "convnet" and device == "cpu" and native else "float32"
 

@@ -22,6 +22,11 @@ def test_none_are_rounded_where_they_would_be_emulated(monkeypatch):
     assert fitting("convnet", "cpu") == "float32"
 
 
+def test_none_are_rounded_where_torch_cannot_tell(monkeypatch):
+    monkeypatch.delattr(torch.cpu, "get_capabilities")
+    assert fitting("convnet", "cpu") == "float32"
+
+
 def test_the_precision_that_is_asked_for_is_kept(monkeypatch):
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": True})
     assert fitted(Settings(network="convnet"), "cpu").precision == "bfloat16"
