@@ -3,9 +3,9 @@ the diagnosis.
 
     python -m examples.tb_cxr --data ../shared/data/tb_cxr --out /path/to/trial
 
-DATA holds one folder a hospital, each with a labels.csv (patient, image, mask, diagnosis). At
-32 px with ResNet18 this takes about two hours on two CPU cores; interrupted, the same command goes
-on. The table it prints is the one in docs/results.md.
+DATA holds one folder a hospital, each with a labels.csv (patient, image, mask, diagnosis). It takes
+hours on two CPU cores; interrupted, the same command goes on. It prints tables like those in
+docs/results.md.
 """
 
 import argparse
@@ -41,7 +41,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m examples.tb_cxr", description=__doc__)
     parser.add_argument("--data", type=Path, required=True, help="folder of the three hospitals")
     parser.add_argument("--out", type=Path, required=True, help="folder for all that is made")
-    parser.add_argument("--outer-steps", type=int, default=450, help="T (default 450)")
+    parser.add_argument("--outer-steps", type=int, default=400, help="T (default 400)")
     parser.add_argument("--seed", type=int, default=0, help="decides every draw (default 0)")
     parser.add_argument("--workers", type=int, default=2, help="hospitals distilled at once")
     options = parser.parse_args()

@@ -86,8 +86,11 @@ def test_a_training_step_is_one_of_adam_and_its_rate_is_cut_with_the_passes():
     before, gradient = recipe.distilled().images, recipe.gradient().images
     recipe.outer_step()
     moved = torch.from_numpy(recipe.distilled().images - before)
-    # Adam's first step is its rate against the derivative's sign.
-    torch.testing.assert_close(moved, -0.01 * gradient.sign(), atol=1e-4, rtol=0)
+    # Adam's first step is its rate against the derivative's sign, but for what it adds below it.
+    plain = gradient.abs() > 1e-6
+    assert plain.float().mean() > 0.5
+    expected = -0.01 * gradient.sign()
+    torch.testing.assert_close(moved[plain], expected[plain], atol=2e-4, rtol=0)
     assert [RECIPE.outer_rate_at(epoch) for epoch in (39, 40, 80)] == [0.01, 0.005, 0.0025]
 
 

@@ -6,6 +6,7 @@ import pytest
 
 from examples.tb_cxr.__main__ import HOSPITALS, plan
 from gdshare.cohort import label_cohort, open_cohort
+from gdshare.distill.settings import Settings
 
 ROOT = Path(__file__).parent.parent.parent
 DATA = ROOT.parent / "shared" / "data" / "tb_cxr"
@@ -19,7 +20,8 @@ def test_the_example_is_the_defaults_on_the_sources_geometry_scaled():
     trial = plan(DATA, 450, 0)
     assert (trial.protocol.patch, trial.protocol.stride) == (75, 13)
     assert trial.baseline.per_class * 3 == 3000
-    assert trial.settings.network == trial.baseline.network == "resnet18"
+    assert trial.settings == Settings(outer_steps=450)
+    assert trial.baseline.network == "resnet18"
 
 
 @needs_data
