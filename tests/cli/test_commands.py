@@ -79,15 +79,22 @@ def test_label_prints_counts_for_people_and_for_programs(folder, tmp_path):
         assert str(counts[split]["discarded"]) in line
 
 
-def test_distill_classify_and_evaluate_agree_on_the_files_they_pass_on(folder, tmp_path):
+def test_distill_classify_and_evaluate_agree_on_the_files_they_pass_on(
+    folder, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": True})
     knobs = ("--network", "convnet", "--outer-steps", 4, "--score-every", 2, "--score-inits", 2)
-    run = gdshare("distill", folder / "cohort", "--out", tmp_path / "run", *knobs, "--json")
+    run = gdshare(
+        "distill", folder / "cohort", "--out", tmp_path / "run", *knobs, "--json", "--device", "cpu"
+    )
     found = json.loads(run.stdout)
     assert found["inits"] == 2
     assert (tmp_path / "run" / "preview.png").exists()
     assert run.stderr == "", "piped output stays quiet"
     record = json.loads((tmp_path / "run" / "run.json").read_text())
     assert record["settings"]["seed"] > 2**32, "drawn, when nobody gives one"
+    assert record["settings"]["precision"] == "bfloat16", "as fits the machine"
+    monkeypatch.setattr(torch.cpu, "get_capabilities", dict)  # gone on with elsewhere
     words = ("distill", folder / "cohort", "--out", tmp_path / "run", "--resume", "--json")
     assert json.loads(gdshare(*words).stdout) == found, "goes on without saying its options again"
     refused = gdshare(*words, "--batch", 12, check=False)
