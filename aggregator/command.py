@@ -21,7 +21,7 @@ def aggregate(
     out: Annotated[Path, typer.Option(help="Folder for model, table and refusals; a new one.")],
     pooling: Annotated[
         Scheme, typer.Option(help="How a network is trained from all bundles.")
-    ] = "in-step",
+    ] = "average",
     ensemble: Annotated[
         int,
         typer.Option(

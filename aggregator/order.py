@@ -10,7 +10,7 @@ from gdshare.errors import FederationError
 from gdshare.protocol import MAX_ENSEMBLE
 from gdshare.storage import write_json
 
-Scheme = Literal["in-step", "sequential", "union"]
+Scheme = Literal["average", "in-step", "sequential", "union"]
 """As in ``gdshare.pooling``, said again here because that page takes torch to read."""
 
 
@@ -30,7 +30,7 @@ class Order(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     trust: Path
-    pooling: Scheme = "in-step"
+    pooling: Scheme = "average"
     ensemble: Annotated[int, Field(ge=1, le=MAX_ENSEMBLE)] = 5
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     sites: Annotated[int, Field(ge=1, le=10_000)] = 1

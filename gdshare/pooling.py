@@ -1,11 +1,13 @@
 """One model from the bundles of several hospitals (method.md section 5; beyond the source).
 
-Three pure ways, each a function of the contributions and a seed:
+Four pure ways, each a function of the contributions and a seed:
 
+``average``
+    from one θ0, each hospital's whole trajectory on its own images; the ends are averaged, weighted
+    by patient count: federated averaging (McMahan et al. 2017) in a single exchange. The default.
 ``in-step``
     at each inner step every hospital's update is computed from the same weights, and their average,
-    weighted by patient count, is taken. The default: the trajectory stays the one each hospital
-    distilled for.
+    weighted by patient count, is taken.
 ``sequential``
     one hospital's whole trajectory after another's, in the order of their names.
 ``union``
@@ -35,7 +37,7 @@ from gdshare.model import Model
 from gdshare.networks import Parameters, build, digest, draw, forward
 from gdshare.protocol import MAX_ENSEMBLE, Protocol
 
-Scheme = Literal["in-step", "sequential", "union"]
+Scheme = Literal["average", "in-step", "sequential", "union"]
 SCHEMES: tuple[Scheme, ...] = get_args(Scheme)
 
 PATIENT_CAP = 2.0
@@ -124,6 +126,8 @@ def _train(
 ) -> Parameters:
     """The ensemble's network number ``place``; not always finite."""
     theta0 = _start(module, ordered[0], seed, place)
+    if scheme == "average":
+        return _average(module, theta0, ordered)
     if scheme == "in-step":
         return _in_step(module, theta0, ordered)
     if scheme == "sequential":
@@ -181,6 +185,16 @@ def _require_alike(ordered: Sequence[Contribution], scheme: Scheme) -> Contribut
                 "--pooling sequential or union"
             )
     return first
+
+
+def _average(module: nn.Module, theta0: Parameters, ordered: Sequence[Contribution]) -> Parameters:
+    """Σ_h w_h θ_h, each hospital's θ_h being the end of its own trajectory from θ0."""
+    weights = capped_weights([contribution.patients for contribution in ordered])
+    mean = {name: torch.zeros_like(weight) for name, weight in theta0.items()}
+    for share, contribution in zip(weights, ordered, strict=True):
+        for name, weight in _end(module, theta0, contribution).items():
+            mean[name] += share * weight
+    return mean
 
 
 @torch.no_grad()

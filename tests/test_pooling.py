@@ -48,11 +48,21 @@ def close(a, b):
     return all(torch.allclose(a[name], b[name], atol=1e-6) for name in a)
 
 
-def test_one_bundle_in_step_is_its_own_trajectory():
+@pytest.mark.parametrize("scheme", ["average", "in-step", "sequential"])
+def test_one_bundle_alone_is_its_own_trajectory(scheme):
     one = contribution("a", 1)
     _, start = theta0(5)
-    model = train_pooled([one], PROTOCOL, "in-step", 5)
+    model = train_pooled([one], PROTOCOL, scheme, 5)
     assert close(model.ensemble[0], end_of(one, start))
+
+
+def test_average_weighs_the_ends_of_the_hospitals_own_trajectories_from_one_theta0():
+    longer = METHOD.model_copy(update={"epochs": 3})
+    one, two = contribution("a", 1, 15), contribution("b", 2, 10, longer)
+    _, start = theta0(5)
+    ends = [end_of(one, start), end_of(two, start)]
+    mean = {name: 0.6 * ends[0][name] + 0.4 * ends[1][name] for name in start}
+    assert close(train_pooled([two, one], PROTOCOL, "average", 5).ensemble[0], mean)
 
 
 def test_sequential_goes_from_one_hospital_to_the_next_by_name():
@@ -79,7 +89,7 @@ def test_sets_of_images_are_trained_on_in_turn():
         distilled=dataclasses.replace(one.distilled, images=np.roll(one.distilled.images, 3, 0)),
     )
     _, start = theta0(5)
-    for scheme in ("in-step", "sequential"):
+    for scheme in ("average", "in-step", "sequential"):
         model = train_pooled([one], PROTOCOL, scheme, 5)
         assert close(model.ensemble[0], end_of(one, start))
         assert not close(
@@ -170,7 +180,7 @@ def test_an_ensemble_has_one_to_ten_networks(size):
         train_pooled([contribution("a", 1)], PROTOCOL, "in-step", 5, ensemble=size)
 
 
-@pytest.mark.parametrize("scheme", ["in-step", "sequential"])
+@pytest.mark.parametrize("scheme", ["average", "in-step", "sequential"])
 def test_bundle_that_blows_up_is_named_not_trained_into_a_model(scheme):
     one, two = contribution("a", 1), contribution("wild", 2)
     rates = np.full(METHOD.trajectory, 3e38, np.float32)

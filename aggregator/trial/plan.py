@@ -42,7 +42,7 @@ class Trial:
     settings: Settings
     baseline: TrainingPlan
     split: tuple[float, float, float] = (0.6, 0.2, 0.2)
-    pooling: Scheme = "in-step"
+    pooling: Scheme = "average"
     ensemble: int = 5
     film_inits: int = 3
     patch_inits: int = 10

@@ -105,7 +105,7 @@ def test_a_round_ends_in_one_model_one_epsilon_and_a_table(world: World) -> None
     model, record = load_model(world.folder / "out" / "model")
     assert (model.network, model.protocol) == ("convnet", PROTOCOL)
     assert len(model.ensemble) == result.networks == 5
-    told = {"bundles": result.bundles, "pooling": "in-step", "ensemble": 5, "seed": 3}
+    told = {"bundles": result.bundles, "pooling": "average", "ensemble": 5, "seed": 3}
     assert record.origin == told | {"threshold": result.epsilon}, "classify goes by this ε"
     text = (world.folder / "out" / "table.txt").read_text()
     assert text == table(result)
@@ -145,7 +145,7 @@ def test_the_seed_decides_everything(world: World) -> None:
     assert (world.folder / "out" / "model" / "model.safetensors").read_bytes() == weights
 
 
-@pytest.mark.parametrize("pooling", ["in-step", "sequential", "union"])
+@pytest.mark.parametrize("pooling", ["average", "in-step", "sequential", "union"])
 def test_every_way_of_pooling_is_reachable(world: World, pooling: str) -> None:
     assert released(world).hold(world.grid(), pooling=pooling).order.pooling == pooling
 
@@ -210,7 +210,6 @@ def test_an_expired_bundle_is_refused(world: World) -> None:
     "changes",
     [
         {"protocol": Protocol(patch=24, stride=16, side=8)},
-        {"method": METHOD.model_copy(update={"steps": 3})},
         {"initialiser": "zero-head/2"},
         {"method": METHOD.model_copy(update={"theta0": "fixed"}), "theta0_sha256": "a" * 64},
     ],
@@ -222,6 +221,17 @@ def test_a_bundle_that_does_not_fit_the_round_is_refused(
     released(world, "east", "north").release("west", make_bundle("west", world.keys["west"], told))
     assert set(world.hold(world.grid()).bundles) == {"east", "north"}
     assert refused_with(world) == {3: "DoesNotFit"}
+
+
+def test_a_bundle_of_other_length_is_refused_in_step_and_admitted_to_an_average(
+    world: World,
+) -> None:
+    told = manifest("west", method=METHOD.model_copy(update={"steps": 3}))
+    released(world, "east", "north").release("west", make_bundle("west", world.keys["west"], told))
+    assert set(world.hold(world.grid(), pooling="in-step").bundles) == {"east", "north"}
+    assert refused_with(world) == {3: "DoesNotFit"}
+    (world.folder / "out").rename(world.folder / "before")
+    assert set(world.hold(world.grid(), pooling="average").bundles) == set(SITES)
 
 
 def test_no_admitted_bundle_is_an_error_with_the_reasons(world: World) -> None:
