@@ -1,7 +1,6 @@
-"""Reading one gray-scale film, or the mask drawn on it, from a PNG or TIFF file."""
+"""Reading one gray-scale film from a PNG, TIFF or DICOM file, or a mask from a PNG or TIFF."""
 
 import warnings
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -9,46 +8,29 @@ import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
 
 from gdshare.errors import FilmError
+from gdshare.films.bounds import require_pixels, too_large
+from gdshare.films.value import Film
 
 FORMATS = ("PNG", "TIFF")
-MAX_PIXELS = 120_000_000
-"""The largest film read, px: a 35 x 43 cm film at 50 µm has 60 million, a bomb has billions."""
-
+DICOM_MARK = b"DICM"
+DICOM_PREAMBLE = 128
 _GRAY_8 = ("L",)
 _GRAY_16 = ("I;16", "I;16B", "I;16L")
 _PHOTOMETRIC = 262
 _WHITE_IS_ZERO = 0
 
 
-@dataclass(frozen=True)
-class Film:
-    """A gray-scale X-ray, bright where the pixel value is large.
-
-    Attributes:
-        pixels: uint8 or uint16 [height, width], the full range of the type being [0, 1].
-        name: what to call it in a message; the file's path.
-    """
-
-    pixels: npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
-    name: str
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """(height, width), px."""
-        height, width = self.pixels.shape
-        return height, width
-
-    def scaled(self) -> npt.NDArray[np.float32]:
-        """The film as float32 [height, width] in [0, 1], scaled by its bit depth."""
-        return np.divide(self.pixels, np.iinfo(self.pixels.dtype).max, dtype=np.float32)
-
-
 def read_film(path: Path) -> Film:
-    """Read an 8- or 16-bit gray-scale PNG or TIFF.
+    """Read an 8- or 16-bit gray-scale PNG or TIFF, or a radiograph in DICOM.
 
     Raises:
-        FilmError: not there, not an image, truncated, colour, several pages, or absurdly large.
+        FilmError: not there, not an image, truncated, colour, several pages, or absurdly large; of
+            DICOM see ``gdshare.films.dicom``.
     """
+    if _is_dicom(path):
+        from gdshare.films.dicom import read_dicom
+
+        return read_dicom(path)
     image = _open(path)
     if image.mode in _GRAY_8:
         pixels: npt.NDArray[np.uint8] | npt.NDArray[np.uint16] = np.asarray(image, dtype=np.uint8)
@@ -96,6 +78,15 @@ def read_mask(path: Path, shape: tuple[int, int]) -> npt.NDArray[np.bool_]:
     return mask
 
 
+def _is_dicom(path: Path) -> bool:
+    """PS3.10, 7.1; what cannot be opened is told by whoever reads it next."""
+    try:
+        with path.open("rb") as stream:
+            return stream.read(DICOM_PREAMBLE + len(DICOM_MARK)).endswith(DICOM_MARK)
+    except OSError:
+        return False
+
+
 def _open(path: Path) -> Image.Image:
     """Open and decode, with every fault of the file turned into one sentence."""
     try:
@@ -105,8 +96,7 @@ def _open(path: Path) -> Image.Image:
             # TIFF tags or trailing bytes does not concern the pixels.
             warnings.simplefilter("ignore")
             image = Image.open(stream, formats=FORMATS)
-            if image.width * image.height > MAX_PIXELS:
-                raise FilmError(_too_large(path))
+            require_pixels(path, image.height, image.width)
             if getattr(image, "n_frames", 1) != 1:
                 raise FilmError(f"{path}: holds several pages; export each film to its own file")
             image.load()
@@ -117,9 +107,11 @@ def _open(path: Path) -> Image.Image:
     except (IsADirectoryError, PermissionError) as error:
         raise FilmError(f"{path}: cannot be opened ({error.strerror}); check the path") from error
     except Image.DecompressionBombError as error:
-        raise FilmError(_too_large(path)) from error
+        raise FilmError(too_large(path)) from error
     except UnidentifiedImageError as error:
-        raise FilmError(f"{path}: not a PNG or TIFF image; export the film as one") from error
+        raise FilmError(
+            f"{path}: not a PNG, TIFF or DICOM image; export the film as one"
+        ) from error
     except Exception as error:  # pillow's decoders raise OSError, SyntaxError, struct.error, ...
         raise FilmError(
             f"{path}: the image is damaged or cut short ({error}); export it again"
@@ -130,10 +122,6 @@ def _open(path: Path) -> Image.Image:
 def _white_is_zero(image: Image.Image) -> bool:
     tags = getattr(image, "tag_v2", {})
     return bool(tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO)
-
-
-def _too_large(path: Path) -> str:
-    return f"{path}: its size is beyond any film ({MAX_PIXELS:,} px at most); check the export"
 
 
 def _not_gray(path: Path, mode: str) -> str:

@@ -64,7 +64,7 @@ def test_file_that_is_no_image_is_refused_by_name(tmp_path, content):
 def test_jpeg_is_refused_although_pillow_could_read_it(tmp_path):
     path = tmp_path / "lossy.png"
     Image.fromarray(RAMP_8).save(path, format="JPEG")
-    with pytest.raises(FilmError, match="not a PNG or TIFF"):
+    with pytest.raises(FilmError, match="not a PNG, TIFF or DICOM"):
         read_film(path)
 
 

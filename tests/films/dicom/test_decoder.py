@@ -1,0 +1,125 @@
+"""What a hostile compressed frame may make of a codec stays in the codec's own process."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import suppress
+
+import numpy as np
+import pytest
+from dicom_kit import CODECS, gradient, radiograph, save
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from pydicom import dcmread
+from pydicom.encaps import get_frame
+from pydicom.uid import JPEG2000Lossless, JPEGLosslessSV1, JPEGLSLossless, RLELossless
+
+from gdshare.errors import FilmError
+from gdshare.films.dicom.decoder import decoder
+from gdshare.films.dicom.stored import Frame
+
+HOSTILE = (RLELossless, JPEGLosslessSV1, JPEGLSLossless, JPEG2000Lossless)
+
+
+@pytest.fixture(scope="module")
+def frames(tmp_path_factory):
+    """One good frame of each codec."""
+    folder = tmp_path_factory.mktemp("frames")
+    return {syntax: _frame(folder / "film.dcm", syntax) for syntax in HOSTILE}
+
+
+def _frame(path, syntax, pixels=None):
+    pixels = gradient() if pixels is None else pixels
+    content = dcmread(save(radiograph(pixels), path, syntax)).PixelData
+    rows, columns = pixels.shape
+    return Frame(str(syntax), rows, columns, 16, 12, False, get_frame(content, 0))
+
+
+def children():
+    """Processes that this one started and that still run."""
+    listed = subprocess.run(
+        ["ps", "--ppid", str(os.getpid()), "-o", "pid=,args="], capture_output=True, check=False
+    ).stdout.decode()
+    return [int(line.split()[0]) for line in listed.splitlines() if "dicom.codec" in line]
+
+
+def test_one_process_decodes_many_frames_and_leaves_with_the_block(frames):
+    with decoder() as decode:
+        for _ in range(3):
+            np.testing.assert_array_equal(decode(frames[RLELossless]), gradient())
+        (only,) = children()
+    assert children() == []
+    assert only
+
+
+def test_killed_codec_costs_one_error_at_most_and_the_next_frame_is_decoded(frames):
+    with decoder() as decode:
+        decode(frames[RLELossless])
+        (running,) = children()
+        os.kill(running, signal.SIGKILL)
+        with suppress(FilmError):  # unless the death is seen before the frame is sent
+            decode(frames[RLELossless])
+        np.testing.assert_array_equal(decode(frames[JPEGLSLossless]), gradient())
+
+
+def test_codec_that_does_not_come_back_is_ended_in_time(frames):
+    with decoder(seconds=8) as decode:
+        decode(frames[RLELossless])
+        (running,) = children()
+        os.kill(running, signal.SIGSTOP)
+        began = time.monotonic()
+        with pytest.raises(FilmError, match="took too long"):
+            decode(frames[RLELossless])
+        assert time.monotonic() - began < 30
+
+
+def test_frame_that_claims_more_than_its_film_is_refused(frames):
+    small = frames[JPEG2000Lossless]
+    with decoder() as decode, pytest.raises(FilmError, match="damaged"):
+        decode(Frame(small.encoding, 8, 8, 16, 12, False, small.content))
+
+
+def test_bomb_of_runs_ends_within_the_memory_of_its_film():
+    runs = bytes([129, 0]) * 10_000_000  # PackBits: 129 repeats the next byte 128 times: 1.3 GB
+    header = (1).to_bytes(4, "little") + (64).to_bytes(4, "little") + bytes(56)
+    bomb = Frame(str(RLELossless), 16, 16, 8, 8, False, header + runs)
+    code = (
+        "import resource, sys; from gdshare.films.dicom.codec import _bound_memory; "
+        "_bound_memory(256); print(resource.getrlimit(resource.RLIMIT_AS)[0])"
+    )
+    bound = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout
+    assert int(bound) < 1_100_000_000
+    with decoder() as decode, pytest.raises(FilmError, match="damaged"):
+        decode(bomb)
+
+
+@pytest.mark.parametrize("syntax", HOSTILE, ids=lambda syntax: syntax.keyword)
+def test_mutated_frames_give_values_or_one_error(frames, syntax):
+    good = frames[syntax]
+    with decoder(seconds=20) as decode:
+
+        @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+        @given(
+            flips=st.lists(st.tuples(st.integers(0, 1 << 20), st.integers(0, 255)), max_size=8),
+            keep=st.floats(0, 1),
+        )
+        def mutate(flips, keep):
+            content = bytearray(good.content)
+            for place, value in flips:
+                content[place % len(content)] = value
+            cut = bytes(content[: int(len(content) * keep)])
+            try:
+                values = decode(Frame(good.encoding, 48, 40, 16, 12, False, cut))
+            except FilmError:
+                return
+            assert values.shape == (48, 40)
+
+        mutate()
+
+
+def test_every_codec_of_the_kit_is_one_of_those_read():
+    from gdshare.films.dicom.header import ENCODINGS
+
+    assert set(CODECS) <= ENCODINGS

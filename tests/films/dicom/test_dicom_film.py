@@ -1,0 +1,261 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pydicom
+import pytest
+from dicom_kit import CODECS, LOSSY, NAME, gradient, radiograph, save
+from pydicom.data import get_testdata_file
+from pydicom.encaps import encapsulate
+from pydicom.uid import (
+    HTJ2K,
+    CTImageStorage,
+    DeflatedExplicitVRLittleEndian,
+    DigitalXRayImageStorageForPresentation,
+    DigitalXRayImageStorageForProcessing,
+    ExplicitVRBigEndian,
+    ImplicitVRLittleEndian,
+    JPEGBaseline8Bit,
+    SecondaryCaptureImageStorage,
+    XRayRadiofluoroscopicImageStorage,
+)
+
+from gdshare.errors import FilmError
+from gdshare.films import read_film
+from gdshare.films.dicom import read_dicom
+from gdshare.films.dicom.decoder import decoder
+
+REAL = Path(__file__).resolve().parents[4] / "shared" / "data" / "dicom"
+real_files = pytest.mark.skipif(not REAL.is_dir(), reason=f"no real DICOM files in {REAL}")
+FULL = 65535
+
+
+@pytest.fixture(scope="module")
+def decode():
+    """One decoding process for all tests that do not want their own."""
+    with decoder() as shared:
+        yield shared
+
+
+def shown(values, bits=12):
+    """What a window over all stored values makes of them."""
+    return np.rint(values / ((1 << bits) - 1) * FULL)
+
+
+@pytest.mark.parametrize("syntax", CODECS, ids=lambda syntax: syntax.keyword)
+def test_compressed_film_reads_as_the_values_that_were_compressed(tmp_path, decode, syntax):
+    bits = 8 if syntax == JPEGBaseline8Bit else 12
+    pixels = gradient(bits).astype(np.uint8 if bits == 8 else np.uint16)
+    film = read_dicom(save(radiograph(pixels, bits), tmp_path / "film.dcm", syntax), None, decode)
+    worst = np.abs(film.pixels - shown(pixels, bits)).max()
+    assert worst <= (FULL / 255 if syntax in LOSSY else 0)
+
+
+def test_uncompressed_film_reads_in_implicit_little_endian(tmp_path):
+    path = save(radiograph(gradient()), tmp_path / "film.dcm", ImplicitVRLittleEndian)
+    np.testing.assert_array_equal(read_film(path).pixels, shown(gradient()))
+
+
+def test_uncompressed_film_reads_in_big_endian(tmp_path):
+    dataset = radiograph(gradient(), PixelData=gradient().astype(">u2").tobytes())
+    path = save(dataset, tmp_path / "film.dcm", ExplicitVRBigEndian)
+    np.testing.assert_array_equal(read_film(path).pixels, shown(gradient()))
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        DigitalXRayImageStorageForPresentation,
+        XRayRadiofluoroscopicImageStorage,
+        SecondaryCaptureImageStorage,
+    ],
+)
+def test_dx_rf_and_secondary_capture_are_films_too(tmp_path, kind):
+    path = save(radiograph(gradient(), SOPClassUID=kind), tmp_path / "film.dcm")
+    np.testing.assert_array_equal(read_film(path).pixels, shown(gradient()))
+
+
+@pytest.mark.parametrize("bits", [8, 10, 12, 15, 16])
+def test_every_depth_fills_the_range_it_is_shown_in(tmp_path, bits):
+    pixels = gradient(bits)
+    film = read_film(save(radiograph(pixels, bits), tmp_path / "film.dcm"))
+    assert film.pixels.dtype == np.uint16
+    np.testing.assert_array_equal(film.pixels, shown(pixels, bits))
+
+
+def test_signed_values_are_shown_by_a_window_around_zero(tmp_path):
+    pixels = (gradient().astype(np.int32) - 2048).astype(np.int16)
+    dataset = radiograph(pixels, WindowCenter=0, WindowWidth=4096)
+    film = read_film(save(dataset, tmp_path / "film.dcm"))
+    np.testing.assert_array_equal(film.pixels, shown(gradient()))
+
+
+def test_overlay_in_the_bits_above_does_not_show(tmp_path):
+    pixels = gradient()
+    pixels[::3] |= 0x8000
+    film = read_film(save(radiograph(pixels), tmp_path / "film.dcm"))
+    np.testing.assert_array_equal(film.pixels, shown(gradient()))
+
+
+def test_frame_is_chosen_from_many_and_never_guessed(tmp_path, decode):
+    frames = np.stack([gradient(), gradient()[::-1], gradient() // 2])
+    for syntax in (None, *CODECS):
+        if syntax in LOSSY:
+            continue
+        dataset = radiograph(frames)
+        path = save(dataset, tmp_path / "run.dcm", *([syntax] if syntax else []))
+        np.testing.assert_array_equal(read_dicom(path, 2, decode).pixels, shown(frames[1]))
+        with pytest.raises(FilmError, match="holds 3 frames"):
+            read_film(path)
+        with pytest.raises(FilmError, match="no frame 4; it holds 3"):
+            read_dicom(path, frame=4)
+
+
+def test_pixel_spacing_comes_with_the_film(tmp_path):
+    path = save(radiograph(gradient(), PixelSpacing=[0.1, 0.2]), tmp_path / "film.dcm")
+    assert read_film(path).spacing == (0.1, 0.2)
+
+
+@pytest.mark.parametrize("told", [["0.000", "0.000"], ["1e9", "1"], ["-1", "1"], "", None])
+def test_spacing_that_nobody_measured_counts_as_untold(tmp_path, told):
+    path = save(radiograph(gradient(), PixelSpacing=told), tmp_path / "film.dcm")
+    assert read_film(path).spacing is None
+
+
+def test_detector_spacing_is_used_where_nothing_better_is_told(tmp_path):
+    dataset = radiograph(gradient(), PixelSpacing=None, ImagerPixelSpacing=[0.14, 0.14])
+    assert read_film(save(dataset, tmp_path / "film.dcm")).spacing == (0.14, 0.14)
+
+
+REFUSALS = {
+    "CT Image Storage": {"SOPClassUID": CTImageStorage},
+    "for processing": {"SOPClassUID": DigitalXRayImageStorageForProcessing},
+    "no pixel data": {"PixelData": None},
+    "not gray-scale": {"PhotometricInterpretation": "RGB"},
+    "3 samples|not gray-scale": {"SamplesPerPixel": 3},
+    "lacks Rows": {"Rows": None},
+    "Columns is 0": {"Columns": 0},
+    "beyond any film": {"Rows": 65535, "Columns": 65535},
+    "32 bits allocated": {"BitsAllocated": 32},
+    "BitsStored is 17": {"BitsStored": 17},
+    "HighBit": {"HighBit": 15},
+    "NumberOfFrames is 0": {"NumberOfFrames": 0},
+    "pixel data is damaged": {"Rows": 4000},
+    "transform is malformed": {"WindowWidth": 0},
+    "one gray": {"WindowCenter": 90_000},
+}
+
+
+@pytest.mark.parametrize("told", REFUSALS)
+def test_bad_header_is_refused_with_the_file_the_reason_and_the_remedy(tmp_path, told):
+    path = save(radiograph(gradient(), **REFUSALS[told]), tmp_path / "odd.dcm")
+    with pytest.raises(FilmError, match=told) as refusal:
+        read_film(path)
+    assert str(refusal.value).startswith(f"{path}: ")
+    assert NAME not in str(refusal.value)
+
+
+def test_deflated_file_is_refused_before_it_is_inflated(tmp_path):
+    dataset = radiograph(np.zeros((8000, 8000), np.uint16))
+    path = save(dataset, tmp_path / "bomb.dcm", DeflatedExplicitVRLittleEndian)
+    with pytest.raises(FilmError, match=r"bomb\.dcm: deflated"):
+        read_film(path)
+
+
+def test_encoding_that_is_not_read_is_named(tmp_path):
+    content = encapsulate([bytes(100)])
+    path = save(radiograph(gradient(), PixelData=content), tmp_path / "new.dcm", HTJ2K)
+    with pytest.raises(FilmError, match="High-Throughput JPEG 2000"):
+        read_film(path)
+
+
+@pytest.mark.parametrize("name", ["JPGExtended.dcm", "JPEG-lossy.dcm"])
+def test_twelve_bit_jpeg_names_the_decoder_that_is_missing(name):
+    pytest.importorskip("gdcm")
+    path = get_testdata_file(name, download=False)
+    if not path:
+        pytest.skip(f"pydicom does not bring {name}")
+    try:
+        import libjpeg  # noqa: F401
+    except ImportError:
+        with pytest.raises(FilmError, match=r"GPL.*gdshare\[jpeg12\]"):
+            read_film(Path(path))
+    else:
+        assert read_film(Path(path)).shape == (1024, 256)
+
+
+def test_file_cut_anywhere_is_refused_or_read(tmp_path):
+    whole = save(radiograph(gradient()), tmp_path / "film.dcm").read_bytes()
+    path = tmp_path / "cut.dcm"
+    for length in (*range(0, 400, 7), *range(400, len(whole), 97)):
+        path.write_bytes(whole[:length])
+        with pytest.raises(FilmError, match=r"cut\.dcm"):
+            read_film(path)
+
+
+def test_header_is_read_without_the_patients_name(tmp_path):
+    from gdshare.films.dicom.header import read_dataset
+
+    dataset = read_dataset(save(radiograph(gradient()), tmp_path / "film.dcm"))
+    assert NAME not in str(dataset)
+    assert "PatientID" not in dataset
+    assert "StudyDate" not in dataset
+
+
+def pydicom_films():
+    names = ("6154", "6247", "6278")
+    return [
+        Path(get_testdata_file(f"dicomdirtests/77654033/CR{n}/{name}", download=False) or name)
+        for n, name in enumerate(names, start=1)
+    ]
+
+
+@pytest.mark.parametrize("path", pydicom_films(), ids=lambda path: path.name)
+def test_pydicoms_own_small_monochrome1_films_come_out_inverted(path):
+    if not path.is_file():
+        pytest.skip(f"pydicom does not bring {path}")
+    dataset = pydicom.dcmread(path)
+    assert dataset.PhotometricInterpretation == "MONOCHROME1"
+    stored = dataset.pixel_array.astype(float).ravel()
+    bright = read_film(path).pixels.astype(float).ravel()
+    assert np.corrcoef(stored, bright)[0, 1] < -0.99
+
+
+@real_files
+@pytest.mark.parametrize(
+    ("name", "shape", "spacing"),
+    [
+        ("ljdata_RG1_J2KI_CR_chest_J2Klossy_mono1_15bit.dcm", (1955, 1841), None),
+        ("ljdata_RG2_JLSL_CR_hip_JPEGLSlossless_mono2_10bit.dcm", (2140, 1760), (0.2, 0.2)),
+        ("ljdata_RG2_JPLL_CR_hip_JPEGlosslessSV1_mono2_10bit.dcm", (2140, 1760), (0.2, 0.2)),
+        ("ljdata_RG3_J2KR_CR_leg_J2Klossless_mono1_10bit.dcm", (1760, 1760), None),
+        ("presidio_CR_chest_RLE_mono1_burnedPHI.dcm", (1760, 2140), (0.2, 0.2)),
+    ],
+)
+def test_real_film_is_shown_as_highdicom_shows_it(name, shape, spacing):
+    from highdicom import imread
+
+    film = read_film(REAL / name)
+    assert (film.shape, film.spacing) == (shape, spacing)
+    theirs = imread(REAL / name).get_frame(
+        1, apply_voi_transform=True, voi_output_range=(0.0, 1.0), apply_presentation_lut=True
+    )
+    assert np.abs(film.scaled() - theirs).max() < 1e-4
+
+
+@real_files
+def test_two_encodings_of_one_real_film_read_alike():
+    first, second = (read_film(path) for path in sorted(REAL.glob("ljdata_RG2_*")))
+    np.testing.assert_array_equal(first.pixels, second.pixels)
+
+
+@real_files
+def test_real_file_without_pixels_says_so():
+    with pytest.raises(FilmError, match="no pixel data"):
+        read_film(REAL / "presidio_CR_nopixels.dcm")
+
+
+def test_commands_that_read_pngs_do_not_load_pydicom():
+    code = "import sys, gdshare.films; sys.exit('pydicom' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
