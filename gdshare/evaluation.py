@@ -56,7 +56,7 @@ def cohort_votes(
     predict = predictor(model, device)
     votes: list[FilmVote] = []
     for film in films:
-        found = film_votes(read_film(film.image), cohort.protocol, predict)
+        found = film_votes(read_film(film.image, film.spacing_mm), cohort.protocol, predict)
         votes.append(FilmVote(film.patient, film.positive, found))
         progress(len(votes), len(films))
     return votes

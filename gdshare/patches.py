@@ -12,9 +12,13 @@ import numpy as np
 import numpy.typing as npt
 
 from gdshare.errors import FilmError
+from gdshare.films import Film
 from gdshare.protocol import Protocol
 
 Float = npt.NDArray[np.float32]
+
+SQUARE = 1.01
+"""Sides of a pixel that differ by more than this ratio make it oblong."""
 
 
 @dataclass(frozen=True)
@@ -32,13 +36,34 @@ class Grid:
     stride: int
 
     @classmethod
-    def over(cls, shape: tuple[int, int], protocol: Protocol) -> "Grid":
-        """The grid on a film of ``shape`` (height, width)."""
+    def over(cls, shape: tuple[int, int], protocol: Protocol, scale: float = 1.0) -> "Grid":
+        """The grid on a film of ``shape`` (height, width).
+
+        Args:
+            shape: px.
+            protocol: its patch and stride, in pixels of its own size.
+            scale: how many of the film's pixels cover one of those, see ``pixel_scale``.
+        """
+        patch, stride = (
+            max(1, round(length * scale)) for length in (protocol.patch, protocol.stride)
+        )
 
         def fit(length: int) -> int:
-            return max(0, (length - protocol.patch) // protocol.stride + 1)
+            return max(0, (length - patch) // stride + 1)
 
-        return cls(fit(shape[0]), fit(shape[1]), protocol.patch, protocol.stride)
+        return cls(fit(shape[0]), fit(shape[1]), patch, stride)
+
+    @classmethod
+    def on(cls, film: Film, protocol: Protocol) -> "Grid":
+        """The grid on a film.
+
+        Raises:
+            FilmError: the protocol tells the size of a pixel and the film does not, or its pixels
+                are not square; or not a single window fits on it.
+        """
+        grid = cls.over(film.shape, protocol, pixel_scale(film, protocol))
+        grid.require_windows(film.name)
+        return grid
 
     @property
     def count(self) -> int:
@@ -56,6 +81,31 @@ class Grid:
                 f"{name}: no window of {self.patch} px fits on it; "
                 "films and patch size must belong together"
             )
+
+
+def pixel_scale(film: Film, protocol: Protocol) -> float:
+    """How many of the film's pixels cover one of the protocol's; 1 if that tells no size.
+
+    Nothing is resampled twice: the window is that much larger or smaller on the film as it is, and
+    resized to the network's input in one go.
+
+    Raises:
+        FilmError: see ``Grid.on``.
+    """
+    if protocol.resample_mm is None:
+        return 1.0
+    if film.spacing is None:
+        raise FilmError(
+            f"{film.name}: nobody tells the size of its pixels, which the protocol "
+            f"({protocol.resample_mm:g} mm) asks for; give it in the table's column spacing_mm"
+        )
+    down, across = film.spacing
+    if not 1 / SQUARE <= down / across <= SQUARE:
+        raise FilmError(
+            f"{film.name}: its pixels are not square ({down:g} x {across:g} mm); export it with "
+            "square ones, or leave it out"
+        )
+    return 2 * protocol.resample_mm / (down + across)
 
 
 def inside_fractions(mask: npt.NDArray[np.bool_], grid: Grid) -> npt.NDArray[np.float64]:

@@ -38,6 +38,9 @@ class Protocol(BaseModel):
         inside: a window with more organ than this fraction is class N or P (source: 0.85).
         mean: subtracted from pixels in [0, 1] after resizing.
         std: then divided by.
+        resample_mm: size of a pixel, mm, that patch and stride are told in; on a film of other
+            pixels a window has as many of them as cover the same piece of the patient. None: patch
+            and stride are in each film's own pixels (source).
         normalisation: "protocol" for constants agreed for the round, "site" for a site's own.
     """
 
@@ -50,6 +53,7 @@ class Protocol(BaseModel):
     inside: Fraction = 0.85
     mean: Fraction = 0.5
     std: Annotated[float, Field(gt=0.0, le=10.0, allow_inf_nan=False)] = 0.25
+    resample_mm: Annotated[float, Field(ge=0.01, le=10.0, allow_inf_nan=False)] | None = None
     normalisation: Literal["protocol", "site"] = "protocol"
 
     @model_validator(mode="after")

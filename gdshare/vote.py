@@ -64,10 +64,9 @@ def film_votes(film: Film, protocol: Protocol, predict: Predict) -> Votes:
     keeps Eq. 4, and one network's odd θ0 has one share of the say.
 
     Raises:
-        FilmError: not a single window fits on the film.
+        FilmError: see ``Grid.on``.
     """
-    grid = Grid.over(film.shape, protocol)
-    grid.require_windows(film.name)
+    grid = Grid.on(film, protocol)
     tally = np.zeros(len(CLASSES), np.int64)
     for row in cut_rows(film.scaled(), grid, protocol.side):
         tally += np.bincount(predict(normalise(row, protocol)).ravel(), minlength=len(CLASSES))

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from torch.nn import functional
 
 from gdshare.errors import FilmError
+from gdshare.films import Film
 from gdshare.patches import Grid, cut_rows, inside_fractions, normalise, resize_matrix
 from gdshare.protocol import Protocol
 
@@ -73,3 +74,41 @@ def test_normalisation_is_the_protocols():
     patches = np.array([0.0, 0.5, 1.0], np.float32)
     np.testing.assert_allclose(normalise(patches, protocol), [-2, 0, 2])
     assert normalise(patches, protocol).dtype == np.float32
+
+
+def film(side=100, spacing=(0.2, 0.2)):
+    return Film(np.zeros((side, side), np.uint8), "film.dcm", spacing)
+
+
+def test_window_covers_the_same_piece_of_the_patient_on_films_of_any_pixel_size():
+    protocol = Protocol(patch=20, stride=10, resample_mm=0.2)
+    grids = [Grid.on(film(side, (mm, mm)), protocol) for side, mm in ((100, 0.2), (200, 0.1))]
+    assert [(grid.patch, grid.stride) for grid in grids] == [(20, 10), (40, 20)]
+    assert grids[0].rows == grids[1].rows == 9
+
+
+def test_film_as_it_comes_when_the_protocol_tells_no_pixel_size():
+    protocol = Protocol(patch=20, stride=10)
+    assert Grid.on(film(100, None), protocol) == Grid.on(film(100, (0.1, 0.3)), protocol)
+
+
+def test_film_of_untold_pixel_size_is_refused_where_it_matters():
+    with pytest.raises(FilmError, match=r"film\.dcm.*size of its pixels.*spacing_mm"):
+        Grid.on(film(100, None), Protocol(patch=20, resample_mm=0.2))
+
+
+def test_oblong_pixels_are_refused_where_size_matters():
+    with pytest.raises(FilmError, match="not square"):
+        Grid.on(film(100, (0.1, 0.2)), Protocol(patch=20, resample_mm=0.2))
+
+
+def test_patch_of_a_film_of_finer_pixels_looks_the_same():
+    coarse = np.add.outer(np.arange(64.0), np.arange(64.0)).astype(np.float32) / 128
+    fine = np.repeat(np.repeat(coarse, 2, 0), 2, 1)
+    protocol = Protocol(patch=16, stride=8, side=8, resample_mm=0.2)
+    cut = [
+        np.concatenate(list(cut_rows(pixels, Grid.over(pixels.shape, protocol, scale), 8)))
+        for pixels, scale in ((coarse, 1.0), (fine, 2.0))
+    ]
+    assert cut[0].shape == cut[1].shape
+    np.testing.assert_allclose(cut[0], cut[1], atol=2e-3)

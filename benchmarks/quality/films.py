@@ -111,7 +111,7 @@ def windows(image: Path, protocol: Protocol) -> Tensor:
         FilmError: the film cannot be read, or is smaller than a window.
     """
     film = read_film(image)
-    grid = Grid.over(film.shape, protocol)
+    grid = Grid.on(film, protocol)
     grid.require_windows(film.name)
     rows = np.concatenate(list(cut_rows(film.scaled(), grid, protocol.side)))
     return torch.from_numpy(normalise(rows, protocol)).unsqueeze(1)

@@ -102,13 +102,14 @@ def _data(manifest: Manifest) -> str:
         "protocol": "agreed for all hospitals",
         "site": "computed over this hospital's own patches",
     }[protocol.normalisation]
+    pixels = "" if protocol.resample_mm is None else f", at {protocol.resample_mm:g} mm a pixel,"
     return (
         "## What it was made from\n\n"
         f"Training patients: {counts.patients} ({counts.patients_negative} without the finding, "
         f"{counts.patients_positive} with it). Training patches: {counts.patches_i} I, "
         f"{counts.patches_n} N, {counts.patches_p} P.\n\n"
         f"Patches are windows of {protocol.patch} x {protocol.patch} px cut every "
-        f"{protocol.stride} px and brought to {protocol.side} x {protocol.side} px. A window with "
+        f"{protocol.stride} px{pixels} and brought to {protocol.side} x {protocol.side} px. A window with "
         f"less than {protocol.outside:.2%} organ is I, with more than {protocol.inside:.2%} N or "
         f"P; the rest is left out. Pixels, from 0 to 1, are normalised with mean {protocol.mean} "
         f"and standard deviation {protocol.std}, {origin}.\n"

@@ -15,11 +15,19 @@ if TYPE_CHECKING:
 
 def classify(
     model: Annotated[Path, typer.Argument(help="A trained model's folder.")],
-    films: Annotated[list[Path], typer.Argument(help="Gray-scale PNG or TIFF films.")],
+    films: Annotated[list[Path], typer.Argument(help="Gray-scale films, DICOM, PNG or TIFF.")],
     threshold: Annotated[
         float | None,
         typer.Option(
             min=0.0, max=1.0, help="ε of Eq. 4. Without it: the model's own, or else 0.4."
+        ),
+    ] = None,
+    spacing_mm: Annotated[
+        float | None,
+        typer.Option(
+            min=0.01,
+            max=10.0,
+            help="Side of a pixel, mm, where the file does not tell and the model asks for it.",
         ),
     ] = None,
     device: Device = "auto",
@@ -41,7 +49,7 @@ def classify(
     found: list[tuple[Path, Votes]] = []
     with progress("classifying films") as report:
         for path in films:
-            found.append((path, film_votes(read_film(path), trained.protocol, predict)))
+            found.append((path, film_votes(read_film(path, spacing_mm), trained.protocol, predict)))
             report(len(found), len(films))
     if as_json:
         return print_json([_as_data(path, votes, epsilon) for path, votes in found])

@@ -12,6 +12,8 @@ from gdshare.errors import UsageError
 from gdshare.protocol import Protocol
 
 DEFAULTS = Protocol()
+ALIKE = 1.1
+"""Films whose windows differ in size on the patient by no more than this ratio pass for alike."""
 
 
 def label(
@@ -20,7 +22,7 @@ def label(
         typer.Argument(
             metavar="CSV",
             help="Cohort table: patient,image,mask,diagnosis and, if you like, split "
-            "(train, val, test); a line a film.",
+            "(train, val, test) and spacing_mm (side of a pixel); a line a film.",
         ),
     ],
     out: Annotated[Path, typer.Option(help="Folder to make for the labelled cohort.")],
@@ -45,6 +47,14 @@ def label(
     std: Annotated[
         float, typer.Option(help="Then divided by; a constant of the round.")
     ] = DEFAULTS.std,
+    resample_mm: Annotated[
+        float | None,
+        typer.Option(
+            help="Size of a pixel, mm, that --patch and --stride are told in. Films of other "
+            "pixels are cut so that a window covers the same piece of the patient. Without it: "
+            "each film's own pixels.",
+        ),
+    ] = None,
     split: Annotated[
         str | None,
         typer.Option(
@@ -72,6 +82,7 @@ def label(
             side=side,
             mean=mean,
             std=std,
+            resample_mm=resample_mm,
         )
     except ValidationError as error:
         raise UsageError(_in_words(error)) from error
@@ -88,6 +99,13 @@ def label(
         typer.echo(
             f"warning: no window of {', '.join(lacking)}: gdshare distill will refuse this cohort; "
             "add films, or change the patch size or the split",
+            err=True,
+        )
+    if index.patch_mm is not None and index.patch_mm[1] > ALIKE * index.patch_mm[0]:
+        typer.echo(
+            f"warning: a window covers from {index.patch_mm[0]:.1f} to {index.patch_mm[1]:.1f} mm "
+            f"of the patient, more than {ALIKE} times as much on one film as on another; bring "
+            "them to one pixel size with --resample-mm",
             err=True,
         )
     if as_json:

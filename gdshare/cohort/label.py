@@ -102,6 +102,7 @@ def _label_into(
     progress: Callable[[int, int], None],
 ) -> CohortIndex:
     tallies: dict[Split, Counter[str]] = {split: Counter() for split in SPLITS}
+    sides: list[float] = []  # of a window on the patient, mm
     taught: dict[str, CohortFilm] = {}  # patients of whom at least one window was labelled
     films = tuple(
         CohortFilm(
@@ -110,6 +111,7 @@ def _label_into(
             mask=row.mask.absolute() if row.mask else None,
             positive=row.positive,
             split=division.splits[row.patient],
+            spacing_mm=row.spacing_mm,
         )
         for row in rows
     )
@@ -118,8 +120,9 @@ def _label_into(
         for number, film in enumerate(films):
             tallies[film.split]["films"] += 1
             if film.mask is not None:
-                found = _label_film(film, number, protocol, writers[film.split])
+                found, side = _label_film(film, number, protocol, writers[film.split])
                 tallies[film.split] += found
+                sides += [] if side is None else [side]
                 if found["i"] + found["n"] + found["p"]:
                     taught[film.patient] = film
             progress(number + 1, len(films))
@@ -131,17 +134,17 @@ def _label_into(
         seed=division.seed,
         fractions=division.fractions,
         counts=counts,
+        patch_mm=(min(sides), max(sides)) if sides else None,
         films=films,
     )
 
 
 def _label_film(
     entry: CohortFilm, number: int, protocol: Protocol, writer: "_Writer"
-) -> "Counter[str]":
-    """Cut one film, write its labelled windows, return what became of each."""
-    film = read_film(entry.image)
-    grid = Grid.over(film.shape, protocol)
-    grid.require_windows(film.name)
+) -> tuple["Counter[str]", float | None]:
+    """Cut one film, write its labelled windows; what became of each, and a window's side, mm."""
+    film = read_film(entry.image, entry.spacing_mm)
+    grid = Grid.on(film, protocol)
     if entry.mask is None:
         raise CohortError(f"{film.name}: has no mask to label by; outline the organ first")
     mask = read_mask(entry.mask, film.shape)
@@ -152,7 +155,7 @@ def _label_film(
             writer.add(windows[keep], labels[row][keep], number)
     found = Counter({PatchClass(v).name.lower(): int((labels == v).sum()) for v in PatchClass})
     found["discarded"] = int((labels == DISCARDED).sum())
-    return found
+    return found, None if film.spacing is None else grid.patch * sum(film.spacing) / 2
 
 
 class _NpyStream:

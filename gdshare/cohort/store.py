@@ -42,6 +42,7 @@ class CohortFilm(BaseModel):
     mask: Path | None
     positive: bool
     split: Split
+    spacing_mm: float | None = None
 
 
 class SplitCounts(BaseModel):
@@ -61,7 +62,11 @@ class SplitCounts(BaseModel):
 
 
 class CohortIndex(BaseModel):
-    """``cohort.json``; seed and fractions are null where the table itself divides the patients."""
+    """``cohort.json``; seed and fractions are null where the table itself divides the patients.
+
+    ``patch_mm`` has the smallest and the largest side of a window on the patient, among films that
+    were cut and tell the size of their pixels; null when none does.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -70,6 +75,7 @@ class CohortIndex(BaseModel):
     seed: int | None
     fractions: tuple[float, float, float] | None
     counts: dict[Split, SplitCounts]
+    patch_mm: tuple[float, float] | None = None
     films: tuple[CohortFilm, ...]
 
 

@@ -1,8 +1,12 @@
-"""The cohort table: one line a film, ``patient,image,mask,diagnosis`` and, if the hospital wants to
-divide its patients itself, ``split``; further columns are ignored.
+"""The cohort table: one line a film, ``patient,image,mask,diagnosis``.
+
+Two more columns may be there: ``split``, where the hospital wants to divide its patients itself,
+and ``spacing_mm``, where it knows the size of a film's pixels better than the file. Others are
+ignored.
 """
 
 import csv
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +15,8 @@ from gdshare.errors import CohortError
 
 COLUMNS = ("patient", "image", "mask", "diagnosis")
 SPLIT = "split"
+SPACING = "spacing_mm"
+SMALLEST_MM, LARGEST_MM = 0.01, 10.0
 DIAGNOSES = {"negative": False, "positive": True}
 
 
@@ -24,6 +30,7 @@ class TableRow:
         mask: path of the organ mask, or None for a film that can only be classified.
         positive: the patient's diagnosis.
         split: where the table puts the patient; None when it has no such column.
+        spacing_mm: side of a pixel; None where the table leaves it to the file.
     """
 
     patient: str
@@ -31,6 +38,7 @@ class TableRow:
     mask: Path | None
     positive: bool
     split: Split | None = None
+    spacing_mm: float | None = None
 
 
 def read_table(path: Path) -> list[TableRow]:
@@ -80,6 +88,21 @@ def _row(path: Path, number: int, cells: dict[str, str | None]) -> TableRow:
         folder / mask if mask else None,
         DIAGNOSES[diagnosis],
         _split(path, number, cells),
+        _spacing(path, number, cells),
+    )
+
+
+def _spacing(path: Path, number: int, cells: dict[str, str | None]) -> float | None:
+    told = (cells.get(SPACING) or "").strip()
+    if not told:
+        return None
+    with suppress(ValueError):
+        side = float(told)
+        if SMALLEST_MM <= side <= LARGEST_MM:
+            return side
+    raise CohortError(
+        f"{path}, line {number}: {SPACING} is {told!r}; write the side of a pixel in mm, such as "
+        "0.15, or leave it empty"
     )
 
 

@@ -1,6 +1,7 @@
 """Reading one gray-scale film from a PNG, TIFF or DICOM file, or a mask from a PNG or TIFF."""
 
 import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,8 +21,12 @@ _PHOTOMETRIC = 262
 _WHITE_IS_ZERO = 0
 
 
-def read_film(path: Path) -> Film:
+def read_film(path: Path, spacing_mm: float | None = None) -> Film:
     """Read an 8- or 16-bit gray-scale PNG or TIFF, or a radiograph in DICOM.
+
+    Args:
+        path: of the file; its content tells the format.
+        spacing_mm: side of a pixel, where somebody knows it better than the file.
 
     Raises:
         FilmError: not there, not an image, truncated, colour, several pages, or absurdly large; of
@@ -30,7 +35,13 @@ def read_film(path: Path) -> Film:
     if _is_dicom(path):
         from gdshare.films.dicom import read_dicom
 
-        return read_dicom(path)
+        film = read_dicom(path)
+    else:
+        film = _read_raster(path)
+    return film if spacing_mm is None else replace(film, spacing=(spacing_mm, spacing_mm))
+
+
+def _read_raster(path: Path) -> Film:
     image = _open(path)
     if image.mode in _GRAY_8:
         pixels: npt.NDArray[np.uint8] | npt.NDArray[np.uint16] = np.asarray(image, dtype=np.uint8)

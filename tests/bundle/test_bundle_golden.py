@@ -9,7 +9,7 @@ from bundle_factory import NOW, distilled, manifest
 from gdshare.bundle import Expired, load_public_key, verify_folder
 
 GOLDEN = Path(__file__).parent / "golden"
-DIGESTS = {"gdshare-bundle-0.1": "cea0e2d3d0a3dcb15be94456f07e02b2a47923d812f8fd0e26dee3032045f183"}
+DIGESTS = {"gdshare-bundle-0.1": "2bb0c16d73666efc60c45f18b04299ae6332b77f624b13329ccdad9646d61e55"}
 
 
 def test_every_golden_bundle_is_listed_here():

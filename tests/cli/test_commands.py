@@ -69,6 +69,18 @@ def test_help_does_not_wait_for_torch():
     assert run.stdout.strip() == "False"
 
 
+def test_label_warns_of_films_of_different_size_on_the_patient(tmp_path):
+    table = write_films(tmp_path / "films")
+    head, *lines = table.read_text().splitlines()
+    sizes = [f"{line},0.{1 + number % 2}" for number, line in enumerate(lines)]
+    table.write_text("\n".join([f"{head},spacing_mm", *sizes]) + "\n")
+    told = gdshare("label", table, "--out", tmp_path / "c", *LABEL).stderr
+    assert "covers from 1.6 to 3.2 mm" in told
+    assert "--resample-mm" in told
+    again = gdshare("label", table, "--out", tmp_path / "d", *LABEL, "--resample-mm", "0.2").stderr
+    assert "covers from" not in again
+
+
 def test_label_prints_counts_for_people_and_for_programs(folder, tmp_path):
     table = folder / "films" / "labels.csv"
     counts = json.loads(gdshare("label", table, "--out", tmp_path / "c", *LABEL, "--json").stdout)

@@ -56,6 +56,30 @@ def test_all_films_of_a_patient_fall_into_one_split(tmp_path):
     assert all(len(found) == 1 for found in splits.values())
 
 
+def with_pixel_sizes(table, sizes):
+    """The table with a column that tells the films' pixel sizes by turns."""
+    head, *lines = table.read_text().splitlines()
+    told = [f"{line},{sizes[number % len(sizes)]}" for number, line in enumerate(lines)]
+    table.write_text("\n".join([f"{head},spacing_mm", *told]) + "\n")
+    return table
+
+
+def test_smallest_and_largest_window_on_the_patient_are_kept(tmp_path):
+    table = with_pixel_sizes(write_films(tmp_path / "films"), ["0.1", "0.2", ""])
+    index = label_cohort(table, tmp_path / "c", PROTOCOL, THIRDS, 0)
+    assert index.patch_mm == pytest.approx((0.1 * PROTOCOL.patch, 0.2 * PROTOCOL.patch))
+    untold = label_cohort(write_films(tmp_path / "more"), tmp_path / "d", PROTOCOL, THIRDS, 0)
+    assert untold.patch_mm is None
+
+
+def test_films_of_two_pixel_sizes_are_cut_to_windows_of_one_size(tmp_path):
+    table = with_pixel_sizes(write_films(tmp_path / "films"), ["0.1", "0.2"])
+    protocol = PROTOCOL.model_copy(update={"resample_mm": 0.2})
+    index = label_cohort(table, tmp_path / "c", protocol, THIRDS, 0)
+    assert index.patch_mm == pytest.approx((0.2 * PROTOCOL.patch,) * 2)
+    assert open_cohort(tmp_path / "c").films[0].spacing_mm == 0.1
+
+
 def with_splits(table):
     """The table with a column that puts its patients into the three splits by turns."""
     head, *lines = table.read_text().splitlines()

@@ -30,6 +30,18 @@ def test_a_table_may_say_where_each_patient_goes(tmp_path):
     assert [row.split for row in read_table(path)] == ["train", "test"]
 
 
+def test_a_table_may_tell_the_size_of_a_films_pixels(tmp_path):
+    path = write(tmp_path, "spacing_mm," + HEAD + "0.15,A,a.png,,negative\n,B,b.png,,positive\n")
+    assert [row.spacing_mm for row in read_table(path)] == [0.15, None]
+
+
+@pytest.mark.parametrize("told", ["0", "-1", "0,15", "nan", "inf", "1e9", "0.15 mm"])
+def test_a_pixel_size_that_is_none_is_refused_by_line(tmp_path, told):
+    path = write(tmp_path, "spacing_mm," + HEAD + f'"{told}",A,a.png,,negative\n')
+    with pytest.raises(CohortError, match=r"line 2: spacing_mm is .*such as 0\.15"):
+        read_table(path)
+
+
 def test_film_without_mask_is_kept(tmp_path):
     (row,) = read_table(write(tmp_path, HEAD + "A,a.png,,negative\n"))
     assert row.mask is None
