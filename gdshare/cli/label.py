@@ -62,6 +62,10 @@ def label(
             "column split, or else 0.6,0.2,0.2."
         ),
     ] = None,
+    organ: Annotated[
+        str | None,
+        typer.Option(help="The organ's name, where annotation files hold several outlines."),
+    ] = None,
     seed: Annotated[
         int, typer.Option(min=0, help="Decides which patient goes where, unless the table does.")
     ] = 0,
@@ -88,7 +92,7 @@ def label(
         raise UsageError(_in_words(error)) from error
     shares = None if split is None else _fractions(split)
     with progress("labelling films") as report:
-        index = label_cohort(table, out, protocol, shares, seed, report)
+        index = label_cohort(table, out, protocol, shares, seed, report, organ)
     lacking = [
         f"{name} {kind.upper()}"
         for name in ("train", "val")

@@ -17,6 +17,7 @@ OWN_COMMANDS: dict[str, str] = {
     name: f"gdshare.cli.{name}:register"
     for name in (
         "phantom",
+        "outline",
         "label",
         "distill",
         "keys",

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import BinaryIO
 
@@ -16,7 +17,8 @@ from gdshare.cohort.split import DEFAULT_FRACTIONS, SPLITS, Split, split_patient
 from gdshare.cohort.store import FULL_SCALE, INDEX, CohortFilm, CohortIndex, SplitCounts
 from gdshare.cohort.table import TableRow, read_table
 from gdshare.errors import CohortError, UsageError
-from gdshare.films import read_film, read_mask
+from gdshare.films import read_film
+from gdshare.films.outlines import read_annotations
 from gdshare.labels import DISCARDED, label_windows
 from gdshare.patches import Grid, cut_rows, inside_fractions
 from gdshare.protocol import PatchClass, Protocol
@@ -30,6 +32,7 @@ def label_cohort(
     fractions: tuple[float, float, float] | None = None,
     seed: int = 0,
     progress: Callable[[int, int], None] = lambda done, total: None,
+    organ: str | None = None,
 ) -> CohortIndex:
     """Cut, label and split the films of ``table`` into the new folder ``out``.
 
@@ -43,6 +46,7 @@ def label_cohort(
             or as the table's own column ``split`` says.
         seed: decides the split, unless the table does.
         progress: called with (films done, films in all).
+        organ: the outline's name, where masks are annotation files that hold several.
 
     Raises:
         CohortError, FilmError, UsageError: nothing is left behind.
@@ -54,7 +58,7 @@ def label_cohort(
     out.parent.mkdir(parents=True, exist_ok=True)
     aside = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
     try:
-        index = _label_into(aside, rows, division, protocol, progress)
+        index = _label_into(aside, rows, division, protocol, organ, progress)
         write_json(aside / INDEX, index.model_dump(mode="json"))
         aside.chmod(0o700)  # films' paths and patients' names: for the owner's eyes
         if out.exists():
@@ -99,8 +103,16 @@ def _label_into(
     rows: list[TableRow],
     division: _Division,
     protocol: Protocol,
+    organ: str | None,
     progress: Callable[[int, int], None],
 ) -> CohortIndex:
+    annotations = lru_cache(maxsize=1)(read_annotations)  # one file may hold a whole cohort's
+
+    def mask_of(film: CohortFilm, shape: tuple[int, int]) -> npt.NDArray[np.bool_]:
+        if film.mask is None:
+            raise CohortError(f"{film.image}: has no mask to label by; outline the organ first")
+        return annotations(film.mask).outline(shape, str(film.image), organ).inside
+
     tallies: dict[Split, Counter[str]] = {split: Counter() for split in SPLITS}
     sides: list[float] = []  # of a window on the patient, mm
     taught: dict[str, CohortFilm] = {}  # patients of whom at least one window was labelled
@@ -120,7 +132,7 @@ def _label_into(
         for number, film in enumerate(films):
             tallies[film.split]["films"] += 1
             if film.mask is not None:
-                found, side = _label_film(film, number, protocol, writers[film.split])
+                found, side = _label_film(film, number, protocol, mask_of, writers[film.split])
                 tallies[film.split] += found
                 sides += [] if side is None else [side]
                 if found["i"] + found["n"] + found["p"]:
@@ -140,15 +152,17 @@ def _label_into(
 
 
 def _label_film(
-    entry: CohortFilm, number: int, protocol: Protocol, writer: "_Writer"
+    entry: CohortFilm,
+    number: int,
+    protocol: Protocol,
+    mask_of: Callable[[CohortFilm, tuple[int, int]], npt.NDArray[np.bool_]],
+    writer: "_Writer",
 ) -> tuple["Counter[str]", float | None]:
     """Cut one film, write its labelled windows; what became of each, and a window's side, mm."""
     film = read_film(entry.image, entry.spacing_mm)
     grid = Grid.on(film, protocol)
-    if entry.mask is None:
-        raise CohortError(f"{film.name}: has no mask to label by; outline the organ first")
-    mask = read_mask(entry.mask, film.shape)
-    labels = label_windows(inside_fractions(mask, grid), entry.positive, protocol)
+    inside = inside_fractions(mask_of(entry, film.shape), grid)
+    labels = label_windows(inside, entry.positive, protocol)
     for row, windows in enumerate(cut_rows(film.scaled(), grid, protocol.side)):
         keep = labels[row] != DISCARDED
         if keep.any():

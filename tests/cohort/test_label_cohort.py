@@ -1,3 +1,4 @@
+import json
 import subprocess
 import sys
 
@@ -54,6 +55,30 @@ def test_all_films_of_a_patient_fall_into_one_split(tmp_path):
         splits.setdefault(film.patient, set()).add(film.split)
     assert len(splits) == 8
     assert all(len(found) == 1 for found in splits.values())
+
+
+def test_masks_may_be_the_annotations_of_any_tool(tmp_path):
+    table = write_films(tmp_path / "films")
+    corners = [0, 0, 64, 0, 64, 32, 0, 32]  # the upper half, as write_films' own mask has it
+    films = sorted(path.name for path in (tmp_path / "films").glob("[0-9]*.png"))
+    coco = {
+        "images": [
+            {"id": n, "file_name": name, "width": 64, "height": 64} for n, name in enumerate(films)
+        ],
+        "categories": [{"id": 1, "name": "stomach"}, {"id": 2, "name": "spine"}],
+        "annotations": [
+            {"id": 2 * n + c, "image_id": n, "category_id": c + 1, "segmentation": [corners]}
+            for n in range(len(films))
+            for c in (0, 1)
+        ],
+    }
+    (tmp_path / "films" / "all.json").write_text(json.dumps(coco))
+    plain = label_cohort(table, tmp_path / "c", PROTOCOL, THIRDS, 0)
+    table.write_text(table.read_text().replace("mask.png", "all.json"))
+    with pytest.raises(FilmError, match="holds several names"):
+        label_cohort(table, tmp_path / "d", PROTOCOL, THIRDS, 0)
+    told = label_cohort(table, tmp_path / "d", PROTOCOL, THIRDS, 0, organ="stomach")
+    assert told.counts == plain.counts
 
 
 def with_pixel_sizes(table, sizes):

@@ -1,0 +1,107 @@
+"""LabelMe's JSON: one file a film, its shapes labelled one by one."""
+
+import base64
+import binascii
+import io
+import warnings
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+from pydantic import Field
+
+from gdshare.errors import FilmError
+from gdshare.films.bounds import MAX_PIXELS
+from gdshare.films.outlines.json_text import ListOf, Point, Record, Side, fitted
+from gdshare.films.outlines.polygons import Polygon
+from gdshare.films.outlines.rings import box, ellipse, polygon
+from gdshare.films.outlines.sheet import Raster, Shape, Sheet, Stamp
+
+_POLYGONS = ("polygon", "oriented_rectangle")
+"""A rectangle with all four corners, as tools that descend from LabelMe write, is one too."""
+
+
+class _Shape(Record):
+    label: str
+    points: ListOf[Point]
+    shape_type: str | None = None
+    mask: str | None = None
+
+
+class _File(Record):
+    shapes: ListOf[_Shape]
+    image_path: str = Field(alias="imagePath")
+    image_height: Side = Field(alias="imageHeight")
+    image_width: Side = Field(alias="imageWidth")
+
+
+def is_labelme(value: object) -> bool:
+    """Tell LabelMe's JSON from others'."""
+    return isinstance(value, dict) and "shapes" in value and "imagePath" in value
+
+
+def labelme_sheets(value: object) -> tuple[Sheet, ...]:
+    """Take parsed JSON as LabelMe's.
+
+    Polygons, rectangles, oriented rectangles, circles and masks enclose something; lines, points
+    and the rest do not.
+
+    Raises:
+        FilmError: a field is missing or of another type, a shape has too few or too many points,
+            or a mask cannot be decoded; the message does not name the file.
+    """
+    file = fitted(_File, value, "the LabelMe file")
+    shapes = tuple(
+        Shape(one.label, one.shape_type or "polygon", _areas(one, number))
+        for number, one in enumerate(file.shapes)
+    )
+    return (Sheet(file.image_path, (file.image_height, file.image_width), shapes),)
+
+
+def _areas(shape: _Shape, number: int) -> tuple[Polygon | Raster, ...]:
+    kind = shape.shape_type or "polygon"
+    points = [(x, y) for x, y in shape.points]
+    if kind in _POLYGONS or (kind == "rectangle" and len(points) == 4):
+        return (polygon(*points),)
+    if kind not in ("rectangle", "circle", "mask"):
+        return ()
+    if len(points) != 2:
+        raise FilmError(f"the {kind} shapes.{number} has not 2 points; draw it again in LabelMe")
+    if kind == "rectangle":
+        return (box(points[0], points[1]),)
+    if kind == "circle":
+        radius = float(np.hypot(points[1][0] - points[0][0], points[1][1] - points[0][1]))
+        return (ellipse(points[0], (radius, radius)),)
+    return (_mask(shape.mask or "", points[0], points[1]),)
+
+
+def _mask(encoded: str, first: tuple[float, float], last: tuple[float, float]) -> Stamp:
+    """Take a mask shape: a PNG in base64, between the centres of its first and last pixel."""
+    left, top = round(first[0]), round(first[1])
+    inside = _decoded(encoded)
+    spanned = (last[1] - first[1] + 1, last[0] - first[0] + 1)
+    # Newer versions write fractional corners, which round to one pixel more or less.
+    if any(abs(span - have) > 1 for span, have in zip(spanned, inside.shape, strict=True)):
+        raise FilmError("a mask shape is not as large as its points say; draw it again in LabelMe")
+    return Stamp(top, left, inside)
+
+
+def _decoded(encoded: str) -> npt.NDArray[np.bool_]:
+    """Decode the picture: bool [height, width], true where a pixel is not 0."""
+    try:
+        content = base64.b64decode(encoded, validate=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the bound below replaces pillow's own
+            image = Image.open(io.BytesIO(content), formats=("PNG",))
+            if image.width * image.height > MAX_PIXELS or image.mode not in ("1", "L", "P"):
+                raise FilmError("a mask shape holds a picture that is no mask; draw it again")
+            image.load()
+            return np.asarray(np.asarray(image) != 0, dtype=np.bool_)
+    except FilmError:
+        raise
+    except (binascii.Error, ValueError) as error:
+        raise FilmError("a mask shape holds no picture; draw it again in LabelMe") from error
+    except Exception as error:  # pillow's decoders raise OSError, SyntaxError, struct.error, ...
+        raise FilmError(
+            f"a mask shape holds a damaged picture ({error}); draw it again in LabelMe"
+        ) from error
