@@ -25,7 +25,7 @@ from benchmarks.engine.judge import score
 from benchmarks.engine.recipe import RECIPE
 from benchmarks.engine.rivals import NAMES, checkout_from_environment, make
 from benchmarks.engine.run_folder import Plan, Progress, RunFolder
-from benchmarks.engine.tasks import QualityTask, pneumonia, tuberculosis
+from benchmarks.engine.tasks import STEPS, QualityTask, pneumonia, tuberculosis
 from gdshare.errors import GdshareError, UsageError
 
 CHECKPOINT_SECONDS = 60.0
@@ -51,22 +51,30 @@ class Race:
     progress: Progress = field(default_factory=Progress)
 
     def go_on(self, plan: Plan, budget: float) -> None:
-        """Train from where the folder's run stopped until the budget is spent, or it diverged."""
+        """Train from where the folder's run stopped until it is over.
+
+        That is when the budget is spent, when it diverged, or, for ours, when the training steps
+        that its rate falls over are done.
+        """
         self.progress, tensors = self.folder.open(plan)
         if tensors:
             self.engine.restore(tensors, self.progress.step)
         sound, saved = not self._gave_up(), self.progress.cpu_seconds
         while sound:
             spent = self.progress.cpu_seconds
-            if spent >= self.progress.due or (spent >= budget and not self._scored()):
+            over = spent >= budget or self._planned_out(plan)
+            if spent >= self.progress.due or (over and not self._scored()):
                 sound = self._score()
-            if spent >= budget:
+            if over:
                 break
             if spent - saved >= CHECKPOINT_SECONDS:
                 self._save()
                 saved = spent
             sound = sound and self._step()
         self._save()
+
+    def _planned_out(self, plan: Plan) -> bool:
+        return plan.rival.startswith("ours") and self.progress.step >= plan.outer_steps
 
     def _step(self) -> bool:
         """One training step; whether its loss is finite."""
@@ -156,6 +164,9 @@ def options() -> argparse.ArgumentParser:
         default=1000,
         help="training steps that ours plans (default 1000)",
     )
+    parser.add_argument(
+        "--inner-steps", type=int, default=STEPS, help=f"E · I (default {STEPS}, the recipe's)"
+    )
     parser.add_argument("--score-every", type=float, default=60.0, help="CPU-seconds (default 60)")
     parser.add_argument("--data", type=Path, default=Path("../shared/data"), help="real data")
     parser.add_argument("--cohort", type=Path, help="labelled cohort of the task tb")
@@ -169,7 +180,8 @@ def main() -> None:
     torch.set_num_threads(1)
     try:
         task = read_task(chosen.task, chosen.data, chosen.cohort, chosen.batch, chosen.seed)
-        task = replace(task, problem=replace(task.problem, outer_steps=chosen.outer_steps))
+        planned = {"outer_steps": chosen.outer_steps, "steps": chosen.inner_steps}
+        task = replace(task, problem=replace(task.problem, **planned))
         checkout = chosen.ssnl or checkout_from_environment()
         engine = make(chosen.rival, task.problem, checkout)
         race = Race(
@@ -186,6 +198,7 @@ def main() -> None:
             seed=chosen.seed,
             batch=chosen.batch,
             outer_steps=chosen.outer_steps,
+            inner_steps=chosen.inner_steps,
             score_every=chosen.score_every,
         )
         race.go_on(plan, chosen.budget)

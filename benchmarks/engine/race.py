@@ -16,8 +16,10 @@ from typing import Literal
 
 from benchmarks.engine.rivals import Name
 from benchmarks.engine.run_folder import SCORES
+from benchmarks.engine.tasks import STEPS
 from benchmarks.engine.team import run_alone
 from gdshare.cohort import label_cohort
+from gdshare.distill.settings import Settings
 from gdshare.errors import RunError
 from gdshare.protocol import Protocol
 
@@ -30,7 +32,8 @@ class Course:
         task: pneumonia: PneumoniaMNIST, ConvNet; tb: shenzhen-a's films, ResNet18 at 32 px.
         budget: CPU-seconds that the recipe gets.
         batch: K of the recipe; its own 1024 was tried beside it and was slower to every score.
-        ours_batch, ours_steps, ours_budget: K, planned training steps and CPU-seconds of ours.
+        ours_batch, ours_steps, ours_budget: K, planned training steps and CPU-seconds of ours,
+            which ends with whichever comes first. Its trajectory is ``gdshare distill``'s own.
         score_every, ours_score_every: CPU-seconds; both sides get about ten looks.
         ours: our engine with its own labels, soft ones, or with the recipe's, which are hard.
     """
@@ -47,8 +50,8 @@ class Course:
 
 
 COURSES = (
-    Course("pneumonia", 1200.0, 64, 48, 500, 300.0, 120.0, 20.0, "ours-hard"),
-    Course("tb", 3600.0, 64, 48, 1200, 900.0, 300.0, 100.0, "ours"),
+    Course("pneumonia", 1200.0, 64, 48, 1200, 300.0, 120.0, 20.0, "ours-hard"),
+    Course("tb", 3600.0, 64, 48, 1600, 900.0, 300.0, 60.0, "ours"),
 )
 LABELS = {"ours": "ours with soft labels", "ours-hard": "ours with hard labels, like theirs"}
 SEEDS = (0, 1, 2)
@@ -266,6 +269,7 @@ def _command(
         "--budget": course.ours_budget if ours else course.budget,
         "--batch": course.ours_batch if ours else course.batch,
         "--outer-steps": course.ours_steps,
+        "--inner-steps": Settings().trajectory if ours else STEPS,
         "--score-every": course.ours_score_every if ours else course.score_every,
         "--data": data.resolve(),
         "--out": folder.resolve(),

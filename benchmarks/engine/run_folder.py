@@ -23,6 +23,7 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from benchmarks.engine.rivals import Name
+from benchmarks.engine.tasks import STEPS
 from gdshare.errors import RunError
 from gdshare.storage import write_bytes, write_json
 
@@ -42,6 +43,7 @@ class Plan(BaseModel):
     seed: int
     batch: int
     outer_steps: int = 1000
+    inner_steps: int = STEPS
     score_every: float
     torch: str = torch.__version__
 

@@ -51,9 +51,9 @@ class Method(Frozen):
     ] = 3
     epochs: Annotated[
         Steps, Field(description="E, passes over the distilled images. Source: 3.")
-    ] = 3
+    ] = 1
     steps: Annotated[
-        Steps, Field(description="I, gradient steps a pass. Source: 3 (so 9 steps in all).")
+        Steps, Field(description="I, gradient steps a pass. Source: 3, so 9 steps in all.")
     ] = 3
     outer_steps: Annotated[
         int,

@@ -169,7 +169,7 @@ def test_options_win_over_the_file_and_the_file_over_defaults(tmp_path):
     config = tmp_path / "knobs.toml"
     config.write_text('network = "convnet"\nbatch = 12\n')
     settings = read_settings(config, {"batch": 15}, Settings())
-    assert (settings.network, settings.batch, settings.epochs) == ("convnet", 15, 3)
+    assert (settings.network, settings.batch, settings.epochs) == ("convnet", 15, 1)
 
 
 @pytest.mark.parametrize("text", ["batc = 12", "batch = '12'", "batch = [", "sets = 2"])

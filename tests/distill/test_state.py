@@ -11,7 +11,7 @@ def test_start_is_noise_scaled_one_hot_and_the_asked_rate():
     assert abs(unknowns.images.std().item() - 1) < 0.1
     assert unknowns.logits.argmax(1).tolist() == [0, 1, 2, 0, 1, 2]
     rates = torch.nn.functional.softplus(unknowns.rates)
-    torch.testing.assert_close(rates, torch.full((9,), 0.03))
+    torch.testing.assert_close(rates, torch.full((3,), 0.03))
 
 
 def test_checkpoint_of_the_start_is_the_start(tmp_path):
