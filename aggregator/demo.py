@@ -19,9 +19,7 @@ NAMES = ("north", "south", "east")
 NEGATIVES = POSITIVES = 20
 SIZE = 256
 PROTOCOL = Protocol(patch=40, stride=16, side=16)
-SETTINGS = Settings(
-    network="convnet", outer_steps=120, batch=48, score_every=20, score_inits=5, inner_rate=0.02
-)
+SETTINGS = Settings(network="convnet", outer_steps=200, score_every=20, score_inits=5)
 
 
 def demo(

@@ -50,8 +50,8 @@ class Course:
 
 
 COURSES = (
-    Course("pneumonia", 1200.0, 64, 48, 1200, 300.0, 120.0, 20.0, "ours-hard"),
-    Course("tb", 3600.0, 64, 48, 1600, 900.0, 300.0, 60.0, "ours"),
+    Course("pneumonia", 1200.0, 64, 24, 1500, 300.0, 120.0, 20.0, "ours-hard"),
+    Course("tb", 3600.0, 64, 24, 2400, 900.0, 300.0, 60.0, "ours"),
 )
 LABELS = {"ours": "ours with soft labels", "ours-hard": "ours with hard labels, like theirs"}
 SEEDS = (0, 1, 2)

@@ -190,7 +190,7 @@ FULL = Plan(
     Protocol(patch=75, stride=13, side=32),
     (
         Settings(
-            network="convnet", images=3, outer_steps=400, score_every=50, precision="bfloat16"
+            network="convnet", images=3, outer_steps=600, score_every=50, precision="bfloat16"
         ),
         Settings(network="resnet18", images=3, outer_steps=600, score_every=50),
     ),

@@ -63,7 +63,7 @@ class Method(Frozen):
             description="T, training steps. Source: 400 epochs, steps not given. Wang et al.: "
             "400 epochs.",
         ),
-    ] = 400
+    ] = 600
     batch: Annotated[
         int,
         Field(
@@ -72,7 +72,7 @@ class Method(Frozen):
             description="K, real patches a training step, balanced over the classes. Source: not "
             "given. Wang et al.: 1024.",
         ),
-    ] = 48
+    ] = 24
     outer_rate: Annotated[
         Positive,
         Field(
