@@ -1,0 +1,102 @@
+"""The films that are written on: real chest X-rays and phantom stomachs, by hospital."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from benchmarks.burned_in.writing import Pixels
+from gdshare.draws import numpy_generator
+from gdshare.films import read_film, read_mask
+from gdshare.films.phantom import phantom_film, phantom_patient, site_look
+from gdshare.films.phantom.exposure import mark_box
+
+GRAIN = 0.015
+"""Deviation of the noise put on enlarged films, in parts of the range: enlarging smooths them."""
+_AROUND_MARK = 1 / 40  # of a phantom's side: boxes may stand out over the word that much
+
+
+@dataclass(frozen=True)
+class Hospitals:
+    """Where films come from: folders of tb_cxr, and the number of a phantom hospital."""
+
+    real: tuple[str, ...]
+    phantom: int
+
+
+CHOSEN_ON = Hospitals(("montgomery",), 0)
+REPORTED_ON = Hospitals(("shenzhen-a", "shenzhen-b"), 1)
+
+
+@dataclass(frozen=True)
+class Ground:
+    """A film before anything is written on it.
+
+    Attributes:
+        name: of the film.
+        kind: "chest" or "phantom".
+        pixels: uint8 [H, W].
+        bare: bool [H, W], true where surely no text is: inside the lungs of a chest X-ray, whose
+            markers lie outside them, and everywhere on a phantom but near its word SYNTHETIC.
+    """
+
+    name: str
+    kind: str
+    pixels: Pixels
+    bare: npt.NDArray[np.bool_]
+
+
+def grounds(hospitals: Hospitals, data: Path, count: int, sides: Sequence[int]) -> Iterator[Ground]:
+    """Films to write on, one in memory at a time: real ones and phantoms by turns, of every side.
+
+    Args:
+        hospitals: where they come from.
+        data: folder that holds tb_cxr; where it is missing, all films are phantoms.
+        count: how many films.
+        sides: of the films, px, by turns.
+    """
+    real = [
+        file
+        for name in hospitals.real
+        for file in sorted((data / "tb_cxr" / name / "images").glob("*.png"))
+    ]
+    order = numpy_generator(0, "burned-in-films", hospitals.phantom).permutation(len(real))
+    for number in range(count):
+        turn, is_phantom = divmod(number, 2)
+        side = sides[turn % len(sides)]
+        if is_phantom or not real:
+            yield phantom_ground(hospitals.phantom, number, side)
+        else:
+            yield chest_ground(real[order[turn % len(real)]], side)
+
+
+def phantom_ground(site: int, number: int, side: int) -> Ground:
+    """A phantom stomach drawn at its size."""
+    patient = phantom_patient(site, 0, number)
+    pixels, _ = phantom_film(patient, number % 4 > 1, 0, side, site_look(site))
+    bare = np.ones(pixels.shape, np.bool_)
+    rows, columns = mark_box(side)
+    around = round(side * _AROUND_MARK)
+    bare[
+        max(0, rows.start - around) : rows.stop + around,
+        max(0, columns.start - around) : columns.stop + around,
+    ] = False
+    return Ground(f"phantom-{site}-{number}", "phantom", pixels, bare)
+
+
+def chest_ground(file: Path, side: int) -> Ground:
+    """A chest X-ray of tb_cxr, enlarged from 512 px, with the noise that a film of its size has."""
+    film = read_film(file)
+    lungs = read_mask(file.parent.parent / "masks" / file.name, film.shape)
+    pixels = np.asarray(film.pixels, np.uint8)
+    if side == max(film.shape):
+        return Ground(file.stem, "chest", pixels, lungs)
+    size = (side, side)
+    smooth = np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.BICUBIC), np.float64)
+    draw = numpy_generator(side, f"burned-in-grain/{file.stem}")
+    grainy = smooth + draw.normal(0, 255 * GRAIN, smooth.shape)
+    inside = np.asarray(Image.fromarray(lungs).resize(size, Image.Resampling.NEAREST))
+    return Ground(file.stem, "chest", np.clip(np.rint(grainy), 0, 255).astype(np.uint8), inside)

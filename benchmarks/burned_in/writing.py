@@ -1,0 +1,175 @@
+"""Writing a line of text into a film's pixels, as a workstation or an old scanner would."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageDraw, ImageFont
+
+from gdshare.films.box import Box
+
+Pixels = npt.NDArray[np.uint8]
+Ink = Literal["light", "dark"]
+Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
+
+HEIGHTS = (8, 12, 16, 24, 40)
+CONTRASTS = (0.1, 0.2, 0.4, 1.0)
+INKS: tuple[Ink, ...] = ("light", "dark")
+DEJAVU = Path("/usr/share/fonts/truetype/dejavu")
+PLACES_TRIED = 60
+_MARGIN = 3
+
+_FAMILY = ("MUELLER", "Tanaka", "O'CONNOR", "DAVIDSON", "Yamamoto", "García", "LINDQVIST", "Novak")
+_GIVEN = ("ANNA", "Kenji", "Maria", "DOUGLAS", "Haruka", "JEAN-PAUL", "Ingrid", "Piotr")
+_PLACES = ("ST MARY HOSPITAL", "Univ. Clinic Radiology", "CITY GENERAL", "Room 3 Portable")
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What one line of text looks like.
+
+    Attributes:
+        height: of a capital letter, px.
+        contrast: of the ink to the film's mean grey under it, in parts of the full range; 1 means
+            black on a white plate or white on a black one.
+        ink: lighter or darker than what it is written on.
+        turned: whether the line runs upwards rather than to the right.
+    """
+
+    height: int
+    contrast: float
+    ink: Ink
+    turned: bool
+
+
+CELLS = tuple(
+    Cell(height, contrast, ink, turned)
+    for height in HEIGHTS
+    for contrast in CONTRASTS
+    for ink in INKS
+    for turned in (False, True)
+)
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line of text on a film: what it looks like, and where it is."""
+
+    cell: Cell
+    box: Box
+
+
+def sentence(generator: np.random.Generator) -> str:
+    """Something that gives a patient away: a name, a date, a number, or a place; ASCII or Latin."""
+    family, given, place = (str(generator.choice(words)) for words in (_FAMILY, _GIVEN, _PLACES))
+    year, month, day = (int(generator.integers(*span)) for span in ((1930, 2012), (1, 13), (1, 29)))
+    number = int(generator.integers(10**7))
+    return str(
+        generator.choice(
+            [
+                f"{family}^{given}",
+                f"{given} {family} [{'MF'[number % 2]}] {day:02d}.{month:02d}.{year}",
+                f"DOB: {year}-{month:02d}-{day:02d}",
+                f"{day:02d}/{month:02d}/{year}",
+                f"ID {number:07d}",
+                f"Acc. {number:07d}-{month}",
+                place,
+            ]
+        )
+    )
+
+
+def line_mask(text: str, cell: Cell, generator: np.random.Generator) -> npt.NDArray[np.float32]:
+    """The text as ink: float32 [h, w] in [0, 1], cut to what is inked.
+
+    The font is drawn from Pillow's own and, where the machine has them, DejaVu's; one line in two
+    has hard edges, as bitmap fonts do.
+    """
+    font = _font(cell.height, generator)
+    left, top, right, bottom = (int(edge) for edge in font.getbbox(text))
+    image = Image.new("L", (right - left + 4, bottom - top + 4))
+    pen = ImageDraw.Draw(image)
+    pen.fontmode = "1" if generator.integers(2) else "L"
+    pen.text((2 - left, 2 - top), text, fill=255, font=font)
+    ink = np.asarray(image.crop(image.getbbox()), np.float32) / np.float32(255)
+    return np.asarray(np.rot90(ink) if cell.turned else ink, np.float32)
+
+
+def write_line(
+    pixels: Pixels, cell: Cell, taken: list[Box], generator: np.random.Generator
+) -> tuple[Pixels, Line] | None:
+    """Write one line where nothing is written and the film leaves room for the contrast.
+
+    Args:
+        pixels: uint8 [H, W]; it is left as it was.
+        cell: what the line looks like.
+        taken: boxes that it must not touch.
+        generator: draws the text, the font and the place.
+
+    Returns:
+        the film with the line, and the line; None if no place was found.
+    """
+    ink = line_mask(sentence(generator), cell, generator)
+    height, width = ink.shape[0] + 2 * _MARGIN, ink.shape[1] + 2 * _MARGIN
+    if height > pixels.shape[0] or width > pixels.shape[1]:
+        return None
+    for _ in range(PLACES_TRIED):
+        top = int(generator.integers(pixels.shape[0] - height + 1))
+        left = int(generator.integers(pixels.shape[1] - width + 1))
+        outer = Box(left, top, left + width, top + height)
+        window = (slice(top, top + height), slice(left, left + width))
+        painted = _painted(pixels[window], np.pad(ink, _MARGIN), cell)
+        if painted is not None and not any(touch(outer, box) for box in taken):
+            written = pixels.copy()
+            written[window] = painted
+            inner = Box(
+                left + _MARGIN, top + _MARGIN, outer.right - _MARGIN, outer.bottom - _MARGIN
+            )
+            return written, Line(cell, inner)
+    return None
+
+
+def touch(one: Box, other: Box) -> bool:
+    """Whether two boxes have a pixel in common."""
+    return (
+        one.left < other.right
+        and other.left < one.right
+        and one.top < other.bottom
+        and other.top < one.bottom
+    )
+
+
+def _painted(under: Pixels, ink: npt.NDArray[np.float32], cell: Cell) -> Pixels | None:
+    """The piece of film with the ink on it; None where the range leaves no room for it."""
+    if cell.contrast == 1.0:
+        plate, grey = (0.0, 255.0) if cell.ink == "light" else (255.0, 0.0)
+        ground = np.full(under.shape, plate)
+    else:
+        ground = under.astype(np.float64)
+        grey = ground.mean() + (255 if cell.ink == "light" else -255) * cell.contrast
+        if not 0 <= grey <= 255:
+            return None
+    painted: Pixels = np.rint(ground + ink * (grey - ground)).astype(np.uint8)
+    return painted
+
+
+def _font(height: int, generator: np.random.Generator) -> Font:
+    """A font whose capital letters are ``height`` px high, give or take one."""
+    files = sorted(DEJAVU.glob("*.ttf"))
+    which = int(generator.integers(-len(files), 2)) if files else 0
+    file = files[which] if which < 0 else None
+
+    def of_size(size: int) -> Font:
+        return ImageFont.truetype(file, size) if file else ImageFont.load_default(size)
+
+    return min(
+        (of_size(size) for size in range(height, 2 * height)),
+        key=lambda font: abs(_capital(font) - height),
+    )
+
+
+def _capital(font: Font) -> int:
+    _, top, _, bottom = font.getbbox("H")
+    return int(bottom - top)
