@@ -123,7 +123,10 @@ def read_dataset(path: Path, wanted: list[BaseTag] = WANTED) -> Dataset:
             raise FilmError(
                 f"{path}: deflated as a whole, which a film never needs; export it uncompressed"
             )
-        return dcmread(path, specific_tags=list(wanted))
+        dataset = dcmread(path, specific_tags=list(wanted))
+        for _ in dataset.iterall():
+            pass  # values are converted when they are met: here, where a fault of theirs is told
+        return dataset
     except FilmError:
         raise
     except FileNotFoundError as error:
@@ -147,18 +150,18 @@ def header_of(dataset: Dataset, path: Path) -> Header:
         FilmError: not a radiograph for viewing, no pixels, colour, or a value that is missing,
             malformed or out of bounds; it names the element.
     """
-    kind = dataset.get("SOPClassUID")
+    kind = UID(_text(dataset.get("SOPClassUID")))
     if kind == uid.DigitalXRayImageStorageForProcessing:
         raise FilmError(
             f"{path}: raw detector values (DX for processing), not meant to be looked at; export "
             "the image for presentation"
         )
     if kind not in FILMS:
-        what = kind.name if isinstance(kind, UID) and kind else "an unnamed object"
+        what = kind.name[:60] or "an unnamed object"
         raise FilmError(f"{path}: {what}, not a CR, DX, RF or secondary capture film; leave it out")
-    encoding = dataset.file_meta.get("TransferSyntaxUID")
+    encoding = UID(_text(dataset.file_meta.get("TransferSyntaxUID")))
     if encoding not in ENCODINGS:
-        name = getattr(encoding, "name", None) or "not told"
+        name = encoding.name[:60] or "not told"
         raise FilmError(f"{path}: its encoding ({name}) is not read; export it uncompressed")
     if "PixelData" not in dataset or not dataset["PixelData"].value:
         raise FilmError(f"{path}: holds no pixel data; export the image together with its header")
@@ -182,14 +185,19 @@ def header_of(dataset: Dataset, path: Path) -> Header:
         stored,
         _whole(dataset, path, "PixelRepresentation", 0, 1) == 1,
         # MONOCHROME1 is the older way to say it, INVERSE DX's, where both go together (C.8.11.3).
-        dataset.PhotometricInterpretation == "MONOCHROME1"
-        or dataset.get("PresentationLUTShape") == "INVERSE",
+        _text(dataset.get("PhotometricInterpretation")) == "MONOCHROME1"
+        or _text(dataset.get("PresentationLUTShape")) == "INVERSE",
         spacing(dataset),
     )
 
 
+def _text(value: object) -> str:
+    """An element that should have one value, and in a damaged file may have several, or none."""
+    return "" if value is None else str(value)
+
+
 def _require_gray(dataset: Dataset, path: Path) -> None:
-    colour = dataset.get("PhotometricInterpretation")
+    colour = _text(dataset.get("PhotometricInterpretation"))
     if colour not in ("MONOCHROME1", "MONOCHROME2") or dataset.get("SamplesPerPixel", 1) != 1:
         raise FilmError(
             f"{path}: not gray-scale (PhotometricInterpretation {colour!s:.40}); export it as "
