@@ -32,9 +32,19 @@ format: $(READY)
 	$(BIN)/ruff check --fix .
 
 # Debian packages that some tests want; needs root. Tests that miss one are skipped and say so.
+# Orthanc is started by its tests alone: its package would run it as a service, now and after a boot.
+ORTHANC := /usr/share/orthanc/plugins/libOrthancDicomWeb.so
+POLICY := /usr/sbin/policy-rc.d
 system:
-	@command -v jq >/dev/null && command -v openssl >/dev/null \
-		|| (apt-get update -qq && apt-get install -y -qq jq openssl)
+	@command -v jq >/dev/null && command -v openssl >/dev/null && test -e $(ORTHANC) || ( \
+		set -e; \
+		test -e $(POLICY) || { \
+			trap 'rm -f $(POLICY)' EXIT; printf '#!/bin/sh\nexit 101\n' >$(POLICY); chmod +x $(POLICY); }; \
+		was=$$(command -v Orthanc || true); \
+		apt-get update -qq; \
+		DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
+			jq openssl orthanc orthanc-dicomweb; \
+		test -n "$$was" || update-rc.d orthanc disable )
 
 $(READY): pyproject.toml
 	$(PYTHON) -m venv $(VENV)

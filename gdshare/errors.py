@@ -22,6 +22,10 @@ class FilmError(GdshareError):
     """A film or mask that cannot be read as a gray-scale X-ray or an organ outline."""
 
 
+class StoreError(GdshareError):
+    """A store of imported films that cannot be made, read or added to."""
+
+
 class CohortError(GdshareError):
     """A cohort table or a cohort on disk that is inconsistent, incomplete or unreadable."""
 

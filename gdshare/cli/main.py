@@ -13,10 +13,15 @@ from gdshare import __version__
 from gdshare.allocator import keep_freed_memory
 from gdshare.errors import GdshareError
 
+MODULES = {"import": "intake"}
+"""Where a command cannot be called like its module."""
+
 OWN_COMMANDS: dict[str, str] = {
-    name: f"gdshare.cli.{name}:register"
+    name: f"gdshare.cli.{MODULES.get(name, name)}:register"
     for name in (
         "phantom",
+        "import",
+        "review",
         "outline",
         "label",
         "distill",

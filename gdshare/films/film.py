@@ -32,7 +32,7 @@ def read_film(path: Path, spacing_mm: float | None = None) -> Film:
         FilmError: not there, not an image, truncated, colour, several pages, or absurdly large; of
             DICOM see ``gdshare.films.dicom``.
     """
-    if _is_dicom(path):
+    if is_dicom(path):
         from gdshare.films.dicom import read_dicom
 
         film = read_dicom(path)
@@ -89,7 +89,7 @@ def read_mask(path: Path, shape: tuple[int, int]) -> npt.NDArray[np.bool_]:
     return mask
 
 
-def _is_dicom(path: Path) -> bool:
+def is_dicom(path: Path) -> bool:
     """PS3.10, 7.1; what cannot be opened is told by whoever reads it next."""
     try:
         with path.open("rb") as stream:

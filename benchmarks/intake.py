@@ -1,0 +1,186 @@
+"""How fast films come in, beside decoding them alone, and whether memory stays flat.
+
+    python -m benchmarks.intake [--films 300] [--side 2048] [--quick] [--json FILE]
+
+Films of noise over a slope, 12 bits, are written once in each encoding and copied under new
+identifiers; then the same files are decoded alone (read, decoded, shown by their window), and then
+imported. Films a second of the wall, since decoding has a process of its own.
+"""
+
+import argparse
+import base64
+import itertools
+import json
+import resource
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import gdcm
+import numpy as np
+from pydicom import Dataset, dcmread
+from pydicom.dataset import FileMetaDataset
+from pydicom.uid import ComputedRadiographyImageStorage, ExplicitVRLittleEndian, generate_uid
+
+from gdshare.films.dicom import read_dicom
+from gdshare.films.dicom.decoder import decoder
+from gdshare.store import Identities, Intake, make_store, take_in
+
+ENCODINGS = {
+    "uncompressed": None,
+    "JPEG lossless": gdcm.TransferSyntax.JPEGLosslessProcess14_1,
+    "JPEG-LS": gdcm.TransferSyntax.JPEGLSLossless,
+    "JPEG 2000": gdcm.TransferSyntax.JPEG2000Lossless,
+}
+BITS = 12
+TARGET = 0.5
+
+
+@dataclass(frozen=True)
+class Line:
+    """Of one encoding.
+
+    Attributes:
+        decoding, importing: films a second.
+        early, late: peak memory of this process, MB, after a quarter of the films and after all.
+    """
+
+    encoding: str
+    films: int
+    decoding: float
+    importing: float
+    early: float
+    late: float
+
+    @property
+    def ratio(self) -> float:
+        """Import's speed as a part of decoding's."""
+        return self.importing / self.decoding
+
+
+def measured(encoding: str, films: int, side: int) -> Line:
+    """Decode, then import."""
+    with tempfile.TemporaryDirectory() as name, decoder() as decode:
+        paths = _written(Path(name), encoding, films, side)
+        read_dicom(paths[0], decode=decode)  # the decoder's process and all imports are there
+        began = time.perf_counter()
+        for path in paths:
+            read_dicom(path, decode=decode)
+        decoding = time.perf_counter() - began
+        numbers = itertools.count()
+        who = Identities(Path(name) / "who.csv", lambda: _name(next(numbers)))
+        told = Intake(make_store(Path(name) / "store"), who, decode)
+        early = 0.0
+        began = time.perf_counter()
+        for done, outcome in enumerate(take_in(paths, told), start=1):
+            if outcome.film is None:
+                sys.exit(f"{outcome.path}: {outcome.kind} {outcome.reason}")
+            if done == max(1, films // 4):
+                early = _peak()
+        importing = time.perf_counter() - began
+    return Line(encoding, films, films / decoding, films / importing, early, _peak())
+
+
+def _written(folder: Path, encoding: str, films: int, side: int) -> list[Path]:
+    """Films that differ in their identifiers only."""
+    draw = np.random.default_rng(0)
+    slope = np.linspace(500, 3000, side)[None, :] + np.linspace(0, 500, side)[:, None]
+    pixels = (slope + draw.normal(0, 8, (side, side))).clip(0, (1 << BITS) - 1).astype(np.uint16)
+    first = folder / "first.dcm"
+    _film(pixels).save_as(first, enforce_file_format=True)
+    _compress(first, encoding)
+    dataset = dcmread(first)
+    paths = []
+    for number in range(films):
+        dataset.SOPInstanceUID = generate_uid()
+        dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
+        dataset.PatientID = str(number // 2)
+        paths.append(folder / f"{number:05d}.dcm")
+        dataset.save_as(paths[-1])
+    return paths
+
+
+def _film(pixels: np.ndarray) -> Dataset:
+    dataset = Dataset()
+    dataset.file_meta = FileMetaDataset()
+    dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    dataset.SOPClassUID = ComputedRadiographyImageStorage
+    dataset.SOPInstanceUID, dataset.StudyInstanceUID = generate_uid(), generate_uid()
+    dataset.Modality, dataset.PatientID = "CR", "0"
+    dataset.SamplesPerPixel, dataset.PhotometricInterpretation = 1, "MONOCHROME1"
+    dataset.Rows, dataset.Columns = pixels.shape
+    dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit = 16, BITS, BITS - 1
+    dataset.PixelRepresentation = 0
+    dataset.WindowCenter, dataset.WindowWidth = 1 << (BITS - 1), 1 << BITS
+    dataset.PixelData = pixels.tobytes()
+    dataset["PixelData"].VR = "OW"
+    return dataset
+
+
+def _compress(path: Path, encoding: str) -> None:
+    syntax = ENCODINGS[encoding]
+    if syntax is None:
+        return
+    reader = gdcm.ImageReader()
+    reader.SetFileName(str(path))
+    change, writer = gdcm.ImageChangeTransferSyntax(), gdcm.ImageWriter()
+    change.SetTransferSyntax(gdcm.TransferSyntax(syntax))
+    if not reader.Read():
+        sys.exit(f"gdcm does not read {path}")
+    change.SetInput(reader.GetImage())
+    if not change.Change():
+        sys.exit(f"gdcm does not write {encoding}")
+    writer.SetFileName(str(path))
+    writer.SetFile(reader.GetFile())
+    writer.SetImage(change.GetOutput())
+    if not writer.Write():
+        sys.exit(f"gdcm does not write {path}")
+
+
+def _name(number: int) -> str:
+    return base64.b32encode(number.to_bytes(10, "big")).decode().lower()
+
+
+def _peak() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def table(lines: Sequence[Line]) -> str:
+    """For people."""
+    head = f"{'encoding':14}{'films':>6}{'decoding':>10}{'importing':>11}{'ratio':>7}{'memory':>16}"
+    rows = [
+        f"{line.encoding:14}{line.films:6}{line.decoding:8.1f}/s{line.importing:9.1f}/s"
+        f"{line.ratio:7.2f}{line.early:7.0f} to {line.late:.0f} MB"
+        for line in lines
+    ]
+    return "\n".join([head, *rows, f"wanted: a ratio of {TARGET} or more, and memory flat"])
+
+
+def main() -> None:
+    """Read the options and measure."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.intake",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--films", type=int, default=300)
+    parser.add_argument("--side", type=int, default=2048, help="px")
+    parser.add_argument("--quick", action="store_true", help="20 films of 1024 px")
+    parser.add_argument("--json", type=Path)
+    chosen = parser.parse_args()
+    films, side = (20, 1024) if chosen.quick else (chosen.films, chosen.side)
+    lines = []
+    for encoding in ENCODINGS:
+        lines.append(measured(encoding, films, side))
+        print(f"{encoding}: done", file=sys.stderr)
+    print(table(lines))
+    if chosen.json:
+        figures = [asdict(line) | {"ratio": line.ratio} for line in lines]
+        chosen.json.write_text(json.dumps({"side": side, "encodings": figures}, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()

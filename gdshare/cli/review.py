@@ -1,0 +1,95 @@
+"""``gdshare review``: look at films that may show a name, and decide."""
+
+import getpass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from gdshare.cli.boxes import parse_box
+from gdshare.cli.terminal import AsJson, print_json, print_table, progress
+from gdshare.errors import UsageError
+from gdshare.films.box import Box
+
+
+def review(
+    store: Annotated[Path, typer.Argument(help="The store that gdshare import made.")],
+    films: Annotated[
+        list[str] | None,
+        typer.Argument(help="Films to decide about. Without any: list those held."),
+    ] = None,
+    release: Annotated[
+        bool, typer.Option("--release", help="Nothing in them names anybody.")
+    ] = False,
+    reject: Annotated[
+        bool, typer.Option("--reject", help="Delete their pixels; they cannot be used.")
+    ] = False,
+    by: Annotated[
+        str | None, typer.Option(help="Who has looked. Without it: this computer's user name.")
+    ] = None,
+    crop_border: Annotated[
+        int, typer.Option(min=0, help="First make so many px black along every edge.")
+    ] = 0,
+    mask_boxes: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="L,T,R,B", help="First make this box black; may be given several times."
+        ),
+    ] = None,
+    everything: Annotated[
+        bool,
+        typer.Option("--all", help="Let the detector look at films whose header says NO, too."),
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """List the films held for a review, or release or reject some, for the record.
+
+    Look at the pictures first: the list names their files, and where a detector, which has looked
+    before you, sees something like writing. It misses some, so its silence clears no film.
+    """
+    from gdshare.store import Decision, look, open_store, review_film
+
+    opened = open_store(store)
+    if not films:
+        if release or reject:
+            raise UsageError("--release and --reject: name the films that they are about")
+        from gdshare.films.burned_in import find_text
+
+        with progress("looking for writing") as report:
+            look(opened, find_text, everything, report)
+        held = [film for film in opened.films() if film.state == "held"]
+        if as_json:
+            return print_json([film.model_dump(mode="json") for film in held])
+        rows = [
+            (opened.pixels_path(film.film), "; ".join(film.reasons), _places(film.text))
+            for film in held
+        ]
+        print_table(f"{store}: {len(held)} films held", ("picture", "why", "writing at"), rows)
+        return None
+    if release == reject:
+        raise UsageError("say either --release or --reject")
+    if reject and (crop_border or mask_boxes):
+        raise UsageError("--crop-border and --mask-boxes go with --release only")
+    boxes = [parse_box(text, "--mask-boxes") for text in mask_boxes or ()]
+    who, now = by or getpass.getuser(), datetime.now(UTC)
+    decision: Decision = "release" if release else "reject"
+    done = [review_film(opened, film, decision, who, now, boxes, crop_border) for film in films]
+    if as_json:
+        return print_json([film.model_dump(mode="json") for film in done])
+    for film in done:
+        typer.echo(f"{film.film}  {film.state}")
+    return None
+
+
+def _places(boxes: tuple[Box, ...] | None) -> str:
+    """At most three, so that a line stays a line."""
+    if boxes is None:
+        return "not looked yet"
+    shown = " ".join(f"{box.left},{box.top},{box.right},{box.bottom}" for box in boxes[:3])
+    return f"{shown} ..." if len(boxes) > 3 else shown
+
+
+def register(app: typer.Typer) -> None:
+    """Add ``review`` to the app."""
+    app.command()(review)

@@ -1,0 +1,146 @@
+"""The store on disk.
+
+::
+
+    STORE/
+      store.json            what this folder is
+      films/FILM.tif        16-bit gray, as a radiologist sees it, uncompressed: a radiograph
+                            hardly shrinks, and compressing it takes longer than decoding it did
+      films/FILM.json       a ``StoredFilm``; written last, so a film without it was never finished
+
+Mode 700: films are films, whatever they are called.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from gdshare.errors import StoreError
+from gdshare.films import Film, read_film
+from gdshare.storage import replacing, write_json
+from gdshare.store.record import NAME, StoredFilm
+
+INDEX, FILMS = "store.json", "films"
+FORMAT = "gdshare-store/1"
+MAX_RECORD_BYTES = 1024**2
+
+
+class _Index(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format: str
+
+
+@dataclass(frozen=True)
+class Store:
+    """An opened store."""
+
+    path: Path
+
+    def pixels_path(self, film: str) -> Path:
+        """Where a film's pixels lie."""
+        return self.path / FILMS / f"{_checked(film)}.tif"
+
+    def record_path(self, film: str) -> Path:
+        """Where a film's record lies."""
+        return self.path / FILMS / f"{_checked(film)}.json"
+
+    def names(self) -> list[str]:
+        """Of all finished films, sorted."""
+        return sorted(path.stem for path in (self.path / FILMS).glob("f-*.json"))
+
+    def films(self) -> Iterator[StoredFilm]:
+        """All finished films, in the order of their names.
+
+        Raises:
+            StoreError: a record is damaged.
+        """
+        return (self.record(name) for name in self.names())
+
+    def record(self, film: str) -> StoredFilm:
+        """One film's record.
+
+        Raises:
+            StoreError: no such film, or its record is damaged.
+        """
+        path = self.record_path(film)
+        try:
+            if path.stat().st_size > MAX_RECORD_BYTES:
+                raise StoreError(f"{path}: too large for a film's record; import the film again")
+            found = StoredFilm.model_validate_json(path.read_bytes())
+        except FileNotFoundError as error:
+            raise StoreError(f"{self.path}: holds no film {film}; see gdshare review") from error
+        except (OSError, ValidationError) as error:
+            raise StoreError(f"{path}: damaged; import the film again") from error
+        if found.film != film:
+            raise StoreError(f"{path}: is the record of {found.film}; import the film again")
+        return found
+
+    def pixels(self, film: StoredFilm) -> Film:
+        """A film's pixels, with their size.
+
+        Raises:
+            FilmError: gone or damaged.
+        """
+        side = film.spacing_mm
+        shown = read_film(self.pixels_path(film.film))
+        return Film(shown.pixels, shown.name, side)
+
+    def put(self, record: StoredFilm, pixels: npt.NDArray[np.uint16] | None = None) -> None:
+        """Write a film's pixels, if given, and then its record."""
+        if pixels is not None:
+            with replacing(self.pixels_path(record.film), 0o600) as stream:
+                Image.fromarray(pixels).save(stream, "TIFF")
+        write_json(self.record_path(record.film), record.model_dump(mode="json"))
+
+    def drop_pixels(self, film: str) -> None:
+        """Delete a rejected film's pixels."""
+        self.pixels_path(film).unlink(missing_ok=True)
+
+
+def make_store(path: Path) -> Store:
+    """Make an empty store, or open the one that is there.
+
+    Raises:
+        StoreError: the folder holds something else.
+    """
+    if (path / INDEX).exists():
+        return open_store(path)
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise StoreError(f"{path}: holds something else than a store; choose another --out")
+    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    path.chmod(0o700)
+    (path / FILMS).mkdir(mode=0o700)
+    write_json(path / INDEX, _Index(format=FORMAT).model_dump())
+    return Store(path)
+
+
+def open_store(path: Path) -> Store:
+    """Open a store.
+
+    Raises:
+        StoreError: not one, or of another version.
+    """
+    try:
+        found = _Index.model_validate_json((path / INDEX).read_bytes())
+    except OSError as error:
+        raise StoreError(
+            f"{path}: not a store (no readable {INDEX}); make one with gdshare import"
+        ) from error
+    except ValidationError as error:
+        raise StoreError(f"{path / INDEX}: damaged; import the films again") from error
+    if found.format != FORMAT:
+        raise StoreError(f"{path}: of another version ({found.format:.40}); import the films again")
+    return Store(path)
+
+
+def _checked(film: str) -> str:
+    """A name that cannot lead out of the folder."""
+    if not NAME.fullmatch(film):
+        raise StoreError(f"{film!r:.60}: not a film's name; they look like f-abcdefghijklmnop")
+    return film

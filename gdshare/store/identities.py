@@ -1,0 +1,152 @@
+"""The one file that leads from the store back to patients.
+
+A CSV beside the store, mode 600, a line a film. Only ``gdshare import`` reads it, so that a film
+that came in already is known again and a patient keeps one name; nothing else opens it. Lines are
+only ever added, each flushed to the disk before the film it is about is written.
+"""
+
+import csv
+import io
+import os
+import stat
+from collections.abc import Callable
+from dataclasses import astuple, dataclass, fields
+from pathlib import Path
+
+from gdshare.errors import StoreError
+from gdshare.storage import sync_folder
+
+MODE = 0o600
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What a header says of whose film it is.
+
+    Attributes:
+        patient_id, issuer: an ID is one person's only within its issuer; either may be empty.
+        study_uid: may be empty.
+        instance_uid: the file's own.
+        frame: of the file, from 1.
+    """
+
+    patient_id: str
+    issuer: str
+    study_uid: str
+    instance_uid: str
+    frame: int
+
+    @property
+    def study(self) -> str:
+        """What films of one study share."""
+        return self.study_uid or self.instance_uid
+
+    @property
+    def person(self) -> tuple[str, str]:
+        """What films of one patient share; of an unnamed one, as far as can be known."""
+        return (self.patient_id, self.issuer) if self.patient_id else ("", self.study)
+
+
+@dataclass(frozen=True)
+class Identity:
+    """A film's, its patient's and its study's random names, and whose they are."""
+
+    film: str
+    patient: str
+    study: str
+    subject: Subject
+
+    def cells(self) -> tuple[object, ...]:
+        """In the order of ``COLUMNS``."""
+        return self.film, self.patient, self.study, *astuple(self.subject)
+
+
+COLUMNS = ("film", "patient", "study", *(field.name for field in fields(Subject)))
+
+
+class Identities:
+    """The file, open for one import at a time.
+
+    Args:
+        path: made if it is not there.
+        draw: 80 random bits in base 32, a new draw at every call.
+
+    Raises:
+        StoreError: readable by others, damaged, or not such a file.
+    """
+
+    def __init__(self, path: Path, draw: Callable[[], str]) -> None:  # noqa: D107 - above
+        self._path, self._draw = path, draw
+        self._known: dict[tuple[str, int], Identity] = {}
+        self._patients: dict[tuple[str, str], str] = {}
+        self._studies: dict[str, str] = {}
+        if path.exists():
+            for identity in _read(path):
+                self._remember(identity)
+        else:
+            self._write(_line(COLUMNS), os.O_EXCL)
+            sync_folder(path.parent)
+
+    def known(self, subject: Subject) -> Identity | None:
+        """The film as it was named before, or None."""
+        return self._known.get((subject.instance_uid, subject.frame))
+
+    def name(self, subject: Subject) -> Identity:
+        """Name a film, and write that down.
+
+        Without a patient ID a study counts as a patient: two people must never become one.
+        """
+        known = self.known(subject)
+        if known is not None:
+            return known
+        identity = Identity(
+            f"f-{self._draw()}",
+            self._patients.get(subject.person) or f"p-{self._draw()}",
+            self._studies.get(subject.study) or f"s-{self._draw()}",
+            subject,
+        )
+        self._write(_line(identity.cells()))
+        self._remember(identity)
+        return identity
+
+    def _remember(self, identity: Identity) -> None:
+        subject = identity.subject
+        self._known[subject.instance_uid, subject.frame] = identity
+        self._patients[subject.person] = identity.patient
+        self._studies[subject.study] = identity.study
+
+    def _write(self, line: bytes, flags: int = 0) -> None:
+        descriptor = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | flags, MODE)
+        try:
+            os.write(descriptor, line)
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _line(cells: tuple[object, ...]) -> bytes:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerow(cells)
+    return text.getvalue().encode()
+
+
+def _read(path: Path) -> list[Identity]:
+    if stat.S_IMODE(path.stat().st_mode) & 0o077:
+        raise StoreError(
+            f"{path}: leads back to patients and others may read it; chmod 600 {path.name}"
+        )
+    try:
+        with path.open(newline="", encoding="utf-8") as stream:
+            head, *lines = csv.reader(stream, strict=True)
+            if tuple(head) != COLUMNS:
+                raise ValueError("other columns")
+            return [_identity(cells) for cells in lines]
+    except (ValueError, csv.Error) as error:
+        raise StoreError(
+            f"{path}: damaged ({error}); put its last good copy back, or import into a new store"
+        ) from error
+
+
+def _identity(cells: list[str]) -> Identity:
+    film, patient, study, person, issuer, study_uid, instance, frame = cells
+    return Identity(film, patient, study, Subject(person, issuer, study_uid, instance, int(frame)))

@@ -1,0 +1,187 @@
+import base64
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import redirect_stderr, redirect_stdout
+
+import pytest
+from dicom_kit import NAME, gradient, radiograph, save
+from orthanc_kit import PASSWORD, USER, orthanc
+
+from gdshare.cli.main import main
+from gdshare.store import open_store
+
+
+def gdshare(*words):
+    out, err = io.StringIO(), io.StringIO()
+    with redirect_stdout(out), redirect_stderr(err), pytest.raises(SystemExit) as left:
+        main([str(word) for word in words])
+    return int(left.value.code or 0), out.getvalue(), err.getvalue()
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Two films, one that says that nothing is written in it, a colour image and a note."""
+    made = tmp_path / "dicom"
+    made.mkdir()
+    save(radiograph(gradient(), BurnedInAnnotation="NO"), made / "0.dcm")
+    save(radiograph(gradient()), made / "1.dcm")
+    save(radiograph(gradient(), SamplesPerPixel=3), made / "2.dcm")
+    (made / "note.txt").write_text("for Jane Doe")
+    return made
+
+
+@pytest.fixture(scope="module")
+def pacs(tmp_path_factory):
+    with orthanc(tmp_path_factory.mktemp("orthanc")) as server:
+        yield server
+
+
+@pytest.fixture
+def server(pacs):
+    pacs.clear()
+    return pacs
+
+
+@pytest.fixture
+def login(tmp_path):
+    """What proves who asks Orthanc."""
+    path = tmp_path / "password"
+    path.write_text(f"{PASSWORD}\n")
+    path.chmod(0o600)
+    return ("--dicomweb-user", USER, "--dicomweb-password-file", path)
+
+
+def put(server, tmp_path, **elements):
+    dataset = radiograph(gradient(), BurnedInAnnotation="NO", **elements)
+    server.put(save(dataset, tmp_path / "sent.dcm"))
+
+
+def test_folder_is_imported_and_what_became_of_it_is_told(folder, tmp_path):
+    status, out, err = gdshare("import", folder, "--out", tmp_path / "store")
+    assert status == 0
+    numbers = next(line for line in out.splitlines() if line.startswith("│"))
+    assert [cell.strip() for cell in numbers.strip("│").split("│")] == list("11011")
+    assert f"who is who  {tmp_path / 'store-identities.csv'}" in out
+    assert f"gdshare review {tmp_path / 'store'}" in out
+    assert err.startswith("refused  ")
+    assert "2.dcm: not gray-scale" in err
+    assert len(open_store(tmp_path / "store").names()) == 2
+
+
+def test_result_comes_as_json(folder, tmp_path):
+    words = ("import", folder, "--out", tmp_path / "store", "--json")
+    gdshare(*words)
+    found = json.loads(gdshare(*words)[1])
+    assert found["counts"] == {"known": 2, "refused": 1, "not DICOM": 1}
+    assert [one["file"] for one in found["refused"]] == [str(folder / "2.dcm")]
+
+
+def test_border_and_boxes_come_from_the_command(folder, tmp_path):
+    words = ("--crop-border", 2, "--mask-boxes", "10,10,20,20", "--mask-boxes", "0,30,9,40")
+    assert gdshare("import", folder, "--out", tmp_path / "store", *words)[0] == 0
+    store = open_store(tmp_path / "store")
+    for film in store.films():
+        pixels = store.pixels(film).pixels
+        assert not pixels[10:20, 10:20].any()
+        assert not pixels[30:40, 0:9].any()
+        assert not pixels[:2].any()
+        assert pixels[25, 25]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ((), "say what to import"),
+        (("none",), "none: no such folder"),
+        ((".", "--since", "2024-01-01"), "together with --dicomweb"),
+        ((".", "--dicomweb", "https://pacs/rs"), "either a folder or --dicomweb"),
+        (("--dicomweb", "http://pacs/rs"), "in clear"),
+        (("--dicomweb", "https://node:s3cret@pacs/rs"), "--dicomweb-password-file"),
+        (("--dicomweb", "https://pacs/rs", "--dicomweb-user", "node"), "give both"),
+        (
+            ("--dicomweb", "https://pacs/rs", "--since", "2024-02-01", "--until", "2024-01-01"),
+            "--since 2024-02-01 is after --until 2024-01-01",
+        ),
+        (("--dicomweb", "https://pacs/rs", "--since", "yesterday"), "--since"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused_before_a_store_is_made(words, message, tmp_path):
+    status, _, err = gdshare("import", *words, "--out", tmp_path / "store")
+    assert status == 2
+    assert message in err
+    assert err.count("\n") == 1
+    assert "s3cret" not in err
+    assert not (tmp_path / "store").exists()
+
+
+def test_pacs_is_imported_by_day_and_modality(server, login, tmp_path):
+    put(server, tmp_path, StudyDate="20240115")
+    put(server, tmp_path, StudyDate="20240115", Modality="DX")
+    put(server, tmp_path, StudyDate="20240115", Modality="RF")
+    put(server, tmp_path, StudyDate="20240215")
+    words = ("import", "--dicomweb", server.url, *login, "--out", tmp_path / "store", "--json")
+    january = ("--since", "2024-01-01", "--until", "2024-01-31")
+    assert json.loads(gdshare(*words, *january)[1])["counts"] == {"released": 2}
+    found = json.loads(gdshare(*words, *january, "--modality", "RF", "--modality", "CR")[1])
+    assert found["counts"] == {"known": 1, "released": 1}
+    assert json.loads(gdshare(*words)[1])["counts"] == {"known": 2, "released": 1}
+
+
+def test_import_from_a_pacs_leaves_the_store_and_the_way_back_and_nothing_else(
+    server, login, tmp_path
+):
+    put(server, tmp_path)
+    (tmp_path / "sent.dcm").unlink()
+    gdshare("import", "--dicomweb", server.url, *login, "--out", tmp_path / "store")
+    left = sorted(path.name for path in tmp_path.iterdir())
+    assert left == ["password", "store", "store-identities.csv"]
+    for path in (tmp_path / "store").rglob("*.*"):
+        assert NAME.encode() not in path.read_bytes()
+
+
+def test_password_is_in_no_output(server, login, tmp_path):
+    put(server, tmp_path, SamplesPerPixel=3)
+    words = ("--debug", "import", "--out", tmp_path / "store", *login, "--dicomweb")
+    told = []
+    for url in (server.url, f"{server.root}/nowhere", server.url.replace("dicom-web", "wado")):
+        told += gdshare(*words, url)[1:]
+    (tmp_path / "password").write_text("guessed-wrong")
+    told += gdshare(*words, server.url)[1:]
+    everything = "".join(told)
+    assert "Traceback" in everything
+    assert "does not let this user in (401)" in everything
+    for secret in (PASSWORD, "guessed-wrong"):
+        assert secret not in everything
+        assert base64.b64encode(f"{USER}:{secret}".encode()).decode() not in everything
+    for path in (tmp_path / "store").rglob("*.*"):
+        assert PASSWORD.encode() not in path.read_bytes()
+
+
+def test_command_that_is_killed_goes_on_where_it_was(server, login, tmp_path):
+    films = 12
+    for number in range(films):
+        put(server, tmp_path, PatientID=str(number))
+    words = ["import", "--dicomweb", server.url, *login, "--out", tmp_path / "store", "--json"]
+    before = server.retrieved()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "gdshare", *map(str, words)],
+        stdout=subprocess.DEVNULL,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )
+    while server.retrieved() < before + 4 and process.poll() is None:
+        time.sleep(0.005)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    finished = len(open_store(tmp_path / "store").names())
+    assert 0 < finished < films
+    begun = server.retrieved()
+    counts = json.loads(gdshare(*words)[1])["counts"]
+    assert counts == {"known": finished, "released": films - finished}
+    assert server.retrieved() - begun == films - finished
+    assert len(open_store(tmp_path / "store").names()) == films
+    assert not (tmp_path / "store-arriving.dcm").exists()
