@@ -19,6 +19,28 @@ from gdshare.protocol import Protocol
 
 CREATED = datetime(2026, 3, 1, 12, tzinfo=UTC)
 NOW = CREATED + timedelta(days=30)
+# In full: a golden bundle does not change with a default.
+METHOD = Method(
+    network="resnet18",
+    images=3,
+    epochs=1,
+    steps=2,
+    outer_steps=400,
+    batch=48,
+    outer_rate=0.1,
+    outer_decay="cosine",
+    labels="soft",
+    label_scale=5.0,
+    inner_rate=0.01,
+    inner_rates="per-step",
+    sets=1,
+    unroll="full",
+    window=3,
+    theta0="random",
+    theta0_number=0,
+    draws=1,
+    augment="none",
+)
 
 
 def png(width: int = 4, height: int = 4, level: int = 9) -> bytes:
@@ -44,7 +66,7 @@ def manifest(**changes: object) -> Manifest:
         "protocol": Protocol(patch=75, stride=13, side=16),
         "initialiser": "near-identity/2",
         "theta0_sha256": None,
-        "method": Method(network="resnet18", images=3, epochs=1, steps=2),
+        "method": METHOD,
         "counts": Counts(
             patients_negative=20, patients_positive=21, patches_i=300, patches_n=200, patches_p=201
         ),
