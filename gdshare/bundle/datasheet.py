@@ -111,8 +111,8 @@ def _data(manifest: Manifest) -> str:
         f"Patches are windows of {protocol.patch} x {protocol.patch} px cut every "
         f"{protocol.stride} px{pixels} and brought to {protocol.side} x {protocol.side} px. A "
         f"window with less than {protocol.outside:.2%} organ is I, with more than "
-        f"{protocol.inside:.2%} N or P; the rest is left out. Pixels, from 0 to 1, are normalised with mean {protocol.mean} "
-        f"and standard deviation {protocol.std}, {origin}.\n"
+        f"{protocol.inside:.2%} N or P; the rest is left out. Pixels, from 0 to 1, are normalised "
+        f"with mean {protocol.mean} and standard deviation {protocol.std}, {origin}.\n"
     )
 
 
