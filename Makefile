@@ -36,14 +36,15 @@ format: $(READY)
 ORTHANC := /usr/share/orthanc/plugins/libOrthancDicomWeb.so
 POLICY := /usr/sbin/policy-rc.d
 system:
-	@command -v jq >/dev/null && command -v openssl >/dev/null && test -e $(ORTHANC) || ( \
+	@command -v jq >/dev/null && command -v openssl >/dev/null && command -v chromium >/dev/null \
+		&& test -e $(ORTHANC) || ( \
 		set -e; \
 		test -e $(POLICY) || { \
 			trap 'rm -f $(POLICY)' EXIT; printf '#!/bin/sh\nexit 101\n' >$(POLICY); chmod +x $(POLICY); }; \
 		was=$$(command -v Orthanc || true); \
 		apt-get update -qq; \
 		DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
-			jq openssl orthanc orthanc-dicomweb; \
+			jq openssl chromium fonts-dejavu-core orthanc orthanc-dicomweb; \
 		test -n "$$was" || update-rc.d orthanc disable )
 
 $(READY): pyproject.toml

@@ -1,4 +1,7 @@
-"""``gdshare label``: cut films into patches and label them by the outlined organ."""
+"""``gdshare label``: cut films into patches and label them by the outlined organ.
+
+With ``--serve``: the page on which a person outlines it.
+"""
 
 from pathlib import Path
 from typing import Annotated
@@ -17,15 +20,29 @@ ALIKE = 1.1
 
 
 def label(
-    table: Annotated[
+    source: Annotated[
         Path,
         typer.Argument(
-            metavar="CSV",
+            metavar="CSV|STORE",
             help="Cohort table: patient,image,mask,diagnosis and, if you like, split "
-            "(train, val, test) and spacing_mm (side of a pixel); a line a film.",
+            "(train, val, test) and spacing_mm (side of a pixel); a line a film. Or the store that "
+            "gdshare import made: its outlined films.",
         ),
     ],
-    out: Annotated[Path, typer.Option(help="Folder to make for the labelled cohort.")],
+    out: Annotated[
+        Path | None, typer.Option(help="Folder to make for the labelled cohort.")
+    ] = None,
+    serve: Annotated[
+        bool,
+        typer.Option(
+            "--serve",
+            help="Open a page on this machine to outline the films of a STORE; makes no cohort.",
+        ),
+    ] = False,
+    port: Annotated[
+        int,
+        typer.Option(min=0, max=65535, help="Of --serve, on 127.0.0.1. Without it: any free one."),
+    ] = 0,
     patch: Annotated[
         int, typer.Option(help="Side of a window on the film, px. Source: 299 on 2048 px films.")
     ] = DEFAULTS.patch,
@@ -90,7 +107,16 @@ def label(
         )
     except ValidationError as error:
         raise UsageError(_in_words(error)) from error
+    if serve:
+        if out or split or organ or as_json:
+            raise UsageError(
+                "--serve makes no cohort, so --out, --split, --organ and --json go without it"
+            )
+        return _serve(source, protocol, port)
+    if out is None:
+        raise UsageError("--out is missing; name the folder to make for the labelled cohort")
     shares = None if split is None else _fractions(split)
+    table = _table_of(source)
     with progress("labelling films") as report:
         index = label_cohort(table, out, protocol, shares, seed, report, organ)
     lacking = [
@@ -118,6 +144,36 @@ def label(
     rows = [(name, *index.counts[name].model_dump().values()) for name in SPLITS]
     print_table(f"{out}: patients, films and windows", columns, rows)
     return None
+
+
+def _serve(source: Path, protocol: Protocol, port: int) -> None:
+    from gdshare.label_page import serve
+    from gdshare.store.folder import open_store
+
+    def announce(address: str) -> None:
+        typer.echo(f"open in a browser of this machine, once  {address}")
+        typer.echo("every change is saved at once; stop with Ctrl-C")
+
+    serve(open_store(source), protocol, port, announce)
+    told = _as_options(protocol)
+    typer.echo(f"go on with  {' '.join(['gdshare label', str(source), *told, '--out COHORT'])}")
+
+
+def _table_of(source: Path) -> Path:
+    """The table itself, or the one that a store's outlined films make."""
+    if not source.is_dir():
+        return source
+    from gdshare.store.folder import open_store
+    from gdshare.store.table import write_table
+
+    with progress("drawing masks") as report:
+        return write_table(open_store(source), report)
+
+
+def _as_options(protocol: Protocol) -> list[str]:
+    """What is not as by default, as it is typed."""
+    told = protocol.model_dump(exclude_defaults=True)
+    return [f"--{name.replace('_', '-')} {value}" for name, value in told.items()]
 
 
 def _fractions(text: str) -> tuple[float, float, float]:

@@ -7,6 +7,9 @@
       films/FILM.tif        16-bit gray, as a radiologist sees it, uncompressed: a radiograph
                             hardly shrinks, and compressing it takes longer than decoding it did
       films/FILM.json       a ``StoredFilm``; written last, so a film without it was never finished
+      outlines/FILM.json    what a person drew on it and decided, see ``outline``
+      masks/FILM.png        made from the outlines for ``gdshare label``, as is
+      labels.csv            the table of outlined films, see ``table``
 
 Mode 700: films are films, whatever they are called.
 """

@@ -1,0 +1,113 @@
+"""A real browser that asks for nothing but the page, and the page served by the command itself."""
+
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+from playwright.sync_api import Browser, Page, Playwright, ViewportSize
+
+from gdshare.films.phantom import phantom_film
+from gdshare.store.folder import Store, make_store
+from gdshare.store.record import StoredFilm
+
+CHROMIUM = Path("/usr/bin/chromium")
+FLAGS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+VIEW: ViewportSize = {"width": 1400, "height": 900}
+FILM = "canvas.leaflet-image-layer"
+
+Places = Sequence[tuple[float, float]]
+"""Shares of a film's width and height."""
+
+
+def chromium(playwright: Playwright) -> Browser:
+    """Start Debian's Chromium without a screen."""
+    return playwright.chromium.launch(executable_path=str(CHROMIUM), args=list(FLAGS))
+
+
+def phantom_record(number: int, side: int) -> StoredFilm:
+    """A released film of ``side`` px, of a patient of its own."""
+    name = chr(ord("a") + number) * 16
+    return StoredFilm(
+        film=f"f-{name}",
+        patient=f"p-{name}",
+        study=f"s-{name}",
+        kind="CR",
+        rows=side,
+        columns=side,
+        spacing_mm=(0.15, 0.15),
+        burned_in="NO",
+        text=(),
+        blanked=(),
+        state="released",
+    )
+
+
+def phantom_store(folder: Path, films: Sequence[StoredFilm]) -> Store:
+    """A store of synthetic films; every second patient is positive."""
+    store = make_store(folder)
+    for number, film in enumerate(films):
+        pixels, _ = phantom_film(number, number % 2 == 1, 0, film.rows)
+        store.put(film, pixels.astype(np.uint16) * np.uint16(257))
+    return store
+
+
+@contextmanager
+def served(store: Store, *options: str) -> Iterator[str]:
+    """While the block runs, the command serves the page; yields the address it printed."""
+    words = [sys.executable, "-m", "gdshare", "label", "--serve", str(store.path), *options]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            yield next(iter(process.stdout or ())).split()[-1]
+        finally:
+            process.terminate()
+
+
+def on_screen(page: Page, places: Places) -> list[tuple[float, float]]:
+    """Where they lie in the tab, px."""
+    box = page.locator(FILM).bounding_box()
+    if box is None:
+        raise RuntimeError("no film is on the screen")
+    return [(box["x"] + x * box["width"], box["y"] + y * box["height"]) for x, y in places]
+
+
+def draw(page: Page, places: Places, key: str = "d") -> None:
+    """Click along a border and close it with the Enter key; returns when it is saved."""
+    page.keyboard.press(key)
+    for x, y in on_screen(page, places):
+        page.mouse.move(x, y)
+        page.mouse.click(x, y)
+    before = version(page)
+    page.keyboard.press("Enter")
+    saved(page, before + 1)
+
+
+def drag(page: Page, start: tuple[float, float], end: tuple[float, float]) -> None:
+    """Drag what lies at one place to another."""
+    (x, y), to = on_screen(page, [start, end])
+    page.mouse.move(x, y)
+    page.mouse.down()
+    page.mouse.move((x + to[0]) / 2, (y + to[1]) / 2)
+    page.mouse.move(*to)
+    page.mouse.up()
+
+
+def version(page: Page) -> int:
+    """The version of the outline that the page says it saved; 0 before the first."""
+    told = page.locator("#status").text_content() or ""
+    return int(told.split("(version ")[1].rstrip(")")) if "(version " in told else 0
+
+
+def saved(page: Page, number: int) -> None:
+    """Wait until the page says that it saved this version."""
+    page.get_by_text(f"(version {number})").wait_for(timeout=20_000)

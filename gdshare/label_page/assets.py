@@ -1,0 +1,31 @@
+"""The page's own files, read once. Only what is in this list is ever handed out."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+FOLDER = Path(__file__).parent / "static"
+TYPES = {
+    ".html": "text/html; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".css": "text/css; charset=utf-8",
+    ".png": "image/png",
+    ".svg": "image/svg+xml",
+}
+
+
+@dataclass(frozen=True)
+class Asset:
+    """A file as it is answered."""
+
+    content: bytes
+    media_type: str
+
+
+def assets() -> Mapping[str, Asset]:
+    """All of them, by their path below ``FOLDER`` with forward slashes."""
+    return {
+        path.relative_to(FOLDER).as_posix(): Asset(path.read_bytes(), TYPES[path.suffix])
+        for path in sorted(FOLDER.rglob("*"))
+        if path.suffix in TYPES
+    }

@@ -1,0 +1,34 @@
+// From keys and buttons to what a person wants.
+
+import { el } from "./elements.js";
+
+const KEYS = {
+  k: "previous", j: "next", n: "negative", p: "positive", x: "undiagnosed",
+  d: "draw", h: "hole", e: "edit", s: "select", u: "undo", r: "redo",
+  "+": "closer", "=": "closer", "-": "farther", f: "fit",
+  ",": "brighter", ".": "darker", "[": "harder", "]": "softer",
+  a: "automatic", i: "invert", g: "grid", "?": "help",
+};
+const ALWAYS = { Escape: "stop", Delete: "delete", Backspace: "delete" };
+const WITH_CONTROL = { z: "undo", y: "redo", Z: "redo" };
+
+function meant(event) {
+  if (el("help").open || event.altKey) return undefined;
+  if (event.ctrlKey || event.metaKey) return WITH_CONTROL[event.key];
+  // Single keys can be switched off: speech input types them unasked.
+  return ALWAYS[event.key] ?? (el("letters").checked ? KEYS[event.key] : undefined);
+}
+
+// Call acts[name]() for what is pressed.
+export function listen(acts) {
+  document.addEventListener("keydown", (event) => {
+    const name = meant(event);
+    const byLeaflet = ["closer", "farther"].includes(name) && document.activeElement === el("map");
+    if (!name || byLeaflet) return;
+    event.preventDefault();
+    acts[name]();
+  });
+  for (const one of document.querySelectorAll("button[data-act]")) {
+    one.addEventListener("click", () => acts[one.dataset.act]());
+  }
+}

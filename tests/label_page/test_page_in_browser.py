@@ -1,0 +1,357 @@
+"""The outlining page in real Chromium; one test has the command itself serve it."""
+
+import json
+import shutil
+import subprocess
+import sys
+
+import pytest
+from browser_kit import CONTRASTS, Watched, tab_stops
+from page_kit import NOW, served_here
+from playwright.sync_api import expect, sync_playwright
+from store_kit import square, stored
+
+from benchmarks.label_page.browser import (
+    CHROMIUM,
+    FILM,
+    VIEW,
+    chromium,
+    drag,
+    draw,
+    on_screen,
+    phantom_store,
+    saved,
+    served,
+)
+from gdshare.protocol import Protocol
+from gdshare.store.folder import Store
+from gdshare.store.outline import Drawing, outline_of, save_outline
+
+pytestmark = pytest.mark.skipif(
+    not CHROMIUM.exists(), reason=f"{CHROMIUM} is not there; install it with make system"
+)
+SIDE = 256
+PROTOCOL = Protocol(patch=37, stride=7)
+OPTIONS = ("--patch", "37", "--stride", "7")
+BORDER = ((0.25, 0.2), (0.75, 0.2), (0.8, 0.5), (0.6, 0.8), (0.3, 0.75))
+HOLE = ((0.45, 0.45), (0.55, 0.45), (0.5, 0.55))
+FIRST, SECOND = stored(0, SIDE), stored(1, SIDE)
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with sync_playwright() as playwright:
+        launched = chromium(playwright)
+        yield launched
+        launched.close()
+
+
+@pytest.fixture(scope="module")
+def untouched(tmp_path_factory):
+    """A store nobody drew in."""
+    held = stored(2, SIDE, state="held")
+    return phantom_store(tmp_path_factory.mktemp("films") / "store", [FIRST, SECOND, held])
+
+
+@pytest.fixture
+def store(untouched, tmp_path):
+    return Store(shutil.copytree(untouched.path, tmp_path / "store"))
+
+
+@pytest.fixture
+def context(browser):
+    context = browser.new_context(viewport=VIEW)
+    context.set_default_timeout(20_000)
+    yield context
+    context.close()
+
+
+@pytest.fixture
+def page(store, context):
+    """The page with the first film on it."""
+    with served_here(store, PROTOCOL) as address:
+        yield opened(context, address)
+        context.close()
+
+
+@pytest.fixture(scope="module")
+def one_page(browser, untouched):
+    """The same, for tests that save nothing: one for all of them, loaded anew for each."""
+    with served_here(untouched, PROTOCOL) as address:
+        context = browser.new_context(viewport=VIEW)
+        yield opened(context, address)
+        context.close()
+
+
+@pytest.fixture
+def fresh(one_page):
+    one_page.reload()
+    one_page.locator(FILM).wait_for()
+    return one_page
+
+
+def opened(context, address):
+    page = context.new_page()
+    page.goto(address)
+    page.locator(FILM).wait_for()
+    return page
+
+
+def drawing(store, film=FIRST):
+    return outline_of(store, film.film).drawing
+
+
+def shown(page, *names):
+    return [int(page.locator(f"#{name}").inner_text()) for name in names]
+
+
+def test_films_are_outlined_edited_and_labelled_with_the_command_lines_counts(
+    store, context, tmp_path
+):
+    seen = Watched.over(context)
+    with served(store, *OPTIONS) as address:
+        page = opened(context, address)
+        draw(page, BORDER)
+        draw(page, HOLE, "h")
+        page.keyboard.press("Escape")
+        page.keyboard.press("p")
+        saved(page, 3)
+        page.keyboard.press("j")
+        page.wait_for_url(f"**/#{SECOND.film}")
+        draw(page, BORDER)
+        page.keyboard.press("n")
+        saved(page, 2)
+        before = shown(page, "film-n")
+        drag(page, BORDER[0], (0.45, 0.4))
+        saved(page, 3)
+        assert shown(page, "film-n") < before
+
+        page.reload()
+        page.locator(FILM).wait_for()
+        assert page.locator("#name").inner_text() == SECOND.film
+        expect(page.locator("#all")).to_have_text("2 ready films")
+        told = shown(page, "all-i", "all-n", "all-p", "all-discarded")
+        assert page.locator("#progress").inner_text() == "2 of 2 ready"
+        home = address.split("?")[0]
+
+    words = ["label", store.path, "--out", tmp_path / "cohort", *OPTIONS, "--json"]
+    done = subprocess.run(
+        [sys.executable, "-m", "gdshare", *words], capture_output=True, text=True, check=True
+    )
+    splits = json.loads(done.stdout).values()
+    assert told == [sum(one[key] for one in splits) for key in ("i", "n", "p", "discarded")]
+    assert min(told) > 0
+    assert len(drawing(store).polygons[0]) == 2
+    assert seen.complaints == []
+    assert [url for url in seen.requests if not url.startswith(home)] == []
+
+
+def test_changes_are_undone_redone_and_deleted_by_keys(page, store):
+    draw(page, BORDER)
+    outline = drawing(store)
+    draw(page, HOLE, "h")
+    page.keyboard.press("u")
+    saved(page, 3)
+    assert drawing(store) == outline
+    page.keyboard.press("r")
+    saved(page, 4)
+    assert len(drawing(store).polygons[0]) == 2
+    page.keyboard.press("Delete")
+    saved(page, 5)
+    assert drawing(store) == Drawing()
+    assert shown(page, "film-i") == [0]
+    page.keyboard.press("Control+z")
+    saved(page, 6)
+    assert len(drawing(store).polygons[0]) == 2
+
+
+def test_points_are_added_and_removed_with_the_mouse(page, store):
+    draw(page, BORDER)
+    drag(page, (0.5, 0.2), (0.5, 0.1))
+    page.wait_for_timeout(500)  # a point that is added by dragging is saved once or twice
+    ((ring,),) = drawing(store).polygons
+    assert len(ring) == len(BORDER) + 1
+    page.mouse.click(*on_screen(page, [(0.5, 0.1)])[0], button="right")
+    page.wait_for_timeout(500)
+    ((ring,),) = drawing(store).polygons
+    assert len(ring) == len(BORDER)
+
+
+def test_one_of_several_outlines_is_selected_and_deleted(page, store):
+    draw(page, ((0.1, 0.1), (0.3, 0.1), (0.2, 0.3)))
+    draw(page, ((0.6, 0.6), (0.9, 0.6), (0.7, 0.9)))
+    page.keyboard.press("s")
+    page.keyboard.press("Delete")
+    saved(page, 3)
+    (((first, *_),),) = drawing(store).polygons
+    assert first == pytest.approx((0.1 * SIDE, 0.1 * SIDE), abs=1)
+
+
+def test_hole_that_lies_in_no_outline_is_refused(page, store):
+    page.keyboard.press("h")
+    for place in on_screen(page, HOLE):
+        page.mouse.click(*place)
+    page.keyboard.press("Enter")
+    expect(page.locator("#alert")).to_have_text(
+        "a hole must begin inside an outline; draw it again"
+    )
+    assert outline_of(store, FIRST.film).version == 0
+
+
+def test_second_tab_is_told_that_the_film_was_changed_and_shows_it(page, store):
+    other = page.context.new_page()
+    other.goto(page.url)
+    other.locator(FILM).wait_for()
+    draw(page, BORDER)
+    other.keyboard.press("n")
+    expect(other.locator("#alert")).to_contain_text("Another tab or person changed this film")
+    saved(other, 1)
+    assert shown(other, "film-undecided") == shown(page, "film-undecided")
+    assert drawing(store).diagnosis is None
+    other.keyboard.press("n")
+    saved(other, 2)
+    assert drawing(store).diagnosis == "negative"
+    assert drawing(store).polygons
+
+
+def test_key_that_comes_while_a_film_opens_changes_neither_film(page, store):
+    page.evaluate(
+        "for (const key of ['j', 'n', 'Delete', 'u'])"
+        " document.dispatchEvent(new KeyboardEvent('keydown', { key }))"
+    )
+    page.wait_for_url(f"**/#{SECOND.film}")
+    page.keyboard.press("p")
+    saved(page, 1)
+    assert outline_of(store, FIRST.film).version == 0
+    assert drawing(store, SECOND).diagnosis == "positive"
+
+
+def test_change_that_cannot_be_saved_is_kept_and_saved_later(page, store):
+    page.route("**/outline", lambda route: route.abort())
+    page.keyboard.press("n")
+    expect(page.locator("#alert")).to_contain_text("NOT SAVED: the server does not answer")
+    with page.expect_event("requestfailed"):
+        page.keyboard.press("j")
+    page.wait_for_timeout(100)
+    assert page.locator("#name").inner_text() == FIRST.film
+    page.unroute("**/outline")
+    saved(page, 1)
+    assert drawing(store).diagnosis == "negative"
+    expect(page.locator("#alert")).to_be_empty()
+
+
+def test_squares_are_painted_where_the_windows_middles_lie(page, store):
+    save_outline(store, FIRST, Drawing(polygons=((square(0, 0, 128, 256),),)), 0, NOW)
+    page.reload()
+    page.locator(FILM).wait_for()
+    expect(page.locator("#film-undecided")).not_to_have_text("0")
+    fractions = [(0.5 * SIDE - left) / PROTOCOL.patch for left in range(0, 220, PROTOCOL.stride)]
+    expected = [_colour(share) for share in fractions]
+    # Two fifths of a square up and to the left of its middle, where no letter is.
+    aside = PROTOCOL.patch / 2 - 0.4 * PROTOCOL.stride
+    row = (10 * PROTOCOL.stride + aside) / SIDE
+    places = [((k * PROTOCOL.stride + aside) / SIDE, row) for k in range(len(expected))]
+    corner = page.locator("#map").bounding_box()
+    found = [
+        page.evaluate(
+            "([x, y]) => [...document.querySelector('.grid-layer').getContext('2d')"
+            ".getImageData(x, y, 1, 1).data]",
+            [x - corner["x"], y - corner["y"]],
+        )
+        for x, y in on_screen(page, places)
+    ]
+    assert [_name(pixel) for pixel in found] == expected
+    assert set(expected) == {"inside", "outside", "discarded"}
+
+
+def _colour(share):
+    if share > PROTOCOL.inside:
+        return "inside"
+    return "outside" if share < PROTOCOL.outside else "discarded"
+
+
+def _name(pixel):
+    red, _, blue, opacity = pixel
+    if not opacity:
+        return "discarded"
+    return "outside" if blue > red + 50 else "inside"
+
+
+def test_held_film_is_not_offered_but_mentioned(fresh):
+    assert fresh.locator("#films button").count() == 2
+    assert fresh.locator("#held").inner_text() == "1 held; look at them with gdshare review"
+
+
+def test_picture_is_windowed_and_inverted_by_keys(fresh):
+    def middle():
+        return fresh.evaluate(
+            f"document.querySelector('{FILM}').getContext('2d').getImageData(20, 128, 1, 1).data[0]"
+        )
+
+    def after(key):
+        fresh.keyboard.press(key)
+        fresh.wait_for_timeout(100)
+        return middle()
+
+    plain = middle()
+    assert after("i") == 255 - plain
+    assert after("i") == plain
+    assert after(".") < plain
+    assert after("a") == plain
+    assert after(",") > plain
+
+
+def test_all_but_drawing_is_reached_by_the_keyboard_in_the_order_it_is_seen(fresh):
+    stops = tab_stops(fresh)
+    assert [name for name in stops if not name.startswith("open-")] == [
+        "help-open",
+        "previous",
+        "next",
+        "draw",
+        "hole",
+        "edit",
+        "select",
+        "delete",
+        "closer",
+        "farther",
+        "fit",
+        "map",
+        "INPUT",
+        "level",
+        "width",
+        "automatic",
+        "invert",
+        "grid",
+        "letters",
+    ]
+
+
+def test_focus_is_seen(fresh):
+    fresh.keyboard.press("Tab")
+    width = fresh.evaluate("getComputedStyle(document.activeElement).outlineWidth")
+    assert width == "3px"
+
+
+def test_single_keys_can_be_switched_off(fresh, untouched):
+    fresh.locator("#letters").uncheck()
+    fresh.keyboard.press("p")
+    fresh.keyboard.press("i")
+    assert fresh.locator('[data-act="invert"]').get_attribute("aria-pressed") == "false"
+    assert outline_of(untouched, FIRST.film).version == 0
+
+
+def test_help_is_on_the_page_and_text_is_readable(fresh):
+    assert min(fresh.evaluate(CONTRASTS).values()) >= 4.5
+    fresh.keyboard.press("?")
+    expect(fresh.get_by_role("dialog", name="How to outline films")).to_be_visible()
+    assert min(fresh.evaluate(CONTRASTS).values()) >= 4.5
+    fresh.keyboard.press("Escape")
+    expect(fresh.get_by_role("dialog")).to_be_hidden()
+
+
+def test_everything_one_can_press_has_a_name(fresh):
+    nameless = fresh.evaluate(
+        "[...document.querySelectorAll('button, input, #map')].filter((one) =>"
+        " !(one.ariaLabel || one.textContent.trim() || one.labels?.length)).map((one) => one.id)"
+    )
+    assert nameless == []
