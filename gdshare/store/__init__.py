@@ -2,8 +2,8 @@
 
 ``intake`` copies films from a folder of DICOM files, ``identities`` keeps the one file that leads
 back to patients, ``review`` records what a person decided about a film that may show writing,
-``folder`` and ``record`` hold what was copied, ``outline`` what was drawn on it; ``table`` lists the
-outlined films for ``gdshare label``.
+``folder`` and ``record`` hold what was copied, ``outline`` what was drawn on it; ``table`` lists
+the outlined films for ``gdshare label``.
 """
 
 from gdshare.store.folder import Store, make_store, open_store
