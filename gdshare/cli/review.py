@@ -45,7 +45,7 @@ def review(
 ) -> None:
     """List the films held for a review, or release or reject some, for the record.
 
-    Look at the pictures first: the list names their files, and where a detector, which has looked
+    Look at the pictures first. The list names the films, and where a detector, which has looked
     before you, sees something like writing. It misses some, so its silence clears no film.
     """
     from gdshare.store import Decision, look, open_store, review_film
@@ -61,11 +61,9 @@ def review(
         held = [film for film in opened.films() if film.state == "held"]
         if as_json:
             return print_json([film.model_dump(mode="json") for film in held])
-        rows = [
-            (opened.pixels_path(film.film), "; ".join(film.reasons), _places(film.text))
-            for film in held
-        ]
-        print_table(f"{store}: {len(held)} films held", ("picture", "why", "writing at"), rows)
+        rows = [(film.film, "; ".join(film.reasons), _places(film.text)) for film in held]
+        print_table(f"{store}: {len(held)} films held", ("film", "why", "writing at"), rows)
+        typer.echo(f"pictures  {opened.folder}/FILM.tif")
         return None
     if release == reject:
         raise UsageError("say either --release or --reject")

@@ -45,17 +45,22 @@ class Store:
 
     path: Path
 
+    @property
+    def folder(self) -> Path:
+        """Where all films' files lie."""
+        return self.path / FILMS
+
     def pixels_path(self, film: str) -> Path:
         """Where a film's pixels lie."""
-        return self.path / FILMS / f"{_checked(film)}.tif"
+        return self.folder / f"{_checked(film)}.tif"
 
     def record_path(self, film: str) -> Path:
         """Where a film's record lies."""
-        return self.path / FILMS / f"{_checked(film)}.json"
+        return self.folder / f"{_checked(film)}.json"
 
     def names(self) -> list[str]:
         """Of all finished films, sorted."""
-        return sorted(path.stem for path in (self.path / FILMS).glob("f-*.json"))
+        return sorted(path.stem for path in self.folder.glob("f-*.json"))
 
     def films(self) -> Iterator[StoredFilm]:
         """All finished films, in the order of their names.
