@@ -110,7 +110,7 @@ def test_distill_classify_and_evaluate_agree_on_the_files_they_pass_on(
     words = ("distill", folder / "cohort", "--out", tmp_path / "run", "--resume", "--json")
     assert json.loads(gdshare(*words).stdout) == found, "goes on without saying its options again"
     refused = gdshare(*words, "--batch", 12, check=False)
-    assert "batch 48 -> 12" in refused.stderr
+    assert "batch 24 -> 12" in refused.stderr
     shown = json.loads(
         gdshare("classify", folder / "model", folder / "films/1.png", "--json").stdout
     )
