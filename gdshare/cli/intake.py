@@ -83,7 +83,8 @@ def take_in(
         typer.Option(
             metavar="L,T,R,B",
             help="Make this box black on every film, px from its upper left corner: where a "
-            "device always writes. May be given several times.",
+            "device always writes. May be given several times. Like --crop-border it is for films "
+            "that come in now; for those in the store already there is gdshare review.",
         ),
     ] = None,
     as_json: AsJson = False,
@@ -108,10 +109,15 @@ def take_in(
     else:
         access = _access(dicomweb, dicomweb_user, dicomweb_password_file, dicomweb_ca)
         films = _of_pacs(access, _wanted(modality, since, until), _beside(out, "arriving.dcm"))
-    store = make_store(out)
     who = identities or _beside(out, "identities.csv")
-    with decoder() as decode:
-        named = Identities(who, _random)
+    if who.resolve().is_relative_to(out.resolve()):
+        raise UsageError(f"{who}: lies in the store; keep who is who apart, by --identities")
+    store = make_store(out)
+    named = Identities(who, _random)
+    with named.alone(), decoder() as decode:
+        named.require(store.names())
+        with store.changing():
+            store.sweep()
         outcomes = list(films(Intake(store, named, decode, frame, crop_border, boxes)))
     _print(outcomes, out, who, as_json)
 
@@ -193,7 +199,8 @@ def _print(outcomes: "list[Outcome]", out: Path, who: Path, as_json: bool) -> No
 
 
 def _beside(out: Path, name: str) -> Path:
-    return out.with_name(f"{out.absolute().name}-{name}")
+    whole = out.resolve()
+    return whole.with_name(f"{whole.name}-{name}")
 
 
 def _random() -> str:

@@ -15,6 +15,7 @@ Mode 700: films are films, whatever they are called.
 """
 
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,10 +26,11 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from gdshare.errors import StoreError
 from gdshare.films import Film, read_film
-from gdshare.storage import replacing, write_json
+from gdshare.storage import replacing, write_bytes, write_json
+from gdshare.store.lock import alone
 from gdshare.store.record import NAME, StoredFilm
 
-INDEX, FILMS = "store.json", "films"
+INDEX, FILMS, LOCK = "store.json", "films", ".lock"
 FORMAT = "gdshare-store/1"
 MAX_RECORD_BYTES = 1024**2
 
@@ -104,7 +106,17 @@ class Store:
         if pixels is not None:
             with replacing(self.pixels_path(record.film), 0o600) as stream:
                 Image.fromarray(pixels).save(stream, "TIFF")
-        write_json(self.record_path(record.film), record.model_dump(mode="json"))
+        text = record.model_dump_json(indent=2) + "\n"
+        write_bytes(self.record_path(record.film), text.encode(), 0o600)
+
+    def changing(self) -> AbstractContextManager[None]:
+        """Hold the store while a film that is in it is read, changed and written."""
+        return alone(self.path / LOCK)
+
+    def sweep(self) -> None:
+        """Delete what a kill left half written; nobody else may be importing."""
+        for path in self.folder.glob(".f-*"):
+            path.unlink(missing_ok=True)
 
     def drop_pixels(self, film: str) -> None:
         """Delete a rejected film's pixels."""
@@ -119,13 +131,19 @@ def make_store(path: Path) -> Store:
     """
     if (path / INDEX).exists():
         return open_store(path)
-    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+    if path.exists() and (not path.is_dir() or _holds_something(path)):
         raise StoreError(f"{path}: holds something else than a store; choose another --out")
     path.mkdir(mode=0o700, parents=True, exist_ok=True)
     path.chmod(0o700)
-    (path / FILMS).mkdir(mode=0o700)
+    (path / FILMS).mkdir(mode=0o700, exist_ok=True)
     write_json(path / INDEX, _Index(format=FORMAT).model_dump())
     return Store(path)
+
+
+def _holds_something(path: Path) -> bool:
+    """Anything but the empty folder that a kill may leave before the index is written."""
+    left = list(path.iterdir())
+    return bool(left) and (left != [path / FILMS] or any((path / FILMS).iterdir()))
 
 
 def open_store(path: Path) -> Store:

@@ -9,12 +9,14 @@ import csv
 import io
 import os
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 
 from gdshare.errors import StoreError
 from gdshare.storage import sync_folder
+from gdshare.store.lock import alone
 
 MODE = 0o600
 
@@ -80,12 +82,45 @@ class Identities:
         self._known: dict[tuple[str, int], Identity] = {}
         self._patients: dict[tuple[str, str], str] = {}
         self._studies: dict[str, str] = {}
-        if path.exists():
-            for identity in _read(path):
+        self._load()
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Keep other imports away from the file, and read what they have added until now.
+
+        Raises:
+            StoreError: another import is using it.
+        """
+        try:
+            with alone(self._path.with_name(f".{self._path.name}.lock"), wait=False):
+                self._load()
+                yield
+        except BlockingIOError as error:
+            raise StoreError(
+                f"{self._path}: another import is using it; wait until that has ended"
+            ) from error
+
+    def require(self, films: Iterable[str]) -> None:
+        """Refuse to go on with a file that does not know the films of a store.
+
+        Raises:
+            StoreError: one of them is not in it: patients would get second names.
+        """
+        there = {identity.film for identity in self._known.values()}
+        missing = [film for film in films if film not in there]
+        if missing:
+            raise StoreError(
+                f"{self._path}: does not know {len(missing)} films of the store, such as "
+                f"{missing[0]}; give the file that belongs to the store by --identities"
+            )
+
+    def _load(self) -> None:
+        if self._path.exists() and self._path.stat().st_size:
+            for identity in _read(self._path):
                 self._remember(identity)
         else:
-            self._write(_line(COLUMNS), os.O_EXCL)
-            sync_folder(path.parent)
+            self._write(_line(COLUMNS))
+            sync_folder(self._path.parent)
 
     def known(self, subject: Subject) -> Identity | None:
         """The film as it was named before, or None."""
@@ -115,10 +150,12 @@ class Identities:
         self._patients[subject.person] = identity.patient
         self._studies[subject.study] = identity.study
 
-    def _write(self, line: bytes, flags: int = 0) -> None:
-        descriptor = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | flags, MODE)
+    def _write(self, line: bytes) -> None:
+        descriptor = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, MODE)
         try:
-            os.write(descriptor, line)
+            left = memoryview(line)
+            while left:
+                left = left[os.write(descriptor, left) :]
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
@@ -126,7 +163,7 @@ class Identities:
 
 def _line(cells: tuple[object, ...]) -> bytes:
     text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerow(cells)
+    csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_ALL).writerow(cells)
     return text.getvalue().encode()
 
 
@@ -136,11 +173,14 @@ def _read(path: Path) -> list[Identity]:
             f"{path}: leads back to patients and others may read it; chmod 600 {path.name}"
         )
     try:
-        with path.open(newline="", encoding="utf-8") as stream:
-            head, *lines = csv.reader(stream, strict=True)
-            if tuple(head) != COLUMNS:
-                raise ValueError("other columns")
-            return [_identity(cells) for cells in lines]
+        content = path.read_bytes()
+        whole = content[: content.rfind(b"\n") + 1]
+        if whole != content:  # a line cut short by a kill: its film was never written
+            os.truncate(path, len(whole))
+        head, *lines = csv.reader(io.StringIO(whole.decode(), newline=""), strict=True)
+        if tuple(head) != COLUMNS:
+            raise ValueError("other columns")
+        return [_identity(cells) for cells in lines]
     except (ValueError, csv.Error) as error:
         raise StoreError(
             f"{path}: damaged ({error}); put its last good copy back, or import into a new store"

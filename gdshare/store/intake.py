@@ -32,6 +32,9 @@ from gdshare.store.record import StoredFilm
 ABOUT = ("BurnedInAnnotation",)
 WHOSE = ("PatientID", "IssuerOfPatientID", "StudyInstanceUID", "SOPInstanceUID")
 
+LONGEST = 1000
+"""Characters of an identifier; the standard has 64."""
+
 Kind = Literal["released", "held", "known", "refused", "not DICOM"]
 
 
@@ -93,8 +96,11 @@ def take_in(
     """
     with ThreadPoolExecutor(max_workers=1) as disk:
         before: Future[Outcome] | None = None
+        begun: set[str] = set()  # films of this import, of which the last may not be written yet
         for number, path in enumerate(files):
-            prepared = _prepared(path, intake)
+            prepared = _prepared(path, intake, begun)
+            if prepared.record is not None:
+                begun.add(prepared.record.film)
             if before is not None:
                 yield before.result()
                 progress(number, len(files))
@@ -124,18 +130,23 @@ def _written(prepared: _Prepared, store: Store) -> Outcome:
     return prepared.outcome
 
 
-def _prepared(path: Path, intake: Intake) -> _Prepared:
+def _prepared(path: Path, intake: Intake, begun: set[str]) -> _Prepared:
+    try:
+        path.open("rb").close()
+    except OSError as error:
+        reason = f"{path}: cannot be opened ({error.strerror}); check its permissions"
+        return _Prepared(Outcome(path, "refused", reason=reason))
     if not is_dicom(path):
         return _Prepared(Outcome(path, "not DICOM"))
     try:
         with catch_warnings():
             simplefilter("ignore")  # pydicom tells of every element that breaks a rule of form
-            return _film(path, intake)
+            return _film(path, intake, begun)
     except FilmError as error:
         return _Prepared(Outcome(path, "refused", reason=str(error)))
 
 
-def _film(path: Path, intake: Intake) -> _Prepared:
+def _film(path: Path, intake: Intake, begun: set[str]) -> _Prepared:
     dataset = read_dataset(path, WANTED + tags(ABOUT + WHOSE))
     header = header_of(dataset, path)
     if intake.frame is None and header.frames > 1:
@@ -144,7 +155,12 @@ def _film(path: Path, intake: Intake) -> _Prepared:
         )
     subject = _subject(dataset, path, intake.frame or 1)
     known = intake.identities.known(subject)
-    if known is not None and intake.store.record_path(known.film).exists():
+    if known is not None and known.subject.person != subject.person:
+        raise FilmError(
+            f"{path}: another patient's film came in under the same SOPInstanceUID; find out whose "
+            "it is, and export it again"
+        )
+    if known is not None and (known.film in begun or intake.store.record_path(known.film).exists()):
         return _Prepared(Outcome(path, "known", known.film))
     stored = stored_values(dataset, header, path, subject.frame, intake.decode)
     pixels = present(stored, dataset, header, path)
@@ -171,6 +187,10 @@ def _subject(dataset: Dataset, path: Path, frame: int) -> Subject:
     patient, issuer, study, instance = (str(dataset.get(name) or "").strip() for name in WHOSE)
     if not instance:
         raise FilmError(f"{path}: its header lacks SOPInstanceUID; export it again")
+    for name, value in zip(WHOSE, (patient, issuer, study, instance), strict=True):
+        # Bytes that do not decode become one and the same sign, and two patients one.
+        if len(value) > LONGEST or not value.isprintable() or "\ufffd" in value:
+            raise FilmError(f"{path}: its {name} cannot be read; export it again")
     return Subject(patient, issuer, study, instance, frame)
 
 

@@ -8,10 +8,6 @@ Every save names the version it is based on. Of two tabs, or two people, who cha
 second to save is told so; nobody's work is overwritten unseen.
 """
 
-import fcntl
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Literal
@@ -24,6 +20,7 @@ from gdshare.errors import StoreError
 from gdshare.films.outlines.polygons import Polygon, rasterise
 from gdshare.storage import write_json
 from gdshare.store.folder import Store
+from gdshare.store.lock import alone
 from gdshare.store.record import Frozen, Name, StoredFilm
 
 OUTLINES = "outlines"
@@ -137,15 +134,15 @@ def save_outline(
         raise StoreError(f"{film.film}: is {film.state}, so it is not outlined; see gdshare review")
     path = _path(store, film.film)
     path.parent.mkdir(mode=0o700, exist_ok=True)
-    with _alone(path.parent / LOCK):
+    with alone(path.parent / LOCK):
         before = outline_of(store, film.film)
+        if before.version and before.drawing == drawing:
+            return before  # an answer that was lost on its way is asked for again
         if before.version != based_on:
             raise StaleError(
                 f"{film.film}: was changed elsewhere since (version {before.version}, not "
                 f"{based_on}); look at it again"
             )
-        if before.version and before.drawing == drawing:
-            return before
         after = Outline(film=film.film, drawing=drawing, version=before.version + 1, saved_at=now)
         write_json(path, after.model_dump(mode="json"))
     return after
@@ -153,14 +150,3 @@ def save_outline(
 
 def _path(store: Store, film: str) -> Path:
     return store.path / OUTLINES / store.record_path(film).name
-
-
-@contextmanager
-def _alone(lock: Path) -> Iterator[None]:
-    """Keep out other threads and processes that save to this store; a kill leaves no lock."""
-    descriptor = os.open(lock, os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)

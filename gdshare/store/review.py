@@ -40,11 +40,22 @@ def look(
         if film.text is None and (film.state == "held" or (everything and film.state == "released"))
     ]
     for number, film in enumerate(unseen, start=1):
-        found = find_text(np.asarray(store.pixels(film).pixels, np.uint16))
-        doubtful = bool(found) and not film.reviews
-        state: State = "held" if doubtful else film.state
-        store.put(film.model_copy(update={"text": found, "state": state}))
+        _note(store, film.film, find_text)
         progress(number, len(unseen))
+
+
+def _note(store: Store, film: str, find_text: FindText) -> None:
+    """Add what the detector sees to a film's record as it is by then: a person may have decided."""
+    before = store.record(film)
+    if before.state == "rejected":
+        return
+    found = find_text(np.asarray(store.pixels(before).pixels, np.uint16))
+    with store.changing():
+        record = store.record(film)
+        if record.state != "rejected":
+            doubtful = bool(found) and not record.reviews
+            state: State = "held" if doubtful else record.state
+            store.put(record.model_copy(update={"text": found, "state": state}))
 
 
 def review_film(
@@ -73,18 +84,25 @@ def review_film(
         StoreError: no such film, or it was rejected before.
         FilmError: its pixels are gone, or a box does not fit.
     """
+    with store.changing():
+        return _reviewed_film(store, film, Review(at=now, by=by, decision=decision), boxes, border)
+
+
+def _reviewed_film(
+    store: Store, film: str, review: Review, boxes: Sequence[Box], border: int
+) -> StoredFilm:
     record = store.record(film)
     if record.state == "rejected":
+        store.drop_pixels(film)  # a kill may have left them
         raise StoreError(f"{film}: was rejected and its pixels deleted; import it into a new store")
-    if decision == "reject":
-        rejected = _reviewed(record, "rejected", Review(at=now, by=by, decision=decision))
+    if review.decision == "reject":
+        rejected = _reviewed(record, "rejected", review)
         store.put(rejected)
         store.drop_pixels(film)
         return rejected
     shown = store.pixels(record)
     pixels, done = blanked(np.asarray(shown.pixels, np.uint16), boxes, border, Path(shown.name))
-    review = Review(at=now, by=by, decision=decision, blanked=done)
-    released = _reviewed(record, "released", review)
+    released = _reviewed(record, "released", review.model_copy(update={"blanked": done}))
     store.put(released, pixels if done else None)
     return released
 

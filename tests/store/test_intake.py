@@ -2,6 +2,7 @@ import csv
 import itertools
 import json
 import stat
+import warnings
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from gdshare.errors import StoreError
 from gdshare.films.box import Box
 from gdshare.films.dicom.decoder import decoder
 from gdshare.store import Identities, Intake, make_store, open_store, take_in
+from gdshare.store.identities import Subject
 from gdshare.store.intake import files_in
 
 
@@ -94,7 +96,7 @@ def test_way_back_that_others_may_read_is_refused(hospital, tmp_path):
         intake(tmp_path)
 
 
-@pytest.mark.parametrize("damage", [lambda text: text[:-9], lambda text: "a,b\n" + text])
+@pytest.mark.parametrize("damage", [lambda text: text + "x,y\n", lambda text: "a,b\n" + text])
 def test_damaged_way_back_is_refused_rather_than_patients_mixed(hospital, tmp_path, damage):
     list(take_in(files_in(hospital), intake(tmp_path)))
     who = tmp_path / "who.csv"
@@ -219,3 +221,88 @@ def test_compressed_film_comes_in_by_the_decoder(tmp_path):
     save(radiograph(gradient()), folder / "film.dcm", JPEGLSLossless)
     with decoder() as decode:
         assert kinds(folder, intake(tmp_path, decode)) == ["held"]
+
+
+def test_way_back_of_another_store_is_refused_before_patients_get_second_names(hospital, tmp_path):
+    told = intake(tmp_path)
+    list(take_in(files_in(hospital), told))
+    told.identities.require(told.store.names())
+    (tmp_path / "who.csv").unlink()
+    with pytest.raises(StoreError, match="does not know 3 films"):
+        intake(tmp_path).identities.require(told.store.names())
+
+
+def test_line_that_a_kill_cut_short_is_dropped_and_its_film_named_again(hospital, tmp_path):
+    list(take_in(files_in(hospital), intake(tmp_path)))
+    who = tmp_path / "who.csv"
+    whole = who.read_bytes()
+    who.write_bytes(whole + b'"f-aaaa')
+    again = intake(tmp_path)
+    assert who.read_bytes() == whole
+    again.identities.require(again.store.names())
+
+
+def test_empty_way_back_is_begun_anew(tmp_path):
+    (tmp_path / "who.csv").touch(mode=0o600)
+    intake(tmp_path)
+    assert (tmp_path / "who.csv").read_text().startswith('"film"')
+
+
+def test_two_imports_at_once_are_not_let_in(tmp_path):
+    first, second = intake(tmp_path), intake(tmp_path)
+    with first.identities.alone():
+        with (
+            pytest.raises(StoreError, match="another import is using it"),
+            second.identities.alone(),
+        ):
+            pass
+        first.identities.name(Subject("4711", "", "1.2", "1.2.3", 1))
+    with second.identities.alone():
+        assert second.identities.known(Subject("4711", "", "1.2", "1.2.3", 1))
+
+
+def test_second_patient_under_one_instance_uid_is_refused(tmp_path):
+    folder = tmp_path / "dicom"
+    folder.mkdir()
+    for number, patient in enumerate(("A", "B")):
+        pixels = gradient() // (number + 1)
+        save(
+            radiograph(pixels, PatientID=patient, SOPInstanceUID="1.2.3"), folder / f"{number}.dcm"
+        )
+    told = intake(tmp_path)
+    assert kinds(folder, told) == ["held", "refused"]
+    (film,) = told.store.films()
+    np.testing.assert_array_equal(
+        told.store.pixels(film).pixels, np.rint(gradient() / 4095 * 65535)
+    )
+
+
+def test_copies_of_one_film_come_in_once(tmp_path):
+    folder = tmp_path / "dicom"
+    folder.mkdir()
+    for number in range(3):
+        save(radiograph(gradient(), SOPInstanceUID="1.2.3"), folder / f"{number}.dcm")
+    assert kinds(folder, intake(tmp_path)) == ["held", "known", "known"]
+
+
+@pytest.mark.parametrize("patient", ["12\r34", "M\ufffd1", "x" * 2000])
+def test_patient_id_that_cannot_be_told_from_another_is_refused(tmp_path, patient):
+    folder = tmp_path / "dicom"
+    folder.mkdir()
+    dataset = radiograph(gradient(), SpecificCharacterSet="ISO_IR 192")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        dataset.PatientID = patient
+        save(dataset, folder / "film.dcm")
+    told = intake(tmp_path)
+    assert kinds(folder, told) == ["refused"]
+    assert told.store.names() == []
+
+
+def test_what_a_kill_left_half_written_is_swept_away(hospital, tmp_path):
+    told = intake(tmp_path)
+    list(take_in(files_in(hospital), told))
+    (told.store.folder / ".f-aaaaaaaaaaaaaaaa.tif.x").write_bytes(b"pixels")
+    told.store.sweep()
+    assert not list(told.store.folder.glob(".f-*"))
+    assert len(told.store.names()) == 3

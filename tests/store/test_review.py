@@ -127,3 +127,35 @@ def test_rejected_film_does_not_come_back_with_the_next_import(store, tmp_path):
     assert (outcome.kind, outcome.film) == ("known", name)
     assert store.record(name).state == "rejected"
     assert not store.pixels_path(name).exists()
+
+
+def test_decision_made_while_the_detector_looks_is_kept(store):
+    (name,) = store.names()
+
+    def find_text(pixels):
+        review_film(store, name, "release", "A. Reader", NOW, [Box(0, 0, 5, 5)])
+        return (Box(1, 2, 9, 5),)
+
+    look(store, find_text)
+    film = store.record(name)
+    assert (film.state, film.reviews[-1].by, film.text) == (
+        "released",
+        "A. Reader",
+        (Box(1, 2, 9, 5),),
+    )
+
+
+def test_film_rejected_while_the_detector_looks_stays_rejected(store):
+    (name,) = store.names()
+    look(store, lambda pixels: review_film(store, name, "reject", "A. Reader", NOW) and ())
+    assert store.record(name).state == "rejected"
+
+
+def test_pixels_that_a_kill_left_behind_a_rejection_go_with_the_next(store):
+    (name,) = store.names()
+    pixels = store.pixels_path(name).read_bytes()
+    review_film(store, name, "reject", "A. Reader", NOW)
+    store.pixels_path(name).write_bytes(pixels)
+    with pytest.raises(StoreError, match="rejected"):
+        review_film(store, name, "reject", "A. Reader", NOW)
+    assert not store.pixels_path(name).exists()

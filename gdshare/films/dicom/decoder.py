@@ -8,6 +8,7 @@ One request or answer is a line of JSON, then as many bytes as it says.
 """
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -89,6 +90,8 @@ class _Worker:
             self._process = subprocess.Popen(
                 # -P: nothing is imported from the folder somebody happens to stand in.
                 [sys.executable, "-P", "-m", CODEC],
+                # A thread of OpenBLAS reserves 40 MB of addresses, which the bound would count.
+                env={**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,

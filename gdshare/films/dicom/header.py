@@ -34,6 +34,7 @@ IMAGE = (
     "BitsStored",
     "HighBit",
     "PixelRepresentation",
+    "PixelIntensityRelationship",
     "PixelData",
 )
 GRAY_SCALE = (
@@ -84,6 +85,7 @@ class Header:
         stored: bits of them that hold its value, 2 to 16.
         signed: the value is in two's complement.
         inverted: the smallest value is shown white.
+        for_display: fluoroscopy whose values go to the VOI transform as they are stored.
         spacing: (down, across) of a pixel, mm; None: the header does not tell.
     """
 
@@ -95,6 +97,7 @@ class Header:
     stored: int
     signed: bool
     inverted: bool
+    for_display: bool
     spacing: tuple[float, float] | None
 
 
@@ -187,6 +190,8 @@ def header_of(dataset: Dataset, path: Path) -> Header:
         # MONOCHROME1 is the older way to say it, INVERSE DX's, where both go together (C.8.11.3).
         _text(dataset.get("PhotometricInterpretation")) == "MONOCHROME1"
         or _text(dataset.get("PresentationLUTShape")) == "INVERSE",
+        kind == uid.XRayRadiofluoroscopicImageStorage
+        and _text(dataset.get("PixelIntensityRelationship")) in ("LOG", "DISP"),
         spacing(dataset),
     )
 

@@ -66,7 +66,7 @@ def presentation_table(dataset: Dataset, header: Header, path: Path) -> npt.NDAr
     count = 1 << header.stored
     values = np.arange(count, dtype=np.int32) - (count // 2 if header.signed else 0)
     try:
-        shown = _voi(apply_modality_lut(values, dataset), dataset)
+        shown = _voi(_modality(values, dataset, header), dataset, header)
     except Exception as error:  # a LUT or number in the header may be anything
         said = f"{type(error).__name__}: {error}"[:120].replace("\n", " ")
         raise FilmError(
@@ -81,12 +81,27 @@ def presentation_table(dataset: Dataset, header: Header, path: Path) -> npt.NDAr
     return table.astype(np.uint16)
 
 
-def _voi(values: npt.NDArray[np.generic], dataset: Dataset) -> npt.NDArray[np.float64]:
+def _modality(
+    values: npt.NDArray[np.int32], dataset: Dataset, header: Header
+) -> npt.NDArray[np.generic]:
+    """The modality transform's output.
+
+    On fluoroscopy whose values are logarithmic or made for display, it leads back to the detector's
+    linear ones and is not meant for the screen (PS3.4, N.2.1.2).
+    """
+    if header.for_display:
+        return values
+    return np.asarray(apply_modality_lut(values, dataset))
+
+
+def _voi(
+    values: npt.NDArray[np.generic], dataset: Dataset, header: Header
+) -> npt.NDArray[np.float64]:
     """The VOI transform's output, [0, 1] for what it maps."""
     if dataset.get("VOILUTSequence"):
         lut = dataset.VOILUTSequence[0]
         entries, first, bits = (int(value) for value in lut.LUTDescriptor)
-        data = _entries(lut.LUTData, entries or 65536) / ((1 << bits) - 1)
+        data = _entries(lut.LUTData, entries or 65536, header) / ((1 << bits) - 1)
         whole = np.rint(np.asarray(values, np.float64)).astype(np.int64)
         return np.asarray(apply_lut(whole, data, first, clip=True), np.float64)
     exact = np.asarray(values, np.float64)
@@ -102,9 +117,10 @@ def _voi(values: npt.NDArray[np.generic], dataset: Dataset) -> npt.NDArray[np.fl
     return np.asarray(apply_voi_window(exact, centre, width, function), np.float64)
 
 
-def _entries(data: object, count: int) -> npt.NDArray[np.float64]:
+def _entries(data: object, count: int, header: Header) -> npt.NDArray[np.float64]:
     """A LUT's entries, which come as numbers or, in OW, as the bytes of 16-bit words."""
-    words = np.frombuffer(data, "<u2") if isinstance(data, bytes) else np.asarray(data)
+    order = "<u2" if header.encoding.is_little_endian else ">u2"
+    words = np.frombuffer(data, order) if isinstance(data, bytes) else np.asarray(data)
     if words.shape != (count,):
         raise ValueError(f"a LUT of {words.size} entries that claims {count}")
     return words.astype(np.float64)

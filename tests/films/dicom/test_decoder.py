@@ -123,3 +123,9 @@ def test_every_codec_of_the_kit_is_one_of_those_read():
     from gdshare.films.dicom.header import ENCODINGS
 
     assert set(CODECS) <= ENCODINGS
+
+
+def test_decoder_starts_within_its_bound_however_many_processors_there_are(frames, monkeypatch):
+    monkeypatch.setenv("OPENBLAS_NUM_THREADS", "64")
+    with decoder() as decode:
+        np.testing.assert_array_equal(decode(frames[RLELossless]), gradient())

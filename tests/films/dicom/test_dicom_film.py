@@ -6,6 +6,7 @@ import numpy as np
 import pydicom
 import pytest
 from dicom_kit import CODECS, LOSSY, NAME, gradient, radiograph, save
+from pydicom import Dataset
 from pydicom.data import get_testdata_file
 from pydicom.encaps import encapsulate
 from pydicom.uid import (
@@ -15,6 +16,7 @@ from pydicom.uid import (
     DigitalXRayImageStorageForPresentation,
     DigitalXRayImageStorageForProcessing,
     ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
     JPEGBaseline8Bit,
     SecondaryCaptureImageStorage,
@@ -82,6 +84,33 @@ def test_every_depth_fills_the_range_it_is_shown_in(tmp_path, bits):
     film = read_film(save(radiograph(pixels, bits), tmp_path / "film.dcm"))
     assert film.pixels.dtype == np.uint16
     np.testing.assert_array_equal(film.pixels, shown(pixels, bits))
+
+
+def voi_lut(order):
+    """4096 entries of 16 bits, falling, as the bytes of words."""
+    item = Dataset()
+    item.LUTDescriptor, item.LUTData = [4096, 0, 16], (65535 - 16 * np.arange(4096)).astype(order)
+    item.LUTData = item.LUTData.tobytes()
+    item["LUTData"].VR = "OW"
+    return [item]
+
+
+@pytest.mark.parametrize("syntax", [ExplicitVRLittleEndian, ExplicitVRBigEndian])
+def test_voi_lut_in_words_is_read_in_the_files_byte_order(tmp_path, syntax):
+    order = "<u2" if syntax.is_little_endian else ">u2"
+    dataset = radiograph(
+        gradient(), PixelData=gradient().astype(order).tobytes(), VOILUTSequence=voi_lut(order)
+    )
+    path = save(dataset, tmp_path / "film.dcm", syntax)
+    np.testing.assert_array_equal(read_film(path).pixels, 65535 - 16 * gradient().astype(int))
+
+
+def test_fluoroscopys_way_back_to_linear_values_is_not_shown(tmp_path):
+    told = {"SOPClassUID": XRayRadiofluoroscopicImageStorage, "PixelIntensityRelationship": "LOG"}
+    dataset = radiograph(gradient(), RescaleSlope=-3, RescaleIntercept=9000, **told)
+    np.testing.assert_array_equal(
+        read_film(save(dataset, tmp_path / "film.dcm")).pixels, shown(gradient())
+    )
 
 
 def test_signed_values_are_shown_by_a_window_around_zero(tmp_path):
