@@ -13,6 +13,9 @@ from gdshare.errors import UsageError
 from gdshare.films.box import Box
 
 
+MAX_NAME = 200
+
+
 def review(
     store: Annotated[Path, typer.Argument(help="The store that gdshare import made.")],
     films: Annotated[
@@ -65,6 +68,8 @@ def review(
         print_table(f"{store}: {len(held)} films held", ("film", "why", "writing at"), rows)
         typer.echo(f"pictures  {opened.folder}/FILM.tif")
         return None
+    if by is not None and not 0 < len(by) <= MAX_NAME:
+        raise UsageError(f"--by: give a name of 1 to {MAX_NAME} letters")
     if release == reject:
         raise UsageError("say either --release or --reject")
     if reject and (crop_border or mask_boxes):
