@@ -12,7 +12,6 @@ from gdshare.cli.terminal import AsJson, print_json, print_table, progress
 from gdshare.errors import UsageError
 from gdshare.films.box import Box
 
-
 MAX_NAME = 200
 
 
