@@ -92,7 +92,7 @@ class Identities:
             StoreError: another import is using it.
         """
         try:
-            with alone(self._path.with_name(f".{self._path.name}.lock"), wait=False):
+            with alone(self._path, wait=False):
                 self._load()
                 yield
         except BlockingIOError as error:
