@@ -13,12 +13,10 @@ import numpy.typing as npt
 
 from gdshare.errors import FilmError
 from gdshare.films import Film
+from gdshare.films.bounds import SQUARE
 from gdshare.protocol import Protocol
 
 Float = npt.NDArray[np.float32]
-
-SQUARE = 1.01
-"""Sides of a pixel that differ by more than this ratio make it oblong."""
 
 
 @dataclass(frozen=True)

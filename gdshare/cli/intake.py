@@ -98,7 +98,7 @@ def take_in(
     what is not in yet.
     """
     from gdshare.films.dicom.decoder import decoder
-    from gdshare.store import Identities, Intake, make_store
+    from gdshare.store import Intake, make_store, open_identities
 
     boxes = tuple(parse_box(text, "--mask-boxes") for text in mask_boxes or ())
     of_a_pacs = (since, until, modality, dicomweb_user, dicomweb_password_file, dicomweb_ca)
@@ -113,8 +113,7 @@ def take_in(
     if who.resolve().is_relative_to(out.resolve()):
         raise UsageError(f"{who}: lies in the store; keep who is who apart, by --identities")
     store = make_store(out)
-    named = Identities(who, _random)
-    with named.alone(), decoder() as decode:
+    with open_identities(who, _random) as named, decoder() as decode:
         named.require(store.names())
         with store.changing():
             store.sweep()

@@ -188,7 +188,7 @@ def _fractions(text: str) -> tuple[float, float, float]:
 
 def _in_words(error: ValidationError) -> str:
     first = error.errors()[0]
-    option = f"--{first['loc'][0]}: " if first["loc"] else ""
+    option = f"--{str(first['loc'][0]).replace('_', '-')}: " if first["loc"] else ""
     return f"{option}{first['msg']}; see gdshare label --help"
 
 

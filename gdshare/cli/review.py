@@ -76,11 +76,13 @@ def review(
     boxes = [parse_box(text, "--mask-boxes") for text in mask_boxes or ()]
     who, now = by or getpass.getuser(), datetime.now(UTC)
     decision: Decision = "release" if release else "reject"
-    done = [review_film(opened, film, decision, who, now, boxes, crop_border) for film in films]
+    done = []
+    for name in films:
+        done.append(review_film(opened, name, decision, who, now, boxes, crop_border))
+        if not as_json:  # at once: a box that does not fit the next film ends it there
+            typer.echo(f"{name}  {done[-1].state}")
     if as_json:
-        return print_json([film.model_dump(mode="json") for film in done])
-    for film in done:
-        typer.echo(f"{film.film}  {film.state}")
+        print_json([film.model_dump(mode="json") for film in done])
     return None
 
 

@@ -12,11 +12,11 @@ from pathlib import Path
 
 from gdshare.cohort.split import SPLITS, Split
 from gdshare.errors import CohortError
+from gdshare.films.bounds import LARGEST_MM, SMALLEST_MM
 
 COLUMNS = ("patient", "image", "mask", "diagnosis")
 SPLIT = "split"
 SPACING = "spacing_mm"
-SMALLEST_MM, LARGEST_MM = 0.01, 10.0
 DIAGNOSES = {"negative": False, "positive": True}
 
 

@@ -7,7 +7,7 @@ the outlined films for ``gdshare label``.
 """
 
 from gdshare.store.folder import Store, make_store, open_store
-from gdshare.store.identities import Identities, Identity
+from gdshare.store.identities import Identities, Identity, open_identities
 from gdshare.store.intake import Intake, Outcome, take_in
 from gdshare.store.record import Decision, Review, StoredFilm
 from gdshare.store.review import look, review_film
@@ -23,6 +23,7 @@ __all__ = [
     "StoredFilm",
     "look",
     "make_store",
+    "open_identities",
     "open_store",
     "review_film",
     "take_in",

@@ -66,8 +66,27 @@ class Identity:
 COLUMNS = ("film", "patient", "study", *(field.name for field in fields(Subject)))
 
 
+@contextmanager
+def open_identities(path: Path, draw: Callable[[], str]) -> Iterator["Identities"]:
+    """Open the file for one import, and keep others away until it ends.
+
+    It is read only once it is ours: what looks like a line cut short by a kill may be one that
+    another import is just writing.
+
+    Raises:
+        StoreError: another import is using it; or see ``Identities``.
+    """
+    try:
+        with alone(path, wait=False):
+            yield Identities(path, draw)
+    except BlockingIOError as error:
+        raise StoreError(
+            f"{path}: another import is using it; wait until that has ended"
+        ) from error
+
+
 class Identities:
-    """The file, open for one import at a time.
+    """The file. ``open_identities`` keeps other imports away from it.
 
     Args:
         path: made if it is not there.
@@ -82,23 +101,12 @@ class Identities:
         self._known: dict[tuple[str, int], Identity] = {}
         self._patients: dict[tuple[str, str], str] = {}
         self._studies: dict[str, str] = {}
-        self._load()
-
-    @contextmanager
-    def alone(self) -> Iterator[None]:
-        """Keep other imports away from the file, and read what they have added until now.
-
-        Raises:
-            StoreError: another import is using it.
-        """
-        try:
-            with alone(self._path, wait=False):
-                self._load()
-                yield
-        except BlockingIOError as error:
-            raise StoreError(
-                f"{self._path}: another import is using it; wait until that has ended"
-            ) from error
+        if path.exists() and path.stat().st_size:
+            for identity in _read(path):
+                self._remember(identity)
+        else:
+            self._write(_line(COLUMNS))
+            sync_folder(path.parent)
 
     def require(self, films: Iterable[str]) -> None:
         """Refuse to go on with a file that does not know the films of a store.
@@ -114,24 +122,16 @@ class Identities:
                 f"{missing[0]}; give the file that belongs to the store by --identities"
             )
 
-    def _load(self) -> None:
-        if self._path.exists() and self._path.stat().st_size:
-            for identity in _read(self._path):
-                self._remember(identity)
-        else:
-            self._write(_line(COLUMNS))
-            sync_folder(self._path.parent)
-
-    def known(self, subject: Subject) -> Identity | None:
+    def known(self, instance_uid: str, frame: int) -> Identity | None:
         """The film as it was named before, or None."""
-        return self._known.get((subject.instance_uid, subject.frame))
+        return self._known.get((instance_uid, frame))
 
     def name(self, subject: Subject) -> Identity:
         """Name a film, and write that down.
 
         Without a patient ID a study counts as a patient: two people must never become one.
         """
-        known = self.known(subject)
+        known = self.known(subject.instance_uid, subject.frame)
         if known is not None:
             return known
         identity = Identity(

@@ -154,7 +154,7 @@ def _film(path: Path, intake: Intake, begun: set[str]) -> _Prepared:
             f"{path}: holds {header.frames} frames; say which is the film by --frame, from 1"
         )
     subject = _subject(dataset, path, intake.frame or 1)
-    known = intake.identities.known(subject)
+    known = intake.identities.known(subject.instance_uid, subject.frame)
     if known is not None and known.subject.person != subject.person:
         raise FilmError(
             f"{path}: another patient's film came in under the same SOPInstanceUID; find out whose "

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gdshare.errors import StoreError
+from gdshare.films.bounds import SQUARE
 from gdshare.films.outlines import write_outline
 from gdshare.storage import write_bytes
 from gdshare.store.folder import Store
@@ -23,8 +24,6 @@ from gdshare.store.record import StoredFilm
 
 TABLE, MASKS = "labels.csv", "masks"
 COLUMNS = ("patient", "image", "mask", "diagnosis", "spacing_mm")
-SQUARE = 1.01
-"""Sides of a pixel that differ by more than this ratio make it oblong."""
 
 
 @dataclass(frozen=True)

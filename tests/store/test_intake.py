@@ -11,7 +11,7 @@ from dicom_kit import NAME, gradient, radiograph, save
 from gdshare.errors import StoreError
 from gdshare.films.box import Box
 from gdshare.films.dicom.decoder import decoder
-from gdshare.store import Identities, Intake, make_store, open_store, take_in
+from gdshare.store import Identities, Intake, make_store, open_identities, open_store, take_in
 from gdshare.store.identities import Subject
 from gdshare.store.intake import files_in
 
@@ -248,17 +248,28 @@ def test_empty_way_back_is_begun_anew(tmp_path):
     assert (tmp_path / "who.csv").read_text().startswith('"film"')
 
 
-def test_two_imports_at_once_are_not_let_in(tmp_path):
-    first, second = intake(tmp_path), intake(tmp_path)
-    with first.identities.alone():
+def test_second_import_is_turned_away_while_the_first_runs(tmp_path):
+    who, names = tmp_path / "who.csv", draws()
+    with open_identities(who, lambda: next(names)) as first:
         with (
             pytest.raises(StoreError, match="another import is using it"),
-            second.identities.alone(),
+            open_identities(who, lambda: next(names)),
         ):
             pass
-        first.identities.name(Subject("4711", "", "1.2", "1.2.3", 1))
-    with second.identities.alone():
-        assert second.identities.known(Subject("4711", "", "1.2", "1.2.3", 1))
+        first.name(Subject("4711", "", "1.2", "1.2.3", 1))
+    with open_identities(who, lambda: next(names)) as second:
+        assert second.known("1.2.3", 1)
+
+
+def test_second_import_does_not_touch_a_line_that_the_first_is_writing(tmp_path):
+    who = tmp_path / "who.csv"
+    with open_identities(who, lambda: "a" * 16):
+        with who.open("ab") as stream:
+            stream.write(b'"f-half')
+        before = who.read_bytes()
+        with pytest.raises(StoreError), open_identities(who, lambda: "b" * 16):
+            pass
+        assert who.read_bytes() == before
 
 
 def test_second_patient_under_one_instance_uid_is_refused(tmp_path):

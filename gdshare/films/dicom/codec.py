@@ -54,7 +54,10 @@ def _bound_memory(pixels: int) -> None:
     if resource is None:
         return
     _, most = resource.getrlimit(resource.RLIMIT_AS)
-    resource.setrlimit(resource.RLIMIT_AS, (BASE_BYTES + BYTES_A_PIXEL * pixels, most))
+    bound = BASE_BYTES + BYTES_A_PIXEL * pixels
+    if most != resource.RLIM_INFINITY:
+        bound = min(bound, most)
+    resource.setrlimit(resource.RLIMIT_AS, (bound, most))
 
 
 def _serve(requests: IO[bytes], answers: IO[bytes]) -> None:

@@ -1,7 +1,7 @@
 """The few values of a DICOM header that decide a film's pixels, checked before any is decoded.
 
-Names and rules are those of PS3.3 (C.7.6.3, C.8.1, C.8.11) and PS3.5 (8.2). Of the header nothing
-else is read: not even into memory come a patient's name or birth date.
+Names and rules are those of PS3.3 (C.7.6.3, C.8.1, C.8.11) and PS3.5 (8.2). Elements that nobody
+asks for are not read: not even into memory come a patient's name or birth date.
 """
 
 from dataclasses import dataclass
@@ -23,7 +23,6 @@ MAX_FRAMES = 10_000
 
 IMAGE = (
     "SOPClassUID",
-    "Modality",
     "Rows",
     "Columns",
     "NumberOfFrames",

@@ -18,7 +18,6 @@ from gdshare.films.dicom.header import Header
 from gdshare.films.dicom.stored import Stored
 
 FULL = 65535
-SIGMOID, EXACT = "SIGMOID", "LINEAR_EXACT"
 
 
 def present(stored: Stored, dataset: Dataset, header: Header, path: Path) -> npt.NDArray[np.uint16]:

@@ -8,10 +8,10 @@ from math import isfinite
 
 from pydicom import Dataset
 
+from gdshare.films.bounds import LARGEST_MM, SMALLEST_MM
+
 SPACING = ("PixelSpacing", "ImagerPixelSpacing", "NominalScannedPixelSpacing")
 """In the order in which they are believed."""
-SMALLEST, LARGEST = 0.01, 10.0
-"""mm; what lies beyond was never measured on a film (real files say 0.000)."""
 
 
 def spacing(dataset: Dataset) -> tuple[float, float] | None:
@@ -21,6 +21,6 @@ def spacing(dataset: Dataset) -> tuple[float, float] | None:
             down, across = (float(value) for value in dataset[name].value)
         except (KeyError, TypeError, ValueError):
             continue
-        if all(isfinite(s) and SMALLEST <= s <= LARGEST for s in (down, across)):
+        if all(isfinite(s) and SMALLEST_MM <= s <= LARGEST_MM for s in (down, across)):
             return down, across
     return None

@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from gdshare.store.identities import Subject
 from gdshare.store.intake import Intake, Outcome, take_in
 from gdshare.store.pacs.faults import AnswerError, PacsError, PassingError
 from gdshare.store.pacs.line import Line
@@ -63,9 +62,7 @@ def take_in_from(
 
 
 def _known(film: Reference, intake: Intake) -> Outcome | None:
-    identity = intake.identities.known(
-        Subject("", "", film.study, film.instance, intake.frame or 1)
-    )
+    identity = intake.identities.known(film.instance, intake.frame or 1)
     if identity is None or not intake.store.record_path(identity.film).exists():
         return None
     return Outcome(Path(film.instance), "known", identity.film)

@@ -6,6 +6,8 @@ import subprocess
 import sys
 import time
 from contextlib import suppress
+from pathlib import Path
+from threading import Timer
 
 import numpy as np
 import pytest
@@ -125,7 +127,22 @@ def test_every_codec_of_the_kit_is_one_of_those_read():
     assert set(CODECS) <= ENCODINGS
 
 
-def test_decoder_starts_within_its_bound_however_many_processors_there_are(frames, monkeypatch):
+def test_decoder_runs_one_thread_of_each_library_whatever_the_surroundings_say(frames, monkeypatch):
+    # Each reserves 40 MB of addresses: on 24 processors more than the bound leaves.
     monkeypatch.setenv("OPENBLAS_NUM_THREADS", "64")
     with decoder() as decode:
         np.testing.assert_array_equal(decode(frames[RLELossless]), gradient())
+        (running,) = children()
+        told = Path(f"/proc/{running}/environ").read_bytes().split(b"\0")
+    assert b"OPENBLAS_NUM_THREADS=1" in told
+    assert b"OMP_NUM_THREADS=1" in told
+
+
+def test_codec_ended_from_outside_is_not_called_slow(frames):
+    with decoder() as decode:
+        decode(frames[RLELossless])
+        (running,) = children()
+        os.kill(running, signal.SIGSTOP)
+        Timer(0.3, os.kill, (running, signal.SIGKILL)).start()
+        with pytest.raises(FilmError, match="its decoder gave up"):
+            decode(frames[RLELossless])
