@@ -81,14 +81,18 @@ class Store:
         path = self.record_path(film)
         try:
             if path.stat().st_size > MAX_RECORD_BYTES:
-                raise StoreError(f"{path}: too large for a film's record; import the film again")
+                raise StoreError(
+                    f"{path}: too large for a film's record; delete it and import the film again"
+                )
             found = StoredFilm.model_validate_json(path.read_bytes())
         except FileNotFoundError as error:
             raise StoreError(f"{self.path}: holds no film {film}; see gdshare review") from error
         except (OSError, ValidationError) as error:
-            raise StoreError(f"{path}: damaged; import the film again") from error
+            raise StoreError(f"{path}: damaged; delete it and import the film again") from error
         if found.film != film:
-            raise StoreError(f"{path}: is the record of {found.film}; import the film again")
+            raise StoreError(
+                f"{path}: is the record of {found.film}; delete it and import the film again"
+            )
         return found
 
     def pixels(self, film: StoredFilm) -> Film:

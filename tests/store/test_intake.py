@@ -317,3 +317,17 @@ def test_what_a_kill_left_half_written_is_swept_away(hospital, tmp_path):
     told.store.sweep()
     assert not list(told.store.folder.glob(".f-*"))
     assert len(told.store.names()) == 3
+
+
+def test_damaged_record_that_is_deleted_comes_back_with_the_next_import_under_its_name(
+    hospital, tmp_path
+):
+    told = intake(tmp_path)
+    list(take_in(files_in(hospital), told))
+    path = told.store.record_path(told.store.names()[0])
+    path.write_text("{}")
+    with pytest.raises(StoreError, match="delete it and import the film again"):
+        list(told.store.films())
+    path.unlink()
+    assert kinds(hospital, intake(tmp_path))[:3].count("released") == 1
+    assert len(list(told.store.films())) == 3
