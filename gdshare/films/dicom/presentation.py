@@ -4,6 +4,7 @@ PS3.3, C.11.1 (modality LUT, rescale) and C.11.2 (VOI LUT, window); PS3.4, N.2 (
 values have 16 bits at most, so the whole way is worked out once for each of them, in a table.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -99,7 +100,7 @@ def _voi(
     """The VOI transform's output, [0, 1] for what it maps."""
     if dataset.get("VOILUTSequence"):
         lut = dataset.VOILUTSequence[0]
-        entries, first, bits = (int(value) for value in lut.LUTDescriptor)
+        entries, first, bits = _descriptor(lut.LUTDescriptor, signed=bool(np.min(values) < 0))
         data = _entries(lut.LUTData, entries or 65536, header) / ((1 << bits) - 1)
         whole = np.rint(np.asarray(values, np.float64)).astype(np.int64)
         return np.asarray(apply_lut(whole, data, first, clip=True), np.float64)
@@ -114,6 +115,18 @@ def _voi(
     if function == "LINEAR" and width == 1.0:  # a threshold, C.11.2.1.2.1: no slope to divide by
         return (exact > centre - 0.5).astype(np.float64)
     return np.asarray(apply_voi_window(exact, centre, width, function), np.float64)
+
+
+def _descriptor(told: Sequence[object], signed: bool) -> tuple[int, int, int]:
+    """The number of entries, the first value mapped, and the bits of an entry (C.11.2.1.1).
+
+    The first value mapped has the sign that the modality transform's output has, whatever the file
+    says (it may say nothing: implicit VR), or whatever pydicom makes of the stored values' sign.
+    """
+    entries, first, bits = (int(str(value)) for value in told)
+    if signed and first >= 1 << 15:
+        first -= 1 << 16
+    return entries, first, bits
 
 
 def _entries(data: object, count: int, header: Header) -> npt.NDArray[np.float64]:

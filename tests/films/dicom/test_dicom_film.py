@@ -105,6 +105,16 @@ def test_voi_lut_in_words_is_read_in_the_files_byte_order(tmp_path, syntax):
     np.testing.assert_array_equal(read_film(path).pixels, 65535 - 16 * gradient().astype(int))
 
 
+@pytest.mark.parametrize("syntax", [ExplicitVRLittleEndian, ImplicitVRLittleEndian])
+@pytest.mark.parametrize("first", [("US", 65536 - 2048), ("SS", -2048)], ids=["US", "SS"])
+def test_voi_lut_begins_below_zero_where_the_rescale_leads_there(tmp_path, syntax, first):
+    item = voi_lut("<u2")[0]
+    item.add_new("LUTDescriptor", first[0], [4096, first[1], 16])
+    dataset = radiograph(gradient(), VOILUTSequence=[item], RescaleSlope=1, RescaleIntercept=-2048)
+    path = save(dataset, tmp_path / "film.dcm", syntax)
+    np.testing.assert_array_equal(read_film(path).pixels, 65535 - 16 * gradient().astype(int))
+
+
 def test_fluoroscopys_way_back_to_linear_values_is_not_shown(tmp_path):
     told = {"SOPClassUID": XRayRadiofluoroscopicImageStorage, "PixelIntensityRelationship": "LOG"}
     dataset = radiograph(gradient(), RescaleSlope=-3, RescaleIntercept=9000, **told)
