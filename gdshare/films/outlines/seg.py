@@ -91,6 +91,10 @@ def _opened(path: Path) -> Segmentation:
         raise FilmError(
             "is DICOM, but not a segmentation; give the DICOM-SEG that was drawn on the film"
         )
+    told = int(dataset.get("NumberOfFrames") or 1)
+    if told != len(dataset.PerFrameFunctionalGroupsSequence):
+        # Before highdicom makes a list of so many.
+        raise FilmError(f"claims {told:,} frames and does not describe as many; export it again")
     return Segmentation.from_dataset(dataset, copy=False)
 
 

@@ -139,6 +139,12 @@ def test_segmentation_of_absurd_size_is_refused_before_it_is_decoded(path):
         read_outline(changed(path, Rows=65535, Columns=65535), (65535, 65535), FILM)
 
 
+@pytest.mark.parametrize("frames", [2**31 - 1, 2, 3])
+def test_segmentation_that_claims_frames_it_does_not_describe_is_refused(path, frames):
+    with pytest.raises(FilmError, match="does not describe as many"):
+        read_outline(changed(path, NumberOfFrames=frames), SHAPE, FILM)
+
+
 def test_film_given_in_place_of_its_segmentation_is_refused(tmp_path):
     film = radiograph(SHAPE)
     film.save_as(tmp_path / "film.dcm", enforce_file_format=True)
