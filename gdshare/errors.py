@@ -26,6 +26,10 @@ class StoreError(GdshareError):
     """A store of imported films that cannot be made, read or added to."""
 
 
+class StaleError(StoreError):
+    """A change that is based on another state of a film than the one in its store."""
+
+
 class CohortError(GdshareError):
     """A cohort table or a cohort on disk that is inconsistent, incomplete or unreadable."""
 

@@ -3,6 +3,7 @@
 With ``--serve``: the page on which a person outlines it.
 """
 
+import getpass
 from pathlib import Path
 from typing import Annotated
 
@@ -154,7 +155,7 @@ def _serve(source: Path, protocol: Protocol, port: int) -> None:
         typer.echo(f"open in a browser of this machine, once  {address}")
         typer.echo("every change is saved at once; stop with Ctrl-C")
 
-    serve(open_store(source), protocol, port, announce)
+    serve(open_store(source), protocol, getpass.getuser(), port, announce)
     told = _as_options(protocol)
     typer.echo(f"go on with  {' '.join(['gdshare label', str(source), *told, '--out COHORT'])}")
 

@@ -12,8 +12,6 @@ from gdshare.cli.terminal import AsJson, print_json, print_table, progress
 from gdshare.errors import UsageError
 from gdshare.films.box import Box
 
-MAX_NAME = 200
-
 
 def review(
     store: Annotated[Path, typer.Argument(help="The store that gdshare import made.")],
@@ -51,6 +49,7 @@ def review(
     before you, sees something like writing. It misses some, so its silence clears no film.
     """
     from gdshare.store import Decision, look, open_store, review_film
+    from gdshare.store.record import MAX_REVIEWER
 
     opened = open_store(store)
     if not films:
@@ -67,8 +66,8 @@ def review(
         print_table(f"{store}: {len(held)} films held", ("film", "why", "writing at"), rows)
         typer.echo(f"pictures  {opened.folder}/FILM.tif")
         return None
-    if by is not None and not 0 < len(by) <= MAX_NAME:
-        raise UsageError(f"--by: give a name of 1 to {MAX_NAME} letters")
+    if by is not None and not 0 < len(by) <= MAX_REVIEWER:
+        raise UsageError(f"--by: give a name of 1 to {MAX_REVIEWER} letters")
     if release == reject:
         raise UsageError("say either --release or --reject")
     if reject and (crop_border or mask_boxes):

@@ -10,7 +10,7 @@ import uvicorn
 
 from gdshare.errors import UsageError
 from gdshare.label_page.door import TOKEN, Door
-from gdshare.label_page.server import label_app
+from gdshare.label_page.server import Page, label_app
 from gdshare.protocol import Protocol
 from gdshare.store.folder import Store
 
@@ -19,12 +19,15 @@ WAITING = 64
 GRACE_S = 2
 
 
-def serve(store: Store, protocol: Protocol, port: int, announce: Callable[[str], None]) -> None:
+def serve(
+    store: Store, protocol: Protocol, reviewer: str, port: int, announce: Callable[[str], None]
+) -> None:
     """Serve the page until somebody stops it (Ctrl-C or SIGTERM). Nothing is left behind.
 
     Args:
         store: of the films.
         protocol: of the grid.
+        reviewer: who looks at held films, unless the page is told another name.
         port: to listen on; 0: any free one.
         announce: called with the address to open, token and all, once it can be opened.
 
@@ -34,7 +37,7 @@ def serve(store: Store, protocol: Protocol, port: int, announce: Callable[[str],
     with _listening(port) as listener:
         host = f"{ADDRESS}:{listener.getsockname()[1]}"
         token, session = secrets.token_urlsafe(32), secrets.token_urlsafe(32)
-        app = Door(label_app(store, protocol, _now), host, token, session)
+        app = Door(label_app(Page(store, protocol, _now, reviewer)), host, token, session)
         config = uvicorn.Config(
             app,
             http="h11",

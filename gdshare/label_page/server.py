@@ -6,9 +6,10 @@
     GET /static/PATH                  its files
     GET /api/films                    protocol, and every film with its state
     GET /api/totals                   windows over all films that are ready
-    GET /api/films/FILM               one film: drawing, version, grid
+    GET /api/films/FILM               one film: drawing, version, grid; of a held one, why it is
     GET /api/films/FILM/pixels        16-bit gray, little-endian, row by row
     PUT /api/films/FILM/outline       save a drawing; 409: somebody else changed it since
+    POST /api/films/FILM/review       release or reject a held film; 409: somebody else has decided
 
 A refusal is ``{"error": "one sentence"}``.
 """
@@ -17,8 +18,9 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import datetime
+from typing import Annotated, TypeVar
 
-from pydantic import Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
@@ -27,16 +29,21 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from gdshare.errors import GdshareError
-from gdshare.label_page.assets import Asset, assets
+from gdshare.films.box import Box
+from gdshare.label_page.answers import asset_answer, http_refusal, json_body, refusal
+from gdshare.label_page.assets import assets
 from gdshare.label_page.grid import count, paint
 from gdshare.label_page.pictures import picture
 from gdshare.protocol import Protocol
 from gdshare.store.folder import Store
-from gdshare.store.outline import Drawing, Outline, StaleError, outline_of, save_outline
-from gdshare.store.record import Frozen, StoredFilm
+from gdshare.store.outline import Drawing, Outline, outline_of, save_outline
+from gdshare.store.record import MAX_REVIEWER, Decision, Frozen, State, StoredFilm
+from gdshare.store.review import review_film
 
-MAX_BODY = 1024**2
-"""Bytes: an outline of the most points that the store takes."""
+MAX_BOXES = 1000
+"""Made black on one film; a hand draws a few."""
+
+_Model = TypeVar("_Model", bound=BaseModel)
 
 
 class Save(Frozen):
@@ -44,6 +51,21 @@ class Save(Frozen):
 
     drawing: Drawing
     based_on: int = Field(ge=0)
+
+
+class Decided(Frozen):
+    """The body of a POST: what a person who has looked at a held film decides.
+
+    Attributes:
+        decision, by: see ``Review``.
+        boxes: to be made black before a release.
+        seen: how many reviews the page knew of.
+    """
+
+    decision: Decision
+    by: Annotated[str, Field(min_length=1, max_length=MAX_REVIEWER)]
+    boxes: Annotated[tuple[Box, ...], Field(max_length=MAX_BOXES)] = ()
+    seen: Annotated[int, Field(ge=0)]
 
 
 @dataclass(frozen=True)
@@ -54,11 +76,13 @@ class Page:
         store: of the films.
         protocol: of the grid.
         now: UTC.
+        reviewer: who looks at held films, unless the page is told another name.
     """
 
     store: Store
     protocol: Protocol
     now: Callable[[], datetime]
+    reviewer: str
 
     def films(self, request: Request) -> Response:
         """List all films but rejected ones, with the protocol."""
@@ -71,6 +95,7 @@ class Page:
         return JSONResponse(
             {
                 "store": str(self.store.path),
+                "reviewer": self.reviewer,
                 "protocol": self.protocol.model_dump(mode="json"),
                 "films": [
                     {
@@ -98,92 +123,93 @@ class Page:
 
     def film(self, request: Request) -> Response:
         """One film without its pixels."""
-        film = self._released(request)
-        outline = outline_of(self.store, film.film)
-        return JSONResponse(
-            {**self._told(film, outline), "width": film.columns, "height": film.rows}
-        )
+        film = self._film(request, "held", "released")
+        told = {"state": film.state, "width": film.columns, "height": film.rows}
+        if film.state == "held":
+            return JSONResponse(told | _doubts(film))
+        return JSONResponse(told | self._told(film, outline_of(self.store, film.film)))
 
     def pixels(self, request: Request) -> Response:
         """One film's pixels."""
-        shown = picture(self.store.pixels(self._released(request)))
+        shown = picture(self.store.pixels(self._film(request, "held", "released")))
         size = {"x-width": str(shown.width), "x-height": str(shown.height)}
         return Response(shown.data, media_type="application/octet-stream", headers=size)
 
     async def save(self, request: Request) -> Response:
         """Save a drawing and answer its grid."""
-        if request.headers.get("content-type") != "application/json":
-            raise HTTPException(415, "a drawing is sent as application/json")
-        try:
-            wanted = Save.model_validate_json(await _body(request))
-        except ValidationError as error:
-            first = error.errors()[0]
-            raise HTTPException(422, f"not a drawing: {first['msg']}; draw it again") from error
+        wanted = _read(Save, await json_body(request), "drawing; draw it again")
         return await run_in_threadpool(self._save, request, wanted)
 
     def _save(self, request: Request, wanted: Save) -> Response:
-        film = self._released(request)
+        film = self._film(request, "released")
         saved = save_outline(self.store, film, wanted.drawing, wanted.based_on, self.now())
         return JSONResponse(self._told(film, saved))
+
+    async def review(self, request: Request) -> Response:
+        """Release or reject a held film, and answer its new state."""
+        wanted = _read(Decided, await json_body(request), "review")
+        return await run_in_threadpool(self._review, request, wanted)
+
+    def _review(self, request: Request, wanted: Decided) -> Response:
+        film = self._film(request, "held", "released", "rejected")
+        decided = review_film(
+            self.store,
+            film.film,
+            wanted.decision,
+            wanted.by,
+            self.now(),
+            wanted.boxes,
+            seen=wanted.seen,
+        )
+        return JSONResponse({"state": decided.state})
 
     def _told(self, film: StoredFilm, outline: Outline) -> dict[str, object]:
         painting = paint(film, outline.drawing, self.protocol)
         return {**outline.model_dump(mode="json"), "grid": asdict(painting)}
 
-    def _released(self, request: Request) -> StoredFilm:
+    def _film(self, request: Request, *states: State) -> StoredFilm:
         try:
             film = self.store.record(request.path_params["film"])
         except GdshareError as error:
             raise HTTPException(404, str(error)) from error
-        if film.state != "released":
-            raise HTTPException(403, f"{film.film}: is {film.state}; see gdshare review")
+        if film.state not in states:
+            raise HTTPException(403, f"{film.film}: is {film.state}")
         return film
 
 
-def label_app(store: Store, protocol: Protocol, now: Callable[[], datetime]) -> Starlette:
+def _doubts(film: StoredFilm) -> dict[str, object]:
+    """Why a film is held, and where; ``text`` is null where the detector has not looked."""
+    text = None if film.text is None else [asdict(box) for box in film.text]
+    return {"reasons": film.reasons, "text": text, "seen": len(film.reviews)}
+
+
+def _read(model: type[_Model], body: bytes, what: str) -> _Model:
+    try:
+        return model.model_validate_json(body)
+    except ValidationError as error:
+        raise HTTPException(422, f"not a {what} ({error.errors()[0]['msg']})") from error
+
+
+def label_app(page: Page) -> Starlette:
     """Make the application; whoever serves it puts a ``Door`` before it."""
-    page, files = Page(store, protocol, now), assets()
+    files = assets()
 
     def static(request: Request) -> Response:
         found = files.get(request.path_params["path"])
         if found is None:
             raise HTTPException(404, "no such file")
-        return _file(found)
+        return asset_answer(found)
 
     return Starlette(
         routes=[
-            Route("/", lambda request: _file(files["index.html"])),
+            Route("/", lambda request: asset_answer(files["index.html"])),
             Route("/static/{path:path}", static),
             Route("/api/films", page.films),
             Route("/api/totals", page.totals),
             Route("/api/films/{film}", page.film),
             Route("/api/films/{film}/pixels", page.pixels),
             Route("/api/films/{film}/outline", page.save, methods=["PUT"]),
+            Route("/api/films/{film}/review", page.review, methods=["POST"]),
         ],
-        exception_handlers={HTTPException: _refused, GdshareError: _told},
+        exception_handlers={HTTPException: http_refusal, GdshareError: refusal},
     )
-
-
-async def _body(request: Request) -> bytes:
-    """Read no more than ``MAX_BODY``, whatever the header says of its length."""
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > MAX_BODY:
-            raise HTTPException(413, f"larger than {MAX_BODY:,} bytes; draw with fewer points")
-    return bytes(body)
-
-
-def _file(asset: Asset) -> Response:
-    # The type is given whole: starlette would add a second charset.
-    return Response(asset.content, headers={"content-type": asset.media_type})
-
-
-def _refused(request: Request, error: Exception) -> Response:
-    status = error.status_code if isinstance(error, HTTPException) else 500
-    reason = error.detail if isinstance(error, HTTPException) else str(error)
-    return JSONResponse({"error": reason}, status)
-
-
-def _told(request: Request, error: Exception) -> Response:
-    return JSONResponse({"error": str(error)}, 409 if isinstance(error, StaleError) else 422)

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import AfterValidator, AwareDatetime, Field, ValidationError
 
-from gdshare.errors import StoreError
+from gdshare.errors import StaleError, StoreError
 from gdshare.films.outlines.polygons import Polygon, rasterise
 from gdshare.storage import write_json
 from gdshare.store.folder import Store
@@ -45,10 +45,6 @@ def _few_points(polygons: tuple[Rings, ...]) -> tuple[Rings, ...]:
 
 
 Polygons = Annotated[tuple[Rings, ...], AfterValidator(_few_points)]
-
-
-class StaleError(StoreError):
-    """A save that is based on another version than the one in the store."""
 
 
 class Drawing(Frozen):

@@ -11,6 +11,9 @@ NAME = re.compile(r"[fps]-[a-z2-7]{16}")
 """A film's, patient's or study's name: a letter for the kind, then 80 random bits in base 32."""
 Name = Annotated[str, Field(pattern=f"^{NAME.pattern}$")]
 
+MAX_REVIEWER = 200
+"""Letters of a reviewer's name."""
+
 State = Literal["held", "released", "rejected"]
 Decision = Literal["release", "reject"]
 
@@ -32,7 +35,7 @@ class Review(Frozen):
     """
 
     at: AwareDatetime
-    by: Annotated[str, Field(min_length=1, max_length=200)]
+    by: Annotated[str, Field(min_length=1, max_length=MAX_REVIEWER)]
     decision: Decision
     blanked: tuple[Box, ...] = ()
 
@@ -75,5 +78,6 @@ class StoredFilm(Frozen):
         if self.burned_in is None:
             found.append("its header does not say whether something is written in the picture")
         if self.text:
-            found.append(f"something like writing in {len(self.text)} places")
+            places = "1 place" if len(self.text) == 1 else f"{len(self.text)} places"
+            found.append(f"something like writing in {places}")
         return tuple(found)

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from gdshare.errors import StoreError
+from gdshare.errors import StaleError, StoreError
 from gdshare.films.box import Box
 from gdshare.store.blanking import blanked
 from gdshare.store.folder import Store
@@ -66,6 +66,7 @@ def review_film(
     now: datetime,
     boxes: Sequence[Box] = (),
     border: int = 0,
+    seen: int | None = None,
 ) -> StoredFilm:
     """Release a film, after blanking what must not be seen, or reject it and delete its pixels.
 
@@ -76,15 +77,20 @@ def review_film(
         by: who that is.
         now: UTC.
         boxes, border: made black before a release; see ``blanked``.
+        seen: how many reviews the person knew of; None: whatever others decided, this comes last.
 
     Returns:
         the film's new record, the review being its last.
 
     Raises:
+        StaleError: somebody has decided since.
         StoreError: no such film, or it was rejected before.
         FilmError: its pixels are gone, or a box does not fit.
     """
     with store.changing():
+        decided = len(store.record(film).reviews)
+        if seen is not None and decided != seen:
+            raise StaleError(f"{film}: somebody else has decided about it since; look at it again")
         return _reviewed_film(store, film, Review(at=now, by=by, decision=decision), boxes, border)
 
 

@@ -11,7 +11,7 @@ import httpx
 import uvicorn
 
 from gdshare.label_page.door import Door
-from gdshare.label_page.server import label_app
+from gdshare.label_page.server import Page, label_app
 from gdshare.protocol import Protocol
 from gdshare.store.folder import Store
 
@@ -24,7 +24,12 @@ class Visitor:
     """A client with its cookies, that follows no redirect."""
 
     def __init__(self, store: Store, protocol: Protocol) -> None:
-        door = Door(label_app(store, protocol, lambda: NOW), HOST, "the-token", "the-session")
+        door = Door(
+            label_app(Page(store, protocol, lambda: NOW, "R. Adiographer")),
+            HOST,
+            "the-token",
+            "the-session",
+        )
         transport = httpx.ASGITransport(door)
         self._client = httpx.AsyncClient(transport=transport, base_url=HOME)
 
@@ -51,7 +56,12 @@ def served_here(store: Store, protocol: Protocol) -> Iterator[str]:
     """Serve a real browser from a thread of this process; yields the address to open."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         host = f"127.0.0.1:{listener.getsockname()[1]}"
-        door = Door(label_app(store, protocol, lambda: NOW), host, "the-token", "the-session")
+        door = Door(
+            label_app(Page(store, protocol, lambda: NOW, "R. Adiographer")),
+            host,
+            "the-token",
+            "the-session",
+        )
         config = uvicorn.Config(door, http="h11", ws="none", lifespan="off", log_config=None)
         server = uvicorn.Server(config)
         thread = Thread(target=server.run, kwargs={"sockets": [listener]})

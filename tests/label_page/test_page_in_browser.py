@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
+from dataclasses import astuple
 
 import pytest
 from browser_kit import CONTRASTS, Watched, tab_stops
@@ -23,9 +24,11 @@ from benchmarks.label_page.browser import (
     saved,
     served,
 )
+from gdshare.films.box import Box
 from gdshare.protocol import Protocol
 from gdshare.store.folder import Store
 from gdshare.store.outline import Drawing, outline_of, save_outline
+from gdshare.store.review import review_film
 
 pytestmark = pytest.mark.skipif(
     not CHROMIUM.exists(), reason=f"{CHROMIUM} is not there; install it with make system"
@@ -36,6 +39,8 @@ OPTIONS = ("--patch", "37", "--stride", "7")
 BORDER = ((0.25, 0.2), (0.75, 0.2), (0.8, 0.5), (0.6, 0.8), (0.3, 0.75))
 HOLE = ((0.45, 0.45), (0.55, 0.45), (0.5, 0.55))
 FIRST, SECOND = stored(0, SIDE), stored(1, SIDE)
+NAME = Box(40, 20, 120, 44)
+HELD = stored(2, SIDE, state="held", burned_in=None, text=(NAME,))
 
 
 @pytest.fixture(scope="module")
@@ -49,8 +54,7 @@ def browser():
 @pytest.fixture(scope="module")
 def untouched(tmp_path_factory):
     """A store nobody drew in."""
-    held = stored(2, SIDE, state="held")
-    return phantom_store(tmp_path_factory.mktemp("films") / "store", [FIRST, SECOND, held])
+    return phantom_store(tmp_path_factory.mktemp("films") / "store", [FIRST, SECOND, HELD])
 
 
 @pytest.fixture
@@ -277,9 +281,92 @@ def _name(pixel):
     return "outside" if blue > red + 50 else "inside"
 
 
-def test_held_film_is_not_offered_but_mentioned(fresh):
-    assert fresh.locator("#films button").count() == 2
-    assert fresh.locator("#held").inner_text() == "1 held; look at them with gdshare review"
+@pytest.fixture
+def review(page):
+    """The page with the held film on it."""
+    page.locator(f"#open-{HELD.film}").click()
+    expect(page.locator("#review-title")).to_be_visible()
+    return page
+
+
+def box(page, corner, opposite):
+    """Draw a box to be made black; places in px of the film."""
+    page.keyboard.press("b")
+    for place in on_screen(page, [(x / SIDE, y / SIDE) for x, y in (corner, opposite)]):
+        page.mouse.move(*place)
+        page.mouse.click(*place)
+
+
+def test_held_film_is_looked_at_made_black_released_and_outlined(review, store):
+    expect(review.locator("#held")).to_have_text("1 held for a review")
+    expect(review.locator("#reasons li")).to_have_count(2)
+    assert review.locator("#map path").count() == 1  # what the detector found, framed
+    box(review, (NAME.left - 4, NAME.top - 4), (NAME.right + 4, NAME.bottom + 4))
+    expect(review.locator("#marked")).to_have_text("1 box to be made black")
+    review.locator("#reviewer").fill("N. Urse dhx")
+    review.locator("#release").click()
+    expect(review.get_by_role("dialog", name="Release this film?")).to_be_visible()
+    review.locator("#decide-yes").click()
+    expect(review.locator(f"#open-{HELD.film} span")).to_have_text("no outline, no diagnosis")
+    record = store.record(HELD.film)
+    assert [(one.by, one.decision) for one in record.reviews] == [("N. Urse dhx", "release")]
+    [done] = record.reviews[0].blanked
+    assert max(abs(a - b) for a, b in zip(astuple(done), (36, 16, 124, 48), strict=True)) <= 1
+    assert not store.pixels(record).pixels[done.top : done.bottom, done.left : done.right].any()
+    draw(review, BORDER)
+    assert drawing(store, HELD).polygons
+
+
+def test_rejected_film_leaves_the_list_and_the_disk(review, store):
+    review.locator("#reject").click()
+    review.locator("#decide-no").click()
+    assert store.record(HELD.film).state == "held"
+    review.locator("#reject").click()
+    review.locator("#decide-yes").click()
+    expect(review.locator("#films button")).to_have_count(2)
+    expect(review.locator("#name")).to_have_text(SECOND.film)
+    assert not store.pixels_path(HELD.film).exists()
+    assert store.record(HELD.film).reviews[0].by == "R. Adiographer"
+
+
+def test_boxes_are_undone_and_deleted_and_never_saved_by_themselves(review, store):
+    box(review, (10, 10), (50, 50))
+    box(review, (100, 100), (150, 150))
+    review.keyboard.press("s")
+    review.keyboard.press("Delete")
+    expect(review.locator("#marked")).to_have_text("1 box to be made black")
+    review.keyboard.press("u")
+    expect(review.locator("#marked")).to_have_text("2 boxes to be made black")
+    assert store.record(HELD.film) == HELD
+    assert outline_of(store, HELD.film).version == 0
+
+
+def test_held_film_takes_no_outline_and_a_released_one_no_box(review, store):
+    for key in ("d", "h", "e", "p"):
+        review.keyboard.press(key)
+        assert review.locator('[aria-pressed="true"][data-act]:visible').count() == 0
+    assert outline_of(store, HELD.film).version == 0
+    review.keyboard.press("k")
+    expect(review.locator("#name")).to_have_text(SECOND.film)
+    review.keyboard.press("b")
+    assert review.locator("#hint").inner_text() == ""
+    assert review.locator("#release").is_hidden()
+
+
+def test_decision_that_another_tab_has_overtaken_is_told(review, store):
+    review_film(store, HELD.film, "release", "somebody else", NOW)
+    review.locator("#reject").click()
+    review.locator("#decide-yes").click()
+    expect(review.locator("#alert")).to_contain_text("somebody else has decided about it since")
+    expect(review.locator("#diagnosis")).to_be_visible()
+    assert store.pixels_path(HELD.film).exists()
+
+
+def test_review_is_readable_and_reached_by_the_keyboard(review):
+    assert min(review.evaluate(CONTRASTS).values()) >= 4.5
+    stops = tab_stops(review)
+    assert stops[stops.index("map") + 1 :][:3] == ["reviewer", "release", "reject"]
+    assert "box" in stops
 
 
 def test_picture_is_windowed_and_inverted_by_keys(fresh):

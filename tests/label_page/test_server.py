@@ -15,13 +15,16 @@ from store_kit import small_store, square, stored
 import gdshare.label_page
 from gdshare.cli.main import main
 from gdshare.cohort import label_cohort
+from gdshare.films.box import Box
+from gdshare.label_page.answers import MAX_BODY
 from gdshare.label_page.door import HEADERS
-from gdshare.label_page.server import MAX_BODY
 from gdshare.protocol import Protocol
 from gdshare.store.outline import Drawing, outline_of, save_outline
 from gdshare.store.table import write_table
 
 SENT = {"origin": HOME}
+HELD, GONE = stored(2).film, stored(3).film
+DOUBTED = {"state": "held", "burned_in": None, "text": (Box(4, 2, 30, 9),)}
 PROTOCOL = Protocol(patch=16, stride=8, side=16)
 FILM = stored(0).film
 ORGAN = [[square(4, 4, 60, 40), square(10, 10, 20, 20)]]
@@ -40,7 +43,7 @@ SUBJECTS = [
 
 @pytest.fixture
 def store(tmp_path):
-    held, gone = stored(2, state="held"), stored(3, state="rejected")
+    held, gone = stored(2, **DOUBTED), stored(3, state="rejected")
     return small_store(tmp_path / "store", stored(0), stored(1), held, gone)
 
 
@@ -176,7 +179,7 @@ def test_body_that_is_no_drawing_is_refused(page, store, body):
     headers = SENT | {"content-type": "application/json"}
     answer = page.ask("PUT", f"/api/films/{FILM}/outline", content=body, headers=headers)
     assert answer.status_code == 422
-    assert answer.json()["error"].startswith("not a drawing: ")
+    assert answer.json()["error"].startswith("not a drawing")
     assert outline_of(store, FILM).version == 0
 
 
@@ -204,12 +207,79 @@ def test_patient_with_two_diagnoses_is_marked(tmp_path):
     assert [one["contradicted"] for one in told["films"]] == [True, True]
 
 
-@pytest.mark.parametrize("number", [2, 3])
-def test_film_that_is_not_released_is_not_shown(page, number):
-    film = stored(number).film
-    for path in (f"/api/films/{film}", f"/api/films/{film}/pixels"):
+def test_rejected_film_is_not_shown(page):
+    for path in (f"/api/films/{GONE}", f"/api/films/{GONE}/pixels"):
         assert page.get(path).status_code == 403
-    assert put(page, film=film).status_code == 403
+
+
+def test_held_film_is_shown_with_its_doubts_and_cannot_be_outlined(page, store):
+    told = page.get(f"/api/films/{HELD}").json()
+    assert told == {
+        "state": "held",
+        "width": 64,
+        "height": 64,
+        "reasons": [
+            "its header does not say whether something is written in the picture",
+            "something like writing in 1 place",
+        ],
+        "text": [{"left": 4, "top": 2, "right": 30, "bottom": 9}],
+        "seen": 0,
+    }
+    assert page.get(f"/api/films/{HELD}/pixels").status_code == 200
+    assert put(page, film=HELD).status_code == 403
+    assert outline_of(store, HELD).version == 0
+
+
+def decide(page, decision="release", boxes=(), seen=0, film=None, by="A. Reviewer", **headers):
+    body = {"decision": decision, "by": by, "boxes": boxes, "seen": seen}
+    path = f"/api/films/{film or HELD}/review"
+    return page.ask("POST", path, json=body, headers=SENT | headers)
+
+
+def test_release_makes_boxes_black_and_is_recorded_with_who_and_when(page, store):
+    answer = decide(page, boxes=[{"left": 4, "top": 2, "right": 30, "bottom": 9}])
+    assert answer.json() == {"state": "released"}
+    record = store.record(HELD)
+    [review] = record.reviews
+    assert (review.by, review.at, review.blanked) == ("A. Reviewer", NOW, (Box(4, 2, 30, 9),))
+    assert not store.pixels(record).pixels[2:9, 4:30].any()
+    assert put(page, film=HELD).status_code == 200
+
+
+def test_rejected_films_pixels_are_gone(page, store):
+    assert decide(page, "reject").json() == {"state": "rejected"}
+    assert not store.pixels_path(HELD).exists()
+    assert page.get(f"/api/films/{HELD}").status_code == 403
+
+
+def test_decision_about_a_film_that_somebody_else_decided_about_is_refused(page, store):
+    decide(page)
+    again = decide(page, "reject")
+    assert again.status_code == 409
+    assert "somebody else has decided about it since" in again.json()["error"]
+    assert store.pixels_path(HELD).exists()
+
+
+@pytest.mark.parametrize(
+    ("told", "status"),
+    [
+        ({"decision": "keep"}, 422),
+        ({"by": ""}, 422),
+        ({"by": "x" * 201}, 422),
+        ({"boxes": [{"left": 900, "top": 0, "right": 999, "bottom": 9}]}, 422),
+        ({"boxes": [{"left": 0, "top": 0, "right": 64, "bottom": 64}]}, 422),
+        ({"boxes": [[0, 0, 9, 9]]}, 422),
+        ({"boxes": [{"left": 0, "top": 0, "right": 9, "bottom": 9}] * 1001}, 422),
+        ({"seen": -1}, 422),
+        ({"film": "f-" + "q" * 16}, 404),
+        ({"origin": "http://127.0.0.1:9"}, 403),
+        ({"content-type": "text/plain"}, 415),
+    ],
+)
+def test_review_that_cannot_be_meant_changes_nothing(page, store, told, status):
+    before = store.record(HELD), store.pixels_path(HELD).read_bytes()
+    assert decide(page, **told).status_code == status
+    assert (store.record(HELD), store.pixels_path(HELD).read_bytes()) == before
 
 
 def test_pixels_are_the_films(page, store):

@@ -9,10 +9,10 @@ from pydantic import ValidationError
 from store_kit import small_store, square, stored
 
 from gdshare.cohort import label_cohort, open_cohort
-from gdshare.errors import StoreError
+from gdshare.errors import StaleError, StoreError
 from gdshare.films import read_mask
 from gdshare.protocol import Protocol
-from gdshare.store.outline import MAX_POINTS, Drawing, StaleError, outline_of, save_outline
+from gdshare.store.outline import MAX_POINTS, Drawing, outline_of, save_outline
 from gdshare.store.table import outlined_films, write_table
 
 NOW = datetime(2026, 11, 22, 9, 30, tzinfo=UTC)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from dicom_kit import gradient, radiograph, save
 
-from gdshare.errors import FilmError, StoreError
+from gdshare.errors import FilmError, StaleError, StoreError
 from gdshare.films.box import Box
 from gdshare.store import Identities, Intake, look, make_store, review_film, take_in
 
@@ -57,6 +57,15 @@ def test_second_thought_is_added_not_written_over(store):
     assert [one.by for one in store.record(name).reviews] == ["A. Reader", "B. Doubter"]
 
 
+def test_decision_by_one_who_has_not_seen_the_last_is_refused(store):
+    (name,) = store.names()
+    review_film(store, name, "release", "A. Reader", NOW, seen=0)
+    with pytest.raises(StaleError, match="somebody else has decided about it since"):
+        review_film(store, name, "reject", "B. Doubter", NOW, seen=0)
+    assert store.record(name).state == "released"
+    assert review_film(store, name, "reject", "B. Doubter", NOW, seen=1).state == "rejected"
+
+
 def test_box_off_the_film_changes_nothing(store):
     (name,) = store.names()
     with pytest.raises(FilmError, match="lies off the film"):
@@ -93,7 +102,7 @@ def test_looking_notes_where_writing_is_and_looks_once(store):
     (film,) = store.films()
     assert len(seen) == 1
     assert (film.text, film.state) == ((Box(1, 2, 9, 5),), "held")
-    assert "something like writing in 1 places" in film.reasons
+    assert "something like writing in 1 place" in film.reasons
 
 
 def test_silence_of_the_detector_releases_nothing(store):

@@ -5,15 +5,20 @@ import { el } from "./elements.js";
 export class FilmList {
   // films as the server lists them; open(name) is called for the one that is clicked.
   constructor(films, open) {
-    this.films = films.filter((film) => film.state === "released");
-    const held = films.length - this.films.length;
-    el("held").textContent = held ? `${held} held; look at them with gdshare review` : "";
+    this.films = films;
+    const held = films.filter((film) => film.state === "held").length;
+    el("held").textContent = held ? `${held} held for a review` : "";
     el("films").replaceChildren(...this.films.map((film) => this.#item(film, open)));
     for (const film of this.films) this.#tell(film);
   }
 
   find(name) {
     return this.films.find((film) => film.film === name);
+  }
+
+  // Whatever comes first, an outline to draw or a film to look at.
+  get first() {
+    return this.films.find((film) => film.state === "released") ?? this.films[0];
   }
 
   // The film so many places further down from one, if there is one.
@@ -25,6 +30,7 @@ export class FilmList {
     for (const film of this.films) {
       el(`open-${film.film}`).setAttribute("aria-current", String(film.film === name));
     }
+    this.#contradicts(this.find(name));
     el(`open-${name}`).scrollIntoView({ block: "nearest" });
   }
 
@@ -39,6 +45,10 @@ export class FilmList {
       one.contradicted = told.size > 1;
       this.#tell(one);
     }
+    this.#contradicts(film);
+  }
+
+  #contradicts(film) {
     el("contradiction").textContent = film.contradicted
       ? "Another film of this patient has the other diagnosis; gdshare label refuses that."
       : "";
@@ -56,10 +66,12 @@ export class FilmList {
   }
 
   #tell(film) {
-    const state = [film.outlined ? "outlined" : "no outline", film.diagnosis ?? "no diagnosis"];
+    const drawn = [film.outlined ? "outlined" : "no outline", film.diagnosis ?? "no diagnosis"];
+    const state = film.state === "held" ? ["held for a review"] : drawn;
     if (film.contradicted) state.push("contradicts another film of this patient");
     el(`open-${film.film}`).lastChild.textContent = state.join(", ");
-    const ready = this.films.filter((one) => one.outlined && one.diagnosis).length;
-    el("progress").textContent = `${ready} of ${this.films.length} ready`;
+    const released = this.films.filter((one) => one.state === "released");
+    const ready = released.filter((one) => one.outlined && one.diagnosis).length;
+    el("progress").textContent = `${ready} of ${released.length} ready`;
   }
 }

@@ -6,7 +6,9 @@
 import { GridLayer } from "./grid.js";
 
 const PLAIN = { color: "#ffffff", weight: 2, fill: true, fillOpacity: 0.02, fillRule: "evenodd" };
-const SELECTED = { ...PLAIN, color: "#ffd84d", weight: 4 };
+const BLACK = { ...PLAIN, fillColor: "#000000", fillOpacity: 1 };
+const CHOSEN = { color: "#ffd84d", weight: 4 };
+const MARK = { color: "#ffd84d", weight: 2, dashArray: "6 4", fill: false, interactive: false };
 const HUNDREDTHS = 100; // of a px: finer than any hand
 const ZOOM_STEP = 0.5;
 
@@ -23,12 +25,15 @@ function encloses(ring, [x, y]) {
 }
 
 export class FilmMap {
-  // said.changed(polygons) after each change by hand, said.mode(name) when the mode changes,
-  // said.refused(message) when a hole lies in no outline.
+  // On a film that is outlined, polygons; on one that is reviewed, boxes to be made black, which are
+  // polygons of one ring. said.changed(polygons) after each change by hand, said.mode(name) when the
+  // mode changes, said.refused(message) when a hole lies in no outline.
   constructor(element, said) {
     this.said = said;
-    this.mode = null; // draw, hole, edit or null
+    this.mode = null; // draw, hole, edit, box or null
+    this.style = PLAIN;
     this.layers = [];
+    this.marks = L.layerGroup();
     this.selected = 0;
     this.overlay = null;
     this.map = L.map(element, {
@@ -48,6 +53,7 @@ export class FilmMap {
     this.map.createPane("film").style.zIndex = 200;
     this.map.createPane("grid").style.zIndex = 300;
     this.grid = new GridLayer().addTo(this.map);
+    this.marks.addTo(this.map);
     this.map.pm.setGlobalOptions({
       snappable: false,
       finishOnEnter: true,
@@ -63,9 +69,16 @@ export class FilmMap {
     new ResizeObserver(() => this.map.invalidateSize({ pan: false })).observe(element);
   }
 
-  // Show another film: its canvas, its size in px.
-  show(canvas, width, height) {
+  // Show another film: its canvas, its size in px, and whether boxes are drawn on it. Pieces of it,
+  // {left, top, right, bottom}, may be marked.
+  show(canvas, width, height, boxing, marks) {
     this.stop();
+    this.style = boxing ? BLACK : PLAIN;
+    this.marks.clearLayers();
+    for (const { left, top, right, bottom } of marks) {
+      const corners = [latlng([left, bottom]), latlng([right, top])];
+      L.rectangle(corners, MARK).addTo(this.marks);
+    }
     this.overlay?.remove();
     this.size = L.latLngBounds(latlng([0, height]), latlng([width, 0]));
     // Named for SVG, it takes any element that is to lie over an area.
@@ -92,7 +105,7 @@ export class FilmMap {
 
   set polygons(polygons) {
     for (const layer of this.layers) layer.remove();
-    this.layers = polygons.map((rings) => L.polygon(rings.map((ring) => ring.map(latlng)), PLAIN));
+    this.layers = polygons.map((rings) => L.polygon(rings.map((ring) => ring.map(latlng)), this.style));
     this.selected = Math.min(this.selected, Math.max(0, polygons.length - 1));
     this.layers.forEach((layer, at) => {
       layer.addTo(this.map);
@@ -113,7 +126,7 @@ export class FilmMap {
     if (again || !this.overlay) return;
     this.#be(mode);
     if (mode === "edit") this.#editable();
-    else this.map.pm.enableDraw("Polygon");
+    else this.map.pm.enableDraw(mode === "box" ? "Rectangle" : "Polygon");
   }
 
   stop() {
@@ -150,13 +163,14 @@ export class FilmMap {
   #paint() {
     const several = this.layers.length > 1;
     this.layers.forEach((layer, at) =>
-      layer.setStyle(several && at === this.selected ? SELECTED : PLAIN),
+      layer.setStyle({ ...this.style, ...(several && at === this.selected ? CHOSEN : {}) }),
     );
   }
 
   #created(layer) {
     const ring = layer.getLatLngs()[0].map(place);
     const hole = this.mode === "hole";
+    const box = this.mode === "box";
     layer.remove();
     const polygons = this.polygons;
     const around = polygons.findIndex(([border]) => encloses(border, ring[0]));
@@ -165,7 +179,7 @@ export class FilmMap {
       this.said.refused("a hole must begin inside an outline; draw it again");
       return;
     }
-    this.#be("edit");
+    this.#be(box ? null : "edit");
     this.polygons = hole
       ? polygons.map((rings, at) => (at === around ? [...rings, ring] : rings))
       : [...polygons, [ring]];

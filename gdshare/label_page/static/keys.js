@@ -4,7 +4,7 @@ import { el } from "./elements.js";
 
 const KEYS = {
   k: "previous", j: "next", n: "negative", p: "positive", x: "undiagnosed",
-  d: "draw", h: "hole", e: "edit", s: "select", u: "undo", r: "redo",
+  d: "draw", h: "hole", e: "edit", b: "box", s: "select", u: "undo", r: "redo",
   "+": "closer", "=": "closer", "-": "farther", f: "fit",
   ",": "brighter", ".": "darker", "[": "harder", "]": "softer",
   a: "automatic", i: "invert", g: "grid", "?": "help",
@@ -12,8 +12,11 @@ const KEYS = {
 const ALWAYS = { Escape: "stop", Delete: "delete", Backspace: "delete" };
 const WITH_CONTROL = { z: "undo", y: "redo", Z: "redo" };
 
+const inDialog = () => document.querySelector("dialog[open]") !== null;
+const isWriting = ({ target }) => target.matches?.('input[type="text"]');
+
 function meant(event) {
-  if (el("help").open || event.altKey) return undefined;
+  if (inDialog() || event.altKey || isWriting(event)) return undefined;
   if (event.ctrlKey || event.metaKey) return WITH_CONTROL[event.key];
   // Single keys can be switched off: speech input types them unasked.
   return ALWAYS[event.key] ?? (el("letters").checked ? KEYS[event.key] : undefined);

@@ -5,12 +5,14 @@ import { FilmList } from "./film_list.js";
 import { FilmMap } from "./film_map.js";
 import { listen } from "./keys.js";
 import { Picture } from "./picture.js";
+import { Review } from "./review.js";
 import * as server from "./server.js";
 import { View } from "./view.js";
 
 const HINTS = {
   draw: "Click along the organ's border; click the first point, or press Enter, to close it. Esc gives up.",
   hole: "Click around what is not organ, inside an outline; Enter closes it. Esc gives up.",
+  box: "Click at one corner of what is to be made black, then at the other. Esc gives up.",
   edit: "Drag a point; drag a faint one to add a point; right-click a point to remove it. Esc ends.",
   null: "",
 };
@@ -18,8 +20,9 @@ const CLASSES = ["i", "n", "p", "discarded"];
 const TOTALS_AFTER_MS = 300;
 
 let list = null;
+let review = null;
 let last = null; // name of the film that was asked for last, or is shown
-let shown = null; // {name, drawing, undo, redo}; null until the first is there
+let shown = null; // {name, held, drawing, undo, redo}; null until the first is there
 let opening = 0; // films on their way; while there are any, no key changes the one on the screen
 
 const view = new View();
@@ -63,11 +66,12 @@ async function openStore() {
   el("rule").textContent =
     `Windows of ${patch} ${size}, a step of ${stride}. Less than ${outside} of organ: I; ` +
     `more than ${inside}: N or P.`;
+  review ??= new Review(told.reviewer, (decided) => attempt(() => decide(decided)));
   list = new FilmList(told.films, (name) => attempt(() => open(name)));
   tellTotals();
-  const wanted = list.find(location.hash.slice(1)) ?? list.films[0];
+  const wanted = list.find(location.hash.slice(1)) ?? list.first;
   if (wanted) await open(wanted.film);
-  else warn("The store holds no released film; see gdshare import and gdshare review.");
+  else warn("The store holds no film; see gdshare import.");
 }
 
 async function open(name) {
@@ -87,18 +91,41 @@ function show(name, told, pixels) {
   const same = shown?.name === name;
   if (!same) location.replace(`#${name}`);
   const picture = new Picture(pixels);
+  const held = told.state === "held";
   view.show(picture, same);
-  map.show(picture.canvas, told.width, told.height);
-  shown = { name, drawing: told.drawing, undo: [], redo: [] };
-  saver.open(name, told.version);
+  map.show(picture.canvas, told.width, told.height, held, (held && told.text) || []);
+  shown = { name, held, drawing: told.drawing ?? { polygons: [] }, undo: [], redo: [] };
+  document.body.dataset.state = told.state;
   el("name").textContent = name;
   list.choose(name);
-  list.update(name, told.drawing);
   warn("");
-  say(told);
-  map.polygons = told.drawing.polygons;
+  if (held) {
+    map.grid.show(null);
+    review.show(told);
+    el("status").textContent = "held for a review";
+  } else {
+    saver.open(name, told.version);
+    list.update(name, told.drawing);
+    say(told);
+    tellGrid(told.grid);
+  }
+  map.polygons = shown.drawing.polygons;
   tellDrawing();
-  tellGrid(told.grid);
+}
+
+// ---- a held film ----
+
+async function decide(decided) {
+  const name = shown.name;
+  const beside = list.beside(name, 1) ?? list.beside(name, -1);
+  try {
+    await server.review(name, decided);
+  } catch (error) {
+    if (error.status === 409) await openStore(); // as it is by now
+    throw error;
+  }
+  if (decided.decision === "reject") location.replace(`#${beside?.film ?? ""}`);
+  await openStore();
 }
 
 function step(by) {
@@ -120,6 +147,7 @@ function change(part) {
 function become(drawing) {
   shown.drawing = drawing;
   tellDrawing();
+  if (shown.held) return;
   el("status").textContent = "saving";
   saver.offer(drawing);
 }
@@ -139,17 +167,18 @@ function remove() {
 }
 
 function diagnose(diagnosis) {
-  if (ready() && shown.drawing.diagnosis !== diagnosis) change({ diagnosis });
+  if (ready() && !shown.held && shown.drawing.diagnosis !== diagnosis) change({ diagnosis });
 }
 
 function tellDrawing() {
+  if (shown.held) review.boxes(shown.drawing.polygons);
   for (const radio of radios()) radio.checked = radio.value === (shown.drawing.diagnosis ?? "");
   button("undo").disabled = !shown.undo.length;
   button("redo").disabled = !shown.redo.length;
 }
 
 function tellMode(mode) {
-  for (const name of ["draw", "hole", "edit"]) {
+  for (const name of ["draw", "hole", "edit", "box"]) {
     button(name).setAttribute("aria-pressed", String(name === mode));
   }
   el("hint").textContent = HINTS[mode];
@@ -187,15 +216,21 @@ async function attempt(what) {
   }
 }
 
+// Boxes are drawn on a held film, outlines on a released one.
+function start(mode) {
+  if (ready() && shown.held === (mode === "box")) map.start(mode);
+}
+
 const acts = {
   previous: () => step(-1),
   next: () => step(1),
   negative: () => diagnose("negative"),
   positive: () => diagnose("positive"),
   undiagnosed: () => diagnose(null),
-  draw: () => map.start("draw"),
-  hole: () => map.start("hole"),
-  edit: () => map.start("edit"),
+  draw: () => start("draw"),
+  hole: () => start("hole"),
+  edit: () => start("edit"),
+  box: () => start("box"),
   stop: () => map.stop(),
   select: () => map.selectNext(),
   delete: remove,

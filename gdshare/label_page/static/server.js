@@ -36,6 +36,16 @@ export async function pixels(name) {
   return { width, height, values: new Uint16Array(await answer.arrayBuffer()) };
 }
 
+const asJson = (method, value) => ({
+  method,
+  headers: { "content-type": "application/json" },
+  body: JSON.stringify(value),
+});
+
+// Decide about a held film: {decision, by, boxes, seen}; answers its new state.
+export const review = async (name, decided) =>
+  (await answered(`/api/films/${name}/review`, asJson("POST", decided))).json();
+
 const AGAIN_MS = 2000;
 
 // Saves drawings one after another, each based on the version that the last answer named. What is
@@ -80,11 +90,8 @@ export class Saver {
     try {
       while (this.#waiting !== null) {
         [drawing, this.#waiting] = [this.#waiting, null];
-        const answer = await answered(`/api/films/${this.film}/outline`, {
-          method: "PUT",
-          headers: { "content-type": "application/json" },
-          body: JSON.stringify({ drawing, based_on: this.version }),
-        });
+        const wanted = { drawing, based_on: this.version };
+        const answer = await answered(`/api/films/${this.film}/outline`, asJson("PUT", wanted));
         const saved = await answer.json();
         this.version = saved.version;
         this.said.saved(saved);
