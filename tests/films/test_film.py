@@ -1,9 +1,5 @@
-from pathlib import Path
-
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 from PIL import Image
 
 from gdshare.errors import FilmError
@@ -119,25 +115,3 @@ def test_mask_without_any_organ_is_refused(tmp_path):
     Image.fromarray(np.zeros((6, 8), np.uint8)).save(path)
     with pytest.raises(FilmError, match="no pixel as inside"):
         read_mask(path, (6, 8))
-
-
-@settings(
-    max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
-@given(
-    suffix=st.sampled_from(["png", "tif"]),
-    flips=st.lists(st.tuples(st.integers(0, 10_000), st.integers(0, 255)), max_size=6),
-    keep=st.floats(0, 1),
-)
-def test_mutated_file_is_read_or_refused_and_nothing_else(tmp_path, suffix, flips, keep):
-    path = Path(tmp_path) / f"mutated.{suffix}"
-    Image.fromarray(RAMP_16).save(path)
-    data = bytearray(path.read_bytes())
-    for place, value in flips:
-        data[place % len(data)] = value
-    path.write_bytes(data[: max(1, int(len(data) * keep))])
-    try:
-        film = read_film(path)
-    except FilmError:
-        return
-    assert film.pixels.dtype in (np.uint8, np.uint16)

@@ -281,7 +281,7 @@ def test_every_file_is_read_as_it_is(seeds, tmp_path):
 
 
 def test_damaged_files_are_read_or_refused_and_nothing_else(seeds, tmp_path):
-    tallies, peak = trial(seeds, 30, tmp_path)
+    tallies, peak = trial(seeds, 12, tmp_path)
     require_sound(tallies, peak)
     assert sum(tally.refused for tally in tallies.values()) > 100  # the damage is felt
 

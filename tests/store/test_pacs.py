@@ -323,8 +323,8 @@ def one_film(retrieval, instances=("1.2.3",)):
     return answer
 
 
-def dicom_file(tmp_path, **elements):
-    return save(radiograph(gradient(), **elements), tmp_path / "made.dcm").read_bytes()
+def dicom_file(tmp_path, uid="1.2.3"):
+    return save(radiograph(gradient(), SOPInstanceUID=uid), tmp_path / "made.dcm").read_bytes()
 
 
 def multipart(content):
@@ -487,7 +487,7 @@ def test_file_that_comes_without_a_multipart_message_is_taken(tmp_path):
     ],
 )
 def test_rubbish_for_one_film_refuses_that_film_and_no_other(tmp_path, answer):
-    content = dicom_file(tmp_path)
+    content = dicom_file(tmp_path, "1.2")
     whole = one_film(
         lambda uid: answer if uid == "1.1" else multipart(content), instances=("1.1", "1.2")
     )
@@ -497,6 +497,17 @@ def test_rubbish_for_one_film_refuses_that_film_and_no_other(tmp_path, answer):
     assert bad.reason.startswith("1.1: ")
     assert "Doe" not in bad.reason or "1.1: not DICOM, or damaged" in bad.reason
     assert not (tmp_path / "arriving.dcm").exists()
+
+
+def test_other_film_than_was_asked_for_is_refused(tmp_path):
+    content = dicom_file(tmp_path, "1.9")
+    told = intake(tmp_path)
+    with serving(one_film(lambda uid: multipart(content))) as (url, _), line(url) as opened:
+        [outcome] = taken(opened, told, tmp_path)
+    assert outcome.kind == "refused"
+    assert "1.2.3: " in outcome.reason
+    assert "sends another film than it was asked for" in outcome.reason
+    assert told.store.names() == []
 
 
 @pytest.mark.parametrize(("length", "most"), [({}, 2_000_000), ({"Content-Length": "9999999"}, 0)])
@@ -535,7 +546,7 @@ def test_film_that_drips_in_for_ever_is_given_up(tmp_path):
 
 
 def test_pacs_that_goes_away_ends_the_import_after_a_few_films(tmp_path):
-    content = dicom_file(tmp_path)
+    content = dicom_file(tmp_path, "1.0")
     names = tuple(f"1.{n}" for n in range(50))
     whole = one_film(lambda uid: multipart(content) if uid == "1.0" else (None, {}, []), names)
     done, sleeps = [], Sleeps()

@@ -7,12 +7,17 @@ is deleted before the next is asked for. What a kill leaves there the next impor
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from warnings import catch_warnings, simplefilter
 
+from gdshare.errors import FilmError
+from gdshare.films.dicom.header import read_dataset, tags
 from gdshare.store.intake import Intake, Outcome, take_in
 from gdshare.store.pacs.faults import AnswerError, PacsError, PassingError
 from gdshare.store.pacs.line import Line
 from gdshare.store.pacs.query import Reference
 from gdshare.store.pacs.retrieval import NO_FILE, retrieve
+
+OTHER_FILM = "sends another film than it was asked for; ask whoever runs it"
 
 IN_A_ROW = 3
 """Films that a network may fail to bring before the PACS counts as gone."""
@@ -71,6 +76,8 @@ def _known(film: Reference, intake: Intake) -> Outcome | None:
 def _retrieved(line: Line, film: Reference, intake: Intake, landing: Path) -> Outcome:
     try:
         retrieve(line, film, landing)
+        if not _asked_for(film, landing):
+            return _refused(film, f"{line.url}: {OTHER_FILM}")
         (outcome,) = take_in([landing], intake)
     finally:
         landing.unlink(missing_ok=True)
@@ -78,6 +85,17 @@ def _retrieved(line: Line, film: Reference, intake: Intake, landing: Path) -> Ou
         return _refused(film, f"{line.url}: {NO_FILE}")
     told = outcome.reason.replace(str(landing), film.instance)
     return replace(outcome, path=Path(film.instance), reason=told)
+
+
+def _asked_for(film: Reference, landing: Path) -> bool:
+    """Whether it is the film that was asked for; what cannot be read is told by ``take_in``."""
+    with catch_warnings():
+        simplefilter("ignore")  # pydicom tells of every element that breaks a rule of form
+        try:
+            told = read_dataset(landing, tags(("SOPInstanceUID",)))
+        except FilmError:
+            return True
+    return str(told.get("SOPInstanceUID")) == film.instance
 
 
 def _refused(film: Reference, reason: str) -> Outcome:

@@ -1,5 +1,7 @@
+import shutil
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -209,19 +211,49 @@ def test_encoding_that_is_not_read_is_named(tmp_path):
         read_film(path)
 
 
-@pytest.mark.parametrize("name", ["JPGExtended.dcm", "JPEG-lossy.dcm"])
-def test_twelve_bit_jpeg_names_the_decoder_that_is_missing(name):
-    pytest.importorskip("gdcm")
+TWELVE_BITS = find_spec("libjpeg") is not None
+
+
+def twelve_bit_jpeg(name):
     path = get_testdata_file(name, download=False)
     if not path:
         pytest.skip(f"pydicom does not bring {name}")
-    try:
-        import libjpeg  # noqa: F401
-    except ImportError:
-        with pytest.raises(FilmError, match=r"GPL.*gdshare\[jpeg12\]"):
-            read_film(Path(path))
-    else:
-        assert read_film(Path(path)).shape == (1024, 256)
+    return Path(path)
+
+
+@pytest.mark.skipif(TWELVE_BITS, reason="the decoder of gdshare[jpeg12] is installed")
+@pytest.mark.parametrize("name", ["JPGExtended.dcm", "JPEG-lossy.dcm"])
+def test_twelve_bit_jpeg_names_the_decoder_that_is_missing(name):
+    with pytest.raises(FilmError, match=r"GPL.*gdshare\[jpeg12\]"):
+        read_film(twelve_bit_jpeg(name))
+
+
+needs_twelve_bits = pytest.mark.skipif(
+    not TWELVE_BITS, reason="its decoder is under the GPL: pip install '.[jpeg12]'"
+)
+
+
+@needs_twelve_bits
+def test_twelve_bit_jpeg_is_read_once_its_decoder_is_installed(tmp_path):
+    assert read_film(twelve_bit_jpeg("JPGExtended.dcm")).shape == (1024, 256)
+    plain, extended = save(radiograph(gradient()), tmp_path / "plain.dcm"), tmp_path / "jpeg.dcm"
+    if shutil.which("dcmcjpeg") is None:
+        pytest.skip("dcmcjpeg, which writes such files, is not there: Debian's package dcmtk")
+    subprocess.run(["dcmcjpeg", "+ee", plain, extended], check=True, capture_output=True)
+    found = read_film(extended).pixels.astype(int)
+    assert np.abs(found - shown(gradient())).max() <= 2 * 65535 / 4095
+
+
+@needs_twelve_bits
+def test_twelve_bit_jpeg_that_breaks_its_own_rules_is_refused():
+    with pytest.raises(FilmError, match="pixel data is damaged"):
+        read_film(twelve_bit_jpeg("JPEG-lossy.dcm"))
+
+
+def test_value_given_twice_where_one_belongs_is_refused(tmp_path):
+    path = save(radiograph(gradient(), SOPClassUID=["1.2.3", "1.2.4"]), tmp_path / "odd.dcm")
+    with pytest.raises(FilmError, match="not a CR, DX, RF or secondary capture film"):
+        read_dicom(path)
 
 
 def test_file_cut_anywhere_is_refused_or_read(tmp_path):

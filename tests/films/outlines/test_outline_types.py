@@ -1,20 +1,15 @@
-"""Files of every format with bytes changed, or cut short, give a mask or a ``FilmError``."""
+"""JSON of every format with a value of another type anywhere gives a mask or a ``FilmError``."""
 
 import json
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 from outline_kit import (
     FILM,
     SHAPE,
     closed,
     coco,
     collection,
-    cvat,
-    cvat_mask,
-    cvat_polygon,
     feature,
     filled,
     labelme,
@@ -23,9 +18,7 @@ from outline_kit import (
     rings_mask,
     square,
 )
-from PIL import Image
 from pycocotools import mask as pycoco
-from seg_kit import segmentation
 
 from gdshare.errors import FilmError
 from gdshare.films.outlines import read_outline
@@ -52,18 +45,6 @@ def _json(name):
     }[name]
 
 
-@pytest.fixture(scope="module")
-def originals(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("originals")
-    planes = np.stack([rings_mask(), ~rings_mask()], axis=2).astype(np.uint8)
-    segmentation(folder / "seg", planes, labels=("stomach", "liver"))
-    Image.fromarray(rings_mask()).save(folder / "png", format="PNG")
-    (folder / "cvat").write_text(cvat(cvat_polygon(BOX), cvat_mask(rings_mask())))
-    for name in ("labelme", "coco", "geojson"):
-        (folder / name).write_text(json.dumps(_json(name)))
-    return {path.name: path.read_bytes() for path in folder.iterdir()}
-
-
 def refusal(path, data):
     """Return why the file is refused; None when it gives a sound mask."""
     path.write_bytes(data)
@@ -79,26 +60,6 @@ def refusal(path, data):
 def read_or_refused(path, data):
     why = refusal(path, data)
     assert why is None or (why.startswith(f"{path}: ") and len(why) < 1000)
-
-
-@pytest.mark.parametrize("form", ["labelme", "coco", "geojson", "cvat", "seg", "png"])
-def test_original_is_read(originals, tmp_path, form):
-    assert refusal(tmp_path / form, originals[form]) is None
-
-
-@pytest.mark.parametrize("form", ["labelme", "coco", "geojson", "cvat", "seg", "png"])
-@settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
-@given(
-    flips=st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 255)), max_size=4),
-    keep=st.one_of(st.just(1.0), st.floats(0, 1)),
-)
-def test_mutated_file_is_read_or_refused_and_nothing_else(originals, tmp_path, form, flips, keep):
-    data = bytearray(originals[form])
-    for place, value in flips:
-        data[int(place * len(data))] = value
-    read_or_refused(tmp_path / "mutated", bytes(data[: int(len(data) * keep)]))
 
 
 @pytest.mark.parametrize("form", ["labelme", "coco", "geojson"])
