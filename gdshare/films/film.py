@@ -108,7 +108,7 @@ def _open(path: Path) -> Image.Image:
             warnings.simplefilter("ignore")
             image = Image.open(stream, formats=FORMATS)
             require_pixels(path, image.height, image.width)
-            if getattr(image, "n_frames", 1) != 1:
+            if _has_second_page(image):
                 raise FilmError(f"{path}: holds several pages; export each film to its own file")
             image.load()
     except FilmError:
@@ -128,6 +128,15 @@ def _open(path: Path) -> Image.Image:
             f"{path}: the image is damaged or cut short ({error}); export it again"
         ) from error
     return image
+
+
+def _has_second_page(image: Image.Image) -> bool:
+    """Never by counting them: a small file may hold a million, and pillow walks them all."""
+    try:
+        image.seek(1)
+    except EOFError:
+        return False
+    return True
 
 
 def _white_is_zero(image: Image.Image) -> bool:

@@ -19,9 +19,11 @@ from time import monotonic
 
 import numpy as np
 import pytest
+from bomb_kit import SIDE, bombs
 from dicom_kit import CODECS, gradient, radiograph, save
 from mutation_kit import mutated
 from outline_kit import (
+    SHAPE,
     closed,
     coco,
     collection,
@@ -52,8 +54,9 @@ from seg_kit import segmentation
 KITS = Path(__file__).parents[1] / "kits"
 REAL = Path(__file__).parents[3] / "shared" / "data" / "dicom"
 
-SECONDS, MEGABYTES = 30.0, 1500.0
-"""What one file may take; what the process that reads them all, and its decoder, ever hold."""
+SECONDS, MEGABYTES = 90.0, 1500.0
+"""What one file may take, 60 of them its compressed frame; what the process that reads them all,
+and its decoder, ever hold."""
 
 BOX = square(6, 4, 30, 20)
 PLAIN = (ExplicitVRLittleEndian, ImplicitVRLittleEndian, ExplicitVRBigEndian)
@@ -179,12 +182,12 @@ class Reader:
     def __init__(self, folder):
         self.folder, self.peak, self.process = folder, 0.0, None
 
-    def read(self, form, path):
+    def read(self, form, path, shape=SHAPE):
         """Return (refusal or None, fault or None, seconds)."""
         if self.process is None:
             self._start()
         began = monotonic()
-        asked = json.dumps({"form": form, "path": str(path)}) + "\n"
+        asked = json.dumps({"form": form, "path": str(path), "shape": shape}) + "\n"
         self.process.stdin.write(asked)
         self.process.stdin.flush()
         try:
@@ -284,6 +287,16 @@ def test_damaged_files_are_read_or_refused_and_nothing_else(seeds, tmp_path):
     tallies, peak = trial(seeds, 12, tmp_path)
     require_sound(tallies, peak)
     assert sum(tally.refused for tally in tallies.values()) > 100  # the damage is felt
+
+
+def test_bombs_are_refused_or_read_within_the_same_bounds(tmp_path):
+    tallies = {}
+    with Reader(tmp_path) as reader:
+        for number, (form, path) in enumerate(bombs(tmp_path)):
+            tallies[path.name] = Tally()
+            tallies[path.name].add(number, path, *reader.read(form, path, (SIDE, SIDE)))
+    require_sound(tallies, reader.peak)
+    assert {name for name, tally in tallies.items() if not tally.refused} == {"large.png"}
 
 
 @pytest.mark.slow

@@ -1,8 +1,8 @@
 """A process that opens files from strangers as gdshare's commands do, and says what came of each.
 
 Run as ``python -P -m hostile_reader FOLDER``. A line of JSON comes in for each file, ``{"form":
-"dicom", "path": "..."}``, and one goes out: ``{"refusal": "..." or null, "fault": "..." or null}``.
-The last line is ``{"peak_mb": ...}``, this process and its decoder together.
+"dicom", "path": "...", "shape": [h, w]}``, and one goes out, ``{"refusal": "..." or null, "fault":
+"..." or null}``. The last line is ``{"peak_mb": ...}``, this process and its decoder together.
 """
 
 import json
@@ -11,8 +11,9 @@ import sys
 import traceback
 from itertools import count
 from pathlib import Path
+from typing import Any
 
-from outline_kit import FILM, SHAPE
+from outline_kit import FILM
 
 from gdshare.errors import FilmError
 from gdshare.films import read_film
@@ -21,22 +22,18 @@ from gdshare.films.dicom.stored import Decode
 from gdshare.films.outlines import read_outline
 from gdshare.store import Identities, Intake, make_store, take_in
 
-DECODING = 20.0
-"""Seconds that a frame may take; a site's own bound is three times that."""
-
-
 ADDRESSES = 6 * 1024**3
 """Bytes: what runs away ends here, not the machine; the peak tells of it."""
 
 
 def main(folder: Path) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (ADDRESSES, ADDRESSES))
-    with decoder(DECODING) as decode:
+    with decoder() as decode:
         for line in sys.stdin:
             asked = json.loads(line)
             answer: dict[str, object] = {"refusal": None, "fault": None}
             try:
-                answer["refusal"] = refusal(asked["form"], Path(asked["path"]), folder, decode)
+                answer["refusal"] = refusal(asked, Path(asked["path"]), folder, decode)
             except BaseException:
                 answer["fault"] = traceback.format_exc()
             say(answer)
@@ -50,8 +47,9 @@ def say(answer: dict[str, object]) -> None:
     sys.stdout.flush()
 
 
-def refusal(form: str, path: Path, folder: Path, decode: Decode) -> str | None:
+def refusal(asked: dict[str, Any], path: Path, folder: Path, decode: Decode) -> str | None:
     """Why the file is refused; None when it was read and what came out is sound."""
+    form, shape = asked["form"], tuple(asked["shape"])
     if form == "dicom":
         return imported(path, folder, decode)
     try:
@@ -59,8 +57,8 @@ def refusal(form: str, path: Path, folder: Path, decode: Decode) -> str | None:
             pixels = read_film(path).pixels
             sound = pixels.ndim == 2 and pixels.dtype.name in ("uint8", "uint16")
         else:
-            mask = read_outline(path, SHAPE, FILM, "stomach")
-            sound = mask.shape == SHAPE and mask.dtype == bool and bool(mask.any())
+            mask = read_outline(path, shape, FILM, "stomach")
+            sound = mask.shape == shape and mask.dtype == bool and bool(mask.any())
     except FilmError as error:
         return str(error)
     if not sound:

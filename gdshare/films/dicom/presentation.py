@@ -126,6 +126,8 @@ def _descriptor(told: Sequence[object], signed: bool) -> tuple[int, int, int]:
     entries, first, bits = (int(str(value)) for value in told)
     if signed and first >= 1 << 15:
         first -= 1 << 16
+    if not signed and first < 0:
+        first += 1 << 16
     return entries, first, bits
 
 

@@ -64,6 +64,10 @@ class _Compact:
     height: int
     width: int
 
+    @property
+    def area(self) -> int:
+        return self.height * self.width
+
     def paint(self, mask: npt.NDArray[np.bool_]) -> None:
         lengths = compact_lengths(self.text)
         Runs(lengths, 0, 0, self.height, self.width, down=True).paint(mask)

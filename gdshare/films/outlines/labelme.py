@@ -4,6 +4,9 @@ import base64
 import binascii
 import io
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -48,17 +51,40 @@ def labelme_sheets(value: object) -> tuple[Sheet, ...]:
 
     Raises:
         FilmError: a field is missing or of another type, a shape has too few or too many points,
-            or a mask cannot be decoded; the message does not name the file.
+            or a mask is no picture or of another size; the message does not name the file.
     """
     file = fitted(_File, value, "the LabelMe file")
     shapes = tuple(
-        Shape(one.label, one.shape_type or "polygon", _areas(one, number))
+        Shape(one.label, one.shape_type or "polygon", _areas(one, number, file))
         for number, one in enumerate(file.shapes)
     )
     return (Sheet(file.image_path, (file.image_height, file.image_width), shapes),)
 
 
-def _areas(shape: _Shape, number: int) -> tuple[Polygon | Raster, ...]:
+@dataclass(frozen=True)
+class _Picture:
+    """A mask shape's PNG, decoded only when it is painted.
+
+    Attributes:
+        image: opened, of bounded size.
+        top, left: where its first pixel lies on the film.
+    """
+
+    image: Image.Image
+    top: int
+    left: int
+
+    @property
+    def area(self) -> int:
+        return self.image.width * self.image.height
+
+    def paint(self, mask: npt.NDArray[np.bool_]) -> None:
+        with _told():
+            inside = np.asarray(np.asarray(self.image) != 0, dtype=np.bool_)
+        Stamp(self.top, self.left, inside).paint(mask)
+
+
+def _areas(shape: _Shape, number: int, file: _File) -> tuple[Polygon | Raster, ...]:
     kind = shape.shape_type or "polygon"
     points = [(x, y) for x, y in shape.points]
     if kind in _POLYGONS or (kind == "rectangle" and len(points) == 4):
@@ -72,31 +98,42 @@ def _areas(shape: _Shape, number: int) -> tuple[Polygon | Raster, ...]:
     if kind == "circle":
         radius = float(np.hypot(points[1][0] - points[0][0], points[1][1] - points[0][1]))
         return (ellipse(points[0], (radius, radius)),)
-    return (_mask(shape.mask or "", points[0], points[1]),)
+    return (_mask(shape.mask or "", points[0], points[1], file),)
 
 
-def _mask(encoded: str, first: tuple[float, float], last: tuple[float, float]) -> Stamp:
+def _mask(
+    encoded: str, first: tuple[float, float], last: tuple[float, float], file: _File
+) -> _Picture:
     """Take a mask shape: a PNG in base64, between the centres of its first and last pixel."""
-    left, top = round(first[0]), round(first[1])
-    inside = _decoded(encoded)
+    image = _opened(encoded)
+    # A picture larger than the film could only be a bomb; its own edge may be rounded up.
+    if image.height > file.image_height + 1 or image.width > file.image_width + 1:
+        raise FilmError("a mask shape is larger than its film; draw it again in LabelMe")
     spanned = (last[1] - first[1] + 1, last[0] - first[0] + 1)
     # Newer versions write fractional corners, which round to one pixel more or less.
-    if any(abs(span - have) > 1 for span, have in zip(spanned, inside.shape, strict=True)):
+    sides = zip(spanned, (image.height, image.width), strict=True)
+    if any(abs(span - have) > 1 for span, have in sides):
         raise FilmError("a mask shape is not as large as its points say; draw it again in LabelMe")
-    return Stamp(top, left, inside)
+    return _Picture(image, round(first[1]), round(first[0]))
 
 
-def _decoded(encoded: str) -> npt.NDArray[np.bool_]:
-    """Decode the picture: bool [height, width], true where a pixel is not 0."""
-    try:
+def _opened(encoded: str) -> Image.Image:
+    """Read a picture's header: one value a pixel, inside where it is not 0."""
+    with _told():
         content = base64.b64decode(encoded, validate=True)
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # the bound below replaces pillow's own
+            warnings.simplefilter("ignore")  # the bounds here replace pillow's own
             image = Image.open(io.BytesIO(content), formats=("PNG",))
-            if image.width * image.height > MAX_PIXELS or image.mode not in ("1", "L", "P"):
-                raise FilmError("a mask shape holds a picture that is no mask; draw it again")
-            image.load()
-            return np.asarray(np.asarray(image) != 0, dtype=np.bool_)
+        if image.width * image.height > MAX_PIXELS or image.mode not in ("1", "L", "P"):
+            raise FilmError("a mask shape holds a picture that is no mask; draw it again")
+        return image
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """Turn every fault of a picture into one sentence."""
+    try:
+        yield
     except FilmError:
         raise
     except (binascii.Error, ValueError) as error:

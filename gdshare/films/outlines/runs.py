@@ -51,12 +51,16 @@ class Runs:
             FilmError: the message does not name the file.
         """
         # Each is bounded first, so that the sum cannot overflow.
-        area = self.height * self.width
-        fitting = ((self.lengths >= 0) & (self.lengths <= area)).all()
-        if not fitting or int(self.lengths.sum()) != area:
+        fitting = ((self.lengths >= 0) & (self.lengths <= self.area)).all()
+        if not fitting or int(self.lengths.sum()) != self.area:
             raise FilmError(
                 f"run lengths do not fill their {self.width} x {self.height} px; export it again"
             )
+
+    @property
+    def area(self) -> int:
+        """See ``Raster``."""
+        return self.height * self.width
 
     def paint(self, mask: npt.NDArray[np.bool_]) -> None:
         """Set true, in bool [height, width] of the film, what is inside."""

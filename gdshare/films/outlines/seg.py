@@ -42,6 +42,11 @@ class _Segment:
     least: int
     most: int
 
+    @property
+    def area(self) -> int:
+        """See ``Raster``."""
+        return int(self.image.Rows) * int(self.image.Columns)
+
     def paint(self, mask: npt.NDArray[np.bool_]) -> None:
         """See ``Raster``."""
         try:

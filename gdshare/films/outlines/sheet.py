@@ -12,10 +12,17 @@ from gdshare.films.outlines.polygons import Polygon, bounds, rasterise
 
 MOST_NAMES = 10
 """That a message lists."""
+MAX_PAINTED = 5_000_000_000
+"""px of all rasters of one film: a thousand masks of 5 million, or 80 of the largest films; a few
+seconds."""
 
 
 class Raster(Protocol):
     """Pixels of a film that a tool marked as such: run lengths, a picture, a DICOM frame."""
+
+    @property
+    def area(self) -> int:
+        """How many px it lays out in order to paint."""
 
     def paint(self, mask: npt.NDArray[np.bool_]) -> None:
         """Set true, in bool [height, width] of the film, what is inside."""
@@ -34,6 +41,11 @@ class Stamp:
     top: int
     left: int
     inside: npt.NDArray[np.bool_]
+
+    @property
+    def area(self) -> int:
+        """See ``Raster``."""
+        return self.inside.size
 
     def paint(self, mask: npt.NDArray[np.bool_]) -> None:
         """See ``Raster``."""
@@ -96,11 +108,18 @@ def cover(shapes: Sequence[Shape], shape: tuple[int, int]) -> npt.NDArray[np.boo
     """Mark what any of the shapes covers: bool of the film's (height, width).
 
     Raises:
-        FilmError: polygons beyond ``rasterise``'s bounds, or all of them off the film; the message
-            does not name the file.
+        FilmError: polygons beyond ``rasterise``'s bounds, or all of them off the film; more rasters
+            than any film has; the message does not name the file.
     """
     areas = [area for one in shapes for area in one.areas]
     polygons = [area for area in areas if isinstance(area, Polygon)]
+    rasters = [area for area in areas if not isinstance(area, Polygon)]
+    painted = sum(raster.area for raster in rasters)
+    if painted > MAX_PAINTED:
+        raise FilmError(
+            f"{len(rasters):,} masks of {painted:,} px in all lie on one film ({MAX_PAINTED:,} px "
+            "at most); export a single mask"
+        )
     mask = rasterise(polygons, shape)
     left, top, right, bottom = bounds(polygons)
     if left >= shape[1] or top >= shape[0] or right <= 0 or bottom <= 0:
@@ -108,7 +127,6 @@ def cover(shapes: Sequence[Shape], shape: tuple[int, int]) -> npt.NDArray[np.boo
             f"the outline lies wholly beside its film of {shape[1]} x {shape[0]} px; check that it "
             "was drawn on this film, at the film's own size"
         )
-    for area in areas:
-        if not isinstance(area, Polygon):
-            area.paint(mask)
+    for raster in rasters:
+        raster.paint(mask)
     return mask

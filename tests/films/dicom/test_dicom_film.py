@@ -108,6 +108,19 @@ def test_voi_lut_in_words_is_read_in_the_files_byte_order(tmp_path, syntax):
 
 
 @pytest.mark.parametrize("syntax", [ExplicitVRLittleEndian, ImplicitVRLittleEndian])
+def test_voi_lut_of_signed_values_begins_far_above_zero_where_the_rescale_leads_there(
+    tmp_path, syntax
+):
+    item = voi_lut("<u2")[0]
+    item.add_new("LUTDescriptor", "US", [4096, 40_000, 16])
+    pixels = (gradient().astype(np.int32) + 40_000 - 32_768).astype(np.int16)
+    told = {"RescaleSlope": 1, "RescaleIntercept": 32_768}
+    dataset = radiograph(pixels, bits=16, VOILUTSequence=[item], **told)
+    path = save(dataset, tmp_path / "film.dcm", syntax)
+    np.testing.assert_array_equal(read_film(path).pixels, 65535 - 16 * gradient().astype(int))
+
+
+@pytest.mark.parametrize("syntax", [ExplicitVRLittleEndian, ImplicitVRLittleEndian])
 @pytest.mark.parametrize("first", [("US", 65536 - 2048), ("SS", -2048)], ids=["US", "SS"])
 def test_voi_lut_begins_below_zero_where_the_rescale_leads_there(tmp_path, syntax, first):
     item = voi_lut("<u2")[0]

@@ -104,6 +104,13 @@ def test_mask_that_is_no_mask_is_refused(tmp_path, mask, why):
         read(tmp_path, {"shape_type": "mask", "points": [[1, 1], [4, 4]], "mask": mask})
 
 
+def test_mask_larger_than_its_film_is_refused_before_it_is_decoded(tmp_path):
+    picture = encoded(Image.new("1", (10_000, 11_000)))
+    points = [[0, 0], [9_999, 10_999]]
+    with pytest.raises(FilmError, match="larger than its film"):
+        read(tmp_path, {"shape_type": "mask", "points": points, "mask": picture})
+
+
 def test_mask_of_absurd_size_is_refused_before_it_is_decoded(tmp_path):
     picture = encoded(Image.new("1", (12_000, 11_000)))
     with pytest.raises(FilmError, match="no mask"):
