@@ -35,7 +35,7 @@ def serve(
         UsageError: the port is taken.
     """
     with _listening(port) as listener:
-        host = f"{ADDRESS}:{listener.getsockname()[1]}"
+        host = _host(listener.getsockname()[1])
         token, session = secrets.token_urlsafe(32), secrets.token_urlsafe(32)
         app = Door(label_app(Page(store, protocol, _now, reviewer)), host, token, session)
         config = uvicorn.Config(
@@ -52,6 +52,11 @@ def serve(
         announce(f"http://{host}/?{TOKEN}={token}")
         with suppress(KeyboardInterrupt):  # uvicorn has shut down by then, and passes it on
             uvicorn.Server(config).run(sockets=[listener])
+
+
+def _host(port: int) -> str:
+    """As browsers name it, who leave out the port that http has anyway."""
+    return ADDRESS if port == 80 else f"{ADDRESS}:{port}"
 
 
 def _listening(port: int) -> socket.socket:

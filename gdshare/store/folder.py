@@ -24,10 +24,10 @@ import numpy.typing as npt
 from PIL import Image
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from gdshare.errors import StoreError
+from gdshare.errors import FilmError, StoreError
 from gdshare.films import Film, read_film
+from gdshare.lock import alone
 from gdshare.storage import replacing, write_bytes, write_json
-from gdshare.store.lock import alone
 from gdshare.store.record import NAME, StoredFilm
 
 INDEX, FILMS, LOCK = "store.json", "films", ".lock"
@@ -101,9 +101,14 @@ class Store:
         Raises:
             FilmError: gone or damaged.
         """
-        side = film.spacing_mm
-        shown = read_film(self.pixels_path(film.film))
-        return Film(shown.pixels, shown.name, side)
+        path = self.pixels_path(film.film)
+        if not path.exists():
+            raise FilmError(
+                f"{path}: gone; put it back, or reject the film with gdshare review {self.path} "
+                f"{film.film} --reject"
+            )
+        shown = read_film(path)
+        return Film(shown.pixels, shown.name, film.spacing_mm)
 
     def put(self, record: StoredFilm, pixels: npt.NDArray[np.uint16] | None = None) -> None:
         """Write a film's pixels, if given, and then its record."""

@@ -15,8 +15,8 @@ from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 
 from gdshare.errors import StoreError
+from gdshare.lock import alone
 from gdshare.storage import sync_folder
-from gdshare.store.lock import alone
 
 MODE = 0o600
 
@@ -101,6 +101,8 @@ class Identities:
         self._known: dict[tuple[str, int], Identity] = {}
         self._patients: dict[tuple[str, str], str] = {}
         self._studies: dict[str, str] = {}
+        if path.exists():
+            _require_private(path)
         if path.exists() and path.stat().st_size:
             for identity in _read(path):
                 self._remember(identity)
@@ -167,17 +169,32 @@ def _line(cells: tuple[object, ...]) -> bytes:
     return text.getvalue().encode()
 
 
-def _read(path: Path) -> list[Identity]:
+def _require_private(path: Path) -> None:
     if stat.S_IMODE(path.stat().st_mode) & 0o077:
         raise StoreError(
             f"{path}: leads back to patients and others may read it; chmod 600 {path.name}"
         )
+
+
+def _read(path: Path) -> list[Identity]:
+    """All lines. A last one without its end was cut short by a kill: its film was never written.
+
+    Unless it is whole: then an editor has left out the end, and it is put back.
+    """
     try:
         content = path.read_bytes()
-        whole = content[: content.rfind(b"\n") + 1]
-        if whole != content:  # a line cut short by a kill: its film was never written
-            os.truncate(path, len(whole))
-        head, *lines = csv.reader(io.StringIO(whole.decode(), newline=""), strict=True)
+        ended = content.rfind(b"\n") + 1
+        if ended < len(content):
+            if _is_whole(content[ended:]):
+                content += b"\n"
+                with path.open("ab") as stream:
+                    stream.write(b"\n")
+            elif content[ended:].startswith(b'"'):
+                content = content[:ended]
+                os.truncate(path, ended)
+            else:
+                raise ValueError("its last line was written by another program")
+        head, *lines = csv.reader(io.StringIO(content.decode(), newline=""), strict=True)
         if tuple(head) != COLUMNS:
             raise ValueError("other columns")
         return [_identity(cells) for cells in lines]
@@ -185,6 +202,16 @@ def _read(path: Path) -> list[Identity]:
         raise StoreError(
             f"{path}: damaged ({error}); put its last good copy back, or import into a new store"
         ) from error
+
+
+def _is_whole(line: bytes) -> bool:
+    """Every cell is quoted, so that a line which ends in a quote after all its cells is whole."""
+    try:
+        [cells] = csv.reader(io.StringIO(line.decode(), newline=""), strict=True)
+        _identity(cells)
+    except (ValueError, csv.Error):
+        return False
+    return line.endswith(b'"')
 
 
 def _identity(cells: list[str]) -> Identity:

@@ -18,9 +18,9 @@ from pydantic import AfterValidator, AwareDatetime, Field, ValidationError
 
 from gdshare.errors import StaleError, StoreError
 from gdshare.films.outlines.polygons import Polygon, rasterise
+from gdshare.lock import alone
 from gdshare.storage import write_json
 from gdshare.store.folder import Store
-from gdshare.store.lock import alone
 from gdshare.store.record import Frozen, Name, StoredFilm
 
 OUTLINES = "outlines"

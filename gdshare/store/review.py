@@ -99,12 +99,13 @@ def _reviewed_film(
 ) -> StoredFilm:
     record = store.record(film)
     if record.state == "rejected":
-        store.drop_pixels(film)  # a kill may have left them
         raise StoreError(f"{film}: was rejected and its pixels deleted; import it into a new store")
     if review.decision == "reject":
         rejected = _reviewed(record, "rejected", review)
+        store.drop_pixels(
+            film
+        )  # first: a kill leaves a film without pixels, never a lie about them
         store.put(rejected)
-        store.drop_pixels(film)
         return rejected
     shown = store.pixels(record)
     pixels, done = blanked(np.asarray(shown.pixels, np.uint16), boxes, border, Path(shown.name))

@@ -242,6 +242,32 @@ def test_line_that_a_kill_cut_short_is_dropped_and_its_film_named_again(hospital
     again.identities.require(again.store.names())
 
 
+def test_last_line_whose_end_an_editor_left_out_is_kept(hospital, tmp_path):
+    list(take_in(files_in(hospital), intake(tmp_path)))
+    who = tmp_path / "who.csv"
+    whole = who.read_bytes()
+    who.write_bytes(whole.removesuffix(b"\n"))
+    again = intake(tmp_path)
+    assert who.read_bytes() == whole
+    again.identities.require(again.store.names())
+
+
+def test_last_line_in_another_programs_form_is_not_cut_off(hospital, tmp_path):
+    list(take_in(files_in(hospital), intake(tmp_path)))
+    who = tmp_path / "who.csv"
+    content = who.read_bytes().replace(b'"', b"").removesuffix(b"\n")
+    who.write_bytes(content)
+    with pytest.raises(StoreError, match="last line was written by another program"):
+        intake(tmp_path)
+    assert who.read_bytes() == content
+
+
+def test_way_back_that_others_may_read_is_refused_empty_or_not(tmp_path):
+    (tmp_path / "who.csv").touch(mode=0o644)
+    with pytest.raises(StoreError, match=r"others may read it; chmod 600 who\.csv"):
+        intake(tmp_path)
+
+
 def test_empty_way_back_is_begun_anew(tmp_path):
     (tmp_path / "who.csv").touch(mode=0o600)
     intake(tmp_path)

@@ -7,6 +7,7 @@ from dicom_kit import gradient, radiograph, save
 from gdshare.errors import FilmError, StaleError, StoreError
 from gdshare.films.box import Box
 from gdshare.store import Identities, Intake, look, make_store, review_film, take_in
+from gdshare.store.folder import Store
 
 NOW = datetime(2026, 11, 22, 9, 30, tzinfo=UTC)
 
@@ -160,11 +161,14 @@ def test_film_rejected_while_the_detector_looks_stays_rejected(store):
     assert store.record(name).state == "rejected"
 
 
-def test_pixels_that_a_kill_left_behind_a_rejection_go_with_the_next(store):
+def test_rejection_that_a_kill_cut_short_has_deleted_the_pixels_and_is_made_again(
+    store, monkeypatch
+):
     (name,) = store.names()
-    pixels = store.pixels_path(name).read_bytes()
-    review_film(store, name, "reject", "A. Reader", NOW)
-    store.pixels_path(name).write_bytes(pixels)
-    with pytest.raises(StoreError, match="rejected"):
-        review_film(store, name, "reject", "A. Reader", NOW)
+    with monkeypatch.context() as patched:
+        patched.setattr(Store, "put", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            review_film(store, name, "reject", "A. Reader", NOW)
     assert not store.pixels_path(name).exists()
+    assert store.record(name).state == "held"
+    assert review_film(store, name, "reject", "A. Reader", NOW).state == "rejected"
