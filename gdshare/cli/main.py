@@ -123,8 +123,9 @@ def _front(
 
     At a hospital, in this order:
 
-    **label** films that somebody outlined, **distill** the labelled patches to a
-    few synthetic images, make **keys** once, and **publish** a signed bundle.
+    **import** films out of a PACS or a folder, **review** those that may show a name,
+    **label** the films once their organs are outlined, **distill** the labelled patches to
+    a few synthetic images, make **keys** once, and **publish** a signed bundle.
 
     At the aggregator:
 

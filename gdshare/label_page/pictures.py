@@ -7,8 +7,12 @@ import numpy as np
 
 from gdshare.films import Film
 
-MAX_PIXELS = 4096 * 4096
-"""Shown; a larger film is shown reduced, which changes nothing of where an outline lies on it."""
+OUTLINING_PIXELS = 4096 * 4096
+"""Shown of a film that is outlined; a larger one is shown reduced, which changes nothing of where
+an outline lies on it."""
+REVIEW_PIXELS = 64_000_000
+"""Shown of a film that is reviewed, where small letters matter; the page tells of a larger one. A
+browser takes about 10 bytes for each."""
 
 
 @dataclass(frozen=True)
@@ -25,13 +29,13 @@ class Picture:
     data: bytes
 
 
-def picture(film: Film) -> Picture:
-    """Take a film's pixels, averaged over squares where there are too many to show."""
+def picture(film: Film, most: int) -> Picture:
+    """Take a film's pixels, averaged over squares where there are more than ``most``."""
     pixels = np.asarray(film.pixels)
     if pixels.dtype == np.uint8:
         pixels = pixels.astype(np.uint16) * np.uint16(257)
     height, width = film.shape
-    side = math.ceil(math.sqrt(height * width / MAX_PIXELS))
+    side = math.ceil(math.sqrt(height * width / most))
     if side > 1:
         # What is left over at the right and lower edge, less than a square, is squeezed in.
         down, across = (np.arange(0, length, side) for length in (height, width))

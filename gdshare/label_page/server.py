@@ -33,7 +33,7 @@ from gdshare.films.box import Box
 from gdshare.label_page.answers import asset_answer, http_refusal, json_body, refusal
 from gdshare.label_page.assets import assets
 from gdshare.label_page.grid import count, paint
-from gdshare.label_page.pictures import picture
+from gdshare.label_page.pictures import OUTLINING_PIXELS, REVIEW_PIXELS, picture
 from gdshare.protocol import Protocol
 from gdshare.store.folder import Store
 from gdshare.store.outline import Drawing, Outline, outline_of, save_outline
@@ -131,7 +131,9 @@ class Page:
 
     def pixels(self, request: Request) -> Response:
         """One film's pixels."""
-        shown = picture(self.store.pixels(self._film(request, "held", "released")))
+        film = self._film(request, "held", "released")
+        most = REVIEW_PIXELS if film.state == "held" else OUTLINING_PIXELS
+        shown = picture(self.store.pixels(film), most)
         size = {"x-width": str(shown.width), "x-height": str(shown.height)}
         return Response(shown.data, media_type="application/octet-stream", headers=size)
 

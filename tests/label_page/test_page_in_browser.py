@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
+import time
 from dataclasses import astuple
 
 import pytest
@@ -25,6 +26,7 @@ from benchmarks.label_page.browser import (
     served,
 )
 from gdshare.films.box import Box
+from gdshare.label_page import server
 from gdshare.protocol import Protocol
 from gdshare.store.folder import Store
 from gdshare.store.outline import Drawing, outline_of, save_outline
@@ -305,7 +307,7 @@ def test_held_film_is_looked_at_made_black_released_and_outlined(review, store):
     expect(review.locator("#marked")).to_have_text("1 box to be made black")
     review.locator("#reviewer").fill("N. Urse dhx")
     review.locator("#release").click()
-    expect(review.get_by_role("dialog", name="Release this film?")).to_be_visible()
+    expect(review.get_by_role("dialog", name=f"Release {HELD.film}?")).to_be_visible()
     review.locator("#decide-yes").click()
     expect(review.locator(f"#open-{HELD.film} span")).to_have_text("no outline, no diagnosis")
     record = store.record(HELD.film)
@@ -327,6 +329,57 @@ def test_rejected_film_leaves_the_list_and_the_disk(review, store):
     expect(review.locator("#name")).to_have_text(SECOND.film)
     assert not store.pixels_path(HELD.film).exists()
     assert store.record(HELD.film).reviews[0].by == "R. Adiographer"
+
+
+def test_decision_is_never_about_a_film_that_was_not_on_the_screen(page, store):
+    held = store.record(SECOND.film).model_copy(update={"state": "held"})
+    store.put(held)
+    page.reload()
+    page.locator(f"#open-{SECOND.film}").click()
+    expect(page.locator("#name")).to_have_text(SECOND.film)
+    page.route("**/pixels", lambda route: (time.sleep(1), route.continue_()))
+    page.evaluate(
+        "document.dispatchEvent(new KeyboardEvent('keydown', { key: 'j' }));"
+        "document.getElementById('reject').click()"
+    )
+    expect(page.locator("#decide")).to_be_hidden()  # a film is on its way: nothing is asked
+    expect(page.locator("#name")).to_have_text(HELD.film)
+    page.locator("#reject").click()
+    expect(page.locator("#decide-title")).to_have_text(f"Reject {HELD.film}?")
+    page.evaluate(f"location.hash = '{SECOND.film}'")
+    expect(page.locator("#name")).to_have_text(SECOND.film)
+    expect(page.locator("#decide")).to_be_hidden()  # its film has left the screen
+    assert {film.state for film in store.films()} == {"released", "held"}
+
+
+def test_last_film_that_is_rejected_leaves_an_empty_page(browser, tmp_path):
+    store = phantom_store(tmp_path / "store", [HELD])
+    with served_here(store, PROTOCOL) as address:
+        page = opened(browser.new_context(viewport=VIEW), address)
+        page.locator("#reject").click()
+        page.locator("#decide-yes").click()
+        expect(page.locator("#name")).to_have_text("No film")
+        expect(page.locator(FILM)).to_have_count(0)
+        expect(page.locator("#release")).to_be_hidden()
+        page.context.close()
+
+
+def test_held_film_too_large_for_the_page_is_told_to_be_shown_reduced(review, store, monkeypatch):
+    expect(review.locator("#reduced")).to_be_empty()
+    monkeypatch.setattr(server, "REVIEW_PIXELS", SIDE * SIDE // 4)
+    review.reload()
+    expect(review.locator("#reduced")).to_contain_text("shown at 1/2 of its size")
+
+
+def test_film_that_is_rejected_elsewhere_while_it_is_outlined_lets_the_page_go_on(page, store):
+    review_film(store, FIRST.film, "reject", "somebody else", NOW)
+    page.keyboard.press("n")
+    expect(page.locator("#alert")).to_have_text(f"NOT SAVED: {FIRST.film}: is rejected")
+    expect(page.locator("#name")).to_have_text(SECOND.film)
+    expect(page.locator(f"#open-{FIRST.film}")).to_have_count(0)
+    page.keyboard.press("p")
+    saved(page, 1)
+    assert drawing(store, SECOND).diagnosis == "positive"
 
 
 def test_boxes_are_undone_and_deleted_and_never_saved_by_themselves(review, store):

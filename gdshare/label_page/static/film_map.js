@@ -86,6 +86,16 @@ export class FilmMap {
     this.fit();
   }
 
+  // No film.
+  clear() {
+    this.stop();
+    this.overlay?.remove();
+    this.overlay = null;
+    this.marks.clearLayers();
+    this.polygons = [];
+    this.grid.show(null);
+  }
+
   fit() {
     if (this.overlay) this.map.fitBounds(this.size, { padding: [8, 8], animate: false });
   }

@@ -45,6 +45,12 @@ const saver = new server.Saver({
       warn("Another tab or person changed this film: it was loaded again. Do your last change anew.");
     });
   },
+  gone(message) {
+    attempt(async () => {
+      await openStore();
+      warn(`NOT SAVED: ${message}`);
+    });
+  },
   failed: (message) => warn(`NOT SAVED: ${message} Trying again; leave this tab open.`),
 });
 
@@ -66,12 +72,24 @@ async function openStore() {
   el("rule").textContent =
     `Windows of ${patch} ${size}, a step of ${stride}. Less than ${outside} of organ: I; ` +
     `more than ${inside}: N or P.`;
-  review ??= new Review(told.reviewer, (decided) => attempt(() => decide(decided)));
+  review ??= new Review(told.reviewer, ready, (name, decided) =>
+    attempt(() => decide(name, decided)),
+  );
   list = new FilmList(told.films, (name) => attempt(() => open(name)));
   tellTotals();
   const wanted = list.find(location.hash.slice(1)) ?? list.first;
   if (wanted) await open(wanted.film);
-  else warn("The store holds no film; see gdshare import.");
+  else empty();
+}
+
+function empty() {
+  map.clear();
+  review.hide();
+  shown = last = null;
+  delete document.body.dataset.state;
+  el("name").textContent = "No film";
+  el("status").textContent = "no film left in the store";
+  warn("The store holds no film that can be shown; see gdshare import.");
 }
 
 async function open(name) {
@@ -94,6 +112,7 @@ function show(name, told, pixels) {
   const held = told.state === "held";
   view.show(picture, same);
   map.show(picture.canvas, told.width, told.height, held, (held && told.text) || []);
+  review.hide();
   shown = { name, held, drawing: told.drawing ?? { polygons: [] }, undo: [], redo: [] };
   document.body.dataset.state = told.state;
   el("name").textContent = name;
@@ -101,7 +120,7 @@ function show(name, told, pixels) {
   warn("");
   if (held) {
     map.grid.show(null);
-    review.show(told);
+    review.show(name, told, Math.ceil(told.width / pixels.width));
     el("status").textContent = "held for a review";
   } else {
     saver.open(name, told.version);
@@ -115,8 +134,7 @@ function show(name, told, pixels) {
 
 // ---- a held film ----
 
-async function decide(decided) {
-  const name = shown.name;
+async function decide(name, decided) {
   const beside = list.beside(name, 1) ?? list.beside(name, -1);
   try {
     await server.review(name, decided);

@@ -7,12 +7,15 @@ const NOT_LOOKED =
 const NOTHING_FOUND = "The text detector sees nothing like writing. It misses some: look yourself.";
 const FOUND = "What the text detector takes for writing is framed. It misses some: look yourself.";
 const WORDS = {
-  release: [
-    "Release this film?",
+  release: (film) => [
+    `Release ${film}?`,
     "It may then be outlined and used. What you marked is made black, for good.",
   ],
-  reject: ["Reject this film?", "Its pixels are deleted. That cannot be undone."],
+  reject: (film) => [`Reject ${film}?`, "Its pixels are deleted. That cannot be undone."],
 };
+const reduced = (factor) =>
+  `It is too large for this page and shown at 1/${factor} of its size: small letters may be lost. ` +
+  "Look at it with another viewer before you release it.";
 
 // The smallest box of whole px that holds a ring.
 function box([ring]) {
@@ -26,9 +29,11 @@ function box([ring]) {
 }
 
 export class Review {
-  // decide(decided) is called once a person has confirmed a decision.
-  constructor(reviewer, decide) {
+  // ready() tells whether the film on the screen is the one that was asked for; decide(film, decided)
+  // is called once a person has confirmed a decision about it.
+  constructor(reviewer, ready, decide) {
     el("reviewer").value = reviewer;
+    this.ready = ready;
     this.decide = decide;
     this.wanted = null;
     for (const decision of ["release", "reject"]) {
@@ -37,13 +42,21 @@ export class Review {
     el("decide-no").addEventListener("click", () => el("decide").close());
     el("decide-yes").addEventListener("click", () => {
       el("decide").close();
-      this.decide(this.wanted);
+      this.decide(this.film, this.wanted);
     });
   }
 
-  // told: of a held film, as the server tells it.
-  show(told) {
+  // A question about a film that has left the screen is not asked any more.
+  hide() {
+    el("decide").close();
+    this.film = null;
+  }
+
+  // told: of a held film, as the server tells it, and how many of its px one on the screen stands for.
+  show(film, told, factor) {
+    this.film = film;
     this.seen = told.seen;
+    el("reduced").textContent = factor > 1 ? reduced(factor) : "";
     const lines = told.reasons.map((reason) => {
       const line = document.createElement("li");
       line.textContent = reason;
@@ -63,6 +76,7 @@ export class Review {
   }
 
   #ask(decision) {
+    if (!this.film || !this.ready()) return;
     const by = el("reviewer").value.trim();
     if (!by) {
       el("reviewer").focus();
@@ -70,7 +84,7 @@ export class Review {
     }
     const boxes = decision === "release" ? this.marked : [];
     this.wanted = { decision, by, boxes, seen: this.seen };
-    [el("decide-title").textContent, el("decide-what").textContent] = WORDS[decision];
+    [el("decide-title").textContent, el("decide-what").textContent] = WORDS[decision](this.film);
     el("decide").showModal();
   }
 }

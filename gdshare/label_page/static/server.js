@@ -55,7 +55,8 @@ export class Saver {
   #running = false;
   #listeners = [];
 
-  // said.saved(answer), said.stale(message), said.failed(message)
+  // said.saved(answer); said.stale(message): somebody else saved; said.gone(message): the film can
+  // not be outlined any more; said.failed(message): it is tried again
   constructor(said) {
     this.said = said;
     this.film = null;
@@ -98,9 +99,10 @@ export class Saver {
       }
     } catch (error) {
       if (!(error instanceof Refusal)) throw error;
-      if (error.status === 409) {
+      const final = { 403: "gone", 404: "gone", 409: "stale" }[error.status];
+      if (final) {
         this.#waiting = null;
-        this.said.stale(error.message);
+        this.said[final](error.message);
       } else {
         this.#waiting ??= drawing;
         this.said.failed(error.message);
