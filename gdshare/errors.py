@@ -42,6 +42,10 @@ class KeyFileError(GdshareError):
     """A signing or verification key that cannot be made, read or unlocked."""
 
 
+class LedgerError(GdshareError):
+    """A ledger that was altered or cut short, or cannot be read or written."""
+
+
 class BundleError(GdshareError):
     """A bundle that is refused. Subclasses in ``gdshare.bundle`` name the single reason."""
 

@@ -28,6 +28,7 @@ OWN_COMMANDS: dict[str, str] = {
         "keys",
         "publish",
         "verify",
+        "ledger",
         "train",
         "evaluate",
         "classify",
