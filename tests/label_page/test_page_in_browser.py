@@ -193,14 +193,83 @@ def test_one_of_several_outlines_is_selected_and_deleted(page, store):
     assert first == pytest.approx((0.1 * SIDE, 0.1 * SIDE), abs=1)
 
 
+def test_outline_whose_points_are_removed_goes_and_comes_back_by_undo(page, store):
+    draw(page, ((0.2, 0.2), (0.8, 0.2), (0.5, 0.8)))
+    page.mouse.click(*on_screen(page, [(0.2, 0.2)])[0], button="right")
+    saved(page, 2)
+    assert drawing(store) == Drawing()
+    page.keyboard.press("u")
+    saved(page, 3)
+    assert len(drawing(store).polygons[0][0]) == 3
+
+
+def test_drawing_that_the_store_refuses_is_told_and_the_film_is_as_before(page, store):
+    draw(page, BORDER)
+    page.route("**/outline", lambda route: route.fulfill(status=422, json={"error": "too many"}))
+    page.keyboard.press("n")
+    expect(page.locator("#alert")).to_have_text("NOT SAVED, and as it was before: too many")
+    page.unroute("**/outline")
+    assert page.locator('input[value=""]').is_checked()
+    page.keyboard.press("p")
+    saved(page, 2)
+    assert drawing(store).diagnosis == "positive"
+
+
+def test_edit_that_follows_a_drawing_is_not_ended_by_the_key_that_begins_it(page):
+    draw(page, BORDER)
+    edit = page.locator('[data-act="edit"]')
+    for pressed in ("true", "false"):
+        page.keyboard.press("e")
+        expect(edit).to_have_attribute("aria-pressed", pressed)
+
+
+def click(page, *places):
+    for place in on_screen(page, places):
+        page.mouse.move(*place)
+        page.mouse.click(*place)
+
+
+def test_last_point_is_taken_back_and_nothing_half_drawn_is_left_behind(page, store):
+    page.keyboard.press("d")
+    click(page, (0.2, 0.2), (0.8, 0.2), (0.9, 0.9))
+    page.keyboard.press("u")
+    page.keyboard.press("j")
+    expect(page.locator("#alert")).to_contain_text("End what you are drawing first")
+    assert page.locator("#name").inner_text() == FIRST.film
+    click(page, (0.5, 0.8))
+    page.keyboard.press("Enter")
+    saved(page, 1)
+    ((ring,),) = drawing(store).polygons
+    assert len(ring) == 3
+    assert max(y for _, y in ring) == pytest.approx(0.8 * SIDE, abs=1)
+
+
+def test_hole_is_cut_out_of_all_outlines_it_lies_in_and_crosses_no_border(page, store):
+    draw(page, ((0.1, 0.1), (0.9, 0.1), (0.9, 0.9), (0.1, 0.9)))
+    draw(page, ((0.2, 0.2), (0.8, 0.2), (0.8, 0.8), (0.2, 0.8)))
+    draw(page, HOLE, "h")
+    assert [len(rings) for rings in drawing(store).polygons] == [2, 2]
+    page.keyboard.press("h")
+    click(page, (0.5, 0.7), (0.6, 0.7), (0.55, 0.85))
+    page.keyboard.press("Enter")
+    expect(page.locator("#alert")).to_contain_text("must not cross an outline's border")
+    assert outline_of(store, FIRST.film).version == 3
+
+
+def test_whole_film_stays_in_sight_when_the_tab_changes_its_size(page):
+    page.set_viewport_size({"width": 1000, "height": 600})
+    page.wait_for_timeout(300)
+    film, area = (page.locator(what).bounding_box() for what in (FILM, "#map"))
+    assert film["y"] >= area["y"]
+    assert film["y"] + film["height"] <= area["y"] + area["height"]
+
+
 def test_hole_that_lies_in_no_outline_is_refused(page, store):
     page.keyboard.press("h")
     for place in on_screen(page, HOLE):
         page.mouse.click(*place)
     page.keyboard.press("Enter")
-    expect(page.locator("#alert")).to_have_text(
-        "a hole must begin inside an outline; draw it again"
-    )
+    expect(page.locator("#alert")).to_have_text("a hole must lie inside an outline; draw it again")
     assert outline_of(store, FIRST.film).version == 0
 
 
@@ -317,6 +386,49 @@ def test_held_film_is_looked_at_made_black_released_and_outlined(review, store):
     assert not store.pixels(record).pixels[done.top : done.bottom, done.left : done.right].any()
     draw(review, BORDER)
     assert drawing(store, HELD).polygons
+
+
+def test_box_that_is_not_ended_holds_the_decision_back(review, store):
+    review.keyboard.press("b")
+    click(review, (0.2, 0.2))
+    review.locator("#release").click()
+    expect(review.locator("#alert")).to_contain_text("End what you are drawing first")
+    expect(review.locator("#decide")).to_be_hidden()
+    click(review, (0.4, 0.4))
+    review.locator("#release").click()
+    expect(review.locator("#decide-what")).to_contain_text("1 box is made black, for good.")
+    review.locator("#decide-no").click()
+    review.keyboard.press("u")
+    review.locator("#release").click()
+    expect(review.locator("#decide-what")).to_contain_text("Nothing of it is made black.")
+
+
+def test_boxes_are_kept_while_one_looks_at_another_film(review):
+    box(review, (10, 10), (50, 50))
+    review.keyboard.press("k")
+    expect(review.locator("#name")).to_have_text(SECOND.film)
+    review.keyboard.press("j")
+    expect(review.locator("#marked")).to_have_text("1 box to be made black")
+
+
+def test_box_is_cut_at_the_films_edge_and_refused_beside_it(review, store):
+    for _ in range(3):
+        review.keyboard.press("-")
+    box(review, (-20, 100), (60, 120))
+    box(review, (-30, 10), (-10, 40))
+    expect(review.locator("#alert")).to_have_text("the box lies off the film; draw it again")
+    review.locator("#release").click()
+    review.locator("#decide-yes").click()
+    expect(review.locator(f"#open-{HELD.film} span")).to_have_text("no outline, no diagnosis")
+    [done] = store.record(HELD.film).reviews[0].blanked
+    assert (done.left, done.top) == pytest.approx((0, 100), abs=1)
+
+
+def test_decision_without_a_name_is_refused_aloud(review, store):
+    review.locator("#reviewer").fill(" ")
+    review.locator("#reject").click()
+    expect(review.locator("#alert")).to_have_text("Say who has looked, under Reviewed by.")
+    assert store.record(HELD.film).state == "held"
 
 
 def test_rejected_film_leaves_the_list_and_the_disk(review, store):
@@ -487,6 +599,10 @@ def test_help_is_on_the_page_and_text_is_readable(fresh):
     assert min(fresh.evaluate(CONTRASTS).values()) >= 4.5
     fresh.keyboard.press("Escape")
     expect(fresh.get_by_role("dialog")).to_be_hidden()
+    for visible in (True, False):
+        fresh.keyboard.press("?")
+        expect(fresh.locator("#help")).to_be_visible(visible=visible)
+    assert fresh.evaluate("document.getElementById('help').scrollTop") == 0
 
 
 def test_everything_one_can_press_has_a_name(fresh):

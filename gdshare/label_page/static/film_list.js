@@ -67,7 +67,7 @@ export class FilmList {
 
   #tell(film) {
     const drawn = [film.outlined ? "outlined" : "no outline", film.diagnosis ?? "no diagnosis"];
-    const state = film.state === "held" ? ["held for a review"] : drawn;
+    const state = film.state === "held" ? ["held for a review", ...(film.outlined ? ["outlined"] : [])] : drawn;
     if (film.contradicted) state.push("contradicts another film of this patient");
     el(`open-${film.film}`).lastChild.textContent = state.join(", ");
     const released = this.films.filter((one) => one.state === "released");

@@ -31,6 +31,9 @@ export class FilmMap {
   constructor(element, said) {
     this.said = said;
     this.mode = null; // draw, hole, edit, box or null
+    this.offered = false; // edit, which nobody asked for: it follows a drawing
+    this.clicks = 0; // since drawing began
+    this.fitted = true; // the whole film is shown, and stays so when the tab changes its size
     this.style = PLAIN;
     this.layers = [];
     this.marks = L.layerGroup();
@@ -66,13 +69,19 @@ export class FilmMap {
     this.map.on("pm:create", ({ layer }) => this.#created(layer));
     this.map.on("mousemove", (event) => this.grid.point(...place(event.latlng)));
     this.map.on("contextmenu", () => {}); // a right click removes a point; no menu over it
-    new ResizeObserver(() => this.map.invalidateSize({ pan: false })).observe(element);
+    this.map.on("click", () => (this.clicks += 1));
+    this.map.on("dragstart zoomstart", () => (this.fitted = false));
+    new ResizeObserver(() => {
+      this.map.invalidateSize({ pan: false });
+      if (this.fitted) this.fit();
+    }).observe(element);
   }
 
   // Show another film: its canvas, its size in px, and whether boxes are drawn on it. Pieces of it,
   // {left, top, right, bottom}, may be marked.
   show(canvas, width, height, boxing, marks) {
     this.stop();
+    [this.width, this.height] = [width, height];
     this.style = boxing ? BLACK : PLAIN;
     this.marks.clearLayers();
     for (const { left, top, right, bottom } of marks) {
@@ -98,19 +107,19 @@ export class FilmMap {
 
   fit() {
     if (this.overlay) this.map.fitBounds(this.size, { padding: [8, 8], animate: false });
+    this.fitted = true;
   }
 
   zoom(steps) {
     this.map.setZoom(this.map.getZoom() + steps * ZOOM_STEP, { animate: false });
   }
 
+  // A border with fewer than three points left encloses nothing, and goes with its holes.
   get polygons() {
-    return this.layers.map((layer) =>
-      layer
-        .getLatLngs()
-        .map((ring) => ring.map(place))
-        .filter((ring) => ring.length >= 3),
-    );
+    return this.layers
+      .map((layer) => layer.getLatLngs().map((ring) => ring.map(place)))
+      .filter(([border]) => border?.length >= 3)
+      .map(([border, ...holes]) => [border, ...holes.filter((ring) => ring.length >= 3)]);
   }
 
   set polygons(polygons) {
@@ -120,18 +129,30 @@ export class FilmMap {
     this.layers.forEach((layer, at) => {
       layer.addTo(this.map);
       layer.on("click", () => this.#select(at));
-      layer.on("pm:edit", () => this.said.changed(this.polygons));
-      layer.on("pm:remove", () => {
-        this.layers = this.layers.filter((one) => one !== layer);
-        this.said.changed(this.polygons);
-      });
+      layer.on("pm:edit pm:remove", () => this.#edited());
     });
     this.#paint();
     if (this.mode === "edit") this.#editable();
   }
 
+  // Something that is being drawn and not closed yet.
+  get unfinished() {
+    return ["draw", "hole", "box"].includes(this.mode) && this.clicks > 0;
+  }
+
+  // Take back the last point of what is being drawn.
+  unpick() {
+    if (this.mode === "box" || this.clicks < 2) {
+      this.start(this.mode);
+      return;
+    }
+    this.map.pm.Draw.Polygon._removeLastVertex();
+    this.clicks -= 1;
+  }
+
+  // Begin to draw or edit, or end it where it is already so.
   start(mode) {
-    const again = this.mode === mode;
+    const again = this.mode === mode && !this.offered && !this.unfinished;
     this.stop();
     if (again || !this.overlay) return;
     this.#be(mode);
@@ -154,8 +175,10 @@ export class FilmMap {
     return this.polygons.filter((_, at) => at !== this.selected);
   }
 
-  #be(mode) {
+  #be(mode, offered = false) {
     this.mode = mode;
+    this.offered = offered;
+    this.clicks = 0;
     this.said.mode(mode);
   }
 
@@ -177,22 +200,53 @@ export class FilmMap {
     );
   }
 
+  #edited() {
+    const polygons = this.polygons;
+    const all = this.layers.every((layer) => this.map.hasLayer(layer));
+    if (!all || polygons.length < this.layers.length) this.polygons = polygons;
+    this.said.changed(polygons);
+  }
+
   #created(layer) {
     const ring = layer.getLatLngs()[0].map(place);
-    const hole = this.mode === "hole";
-    const box = this.mode === "box";
+    const mode = this.mode;
     layer.remove();
     const polygons = this.polygons;
-    const around = polygons.findIndex(([border]) => encloses(border, ring[0]));
-    if (hole && around < 0) {
+    const added = {
+      draw: () => [...polygons, [ring]],
+      hole: () => this.#withHole(polygons, ring),
+      box: () => this.#withBox(polygons, ring),
+    }[mode]();
+    if (typeof added === "string") {
       this.stop();
-      this.said.refused("a hole must begin inside an outline; draw it again");
+      this.said.refused(added);
       return;
     }
-    this.#be(box ? null : "edit");
-    this.polygons = hole
-      ? polygons.map((rings, at) => (at === around ? [...rings, ring] : rings))
-      : [...polygons, [ring]];
+    if (mode === "box") this.#be(null);
+    else this.#be("edit", true);
+    this.polygons = added;
     this.said.changed(this.polygons);
+  }
+
+  // With a hole in every outline that it lies in, or why not. One that crosses a border would count
+  // as inside beyond it.
+  #withHole(polygons, ring) {
+    const shares = polygons.map(([border]) => ring.filter((at) => encloses(border, at)).length);
+    if (shares.some((count) => count > 0 && count < ring.length)) {
+      return "a hole must not cross an outline's border; draw it again";
+    }
+    if (!shares.some(Boolean)) return "a hole must lie inside an outline; draw it again";
+    return polygons.map((rings, at) => (shares[at] ? [...rings, ring] : rings));
+  }
+
+  // With a box, cut at the film's edges, or why not.
+  #withBox(polygons, ring) {
+    const cut = ring.map(([x, y]) => [
+      Math.min(Math.max(x, 0), this.width),
+      Math.min(Math.max(y, 0), this.height),
+    ]);
+    const [xs, ys] = [0, 1].map((axis) => cut.map((at) => at[axis]));
+    const empty = [xs, ys].some((side) => Math.max(...side) === Math.min(...side));
+    return empty ? "the box lies off the film; draw it again" : [...polygons, [cut]];
   }
 }

@@ -16,6 +16,7 @@ const inDialog = () => document.querySelector("dialog[open]") !== null;
 const isWriting = ({ target }) => target.matches?.('input[type="text"]');
 
 function meant(event) {
+  if (event.key === "?" && el("help").open) return "help";
   if (inDialog() || event.altKey || isWriting(event)) return undefined;
   if (event.ctrlKey || event.metaKey) return WITH_CONTROL[event.key];
   // Single keys can be switched off: speech input types them unasked.

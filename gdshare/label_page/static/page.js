@@ -16,6 +16,7 @@ const HINTS = {
   edit: "Drag a point; drag a faint one to add a point; right-click a point to remove it. Esc ends.",
   null: "",
 };
+const UNFINISHED = "End what you are drawing first: Enter closes it, Esc gives it up.";
 const CLASSES = ["i", "n", "p", "discarded"];
 const TOTALS_AFTER_MS = 300;
 
@@ -23,6 +24,7 @@ let list = null;
 let review = null;
 let last = null; // name of the film that was asked for last, or is shown
 let shown = null; // {name, held, drawing, undo, redo}; null until the first is there
+const marked = new Map(); // held film -> what is marked on it, until it is decided about
 let opening = 0; // films on their way; while there are any, no key changes the one on the screen
 
 const view = new View();
@@ -51,6 +53,12 @@ const saver = new server.Saver({
       warn(`NOT SAVED: ${message}`);
     });
   },
+  refused(message) {
+    attempt(async () => {
+      await open(shown.name);
+      warn(`NOT SAVED, and as it was before: ${message}`);
+    });
+  },
   failed: (message) => warn(`NOT SAVED: ${message} Trying again; leave this tab open.`),
 });
 
@@ -72,14 +80,24 @@ async function openStore() {
   el("rule").textContent =
     `Windows of ${patch} ${size}, a step of ${stride}. Less than ${outside} of organ: I; ` +
     `more than ${inside}: N or P.`;
-  review ??= new Review(told.reviewer, ready, (name, decided) =>
-    attempt(() => decide(name, decided)),
-  );
-  list = new FilmList(told.films, (name) => attempt(() => open(name)));
+  review ??= new Review(told.reviewer, {
+    hindrance: () => (map.unfinished ? UNFINISHED : ready() ? null : "The film is on its way."),
+    hindered: warn,
+    decided: (name, decided) => attempt(() => decide(name, decided)),
+  });
+  list = new FilmList(told.films, choose);
   tellTotals();
-  const wanted = list.find(location.hash.slice(1)) ?? list.first;
-  if (wanted) await open(wanted.film);
-  else empty();
+  const asked = location.hash.slice(1);
+  const wanted = list.find(asked) ?? list.first;
+  if (!wanted) return empty();
+  await open(wanted.film);
+  if (asked && asked !== wanted.film) warn(`${asked} is not in the list; here is another film.`);
+}
+
+// Go to another film, unless something on this one is not ended.
+function choose(name) {
+  if (map.unfinished) warn(UNFINISHED);
+  else attempt(() => open(name));
 }
 
 function empty() {
@@ -114,6 +132,10 @@ function show(name, told, pixels) {
   map.show(picture.canvas, told.width, told.height, held, (held && told.text) || []);
   review.hide();
   shown = { name, held, drawing: told.drawing ?? { polygons: [] }, undo: [], redo: [] };
+  if (held) {
+    shown = marked.get(name) ?? shown;
+    marked.set(name, shown);
+  }
   document.body.dataset.state = told.state;
   el("name").textContent = name;
   list.choose(name);
@@ -142,13 +164,14 @@ async function decide(name, decided) {
     if (error.status === 409) await openStore(); // as it is by now
     throw error;
   }
+  marked.delete(name);
   if (decided.decision === "reject") location.replace(`#${beside?.film ?? ""}`);
   await openStore();
 }
 
 function step(by) {
   const film = list?.beside(last, by);
-  if (film) attempt(() => open(film.film));
+  if (film) choose(film.film);
 }
 
 // ---- the drawing ----
@@ -171,6 +194,7 @@ function become(drawing) {
 }
 
 function travel(from, to) {
+  if (map.unfinished) return from === "undo" && map.unpick();
   if (!ready() || !shown[from].length) return;
   shown[to].push(shown.drawing);
   become(shown[from].pop());
@@ -178,6 +202,7 @@ function travel(from, to) {
 }
 
 function remove() {
+  if (map.unfinished) return map.unpick();
   if (!ready() || !map.layers.length) return;
   const polygons = map.withoutSelected();
   map.polygons = polygons;
@@ -264,7 +289,7 @@ const acts = {
   automatic: () => view.automatic(),
   invert: () => view.invert(),
   grid: () => button("grid").setAttribute("aria-pressed", String(map.grid.toggle())),
-  help: () => el("help").showModal(),
+  help: () => (el("help").open ? el("help").close() : el("help").showModal()),
 };
 
 listen(acts);
@@ -276,9 +301,12 @@ for (const radio of radios()) {
 }
 el("help-open").addEventListener("click", acts.help);
 el("help-close").addEventListener("click", () => el("help").close());
-window.addEventListener("beforeunload", (event) => saver.busy && event.preventDefault());
+window.addEventListener("beforeunload", (event) => {
+  const boxes = [...marked.values()].some((one) => one.drawing.polygons.length);
+  if (saver.busy || boxes) event.preventDefault();
+});
 window.addEventListener("hashchange", () => {
   const name = location.hash.slice(1);
-  if (name !== last && list?.find(name)) attempt(() => open(name));
+  if (name !== last && list?.find(name)) choose(name);
 });
 attempt(openStore);

@@ -6,10 +6,13 @@ const NOT_LOOKED =
   "The text detector has not looked at this film; gdshare review STORE lets it look first.";
 const NOTHING_FOUND = "The text detector sees nothing like writing. It misses some: look yourself.";
 const FOUND = "What the text detector takes for writing is framed. It misses some: look yourself.";
+const black = (count) =>
+  ({ 0: "Nothing of it is made black.", 1: "1 box is made black, for good." })[count] ??
+  `${count} boxes are made black, for good.`;
 const WORDS = {
-  release: (film) => [
+  release: (film, count) => [
     `Release ${film}?`,
-    "It may then be outlined and used. What you marked is made black, for good.",
+    `${black(count)} It may then be outlined and used.`,
   ],
   reject: (film) => [`Reject ${film}?`, "Its pixels are deleted. That cannot be undone."],
 };
@@ -29,12 +32,11 @@ function box([ring]) {
 }
 
 export class Review {
-  // ready() tells whether the film on the screen is the one that was asked for; decide(film, decided)
-  // is called once a person has confirmed a decision about it.
-  constructor(reviewer, ready, decide) {
+  // said.hindrance() is why nothing can be decided now, or null; said.hindered(why) tells it;
+  // said.decided(film, decision) is called once a person has confirmed it.
+  constructor(reviewer, said) {
     el("reviewer").value = reviewer;
-    this.ready = ready;
-    this.decide = decide;
+    this.said = said;
     this.wanted = null;
     for (const decision of ["release", "reject"]) {
       el(decision).addEventListener("click", () => this.#ask(decision));
@@ -42,7 +44,7 @@ export class Review {
     el("decide-no").addEventListener("click", () => el("decide").close());
     el("decide-yes").addEventListener("click", () => {
       el("decide").close();
-      this.decide(this.film, this.wanted);
+      this.said.decided(this.film, this.wanted);
     });
   }
 
@@ -65,7 +67,6 @@ export class Review {
     el("reasons").replaceChildren(...lines);
     const found = told.text?.length ? FOUND : NOTHING_FOUND;
     el("detector").textContent = told.text === null ? NOT_LOOKED : found;
-    this.boxes([]);
   }
 
   // What is to be made black, as polygons of one ring.
@@ -76,15 +77,19 @@ export class Review {
   }
 
   #ask(decision) {
-    if (!this.film || !this.ready()) return;
     const by = el("reviewer").value.trim();
-    if (!by) {
-      el("reviewer").focus();
+    const why = this.said.hindrance() ?? (by ? null : "Say who has looked, under Reviewed by.");
+    if (why) {
+      this.said.hindered(why);
+      if (!by) el("reviewer").focus();
       return;
     }
     const boxes = decision === "release" ? this.marked : [];
     this.wanted = { decision, by, boxes, seen: this.seen };
-    [el("decide-title").textContent, el("decide-what").textContent] = WORDS[decision](this.film);
+    [el("decide-title").textContent, el("decide-what").textContent] = WORDS[decision](
+      this.film,
+      boxes.length,
+    );
     el("decide").showModal();
   }
 }

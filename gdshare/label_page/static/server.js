@@ -56,7 +56,8 @@ export class Saver {
   #listeners = [];
 
   // said.saved(answer); said.stale(message): somebody else saved; said.gone(message): the film can
-  // not be outlined any more; said.failed(message): it is tried again
+  // not be outlined any more; said.refused(message): it is no drawing; said.failed(message): it is
+  // tried again
   constructor(said) {
     this.said = said;
     this.film = null;
@@ -99,7 +100,9 @@ export class Saver {
       }
     } catch (error) {
       if (!(error instanceof Refusal)) throw error;
-      const final = { 403: "gone", 404: "gone", 409: "stale" }[error.status];
+      const final = { 403: "gone", 404: "gone", 409: "stale", 413: "refused", 422: "refused" }[
+        error.status
+      ];
       if (final) {
         this.#waiting = null;
         this.said[final](error.message);
