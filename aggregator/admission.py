@@ -2,8 +2,9 @@
 
 For each bundle, in this order: size, names, signature, trust, content and freshness, all by
 ``gdshare.bundle.verify_files`` against the one key whose fingerprint the signature names, filed
-under the very site the manifest names; then: no other node handed over the same site's bundle; then
-it fits the round. Each refusal has the name of its reason; the others go on.
+under the very site the manifest names; then: no other node handed over the same site's bundle; it
+is not older than what that site had admitted before, nor another under the same number; then it
+fits the round. Each refusal has the name of its reason; the others go on.
 """
 
 # ruff: noqa: N818 - the names are the reasons themselves, as they appear in records.
@@ -14,6 +15,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 
+from aggregator.seen import Seen
 from aggregator.trust import Trust
 from gdshare.bundle import Bundle, Manifest, WrongKey, verify_files
 from gdshare.distill.bench import fixed_theta0
@@ -27,6 +29,14 @@ class UnknownSite(BundleError):
 
 class SiteTwice(BundleError):
     """Several nodes hand over bundles of one site; at most one of them is that site."""
+
+
+class Rollback(BundleError):
+    """Older than a bundle of that site that was admitted before: somebody replays it."""
+
+
+class Equivocation(BundleError):
+    """Another content under a number that was admitted before: the site's key signed both."""
 
 
 class DoesNotFit(BundleError):
@@ -68,6 +78,7 @@ def admit(
     trust: Trust,
     now: datetime,
     same_steps: bool = True,
+    seen: Mapping[str, Seen] | None = None,
 ) -> tuple[list[Admitted], list[Refusal]]:
     """Sort collected bundles into admitted and refused.
 
@@ -76,6 +87,7 @@ def admit(
         trust: whom to believe.
         now: the aggregator's clock, UTC.
         same_steps: in-step pooling also needs trajectories of one length.
+        seen: site -> its newest bundle that was admitted before.
     """
     verified: list[Admitted] = []
     refused: list[Refusal] = []
@@ -84,7 +96,11 @@ def admit(
             verified.append(Admitted(node, _verify(files, trust, now)))
         except BundleError as error:
             refused.append(Refusal(node, None, type(error).__name__, str(error)))
-    for check in (_twice, partial(_misfits, same_steps=same_steps)):
+    for check in (
+        _twice,
+        partial(_outdated, seen=seen or {}),
+        partial(_misfits, same_steps=same_steps),
+    ):
         faults = check(verified)
         refused += [
             Refusal(one.node, one.site, type(faults[one.node]).__name__, str(faults[one.node]))
@@ -116,6 +132,26 @@ def _twice(verified: Sequence[Admitted]) -> dict[int, BundleError]:
         for one in verified
         if nodes[one.site] > 1
     }
+
+
+def _outdated(verified: Sequence[Admitted], seen: Mapping[str, Seen]) -> dict[int, BundleError]:
+    """A site's numbers only rise; the same bundle again is the same bundle."""
+    faults: dict[int, BundleError] = {}
+    for one in verified:
+        newest, sequence = seen.get(one.site), one.bundle.manifest.sequence
+        if newest is None or sequence > newest.sequence:
+            continue
+        if sequence < newest.sequence:
+            faults[one.node] = Rollback(
+                f"number {sequence} of {one.site}, of which number {newest.sequence} was admitted "
+                "before; ask the hospital for its newest, and who still hands out the old one"
+            )
+        elif one.bundle.digest != newest.digest:
+            faults[one.node] = Equivocation(
+                f"number {sequence} of {one.site} was admitted before with another content "
+                f"(digest {newest.digest}); call the hospital: its key has signed both"
+            )
+    return faults
 
 
 def _misfits(verified: Sequence[Admitted], same_steps: bool) -> dict[int, BundleError]:

@@ -1,5 +1,6 @@
 """``gdshare aggregate``: one round on a running SuperLink."""
 
+import getpass
 from pathlib import Path
 from typing import Annotated
 
@@ -7,7 +8,7 @@ import typer
 
 from aggregator.flower_cli import SuperLinkAddress
 from aggregator.folder import RESULT
-from aggregator.order import Order, Scheme
+from aggregator.order import Order, Scheme, ledger_beside
 from aggregator.submit import run_round
 from gdshare.cli.terminal import AsJson
 from gdshare.protocol import MAX_ENSEMBLE
@@ -19,6 +20,13 @@ def aggregate(
     ],
     trust: Annotated[Path, typer.Option(help="Folder of the hospitals' public keys, NAME.pub.")],
     out: Annotated[Path, typer.Option(help="Folder for model, table and refusals; a new one.")],
+    ledger: Annotated[
+        Path | None,
+        typer.Option(
+            help="File in which what is admitted and refused is recorded, over all rounds. "
+            "Without it: TRUST-ledger.jsonl, beside the keys."
+        ),
+    ] = None,
     pooling: Annotated[
         Scheme, typer.Option(help="How a network is trained from all bundles.")
     ] = "average",
@@ -54,6 +62,8 @@ def aggregate(
     """
     order = Order(
         trust=trust,
+        ledger=(ledger or ledger_beside(trust)).absolute(),
+        operator=getpass.getuser(),
         pooling=pooling,
         ensemble=ensemble,
         seed=seed,

@@ -19,6 +19,8 @@ class Order(BaseModel):
 
     Attributes:
         trust: folder of the hospitals' public keys, ``NAME.pub`` each.
+        ledger: file of what is admitted and refused, over all rounds.
+        operator: who holds the round, for the ledger.
         pooling: how each network is trained from the bundles (method.md section 5).
         ensemble: networks trained from the bundles, each from its own θ0, that vote together.
         seed: decides every θ0 and the bootstrap.
@@ -30,12 +32,19 @@ class Order(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     trust: Path
+    ledger: Path
+    operator: Annotated[str, Field(min_length=1, max_length=200)]
     pooling: Scheme = "average"
     ensemble: Annotated[int, Field(ge=1, le=MAX_ENSEMBLE)] = 5
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     sites: Annotated[int, Field(ge=1, le=10_000)] = 1
     wait: Annotated[float, Field(gt=0, le=86_400)] = 120.0
     timeout: Annotated[float, Field(gt=0, le=86_400)] = 1800.0
+
+
+def ledger_beside(trust: Path) -> Path:
+    """Where the ledger of those who trust these keys lies unless somebody says otherwise."""
+    return trust.with_name(f"{trust.name}-ledger.jsonl")
 
 
 def write_order(out: Path, order: Order) -> None:

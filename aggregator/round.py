@@ -28,8 +28,10 @@ from aggregator.results import (
     rows,
     write_result,
 )
+from aggregator.seen import ADMIT, REFUSE, newest_seen
 from aggregator.trust import Trust, load_trust
 from gdshare.errors import FederationError
+from gdshare.ledger import open_ledger
 from gdshare.metrics import Confusion, best_threshold
 from gdshare.model import Model, save_model
 from gdshare.pooling import Contribution, train_pooled
@@ -79,6 +81,7 @@ def hold_round(grid: Grid, order: Order, out: Path, now: datetime, tell: Tell) -
 
     Raises:
         FederationError: no node came, no bundle was admitted, or no film was counted.
+        LedgerError: the ledger was altered or cut short, or cannot be written; nothing is admitted.
     """
     seconds: dict[str, float] = {}
     with _timed(seconds, "collect"):
@@ -103,8 +106,23 @@ def _gather(grid: Grid, order: Order, trust: Trust, now: datetime, tell: Tell) -
     nodes = wait_for_nodes(grid, order, tell)
     replies = _collect(grid, nodes, order.timeout, tell)
     in_step = order.pooling == "in-step"
-    admitted, refusals = admit(_files(replies), trust, now, same_steps=in_step)
+    # Nobody else admits anything between what is read of the ledger and what is added to it.
+    with open_ledger(order.ledger) as ledger:
+        seen = newest_seen(ledger.acts)
+        admitted, refusals = admit(_files(replies), trust, now, same_steps=in_step, seen=seen)
+        for one in admitted:
+            manifest = one.bundle.manifest
+            ledger.write(now, ADMIT, order.operator, manifest.name, one.bundle.digest, "")
+        for refusal in refusals:
+            what, why = refusal.site or f"node {refusal.node}", _in_one_line(refusal)
+            ledger.write(now, REFUSE, order.operator, what, None, why)
     return Gathered(replies, admitted, [*refusals, *_refused_to_hand_over(replies)])
+
+
+def _in_one_line(refusal: Refusal) -> str:
+    """Printable and short, whatever a stranger's bundle put into it."""
+    told = f"{refusal.reason}: {refusal.message}"
+    return "".join(one if one.isprintable() else " " for one in told)[:1000]
 
 
 def _evaluate(

@@ -14,7 +14,7 @@ from pydantic import JsonValue, TypeAdapter
 
 from aggregator.folder import MODEL, REFUSALS, RESULT
 from aggregator.local_federation import SiteNode, local_federation
-from aggregator.order import Order
+from aggregator.order import Order, ledger_beside
 from aggregator.submit import run_round
 from aggregator.trial.compare import RoundOutcome, compare
 from aggregator.trial.hospital import Released
@@ -104,6 +104,8 @@ def _round(
         ]
         order = Order(
             trust=out / "trust",
+            ledger=ledger_beside(out / "trust").absolute(),
+            operator="trial",
             pooling=trial.pooling,
             ensemble=trial.ensemble,
             seed=trial.settings.seed,

@@ -79,7 +79,13 @@ def left_over(world: Path) -> list[str]:
 
 def test_a_round_over_real_processes(world: Path, superlink: SuperLinkAddress) -> None:
     told: list[str] = []
-    order = Order(trust=world / "trust", sites=3, timeout=120)
+    order = Order(
+        trust=world / "trust",
+        ledger=world / "ledger.jsonl",
+        operator="tests",
+        sites=3,
+        timeout=120,
+    )
     table = run_round(superlink, world / "out", order, told.append)
 
     assert all(site in table for site in SITES)

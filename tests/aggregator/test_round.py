@@ -1,6 +1,7 @@
 """The whole round in memory: real ClientApps behind a Grid that may lie, stay silent or replay."""
 
 import json
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -25,7 +26,8 @@ from aggregator.order import Order
 from aggregator.results import RoundResult, table
 from aggregator.round import hold_round
 from gdshare.bundle import new_key, public_pem
-from gdshare.errors import FederationError
+from gdshare.errors import FederationError, LedgerError
+from gdshare.ledger import read_ledger
 from gdshare.metrics import THRESHOLDS
 from gdshare.model import load_model
 from gdshare.protocol import Protocol
@@ -65,8 +67,13 @@ class World:
     def hold(self, grid: MemoryGrid, **changes: object) -> RoundResult:
         (self.folder / "out").mkdir()
         asked = {"sites": max(1, len(grid.settings)), "wait": 0.1, **changes}
-        order = Order.model_validate({"trust": self.folder / "trust", **asked})
+        told = {"trust": self.folder / "trust", "ledger": self.ledger, "operator": "an operator"}
+        order = Order.model_validate(told | asked)
         return hold_round(grid, order, self.folder / "out", NOW, lambda line: None)
+
+    @property
+    def ledger(self) -> Path:
+        return self.folder / "ledger.jsonl"
 
     def refusals(self) -> list[dict[str, object]]:
         lines = (self.folder / "out" / "refusals.jsonl").read_text().splitlines()
@@ -344,4 +351,74 @@ def test_one_key_under_two_names_is_refused(world: World) -> None:
 
 def test_an_empty_trust_list_is_refused(world: World, tmp_path: Path) -> None:
     with pytest.raises(FederationError, match=r"holds no NAME\.pub"):
-        hold_round(world.grid(), Order(trust=tmp_path / "nobody"), tmp_path, NOW, lambda line: None)
+        hold_round(
+            world.grid(),
+            Order(trust=tmp_path / "nobody", ledger=tmp_path / "ledger.jsonl", operator="tests"),
+            tmp_path,
+            NOW,
+            lambda line: None,
+        )
+
+
+def acts(world: World) -> list[tuple[str, str, str | None]]:
+    return [(act.act, act.what, act.digest) for act in read_ledger(world.ledger)]
+
+
+def again(world: World) -> None:
+    """Make room for another round's results."""
+    shutil.rmtree(world.folder / "out")
+
+
+def test_what_is_admitted_and_refused_is_in_the_ledger(world: World) -> None:
+    released(world, "east", "north")
+    world.release("west", make_bundle("west", new_key()))
+    found = world.hold(world.grid())
+    told = acts(world)
+    assert [one[:2] for one in told[:2]] == [("admit", "east-1"), ("admit", "north-1")]
+    assert [one[2] for one in told[:2]] == [found.bundles["east"], found.bundles["north"]]
+    assert told[2][0] == "refuse"
+    assert read_ledger(world.ledger)[2].why.startswith("UnknownSite: ")
+    assert read_ledger(world.ledger)[2].by == "an operator"
+
+
+def test_bundle_that_was_admitted_before_is_admitted_again(world: World) -> None:
+    released(world).hold(world.grid())
+    again(world)
+    assert set(world.hold(world.grid()).bundles) == set(SITES)
+
+
+def newer(world: World, site: str, sequence: int, **changes: object) -> None:
+    """Release another bundle in place of the site's first."""
+    files = make_bundle(site, world.keys[site], manifest(site, sequence=sequence, **changes))
+    shutil.rmtree(world.folder / site / "outbox")
+    write_files(world.folder / site / "outbox" / f"{site}-{sequence}", files)
+
+
+def test_older_bundle_than_one_admitted_before_is_refused(world: World) -> None:
+    released(world)
+    newer(world, "east", 5)
+    world.hold(world.grid())
+    again(world)
+    newer(world, "east", 4)
+    assert set(world.hold(world.grid()).bundles) == {"north", "west"}
+    assert [one["reason"] for one in world.refusals()] == ["Rollback"]
+
+
+def test_two_contents_under_one_number_are_an_alarm(world: World) -> None:
+    released(world)
+    newer(world, "east", 5)
+    world.hold(world.grid())
+    again(world)
+    newer(world, "east", 5, expires=NOW + timedelta(days=77))
+    assert set(world.hold(world.grid()).bundles) == {"north", "west"}
+    [refusal] = world.refusals()
+    assert refusal["reason"] == "Equivocation"
+    assert "its key has signed both" in str(refusal["message"])
+
+
+def test_nothing_is_admitted_while_the_ledger_is_damaged(world: World) -> None:
+    released(world).hold(world.grid())
+    again(world)
+    world.ledger.write_bytes(world.ledger.read_bytes()[:50])
+    with pytest.raises(LedgerError, match="cut short"):
+        world.hold(world.grid())

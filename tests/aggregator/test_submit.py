@@ -21,7 +21,9 @@ HERE = SuperLinkAddress("127.0.0.1:1", insecure=True)
 
 @pytest.fixture
 def order(tmp_path: Path) -> Order:
-    return Order(trust=tmp_path / "trust", wait=0.1)
+    return Order(
+        trust=tmp_path / "trust", ledger=tmp_path / "ledger.jsonl", operator="tests", wait=0.1
+    )
 
 
 @pytest.fixture
