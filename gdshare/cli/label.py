@@ -153,7 +153,7 @@ def _serve(source: Path, protocol: Protocol, port: int) -> None:
 
     def announce(address: str) -> None:
         typer.echo(f"open in a browser of this machine, once  {address}")
-        typer.echo("every change is saved at once; stop with Ctrl-C")
+        typer.echo("every outline and diagnosis is saved at once; stop with Ctrl-C")
 
     serve(open_store(source), protocol, getpass.getuser(), port, announce)
     told = _as_options(protocol)
@@ -165,10 +165,14 @@ def _table_of(source: Path) -> Path:
     if not source.is_dir():
         return source
     from gdshare.store.folder import open_store
-    from gdshare.store.table import write_table
+    from gdshare.store.table import left_out, write_table
 
+    store = open_store(source)
     with progress("drawing masks") as report:
-        return write_table(open_store(source), report)
+        table = write_table(store, report)
+    if lacking := left_out(store):
+        typer.echo(f"left out: {lacking} (gdshare label --serve {source})", err=True)
+    return table
 
 
 def _as_options(protocol: Protocol) -> list[str]:

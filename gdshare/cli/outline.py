@@ -30,7 +30,8 @@ def outline(
     """Read an organ's outline from any tool, write it as a mask or GeoJSON.
 
     Looking at the mask over the film shows what gdshare label will take for inside. Nothing is
-    resized: an outline drawn at another size than its film's is refused.
+    resized: an outline drawn at another size than its film's is refused. GeoJSON does not say at
+    which size it was drawn; it is refused only where it reaches beyond the film.
     """
     if out.suffix.lower() not in WRITERS:
         raise UsageError(f"--out {out}: end it in {' or '.join(WRITERS)}, for the format to write")

@@ -39,7 +39,11 @@ def review(
     ] = None,
     everything: Annotated[
         bool,
-        typer.Option("--all", help="Let the detector look at films whose header says NO, too."),
+        typer.Option(
+            "--all",
+            help="Let the detector look at films whose header says NO, too. Those in which it sees "
+            "something, and that nobody has reviewed, are held from then on.",
+        ),
     ] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -57,11 +61,14 @@ def review(
             raise UsageError("--release and --reject: name the films that they are about")
         from gdshare.films.burned_in import find_text
 
+        before = {film.film for film in opened.films() if film.state == "held"}
         with progress("looking for writing") as report:
             look(opened, find_text, everything, report)
         held = [film for film in opened.films() if film.state == "held"]
         if as_json:
             return print_json([film.model_dump(mode="json") for film in held])
+        if fresh := sum(film.film not in before for film in held):
+            typer.echo(f"films that were released and are held now: {fresh}", err=True)
         rows = [(film.film, "; ".join(film.reasons), _places(film.text)) for film in held]
         print_table(f"{store}: {len(held)} films held", ("film", "why", "writing at"), rows)
         typer.echo(f"pictures  {opened.folder}/FILM.tif")

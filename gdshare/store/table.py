@@ -10,6 +10,7 @@ Both are made anew from the outlines whenever they are asked for; nothing is rea
 
 import csv
 import io
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -94,6 +95,25 @@ def write_table(
         progress(number, len(ready))
     write_bytes(store.path / TABLE, text.getvalue().encode(), 0o600)
     return store.path / TABLE
+
+
+def left_out(store: Store) -> str:
+    """Which films the table lacks, in words; empty where it has them all.
+
+    Raises:
+        StoreError: a record or an outline is damaged.
+    """
+    counts: Counter[str] = Counter()
+    for film in store.films():
+        drawing = outline_of(store, film.film).drawing
+        if film.state == "held":
+            outlined = ", though outlined" if drawing.polygons else ""
+            counts[f"held for a review{outlined}"] += 1
+        elif film.state == "released" and not drawing.polygons:
+            counts["without an outline"] += 1
+        elif film.state == "released" and drawing.diagnosis is None:
+            counts["without a diagnosis"] += 1
+    return "; ".join(f"{count} {why}" for why, count in sorted(counts.items()))
 
 
 def _side(film: StoredFilm) -> str:

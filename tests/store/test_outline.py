@@ -13,7 +13,7 @@ from gdshare.errors import StaleError, StoreError
 from gdshare.films import read_mask
 from gdshare.protocol import Protocol
 from gdshare.store.outline import MAX_POINTS, Drawing, outline_of, save_outline
-from gdshare.store.table import outlined_films, write_table
+from gdshare.store.table import left_out, outlined_films, write_table
 
 NOW = datetime(2026, 11, 22, 9, 30, tzinfo=UTC)
 ORGAN = Drawing(polygons=((square(4, 4, 60, 40), square(10, 10, 20, 20)),), diagnosis="positive")
@@ -192,3 +192,20 @@ def test_file_is_plain_json(store):
     save(store)
     path = store.path / "outlines" / f"{stored(0).film}.json"
     assert json.loads(path.read_text())["drawing"]["polygons"][0][0][0] == [4, 4]
+
+
+def test_films_that_the_table_lacks_are_told(tmp_path):
+    held = {"state": "held"}
+    films = [stored(0), stored(1), stored(2), stored(3, **held), stored(4, state="rejected")]
+    store = small_store(tmp_path / "store", *films)
+    save(store)
+    save(store, 1, Drawing(polygons=ORGAN.polygons))
+    assert left_out(store) == "1 held for a review; 1 without a diagnosis; 1 without an outline"
+    store.put(stored(0, **held))
+    assert "1 held for a review, though outlined" in left_out(store)
+
+
+def test_table_that_lacks_nothing_tells_nothing(store):
+    for number in range(3):
+        save(store, number)
+    assert left_out(store) == ""
