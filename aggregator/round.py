@@ -31,7 +31,7 @@ from aggregator.results import (
 from aggregator.seen import ADMIT, REFUSE, newest_seen
 from aggregator.trust import Trust, load_trust
 from gdshare.errors import FederationError
-from gdshare.ledger import open_ledger
+from gdshare.ledger import in_one_line, open_ledger
 from gdshare.metrics import Confusion, best_threshold
 from gdshare.model import Model, save_model
 from gdshare.pooling import Contribution, train_pooled
@@ -114,15 +114,10 @@ def _gather(grid: Grid, order: Order, trust: Trust, now: datetime, tell: Tell) -
             manifest = one.bundle.manifest
             ledger.write(now, ADMIT, order.operator, manifest.name, one.bundle.digest, "")
         for refusal in refusals:
-            what, why = refusal.site or f"node {refusal.node}", _in_one_line(refusal)
+            what = refusal.site or f"node {refusal.node}"
+            why = in_one_line(f"{refusal.reason}: {refusal.message}")
             ledger.write(now, REFUSE, order.operator, what, None, why)
     return Gathered(replies, admitted, [*refusals, *_refused_to_hand_over(replies)])
-
-
-def _in_one_line(refusal: Refusal) -> str:
-    """Printable and short, whatever a stranger's bundle put into it."""
-    told = f"{refusal.reason}: {refusal.message}"
-    return "".join(one if one.isprintable() else " " for one in told)[:1000]
 
 
 def _evaluate(

@@ -33,12 +33,14 @@ from gdshare.storage import sync_folder, write_bytes
 MODE = 0o600
 START = "0" * 64
 """In the place of a line before the first."""
+MAX_TOLD = 1000
+"""Characters of a reason, a name or a thing."""
 MAX_LINE = 16 * 1024
 MAX_BYTES = 1024**3
 _NOT_SO = "; keep this file as evidence, and put its last good copy back"
 
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
-_Told = Annotated[str, Field(max_length=1000, pattern=r"^[^\x00-\x1f\x7f]*$")]
+_Told = Annotated[str, Field(max_length=MAX_TOLD, pattern=r"^[^\x00-\x1f\x7f]*$")]
 
 
 class Act(BaseModel):
@@ -103,6 +105,11 @@ def read_ledger(path: Path, anchors: Sequence[Anchor] = ()) -> list[Act]:
 def head_of(acts: Sequence[Act]) -> Anchor:
     """What to write down, or to give to somebody else, in order to recognise the ledger by."""
     return Anchor(len(acts), _sha256(acts[-1].line()) if acts else START)
+
+
+def in_one_line(text: str) -> str:
+    """Make a message fit for a line: printable, in one line, short."""
+    return "".join(one if one.isprintable() else " " for one in text)[:MAX_TOLD]
 
 
 class Ledger:

@@ -12,10 +12,9 @@ from gdshare.bundle import (
     describe_run,
     load_private_key,
     load_public_key,
-    next_sequence,
     published,
+    verify_files,
     verify_folder,
-    write_bundle,
     write_key_pair,
 )
 from gdshare.cohort import Cohort, label_cohort, open_cohort
@@ -23,7 +22,10 @@ from gdshare.distill.folder import PREVIEW, RECORD, read_record, read_result, se
 from gdshare.distill.loop import distill
 from gdshare.distill.precision import fitted
 from gdshare.distill.settings import Settings
+from gdshare.ledger import open_ledger
 from gdshare.pooling import Contribution
+from gdshare.release import ledger_beside, next_number
+from gdshare.release import release as release_bundle
 from gdshare.report.preview import render_preview
 from gdshare.storage import write_bytes
 
@@ -146,16 +148,17 @@ def _labelled(hospital: Hospital, folder: Path, trial: Trial, stage: Stage) -> C
 def _sign(name: str, run: Path, outbox: Path, trust: Path, now: datetime) -> None:
     """Make a key pair, sign with it, keep its public half only: nobody signs for a trial again."""
     record = read_record(run)
-    manifest = describe_run(
-        record, site=name, sequence=next_sequence(outbox, name), now=now, lifetime=LIFETIME
-    )
     passphrase = secrets.token_hex(16).encode()
-    with tempfile.TemporaryDirectory(prefix="gdshare-keys-") as scratch:
+    with (
+        open_ledger(ledger_beside(outbox)) as ledger,
+        tempfile.TemporaryDirectory(prefix="gdshare-keys-") as scratch,
+    ):
+        number = next_number(outbox, ledger, name)
+        manifest = describe_run(record, site=name, sequence=number, now=now, lifetime=LIFETIME)
         private, public = write_key_pair(Path(scratch), name, passphrase)
-        distilled = read_result(run)
-        files = build_files(
-            manifest, distilled, render_preview(distilled), load_private_key(private, passphrase)
-        )
+        distilled, key = read_result(run), load_private_key(private, passphrase)
+        files = build_files(manifest, distilled, render_preview(distilled), key)
         trust.mkdir(parents=True, exist_ok=True)
         write_bytes(trust / f"{name}.pub", public.read_bytes())
-        write_bundle(outbox, files)
+        made = verify_files(files, key.public_key(), now, name)
+        release_bundle(made, files, outbox, ledger, "trial", now)

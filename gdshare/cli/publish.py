@@ -1,5 +1,6 @@
 """``gdshare publish``: turn a finished run into a signed bundle in the outbox."""
 
+import getpass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated
@@ -13,16 +14,17 @@ from gdshare.bundle import (
     describe_run,
     fingerprint,
     load_private_key,
-    next_sequence,
     read_tensors,
+    verify_files,
     verify_folder,
-    write_bundle,
 )
 from gdshare.bundle.errors import SEND_AGAIN
 from gdshare.cli.passphrase import PASSPHRASE_FILE, read_passphrase
 from gdshare.distill.folder import read_record, read_result
 from gdshare.distill.synthetic import Distilled
 from gdshare.errors import RunError
+from gdshare.ledger import open_ledger
+from gdshare.release import ledger_beside, next_number, release
 from gdshare.report.preview import render_preview
 
 
@@ -38,6 +40,17 @@ def publish(
         int | None,
         typer.Option(min=1, help="The bundle's number. Without it: the outbox's next."),
     ] = None,
+    ledger: Annotated[
+        Path | None,
+        typer.Option(
+            help="File in which every release is recorded. Without it: OUTBOX-ledger.jsonl, beside "
+            "the outbox."
+        ),
+    ] = None,
+    by: Annotated[
+        str | None,
+        typer.Option(help="Who releases it, for the ledger. Without it: this computer's user."),
+    ] = None,
     passphrase_file: Path | None = PASSPHRASE_FILE,
 ) -> None:
     """Sign what a run distilled and put it into the outbox, from where it may leave.
@@ -47,17 +60,20 @@ def publish(
     Text and picture are drawn anew from those numbers, and no other file of the run goes in.
     """
     record = read_record(run)
-    manifest = describe_run(
-        record,
-        site=site,
-        sequence=next_sequence(outbox, site) if sequence is None else sequence,
-        now=datetime.now(UTC),
-        lifetime=timedelta(days=expires_days),
-    )
-    distilled = fitting(read_result(run), manifest, run)
     signing_key = load_private_key(key, read_passphrase(passphrase_file, confirm=False))
-    files = build_files(manifest, distilled, render_preview(distilled), signing_key)
-    folder = write_bundle(outbox, files)
+    now, who = datetime.now(UTC), by or getpass.getuser()
+    with open_ledger(ledger or ledger_beside(outbox)) as book:
+        manifest = describe_run(
+            record,
+            site=site,
+            sequence=next_number(outbox, book, site) if sequence is None else sequence,
+            now=now,
+            lifetime=timedelta(days=expires_days),
+        )
+        distilled = fitting(read_result(run), manifest, run)
+        files = build_files(manifest, distilled, render_preview(distilled), signing_key)
+        made = verify_files(files, signing_key.public_key(), now, site)
+        folder = release(made, files, outbox, book, who, now)
     # What is reported is what lies on the disk, read back by the rules its readers will apply.
     bundle = verify_folder(folder, signing_key.public_key(), datetime.now(UTC))
     typer.echo(f"bundle       {folder}")

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import stat
 from datetime import UTC, datetime
 
@@ -10,11 +11,13 @@ import typer
 from bundle_factory import distilled, manifest
 from typer.testing import CliRunner
 
+import gdshare.release
 from gdshare.bundle import Altered, datasheet, load_private_key, load_public_key, verify_folder
 from gdshare.cli import keys, publish, verify
 from gdshare.cli.main import main
 from gdshare.distill.settings import RunRecord, Settings
-from gdshare.errors import GdshareError, KeyFileError, RunError, UsageError
+from gdshare.errors import GdshareError, KeyFileError, LedgerError, RunError, UsageError
+from gdshare.ledger import read_ledger
 from gdshare.protocol import Protocol
 from gdshare.report.preview import render_preview
 from gdshare.storage import write_json
@@ -108,8 +111,59 @@ def test_the_next_bundle_gets_the_next_number(place):
 
 def test_a_number_is_not_published_twice(place):
     publish_run(place)
-    with pytest.raises(GdshareError, match="never overwritten"):
+    with pytest.raises(GdshareError, match="nothing is ever overwritten; publish with number 2"):
         publish_run(place, "--sequence", "1")
+
+
+def test_a_number_below_the_last_is_not_published(place):
+    publish_run(place, "--sequence", "9")
+    with pytest.raises(GdshareError, match="publish with number 10"):
+        publish_run(place, "--sequence", "3")
+
+
+def test_a_number_whose_bundle_was_taken_away_is_not_used_again(place):
+    publish_run(place)
+    shutil.rmtree(place / "outbox")
+    publish_run(place)
+    assert [path.name for path in (place / "outbox").iterdir()] == ["st-mary-2"]
+
+
+def test_every_release_is_in_the_ledger_before_the_bundle_is_in_the_outbox(place, monkeypatch):
+    publish_run(place, "--by", "A. Officer")
+
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(gdshare.release, "write_bundle", killed)
+    publish_run(place)
+    acts = read_ledger(place / "outbox-ledger.jsonl")
+    assert [(act.act, act.what) for act in acts] == [
+        ("release", "st-mary-1"),
+        ("release", "st-mary-2"),
+    ]
+    assert acts[0].by == "A. Officer"
+    public = load_public_key(place / "keys" / "st-mary.pub")
+    bundle = verify_folder(place / "outbox" / "st-mary-1", public, datetime.now(UTC))
+    assert acts[0].digest == bundle.digest
+    assert [path.name for path in (place / "outbox").iterdir()] == ["st-mary-1"]
+
+
+def test_bundle_that_cannot_be_written_is_abandoned_in_the_ledger(place):
+    (place / "outbox").write_text("a file where a folder should be")
+    with pytest.raises(GdshareError):
+        publish_run(place)
+    acts = read_ledger(place / "outbox-ledger.jsonl")
+    assert [act.act for act in acts] == ["release", "abandon"]
+    assert str(place / "outbox") in acts[1].why
+
+
+def test_nothing_is_published_while_the_ledger_is_damaged(place):
+    publish_run(place)
+    ledger = place / "outbox-ledger.jsonl"
+    ledger.write_bytes(b"")
+    with pytest.raises(LedgerError, match="cut short"):
+        publish_run(place)
+    assert [path.name for path in (place / "outbox").iterdir()] == ["st-mary-1"]
 
 
 def test_verify_says_why_not(place):

@@ -1,0 +1,70 @@
+"""Letting a bundle out of the hospital: first into the ledger, then into the outbox.
+
+In this order, so that no bundle is ever in the outbox without its line. A kill between the two
+leaves a line without its bundle; its number is then used up.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+
+from gdshare.bundle import Bundle, next_sequence, write_bundle
+from gdshare.bundle.errors import AlreadyPublished
+from gdshare.errors import GdshareError
+from gdshare.ledger import Ledger, in_one_line
+
+RELEASE, ABANDON = "release", "abandon"
+
+
+def ledger_beside(outbox: Path) -> Path:
+    """Where the ledger of an outbox lies unless somebody says otherwise: never inside it."""
+    return outbox.with_name(f"{outbox.name}-ledger.jsonl")
+
+
+def next_number(outbox: Path, ledger: Ledger, site: str) -> int:
+    """Give a site's next sequence number: above all in its outbox, and all in its ledger."""
+    names = (act.what.rpartition("-") for act in ledger.acts if act.act == RELEASE)
+    used = (int(number) for name, _, number in names if name == site)
+    return max(next_sequence(outbox, site), 1 + max(used, default=0))
+
+
+def release(
+    bundle: Bundle,
+    files: Mapping[str, bytes],
+    outbox: Path,
+    ledger: Ledger,
+    by: str,
+    now: datetime,
+) -> Path:
+    """Record a bundle's release and put it into the outbox.
+
+    Args:
+        bundle: as its own readers verified it.
+        files: its files.
+        outbox: made if missing.
+        ledger: of the outbox, held open.
+        by: who releases it.
+        now: UTC.
+
+    Returns:
+        The bundle's folder in the outbox.
+
+    Raises:
+        AlreadyPublished: its number, or a higher one, was used before, whether that bundle is still
+            there or not.
+        UsageError: the outbox cannot be written to.
+        LedgerError: the ledger cannot be written to; nothing is released.
+    """
+    name, following = bundle.manifest.name, next_number(outbox, ledger, bundle.manifest.site)
+    if bundle.manifest.sequence < following:
+        raise AlreadyPublished(
+            f"{name}: this number, or a higher one, was released before, and nothing is ever "
+            f"overwritten; publish with number {following}: to others an older number passes for "
+            "an attack"
+        )
+    ledger.write(now, RELEASE, by, name, bundle.digest, "")
+    try:
+        return write_bundle(outbox, files)
+    except GdshareError as error:
+        ledger.write(now, ABANDON, by, name, bundle.digest, in_one_line(str(error)))
+        raise
