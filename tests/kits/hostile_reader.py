@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from outline_kit import FILM
+from peak_kit import peak_mb
 
 from gdshare.errors import FilmError
 from gdshare.films import read_film
@@ -37,9 +38,8 @@ def main(folder: Path) -> None:
             except BaseException:
                 answer["fault"] = traceback.format_exc()
             say(answer)
-    whole = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
-    peak = sum(resource.getrusage(whose).ru_maxrss for whose in whole) / 1024
-    say({"peak_mb": peak})
+    decoders = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+    say({"peak_mb": peak_mb() + decoders})
 
 
 def say(answer: dict[str, object]) -> None:

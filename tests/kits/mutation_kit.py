@@ -12,8 +12,6 @@ from collections.abc import Callable, Sequence
 from random import Random
 from warnings import catch_warnings, simplefilter
 
-from pydicom import dcmread
-
 HEAD = 2048
 """Bytes in which the sizes and counts of most formats lie; half of the changes are made there."""
 EXTREMES = (0, 1, 0x7F, 0xFF, 0x7FFF, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFE, 0xFFFFFFFF)
@@ -148,6 +146,8 @@ def _is_dicom(content: bytes) -> bool:
 
 def _odd_element(content: bytes, draw: Random) -> bytes:
     """An odd value for an element of a DICOM file, at any depth, or none at all."""
+    from pydicom import dcmread  # 50 MB, which whoever watches memory should not see for nothing
+
     with catch_warnings():
         simplefilter("ignore")  # pydicom notices that they are odd
         try:
