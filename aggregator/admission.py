@@ -15,16 +15,21 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 
-from aggregator.seen import Seen
-from aggregator.trust import Trust
+from aggregator.seen import Seen, admitted_before, newest_seen
+from aggregator.trust import Trust, TrustedKey, revoked
 from gdshare.bundle import Bundle, Manifest, WrongKey, verify_files
 from gdshare.distill.bench import fixed_theta0
 from gdshare.errors import BundleError
+from gdshare.ledger import Act
 from gdshare.networks import INITIALISERS, build, digest
 
 
 class UnknownSite(BundleError):
     """Signed with a key that is not on the trust list."""
+
+
+class RevokedKey(BundleError):
+    """Signed with a key that was revoked before this bundle was ever admitted."""
 
 
 class SiteTwice(BundleError):
@@ -78,7 +83,7 @@ def admit(
     trust: Trust,
     now: datetime,
     same_steps: bool = True,
-    seen: Mapping[str, Seen] | None = None,
+    acts: Sequence[Act] = (),
 ) -> tuple[list[Admitted], list[Refusal]]:
     """Sort collected bundles into admitted and refused.
 
@@ -87,18 +92,18 @@ def admit(
         trust: whom to believe.
         now: the aggregator's clock, UTC.
         same_steps: in-step pooling also needs trajectories of one length.
-        seen: site -> its newest bundle that was admitted before.
+        acts: of the aggregator's ledger: what was admitted and revoked before.
     """
     verified: list[Admitted] = []
     refused: list[Refusal] = []
     for node, files in sorted(collected.items()):
         try:
-            verified.append(Admitted(node, _verify(files, trust, now)))
+            verified.append(Admitted(node, _verify(files, trust, now, acts)))
         except BundleError as error:
             refused.append(Refusal(node, None, type(error).__name__, str(error)))
     for check in (
         _twice,
-        partial(_outdated, seen=seen or {}),
+        partial(_outdated, seen=newest_seen(acts)),
         partial(_misfits, same_steps=same_steps),
     ):
         faults = check(verified)
@@ -111,14 +116,26 @@ def admit(
     return sorted(verified, key=lambda one: one.site), refused
 
 
-def _verify(files: Mapping[str, bytes], trust: Trust, now: datetime) -> Bundle:
+def _verify(files: Mapping[str, bytes], trust: Trust, now: datetime, acts: Sequence[Act]) -> Bundle:
     """Check against each key in turn; all but the right one say so before anything is parsed."""
-    for site, key in trust.keys.items():
+    for one in trust.keys:
         try:
-            return verify_files(files, key, now, site)
+            bundle = verify_files(files, one.key, now, one.site)
         except WrongKey:
             continue
+        _require_unrevoked(one, bundle, acts)
+        return bundle
     raise UnknownSite("signed with a key that is on nobody's name; ask the hospital for its .pub")
+
+
+def _require_unrevoked(signer: TrustedKey, bundle: Bundle, acts: Sequence[Act]) -> None:
+    """By the order of the ledger; a bundle's own times are its signer's to choose."""
+    act = revoked(acts).get(signer.fingerprint)
+    if act is not None and bundle.digest not in admitted_before(acts, act):
+        raise RevokedKey(
+            f"signed with a key of {signer.site} that was revoked on {act.at:%Y-%m-%d}, and not "
+            "admitted before that; ask the hospital to publish with its new key"
+        )
 
 
 def _twice(verified: Sequence[Admitted]) -> dict[int, BundleError]:

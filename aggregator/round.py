@@ -28,7 +28,7 @@ from aggregator.results import (
     rows,
     write_result,
 )
-from aggregator.seen import ADMIT, REFUSE, newest_seen
+from aggregator.seen import ADMIT, REFUSE
 from aggregator.trust import Trust, load_trust
 from gdshare.errors import FederationError
 from gdshare.ledger import in_one_line, open_ledger
@@ -108,8 +108,8 @@ def _gather(grid: Grid, order: Order, trust: Trust, now: datetime, tell: Tell) -
     in_step = order.pooling == "in-step"
     # Nobody else admits anything between what is read of the ledger and what is added to it.
     with open_ledger(order.ledger) as ledger:
-        seen = newest_seen(ledger.acts)
-        admitted, refusals = admit(_files(replies), trust, now, same_steps=in_step, seen=seen)
+        before = tuple(ledger.acts)
+        admitted, refusals = admit(_files(replies), trust, now, same_steps=in_step, acts=before)
         for one in admitted:
             manifest = one.bundle.manifest
             ledger.write(now, ADMIT, order.operator, manifest.name, one.bundle.digest, "")

@@ -28,3 +28,12 @@ def newest_seen(acts: Iterable[Act]) -> dict[str, Seen]:
             site, _, sequence = act.what.rpartition("-")
             seen[site] = Seen(int(sequence), act.digest)
     return seen
+
+
+def admitted_before(acts: Iterable[Act], act: Act) -> frozenset[str]:
+    """Return the digests of all bundles that were admitted before an act."""
+    return frozenset(
+        one.digest
+        for one in acts
+        if one.act == ADMIT and one.digest is not None and one.number < act.number
+    )

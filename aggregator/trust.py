@@ -1,45 +1,131 @@
-"""Whose bundles are believed: a folder of public keys, each filed under its hospital's name."""
+"""Whose bundles are believed: a folder of public keys, and the ledger beside it.
 
-from collections.abc import Mapping
+::
+
+    TRUST/SITE.pub                 a hospital's key
+    TRUST/SITE.FINGERPRINT.pub     a further one, the first 16 digits of it; old bundles keep theirs
+    TRUST-ledger.jsonl             who trusted and revoked which key, and when
+
+A key file alone is enough to be believed; the ledger can only take belief away. A key that was
+revoked stays in the folder: what it had signed and was admitted before stays admitted, by the
+ledger's own order, never by a time that a bundle claims.
+"""
+
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from gdshare.bundle import fingerprint, load_public_key
-from gdshare.errors import FederationError
+from gdshare.bundle import fingerprint, load_public_key, public_pem
+from gdshare.bundle.manifest import SITE
+from gdshare.errors import FederationError, UsageError
+from gdshare.ledger import Act
+from gdshare.storage import write_bytes
+
+TRUST, REVOKE = "trust", "revoke"
+SHORT = 16
+"""Digits of a fingerprint in a file's name."""
+_NAME = re.compile(rf"(?P<site>{SITE})(\.[0-9a-f]{{{SHORT}}})?")
+
+
+@dataclass(frozen=True)
+class TrustedKey:
+    """A key on the list.
+
+    Attributes:
+        site: the hospital it belongs to.
+        key: public.
+        path: where it lies.
+    """
+
+    site: str
+    key: ec.EllipticCurvePublicKey
+    path: Path
+
+    @property
+    def fingerprint(self) -> str:
+        """Its name, 64 hex digits."""
+        return fingerprint(self.key)
 
 
 @dataclass(frozen=True)
 class Trust:
-    """The hospitals' keys.
+    """The hospitals' keys, those that were revoked since included."""
 
-    Attributes:
-        keys: site name -> its public key.
-    """
-
-    keys: Mapping[str, ec.EllipticCurvePublicKey]
+    keys: tuple[TrustedKey, ...]
 
 
 def load_trust(folder: Path) -> Trust:
-    """Read every ``NAME.pub`` of a folder.
+    """Read every public key of a folder.
 
     Raises:
-        FederationError: no such folder, no key in it, or one key under two names, with which a
-            hospital could speak for another.
+        FederationError: no such folder, no key in it, a name that is none, or one key under two
+            names, with which a hospital could speak for another.
         KeyFileError: a file that is not a public key.
     """
     paths = sorted(folder.glob("*.pub")) if folder.is_dir() else []
     if not paths:
         raise FederationError(
-            f"{folder}: holds no NAME.pub; put each hospital's public key there, under its name"
+            f"{folder}: holds no NAME.pub; take each hospital's public key in with gdshare trust "
+            "add, under its name"
         )
-    keys = {path.stem: load_public_key(path) for path in paths}
-    owners: dict[str, str] = {}
-    for name, key in keys.items():
-        other = owners.setdefault(fingerprint(key), name)
-        if other != name:
+    keys = tuple(TrustedKey(_site_of(path), load_public_key(path), path) for path in paths)
+    owners: dict[str, Path] = {}
+    for one in keys:
+        other = owners.setdefault(one.fingerprint, one.path)
+        if other != one.path:
             raise FederationError(
-                f"{folder}: {other}.pub and {name}.pub are the same key; keep one name a key"
+                f"{folder}: {other.name} and {one.path.name} are the same key; keep one name a key"
             )
     return Trust(keys)
+
+
+def revoked(acts: Iterable[Act]) -> dict[str, Act]:
+    """Return the fingerprints of revoked keys, each with the act that revoked it.
+
+    Args:
+        acts: of the ledger, in their order; a key that is trusted anew after that is whole again.
+    """
+    found: dict[str, Act] = {}
+    for act in acts:
+        if act.act == REVOKE and act.digest is not None:
+            found.setdefault(act.digest, act)
+        elif act.act == TRUST and act.digest is not None:
+            found.pop(act.digest, None)
+    return found
+
+
+def place_for(folder: Path, site: str, key: ec.EllipticCurvePublicKey) -> Path:
+    """Where a site's new key goes: beside those it has.
+
+    Raises:
+        UsageError: not a site's name.
+        FederationError: the key is there already, under this name or another.
+    """
+    if re.fullmatch(SITE, site) is None:
+        raise UsageError(
+            f"{site!r:.60}: not a site's name: lower-case letters, digits and hyphens, 32 at most"
+        )
+    there = load_trust(folder).keys if any(folder.glob("*.pub")) else ()
+    for one in there:
+        if one.fingerprint == fingerprint(key):
+            raise FederationError(f"{one.path}: is this very key; it is trusted for {one.site}")
+    first = folder / f"{site}.pub"
+    return folder / f"{site}.{fingerprint(key)[:SHORT]}.pub" if first.exists() else first
+
+
+def put_key(path: Path, key: ec.EllipticCurvePublicKey) -> None:
+    """Write a key whole, in the form its fingerprint is taken of."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_bytes(path, public_pem(key))
+
+
+def _site_of(path: Path) -> str:
+    name = _NAME.fullmatch(path.stem)
+    if name is None:
+        raise FederationError(
+            f"{path}: not SITE.pub; a site's name has lower-case letters, digits and hyphens"
+        )
+    return name["site"]

@@ -7,6 +7,7 @@ import typer
 
 from gdshare.bundle import fingerprint, load_public_key, write_key_pair
 from gdshare.cli.passphrase import PASSPHRASE_FILE, read_passphrase
+from gdshare.cli.terminal import AsJson, print_json
 
 
 def new(
@@ -28,10 +29,27 @@ def new(
     typer.echo(f"fingerprint         {fingerprint(load_public_key(public))}")
 
 
+def show(
+    key: Annotated[Path, typer.Argument(help="A public key, NAME.pub.")],
+    as_json: AsJson = False,
+) -> None:
+    """Show a key's fingerprint, in a second form that is easier to read over the phone.
+
+    The aggregator types what it hears into `gdshare trust add`; spaces and capitals do not matter.
+    """
+    told = fingerprint(load_public_key(key))
+    if as_json:
+        return print_json({"fingerprint": told})
+    typer.echo(f"fingerprint  {told}")
+    typer.echo(f"to say       {' '.join(told[at : at + 4] for at in range(0, len(told), 4))}")
+    return None
+
+
 def register(app: typer.Typer) -> None:
     """Add ``keys`` and its commands to the app."""
-    keys = typer.Typer(no_args_is_help=True, help="Make the key a hospital signs with.")
-    # With a callback typer keeps `new` as a command of its own, even while it is the only one.
-    keys.callback()(lambda: None)
+    keys = typer.Typer(
+        no_args_is_help=True, help="Make the key a hospital signs with, and read its fingerprint."
+    )
     keys.command()(new)
+    keys.command()(show)
     app.add_typer(keys, name="keys")

@@ -25,9 +25,9 @@ from site_kit import (
 from aggregator.order import Order
 from aggregator.results import RoundResult, table
 from aggregator.round import hold_round
-from gdshare.bundle import new_key, public_pem
+from gdshare.bundle import fingerprint, new_key, public_pem
 from gdshare.errors import FederationError, LedgerError
-from gdshare.ledger import read_ledger
+from gdshare.ledger import open_ledger, read_ledger
 from gdshare.metrics import THRESHOLDS
 from gdshare.model import load_model
 from gdshare.protocol import Protocol
@@ -422,3 +422,38 @@ def test_nothing_is_admitted_while_the_ledger_is_damaged(world: World) -> None:
     world.ledger.write_bytes(world.ledger.read_bytes()[:50])
     with pytest.raises(LedgerError, match="cut short"):
         world.hold(world.grid())
+
+
+def revoke(world: World, site: str) -> None:
+    told = fingerprint(world.keys[site].public_key())
+    with open_ledger(world.ledger) as book:
+        book.write(NOW, "revoke", "an operator", site, told, "stolen")
+
+
+def test_bundle_that_was_admitted_before_its_key_was_revoked_stays_good(world: World) -> None:
+    released(world).hold(world.grid())
+    again(world)
+    revoke(world, "east")
+    assert set(world.hold(world.grid()).bundles) == set(SITES)
+
+
+def test_new_bundle_of_a_revoked_key_is_refused_whatever_time_it_claims(world: World) -> None:
+    released(world).hold(world.grid())
+    again(world)
+    revoke(world, "east")
+    newer(world, "east", 2, created=NOW - timedelta(days=300), expires=NOW + timedelta(days=9))
+    assert set(world.hold(world.grid()).bundles) == {"north", "west"}
+    assert [one["reason"] for one in world.refusals()] == ["RevokedKey"]
+
+
+def test_site_goes_on_with_its_new_key_after_the_old_was_revoked(world: World) -> None:
+    released(world).hold(world.grid())
+    again(world)
+    revoke(world, "east")
+    key = new_key()
+    told = fingerprint(key.public_key())[:16]
+    (world.folder / "trust" / f"east.{told}.pub").write_bytes(public_pem(key.public_key()))
+    shutil.rmtree(world.folder / "east" / "outbox")
+    files = make_bundle("east", key, manifest("east", sequence=2))
+    write_files(world.folder / "east" / "outbox" / "east-2", files)
+    assert set(world.hold(world.grid()).bundles) == set(SITES)

@@ -12,7 +12,14 @@ from bundle_factory import distilled, manifest
 from typer.testing import CliRunner
 
 import gdshare.release
-from gdshare.bundle import Altered, datasheet, load_private_key, load_public_key, verify_folder
+from gdshare.bundle import (
+    Altered,
+    datasheet,
+    fingerprint,
+    load_private_key,
+    load_public_key,
+    verify_folder,
+)
 from gdshare.cli import keys, publish, verify
 from gdshare.cli.main import main
 from gdshare.distill.settings import RunRecord, Settings
@@ -75,6 +82,13 @@ def test_keys_published_and_verified(place):
     result = verify_bundle(place)
     assert result.exit_code == 0
     assert result.stdout.startswith("yes: st-mary-1")
+
+
+def test_a_keys_fingerprint_is_shown_as_it_is_said(place):
+    shown = invoke("keys", "show", place / "keys" / "st-mary.pub").stdout.splitlines()
+    whole, said = (line.split(maxsplit=1)[1] for line in shown)
+    assert whole == fingerprint(load_public_key(place / "keys" / "st-mary.pub"))
+    assert said.removeprefix("say ").replace(" ", "") == whole
 
 
 def test_what_is_published_describes_the_run(place):

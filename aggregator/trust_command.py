@@ -1,0 +1,153 @@
+"""``gdshare trust``: whose bundles the aggregator believes."""
+
+import getpass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from aggregator.order import ledger_beside
+from aggregator.trust import REVOKE, TRUST, load_trust, place_for, put_key, revoked
+from gdshare.bundle import fingerprint, load_public_key
+from gdshare.cli.terminal import AsJson, print_json, print_table
+from gdshare.errors import FederationError, UsageError
+from gdshare.ledger import in_one_line, open_ledger, read_ledger
+
+LEAST_DIGITS = 16
+"""Of a fingerprint that is typed: 64 bits that nobody makes a second key for."""
+
+Folder = Annotated[
+    Path, typer.Option("--trust", help="Folder of the hospitals' public keys, SITE.pub each.")
+]
+LedgerFile = Annotated[
+    Path | None,
+    typer.Option("--ledger", help="The ledger. Without it: TRUST-ledger.jsonl, beside the keys."),
+]
+By = Annotated[str | None, typer.Option(help="Who decides. Without it: this computer's user name.")]
+
+
+def add(
+    key: Annotated[Path, typer.Argument(help="The hospital's public key, NAME.pub.")],
+    site: Annotated[str, typer.Option(help="The hospital's short name.")],
+    told: Annotated[
+        str,
+        typer.Option(
+            "--fingerprint",
+            help="What the hospital read to you over the phone: its key's fingerprint, or the "
+            f"first {LEAST_DIGITS} digits of it or more.",
+        ),
+    ],
+    trust: Folder,
+    ledger: LedgerFile = None,
+    by: By = None,
+) -> None:
+    """Believe what a key signs as this hospital's, from now on.
+
+    Call the hospital at a number you know, have somebody read out the fingerprint that `gdshare
+    keys new` or `gdshare keys show` printed there, and type what you hear. A site may have several
+    keys: its old bundles stay valid when it makes a new one.
+    """
+    public = load_public_key(key)
+    _require_told(public_fingerprint := fingerprint(public), told, key)
+    book = ledger or ledger_beside(trust)
+    with open_ledger(book) as acts:
+        path = place_for(trust, site, public)
+        acts.write(datetime.now(UTC), TRUST, _who(by), site, public_fingerprint, "")
+        put_key(path, public)
+    typer.echo(f"trusted      {path}")
+    typer.echo(f"fingerprint  {public_fingerprint}")
+
+
+def revoke(
+    told: Annotated[
+        str,
+        typer.Argument(
+            metavar="FINGERPRINT",
+            help=f"Of the key, or the first {LEAST_DIGITS} digits or more; see gdshare trust list.",
+        ),
+    ],
+    why: Annotated[str, typer.Option(help="The reason, for the ledger.")],
+    trust: Folder,
+    ledger: LedgerFile = None,
+    by: By = None,
+) -> None:
+    """Believe nothing that a key signs, from now on.
+
+    Bundles of it that were admitted before stay good, by the ledger's order: whatever time a bundle
+    claims, one that comes now is refused.
+    """
+    found = [one for one in load_trust(trust).keys if _fits(one.fingerprint, told)]
+    if len(found) != 1:
+        raise UsageError(
+            f"{told:.70}: {len(found)} keys of {trust} begin so; see gdshare trust list"
+        )
+    with open_ledger(ledger or ledger_beside(trust)) as acts:
+        if found[0].fingerprint in revoked(acts.acts):
+            raise FederationError(f"{found[0].path}: is revoked already")
+        acts.write(
+            datetime.now(UTC),
+            REVOKE,
+            _who(by),
+            found[0].site,
+            found[0].fingerprint,
+            in_one_line(why),
+        )
+    typer.echo(f"revoked  {found[0].path}")
+
+
+def show(trust: Folder, ledger: LedgerFile = None, as_json: AsJson = False) -> None:
+    """List the keys, whose they are, and which are revoked."""
+    acts = read_ledger(ledger or ledger_beside(trust))
+    gone = revoked(acts)
+    since = {act.digest: f"{act.at:%Y-%m-%d}" for act in acts if act.act == TRUST}
+    rows = [
+        {
+            "site": one.site,
+            "fingerprint": one.fingerprint,
+            "since": since.get(one.fingerprint),
+            "revoked": None if (act := gone.get(one.fingerprint)) is None else f"{act.at:%Y-%m-%d}",
+            "why": "" if act is None else act.why,
+        }
+        for one in load_trust(trust).keys
+    ]
+    if as_json:
+        return print_json(rows)
+    told = [
+        (
+            row["site"],
+            row["fingerprint"],
+            row["since"] or "put there by hand",
+            f"revoked {row['revoked']}: {row['why']}" if row["revoked"] else "trusted",
+        )
+        for row in rows
+    ]
+    print_table(f"{trust}: {len(rows)} keys", ("site", "fingerprint", "since", "state"), told)
+    return None
+
+
+def _require_told(known: str, told: str, key: Path) -> None:
+    if not _fits(known, told):
+        raise UsageError(
+            f"--fingerprint {told:.70}: not that of {key}, which is {known}; do not trust this key "
+            "before you have called the hospital"
+        )
+
+
+def _fits(known: str, told: str) -> bool:
+    """Whether what was typed, with the spaces and capitals of a phone call, is this fingerprint."""
+    digits = "".join(told.split()).lower()
+    return len(digits) >= LEAST_DIGITS and known.startswith(digits)
+
+
+def _who(by: str | None) -> str:
+    return by or getpass.getuser()
+
+
+def register(app: typer.Typer) -> None:
+    """Add ``trust`` and its commands to the app."""
+    trust = typer.Typer(no_args_is_help=True, help="Whose bundles the aggregator believes.")
+    trust.command()(add)
+    trust.command()(revoke)
+    trust.command("list")(show)
+    app.add_typer(trust, name="trust")

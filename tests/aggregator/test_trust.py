@@ -1,0 +1,157 @@
+"""Whom the aggregator believes: taking keys in, and taking belief away."""
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from aggregator.seen import ADMIT
+from aggregator.trust import load_trust, revoked
+from gdshare.bundle import fingerprint, load_public_key, new_key, public_pem
+from gdshare.cli.main import main
+from gdshare.errors import FederationError
+from gdshare.ledger import open_ledger, read_ledger
+
+NOW = datetime(2026, 11, 22, 9, 30, tzinfo=UTC)
+
+
+@pytest.fixture
+def key(tmp_path: Path) -> Path:
+    """A hospital's public key, as it arrived."""
+    path = tmp_path / "arrived.pub"
+    path.write_bytes(public_pem(new_key().public_key()))
+    return path
+
+
+class Desk:
+    """The operator's, with the trust folder on it."""
+
+    def __init__(self, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        self.trust, self.ledger = folder / "trust", folder / "trust-ledger.jsonl"
+        self._capsys = capsys
+
+    def gdshare(self, *words: object) -> tuple[int, str, str]:
+        with pytest.raises(SystemExit) as ended:
+            main(["trust", *map(str, words), "--trust", str(self.trust)])
+        told = self._capsys.readouterr()
+        return int(ended.value.code or 0), told.out, told.err
+
+    def add(self, key: Path, site: str = "st-mary", told: str | None = None) -> int:
+        said = fingerprint(load_public_key(key)) if told is None else told
+        return self.gdshare("add", key, "--site", site, "--fingerprint", said)[0]
+
+    def listed(self) -> list[dict[str, str | None]]:
+        found: list[dict[str, str | None]] = json.loads(self.gdshare("list", "--json")[1])
+        return found
+
+
+@pytest.fixture
+def desk(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Desk:
+    return Desk(tmp_path, capsys)
+
+
+def another(tmp_path: Path, name: str = "second") -> Path:
+    path = tmp_path / f"{name}.pub"
+    path.write_bytes(public_pem(new_key().public_key()))
+    return path
+
+
+def test_key_is_trusted_once_its_fingerprint_was_typed_as_it_was_heard(
+    desk: Desk, key: Path
+) -> None:
+    known = fingerprint(load_public_key(key))
+    heard = " ".join(known[at : at + 4] for at in range(0, 24, 4)).upper()
+    assert desk.add(key, told=heard) == 0
+    [one] = load_trust(desk.trust).keys
+    assert (one.site, one.fingerprint, one.path.name) == ("st-mary", known, "st-mary.pub")
+    [act] = read_ledger(desk.ledger)
+    assert (act.act, act.what, act.digest) == ("trust", "st-mary", known)
+
+
+@pytest.mark.parametrize("told", ["", "ab", "0" * 16, "0" * 64])
+def test_key_of_another_fingerprint_is_not_trusted(desk: Desk, key: Path, told: str) -> None:
+    status, _, err = desk.gdshare("add", key, "--site", "st-mary", "--fingerprint", told)
+    assert status == 2
+    assert "before you have called the hospital" in err
+    assert not desk.trust.exists()
+    assert read_ledger(desk.ledger) == []
+
+
+def test_first_digits_alone_are_too_few(desk: Desk, key: Path) -> None:
+    assert desk.add(key, told=fingerprint(load_public_key(key))[:15]) == 2
+
+
+@pytest.mark.parametrize("site", ["St-Mary", "../st-mary", "st.mary", "", "a" * 33])
+def test_name_that_is_no_sites_is_refused(desk: Desk, key: Path, site: str) -> None:
+    assert desk.add(key, site) == 2
+    assert not desk.trust.exists()
+
+
+def test_site_may_have_several_keys(desk: Desk, key: Path, tmp_path: Path) -> None:
+    desk.add(key)
+    desk.add(another(tmp_path))
+    found = load_trust(desk.trust).keys
+    assert [one.site for one in found] == ["st-mary", "st-mary"]
+    assert len({one.fingerprint for one in found}) == 2
+
+
+def test_one_key_under_two_names_is_refused(desk: Desk, key: Path) -> None:
+    desk.add(key)
+    assert desk.add(key, "st-john") == 2
+    assert desk.add(key) == 2
+    (desk.trust / "st-john.pub").write_bytes(key.read_bytes())
+    with pytest.raises(FederationError, match="are the same key"):
+        load_trust(desk.trust)
+
+
+def test_file_whose_name_is_no_sites_is_refused(desk: Desk, key: Path) -> None:
+    desk.add(key)
+    (desk.trust / "St Mary.pub").write_bytes(key.read_bytes())
+    with pytest.raises(FederationError, match=r"not SITE\.pub"):
+        load_trust(desk.trust)
+
+
+def test_revoked_key_is_listed_with_the_reason_and_stays_in_the_folder(
+    desk: Desk, key: Path, tmp_path: Path
+) -> None:
+    desk.add(key)
+    desk.add(another(tmp_path), "st-john")
+    known = fingerprint(load_public_key(key))
+    assert desk.gdshare("revoke", known[:16], "--why", "the laptop was stolen")[0] == 0
+    told = {str(one["site"]): one for one in desk.listed()}
+    assert told["st-mary"]["why"] == "the laptop was stolen"
+    assert told["st-john"]["revoked"] is None
+    assert set(revoked(read_ledger(desk.ledger))) == {known}
+
+
+def test_revoking_what_is_not_there_or_twice_is_refused(desk: Desk, key: Path) -> None:
+    desk.add(key)
+    known = fingerprint(load_public_key(key))
+    assert desk.gdshare("revoke", "0" * 16, "--why", "x")[0] == 2
+    assert desk.gdshare("revoke", known[:4], "--why", "x")[0] == 2
+    assert desk.gdshare("revoke", known, "--why", "x")[0] == 0
+    assert "is revoked already" in desk.gdshare("revoke", known, "--why", "x")[2]
+
+
+def test_key_that_was_put_there_by_hand_says_so(desk: Desk, key: Path) -> None:
+    desk.trust.mkdir()
+    (desk.trust / "st-mary.pub").write_bytes(key.read_bytes())
+    assert desk.listed()[0]["since"] is None
+    assert "put there by hand" in desk.gdshare("list")[1]
+
+
+def test_nothing_is_trusted_while_the_ledger_is_damaged(
+    desk: Desk, key: Path, tmp_path: Path
+) -> None:
+    desk.add(key)
+    desk.ledger.write_bytes(b"")
+    assert desk.add(another(tmp_path), "st-john") == 2
+    assert [path.name for path in desk.trust.iterdir()] == ["st-mary.pub"]
+
+
+def test_acts_of_a_round_do_not_pass_for_trust(desk: Desk, key: Path) -> None:
+    desk.add(key)
+    with open_ledger(desk.ledger) as book:
+        book.write(NOW, ADMIT, "a", "st-mary-1", "ab" * 32, "")
+    assert desk.listed()[0]["revoked"] is None
