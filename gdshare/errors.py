@@ -42,6 +42,10 @@ class KeyFileError(GdshareError):
     """A signing or verification key that cannot be made, read or unlocked."""
 
 
+class PolicyError(GdshareError):
+    """Something that the hospital's policy does not let out, or a policy that cannot be read."""
+
+
 class LedgerError(GdshareError):
     """A ledger that was altered or cut short, or cannot be read or written."""
 

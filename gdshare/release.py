@@ -35,6 +35,7 @@ def release(
     ledger: Ledger,
     by: str,
     now: datetime,
+    why: str = "",
 ) -> Path:
     """Record a bundle's release and put it into the outbox.
 
@@ -45,6 +46,7 @@ def release(
         ledger: of the outbox, held open.
         by: who releases it.
         now: UTC.
+        why: for the ledger.
 
     Returns:
         The bundle's folder in the outbox.
@@ -62,7 +64,7 @@ def release(
             f"overwritten; publish with number {following}: to others an older number passes for "
             "an attack"
         )
-    ledger.write(now, RELEASE, by, name, bundle.digest, "")
+    ledger.write(now, RELEASE, by, name, bundle.digest, why)
     try:
         return write_bundle(outbox, files)
     except GdshareError as error:

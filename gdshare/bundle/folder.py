@@ -2,13 +2,14 @@
 
 import os
 import stat
+from collections.abc import Collection
 from pathlib import Path
 
 from gdshare.bundle.errors import NotAPlainFile, UnreadableBundle
 from gdshare.bundle.layout import BOUNDS, check_complete, check_name, check_size
 
 
-def read_folder(path: Path) -> dict[str, bytes]:
+def read_folder(path: Path, wanted: Collection[str] = BOUNDS.keys()) -> dict[str, bytes]:
     """Read a bundle's five files into memory; never more than the sum of their bounds.
 
     Links are not followed, subfolders not entered, and a file that grows while it is read is
@@ -16,6 +17,7 @@ def read_folder(path: Path) -> dict[str, bytes]:
 
     Args:
         path: the bundle's folder.
+        wanted: the files it must hold, and no other.
 
     Returns:
         file name -> content.
@@ -26,19 +28,19 @@ def read_folder(path: Path) -> dict[str, bytes]:
     """
     try:
         with os.scandir(path) as entries:
-            names = [_checked(entry.name) for entry in entries]
+            names = [_checked(entry.name, wanted) for entry in entries]
         files = {name: _read_file(path / name, name) for name in sorted(names)}
     except OSError as fault:
         raise UnreadableBundle(
             f"{path} cannot be read as a bundle ({fault.strerror}); give the path of a bundle's "
             "folder"
         ) from None
-    check_complete(files)
+    check_complete(files, wanted)
     return files
 
 
-def _checked(name: str) -> str:
-    check_name(name)
+def _checked(name: str, wanted: Collection[str]) -> str:
+    check_name(name, wanted)
     return name
 
 

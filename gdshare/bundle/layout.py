@@ -1,6 +1,6 @@
 """The five files of a bundle and how large each may be; the first two rules of verification."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from gdshare.bundle.errors import SEND_AGAIN, ExtraFile, MissingFile, Oversized, quoted
 
@@ -43,25 +43,25 @@ def check_size(name: str, size: int) -> None:
         )
 
 
-def check_name(name: str) -> None:
+def check_name(name: str, wanted: Collection[str] = BOUNDS.keys()) -> None:
     """Refuse a file that no bundle has.
 
     Raises:
         ExtraFile: naming the file.
     """
-    if name not in BOUNDS:
+    if name not in wanted:
         raise ExtraFile(
             f"the bundle holds {quoted(name)}, which is no part of a bundle; "
             "do not open it, and ask the hospital why it is there"
         )
 
 
-def check_complete(names: Mapping[str, object]) -> None:
-    """Refuse a bundle that lacks one of the five files.
+def check_complete(names: Mapping[str, object], wanted: Collection[str] = BOUNDS.keys()) -> None:
+    """Refuse a bundle that lacks one of its files.
 
     Raises:
         MissingFile: naming the first that is missing.
     """
-    for name in sorted(BOUNDS):
+    for name in sorted(wanted):
         if name not in names:
             raise MissingFile(f"the bundle has no {name}; {SEND_AGAIN}")

@@ -13,8 +13,8 @@ from gdshare import __version__
 from gdshare.allocator import keep_freed_memory
 from gdshare.errors import GdshareError
 
-MODULES = {"import": "intake"}
-"""Where a command cannot be called like its module."""
+MODULES = {"import": "intake", "prepare": "gate", "approve": "gate", "release": "gate"}
+"""Where a command is not called like its module."""
 
 OWN_COMMANDS: dict[str, str] = {
     name: f"gdshare.cli.{MODULES.get(name, name)}:register"
@@ -26,6 +26,9 @@ OWN_COMMANDS: dict[str, str] = {
         "label",
         "distill",
         "keys",
+        "prepare",
+        "approve",
+        "release",
         "publish",
         "verify",
         "ledger",
@@ -62,8 +65,8 @@ def build_app(first_word: str | None = None) -> typer.Typer:
     }
     commands |= {point.name: point for point in sorted(entry_points(group=ENTRY_POINTS))}
     chosen = [commands[first_word]] if first_word in commands else commands.values()
-    for point in chosen:
-        point.load()(app)
+    for register in dict.fromkeys(point.load() for point in chosen):  # a module may have several
+        register(app)
     return app
 
 
@@ -126,7 +129,8 @@ def _front(
 
     **import** films out of a PACS or a folder, **review** those that may show a name,
     **label** the films once their organs are outlined, **distill** the labelled patches to
-    a few synthetic images, make **keys** once, and **publish** a signed bundle.
+    a few synthetic images, make **keys** once, and **publish** a signed bundle, or
+    **prepare** it, have it **approve**d by others, and **release** it.
 
     At the aggregator:
 

@@ -22,7 +22,9 @@ from gdshare.bundle.errors import SEND_AGAIN
 from gdshare.cli.passphrase import PASSPHRASE_FILE, read_passphrase
 from gdshare.distill.folder import read_record, read_result
 from gdshare.distill.synthetic import Distilled
-from gdshare.errors import RunError
+from gdshare.errors import PolicyError, RunError
+from gdshare.gate import read_policy, require_allowed
+from gdshare.gate.policy import by_policy
 from gdshare.ledger import open_ledger
 from gdshare.release import ledger_beside, next_number, release
 from gdshare.report.preview import render_preview
@@ -31,7 +33,13 @@ from gdshare.report.preview import render_preview
 def publish(
     run: Annotated[Path, typer.Argument(help="A finished run, made by `gdshare distill`.")],
     key: Annotated[Path, typer.Option(help="The hospital's private key, NAME.key.")],
-    outbox: Annotated[Path, typer.Option(help="Folder from which bundles are handed over.")],
+    outbox: Annotated[
+        Path,
+        typer.Option(
+            help="Folder from which bundles are handed over. OUTBOX-policy.toml beside it is the "
+            "hospital's policy."
+        ),
+    ],
     site: Annotated[str, typer.Option(help="The hospital's short name, told to the others.")],
     expires_days: Annotated[
         int, typer.Option(min=1, max=3650, help="Days after which nobody may use the bundle.")
@@ -58,7 +66,15 @@ def publish(
     The bundle holds the distilled images, their labels and learning rates, the method, the patch
     protocol and total counts. It never holds the run's seed, a path, or anything of one patient.
     Text and picture are drawn anew from those numbers, and no other file of the run goes in.
+
+    This is all acts at once, for policies that allow it: see gdshare prepare, approve and release.
     """
+    rules = read_policy(outbox)
+    if not rules.release.one_shot or rules.release.approvals:
+        raise PolicyError(
+            "the policy wants what leaves to be looked at and approved first; use gdshare prepare, "
+            "gdshare approve and gdshare release"
+        )
     record = read_record(run)
     signing_key = load_private_key(key, read_passphrase(passphrase_file, confirm=False))
     now, who = datetime.now(UTC), by or getpass.getuser()
@@ -70,10 +86,11 @@ def publish(
             now=now,
             lifetime=timedelta(days=expires_days),
         )
+        require_allowed(rules, manifest)
         distilled = fitting(read_result(run), manifest, run)
         files = build_files(manifest, distilled, render_preview(distilled), signing_key)
         made = verify_files(files, signing_key.public_key(), now, site)
-        folder = release(made, files, outbox, book, who, now)
+        folder = release(made, files, outbox, book, who, now, by_policy(rules))
     # What is reported is what lies on the disk, read back by the rules its readers will apply.
     bundle = verify_folder(folder, signing_key.public_key(), datetime.now(UTC))
     typer.echo(f"bundle       {folder}")

@@ -9,6 +9,7 @@ import typer
 from dicom_kit import gradient, radiograph, save
 from film_kit import write_films
 
+from gdshare.bundle import fingerprint, load_public_key
 from gdshare.cli.main import build_app, main
 from gdshare.store import open_store
 
@@ -58,10 +59,19 @@ def _held(store):
     return next(film.film for film in open_store(store).films() if film.state == "held")
 
 
+def _name_approver(folder):
+    """The policy of the guide, with the officer's own fingerprint."""
+    text = (ROOT / "docs" / "guide-site.md").read_text(encoding="utf-8")
+    lines = text[text.index("    [bundle]") :].split("\n\n")[0].splitlines()
+    told = fingerprint(load_public_key(folder / "officer-keys" / "officer.pub"))
+    rules = "\n".join(line.strip() for line in lines).replace("9f86...d1", told)
+    (folder / "outbox-policy.toml").write_text(rules)
+
+
 def test_hospitals_guide_leads_from_films_to_a_released_bundle(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("GDSHARE_PASSPHRASE", "a passphrase for the test")
-    write_films(tmp_path / "films")
+    write_films(tmp_path / "films", patients=36)
     (tmp_path / "dicom").mkdir()
     for number in range(3):
         save(radiograph(gradient(rows=96, columns=500)), tmp_path / "dicom" / f"{number}.dcm")
@@ -76,5 +86,10 @@ def test_hospitals_guide_leads_from_films_to_a_released_bundle(tmp_path, monkeyp
             main([*told, *SMALL.get(words[0], [])])
         assert not left.value.code, words
         walked.append(words[0])
-    assert walked == ["import", *["review"] * 4, "label", "distill", "keys", "publish"]
+        if "officer" in words:
+            _name_approver(tmp_path)
+    assert walked == [
+        *("import", *["review"] * 4, "label", "distill", "keys", "prepare", "keys", "approve"),
+        *("release", "release"),
+    ]
     assert (tmp_path / "outbox" / "st-mary-1" / "bundle.sig").exists()

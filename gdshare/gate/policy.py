@@ -1,0 +1,186 @@
+"""``OUTBOX-policy.toml``: what a hospital lets out, and how many people must agree.
+
+::
+
+    [bundle]
+    images = 30                 # distilled images, at most
+    patients-per-class = 5      # training patients with and without the finding, at least
+    days = 730                  # from publication to expiry, at most
+    [release]
+    approvals = 1               # people who must approve, besides the one who signs
+    approvers = ["9f86...", ]   # the fingerprints of their keys
+    one-shot = false            # whether gdshare publish may do it all at once
+
+What is not there is as shown but for ``approvals = 0``, ``approvers = []``, ``one-shot = true``.
+"""
+
+import hashlib
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from gdshare.bundle import Manifest
+from gdshare.bundle.manifest import Digest
+from gdshare.errors import PolicyError
+
+MAX_BYTES = 64 * 1024
+
+
+def _dashed(name: str) -> str:
+    return name.replace("_", "-")
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", alias_generator=_dashed, validate_by_name=True
+    )
+
+
+class BundleRules(_Table):
+    """What a bundle may be.
+
+    Attributes:
+        images: at most.
+        patients_per_class: training patients with and without the finding, of each at least.
+        days: from publication to expiry, at most.
+    """
+
+    images: Annotated[int, Field(ge=1, strict=True)] = 30
+    patients_per_class: Annotated[int, Field(ge=0, strict=True)] = 5
+    days: Annotated[int, Field(ge=1, strict=True)] = 730
+
+
+class ReleaseRules(_Table):
+    """Who must agree.
+
+    Attributes:
+        approvals: people besides the one who signs.
+        approvers: fingerprints of the keys that may approve.
+        one_shot: whether ``gdshare publish`` may do all acts at once.
+    """
+
+    approvals: Annotated[int, Field(ge=0, le=10, strict=True)] = 0
+    approvers: tuple[Digest, ...] = ()
+    one_shot: Annotated[bool, Field(strict=True)] = True
+
+    @model_validator(mode="after")
+    def _can_be_kept(self) -> Self:
+        if len(set(self.approvers)) < self.approvals:
+            raise ValueError(
+                f"approvals asks for {self.approvals} people, and approvers names "
+                f"{len(set(self.approvers))} keys"
+            )
+        return self
+
+
+class Policy(_Table):
+    """A hospital's policy."""
+
+    bundle: BundleRules = BundleRules()
+    release: ReleaseRules = ReleaseRules()
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What the policy says of one thing.
+
+    Attributes:
+        what: in words.
+        wanted: what the policy asks for.
+        found: what the bundle has.
+        passed: whether that will do.
+    """
+
+    what: str
+    wanted: str
+    found: str
+    passed: bool
+
+
+def policy_path(outbox: Path) -> Path:
+    """Where an outbox's policy lies: beside it, so that nobody can name another for one release."""
+    return outbox.with_name(f"{outbox.name}-policy.toml")
+
+
+def read_policy(outbox: Path) -> Policy:
+    """Read the policy of an outbox; without one, what holds where nobody wrote any.
+
+    Raises:
+        PolicyError: not TOML, or a rule that is unknown, malformed or cannot be kept.
+    """
+    path = policy_path(outbox)
+    if not path.exists():
+        return Policy()
+    try:
+        content = path.read_bytes()
+        if len(content) > MAX_BYTES:
+            raise PolicyError(f"{path}: too large for a policy; nothing is released by it")
+        return Policy.model_validate(tomllib.loads(content.decode("utf-8")))
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise PolicyError(f"{path}: {where}: {first['msg']}; nothing is released by it") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise PolicyError(
+            f"{path}: not readable TOML ({error}); nothing is released by it"
+        ) from error
+    except OSError as error:
+        raise PolicyError(f"{path}: cannot be read ({error.strerror})") from error
+
+
+def policy_digest(policy: Policy) -> str:
+    """Name a policy by what it says: SHA-256, 64 hex digits."""
+    return hashlib.sha256(policy.model_dump_json().encode()).hexdigest()
+
+
+def by_policy(policy: Policy) -> str:
+    """Name the policy that an act went by, for the ledger."""
+    return f"by policy {policy_digest(policy)}"
+
+
+def findings(policy: Policy, manifest: Manifest) -> tuple[Finding, ...]:
+    """Hold what would leave against the policy, rule by rule."""
+    rules, counts = policy.bundle, manifest.counts
+    days = (manifest.expires - manifest.created).days
+    least = f"at least {rules.patients_per_class}"
+    return (
+        Finding(
+            "distilled images",
+            f"at most {rules.images}",
+            str(manifest.method.images),
+            manifest.method.images <= rules.images,
+        ),
+        Finding(
+            "training patients without the finding",
+            least,
+            str(counts.patients_negative),
+            counts.patients_negative >= rules.patients_per_class,
+        ),
+        Finding(
+            "training patients with the finding",
+            least,
+            str(counts.patients_positive),
+            counts.patients_positive >= rules.patients_per_class,
+        ),
+        Finding(
+            "days from publication to expiry",
+            f"at most {rules.days}",
+            str(days),
+            days <= rules.days,
+        ),
+    )
+
+
+def require_allowed(policy: Policy, manifest: Manifest) -> None:
+    """Refuse what the policy does not let out.
+
+    Raises:
+        PolicyError: naming every rule that is not kept.
+    """
+    broken = [one for one in findings(policy, manifest) if not one.passed]
+    if broken:
+        told = "; ".join(f"{one.what}: {one.found}, {one.wanted}" for one in broken)
+        raise PolicyError(f"the policy does not let {manifest.name} out ({told})")

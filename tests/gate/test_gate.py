@@ -1,0 +1,287 @@
+"""The release gate by its commands: what leaves was seen and approved, byte for byte."""
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from bundle_run_kit import PASSPHRASE, make_run
+
+from gdshare.bundle import fingerprint, load_public_key, verify_folder
+from gdshare.cli.main import main
+from gdshare.ledger import read_ledger
+
+
+class Desk:
+    """A hospital's: a run, the keys of three people, a policy and an outbox."""
+
+    def __init__(self, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        self.folder, self.outbox = folder, folder / "outbox"
+        self.prepared, self.policy = folder / "prepared", folder / "outbox-policy.toml"
+        self._capsys = capsys
+        make_run(folder / "run")
+        for name in ("st-mary", "officer", "head"):
+            self.gdshare("keys", "new", "--name", name, "--out", folder / "keys")
+        self.rule(approvals=1, approvers=("officer", "head"))
+
+    def gdshare(self, *words: object) -> tuple[int, str, str]:
+        with pytest.raises(SystemExit) as ended:
+            main([str(word) for word in words])
+        told = self._capsys.readouterr()
+        return int(ended.value.code or 0), told.out, told.err
+
+    def key(self, name: str, kind: str = "key") -> Path:
+        return self.folder / "keys" / f"{name}.{kind}"
+
+    def rule(self, approvals: int, approvers: tuple[str, ...], more: str = "") -> None:
+        named = [fingerprint(load_public_key(self.key(name, "pub"))) for name in approvers]
+        self.policy.write_text(
+            f"[release]\napprovals = {approvals}\napprovers = {json.dumps(named)}\n{more}"
+        )
+
+    def prepare(self, *more: object) -> tuple[int, str, str]:
+        words = ("--out", self.prepared, "--outbox", self.outbox, "--site", "st-mary")
+        return self.gdshare("prepare", self.folder / "run", *words, *more)
+
+    def approve(self, name: str = "officer") -> tuple[int, str, str]:
+        words = ("--key", self.key(name), "--outbox", self.outbox)
+        return self.gdshare("approve", self.prepared, *words, "--by", name)
+
+    def release(self, *more: object, signer: str = "st-mary") -> tuple[int, str, str]:
+        words = ("--key", self.key(signer), "--outbox", self.outbox)
+        return self.gdshare("release", self.prepared, *words, *more)
+
+    def acts(self) -> list[str]:
+        return [act.act for act in read_ledger(self.folder / "outbox-ledger.jsonl")]
+
+    def refused(self, told: str, *more: object, signer: str = "st-mary") -> None:
+        """Nothing leaves, and one sentence says why."""
+        status, _, err = self.release(*more, signer=signer)
+        assert (status, err.count("\n")) == (2, 1), err
+        assert told in err
+        assert not self.outbox.exists()
+        assert "release" not in self.acts()
+
+
+@pytest.fixture
+def desk(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> Desk:
+    monkeypatch.setenv("GDSHARE_PASSPHRASE", PASSPHRASE)
+    return Desk(tmp_path, capsys)
+
+
+def test_what_was_prepared_and_approved_leaves_and_nothing_else(desk: Desk) -> None:
+    assert desk.prepare()[0] == 0
+    assert desk.approve()[0] == 0
+    assert desk.release()[0] == 0
+    bundle = desk.outbox / "st-mary-1"
+    for path in (desk.prepared / "content").iterdir():
+        assert (bundle / path.name).read_bytes() == path.read_bytes()
+    found = verify_folder(bundle, load_public_key(desk.key("st-mary", "pub")), datetime.now(UTC))
+    acts = read_ledger(desk.folder / "outbox-ledger.jsonl")
+    assert [(act.act, act.digest) for act in acts] == [
+        (act, found.digest) for act in ("prepare", "approve", "release")
+    ]
+    assert acts[1].by == "officer"
+    assert len({act.why for act in acts}) == 1
+    assert acts[0].why.startswith("by policy ")
+
+
+def test_page_shows_every_file_image_and_number_and_loads_nothing(desk: Desk) -> None:
+    desk.prepare()
+    page = (desk.prepared / "review.html").read_text()
+    text = (desk.prepared / "review.txt").read_text()
+    for told in (page, text):
+        for name in ("README.md", "distilled.safetensors", "gdshare.json", "preview.png"):
+            assert name in told
+        assert "patients_positive" in told
+        assert "at least 5" in told
+    assert page.count("<img") == 3
+    assert "<script" not in page
+    assert "default-src 'none'" in page
+
+
+def test_dry_run_checks_all_and_releases_nothing(desk: Desk) -> None:
+    desk.prepare()
+    desk.refused("0 of 1 approvals", "--dry-run")
+    desk.approve()
+    status, out, _ = desk.release("--dry-run")
+    assert status == 0
+    assert "would release  st-mary-1" in out
+    assert not desk.outbox.exists()
+    assert desk.acts() == ["prepare", "approve"]
+
+
+def test_nothing_leaves_unapproved(desk: Desk) -> None:
+    desk.prepare()
+    desk.refused("0 of 1 approvals are there")
+
+
+def test_two_approvals_take_two_people(desk: Desk) -> None:
+    desk.rule(2, ("officer", "head"))
+    desk.prepare()
+    desk.approve("officer")
+    desk.approve("officer")
+    desk.refused("1 of 2 approvals")
+    desk.approve("head")
+    assert desk.release()[0] == 0
+
+
+def test_the_one_who_signs_does_not_count_as_an_approver(desk: Desk) -> None:
+    desk.rule(1, ("st-mary", "officer"))
+    desk.prepare()
+    desk.approve("st-mary")
+    desk.refused("0 of 1 approvals are there, besides the one who signs")
+
+
+def test_key_that_the_policy_does_not_name_cannot_approve(desk: Desk) -> None:
+    desk.rule(1, ("officer",))
+    desk.prepare()
+    status, _, err = desk.approve("head")
+    assert status == 2
+    assert "is not among the policy's approvers" in err
+    assert list((desk.prepared / "approvals").iterdir()) == []
+
+
+def test_approval_smuggled_in_by_a_key_without_the_right_is_refused(desk: Desk) -> None:
+    desk.rule(1, ("head",))
+    desk.prepare()
+    desk.approve("head")
+    desk.rule(1, ("officer",))
+    desk.refused("approves another content, or by another policy")
+
+
+@pytest.mark.parametrize("name", ["README.md", "preview.png"])
+def test_picture_or_text_that_its_numbers_do_not_give_is_refused(desk: Desk, name: str) -> None:
+    desk.prepare()
+    desk.approve()
+    path = desk.prepared / "content" / name
+    path.write_bytes(path.read_bytes() + b"a note to the outside")
+    desk.refused(f"{name}: is not what its numbers give")
+    assert desk.approve()[0] == 2
+
+
+def test_content_that_was_exchanged_after_its_approval_is_refused(desk: Desk) -> None:
+    desk.prepare("--expires-days", 30)
+    desk.approve()
+    kept = [path.read_bytes() for path in (desk.prepared / "approvals").iterdir()]
+    names = [path.name for path in (desk.prepared / "approvals").iterdir()]
+    desk.prepared.rename(desk.folder / "before")
+    desk.prepare("--expires-days", 60)
+    for name, content in zip(names, kept, strict=True):
+        (desk.prepared / "approvals" / name).write_bytes(content)
+    desk.refused("approves another content")
+
+
+def test_policy_that_was_loosened_after_the_approval_is_refused(desk: Desk) -> None:
+    desk.prepare()
+    desk.approve()
+    desk.rule(1, ("officer", "head"), "[bundle]\nimages = 300\n")
+    desk.refused("by another policy, than there is now")
+
+
+@pytest.mark.parametrize(
+    ("rule", "told"),
+    [
+        ("images = 2", "distilled images: 3, at most 2"),
+        ("patients-per-class = 21", "training patients without the finding: 20, at least 21"),
+        ("days = 364", "days from publication to expiry: 365, at most 364"),
+    ],
+)
+def test_rule_that_is_not_kept_is_shown_and_stops_all_acts(
+    desk: Desk, rule: str, told: str
+) -> None:
+    desk.rule(1, ("officer",), f"[bundle]\n{rule}\n")
+    status, out, _ = desk.prepare()
+    assert status == 0
+    assert "NOT kept" in out
+    assert "does NOT let it out" in (desk.prepared / "review.html").read_text()
+    assert told in desk.approve()[2]
+    desk.refused(told)
+
+
+@pytest.mark.parametrize("damage", [b"", b"{", b"x" * 20_000])
+def test_damaged_approval_is_refused_and_not_passed_over(desk: Desk, damage: bytes) -> None:
+    desk.prepare()
+    desk.approve("officer")
+    desk.approve("head")
+    next(iter((desk.prepared / "approvals").iterdir())).write_bytes(damage)
+    desk.refused("no sound approval")
+
+
+def test_signature_on_a_bundle_does_not_pass_for_an_approval(desk: Desk) -> None:
+    desk.prepare()
+    desk.approve("officer")
+    desk.rule(0, ())
+    desk.prepared.rename(desk.folder / "approved")
+    desk.prepare()
+    assert desk.release(signer="officer")[0] == 0
+    signature = (desk.outbox / "st-mary-1" / "bundle.sig").read_bytes()
+    desk.rule(1, ("officer",))
+    name = f"{fingerprint(load_public_key(desk.key('officer', 'pub')))}.sig"
+    (desk.prepared / "approvals" / name).write_bytes(signature)
+    status, _, err = desk.release("--dry-run")
+    assert status == 2
+    assert "no sound approval" in err
+
+
+def test_further_file_among_the_content_is_refused(desk: Desk) -> None:
+    desk.prepare()
+    desk.approve()
+    (desk.prepared / "content" / "patients.csv").write_text("Doe")
+    desk.refused("no part of a bundle")
+
+
+def test_what_is_there_is_not_prepared_over(desk: Desk) -> None:
+    desk.prepare()
+    status, _, err = desk.prepare()
+    assert status == 2
+    assert "is there already" in err
+    assert desk.acts() == ["prepare"]
+
+
+def test_released_once_it_is_not_released_again(desk: Desk) -> None:
+    desk.prepare()
+    desk.approve()
+    desk.release()
+    status, _, err = desk.release()
+    assert status == 2
+    assert "publish with number 2" in err
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (b"[release]\napprovals = 2\n", "approvals asks for 2 people, and approvers names 0 keys"),
+        (b"[release]\napproval = 1\n", "release.approval: Extra inputs"),
+        (b"[bundle]\nimages = '3'\n", "bundle.images: Input should be"),
+        (b"[release]\napprovals = 1\napprovers = ['ab']\n", "release.approvers.0"),
+        (b"[release]\none-shot = 1\n", "release.one-shot: Input should be"),
+        (b"images = ", "not readable TOML"),
+        (b"\xff", "not readable TOML"),
+        (b"#" * 70_000, "too large"),
+    ],
+)
+def test_policy_that_is_none_lets_nothing_out(desk: Desk, content: bytes | None, told: str) -> None:
+    desk.policy.write_bytes(content)
+    status, _, err = desk.prepare()
+    assert status == 2
+    assert told in err
+    assert not desk.prepared.exists()
+
+
+def publish(desk: Desk) -> tuple[int, str, str]:
+    words = ("--key", desk.key("st-mary"), "--outbox", desk.outbox, "--site", "st-mary")
+    return desk.gdshare("publish", desk.folder / "run", *words)
+
+
+def test_all_acts_at_once_only_where_the_policy_allows_it(desk: Desk) -> None:
+    for content in ("[release]\none-shot = false\n", desk.policy.read_text()):
+        desk.policy.write_text(content)
+        assert "looked at and approved first" in publish(desk)[2]
+    desk.policy.write_text("[bundle]\nimages = 2\n")
+    assert "does not let st-mary-1 out" in publish(desk)[2]
+    assert not desk.outbox.exists()
+    desk.policy.write_text("")
+    assert publish(desk)[0] == 0

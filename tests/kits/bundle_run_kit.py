@@ -1,0 +1,41 @@
+"""A finished run, made here without distilling."""
+
+from pathlib import Path
+
+import numpy as np
+
+from gdshare.distill.settings import Counts, RunRecord, Settings
+from gdshare.distill.synthetic import Distilled
+from gdshare.networks import INITIALISERS
+from gdshare.protocol import Protocol
+from gdshare.storage import write_json
+
+PASSPHRASE = "correct horse"
+
+
+def make_run(folder: Path) -> Path:
+    """Three images of 16 px of 20 negative and 21 positive patients."""
+    folder.mkdir()
+    settings = Settings(network="convnet", epochs=1, steps=2, seed=77)
+    record = RunRecord(
+        settings=settings,
+        protocol=Protocol(patch=75, stride=13, side=16),
+        initialiser=INITIALISERS["convnet"],
+        theta0_sha256=None,
+        cohort_sha256="0" * 64,
+        counts=Counts(
+            patients_negative=20, patients_positive=21, patches_i=300, patches_n=200, patches_p=201
+        ),
+        torch="2.9.0",
+        threads=2,
+        device="cpu",
+    )
+    write_json(folder / "run.json", record.model_dump(mode="json"))
+    draw = np.random.default_rng(0)
+    distilled = Distilled(
+        draw.normal(size=(3, 1, 16, 16)).astype(np.float32),
+        (np.eye(3) * 0.7 + 0.1).astype(np.float32),
+        np.full(2, 0.05, np.float32),
+    )
+    (folder / "distilled.safetensors").write_bytes(distilled.to_bytes())
+    return folder
