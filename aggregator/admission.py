@@ -3,8 +3,8 @@
 For each bundle, in this order: size, names, signature, trust, content and freshness, all by
 ``gdshare.bundle.verify_files`` against the one key whose fingerprint the signature names, filed
 under the very site the manifest names; then: no other node handed over the same site's bundle; it
-is not older than what that site had admitted before, nor another under the same number; then it
-fits the round. Each refusal has the name of its reason; the others go on.
+is not older than what that site had admitted before, nor another under the same number; it is not
+for others; then it fits the round. Each refusal has the name of its reason; the others go on.
 """
 
 # ruff: noqa: N818 - the names are the reasons themselves, as they appear in records.
@@ -42,6 +42,10 @@ class Rollback(BundleError):
 
 class Equivocation(BundleError):
     """Another content under a number that was admitted before: the site's key signed both."""
+
+
+class NotForMe(BundleError):
+    """Released to others; this aggregator is not among its recipients."""
 
 
 class DoesNotFit(BundleError):
@@ -84,6 +88,7 @@ def admit(
     now: datetime,
     same_steps: bool = True,
     acts: Sequence[Act] = (),
+    name: str | None = None,
 ) -> tuple[list[Admitted], list[Refusal]]:
     """Sort collected bundles into admitted and refused.
 
@@ -93,6 +98,7 @@ def admit(
         now: the aggregator's clock, UTC.
         same_steps: in-step pooling also needs trajectories of one length.
         acts: of the aggregator's ledger: what was admitted and revoked before.
+        name: the aggregator's own, by which hospitals name it as a recipient.
     """
     verified: list[Admitted] = []
     refused: list[Refusal] = []
@@ -104,6 +110,7 @@ def admit(
     for check in (
         _twice,
         partial(_outdated, seen=newest_seen(acts)),
+        partial(_for_others, name=name),
         partial(_misfits, same_steps=same_steps),
     ):
         faults = check(verified)
@@ -169,6 +176,18 @@ def _outdated(verified: Sequence[Admitted], seen: Mapping[str, Seen]) -> dict[in
                 f"(digest {newest.digest}); call the hospital: its key has signed both"
             )
     return faults
+
+
+def _for_others(verified: Sequence[Admitted], name: str | None) -> dict[int, BundleError]:
+    """A bundle that names recipients is for them alone."""
+    return {
+        one.node: NotForMe(
+            f"released to {', '.join(recipients)}, and this aggregator is "
+            f"{name or 'not named (--name)'}; ask {one.site} to name it"
+        )
+        for one in verified
+        if (recipients := one.bundle.manifest.terms.recipients) and name not in recipients
+    }
 
 
 def _misfits(verified: Sequence[Admitted], same_steps: bool) -> dict[int, BundleError]:

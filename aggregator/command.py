@@ -20,6 +20,12 @@ def aggregate(
     ],
     trust: Annotated[Path, typer.Option(help="Folder of the hospitals' public keys, NAME.pub.")],
     out: Annotated[Path, typer.Option(help="Folder for model, table and refusals; a new one.")],
+    name: Annotated[
+        str | None,
+        typer.Option(
+            help="This aggregator's short name, by which hospitals release bundles to it."
+        ),
+    ] = None,
     ledger: Annotated[
         Path | None,
         typer.Option(
@@ -64,6 +70,7 @@ def aggregate(
         trust=trust,
         ledger=(ledger or ledger_beside(trust)).absolute(),
         operator=getpass.getuser(),
+        name=name,
         pooling=pooling,
         ensemble=ensemble,
         seed=seed,

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from aggregator.folder import ORDER
+from gdshare.bundle.terms import SiteName
 from gdshare.errors import FederationError
 from gdshare.protocol import MAX_ENSEMBLE
 from gdshare.storage import write_json
@@ -21,6 +22,7 @@ class Order(BaseModel):
         trust: folder of the hospitals' public keys, ``NAME.pub`` each.
         ledger: file of what is admitted and refused, over all rounds.
         operator: who holds the round, for the ledger.
+        name: the aggregator's own, by which hospitals name it as a recipient.
         pooling: how each network is trained from the bundles (method.md section 5).
         ensemble: networks trained from the bundles, each from its own θ0, that vote together.
         seed: decides every θ0 and the bootstrap.
@@ -34,6 +36,7 @@ class Order(BaseModel):
     trust: Path
     ledger: Path
     operator: Annotated[str, Field(min_length=1, max_length=200)]
+    name: SiteName | None = None
     pooling: Scheme = "average"
     ensemble: Annotated[int, Field(ge=1, le=MAX_ENSEMBLE)] = 5
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0

@@ -109,7 +109,9 @@ def _gather(grid: Grid, order: Order, trust: Trust, now: datetime, tell: Tell) -
     # Nobody else admits anything between what is read of the ledger and what is added to it.
     with open_ledger(order.ledger) as ledger:
         before = tuple(ledger.acts)
-        admitted, refusals = admit(_files(replies), trust, now, same_steps=in_step, acts=before)
+        admitted, refusals = admit(
+            _files(replies), trust, now, same_steps=in_step, acts=before, name=order.name
+        )
         for one in admitted:
             manifest = one.bundle.manifest
             ledger.write(now, ADMIT, order.operator, manifest.name, one.bundle.digest, "")

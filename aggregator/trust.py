@@ -18,8 +18,7 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from gdshare.bundle import fingerprint, load_public_key, public_pem
-from gdshare.bundle.manifest import SITE
+from gdshare.bundle import SITE, fingerprint, load_public_key, public_pem
 from gdshare.errors import FederationError, UsageError
 from gdshare.ledger import Act
 from gdshare.storage import write_bytes

@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from gdshare.bundle import Manifest, build_files, new_key, verify_folder, write_bundle
+from gdshare.bundle import Manifest, Terms, build_files, new_key, verify_folder, write_bundle
 from gdshare.distill.settings import Counts, Settings
 from gdshare.distill.synthetic import Distilled
 from gdshare.errors import BundleError
@@ -107,6 +107,7 @@ def _published(folder: Path, number: int) -> tuple[Path, ec.EllipticCurvePublicK
         counts=Counts(
             patients_negative=50, patients_positive=50, patches_i=900, patches_n=900, patches_p=900
         ),
+        terms=Terms(),
     )
     files = build_files(manifest, distilled, b"no picture: a verifier never looks", key)
     return write_bundle(folder, files), key.public_key()

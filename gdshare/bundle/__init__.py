@@ -45,11 +45,13 @@ from gdshare.bundle.keys import (
 from gdshare.bundle.manifest import FORMAT, Manifest
 from gdshare.bundle.outbox import next_sequence, published, write_bundle
 from gdshare.bundle.tensors import read_tensors
+from gdshare.bundle.terms import SITE, Terms
 from gdshare.bundle.verify import Bundle, verify_files, verify_folder
 from gdshare.errors import BundleError
 
 __all__ = [
     "FORMAT",
+    "SITE",
     "AlreadyPublished",
     "Altered",
     "BadSignature",
@@ -69,6 +71,7 @@ __all__ = [
     "NotYetValid",
     "OutOfRange",
     "Oversized",
+    "Terms",
     "UnknownFormat",
     "UnreadableBundle",
     "WrongKey",

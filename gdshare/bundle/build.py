@@ -10,14 +10,24 @@ from gdshare.bundle.envelope import sign
 from gdshare.bundle.layout import MANIFEST, PREVIEW, README, SIGNATURE, TENSORS
 from gdshare.bundle.manifest import Manifest, first_problem
 from gdshare.bundle.statement import digests_of, write_statement
+from gdshare.bundle.terms import Terms
 from gdshare.bundle.verify import verify_files
 from gdshare.distill.settings import RunRecord
 from gdshare.distill.synthetic import Distilled
 from gdshare.errors import UsageError
 
+TERMS = Terms()
+"""Where nobody says otherwise."""
+
 
 def describe_run(
-    record: RunRecord, *, site: str, sequence: int, now: datetime, lifetime: timedelta
+    record: RunRecord,
+    *,
+    site: str,
+    sequence: int,
+    now: datetime,
+    lifetime: timedelta,
+    terms: Terms = TERMS,
 ) -> Manifest:
     """Say about a run what may be said: its method, protocol and counts, never its seed.
 
@@ -30,6 +40,7 @@ def describe_run(
         sequence: this bundle's number.
         now: the site's clock, in UTC.
         lifetime: from creation to expiry.
+        terms: on which it leaves.
 
     Raises:
         UsageError: a name, number or time that the format does not allow.
@@ -47,6 +58,7 @@ def describe_run(
             theta0_sha256=record.theta0_sha256,
             method=record.settings.method(),
             counts=record.counts,
+            terms=terms,
         )
     except ValidationError as fault:
         raise UsageError(

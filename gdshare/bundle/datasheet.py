@@ -65,6 +65,7 @@ def datasheet(manifest: Manifest, distilled: Distilled) -> str:
         _labels(distilled),
         _data(manifest),
         _making(manifest, distilled),
+        _terms(manifest),
         LIMITS,
         "## The files\n\n" + FILES,
         CHECKING,
@@ -81,6 +82,17 @@ def _opening(manifest: Manifest) -> str:
         "They stand in for the X-rays, which stay at the hospital.\n\n"
         f"Made {spelled(manifest.created)} (rounded down to the hour), "
         f"to be used until {spelled(manifest.expires)}. Format {manifest.format}.\n"
+    )
+
+
+def _terms(manifest: Manifest) -> str:
+    terms = manifest.terms
+    whom = ", ".join(terms.recipients) or "whoever the hospitals agreed on"
+    return (
+        "## On what terms\n\n"
+        f"For {terms.purpose}. To be used by {whom}, until {spelled(manifest.expires)}; every copy "
+        f"to be deleted within {terms.retention_days} days after that. These are the hospital's "
+        "terms; nothing in the files enforces them.\n"
     )
 
 

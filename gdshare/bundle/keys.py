@@ -23,7 +23,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from gdshare.bundle.errors import quoted
-from gdshare.bundle.manifest import SITE
+from gdshare.bundle.terms import SITE
 from gdshare.errors import KeyFileError
 from gdshare.storage import sync_folder
 

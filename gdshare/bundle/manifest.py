@@ -19,11 +19,11 @@ from pydantic import (
 from gdshare.bundle import canonical
 from gdshare.bundle.errors import SEND_AGAIN, MalformedManifest, UnknownFormat, quoted
 from gdshare.bundle.layout import MANIFEST
+from gdshare.bundle.terms import SiteName, Terms
 from gdshare.distill.settings import Counts, Method
 from gdshare.protocol import CLASSES, Protocol
 
 FORMAT: Final = "gdshare-bundle/0.1"
-SITE = r"[a-z0-9](?:[a-z0-9-]{0,30}[a-z0-9])?"
 LONGEST_LIFE = timedelta(days=3660)
 
 
@@ -42,7 +42,6 @@ def spelled(moment: datetime) -> str:
 
 
 Instant = Annotated[datetime, BeforeValidator(_instant), PlainSerializer(spelled)]
-SiteName = Annotated[str, Field(pattern=f"^{SITE}$")]
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Initialiser = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,39}/[1-9][0-9]{0,3}$")]
 
@@ -63,6 +62,7 @@ class Manifest(BaseModel):
             gives other weights on another torch; None when θ0 was random.
         method: Algorithm 1's settings.
         counts: how much data was read, in all.
+        terms: for what it may be used, by whom, and until when it may be kept.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
@@ -78,6 +78,7 @@ class Manifest(BaseModel):
     theta0_sha256: Digest | None
     method: Method
     counts: Counts
+    terms: Terms
 
     @model_validator(mode="after")
     def _times_make_sense(self) -> Self:
@@ -93,7 +94,7 @@ class Manifest(BaseModel):
     @model_validator(mode="after")
     def _parts_are_exact(self) -> Self:
         # A run's Settings are a Method too, and carry the seed: they must never get in here.
-        exact = {"protocol": Protocol, "method": Method, "counts": Counts}
+        exact = {"protocol": Protocol, "method": Method, "counts": Counts, "terms": Terms}
         for name, kind in exact.items():
             if type(getattr(self, name)) is not kind:
                 raise ValueError(f"{name} must be exactly a {kind.__name__}")

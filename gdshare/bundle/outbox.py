@@ -13,7 +13,8 @@ from pathlib import Path
 
 from gdshare.bundle.errors import AlreadyPublished
 from gdshare.bundle.layout import MANIFEST, check_complete, check_name
-from gdshare.bundle.manifest import SITE, Manifest
+from gdshare.bundle.manifest import Manifest
+from gdshare.bundle.terms import SITE
 from gdshare.errors import UsageError
 from gdshare.storage import sync_folder, write_bytes
 

@@ -20,7 +20,7 @@ from gdshare.distill.folder import read_record, read_result
 from gdshare.gate import approve as sign_approval
 from gdshare.gate import prepare as lay_out
 from gdshare.gate import read_policy, read_prepared, require_allowed, sign_prepared
-from gdshare.gate.policy import by_policy, findings
+from gdshare.gate.policy import by_policy, findings, terms_of
 from gdshare.gate.prepared import PAGE
 from gdshare.ledger import open_ledger
 from gdshare.release import ledger_beside, next_number
@@ -37,6 +37,13 @@ Outbox = Annotated[
         help="Folder from which bundles are handed over. OUTBOX-policy.toml beside it is the "
         "hospital's policy; without that file: 30 images, 5 patients a class, 730 days, no "
         "approvals."
+    ),
+]
+Recipients = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="NAME",
+        help="Who may use it; may be given several times. Without it: all that the policy names.",
     ),
 ]
 LedgerFile = Annotated[
@@ -56,6 +63,7 @@ def prepare(
     expires_days: Annotated[
         int, typer.Option(min=1, max=3650, help="Days after which nobody may use the bundle.")
     ] = 365,
+    to: Recipients = None,
     ledger: LedgerFile = None,
     by: By = None,
 ) -> None:
@@ -72,6 +80,7 @@ def prepare(
             sequence=next_number(outbox, book, site),
             now=now,
             lifetime=timedelta(days=expires_days),
+            terms=terms_of(rules, to or ()),
         )
         distilled = fitting(read_result(run), manifest, run)
         made = lay_out(

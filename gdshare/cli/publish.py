@@ -24,7 +24,7 @@ from gdshare.distill.folder import read_record, read_result
 from gdshare.distill.synthetic import Distilled
 from gdshare.errors import PolicyError, RunError
 from gdshare.gate import read_policy, require_allowed
-from gdshare.gate.policy import by_policy
+from gdshare.gate.policy import by_policy, terms_of
 from gdshare.ledger import open_ledger
 from gdshare.release import ledger_beside, next_number, release
 from gdshare.report.preview import render_preview
@@ -47,6 +47,14 @@ def publish(
     sequence: Annotated[
         int | None,
         typer.Option(min=1, help="The bundle's number. Without it: the outbox's next."),
+    ] = None,
+    to: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help="Who may use it; may be given several times. Without it: all that the policy "
+            "names.",
+        ),
     ] = None,
     ledger: Annotated[
         Path | None,
@@ -85,6 +93,7 @@ def publish(
             sequence=next_number(outbox, book, site) if sequence is None else sequence,
             now=now,
             lifetime=timedelta(days=expires_days),
+            terms=terms_of(rules, to or ()),
         )
         require_allowed(rules, manifest)
         distilled = fitting(read_result(run), manifest, run)

@@ -6,23 +6,28 @@
     images = 30                 # distilled images, at most
     patients-per-class = 5      # training patients with and without the finding, at least
     days = 730                  # from publication to expiry, at most
+    purpose = "..."             # what it may be used for, in one sentence
+    retention-days = 90         # after expiry, until when every copy must be deleted
+    recipients = ["tokyo"]      # who may be named as a recipient; [] is anybody
     [release]
     approvals = 1               # people who must approve, besides the one who signs
     approvers = ["9f86...", ]   # the fingerprints of their keys
     one-shot = false            # whether gdshare publish may do it all at once
 
-What is not there is as shown but for ``approvals = 0``, ``approvers = []``, ``one-shot = true``.
+What is not there is as shown but for ``approvals = 0``, ``approvers = []``, ``one-shot = true``,
+``recipients = []`` and a purpose of training and evaluating classifiers of X-ray films.
 """
 
 import hashlib
 import tomllib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from gdshare.bundle import Manifest
+from gdshare.bundle import Manifest, Terms
 from gdshare.bundle.manifest import Digest
 from gdshare.errors import PolicyError
 
@@ -46,11 +51,26 @@ class BundleRules(_Table):
         images: at most.
         patients_per_class: training patients with and without the finding, of each at least.
         days: from publication to expiry, at most.
+        purpose, retention_days, recipients: see ``Terms``; of recipients those that may be named.
     """
 
     images: Annotated[int, Field(ge=1, strict=True)] = 30
     patients_per_class: Annotated[int, Field(ge=0, strict=True)] = 5
     days: Annotated[int, Field(ge=1, strict=True)] = 730
+    purpose: str = Terms().purpose
+    retention_days: Annotated[int, Field(strict=True)] = Terms().retention_days
+    recipients: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _are_terms(self) -> Self:
+        self.terms(self.recipients)
+        return self
+
+    def terms(self, to: Sequence[str]) -> Terms:
+        """The terms of a bundle for these recipients."""
+        recipients = tuple(sorted(set(to)))
+        days = self.retention_days
+        return Terms(purpose=self.purpose, recipients=recipients, retention_days=days)
 
 
 class ReleaseRules(_Table):
@@ -129,6 +149,31 @@ def read_policy(outbox: Path) -> Policy:
         ) from error
     except OSError as error:
         raise PolicyError(f"{path}: cannot be read ({error.strerror})") from error
+
+
+def terms_of(policy: Policy, to: Sequence[str]) -> Terms:
+    """Return the terms on which a bundle leaves.
+
+    Args:
+        policy: the hospital's.
+        to: recipients that somebody names; empty: all that the policy names.
+
+    Raises:
+        PolicyError: one that the policy does not name, or that is no name.
+    """
+    allowed = policy.bundle.recipients
+    others = sorted(set(to) - set(allowed)) if allowed else []
+    if others:
+        raise PolicyError(
+            f"the policy does not name {', '.join(others)} as a recipient; it names "
+            f"{', '.join(sorted(allowed))}"
+        )
+    try:
+        return policy.bundle.terms(to or allowed)
+    except ValidationError as error:
+        raise PolicyError(
+            f"--to: {error.errors()[0]['msg']}; a name has lower-case letters, digits and hyphens"
+        ) from error
 
 
 def policy_digest(policy: Policy) -> str:

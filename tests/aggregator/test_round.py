@@ -25,7 +25,7 @@ from site_kit import (
 from aggregator.order import Order
 from aggregator.results import RoundResult, table
 from aggregator.round import hold_round
-from gdshare.bundle import fingerprint, new_key, public_pem
+from gdshare.bundle import Terms, fingerprint, new_key, public_pem
 from gdshare.errors import FederationError, LedgerError
 from gdshare.ledger import open_ledger, read_ledger
 from gdshare.metrics import THRESHOLDS
@@ -457,3 +457,21 @@ def test_site_goes_on_with_its_new_key_after_the_old_was_revoked(world: World) -
     files = make_bundle("east", key, manifest("east", sequence=2))
     write_files(world.folder / "east" / "outbox" / "east-2", files)
     assert set(world.hold(world.grid()).bundles) == set(SITES)
+
+
+def for_tokyo(world: World) -> None:
+    released(world, "north", "west")
+    told = manifest("east", terms=Terms(recipients=("osaka", "tokyo")))
+    world.release("east", make_bundle("east", world.keys["east"], told))
+
+
+@pytest.mark.parametrize("name", [None, "kyoto"])
+def test_bundle_for_others_is_refused(world: World, name: str | None) -> None:
+    for_tokyo(world)
+    assert set(world.hold(world.grid(), name=name).bundles) == {"north", "west"}
+    assert [one["reason"] for one in world.refusals()] == ["NotForMe"]
+
+
+def test_bundle_for_this_aggregator_is_admitted(world: World) -> None:
+    for_tokyo(world)
+    assert set(world.hold(world.grid(), name="tokyo").bundles) == set(SITES)

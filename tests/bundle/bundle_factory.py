@@ -9,7 +9,7 @@ from functools import cache
 import numpy as np
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from gdshare.bundle import Manifest, build_files, new_key
+from gdshare.bundle import Manifest, Terms, build_files, new_key
 from gdshare.bundle.envelope import sign
 from gdshare.bundle.layout import SIGNATURE
 from gdshare.bundle.statement import digests_of, write_statement
@@ -69,6 +69,11 @@ def manifest(**changes: object) -> Manifest:
         "method": METHOD,
         "counts": Counts(
             patients_negative=20, patients_positive=21, patches_i=300, patches_n=200, patches_p=201
+        ),
+        "terms": Terms(
+            purpose="training and evaluating classifiers of X-ray films",
+            recipients=(),
+            retention_days=90,
         ),
     }
     return Manifest(**(fields | changes))

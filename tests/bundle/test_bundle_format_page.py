@@ -1,16 +1,18 @@
 """docs/bundle-format.md says what the code does."""
 
+import json
 import re
 from pathlib import Path
 
 import pytest
 from bundle_factory import manifest
 
-from gdshare.bundle import BundleError, errors
+from gdshare.bundle import BundleError, Manifest, errors
 from gdshare.bundle.layout import BOUNDS, KIB, MIB
 from gdshare.bundle.tensors import LARGEST_HEADER, LARGEST_PIXEL, LARGEST_RATE
 
-PAGE = (Path(__file__).parents[2] / "docs" / "bundle-format.md").read_text()
+DOCS = Path(__file__).parents[2] / "docs"
+PAGE = (DOCS / "bundle-format.md").read_text()
 
 
 def fields(value, prefix=""):
@@ -56,3 +58,8 @@ def test_the_tensors_bounds_are_on_the_page():
     assert f"at most {LARGEST_HEADER}" in PAGE
     assert f"±{LARGEST_PIXEL:,.0f}" in PAGE
     assert f"above 0, to {LARGEST_RATE:.0f}" in PAGE
+
+
+def test_published_schema_is_the_manifests():
+    published = json.loads((DOCS / "gdshare.schema.json").read_text())
+    assert published == json.loads(json.dumps(Manifest.model_json_schema(mode="serialization")))

@@ -285,3 +285,40 @@ def test_all_acts_at_once_only_where_the_policy_allows_it(desk: Desk) -> None:
     assert not desk.outbox.exists()
     desk.policy.write_text("")
     assert publish(desk)[0] == 0
+
+
+def manifest_of(desk: Desk) -> dict[str, object]:
+    found: dict[str, object] = json.loads((desk.prepared / "content" / "gdshare.json").read_text())
+    return found
+
+
+def test_purpose_retention_and_recipients_come_from_the_policy(desk: Desk) -> None:
+    rules = 'purpose = "the stomach study"\nretention-days = 7\nrecipients = ["tokyo", "osaka"]\n'
+    desk.rule(1, ("officer",), f"[bundle]\n{rules}")
+    desk.prepare()
+    assert manifest_of(desk)["terms"] == {
+        "purpose": "the stomach study",
+        "recipients": ["osaka", "tokyo"],
+        "retention_days": 7,
+    }
+    page = (desk.prepared / "review.html").read_text()
+    assert "the stomach study" in page
+    assert "within 7 days" in page
+
+
+def test_recipient_whom_the_policy_does_not_name_is_refused(desk: Desk) -> None:
+    desk.rule(1, ("officer",), '[bundle]\nrecipients = ["tokyo", "osaka"]\n')
+    status, _, err = desk.prepare("--to", "kyoto")
+    assert status == 2
+    assert "does not name kyoto as a recipient" in err
+    assert not desk.prepared.exists()
+    assert desk.prepare("--to", "tokyo")[0] == 0
+    assert manifest_of(desk)["terms"]["recipients"] == ["tokyo"]  # type: ignore[index]
+
+
+@pytest.mark.parametrize("rule", ['purpose = ""', 'purpose = "für"', "retention-days = -1"])
+def test_terms_that_no_bundle_takes_make_no_policy(desk: Desk, rule: str) -> None:
+    desk.rule(1, ("officer",), f"[bundle]\n{rule}\n")
+    status, _, err = desk.prepare()
+    assert status == 2
+    assert "nothing is released by it" in err

@@ -11,7 +11,7 @@ import numpy as np
 from cryptography.hazmat.primitives.asymmetric import ec
 from PIL import Image
 
-from gdshare.bundle import Manifest, build_files
+from gdshare.bundle import Manifest, Terms, build_files
 from gdshare.cohort import label_cohort
 from gdshare.distill.settings import Counts, Method
 from gdshare.distill.synthetic import Distilled
@@ -60,6 +60,7 @@ def manifest(site: str, created: datetime = NOW - timedelta(days=1), **changes: 
         "counts": Counts(
             patients_negative=6, patients_positive=6, patches_i=90, patches_n=40, patches_p=40
         ),
+        "terms": Terms(),
     }
     return Manifest(**(fields | changes))
 

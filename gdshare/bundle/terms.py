@@ -1,0 +1,32 @@
+"""On what terms a bundle leaves: for what, to whom, and until when it may be kept."""
+
+from typing import Annotated, Final, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+SITE: Final = r"[a-z0-9](?:[a-z0-9-]{0,30}[a-z0-9])?"
+"""A hospital's or an aggregator's short name."""
+SiteName = Annotated[str, Field(pattern=f"^{SITE}$")]
+PURPOSE: Final = "training and evaluating classifiers of X-ray films"
+
+
+class Terms(BaseModel):
+    """What the hospital's policy says of use; a promise that a reader makes, not one that is kept.
+
+    Attributes:
+        purpose: in one sentence of printable ASCII.
+        recipients: names of those who may use it, sorted; empty: whoever the hospitals agreed on.
+        retention_days: after ``expires``, until when every copy must be deleted.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    purpose: Annotated[str, Field(min_length=1, max_length=300, pattern="^[ -~]+$")] = PURPOSE
+    recipients: Annotated[tuple[SiteName, ...], Field(max_length=100)] = ()
+    retention_days: Annotated[int, Field(ge=0, le=3660)] = 90
+
+    @model_validator(mode="after")
+    def _recipients_in_one_order(self) -> Self:
+        if list(self.recipients) != sorted(set(self.recipients)):
+            raise ValueError("recipients must be sorted, each named once")
+        return self
