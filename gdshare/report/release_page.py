@@ -55,6 +55,8 @@ def _page(prepared: Prepared, policy: Policy, told: tuple[Finding, ...]) -> str:
         f"<p>{escape(_verdict(told, policy))}</p>",
         "<h2>What the policy says</h2>",
         _table(("rule", "wanted", "found", ""), [_row(one) for one in told]),
+        "<h2>On what terms</h2>",
+        _table(("", ""), [[escape(name), escape(told)] for name, told in _terms(prepared)]),
         "<h2>The images, enlarged</h2>",
         "<p>Each is stretched to its own range of gray. Look whether one resembles a film.</p>",
         "".join(_figure(prepared.distilled, number) for number in _numbers(prepared.distilled)),
@@ -90,10 +92,12 @@ def _text(prepared: Prepared, policy: Policy, told: tuple[Finding, ...]) -> str:
         f"image {number + 1}: {_label(prepared.distilled, number)}; {_values(prepared, number)}"
         for number in _numbers(prepared.distilled)
     ]
+    terms = [f"{name}: {what}" for name, what in _terms(prepared)]
     parts = (
         f"{prepared.manifest.name}: what would leave",
         _verdict(told, policy),
         "WHAT THE POLICY SAYS\n" + "\n".join(rules),
+        "ON WHAT TERMS\n" + "\n".join(terms),
         "THE IMAGES (to be looked at on review.html)\n" + "\n".join(images),
         f"Learning rates, in order: {_rates(prepared.distilled)}",
         "THE FILES\n" + "\n".join(files) + f"\ndigest of all: {prepared.digest}",
@@ -109,6 +113,17 @@ def _verdict(told: tuple[Finding, ...], policy: Policy) -> str:
     if all(one.passed for one in told):
         return f"The policy would let it out.{needed}"
     return "The policy does NOT let it out."
+
+
+def _terms(prepared: Prepared) -> list[tuple[str, str]]:
+    manifest = prepared.manifest
+    terms = manifest.terms
+    return [
+        ("purpose", terms.purpose),
+        ("recipients", ", ".join(terms.recipients) or "whoever the hospitals agreed on"),
+        ("to be used until", f"{manifest.expires:%Y-%m-%d}"),
+        ("copies deleted within", f"{terms.retention_days} days after that"),
+    ]
 
 
 def _table(head: tuple[str, ...], rows: list[list[str]]) -> str:

@@ -97,6 +97,7 @@ def test_page_shows_every_file_image_and_number_and_loads_nothing(desk: Desk) ->
             assert name in told
         assert "patients_positive" in told
         assert "at least 5" in told
+        assert "whoever the hospitals agreed on" in told
     assert page.count("<img") == 3
     assert "<script" not in page
     assert "default-src 'none'" in page

@@ -1,0 +1,61 @@
+"""The officer's guide's picture: ``python -m benchmarks.release_figure RUN PNG``.
+
+RUN is a finished run, such as ``demo-out/hospitals/north/run`` of ``gdshare demo`` (SYNTHETIC).
+"""
+
+import io
+import sys
+import tempfile
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from PIL import Image
+from playwright.sync_api import ViewportSize, sync_playwright
+
+from benchmarks.label_page.browser import chromium
+from gdshare.bundle import describe_run
+from gdshare.distill.folder import read_record, read_result
+from gdshare.gate import Policy, prepare
+from gdshare.gate.policy import BundleRules, terms_of
+from gdshare.gate.prepared import PAGE
+from gdshare.report.preview import render_preview
+from gdshare.report.release_page import release_pages
+from gdshare.storage import write_bytes
+
+VIEW: ViewportSize = {"width": 1000, "height": 1000}
+COLOURS = 128
+
+
+def screenshot(run: Path) -> bytes:
+    """The top of the page in real Chromium, as a PNG of few colours."""
+    rules = BundleRules(purpose="the stomach study of 2026", recipients=("tokyo",))
+    policy = Policy(bundle=rules)
+    manifest = describe_run(
+        read_record(run),
+        site="st-mary",
+        sequence=1,
+        now=datetime.now(UTC),
+        lifetime=timedelta(days=365),
+        terms=terms_of(policy, ()),
+    )
+    with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
+        path = Path(folder) / "prepared"
+        told = prepare(
+            path,
+            manifest,
+            read_result(run),
+            render_preview,
+            lambda what: release_pages(what, policy),
+        )
+        browser = chromium(playwright)
+        page = browser.new_page(viewport=VIEW)
+        page.goto((told.path / PAGE).as_uri())
+        shot = page.screenshot()
+        browser.close()
+    few, stream = Image.open(io.BytesIO(shot)).convert("RGB").quantize(COLOURS), io.BytesIO()
+    few.save(stream, "PNG", optimize=True)
+    return stream.getvalue()
+
+
+if __name__ == "__main__":
+    write_bytes(Path(sys.argv[2]), screenshot(Path(sys.argv[1])))
