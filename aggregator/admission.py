@@ -19,7 +19,7 @@ from aggregator.seen import Seen, admitted_before, newest_seen
 from aggregator.trust import Trust, TrustedKey, revoked
 from gdshare.bundle import Bundle, Manifest, WrongKey, verify_files
 from gdshare.distill.bench import fixed_theta0
-from gdshare.errors import BundleError
+from gdshare.errors import BundleError, GdshareError
 from gdshare.ledger import Act
 from gdshare.networks import INITIALISERS, build, digest
 
@@ -54,10 +54,11 @@ class DoesNotFit(BundleError):
 
 @dataclass(frozen=True)
 class Admitted:
-    """A verified bundle and the node that handed it over."""
+    """A verified bundle, the node that handed it over, and its signing key's fingerprint."""
 
     node: int
     bundle: Bundle
+    key: str
 
     @property
     def site(self) -> str:
@@ -74,12 +75,14 @@ class Refusal:
         site: its name where a signature proves it, else None.
         reason: the reason's name, for machines.
         message: a sentence for people.
+        digest: of the bundle, where it was sound.
     """
 
     node: int
     site: str | None
     reason: str
     message: str
+    digest: str | None = None
 
 
 def admit(
@@ -104,18 +107,25 @@ def admit(
     refused: list[Refusal] = []
     for node, files in sorted(collected.items()):
         try:
-            verified.append(Admitted(node, _verify(files, trust, now, acts)))
+            bundle, signer = _verify(files, trust, now, acts)
+            verified.append(Admitted(node, bundle, signer))
         except BundleError as error:
             refused.append(Refusal(node, None, type(error).__name__, str(error)))
     for check in (
+        partial(_outdated, seen=newest_seen(acts)),  # first: a replayed one evicts nobody
         _twice,
-        partial(_outdated, seen=newest_seen(acts)),
         partial(_for_others, name=name),
         partial(_misfits, same_steps=same_steps),
     ):
         faults = check(verified)
         refused += [
-            Refusal(one.node, one.site, type(faults[one.node]).__name__, str(faults[one.node]))
+            Refusal(
+                one.node,
+                one.site,
+                type(faults[one.node]).__name__,
+                str(faults[one.node]),
+                one.bundle.digest,
+            )
             for one in verified
             if one.node in faults
         ]
@@ -123,15 +133,20 @@ def admit(
     return sorted(verified, key=lambda one: one.site), refused
 
 
-def _verify(files: Mapping[str, bytes], trust: Trust, now: datetime, acts: Sequence[Act]) -> Bundle:
-    """Check against each key in turn; all but the right one say so before anything is parsed."""
+def _verify(
+    files: Mapping[str, bytes], trust: Trust, now: datetime, acts: Sequence[Act]
+) -> tuple[Bundle, str]:
+    """Check against each key in turn; all but the right one say so before anything is parsed.
+
+    Returns the bundle and its signer's fingerprint.
+    """
     for one in trust.keys:
         try:
             bundle = verify_files(files, one.key, now, one.site)
         except WrongKey:
             continue
         _require_unrevoked(one, bundle, acts)
-        return bundle
+        return bundle, one.fingerprint
     raise UnknownSite("signed with a key that is on nobody's name; ask the hospital for its .pub")
 
 
@@ -229,8 +244,11 @@ def _draws_its_theta0(manifest: Manifest) -> bool:
     """Whether the number of a fixed θ0 gives, on this machine, the weights it is named by."""
     if manifest.theta0_sha256 is None:
         return True
-    module = build(manifest.method.network, manifest.protocol.side)
-    return digest(fixed_theta0(manifest.method, module)) == manifest.theta0_sha256
+    try:
+        module = build(manifest.method.network, manifest.protocol.side)
+        return digest(fixed_theta0(manifest.method, module)) == manifest.theta0_sha256
+    except GdshareError:  # a side or a number that no network is drawn with
+        return False
 
 
 def reasons(refusals: Iterable[Refusal]) -> str:

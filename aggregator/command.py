@@ -1,6 +1,7 @@
 """``gdshare aggregate``: one round on a running SuperLink."""
 
 import getpass
+import re
 from pathlib import Path
 from typing import Annotated
 
@@ -10,7 +11,9 @@ from aggregator.flower_cli import SuperLinkAddress
 from aggregator.folder import RESULT
 from aggregator.order import Order, Scheme, ledger_beside
 from aggregator.submit import run_round
+from gdshare.bundle import SITE
 from gdshare.cli.terminal import AsJson
+from gdshare.errors import UsageError
 from gdshare.protocol import MAX_ENSEMBLE
 
 
@@ -18,19 +21,18 @@ def aggregate(
     superlink: Annotated[
         str, typer.Option(metavar="HOST:PORT", help="The SuperLink, which runs on this machine.")
     ],
-    trust: Annotated[Path, typer.Option(help="Folder of the hospitals' public keys, NAME.pub.")],
+    trust: Annotated[
+        Path,
+        typer.Option(
+            help="Folder of the hospitals' public keys, SITE.pub. What is admitted and refused is "
+            "recorded beside it, in TRUST-ledger.jsonl."
+        ),
+    ],
     out: Annotated[Path, typer.Option(help="Folder for model, table and refusals; a new one.")],
     name: Annotated[
         str | None,
         typer.Option(
             help="This aggregator's short name, by which hospitals release bundles to it."
-        ),
-    ] = None,
-    ledger: Annotated[
-        Path | None,
-        typer.Option(
-            help="File in which what is admitted and refused is recorded, over all rounds. "
-            "Without it: TRUST-ledger.jsonl, beside the keys."
         ),
     ] = None,
     pooling: Annotated[
@@ -66,9 +68,11 @@ def aggregate(
     never leave a hospital: it returns counts of validation films at ε = 0, 0.05, ..., 1, one ε is
     fixed for all, and test films are counted once, at that ε.
     """
+    if name is not None and re.fullmatch(SITE, name) is None:
+        raise UsageError(f"--name {name}: a name has lower-case letters, digits and hyphens only")
     order = Order(
         trust=trust,
-        ledger=(ledger or ledger_beside(trust)).absolute(),
+        ledger=ledger_beside(trust),
         operator=getpass.getuser(),
         name=name,
         pooling=pooling,

@@ -47,7 +47,8 @@ class Order(BaseModel):
 
 def ledger_beside(trust: Path) -> Path:
     """Where the ledger of those who trust these keys lies unless somebody says otherwise."""
-    return trust.with_name(f"{trust.name}-ledger.jsonl")
+    real = trust.resolve()
+    return real.with_name(f"{real.name}-ledger.jsonl")
 
 
 def write_order(out: Path, order: Order) -> None:

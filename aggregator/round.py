@@ -28,7 +28,7 @@ from aggregator.results import (
     rows,
     write_result,
 )
-from aggregator.seen import ADMIT, REFUSE
+from aggregator.seen import ADMIT, REFUSE, signed_with
 from aggregator.trust import Trust, load_trust
 from gdshare.errors import FederationError
 from gdshare.ledger import in_one_line, open_ledger
@@ -114,11 +114,12 @@ def _gather(grid: Grid, order: Order, trust: Trust, now: datetime, tell: Tell) -
         )
         for one in admitted:
             manifest = one.bundle.manifest
-            ledger.write(now, ADMIT, order.operator, manifest.name, one.bundle.digest, "")
+            why = signed_with(one.key)
+            ledger.write(now, ADMIT, order.operator, manifest.name, one.bundle.digest, why)
         for refusal in refusals:
             what = refusal.site or f"node {refusal.node}"
             why = in_one_line(f"{refusal.reason}: {refusal.message}")
-            ledger.write(now, REFUSE, order.operator, what, None, why)
+            ledger.write(now, REFUSE, order.operator, what, refusal.digest, why)
     return Gathered(replies, admitted, [*refusals, *_refused_to_hand_over(replies)])
 
 

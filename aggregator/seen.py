@@ -1,8 +1,9 @@
 """What the aggregator has admitted before, as its ledger tells it."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from aggregator.trust import revoked
 from gdshare.ledger import Act
 
 ADMIT, REFUSE = "admit", "refuse"
@@ -16,15 +17,24 @@ class Seen:
     digest: str
 
 
-def newest_seen(acts: Iterable[Act]) -> dict[str, Seen]:
+def signed_with(fingerprint: str) -> str:
+    """How an ``admit`` tells whose signature it was."""
+    return f"signed with {fingerprint}"
+
+
+def newest_seen(acts: Sequence[Act]) -> dict[str, Seen]:
     """Return each site's, by its name.
+
+    What a key signed that was revoked since does not count: a thief's highest number would lock
+    the hospital out for ever.
 
     Args:
         acts: of the aggregator's ledger, in their order.
     """
     seen: dict[str, Seen] = {}
+    thieves = {signed_with(fingerprint) for fingerprint in revoked(acts)}
     for act in acts:
-        if act.act == ADMIT and act.digest is not None:
+        if act.act == ADMIT and act.digest is not None and act.why not in thieves:
             site, _, sequence = act.what.rpartition("-")
             seen[site] = Seen(int(sequence), act.digest)
     return seen

@@ -20,10 +20,6 @@ LEAST_DIGITS = 16
 Folder = Annotated[
     Path, typer.Option("--trust", help="Folder of the hospitals' public keys, SITE.pub each.")
 ]
-LedgerFile = Annotated[
-    Path | None,
-    typer.Option("--ledger", help="The ledger. Without it: TRUST-ledger.jsonl, beside the keys."),
-]
 By = Annotated[str | None, typer.Option(help="Who decides. Without it: this computer's user name.")]
 
 
@@ -39,7 +35,6 @@ def add(
         ),
     ],
     trust: Folder,
-    ledger: LedgerFile = None,
     by: By = None,
 ) -> None:
     """Believe what a key signs as this hospital's, from now on.
@@ -50,8 +45,7 @@ def add(
     """
     public = load_public_key(key)
     _require_told(public_fingerprint := fingerprint(public), told, key)
-    book = ledger or ledger_beside(trust)
-    with open_ledger(book) as acts:
+    with open_ledger(ledger_beside(trust)) as acts:
         path = place_for(trust, site, public)
         acts.write(datetime.now(UTC), TRUST, _who(by), site, public_fingerprint, "")
         put_key(path, public)
@@ -69,7 +63,6 @@ def revoke(
     ],
     why: Annotated[str, typer.Option(help="The reason, for the ledger.")],
     trust: Folder,
-    ledger: LedgerFile = None,
     by: By = None,
 ) -> None:
     """Believe nothing that a key signs, from now on.
@@ -82,7 +75,7 @@ def revoke(
         raise UsageError(
             f"{told:.70}: {len(found)} keys of {trust} begin so; see gdshare trust list"
         )
-    with open_ledger(ledger or ledger_beside(trust)) as acts:
+    with open_ledger(ledger_beside(trust)) as acts:
         if found[0].fingerprint in revoked(acts.acts):
             raise FederationError(f"{found[0].path}: is revoked already")
         acts.write(
@@ -96,9 +89,9 @@ def revoke(
     typer.echo(f"revoked  {found[0].path}")
 
 
-def show(trust: Folder, ledger: LedgerFile = None, as_json: AsJson = False) -> None:
+def show(trust: Folder, as_json: AsJson = False) -> None:
     """List the keys, whose they are, and which are revoked."""
-    acts = read_ledger(ledger or ledger_beside(trust))
+    acts = read_ledger(ledger_beside(trust))
     gone = revoked(acts)
     since = {act.digest: f"{act.at:%Y-%m-%d}" for act in acts if act.act == TRUST}
     rows = [

@@ -15,7 +15,7 @@ from playwright.sync_api import ViewportSize, sync_playwright
 from benchmarks.label_page.browser import chromium
 from gdshare.bundle import describe_run
 from gdshare.distill.folder import read_record, read_result
-from gdshare.gate import Policy, prepare
+from gdshare.gate import Policy, drawn, prepare
 from gdshare.gate.policy import BundleRules, terms_of
 from gdshare.gate.prepared import PAGE
 from gdshare.report.preview import render_preview
@@ -40,13 +40,8 @@ def screenshot(run: Path) -> bytes:
     )
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
         path = Path(folder) / "prepared"
-        told = prepare(
-            path,
-            manifest,
-            read_result(run),
-            render_preview,
-            lambda what: release_pages(what, policy),
-        )
+        told = drawn(path, manifest, read_result(run), render_preview)
+        prepare(told, lambda what: release_pages(what, policy))
         browser = chromium(playwright)
         page = browser.new_page(viewport=VIEW)
         page.goto((told.path / PAGE).as_uri())

@@ -18,13 +18,13 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_serializer
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_serializer
 
 from gdshare.errors import LedgerError
 from gdshare.lock import alone
@@ -35,12 +35,21 @@ START = "0" * 64
 """In the place of a line before the first."""
 MAX_TOLD = 1000
 """Characters of a reason, a name or a thing."""
-MAX_LINE = 16 * 1024
+MAX_LINE = 64 * 1024
+"""Bytes: three texts of 1000 characters, twelve bytes each at worst."""
 MAX_BYTES = 1024**3
 _NOT_SO = "; keep this file as evidence, and put its last good copy back"
 
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
-_Told = Annotated[str, Field(max_length=MAX_TOLD, pattern=r"^[^\x00-\x1f\x7f]*$")]
+
+
+def _printable(text: str) -> str:
+    if not text.isprintable():
+        raise ValueError("it holds characters that steer a terminal")
+    return text
+
+
+_Told = Annotated[str, Field(max_length=MAX_TOLD), AfterValidator(_printable)]
 
 
 class Act(BaseModel):
@@ -99,7 +108,12 @@ def read_ledger(path: Path, anchors: Sequence[Anchor] = ()) -> list[Act]:
     Raises:
         LedgerError: altered, cut short, at odds with an anchor, or not readable.
     """
-    return _checked(path, anchors)[0]
+    # A writer may be between a line and its head. Whoever may only read cannot keep writers away.
+    with ExitStack() as held:
+        with suppress(OSError):
+            if path.exists():
+                held.enter_context(alone(_lock_path(path)))
+        return _checked(path, anchors)[0]
 
 
 def head_of(acts: Sequence[Act]) -> Anchor:
@@ -166,7 +180,7 @@ def open_ledger(path: Path) -> Iterator[Ledger]:
     with ExitStack() as held:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            held.enter_context(alone(path.with_name(f".{path.name}.lock")))
+            held.enter_context(alone(_lock_path(path)))
         except OSError as error:
             raise _unwritable(path, error) from error
         yield Ledger(path)
@@ -286,6 +300,10 @@ def _read_head(path: Path) -> Anchor | None:
     if head.number < 1:
         raise LedgerError(f"{_head_path(path)}: no head of a ledger{_NOT_SO}")
     return head
+
+
+def _lock_path(path: Path) -> Path:
+    return path.with_name(f".{path.name}.lock")
 
 
 def _head_path(path: Path) -> Path:

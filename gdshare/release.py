@@ -18,7 +18,8 @@ RELEASE, ABANDON = "release", "abandon"
 
 def ledger_beside(outbox: Path) -> Path:
     """Where the ledger of an outbox lies unless somebody says otherwise: never inside it."""
-    return outbox.with_name(f"{outbox.name}-ledger.jsonl")
+    real = outbox.resolve()
+    return real.with_name(f"{real.name}-ledger.jsonl")
 
 
 def next_number(outbox: Path, ledger: Ledger, site: str) -> int:
@@ -58,7 +59,7 @@ def release(
         LedgerError: the ledger cannot be written to; nothing is released.
     """
     name, following = bundle.manifest.name, next_number(outbox, ledger, bundle.manifest.site)
-    if bundle.manifest.sequence < following:
+    if bundle.manifest.sequence < following and not _broken_off(bundle, outbox, ledger):
         raise AlreadyPublished(
             f"{name}: this number, or a higher one, was released before, and nothing is ever "
             f"overwritten; publish with number {following}: to others an older number passes for "
@@ -68,5 +69,16 @@ def release(
     try:
         return write_bundle(outbox, files)
     except GdshareError as error:
-        ledger.write(now, ABANDON, by, name, bundle.digest, in_one_line(str(error)))
+        if not (outbox / name).is_dir():
+            ledger.write(now, ABANDON, by, name, bundle.digest, in_one_line(str(error)))
         raise
+
+
+def _broken_off(bundle: Bundle, outbox: Path, ledger: Ledger) -> bool:
+    """Whether this very bundle was recorded last of its site's, and never came into the outbox."""
+    site = bundle.manifest.site
+    releases = [act for act in ledger.acts if act.what.rpartition("-")[0] == site]
+    last = [act for act in releases if act.act in (RELEASE, ABANDON)][-1:]
+    return [act.digest for act in last] == [bundle.digest] and not (
+        outbox / bundle.manifest.name
+    ).exists()

@@ -311,6 +311,28 @@ def test_command_shows_all_acts(ledger, capsys):
     assert [one["act"] for one in json.loads(capsys.readouterr().out)] == list(ACTS)
 
 
+def test_markup_in_a_line_is_shown_as_it_is(ledger, capsys):
+    write_act(ledger, NOW, "refuse", "a", "[/x]", None, "ExtraFile: [black on black]hidden[/]")
+    with pytest.raises(SystemExit) as ended:
+        main(["ledger", "show", str(ledger)])
+    assert ended.value.code == 0
+    shown = capsys.readouterr().out
+    assert "[/x]" in shown
+    assert "[black on" in shown
+
+
+@pytest.mark.parametrize("told", ["a\u009b2J", "a\u202eb", "a\u2028b"])
+def test_characters_that_steer_a_terminal_are_no_part_of_a_line(ledger, told):
+    with pytest.raises(LedgerError, match="steer a terminal"):
+        write_act(ledger, NOW, "release", told, "b", None, "")
+
+
+def test_longest_line_that_is_written_is_read(ledger):
+    long = "\N{GRINNING FACE}" * 1000
+    write_act(ledger, NOW, "release", long, long, DIGEST, long)
+    assert len(read_ledger(ledger)) == 5
+
+
 @pytest.mark.parametrize(
     ("words", "told"),
     [

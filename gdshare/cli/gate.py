@@ -17,18 +17,29 @@ from gdshare.bundle import (
 from gdshare.cli.passphrase import PASSPHRASE_FILE, read_passphrase
 from gdshare.cli.publish import fitting
 from gdshare.distill.folder import read_record, read_result
+from gdshare.errors import PolicyError, UsageError
+from gdshare.gate import (
+    Policy,
+    drawn,
+    read_policy,
+    read_prepared,
+    require_allowed,
+    require_approver,
+    sign_prepared,
+)
 from gdshare.gate import approve as sign_approval
 from gdshare.gate import prepare as lay_out
-from gdshare.gate import read_policy, read_prepared, require_allowed, sign_prepared
 from gdshare.gate.policy import by_policy, findings, terms_of
-from gdshare.gate.prepared import PAGE
-from gdshare.ledger import open_ledger
+from gdshare.gate.prepared import PAGE, Pages
+from gdshare.gate.released import APPROVE, PREPARE
+from gdshare.ledger import in_one_line, open_ledger
 from gdshare.release import ledger_beside, next_number
 from gdshare.release import release as let_out
 from gdshare.report.preview import render_preview
 from gdshare.report.release_page import release_pages
 
-PREPARE, APPROVE = "prepare", "approve"
+LEAST_DIGITS = 16
+"""Of a digest that is typed: 64 bits that nobody finds a second content for."""
 
 Prepared = Annotated[Path, typer.Argument(help="The folder that gdshare prepare made.")]
 Outbox = Annotated[
@@ -46,10 +57,6 @@ Recipients = Annotated[
         help="Who may use it; may be given several times. Without it: all that the policy names.",
     ),
 ]
-LedgerFile = Annotated[
-    Path | None,
-    typer.Option("--ledger", help="The ledger. Without it: OUTBOX-ledger.jsonl, by the outbox."),
-]
 By = Annotated[
     str | None, typer.Option(help="Who does it, for the ledger. Without it: this computer's user.")
 ]
@@ -64,7 +71,6 @@ def prepare(
         int, typer.Option(min=1, max=3650, help="Days after which nobody may use the bundle.")
     ] = 365,
     to: Recipients = None,
-    ledger: LedgerFile = None,
     by: By = None,
 ) -> None:
     """Lay out what would leave, every file, picture and number, and what the policy says of it.
@@ -73,7 +79,9 @@ def prepare(
     """
     rules, now = read_policy(outbox), datetime.now(UTC)
     record = read_record(run)
-    with open_ledger(ledger or ledger_beside(outbox)) as book:
+    if out.exists():
+        raise UsageError(f"{out}: is there already; choose another --out, or remove it")
+    with open_ledger(ledger_beside(outbox)) as book:
         manifest = describe_run(
             record,
             site=site,
@@ -83,12 +91,9 @@ def prepare(
             terms=terms_of(rules, to or ()),
         )
         distilled = fitting(read_result(run), manifest, run)
-        made = lay_out(
-            out, manifest, distilled, render_preview, lambda what: release_pages(what, rules)
-        )
-        book.write(
-            now, PREPARE, by or getpass.getuser(), manifest.name, made.digest, by_policy(rules)
-        )
+        made = drawn(out, manifest, distilled, render_preview)
+        book.write(now, PREPARE, _who(by), manifest.name, made.digest, by_policy(rules))
+        lay_out(made, _pages(rules))
     typer.echo(f"prepared  {out}")
     typer.echo(f"look at   {out / PAGE}")
     typer.echo(f"digest    {made.digest}")
@@ -101,22 +106,31 @@ def approve(
     prepared: Prepared,
     key: Annotated[Path, typer.Option(help="The approver's own private key, NAME.key.")],
     outbox: Outbox,
-    ledger: LedgerFile = None,
+    digest: Annotated[
+        str,
+        typer.Option(
+            help=f"What review.html shows as the digest of all: its first {LEAST_DIGITS} digits, "
+            "or more. So what is signed is what was looked at."
+        ),
+    ],
     by: By = None,
     passphrase_file: Path | None = PASSPHRASE_FILE,
 ) -> None:
     """Agree that exactly this may leave: a signature on its digest and on the policy.
 
-    Look at review.html first. Picture and text are drawn anew from the numbers and compared; one
-    changed byte afterwards, in the content or in the policy, and the approval is worth nothing.
+    Look at review.html first. It, the preview and the datasheet are drawn anew from the numbers
+    and compared; one byte changed afterwards, in the content or in the policy, and the approval is
+    worth nothing.
     """
-    rules, now, who = read_policy(outbox), datetime.now(UTC), by or getpass.getuser()
-    what = read_prepared(prepared, render_preview)
+    rules, now = read_policy(outbox), datetime.now(UTC)
+    what = read_prepared(prepared, render_preview, _pages(rules))
+    _require_seen(what.digest, digest)
     require_allowed(rules, what.manifest)
     secret = load_private_key(key, read_passphrase(passphrase_file, confirm=False))
-    with open_ledger(ledger or ledger_beside(outbox)) as book:
-        path = sign_approval(what, rules, who, secret)
-        book.write(now, APPROVE, who, what.manifest.name, what.digest, by_policy(rules))
+    require_approver(rules, secret.public_key())
+    with open_ledger(ledger_beside(outbox)) as book:
+        book.write(now, APPROVE, _who(by), what.manifest.name, what.digest, by_policy(rules))
+        path = sign_approval(what, rules, _who(by), secret)
     typer.echo(f"approved  {what.manifest.name}")
     typer.echo(f"digest    {what.digest}")
     typer.echo(f"signed    {path}")
@@ -126,7 +140,6 @@ def release(
     prepared: Prepared,
     key: Annotated[Path, typer.Option(help="The hospital's private key, NAME.key.")],
     outbox: Outbox,
-    ledger: LedgerFile = None,
     by: By = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Check everything, sign and release nothing.")
@@ -139,19 +152,38 @@ def release(
     signs here does not count as an approver.
     """
     rules, now = read_policy(outbox), datetime.now(UTC)
-    what = read_prepared(prepared, render_preview)
+    what = read_prepared(prepared, render_preview, _pages(rules))
     secret = load_private_key(key, read_passphrase(passphrase_file, confirm=False))
-    with open_ledger(ledger or ledger_beside(outbox)) as book:
-        files = sign_prepared(what, rules, secret, render_preview)
+    with open_ledger(ledger_beside(outbox)) as book:
+        files, approvals = sign_prepared(what, rules, secret, book.acts)
         made = verify_files(files, secret.public_key(), now, what.manifest.site)
         if dry_run:
             typer.echo(f"would release  {what.manifest.name}  {made.digest}")
             return
-        folder = let_out(made, files, outbox, book, by or getpass.getuser(), now, by_policy(rules))
+        agreed = "".join(f", approved by {one.fingerprint}" for one in approvals)
+        why = in_one_line(f"{by_policy(rules)}{agreed}")
+        folder = let_out(made, files, outbox, book, _who(by), now, why)
     bundle = verify_folder(folder, secret.public_key(), now)
     typer.echo(f"bundle       {folder}")
     typer.echo(f"digest       {bundle.digest}")
     typer.echo(f"signed with  {fingerprint(secret.public_key())}")
+
+
+def _pages(rules: Policy) -> Pages:
+    return lambda what: release_pages(what, rules)
+
+
+def _who(by: str | None) -> str:
+    return by or getpass.getuser()
+
+
+def _require_seen(known: str, told: str) -> None:
+    digits = "".join(told.split()).lower()
+    if len(digits) < LEAST_DIGITS or not known.startswith(digits):
+        raise PolicyError(
+            f"--digest {told:.70}: is not that of what lies there now, which is {known}; look at "
+            "review.html again before you agree"
+        )
 
 
 def register(app: typer.Typer) -> None:

@@ -56,13 +56,6 @@ def publish(
             "names.",
         ),
     ] = None,
-    ledger: Annotated[
-        Path | None,
-        typer.Option(
-            help="File in which every release is recorded. Without it: OUTBOX-ledger.jsonl, beside "
-            "the outbox."
-        ),
-    ] = None,
     by: Annotated[
         str | None,
         typer.Option(help="Who releases it, for the ledger. Without it: this computer's user."),
@@ -86,7 +79,7 @@ def publish(
     record = read_record(run)
     signing_key = load_private_key(key, read_passphrase(passphrase_file, confirm=False))
     now, who = datetime.now(UTC), by or getpass.getuser()
-    with open_ledger(ledger or ledger_beside(outbox)) as book:
+    with open_ledger(ledger_beside(outbox)) as book:
         manifest = describe_run(
             record,
             site=site,

@@ -17,6 +17,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 from rich.table import Table
+from rich.text import Text
 
 Report = Callable[[int, int], None]
 """Called with (done, total)."""
@@ -84,10 +85,11 @@ def print_json(value: object) -> None:
 
 def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     """Print a table: the first column's text to the left, figures to the right."""
-    table = Table(title=title, title_justify="left")
+    # As they are: what stands in square brackets is no markup, wherever it came from.
+    table = Table(title=Text(title), title_justify="left")
     for index, name in enumerate(columns):
         table.add_column(name, justify="left" if index == 0 else "right")
     for row in rows:
-        table.add_row(*(str(cell) for cell in row))
+        table.add_row(*(Text(str(cell)) for cell in row))
     # A file or a pipe has no width of its own; there a table must not be cut to 80 columns.
     Console(width=None if sys.stdout.isatty() else 160).print(table)

@@ -9,9 +9,9 @@
 Whatever is missing, altered or in doubt in between refuses the release.
 """
 
-from gdshare.gate.approval import Approval, approve, read_approvals
+from gdshare.gate.approval import Approval, approve, read_approvals, require_approver
 from gdshare.gate.policy import Finding, Policy, policy_digest, read_policy, require_allowed
-from gdshare.gate.prepared import Prepared, prepare, read_prepared
+from gdshare.gate.prepared import Prepared, drawn, prepare, read_prepared
 from gdshare.gate.released import sign_prepared
 
 __all__ = [
@@ -20,11 +20,13 @@ __all__ = [
     "Policy",
     "Prepared",
     "approve",
+    "drawn",
     "policy_digest",
     "prepare",
     "read_approvals",
     "read_policy",
     "read_prepared",
     "require_allowed",
+    "require_approver",
     "sign_prepared",
 ]

@@ -5,6 +5,7 @@ P-256) around an in-toto statement that names the digest of the content and of t
 judged by. Its predicate is another than a bundle's, so that neither passes for the other.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,7 @@ from gdshare.storage import write_bytes
 PREDICATE_TYPE = "https://gdshare/approval/v1"
 MAX_BYTES = 16 * 1024
 MAX_FILES = 100
+_NAME = re.compile(r"[0-9a-f]{64}\.sig")
 
 
 @dataclass(frozen=True)
@@ -40,18 +42,28 @@ class Approval:
     by: str
 
 
+def require_approver(policy: Policy, key: ec.EllipticCurvePublicKey) -> None:
+    """Refuse a key that may not approve.
+
+    Raises:
+        PolicyError: the policy does not name it.
+    """
+    name = fingerprint(key)
+    if name not in policy.release.approvers:
+        raise PolicyError(
+            f"the key {name} is not among the policy's approvers; have it entered there, or "
+            "approve with one that is"
+        )
+
+
 def approve(prepared: Prepared, policy: Policy, by: str, key: ec.EllipticCurvePrivateKey) -> Path:
     """Sign what would leave; returns the file.
 
     Raises:
         PolicyError: this key may not approve.
     """
+    require_approver(policy, key.public_key())
     name = fingerprint(key.public_key())
-    if name not in policy.release.approvers:
-        raise PolicyError(
-            f"the key {name} is not among the policy's approvers; have it entered there, or "
-            "approve with one that is"
-        )
     statement = _statement(prepared.digest, policy_digest(policy), by, public_pem(key.public_key()))
     path = prepared.path / APPROVALS / f"{name}.sig"
     write_bytes(path, sign(statement, key).to_bytes())
@@ -91,6 +103,10 @@ def require_approved(approvals: Sequence[Approval], policy: Policy, signer: str)
 
 
 def _read(path: Path, prepared: Prepared, policy: Policy) -> Approval:
+    if _NAME.fullmatch(path.name) is None:
+        raise PolicyError(
+            f"{prepared.path / APPROVALS}: holds a file that is no approval; remove it"
+        )
     try:
         with path.open("rb") as stream:
             data = stream.read(MAX_BYTES + 1)

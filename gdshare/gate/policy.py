@@ -19,6 +19,7 @@ What is not there is as shown but for ``approvals = 0``, ``approvers = []``, ``o
 """
 
 import hashlib
+import os
 import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -122,7 +123,8 @@ class Finding:
 
 def policy_path(outbox: Path) -> Path:
     """Where an outbox's policy lies: beside it, so that nobody can name another for one release."""
-    return outbox.with_name(f"{outbox.name}-policy.toml")
+    real = outbox.resolve()  # a link to the outbox has no policy of its own
+    return real.with_name(f"{real.name}-policy.toml")
 
 
 def read_policy(outbox: Path) -> Policy:
@@ -132,7 +134,7 @@ def read_policy(outbox: Path) -> Policy:
         PolicyError: not TOML, or a rule that is unknown, malformed or cannot be kept.
     """
     path = policy_path(outbox)
-    if not path.exists():
+    if not os.path.lexists(path):  # a link that leads nowhere is a policy that cannot be read
         return Policy()
     try:
         content = path.read_bytes()
@@ -191,6 +193,7 @@ def findings(policy: Policy, manifest: Manifest) -> tuple[Finding, ...]:
     rules, counts = policy.bundle, manifest.counts
     days = (manifest.expires - manifest.created).days
     least = f"at least {rules.patients_per_class}"
+    terms, allowed = manifest.terms, ", ".join(sorted(rules.recipients))
     return (
         Finding(
             "distilled images",
@@ -215,6 +218,20 @@ def findings(policy: Policy, manifest: Manifest) -> tuple[Finding, ...]:
             f"at most {rules.days}",
             str(days),
             days <= rules.days,
+        ),
+        Finding("purpose", rules.purpose, terms.purpose, terms.purpose == rules.purpose),
+        Finding(
+            "days until copies are deleted",
+            f"at most {rules.retention_days}",
+            str(terms.retention_days),
+            terms.retention_days <= rules.retention_days,
+        ),
+        Finding(
+            "recipients",
+            f"of {allowed}" if rules.recipients else "anybody",
+            ", ".join(terms.recipients) or "anybody",
+            not rules.recipients
+            or (bool(terms.recipients) and set(terms.recipients) <= set(rules.recipients)),
         ),
     )
 

@@ -28,6 +28,8 @@ PAGE, TEXT = "review.html", "review.txt"
 
 Render = Callable[[Distilled], bytes]
 """Draws the preview: a PNG of the tensors and nothing else."""
+Pages = Callable[["Prepared"], Mapping[str, bytes]]
+"""Writes what people are shown, by its file name."""
 
 
 @dataclass(frozen=True)
@@ -58,35 +60,30 @@ def content_of(manifest: Manifest, distilled: Distilled, render: Render) -> dict
     }
 
 
-def prepare(
-    path: Path,
-    manifest: Manifest,
-    distilled: Distilled,
-    render: Render,
-    pages: Callable[[Prepared], Mapping[str, bytes]],
-) -> Prepared:
+def drawn(path: Path, manifest: Manifest, distilled: Distilled, render: Render) -> Prepared:
+    """What ``prepare`` would lay out at ``path``."""
+    files = content_of(manifest, distilled, render)
+    return Prepared(path, files, manifest, distilled, subject_digest(digests_of(files)))
+
+
+def prepare(prepared: Prepared, pages: Pages) -> None:
     """Lay out a folder, whole or not at all.
 
     Args:
-        path: of the folder, which must not be there.
-        manifest, distilled: what would leave.
-        render: draws the preview.
-        pages: what people are shown, by its file name.
+        prepared: what would leave, and where the folder goes.
+        pages: what people are shown.
 
     Raises:
         UsageError: the folder is there, or cannot be made.
     """
-    files = content_of(manifest, distilled, render)
-    prepared = Prepared(path, files, manifest, distilled, subject_digest(digests_of(files)))
-    if path.exists():
-        raise UsageError(f"{path}: is there already; choose another --out, or remove it")
+    path = prepared.path
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         aside = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
         try:
             for folder in (CONTENT, APPROVALS):
                 (aside / folder).mkdir()
-            for name, content in files.items():
+            for name, content in prepared.files.items():
                 write_bytes(aside / CONTENT / name, content)
             for name, content in pages(prepared).items():
                 write_bytes(aside / name, content)
@@ -99,23 +96,42 @@ def prepare(
         raise UsageError(
             f"{path}: cannot be made ({error.strerror}); choose another --out"
         ) from error
-    return prepared
 
 
-def read_prepared(path: Path, render: Render) -> Prepared:
-    """Read what was prepared, and draw picture and text anew to compare them.
+def read_prepared(path: Path, render: Render, pages: Pages) -> Prepared:
+    """Read what was prepared, and draw all that people look at anew to compare it.
+
+    Args:
+        path: the folder.
+        render: draws the preview.
+        pages: what people are shown, by the policy that holds now.
 
     Raises:
-        PolicyError: picture or text are not what the tensors give: a place to hide something.
+        PolicyError: the preview, the datasheet or a page is not what the numbers and the policy
+            give: a place to hide something, or to show something else than what leaves.
         BundleError: a file missing, too many, too large or malformed.
     """
     files = read_folder(path / CONTENT, SIGNED)
     manifest = Manifest.from_bytes(files[MANIFEST])
-    distilled = read_tensors(files[TENSORS], manifest)
-    for name, drawn in content_of(manifest, distilled, render).items():
-        if files[name] != drawn:
-            raise PolicyError(
-                f"{path / CONTENT / name}: is not what its numbers give when it is drawn anew; "
-                "prepare it again, and find out who changed it"
-            )
-    return Prepared(path, files, manifest, distilled, subject_digest(digests_of(files)))
+    anew = drawn(path, manifest, read_tensors(files[TENSORS], manifest), render)
+    for name, content in anew.files.items():
+        _require_same(path / CONTENT / name, files[name], content)
+    for name, content in pages(anew).items():
+        _require_same(path / name, _page(path / name, len(content)), content)
+    return anew
+
+
+def _page(path: Path, length: int) -> bytes:
+    try:
+        with path.open("rb") as stream:
+            return stream.read(length + 1)
+    except OSError as error:
+        raise PolicyError(f"{path}: cannot be read ({error.strerror}); prepare it again") from error
+
+
+def _require_same(path: Path, there: bytes, anew: bytes) -> None:
+    if there != anew:
+        raise PolicyError(
+            f"{path}: is not what its numbers and the policy give when it is drawn anew; prepare "
+            "it again, and find out who changed it, or the policy"
+        )

@@ -1,36 +1,66 @@
 """From what was prepared and approved to a signed bundle's files."""
 
+from collections.abc import Sequence
+
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from gdshare.bundle import build_files, fingerprint
-from gdshare.bundle.layout import SIGNED
+from gdshare.bundle import fingerprint
+from gdshare.bundle.envelope import sign
+from gdshare.bundle.layout import SIGNATURE
+from gdshare.bundle.statement import digests_of, write_statement
 from gdshare.errors import PolicyError
-from gdshare.gate.approval import read_approvals, require_approved
-from gdshare.gate.policy import Policy, require_allowed
-from gdshare.gate.prepared import Prepared, Render
+from gdshare.gate.approval import Approval, read_approvals, require_approved
+from gdshare.gate.policy import Policy, by_policy, require_allowed
+from gdshare.gate.prepared import Prepared
+from gdshare.ledger import Act
+
+PREPARE, APPROVE = "prepare", "approve"
+
+
+def require_recorded(
+    prepared: Prepared, policy: Policy, approvals: Sequence[Approval], acts: Sequence[Act]
+) -> None:
+    """Refuse what the ledger does not know as prepared, and approved as often as it claims to be.
+
+    Raises:
+        PolicyError: made or approved without ``gdshare prepare`` and ``approve``, or before the
+            policy was what it is now.
+    """
+    known = [act for act in acts if act.digest == prepared.digest and act.why == by_policy(policy)]
+    if not any(act.act == PREPARE for act in known):
+        raise PolicyError(
+            f"{prepared.path}: the ledger knows nothing of its being prepared by this policy; "
+            "prepare it with gdshare prepare"
+        )
+    recorded = sum(act.act == APPROVE for act in known)
+    if recorded < len(approvals):
+        raise PolicyError(
+            f"{prepared.path}: holds {len(approvals)} approvals and the ledger knows of "
+            f"{recorded}; have it approved with gdshare approve"
+        )
 
 
 def sign_prepared(
-    prepared: Prepared, policy: Policy, key: ec.EllipticCurvePrivateKey, render: Render
-) -> dict[str, bytes]:
-    """Hold what was prepared to the policy and its approvals, then sign it.
+    prepared: Prepared, policy: Policy, key: ec.EllipticCurvePrivateKey, acts: Sequence[Act]
+) -> tuple[dict[str, bytes], tuple[Approval, ...]]:
+    """Hold what was prepared to the policy, its approvals and the ledger, then sign it.
 
     Args:
         prepared: as ``read_prepared`` gave it.
         policy: the hospital's.
         key: its own.
-        render: draws the preview.
+        acts: of the ledger.
 
     Returns:
-        The bundle's files; those that are signed are the prepared ones, byte for byte.
+        The bundle's files, those that are signed byte for byte as prepared; and the approvals.
 
     Raises:
-        PolicyError: the policy does not let it out, or too few people have approved it.
+        PolicyError: the policy does not let it out, too few people have approved it, or the ledger
+            does not know of it.
     """
     require_allowed(policy, prepared.manifest)
     approvals = read_approvals(prepared, policy)
     require_approved(approvals, policy, fingerprint(key.public_key()))
-    files = build_files(prepared.manifest, prepared.distilled, render(prepared.distilled), key)
-    if any(files[name] != prepared.files[name] for name in SIGNED):
-        raise PolicyError(f"{prepared.path}: is not what would be signed; prepare it again")
-    return files
+    require_recorded(prepared, policy, approvals, acts)
+    signature = sign(write_statement(digests_of(prepared.files)), key).to_bytes()
+    return {**prepared.files, SIGNATURE: signature}, approvals

@@ -19,7 +19,10 @@ from gdshare.protocol import CLASSES
 
 SIDE = 384
 """Of an image on the page, px."""
-SPREAD = 3.0
+SHOWN = (1.0, 99.0)
+"""Percentiles of an image's values between which gray runs: one odd pixel hides nothing."""
+FAR = 10.0
+"""Deviations from the mean beyond which a value is told of."""
 
 _STYLE = """\
 body { max-width: 60rem; margin: 2rem auto; padding: 0 1rem; font: 1rem/1.5 system-ui, sans-serif;
@@ -53,18 +56,19 @@ def _page(prepared: Prepared, policy: Policy, told: tuple[Finding, ...]) -> str:
         f"<title>{name}: what would leave</title><style>{_STYLE}</style></head><body>",
         f"<h1>{name}: what would leave</h1>",
         f"<p>{escape(_verdict(told, policy))}</p>",
+        f"<p>Digest of all: <code>{prepared.digest}</code></p>",
         "<h2>What the policy says</h2>",
         _table(("rule", "wanted", "found", ""), [_row(one) for one in told]),
         "<h2>On what terms</h2>",
         _table(("", ""), [[escape(name), escape(told)] for name, told in _terms(prepared)]),
         "<h2>The images, enlarged</h2>",
-        "<p>Each is stretched to its own range of gray. Look whether one resembles a film.</p>",
+        "<p>Gray runs over the middle 98% of each image's values. Look whether one resembles a "
+        "film.</p>",
         "".join(_figure(prepared.distilled, number) for number in _numbers(prepared.distilled)),
         f"<p>Learning rates, in order: {escape(_rates(prepared.distilled))}.</p>",
         "<h2>The files</h2>",
         "<p>These, a signature over them, and nothing else.</p>",
         _table(("file", "bytes", "SHA-256"), [_cells(one) for one in _files(prepared)]),
-        f"<p>Digest of all: <code>{prepared.digest}</code></p>",
         "<h2>Every number but those of the images</h2>",
         f"<pre>{escape(prepared.files['gdshare.json'].decode())}</pre>",
         "<h2>The datasheet that goes with it</h2>",
@@ -89,7 +93,8 @@ def _text(prepared: Prepared, policy: Policy, told: tuple[Finding, ...]) -> str:
     ]
     files = [f"{name}  {size} bytes  {digest}" for name, size, digest in _files(prepared)]
     images = [
-        f"image {number + 1}: {_label(prepared.distilled, number)}; {_values(prepared, number)}"
+        f"image {number + 1}: {_label(prepared.distilled, number)}; "
+        f"{_values(prepared, number)}{_odd(prepared.distilled, number)}"
         for number in _numbers(prepared.distilled)
     ]
     terms = [f"{name}: {what}" for name, what in _terms(prepared)]
@@ -102,6 +107,7 @@ def _text(prepared: Prepared, policy: Policy, told: tuple[Finding, ...]) -> str:
         f"Learning rates, in order: {_rates(prepared.distilled)}",
         "THE FILES\n" + "\n".join(files) + f"\ndigest of all: {prepared.digest}",
         "EVERY NUMBER BUT THOSE OF THE IMAGES\n" + prepared.files["gdshare.json"].decode(),
+        "THE DATASHEET THAT GOES WITH IT\n" + prepared.files["README.md"].decode(),
         "WHAT IS NOT INSIDE\n" + _NOT_INSIDE,
     )
     return "\n\n".join(part.rstrip() for part in parts) + "\n"
@@ -155,13 +161,13 @@ def _numbers(distilled: Distilled) -> range:
 
 def _figure(distilled: Distilled, number: int) -> str:
     image = distilled.images[number, 0]
-    spread = SPREAD * float(image.std()) or 1.0
-    gray = np.clip((image - image.mean()) / (2 * spread) + 0.5, 0, 1)
+    low, high = np.percentile(image, SHOWN)
+    gray = np.clip((image - low) / max(high - low, 1e-9), 0, 1)
     tile = Image.fromarray(np.rint(gray * 255).astype(np.uint8))
     stream = io.BytesIO()
     tile.resize((SIDE, SIDE), Image.Resampling.NEAREST).save(stream, "PNG")
     data = base64.b64encode(stream.getvalue()).decode("ascii")
-    told = escape(f"image {number + 1}: {_label(distilled, number)}")
+    told = escape(f"image {number + 1}: {_label(distilled, number)}{_odd(distilled, number)}")
     return (
         f'<figure><img alt="{told}" src="data:image/png;base64,{data}">'
         f"<figcaption>{told}</figcaption></figure>"
@@ -171,6 +177,15 @@ def _figure(distilled: Distilled, number: int) -> str:
 def _label(distilled: Distilled, number: int) -> str:
     shares = zip(CLASSES, distilled.labels[number], strict=True)
     return ", ".join(f"{name} {100 * float(share):.1f}%" for name, share in shares)
+
+
+def _odd(distilled: Distilled, number: int) -> str:
+    """Values far from the others, which no gray scale shows together with them."""
+    image = distilled.images[number, 0].astype(np.float64)
+    middle = float(np.median(image))
+    spread = float(np.percentile(np.abs(image - middle), 68)) or 1e-9
+    count = int((np.abs(image - middle) > FAR * spread).sum())
+    return f"; {count} of its values lie FAR from the others" if count else ""
 
 
 def _values(prepared: Prepared, number: int) -> str:

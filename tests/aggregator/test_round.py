@@ -475,3 +475,45 @@ def test_bundle_for_others_is_refused(world: World, name: str | None) -> None:
 def test_bundle_for_this_aggregator_is_admitted(world: World) -> None:
     for_tokyo(world)
     assert set(world.hold(world.grid(), name="tokyo").bundles) == set(SITES)
+
+
+def test_site_is_not_locked_out_by_a_thiefs_highest_number(world: World) -> None:
+    released(world)
+    newer(world, "east", 999_999_999)
+    world.hold(world.grid())
+    again(world)
+    revoke(world, "east")
+    key = new_key()
+    told = fingerprint(key.public_key())[:16]
+    (world.folder / "trust" / f"east.{told}.pub").write_bytes(public_pem(key.public_key()))
+    shutil.rmtree(world.folder / "east" / "outbox")
+    files = make_bundle("east", key, manifest("east", sequence=2))
+    write_files(world.folder / "east" / "outbox" / "east-2", files)
+    assert set(world.hold(world.grid()).bundles) == set(SITES)
+
+
+def test_replayed_old_bundle_evicts_nobody(world: World) -> None:
+    old = make_bundle("east", world.keys["east"])
+    released(world)
+    newer(world, "east", 2)
+    world.hold(world.grid())
+    again(world)
+    world.release("thief", old, "east")
+    found = world.hold(world.grid(*SITES, "thief"))
+    assert set(found.bundles) == set(SITES)
+    [refusal] = world.refusals()
+    assert refusal["reason"] == "Rollback"
+    assert read_ledger(world.ledger)[-1].digest == refusal["digest"] is not None
+
+
+def test_fixed_weights_that_cannot_be_drawn_refuse_that_bundle_alone(world: World) -> None:
+    released(world, "north", "west")
+    told = manifest(
+        "east",
+        protocol=PROTOCOL.model_copy(update={"side": 9}),
+        method=METHOD.model_copy(update={"theta0": "fixed"}),
+        theta0_sha256="ab" * 32,
+    )
+    world.release("east", make_bundle("east", world.keys["east"], told))
+    assert set(world.hold(world.grid()).bundles) == {"north", "west"}
+    assert [one["reason"] for one in world.refusals()] == ["DoesNotFit"]

@@ -1,15 +1,28 @@
 """The release gate by its commands: what leaves was seen and approved, byte for byte."""
 
 import json
+import shutil
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import pytest
 from bundle_run_kit import PASSPHRASE, make_run
 
-from gdshare.bundle import fingerprint, load_public_key, verify_folder
+import gdshare.release
+from gdshare.bundle import (
+    fingerprint,
+    load_private_key,
+    load_public_key,
+    public_pem,
+    verify_folder,
+)
+from gdshare.bundle.envelope import Envelope, sign
 from gdshare.cli.main import main
+from gdshare.gate import approval, drawn, policy_digest, prepare, read_policy, read_prepared
 from gdshare.ledger import read_ledger
+from gdshare.report.preview import render_preview
+from gdshare.report.release_page import release_pages
 
 
 class Desk:
@@ -43,9 +56,17 @@ class Desk:
         words = ("--out", self.prepared, "--outbox", self.outbox, "--site", "st-mary")
         return self.gdshare("prepare", self.folder / "run", *words, *more)
 
-    def approve(self, name: str = "officer") -> tuple[int, str, str]:
+    def approve(
+        self, name: str = "officer", digest: str | None = None, by: str | None = None
+    ) -> tuple[int, str, str]:
         words = ("--key", self.key(name), "--outbox", self.outbox)
-        return self.gdshare("approve", self.prepared, *words, "--by", name)
+        seen = ("--digest", self.shown()[:16] if digest is None else digest)
+        return self.gdshare("approve", self.prepared, *words, *seen, "--by", by or name)
+
+    def shown(self) -> str:
+        """The digest that the page shows."""
+        page = (self.prepared / "review.html").read_text()
+        return page.split("Digest of all: <code>")[1][:64]
 
     def release(self, *more: object, signer: str = "st-mary") -> tuple[int, str, str]:
         words = ("--key", self.key(signer), "--outbox", self.outbox)
@@ -84,8 +105,9 @@ def test_what_was_prepared_and_approved_leaves_and_nothing_else(desk: Desk) -> N
         (act, found.digest) for act in ("prepare", "approve", "release")
     ]
     assert acts[1].by == "officer"
-    assert len({act.why for act in acts}) == 1
-    assert acts[0].why.startswith("by policy ")
+    officer = fingerprint(load_public_key(desk.key("officer", "pub")))
+    assert acts[0].why == acts[1].why
+    assert acts[2].why == f"{acts[0].why}, approved by {officer}"
 
 
 def test_page_shows_every_file_image_and_number_and_loads_nothing(desk: Desk) -> None:
@@ -145,12 +167,111 @@ def test_key_that_the_policy_does_not_name_cannot_approve(desk: Desk) -> None:
     assert list((desk.prepared / "approvals").iterdir()) == []
 
 
-def test_approval_smuggled_in_by_a_key_without_the_right_is_refused(desk: Desk) -> None:
-    desk.rule(1, ("head",))
-    desk.prepare()
-    desk.approve("head")
+def smuggle(desk: Desk, claimed: str, signer: str) -> None:
+    """Put an approval there that says all the right things, signed by another than it says."""
+    rules = read_policy(desk.outbox)
+    what = read_prepared(desk.prepared, render_preview, lambda told: release_pages(told, rules))
+    public = load_public_key(desk.key(claimed, "pub"))
+    statement = approval._statement(what.digest, policy_digest(rules), claimed, public_pem(public))
+    secret = load_private_key(desk.key(signer), PASSPHRASE.encode())
+    signed = sign(statement, secret)
+    forged = Envelope(fingerprint(public), signed.payload, signed.signature)
+    name = f"{fingerprint(public)}.sig"
+    (desk.prepared / "approvals" / name).write_bytes(forged.to_bytes())
+
+
+def test_approval_of_an_outsider_is_refused(desk: Desk) -> None:
     desk.rule(1, ("officer",))
-    desk.refused("approves another content, or by another policy")
+    desk.prepare()
+    desk.approve("officer")
+    smuggle(desk, claimed="head", signer="head")
+    desk.refused("which the policy does not name as an approver")
+
+
+def test_approval_with_a_forged_signature_is_refused(desk: Desk) -> None:
+    desk.prepare()
+    smuggle(desk, claimed="officer", signer="head")
+    desk.refused("no sound approval")
+
+
+def test_approval_that_the_ledger_does_not_know_is_refused(desk: Desk) -> None:
+    desk.prepare()
+    smuggle(desk, claimed="officer", signer="officer")
+    desk.refused("holds 1 approvals and the ledger knows of 0")
+
+
+def test_content_that_was_never_prepared_is_refused(desk: Desk) -> None:
+    desk.rule(0, ())
+    desk.prepare()
+    rules = read_policy(desk.outbox)
+    pages = partial(release_pages, policy=rules)
+    what = read_prepared(desk.prepared, render_preview, pages)
+    other = what.manifest.model_copy(update={"sequence": 777})
+    shutil.rmtree(desk.prepared)
+    prepare(drawn(desk.prepared, other, what.distilled, render_preview), pages)
+    desk.refused("the ledger knows nothing of its being prepared")
+
+
+def test_page_that_shows_something_else_than_what_leaves_is_refused(desk: Desk) -> None:
+    desk.prepare()
+    shown = {name: (desk.prepared / name).read_bytes() for name in ("review.html", "review.txt")}
+    desk.prepared.rename(desk.folder / "before")
+    desk.prepare("--expires-days", 60)
+    for name, content in shown.items():
+        (desk.prepared / name).write_bytes(content)
+    assert "review.html: is not what its numbers" in desk.approve()[2]
+    desk.refused("review.html: is not what its numbers")
+
+
+@pytest.mark.parametrize("digest", ["", "ab", "0" * 16, "0" * 64])
+def test_digest_that_was_not_read_off_the_page_approves_nothing(desk: Desk, digest: str) -> None:
+    desk.prepare()
+    status, _, err = desk.approve(digest=digest)
+    assert status == 2
+    assert "look at review.html again" in err
+    assert desk.acts() == ["prepare"]
+
+
+def test_approval_that_cannot_be_recorded_is_not_made(desk: Desk) -> None:
+    desk.prepare()
+    assert desk.approve(by="x" * 1001)[0] == 2
+    assert list((desk.prepared / "approvals").iterdir()) == []
+
+
+def test_link_to_the_outbox_has_no_policy_of_its_own(desk: Desk) -> None:
+    desk.outbox.mkdir()
+    (desk.folder / "o2").symlink_to(desk.outbox)
+    for outbox in (desk.folder / "o2", desk.outbox / "x" / ".."):
+        words = ("--key", desk.key("st-mary"), "--outbox", outbox, "--site", "st-mary")
+        status, _, err = desk.gdshare("publish", desk.folder / "run", *words)
+        assert status == 2
+        assert "looked at and approved first" in err
+    assert list(desk.outbox.iterdir()) == []
+
+
+def test_policy_that_is_a_link_into_nowhere_lets_nothing_out(desk: Desk) -> None:
+    desk.policy.unlink()
+    desk.policy.symlink_to(desk.folder / "unmounted")
+    status, _, err = desk.prepare()
+    assert status == 2
+    assert "cannot be read" in err
+
+
+def test_release_that_was_broken_off_after_its_line_is_completed(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk.prepare()
+    desk.approve()
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(gdshare.release, "write_bundle", killed)
+        desk.release()
+    assert not desk.outbox.exists()
+    assert desk.release()[0] == 0
+    assert (desk.outbox / "st-mary-1" / "bundle.sig").exists()
 
 
 @pytest.mark.parametrize("name", ["README.md", "preview.png"])
@@ -159,7 +280,7 @@ def test_picture_or_text_that_its_numbers_do_not_give_is_refused(desk: Desk, nam
     desk.approve()
     path = desk.prepared / "content" / name
     path.write_bytes(path.read_bytes() + b"a note to the outside")
-    desk.refused(f"{name}: is not what its numbers give")
+    desk.refused(f"{name}: is not what its numbers")
     assert desk.approve()[0] == 2
 
 
@@ -179,7 +300,7 @@ def test_policy_that_was_loosened_after_the_approval_is_refused(desk: Desk) -> N
     desk.prepare()
     desk.approve()
     desk.rule(1, ("officer", "head"), "[bundle]\nimages = 300\n")
-    desk.refused("by another policy, than there is now")
+    desk.refused("is not what its numbers and the policy give")
 
 
 @pytest.mark.parametrize(
@@ -213,13 +334,9 @@ def test_damaged_approval_is_refused_and_not_passed_over(desk: Desk, damage: byt
 
 def test_signature_on_a_bundle_does_not_pass_for_an_approval(desk: Desk) -> None:
     desk.prepare()
-    desk.approve("officer")
-    desk.rule(0, ())
-    desk.prepared.rename(desk.folder / "approved")
-    desk.prepare()
+    desk.approve("head")
     assert desk.release(signer="officer")[0] == 0
     signature = (desk.outbox / "st-mary-1" / "bundle.sig").read_bytes()
-    desk.rule(1, ("officer",))
     name = f"{fingerprint(load_public_key(desk.key('officer', 'pub')))}.sig"
     (desk.prepared / "approvals" / name).write_bytes(signature)
     status, _, err = desk.release("--dry-run")
