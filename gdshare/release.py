@@ -58,13 +58,8 @@ def release(
         UsageError: the outbox cannot be written to.
         LedgerError: the ledger cannot be written to; nothing is released.
     """
-    name, following = bundle.manifest.name, next_number(outbox, ledger, bundle.manifest.site)
-    if bundle.manifest.sequence < following and not _broken_off(bundle, outbox, ledger):
-        raise AlreadyPublished(
-            f"{name}: this number, or a higher one, was released before, and nothing is ever "
-            f"overwritten; publish with number {following}: to others an older number passes for "
-            "an attack"
-        )
+    require_unused(bundle, outbox, ledger)
+    name = bundle.manifest.name
     ledger.write(now, RELEASE, by, name, bundle.digest, why)
     try:
         return write_bundle(outbox, files)
@@ -72,6 +67,21 @@ def release(
         if not (outbox / name).is_dir():
             ledger.write(now, ABANDON, by, name, bundle.digest, in_one_line(str(error)))
         raise
+
+
+def require_unused(bundle: Bundle, outbox: Path, ledger: Ledger) -> None:
+    """Refuse a number that was used before, but for a release of this very bundle that broke off.
+
+    Raises:
+        AlreadyPublished: naming the number that is next.
+    """
+    name, following = bundle.manifest.name, next_number(outbox, ledger, bundle.manifest.site)
+    if bundle.manifest.sequence < following and not _broken_off(bundle, outbox, ledger):
+        raise AlreadyPublished(
+            f"{name}: this number, or a higher one, was released before, and nothing is ever "
+            f"overwritten; publish with number {following}: to others an older number passes for "
+            "an attack"
+        )
 
 
 def _broken_off(bundle: Bundle, outbox: Path, ledger: Ledger) -> bool:

@@ -33,7 +33,7 @@ from gdshare.gate.policy import by_policy, findings, terms_of
 from gdshare.gate.prepared import PAGE, Pages
 from gdshare.gate.released import APPROVE, PREPARE
 from gdshare.ledger import in_one_line, open_ledger
-from gdshare.release import ledger_beside, next_number
+from gdshare.release import ledger_beside, next_number, require_unused
 from gdshare.release import release as let_out
 from gdshare.report.preview import render_preview
 from gdshare.report.release_page import release_pages
@@ -158,6 +158,7 @@ def release(
         files, approvals = sign_prepared(what, rules, secret, book.acts)
         made = verify_files(files, secret.public_key(), now, what.manifest.site)
         if dry_run:
+            require_unused(made, outbox, book)
             typer.echo(f"would release  {what.manifest.name}  {made.digest}")
             return
         agreed = "".join(f", approved by {one.fingerprint}" for one in approvals)

@@ -363,9 +363,10 @@ def test_released_once_it_is_not_released_again(desk: Desk) -> None:
     desk.prepare()
     desk.approve()
     desk.release()
-    status, _, err = desk.release()
-    assert status == 2
-    assert "publish with number 2" in err
+    for more in ((), ("--dry-run",)):
+        status, _, err = desk.release(*more)
+        assert status == 2
+        assert "publish with number 2" in err
 
 
 @pytest.mark.parametrize(
