@@ -384,6 +384,7 @@ def test_held_film_is_looked_at_made_black_released_and_outlined(review, store):
     [done] = record.reviews[0].blanked
     assert max(abs(a - b) for a, b in zip(astuple(done), (36, 16, 124, 48), strict=True)) <= 1
     assert not store.pixels(record).pixels[done.top : done.bottom, done.left : done.right].any()
+    expect(review.locator("#status")).to_have_text("nothing drawn yet")  # it is shown anew
     draw(review, BORDER)
     assert drawing(store, HELD).polygons
 
