@@ -29,7 +29,7 @@ from gdshare.gate import (
 )
 from gdshare.gate import approve as sign_approval
 from gdshare.gate import prepare as lay_out
-from gdshare.gate.policy import by_policy, findings, terms_of
+from gdshare.gate.policy import by_policy, findings, require_there, terms_of
 from gdshare.gate.prepared import PAGE, Pages
 from gdshare.gate.released import APPROVE, PREPARE
 from gdshare.ledger import in_one_line, open_ledger
@@ -82,6 +82,7 @@ def prepare(
     if out.exists():
         raise UsageError(f"{out}: is there already; choose another --out, or remove it")
     with open_ledger(ledger_beside(outbox)) as book:
+        require_there(outbox, book.acts)
         manifest = describe_run(
             record,
             site=site,
@@ -129,6 +130,7 @@ def approve(
     secret = load_private_key(key, read_passphrase(passphrase_file, confirm=False))
     require_approver(rules, secret.public_key())
     with open_ledger(ledger_beside(outbox)) as book:
+        require_there(outbox, book.acts)
         book.write(now, APPROVE, _who(by), what.manifest.name, what.digest, by_policy(rules))
         path = sign_approval(what, rules, _who(by), secret)
     typer.echo(f"approved  {what.manifest.name}")
@@ -155,6 +157,7 @@ def release(
     what = read_prepared(prepared, render_preview, _pages(rules))
     secret = load_private_key(key, read_passphrase(passphrase_file, confirm=False))
     with open_ledger(ledger_beside(outbox)) as book:
+        require_there(outbox, book.acts)
         files, approvals = sign_prepared(what, rules, secret, book.acts)
         made = verify_files(files, secret.public_key(), now, what.manifest.site)
         if dry_run:

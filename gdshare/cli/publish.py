@@ -24,7 +24,7 @@ from gdshare.distill.folder import read_record, read_result
 from gdshare.distill.synthetic import Distilled
 from gdshare.errors import PolicyError, RunError
 from gdshare.gate import read_policy, require_allowed
-from gdshare.gate.policy import by_policy, terms_of
+from gdshare.gate.policy import by_policy, require_there, terms_of
 from gdshare.ledger import open_ledger
 from gdshare.release import ledger_beside, next_number, release
 from gdshare.report.preview import render_preview
@@ -80,6 +80,7 @@ def publish(
     signing_key = load_private_key(key, read_passphrase(passphrase_file, confirm=False))
     now, who = datetime.now(UTC), by or getpass.getuser()
     with open_ledger(ledger_beside(outbox)) as book:
+        require_there(outbox, book.acts)
         manifest = describe_run(
             record,
             site=site,

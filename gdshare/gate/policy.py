@@ -21,7 +21,7 @@ What is not there is as shown but for ``approvals = 0``, ``approvers = []``, ``o
 import hashlib
 import os
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Self
@@ -31,8 +31,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from gdshare.bundle import Manifest, Terms
 from gdshare.bundle.manifest import Digest
 from gdshare.errors import PolicyError
+from gdshare.ledger import Act
 
 MAX_BYTES = 64 * 1024
+_BY, _BY_DEFAULT = "by policy ", "by the default policy "
 
 
 def _dashed(name: str) -> str:
@@ -185,7 +187,25 @@ def policy_digest(policy: Policy) -> str:
 
 def by_policy(policy: Policy) -> str:
     """Name the policy that an act went by, for the ledger."""
-    return f"by policy {policy_digest(policy)}"
+    return f"{_BY_DEFAULT if policy == Policy() else _BY}{policy_digest(policy)}"
+
+
+def require_there(outbox: Path, acts: Iterable[Act]) -> None:
+    """Refuse to go by the default once a policy has been gone by.
+
+    Args:
+        outbox: whose policy it is.
+        acts: of its ledger.
+
+    Raises:
+        PolicyError: the ledger names another policy than the default, and there is none now.
+    """
+    written = any(act.why.startswith(_BY) for act in acts)
+    if written and not os.path.lexists(policy_path(outbox)):
+        raise PolicyError(
+            f"{policy_path(outbox)}: is gone, and the ledger shows that there was a policy; put it "
+            "back"
+        )
 
 
 def findings(policy: Policy, manifest: Manifest) -> tuple[Finding, ...]:

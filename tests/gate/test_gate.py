@@ -257,6 +257,16 @@ def test_policy_that_is_a_link_into_nowhere_lets_nothing_out(desk: Desk) -> None
     assert "cannot be read" in err
 
 
+def test_policy_that_was_taken_away_lets_nothing_out(desk: Desk) -> None:
+    desk.prepare()
+    desk.policy.unlink()
+    words = ("--key", desk.key("st-mary"), "--outbox", desk.outbox, "--site", "st-mary")
+    status, _, err = desk.gdshare("publish", desk.folder / "run", *words)
+    assert status == 2
+    assert "is gone, and the ledger shows that there was a policy" in err
+    assert not desk.outbox.exists()
+
+
 def test_release_that_was_broken_off_after_its_line_is_completed(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
