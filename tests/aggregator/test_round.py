@@ -430,6 +430,16 @@ def revoke(world: World, site: str) -> None:
         book.write(NOW, "revoke", "an operator", site, told, "stolen")
 
 
+def with_new_key(world: World, site: str) -> None:
+    """Trust a further key of the site, which releases its second bundle with it."""
+    key = new_key()
+    told = fingerprint(key.public_key())[:16]
+    (world.folder / "trust" / f"{site}.{told}.pub").write_bytes(public_pem(key.public_key()))
+    shutil.rmtree(world.folder / site / "outbox")
+    files = make_bundle(site, key, manifest(site, sequence=2))
+    write_files(world.folder / site / "outbox" / f"{site}-2", files)
+
+
 def test_bundle_that_was_admitted_before_its_key_was_revoked_stays_good(world: World) -> None:
     released(world).hold(world.grid())
     again(world)
@@ -450,12 +460,7 @@ def test_site_goes_on_with_its_new_key_after_the_old_was_revoked(world: World) -
     released(world).hold(world.grid())
     again(world)
     revoke(world, "east")
-    key = new_key()
-    told = fingerprint(key.public_key())[:16]
-    (world.folder / "trust" / f"east.{told}.pub").write_bytes(public_pem(key.public_key()))
-    shutil.rmtree(world.folder / "east" / "outbox")
-    files = make_bundle("east", key, manifest("east", sequence=2))
-    write_files(world.folder / "east" / "outbox" / "east-2", files)
+    with_new_key(world, "east")
     assert set(world.hold(world.grid()).bundles) == set(SITES)
 
 
@@ -483,12 +488,7 @@ def test_site_is_not_locked_out_by_a_thiefs_highest_number(world: World) -> None
     world.hold(world.grid())
     again(world)
     revoke(world, "east")
-    key = new_key()
-    told = fingerprint(key.public_key())[:16]
-    (world.folder / "trust" / f"east.{told}.pub").write_bytes(public_pem(key.public_key()))
-    shutil.rmtree(world.folder / "east" / "outbox")
-    files = make_bundle("east", key, manifest("east", sequence=2))
-    write_files(world.folder / "east" / "outbox" / "east-2", files)
+    with_new_key(world, "east")
     assert set(world.hold(world.grid()).bundles) == set(SITES)
 
 
