@@ -11,11 +11,9 @@ from aggregator.order import ledger_beside
 from aggregator.trust import REVOKE, TRUST, load_trust, place_for, put_key, revoked
 from gdshare.bundle import fingerprint, load_public_key
 from gdshare.cli.terminal import AsJson, print_json, print_table
+from gdshare.cli.typed_digest import LEAST_DIGITS, is_told
 from gdshare.errors import FederationError, UsageError
 from gdshare.ledger import in_one_line, open_ledger, read_ledger
-
-LEAST_DIGITS = 16
-"""Of a fingerprint that is typed: 64 bits that nobody makes a second key for."""
 
 Folder = Annotated[
     Path, typer.Option("--trust", help="Folder of the hospitals' public keys, SITE.pub each.")
@@ -70,7 +68,7 @@ def revoke(
     Bundles of it that were admitted before stay good, by the ledger's order: whatever time a bundle
     claims, one that comes now is refused.
     """
-    found = [one for one in load_trust(trust).keys if _fits(one.fingerprint, told)]
+    found = [one for one in load_trust(trust).keys if is_told(one.fingerprint, told)]
     if len(found) != 1:
         raise UsageError(
             f"{told:.70}: {len(found)} keys of {trust} begin so; see gdshare trust list"
@@ -120,17 +118,11 @@ def show(trust: Folder, as_json: AsJson = False) -> None:
 
 
 def _require_told(known: str, told: str, key: Path) -> None:
-    if not _fits(known, told):
+    if not is_told(known, told):
         raise UsageError(
             f"--fingerprint {told:.70}: not that of {key}, which is {known}; do not trust this key "
             "before you have called the hospital"
         )
-
-
-def _fits(known: str, told: str) -> bool:
-    """Whether what was typed, with the spaces and capitals of a phone call, is this fingerprint."""
-    digits = "".join(told.split()).lower()
-    return len(digits) >= LEAST_DIGITS and known.startswith(digits)
 
 
 def _who(by: str | None) -> str:

@@ -188,8 +188,8 @@ def open_ledger(path: Path) -> Iterator[Ledger]:
 
 def _unwritable(path: Path, error: OSError) -> LedgerError:
     return LedgerError(
-        f"{path}: cannot be written ({error.strerror}), so nothing was done; make room, or choose "
-        "another ledger"
+        f"{path}: cannot be written ({error.strerror}), so nothing was done; make room, or mend "
+        "its permissions"
     )
 
 

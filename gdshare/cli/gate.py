@@ -16,6 +16,7 @@ from gdshare.bundle import (
 )
 from gdshare.cli.passphrase import PASSPHRASE_FILE, read_passphrase
 from gdshare.cli.publish import fitting
+from gdshare.cli.typed_digest import LEAST_DIGITS, is_told
 from gdshare.distill.folder import read_record, read_result
 from gdshare.errors import PolicyError, UsageError
 from gdshare.gate import (
@@ -37,9 +38,6 @@ from gdshare.release import ledger_beside, next_number, require_unused
 from gdshare.release import release as let_out
 from gdshare.report.preview import render_preview
 from gdshare.report.release_page import release_pages
-
-LEAST_DIGITS = 16
-"""Of a digest that is typed: 64 bits that nobody finds a second content for."""
 
 Prepared = Annotated[Path, typer.Argument(help="The folder that gdshare prepare made.")]
 Outbox = Annotated[
@@ -182,8 +180,7 @@ def _who(by: str | None) -> str:
 
 
 def _require_seen(known: str, told: str) -> None:
-    digits = "".join(told.split()).lower()
-    if len(digits) < LEAST_DIGITS or not known.startswith(digits):
+    if not is_told(known, told):
         raise PolicyError(
             f"--digest {told:.70}: is not that of what lies there now, which is {known}; look at "
             "review.html again before you agree"

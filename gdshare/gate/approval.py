@@ -105,7 +105,7 @@ def require_approved(approvals: Sequence[Approval], policy: Policy, signer: str)
 def _read(path: Path, prepared: Prepared, policy: Policy) -> Approval:
     if _NAME.fullmatch(path.name) is None:
         raise PolicyError(
-            f"{prepared.path / APPROVALS}: holds a file that is no approval; remove it"
+            f"{prepared.path / APPROVALS}: {path.name!r:.100} is no approval; remove it"
         )
     try:
         with path.open("rb") as stream:

@@ -342,6 +342,14 @@ def test_damaged_approval_is_refused_and_not_passed_over(desk: Desk, damage: byt
     desk.refused("no sound approval")
 
 
+@pytest.mark.parametrize("name", ["note.txt", ".officer.sig.half", "\x1b[2J"])
+def test_stray_file_among_the_approvals_is_named_and_refused(desk: Desk, name: str) -> None:
+    desk.prepare()
+    desk.approve()
+    (desk.prepared / "approvals" / name).write_text("")
+    desk.refused(f"{name!r} is no approval")
+
+
 def test_signature_on_a_bundle_does_not_pass_for_an_approval(desk: Desk) -> None:
     desk.prepare()
     desk.approve("head")

@@ -161,7 +161,10 @@ async function decide(name, decided) {
   try {
     await server.review(name, decided);
   } catch (error) {
-    if (error.status === 409) await openStore(); // as it is by now
+    if (error.status === 409) {
+      marked.delete(name); // it is decided about
+      await openStore();
+    }
     throw error;
   }
   marked.delete(name);
