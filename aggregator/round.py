@@ -213,7 +213,7 @@ def _train(admitted: Sequence[Admitted], order: Order) -> Model:
             distilled=bundle.distilled,
             method=bundle.manifest.method,
             initialiser=bundle.manifest.initialiser,
-            patients=bundle.manifest.counts.patients,
+            patients=bundle.manifest.counts.patients_at_least,
             theta0_sha256=bundle.manifest.theta0_sha256,
         )
         for bundle in bundles

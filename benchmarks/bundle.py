@@ -3,7 +3,7 @@
     python -m benchmarks.bundle [--bundles 10000] [--quick] [--json FILE]
 
 Bundles of one megabyte (64 images of 64 px, of noise) are signed by as many hospitals and lie in
-folders, as they do for ``gdshare verify``. Each verification reads the five files and enforces all
+folders, as they do for ``gdshare verify``. Each verification reads the six files and enforces all
 rules. On one thread; by its CPU-seconds, so that other work on the machine does not count.
 """
 
@@ -22,7 +22,8 @@ import numpy as np
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from gdshare.bundle import Manifest, Terms, build_files, new_key, verify_folder, write_bundle
-from gdshare.distill.settings import Counts, Settings
+from gdshare.bundle.counts import PublishedCounts
+from gdshare.distill.settings import Settings
 from gdshare.distill.synthetic import Distilled
 from gdshare.errors import BundleError
 from gdshare.protocol import Protocol
@@ -104,8 +105,13 @@ def _published(folder: Path, number: int) -> tuple[Path, ec.EllipticCurvePublicK
         initialiser="zero-head/1",  # by name: a verifier loads no torch
         theta0_sha256=None,
         method=settings.method(),
-        counts=Counts(
-            patients_negative=50, patients_positive=50, patches_i=900, patches_n=900, patches_p=900
+        counts=PublishedCounts(
+            patients_negative=50,
+            patients_positive=50,
+            patches_i=900,
+            patches_n=900,
+            patches_p=900,
+            suppressed_below=5,
         ),
         terms=Terms(),
     )

@@ -1,7 +1,7 @@
 """The first act: handing over the newest bundle that a person put into the outbox.
 
 A bundle is made elsewhere, by ``gdshare publish``, under another user of the operating system. The
-node reads, within bounds, the five files of one bundle; it neither signs nor repairs.
+node reads, within bounds, the six files of one bundle; it neither signs nor repairs.
 """
 
 from pathlib import Path

@@ -43,7 +43,7 @@ class Released:
         bundle: the bundle's folder.
         digest: of its files, as the signature has it.
         contribution: what the bundle brings to a pooled training.
-        bundle_bytes: size of all five files.
+        bundle_bytes: size of all six files.
         patch_score, patch_score_deviation: of the result, on validation patients.
         seconds: spent distilling, over all attempts, by the wall clock.
     """
@@ -114,7 +114,7 @@ def release(
             verified.distilled,
             verified.manifest.method,
             verified.manifest.initialiser,
-            verified.manifest.counts.patients,
+            verified.manifest.counts.patients_at_least,
             verified.manifest.theta0_sha256,
         ),
         sum(path.stat().st_size for path in bundle.iterdir()),

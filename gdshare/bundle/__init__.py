@@ -1,10 +1,10 @@
 """The bundle: the only thing that leaves a hospital.
 
-A flat folder of five files: distilled images, a manifest, a datasheet, a preview and a signature
-(docs/bundle-format.md). ``build_files`` and ``write_bundle`` make one at the hospital;
-``read_folder`` and ``verify_files`` check one anywhere. What is read here was written by strangers,
-so this package imports numpy, safetensors, cryptography, pydantic and the standard library only;
-``python -m gdshare.bundle verify`` runs where nothing else is installed.
+A flat folder of six files: distilled images, a manifest, a datasheet, a preview, a description for
+dataset tools and a signature (docs/bundle-format.md). ``build_files`` and ``write_bundle`` make one
+at the hospital; ``read_folder`` and ``verify_files`` check one anywhere. What is read here was
+written by strangers, so this package imports numpy, safetensors, cryptography, pydantic and the
+standard library only; ``python -m gdshare.bundle verify`` runs where nothing else is installed.
 """
 
 from gdshare.bundle.build import build_files, describe_run

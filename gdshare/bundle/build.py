@@ -1,13 +1,15 @@
-"""Making a bundle: from a run's record to five signed files, in memory."""
+"""Making a bundle: from a run's record to six signed files, in memory."""
 
 from datetime import datetime, timedelta
 
 from cryptography.hazmat.primitives.asymmetric import ec
 from pydantic import ValidationError
 
+from gdshare.bundle.counts import SUPPRESS_BELOW, published_counts
+from gdshare.bundle.croissant import croissant
 from gdshare.bundle.datasheet import datasheet
 from gdshare.bundle.envelope import sign
-from gdshare.bundle.layout import MANIFEST, PREVIEW, README, SIGNATURE, TENSORS
+from gdshare.bundle.layout import CROISSANT, MANIFEST, PREVIEW, README, SIGNATURE, TENSORS
 from gdshare.bundle.manifest import Manifest, first_problem
 from gdshare.bundle.statement import digests_of, write_statement
 from gdshare.bundle.terms import Terms
@@ -28,6 +30,7 @@ def describe_run(
     now: datetime,
     lifetime: timedelta,
     terms: Terms = TERMS,
+    suppress_below: int = SUPPRESS_BELOW,
 ) -> Manifest:
     """Say about a run what may be said: its method, protocol and counts, never its seed.
 
@@ -41,6 +44,7 @@ def describe_run(
         now: the site's clock, in UTC.
         lifetime: from creation to expiry.
         terms: on which it leaves.
+        suppress_below: counts below this are not told.
 
     Raises:
         UsageError: a name, number or time that the format does not allow.
@@ -57,7 +61,7 @@ def describe_run(
             initialiser=record.initialiser,
             theta0_sha256=record.theta0_sha256,
             method=record.settings.method(),
-            counts=record.counts,
+            counts=published_counts(record.counts, suppress_below),
             terms=terms,
         )
     except ValidationError as fault:
@@ -67,13 +71,30 @@ def describe_run(
         ) from None
 
 
+def content_files(manifest: Manifest, distilled: Distilled, preview_png: bytes) -> dict[str, bytes]:
+    """Write the five files that a signature covers, from manifest and tensors and nothing else.
+
+    Args:
+        manifest: what the bundle says about itself.
+        distilled: the tensors.
+        preview_png: a picture drawn from ``distilled`` and nothing else.
+    """
+    return {
+        README: datasheet(manifest, distilled).encode(),
+        CROISSANT: croissant(manifest, distilled),
+        TENSORS: distilled.to_bytes(),
+        MANIFEST: manifest.to_bytes(),
+        PREVIEW: preview_png,
+    }
+
+
 def build_files(
     manifest: Manifest,
     distilled: Distilled,
     preview_png: bytes,
     key: ec.EllipticCurvePrivateKey,
 ) -> dict[str, bytes]:
-    """Make the five files and check them by the reader's own rules before they leave.
+    """Make the six files and check them by the reader's own rules before they leave.
 
     Args:
         manifest: what the bundle says about itself.
@@ -87,12 +108,7 @@ def build_files(
     Raises:
         BundleError: the tensors do not fit the manifest, or something is too large.
     """
-    files = {
-        README: datasheet(manifest, distilled).encode(),
-        TENSORS: distilled.to_bytes(),
-        MANIFEST: manifest.to_bytes(),
-        PREVIEW: preview_png,
-    }
+    files = content_files(manifest, distilled, preview_png)
     files[SIGNATURE] = sign(write_statement(digests_of(files)), key).to_bytes()
     verify_files(files, key.public_key(), manifest.created, manifest.site)
     return files

@@ -3,7 +3,9 @@
 Deterministic, so that anybody can write it anew and compare: prose is a place to hide things in.
 """
 
+from gdshare.bundle.counts import PublishedCounts, spelled_count
 from gdshare.bundle.manifest import Manifest, spelled
+from gdshare.distill.settings import Counts
 from gdshare.distill.synthetic import Distilled
 from gdshare.protocol import CLASSES
 
@@ -19,8 +21,9 @@ FILES = """\
 | `distilled.safetensors` | the images, their soft labels and the learning rates, as numbers |
 | `gdshare.json` | how they were made, for programs |
 | `preview.png` | the images as a picture, for people |
+| `croissant.json` | the same for dataset tools (MLCommons Croissant) |
 | `README.md` | this page |
-| `bundle.sig` | the hospital's signature over the four files above |
+| `bundle.sig` | the hospital's signature over the five files above |
 """
 
 LIMITS = """\
@@ -110,6 +113,7 @@ def _labels(distilled: Distilled) -> str:
 
 def _data(manifest: Manifest) -> str:
     counts, protocol = manifest.counts, manifest.protocol
+    told = {name: spelled_count(getattr(counts, name), counts) for name in Counts.model_fields}
     origin = {
         "protocol": "agreed for all hospitals",
         "site": "computed over this hospital's own patches",
@@ -117,15 +121,21 @@ def _data(manifest: Manifest) -> str:
     pixels = "" if protocol.resample_mm is None else f", at {protocol.resample_mm:g} mm a pixel,"
     return (
         "## What it was made from\n\n"
-        f"Training patients: {counts.patients} ({counts.patients_negative} without the finding, "
-        f"{counts.patients_positive} with it). Training patches: {counts.patches_i} I, "
-        f"{counts.patches_n} N, {counts.patches_p} P.\n\n"
+        f"Training patients: {_patients(counts)}. Training patches: {told['patches_i']} I, "
+        f"{told['patches_n']} N, {told['patches_p']} P.\n\n"
         f"Patches are windows of {protocol.patch} x {protocol.patch} px cut every "
         f"{protocol.stride} px{pixels} and brought to {protocol.side} x {protocol.side} px. A "
         f"window with less than {protocol.outside:.2%} organ is I, with more than "
         f"{protocol.inside:.2%} N or P; the rest is left out. Pixels, from 0 to 1, are normalised "
         f"with mean {protocol.mean} and standard deviation {protocol.std}, {origin}.\n"
     )
+
+
+def _patients(counts: PublishedCounts) -> str:
+    negative = spelled_count(counts.patients_negative, counts)
+    positive = spelled_count(counts.patients_positive, counts)
+    parts = f"{negative} without the finding, {positive} with it"
+    return parts if counts.patients is None else f"{counts.patients} ({parts})"
 
 
 def _making(manifest: Manifest, distilled: Distilled) -> str:

@@ -27,11 +27,11 @@ class NotAPlainFile(BundleError):
 
 
 class MissingFile(BundleError):
-    """One of the five files is not there, or is not covered by the signature."""
+    """One of the six files is not there, or is not covered by the signature."""
 
 
 class ExtraFile(BundleError):
-    """There is a file beyond the five, or the signature lists one."""
+    """There is a file beyond the six, or the signature lists one."""
 
 
 class Oversized(BundleError):

@@ -1,4 +1,4 @@
-"""Reading a bundle's folder from a stranger: bounded, no links, nothing beyond the five files."""
+"""Reading a bundle's folder from a stranger: bounded, no links, nothing beyond the six files."""
 
 import os
 import stat
@@ -10,7 +10,7 @@ from gdshare.bundle.layout import BOUNDS, check_complete, check_name, check_size
 
 
 def read_folder(path: Path, wanted: Collection[str] = BOUNDS.keys()) -> dict[str, bytes]:
-    """Read a bundle's five files into memory; never more than the sum of their bounds.
+    """Read a bundle's six files into memory; never more than the sum of their bounds.
 
     Links are not followed, subfolders not entered, and a file that grows while it is read is
     refused. Whether the content is any good is for ``verify_files``.

@@ -1,4 +1,4 @@
-"""The five files of a bundle and how large each may be; the first two rules of verification."""
+"""The six files of a bundle and how large each may be; the first two rules of verification."""
 
 from collections.abc import Collection, Mapping
 
@@ -8,6 +8,7 @@ README = "README.md"
 SIGNATURE = "bundle.sig"
 TENSORS = "distilled.safetensors"
 MANIFEST = "gdshare.json"
+CROISSANT = "croissant.json"
 PREVIEW = "preview.png"
 
 KIB, MIB = 1024, 1024 * 1024
@@ -15,6 +16,7 @@ KIB, MIB = 1024, 1024 * 1024
 BOUNDS: Mapping[str, int] = {
     README: 64 * KIB,
     SIGNATURE: 16 * KIB,
+    CROISSANT: 256 * KIB,
     TENSORS: 32 * MIB,
     MANIFEST: 16 * KIB,
     PREVIEW: 8 * MIB,
@@ -22,7 +24,7 @@ BOUNDS: Mapping[str, int] = {
 """The largest size of each file, in bytes. 32 MiB hold 30 images of 512 x 512 px."""
 
 SIGNED: tuple[str, ...] = tuple(sorted(set(BOUNDS) - {SIGNATURE}))
-"""The four files the signature covers, in the order their digests are concatenated."""
+"""The five files the signature covers, in the order their digests are concatenated."""
 
 
 def check_size(name: str, size: int) -> None:

@@ -17,13 +17,14 @@ from pydantic import (
 )
 
 from gdshare.bundle import canonical
+from gdshare.bundle.counts import PublishedCounts
 from gdshare.bundle.errors import SEND_AGAIN, MalformedManifest, UnknownFormat, quoted
 from gdshare.bundle.layout import MANIFEST
 from gdshare.bundle.terms import SiteName, Terms
-from gdshare.distill.settings import Counts, Method
+from gdshare.distill.settings import Method
 from gdshare.protocol import CLASSES, Protocol
 
-FORMAT: Final = "gdshare-bundle/0.1"
+FORMAT: Final = "gdshare-bundle/1.0"
 LONGEST_LIFE = timedelta(days=3660)
 
 
@@ -56,28 +57,30 @@ class Manifest(BaseModel):
         created: UTC, whole seconds (``gdshare publish`` rounds down to the whole hour).
         expires: UTC, whole seconds; from this moment on the bundle is refused.
         classes: the classes' letters in the order of the soft labels' columns.
+        start: what the images were before the first training step; never a real patch.
         protocol: how patches were cut, labelled and normalised.
         initialiser: name and version of the scheme that θ0 is drawn by.
         theta0_sha256: of the one θ0 it was distilled for (``networks.digest``), since a seed alone
             gives other weights on another torch; None when θ0 was random.
         method: Algorithm 1's settings.
-        counts: how much data was read, in all.
+        counts: how much data was read, in all, small numbers left out.
         terms: for what it may be used, by whom, and until when it may be kept.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
-    format: Literal["gdshare-bundle/0.1"] = FORMAT
+    format: Literal["gdshare-bundle/1.0"] = FORMAT
     site: SiteName
     sequence: Annotated[int, Field(ge=1, le=999_999_999)]
     created: Instant
     expires: Instant
     classes: Literal["I,N,P"] = "I,N,P"
+    start: Literal["noise"] = "noise"
     protocol: Protocol
     initialiser: Initialiser
     theta0_sha256: Digest | None
     method: Method
-    counts: Counts
+    counts: PublishedCounts
     terms: Terms
 
     @model_validator(mode="after")
@@ -94,7 +97,7 @@ class Manifest(BaseModel):
     @model_validator(mode="after")
     def _parts_are_exact(self) -> Self:
         # A run's Settings are a Method too, and carry the seed: they must never get in here.
-        exact = {"protocol": Protocol, "method": Method, "counts": Counts, "terms": Terms}
+        exact = {"protocol": Protocol, "method": Method, "counts": PublishedCounts, "terms": Terms}
         for name, kind in exact.items():
             if type(getattr(self, name)) is not kind:
                 raise ValueError(f"{name} must be exactly a {kind.__name__}")

@@ -1,11 +1,11 @@
 """The rules a bundle must pass, in the order they are enforced.
 
 1.  Size: no file is larger than its bound (layout). Nothing was parsed before this.
-2.  Names: the five files and no other (layout).
+2.  Names: the six files and no other (layout).
 3.  Form of the signature: ``bundle.sig`` is a Sigstore bundle written in its one form: one
     signature, canonical base64, shortest DER, lower s (envelope).
 4.  Signature: made with this key, over exactly this statement (envelope).
-5.  Statement and digests: the statement is in its one form, covers the four other files and no
+5.  Statement and digests: the statement is in its one form, covers the five other files and no
     more, and each file has the digest it lists (statement).
 6.  Manifest: a known format version; every field there, none unknown or repeated, each within its
     bounds; written in its one form (manifest).
@@ -14,8 +14,9 @@
     metadata, in the one form; finite, in range, soft labels on the simplex (tensors).
 9.  Freshness: not made in the future, not expired.
 
-The rules see bytes and a clock, never a file or a socket. ``README.md`` and ``preview.png`` are
-for people: they are held to a size and a digest, and never parsed, decoded or rendered here.
+The rules see bytes and a clock, never a file or a socket. ``README.md``, ``preview.png`` and
+``croissant.json`` are for people and other tools: they are held to a size and a digest, and never
+parsed, decoded or rendered here.
 """
 
 from collections.abc import Mapping

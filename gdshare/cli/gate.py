@@ -88,6 +88,7 @@ def prepare(
             now=now,
             lifetime=timedelta(days=expires_days),
             terms=terms_of(rules, to or ()),
+            suppress_below=rules.bundle.suppress_below,
         )
         distilled = fitting(read_result(run), manifest, run)
         made = drawn(out, manifest, distilled, render_preview)

@@ -65,7 +65,8 @@ def publish(
     """Sign what a run distilled and put it into the outbox, from where it may leave.
 
     The bundle holds the distilled images, their labels and learning rates, the method, the patch
-    protocol and total counts. It never holds the run's seed, a path, or anything of one patient.
+    protocol and total counts, small ones left out. It never holds the run's seed, a path, or
+    anything of one patient.
     Text and picture are drawn anew from those numbers, and no other file of the run goes in.
 
     This is all acts at once, for policies that allow it: see gdshare prepare, approve and release.
@@ -88,6 +89,7 @@ def publish(
             now=now,
             lifetime=timedelta(days=expires_days),
             terms=terms_of(rules, to or ()),
+            suppress_below=rules.bundle.suppress_below,
         )
         require_allowed(rules, manifest)
         distilled = fitting(read_result(run), manifest, run)

@@ -5,6 +5,7 @@
     [bundle]
     images = 30                 # distilled images, at most
     patients-per-class = 5      # training patients with and without the finding, at least
+    suppress-below = 5          # a count below this is not told, and is 0 to the rule above
     days = 730                  # from publication to expiry, at most
     purpose = "..."             # what it may be used for, in one sentence
     retention-days = 90         # after expiry, until when every copy must be deleted
@@ -29,6 +30,7 @@ from typing import Annotated, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from gdshare.bundle import Manifest, Terms
+from gdshare.bundle.counts import SUPPRESS_BELOW, spelled_count
 from gdshare.bundle.manifest import Digest
 from gdshare.errors import PolicyError
 from gdshare.ledger import Act
@@ -53,12 +55,14 @@ class BundleRules(_Table):
     Attributes:
         images: at most.
         patients_per_class: training patients with and without the finding, of each at least.
+        suppress_below: counts below this are left out of what leaves.
         days: from publication to expiry, at most.
         purpose, retention_days, recipients: see ``Terms``; of recipients those that may be named.
     """
 
     images: Annotated[int, Field(ge=1, strict=True)] = 30
     patients_per_class: Annotated[int, Field(ge=0, strict=True)] = 5
+    suppress_below: Annotated[int, Field(ge=0, le=1000, strict=True)] = SUPPRESS_BELOW
     days: Annotated[int, Field(ge=1, strict=True)] = 730
     purpose: str = Terms().purpose
     retention_days: Annotated[int, Field(strict=True)] = Terms().retention_days
@@ -224,14 +228,20 @@ def findings(policy: Policy, manifest: Manifest) -> tuple[Finding, ...]:
         Finding(
             "training patients without the finding",
             least,
-            str(counts.patients_negative),
-            counts.patients_negative >= rules.patients_per_class,
+            spelled_count(counts.patients_negative, counts),
+            (counts.patients_negative or 0) >= rules.patients_per_class,
         ),
         Finding(
             "training patients with the finding",
             least,
-            str(counts.patients_positive),
-            counts.patients_positive >= rules.patients_per_class,
+            spelled_count(counts.patients_positive, counts),
+            (counts.patients_positive or 0) >= rules.patients_per_class,
+        ),
+        Finding(
+            "counts that are not told",
+            f"those below {rules.suppress_below}",
+            f"those below {counts.suppressed_below}",
+            counts.suppressed_below >= rules.suppress_below,
         ),
         Finding(
             "days from publication to expiry",

@@ -3,7 +3,7 @@
 ::
 
     PREPARED/
-      content/        the four files that a signature would cover
+      content/        the five files that a signature would cover
       review.html     all of it on one page, for whoever approves
       review.txt      the same in text
       approvals/      signatures of those who approve, see ``approval``
@@ -15,9 +15,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from gdshare.bundle import Manifest, datasheet, read_tensors
+from gdshare.bundle import Manifest, read_tensors
+from gdshare.bundle.build import content_files
 from gdshare.bundle.folder import read_folder
-from gdshare.bundle.layout import MANIFEST, PREVIEW, README, SIGNED, TENSORS
+from gdshare.bundle.layout import MANIFEST, SIGNED, TENSORS
 from gdshare.bundle.statement import digests_of, subject_digest
 from gdshare.distill.synthetic import Distilled
 from gdshare.errors import PolicyError, UsageError
@@ -38,7 +39,7 @@ class Prepared:
 
     Attributes:
         path: the folder.
-        files: name -> content of the four files.
+        files: name -> content of the five files.
         manifest, distilled: what they hold.
         digest: names the content, as it will name the bundle.
     """
@@ -50,19 +51,9 @@ class Prepared:
     digest: str
 
 
-def content_of(manifest: Manifest, distilled: Distilled, render: Render) -> dict[str, bytes]:
-    """Draw the four files from manifest and tensors, and from nothing else."""
-    return {
-        README: datasheet(manifest, distilled).encode(),
-        TENSORS: distilled.to_bytes(),
-        MANIFEST: manifest.to_bytes(),
-        PREVIEW: render(distilled),
-    }
-
-
 def drawn(path: Path, manifest: Manifest, distilled: Distilled, render: Render) -> Prepared:
     """What ``prepare`` would lay out at ``path``."""
-    files = content_of(manifest, distilled, render)
+    files = content_files(manifest, distilled, render(distilled))
     return Prepared(path, files, manifest, distilled, subject_digest(digests_of(files)))
 
 

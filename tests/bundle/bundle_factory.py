@@ -10,6 +10,7 @@ import numpy as np
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from gdshare.bundle import Manifest, Terms, build_files, new_key
+from gdshare.bundle.counts import published_counts
 from gdshare.bundle.envelope import sign
 from gdshare.bundle.layout import SIGNATURE
 from gdshare.bundle.statement import digests_of, write_statement
@@ -41,6 +42,10 @@ METHOD = Method(
     draws=1,
     augment="none",
 )
+READ = Counts(
+    patients_negative=20, patients_positive=21, patches_i=300, patches_n=200, patches_p=201
+)
+COUNTS = published_counts(READ, 5)
 
 
 def png(width: int = 4, height: int = 4, level: int = 9) -> bytes:
@@ -67,9 +72,7 @@ def manifest(**changes: object) -> Manifest:
         "initialiser": "near-identity/2",
         "theta0_sha256": None,
         "method": METHOD,
-        "counts": Counts(
-            patients_negative=20, patients_positive=21, patches_i=300, patches_n=200, patches_p=201
-        ),
+        "counts": COUNTS,
         "terms": Terms(
             purpose="training and evaluating classifiers of X-ray films",
             recipients=(),
@@ -77,6 +80,36 @@ def manifest(**changes: object) -> Manifest:
         ),
     }
     return Manifest(**(fields | changes))
+
+
+def rich_manifest() -> Manifest:
+    """One that uses what ``manifest`` leaves at its plainest."""
+    return manifest(
+        sequence=2,
+        protocol=Protocol(patch=75, stride=13, side=16, resample_mm=0.15, normalisation="site"),
+        theta0_sha256="5a" * 32,
+        method=METHOD.model_copy(
+            update={
+                "network": "convnet",
+                "images": 6,
+                "sets": 2,
+                "inner_rates": "shared",
+                "theta0": "fixed",
+                "theta0_number": 7,
+                "unroll": "window",
+                "window": 1,
+                "draws": 2,
+                "augment": "mirror",
+            }
+        ),
+        initialiser="zero-head/1",
+        counts=COUNTS.model_copy(update={"patients_positive": None, "patches_p": None}),
+        terms=Terms(
+            purpose="telling whether films show tuberculosis",
+            recipients=("kyoto", "tokyo"),
+            retention_days=0,
+        ),
+    )
 
 
 def distilled(for_manifest: Manifest | None = None, **changes: np.ndarray) -> Distilled:

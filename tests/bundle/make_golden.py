@@ -1,19 +1,25 @@
-"""Make the golden bundle of the present format version: ``python tests/bundle/make_golden.py``.
+"""Make the golden bundles of a new format version: ``python tests/bundle/make_golden.py``.
 
 Run once for each version; the folder is then kept for ever, since every later version must still
-read it. The private key is drawn here and goes nowhere.
+read it, and this refuses to make it again. The private key is drawn here and goes nowhere.
 """
 
+import json
 from pathlib import Path
 
-from bundle_factory import distilled, manifest
+from bundle_factory import distilled, manifest, rich_manifest
+from frozen_schema import shape_of
 
-from gdshare.bundle import FORMAT, build_files, new_key, public_pem, write_bundle
+from gdshare.bundle import FORMAT, Manifest, build_files, new_key, public_pem, write_bundle
 from gdshare.report.preview import render_preview
 
 if __name__ == "__main__":
     folder = Path(__file__).parent / "golden" / FORMAT.replace("/", "-")
+    folder.mkdir(parents=True)
     key = new_key()
-    files = build_files(manifest(), distilled(), render_preview(distilled()), key)
-    write_bundle(folder, files)
+    for about in (manifest(), rich_manifest()):
+        tensors = distilled(about)
+        write_bundle(folder, build_files(about, tensors, render_preview(tensors), key))
     (folder / "site.pub").write_bytes(public_pem(key.public_key()))
+    shape = shape_of(Manifest.model_json_schema(mode="serialization"))
+    (folder / "schema.json").write_text(json.dumps(shape, indent=1, sort_keys=True) + "\n")

@@ -380,7 +380,7 @@ def test_a_missing_field_in_the_manifest_is_refused(name):
     del value[name]
     files = manifest_text(json.dumps(value, indent=2, sort_keys=True) + "\n")
     # Fields with a default read well without it, but are then not in the one form.
-    refused(files, NotCanonical if name in {"format", "classes"} else MalformedManifest)
+    refused(files, NotCanonical if name in {"format", "classes", "start"} else MalformedManifest)
 
 
 def test_a_repeated_key_in_the_manifest_is_refused():

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import typer
-from bundle_factory import distilled, manifest, png_chunk
+from bundle_factory import READ, distilled, png_chunk
 from bundle_leaks import search
 from typer.testing import CliRunner
 
@@ -54,7 +54,7 @@ def run_folder(tmp_path: Path) -> Path:
         initialiser="near-identity/2",
         theta0_sha256=None,
         cohort_sha256="0" * 64,
-        counts=manifest().counts,
+        counts=READ,
         torch=WORDS["machine"],
         threads=1,
         device=f"cuda on {WORDS['machine']}",

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 import pytest
 import typer
-from bundle_factory import distilled, manifest
+from bundle_factory import READ, distilled, manifest
 from typer.testing import CliRunner
 
 import gdshare.release
@@ -43,7 +43,7 @@ def place(tmp_path):
         initialiser="near-identity/2",
         theta0_sha256=None,
         cohort_sha256="0" * 64,
-        counts=manifest().counts,
+        counts=READ,
         torch="2.9.0",
         threads=2,
         device="cpu",

@@ -1,33 +1,58 @@
-"""Bundles of every released format version, kept for ever, are still read as they were."""
+"""Bundles of every frozen format version, kept for ever, are still read as they were."""
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
-from bundle_factory import NOW, distilled, manifest
+from bundle_factory import NOW, distilled, manifest, rich_manifest
+from frozen_schema import shape_of
 
-from gdshare.bundle import Expired, load_public_key, verify_folder
+from gdshare.bundle import FORMAT, Expired, Manifest, load_public_key, verify_folder
 
 GOLDEN = Path(__file__).parent / "golden"
-DIGESTS = {"gdshare-bundle-0.1": "2f7b09db091a0a6758eba5a685b1a8d641f29dbbb696f32f2c605b3f3acee9db"}
+DIGESTS = {
+    "gdshare-bundle-1.0/st-mary-1": (
+        "6e2cc3e8708b192277c6a1a0c42cbcc21515947b6ec60690596f1a1701e3d1a4"
+    ),
+    "gdshare-bundle-1.0/st-mary-2": (
+        "27b8dde7865731bad443fb634d83b88ebf96792cad44c95d418d49bfde2dec38"
+    ),
+}
+MADE_OF = {"st-mary-1": manifest, "st-mary-2": rich_manifest}
 
 
 def test_every_golden_bundle_is_listed_here():
-    assert {path.name for path in GOLDEN.iterdir()} == set(DIGESTS)
+    there = {f"{one.parent.name}/{one.name}" for one in GOLDEN.glob("*/*") if one.is_dir()}
+    assert there == set(DIGESTS)
 
 
-@pytest.mark.parametrize("version", sorted(DIGESTS))
-def test_a_golden_bundle_is_still_verified(version):
-    public_key = load_public_key(GOLDEN / version / "site.pub")
-    bundle = verify_folder(GOLDEN / version / "st-mary-1", public_key, NOW)
-    assert bundle.digest == DIGESTS[version]
-    assert bundle.manifest == manifest()
-    np.testing.assert_array_equal(bundle.distilled.labels, distilled().labels)
-    np.testing.assert_array_equal(bundle.distilled.images, distilled().images)
+@pytest.mark.parametrize("name", sorted(DIGESTS))
+def test_a_golden_bundle_is_still_verified(name):
+    folder = GOLDEN / name
+    bundle = verify_folder(folder, load_public_key(folder.parent / "site.pub"), NOW)
+    made_of = MADE_OF[folder.name]()
+    assert bundle.digest == DIGESTS[name]
+    assert bundle.manifest == made_of
+    np.testing.assert_array_equal(bundle.distilled.labels, distilled(made_of).labels)
+    np.testing.assert_array_equal(bundle.distilled.images, distilled(made_of).images)
 
 
-@pytest.mark.parametrize("version", sorted(DIGESTS))
-def test_a_golden_bundle_expires(version):
-    public_key = load_public_key(GOLDEN / version / "site.pub")
+@pytest.mark.parametrize("name", sorted(DIGESTS))
+def test_a_golden_bundle_expires(name):
+    folder = GOLDEN / name
     with pytest.raises(Expired):
-        verify_folder(GOLDEN / version / "st-mary-1", public_key, manifest().expires)
+        verify_folder(folder, load_public_key(folder.parent / "site.pub"), manifest().expires)
+
+
+def test_no_field_or_bound_of_a_frozen_version_has_changed():
+    """A new field, bound or name needs a new version: readers of this one would refuse it."""
+    frozen = json.loads((GOLDEN / FORMAT.replace("/", "-") / "schema.json").read_text())
+    assert shape_of(Manifest.model_json_schema(mode="serialization")) == frozen
+
+
+def test_a_changed_bound_would_be_noticed():
+    schema = Manifest.model_json_schema(mode="serialization")
+    before = shape_of(schema)
+    schema["properties"]["sequence"]["maximum"] += 1
+    assert shape_of(schema) != before

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import numpy as np
 import pytest
-from bundle_factory import CREATED, NOW, distilled, key, manifest, png, sound
+from bundle_factory import CREATED, NOW, READ, distilled, key, manifest, png, sound
 
 from gdshare.bundle import (
     BundleError,
@@ -32,7 +32,7 @@ def record(**settings: object) -> RunRecord:
         initialiser="near-identity/2",
         theta0_sha256=None,
         cohort_sha256="0" * 64,
-        counts=manifest().counts,
+        counts=READ,
         torch="2.9.0",
         threads=2,
         device="cpu",

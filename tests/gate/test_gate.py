@@ -11,6 +11,7 @@ from bundle_run_kit import PASSPHRASE, make_run
 
 import gdshare.release
 from gdshare.bundle import (
+    Manifest,
     fingerprint,
     load_private_key,
     load_public_key,
@@ -18,8 +19,10 @@ from gdshare.bundle import (
     verify_folder,
 )
 from gdshare.bundle.envelope import Envelope, sign
+from gdshare.bundle.layout import SIGNED
 from gdshare.cli.main import main
 from gdshare.gate import approval, drawn, policy_digest, prepare, read_policy, read_prepared
+from gdshare.gate.policy import findings
 from gdshare.ledger import read_ledger
 from gdshare.report.preview import render_preview
 from gdshare.report.release_page import release_pages
@@ -115,7 +118,7 @@ def test_page_shows_every_file_image_and_number_and_loads_nothing(desk: Desk) ->
     page = (desk.prepared / "review.html").read_text()
     text = (desk.prepared / "review.txt").read_text()
     for told in (page, text):
-        for name in ("README.md", "distilled.safetensors", "gdshare.json", "preview.png"):
+        for name in SIGNED:
             assert name in told
         assert "patients_positive" in told
         assert "at least 5" in told
@@ -459,3 +462,26 @@ def test_terms_that_no_bundle_takes_make_no_policy(desk: Desk, rule: str) -> Non
     status, _, err = desk.prepare()
     assert status == 2
     assert "nothing is released by it" in err
+
+
+def test_numbers_below_the_policys_bound_are_not_told_and_count_as_none(desk: Desk) -> None:
+    desk.rule(approvals=0, approvers=(), more="[bundle]\nsuppress-below = 21\n")
+    desk.prepare()
+    counts = json.loads((desk.prepared / "content" / "gdshare.json").read_text())["counts"]
+    assert (counts["patients_negative"], counts["patients_positive"]) == (None, 21)
+    page = (desk.prepared / "review.html").read_text()
+    assert "fewer than 21" in page
+    desk.refused("training patients without the finding: fewer than 21, at least 5")
+
+
+def test_a_bundle_that_tells_smaller_numbers_than_the_policy_allows_is_refused(desk: Desk) -> None:
+    desk.rule(approvals=0, approvers=(), more="[bundle]\nsuppress-below = 0\n")
+    desk.prepare()
+    desk.rule(approvals=0, approvers=(), more="[bundle]\nsuppress-below = 5\n")
+    manifest = read_prepared_manifest(desk)
+    broken = [one for one in findings(read_policy(desk.outbox), manifest) if not one.passed]
+    assert [one.what for one in broken] == ["counts that are not told"]
+
+
+def read_prepared_manifest(desk: Desk) -> Manifest:
+    return Manifest.from_bytes((desk.prepared / "content" / "gdshare.json").read_bytes())

@@ -77,6 +77,7 @@ def test_hands_over_the_newest_bundle_and_only_its_files(settings: dict[str, obj
         "distilled.safetensors",
         "gdshare.json",
         "preview.png",
+        "croissant.json",
     }
     assert json.loads(answer["gdshare.json"])["sequence"] == 10
 

@@ -12,8 +12,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from PIL import Image
 
 from gdshare.bundle import Manifest, Terms, build_files
+from gdshare.bundle.counts import PublishedCounts
 from gdshare.cohort import label_cohort
-from gdshare.distill.settings import Counts, Method
+from gdshare.distill.settings import Method
 from gdshare.distill.synthetic import Distilled
 from gdshare.networks import INITIALISERS
 from gdshare.protocol import Protocol
@@ -57,8 +58,13 @@ def manifest(site: str, created: datetime = NOW - timedelta(days=1), **changes: 
         "initialiser": INITIALISERS["convnet"],
         "theta0_sha256": None,
         "method": METHOD,
-        "counts": Counts(
-            patients_negative=6, patients_positive=6, patches_i=90, patches_n=40, patches_p=40
+        "counts": PublishedCounts(
+            patients_negative=6,
+            patients_positive=6,
+            patches_i=90,
+            patches_n=40,
+            patches_p=40,
+            suppressed_below=5,
         ),
         "terms": Terms(),
     }
