@@ -113,6 +113,7 @@ def _published(folder: Path, number: int) -> tuple[Path, ec.EllipticCurvePublicK
             patches_p=900,
             suppressed_below=5,
         ),
+        attacks=(),
         terms=Terms(),
     )
     files = build_files(manifest, distilled, b"no picture: a verifier never looks", key)

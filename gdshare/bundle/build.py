@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from cryptography.hazmat.primitives.asymmetric import ec
 from pydantic import ValidationError
 
+from gdshare.bundle.attacks import Attack
 from gdshare.bundle.counts import SUPPRESS_BELOW, published_counts
 from gdshare.bundle.croissant import croissant
 from gdshare.bundle.datasheet import datasheet
@@ -31,6 +32,7 @@ def describe_run(
     lifetime: timedelta,
     terms: Terms = TERMS,
     suppress_below: int = SUPPRESS_BELOW,
+    attacks: tuple[Attack, ...] = (),
 ) -> Manifest:
     """Say about a run what may be said: its method, protocol and counts, never its seed.
 
@@ -45,6 +47,7 @@ def describe_run(
         lifetime: from creation to expiry.
         terms: on which it leaves.
         suppress_below: counts below this are not told.
+        attacks: what was tried on the images, sorted by name.
 
     Raises:
         UsageError: a name, number or time that the format does not allow.
@@ -62,6 +65,7 @@ def describe_run(
             theta0_sha256=record.theta0_sha256,
             method=record.settings.method(),
             counts=published_counts(record.counts, suppress_below),
+            attacks=attacks,
             terms=terms,
         )
     except ValidationError as fault:

@@ -107,9 +107,10 @@ def _sensitive(manifest: Manifest) -> str:
     counts = manifest.counts
     negative = spelled_count(counts.patients_negative, counts)
     positive = spelled_count(counts.patients_positive, counts)
+    tried = ", ".join(f"{one.name} {one.told}" for one in manifest.attacks) or "none"
     return (
-        f"Computed from X-rays of {negative} patients without and {positive} with the finding. No "
-        "attack on the images has been tried and no differential privacy is claimed."
+        f"Computed from X-rays of {negative} patients without and {positive} with the finding. "
+        f"Attacks tried before they left: {tried}. No differential privacy is claimed."
     )
 
 

@@ -33,10 +33,9 @@ The images are computed, starting from random noise; none is a copy of an X-ray.
 material: a network trained on them learns to tell the three classes of patches apart. They are no
 pictures to diagnose from, and no medical device.
 
-Not looking like anybody is not a proof that nothing about anybody can be found out. No attack on
-these images has been tried by the version of gdshare that made them, and they carry no guarantee
-of differential privacy. Treat them under the agreement between the hospitals they were made for,
-and delete them when that ends.
+Not looking like anybody is not a proof that nothing about anybody can be found out, and no attack
+finding anything is none either. They carry no guarantee of differential privacy. Treat them under
+the agreement between the hospitals they were made for, and delete them when that ends.
 
 What is not inside: names, numbers or dates of patients, names of files or folders, any value that
 belongs to one patient, and the seed of the run.
@@ -69,6 +68,7 @@ def datasheet(manifest: Manifest, distilled: Distilled) -> str:
         _data(manifest),
         _making(manifest, distilled),
         _terms(manifest),
+        _attacks(manifest),
         LIMITS,
         "## The files\n\n" + FILES,
         CHECKING,
@@ -96,6 +96,21 @@ def _terms(manifest: Manifest) -> str:
         f"For {terms.purpose}. To be used by {whom}, until {spelled(manifest.expires)}; every copy "
         f"to be deleted within {terms.retention_days} days after that. These are the hospital's "
         "terms; nothing in the files enforces them.\n"
+    )
+
+
+def _attacks(manifest: Manifest) -> str:
+    opening = "## What was tried on them, and what came out\n\n"
+    if not manifest.attacks:
+        return f"{opening}No attack on these images was tried before they left.\n"
+    rows = [
+        f"| {one.name} | {one.figure:.3f} | {one.low:.3f} to {one.high:.3f} | {one.unrelated:.3f} |"
+        for one in manifest.attacks
+    ]
+    head = ["| attack | figure | 95% interval | where nothing is known |", "|---|---|---|---|"]
+    return (
+        f"{opening}By the hospital, on its own patients; the more an attack finds out, the higher "
+        "its figure.\n\n" + "\n".join([*head, *rows, ""])
     )
 
 

@@ -17,6 +17,7 @@ from pydantic import (
 )
 
 from gdshare.bundle import canonical
+from gdshare.bundle.attacks import Attack
 from gdshare.bundle.counts import PublishedCounts
 from gdshare.bundle.errors import SEND_AGAIN, MalformedManifest, UnknownFormat, quoted
 from gdshare.bundle.layout import MANIFEST
@@ -64,6 +65,7 @@ class Manifest(BaseModel):
             gives other weights on another torch; None when θ0 was random.
         method: Algorithm 1's settings.
         counts: how much data was read, in all, small numbers left out.
+        attacks: what was tried on the images, and what came out, sorted by name.
         terms: for what it may be used, by whom, and until when it may be kept.
     """
 
@@ -81,6 +83,7 @@ class Manifest(BaseModel):
     theta0_sha256: Digest | None
     method: Method
     counts: PublishedCounts
+    attacks: Annotated[tuple[Attack, ...], Field(max_length=20)]
     terms: Terms
 
     @model_validator(mode="after")
@@ -107,6 +110,13 @@ class Manifest(BaseModel):
     def _fixed_weights_are_named(self) -> Self:
         if (self.method.theta0 == "fixed") != (self.theta0_sha256 is not None):
             raise ValueError("theta0_sha256 must be there when theta0 is fixed, and only then")
+        return self
+
+    @model_validator(mode="after")
+    def _attacks_in_one_order(self) -> Self:
+        names = [one.name for one in self.attacks]
+        if names != sorted(set(names)):
+            raise ValueError("attacks must be sorted by name, each there once")
         return self
 
     @property

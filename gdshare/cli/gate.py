@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from gdshare.audit import read_attacks
 from gdshare.bundle import (
     describe_run,
     fingerprint,
@@ -15,7 +16,7 @@ from gdshare.bundle import (
     verify_folder,
 )
 from gdshare.cli.passphrase import PASSPHRASE_FILE, read_passphrase
-from gdshare.cli.publish import fitting
+from gdshare.cli.publish import require_fitting
 from gdshare.cli.typed_digest import LEAST_DIGITS, is_told
 from gdshare.distill.folder import read_record, read_result
 from gdshare.errors import PolicyError, UsageError
@@ -76,7 +77,7 @@ def prepare(
     Nothing is signed and nothing leaves. Open review.html in a browser, or read review.txt.
     """
     rules, now = read_policy(outbox), datetime.now(UTC)
-    record = read_record(run)
+    record, distilled = read_record(run), read_result(run)
     if out.exists():
         raise UsageError(f"{out}: is there already; choose another --out, or remove it")
     with open_ledger(ledger_beside(outbox)) as book:
@@ -89,8 +90,9 @@ def prepare(
             lifetime=timedelta(days=expires_days),
             terms=terms_of(rules, to or ()),
             suppress_below=rules.bundle.suppress_below,
+            attacks=read_attacks(run, distilled),
         )
-        distilled = fitting(read_result(run), manifest, run)
+        require_fitting(distilled, manifest, run)
         made = drawn(out, manifest, distilled, render_preview)
         book.write(now, PREPARE, _who(by), manifest.name, made.digest, by_policy(rules))
         lay_out(made, _pages(rules))

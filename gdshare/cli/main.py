@@ -25,6 +25,7 @@ OWN_COMMANDS: dict[str, str] = {
         "outline",
         "label",
         "distill",
+        "audit",
         "keys",
         "prepare",
         "approve",
@@ -129,8 +130,9 @@ def _front(
 
     **import** films out of a PACS or a folder, **review** those that may show a name,
     **label** the films once their organs are outlined, **distill** the labelled patches to
-    a few synthetic images, make **keys** once, and **publish** a signed bundle, or
-    **prepare** it, have it **approve**d by others, and **release** it.
+    a few synthetic images, **audit** what those give away, make **keys** once, and
+    **publish** a signed bundle, or **prepare** it, have it **approve**d by others, and
+    **release** it.
 
     At the aggregator:
 

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from gdshare.audit import read_attacks
 from gdshare.bundle import (
     BundleError,
     Manifest,
@@ -77,7 +78,7 @@ def publish(
             "the policy wants what leaves to be looked at and approved first; use gdshare prepare, "
             "gdshare approve and gdshare release"
         )
-    record = read_record(run)
+    record, distilled = read_record(run), read_result(run)
     signing_key = load_private_key(key, read_passphrase(passphrase_file, confirm=False))
     now, who = datetime.now(UTC), by or getpass.getuser()
     with open_ledger(ledger_beside(outbox)) as book:
@@ -90,9 +91,10 @@ def publish(
             lifetime=timedelta(days=expires_days),
             terms=terms_of(rules, to or ()),
             suppress_below=rules.bundle.suppress_below,
+            attacks=read_attacks(run, distilled),
         )
         require_allowed(rules, manifest)
-        distilled = fitting(read_result(run), manifest, run)
+        require_fitting(distilled, manifest, run)
         files = build_files(manifest, distilled, render_preview(distilled), signing_key)
         made = verify_files(files, signing_key.public_key(), now, site)
         folder = release(made, files, outbox, book, who, now, by_policy(rules))
@@ -104,14 +106,14 @@ def publish(
     typer.echo(f"expires      {manifest.expires:%Y-%m-%d}")
 
 
-def fitting(distilled: Distilled, manifest: Manifest, run: Path) -> Distilled:
+def require_fitting(distilled: Distilled, manifest: Manifest, run: Path) -> None:
     """Check a run's result by the same rules that its readers will apply.
 
     Raises:
         RunError: it is not what ``run.json`` describes.
     """
     try:
-        return read_tensors(distilled.to_bytes(), manifest)
+        read_tensors(distilled.to_bytes(), manifest)
     except BundleError as fault:
         reason = str(fault).removesuffix(f"; {SEND_AGAIN}")
         raise RunError(f"{run} cannot be published: {reason}; distil again") from None

@@ -109,7 +109,7 @@ class Bench:
                 patches_p=counts.p,
             ),
             theta0_sha256=digest(self.theta0("theta0", 0)) if fixed else None,
-            cohort_sha256=_digest_of(self.cohort),
+            cohort_sha256=cohort_digest(self.cohort),
             torch=torch.__version__,
             threads=torch.get_num_threads(),
             device=str(self.device),
@@ -161,7 +161,7 @@ def prepare(cohort: Cohort, settings: Settings, device: str) -> Bench:
     )
 
 
-def _digest_of(cohort: Cohort) -> str:
+def cohort_digest(cohort: Cohort) -> str:
     """SHA-256 over the training and validation windows: pixels, classes, films."""
     sha = hashlib.sha256()
     for split in ("train", "val"):

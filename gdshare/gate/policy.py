@@ -10,19 +10,22 @@
     purpose = "..."             # what it may be used for, in one sentence
     retention-days = 90         # after expiry, until when every copy must be deleted
     recipients = ["tokyo"]      # who may be named as a recipient; [] is anybody
+    [attacks]                   # that must have been tried, and what may come out
+    "membership-loss/1" = 0.7   # the upper end of its interval, at most
     [release]
     approvals = 1               # people who must approve, besides the one who signs
     approvers = ["9f86...", ]   # the fingerprints of their keys
     one-shot = false            # whether gdshare publish may do it all at once
 
 What is not there is as shown but for ``approvals = 0``, ``approvers = []``, ``one-shot = true``,
-``recipients = []`` and a purpose of training and evaluating classifiers of X-ray films.
+``recipients = []``, no ``[attacks]``, and a purpose of training and evaluating classifiers of X-ray
+films.
 """
 
 import hashlib
 import os
 import tomllib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Self
@@ -30,6 +33,7 @@ from typing import Annotated, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from gdshare.bundle import Manifest, Terms
+from gdshare.bundle.attacks import AttackName
 from gdshare.bundle.counts import SUPPRESS_BELOW, spelled_count
 from gdshare.bundle.manifest import Digest
 from gdshare.errors import PolicyError
@@ -104,9 +108,17 @@ class ReleaseRules(_Table):
 
 
 class Policy(_Table):
-    """A hospital's policy."""
+    """A hospital's policy.
+
+    Attributes:
+        bundle: what may leave.
+        attacks: those that must have been tried, each with what the upper end of its 95% interval
+            may be at most.
+        release: who must agree.
+    """
 
     bundle: BundleRules = BundleRules()
+    attacks: Mapping[AttackName, Annotated[float, Field(ge=0.0, le=1.0)]] = {}
     release: ReleaseRules = ReleaseRules()
 
 
@@ -263,7 +275,21 @@ def findings(policy: Policy, manifest: Manifest) -> tuple[Finding, ...]:
             not rules.recipients
             or (bool(terms.recipients) and set(terms.recipients) <= set(rules.recipients)),
         ),
+        *_attacked(policy, manifest),
     )
+
+
+def _attacked(policy: Policy, manifest: Manifest) -> Iterator[Finding]:
+    """What the attacks came to; those that nobody asked for are told all the same."""
+    tried = {one.name: one for one in manifest.attacks}
+    for name in sorted({*policy.attacks, *tried}):
+        one, bound = tried.get(name), policy.attacks.get(name)
+        yield Finding(
+            f"attack {name}",
+            "no bound" if bound is None else f"tried, {bound:.3f} at most",
+            "not tried; see gdshare audit" if one is None else one.told,
+            bound is None or (one is not None and one.high <= bound),
+        )
 
 
 def require_allowed(policy: Policy, manifest: Manifest) -> None:

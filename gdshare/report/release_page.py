@@ -82,8 +82,8 @@ def _page(prepared: Prepared, policy: Policy, told: tuple[Finding, ...]) -> str:
 
 _NOT_INSIDE = (
     "No film, no name, number or date of a patient, no name of a file or folder, no value that "
-    "belongs to one patient, no seed. What the images give away all the same has not been "
-    "attacked by this version: that they resemble nobody proves nothing."
+    "belongs to one patient, no seed. What the images give away all the same is only as well known "
+    "as the attacks above have tried: that they resemble nobody proves nothing."
 )
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from gdshare.bundle import Manifest, Terms, build_files, new_key
+from gdshare.bundle.attacks import Attack
 from gdshare.bundle.counts import published_counts
 from gdshare.bundle.envelope import sign
 from gdshare.bundle.layout import SIGNATURE
@@ -73,6 +74,7 @@ def manifest(**changes: object) -> Manifest:
         "theta0_sha256": None,
         "method": METHOD,
         "counts": COUNTS,
+        "attacks": (),
         "terms": Terms(
             purpose="training and evaluating classifiers of X-ray films",
             recipients=(),
@@ -104,6 +106,10 @@ def rich_manifest() -> Manifest:
         ),
         initialiser="zero-head/1",
         counts=COUNTS.model_copy(update={"patients_positive": None, "patches_p": None}),
+        attacks=(
+            Attack(name="membership-loss/1", figure=0.51, low=0.43, high=0.6, unrelated=0.5),
+            Attack(name="nearest-patch/1", figure=0.7, low=0.66, high=0.7, unrelated=0.69),
+        ),
         terms=Terms(
             purpose="telling whether films show tuberculosis",
             recipients=("kyoto", "tokyo"),

@@ -13,10 +13,10 @@ from gdshare.bundle import FORMAT, Expired, Manifest, load_public_key, verify_fo
 GOLDEN = Path(__file__).parent / "golden"
 DIGESTS = {
     "gdshare-bundle-1.0/st-mary-1": (
-        "6e2cc3e8708b192277c6a1a0c42cbcc21515947b6ec60690596f1a1701e3d1a4"
+        "83d8c0fb617f4147dd859e7f06b08a3f53b3623afc112d1b4c16806c0e8c3a64"
     ),
     "gdshare-bundle-1.0/st-mary-2": (
-        "27b8dde7865731bad443fb634d83b88ebf96792cad44c95d418d49bfde2dec38"
+        "e8426f7f83a1bdea75ea445e09c97d7cc6719630243f45d63ec122f2fbff0105"
     ),
 }
 MADE_OF = {"st-mary-1": manifest, "st-mary-2": rich_manifest}

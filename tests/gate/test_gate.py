@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 from bundle_run_kit import PASSPHRASE, make_run
 
 import gdshare.release
+from gdshare.audit import write_attacks
 from gdshare.bundle import (
     Manifest,
     fingerprint,
@@ -18,9 +20,11 @@ from gdshare.bundle import (
     public_pem,
     verify_folder,
 )
+from gdshare.bundle.attacks import Attack
 from gdshare.bundle.envelope import Envelope, sign
 from gdshare.bundle.layout import SIGNED
 from gdshare.cli.main import main
+from gdshare.distill.folder import read_result
 from gdshare.gate import approval, drawn, policy_digest, prepare, read_policy, read_prepared
 from gdshare.gate.policy import findings
 from gdshare.ledger import read_ledger
@@ -485,3 +489,45 @@ def test_a_bundle_that_tells_smaller_numbers_than_the_policy_allows_is_refused(d
 
 def read_prepared_manifest(desk: Desk) -> Manifest:
     return Manifest.from_bytes((desk.prepared / "content" / "gdshare.json").read_bytes())
+
+
+ATTACKS = '[attacks]\n"membership-loss/1" = 0.7\n'
+
+
+def attacked(desk: Desk, high: float) -> None:
+    attack = Attack(name="membership-loss/1", figure=0.5, low=0.4, high=high, unrelated=0.5)
+    write_attacks(desk.folder / "run", read_result(desk.folder / "run"), (attack,))
+
+
+def test_what_was_not_attacked_as_the_policy_asks_does_not_leave(desk: Desk) -> None:
+    desk.rule(approvals=0, approvers=(), more=ATTACKS)
+    desk.prepare()
+    desk.refused("attack membership-loss/1: not tried")
+
+
+def test_what_an_attack_finds_too_much_in_does_not_leave(desk: Desk) -> None:
+    desk.rule(approvals=0, approvers=(), more=ATTACKS)
+    attacked(desk, high=0.701)
+    desk.prepare()
+    desk.refused("attack membership-loss/1: 0.500 (0.400 to 0.701; 0.500 where nothing is known)")
+
+
+def test_what_came_out_is_on_the_page_and_in_the_bundle(desk: Desk) -> None:
+    desk.rule(approvals=0, approvers=(), more=ATTACKS)
+    attacked(desk, high=0.7)
+    desk.prepare()
+    for name in ("review.html", "review.txt", "content/README.md", "content/croissant.json"):
+        assert "membership-loss/1" in (desk.prepared / name).read_text()
+    assert desk.release()[0] == 0
+    bundle = json.loads((desk.outbox / "st-mary-1" / "gdshare.json").read_text())
+    assert bundle["attacks"][0]["high"] == 0.7
+
+
+def test_attacks_on_another_result_do_not_count(desk: Desk) -> None:
+    attacked(desk, high=0.6)
+    result = desk.folder / "run" / "distilled.safetensors"
+    distilled = read_result(desk.folder / "run")
+    result.write_bytes(replace(distilled, images=distilled.images + 1).to_bytes())
+    status, _, err = desk.prepare()
+    assert (status, "another result" in err) == (2, True)
+    assert not desk.prepared.exists()

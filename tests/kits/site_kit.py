@@ -66,6 +66,7 @@ def manifest(site: str, created: datetime = NOW - timedelta(days=1), **changes: 
             patches_p=40,
             suppressed_below=5,
         ),
+        "attacks": (),
         "terms": Terms(),
     }
     return Manifest(**(fields | changes))

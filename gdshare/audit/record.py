@@ -1,0 +1,64 @@
+"""``audit.json`` in a run's folder: what was tried on its result, and what came out."""
+
+import hashlib
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from gdshare.bundle.attacks import Attack
+from gdshare.distill.synthetic import Distilled
+from gdshare.errors import RunError
+from gdshare.storage import write_json
+
+AUDIT = "audit.json"
+MAX_BYTES = 64 * 1024
+
+
+class AuditRecord(BaseModel):
+    """The file.
+
+    Attributes:
+        tensors_sha256: of the result that was attacked.
+        attacks: sorted by name.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format: Literal["gdshare-audit/1"] = "gdshare-audit/1"
+    tensors_sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    attacks: tuple[Attack, ...]
+
+
+def write_attacks(run: Path, distilled: Distilled, attacks: tuple[Attack, ...]) -> Path:
+    """Write them whole; returns the file."""
+    record = AuditRecord(tensors_sha256=_digest(distilled), attacks=attacks)
+    write_json(run / AUDIT, record.model_dump(mode="json"))
+    return run / AUDIT
+
+
+def read_attacks(run: Path, distilled: Distilled) -> tuple[Attack, ...]:
+    """Read what was tried on a run's result; nothing, if nobody tried.
+
+    Raises:
+        RunError: damaged, or made of another result.
+    """
+    path = run / AUDIT
+    try:
+        content = path.read_bytes()
+        if len(content) > MAX_BYTES:
+            raise RunError(f"{path}: too large; attack the run again with gdshare audit")
+        record = AuditRecord.model_validate_json(content)
+    except FileNotFoundError:
+        return ()
+    except (OSError, ValidationError) as error:
+        raise RunError(f"{path}: cannot be read; make it again with gdshare audit") from error
+    if record.tensors_sha256 != _digest(distilled):
+        raise RunError(
+            f"{path}: is of another result than the run has now; make it again with gdshare audit"
+        )
+    return record.attacks
+
+
+def _digest(distilled: Distilled) -> str:
+    return hashlib.sha256(distilled.to_bytes()).hexdigest()

@@ -1,0 +1,44 @@
+"""What was tried on the distilled images, and what came out."""
+
+from typing import Annotated, Final, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from gdshare.protocol import Fraction
+
+ATTACK: Final = r"[a-z][a-z-]{0,38}/[1-9][0-9]{0,3}"
+"""Name and version of an attack, e.g. ``membership-loss/1``."""
+AttackName = Annotated[str, Field(pattern=f"^{ATTACK}$")]
+
+
+class Attack(BaseModel):
+    """One attack on the distilled images, made by the hospital before they leave.
+
+    Attributes:
+        name: which, and its version.
+        figure: 0 to 1, the more the attack finds out the higher.
+        low, high: its 95% interval over patients.
+        unrelated: the same where images and patients have nothing to do with each other.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    name: AttackName
+    figure: Fraction
+    low: Fraction
+    high: Fraction
+    unrelated: Fraction
+
+    @model_validator(mode="after")
+    def _interval_is_one(self) -> Self:
+        if self.low > self.high:
+            raise ValueError(f"an interval from {self.low} to {self.high}")
+        return self
+
+    @property
+    def told(self) -> str:
+        """For people, e.g. ``0.512 (0.430 to 0.591; 0.500 where nothing is known)``."""
+        return (
+            f"{self.figure:.3f} ({self.low:.3f} to {self.high:.3f}; {self.unrelated:.3f} where "
+            "nothing is known)"
+        )
