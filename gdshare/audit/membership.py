@@ -72,7 +72,8 @@ def membership(
 
 def _wins(members: npt.NDArray[np.float64], others: npt.NDArray[np.float64]) -> Wins:
     """float64 [members, others]: 1 where the member's loss is the lower, a half for equal ones."""
-    return (members[:, None] < others[None, :]) + 0.5 * (members[:, None] == others[None, :])
+    below, equal = members[:, None] < others, members[:, None] == others
+    return np.asarray(below + 0.5 * equal, np.float64)
 
 
 def _area(parts: Sequence[Wins]) -> float:
