@@ -7,9 +7,10 @@ from typing import Annotated
 
 import typer
 
+from aggregator.candidate import read_candidate
 from aggregator.order import ledger_beside
 from aggregator.trust import REVOKE, TRUST, load_trust, place_for, put_key, revoked
-from gdshare.bundle import fingerprint, load_public_key
+from gdshare.bundle import fingerprint
 from gdshare.cli.terminal import AsJson, print_json, print_table
 from gdshare.cli.typed_digest import LEAST_DIGITS, is_told
 from gdshare.errors import FederationError, UsageError
@@ -22,8 +23,13 @@ By = Annotated[str | None, typer.Option(help="Who decides. Without it: this comp
 
 
 def add(
-    key: Annotated[Path, typer.Argument(help="The hospital's public key, NAME.pub.")],
-    site: Annotated[str, typer.Option(help="The hospital's short name.")],
+    key: Annotated[
+        Path,
+        typer.Argument(
+            metavar="KEY",
+            help="What the hospital sent: the file of gdshare keys request, or its NAME.pub.",
+        ),
+    ],
     told: Annotated[
         str,
         typer.Option(
@@ -33,22 +39,27 @@ def add(
         ),
     ],
     trust: Folder,
+    site: Annotated[
+        str | None,
+        typer.Option(help="The hospital's short name; a request tells it, a NAME.pub does not."),
+    ] = None,
     by: By = None,
 ) -> None:
     """Believe what a key signs as this hospital's, from now on.
 
     Call the hospital at a number you know, have somebody read out the fingerprint that `gdshare
-    keys new` or `gdshare keys show` printed there, and type what you hear. A site may have several
-    keys: its old bundles stay valid when it makes a new one.
+    keys` printed there, and type what you hear. A site may have several keys: its old bundles stay
+    valid when it makes a new one.
     """
-    public = load_public_key(key)
-    _require_told(public_fingerprint := fingerprint(public), told, key)
+    candidate = read_candidate(key, site)
+    known = fingerprint(candidate.key)
+    _require_told(known, told, key)
     with open_ledger(ledger_beside(trust)) as acts:
-        path = place_for(trust, site, public)
-        acts.write(datetime.now(UTC), TRUST, _who(by), site, public_fingerprint, "")
-        put_key(path, public)
+        path = place_for(trust, candidate.site, candidate.key)
+        acts.write(datetime.now(UTC), TRUST, _who(by), candidate.site, known, "")
+        put_key(path, candidate.key)
     typer.echo(f"trusted      {path}")
-    typer.echo(f"fingerprint  {public_fingerprint}")
+    typer.echo(f"fingerprint  {known}")
 
 
 def revoke(

@@ -9,6 +9,7 @@ standard library only; ``python -m gdshare.bundle verify`` runs where nothing el
 
 from gdshare.bundle.build import build_files, describe_run
 from gdshare.bundle.datasheet import datasheet
+from gdshare.bundle.enrolment import Request, read_request, write_request
 from gdshare.bundle.errors import (
     AlreadyPublished,
     Altered,
@@ -40,7 +41,9 @@ from gdshare.bundle.keys import (
     new_key,
     parse_public_key,
     public_pem,
+    read_key_file,
     write_key_pair,
+    write_new,
 )
 from gdshare.bundle.manifest import FORMAT, Manifest
 from gdshare.bundle.outbox import next_sequence, published, write_bundle
@@ -71,6 +74,7 @@ __all__ = [
     "NotYetValid",
     "OutOfRange",
     "Oversized",
+    "Request",
     "Terms",
     "UnknownFormat",
     "UnreadableBundle",
@@ -89,9 +93,13 @@ __all__ = [
     "public_pem",
     "published",
     "read_folder",
+    "read_key_file",
+    "read_request",
     "read_tensors",
     "verify_files",
     "verify_folder",
     "write_bundle",
     "write_key_pair",
+    "write_new",
+    "write_request",
 ]

@@ -82,15 +82,8 @@ def write_key_pair(folder: Path, name: str, passphrase: bytes) -> tuple[Path, Pa
             private.unlink()
             raise
         sync_folder(folder)
-    except FileExistsError as fault:
-        raise KeyFileError(
-            f"{fault.filename} already exists and is never overwritten; choose another name or "
-            "folder"
-        ) from None
     except OSError as fault:
-        raise KeyFileError(
-            f"{folder} cannot take a key ({fault.strerror}); choose a folder you can write to"
-        ) from None
+        raise _unwritten(folder, fault) from None
     return private, public
 
 
@@ -100,6 +93,30 @@ def _check_passphrase(passphrase: bytes) -> None:
             f"the passphrase has {len(passphrase)} bytes; give one of 1 to {LONGEST_PASSPHRASE}, "
             "since a key without one signs for whoever copies the file"
         )
+
+
+def write_new(path: Path, content: bytes) -> None:
+    """Write what ``gdshare keys`` makes for others; nothing is ever overwritten.
+
+    Raises:
+        KeyFileError: something lies there already, or it cannot be written.
+    """
+    try:
+        _write_new(path, content, 0o644)
+        sync_folder(path.parent)
+    except OSError as fault:
+        raise _unwritten(path, fault) from None
+
+
+def _unwritten(path: Path, fault: OSError) -> KeyFileError:
+    if isinstance(fault, FileExistsError):
+        return KeyFileError(
+            f"{fault.filename} already exists and is never overwritten; choose another name or "
+            "folder"
+        )
+    return KeyFileError(
+        f"{path} cannot be written ({fault.strerror}); choose a folder you can write to"
+    )
 
 
 def _write_new(path: Path, content: bytes, mode: int) -> None:
@@ -117,7 +134,16 @@ def _write_new(path: Path, content: bytes, mode: int) -> None:
         raise
 
 
-def _read_key_file(path: Path) -> tuple[bytes, int]:
+def read_key_file(path: Path) -> bytes:
+    """Read a small file that somebody sent: a public key, or a statement about one.
+
+    Raises:
+        KeyFileError: unreadable, no plain file, or too large for either.
+    """
+    return _read_with_mode(path)[0]
+
+
+def _read_with_mode(path: Path) -> tuple[bytes, int]:
     """Read a key file and its permission bits from one and the same opened file."""
     try:
         # Without O_NONBLOCK, opening a pipe would wait for ever.
@@ -145,7 +171,7 @@ def load_private_key(path: Path, passphrase: bytes) -> ec.EllipticCurvePrivateKe
             of key, or another passphrase.
     """
     _check_passphrase(passphrase)
-    content, mode = _read_key_file(path)
+    content, mode = _read_with_mode(path)
     if mode & 0o077:
         raise KeyFileError(
             f"{path} can be read by other users (mode {mode:o}); run `chmod 600` on it, and make "
@@ -196,4 +222,4 @@ def load_public_key(path: Path) -> ec.EllipticCurvePublicKey:
     Raises:
         KeyFileError: unreadable, or not a P-256 public key.
     """
-    return parse_public_key(_read_key_file(path)[0], str(path))
+    return parse_public_key(read_key_file(path), str(path))

@@ -1,13 +1,24 @@
-"""``gdshare keys``: the hospital's signing key."""
+"""``gdshare keys``: the hospital's signing key, and what it says of itself to the aggregator."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from gdshare.bundle import fingerprint, load_public_key, write_key_pair
+from gdshare.bundle import (
+    fingerprint,
+    load_private_key,
+    load_public_key,
+    write_key_pair,
+    write_new,
+    write_request,
+)
 from gdshare.cli.passphrase import PASSPHRASE_FILE, read_passphrase
 from gdshare.cli.terminal import AsJson, print_json
+
+Secret = Annotated[Path, typer.Argument(metavar="NAME.key", help="The private key.")]
+Site = Annotated[str, typer.Option(help="The hospital's short name, told to the others.")]
 
 
 def new(
@@ -40,16 +51,41 @@ def show(
     told = fingerprint(load_public_key(key))
     if as_json:
         return print_json({"fingerprint": told})
+    _say_fingerprint(told)
+    return None
+
+
+def request(
+    key: Secret,
+    site: Site,
+    out: Annotated[
+        Path | None, typer.Option(help="File to make. Without it: NAME.request beside the key.")
+    ] = None,
+    passphrase_file: Path | None = PASSPHRASE_FILE,
+) -> None:
+    """Ask the aggregator to believe this key: one small file, signed with the key itself.
+
+    It holds the site's name, the public key and the hour. Send it, then read the fingerprint over
+    the phone: the file shows that its sender holds the key, not who the sender is.
+    """
+    secret = load_private_key(key, read_passphrase(passphrase_file, confirm=False))
+    path = out or key.with_suffix(".request")
+    write_new(path, write_request(site, secret, datetime.now(UTC)))
+    typer.echo(f"request (send)  {path}")
+    _say_fingerprint(fingerprint(secret.public_key()))
+
+
+def _say_fingerprint(told: str) -> None:
     typer.echo(f"fingerprint  {told}")
     typer.echo(f"to say       {' '.join(told[at : at + 4] for at in range(0, len(told), 4))}")
-    return None
 
 
 def register(app: typer.Typer) -> None:
     """Add ``keys`` and its commands to the app."""
     keys = typer.Typer(
-        no_args_is_help=True, help="Make the key a hospital signs with, and read its fingerprint."
+        no_args_is_help=True, help="Make the key a hospital signs with, and have it believed."
     )
     keys.command()(new)
     keys.command()(show)
+    keys.command()(request)
     app.add_typer(keys, name="keys")

@@ -8,7 +8,7 @@ import pytest
 
 from aggregator.seen import ADMIT
 from aggregator.trust import load_trust, revoked
-from gdshare.bundle import fingerprint, load_public_key, new_key, public_pem
+from gdshare.bundle import fingerprint, load_public_key, new_key, public_pem, write_request
 from gdshare.cli.main import main
 from gdshare.errors import FederationError
 from gdshare.ledger import open_ledger, read_ledger
@@ -155,3 +155,68 @@ def test_acts_of_a_round_do_not_pass_for_trust(desk: Desk, key: Path) -> None:
     with open_ledger(desk.ledger) as book:
         book.write(NOW, ADMIT, "a", "st-mary-1", "ab" * 32, "")
     assert desk.listed()[0]["revoked"] is None
+
+
+@pytest.fixture
+def asked(tmp_path: Path) -> tuple[Path, str]:
+    """An enrolment request of st-mary as it arrived, and what its fingerprint is over the phone."""
+    secret, path = new_key(), tmp_path / "arrived.request"
+    path.write_bytes(write_request("st-mary", secret, NOW))
+    return path, fingerprint(secret.public_key())
+
+
+def test_request_tells_the_site_itself(desk: Desk, asked: tuple[Path, str]) -> None:
+    assert desk.gdshare("add", asked[0], "--fingerprint", asked[1][:16])[0] == 0
+    [one] = load_trust(desk.trust).keys
+    assert (one.site, one.fingerprint) == ("st-mary", asked[1])
+
+
+def test_request_is_not_believed_before_its_fingerprint_was_heard(
+    desk: Desk, asked: tuple[Path, str]
+) -> None:
+    status, _, err = desk.gdshare("add", asked[0], "--fingerprint", "0" * 16)
+    assert status == 2
+    assert "before you have called the hospital" in err
+    assert not desk.trust.exists()
+
+
+def test_site_that_is_typed_must_be_the_requests(desk: Desk, asked: tuple[Path, str]) -> None:
+    words = ("add", asked[0], "--fingerprint", asked[1], "--site")
+    assert "is of st-mary" in desk.gdshare(*words, "st-john")[2]
+    assert not desk.trust.exists()
+    assert desk.gdshare(*words, "st-mary")[0] == 0
+
+
+def test_altered_request_is_not_trusted(desk: Desk, asked: tuple[Path, str]) -> None:
+    data = asked[0].read_bytes()
+    asked[0].write_bytes(data[:-40] + bytes([data[-40] ^ 1]) + data[-39:])
+    assert desk.gdshare("add", asked[0], "--fingerprint", asked[1])[0] == 2
+    assert not desk.trust.exists()
+
+
+def test_bare_key_needs_a_site(desk: Desk, key: Path) -> None:
+    known = fingerprint(load_public_key(key))
+    status, _, err = desk.gdshare("add", key, "--fingerprint", known)
+    assert status == 2
+    assert "give --site" in err
+
+
+def test_site_asks_and_the_aggregator_takes_it_in(
+    desk: Desk, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GDSHARE_PASSPHRASE", "a passphrase for the test")
+    at_site(capsys, "new", "--name", "st-mary", "--out", tmp_path / "keys")
+    told = at_site(capsys, "request", tmp_path / "keys" / "st-mary.key", "--site", "st-mary")
+    heard = told.split("to say")[1].strip()
+    sent = tmp_path / "keys" / "st-mary.request"
+    assert desk.gdshare("add", sent, "--fingerprint", heard[:19])[0] == 0
+    assert load_trust(desk.trust).keys[0].site == "st-mary"
+
+
+def at_site(capsys: pytest.CaptureFixture[str], *words: object) -> str:
+    """What the hospital does with its keys; returns what it is told."""
+    with pytest.raises(SystemExit) as ended:
+        main(["keys", *map(str, words)])
+    told = capsys.readouterr()
+    assert not ended.value.code, told.err
+    return told.out
