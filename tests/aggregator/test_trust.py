@@ -1,13 +1,14 @@
 """Whom the aggregator believes: taking keys in, and taking belief away."""
 
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-from aggregator.seen import ADMIT
-from aggregator.trust import load_trust, revoked
+from aggregator.seen import ADMIT, admitted, signed_with
+from aggregator.standing import disowned, ends, revoked
+from aggregator.trust import load_trust
 from gdshare.bundle import fingerprint, load_public_key, new_key, public_pem, write_request
 from gdshare.cli.main import main
 from gdshare.errors import FederationError
@@ -220,3 +221,90 @@ def at_site(capsys: pytest.CaptureFixture[str], *words: object) -> str:
     told = capsys.readouterr()
     assert not ended.value.code, told.err
     return told.out
+
+
+def test_key_ends_after_two_years_or_when_the_operator_says(desk: Desk, key: Path) -> None:
+    desk.add(key)
+    [one], [act] = load_trust(desk.trust).keys, read_ledger(desk.ledger)
+    assert ends([act]) == {one.fingerprint: act.at + timedelta(days=730)}
+    assert desk.listed()[0]["until"] == f"{act.at + timedelta(days=730):%Y-%m-%d}"
+    assert "trusted until" in desk.gdshare("list")[1]
+
+
+def test_operator_may_let_a_key_end_sooner(desk: Desk, key: Path) -> None:
+    known = fingerprint(load_public_key(key))
+    words = ("add", key, "--site", "st-mary", "--fingerprint", known, "--days")
+    for days in (0, 3661):
+        assert desk.gdshare(*words, days)[0] == 2
+    assert desk.gdshare(*words, 7)[0] == 0
+    [act] = read_ledger(desk.ledger)
+    assert ends([act])[known] - act.at == timedelta(days=7)
+
+
+def test_key_that_has_ended_is_listed_so(desk: Desk, key: Path) -> None:
+    desk.trust.mkdir()
+    (desk.trust / "st-mary.pub").write_bytes(key.read_bytes())
+    with open_ledger(desk.ledger) as book:
+        told = fingerprint(load_public_key(key))
+        book.write(NOW, "trust", "a", "st-mary", told, "until 2026-01-01T00:00:00Z")
+    assert "ended 2026-01-01" in desk.gdshare("list")[1]
+
+
+def test_key_that_was_put_there_by_hand_does_not_end(desk: Desk, key: Path) -> None:
+    desk.trust.mkdir()
+    (desk.trust / "st-mary.pub").write_bytes(key.read_bytes())
+    assert desk.listed()[0]["until"] is None
+
+
+def taken_in_with_bundles(desk: Desk, key: Path) -> str:
+    """A key, of which st-mary-1 to st-mary-3 were admitted in lines 2 to 4."""
+    desk.add(key)
+    known = fingerprint(load_public_key(key))
+    with open_ledger(desk.ledger) as book:
+        for number in (1, 2, 3):
+            what, digest = f"st-mary-{number}", f"{number}" * 64
+            book.write(NOW, ADMIT, "a", what, digest, signed_with(known))
+    return known
+
+
+@pytest.mark.parametrize("since", ["3", "st-mary-2"])
+def test_operator_says_from_when_on_a_key_was_not_the_hospitals(
+    desk: Desk, key: Path, since: str
+) -> None:
+    known = taken_in_with_bundles(desk, key)
+    _, out, _ = desk.gdshare("revoke", known, "--why", "stolen", "--since", since)
+    acts = read_ledger(desk.ledger)
+    assert disowned(acts) == {known: 3}
+    assert set(revoked(acts)) == {known}
+    assert admitted(acts) == {"1" * 64}
+    assert "still good  st-mary-1, line 2" in out
+    assert "st-mary-2" not in out
+    assert "revoked" in desk.gdshare("list")[1]
+
+
+def test_what_stays_good_is_told_to_the_operator(desk: Desk, key: Path) -> None:
+    known = taken_in_with_bundles(desk, key)
+    out = desk.gdshare("revoke", known, "--why", "stolen")[1]
+    assert [line.split(",")[0][12:] for line in out.splitlines()[1:]] == [
+        "st-mary-1",
+        "st-mary-2",
+        "st-mary-3",
+    ]
+
+
+def test_since_when_may_be_told_later(desk: Desk, key: Path) -> None:
+    known = taken_in_with_bundles(desk, key)
+    desk.gdshare("revoke", known, "--why", "stolen")
+    assert desk.gdshare("revoke", known, "--why", "in spring", "--since", "4")[0] == 0
+    assert desk.gdshare("revoke", known, "--why", "before", "--since", "st-mary-2")[0] == 0
+    assert desk.gdshare("revoke", known, "--why", "no", "--since", "4")[0] == 0
+    assert disowned(read_ledger(desk.ledger)) == {known: 3}, "the earliest counts"
+
+
+@pytest.mark.parametrize("since", ["0", "5", "st-mary-4", "st-john-1", "-1", "st-mary", "٣"])
+def test_since_something_that_never_was_is_refused(desk: Desk, key: Path, since: str) -> None:
+    known = taken_in_with_bundles(desk, key)
+    status, _, err = desk.gdshare("revoke", known, "--why", "stolen", f"--since={since}")
+    assert status == 2
+    assert "admitted there or later" in err
+    assert not revoked(read_ledger(desk.ledger))
