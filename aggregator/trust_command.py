@@ -1,6 +1,7 @@
 """``gdshare trust``: whose bundles the aggregator believes."""
 
 import getpass
+import re
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from aggregator.candidate import read_candidate
+from aggregator.candidate import Candidate, read_candidate
 from aggregator.order import ledger_beside
 from aggregator.seen import line_of, signed_with, standing_admissions
 from aggregator.standing import (
@@ -21,8 +22,8 @@ from aggregator.standing import (
     state,
     until,
 )
-from aggregator.trust import TrustedKey, load_trust, place_for, put_key
-from gdshare.bundle import fingerprint
+from aggregator.trust import SHORT, TrustedKey, load_trust, place_for, put_key
+from gdshare.bundle import fingerprint, read_key_file, read_revocation
 from gdshare.cli.terminal import AsJson, print_json, print_table
 from gdshare.cli.typed_digest import LEAST_DIGITS, is_told
 from gdshare.errors import FederationError, UsageError
@@ -31,6 +32,7 @@ from gdshare.ledger import Act, in_one_line, open_ledger, read_ledger
 Folder = Annotated[
     Path, typer.Option("--trust", help="Folder of the hospitals' public keys, SITE.pub each.")
 ]
+_DIGITS = re.compile(r"[0-9A-Fa-f\s]*")
 DAYS = 730
 """Two years: NIST SP 800-57 has a key sign for one to three."""
 By = Annotated[str | None, typer.Option(help="Who decides. Without it: this computer's user name.")]
@@ -75,23 +77,29 @@ def add(
     end = now + timedelta(days=days)
     with open_ledger(ledger_beside(trust)) as acts:
         path = place_for(trust, candidate.site, candidate.key)
+        vouched = _vouched(trust, candidate, acts.acts, now)
         acts.write(now, TRUST, _who(by), candidate.site, known, until(end))
         put_key(path, candidate.key)
     typer.echo(f"trusted      {path}")
     typer.echo(f"until        {end:%Y-%m-%d}")
     typer.echo(f"fingerprint  {known}")
+    for line in vouched:
+        typer.echo(f"vouched for  {line}")
 
 
 def revoke(
     told: Annotated[
         str,
         typer.Argument(
-            metavar="FINGERPRINT",
-            help=f"Of the key, or the first {LEAST_DIGITS} digits or more; see gdshare trust list.",
+            metavar="FINGERPRINT|FILE",
+            help=f"Of the key, or the first {LEAST_DIGITS} digits or more (see gdshare trust "
+            "list); or the file of gdshare keys revoke, which the hospital sent.",
         ),
     ],
-    why: Annotated[str, typer.Option(help="The reason, for the ledger.")],
     trust: Folder,
+    why: Annotated[
+        str | None, typer.Option(help="The reason, for the ledger; the hospital's file tells it.")
+    ] = None,
     since: Annotated[
         str | None,
         typer.Option(
@@ -107,17 +115,30 @@ def revoke(
 
     Bundles of it that were admitted before stay good and count as the site's newest, by the
     ledger's order: whatever time a bundle claims, one that comes now is refused. Where some of
-    them were a thief's, say so by --since.
+    them were a thief's, say so by --since. A file that the key itself has signed is proof enough:
+    a thief could end no other key than the one he stole.
     """
-    one = _one_that_begins(trust, told)
+    begins, reason = _told(told, why)
+    one = _one_that_begins(trust, begins)
     with open_ledger(ledger_beside(trust)) as book:
-        act, reason = _revocation(one, book.acts, why, since)
-        book.write(datetime.now(UTC), act, _who(by), one.site, one.fingerprint, in_one_line(reason))
+        act, text = _revocation(one, book.acts, reason, since)
+        book.write(datetime.now(UTC), act, _who(by), one.site, one.fingerprint, in_one_line(text))
         good = standing_admissions(book.acts)
     typer.echo(f"revoked     {one.path}")
     for still in good:
         if still.why == signed_with(one.fingerprint):
             typer.echo(f"still good  {still.what}, line {still.number} of the ledger")
+
+
+def _told(told: str, why: str | None) -> tuple[str, str]:
+    """Which key, and the reason: in the operator's words, or in those of the key's holder."""
+    if _DIGITS.fullmatch(told):
+        if why is None:
+            raise UsageError("--why: give the reason, for the ledger; a hospital's file tells it")
+        return told, why
+    found = read_revocation(read_key_file(Path(told)), told)
+    said = f"its holder says: {found.why}"
+    return found.fingerprint, said if why is None else f"{why} ({said})"
 
 
 def show(trust: Folder, as_json: AsJson = False) -> None:
@@ -151,6 +172,20 @@ def _row(one: TrustedKey, acts: Sequence[Act]) -> dict[str, str | None]:
         "revoked": _day(gone.at if gone else None),
         "why": gone.why if gone else "",
     }
+
+
+def _vouched(trust: Path, candidate: Candidate, acts: Sequence[Act], now: datetime) -> list[str]:
+    """What the older key's word is worth, if there is one; taken in is what was heard."""
+    if candidate.vouched_by is None:
+        return []
+    older = fingerprint(candidate.vouched_by)
+    keys = load_trust(trust).keys if any(trust.glob("*.pub")) else ()
+    for one in keys:
+        if one.fingerprint == older and one.site == candidate.site:
+            return [f"by {older[:SHORT]}, of {one.site}, {state(one, acts, now)}"]
+        if one.fingerprint == older:
+            return [f"by {older[:SHORT]}, which is {one.site}'s: ask both hospitals"]
+    return [f"by {older[:SHORT]}, which is on nobody's name: ask the hospital which key that is"]
 
 
 def _day(moment: datetime | None) -> str | None:

@@ -42,11 +42,13 @@ from gdshare.bundle.keys import (
     parse_public_key,
     public_pem,
     read_key_file,
+    require_absent,
     write_key_pair,
     write_new,
 )
 from gdshare.bundle.manifest import FORMAT, Manifest
 from gdshare.bundle.outbox import next_sequence, published, write_bundle
+from gdshare.bundle.revocation import Revocation, read_revocation, write_revocation
 from gdshare.bundle.tensors import read_tensors
 from gdshare.bundle.terms import SITE, Terms
 from gdshare.bundle.verify import Bundle, verify_files, verify_folder
@@ -75,6 +77,7 @@ __all__ = [
     "OutOfRange",
     "Oversized",
     "Request",
+    "Revocation",
     "Terms",
     "UnknownFormat",
     "UnreadableBundle",
@@ -95,11 +98,14 @@ __all__ = [
     "read_folder",
     "read_key_file",
     "read_request",
+    "read_revocation",
     "read_tensors",
+    "require_absent",
     "verify_files",
     "verify_folder",
     "write_bundle",
     "write_key_pair",
     "write_new",
     "write_request",
+    "write_revocation",
 ]

@@ -108,6 +108,18 @@ def write_new(path: Path, content: bytes) -> None:
         raise _unwritten(path, fault) from None
 
 
+def require_absent(path: Path) -> None:
+    """Refuse early what ``write_new`` would refuse.
+
+    Raises:
+        KeyFileError: something lies there already.
+    """
+    if os.path.lexists(path):
+        raise KeyFileError(
+            f"{path} already exists and is never overwritten; choose another name or folder"
+        )
+
+
 def _unwritten(path: Path, fault: OSError) -> KeyFileError:
     if isinstance(fault, FileExistsError):
         return KeyFileError(

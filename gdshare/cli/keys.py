@@ -10,9 +10,11 @@ from gdshare.bundle import (
     fingerprint,
     load_private_key,
     load_public_key,
+    require_absent,
     write_key_pair,
     write_new,
     write_request,
+    write_revocation,
 )
 from gdshare.cli.passphrase import PASSPHRASE_FILE, read_passphrase
 from gdshare.cli.terminal import AsJson, print_json
@@ -75,6 +77,60 @@ def request(
     _say_fingerprint(fingerprint(secret.public_key()))
 
 
+def rotate(
+    old: Annotated[
+        Path, typer.Argument(metavar="OLD.key", help="The private key that is succeeded.")
+    ],
+    name: Annotated[
+        str,
+        typer.Argument(metavar="NEW", help="Name of the new key's files, such as st-mary-2027."),
+    ],
+    site: Site,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for the new files. Without it: the old key's.")
+    ] = None,
+    passphrase_file: Path | None = PASSPHRASE_FILE,
+    new_passphrase_file: Annotated[
+        Path | None, typer.Option(help="The same for the new key.")
+    ] = None,
+) -> None:
+    """Make a new key, and a request for it that the old key countersigns.
+
+    Send NEW.request, then read the new fingerprint over the phone. What the old key signs is
+    believed until the aggregator revokes it or it ends; what it has signed stays good.
+    """
+    older = load_private_key(old, read_passphrase(passphrase_file, confirm=False))
+    folder = out or old.parent
+    asked = folder / f"{name}.request"
+    require_absent(asked)
+    passphrase = read_passphrase(new_passphrase_file, confirm=True, what="the new key")
+    private, _ = write_key_pair(folder, name, passphrase)
+    secret = load_private_key(private, passphrase)
+    write_new(asked, write_request(site, secret, datetime.now(UTC), older))
+    typer.echo(f"private key (keep)  {private}")
+    typer.echo(f"request (send)      {asked}")
+    _say_fingerprint(fingerprint(secret.public_key()))
+
+
+def revoke(
+    key: Secret,
+    why: Annotated[str, typer.Option(help="The reason, in plain ASCII.")],
+    out: Annotated[
+        Path | None, typer.Option(help="File to make. Without it: NAME.revocation beside the key.")
+    ] = None,
+    passphrase_file: Path | None = PASSPHRASE_FILE,
+) -> None:
+    """Write a revocation: nothing new that this key signs is to be believed.
+
+    Send it to the aggregator, who needs no other proof. It may be made beforehand, and kept apart
+    for the day when the key is lost.
+    """
+    secret = load_private_key(key, read_passphrase(passphrase_file, confirm=False))
+    path = out or key.with_suffix(".revocation")
+    write_new(path, write_revocation(secret, why, datetime.now(UTC)))
+    typer.echo(f"revocation (send)  {path}")
+
+
 def _say_fingerprint(told: str) -> None:
     typer.echo(f"fingerprint  {told}")
     typer.echo(f"to say       {' '.join(told[at : at + 4] for at in range(0, len(told), 4))}")
@@ -88,4 +144,6 @@ def register(app: typer.Typer) -> None:
     keys.command()(new)
     keys.command()(show)
     keys.command()(request)
+    keys.command()(rotate)
+    keys.command()(revoke)
     app.add_typer(keys, name="keys")

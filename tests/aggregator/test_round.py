@@ -27,7 +27,16 @@ from aggregator.results import RoundResult, table
 from aggregator.round import hold_round
 from aggregator.seen import ADMIT
 from aggregator.standing import DISOWN, REVOKE, TRUST, from_line, until
-from gdshare.bundle import Terms, fingerprint, new_key, public_pem
+from gdshare.bundle import (
+    Terms,
+    fingerprint,
+    load_private_key,
+    load_public_key,
+    new_key,
+    public_pem,
+    verify_files,
+)
+from gdshare.cli.main import main
 from gdshare.errors import FederationError, LedgerError
 from gdshare.ledger import open_ledger, read_ledger
 from gdshare.metrics import THRESHOLDS
@@ -76,7 +85,7 @@ class World:
 
     @property
     def ledger(self) -> Path:
-        return self.folder / "ledger.jsonl"
+        return self.folder / "trust-ledger.jsonl"
 
     def refusals(self) -> list[dict[str, object]]:
         lines = (self.folder / "out" / "refusals.jsonl").read_text().splitlines()
@@ -586,6 +595,57 @@ def test_no_words_of_a_revocation_take_an_admission_away(world: World) -> None:
     released(world).hold(world.grid())
     in_ledger(world, "east", REVOKE, from_line(1, "stolen"))
     assert held_again(world) == set(SITES)
+
+
+# A key that succeeds another.
+
+
+def said(capsys: pytest.CaptureFixture[str], *words: object) -> str:
+    with pytest.raises(SystemExit) as ended:
+        main([str(word) for word in words])
+    told = capsys.readouterr()
+    assert not ended.value.code, told.err
+    return told.out
+
+
+def test_key_is_rotated_from_the_first_bundle_to_the_old_keys_revocation(
+    world: World, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    phrase = "a passphrase for the test"
+    monkeypatch.setenv("GDSHARE_PASSPHRASE", phrase)
+    keys, trust = world.folder / "keys", world.folder / "trust"
+    said(capsys, "keys", "new", "--name", "east", "--out", keys)
+    shutil.copy(keys / "east.pub", trust / "east.pub")
+    old = load_private_key(keys / "east.key", phrase.encode())
+
+    def bundle(secret: ec.EllipticCurvePrivateKey, number: int) -> Mapping[str, bytes]:
+        return make_bundle("east", secret, manifest("east", sequence=number))
+
+    first = bundle(old, 1)
+    released(world, "north", "west").release("east", first)
+    assert set(world.hold(world.grid(), ensemble=1).bundles) == set(SITES)
+
+    told = said(capsys, "keys", "rotate", keys / "east.key", "east-2027", "--site", "east")
+    heard = told.split("to say")[1].strip()
+    sent = keys / "east-2027.request"
+    told = said(capsys, "trust", "add", sent, "--fingerprint", heard, "--trust", trust)
+    assert "of east, trusted" in told.split("vouched for")[1]
+    new = load_private_key(keys / "east-2027.key", phrase.encode())
+
+    for number, secret in ((2, old), (3, new), (4, old), (5, new)):
+        hand_out(world, "east", bundle(secret, number))
+        assert held_again(world) == set(SITES), "either key is good"
+
+    said(capsys, "keys", "revoke", keys / "east.key", "--why", "we have a new one")
+    said(capsys, "trust", "revoke", keys / "east.revocation", "--trust", trust)
+    assert held_again(world) == set(SITES)
+    for number, reason in ((6, "RevokedKey"), (4, "Rollback")):
+        hand_out(world, "east", bundle(old, number))
+        assert held_again(world) == {"north", "west"}
+        assert [one["reason"] for one in world.refusals()] == [reason]
+    hand_out(world, "east", bundle(new, 6))
+    assert held_again(world) == set(SITES)
+    assert verify_files(first, load_public_key(keys / "east.pub"), NOW, "east")
 
 
 # Keys that end.

@@ -5,11 +5,19 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from aggregator.seen import ADMIT, admitted, signed_with
 from aggregator.standing import disowned, ends, revoked
 from aggregator.trust import load_trust
-from gdshare.bundle import fingerprint, load_public_key, new_key, public_pem, write_request
+from gdshare.bundle import (
+    fingerprint,
+    load_public_key,
+    new_key,
+    public_pem,
+    write_request,
+    write_revocation,
+)
 from gdshare.cli.main import main
 from gdshare.errors import FederationError
 from gdshare.ledger import open_ledger, read_ledger
@@ -308,3 +316,145 @@ def test_since_something_that_never_was_is_refused(desk: Desk, key: Path, since:
     assert status == 2
     assert "admitted there or later" in err
     assert not revoked(read_ledger(desk.ledger))
+
+
+class Rotation:
+    """A hospital's old key, its new one, and the request that the old one countersigned."""
+
+    def __init__(self, desk: Desk, folder: Path) -> None:
+        self.old, self.new, self.desk = new_key(), new_key(), desk
+        self.folder = folder
+
+    def known(self, key: ec.EllipticCurvePrivateKey) -> str:
+        return fingerprint(key.public_key())
+
+    def trust_old(self, site: str = "st-mary") -> None:
+        path = self.folder / "old.pub"
+        path.write_bytes(public_pem(self.old.public_key()))
+        assert self.desk.add(path, site) == 0
+
+    def add(self, told: str) -> tuple[int, str, str]:
+        path = self.folder / "new.request"
+        path.write_bytes(write_request("st-mary", self.new, NOW, self.old))
+        return self.desk.gdshare("add", path, "--fingerprint", told)
+
+
+@pytest.fixture
+def rotation(desk: Desk, tmp_path: Path) -> Rotation:
+    return Rotation(desk, tmp_path)
+
+
+def test_thief_of_an_old_key_cannot_bring_in_one_of_his_own(rotation: Rotation) -> None:
+    """What the hospital reads out is its own new key's fingerprint, or none at all."""
+    rotation.trust_old()
+    for told in ("", rotation.known(rotation.old), rotation.known(new_key())):
+        status, _, err = rotation.add(told)
+        assert status == 2
+        assert "before you have called the hospital" in err
+    assert len(load_trust(rotation.desk.trust).keys) == 1
+
+
+def test_word_of_a_trusted_key_is_told_as_such(rotation: Rotation) -> None:
+    rotation.trust_old()
+    status, out, _ = rotation.add(rotation.known(rotation.new))
+    assert status == 0
+    assert f"vouched for  by {rotation.known(rotation.old)[:16]}, of st-mary, trusted until" in out
+
+
+def test_word_of_an_unknown_key_is_told_as_such(rotation: Rotation) -> None:
+    assert "on nobody's name" in rotation.add(rotation.known(rotation.new))[1]
+
+
+def test_word_of_another_hospitals_key_is_told_as_such(rotation: Rotation) -> None:
+    rotation.trust_old("st-john")
+    assert "which is st-john's" in rotation.add(rotation.known(rotation.new))[1]
+
+
+def test_word_of_a_revoked_key_is_told_as_such(rotation: Rotation) -> None:
+    rotation.trust_old()
+    rotation.desk.gdshare("revoke", rotation.known(rotation.old), "--why", "stolen")
+    assert ": stolen" in rotation.add(rotation.known(rotation.new))[1]
+
+
+def test_rotation_overwrites_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GDSHARE_PASSPHRASE", "a passphrase for the test")
+    at_site(capsys, "new", "--name", "st-mary", "--out", tmp_path)
+    (tmp_path / "next.request").write_bytes(b"precious")
+    before = sorted(tmp_path.iterdir())
+    with pytest.raises(SystemExit) as ended:
+        main(["keys", "rotate", str(tmp_path / "st-mary.key"), "next", "--site", "st-mary"])
+    assert ended.value.code == 2
+    assert sorted(tmp_path.iterdir()) == before
+    assert (tmp_path / "next.request").read_bytes() == b"precious"
+
+
+class Revocation:
+    """A trusted key, and the file by which its holder takes it back."""
+
+    def __init__(self, desk: Desk, folder: Path) -> None:
+        self.key, self.desk = new_key(), desk
+        self.path = folder / "st-mary.revocation"
+        (folder / "mary.pub").write_bytes(public_pem(self.key.public_key()))
+        assert desk.add(folder / "mary.pub") == 0
+        self.write(self.key)
+
+    def write(self, key: ec.EllipticCurvePrivateKey, why: str = "the laptop is gone") -> None:
+        self.path.write_bytes(write_revocation(key, why, NOW))
+
+    def revoke(self, *words: str) -> tuple[int, str, str]:
+        return self.desk.gdshare("revoke", self.path, *words)
+
+    def revoked(self) -> set[str]:
+        return set(revoked(read_ledger(self.desk.ledger)))
+
+
+@pytest.fixture
+def revocation(desk: Desk, tmp_path: Path) -> Revocation:
+    return Revocation(desk, tmp_path)
+
+
+def test_hospital_takes_its_key_back_by_a_file_of_its_own(revocation: Revocation) -> None:
+    assert revocation.revoke()[0] == 0
+    assert revocation.revoked() == {fingerprint(revocation.key.public_key())}
+    assert revocation.desk.listed()[0]["why"] == "its holder says: the laptop is gone"
+
+
+def test_operator_may_add_a_reason_of_his_own(revocation: Revocation) -> None:
+    revocation.revoke("--why", "they called")
+    why = "they called (its holder says: the laptop is gone)"
+    assert revocation.desk.listed()[0]["why"] == why
+
+
+def test_strangers_revocation_ends_no_key_of_the_hospital(revocation: Revocation) -> None:
+    """A thief can at most revoke what he stole."""
+    revocation.write(new_key())
+    status, _, err = revocation.revoke()
+    assert status == 2
+    assert "0 keys" in err
+    assert revocation.revoked() == set()
+
+
+def test_forged_revocation_is_refused(revocation: Revocation) -> None:
+    data = revocation.path.read_bytes()
+    for at in range(0, len(data), 7):
+        revocation.path.write_bytes(data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :])
+        assert revocation.revoke()[0] == 2, at
+    revocation.path.write_bytes(write_request("st-mary", revocation.key, NOW))
+    assert "is not a revocation" in revocation.revoke()[2]
+    assert revocation.revoked() == set()
+
+
+def test_revocation_whose_words_name_a_line_takes_no_admission_away(
+    revocation: Revocation,
+) -> None:
+    revocation.write(revocation.key, "from line 1 on: stolen")
+    assert revocation.revoke()[0] == 0
+    assert disowned(read_ledger(revocation.desk.ledger)) == {}
+
+
+def test_fingerprint_alone_needs_a_reason(desk: Desk, key: Path) -> None:
+    desk.add(key)
+    assert "--why" in desk.gdshare("revoke", fingerprint(load_public_key(key)))[2]
+    assert revoked(read_ledger(desk.ledger)) == {}
