@@ -1,4 +1,4 @@
-"""``gdshare keys``: the hospital's signing key, and what it says of itself to the aggregator."""
+"""``gdshare keys``: keys that sign, what they say of themselves, and keys that open seals."""
 
 from datetime import UTC, datetime
 from pathlib import Path
@@ -9,12 +9,14 @@ import typer
 from gdshare.bundle import (
     fingerprint,
     load_private_key,
-    load_public_key,
+    parse_public_pem,
+    read_key_file,
     require_absent,
     write_key_pair,
     write_new,
     write_request,
     write_revocation,
+    write_sealing_pair,
 )
 from gdshare.cli.passphrase import PASSPHRASE_FILE, read_passphrase
 from gdshare.cli.terminal import AsJson, print_json
@@ -25,9 +27,18 @@ Site = Annotated[str, typer.Option(help="The hospital's short name, told to the 
 
 def new(
     name: Annotated[
-        str, typer.Option(help="The hospital's short name: lower-case letters, digits, hyphens.")
+        str,
+        typer.Option(help="Whose key it is, a short name: lower-case letters, digits, hyphens."),
     ],
     out: Annotated[Path, typer.Option(help="Folder for the two key files.")] = Path("keys"),
+    sealing: Annotated[
+        bool,
+        typer.Option(
+            "--sealing",
+            help="Make a key that opens what was sealed to it (gdshare seal), NAME.seal.key and "
+            "NAME.seal.pub, instead of one that signs.",
+        ),
+    ] = False,
     passphrase_file: Path | None = PASSPHRASE_FILE,
 ) -> None:
     """Make a signing key: NAME.key stays here, NAME.pub goes to the aggregator.
@@ -35,26 +46,31 @@ def new(
     The private key (ECDSA, curve P-256) is encrypted with a passphrase and readable by you only.
     Nothing is ever overwritten. Read the fingerprint to the aggregator's people over the phone.
     """
-    passphrase = read_passphrase(passphrase_file, confirm=True)
-    private, public = write_key_pair(out, name, passphrase)
+    passphrase = read_passphrase(passphrase_file, confirm=True, what="the new key")
+    make = write_sealing_pair if sealing else write_key_pair
+    private, public = make(out, name, passphrase)
     typer.echo(f"private key (keep)  {private}")
     typer.echo(f"public key (give)   {public}")
-    typer.echo(f"fingerprint         {fingerprint(load_public_key(public))}")
+    typer.echo(f"fingerprint         {_fingerprint(public)}")
 
 
 def show(
-    key: Annotated[Path, typer.Argument(help="A public key, NAME.pub.")],
+    key: Annotated[Path, typer.Argument(help="A public key, NAME.pub or NAME.seal.pub.")],
     as_json: AsJson = False,
 ) -> None:
     """Show a key's fingerprint, in a second form that is easier to read over the phone.
 
     The aggregator types what it hears into `gdshare trust add`; spaces and capitals do not matter.
     """
-    told = fingerprint(load_public_key(key))
+    told = _fingerprint(key)
     if as_json:
         return print_json({"fingerprint": told})
     _say_fingerprint(told)
     return None
+
+
+def _fingerprint(public: Path) -> str:
+    return fingerprint(parse_public_pem(read_key_file(public), str(public)))
 
 
 def request(
