@@ -161,8 +161,9 @@ def _require_standing(signer: TrustedKey, now: datetime, acts: Sequence[Act]) ->
     act, end = revoked(acts).get(signer.fingerprint), ends(acts).get(signer.fingerprint)
     if act is not None:
         raise RevokedKey(
-            f"signed with a key of {signer.site} that was revoked on {act.at:%Y-%m-%d}, and not "
-            "admitted before that; ask the hospital to publish with its new key"
+            f"signed with a key of {signer.site} that was revoked on {act.at:%Y-%m-%d}, and "
+            "without an earlier admission that still stands; ask the hospital to publish with its "
+            "new key"
         )
     if end is not None and now >= end:
         raise ExpiredKey(

@@ -30,13 +30,13 @@ def standing_admissions(acts: Sequence[Act]) -> list[Act]:
     Args:
         acts: of the aggregator's ledger, in their order.
     """
-    since = {signed_with(fingerprint): line for fingerprint, line in disowned(acts).items()}
+    gone = [(signed_with(one.key), range(one.first, one.before)) for one in disowned(acts)]
     return [
         act
         for act in acts
         if act.act == ADMIT
         and act.digest is not None
-        and act.number < since.get(act.why, act.number + 1)
+        and not any(act.why == signed and act.number in lines for signed, lines in gone)
     ]
 
 

@@ -13,6 +13,7 @@ counts is the order of the ledger and the aggregator's clock, never a time that 
 
 import re
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from aggregator.trust import TrustedKey
@@ -52,23 +53,26 @@ def revoked(acts: Iterable[Act]) -> dict[str, Act]:
     return found
 
 
-def disowned(acts: Iterable[Act]) -> dict[str, int]:
-    """Return the keys that were no longer the hospital's, each with the line since when.
+@dataclass(frozen=True)
+class Disowned:
+    """Admissions that count no more: those of a key, from one line on and before another."""
 
-    Args:
-        acts: as for ``revoked``; of several lines told of one key the earliest counts.
+    key: str
+    first: int
+    before: int
+
+
+def disowned(acts: Iterable[Act]) -> tuple[Disowned, ...]:
+    """Return what was taken back; for good, also where the key is trusted anew.
 
     Raises:
         LedgerError: a line that no ``gdshare trust`` has written.
     """
-    found: dict[str, int] = {}
-    for act in acts:
-        if act.act == DISOWN and act.digest is not None:
-            line = int(_told(_LINE, act))
-            found[act.digest] = min(line, found.get(act.digest, line))
-        elif act.act == TRUST and act.digest is not None:
-            found.pop(act.digest, None)
-    return found
+    return tuple(
+        Disowned(act.digest, int(_told(_LINE, act)), act.number)
+        for act in acts
+        if act.act == DISOWN and act.digest is not None
+    )
 
 
 def ends(acts: Iterable[Act]) -> dict[str, datetime]:

@@ -25,7 +25,7 @@ from site_kit import (
 from aggregator.order import Order
 from aggregator.results import RoundResult, table
 from aggregator.round import hold_round
-from aggregator.seen import ADMIT
+from aggregator.seen import ADMIT, newest_seen
 from aggregator.standing import DISOWN, REVOKE, TRUST, from_line, until
 from gdshare.bundle import (
     Terms,
@@ -580,6 +580,16 @@ def test_number_of_a_thief_is_free_for_the_hospital(world: World) -> None:
     disown(world, "east", lines(world, "east-2")[0])
     with_new_key(world, "east", 2)
     assert held_again(world) == set(SITES)
+
+
+def test_what_was_taken_back_stays_so_when_the_key_is_trusted_anew(world: World) -> None:
+    first, second, third = thrice(world)
+    disown(world, "east", lines(world, "east-2")[0])
+    in_ledger(world, "east", TRUST, until(NOW + timedelta(days=9)))
+    assert newest_seen(read_ledger(world.ledger))["east"].sequence == 1
+    for files, sites in ((first, SITES), (third, SITES), (second, ("north", "west"))):
+        hand_out(world, "east", files)
+        assert held_again(world) == set(sites), "and what is admitted from then on counts"
 
 
 def test_disowning_takes_nothing_from_other_keys(world: World) -> None:
