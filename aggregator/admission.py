@@ -15,8 +15,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 
-from aggregator.seen import Seen, admitted_before, newest_seen
-from aggregator.trust import Trust, TrustedKey, revoked
+from aggregator.seen import Seen, admitted, newest_seen
+from aggregator.standing import ends, revoked
+from aggregator.trust import Trust, TrustedKey
 from gdshare.bundle import Bundle, Manifest, WrongKey, verify_files
 from gdshare.distill.bench import fixed_theta0
 from gdshare.errors import BundleError, GdshareError
@@ -30,6 +31,10 @@ class UnknownSite(BundleError):
 
 class RevokedKey(BundleError):
     """Signed with a key that was revoked before this bundle was ever admitted."""
+
+
+class ExpiredKey(BundleError):
+    """Signed with a key that has ended, and not admitted before that."""
 
 
 class SiteTwice(BundleError):
@@ -145,18 +150,25 @@ def _verify(
             bundle = verify_files(files, one.key, now, one.site)
         except WrongKey:
             continue
-        _require_unrevoked(one, bundle, acts)
+        if bundle.digest not in admitted(acts):
+            _require_standing(one, now, acts)
         return bundle, one.fingerprint
     raise UnknownSite("signed with a key that is on nobody's name; ask the hospital for its .pub")
 
 
-def _require_unrevoked(signer: TrustedKey, bundle: Bundle, acts: Sequence[Act]) -> None:
-    """By the order of the ledger; a bundle's own times are its signer's to choose."""
-    act = revoked(acts).get(signer.fingerprint)
-    if act is not None and bundle.digest not in admitted_before(acts, act):
+def _require_standing(signer: TrustedKey, now: datetime, acts: Sequence[Act]) -> None:
+    """For a bundle that is new here; its own times are its signer's to choose."""
+    act, end = revoked(acts).get(signer.fingerprint), ends(acts).get(signer.fingerprint)
+    if act is not None:
         raise RevokedKey(
-            f"signed with a key of {signer.site} that was revoked on {act.at:%Y-%m-%d}, and not "
-            "admitted before that; ask the hospital to publish with its new key"
+            f"signed with a key of {signer.site} that was revoked on {act.at:%Y-%m-%d}, and "
+            "without an earlier admission that still stands; ask the hospital to publish with its "
+            "new key"
+        )
+    if end is not None and now >= end:
+        raise ExpiredKey(
+            f"signed with a key of {signer.site} that ended on {end:%Y-%m-%d}, and not admitted "
+            "before that; ask the hospital for a new key (gdshare keys rotate)"
         )
 
 

@@ -29,9 +29,10 @@ from aggregator.results import (
     write_result,
 )
 from aggregator.seen import ADMIT, REFUSE, signed_with
+from aggregator.standing import ending
 from aggregator.trust import Trust, load_trust
 from gdshare.errors import FederationError
-from gdshare.ledger import in_one_line, open_ledger
+from gdshare.ledger import Act, in_one_line, open_ledger
 from gdshare.metrics import Confusion, best_threshold
 from gdshare.model import Model, save_model
 from gdshare.pooling import Contribution, train_pooled
@@ -109,6 +110,7 @@ def _gather(grid: Grid, order: Order, trust: Trust, now: datetime, tell: Tell) -
     # Nobody else admits anything between what is read of the ledger and what is added to it.
     with open_ledger(order.ledger) as ledger:
         before = tuple(ledger.acts)
+        _warn_of_ends(trust, before, now, tell)
         admitted, refusals = admit(
             _files(replies), trust, now, same_steps=in_step, acts=before, name=order.name
         )
@@ -121,6 +123,14 @@ def _gather(grid: Grid, order: Order, trust: Trust, now: datetime, tell: Tell) -
             why = in_one_line(f"{refusal.reason}: {refusal.message}")
             ledger.write(now, REFUSE, order.operator, what, refusal.digest, why)
     return Gathered(replies, admitted, [*refusals, *_refused_to_hand_over(replies)])
+
+
+def _warn_of_ends(trust: Trust, acts: Sequence[Act], now: datetime, tell: Tell) -> None:
+    for site, end in ending(trust.keys, acts, now).items():
+        tell(
+            f"the last key of {site} {'ended' if now >= end else 'ends'} on {end:%Y-%m-%d}: ask it "
+            "for a new one (gdshare keys rotate)"
+        )
 
 
 def _evaluate(

@@ -4,15 +4,14 @@
 
     TRUST/SITE.pub                 a hospital's key
     TRUST/SITE.FINGERPRINT.pub     a further one, the first 16 digits of it; old bundles keep theirs
-    TRUST-ledger.jsonl             who trusted and revoked which key, and when
+    TRUST-ledger.jsonl             who trusted and revoked which key, when, and until when
 
-A key file alone is enough to be believed; the ledger can only take belief away. A key that was
-revoked stays in the folder: what it had signed and was admitted before stays admitted, by the
-ledger's own order, never by a time that a bundle claims.
+A key file alone is enough to be believed; the ledger can only take belief away (``standing``). A
+key that was revoked, or that ended, stays in the folder: what it had signed and was admitted before
+stays admitted.
 """
 
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,10 +19,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from gdshare.bundle import SITE, fingerprint, load_public_key, public_pem
 from gdshare.errors import FederationError, UsageError
-from gdshare.ledger import Act
 from gdshare.storage import write_bytes
 
-TRUST, REVOKE = "trust", "revoke"
 SHORT = 16
 """Digits of a fingerprint in a file's name."""
 _NAME = re.compile(rf"(?P<site>{SITE})(\.[0-9a-f]{{{SHORT}}})?")
@@ -79,21 +76,6 @@ def load_trust(folder: Path) -> Trust:
                 f"{folder}: {other.name} and {one.path.name} are the same key; keep one name a key"
             )
     return Trust(keys)
-
-
-def revoked(acts: Iterable[Act]) -> dict[str, Act]:
-    """Return the fingerprints of revoked keys, each with the act that revoked it.
-
-    Args:
-        acts: of the ledger, in their order; a key that is trusted anew after that is whole again.
-    """
-    found: dict[str, Act] = {}
-    for act in acts:
-        if act.act == REVOKE and act.digest is not None:
-            found.setdefault(act.digest, act)
-        elif act.act == TRUST and act.digest is not None:
-            found.pop(act.digest, None)
-    return found
 
 
 def place_for(folder: Path, site: str, key: ec.EllipticCurvePublicKey) -> Path:

@@ -1,29 +1,51 @@
 """``gdshare trust``: whose bundles the aggregator believes."""
 
 import getpass
-from datetime import UTC, datetime
+import re
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from aggregator.candidate import Candidate, read_candidate
 from aggregator.order import ledger_beside
-from aggregator.trust import REVOKE, TRUST, load_trust, place_for, put_key, revoked
-from gdshare.bundle import fingerprint, load_public_key
+from aggregator.seen import line_of, signed_with, standing_admissions
+from aggregator.standing import (
+    DISOWN,
+    REVOKE,
+    TRUST,
+    ends,
+    from_line,
+    revoked,
+    state,
+    until,
+)
+from aggregator.trust import SHORT, TrustedKey, load_trust, place_for, put_key
+from gdshare.bundle import fingerprint, read_key_file, read_revocation
 from gdshare.cli.terminal import AsJson, print_json, print_table
 from gdshare.cli.typed_digest import LEAST_DIGITS, is_told
 from gdshare.errors import FederationError, UsageError
-from gdshare.ledger import in_one_line, open_ledger, read_ledger
+from gdshare.ledger import Act, in_one_line, open_ledger, read_ledger
 
 Folder = Annotated[
     Path, typer.Option("--trust", help="Folder of the hospitals' public keys, SITE.pub each.")
 ]
+_DIGITS = re.compile(r"[0-9A-Fa-f\s]*")
+DAYS = 730
+"""Two years: NIST SP 800-57 has a key sign for one to three."""
 By = Annotated[str | None, typer.Option(help="Who decides. Without it: this computer's user name.")]
 
 
 def add(
-    key: Annotated[Path, typer.Argument(help="The hospital's public key, NAME.pub.")],
-    site: Annotated[str, typer.Option(help="The hospital's short name.")],
+    key: Annotated[
+        Path,
+        typer.Argument(
+            metavar="KEY",
+            help="What the hospital sent: the file of gdshare keys request, or its NAME.pub.",
+        ),
+    ],
     told: Annotated[
         str,
         typer.Option(
@@ -33,75 +55,97 @@ def add(
         ),
     ],
     trust: Folder,
+    site: Annotated[
+        str | None,
+        typer.Option(help="The hospital's short name; a request tells it, a NAME.pub does not."),
+    ] = None,
+    days: Annotated[
+        int, typer.Option(min=1, max=3660, help="Days after which the key ends.")
+    ] = DAYS,
     by: By = None,
 ) -> None:
-    """Believe what a key signs as this hospital's, from now on.
+    """Believe what a key signs as this hospital's, from now on and until it ends.
 
     Call the hospital at a number you know, have somebody read out the fingerprint that `gdshare
-    keys new` or `gdshare keys show` printed there, and type what you hear. A site may have several
-    keys: its old bundles stay valid when it makes a new one.
+    keys` printed there, and type what you hear. A site may have several keys: its old bundles stay
+    valid when it makes a new one, or when the old one ends.
     """
-    public = load_public_key(key)
-    _require_told(public_fingerprint := fingerprint(public), told, key)
+    candidate = read_candidate(key, site)
+    known = fingerprint(candidate.key)
+    _require_told(known, told, key)
+    now = datetime.now(UTC)
+    end = now + timedelta(days=days)
     with open_ledger(ledger_beside(trust)) as acts:
-        path = place_for(trust, site, public)
-        acts.write(datetime.now(UTC), TRUST, _who(by), site, public_fingerprint, "")
-        put_key(path, public)
+        path = place_for(trust, candidate.site, candidate.key)
+        vouched = _vouched(trust, candidate, acts.acts, now)
+        acts.write(now, TRUST, _who(by), candidate.site, known, until(end))
+        put_key(path, candidate.key)
     typer.echo(f"trusted      {path}")
-    typer.echo(f"fingerprint  {public_fingerprint}")
+    typer.echo(f"until        {end:%Y-%m-%d}")
+    typer.echo(f"fingerprint  {known}")
+    for line in vouched:
+        typer.echo(f"vouched for  {line}")
 
 
 def revoke(
     told: Annotated[
         str,
         typer.Argument(
-            metavar="FINGERPRINT",
-            help=f"Of the key, or the first {LEAST_DIGITS} digits or more; see gdshare trust list.",
+            metavar="FINGERPRINT|FILE",
+            help=f"Of the key, or the first {LEAST_DIGITS} digits or more (see gdshare trust "
+            "list); or the file of gdshare keys revoke, which the hospital sent.",
         ),
     ],
-    why: Annotated[str, typer.Option(help="The reason, for the ledger.")],
     trust: Folder,
+    why: Annotated[
+        str | None, typer.Option(help="The reason, for the ledger; the hospital's file tells it.")
+    ] = None,
+    since: Annotated[
+        str | None,
+        typer.Option(
+            metavar="LINE|SITE-NUMBER",
+            help="From when on the key was no longer the hospital's: a line of the ledger, or the "
+            "first bundle that was not the hospital's, such as st-mary-5. What was admitted of the "
+            "key from there on loses its admission. May be told later too.",
+        ),
+    ] = None,
     by: By = None,
 ) -> None:
     """Believe nothing that a key signs, from now on.
 
-    Bundles of it that were admitted before stay good, by the ledger's order: whatever time a bundle
-    claims, one that comes now is refused.
+    Bundles of it that were admitted before stay good and count as the site's newest, by the
+    ledger's order: whatever time a bundle claims, one that comes now is refused. Where some of
+    them were a thief's, say so by --since. A file that the key itself has signed is proof enough:
+    a thief could end no other key than the one he stole.
     """
-    found = [one for one in load_trust(trust).keys if is_told(one.fingerprint, told)]
-    if len(found) != 1:
-        raise UsageError(
-            f"{told:.70}: {len(found)} keys of {trust} begin so; see gdshare trust list"
-        )
-    with open_ledger(ledger_beside(trust)) as acts:
-        if found[0].fingerprint in revoked(acts.acts):
-            raise FederationError(f"{found[0].path}: is revoked already")
-        acts.write(
-            datetime.now(UTC),
-            REVOKE,
-            _who(by),
-            found[0].site,
-            found[0].fingerprint,
-            in_one_line(why),
-        )
-    typer.echo(f"revoked  {found[0].path}")
+    begins, reason = _told(told, why)
+    one = _one_that_begins(trust, begins)
+    with open_ledger(ledger_beside(trust)) as book:
+        act, text = _revocation(one, book.acts, reason, since)
+        book.write(datetime.now(UTC), act, _who(by), one.site, one.fingerprint, in_one_line(text))
+        good = standing_admissions(book.acts)
+    typer.echo(f"revoked     {one.path}")
+    for still in good:
+        if still.why == signed_with(one.fingerprint):
+            typer.echo(f"still good  {still.what}, line {still.number} of the ledger")
+
+
+def _told(told: str, why: str | None) -> tuple[str, str]:
+    """Which key, and the reason: in the operator's words, or in those of the key's holder."""
+    if _DIGITS.fullmatch(told):
+        if why is None:
+            raise UsageError("--why: give the reason, for the ledger; a hospital's file tells it")
+        return told, why
+    found = read_revocation(read_key_file(Path(told)), told)
+    said = f"its holder says: {found.why}"
+    return found.fingerprint, said if why is None else f"{why} ({said})"
 
 
 def show(trust: Folder, as_json: AsJson = False) -> None:
-    """List the keys, whose they are, and which are revoked."""
-    acts = read_ledger(ledger_beside(trust))
-    gone = revoked(acts)
-    since = {act.digest: f"{act.at:%Y-%m-%d}" for act in acts if act.act == TRUST}
-    rows = [
-        {
-            "site": one.site,
-            "fingerprint": one.fingerprint,
-            "since": since.get(one.fingerprint),
-            "revoked": None if (act := gone.get(one.fingerprint)) is None else f"{act.at:%Y-%m-%d}",
-            "why": "" if act is None else act.why,
-        }
-        for one in load_trust(trust).keys
-    ]
+    """List the keys, whose they are, until when they are trusted, and which are revoked."""
+    acts, now = read_ledger(ledger_beside(trust)), datetime.now(UTC)
+    keys = load_trust(trust).keys
+    rows = [_row(one, acts) for one in keys]
     if as_json:
         return print_json(rows)
     told = [
@@ -109,12 +153,66 @@ def show(trust: Folder, as_json: AsJson = False) -> None:
             row["site"],
             row["fingerprint"],
             row["since"] or "put there by hand",
-            f"revoked {row['revoked']}: {row['why']}" if row["revoked"] else "trusted",
+            state(one, acts, now),
         )
-        for row in rows
+        for one, row in zip(keys, rows, strict=True)
     ]
-    print_table(f"{trust}: {len(rows)} keys", ("site", "fingerprint", "since", "state"), told)
+    print_table(f"{trust}: {len(keys)} keys", ("site", "fingerprint", "since", "state"), told)
     return None
+
+
+def _row(one: TrustedKey, acts: Sequence[Act]) -> dict[str, str | None]:
+    taken_in = [act.at for act in acts if act.act == TRUST and act.digest == one.fingerprint]
+    gone = revoked(acts).get(one.fingerprint)
+    return {
+        "site": one.site,
+        "fingerprint": one.fingerprint,
+        "since": _day(taken_in[-1] if taken_in else None),
+        "until": _day(ends(acts).get(one.fingerprint)),
+        "revoked": _day(gone.at if gone else None),
+        "why": gone.why if gone else "",
+    }
+
+
+def _vouched(trust: Path, candidate: Candidate, acts: Sequence[Act], now: datetime) -> list[str]:
+    """What the older key's word is worth, if there is one; taken in is what was heard."""
+    if candidate.vouched_by is None:
+        return []
+    older = fingerprint(candidate.vouched_by)
+    keys = load_trust(trust).keys if any(trust.glob("*.pub")) else ()
+    for one in keys:
+        if one.fingerprint == older and one.site == candidate.site:
+            return [f"by {older[:SHORT]}, of {one.site}, {state(one, acts, now)}"]
+        if one.fingerprint == older:
+            return [f"by {older[:SHORT]}, which is {one.site}'s: ask both hospitals"]
+    return [f"by {older[:SHORT]}, which is on nobody's name: ask the hospital which key that is"]
+
+
+def _day(moment: datetime | None) -> str | None:
+    return None if moment is None else f"{moment:%Y-%m-%d}"
+
+
+def _one_that_begins(trust: Path, told: str) -> TrustedKey:
+    found = [one for one in load_trust(trust).keys if is_told(one.fingerprint, told)]
+    if len(found) != 1:
+        raise UsageError(
+            f"{told:.70}: {len(found)} keys of {trust} begin so; see gdshare trust list"
+        )
+    return found[0]
+
+
+def _revocation(
+    one: TrustedKey, acts: Sequence[Act], why: str, since: str | None
+) -> tuple[str, str]:
+    """The act to write, and its reason."""
+    if since is not None:
+        return DISOWN, from_line(line_of(since, one.fingerprint, acts), why)
+    if one.fingerprint in revoked(acts):
+        raise FederationError(
+            f"{one.path}: is revoked already; with --since you can still say from when on it was "
+            "not the hospital's"
+        )
+    return REVOKE, why
 
 
 def _require_told(known: str, told: str, key: Path) -> None:

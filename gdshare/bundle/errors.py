@@ -100,3 +100,27 @@ class Expired(BundleError):
 
 class AlreadyPublished(BundleError):
     """The outbox already has a bundle of that hospital and sequence number."""
+
+
+class NotSealed(BundleError):
+    """The file is no sealed bundle of a known version; nothing in it was opened."""
+
+
+class SealedForAnother(BundleError):
+    """Sealed to another key than the one that is to open it."""
+
+
+class CutShort(BundleError):
+    """The sealed bundle ends before the length it tells."""
+
+
+class TrailingBytes(BundleError):
+    """Something follows after the end of the sealed bundle."""
+
+
+class BrokenSeal(BundleError):
+    """The sealed bundle does not open: a byte of it, or of its first lines, was altered."""
+
+
+class PassedOff(BundleError):
+    """What was sealed is another bundle than its first lines say."""

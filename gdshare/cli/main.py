@@ -13,7 +13,13 @@ from gdshare import __version__
 from gdshare.allocator import keep_freed_memory
 from gdshare.errors import GdshareError
 
-MODULES = {"import": "intake", "prepare": "gate", "approve": "gate", "release": "gate"}
+MODULES = {
+    "import": "intake",
+    "prepare": "gate",
+    "approve": "gate",
+    "release": "gate",
+    "unseal": "seal",
+}
 """Where a command is not called like its module."""
 
 OWN_COMMANDS: dict[str, str] = {
@@ -32,6 +38,8 @@ OWN_COMMANDS: dict[str, str] = {
         "release",
         "publish",
         "verify",
+        "seal",
+        "unseal",
         "ledger",
         "train",
         "evaluate",

@@ -24,12 +24,13 @@ def has_terminal() -> bool:
     return sys.stdin.isatty()
 
 
-def read_passphrase(file: Path | None, *, confirm: bool) -> bytes:
+def read_passphrase(file: Path | None, *, confirm: bool, what: str = "the signing key") -> bytes:
     """Get the passphrase without it ever standing on a command line.
 
     Args:
         file: read if given; a single line end at its end is dropped.
         confirm: at the keyboard, ask twice.
+        what: it opens, for the question.
 
     Raises:
         KeyFileError: the file cannot be read, or there is nobody to ask.
@@ -51,6 +52,6 @@ def read_passphrase(file: Path | None, *, confirm: bool) -> bytes:
             f"{VARIABLE}"
         )
     answer: str = typer.prompt(
-        "Passphrase of the signing key", hide_input=True, confirmation_prompt=confirm, err=True
+        f"Passphrase of {what}", hide_input=True, confirmation_prompt=confirm, err=True
     )
     return answer.encode()

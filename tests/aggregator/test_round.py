@@ -4,7 +4,7 @@ import json
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -25,7 +25,18 @@ from site_kit import (
 from aggregator.order import Order
 from aggregator.results import RoundResult, table
 from aggregator.round import hold_round
-from gdshare.bundle import Terms, fingerprint, new_key, public_pem
+from aggregator.seen import ADMIT, newest_seen
+from aggregator.standing import DISOWN, REVOKE, TRUST, from_line, until
+from gdshare.bundle import (
+    Terms,
+    fingerprint,
+    load_private_key,
+    load_public_key,
+    new_key,
+    public_pem,
+    verify_files,
+)
+from gdshare.cli.main import main
 from gdshare.errors import FederationError, LedgerError
 from gdshare.ledger import open_ledger, read_ledger
 from gdshare.metrics import THRESHOLDS
@@ -66,14 +77,15 @@ class World:
 
     def hold(self, grid: MemoryGrid, **changes: object) -> RoundResult:
         (self.folder / "out").mkdir()
+        tell = changes.pop("tell", lambda line: None)
         asked = {"sites": max(1, len(grid.settings)), "wait": 0.1, **changes}
         told = {"trust": self.folder / "trust", "ledger": self.ledger, "operator": "an operator"}
         order = Order.model_validate(told | asked)
-        return hold_round(grid, order, self.folder / "out", NOW, lambda line: None)
+        return hold_round(grid, order, self.folder / "out", NOW, tell)
 
     @property
     def ledger(self) -> Path:
-        return self.folder / "ledger.jsonl"
+        return self.folder / "trust-ledger.jsonl"
 
     def refusals(self) -> list[dict[str, object]]:
         lines = (self.folder / "out" / "refusals.jsonl").read_text().splitlines()
@@ -424,20 +436,45 @@ def test_nothing_is_admitted_while_the_ledger_is_damaged(world: World) -> None:
         world.hold(world.grid())
 
 
-def revoke(world: World, site: str) -> None:
+def in_ledger(world: World, site: str, act: str, why: str) -> None:
+    """An act of the operator's about the site's first key."""
     told = fingerprint(world.keys[site].public_key())
     with open_ledger(world.ledger) as book:
-        book.write(NOW, "revoke", "an operator", site, told, "stolen")
+        book.write(NOW, act, "an operator", site, told, why)
 
 
-def with_new_key(world: World, site: str) -> None:
-    """Trust a further key of the site, which releases its second bundle with it."""
+def revoke(world: World, site: str) -> None:
+    in_ledger(world, site, REVOKE, "stolen")
+
+
+def disown(world: World, site: str, line: int) -> None:
+    in_ledger(world, site, DISOWN, from_line(line, "stolen"))
+
+
+def lines(world: World, what: str) -> list[int]:
+    """The lines on which a bundle was admitted."""
+    acts = read_ledger(world.ledger)
+    return [act.number for act in acts if (act.act, act.what) == (ADMIT, what)]
+
+
+def held_again(world: World, **changes: object) -> set[str]:
+    """Hold another round; returns the sites that were admitted to it."""
+    again(world)
+    return set(world.hold(world.grid(), ensemble=1, **changes).bundles)
+
+
+def hand_out(world: World, site: str, files: Mapping[str, bytes]) -> None:
+    """Put this bundle into the place of whatever the site's node hands over."""
+    shutil.rmtree(world.folder / site / "outbox", ignore_errors=True)
+    world.release(site, files)
+
+
+def with_new_key(world: World, site: str, sequence: int = 2) -> None:
+    """Trust a further key of the site, which releases another bundle with it."""
     key = new_key()
     told = fingerprint(key.public_key())[:16]
     (world.folder / "trust" / f"{site}.{told}.pub").write_bytes(public_pem(key.public_key()))
-    shutil.rmtree(world.folder / site / "outbox")
-    files = make_bundle(site, key, manifest(site, sequence=2))
-    write_files(world.folder / site / "outbox" / f"{site}-2", files)
+    hand_out(world, site, make_bundle(site, key, manifest(site, sequence=sequence)))
 
 
 def test_bundle_that_was_admitted_before_its_key_was_revoked_stays_good(world: World) -> None:
@@ -486,10 +523,193 @@ def test_site_is_not_locked_out_by_a_thiefs_highest_number(world: World) -> None
     released(world)
     newer(world, "east", 999_999_999)
     world.hold(world.grid())
-    again(world)
-    revoke(world, "east")
+    disown(world, "east", lines(world, "east-999999999")[0])
     with_new_key(world, "east")
+    assert held_again(world) == set(SITES)
+
+
+def thrice(world: World) -> list[Mapping[str, bytes]]:
+    """Three bundles of east's first key are admitted, one a round."""
+    bundles = []
+    released(world, "north", "west")
+    for number in (1, 2, 3):
+        files = make_bundle("east", world.keys["east"], manifest("east", sequence=number))
+        hand_out(world, "east", files)
+        bundles.append(files)
+        if (world.folder / "out").exists():
+            again(world)
+        world.hold(world.grid(), ensemble=1)
+    return bundles
+
+
+def test_older_bundle_stays_old_when_its_key_is_revoked(world: World) -> None:
+    """Or between the revocation and the new key's first bundle an older one would pass."""
+    first, _, third = thrice(world)
+    revoke(world, "east")
+    hand_out(world, "east", first)
+    assert held_again(world) == {"north", "west"}
+    assert [one["reason"] for one in world.refusals()] == ["Rollback"]
+    hand_out(world, "east", third)
+    assert held_again(world) == set(SITES)
+
+
+def test_what_was_admitted_of_a_key_when_it_was_no_longer_the_hospitals_is_refused(
+    world: World,
+) -> None:
+    first, second, third = thrice(world)
+    disown(world, "east", lines(world, "east-2")[0])
+    for files in (second, third):
+        hand_out(world, "east", files)
+        assert held_again(world) == {"north", "west"}
+        assert [one["reason"] for one in world.refusals()] == ["RevokedKey"]
+    hand_out(world, "east", first)
+    assert held_again(world) == set(SITES), "the newest of those that were the hospital's"
+
+
+def test_bundle_that_was_admitted_again_afterwards_was_the_hospitals_all_the_same(
+    world: World,
+) -> None:
+    released(world).hold(world.grid())
+    assert held_again(world) == set(SITES)
+    disown(world, "east", lines(world, "east-1")[1])
+    assert held_again(world) == set(SITES)
+
+
+def test_number_of_a_thief_is_free_for_the_hospital(world: World) -> None:
+    thrice(world)
+    disown(world, "east", lines(world, "east-2")[0])
+    with_new_key(world, "east", 2)
+    assert held_again(world) == set(SITES)
+
+
+def test_what_was_taken_back_stays_so_when_the_key_is_trusted_anew(world: World) -> None:
+    first, second, third = thrice(world)
+    disown(world, "east", lines(world, "east-2")[0])
+    in_ledger(world, "east", TRUST, until(NOW + timedelta(days=9)))
+    assert newest_seen(read_ledger(world.ledger))["east"].sequence == 1
+    for files, sites in ((first, SITES), (third, SITES), (second, ("north", "west"))):
+        hand_out(world, "east", files)
+        assert held_again(world) == set(sites), "and what is admitted from then on counts"
+
+
+def test_disowning_takes_nothing_from_other_keys(world: World) -> None:
+    thrice(world)
+    with_new_key(world, "east", 4)
+    assert held_again(world) == set(SITES)
+    disown(world, "east", 1)
+    assert held_again(world) == set(SITES)
+
+
+def test_no_words_of_a_revocation_take_an_admission_away(world: World) -> None:
+    """They may be a thief's."""
+    released(world).hold(world.grid())
+    in_ledger(world, "east", REVOKE, from_line(1, "stolen"))
+    assert held_again(world) == set(SITES)
+
+
+# A key that succeeds another.
+
+
+def said(capsys: pytest.CaptureFixture[str], *words: object) -> str:
+    with pytest.raises(SystemExit) as ended:
+        main([str(word) for word in words])
+    told = capsys.readouterr()
+    assert not ended.value.code, told.err
+    return told.out
+
+
+def test_key_is_rotated_from_the_first_bundle_to_the_old_keys_revocation(
+    world: World, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    phrase = "a passphrase for the test"
+    monkeypatch.setenv("GDSHARE_PASSPHRASE", phrase)
+    keys, trust = world.folder / "keys", world.folder / "trust"
+    said(capsys, "keys", "new", "--name", "east", "--out", keys)
+    shutil.copy(keys / "east.pub", trust / "east.pub")
+    old = load_private_key(keys / "east.key", phrase.encode())
+
+    def bundle(secret: ec.EllipticCurvePrivateKey, number: int) -> Mapping[str, bytes]:
+        return make_bundle("east", secret, manifest("east", sequence=number))
+
+    first = bundle(old, 1)
+    released(world, "north", "west").release("east", first)
+    assert set(world.hold(world.grid(), ensemble=1).bundles) == set(SITES)
+
+    told = said(capsys, "keys", "rotate", keys / "east.key", "east-2027", "--site", "east")
+    heard = told.split("to say")[1].strip()
+    sent = keys / "east-2027.request"
+    told = said(capsys, "trust", "add", sent, "--fingerprint", heard, "--trust", trust)
+    assert "of east, trusted" in told.split("vouched for")[1]
+    new = load_private_key(keys / "east-2027.key", phrase.encode())
+
+    for number, secret in ((2, old), (3, new), (4, old), (5, new)):
+        hand_out(world, "east", bundle(secret, number))
+        assert held_again(world) == set(SITES), "either key is good"
+
+    said(capsys, "keys", "revoke", keys / "east.key", "--why", "we have a new one")
+    said(capsys, "trust", "revoke", keys / "east.revocation", "--trust", trust)
+    assert held_again(world) == set(SITES)
+    for number, reason in ((6, "RevokedKey"), (4, "Rollback")):
+        hand_out(world, "east", bundle(old, number))
+        assert held_again(world) == {"north", "west"}
+        assert [one["reason"] for one in world.refusals()] == [reason]
+    hand_out(world, "east", bundle(new, 6))
+    assert held_again(world) == set(SITES)
+    assert verify_files(first, load_public_key(keys / "east.pub"), NOW, "east")
+
+
+# Keys that end.
+
+
+def ended(world: World, site: str, end: datetime = NOW) -> None:
+    in_ledger(world, site, TRUST, until(end))
+
+
+def test_new_bundle_of_a_key_that_has_ended_is_refused(world: World) -> None:
+    ended(released(world), "east")
+    old = manifest("east", created=NOW - timedelta(days=300), expires=NOW + timedelta(days=9))
+    hand_out(world, "east", make_bundle("east", world.keys["east"], old))
+    assert set(world.hold(world.grid()).bundles) == {"north", "west"}
+    assert [one["reason"] for one in world.refusals()] == ["ExpiredKey"]
+
+
+def test_key_holds_until_the_very_second(world: World) -> None:
+    ended(released(world), "east", NOW + timedelta(seconds=1))
     assert set(world.hold(world.grid()).bundles) == set(SITES)
+
+
+def test_bundle_that_was_admitted_before_its_key_ended_stays_good(world: World) -> None:
+    released(world).hold(world.grid())
+    ended(world, "east")
+    assert held_again(world) == set(SITES)
+
+
+def test_key_that_is_trusted_anew_has_a_new_end(world: World) -> None:
+    ended(released(world), "east")
+    ended(world, "east", NOW + timedelta(days=700))
+    assert set(world.hold(world.grid()).bundles) == set(SITES)
+
+
+def test_end_that_cannot_be_read_lets_nobody_in(world: World) -> None:
+    in_ledger(released(world), "east", TRUST, "until the end of time")
+    with pytest.raises(LedgerError, match="was not written by gdshare trust"):
+        world.hold(world.grid())
+
+
+def test_operator_is_told_when_the_last_key_of_a_site_ends_soon(world: World) -> None:
+    released(world)
+    ended(world, "east", NOW + timedelta(days=29))
+    ended(world, "north", NOW + timedelta(days=31))
+    told: list[str] = []
+    world.hold(world.grid(), tell=told.append)
+    assert [line for line in told if "key" in line] == [
+        "the last key of east ends on 2026-04-29: ask it for a new one (gdshare keys rotate)"
+    ]
+    with_new_key(world, "east")
+    told.clear()
+    again(world)
+    world.hold(world.grid(), tell=told.append)
+    assert not [line for line in told if "key" in line]
 
 
 def test_replayed_old_bundle_evicts_nobody(world: World) -> None:

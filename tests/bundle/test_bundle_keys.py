@@ -3,6 +3,7 @@
 import stat
 
 import pytest
+from bundle_factory import NOW, distilled, manifest, png
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import (
     BestAvailableEncryption,
@@ -13,10 +14,12 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from gdshare.bundle import (
+    build_files,
     fingerprint,
     load_private_key,
     load_public_key,
     new_key,
+    verify_files,
     write_key_pair,
 )
 from gdshare.errors import KeyFileError
@@ -151,3 +154,23 @@ def test_a_missing_key_file_and_a_folder_are_refused(tmp_path):
         load_public_key(tmp_path / "none.pub")
     with pytest.raises(KeyFileError):
         load_public_key(tmp_path)
+
+
+class Module:
+    """A key that somebody else keeps, such as a PKCS #11 module: it signs and does not come out."""
+
+    def __init__(self, kept):
+        self._kept = kept
+
+    def public_key(self):
+        return self._kept.public_key()
+
+    def sign(self, data, algorithm):
+        return self._kept.sign(data, ec.ECDSA(algorithm.algorithm))  # draws its nonce
+
+
+def test_key_that_signs_elsewhere_needs_two_methods():
+    """What docs/bundle-format.md says of hardware keys."""
+    kept = new_key()
+    files = build_files(manifest(), distilled(), png(), Module(kept))
+    assert verify_files(files, kept.public_key(), NOW).manifest == manifest()

@@ -1,0 +1,206 @@
+"""A sealed bundle: one file that only the aggregator can read; whoever carries it cannot.
+
+::
+
+    gdshare-sealed/0.1
+    to FINGERPRINT             of the key that opens it
+    site SITE                  whose bundle it is
+    digest DIGEST              of the bundle
+    length LENGTH              of what follows the empty line, in bytes
+
+    BYTES                      HPKE (RFC 9180): the encapsulated key, then the ciphertext
+
+These lines are HPKE's ``info``, byte for byte, so no seal opens under others. What is sealed are
+the six files in the order of their names, each as its length (four bytes, the highest first) and
+its content; no name is in it, and so no path. HPKE in its base mode keeps a secret and proves
+nothing of who sealed it: that is for the signature inside.
+
+``unseal`` enforces, in this order: size, first lines, key, length, seal, the six lengths against
+the bundle's bounds, the signature's digests, and that site and digest are those of the lines.
+"""
+
+import os
+import re
+import stat
+import struct
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
+from cryptography.hazmat.primitives.hpke import AEAD, KDF, KEM, Suite
+
+from gdshare.bundle.envelope import read_envelope
+from gdshare.bundle.errors import (
+    BrokenSeal,
+    CutShort,
+    NotAPlainFile,
+    NotSealed,
+    Oversized,
+    PassedOff,
+    SealedForAnother,
+    TrailingBytes,
+    UnreadableBundle,
+)
+from gdshare.bundle.keys import fingerprint
+from gdshare.bundle.layout import (
+    BOUNDS,
+    MANIFEST,
+    SIGNATURE,
+    check_complete,
+    check_name,
+    check_size,
+)
+from gdshare.bundle.manifest import Manifest
+from gdshare.bundle.statement import check_digests, read_statement, subject_digest
+from gdshare.bundle.terms import SITE
+
+FORMAT: Final = "gdshare-sealed/0.1"
+_SUITE = Suite(KEM.X25519, KDF.HKDF_SHA256, AEAD.CHACHA20_POLY1305)
+_ADDED = 32 + 16
+"""Bytes that HPKE adds: the encapsulated key and the tag."""
+_ORDER = tuple(sorted(BOUNDS))
+_LENGTH = struct.Struct(">I")
+_MAX_HEAD = 256
+_MAX_BODY = sum(BOUNDS.values()) + len(BOUNDS) * _LENGTH.size + _ADDED
+MAX_BYTES: Final = _MAX_HEAD + _MAX_BODY
+_HEAD = re.compile(
+    rf"{re.escape(FORMAT)}\nto (?P<to>[0-9a-f]{{64}})\nsite (?P<site>{SITE})\n"
+    rf"digest (?P<digest>[0-9a-f]{{64}})\nlength (?P<length>[1-9][0-9]{{0,8}})\n\n".encode("ascii")
+)
+_ASK = "ask the hospital to seal and send it again"
+
+
+def seal(files: Mapping[str, bytes], to: X25519PublicKey) -> bytes:
+    """Seal a bundle to one reader.
+
+    Args:
+        files: its six files, name -> content.
+        to: the reader's public sealing key.
+
+    Returns:
+        the file; another one each time, since the encapsulated key is drawn.
+
+    Raises:
+        BundleError: these are not the files of a bundle that its signature covers.
+    """
+    for name, content in files.items():
+        check_name(name)
+        check_size(name, len(content))
+    check_complete(files)
+    site, digest = _named(files)
+    content = b"".join(_LENGTH.pack(len(files[name])) + files[name] for name in _ORDER)
+    head = _head(fingerprint(to), site, digest, len(content) + _ADDED)
+    return head + _SUITE.encrypt(content, to, info=head)
+
+
+def unseal(data: bytes, key: X25519PrivateKey) -> dict[str, bytes]:
+    """Open what a stranger sealed; whether the bundle is any good is for ``verify_files``.
+
+    Args:
+        data: the file.
+        key: the reader's.
+
+    Returns:
+        file name -> content of the six files, each within its bound.
+
+    Raises:
+        BundleError: one subclass a reason.
+    """
+    if len(data) > MAX_BYTES:
+        raise _oversized(len(data))
+    told = _HEAD.match(data[:_MAX_HEAD])
+    if told is None:
+        raise NotSealed(
+            f"the file is not a bundle sealed as {FORMAT}, or ends within its first lines; give "
+            f"what `gdshare seal` wrote, or {_ASK}"
+        )
+    mine = fingerprint(key.public_key())
+    if told["to"].decode("ascii") != mine:
+        raise SealedForAnother(
+            f"sealed to the key {told['to'].decode('ascii')[:16]}..., and this is {mine[:16]}...; "
+            "open it with that one, or ask the hospital to seal it to this one"
+        )
+    body = data[told.end() :]
+    _check_length(len(body), int(told["length"]))
+    try:
+        content = _SUITE.decrypt(body, key, info=told[0])
+    except InvalidTag:
+        raise BrokenSeal(
+            f"the sealed bundle was altered on its way, or its first lines were; {_ASK}"
+        ) from None
+    files = _divided(content)
+    site, digest = _named(files)
+    if (site.encode("ascii"), digest.encode("ascii")) != (told["site"], told["digest"]):
+        raise PassedOff(
+            f"what was sealed is a bundle of {site} with the digest {digest}, not the one that the "
+            "first lines name; ask the hospital, and whoever carried it"
+        )
+    return files
+
+
+def read_sealed(path: Path) -> bytes:
+    """Read a sealed bundle from the disk, never more than the largest there can be.
+
+    Raises:
+        UnreadableBundle, NotAPlainFile, Oversized: what their names say.
+    """
+    try:
+        # Without O_NONBLOCK, opening a pipe would wait for ever.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+        with os.fdopen(descriptor, "rb") as stream:
+            status = os.fstat(stream.fileno())
+            if not stat.S_ISREG(status.st_mode):
+                raise NotAPlainFile(f"{path} is no plain file; name the sealed bundle itself")
+            data = b"" if status.st_size > MAX_BYTES else stream.read(MAX_BYTES + 1)
+    except OSError as fault:
+        raise UnreadableBundle(
+            f"{path} cannot be read ({fault.strerror}); give the path of what `gdshare seal` wrote"
+        ) from None
+    if max(status.st_size, len(data)) > MAX_BYTES:
+        raise _oversized(max(status.st_size, len(data)))
+    return data
+
+
+def _head(to: str, site: str, digest: str, length: int) -> bytes:
+    lines = (FORMAT, f"to {to}", f"site {site}", f"digest {digest}", f"length {length}", "", "")
+    return "\n".join(lines).encode("ascii")
+
+
+def _named(files: Mapping[str, bytes]) -> tuple[str, str]:
+    """The site and the digest of a bundle whose files are the ones its signature lists."""
+    listed = read_statement(read_envelope(files[SIGNATURE]).payload)
+    check_digests(files, listed)
+    return Manifest.from_bytes(files[MANIFEST]).site, subject_digest(listed)
+
+
+def _check_length(found: int, told: int) -> None:
+    if found < told:
+        raise CutShort(f"the sealed bundle ends after {found} of {told} bytes; {_ASK}")
+    if found > told:
+        raise TrailingBytes(
+            f"{found - told} bytes follow after the end of the sealed bundle; {_ASK}, and find out "
+            "who added them"
+        )
+
+
+def _divided(content: bytes) -> dict[str, bytes]:
+    files, at = {}, 0
+    for name in _ORDER:
+        begin = at + _LENGTH.size
+        if begin > len(content):
+            raise CutShort(f"what was sealed ends before {name}; {_ASK}")
+        (length,) = _LENGTH.unpack(content[at:begin])
+        check_size(name, length)
+        at = begin + length
+        if at > len(content):
+            raise CutShort(f"what was sealed ends within {name}; {_ASK}")
+        files[name] = content[begin:at]
+    if at < len(content):
+        raise TrailingBytes(f"{len(content) - at} bytes were sealed after the last file; {_ASK}")
+    return files
+
+
+def _oversized(size: int) -> Oversized:
+    return Oversized(f"{size} bytes, where a sealed bundle has {MAX_BYTES} at most; {_ASK}")
