@@ -30,6 +30,7 @@ OWN_COMMANDS: dict[str, str] = {
         "approve",
         "release",
         "publish",
+        "withdraw",
         "verify",
         "ledger",
         "train",
@@ -130,7 +131,8 @@ def _front(
     **import** films out of a PACS or a folder, **review** those that may show a name,
     **label** the films once their organs are outlined, **distill** the labelled patches to
     a few synthetic images, make **keys** once, and **publish** a signed bundle, or
-    **prepare** it, have it **approve**d by others, and **release** it.
+    **prepare** it, have it **approve**d by others, and **release** it. **withdraw** takes
+    a released bundle back.
 
     At the aggregator:
 
