@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from aggregator import withdrawn_command
 from aggregator.order import ledger_beside
 from aggregator.trust import REVOKE, TRUST, load_trust, place_for, put_key, revoked
 from gdshare.bundle import fingerprint, load_public_key
@@ -135,4 +136,5 @@ def register(app: typer.Typer) -> None:
     trust.command()(add)
     trust.command()(revoke)
     trust.command("list")(show)
+    withdrawn_command.register(trust)
     app.add_typer(trust, name="trust")

@@ -47,6 +47,11 @@ def newest(outbox: Path, site: str) -> Path | None:
     return bundles[-1]
 
 
+def is_withdrawal(name: str) -> bool:
+    """Whether a file is called as a withdrawal is."""
+    return name.endswith(WITHDRAWAL) and bool(_NAME.fullmatch(name.removesuffix(WITHDRAWAL)))
+
+
 def site_of(path: Path) -> str:
     """Whose a bundle's folder or a withdrawal is, by its name."""
     return path.stem.rpartition("-")[0]
