@@ -3,17 +3,20 @@
 import getpass
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from aggregator.order import ledger_beside
+from aggregator.receipts import receipts_for, signer_from
 from aggregator.seen import withdrawn as withdrawn_by
 from aggregator.trust import load_trust
 from aggregator.withdrawals import Verified, consequences, record, verify_withdrawal
 from gdshare.bundle.attestation import MAX_BYTES
 from gdshare.bundle.folder import read_plain
+from gdshare.cli.passphrase import PASSPHRASE_FILE
 from gdshare.cli.terminal import AsJson, print_json, print_table
 from gdshare.errors import BundleError
 from gdshare.ledger import Act, open_ledger, read_ledger
@@ -34,6 +37,16 @@ def withdrawn(
     by: Annotated[
         str | None, typer.Option(help="Who takes them in. Without it: this computer's user name.")
     ] = None,
+    key: Annotated[
+        Path | None,
+        typer.Option(
+            help="The aggregator's own private key, NAME.key: signs a receipt for each that is "
+            "new. Takes --name."
+        ),
+    ] = None,
+    receipts: Annotated[Path, typer.Option(help="Folder for those receipts.")] = Path("receipts"),
+    name: Annotated[str | None, typer.Option(help="The aggregator's short name.")] = None,
+    passphrase_file: Path | None = PASSPHRASE_FILE,
     as_json: AsJson = False,
 ) -> None:
     """Take in what hospitals withdraw, and list the models that were trained with it.
@@ -44,8 +57,10 @@ def withdrawn(
     node hands over are taken in by gdshare aggregate by itself.
     """
     ledger = ledger_beside(trust)
+    signer = signer_from(key, name, passphrase_file)
     if files:
-        acts, chosen = _take_in(files, trust, ledger, by or getpass.getuser())
+        with receipts_for(ledger, receipts, signer, partial(typer.echo, err=True)):
+            acts, chosen = _take_in(files, trust, ledger, by or getpass.getuser())
     else:
         acts = read_ledger(ledger)
         chosen = list(withdrawn_by(acts))
