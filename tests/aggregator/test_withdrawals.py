@@ -289,11 +289,13 @@ def test_node_that_hands_over_thousands_is_heard_to_the_bound_and_refused_once(
     released(world)
     grid = world.grid()
     many = {f"east-{n}.withdrawal": b"x" for n in range(1, 3000)}
+    many["east-999999.withdrawal"] = signed(world.keys["east"], "ab" * 32)
     grid.apps = {1: handing(**many)}
     hold(world, grid=grid)
     reasons = [one["reason"] for one in world.refusals() if one["node"] == 1]
     assert sorted(map(str, reasons)) == ["Oversized", "UnsoundAttestation", "nothing-released"]
     assert sum(act == "refuse" for act, *_ in acts(world)) == 1
+    assert "withdraw" not in [act for act, *_ in acts(world)], "it was the last of all"
     assert f"{MAX_WITHDRAWALS} were looked at" in str(world.refusals())
 
 
