@@ -2,20 +2,21 @@
 
 For each bundle, in this order: size, names, signature, trust, content and freshness, all by
 ``gdshare.bundle.verify_files`` against the one key whose fingerprint the signature names, filed
-under the very site the manifest names; then: no other node handed over the same site's bundle; it
-is not older than what that site had admitted before, nor another under the same number; it is not
-for others; then it fits the round. Each refusal has the name of its reason; the others go on.
+under the very site the manifest names; then: its hospital has not withdrawn it; it is not older
+than what that site had admitted or withdrawn before, nor another under the same number; no other
+node handed over the same site's bundle; it is not for others; then it fits the round. Each refusal
+has the name of its reason; the others go on.
 """
 
 # ruff: noqa: N818 - the names are the reasons themselves, as they appear in records.
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 
-from aggregator.seen import Seen, admitted, newest_seen
+from aggregator.seen import Seen, admitted, newest_seen, withdrawn
 from aggregator.standing import ends, revoked
 from aggregator.trust import Trust, TrustedKey
 from gdshare.bundle import Bundle, Manifest, WrongKey, verify_files
@@ -37,12 +38,16 @@ class ExpiredKey(BundleError):
     """Signed with a key that has ended, and not admitted before that."""
 
 
+class Withdrawn(BundleError):
+    """Taken back by its hospital; nobody may use it any more."""
+
+
 class SiteTwice(BundleError):
     """Several nodes hand over bundles of one site; at most one of them is that site."""
 
 
 class Rollback(BundleError):
-    """Older than a bundle of that site that was admitted before: somebody replays it."""
+    """Older than one of that site that was admitted or withdrawn before: somebody replays it."""
 
 
 class Equivocation(BundleError):
@@ -81,6 +86,7 @@ class Refusal:
         reason: the reason's name, for machines.
         message: a sentence for people.
         digest: of the bundle, where it was sound.
+        name: its own, ``SITE-SEQUENCE``, where it was sound.
     """
 
     node: int
@@ -88,6 +94,7 @@ class Refusal:
     reason: str
     message: str
     digest: str | None = None
+    name: str | None = None
 
 
 def admit(
@@ -117,7 +124,8 @@ def admit(
         except BundleError as error:
             refused.append(Refusal(node, None, type(error).__name__, str(error)))
     for check in (
-        partial(_outdated, seen=newest_seen(acts)),  # first: a replayed one evicts nobody
+        partial(_taken_back, gone=withdrawn(acts).keys()),
+        partial(_outdated, seen=newest_seen(acts)),  # before the next: a replayed one evicts nobody
         _twice,
         partial(_for_others, name=name),
         partial(_misfits, same_steps=same_steps),
@@ -130,6 +138,7 @@ def admit(
                 type(faults[one.node]).__name__,
                 str(faults[one.node]),
                 one.bundle.digest,
+                one.bundle.manifest.name,
             )
             for one in verified
             if one.node in faults
@@ -172,6 +181,20 @@ def _require_standing(signer: TrustedKey, now: datetime, acts: Sequence[Act]) ->
         )
 
 
+def _taken_back(
+    verified: Sequence[Admitted], gone: Collection[tuple[str, str]]
+) -> dict[int, BundleError]:
+    """For ever: a withdrawal cannot be withdrawn."""
+    return {
+        one.node: Withdrawn(
+            f"{one.bundle.manifest.name} was withdrawn by its hospital; ask it for a newer one, "
+            "and who still hands out the withdrawn one"
+        )
+        for one in verified
+        if (one.bundle.manifest.name, one.bundle.digest) in gone
+    }
+
+
 def _twice(verified: Sequence[Admitted]) -> dict[int, BundleError]:
     """A bundle can be copied, so it proves who signed it, not who sends it: refuse every copy."""
     nodes = Counter(one.site for one in verified)
@@ -195,12 +218,13 @@ def _outdated(verified: Sequence[Admitted], seen: Mapping[str, Seen]) -> dict[in
         if sequence < newest.sequence:
             faults[one.node] = Rollback(
                 f"number {sequence} of {one.site}, of which number {newest.sequence} was admitted "
-                "before; ask the hospital for its newest, and who still hands out the old one"
+                "or withdrawn before; ask the hospital for its newest, and who still hands out the "
+                "old one"
             )
         elif one.bundle.digest != newest.digest:
             faults[one.node] = Equivocation(
-                f"number {sequence} of {one.site} was admitted before with another content "
-                f"(digest {newest.digest}); call the hospital: its key has signed both"
+                f"number {sequence} of {one.site} was admitted or withdrawn before with another "
+                f"content (digest {newest.digest}); call the hospital: its key has signed both"
             )
     return faults
 

@@ -2,16 +2,19 @@
 
 import getpass
 import re
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from aggregator.flower_cli import SuperLinkAddress
-from aggregator.folder import RESULT
+from aggregator.folder import RECEIPTS, RESULT
 from aggregator.order import Order, Scheme, ledger_beside
+from aggregator.receipts import receipts_for, signer_from
 from aggregator.submit import run_round
 from gdshare.bundle import SITE
+from gdshare.cli.passphrase import PASSPHRASE_FILE
 from gdshare.cli.terminal import AsJson
 from gdshare.errors import UsageError
 from gdshare.protocol import MAX_ENSEMBLE
@@ -35,6 +38,14 @@ def aggregate(
             help="This aggregator's short name, by which hospitals release bundles to it."
         ),
     ] = None,
+    key: Annotated[
+        Path | None,
+        typer.Option(
+            help="The aggregator's own private key, NAME.key: signs a receipt for each bundle that "
+            "was admitted or refused, in OUT/receipts, for its hospital. Takes --name."
+        ),
+    ] = None,
+    passphrase_file: Path | None = PASSPHRASE_FILE,
     pooling: Annotated[
         Scheme, typer.Option(help="How a network is trained from all bundles.")
     ] = "average",
@@ -82,8 +93,11 @@ def aggregate(
         wait=wait,
         timeout=timeout,
     )
+    signer = signer_from(key, name, passphrase_file)
     address = SuperLinkAddress(superlink, insecure, root_certificates)
-    table = run_round(address, out, order, lambda line: typer.echo(line, err=True))
+    tell = partial(typer.echo, err=True)
+    with receipts_for(order.ledger, out / RECEIPTS, signer, tell):
+        table = run_round(address, out, order, tell)
     typer.echo((out / RESULT).read_text(encoding="utf-8") if as_json else table, nl=False)
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from gdshare.cli.passphrase import VARIABLE
 from gdshare.errors import FederationError
 
 CONNECTION = "round"
@@ -36,11 +37,13 @@ class SuperLinkAddress:
 def quiet_environment(home: Path) -> dict[str, str]:
     """The environment for Flower's processes: private home, no telemetry, no look at the network.
 
+    No passphrase either: whoever signs does so in a process of their own.
+
     The folder of this Python's commands comes first on the search path, since Flower finds its own
     programs there.
     """
     return {
-        **os.environ,
+        **{name: value for name, value in os.environ.items() if name != VARIABLE},
         "FLWR_HOME": str(home),
         "FLWR_TELEMETRY_ENABLED": "0",
         "FLWR_DISABLE_UPDATE_CHECK": "1",

@@ -12,6 +12,7 @@ RESULT = "round.json"
 TABLE = "table.txt"
 REFUSALS = "refusals.jsonl"
 MODEL = "model"
+RECEIPTS = "receipts"
 
 OUT = "out"
 """The one setting of the submitted app: this folder's path."""

@@ -105,7 +105,7 @@ def table(result: RoundResult) -> str:
     """The results as text, the source's own below."""
     lines = [HEADINGS, *(_cells(row) for row in result.rows)]
     notes = [f"{m.site}: no {m.what} counts ({m.reason})" for m in result.missing]
-    notes += [f"node {r.node}: bundle refused ({r.reason})" for r in result.refusals]
+    notes += [f"node {r.node}: refused ({r.reason})" for r in result.refusals]
     notes += [f"node {node}: did not hand anything over" for node in result.silent]
     heading = (
         f"Whole films by patch voting with {result.networks} {result.network}, trained on "

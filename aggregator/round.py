@@ -2,9 +2,11 @@
 
 1. wait for nodes; 2. collect; 3. admit; 4. pool and train; 5. count validation films; 6. fix one ε;
 7. count test films, once. Only nodes whose bundle was admitted are asked to count: the signature on
-it is all that ties a node to a hospital.
+it is all that ties a node to a hospital. Withdrawals come with the bundles, and count before any of
+these is admitted. No bundle is kept beyond the round: it lies in this process's memory only.
 """
 
+import hashlib
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -19,6 +21,7 @@ from pydantic import JsonValue
 from aggregator.admission import Admitted, Refusal, admit, reasons
 from aggregator.exchange import Replies, ask
 from aggregator.folder import MODEL, REFUSALS
+from aggregator.handed_over import HandedOver, taken_apart
 from aggregator.order import Order
 from aggregator.results import (
     Missing,
@@ -28,9 +31,10 @@ from aggregator.results import (
     rows,
     write_result,
 )
-from aggregator.seen import ADMIT, REFUSE, signed_with
+from aggregator.seen import ADMIT, REFUSE, TRAIN, signed_with, trained_from, withdrawn
 from aggregator.standing import ending
 from aggregator.trust import Trust, load_trust
+from aggregator.withdrawals import take_in
 from gdshare.errors import FederationError
 from gdshare.ledger import Act, in_one_line, open_ledger
 from gdshare.metrics import Confusion, best_threshold
@@ -48,7 +52,8 @@ POLL = 0.5
 class Gathered:
     """What the nodes handed over, sorted."""
 
-    replies: Replies
+    handed: HandedOver
+    silent: Sequence[int]
     admitted: Sequence[Admitted]
     refusals: Sequence[Refusal]
 
@@ -92,6 +97,7 @@ def hold_round(grid: Grid, order: Order, out: Path, now: datetime, tell: Tell) -
     tell(f"admitted {len(gathered.admitted)} bundles: {', '.join(digests(gathered.admitted))}")
     with _timed(seconds, "train"):
         model = _train(gathered.admitted, order)
+        _record_training(order, gathered.admitted, model, out / MODEL, now)
         save_model(out / MODEL, model, _origin(gathered.admitted, order, model))
     tell(f"trained {len(model.ensemble)} of {order.ensemble} networks ({model.network}) from them")
     evaluated = _evaluate(grid, gathered.admitted, model, order.timeout, seconds, tell)
@@ -106,23 +112,26 @@ def hold_round(grid: Grid, order: Order, out: Path, now: datetime, tell: Tell) -
 def _gather(grid: Grid, order: Order, trust: Trust, now: datetime, tell: Tell) -> Gathered:
     nodes = wait_for_nodes(grid, order, tell)
     replies = _collect(grid, nodes, order.timeout, tell)
+    handed = taken_apart(replies)
     in_step = order.pooling == "in-step"
     # Nobody else admits anything between what is read of the ledger and what is added to it.
     with open_ledger(order.ledger) as ledger:
+        unbelieved = take_in(handed.withdrawals, trust, ledger, now, order.operator, tell)
         before = tuple(ledger.acts)
         _warn_of_ends(trust, before, now, tell)
         admitted, refusals = admit(
-            _files(replies), trust, now, same_steps=in_step, acts=before, name=order.name
+            handed.bundles, trust, now, same_steps=in_step, acts=before, name=order.name
         )
         for one in admitted:
             manifest = one.bundle.manifest
             why = signed_with(one.key)
             ledger.write(now, ADMIT, order.operator, manifest.name, one.bundle.digest, why)
+        refusals += unbelieved
         for refusal in refusals:
-            what = refusal.site or f"node {refusal.node}"
+            what = refusal.name or refusal.site or f"node {refusal.node}"
             why = in_one_line(f"{refusal.reason}: {refusal.message}")
             ledger.write(now, REFUSE, order.operator, what, refusal.digest, why)
-    return Gathered(replies, admitted, [*refusals, *_refused_to_hand_over(replies)])
+    return Gathered(handed, replies.silent, admitted, [*refusals, *handed.refusals])
 
 
 def _warn_of_ends(trust: Trust, acts: Sequence[Act], now: datetime, tell: Tell) -> None:
@@ -175,29 +184,10 @@ def wait_for_nodes(grid: Grid, order: Order, tell: Tell) -> list[int]:
 def _collect(grid: Grid, nodes: Sequence[int], timeout: float, tell: Tell) -> Replies:
     replies = ask(grid, f"query.{COLLECT}", {node: {} for node in nodes}, timeout)
     tell(
-        f"{len(replies.answers)} nodes handed over a bundle, {len(replies.refused)} refused, "
+        f"{len(replies.answers)} nodes handed something over, {len(replies.refused)} refused, "
         f"{len(replies.silent)} did not answer"
     )
     return replies
-
-
-def _files(collected: Replies) -> dict[int, dict[str, bytes]]:
-    """The answers as files; what is not bytes is left out, so that a file counts as missing."""
-    return {
-        node: {name: value for name, value in fields.items() if isinstance(value, bytes)}
-        for node, fields in collected.answers.items()
-    }
-
-
-def _size(collected: Replies) -> int:
-    return sum(len(data) for files in _files(collected).values() for data in files.values())
-
-
-def _refused_to_hand_over(collected: Replies) -> list[Refusal]:
-    return [
-        Refusal(node, None, reason.value, "the node handed nothing over")
-        for node, reason in sorted(collected.refused.items())
-    ]
 
 
 def _record(out: Path, refusals: Sequence[Refusal]) -> None:
@@ -207,7 +197,7 @@ def _record(out: Path, refusals: Sequence[Refusal]) -> None:
 
 def _require_some(gathered: Gathered) -> None:
     if not gathered.admitted:
-        silent = f"{len(gathered.replies.silent)} nodes did not answer"
+        silent = f"{len(gathered.silent)} nodes did not answer"
         raise FederationError(
             "no bundle was admitted, so there is nothing to train on "
             f"({reasons(gathered.refusals)}; {silent}); settle the reasons with the hospitals and "
@@ -230,6 +220,29 @@ def _train(admitted: Sequence[Admitted], order: Order) -> Model:
     ]
     protocol = bundles[0].manifest.protocol
     return train_pooled(contributions, protocol, order.pooling, order.seed, order.ensemble)
+
+
+def _record_training(
+    order: Order, admitted: Sequence[Admitted], model: Model, folder: Path, now: datetime
+) -> None:
+    """A line a bundle, before the model is on the disk: a withdrawal finds the model by it.
+
+    Raises:
+        FederationError: a bundle was withdrawn while the model was trained from it.
+    """
+    digest = hashlib.sha256(model.to_bytes()).hexdigest()
+    with open_ledger(order.ledger) as ledger:
+        gone = withdrawn(ledger.acts)
+        for one in admitted:
+            name = one.bundle.manifest.name
+            if (name, one.bundle.digest) in gone:
+                raise FederationError(
+                    f"{name} was withdrawn while the model was trained from it, so the model was "
+                    "not kept; hold the round again"
+                )
+        for one in admitted:
+            why = trained_from(one.bundle.manifest.name, one.bundle.digest)
+            ledger.write(now, TRAIN, order.operator, in_one_line(str(folder)), digest, why)
 
 
 def _origin(admitted: Sequence[Admitted], order: Order, model: Model) -> dict[str, JsonValue]:
@@ -296,10 +309,10 @@ def _result(
         bundles=digests(gathered.admitted),
         refusals=gathered.refusals,
         missing=[*evaluated.validation.missing, *evaluated.test.missing],
-        silent=gathered.replies.silent,
+        silent=gathered.silent,
         rows=rows(test, order.seed),
         seconds=seconds,
-        bytes_moved={"bundles": _size(gathered.replies), "model": len(model.to_bytes())},
+        bytes_moved={"bundles": gathered.handed.bundle_bytes, "model": len(model.to_bytes())},
         order=order,
     )
 

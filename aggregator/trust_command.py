@@ -9,9 +9,10 @@ from typing import Annotated
 
 import typer
 
+from aggregator import withdrawn_command
 from aggregator.candidate import Candidate, read_candidate
 from aggregator.order import ledger_beside
-from aggregator.seen import line_of, signed_with, standing_admissions
+from aggregator.seen import ADMIT, line_of, signed_with, standing
 from aggregator.standing import (
     DISOWN,
     REVOKE,
@@ -123,7 +124,7 @@ def revoke(
     with open_ledger(ledger_beside(trust)) as book:
         act, text = _revocation(one, book.acts, reason, since)
         book.write(datetime.now(UTC), act, _who(by), one.site, one.fingerprint, in_one_line(text))
-        good = standing_admissions(book.acts)
+        good = standing(book.acts, ADMIT)
     typer.echo(f"revoked     {one.path}")
     for still in good:
         if still.why == signed_with(one.fingerprint):
@@ -233,4 +234,5 @@ def register(app: typer.Typer) -> None:
     trust.command()(add)
     trust.command()(revoke)
     trust.command("list")(show)
+    withdrawn_command.register(trust)
     app.add_typer(trust, name="trust")

@@ -118,7 +118,12 @@ def read_ledger(path: Path, anchors: Sequence[Anchor] = ()) -> list[Act]:
 
 def head_of(acts: Sequence[Act]) -> Anchor:
     """What to write down, or to give to somebody else, in order to recognise the ledger by."""
-    return Anchor(len(acts), _sha256(acts[-1].line()) if acts else START)
+    return anchor_of(acts[-1]) if acts else Anchor(0, START)
+
+
+def anchor_of(act: Act) -> Anchor:
+    """What names a line that was read."""
+    return Anchor(act.number, _sha256(act.line()))
 
 
 def in_one_line(text: str) -> str:

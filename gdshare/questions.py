@@ -5,7 +5,8 @@ an answer is a flat mapping from names to numbers, texts, bytes and lists of int
 carries as one record. Whoever reads one takes it for a stranger's.
 
 ``query.collect``
-    asks nothing further; answered by the files of one bundle, name -> bytes.
+    asks nothing further; answered by the files of one bundle, name -> bytes, and by those of the
+    bundles that were taken back, ``SITE-SEQUENCE.withdrawal`` -> bytes; either may be lacking.
 ``evaluate.counts``
     sends a model and names the films to vote on: validation films, counted at every threshold, or
     test films, counted at one. Answered by counts of films, and nothing else.
@@ -33,6 +34,8 @@ REFUSED = "refused"
 QUESTION_RECORD = "question"
 ANSWER_RECORD = "answer"
 
+MAX_WITHDRAWALS = 100
+"""In one answer; a hospital releases a bundle or two a year."""
 MAX_COUNT = 10**9
 MAX_TEXT = 4096
 

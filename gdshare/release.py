@@ -13,7 +13,7 @@ from gdshare.bundle.errors import AlreadyPublished
 from gdshare.errors import GdshareError
 from gdshare.ledger import Ledger, in_one_line
 
-RELEASE, ABANDON = "release", "abandon"
+RELEASE, ABANDON, WITHDRAW = "release", "abandon", "withdraw"
 
 
 def ledger_beside(outbox: Path) -> Path:
@@ -73,9 +73,14 @@ def require_unused(bundle: Bundle, outbox: Path, ledger: Ledger) -> None:
     """Refuse a number that was used before, but for a release of this very bundle that broke off.
 
     Raises:
-        AlreadyPublished: naming the number that is next.
+        AlreadyPublished: naming the number that is next; also for a bundle that was withdrawn.
     """
     name, following = bundle.manifest.name, next_number(outbox, ledger, bundle.manifest.site)
+    if any((act.act, act.digest) == (WITHDRAW, bundle.digest) for act in ledger.acts):
+        raise AlreadyPublished(
+            f"{name}: was withdrawn, and stays so; if it may leave after all, prepare it anew, "
+            f"with number {following}"
+        )
     if bundle.manifest.sequence < following and not _broken_off(bundle, outbox, ledger):
         raise AlreadyPublished(
             f"{name}: this number, or a higher one, was released before, and nothing is ever "

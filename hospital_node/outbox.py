@@ -1,39 +1,68 @@
-"""The first act: handing over the newest bundle that a person put into the outbox.
+"""The first act: handing over what a person put into the outbox, the newest bundle and withdrawals.
 
-A bundle is made elsewhere, by ``gdshare publish``, under another user of the operating system. The
-node reads, within bounds, the six files of one bundle; it neither signs nor repairs.
+Both are made elsewhere, by ``gdshare publish`` and ``gdshare withdraw``, under another user of the
+operating system. The node reads, within bounds, the six files of one bundle and the withdrawals;
+it neither signs nor repairs. A bundle that was withdrawn is not handed over, nor an older one in
+its place.
 """
 
+import logging
 from pathlib import Path
 
 from gdshare.bundle import published, read_folder
+from gdshare.bundle.attestation import MAX_BYTES
+from gdshare.bundle.folder import read_plain
+from gdshare.bundle.outbox import newest, site_of, withdrawals
 from gdshare.errors import BundleError
-from gdshare.questions import Fields, Reason, Value
+from gdshare.questions import MAX_WITHDRAWALS, Fields, Reason, Value
 from hospital_node.refused import RefusedError
 from hospital_node.settings import NodeSettings
 
+log = logging.getLogger("gdshare.hospital_node")
+
 
 def answer_collect(settings: NodeSettings, received: Fields) -> dict[str, Value]:
-    """Answer ``query.collect``: file name -> content, of the newest bundle.
+    """Answer ``query.collect``: file name -> content.
 
     Raises:
-        RefusedError: there is none, or what lies there is not a bundle.
+        RefusedError: there is nothing, or what lies there is neither bundle nor withdrawal.
     """
     if received:
         raise RefusedError(Reason.QUESTION_MALFORMED, "collect asks for nothing in particular")
     try:
-        return dict(read_folder(_newest(settings.outbox)))
+        return _handed_over(settings.outbox)
     except (BundleError, OSError) as error:
         raise RefusedError(Reason.OUTBOX_UNREADABLE, str(error)) from error
 
 
-def _newest(outbox: Path) -> Path:
-    """The folder with the highest sequence number; an outbox serves one site."""
-    released = published(outbox)
-    if not released:
+def _handed_over(outbox: Path) -> dict[str, Value]:
+    site = _only_site(outbox)
+    folder = newest(outbox, site)
+    files = {} if folder is None else read_folder(folder)
+    if newest(outbox, site) is None:  # withdrawn while it was read
+        files = {}
+    return {**files, **_withdrawals(outbox)}
+
+
+def _only_site(outbox: Path) -> str:
+    sites = {site_of(path) for path in (*published(outbox), *withdrawals(outbox))}
+    if not sites:
         raise RefusedError(Reason.NOTHING_RELEASED)
-    if len({path.name.rpartition("-")[0] for path in released}) > 1:
+    if len(sites) > 1:
         raise RefusedError(
             Reason.OUTBOX_UNREADABLE, f"{outbox}: holds bundles of several sites; keep one a node"
         )
-    return released[-1]  # one site's are listed in the order of their numbers
+    return sites.pop()
+
+
+def _withdrawals(outbox: Path) -> dict[str, bytes]:
+    """The newest ones, as many as an answer takes."""
+    paths = withdrawals(outbox)
+    if len(paths) > MAX_WITHDRAWALS:
+        log.warning(
+            "%s: holds %d withdrawals, and %d are handed over; send the older ones by hand",
+            outbox,
+            len(paths),
+            MAX_WITHDRAWALS,
+        )
+    return {path.name: read_plain(path, MAX_BYTES) for path in paths[-MAX_WITHDRAWALS:]}

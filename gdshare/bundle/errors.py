@@ -98,6 +98,10 @@ class Expired(BundleError):
     """The bundle's expiry time has passed."""
 
 
+class UnsoundAttestation(BundleError):
+    """A withdrawal or a receipt that is damaged, forged, another's, or none at all."""
+
+
 class AlreadyPublished(BundleError):
     """The outbox already has a bundle of that hospital and sequence number."""
 

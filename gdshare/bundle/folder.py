@@ -2,10 +2,12 @@
 
 import os
 import stat
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
-from gdshare.bundle.errors import NotAPlainFile, UnreadableBundle
+from gdshare.bundle.errors import NotAPlainFile, Oversized, UnreadableBundle
 from gdshare.bundle.layout import BOUNDS, check_complete, check_name, check_size
 
 
@@ -39,24 +41,52 @@ def read_folder(path: Path, wanted: Collection[str] = BOUNDS.keys()) -> dict[str
     return files
 
 
+def read_plain(path: Path, bound: int) -> bytes:
+    """Read one file that belongs to no bundle, such as a withdrawal.
+
+    Args:
+        path: of it; a link is not followed.
+        bound: its largest size, in bytes.
+
+    Raises:
+        UnreadableBundle: not there, or not readable.
+        NotAPlainFile, Oversized: what their names say.
+    """
+    try:
+        with _opened(path, path.name) as stream:
+            content = stream.read(bound + 1)
+    except OSError as fault:
+        raise UnreadableBundle(
+            f"{path} cannot be read ({fault.strerror}); check the path"
+        ) from None
+    if len(content) > bound:
+        raise Oversized(f"{path} has more than the {bound} bytes that it may have; check the path")
+    return content
+
+
 def _checked(name: str, wanted: Collection[str]) -> str:
     check_name(name, wanted)
     return name
 
 
 def _read_file(path: Path, name: str) -> bytes:
+    with _opened(path, name) as stream:
+        check_size(name, os.fstat(stream.fileno()).st_size)
+        content = stream.read(BOUNDS[name] + 1)
+    check_size(name, len(content))
+    return content
+
+
+@contextmanager
+def _opened(path: Path, name: str) -> Iterator[BinaryIO]:
     if not stat.S_ISREG(path.lstat().st_mode):
         raise _not_plain(name)
     # The check above gives the clear message; these flags hold if the entry is swapped after it.
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     with os.fdopen(descriptor, "rb") as stream:
-        status = os.fstat(stream.fileno())
-        if not stat.S_ISREG(status.st_mode):
+        if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
             raise _not_plain(name)
-        check_size(name, status.st_size)
-        content = stream.read(BOUNDS[name] + 1)
-    check_size(name, len(content))
-    return content
+        yield stream
 
 
 def _not_plain(name: str) -> NotAPlainFile:

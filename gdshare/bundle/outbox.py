@@ -1,7 +1,8 @@
 """The outbox: one folder a bundle, named SITE-SEQUENCE, appearing whole or not at all.
 
 Names that begin with a dot are bundles still being written, or left by a crash; readers pass over
-them.
+them. ``SITE-SEQUENCE.withdrawal`` takes the bundle of that name back: from then on neither it nor
+an older one is handed over.
 """
 
 import errno
@@ -19,16 +20,56 @@ from gdshare.errors import UsageError
 from gdshare.storage import sync_folder, write_bytes
 
 _NAME = re.compile(rf"(?P<site>{SITE})-(?P<number>[1-9][0-9]{{0,8}})")
+WITHDRAWAL = ".withdrawal"
 _TAKEN = {errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR}
 
 
 def published(outbox: Path) -> tuple[Path, ...]:
     """List the bundles' folders, by site and then by sequence number; empty without an outbox."""
+    return _listed(outbox, "")
+
+
+def withdrawals(outbox: Path) -> tuple[Path, ...]:
+    """List the withdrawals' files, by site and then by sequence number."""
+    return _listed(outbox, WITHDRAWAL)
+
+
+def newest(outbox: Path, site: str) -> Path | None:
+    """Give the bundle to hand over: a site's newest, and none if that or a newer was withdrawn.
+
+    An older one never takes a withdrawn one's place: nobody decided that, and to an aggregator it
+    would be an attack.
+    """
+    bundles = [path for path in published(outbox) if site_of(path) == site]
+    gone = [path for path in withdrawals(outbox) if site_of(path) == site]
+    if not bundles or (gone and _number(gone[-1]) >= _number(bundles[-1])):
+        return None
+    return bundles[-1]
+
+
+def is_withdrawal(name: str) -> bool:
+    """Whether a file is called as a withdrawal is."""
+    return name.endswith(WITHDRAWAL) and bool(_NAME.fullmatch(name.removesuffix(WITHDRAWAL)))
+
+
+def site_of(path: Path) -> str:
+    """Whose a bundle's folder or a withdrawal is, by its name."""
+    return path.stem.rpartition("-")[0]
+
+
+def _number(path: Path) -> int:
+    return int(path.stem.rpartition("-")[2])
+
+
+def _listed(outbox: Path, suffix: str) -> tuple[Path, ...]:
     if not outbox.is_dir():
         return ()
-    named = [(match, path) for path in outbox.iterdir() if (match := _NAME.fullmatch(path.name))]
-    order = sorted(named, key=lambda pair: (pair[0]["site"], int(pair[0]["number"])))
-    return tuple(path for _, path in order)
+    named = [
+        path
+        for path in outbox.iterdir()
+        if path.name.endswith(suffix) and _NAME.fullmatch(path.name.removesuffix(suffix))
+    ]
+    return tuple(sorted(named, key=lambda path: (site_of(path), _number(path))))
 
 
 def next_sequence(outbox: Path, site: str) -> int:

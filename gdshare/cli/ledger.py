@@ -1,14 +1,22 @@
 """``gdshare ledger``: check and read what was done with bundles."""
 
+import getpass
 import re
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from gdshare.bundle import fingerprint, load_public_key
+from gdshare.bundle.attestation import MAX_BYTES, read_signed
+from gdshare.bundle.folder import read_plain
+from gdshare.bundle.receipt import Receipt
 from gdshare.cli.terminal import AsJson, print_json, print_table
-from gdshare.errors import UsageError
-from gdshare.ledger import Anchor, head_of, read_ledger
+from gdshare.errors import BundleError, UsageError
+from gdshare.ledger import Anchor, head_of, open_ledger, read_ledger
+from gdshare.receipts import anchor_in, require_says, take_in
+from gdshare.release import ledger_beside
 
 _ANCHOR = re.compile(r"([1-9][0-9]{0,8}):([0-9a-f]{64})")
 
@@ -24,13 +32,34 @@ Anchors = Annotated[
 ]
 
 
-def verify(ledger: Ledger, anchor: Anchors = None, as_json: AsJson = False) -> None:
+def verify(
+    ledger: Ledger,
+    anchor: Anchors = None,
+    receipt: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="A receipt that the aggregator gave: its ledger must still have that line, and "
+            "say the same. May be given several times. Takes --key."
+        ),
+    ] = None,
+    key: Annotated[
+        Path | None, typer.Option(help="The aggregator's public key, NAME.pub, for --receipt.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
     """Check that no line was altered, taken out, put in or cut off.
 
     The ledger agrees with itself and with the head beside it. That somebody has written both anew
-    is found only with --anchor. Write down the anchor that this prints, and keep it elsewhere.
+    is found only with --anchor, or with --receipt where it is an aggregator's. Write down the
+    anchor that this prints, and keep it elsewhere.
     """
-    acts = read_ledger(_there(ledger), [_anchor(text) for text in anchor or ()])
+    if (key is None) != (not receipt):
+        raise UsageError("--receipt and --key go together; give both, or neither")
+    told = [_receipt(path, key) for path in receipt or () if key is not None]
+    anchors = [*map(_anchor, anchor or ()), *(anchor_in(one) for one, _ in told)]
+    acts = read_ledger(_there(ledger), anchors)
+    for one, digest in told:
+        require_says(acts, one, digest)
     head = head_of(acts)
     if as_json:
         return print_json({"lines": head.number, "sha256": head.sha256})
@@ -51,6 +80,43 @@ def show(ledger: Ledger, anchor: Anchors = None, as_json: AsJson = False) -> Non
     columns = ("line", "at (UTC)", "act", "what", "by", "why", "digest")
     print_table(f"{ledger}: {len(acts)} acts", columns, rows)
     return None
+
+
+def receive(
+    receipt: Annotated[Path, typer.Argument(help="The receipt, SITE-NUMBER.receipt.")],
+    key: Annotated[Path, typer.Option(help="The aggregator's public key, NAME.pub.")],
+    outbox: Annotated[Path, typer.Option(help="The hospital's, from which the bundle left.")],
+    by: Annotated[
+        str | None,
+        typer.Option(help="Who takes it in. Without it: this computer's user."),
+    ] = None,
+) -> None:
+    """Take an aggregator's receipt for a bundle into the hospital's ledger, OUTBOX-ledger.jsonl.
+
+    It tells what became of the bundle, and names the line of the aggregator's ledger that says so.
+    Keep the file: with it `gdshare ledger verify --receipt` finds out, even years later, whether
+    the aggregator's ledger was written anew. Receipts come by mail or courier, never by the node.
+    """
+    told, digest = _receipt(receipt, key)
+    signer, who = fingerprint(load_public_key(key)), by or getpass.getuser()
+    with open_ledger(ledger_beside(outbox)) as book:
+        can_be = take_in(told, digest, signer, book, who, datetime.now(UTC))
+    typer.echo(f"{told.verdict:<10} {told.name}{f'  {told.reason}' if told.reason else ''}")
+    typer.echo(f"by         {told.aggregator}, {told.at:%Y-%m-%d %H:%M:%S} UTC")
+    typer.echo(f"digest     {digest}")
+    typer.echo(f"line       {told.line}:{told.sha256}")
+    if not can_be:
+        typer.echo(
+            f"WARNING: this hospital never withdrew {told.name}: somebody else has its key; call "
+            f"{told.aggregator} and have the key revoked"
+        )
+
+
+def _receipt(path: Path, key: Path) -> tuple[Receipt, str]:
+    try:
+        return read_signed(read_plain(path, MAX_BYTES), load_public_key(key), Receipt)
+    except BundleError as fault:
+        raise type(fault)(f"{path}: {fault}") from fault
 
 
 def _there(ledger: Path) -> Path:
@@ -75,4 +141,5 @@ def register(app: typer.Typer) -> None:
     ledger = typer.Typer(no_args_is_help=True, help="Who did what to which bundle, and when.")
     ledger.command()(verify)
     ledger.command()(show)
+    ledger.command()(receive)
     app.add_typer(ledger, name="ledger")

@@ -37,6 +37,7 @@ OWN_COMMANDS: dict[str, str] = {
         "approve",
         "release",
         "publish",
+        "withdraw",
         "verify",
         "seal",
         "unseal",
@@ -140,7 +141,7 @@ def _front(
     **label** the films once their organs are outlined, **distill** the labelled patches to
     a few synthetic images, **audit** what those give away, make **keys** once, and
     **publish** a signed bundle, or **prepare** it, have it **approve**d by others, and
-    **release** it.
+    **release** it. **withdraw** takes a released bundle back.
 
     At the aggregator:
 

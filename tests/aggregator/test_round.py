@@ -3,7 +3,6 @@
 import json
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -11,6 +10,23 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from flwr.app import ConfigRecord, Context, Error, Message, RecordDict
 from grid_kit import ClientApp, MemoryGrid
+from round_kit import (
+    SITES,
+    World,
+    acts,
+    again,
+    disown,
+    hand_out,
+    held_again,
+    in_ledger,
+    lines,
+    make_world,
+    newer,
+    refused_with,
+    released,
+    revoke,
+    with_new_key,
+)
 from site_kit import (
     METHOD,
     NOW,
@@ -19,33 +35,28 @@ from site_kit import (
     make_bundle,
     make_cohort,
     manifest,
-    write_files,
 )
 
 from aggregator.order import Order
-from aggregator.results import RoundResult, table
+from aggregator.results import table
 from aggregator.round import hold_round
-from aggregator.seen import ADMIT, newest_seen
-from aggregator.standing import DISOWN, REVOKE, TRUST, from_line, until
+from aggregator.seen import newest_seen
+from aggregator.standing import REVOKE, TRUST, from_line, until
 from gdshare.bundle import (
     Terms,
-    fingerprint,
     load_private_key,
     load_public_key,
     new_key,
-    public_pem,
     verify_files,
 )
 from gdshare.cli.main import main
 from gdshare.errors import FederationError, LedgerError
-from gdshare.ledger import open_ledger, read_ledger
+from gdshare.ledger import read_ledger
 from gdshare.metrics import THRESHOLDS
 from gdshare.model import load_model
 from gdshare.protocol import Protocol
 from gdshare.questions import ANSWER_RECORD
 from hospital_node.client_app import app as real_app
-
-SITES = ("east", "north", "west")
 
 
 @pytest.fixture(scope="module")
@@ -53,62 +64,9 @@ def cohort(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_cohort(tmp_path_factory.mktemp("films"))
 
 
-@dataclass
-class World:
-    """Three hospitals, their keys on the trust list, and the folder for the round's results."""
-
-    folder: Path
-    cohort: Path
-    keys: Mapping[str, ec.EllipticCurvePrivateKey]
-
-    def settings(self, site: str) -> dict[str, object]:
-        return {
-            "outbox": str(self.folder / site / "outbox"),
-            "state": str(self.folder / site / "state"),
-            "cohort": str(self.cohort),
-            "minimum-films": 4,
-        }
-
-    def release(self, site: str, files: Mapping[str, bytes], name: str | None = None) -> None:
-        write_files(self.folder / site / "outbox" / f"{name or site}-1", files)
-
-    def grid(self, *sites: str) -> MemoryGrid:
-        return MemoryGrid({n: self.settings(site) for n, site in enumerate(sites or SITES, 1)})
-
-    def hold(self, grid: MemoryGrid, **changes: object) -> RoundResult:
-        (self.folder / "out").mkdir()
-        tell = changes.pop("tell", lambda line: None)
-        asked = {"sites": max(1, len(grid.settings)), "wait": 0.1, **changes}
-        told = {"trust": self.folder / "trust", "ledger": self.ledger, "operator": "an operator"}
-        order = Order.model_validate(told | asked)
-        return hold_round(grid, order, self.folder / "out", NOW, tell)
-
-    @property
-    def ledger(self) -> Path:
-        return self.folder / "trust-ledger.jsonl"
-
-    def refusals(self) -> list[dict[str, object]]:
-        lines = (self.folder / "out" / "refusals.jsonl").read_text().splitlines()
-        return [json.loads(line) for line in lines]
-
-
 @pytest.fixture
 def world(tmp_path: Path, cohort: Path) -> World:
-    keys = {site: new_key() for site in SITES}
-    (tmp_path / "trust").mkdir()
-    for site, key in keys.items():
-        (tmp_path / "trust" / f"{site}.pub").write_bytes(public_pem(key.public_key()))
-    return World(tmp_path, cohort, keys)
-
-
-def released(world: World, *sites: str) -> World:
-    for site in sites or SITES:
-        world.release(site, make_bundle(site, world.keys[site]))
-    return world
-
-
-def refused_with(world: World) -> dict[object, object]:
-    return {refusal["node"]: refusal["reason"] for refusal in world.refusals()}
+    return make_world(tmp_path, cohort)
 
 
 # A sound round.
@@ -372,15 +330,6 @@ def test_an_empty_trust_list_is_refused(world: World, tmp_path: Path) -> None:
         )
 
 
-def acts(world: World) -> list[tuple[str, str, str | None]]:
-    return [(act.act, act.what, act.digest) for act in read_ledger(world.ledger)]
-
-
-def again(world: World) -> None:
-    """Make room for another round's results."""
-    shutil.rmtree(world.folder / "out")
-
-
 def test_what_is_admitted_and_refused_is_in_the_ledger(world: World) -> None:
     released(world, "east", "north")
     world.release("west", make_bundle("west", new_key()))
@@ -397,13 +346,6 @@ def test_bundle_that_was_admitted_before_is_admitted_again(world: World) -> None
     released(world).hold(world.grid())
     again(world)
     assert set(world.hold(world.grid()).bundles) == set(SITES)
-
-
-def newer(world: World, site: str, sequence: int, **changes: object) -> None:
-    """Release another bundle in place of the site's first."""
-    files = make_bundle(site, world.keys[site], manifest(site, sequence=sequence, **changes))
-    shutil.rmtree(world.folder / site / "outbox")
-    write_files(world.folder / site / "outbox" / f"{site}-{sequence}", files)
 
 
 def test_older_bundle_than_one_admitted_before_is_refused(world: World) -> None:
@@ -434,47 +376,6 @@ def test_nothing_is_admitted_while_the_ledger_is_damaged(world: World) -> None:
     world.ledger.write_bytes(world.ledger.read_bytes()[:50])
     with pytest.raises(LedgerError, match="cut short"):
         world.hold(world.grid())
-
-
-def in_ledger(world: World, site: str, act: str, why: str) -> None:
-    """An act of the operator's about the site's first key."""
-    told = fingerprint(world.keys[site].public_key())
-    with open_ledger(world.ledger) as book:
-        book.write(NOW, act, "an operator", site, told, why)
-
-
-def revoke(world: World, site: str) -> None:
-    in_ledger(world, site, REVOKE, "stolen")
-
-
-def disown(world: World, site: str, line: int) -> None:
-    in_ledger(world, site, DISOWN, from_line(line, "stolen"))
-
-
-def lines(world: World, what: str) -> list[int]:
-    """The lines on which a bundle was admitted."""
-    acts = read_ledger(world.ledger)
-    return [act.number for act in acts if (act.act, act.what) == (ADMIT, what)]
-
-
-def held_again(world: World, **changes: object) -> set[str]:
-    """Hold another round; returns the sites that were admitted to it."""
-    again(world)
-    return set(world.hold(world.grid(), ensemble=1, **changes).bundles)
-
-
-def hand_out(world: World, site: str, files: Mapping[str, bytes]) -> None:
-    """Put this bundle into the place of whatever the site's node hands over."""
-    shutil.rmtree(world.folder / site / "outbox", ignore_errors=True)
-    world.release(site, files)
-
-
-def with_new_key(world: World, site: str, sequence: int = 2) -> None:
-    """Trust a further key of the site, which releases another bundle with it."""
-    key = new_key()
-    told = fingerprint(key.public_key())[:16]
-    (world.folder / "trust" / f"{site}.{told}.pub").write_bytes(public_pem(key.public_key()))
-    hand_out(world, site, make_bundle(site, key, manifest(site, sequence=sequence)))
 
 
 def test_bundle_that_was_admitted_before_its_key_was_revoked_stays_good(world: World) -> None:
@@ -723,7 +624,8 @@ def test_replayed_old_bundle_evicts_nobody(world: World) -> None:
     assert set(found.bundles) == set(SITES)
     [refusal] = world.refusals()
     assert refusal["reason"] == "Rollback"
-    assert read_ledger(world.ledger)[-1].digest == refusal["digest"] is not None
+    [told] = [act for act in read_ledger(world.ledger)[-4:] if act.act == "refuse"]
+    assert told.digest == refusal["digest"] is not None
 
 
 def test_fixed_weights_that_cannot_be_drawn_refuse_that_bundle_alone(world: World) -> None:

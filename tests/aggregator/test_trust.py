@@ -314,7 +314,7 @@ def test_since_something_that_never_was_is_refused(desk: Desk, key: Path, since:
     known = taken_in_with_bundles(desk, key)
     status, _, err = desk.gdshare("revoke", known, "--why", "stolen", f"--since={since}")
     assert status == 2
-    assert "admitted there or later" in err
+    assert "admitted or withdrawn there or later" in err
     assert not revoked(read_ledger(desk.ledger))
 
 

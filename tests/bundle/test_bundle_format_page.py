@@ -8,8 +8,11 @@ import pytest
 from bundle_factory import rich_manifest
 
 from gdshare.bundle import BundleError, Manifest, errors
+from gdshare.bundle.attestation import MAX_BYTES
 from gdshare.bundle.layout import BOUNDS, KIB, MIB
+from gdshare.bundle.receipt import Receipt
 from gdshare.bundle.tensors import LARGEST_HEADER, LARGEST_PIXEL, LARGEST_RATE
+from gdshare.bundle.withdrawal import MAX_REASON, Withdrawal
 
 DOCS = Path(__file__).parents[2] / "docs"
 PAGE = (DOCS / "bundle-format.md").read_text()
@@ -64,3 +67,14 @@ def test_the_tensors_bounds_are_on_the_page():
 def test_published_schema_is_the_manifests():
     published = json.loads((DOCS / "gdshare.schema.json").read_text())
     assert published == json.loads(json.dumps(Manifest.model_json_schema(mode="serialization")))
+
+
+@pytest.mark.parametrize("kind", [Withdrawal, Receipt])
+def test_what_is_said_of_a_bundle_is_on_the_page_in_its_order(kind):
+    shown = PAGE[PAGE.index(f'"{kind.PREDICATE_TYPE}"') :].split("}")[0]
+    assert re.findall(r'"(\w+)":', shown) == ["predicate", *kind.model_fields]
+
+
+def test_bounds_of_what_is_said_of_a_bundle_are_on_the_page():
+    assert f"at most {MAX_BYTES // KIB} KiB each" in PAGE
+    assert f"REASON up to {MAX_REASON} of" in PAGE

@@ -1,0 +1,109 @@
+"""Receipts: made of a line of the aggregator's ledger, kept in a line of the hospital's.
+
+A receipt says what one line says and nothing else, and names it by number and SHA-256. So the
+hospital, or whoever it asks, can hold the aggregator's ledger to it later.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from gdshare.bundle.receipt import Receipt
+from gdshare.errors import LedgerError, UsageError
+from gdshare.ledger import Act, Anchor, Ledger, anchor_of
+from gdshare.withdraw import Released, released_by, withdrawn_by
+
+RECEIPT = "receipt"
+_VERDICTS = {"admit": "admitted", "refuse": "refused", "withdraw": "withdrawn"}
+
+
+def receipt_of(act: Act, aggregator: str) -> Receipt | None:
+    """Say what a line of an aggregator's ledger says of a bundle; None where it tells of none."""
+    if act.act not in _VERDICTS or act.digest is None:
+        return None
+    verdict, line = _VERDICTS[act.act], anchor_of(act)
+    site, _, sequence = act.what.rpartition("-")
+    try:
+        return Receipt(
+            site=site,
+            sequence=int(sequence),
+            at=act.at,
+            aggregator=aggregator,
+            verdict=verdict,  # type: ignore[arg-type]  # checked by the model
+            reason=act.why.partition(":")[0] if verdict == "refused" else "",
+            line=line.number,
+            sha256=line.sha256,
+        )
+    except ValueError:  # of a node or a hospital, and of no one bundle
+        return None
+
+
+def anchor_in(told: Receipt) -> Anchor:
+    """What a ledger must agree with if the receipt is to be true."""
+    return Anchor(told.line, told.sha256)
+
+
+def require_says(acts: Sequence[Act], told: Receipt, digest: str) -> None:
+    """Refuse a ledger whose line says something else than the receipt that was given for it.
+
+    Args:
+        acts: of the aggregator's ledger, which agrees with ``anchor_in(told)``.
+        told: the receipt.
+        digest: of the bundle that it is for.
+
+    Raises:
+        LedgerError: naming the line.
+    """
+    act = acts[told.line - 1]
+    if act.digest != digest or receipt_of(act, told.aggregator) != told:
+        raise LedgerError(
+            f"line {told.line} does not say what {told.aggregator} gave a receipt for: {told.name} "
+            f"{_verdict(told)}; ask {told.aggregator} which of the two is true"
+        )
+
+
+def take_in(
+    told: Receipt, digest: str, signer: str, ledger: Ledger, by: str, now: datetime
+) -> bool:
+    """Add a receipt to the hospital's ledger.
+
+    Args:
+        told: the receipt, whose signature is good.
+        digest: of the bundle that it is for.
+        signer: fingerprint of the aggregator's key.
+        ledger: the hospital's, held open.
+        by: who takes it in.
+        now: UTC.
+
+    Returns:
+        Whether what it says can be: False where the aggregator has the bundle as withdrawn and
+        this hospital never withdrew it, so that somebody else has its key.
+
+    Raises:
+        UsageError: for another hospital's bundle, for one that was never released by this ledger,
+            or taken in before.
+        LedgerError: the ledger cannot be written to.
+    """
+    known, one = released_by(ledger.acts), Released(told.name, digest)
+    sites = sorted({other.name.rpartition("-")[0] for other in known})
+    if told.site not in sites:
+        raise UsageError(
+            f"a receipt for a bundle of {told.site}, and this ledger has released bundles of "
+            f"{', '.join(sites) or 'nobody'}; give it to whom it is for"
+        )
+    if one not in known:
+        raise UsageError(
+            f"a receipt for {told.name} of digest {digest}, which this ledger has never released; "
+            f"ask {told.aggregator} who handed that in"
+        )
+    why = (
+        f"{told.aggregator}: {_verdict(told)}, line {told.line} {told.sha256} of its ledger, "
+        f"signed with {signer}"
+    )
+    if any((act.act, act.digest, act.why) == (RECEIPT, digest, why) for act in ledger.acts):
+        raise UsageError(f"this receipt for {told.name} is in the ledger already")
+    ledger.write(now, RECEIPT, by, told.name, digest, why)
+    return told.verdict != "withdrawn" or withdrawn_by(ledger.acts, one) is not None
+
+
+def _verdict(told: Receipt) -> str:
+    return f"{told.verdict}{f' ({told.reason})' if told.reason else ''}"

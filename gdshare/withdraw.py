@@ -1,0 +1,132 @@
+"""Taking a bundle back: first into the ledger, then beside the bundle, then the bundle away.
+
+::
+
+    1  the ledger's line
+    2  OUTBOX/SITE-SEQUENCE.withdrawal, signed; from here on the node hands the bundle over no more
+    3  the bundle's folder renamed out of sight, then deleted
+
+Whoever is stopped in between runs it again: what the line says is signed as it stands there, so
+that each attempt leaves the same file. It takes one person, no policy, and nothing of the bundle.
+"""
+
+import shutil
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from cryptography.hazmat.primitives.asymmetric import ec
+from pydantic import ValidationError
+
+from gdshare.bundle.manifest import first_problem
+from gdshare.bundle.outbox import WITHDRAWAL
+from gdshare.bundle.withdrawal import MAX_REASON, Withdrawal, hour_of
+from gdshare.errors import UsageError
+from gdshare.ledger import Act, Ledger
+from gdshare.release import RELEASE, WITHDRAW
+from gdshare.storage import sync_folder, write_bytes
+
+
+@dataclass(frozen=True)
+class Released:
+    """A bundle that a ledger knows as released.
+
+    Attributes:
+        name: ``SITE-SEQUENCE``.
+        digest: of its content.
+    """
+
+    name: str
+    digest: str
+
+
+def released_by(acts: Iterable[Act]) -> tuple[Released, ...]:
+    """Return what was released, the oldest first, whether it is still in the outbox or not."""
+    return tuple(
+        dict.fromkeys(
+            Released(act.what, act.digest)
+            for act in acts
+            if act.act == RELEASE and act.digest is not None
+        )
+    )
+
+
+def withdrawn_by(acts: Sequence[Act], one: Released) -> Act | None:
+    """Return the act by which a bundle was taken back, if it was."""
+    of_it = [act for act in acts if (act.act, act.what) == (WITHDRAW, one.name)]
+    return next((act for act in of_it if act.digest == one.digest), None)
+
+
+def withdraw(
+    one: Released,
+    reason: str,
+    outbox: Path,
+    ledger: Ledger,
+    by: str,
+    now: datetime,
+    key: ec.EllipticCurvePrivateKey,
+) -> Path:
+    """Take a bundle back, or complete what was broken off.
+
+    Args:
+        one: the bundle.
+        reason: for everybody who gets the withdrawal; one that stands in the ledger already counts.
+        outbox: from which it was handed over.
+        ledger: of the outbox, held open.
+        by: who takes it back.
+        now: UTC.
+        key: the hospital's.
+
+    Returns:
+        The withdrawal, in the outbox.
+
+    Raises:
+        UsageError: a reason that no withdrawal takes; or the outbox cannot be written to.
+        LedgerError: the ledger cannot be written to; nothing was changed.
+    """
+    _told(one, now, reason)
+    act = withdrawn_by(ledger.acts, one)
+    if act is None:
+        ledger.write(now, WITHDRAW, by, one.name, one.digest, reason)
+        act = ledger.acts[-1]
+    signed = _told(one, act.at, act.why).signed(one.digest, key)
+    path = outbox / f"{one.name}{WITHDRAWAL}"
+    try:
+        outbox.mkdir(parents=True, exist_ok=True)
+        write_bytes(path, signed)
+        _take_away(outbox / one.name)
+    except OSError as error:
+        raise UsageError(
+            f"{outbox}: cannot be changed ({error.strerror}), so {one.name} may still be handed "
+            "over, though the ledger has it as withdrawn; mend that and withdraw it again"
+        ) from error
+    return path
+
+
+def _told(one: Released, moment: datetime, reason: str) -> Withdrawal:
+    site, _, sequence = one.name.rpartition("-")
+    try:
+        return Withdrawal(site=site, sequence=int(sequence), at=hour_of(moment), reason=reason)
+    except ValidationError as error:
+        raise UsageError(
+            f"this withdrawal cannot be written: {first_problem(error)}; give a reason of at most "
+            f"{MAX_REASON} printable ASCII characters, or none"
+        ) from None
+
+
+def _take_away(folder: Path) -> None:
+    """Out of sight at once, then deleted; what an earlier attempt has left there too."""
+    aside = folder.with_name(f".{folder.name}.withdrawn")
+    _delete(aside)
+    if folder.is_symlink() or folder.exists():
+        folder.rename(aside)
+        sync_folder(folder.parent)
+        _delete(aside)
+
+
+def _delete(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)

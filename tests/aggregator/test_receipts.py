@@ -1,0 +1,348 @@
+"""Receipts: given by the aggregator for a line of its ledger, taken in by the hospital."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from bundle_run_kit import PASSPHRASE
+from round_kit import World, again, make_world, newer, released
+from site_kit import NOW, make_bundle, make_cohort
+
+import aggregator.command
+from aggregator.flower_cli import SuperLinkAddress, quiet_environment
+from aggregator.order import Order
+from aggregator.results import table
+from aggregator.round import hold_round
+from gdshare.bundle import load_private_key, load_public_key, new_key
+from gdshare.bundle.attestation import read_signed
+from gdshare.bundle.receipt import Receipt
+from gdshare.bundle.statement import digests_of, subject_digest
+from gdshare.bundle.withdrawal import Withdrawal, hour_of
+from gdshare.cli.main import main
+from gdshare.errors import BundleError
+from gdshare.ledger import Act, open_ledger, read_ledger
+
+
+@pytest.fixture(scope="module")
+def cohort(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_cohort(tmp_path_factory.mktemp("films"))
+
+
+class Desk:
+    """The aggregator's, with a key of its own, and the hospital east's."""
+
+    def __init__(self, world: World, capsys: pytest.CaptureFixture[str]) -> None:
+        self.world, self._capsys = world, capsys
+        self.out, self.key = world.folder / "out", world.folder / "keys" / "tokyo.key"
+        self.public = self.key.with_suffix(".pub")
+        self.gdshare("keys", "new", "--name", "tokyo", "--out", self.key.parent)
+        self.ledger = world.folder / "east" / "outbox-ledger.jsonl"
+
+    def gdshare(self, *words: object) -> tuple[int, str, str]:
+        with pytest.raises(SystemExit) as ended:
+            main([str(word) for word in words])
+        told = self._capsys.readouterr()
+        return int(ended.value.code or 0), told.out, told.err
+
+    def aggregate(self, *more: object, signed: bool = True) -> tuple[int, str, str]:
+        signing = ("--key", self.key, "--name", "tokyo") if signed else ()
+        words = ("--superlink", "h:1", "--trust", self.world.folder / "trust", "--out", self.out)
+        return self.gdshare("aggregate", *words, "--wait", 1, "--ensemble", 1, *signing, *more)
+
+    def receipts(self) -> dict[str, Receipt]:
+        public = load_public_key(self.public)
+        return {
+            path.name: read_signed(path.read_bytes(), public, Receipt)[0]
+            for path in (self.out / "receipts").iterdir()
+        }
+
+    def has_released(self, site: str = "east", sequence: int = 1) -> str:
+        """Put what the hospital has released into its ledger; returns the digest."""
+        files = make_bundle(site, self.world.keys[site])
+        digest = subject_digest(digests_of(files))
+        with open_ledger(self.ledger) as book:
+            book.write(NOW, "release", "A. Officer", f"{site}-{sequence}", digest, "")
+        return digest
+
+    def receive(
+        self, name: str = "east-1.receipt", key: Path | None = None
+    ) -> tuple[int, str, str]:
+        outbox = self.world.folder / "east" / "outbox"
+        words = ("--key", key or self.public, "--outbox", outbox)
+        return self.gdshare("ledger", "receive", self.out / "receipts" / name, *words)
+
+    def taken_in(self) -> list[Act]:
+        return [act for act in read_ledger(self.ledger) if act.act == "receipt"]
+
+    def holds_to(self, *names: str) -> tuple[int, str, str]:
+        """Hold the aggregator's ledger to receipts."""
+        told = [word for name in names for word in ("--receipt", self.out / "receipts" / name)]
+        return self.gdshare("ledger", "verify", self.world.ledger, *told, "--key", self.public)
+
+
+@pytest.fixture
+def desk(
+    tmp_path: Path,
+    cohort: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> Desk:
+    monkeypatch.setenv("GDSHARE_PASSPHRASE", PASSPHRASE)
+    world = make_world(tmp_path, cohort)
+
+    def in_memory(_: SuperLinkAddress, out: Path, order: Order, tell: Callable[[str], None]) -> str:
+        out.mkdir()
+        (out / "order.json").write_text(order.model_dump_json())
+        sites = [path.name for path in sorted(world.folder.glob("*")) if (path / "outbox").exists()]
+        return table(hold_round(world.grid(*sites), order, out, NOW, tell))
+
+    monkeypatch.setattr(aggregator.command, "run_round", in_memory)
+    return Desk(released(world), capsys)
+
+
+@pytest.fixture
+def held(desk: Desk) -> Desk:
+    """A round was held, and east has released what it handed over."""
+    desk.has_released()
+    assert desk.aggregate()[0] == 0
+    return desk
+
+
+# At the aggregator.
+
+
+def test_every_bundle_that_was_admitted_or_refused_gets_a_signed_receipt(desk: Desk) -> None:
+    newer(desk.world, "east", 2)
+    desk.aggregate(signed=False)
+    assert not (desk.out / "receipts").exists()
+    again(desk.world)
+    newer(desk.world, "east", 1)
+    status, _, err = desk.aggregate()
+    assert status == 0
+    assert f"signed 3 receipts in {desk.out / 'receipts'}" in err
+    found = desk.receipts()
+    assert {name: (one.verdict, one.reason) for name, one in found.items()} == {
+        "east-1.receipt": ("refused", "Rollback"),
+        "north-1.receipt": ("admitted", ""),
+        "west-1.receipt": ("admitted", ""),
+    }
+    one = found["north-1.receipt"]
+    assert (one.aggregator, one.site, one.sequence, one.at) == ("tokyo", "north", 1, NOW)
+    acts = read_ledger(desk.world.ledger)
+    assert (acts[one.line - 1].act, acts[one.line - 1].what) == ("admit", "north-1")
+    assert one.line > 6, "of this round, not of the one before"
+
+
+def test_round_that_fails_gives_receipts_for_what_it_refused(desk: Desk) -> None:
+    for site in ("east", "north", "west"):
+        newer(desk.world, site, 2)
+    desk.aggregate(signed=False)
+    again(desk.world)
+    for site in ("east", "north", "west"):
+        newer(desk.world, site, 1)
+    status, _, err = desk.aggregate()
+    assert status == 2
+    assert "no bundle was admitted" in err
+    assert {one.reason for one in desk.receipts().values()} == {"Rollback"}
+
+
+def test_neither_key_nor_passphrase_is_in_anything_the_round_was_given_or_left(
+    held: Desk,
+) -> None:
+    left = [path for path in held.out.rglob("*") if path.is_file()]
+    assert any(path.name == "order.json" for path in left)
+    for path in left:
+        content = path.read_bytes()
+        assert PASSPHRASE.encode() not in content
+        assert b"PRIVATE KEY" not in content
+        assert b"tokyo.key" not in content
+
+
+def test_passphrase_does_not_reach_flowers_processes(tmp_path: Path, desk: Desk) -> None:
+    assert PASSPHRASE not in quiet_environment(tmp_path).values()
+
+
+def test_key_without_a_name_and_key_that_does_not_open_hold_no_round(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "by --name" in desk.aggregate("--key", desk.key, signed=False)[2]
+    monkeypatch.setenv("GDSHARE_PASSPHRASE", "wrong")
+    assert "does not open with this passphrase" in desk.aggregate()[2]
+    assert not desk.out.exists()
+    assert read_ledger(desk.world.ledger) == []
+
+
+def test_what_is_said_twice_of_a_bundle_gets_one_receipt_and_what_differs_its_own(
+    desk: Desk,
+) -> None:
+    desk.world.release("copy", make_bundle("east", desk.world.keys["east"]), "east")
+    assert desk.aggregate()[0] == 0
+    assert desk.receipts()["east-1.receipt"].reason == "SiteTwice"
+    assert len(desk.receipts()) == 3
+    again(desk.world)
+    digest = subject_digest(digests_of(make_bundle("east", desk.world.keys["east"])))
+    content = Withdrawal(site="east", sequence=1, at=hour_of(NOW))
+    path = desk.world.folder / "east" / "outbox" / "east-1.withdrawal"
+    path.write_bytes(content.signed(digest, desk.world.keys["east"]))
+    desk.aggregate()
+    told = {name: one.verdict for name, one in desk.receipts().items() if name.startswith("east")}
+    assert sorted(told.values()) == ["refused", "withdrawn"]
+    assert told["east-1.receipt"] == "withdrawn"
+
+
+def test_withdrawal_that_came_as_a_file_gets_a_receipt(desk: Desk) -> None:
+    digest = desk.has_released()
+    arrived = desk.world.folder / "east-1.withdrawal"
+    told = Withdrawal(site="east", sequence=1, at=hour_of(NOW))
+    arrived.write_bytes(told.signed(digest, desk.world.keys["east"]))
+    words = ("--trust", desk.world.folder / "trust", "--receipts", desk.out / "receipts")
+    signing = ("--key", desk.key, "--name", "tokyo")
+    assert desk.gdshare("trust", "withdrawn", arrived, *words, *signing)[0] == 0
+    assert desk.receipts()["east-1.receipt"].verdict == "withdrawn"
+
+
+# At the hospital.
+
+
+def test_receipt_is_taken_into_the_hospitals_ledger(held: Desk) -> None:
+    status, out, _ = held.receive()
+    assert status == 0
+    assert out.startswith("admitted   east-1\n")
+    assert "WARNING" not in out
+    [act] = held.taken_in()
+    [release, *_] = read_ledger(held.ledger)
+    assert (act.what, act.digest) == ("east-1", release.digest)
+    one = held.receipts()["east-1.receipt"]
+    assert act.why.startswith(f"tokyo: admitted, line {one.line} {one.sha256} of its ledger")
+
+
+def refused(desk: Desk, told: str, name: str = "east-1.receipt", key: Path | None = None) -> None:
+    before = desk.taken_in()
+    status, _, err = desk.receive(name, key)
+    assert (status, err.count("\n")) == (2, 1), err
+    assert told in err
+    assert desk.taken_in() == before
+
+
+def test_receipt_is_taken_in_once(held: Desk) -> None:
+    held.receive()
+    refused(held, "is in the ledger already")
+
+
+def test_receipt_for_another_hospital_is_refused(held: Desk) -> None:
+    refused(held, "a receipt for a bundle of north", "north-1.receipt")
+
+
+def test_receipt_for_a_bundle_that_was_never_released_is_refused(desk: Desk) -> None:
+    desk.has_released(sequence=2)
+    desk.aggregate()
+    refused(desk, "which this ledger has never released")
+
+
+def test_receipt_signed_with_another_key_is_refused(held: Desk) -> None:
+    held.gdshare("keys", "new", "--name", "osaka", "--out", held.key.parent)
+    refused(held, "no sound receipt (WrongKey)", key=held.key.with_name("osaka.pub"))
+
+
+def test_forged_receipt_is_refused(held: Desk) -> None:
+    path = held.out / "receipts" / "east-1.receipt"
+    mine = json.loads(path.read_bytes())["dsseEnvelope"]["signatures"][0]["sig"].encode()
+    other = (held.out / "receipts" / "west-1.receipt").read_bytes()
+    theirs = json.loads(other)["dsseEnvelope"]["signatures"][0]["sig"].encode()
+    path.write_bytes(path.read_bytes().replace(mine, theirs))
+    refused(held, "no sound receipt (BadSignature)")
+
+
+def test_no_flipped_bit_of_a_receipt_survives(held: Desk) -> None:
+    data = (held.out / "receipts" / "east-1.receipt").read_bytes()
+    public = load_public_key(held.public)
+    for place in range(len(data)):
+        flipped = data[:place] + bytes([data[place] ^ (1 << place % 8)]) + data[place + 1 :]
+        with pytest.raises(BundleError, match="no sound receipt"):
+            read_signed(flipped, public, Receipt)
+
+
+def test_withdrawal_signed_with_the_same_key_does_not_pass_for_a_receipt(held: Desk) -> None:
+    key = load_private_key(held.key, PASSPHRASE.encode())
+    told = Withdrawal(site="east", sequence=1, at=hour_of(NOW)).signed("ab" * 32, key)
+    (held.out / "receipts" / "east-1.receipt").write_bytes(told)
+    refused(held, "no sound receipt (MalformedSignature)")
+
+
+def test_bundle_that_somebody_else_withdrew_is_an_alarm(desk: Desk) -> None:
+    digest = desk.has_released()
+    told = Withdrawal(site="east", sequence=1, at=hour_of(NOW))
+    (desk.world.folder / "east" / "outbox" / "east-1.withdrawal").write_bytes(
+        told.signed(digest, desk.world.keys["east"])
+    )
+    desk.aggregate()
+    status, out, _ = desk.receive()
+    assert status == 0
+    assert "WARNING: this hospital never withdrew east-1: somebody else has its key" in out
+
+
+# The aggregator's ledger is held to its receipts.
+
+
+def test_ledger_is_held_to_its_receipts(held: Desk) -> None:
+    assert held.holds_to("east-1.receipt", "north-1.receipt")[0] == 0
+    words = ("ledger", "verify", held.world.ledger)
+    receipt = held.out / "receipts" / "east-1.receipt"
+    for half in (("--receipt", receipt), ("--key", held.public)):
+        assert "go together" in held.gdshare(*words, *half)[2]
+
+
+def rewritten(desk: Desk, **changes: str) -> None:
+    """Write the aggregator's ledger anew, its head too, with something changed in each line."""
+    acts = read_ledger(desk.world.ledger)
+    desk.world.ledger.unlink()
+    desk.world.ledger.with_name(f"{desk.world.ledger.name}.head").unlink()
+    with open_ledger(desk.world.ledger) as book:
+        for act in acts:
+            told = {"act": act.act, "by": act.by, "what": act.what, "why": act.why} | changes
+            book.write(act.at, digest=act.digest, **told)
+
+
+def test_ledger_rewritten_after_a_receipt_was_given_is_found_out_by_it(held: Desk) -> None:
+    rewritten(held, by="somebody else")
+    assert held.gdshare("ledger", "verify", held.world.ledger)[0] == 0
+    status, _, err = held.holds_to("east-1.receipt")
+    assert status == 2
+    assert "line 1 is not the one that was there" in err
+
+
+def test_ledger_cut_short_after_a_receipt_was_given_is_found_out_by_it(held: Desk) -> None:
+    held.world.ledger.unlink()
+    held.world.ledger.with_name(f"{held.world.ledger.name}.head").unlink()
+    with open_ledger(held.world.ledger) as book:
+        book.write(NOW, "trust", "an operator", "east", "ab" * 32, "")
+    status, _, err = held.holds_to("west-1.receipt")
+    assert status == 2
+    assert "was cut short" in err
+
+
+def test_receipt_that_says_something_else_than_its_line_is_found_out(held: Desk) -> None:
+    path = held.out / "receipts" / "east-1.receipt"
+    honest, digest = read_signed(path.read_bytes(), load_public_key(held.public), Receipt)
+    key = load_private_key(held.key, PASSPHRASE.encode())
+    for lie in (
+        honest.model_copy(update={"verdict": "refused", "reason": "Rollback"}),
+        honest.model_copy(update={"sequence": 7}),
+        honest.model_copy(update={"line": 2, "sha256": held.receipts()["north-1.receipt"].sha256}),
+    ):
+        path.write_bytes(lie.signed(digest, key))
+        status, _, err = held.holds_to("east-1.receipt")
+        assert status == 2
+        assert "does not say what tokyo gave a receipt for" in err
+    path.write_bytes(honest.signed("ab" * 32, key))
+    assert "does not say" in held.holds_to("east-1.receipt")[2]
+
+
+def test_forged_receipt_accuses_nobody(held: Desk) -> None:
+    path = held.out / "receipts" / "east-1.receipt"
+    honest, digest = read_signed(path.read_bytes(), load_public_key(held.public), Receipt)
+    path.write_bytes(honest.model_copy(update={"sha256": "0" * 64}).signed(digest, new_key()))
+    status, _, err = held.holds_to("east-1.receipt")
+    assert status == 2
+    assert "no sound receipt (WrongKey)" in err

@@ -1,0 +1,139 @@
+"""Three hospitals whose nodes answer in memory, and the aggregator that holds rounds with them."""
+
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from cryptography.hazmat.primitives.asymmetric import ec
+from grid_kit import MemoryGrid
+from site_kit import NOW, make_bundle, manifest, write_files
+
+from aggregator.order import Order
+from aggregator.results import RoundResult
+from aggregator.round import hold_round
+from aggregator.seen import ADMIT
+from aggregator.standing import DISOWN, REVOKE, from_line
+from gdshare.bundle import Manifest, fingerprint, new_key, public_pem
+from gdshare.bundle.layout import MANIFEST
+from gdshare.ledger import open_ledger, read_ledger
+
+SITES = ("east", "north", "west")
+
+
+@dataclass
+class World:
+    """Three hospitals, their keys on the trust list, and the folder for the round's results."""
+
+    folder: Path
+    cohort: Path
+    keys: Mapping[str, ec.EllipticCurvePrivateKey]
+
+    def settings(self, site: str) -> dict[str, object]:
+        return {
+            "outbox": str(self.folder / site / "outbox"),
+            "state": str(self.folder / site / "state"),
+            "cohort": str(self.cohort),
+            "minimum-films": 4,
+        }
+
+    def release(self, site: str, files: Mapping[str, bytes], name: str | None = None) -> None:
+        write_files(self.folder / site / "outbox" / f"{name or site}-1", files)
+
+    def grid(self, *sites: str) -> MemoryGrid:
+        return MemoryGrid({n: self.settings(site) for n, site in enumerate(sites or SITES, 1)})
+
+    def hold(self, grid: MemoryGrid, **changes: object) -> RoundResult:
+        (self.folder / "out").mkdir()
+        tell = changes.pop("tell", lambda line: None)
+        asked = {"sites": max(1, len(grid.settings)), "wait": 0.1, **changes}
+        told = {"trust": self.folder / "trust", "ledger": self.ledger, "operator": "an operator"}
+        order = Order.model_validate(told | asked)
+        return hold_round(grid, order, self.folder / "out", NOW, tell)
+
+    @property
+    def ledger(self) -> Path:
+        return self.folder / "trust-ledger.jsonl"
+
+    def refusals(self) -> list[dict[str, object]]:
+        lines = (self.folder / "out" / "refusals.jsonl").read_text().splitlines()
+        return [json.loads(line) for line in lines]
+
+
+def make_world(folder: Path, cohort: Path) -> World:
+    keys = {site: new_key() for site in SITES}
+    (folder / "trust").mkdir()
+    for site, key in keys.items():
+        (folder / "trust" / f"{site}.pub").write_bytes(public_pem(key.public_key()))
+    return World(folder, cohort, keys)
+
+
+def released(world: World, *sites: str) -> World:
+    for site in sites or SITES:
+        world.release(site, make_bundle(site, world.keys[site]))
+    return world
+
+
+def refused_with(world: World) -> dict[object, object]:
+    return {refusal["node"]: refusal["reason"] for refusal in world.refusals()}
+
+
+def acts(world: World) -> list[tuple[str, str, str | None]]:
+    return [(act.act, act.what, act.digest) for act in read_ledger(world.ledger)]
+
+
+def again(world: World) -> None:
+    """Make room for another round's results."""
+    shutil.rmtree(world.folder / "out")
+
+
+def newer(world: World, site: str, sequence: int, **changes: object) -> None:
+    """Release another bundle in place of the site's first."""
+    files = make_bundle(site, world.keys[site], manifest(site, sequence=sequence, **changes))
+    shutil.rmtree(world.folder / site / "outbox")
+    write_files(world.folder / site / "outbox" / f"{site}-{sequence}", files)
+
+
+def in_ledger(world: World, site: str, act: str, why: str) -> None:
+    """An act of the operator's about the site's first key."""
+    told = fingerprint(world.keys[site].public_key())
+    with open_ledger(world.ledger) as book:
+        book.write(NOW, act, "an operator", site, told, why)
+
+
+def revoke(world: World, site: str) -> None:
+    in_ledger(world, site, REVOKE, "stolen")
+
+
+def disown(world: World, site: str, line: int) -> None:
+    in_ledger(world, site, DISOWN, from_line(line, "stolen"))
+
+
+def lines(world: World, what: str, act: str = ADMIT) -> list[int]:
+    """The lines on which a bundle was admitted, or had another act done to it."""
+    known = read_ledger(world.ledger)
+    return [one.number for one in known if (one.act, one.what) == (act, what)]
+
+
+def held_again(world: World, **changes: object) -> set[str]:
+    """Hold another round; returns the sites that were admitted to it."""
+    again(world)
+    return set(world.hold(world.grid(), ensemble=1, **changes).bundles)
+
+
+def hand_out(world: World, site: str, files: Mapping[str, bytes]) -> None:
+    """Put this bundle into the place of whatever the site's node hands over."""
+    outbox = world.folder / site / "outbox"
+    shutil.rmtree(outbox, ignore_errors=True)
+    write_files(outbox / Manifest.from_bytes(files[MANIFEST]).name, files)
+
+
+def with_new_key(
+    world: World, site: str, sequence: int = 2, key: ec.EllipticCurvePrivateKey | None = None
+) -> None:
+    """Trust a further key of the site, which releases another bundle with it."""
+    key = key or new_key()
+    told = fingerprint(key.public_key())[:16]
+    (world.folder / "trust" / f"{site}.{told}.pub").write_bytes(public_pem(key.public_key()))
+    hand_out(world, site, make_bundle(site, key, manifest(site, sequence=sequence)))
