@@ -7,6 +7,7 @@ from aggregator.trust import revoked
 from gdshare.ledger import Act
 
 ADMIT, REFUSE = "admit", "refuse"
+QUARANTINE, ACCEPT = "quarantine", "accept"
 
 
 @dataclass(frozen=True)
@@ -47,3 +48,13 @@ def admitted_before(acts: Iterable[Act], act: Act) -> frozenset[str]:
         for one in acts
         if one.act == ADMIT and one.digest is not None and one.number < act.number
     )
+
+
+def quarantined(acts: Iterable[Act]) -> dict[str, Act]:
+    """Return the digests that were ever quarantined, each with the last act that did so."""
+    return {one.digest: one for one in acts if one.act == QUARANTINE and one.digest is not None}
+
+
+def accepted(acts: Iterable[Act]) -> frozenset[str]:
+    """Return the digests that a person accepted in spite of their figures."""
+    return frozenset(one.digest for one in acts if one.act == ACCEPT and one.digest is not None)
