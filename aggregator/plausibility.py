@@ -103,12 +103,14 @@ def plausibility(
         for one in bundles
     }
     found = _compared(bundles, alone)
+    trusted = [site for site, one in found.items() if not one.faults]
     for number, one in enumerate(bundles):
         if found[one.site].faults and reference is None:
             continue  # known to be bad enough; why cost the hospitals their time?
         if not _finite(alone[one.site]):
             continue
-        places = _shown(one, alone[one.site], protocol, reference, ask, _peers(one, found))
+        judges = [site for site in trusted if site != one.site]
+        places = _shown(one, alone[one.site], protocol, reference, ask, judges)
         generator = numpy_generator(seed, "plausibility-deals", number)
         asked: Asked = "validation films" if reference is None else "reference patients"
         found[one.site] = _with_teaching(found[one.site], teaching(asked, places, generator))
@@ -148,22 +150,17 @@ def _shown(
     protocol: Protocol,
     reference: Reference | None,
     ask: AskSites,
-    peers: Sequence[str],
+    judges: Sequence[str],
 ) -> list[Ranking]:
     """Films as the bundle's own networks rank them."""
     network = one.bundle.manifest.method.network
     if reference is not None:
         ends = tuple(each.end for each in networks)
         return [ranking_on(reference, Model(network, protocol, ends))]
-    if not peers:
+    if not judges:
         return []
-    counted = ask(Model(network, protocol, (networks[0].end,)), peers)
+    counted = ask(Model(network, protocol, (networks[0].end,)), judges)
     return [ranking_of_counts(counts) for _, counts in sorted(counted.items())]
-
-
-def _peers(one: Admitted, found: Mapping[str, Plausibility]) -> list[str]:
-    """The other sites, without those whose own bundle is doubtful by now."""
-    return [site for site, other in found.items() if site != one.site and not other.faults]
 
 
 def _with_teaching(before: Plausibility, taught: Teaching | None) -> Plausibility:

@@ -38,6 +38,12 @@ def reference(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_cohort(tmp_path_factory.mktemp("reference"), patients=60)
 
 
+@pytest.fixture(scope="module")
+def large_cohort(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A hospital's with 26 validation films of each diagnosis."""
+    return make_cohort(tmp_path_factory.mktemp("large"), patients=156)
+
+
 def attack(name: str) -> Change:
     return partial(attacks.ATTACKS[name], seed=1)
 
@@ -90,7 +96,7 @@ class Rounds:
         self.out = self.folder / f"out-{number}"
         self.out.mkdir()
         sites = [site for site in self.keys if (self.folder / site).exists()]
-        grid = MemoryGrid({n: self._settings(site) for n, site in enumerate(sites, 1)})
+        self.grid = MemoryGrid({n: self._settings(site) for n, site in enumerate(sites, 1)})
         order = Order(
             trust=self.folder / "trust",
             ledger=self.ledger,
@@ -100,7 +106,7 @@ class Rounds:
             ensemble=1,
             reference=reference,
         )
-        return hold_round(grid, order, self.out, NOW, lambda line: None)
+        return hold_round(self.grid, order, self.out, NOW, lambda line: None)
 
     def refusals(self) -> list[Mapping[str, str]]:
         return [json.loads(one) for one in (self.out / "refusals.jsonl").read_text().splitlines()]
@@ -160,6 +166,30 @@ def test_flipped_labels_are_quarantined_by_the_reference(rounds: Rounds, referen
     [refusal] = rounds.refusals()
     assert "do not beat chance on 30 positive and 30 negative reference" in refusal["message"]
     assert "AUC 0.0" in refusal["message"]
+
+
+def test_flipped_labels_are_quarantined_by_what_the_other_hospital_counts(
+    tmp_path: Path, large_cohort: Path
+) -> None:
+    rounds = Rounds(tmp_path, large_cohort)
+    rounds.release("east", honest(2))
+    rounds.release("west", lambda made: attack("labels flipped")(honest(4)(made)))
+    result = rounds.hold()
+    assert set(result.bundles) == {"east"}
+    [refusal] = rounds.refusals()
+    assert (
+        "do not beat chance on 26 positive and 26 negative validation films" in (refusal["message"])
+    )
+    taught = result.plausibility["east"].teaching
+    assert taught is not None
+    assert taught.tested
+    assert taught.beats_chance
+
+
+def test_hospital_whose_own_bundle_is_doubtful_judges_no_other(rounds: Rounds) -> None:
+    rounds.three(attack("labels flipped")).hold()
+    asked = [node for node, kind in rounds.grid.asked if kind == "evaluate.counts"]
+    assert sorted(asked) == [1, 1, 1, 2, 2, 2], "each the other's network, then the pooled model"
 
 
 def test_noise_is_quarantined(rounds: Rounds) -> None:
