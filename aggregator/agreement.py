@@ -53,8 +53,8 @@ class Limits:
 
 
 LIMITS: Mapping[str, Limits] = MappingProxyType({"convnet": Limits(0.2, -0.05, 3.0)})
-"""By network, chosen on one fold of real films (docs/adr/0020); without limits nothing is judged:
-how alike the updates of honest hospitals are is a matter of the network and its θ0."""
+"""By network, from real films (docs/adr/0020); without limits nothing is judged: how alike the
+updates of honest hospitals are is a matter of the network and its θ0."""
 
 
 @dataclass(frozen=True)
