@@ -1,9 +1,9 @@
 """``python -m benchmarks.poison``: what poisoned bundles do, and which are found.
 
 Does every piece that is not done yet, then prints the table. Stopped, the same command goes on. In
-full about 60 CPU-minutes: three quarters of it for six honest distillations and a back door's; in a
-folder where ``benchmarks.quality`` left its distillations, a third. ``--quick`` takes under two
-minutes, on synthetic films, and its figures say nothing.
+full about 40 CPU-minutes, most of it for six honest distillations and a back door's; in a folder
+where ``benchmarks.quality`` left its own, about 15. ``--quick`` takes under two minutes, on
+synthetic films, and its figures say nothing.
 """
 
 import argparse
