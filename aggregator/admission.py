@@ -8,14 +8,24 @@ node handed over the same site's bundle; it is not for others; then it fits the 
 has the name of its reason; the others go on.
 """
 
-# ruff: noqa: N818 - the names are the reasons themselves, as they appear in records.
-
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 
+from aggregator.refusals import (
+    DoesNotFit,
+    Equivocation,
+    ExpiredKey,
+    NotForMe,
+    Refusal,
+    RevokedKey,
+    Rollback,
+    SiteTwice,
+    UnknownSite,
+    Withdrawn,
+)
 from aggregator.seen import Seen, admitted, newest_seen, withdrawn
 from aggregator.standing import ends, revoked
 from aggregator.trust import Trust, TrustedKey
@@ -24,42 +34,6 @@ from gdshare.distill.bench import fixed_theta0
 from gdshare.errors import BundleError, GdshareError
 from gdshare.ledger import Act
 from gdshare.networks import INITIALISERS, build, digest
-
-
-class UnknownSite(BundleError):
-    """Signed with a key that is not on the trust list."""
-
-
-class RevokedKey(BundleError):
-    """Signed with a key that was revoked before this bundle was ever admitted."""
-
-
-class ExpiredKey(BundleError):
-    """Signed with a key that has ended, and not admitted before that."""
-
-
-class Withdrawn(BundleError):
-    """Taken back by its hospital; nobody may use it any more."""
-
-
-class SiteTwice(BundleError):
-    """Several nodes hand over bundles of one site; at most one of them is that site."""
-
-
-class Rollback(BundleError):
-    """Older than one of that site that was admitted or withdrawn before: somebody replays it."""
-
-
-class Equivocation(BundleError):
-    """Another content under a number that was admitted before: the site's key signed both."""
-
-
-class NotForMe(BundleError):
-    """Released to others; this aggregator is not among its recipients."""
-
-
-class DoesNotFit(BundleError):
-    """Sound, but made with another protocol, network or θ0 scheme than the round's."""
 
 
 @dataclass(frozen=True)
@@ -74,27 +48,6 @@ class Admitted:
     def site(self) -> str:
         """The hospital's name, as its key is filed."""
         return self.bundle.manifest.site
-
-
-@dataclass(frozen=True)
-class Refusal:
-    """A node that is not part of the round, and why.
-
-    Attributes:
-        node: Flower's number of it.
-        site: its name where a signature proves it, else None.
-        reason: the reason's name, for machines.
-        message: a sentence for people.
-        digest: of the bundle, where it was sound.
-        name: its own, ``SITE-SEQUENCE``, where it was sound.
-    """
-
-    node: int
-    site: str | None
-    reason: str
-    message: str
-    digest: str | None = None
-    name: str | None = None
 
 
 def admit(
@@ -285,11 +238,3 @@ def _draws_its_theta0(manifest: Manifest) -> bool:
         return digest(fixed_theta0(manifest.method, module)) == manifest.theta0_sha256
     except GdshareError:  # a side or a number that no network is drawn with
         return False
-
-
-def reasons(refusals: Iterable[Refusal]) -> str:
-    """All refusals in one sentence, for an error."""
-    return "; ".join(
-        f"node {one.node}{f' ({one.site})' if one.site else ''}: {one.reason}, {one.message}"
-        for one in refusals
-    )

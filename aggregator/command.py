@@ -46,6 +46,13 @@ def aggregate(
         ),
     ] = None,
     passphrase_file: Path | None = PASSPHRASE_FILE,
+    reference: Annotated[
+        Path | None,
+        typer.Option(
+            help="A labelled cohort of your own (gdshare label), on whose patients each bundle "
+            "must show that it teaches something. Without it: the hospitals' validation films.",
+        ),
+    ] = None,
     pooling: Annotated[
         Scheme, typer.Option(help="How a network is trained from all bundles.")
     ] = "average",
@@ -75,9 +82,10 @@ def aggregate(
     """Collect the hospitals' bundles, train one model, have films counted, print the table.
 
     Each bundle is verified against the key filed under its hospital's name before anything else
-    looks at it; refusals are kept in OUT/refusals.jsonl and the round goes on with the rest. Films
-    never leave a hospital: it returns counts of validation films at ε = 0, 0.05, ..., 1, one ε is
-    fixed for all, and test films are counted once, at that ε.
+    looks at it; then it must be plausible: what its images teach beats chance and is no outlier
+    among the others, or it is quarantined. Refusals are kept in OUT/refusals.jsonl and the round
+    goes on with the rest. Films never leave a hospital: it returns counts of validation films at
+    ε = 0, 0.05, ..., 1, one ε is fixed for all, and test films are counted once, at that ε.
     """
     if name is not None and re.fullmatch(SITE, name) is None:
         raise UsageError(f"--name {name}: a name has lower-case letters, digits and hyphens only")
@@ -86,6 +94,7 @@ def aggregate(
         ledger=ledger_beside(trust),
         operator=getpass.getuser(),
         name=name,
+        reference=reference,
         pooling=pooling,
         ensemble=ensemble,
         seed=seed,

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from aggregator.admission import Refusal
 from aggregator.exchange import Replies
+from aggregator.refusals import Refusal
 from gdshare.bundle.outbox import is_withdrawal
 from gdshare.questions import MAX_WITHDRAWALS, Fields, Reason
 

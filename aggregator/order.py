@@ -23,6 +23,7 @@ class Order(BaseModel):
         ledger: file of what is admitted and refused, over all rounds.
         operator: who holds the round, for the ledger.
         name: the aggregator's own, by which hospitals name it as a recipient.
+        reference: a labelled cohort of the operator's, to see on what each bundle teaches.
         pooling: how each network is trained from the bundles (method.md section 5).
         ensemble: networks trained from the bundles, each from its own θ0, that vote together.
         seed: decides every θ0 and the bootstrap.
@@ -37,6 +38,7 @@ class Order(BaseModel):
     ledger: Path
     operator: Annotated[str, Field(min_length=1, max_length=200)]
     name: SiteName | None = None
+    reference: Path | None = None
     pooling: Scheme = "average"
     ensemble: Annotated[int, Field(ge=1, le=MAX_ENSEMBLE)] = 5
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0

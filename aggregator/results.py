@@ -7,10 +7,13 @@ from pathlib import Path
 import numpy as np
 from pydantic import JsonValue, TypeAdapter
 
-from aggregator.admission import Admitted, Refusal
+from aggregator.admission import Admitted
 from aggregator.folder import RESULT, TABLE
 from aggregator.order import Order
+from aggregator.plausibility import Plausibility
+from aggregator.refusals import Refusal
 from gdshare.metrics import SOURCE_TABLE, THRESHOLDS, Confusion, Interval, Intervals, bootstrap
+from gdshare.pooling import capped_weights
 from gdshare.storage import write_bytes, write_json
 
 POOLED = "all sites"
@@ -23,6 +26,7 @@ HEADINGS = (
     "TP FN TN FP",
     "indet. P N",
 )
+PLAUSIBLE = ("each bundle alone", "AUC (p)", "of P + N", "direction", "diagnosis", "length", "")
 
 
 @dataclass(frozen=True)
@@ -55,6 +59,9 @@ class RoundResult:
         test: site -> counts at ε.
         bundles: site -> digest of its admitted bundle.
         refusals: bundles that were not admitted.
+        plausibility: site -> what its bundle teaches, and how it agrees with its peers'; of every
+            sound bundle, quarantined or not.
+        weights: site -> its share in an average, by the capped number of patients it declares.
         missing: sites whose counts are lacking.
         silent: nodes, by Flower's number, that did not hand anything over.
         rows: the table: each site, then all of them.
@@ -71,6 +78,8 @@ class RoundResult:
     test: Mapping[str, Confusion]
     bundles: Mapping[str, str]
     refusals: Sequence[Refusal]
+    plausibility: Mapping[str, Plausibility]
+    weights: Mapping[str, float]
     missing: Sequence[Missing]
     silent: Sequence[int]
     rows: Sequence[Row]
@@ -101,6 +110,12 @@ def digests(admitted: Sequence[Admitted]) -> dict[str, str]:
     return {one.site: one.bundle.digest for one in admitted}
 
 
+def weights(admitted: Sequence[Admitted]) -> dict[str, float]:
+    """Site -> its share in an average."""
+    shares = capped_weights([one.bundle.manifest.counts.patients_at_least for one in admitted])
+    return {one.site: share for one, share in zip(admitted, shares, strict=True)}
+
+
 def table(result: RoundResult) -> str:
     """The results as text, the source's own below."""
     lines = [HEADINGS, *(_cells(row) for row in result.rows)]
@@ -119,7 +134,13 @@ def table(result: RoundResult) -> str:
         ("Li et al. 2020 (other data, for orientation)", "images", "Sen", "Spe", "HM"),
         *((m, str(n), f"{a:.3f}", f"{b:.3f}", f"{c:.3f}") for m, n, a, b, c in SOURCE_TABLE),
     ]
-    blocks = [heading, _aligned(lines), *(["\n".join(notes)] if notes else []), _aligned(source)]
+    blocks = [
+        heading,
+        _aligned(lines),
+        *(["\n".join(notes)] if notes else []),
+        _aligned([PLAUSIBLE, *(_plausible(site, result) for site in sorted(result.plausibility))]),
+        _aligned(source),
+    ]
     return "\n\n".join(blocks) + "\n"
 
 
@@ -156,6 +177,27 @@ def _cells(row: Row) -> tuple[str, ...]:
         _figure(min(c.tp + c.fn, c.tn + c.fp), c.harmonic_mean, i.harmonic_mean),
         f"{c.tp} {c.fn} {c.tn} {c.fp}",
         f"{c.indeterminate_positive} {c.indeterminate_negative}",
+    )
+
+
+def _plausible(site: str, result: RoundResult) -> tuple[str, ...]:
+    """One bundle's figures, and what became of it."""
+    found = result.plausibility[site]
+    taught, agreed = found.teaching, found.agreement
+    fate = f"weight {result.weights[site]:.2f}" if site in result.weights else "quarantined"
+    return (
+        site,
+        "not tested" if taught is None else f"{taught.auc:.2f} ({taught.p:.3f})",
+        ""
+        if taught is None
+        else f"{taught.positives} + {taught.negatives} {taught.asked}"
+        + ("" if taught.tested else ", too few"),
+        *(
+            ("-", "-", "-")
+            if agreed is None
+            else (f"{agreed.direction:.2f}", f"{agreed.diagnosis:.2f}", f"{agreed.length:.2f}")
+        ),
+        fate + (", accepted in spite of that" if found.faults and found.accepted else ""),
     )
 
 

@@ -1,9 +1,10 @@
 """One round, from asking for bundles to the table, over whatever ``Grid`` it is given.
 
-1. wait for nodes; 2. collect; 3. admit; 4. pool and train; 5. count validation films; 6. fix one ε;
-7. count test films, once. Only nodes whose bundle was admitted are asked to count: the signature on
-it is all that ties a node to a hospital. Withdrawals come with the bundles, and count before any of
-these is admitted. No bundle is kept beyond the round: it lies in this process's memory only.
+1. wait for nodes; 2. collect; 3. take in withdrawals; 4. verify; 5. see what each bundle teaches
+alone, and quarantine what is not plausible; 6. admit; 7. pool and train; 8. count validation films;
+9. fix one ε; 10. count test films, once. Only nodes whose bundle was verified are asked to count:
+the signature on it is all that ties a node to a hospital. No bundle is kept beyond the round: it
+lies in this process's memory only.
 """
 
 import hashlib
@@ -11,35 +12,56 @@ import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
 from flwr.serverapp import Grid
 from pydantic import JsonValue
 
-from aggregator.admission import Admitted, Refusal, admit, reasons
+from aggregator.admission import Admitted, admit
 from aggregator.exchange import Replies, ask
 from aggregator.folder import MODEL, REFUSALS
 from aggregator.handed_over import HandedOver, taken_apart
 from aggregator.order import Order
+from aggregator.plausibility import (
+    CountedBy,
+    Plausibility,
+    contribution_of,
+    plausibility,
+    quarantine,
+)
+from aggregator.refusals import Refusal, reasons
 from aggregator.results import (
     Missing,
     RoundResult,
     digests,
     pooled_by_threshold,
     rows,
+    weights,
     write_result,
 )
-from aggregator.seen import ADMIT, REFUSE, TRAIN, signed_with, trained_from, withdrawn
+from aggregator.seen import (
+    ADMIT,
+    QUARANTINE,
+    REFUSE,
+    TRAIN,
+    accepted,
+    signed_with,
+    trained_from,
+    withdrawn,
+)
 from aggregator.standing import ending
+from aggregator.teaching import Reference, reference_of
 from aggregator.trust import Trust, load_trust
 from aggregator.withdrawals import take_in
+from gdshare.cohort import open_cohort
 from gdshare.errors import FederationError
-from gdshare.ledger import Act, in_one_line, open_ledger
+from gdshare.ledger import Act, Ledger, in_one_line, open_ledger, read_ledger
 from gdshare.metrics import Confusion, best_threshold
 from gdshare.model import Model, save_model
-from gdshare.pooling import Contribution, train_pooled
+from gdshare.pooling import train_pooled
+from gdshare.protocol import Protocol
 from gdshare.questions import COLLECT, COUNTS, CountQuestion, QuestionError, counts_from_fields
 from gdshare.storage import write_bytes
 
@@ -56,6 +78,7 @@ class Gathered:
     silent: Sequence[int]
     admitted: Sequence[Admitted]
     refusals: Sequence[Refusal]
+    plausible: Mapping[str, Plausibility]
 
 
 @dataclass(frozen=True)
@@ -91,7 +114,14 @@ def hold_round(grid: Grid, order: Order, out: Path, now: datetime, tell: Tell) -
     """
     seconds: dict[str, float] = {}
     with _timed(seconds, "collect"):
-        gathered = _gather(grid, order, load_trust(order.trust), now, tell)
+        nodes = wait_for_nodes(grid, order, tell)
+        replies = _collect(grid, nodes, order.timeout, tell)
+    handed = taken_apart(replies)
+    unbelieved = _take_back(order, handed, now, tell)
+    with _timed(seconds, "plausibility"):
+        judged = _judge(grid, order, handed, now, tell)
+    gathered = _admit(order, handed, replies.silent, judged, now)
+    gathered = replace(gathered, refusals=[*gathered.refusals, *unbelieved])
     _record(out, gathered.refusals)
     _require_some(gathered)
     tell(f"admitted {len(gathered.admitted)} bundles: {', '.join(digests(gathered.admitted))}")
@@ -109,29 +139,85 @@ def hold_round(grid: Grid, order: Order, out: Path, now: datetime, tell: Tell) -
     return result
 
 
-def _gather(grid: Grid, order: Order, trust: Trust, now: datetime, tell: Tell) -> Gathered:
-    nodes = wait_for_nodes(grid, order, tell)
-    replies = _collect(grid, nodes, order.timeout, tell)
-    handed = taken_apart(replies)
+def _take_back(order: Order, handed: HandedOver, now: datetime, tell: Tell) -> tuple[Refusal, ...]:
+    """Record what hospitals withdraw, before anything is judged; tell of keys that end."""
+    trust = load_trust(order.trust)
+    with open_ledger(order.ledger) as ledger:
+        refused = take_in(handed.withdrawals, trust, ledger, now, order.operator, tell)
+        for refusal in refused:
+            _write_refusal(ledger, order, now, REFUSE, refusal)
+        _warn_of_ends(trust, ledger.acts, now, tell)
+    return tuple(refused)
+
+
+def _judge(
+    grid: Grid, order: Order, handed: HandedOver, now: datetime, tell: Tell
+) -> dict[str, Plausibility]:
+    """What is known of each sound bundle's plausibility, by its site."""
+    acts = read_ledger(order.ledger)
+    sound, _ = _sound(order, handed, now, acts)
+    if not sound:
+        return {}
+
+    def ask_sites(model: Model, sites: Sequence[str]) -> CountedBy:
+        asked = [one for one in sound if one.site in sites]
+        return _count(grid, asked, model, None, order.timeout).counts
+
+    reference = _reference(order, sound[0].bundle.manifest.protocol)
+    found = plausibility(sound, order.seed, reference, ask_sites, accepted(acts))
+    kept = [site for site, one in found.items() if one.quarantined]
+    tell(f"quarantined {', '.join(kept) or 'none'} of {len(found)} sound bundles")
+    return found
+
+
+def _reference(order: Order, protocol: Protocol) -> Reference | None:
+    if order.reference is None:
+        return None
+    cohort = open_cohort(order.reference)
+    protocol.require_same(cohort.protocol, f"the reference {order.reference}")
+    return reference_of(cohort, order.seed)
+
+
+def _sound(
+    order: Order, handed: HandedOver, now: datetime, acts: Sequence[Act]
+) -> tuple[list[Admitted], list[Refusal]]:
     in_step = order.pooling == "in-step"
+    trust = load_trust(order.trust)
+    return admit(handed.bundles, trust, now, same_steps=in_step, acts=acts, name=order.name)
+
+
+def _admit(
+    order: Order,
+    handed: HandedOver,
+    silent: Sequence[int],
+    judged: Mapping[str, Plausibility],
+    now: datetime,
+) -> Gathered:
+    """Verify anew and record. Judging takes minutes; meanwhile others may have admitted bundles."""
     # Nobody else admits anything between what is read of the ledger and what is added to it.
     with open_ledger(order.ledger) as ledger:
-        unbelieved = take_in(handed.withdrawals, trust, ledger, now, order.operator, tell)
-        before = tuple(ledger.acts)
-        _warn_of_ends(trust, before, now, tell)
-        admitted, refusals = admit(
-            handed.bundles, trust, now, same_steps=in_step, acts=before, name=order.name
-        )
+        sound, refusals = _sound(order, handed, now, tuple(ledger.acts))
+        if digests(sound) != {site: one.digest for site, one in judged.items()}:
+            raise FederationError(
+                "whose bundles are good was changed by somebody else during this round; start again"
+            )
+        held = [quarantine(one, judged[one.site]) for one in sound if judged[one.site].quarantined]
+        admitted = [one for one in sound if not judged[one.site].quarantined]
         for one in admitted:
             manifest = one.bundle.manifest
             why = signed_with(one.key)
             ledger.write(now, ADMIT, order.operator, manifest.name, one.bundle.digest, why)
-        refusals += unbelieved
+        for refusal in held:
+            _write_refusal(ledger, order, now, QUARANTINE, refusal)
         for refusal in refusals:
-            what = refusal.name or refusal.site or f"node {refusal.node}"
-            why = in_one_line(f"{refusal.reason}: {refusal.message}")
-            ledger.write(now, REFUSE, order.operator, what, refusal.digest, why)
-    return Gathered(handed, replies.silent, admitted, [*refusals, *handed.refusals])
+            _write_refusal(ledger, order, now, REFUSE, refusal)
+    return Gathered(handed, silent, admitted, [*refusals, *held, *handed.refusals], judged)
+
+
+def _write_refusal(ledger: Ledger, order: Order, now: datetime, act: str, refusal: Refusal) -> None:
+    what = refusal.name or refusal.site or f"node {refusal.node}"
+    why = in_one_line(f"{refusal.reason}: {refusal.message}")
+    ledger.write(now, act, order.operator, what, refusal.digest, why)
 
 
 def _warn_of_ends(trust: Trust, acts: Sequence[Act], now: datetime, tell: Tell) -> None:
@@ -206,19 +292,8 @@ def _require_some(gathered: Gathered) -> None:
 
 
 def _train(admitted: Sequence[Admitted], order: Order) -> Model:
-    bundles = [one.bundle for one in admitted]
-    contributions = [
-        Contribution(
-            site=bundle.manifest.site,
-            distilled=bundle.distilled,
-            method=bundle.manifest.method,
-            initialiser=bundle.manifest.initialiser,
-            patients=bundle.manifest.counts.patients_at_least,
-            theta0_sha256=bundle.manifest.theta0_sha256,
-        )
-        for bundle in bundles
-    ]
-    protocol = bundles[0].manifest.protocol
+    contributions = [contribution_of(one) for one in admitted]
+    protocol = admitted[0].bundle.manifest.protocol
     return train_pooled(contributions, protocol, order.pooling, order.seed, order.ensemble)
 
 
@@ -308,6 +383,8 @@ def _result(
         test=test,
         bundles=digests(gathered.admitted),
         refusals=gathered.refusals,
+        plausibility=gathered.plausible,
+        weights=weights(gathered.admitted),
         missing=[*evaluated.validation.missing, *evaluated.test.missing],
         silent=gathered.silent,
         rows=rows(test, order.seed),

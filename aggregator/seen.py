@@ -10,6 +10,7 @@ from gdshare.ledger import Act
 from gdshare.release import WITHDRAW
 
 ADMIT, REFUSE, TRAIN = "admit", "refuse", "train"
+QUARANTINE, ACCEPT = "quarantine", "accept"
 
 
 @dataclass(frozen=True)
@@ -114,3 +115,13 @@ def trained_with(acts: Iterable[Act], name: str, digest: str) -> tuple[Act, ...]
     """Return the acts that tell of the models trained from a bundle."""
     told = trained_from(name, digest)
     return tuple(act for act in acts if act.act == TRAIN and act.why == told)
+
+
+def quarantined(acts: Iterable[Act]) -> dict[str, Act]:
+    """Return the digests that were ever quarantined, each with the last act that did so."""
+    return {one.digest: one for one in acts if one.act == QUARANTINE and one.digest is not None}
+
+
+def accepted(acts: Iterable[Act]) -> frozenset[str]:
+    """Return the digests that a person accepted in spite of their figures."""
+    return frozenset(one.digest for one in acts if one.act == ACCEPT and one.digest is not None)

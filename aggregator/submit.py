@@ -60,7 +60,7 @@ def run_round(
     out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="gdshare-") as scratch:
         cli = FlowerCli.connect(Path(scratch) / "home", superlink)
-        write_order(out, order.model_copy(update={"trust": order.trust.absolute()}))
+        write_order(out, _from_anywhere(order))
         try:
             run = cli.start_run(write_app(Path(scratch) / "app"), {OUT: str(out)})
         except BaseException:
@@ -72,6 +72,12 @@ def run_round(
             _stop(cli, run)
             raise
     return (out / TABLE).read_text(encoding="utf-8")
+
+
+def _from_anywhere(order: Order) -> Order:
+    """With paths that hold in the ServerApp's folder too."""
+    reference = order.reference and order.reference.absolute()
+    return order.model_copy(update={"trust": order.trust.absolute(), "reference": reference})
 
 
 def write_app(folder: Path) -> Path:

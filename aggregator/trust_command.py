@@ -12,7 +12,15 @@ import typer
 from aggregator import withdrawn_command
 from aggregator.candidate import Candidate, read_candidate
 from aggregator.order import ledger_beside
-from aggregator.seen import ADMIT, line_of, signed_with, standing
+from aggregator.seen import (
+    ACCEPT,
+    ADMIT,
+    accepted,
+    line_of,
+    quarantined,
+    signed_with,
+    standing,
+)
 from aggregator.standing import (
     DISOWN,
     REVOKE,
@@ -142,6 +150,41 @@ def _told(told: str, why: str | None) -> tuple[str, str]:
     return found.fingerprint, said if why is None else f"{why} ({said})"
 
 
+def accept(
+    told: Annotated[
+        str,
+        typer.Argument(
+            metavar="DIGEST",
+            help=f"Of a quarantined bundle, or the first {LEAST_DIGITS} digits or more; it stands "
+            "in refusals.jsonl and in the ledger.",
+        ),
+    ],
+    why: Annotated[str, typer.Option(help="What the hospital said, for the ledger.")],
+    trust: Folder,
+    by: By = None,
+) -> None:
+    """Let a quarantined bundle in, after you have talked to the hospital.
+
+    From then on this very bundle is admitted although its figures are bad; they are told in every
+    round. A new bundle of the hospital is judged anew.
+    """
+    with open_ledger(ledger_beside(trust)) as acts:
+        held = quarantined(acts.acts)
+        found = [digest for digest in held if is_told(digest, told)]
+        if len(found) != 1:
+            raise UsageError(
+                f"{told:.70}: {len(found)} quarantined bundles begin so; see gdshare ledger show "
+                f"{ledger_beside(trust)}"
+            )
+        if found[0] in accepted(acts.acts):
+            raise FederationError(f"{found[0]}: is accepted already")
+        if not why.strip():
+            raise UsageError("--why is empty; say what the hospital told you")
+        what = held[found[0]].what
+        acts.write(datetime.now(UTC), ACCEPT, _who(by), what, found[0], in_one_line(why))
+    typer.echo(f"accepted  {what}  {found[0]}")
+
+
 def show(trust: Folder, as_json: AsJson = False) -> None:
     """List the keys, whose they are, until when they are trusted, and which are revoked."""
     acts, now = read_ledger(ledger_beside(trust)), datetime.now(UTC)
@@ -233,6 +276,7 @@ def register(app: typer.Typer) -> None:
     trust = typer.Typer(no_args_is_help=True, help="Whose bundles the aggregator believes.")
     trust.command()(add)
     trust.command()(revoke)
+    trust.command()(accept)
     trust.command("list")(show)
     withdrawn_command.register(trust)
     app.add_typer(trust, name="trust")

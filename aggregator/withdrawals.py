@@ -12,7 +12,7 @@ from datetime import datetime
 
 from pydantic import JsonValue
 
-from aggregator.admission import Refusal, RevokedKey, UnknownSite
+from aggregator.refusals import Refusal, RevokedKey, UnknownSite
 from aggregator.seen import ADMIT, signed_with, trained_with, withdrawn
 from aggregator.standing import revoked
 from aggregator.trust import Trust

@@ -109,6 +109,44 @@ def train_pooled(
     return Model(first.method.network, protocol, finite)
 
 
+@dataclass(frozen=True)
+class Alone:
+    """What one bundle does to a network by itself, from one θ0.
+
+    Attributes:
+        start: θ0.
+        end: of the bundle's own trajectory; not always finite.
+    """
+
+    start: Parameters
+    end: Parameters
+
+    @property
+    def finite(self) -> bool:
+        """Whether the end is a network at all."""
+        return _finite(self.end)
+
+
+def train_alone(
+    contribution: Contribution, protocol: Protocol, seed: int, networks: int
+) -> tuple[Alone, ...]:
+    """Train networks from one contribution alone, to see what it teaches.
+
+    Args:
+        contribution: one hospital's.
+        protocol: of its bundle.
+        seed: decides every θ0; the same seed gives every contribution the same ones.
+        networks: how many; one where θ0 is fixed.
+
+    Raises:
+        UsageError: this machine draws another θ0 than the fixed one.
+    """
+    module = build(contribution.method.network, protocol.side)
+    count = networks if contribution.theta0_sha256 is None else 1
+    starts = [_start(module, contribution, seed, place) for place in range(count)]
+    return tuple(Alone(theta0, _end(module, theta0, contribution)) for theta0 in starts)
+
+
 def capped_weights(patients: Sequence[int]) -> list[float]:
     """Shares by patient count, none counted beyond ``PATIENT_CAP`` times the median count.
 

@@ -13,7 +13,12 @@ from gdshare.ledger import Act, Anchor, Ledger, anchor_of
 from gdshare.withdraw import Released, released_by, withdrawn_by
 
 RECEIPT = "receipt"
-_VERDICTS = {"admit": "admitted", "refuse": "refused", "withdraw": "withdrawn"}
+_VERDICTS = {
+    "admit": "admitted",
+    "refuse": "refused",
+    "quarantine": "quarantined",
+    "withdraw": "withdrawn",
+}
 
 
 def receipt_of(act: Act, aggregator: str) -> Receipt | None:

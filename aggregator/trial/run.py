@@ -124,8 +124,8 @@ def _pooled_by(
     """The round's model and test counts, if every hospital's present bundle was part of it.
 
     Raises:
-        FederationError: a bundle was refused, a site's counts are lacking, or the round was held
-            with other bundles.
+        FederationError: a bundle was refused or quarantined, a site's counts are lacking, or the
+            round was held with other bundles.
     """
     wanted = {one.name: one.digest for one in released}
     if found["bundles"] != wanted or found["missing"]:

@@ -26,7 +26,7 @@ class Receipt(Attestation):
     WORD: ClassVar[str] = "receipt"
 
     aggregator: SiteName
-    verdict: Literal["admitted", "refused", "withdrawn"]
+    verdict: Literal["admitted", "refused", "quarantined", "withdrawn"]
     reason: Annotated[str, Field(pattern="^([A-Za-z][A-Za-z-]{0,39})?$")]
     line: Annotated[int, Field(ge=1, le=999_999_999)]
     sha256: Digest

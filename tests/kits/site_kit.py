@@ -3,7 +3,7 @@
 import csv
 import struct
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -73,9 +73,14 @@ def manifest(site: str, created: datetime = NOW - timedelta(days=1), **changes: 
 
 
 def make_bundle(
-    site: str, key: ec.EllipticCurvePrivateKey, told: Manifest | None = None
+    site: str,
+    key: ec.EllipticCurvePrivateKey,
+    told: Manifest | None = None,
+    change: Callable[[Distilled], Distilled] = lambda made: made,
 ) -> dict[str, bytes]:
-    """A sound bundle whose images are the classes' looks: dark, plain, striped."""
+    """A sound bundle whose images are the classes' looks, dark, plain, striped, or what a change
+    makes of them.
+    """
     about = told or manifest(site)
     side = about.protocol.side
     looks = np.stack([np.full((1, side, side), level, np.float32) for level in (-1.1, -0.1, 0.2)])
@@ -83,7 +88,7 @@ def make_bundle(
     steps = about.method.trajectory
     labels = (np.eye(3) * 0.85 + 0.05).astype(np.float32)
     rates = np.full(steps, 0.02, np.float32)
-    return build_files(about, Distilled(looks, labels, rates), _png(), key)
+    return build_files(about, change(Distilled(looks, labels, rates)), _png(), key)
 
 
 def write_files(folder: Path, files: Mapping[str, bytes]) -> None:
