@@ -15,6 +15,7 @@ from pydantic import JsonValue, TypeAdapter
 from aggregator.folder import MODEL, REFUSALS, RESULT
 from aggregator.local_federation import SiteNode, local_federation
 from aggregator.order import Order, ledger_beside
+from aggregator.seen import ACCEPT, accepted
 from aggregator.submit import run_round
 from aggregator.trial.compare import RoundOutcome, compare
 from aggregator.trial.hospital import Released
@@ -22,6 +23,7 @@ from aggregator.trial.plan import Stage, Trial
 from aggregator.trial.side_by_side import release_all
 from aggregator.trial.table import as_data, markdown
 from gdshare.errors import FederationError
+from gdshare.ledger import open_ledger
 from gdshare.metrics import Confusion
 from gdshare.model import load_model
 from gdshare.storage import write_bytes, write_json
@@ -70,7 +72,7 @@ def run_trial(
     with timer.part("hospitals"):
         released = release_all(trial, out, now, stage, workers)
     with timer.part("round"):
-        found = _round(released, out, trial, stage)
+        found = _round(released, out, trial, now, stage)
     with timer.part("comparison"):
         comparison = compare(released, _pooled_by(found, released, out), out, trial, stage)
     text = markdown(comparison)
@@ -90,7 +92,7 @@ def run_trial(
 
 
 def _round(
-    released: Sequence[Released], out: Path, trial: Trial, stage: Stage
+    released: Sequence[Released], out: Path, trial: Trial, now: datetime, stage: Stage
 ) -> dict[str, JsonValue]:
     """The federated round over real Flower processes, unless an earlier attempt held it."""
     result = out / ROUND / RESULT
@@ -112,10 +114,25 @@ def _round(
             sites=len(released),
             timeout=ANSWER_SECONDS,
         )
+        accept_all(released, order.ledger, now)
         with local_federation(nodes, out / "federation") as superlink:
             run_round(superlink, out / ROUND, order, stage.tell)
     found: dict[str, JsonValue] = json.loads(result.read_bytes())
     return found
+
+
+def accept_all(released: Sequence[Released], ledger: Path, now: datetime) -> None:
+    """Let every hospital's bundle in whatever its figures: a trial compares all with all.
+
+    The figures stand in the round's table all the same. An aggregator that collects bundles from
+    hospitals accepts none unasked; there is no option for it.
+    """
+    with open_ledger(ledger) as book:
+        known = accepted(book.acts)
+        for one in released:
+            if one.digest not in known:
+                why = "a trial leaves no hospital out"
+                book.write(now, ACCEPT, "trial", one.bundle.name, one.digest, why)
 
 
 def _pooled_by(
@@ -124,7 +141,7 @@ def _pooled_by(
     """The round's model and test counts, if every hospital's present bundle was part of it.
 
     Raises:
-        FederationError: a bundle was refused or quarantined, a site's counts are lacking, or the
+        FederationError: a bundle was refused, a site's counts are lacking, or the
             round was held with other bundles.
     """
     wanted = {one.name: one.digest for one in released}
