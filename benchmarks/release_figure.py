@@ -1,6 +1,7 @@
 """The officer's guide's picture: ``python -m benchmarks.release_figure RUN PNG``.
 
-RUN is a finished run, such as ``demo-out/hospitals/north/run`` of ``gdshare demo`` (SYNTHETIC).
+RUN is a finished run that was audited, such as ``demo-out/hospitals/north/run`` of ``gdshare demo``
+(SYNTHETIC).
 """
 
 import io
@@ -13,6 +14,7 @@ from PIL import Image
 from playwright.sync_api import ViewportSize, sync_playwright
 
 from benchmarks.label_page.browser import chromium
+from gdshare.audit import read_attacks
 from gdshare.bundle import describe_run
 from gdshare.distill.folder import read_record, read_result
 from gdshare.gate import Policy, drawn, prepare
@@ -29,7 +31,8 @@ COLOURS = 128
 def screenshot(run: Path) -> bytes:
     """The top of the page in real Chromium, as a PNG of few colours."""
     rules = BundleRules(purpose="the stomach study of 2026", recipients=("tokyo",))
-    policy = Policy(bundle=rules)
+    policy = Policy(bundle=rules, attacks={"membership-loss/1": 0.8, "nearest-patch/1": 0.99})
+    distilled = read_result(run)
     manifest = describe_run(
         read_record(run),
         site="st-mary",
@@ -37,10 +40,11 @@ def screenshot(run: Path) -> bytes:
         now=datetime.now(UTC),
         lifetime=timedelta(days=365),
         terms=terms_of(policy, ()),
+        attacks=read_attacks(run, distilled),
     )
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
         path = Path(folder) / "prepared"
-        told = drawn(path, manifest, read_result(run), render_preview)
+        told = drawn(path, manifest, distilled, render_preview)
         prepare(told, lambda what: release_pages(what, policy))
         browser = chromium(playwright)
         page = browser.new_page(viewport=VIEW)
