@@ -17,6 +17,7 @@ from gdshare.bundle import (
 )
 from gdshare.cli.passphrase import PASSPHRASE_FILE, read_passphrase
 from gdshare.cli.publish import require_fitting
+from gdshare.cli.terminal import DryRun
 from gdshare.cli.typed_digest import LEAST_DIGITS, is_told
 from gdshare.distill.folder import read_record, read_result
 from gdshare.errors import PolicyError, UsageError
@@ -71,6 +72,7 @@ def prepare(
     ] = 365,
     to: Recipients = None,
     by: By = None,
+    dry_run: DryRun = False,
 ) -> None:
     """Lay out what would leave, every file, picture and number, and what the policy says of it.
 
@@ -94,11 +96,14 @@ def prepare(
         )
         require_fitting(distilled, manifest, run)
         made = drawn(out, manifest, distilled, render_preview)
-        book.write(now, PREPARE, _who(by), manifest.name, made.digest, by_policy(rules))
-        lay_out(made, _pages(rules))
-    typer.echo(f"prepared  {out}")
-    typer.echo(f"look at   {out / PAGE}")
-    typer.echo(f"digest    {made.digest}")
+        if dry_run:
+            typer.echo(f"would prepare  {manifest.name}")
+        else:
+            book.write(now, PREPARE, _who(by), manifest.name, made.digest, by_policy(rules))
+            lay_out(made, _pages(rules))
+            typer.echo(f"prepared  {out}")
+            typer.echo(f"look at   {out / PAGE}")
+            typer.echo(f"digest    {made.digest}")
     for one in findings(rules, manifest):
         if not one.passed:
             typer.echo(f"NOT kept  {one.what}: {one.found}, {one.wanted}")
@@ -116,6 +121,7 @@ def approve(
         ),
     ],
     by: By = None,
+    dry_run: DryRun = False,
     passphrase_file: Path | None = PASSPHRASE_FILE,
 ) -> None:
     """Agree that exactly this may leave: a signature on its digest and on the policy.
@@ -132,6 +138,9 @@ def approve(
     require_approver(rules, secret.public_key())
     with open_ledger(ledger_beside(outbox)) as book:
         require_there(outbox, book.acts)
+        if dry_run:
+            typer.echo(f"would approve  {what.manifest.name}  {what.digest}")
+            return
         book.write(now, APPROVE, _who(by), what.manifest.name, what.digest, by_policy(rules))
         path = sign_approval(what, rules, _who(by), secret)
     typer.echo(f"approved  {what.manifest.name}")
@@ -144,9 +153,7 @@ def release(
     key: Annotated[Path, typer.Option(help="The hospital's private key, NAME.key.")],
     outbox: Outbox,
     by: By = None,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Check everything, sign and release nothing.")
-    ] = False,
+    dry_run: DryRun = False,
     passphrase_file: Path | None = PASSPHRASE_FILE,
 ) -> None:
     """Sign what was prepared and approved, and put it into the outbox, from where it may leave.

@@ -21,13 +21,14 @@ from gdshare.bundle import (
 )
 from gdshare.bundle.errors import SEND_AGAIN
 from gdshare.cli.passphrase import PASSPHRASE_FILE, read_passphrase
+from gdshare.cli.terminal import DryRun
 from gdshare.distill.folder import read_record, read_result
 from gdshare.distill.synthetic import Distilled
 from gdshare.errors import PolicyError, RunError
 from gdshare.gate import read_policy, require_allowed
 from gdshare.gate.policy import by_policy, require_there, terms_of
 from gdshare.ledger import open_ledger
-from gdshare.release import ledger_beside, next_number, release
+from gdshare.release import ledger_beside, next_number, release, require_unused
 from gdshare.report.preview import render_preview
 
 
@@ -61,6 +62,7 @@ def publish(
         str | None,
         typer.Option(help="Who releases it, for the ledger. Without it: this computer's user."),
     ] = None,
+    dry_run: DryRun = False,
     passphrase_file: Path | None = PASSPHRASE_FILE,
 ) -> None:
     """Sign what a run distilled and put it into the outbox, from where it may leave.
@@ -97,6 +99,10 @@ def publish(
         require_fitting(distilled, manifest, run)
         files = build_files(manifest, distilled, render_preview(distilled), signing_key)
         made = verify_files(files, signing_key.public_key(), now, site)
+        if dry_run:
+            require_unused(made, outbox, book)
+            typer.echo(f"would publish  {manifest.name}  {made.digest}")
+            return
         folder = release(made, files, outbox, book, who, now, by_policy(rules))
     # What is reported is what lies on the disk, read back by the rules its readers will apply.
     bundle = verify_folder(folder, signing_key.public_key(), datetime.now(UTC))

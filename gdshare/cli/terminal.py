@@ -23,6 +23,7 @@ Report = Callable[[int, int], None]
 """Called with (done, total)."""
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON, for programs.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Check everything, change nothing.")]
 Device = Annotated[
     str,
     typer.Option(help="Where to compute: auto (a GPU when there is one), cpu, cuda, cuda:1, ..."),

@@ -10,6 +10,7 @@ import typer
 from gdshare.bundle import fingerprint, load_private_key
 from gdshare.bundle.outbox import newest
 from gdshare.cli.passphrase import PASSPHRASE_FILE, has_terminal, read_passphrase
+from gdshare.cli.terminal import DryRun
 from gdshare.cli.typed_digest import LEAST_DIGITS, is_told
 from gdshare.errors import UsageError
 from gdshare.ledger import Act, open_ledger, read_ledger
@@ -42,9 +43,7 @@ def withdraw(
         str | None,
         typer.Option(help="Who does it, for the ledger. Without it: this computer's user."),
     ] = None,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say what would happen, and change nothing.")
-    ] = False,
+    dry_run: DryRun = False,
     passphrase_file: Path | None = PASSPHRASE_FILE,
 ) -> None:
     """Take a released bundle back: nobody may use it from now on.

@@ -531,3 +531,27 @@ def test_attacks_on_another_result_do_not_count(desk: Desk) -> None:
     status, _, err = desk.prepare()
     assert (status, "another result" in err) == (2, True)
     assert not desk.prepared.exists()
+
+
+def test_every_act_can_be_tried_without_being_done(desk: Desk) -> None:
+    status, out, _ = desk.prepare("--dry-run")
+    assert (status, out) == (0, "would prepare  st-mary-1\n")
+    assert not desk.prepared.exists()
+    assert desk.acts() == []
+    desk.prepare()
+    approve = ("approve", desk.prepared, "--key", desk.key("officer"), "--outbox", desk.outbox)
+    status, out, _ = desk.gdshare(*approve, "--digest", desk.shown(), "--dry-run")
+    assert (status, out) == (0, f"would approve  st-mary-1  {desk.shown()}\n")
+    assert list((desk.prepared / "approvals").iterdir()) == []
+    assert desk.acts() == ["prepare"]
+
+
+def test_publishing_can_be_tried_without_being_done(desk: Desk) -> None:
+    desk.policy.unlink()
+    words = ("--key", desk.key("st-mary"), "--outbox", desk.outbox, "--site", "st-mary")
+    status, out, _ = desk.gdshare("publish", desk.folder / "run", *words, "--dry-run")
+    assert status == 0
+    assert out.startswith("would publish  st-mary-1  ")
+    assert not desk.outbox.exists()
+    assert desk.acts() == []
+    assert desk.gdshare("publish", desk.folder / "run", *words)[0] == 0
