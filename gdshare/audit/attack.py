@@ -1,5 +1,6 @@
 """All attacks on one run's images."""
 
+import hashlib
 from collections.abc import Callable
 
 from gdshare.audit.membership import losses, membership
@@ -25,17 +26,18 @@ def attack_run(
     record: RunRecord,
     distilled: Distilled,
     cohort: Cohort,
-    seed: int,
     device: str = "cpu",
     progress: Progress = lambda done, total: None,
 ) -> tuple[Attack, ...]:
     """Make every attack there is.
 
+    What is drawn (θ0, which patches of a patient are looked at, the intervals) is decided by the
+    images themselves, so that nobody can try seeds until a figure pleases.
+
     Args:
         record: ``run.json``.
         distilled: its result.
         cohort: it was distilled from; its test patients played no part.
-        seed: decides θ0, which patches of a patient are looked at, and the intervals.
         device: where losses are computed.
         progress: for people.
 
@@ -52,6 +54,7 @@ def attack_run(
             f"{cohort.path}: the run was not distilled from this cohort; attack it with the one it "
             "was"
         )
+    seed = _seed_of(distilled)
     members, others = (patients_of(cohort, split) for split in ("train", "test"))
     if not set(members.positive) & set(others.positive):
         raise CohortError(
@@ -75,6 +78,10 @@ def attack_run(
         membership(known[0], known[1], numpy_generator(seed, "audit-membership")),
         nearest(near[0], near[1], numpy_generator(seed, "audit-nearest")),
     )
+
+
+def _seed_of(distilled: Distilled) -> int:
+    return int.from_bytes(hashlib.sha256(distilled.to_bytes()).digest()[:8], "big") >> 1
 
 
 def _alone(record: RunRecord, distilled: Distilled) -> Contribution:

@@ -12,7 +12,6 @@ from gdshare.cohort import open_cohort
 def audit(
     run: Annotated[Path, typer.Argument(help="A finished run, made by `gdshare distill`.")],
     cohort: Annotated[Path, typer.Option(help="The cohort it was distilled from.")],
-    seed: Annotated[int, typer.Option(min=0, help="Decides every draw.")] = 0,
     device: Device = "auto",
     as_json: AsJson = False,
 ) -> None:
@@ -30,7 +29,7 @@ def audit(
     record, distilled = read_record(run), read_result(run)
     labelled, place = open_cohort(cohort), chosen_device(device)
     with progress("patients asked about") as report:
-        attacks = attack_run(record, distilled, labelled, seed, place, report)
+        attacks = attack_run(record, distilled, labelled, place, report)
     path = write_attacks(run, distilled, attacks)
     if as_json:
         return print_json([one.model_dump() for one in attacks])
