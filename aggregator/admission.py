@@ -3,9 +3,9 @@
 For each bundle, in this order: size, names, signature, trust, content and freshness, all by
 ``gdshare.bundle.verify_files`` against the one key whose fingerprint the signature names, filed
 under the very site the manifest names; then: its hospital has not withdrawn it; it is not older
-than what that site had admitted or withdrawn before, nor another under the same number; no other
-node handed over the same site's bundle; it is not for others; then it fits the round. Each refusal
-has the name of its reason; the others go on.
+than what that site had admitted or withdrawn before, nor another under the same number, that of a
+quarantined one included; no other node handed over the same site's bundle; it is not for others;
+then it fits the round. Each refusal has the name of its reason; the others go on.
 """
 
 from collections import Counter
@@ -26,7 +26,7 @@ from aggregator.refusals import (
     UnknownSite,
     Withdrawn,
 )
-from aggregator.seen import Seen, admitted, newest_seen, withdrawn
+from aggregator.seen import Seen, admitted, newest_seen, quarantined_names, withdrawn
 from aggregator.standing import ends, revoked
 from aggregator.trust import Trust, TrustedKey
 from gdshare.bundle import Bundle, Manifest, WrongKey, verify_files
@@ -79,6 +79,7 @@ def admit(
     for check in (
         partial(_taken_back, gone=withdrawn(acts).keys()),
         partial(_outdated, seen=newest_seen(acts)),  # before the next: a replayed one evicts nobody
+        partial(_another_was_held, held=quarantined_names(acts)),
         _twice,
         partial(_for_others, name=name),
         partial(_misfits, same_steps=same_steps),
@@ -151,13 +152,35 @@ def _taken_back(
 def _twice(verified: Sequence[Admitted]) -> dict[int, BundleError]:
     """A bundle can be copied, so it proves who signed it, not who sends it: refuse every copy."""
     nodes = Counter(one.site for one in verified)
+    contents: dict[str, set[str]] = {}
+    for one in verified:
+        contents.setdefault(one.bundle.manifest.name, set()).add(one.bundle.digest)
     return {
-        one.node: SiteTwice(
+        one.node: Equivocation(
+            f"{one.bundle.manifest.name} was handed over with different contents; call the "
+            "hospital: its key has signed both"
+        )
+        if len(contents[one.bundle.manifest.name]) > 1
+        else SiteTwice(
             f"{nodes[one.site]} nodes handed over a bundle of {one.site}; stop the ones that are "
             "not that hospital's"
         )
         for one in verified
         if nodes[one.site] > 1
+    }
+
+
+def _another_was_held(
+    verified: Sequence[Admitted], held: Mapping[str, Collection[str]]
+) -> dict[int, BundleError]:
+    """A quarantined bundle is no site's newest, but its number was used for it."""
+    return {
+        one.node: Equivocation(
+            f"{name} was quarantined before with another content; call the hospital: its key has "
+            "signed both"
+        )
+        for one in verified
+        if set(held.get(name := one.bundle.manifest.name, ())) - {one.bundle.digest}
     }
 
 

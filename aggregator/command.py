@@ -16,6 +16,7 @@ from aggregator.submit import run_round
 from gdshare.bundle import SITE
 from gdshare.cli.passphrase import PASSPHRASE_FILE
 from gdshare.cli.terminal import AsJson
+from gdshare.cohort import open_cohort
 from gdshare.errors import UsageError
 from gdshare.protocol import MAX_ENSEMBLE
 
@@ -102,6 +103,8 @@ def aggregate(
         wait=wait,
         timeout=timeout,
     )
+    if reference is not None:
+        open_cohort(reference)  # now, not once the hospitals have been asked
     signer = signer_from(key, name, passphrase_file)
     address = SuperLinkAddress(superlink, insecure, root_certificates)
     tell = partial(typer.echo, err=True)

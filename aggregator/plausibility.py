@@ -86,6 +86,7 @@ def plausibility(
     reference: Reference | None,
     ask: AskSites,
     accepted: frozenset[str],
+    held: frozenset[str] = frozenset(),
 ) -> dict[str, Plausibility]:
     """Judge verified bundles that fit one another; site -> what is known.
 
@@ -95,6 +96,8 @@ def plausibility(
         reference: labelled patches of the operator, cut by the same protocol.
         ask: is not called where there is a reference.
         accepted: digests that a person accepted.
+        held: digests that were quarantined in another round: they stay so until accepted, whatever
+            other peers or films say of them now.
     """
     protocol = bundles[0].bundle.manifest.protocol
     alone = {
@@ -115,6 +118,9 @@ def plausibility(
         generator = numpy_generator(seed, "plausibility-deals", number)
         asked: Asked = "validation films" if reference is None else "reference patients"
         found[one.site] = _with_teaching(found[one.site], teaching(asked, places, generator))
+    for site, known in found.items():
+        if known.digest in held and not known.faults:
+            found[site] = replace(known, faults=("it was quarantined in an earlier round",))
     return {site: replace(one, accepted=one.digest in accepted) for site, one in found.items()}
 
 
@@ -122,7 +128,7 @@ def quarantine(one: Admitted, found: Plausibility) -> Refusal:
     """Keep a bundle out, with its figures."""
     message = (
         f"{'; '.join(found.faults)}. Ask {one.site} how it was made; if that explains it, "
-        f"gdshare trust accept {one.bundle.digest[:16]} lets it in"
+        f"gdshare trust accept {one.bundle.digest[:16]} --why ... --trust ... lets it in"
     )
     name = one.bundle.manifest.name
     return Refusal(one.node, one.site, QUARANTINED, message, one.bundle.digest, name)

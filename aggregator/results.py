@@ -120,7 +120,7 @@ def table(result: RoundResult) -> str:
     """The results as text, the source's own below."""
     lines = [HEADINGS, *(_cells(row) for row in result.rows)]
     notes = [f"{m.site}: no {m.what} counts ({m.reason})" for m in result.missing]
-    notes += [f"node {r.node}: refused ({r.reason})" for r in result.refusals]
+    notes += [f"{_whose(r)}: refused ({r.reason})" for r in result.refusals]
     notes += [f"node {node}: did not hand anything over" for node in result.silent]
     heading = (
         f"Whole films by patch voting with {result.networks} {result.network}, trained on "
@@ -142,6 +142,13 @@ def table(result: RoundResult) -> str:
         _aligned(source),
     ]
     return "\n\n".join(blocks) + "\n"
+
+
+def _whose(refusal: Refusal) -> str:
+    """A bundle by its name and digest where it was sound, else the node."""
+    if refusal.name is None or refusal.digest is None:
+        return f"node {refusal.node}"
+    return f"{refusal.name} {refusal.digest[:16]}"
 
 
 def write_result(out: Path, result: RoundResult) -> None:

@@ -12,7 +12,7 @@ import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 
@@ -47,15 +47,17 @@ from aggregator.seen import (
     REFUSE,
     TRAIN,
     accepted,
+    quarantined,
     signed_with,
     trained_from,
     withdrawn,
 )
+from aggregator.seen import admitted as still_admitted
 from aggregator.standing import ending
 from aggregator.teaching import Reference, reference_of
 from aggregator.trust import Trust, load_trust
 from aggregator.withdrawals import take_in
-from gdshare.cohort import open_cohort
+from gdshare.cohort import Cohort, open_cohort
 from gdshare.errors import FederationError
 from gdshare.ledger import Act, Ledger, in_one_line, open_ledger, read_ledger
 from gdshare.metrics import Confusion, best_threshold
@@ -113,15 +115,15 @@ def hold_round(grid: Grid, order: Order, out: Path, now: datetime, tell: Tell) -
         LedgerError: the ledger was altered or cut short, or cannot be written; nothing is admitted.
     """
     seconds: dict[str, float] = {}
+    reference = None if order.reference is None else open_cohort(order.reference)
     with _timed(seconds, "collect"):
         nodes = wait_for_nodes(grid, order, tell)
         replies = _collect(grid, nodes, order.timeout, tell)
     handed = taken_apart(replies)
-    unbelieved = _take_back(order, handed, now, tell)
+    sound, refused = _verify(order, handed, now, tell)
     with _timed(seconds, "plausibility"):
-        judged = _judge(grid, order, handed, now, tell)
-    gathered = _admit(order, handed, replies.silent, judged, now)
-    gathered = replace(gathered, refusals=[*gathered.refusals, *unbelieved])
+        judged = _judge(grid, order, sound, reference, tell)
+    gathered = _admit(order, handed, replies.silent, refused, judged, now)
     _record(out, gathered.refusals)
     _require_some(gathered)
     tell(f"admitted {len(gathered.admitted)} bundles: {', '.join(digests(gathered.admitted))}")
@@ -139,23 +141,30 @@ def hold_round(grid: Grid, order: Order, out: Path, now: datetime, tell: Tell) -
     return result
 
 
-def _take_back(order: Order, handed: HandedOver, now: datetime, tell: Tell) -> tuple[Refusal, ...]:
-    """Record what hospitals withdraw, before anything is judged; tell of keys that end."""
+def _verify(
+    order: Order, handed: HandedOver, now: datetime, tell: Tell
+) -> tuple[list[Admitted], list[Refusal]]:
+    """Record what hospitals withdraw, then what is refused, before anything is judged."""
     trust = load_trust(order.trust)
     with open_ledger(order.ledger) as ledger:
         refused = take_in(handed.withdrawals, trust, ledger, now, order.operator, tell)
+        sound, unsound = _sound(order, handed, now, tuple(ledger.acts))
+        refused += unsound
         for refusal in refused:
             _write_refusal(ledger, order, now, REFUSE, refusal)
         _warn_of_ends(trust, ledger.acts, now, tell)
-    return tuple(refused)
+    return sound, refused
 
 
 def _judge(
-    grid: Grid, order: Order, handed: HandedOver, now: datetime, tell: Tell
+    grid: Grid,
+    order: Order,
+    sound: Sequence[Admitted],
+    reference: Cohort | None,
+    tell: Tell,
 ) -> dict[str, Plausibility]:
     """What is known of each sound bundle's plausibility, by its site."""
     acts = read_ledger(order.ledger)
-    sound, _ = _sound(order, handed, now, acts)
     if not sound:
         return {}
 
@@ -163,19 +172,19 @@ def _judge(
         asked = [one for one in sound if one.site in sites]
         return _count(grid, asked, model, None, order.timeout).counts
 
-    reference = _reference(order, sound[0].bundle.manifest.protocol)
-    found = plausibility(sound, order.seed, reference, ask_sites, accepted(acts))
+    protocol = sound[0].bundle.manifest.protocol
+    shown = None if reference is None else _reference(reference, protocol, order.seed)
+    found = plausibility(
+        sound, order.seed, shown, ask_sites, accepted(acts), frozenset(quarantined(acts))
+    )
     kept = [site for site, one in found.items() if one.quarantined]
     tell(f"quarantined {', '.join(kept) or 'none'} of {len(found)} sound bundles")
     return found
 
 
-def _reference(order: Order, protocol: Protocol) -> Reference | None:
-    if order.reference is None:
-        return None
-    cohort = open_cohort(order.reference)
-    protocol.require_same(cohort.protocol, f"the reference {order.reference}")
-    return reference_of(cohort, order.seed)
+def _reference(cohort: Cohort, protocol: Protocol, seed: int) -> Reference:
+    protocol.require_same(cohort.protocol, f"the reference {cohort.path}")
+    return reference_of(cohort, seed)
 
 
 def _sound(
@@ -190,28 +199,32 @@ def _admit(
     order: Order,
     handed: HandedOver,
     silent: Sequence[int],
+    refused: Sequence[Refusal],
     judged: Mapping[str, Plausibility],
     now: datetime,
 ) -> Gathered:
     """Verify anew and record. Judging takes minutes; meanwhile others may have admitted bundles."""
     # Nobody else admits anything between what is read of the ledger and what is added to it.
     with open_ledger(order.ledger) as ledger:
-        sound, refusals = _sound(order, handed, now, tuple(ledger.acts))
+        sound, unsound = _sound(order, handed, now, tuple(ledger.acts))
+        since = [one for one in unsound if one not in refused]
+        for refusal in since:
+            _write_refusal(ledger, order, now, REFUSE, refusal)
         if digests(sound) != {site: one.digest for site, one in judged.items()}:
             raise FederationError(
                 "whose bundles are good was changed by somebody else during this round; start again"
             )
-        held = [quarantine(one, judged[one.site]) for one in sound if judged[one.site].quarantined]
+        held = [one for one in sound if judged[one.site].quarantined]
         admitted = [one for one in sound if not judged[one.site].quarantined]
         for one in admitted:
             manifest = one.bundle.manifest
             why = signed_with(one.key)
             ledger.write(now, ADMIT, order.operator, manifest.name, one.bundle.digest, why)
-        for refusal in held:
-            _write_refusal(ledger, order, now, QUARANTINE, refusal)
-        for refusal in refusals:
-            _write_refusal(ledger, order, now, REFUSE, refusal)
-    return Gathered(handed, silent, admitted, [*refusals, *held, *handed.refusals], judged)
+        aside = [quarantine(one, judged[one.site]) for one in held]
+        for one, refusal in zip(held, aside, strict=True):
+            why = in_one_line(f"{signed_with(one.key)}: {refusal.message}")
+            ledger.write(now, QUARANTINE, order.operator, str(refusal.name), refusal.digest, why)
+    return Gathered(handed, silent, admitted, [*refused, *since, *aside, *handed.refusals], judged)
 
 
 def _write_refusal(ledger: Ledger, order: Order, now: datetime, act: str, refusal: Refusal) -> None:
@@ -303,7 +316,7 @@ def _record_training(
     """A line a bundle, before the model is on the disk: a withdrawal finds the model by it.
 
     Raises:
-        FederationError: a bundle was withdrawn while the model was trained from it.
+        FederationError: a bundle was withdrawn, or lost its admission, while the model was trained.
     """
     digest = hashlib.sha256(model.to_bytes()).hexdigest()
     with open_ledger(order.ledger) as ledger:
@@ -314,6 +327,11 @@ def _record_training(
                 raise FederationError(
                     f"{name} was withdrawn while the model was trained from it, so the model was "
                     "not kept; hold the round again"
+                )
+            if one.bundle.digest not in still_admitted(ledger.acts):
+                raise FederationError(
+                    f"{name} lost its admission while the model was trained from it (gdshare trust "
+                    "revoke --since), so the model was not kept; hold the round again"
                 )
         for one in admitted:
             why = trained_from(one.bundle.manifest.name, one.bundle.digest)

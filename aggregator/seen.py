@@ -22,7 +22,7 @@ class Seen:
 
 
 def signed_with(fingerprint: str) -> str:
-    """How an ``admit`` or a ``withdraw`` begins to tell why: whose signature it was."""
+    """How an ``admit``, a ``quarantine`` and a ``withdraw`` begin: whose signature it was."""
     return f"signed with {fingerprint}"
 
 
@@ -36,7 +36,7 @@ def standing(acts: Sequence[Act], *kinds: str) -> list[Act]:
 
     Args:
         acts: of the aggregator's ledger, in their order.
-        kinds: ``ADMIT``, ``WITHDRAW``.
+        kinds: ``ADMIT``, ``QUARANTINE``, ``WITHDRAW``.
     """
     gone = [(signed_with(one.key), range(one.first, one.before)) for one in disowned(acts)]
     return [
@@ -115,6 +115,14 @@ def trained_with(acts: Iterable[Act], name: str, digest: str) -> tuple[Act, ...]
     """Return the acts that tell of the models trained from a bundle."""
     told = trained_from(name, digest)
     return tuple(act for act in acts if act.act == TRAIN and act.why == told)
+
+
+def quarantined_names(acts: Sequence[Act]) -> dict[str, frozenset[str]]:
+    """Return the digests that were quarantined under each bundle's name, a thief's left out."""
+    found: dict[str, frozenset[str]] = {}
+    for act in standing(acts, QUARANTINE):
+        found[act.what] = found.get(act.what, frozenset()) | {str(act.digest)}
+    return found
 
 
 def quarantined(acts: Iterable[Act]) -> dict[str, Act]:

@@ -39,7 +39,7 @@ def from_line(number: int, why: str) -> str:
 
 
 def revoked(acts: Iterable[Act]) -> dict[str, Act]:
-    """Return the fingerprints of revoked keys, each with the first act that revoked it.
+    """Return the fingerprints of revoked keys, each with the act that says most of why.
 
     Args:
         acts: of the ledger, in their order; a key that is trusted anew after that is whole again.
@@ -47,7 +47,9 @@ def revoked(acts: Iterable[Act]) -> dict[str, Act]:
     found: dict[str, Act] = {}
     for act in acts:
         if act.act in (REVOKE, DISOWN) and act.digest is not None:
-            found.setdefault(act.digest, act)
+            # What was said later of a thief says more than the revocation before it.
+            if act.act == DISOWN or act.digest not in found:
+                found[act.digest] = act
         elif act.act == TRUST and act.digest is not None:
             found.pop(act.digest, None)
     return found

@@ -20,6 +20,8 @@ from aggregator.seen import (
     quarantined,
     signed_with,
     standing,
+    trained_with,
+    withdrawn,
 )
 from aggregator.standing import (
     DISOWN,
@@ -34,7 +36,7 @@ from aggregator.standing import (
 from aggregator.trust import SHORT, TrustedKey, load_trust, place_for, put_key
 from gdshare.bundle import fingerprint, read_key_file, read_revocation
 from gdshare.cli.terminal import AsJson, print_json, print_table
-from gdshare.cli.typed_digest import LEAST_DIGITS, is_told
+from gdshare.cli.typed_digest import LEAST_DIGITS, is_told, require_told
 from gdshare.errors import FederationError, UsageError
 from gdshare.ledger import Act, in_one_line, open_ledger, read_ledger
 
@@ -85,6 +87,11 @@ def add(
     now = datetime.now(UTC)
     end = now + timedelta(days=days)
     with open_ledger(ledger_beside(trust)) as acts:
+        if (act := revoked(acts.acts).get(known)) is not None:
+            raise FederationError(
+                f"{key}: this very key was revoked on {act.at:%Y-%m-%d}; ask the hospital for a "
+                "new one (gdshare keys new)"
+            )
         path = place_for(trust, candidate.site, candidate.key)
         vouched = _vouched(trust, candidate, acts.acts, now)
         acts.write(now, TRUST, _who(by), candidate.site, known, until(end))
@@ -131,18 +138,34 @@ def revoke(
     one = _one_that_begins(trust, begins)
     with open_ledger(ledger_beside(trust)) as book:
         act, text = _revocation(one, book.acts, reason, since)
+        before = _admitted_of(one, book.acts)
         book.write(datetime.now(UTC), act, _who(by), one.site, one.fingerprint, in_one_line(text))
-        good = standing(book.acts, ADMIT)
+        acts = tuple(book.acts)
+    good = _admitted_of(one, acts)
     typer.echo(f"revoked     {one.path}")
     for still in good:
-        if still.why == signed_with(one.fingerprint):
-            typer.echo(f"still good  {still.what}, line {still.number} of the ledger")
+        typer.echo(f"still good  {still.what}, line {still.number} of the ledger")
+    for fell in before:
+        if fell not in good:
+            typer.echo(f"taken back  {fell.what}, line {fell.number} of the ledger")
+            for model in trained_with(acts, fell.what, str(fell.digest)):
+                typer.echo(f"  retrain or drop  {model.what}, of {model.at:%Y-%m-%d}")
+
+
+def _admitted_of(one: TrustedKey, acts: Sequence[Act]) -> list[Act]:
+    """What was admitted of a key, still counts, and was not withdrawn."""
+    gone = withdrawn(acts)
+    return [
+        act
+        for act in standing(acts, ADMIT)
+        if act.why == signed_with(one.fingerprint) and (act.what, act.digest) not in gone
+    ]
 
 
 def _told(told: str, why: str | None) -> tuple[str, str]:
     """Which key, and the reason: in the operator's words, or in those of the key's holder."""
     if _DIGITS.fullmatch(told):
-        if why is None:
+        if why is None or not why.strip():
             raise UsageError("--why: give the reason, for the ledger; a hospital's file tells it")
         return told, why
     found = read_revocation(read_key_file(Path(told)), told)
@@ -181,6 +204,10 @@ def accept(
         if not why.strip():
             raise UsageError("--why is empty; say what the hospital told you")
         what = held[found[0]].what
+        if (what, found[0]) in withdrawn(acts.acts):
+            raise FederationError(
+                f"{what}: was withdrawn by its hospital, for ever; nobody lets it in"
+            )
         acts.write(datetime.now(UTC), ACCEPT, _who(by), what, found[0], in_one_line(why))
     typer.echo(f"accepted  {what}  {found[0]}")
 
@@ -260,11 +287,7 @@ def _revocation(
 
 
 def _require_told(known: str, told: str, key: Path) -> None:
-    if not is_told(known, told):
-        raise UsageError(
-            f"--fingerprint {told:.70}: not that of {key}, which is {known}; do not trust this key "
-            "before you have called the hospital"
-        )
+    require_told(known, told, "--fingerprint", f"call the hospital about {key} before you trust it")
 
 
 def _who(by: str | None) -> str:

@@ -1,9 +1,10 @@
 """Taking in what hospitals withdraw, and finding the models that were trained from it.
 
-A withdrawal is believed if it is signed with a key that is trusted now, for the hospital whose
-bundle it names. What a revoked key signs is worth nothing here either: a thief could make a
-hospital's bundles vanish with it, and the hospital signs its withdrawal anew with its new key. Any
-key of a hospital withdraws any bundle of its own.
+A withdrawal is believed if it is signed with a key that is on the list and not revoked, for the
+hospital whose bundle it names; a key that has ended still withdraws, which is the safe side. What a
+revoked key signs is worth nothing here either: a thief could make a hospital's bundles vanish with
+it, and the hospital signs its withdrawal anew with its new key. Any key of a hospital withdraws any
+bundle of its own.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -13,7 +14,7 @@ from datetime import datetime
 from pydantic import JsonValue
 
 from aggregator.refusals import Refusal, RevokedKey, UnknownSite
-from aggregator.seen import ADMIT, signed_with, trained_with, withdrawn
+from aggregator.seen import ADMIT, signed_with, standing, trained_with, withdrawn
 from aggregator.standing import revoked
 from aggregator.trust import Trust
 from gdshare.bundle import WrongSite
@@ -65,7 +66,7 @@ def verify_withdrawal(data: bytes, trust: Trust, acts: Sequence[Act]) -> Verifie
             "a withdrawal signed with a key that is on nobody's name; ask the hospital for its .pub"
         )
     told, digest = read_signed(data, signer.key, Withdrawal)
-    if named in revoked(acts):
+    if named in revoked(acts) and not _stands(told.name, digest, acts):
         raise RevokedKey(
             f"a withdrawal signed with a key of {signer.site} that was revoked; ask the hospital "
             "to withdraw again with its new key"
@@ -83,9 +84,14 @@ def verify_withdrawal(data: bytes, trust: Trust, acts: Sequence[Act]) -> Verifie
     return Verified(told.name, digest, named, told.reason)
 
 
+def _stands(name: str, digest: str, acts: Sequence[Act]) -> bool:
+    """Whether this very withdrawal is known, and not only from a key that was disowned by then."""
+    return any((act.what, act.digest) == (name, digest) for act in standing(acts, WITHDRAW))
+
+
 def record(one: Verified, ledger: Ledger, now: datetime, operator: str) -> bool:
     """Add a withdrawal to the ledger; returns whether it is new there."""
-    if one.bundle in withdrawn(ledger.acts):
+    if _stands(one.name, one.digest, ledger.acts):
         return False
     why = f"{signed_with(one.key)}{f': {one.reason}' if one.reason else ''}"
     ledger.write(now, WITHDRAW, operator, one.name, one.digest, why)

@@ -4,16 +4,24 @@
 """
 
 from enum import IntEnum
+from math import copysign
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from gdshare.errors import UsageError
 
 MAX_ENSEMBLE = 10
 """Networks that may vote together: it bounds what a hospital's node must hold."""
 
-Fraction = Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False)]
+
+def _one_zero(value: float) -> float:
+    if copysign(1.0, value) < 0:
+        raise ValueError("zero is written 0.0, not -0.0")
+    return value
+
+
+Fraction = Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False), AfterValidator(_one_zero)]
 
 
 class PatchClass(IntEnum):

@@ -10,6 +10,7 @@ Whoever is stopped in between runs it again: what the line says is signed as it 
 that each attempt leaves the same file. It takes one person, no policy, and nothing of the bundle.
 """
 
+import os
 import shutil
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -19,6 +20,9 @@ from pathlib import Path
 from cryptography.hazmat.primitives.asymmetric import ec
 from pydantic import ValidationError
 
+from gdshare.bundle.envelope import read_envelope
+from gdshare.bundle.folder import read_folder
+from gdshare.bundle.layout import SIGNATURE
 from gdshare.bundle.manifest import first_problem
 from gdshare.bundle.outbox import WITHDRAWAL
 from gdshare.bundle.withdrawal import MAX_REASON, Withdrawal, hour_of
@@ -56,6 +60,32 @@ def withdrawn_by(acts: Sequence[Act], one: Released) -> Act | None:
     """Return the act by which a bundle was taken back, if it was."""
     of_it = [act for act in acts if (act.act, act.what) == (WITHDRAW, one.name)]
     return next((act for act in of_it if act.digest == one.digest), None)
+
+
+def require_own_key(outbox: Path, one: Released, signer: str, another: bool) -> None:
+    """Refuse another key than the one that signed the bundle, unless somebody means it.
+
+    The aggregator believes no withdrawal by an approver's key, and the bundle would be gone here
+    and used there.
+
+    Args:
+        outbox: where the bundle lies; one that is not there any more asks nothing.
+        one: the bundle.
+        signer: fingerprint of the key that is about to sign.
+        another: whether somebody said that it is another of the hospital's.
+
+    Raises:
+        UsageError: it is another key.
+    """
+    folder = outbox / one.name
+    if another or not os.path.lexists(folder):
+        return
+    released = read_envelope(read_folder(folder)[SIGNATURE]).hint
+    if released != signer:
+        raise UsageError(
+            f"{one.name} was released with the key {released}, and this is {signer}; give that "
+            "one, or say --another-key if this is the hospital's as well"
+        )
 
 
 def withdraw(

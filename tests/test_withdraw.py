@@ -257,7 +257,8 @@ def test_digest_of_another_bundle_withdraws_nothing(site: Site, digest: str) -> 
     words = ("--key", site.key, "--outbox", site.outbox, "--digest", digest)
     status, _, err = site.gdshare("withdraw", "st-mary-1", *words)
     assert status == 2
-    assert "is not that of st-mary-1" in err
+    assert "gdshare ledger show tells that of st-mary-1" in err
+    assert site.digest()[:16] not in err
     assert [act.act for act in site.acts()] == ["release"]
 
 
@@ -422,3 +423,16 @@ def test_digest_that_is_none_is_refused(digest: str) -> None:
     key = new_key()
     with pytest.raises(BundleError, match="no sound withdrawal"):
         read_signed(withdrawal().signed(digest, key), key.public_key(), Withdrawal)
+
+
+def test_approvers_key_withdraws_nothing_unless_it_is_said_to_be_the_hospitals(site: Site) -> None:
+    site.publish()
+    site.gdshare("keys", "new", "--name", "officer", "--out", site.folder / "keys")
+    other = site.folder / "keys" / "officer.key"
+    words = ("--key", other, "--outbox", site.outbox, "--digest", site.digest())
+    for more in ((), ("--dry-run",)):
+        status, _, err = site.gdshare("withdraw", "st-mary-1", *words, *more)
+        assert (status, "was released with the key" in err) == (2, True)
+    assert [act.act for act in site.acts()] == ["release"]
+    assert (site.outbox / "st-mary-1").is_dir()
+    assert site.gdshare("withdraw", "st-mary-1", *words, "--another-key")[0] == 0

@@ -12,7 +12,7 @@
 What an attack does not find, another might; no guarantee of differential privacy follows.
 """
 
-from gdshare.audit.record import AUDIT, read_attacks, write_attacks
+from gdshare.audit.record import ATTACKS, AUDIT, read_attacks, write_attacks
 
 # ``attack`` itself is imported where it is needed: it takes torch, and whoever publishes does not.
-__all__ = ["AUDIT", "read_attacks", "write_attacks"]
+__all__ = ["ATTACKS", "AUDIT", "read_attacks", "write_attacks"]

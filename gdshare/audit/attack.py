@@ -3,9 +3,9 @@
 import hashlib
 from collections.abc import Callable
 
-from gdshare.audit.membership import losses, membership
+from gdshare.audit.membership import compared, losses, membership
 from gdshare.audit.nearest import closest, nearest
-from gdshare.audit.patients import patients_of, some_of
+from gdshare.audit.patients import LEAST, patients_of, some_of
 from gdshare.bundle.attacks import Attack
 from gdshare.cohort import Cohort
 from gdshare.distill.bench import cohort_digest
@@ -56,10 +56,10 @@ def attack_run(
         )
     seed = _seed_of(distilled)
     members, others = (patients_of(cohort, split) for split in ("train", "test"))
-    if not set(members.positive) & set(others.positive):
+    if not compared(members.positive, others.positive):
         raise CohortError(
-            f"{cohort.path}: no training patient has the diagnosis of a test patient, so none can "
-            "be held against another; label the cohort with a larger share of test patients"
+            f"{cohort.path}: an attack needs {LEAST} training and {LEAST} test patients of one "
+            "diagnosis; label the cohort with more patients, or a larger share of test patients"
         )
     model = train_pooled([_alone(record, distilled)], record.protocol, "average", seed, NETWORKS)
     total, before = 2 * (len(members) + len(others)), 0

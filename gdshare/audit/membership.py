@@ -13,7 +13,7 @@ import numpy.typing as npt
 import torch
 from torch.nn import functional
 
-from gdshare.audit.patients import Patients
+from gdshare.audit.patients import LEAST, Patients
 from gdshare.bundle.attacks import Attack
 from gdshare.cohort import Cohort
 from gdshare.model import Model
@@ -57,16 +57,26 @@ def membership(
     """
     parts = [
         _wins(members.mean[members.positive == one], others.mean[others.positive == one])
-        for one in (False, True)
+        for one in compared(members.positive, others.positive)
     ]
     samples = [_area([_resampled(part, generator) for part in parts]) for _ in range(RESAMPLES)]
     low, high = np.percentile(samples, [2.5, 97.5])
     return Attack(
         name=NAME,
         figure=round(_area(parts), 3),
-        low=round(float(low), 3),
-        high=round(float(high), 3),
+        low=round(float(min(low, _area(parts))), 3),
+        high=round(float(max(high, _area(parts))), 3),
         unrelated=GUESSING,
+    )
+
+
+def compared(members: npt.NDArray[np.bool_], others: npt.NDArray[np.bool_]) -> tuple[bool, ...]:
+    """Return the diagnoses of which there are ``LEAST`` training and ``LEAST`` test patients.
+
+    With fewer no interval is worth its name, and the figure would be one person's.
+    """
+    return tuple(
+        one for one in (False, True) if min((members == one).sum(), (others == one).sum()) >= LEAST
     )
 
 

@@ -7,12 +7,11 @@ import numpy.typing as npt
 
 from gdshare.cohort import Cohort, Patches, Split
 from gdshare.draws import numpy_generator
-from gdshare.errors import CohortError
 
 PATCHES = 20
 """Of one patient that a mean is taken over, at most: their loss is known well enough then."""
 LEAST = 5
-"""Patients below which no interval over patients is worth its name."""
+"""Patients of a diagnosis below which no interval over patients is worth its name."""
 
 
 @dataclass(frozen=True)
@@ -38,18 +37,13 @@ def patients_of(cohort: Cohort, split: Split) -> Patients:
     """Gather each patient's patches.
 
     Raises:
-        CohortError: fewer than ``LEAST`` patients.
+        CohortError: the cohort's files do not fit one another.
     """
     patches = cohort.patches(split)
     names = sorted({film.patient for film in cohort.films})
     number = {name: index for index, name in enumerate(names)}
     owner = np.array([number[film.patient] for film in cohort.films], np.int64)[patches.films]
     rows = tuple(np.flatnonzero(owner == patient) for patient in np.unique(owner))
-    if len(rows) < LEAST:
-        raise CohortError(
-            f"{cohort.path}: {len(rows)} {split} patients, and an attack needs {LEAST} to tell "
-            "anything; label the cohort with more patients, or a larger share of them"
-        )
     sick = {film.patient for film in cohort.films if film.positive}
     positive = np.array([names[patient] in sick for patient in np.unique(owner)], np.bool_)
     return Patients(patches, rows, positive)

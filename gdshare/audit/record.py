@@ -1,17 +1,21 @@
 """``audit.json`` in a run's folder: what was tried on its result, and what came out."""
 
 import hashlib
+import os
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from gdshare.bundle.attacks import Attack
+from gdshare.bundle.folder import read_plain
 from gdshare.distill.synthetic import Distilled
-from gdshare.errors import RunError
+from gdshare.errors import BundleError, RunError
 from gdshare.storage import write_json
 
 AUDIT = "audit.json"
+ATTACKS = ("membership-loss/1", "nearest-patch/1")
+"""Those that this gdshare makes: no other name leaves by it."""
 MAX_BYTES = 64 * 1024
 
 
@@ -45,18 +49,17 @@ def read_attacks(run: Path, distilled: Distilled) -> tuple[Attack, ...]:
     """
     path = run / AUDIT
     try:
-        content = path.read_bytes()
-        if len(content) > MAX_BYTES:
-            raise RunError(f"{path}: too large; attack the run again with gdshare audit")
-        record = AuditRecord.model_validate_json(content)
-    except FileNotFoundError:
-        return ()
-    except (OSError, ValidationError) as error:
+        if not os.path.lexists(path):
+            return ()
+        record = AuditRecord.model_validate_json(read_plain(path, MAX_BYTES))
+    except (BundleError, ValidationError) as error:
         raise RunError(f"{path}: cannot be read; make it again with gdshare audit") from error
     if record.tensors_sha256 != _digest(distilled):
         raise RunError(
             f"{path}: is of another result than the run has now; make it again with gdshare audit"
         )
+    if any(one.name not in ATTACKS for one in record.attacks):
+        raise RunError(f"{path}: names an attack that is none; make it again with gdshare audit")
     return record.attacks
 
 

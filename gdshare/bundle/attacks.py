@@ -2,7 +2,7 @@
 
 from typing import Annotated, Final, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from gdshare.protocol import Fraction
 
@@ -11,12 +11,21 @@ ATTACK: Final = r"[a-z][a-z-]{0,38}/[1-9][0-9]{0,3}"
 AttackName = Annotated[str, Field(pattern=f"^{ATTACK}$")]
 
 
+def _three_decimals(value: float) -> float:
+    if value != round(value, 3):
+        raise ValueError("a figure has three decimals at most: more would be room to hide in")
+    return value
+
+
+Figure = Annotated[Fraction, AfterValidator(_three_decimals)]
+
+
 class Attack(BaseModel):
     """One attack on the distilled images, made by the hospital before they leave.
 
     Attributes:
         name: which, and its version.
-        figure: 0 to 1, the more the attack finds out the higher.
+        figure: 0 to 1, in thousandths, the more the attack finds out the higher.
         low, high: its 95% interval over patients.
         unrelated: the same where images and patients have nothing to do with each other.
     """
@@ -24,15 +33,15 @@ class Attack(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     name: AttackName
-    figure: Fraction
-    low: Fraction
-    high: Fraction
-    unrelated: Fraction
+    figure: Figure
+    low: Figure
+    high: Figure
+    unrelated: Figure
 
     @model_validator(mode="after")
     def _interval_is_one(self) -> Self:
-        if self.low > self.high:
-            raise ValueError(f"an interval from {self.low} to {self.high}")
+        if not self.low <= self.figure <= self.high:
+            raise ValueError(f"{self.figure} lies outside its interval")
         return self
 
     @property

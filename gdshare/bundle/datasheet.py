@@ -38,7 +38,8 @@ finding anything is none either. They carry no guarantee of differential privacy
 the agreement between the hospitals they were made for, and delete them when that ends.
 
 What is not inside: names, numbers or dates of patients, names of files or folders, any value that
-belongs to one patient, and the seed of the run.
+belongs to one patient (but how near the nearest patch of any comes to an image, where that was
+tried), and the seed of the run.
 """
 
 CHECKING = """\

@@ -217,6 +217,8 @@ def unlock(path: Path, passphrase: bytes) -> PrivateKeyTypes:
     """
     _check_passphrase(passphrase)
     content, mode = _read_with_mode(path)
+    if content.startswith(b"-----BEGIN PUBLIC KEY-----"):
+        raise KeyFileError(f"{path} is the public half of a key; give its NAME.key")
     if mode & 0o077:
         raise KeyFileError(
             f"{path} can be read by other users (mode {mode:o}); run `chmod 600` on it, and make "

@@ -18,9 +18,9 @@ from gdshare.bundle import (
 from gdshare.cli.passphrase import PASSPHRASE_FILE, read_passphrase
 from gdshare.cli.publish import require_fitting
 from gdshare.cli.terminal import DryRun
-from gdshare.cli.typed_digest import LEAST_DIGITS, is_told
+from gdshare.cli.typed_digest import LEAST_DIGITS, require_told
 from gdshare.distill.folder import read_record, read_result
-from gdshare.errors import PolicyError, UsageError
+from gdshare.errors import UsageError
 from gdshare.gate import (
     Policy,
     drawn,
@@ -130,6 +130,7 @@ def approve(
     and compared; one byte changed afterwards, in the content or in the policy, and the approval is
     worth nothing.
     """
+    _require_known(outbox)
     rules, now = read_policy(outbox), datetime.now(UTC)
     what = read_prepared(prepared, render_preview, _pages(rules))
     _require_seen(what.digest, digest)
@@ -161,6 +162,7 @@ def release(
     Everything is drawn anew and compared, and held to the policy and its approvals. The one who
     signs here does not count as an approver.
     """
+    _require_known(outbox)
     rules, now = read_policy(outbox), datetime.now(UTC)
     what = read_prepared(prepared, render_preview, _pages(rules))
     secret = load_private_key(key, read_passphrase(passphrase_file, confirm=False))
@@ -185,16 +187,18 @@ def _pages(rules: Policy) -> Pages:
     return lambda what: release_pages(what, rules)
 
 
+def _require_known(outbox: Path) -> None:
+    """A mistyped outbox has no policy, by which a page would look forged."""
+    if not ledger_beside(outbox).exists():
+        raise UsageError(f"{outbox}: nothing was prepared for this outbox; check --outbox")
+
+
 def _who(by: str | None) -> str:
     return by or getpass.getuser()
 
 
 def _require_seen(known: str, told: str) -> None:
-    if not is_told(known, told):
-        raise PolicyError(
-            f"--digest {told:.70}: is not that of what lies there now, which is {known}; look at "
-            "review.html again before you agree"
-        )
+    require_told(known, told, "--digest", "look at review.html, which shows it at its top")
 
 
 def register(app: typer.Typer) -> None:

@@ -16,6 +16,7 @@ from gdshare.bundle import (
 )
 from gdshare.bundle import seal as sealed
 from gdshare.bundle import unseal as opened
+from gdshare.bundle.layout import SIGNATURE
 from gdshare.cli.passphrase import PASSPHRASE_FILE, read_passphrase
 from gdshare.errors import UsageError
 from gdshare.storage import write_bytes
@@ -33,6 +34,11 @@ def seal(
     """
     if out.exists():
         raise UsageError(f"{out}: is there already; choose another --out, or remove it")
+    if not (bundle / SIGNATURE).is_file():
+        raise UsageError(
+            f"{bundle}: is no released bundle; give its folder in the outbox, such as "
+            "outbox/st-mary-1"
+        )
     key = load_sealing_public_key(to)
     write_bytes(out, sealed(read_folder(bundle), key))
     typer.echo(f"sealed  {out}")

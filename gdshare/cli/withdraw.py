@@ -11,11 +11,11 @@ from gdshare.bundle import fingerprint, load_private_key
 from gdshare.bundle.outbox import newest
 from gdshare.cli.passphrase import PASSPHRASE_FILE, has_terminal, read_passphrase
 from gdshare.cli.terminal import DryRun
-from gdshare.cli.typed_digest import LEAST_DIGITS, is_told
+from gdshare.cli.typed_digest import LEAST_DIGITS, is_told, require_told
 from gdshare.errors import UsageError
 from gdshare.ledger import Act, open_ledger, read_ledger
 from gdshare.release import ledger_beside
-from gdshare.withdraw import Released, released_by, withdrawn_by
+from gdshare.withdraw import Released, released_by, require_own_key, withdrawn_by
 from gdshare.withdraw import withdraw as take_back
 
 
@@ -43,6 +43,14 @@ def withdraw(
         str | None,
         typer.Option(help="Who does it, for the ledger. Without it: this computer's user."),
     ] = None,
+    another_key: Annotated[
+        bool,
+        typer.Option(
+            "--another-key",
+            help="Sign with another of the hospital's keys than the one that released it, such as "
+            "its successor. The aggregator must have it on its list.",
+        ),
+    ] = False,
     dry_run: DryRun = False,
     passphrase_file: Path | None = PASSPHRASE_FILE,
 ) -> None:
@@ -55,12 +63,13 @@ def withdraw(
     one is released. Stopped in between, run it again.
     """
     one = _released(read_ledger(ledger_beside(outbox)), bundle, outbox)
+    secret = load_private_key(key, read_passphrase(passphrase_file, confirm=False))
+    require_own_key(outbox, one, fingerprint(secret.public_key()), another_key)
     if dry_run:
         typer.echo(f"would withdraw  {one.name}  {one.digest}")
         typer.echo(f"then left       {_left(outbox, one)}")
         return
     _require_meant(one, bundle, digest)
-    secret = load_private_key(key, read_passphrase(passphrase_file, confirm=False))
     with open_ledger(ledger_beside(outbox)) as book:
         before = withdrawn_by(book.acts, one)
         who = by or getpass.getuser()
@@ -95,11 +104,7 @@ def _require_meant(one: Released, told: str, digest: str | None) -> None:
                 "gdshare ledger show gives it"
             )
         digest = str(typer.prompt(f"First {LEAST_DIGITS} digits of {one.name}'s digest", err=True))
-    if not is_told(one.digest, digest):
-        raise UsageError(
-            f"--digest {digest:.70}: is not that of {one.name}, which is {one.digest}; look at "
-            "gdshare ledger show again"
-        )
+    require_told(one.digest, digest, "--digest", f"gdshare ledger show tells that of {one.name}")
 
 
 def _left(outbox: Path, one: Released) -> str:

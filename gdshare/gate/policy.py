@@ -27,11 +27,13 @@ import os
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from gdshare.audit import ATTACKS
 from gdshare.bundle import Manifest, Terms
 from gdshare.bundle.attacks import AttackName
 from gdshare.bundle.counts import SUPPRESS_BELOW, spelled_count
@@ -40,6 +42,7 @@ from gdshare.errors import PolicyError
 from gdshare.ledger import Act
 
 MAX_BYTES = 64 * 1024
+_ACTS = ("prepare", "approve", "release")
 _BY, _BY_DEFAULT = "by policy ", "by the default policy "
 
 
@@ -107,6 +110,9 @@ class ReleaseRules(_Table):
         return self
 
 
+Bound = Annotated[float, Field(ge=0.0, le=1.0, strict=True, allow_inf_nan=False)]
+
+
 class Policy(_Table):
     """A hospital's policy.
 
@@ -118,7 +124,7 @@ class Policy(_Table):
     """
 
     bundle: BundleRules = BundleRules()
-    attacks: Mapping[AttackName, Annotated[float, Field(ge=0.0, le=1.0)]] = {}
+    attacks: Mapping[AttackName, Bound] = {}
     release: ReleaseRules = ReleaseRules()
 
 
@@ -160,15 +166,28 @@ def read_policy(outbox: Path) -> Policy:
             raise PolicyError(f"{path}: too large for a policy; nothing is released by it")
         return Policy.model_validate(tomllib.loads(content.decode("utf-8")))
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise PolicyError(f"{path}: {where}: {first['msg']}; nothing is released by it") from error
+        told = _wrong_rule(error)
+        raise PolicyError(f"{path}: {told}; nothing is released by it") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise PolicyError(
             f"{path}: not readable TOML ({error}); nothing is released by it"
         ) from error
     except OSError as error:
         raise PolicyError(f"{path}: cannot be read ({error.strerror})") from error
+
+
+def _wrong_rule(error: ValidationError) -> str:
+    """Tell the first rule that cannot be gone by, and what may have been meant."""
+    first = error.errors(include_url=False)[0]
+    where = [str(part) for part in first["loc"]]
+    if first["type"] == "extra_forbidden":
+        tables: dict[str, type[BaseModel]] = {"bundle": BundleRules, "release": ReleaseRules}
+        fields = (tables[where[0]] if len(where) > 1 else Policy).model_fields
+        close = get_close_matches(where[-1], [_dashed(name) for name in fields], 1)
+        return f"{'.'.join(where)}: no such rule{f'; is {close[0]} meant' if close else ''}"
+    if where[0] == "attacks" and where[-1] == "[key]":
+        return f'attacks: write each as gdshare audit names it, in quotes: "{ATTACKS[0]}" = 0.9'
+    return f"{'.'.join(where)}: {first['msg'].removeprefix('Value error, ')}"
 
 
 def terms_of(policy: Policy, to: Sequence[str]) -> Terms:
@@ -216,7 +235,8 @@ def require_there(outbox: Path, acts: Iterable[Act]) -> None:
     Raises:
         PolicyError: the ledger names another policy than the default, and there is none now.
     """
-    written = any(act.why.startswith(_BY) for act in acts)
+    # A withdrawal's reason is anybody's words; these are this program's.
+    written = any(act.act in _ACTS and act.why.startswith(_BY) for act in acts)
     if written and not os.path.lexists(policy_path(outbox)):
         raise PolicyError(
             f"{policy_path(outbox)}: is gone, and the ledger shows that there was a policy; put it "
@@ -279,15 +299,23 @@ def findings(policy: Policy, manifest: Manifest) -> tuple[Finding, ...]:
     )
 
 
+def _untried(name: str) -> str:
+    if name in ATTACKS:
+        return "not tried; see gdshare audit"
+    return f"not tried; gdshare audit knows {' and '.join(ATTACKS)}"
+
+
 def _attacked(policy: Policy, manifest: Manifest) -> Iterator[Finding]:
     """What the attacks came to; those that nobody asked for are told all the same."""
     tried = {one.name: one for one in manifest.attacks}
+    if not tried and not policy.attacks:
+        yield Finding("attacks on the images", "no bound", "none tried; see gdshare audit", True)
     for name in sorted({*policy.attacks, *tried}):
         one, bound = tried.get(name), policy.attacks.get(name)
         yield Finding(
             f"attack {name}",
-            "no bound" if bound is None else f"tried, {bound:.3f} at most",
-            "not tried; see gdshare audit" if one is None else one.told,
+            "no bound" if bound is None else f"upper end {bound:.3f} at most",
+            _untried(name) if one is None else one.told,
             bound is None or (one is not None and one.high <= bound),
         )
 

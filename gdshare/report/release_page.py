@@ -82,8 +82,9 @@ def _page(prepared: Prepared, policy: Policy, told: tuple[Finding, ...]) -> str:
 
 _NOT_INSIDE = (
     "No film, no name, number or date of a patient, no name of a file or folder, no value that "
-    "belongs to one patient, no seed. What the images give away all the same is only as well known "
-    "as the attacks above have tried: that they resemble nobody proves nothing."
+    "belongs to one patient but how near the nearest patch comes, where that was tried, no seed. "
+    "What the images give away all the same is only as well known as attacks have tried: that they "
+    "resemble nobody proves nothing."
 )
 
 

@@ -1,6 +1,7 @@
 """Sound, signed bundles whose content was poisoned: which are kept out, and how they get in."""
 
 import json
+import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
@@ -11,6 +12,7 @@ import pytest
 from grid_kit import MemoryGrid
 from site_kit import NOW, PROTOCOL, make_bundle, make_cohort, manifest, write_files
 
+import aggregator.round
 from aggregator.order import Order
 from aggregator.results import RoundResult
 from aggregator.round import hold_round
@@ -21,8 +23,8 @@ from gdshare.bundle.counts import published_counts
 from gdshare.cli.main import main
 from gdshare.distill.settings import Counts
 from gdshare.distill.synthetic import Distilled
-from gdshare.errors import FederationError, UsageError
-from gdshare.ledger import read_ledger
+from gdshare.errors import CohortError, FederationError, UsageError
+from gdshare.ledger import open_ledger, read_ledger
 
 Change = Callable[[Distilled], Distilled]
 
@@ -267,7 +269,9 @@ def test_quarantine_is_recorded_with_its_figures_and_admits_nothing(rounds: Roun
     assert saved["plausibility"]["west"]["agreement"]["diagnosis"] < 0
     assert "west" not in saved["weights"]
     [line] = [
-        one for one in (rounds.out / "table.txt").read_text().splitlines() if one.startswith("west")
+        one
+        for one in (rounds.out / "table.txt").read_text().splitlines()
+        if one.startswith("west ")
     ]
     assert "quarantined" in line
 
@@ -347,3 +351,56 @@ def test_reference_that_was_cut_otherwise_is_refused(rounds: Rounds, tmp_path: P
     other = make_cohort(tmp_path / "other", 12, PROTOCOL.model_copy(update={"stride": 8}))
     with pytest.raises(UsageError, match=r"the reference .* another patch protocol"):
         rounds.three().hold(other)
+
+
+# Where quarantine meets the other rules.
+
+
+def test_second_content_under_a_quarantined_number_is_an_alarm(rounds: Rounds) -> None:
+    rounds.three(attack("labels flipped")).hold()
+    shutil.rmtree(rounds.folder / "west")
+    rounds.release("west", honest(3))
+    assert set(rounds.hold().bundles) == {"east", "north"}
+    assert [one["reason"] for one in rounds.refusals()] == ["Equivocation"]
+
+
+def test_next_number_after_a_quarantined_one_is_judged_anew(rounds: Rounds) -> None:
+    rounds.three(attack("labels flipped")).hold()
+    rounds.release("west", honest(3), sequence=2)
+    assert set(rounds.hold().bundles) == {"east", "north", "west"}
+
+
+def test_quarantined_bundle_stays_out_when_its_figures_would_pass_now(rounds: Rounds) -> None:
+    result = rounds.three().hold()
+    with open_ledger(rounds.ledger) as book:
+        digest = result.bundles["west"]
+        book.write(NOW, "quarantine", "an operator", "west-1", digest, "signed with x: figures")
+    assert "west" not in rounds.hold().bundles
+    assert "quarantined in an earlier round" in rounds.refusals()[0]["message"]
+    assert rounds.accept(digest[:16]) == 0
+    assert "west" in rounds.hold().bundles
+
+
+def test_what_was_refused_is_recorded_though_judging_breaks_off(
+    rounds: Rounds, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rounds.three().hold()
+    shutil.rmtree(rounds.folder / "west")
+    rounds.release("west", honest(4))
+
+    def breaks(*_: object) -> None:
+        raise FederationError("out of memory")
+
+    monkeypatch.setattr(aggregator.round, "plausibility", breaks)
+    with pytest.raises(FederationError):
+        rounds.hold()
+    last = read_ledger(rounds.ledger)[-1]
+    assert (last.act, last.why.partition(":")[0]) == ("refuse", "Equivocation")
+
+
+def test_missing_reference_is_told_before_any_hospital_is_asked(rounds: Rounds) -> None:
+    rounds.three()
+    with pytest.raises(CohortError):
+        rounds.hold(reference=rounds.folder / "nowhere")
+    assert rounds.grid.asked == []
+    assert not rounds.ledger.exists()

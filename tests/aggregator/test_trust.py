@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from aggregator.seen import ADMIT, admitted, signed_with
+from aggregator.seen import ADMIT, admitted, signed_with, trained_from
 from aggregator.standing import Disowned, disowned, ends, revoked
 from aggregator.trust import load_trust
 from gdshare.bundle import (
@@ -82,7 +82,7 @@ def test_key_is_trusted_once_its_fingerprint_was_typed_as_it_was_heard(
 def test_key_of_another_fingerprint_is_not_trusted(desk: Desk, key: Path, told: str) -> None:
     status, _, err = desk.gdshare("add", key, "--site", "st-mary", "--fingerprint", told)
     assert status == 2
-    assert "before you have called the hospital" in err
+    assert "call the hospital" in err
     assert not desk.trust.exists()
     assert read_ledger(desk.ledger) == []
 
@@ -185,7 +185,7 @@ def test_request_is_not_believed_before_its_fingerprint_was_heard(
 ) -> None:
     status, _, err = desk.gdshare("add", asked[0], "--fingerprint", "0" * 16)
     assert status == 2
-    assert "before you have called the hospital" in err
+    assert "call the hospital" in err
     assert not desk.trust.exists()
 
 
@@ -286,8 +286,40 @@ def test_operator_says_from_when_on_a_key_was_not_the_hospitals(
     assert set(revoked(acts)) == {known}
     assert admitted(acts) == {"1" * 64}
     assert "still good  st-mary-1, line 2" in out
-    assert "st-mary-2" not in out
-    assert "revoked" in desk.gdshare("list")[1]
+    assert "taken back  st-mary-2, line 3" in out
+    assert "stolen" in desk.gdshare("list")[1]
+
+
+def test_models_of_what_was_taken_back_are_told(desk: Desk, key: Path) -> None:
+    known = taken_in_with_bundles(desk, key)
+    with open_ledger(desk.ledger) as book:
+        for number in (1, 2):
+            why = trained_from(f"st-mary-{number}", f"{number}" * 64)
+            book.write(NOW, "train", "a", f"round-{number}/model", "f" * 64, why)
+    out = desk.gdshare("revoke", known, "--why", "stolen", "--since", "st-mary-2")[1]
+    assert "retrain or drop  round-2/model" in out
+    assert "round-1/model" not in out
+
+
+@pytest.mark.parametrize("why", ["", "  "])
+def test_revocation_without_a_reason_is_refused(desk: Desk, key: Path, why: str) -> None:
+    known = taken_in_with_bundles(desk, key)
+    assert desk.gdshare("revoke", known, "--why", why)[0] == 2
+    assert revoked(read_ledger(desk.ledger)) == {}
+
+
+def test_revoked_key_is_not_called_trusted_when_it_is_brought_again(desk: Desk, key: Path) -> None:
+    known = taken_in_with_bundles(desk, key)
+    desk.gdshare("revoke", known, "--why", "stolen")
+    _, _, err = desk.gdshare("add", key, "--site", "st-mary", "--fingerprint", known)
+    assert "was revoked on" in err
+
+
+def test_what_was_said_later_of_a_key_is_what_the_list_shows(desk: Desk, key: Path) -> None:
+    known = taken_in_with_bundles(desk, key)
+    desk.gdshare("revoke", known, "--why", "old laptop")
+    desk.gdshare("revoke", known, "--why", "it was stolen", "--since", "3")
+    assert "from line 3 on: it was stolen" in desk.gdshare("list")[1]
 
 
 def test_what_stays_good_is_told_to_the_operator(desk: Desk, key: Path) -> None:
@@ -350,7 +382,7 @@ def test_thief_of_an_old_key_cannot_bring_in_one_of_his_own(rotation: Rotation) 
     for told in ("", rotation.known(rotation.old), rotation.known(new_key())):
         status, _, err = rotation.add(told)
         assert status == 2
-        assert "before you have called the hospital" in err
+        assert "call the hospital" in err
     assert len(load_trust(rotation.desk.trust).keys) == 1
 
 

@@ -416,3 +416,46 @@ def test_withdrawal_by_file_refuses_the_bundle_in_the_next_round(
     assert [act for act, *_ in acts(world)] == ["withdraw"], "twice is once"
     assert admitted(world) == {"north", "west"}
     assert refused_with(world) == {1: "Withdrawn"}
+
+
+def test_hospital_withdraws_anew_what_a_thief_had_withdrawn(world: World) -> None:
+    """Else an older bundle would come back once the thief's withdrawal is disowned."""
+    released(world)
+    content = signed(world.keys["east"], "ab" * 32, sequence=5)
+    (world.folder / "east" / "outbox" / "east-5.withdrawal").write_bytes(content)
+    hold(world)
+    again(world)
+    disown(world, "east", lines(world, "east-5", "withdraw")[0])
+    key = new_key()
+    with_new_key(world, "east", key=key)
+    content = signed(key, "ab" * 32, sequence=5)
+    (world.folder / "east" / "outbox" / "east-5.withdrawal").write_bytes(content)
+    assert admitted(world) == {"north", "west"}
+    assert len(lines(world, "east-5", "withdraw")) == 2
+
+
+def test_known_withdrawal_is_no_fault_once_its_key_is_revoked(world: World) -> None:
+    released(world)
+    withdraw(world)
+    hold(world)
+    again(world)
+    revoke(world, "east")
+    hold(world)
+    assert "RevokedKey" not in refused_with(world).values()
+
+
+def test_bundle_that_loses_its_admission_while_a_model_is_trained_is_not_in_it(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    released(world)
+    train = aggregator.round.train_pooled
+
+    def late(*words: object) -> object:
+        disown(world, "east", lines(world, "east-1")[0])
+        return train(*words)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(aggregator.round, "train_pooled", late)
+    with pytest.raises(FederationError, match="east-1 lost its admission"):
+        hold(world)
+    assert not (world.folder / "out" / "model").exists()
+    assert "train" not in [act for act, *_ in acts(world)]

@@ -6,7 +6,7 @@ from film_kit import small_cohort
 from run_kit import SETTINGS, TINY
 
 from gdshare.audit import AUDIT, read_attacks, write_attacks
-from gdshare.audit.attack import attack_run
+from gdshare.audit.attack import _seed_of, attack_run
 from gdshare.audit.membership import Losses, membership
 from gdshare.audit.nearest import closest, nearest
 from gdshare.audit.patients import Patients, patients_of, some_of
@@ -16,7 +16,7 @@ from gdshare.distill.bench import prepare
 from gdshare.distill.synthetic import Distilled
 from gdshare.errors import CohortError, RunError, UsageError
 
-PATIENTS = 18
+PATIENTS = 30
 
 
 @pytest.fixture(scope="module")
@@ -148,10 +148,27 @@ def test_run_of_another_cohort_is_refused(record, tmp_path):
         attack_run(record, noise(), other)
 
 
-def test_too_few_patients_are_refused(tmp_path):
-    few = small_cohort(tmp_path, 6, protocol=TINY)
-    with pytest.raises(CohortError, match="needs 5"):
-        patients_of(few, "test")
+def test_too_few_patients_of_each_diagnosis_are_refused(tmp_path):
+    few = small_cohort(tmp_path, 24, protocol=TINY)
+    told = prepare(few, SETTINGS, "cpu").record()
+    with pytest.raises(CohortError, match="5 training and 5 test patients of one diagnosis"):
+        attack_run(told, noise(), few)
+
+
+def test_diagnosis_with_too_few_patients_is_left_out():
+    draw = np.random.default_rng(6)
+    members, others = np.arange(40) < 20, np.arange(21) < 1
+    told = membership(
+        known(np.where(members, 0.0, draw.normal(size=40)), members),
+        known(np.where(others, 9.0, draw.normal(size=21)), others),
+        draw,
+    )
+    assert 0.2 < told.figure < 0.8  # the one test patient would have been won by all members
+
+
+def test_draws_are_decided_by_the_images():
+    assert len({_seed_of(noise(seed)) for seed in range(5)}) == 5
+    assert _seed_of(noise()) == _seed_of(noise())
 
 
 def test_every_patch_of_a_patient_is_theirs(cohort):
@@ -167,12 +184,25 @@ def test_every_patch_of_a_patient_is_theirs(cohort):
 
 
 def test_record_is_of_one_result_only(tmp_path):
-    attacks = (Attack(name="a/1", figure=0.5, low=0.4, high=0.6, unrelated=0.5),)
+    attacks = (Attack(name="membership-loss/1", figure=0.5, low=0.4, high=0.6, unrelated=0.5),)
     assert read_attacks(tmp_path, noise()) == ()
     write_attacks(tmp_path, noise(), attacks)
     assert read_attacks(tmp_path, noise()) == attacks
     with pytest.raises(RunError, match="another result"):
         read_attacks(tmp_path, noise(1))
+
+
+def test_record_of_an_attack_that_nobody_makes_is_refused(tmp_path):
+    attack = Attack(name="doe-john/1", figure=0.5, low=0.4, high=0.6, unrelated=0.5)
+    write_attacks(tmp_path, noise(), (attack,))
+    with pytest.raises(RunError, match="an attack that is none"):
+        read_attacks(tmp_path, noise())
+
+
+def test_link_in_place_of_the_record_is_not_followed(tmp_path):
+    (tmp_path / AUDIT).symlink_to("/dev/zero")
+    with pytest.raises(RunError, match="gdshare audit"):
+        read_attacks(tmp_path, noise())
 
 
 @pytest.mark.parametrize("content", [b"", b"{}", b"[]", b"\xff", b" " * 70_000])

@@ -15,6 +15,7 @@ from bundle_factory import (
     manifest,
     other_key,
     png,
+    rich_manifest,
     signed,
     sound,
     with_file,
@@ -45,6 +46,7 @@ from gdshare.bundle import (
     WrongKey,
     WrongShape,
     WrongSite,
+    build_files,
     verify_files,
 )
 from gdshare.bundle.envelope import P256_ORDER, sign
@@ -626,3 +628,20 @@ def test_the_signature_is_checked_before_the_manifest_is_parsed():
 def test_people_s_files_are_never_parsed():
     verify_files(with_file("preview.png", b"no picture"), key().public_key(), NOW)
     verify_files(with_file("README.md", b"\xff\xfe<script>"), key().public_key(), NOW)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (b'"figure": 0.51', b'"figure": 0.5100001'),  # room for a message
+        (b'"low": 0.43', b'"low": -0.0'),  # a second way to write zero
+        (b'"low": 0.43', b'"low": 0.52'),
+        (b'"mean": 0.5', b'"mean": -0.0'),
+    ],
+)
+def test_a_second_spelling_or_more_digits_than_a_figure_has_are_refused(old, new):
+    about = rich_manifest()
+    files = build_files(about, distilled(about), png(), key())
+    assert files["gdshare.json"].count(old) == 1
+    altered = signed({**files, "gdshare.json": files["gdshare.json"].replace(old, new)})
+    refused(altered, MalformedManifest)

@@ -13,10 +13,10 @@ from gdshare.bundle import FORMAT, Expired, Manifest, load_public_key, verify_fo
 GOLDEN = Path(__file__).parent / "golden"
 DIGESTS = {
     "gdshare-bundle-1.0/st-mary-1": (
-        "83d8c0fb617f4147dd859e7f06b08a3f53b3623afc112d1b4c16806c0e8c3a64"
+        "561f14941c4473fb82454b894fb32df219b1843a23ed06208d6a64779a7b3598"
     ),
     "gdshare-bundle-1.0/st-mary-2": (
-        "e8426f7f83a1bdea75ea445e09c97d7cc6719630243f45d63ec122f2fbff0105"
+        "a978eaa53121d2930a0ba43a46b6ba3395df1718f24a764ee5f8caba3f205f81"
     ),
 }
 MADE_OF = {"st-mary-1": manifest, "st-mary-2": rich_manifest}

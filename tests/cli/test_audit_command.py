@@ -13,7 +13,7 @@ from gdshare.distill.loop import distill
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
     folder = tmp_path_factory.mktemp("site")
-    distill(small_cohort(folder, 18, protocol=TINY), folder / "run", SETTINGS)
+    distill(small_cohort(folder, 30, protocol=TINY), folder / "run", SETTINGS)
     return folder
 
 

@@ -81,7 +81,7 @@ def _name_approver(folder):
 def test_hospitals_guide_leads_from_films_to_a_released_bundle(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("GDSHARE_PASSPHRASE", "a passphrase for the test")
-    write_films(tmp_path / "films", patients=36)
+    write_films(tmp_path / "films", patients=60)
     (tmp_path / "dicom").mkdir()
     for number in range(3):
         save(radiograph(gradient(rows=96, columns=500)), tmp_path / "dicom" / f"{number}.dcm")

@@ -235,7 +235,8 @@ def test_digest_that_was_not_read_off_the_page_approves_nothing(desk: Desk, dige
     desk.prepare()
     status, _, err = desk.approve(digest=digest)
     assert status == 2
-    assert "look at review.html again" in err
+    assert "look at review.html" in err
+    assert desk.shown()[:16] not in err  # or anybody would copy it from there
     assert desk.acts() == ["prepare"]
 
 
@@ -398,7 +399,12 @@ def test_released_once_it_is_not_released_again(desk: Desk) -> None:
     ("content", "told"),
     [
         (b"[release]\napprovals = 2\n", "approvals asks for 2 people, and approvers names 0 keys"),
-        (b"[release]\napproval = 1\n", "release.approval: Extra inputs"),
+        (b"[release]\napproval = 1\n", "release.approval: no such rule; is approvals meant"),
+        (b"[attack]\n", "attack: no such rule; is attacks meant"),
+        (b"[bundle]\nsupress-below = 5\n", "is suppress-below meant"),
+        (b"[attacks]\nmembership-loss = 0.9\n", 'in quotes: "membership-loss/1" = 0.9'),
+        (b'[attacks]\n"membership-loss/1" = true\n', "attacks.membership-loss/1: Input should be"),
+        (b'[attacks]\n"membership-loss/1" = nan\n', "attacks.membership-loss/1: Input should be"),
         (b"[bundle]\nimages = '3'\n", "bundle.images: Input should be"),
         (b"[release]\napprovals = 1\napprovers = ['ab']\n", "release.approvers.0"),
         (b"[release]\none-shot = 1\n", "release.one-shot: Input should be"),
@@ -555,3 +561,39 @@ def test_publishing_can_be_tried_without_being_done(desk: Desk) -> None:
     assert not desk.outbox.exists()
     assert desk.acts() == []
     assert desk.gdshare("publish", desk.folder / "run", *words)[0] == 0
+
+
+def test_attack_that_nobody_makes_is_told_as_such(desk: Desk) -> None:
+    desk.rule(approvals=0, approvers=(), more='[attacks]\n"membership-lost/1" = 0.7\n')
+    desk.prepare()
+    desk.refused("gdshare audit knows membership-loss/1 and nearest-patch/1")
+
+
+def test_page_says_that_nothing_was_tried_where_nothing_need_be(desk: Desk) -> None:
+    desk.prepare()
+    assert "none tried; see gdshare audit" in (desk.prepared / "review.txt").read_text()
+
+
+def test_mistyped_outbox_is_not_taken_for_a_forged_page(desk: Desk) -> None:
+    desk.prepare()
+    words = ("--key", desk.key("officer"), "--outbox", desk.folder / "outbx")
+    _, _, err = desk.gdshare("approve", desk.prepared, *words, "--digest", desk.shown())
+    assert "nothing was prepared for this outbox; check --outbox" in err
+
+
+def test_public_half_of_a_key_is_told_as_such(desk: Desk) -> None:
+    desk.prepare()
+    words = ("--key", desk.key("officer", "pub"), "--outbox", desk.outbox)
+    _, _, err = desk.gdshare("approve", desk.prepared, *words, "--digest", desk.shown())
+    assert "is the public half of a key; give its NAME.key" in err
+
+
+def test_reason_of_a_withdrawal_is_not_taken_for_a_policy(desk: Desk) -> None:
+    desk.policy.unlink()
+    words = ("--key", desk.key("st-mary"), "--outbox", desk.outbox)
+    run = ("publish", desk.folder / "run", *words, "--site", "st-mary")
+    assert desk.gdshare(*run)[0] == 0
+    digest = read_ledger(desk.folder / "outbox-ledger.jsonl")[0].digest
+    why = ("--digest", digest, "--why", "by policy of our ethics board")
+    assert desk.gdshare("withdraw", "st-mary-1", *words, *why)[0] == 0
+    assert desk.gdshare(*run)[0] == 0
