@@ -24,7 +24,7 @@ from gdshare.report.preview import render_preview
 from gdshare.report.release_page import release_pages
 from gdshare.storage import write_bytes
 
-VIEW: ViewportSize = {"width": 1000, "height": 1000}
+VIEW: ViewportSize = {"width": 1000, "height": 1420}
 COLOURS = 128
 
 
