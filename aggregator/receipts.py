@@ -6,7 +6,7 @@ ledger: the round itself runs in a process of Flower's, which is given neither k
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,8 +14,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from gdshare.bundle import SITE, load_private_key
 from gdshare.cli.passphrase import read_passphrase
-from gdshare.errors import FederationError, UsageError
-from gdshare.ledger import Act, head_of, read_ledger
+from gdshare.errors import LedgerError, UsageError
+from gdshare.ledger import Act, Anchor, head_of, read_ledger
 from gdshare.receipts import receipt_of
 from gdshare.storage import write_bytes
 
@@ -88,16 +88,21 @@ def receipts_for(
         LedgerError: the ledger is no longer what it was before the block.
     """
     before = head_of([] if signer is None else read_ledger(ledger))
-    fault = None
     try:
         yield
-    except FederationError as error:  # a round that fails has refused bundles all the same
-        fault = error
+    except BaseException:  # however a round ends: what it recorded is in the ledger all the same
+        with suppress(LedgerError, OSError):
+            _sign_since(before, ledger, folder, signer, tell)
+        raise
+    _sign_since(before, ledger, folder, signer, tell)
+
+
+def _sign_since(
+    before: Anchor, ledger: Path, folder: Path, signer: Signer | None, tell: Callable[[str], None]
+) -> None:
     if signer is not None:
         acts = read_ledger(ledger, [before] if before.number else [])
         _write(folder, signed_receipts(acts[before.number :], signer), tell)
-    if fault is not None:
-        raise fault
 
 
 def _write(folder: Path, files: Mapping[str, bytes], tell: Callable[[str], None]) -> None:

@@ -168,9 +168,14 @@ def _judge(
     if not sound:
         return {}
 
+    silent: set[str] = set()
+
     def ask_sites(model: Model, sites: Sequence[str]) -> CountedBy:
-        asked = [one for one in sound if one.site in sites]
-        return _count(grid, asked, model, None, order.timeout).counts
+        """Whoever has not counted once is not waited for again, for the next bundle."""
+        asked = [one for one in sound if one.site in sites and one.site not in silent]
+        counts = _count(grid, asked, model, None, order.timeout).counts
+        silent.update(one.site for one in asked if one.site not in counts)
+        return counts
 
     protocol = sound[0].bundle.manifest.protocol
     shown = None if reference is None else _reference(reference, protocol, order.seed)

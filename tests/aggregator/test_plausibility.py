@@ -73,6 +73,7 @@ class Rounds:
 
     def __init__(self, folder: Path, cohort: Path) -> None:
         self.folder, self.cohort = folder, cohort
+        self.without_films: set[str] = set()
         self.keys = {site: new_key() for site in ("east", "north", "south", "west")}
         (folder / "trust").mkdir()
         for site, key in self.keys.items():
@@ -124,8 +125,8 @@ class Rounds:
         return {
             "outbox": str(self.folder / site / "outbox"),
             "state": str(self.folder / site / "state"),
-            "cohort": str(self.cohort),
             "minimum-films": 4,
+            **({} if site in self.without_films else {"cohort": str(self.cohort)}),
         }
 
 
@@ -404,3 +405,12 @@ def test_missing_reference_is_told_before_any_hospital_is_asked(rounds: Rounds) 
         rounds.hold(reference=rounds.folder / "nowhere")
     assert rounds.grid.asked == []
     assert not rounds.ledger.exists()
+
+
+def test_hospital_that_did_not_count_is_not_waited_for_again_while_judging(rounds: Rounds) -> None:
+    rounds.without_films = {"east"}
+    rounds.three().hold()
+    asked = [node for node, kind in rounds.grid.asked if kind == "evaluate.counts"]
+    # Once for the first bundle that it could judge, then for the round's model: val and test.
+    assert asked.count(1) == 3
+    assert asked.count(2) == 4

@@ -12,6 +12,7 @@ from site_kit import NOW, make_bundle, make_cohort
 import aggregator.command
 from aggregator.flower_cli import SuperLinkAddress, quiet_environment
 from aggregator.order import Order
+from aggregator.receipts import Signer, receipts_for
 from aggregator.results import table
 from aggregator.round import hold_round
 from gdshare.bundle import load_private_key, load_public_key, new_key
@@ -20,7 +21,7 @@ from gdshare.bundle.receipt import Receipt
 from gdshare.bundle.statement import digests_of, subject_digest
 from gdshare.bundle.withdrawal import Withdrawal, hour_of
 from gdshare.cli.main import main
-from gdshare.errors import BundleError
+from gdshare.errors import BundleError, LedgerError
 from gdshare.ledger import Act, open_ledger, read_ledger
 
 
@@ -346,3 +347,19 @@ def test_forged_receipt_accuses_nobody(held: Desk) -> None:
     status, _, err = held.holds_to("east-1.receipt")
     assert status == 2
     assert "no sound receipt (WrongKey)" in err
+
+
+@pytest.mark.parametrize("ending", [KeyboardInterrupt, OSError, LedgerError])
+def test_receipts_are_given_however_the_command_ends(
+    tmp_path: Path, ending: type[BaseException]
+) -> None:
+    ledger, signer = tmp_path / "ledger.jsonl", Signer("tokyo", new_key())
+
+    def breaks_off() -> None:
+        with open_ledger(ledger) as book:
+            book.write(NOW, "admit", "an operator", "east-1", "ab" * 32, "signed with x")
+        raise ending
+
+    with pytest.raises(ending), receipts_for(ledger, tmp_path / "out", signer, lambda _: None):
+        breaks_off()
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["east-1.receipt"]
