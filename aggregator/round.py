@@ -19,21 +19,18 @@ from pathlib import Path
 from flwr.serverapp import Grid
 from pydantic import JsonValue
 
-from aggregator.admission import Admitted, admit
+from aggregator.admission import Admitted
+from aggregator.counting import Counted, count_films, lacking
 from aggregator.exchange import Replies, ask
 from aggregator.folder import MODEL, REFUSALS
-from aggregator.handed_over import HandedOver, taken_apart
+from aggregator.handed_over import taken_apart
+from aggregator.judging import Gathered, admit_judged, judge, verify
 from aggregator.order import Order
 from aggregator.plausibility import (
-    CountedBy,
-    Plausibility,
     contribution_of,
-    plausibility,
-    quarantine,
 )
 from aggregator.refusals import Refusal, reasons
 from aggregator.results import (
-    Missing,
     RoundResult,
     digests,
     pooled_by_threshold,
@@ -42,53 +39,23 @@ from aggregator.results import (
     write_result,
 )
 from aggregator.seen import (
-    ADMIT,
-    QUARANTINE,
-    REFUSE,
     TRAIN,
-    accepted,
-    quarantined,
-    signed_with,
     trained_from,
     withdrawn,
 )
 from aggregator.seen import admitted as still_admitted
-from aggregator.standing import ending
-from aggregator.teaching import Reference, reference_of
-from aggregator.trust import Trust, load_trust
-from aggregator.withdrawals import take_in
-from gdshare.cohort import Cohort, open_cohort
+from gdshare.cohort import open_cohort
 from gdshare.errors import FederationError
-from gdshare.ledger import Act, Ledger, in_one_line, open_ledger, read_ledger
-from gdshare.metrics import Confusion, best_threshold
+from gdshare.ledger import in_one_line, open_ledger
+from gdshare.metrics import best_threshold
 from gdshare.model import Model, save_model
 from gdshare.pooling import train_pooled
-from gdshare.protocol import Protocol
-from gdshare.questions import COLLECT, COUNTS, CountQuestion, QuestionError, counts_from_fields
+from gdshare.questions import COLLECT
 from gdshare.storage import write_bytes
 
 Tell = Callable[[str], None]
 
 POLL = 0.5
-
-
-@dataclass(frozen=True)
-class Gathered:
-    """What the nodes handed over, sorted."""
-
-    handed: HandedOver
-    silent: Sequence[int]
-    admitted: Sequence[Admitted]
-    refusals: Sequence[Refusal]
-    plausible: Mapping[str, Plausibility]
-
-
-@dataclass(frozen=True)
-class Counted:
-    """Counts by site, and who is lacking."""
-
-    counts: Mapping[str, Sequence[Confusion]]
-    missing: Sequence[Missing]
 
 
 @dataclass(frozen=True)
@@ -120,10 +87,10 @@ def hold_round(grid: Grid, order: Order, out: Path, now: datetime, tell: Tell) -
         nodes = wait_for_nodes(grid, order, tell)
         replies = _collect(grid, nodes, order.timeout, tell)
     handed = taken_apart(replies)
-    sound, refused = _verify(order, handed, now, tell)
+    sound, refused = verify(order, handed, now, tell)
     with _timed(seconds, "plausibility"):
-        judged = _judge(grid, order, sound, reference, tell)
-    gathered = _admit(order, handed, replies.silent, refused, judged, now)
+        judged = judge(grid, order, sound, reference, tell)
+    gathered = admit_judged(order, handed, replies.silent, refused, judged, now)
     _record(out, gathered.refusals)
     _require_some(gathered)
     tell(f"admitted {len(gathered.admitted)} bundles: {', '.join(digests(gathered.admitted))}")
@@ -141,111 +108,6 @@ def hold_round(grid: Grid, order: Order, out: Path, now: datetime, tell: Tell) -
     return result
 
 
-def _verify(
-    order: Order, handed: HandedOver, now: datetime, tell: Tell
-) -> tuple[list[Admitted], list[Refusal]]:
-    """Record what hospitals withdraw, then what is refused, before anything is judged."""
-    trust = load_trust(order.trust)
-    with open_ledger(order.ledger) as ledger:
-        refused = take_in(handed.withdrawals, trust, ledger, now, order.operator, tell)
-        sound, unsound = _sound(order, handed, now, tuple(ledger.acts))
-        refused += unsound
-        for refusal in refused:
-            _write_refusal(ledger, order, now, REFUSE, refusal)
-        _warn_of_ends(trust, ledger.acts, now, tell)
-    return sound, refused
-
-
-def _judge(
-    grid: Grid,
-    order: Order,
-    sound: Sequence[Admitted],
-    reference: Cohort | None,
-    tell: Tell,
-) -> dict[str, Plausibility]:
-    """What is known of each sound bundle's plausibility, by its site."""
-    acts = read_ledger(order.ledger)
-    if not sound:
-        return {}
-
-    silent: set[str] = set()
-
-    def ask_sites(model: Model, sites: Sequence[str]) -> CountedBy:
-        """Whoever has not counted once is not waited for again, for the next bundle."""
-        asked = [one for one in sound if one.site in sites and one.site not in silent]
-        counts = _count(grid, asked, model, None, order.timeout).counts
-        silent.update(one.site for one in asked if one.site not in counts)
-        return counts
-
-    protocol = sound[0].bundle.manifest.protocol
-    shown = None if reference is None else _reference(reference, protocol, order.seed)
-    found = plausibility(
-        sound, order.seed, shown, ask_sites, accepted(acts), frozenset(quarantined(acts))
-    )
-    kept = [site for site, one in found.items() if one.quarantined]
-    tell(f"quarantined {', '.join(kept) or 'none'} of {len(found)} sound bundles")
-    return found
-
-
-def _reference(cohort: Cohort, protocol: Protocol, seed: int) -> Reference:
-    protocol.require_same(cohort.protocol, f"the reference {cohort.path}")
-    return reference_of(cohort, seed)
-
-
-def _sound(
-    order: Order, handed: HandedOver, now: datetime, acts: Sequence[Act]
-) -> tuple[list[Admitted], list[Refusal]]:
-    in_step = order.pooling == "in-step"
-    trust = load_trust(order.trust)
-    return admit(handed.bundles, trust, now, same_steps=in_step, acts=acts, name=order.name)
-
-
-def _admit(
-    order: Order,
-    handed: HandedOver,
-    silent: Sequence[int],
-    refused: Sequence[Refusal],
-    judged: Mapping[str, Plausibility],
-    now: datetime,
-) -> Gathered:
-    """Verify anew and record. Judging takes minutes; meanwhile others may have admitted bundles."""
-    # Nobody else admits anything between what is read of the ledger and what is added to it.
-    with open_ledger(order.ledger) as ledger:
-        sound, unsound = _sound(order, handed, now, tuple(ledger.acts))
-        since = [one for one in unsound if one not in refused]
-        for refusal in since:
-            _write_refusal(ledger, order, now, REFUSE, refusal)
-        if digests(sound) != {site: one.digest for site, one in judged.items()}:
-            raise FederationError(
-                "whose bundles are good was changed by somebody else during this round; start again"
-            )
-        held = [one for one in sound if judged[one.site].quarantined]
-        admitted = [one for one in sound if not judged[one.site].quarantined]
-        for one in admitted:
-            manifest = one.bundle.manifest
-            why = signed_with(one.key)
-            ledger.write(now, ADMIT, order.operator, manifest.name, one.bundle.digest, why)
-        aside = [quarantine(one, judged[one.site]) for one in held]
-        for one, refusal in zip(held, aside, strict=True):
-            why = in_one_line(f"{signed_with(one.key)}: {refusal.message}")
-            ledger.write(now, QUARANTINE, order.operator, str(refusal.name), refusal.digest, why)
-    return Gathered(handed, silent, admitted, [*refused, *since, *aside, *handed.refusals], judged)
-
-
-def _write_refusal(ledger: Ledger, order: Order, now: datetime, act: str, refusal: Refusal) -> None:
-    what = refusal.name or refusal.site or f"node {refusal.node}"
-    why = in_one_line(f"{refusal.reason}: {refusal.message}")
-    ledger.write(now, act, order.operator, what, refusal.digest, why)
-
-
-def _warn_of_ends(trust: Trust, acts: Sequence[Act], now: datetime, tell: Tell) -> None:
-    for site, end in ending(trust.keys, acts, now).items():
-        tell(
-            f"the last key of {site} {'ended' if now >= end else 'ends'} on {end:%Y-%m-%d}: ask it "
-            "for a new one (gdshare keys rotate)"
-        )
-
-
 def _evaluate(
     grid: Grid,
     admitted: Sequence[Admitted],
@@ -255,13 +117,13 @@ def _evaluate(
     tell: Tell,
 ) -> Evaluated:
     with _timed(seconds, "validation"):
-        validation = _count(grid, admitted, model, None, timeout)
+        validation = count_films(grid, admitted, model, None, timeout)
     epsilon = _fix_epsilon(validation)
     tell(f"fixed ε = {epsilon:.2f} on validation films of {len(validation.counts)} sites")
     with _timed(seconds, "test"):
-        test = _count(grid, admitted, model, epsilon, timeout)
+        test = count_films(grid, admitted, model, epsilon, timeout)
     if not test.counts:
-        raise FederationError(f"no test film was counted ({_lacking(test)})")
+        raise FederationError(f"no test film was counted ({lacking(test)})")
     tell(f"counted test films of {len(test.counts)} sites")
     return Evaluated(validation, epsilon, test)
 
@@ -352,42 +214,10 @@ def _origin(admitted: Sequence[Admitted], order: Order, model: Model) -> dict[st
     }
 
 
-def _count(
-    grid: Grid, admitted: Sequence[Admitted], model: Model, epsilon: float | None, timeout: float
-) -> Counted:
-    """Have every admitted site count, and read its counts as a stranger's."""
-    question = CountQuestion(model.network, model.protocol, model.to_bytes(), epsilon)
-    fields = question.to_fields()
-    replies = ask(grid, f"evaluate.{COUNTS}", {one.node: fields for one in admitted}, timeout)
-    counts: dict[str, Sequence[Confusion]] = {}
-    missing: list[Missing] = []
-    for one in admitted:
-        try:
-            counts[one.site] = _read(replies, one.node, len(question.thresholds))
-        except FederationError as error:
-            missing.append(Missing(one.site, question.split, str(error)))
-    return Counted(counts, missing)
-
-
-def _read(replies: Replies, node: int, thresholds: int) -> list[Confusion]:
-    if node in replies.refused:
-        raise FederationError(replies.refused[node].value)
-    if node not in replies.answers:
-        raise FederationError("no answer")
-    try:
-        return counts_from_fields(replies.answers[node], thresholds)
-    except QuestionError as error:
-        raise FederationError(f"not believed: {error}") from error
-
-
 def _fix_epsilon(validation: Counted) -> float:
     if not validation.counts:
-        raise FederationError(f"no validation film was counted ({_lacking(validation)})")
+        raise FederationError(f"no validation film was counted ({lacking(validation)})")
     return best_threshold(pooled_by_threshold(list(validation.counts.values())))
-
-
-def _lacking(counted: Counted) -> str:
-    return "; ".join(f"{one.site}: {one.reason}" for one in counted.missing)
 
 
 def _result(

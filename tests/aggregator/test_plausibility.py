@@ -12,7 +12,7 @@ import pytest
 from grid_kit import MemoryGrid
 from site_kit import NOW, PROTOCOL, make_bundle, make_cohort, manifest, write_files
 
-import aggregator.round
+import aggregator.judging
 from aggregator.order import Order
 from aggregator.results import RoundResult
 from aggregator.round import hold_round
@@ -392,7 +392,7 @@ def test_what_was_refused_is_recorded_though_judging_breaks_off(
     def breaks(*_: object) -> None:
         raise FederationError("out of memory")
 
-    monkeypatch.setattr(aggregator.round, "plausibility", breaks)
+    monkeypatch.setattr(aggregator.judging, "plausibility", breaks)
     with pytest.raises(FederationError):
         rounds.hold()
     last = read_ledger(rounds.ledger)[-1]
