@@ -48,7 +48,7 @@ class Order(BaseModel):
 
 
 def ledger_beside(trust: Path) -> Path:
-    """Where the ledger of those who trust these keys lies unless somebody says otherwise."""
+    """Where the ledger of those who trust these keys lies."""
     real = trust.resolve()
     return real.with_name(f"{real.name}-ledger.jsonl")
 

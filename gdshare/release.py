@@ -17,7 +17,7 @@ RELEASE, ABANDON, WITHDRAW = "release", "abandon", "withdraw"
 
 
 def ledger_beside(outbox: Path) -> Path:
-    """Where the ledger of an outbox lies unless somebody says otherwise: never inside it."""
+    """Where the ledger of an outbox lies: beside it, never inside."""
     real = outbox.resolve()
     return real.with_name(f"{real.name}-ledger.jsonl")
 

@@ -7,10 +7,10 @@
     3  the bundle's folder renamed out of sight, then deleted
 
 Whoever is stopped in between runs it again: what the line says is signed as it stands there, so
-that each attempt leaves the same file. It takes one person, no policy, and nothing of the bundle.
+that each attempt leaves the same file. It takes one person and no policy, and asks of the bundle
+only whose key signed it, where that can be read.
 """
 
-import os
 import shutil
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -21,12 +21,12 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from pydantic import ValidationError
 
 from gdshare.bundle.envelope import read_envelope
-from gdshare.bundle.folder import read_folder
-from gdshare.bundle.layout import SIGNATURE
-from gdshare.bundle.manifest import first_problem
+from gdshare.bundle.folder import read_plain
+from gdshare.bundle.layout import BOUNDS, SIGNATURE
+from gdshare.bundle.manifest import first_problem, hour_of
 from gdshare.bundle.outbox import WITHDRAWAL
-from gdshare.bundle.withdrawal import MAX_REASON, Withdrawal, hour_of
-from gdshare.errors import UsageError
+from gdshare.bundle.withdrawal import MAX_REASON, Withdrawal
+from gdshare.errors import BundleError, UsageError
 from gdshare.ledger import Act, Ledger
 from gdshare.release import RELEASE, WITHDRAW
 from gdshare.storage import sync_folder, write_bytes
@@ -69,7 +69,7 @@ def require_own_key(outbox: Path, one: Released, signer: str, another: bool) -> 
     and used there.
 
     Args:
-        outbox: where the bundle lies; one that is not there any more asks nothing.
+        outbox: where the bundle lies; one that is gone or damaged asks nothing.
         one: the bundle.
         signer: fingerprint of the key that is about to sign.
         another: whether somebody said that it is another of the hospital's.
@@ -77,10 +77,13 @@ def require_own_key(outbox: Path, one: Released, signer: str, another: bool) -> 
     Raises:
         UsageError: it is another key.
     """
-    folder = outbox / one.name
-    if another or not os.path.lexists(folder):
+    if another:
         return
-    released = read_envelope(read_folder(folder)[SIGNATURE]).hint
+    try:
+        signature = read_plain(outbox / one.name / SIGNATURE, BOUNDS[SIGNATURE])
+        released = read_envelope(signature).hint
+    except BundleError:
+        return  # gone or damaged: taking it back must not wait for that
     if released != signer:
         raise UsageError(
             f"{one.name} was released with the key {released}, and this is {signer}; give that "

@@ -436,3 +436,12 @@ def test_approvers_key_withdraws_nothing_unless_it_is_said_to_be_the_hospitals(s
     assert [act.act for act in site.acts()] == ["release"]
     assert (site.outbox / "st-mary-1").is_dir()
     assert site.gdshare("withdraw", "st-mary-1", *words, "--another-key")[0] == 0
+
+
+@pytest.mark.parametrize("name", ["bundle.sig", "README.md"])
+def test_bundle_that_was_damaged_is_withdrawn_all_the_same(site: Site, name: str) -> None:
+    site.publish()
+    (site.outbox / "st-mary-1" / name).write_bytes(b"")
+    (site.outbox / "st-mary-1" / "more").write_bytes(b"")
+    assert site.withdraw("st-mary-1")[0] == 0
+    assert [path.name for path in site.outbox.iterdir()] == ["st-mary-1.withdrawal"]

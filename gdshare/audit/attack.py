@@ -86,7 +86,7 @@ def _seed_of(distilled: Distilled) -> int:
 
 def _alone(record: RunRecord, distilled: Distilled) -> Contribution:
     return Contribution(
-        site="this",
+        site="this run",
         distilled=distilled,
         method=record.settings.method(),
         initialiser=record.initialiser,

@@ -11,7 +11,7 @@ from gdshare.bundle.croissant import croissant
 from gdshare.bundle.datasheet import datasheet
 from gdshare.bundle.envelope import sign
 from gdshare.bundle.layout import CROISSANT, MANIFEST, PREVIEW, README, SIGNATURE, TENSORS
-from gdshare.bundle.manifest import Manifest, first_problem
+from gdshare.bundle.manifest import Manifest, first_problem, hour_of
 from gdshare.bundle.statement import digests_of, write_statement
 from gdshare.bundle.terms import Terms
 from gdshare.bundle.verify import verify_files
@@ -52,7 +52,7 @@ def describe_run(
     Raises:
         UsageError: a name, number or time that the format does not allow.
     """
-    created = now.replace(minute=0, second=0, microsecond=0)
+    created = hour_of(now)
     try:
         return Manifest(
             site=site,

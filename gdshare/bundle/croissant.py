@@ -95,11 +95,10 @@ def _description(manifest: Manifest) -> str:
 
 
 def _licence(manifest: Manifest) -> str:
-    terms = manifest.terms
-    whom = ", ".join(terms.recipients) or "whoever the hospitals agreed on"
+    terms, end = manifest.terms, spelled(manifest.expires)
     return (
-        f"Not open. For {terms.purpose}, by {whom}, until {spelled(manifest.expires)}; every copy "
-        f"to be deleted within {terms.retention_days} days after that."
+        f"Not open. For {terms.purpose}, by {terms.whom}, until {end}; every copy to be deleted "
+        f"within {terms.retention_days} days after that."
     )
 
 

@@ -91,12 +91,11 @@ def _opening(manifest: Manifest) -> str:
 
 def _terms(manifest: Manifest) -> str:
     terms = manifest.terms
-    whom = ", ".join(terms.recipients) or "whoever the hospitals agreed on"
     return (
         "## On what terms\n\n"
-        f"For {terms.purpose}. To be used by {whom}, until {spelled(manifest.expires)}; every copy "
-        f"to be deleted within {terms.retention_days} days after that. These are the hospital's "
-        "terms; nothing in the files enforces them.\n"
+        f"For {terms.purpose}. To be used by {terms.whom}, until {spelled(manifest.expires)}; "
+        f"every copy to be deleted within {terms.retention_days} days after that. These are the "
+        "hospital's terms; nothing in the files enforces them.\n"
     )
 
 

@@ -14,7 +14,7 @@ from datetime import datetime
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from gdshare.bundle.keys import fingerprint
-from gdshare.bundle.manifest import spelled
+from gdshare.bundle.manifest import hour_of, spelled
 from gdshare.bundle.self_signed import Kind, hear, say
 from gdshare.bundle.terms import SITE
 from gdshare.errors import KeyFileError
@@ -54,8 +54,8 @@ class Request:
 
 
 def to_the_hour(now: datetime) -> str:
-    """Spell a time as a statement tells it: less about when somebody sat at the machine."""
-    return spelled(now.replace(minute=0, second=0, microsecond=0))
+    """Spell a time as a statement tells it."""
+    return spelled(hour_of(now))
 
 
 def write_request(

@@ -43,6 +43,11 @@ def spelled(moment: datetime) -> str:
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
+def hour_of(moment: datetime) -> datetime:
+    """The hour that a moment lies in, UTC: it says less about when somebody sat at the machine."""
+    return moment.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
+
+
 Instant = Annotated[datetime, BeforeValidator(_instant), PlainSerializer(spelled)]
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Initialiser = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,39}/[1-9][0-9]{0,3}$")]

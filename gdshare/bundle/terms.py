@@ -25,6 +25,11 @@ class Terms(BaseModel):
     recipients: Annotated[tuple[SiteName, ...], Field(max_length=100)] = ()
     retention_days: Annotated[int, Field(ge=0, le=3660)] = 90
 
+    @property
+    def whom(self) -> str:
+        """The recipients, for people."""
+        return ", ".join(self.recipients) or "whoever the hospitals agreed on"
+
     @model_validator(mode="after")
     def _recipients_in_one_order(self) -> Self:
         if list(self.recipients) != sorted(set(self.recipients)):

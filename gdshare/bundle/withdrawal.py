@@ -1,11 +1,11 @@
 """A withdrawal: the hospital takes a bundle back."""
 
-from datetime import UTC, datetime
 from typing import Annotated, ClassVar, Self
 
 from pydantic import Field, model_validator
 
 from gdshare.bundle.attestation import Attestation
+from gdshare.bundle.manifest import hour_of
 
 MAX_REASON = 300
 
@@ -29,8 +29,3 @@ class Withdrawal(Attestation):
         if self.at != hour_of(self.at):
             raise ValueError("at must be a whole hour, UTC")
         return self
-
-
-def hour_of(moment: datetime) -> datetime:
-    """The hour that a moment lies in, UTC: it says less about who sat at the machine."""
-    return moment.astimezone(UTC).replace(minute=0, second=0, microsecond=0)

@@ -127,7 +127,7 @@ def _terms(prepared: Prepared) -> list[tuple[str, str]]:
     terms = manifest.terms
     return [
         ("purpose", terms.purpose),
-        ("recipients", ", ".join(terms.recipients) or "whoever the hospitals agreed on"),
+        ("recipients", terms.whom),
         ("to be used until", f"{manifest.expires:%Y-%m-%d}"),
         ("copies deleted within", f"{terms.retention_days} days after that"),
     ]
