@@ -19,6 +19,7 @@ from gdshare.model import Model
 from gdshare.networks import Parameters, build, draw, forward
 from gdshare.patches import normalise
 from gdshare.protocol import CLASSES
+from gdshare.taps import trimmed, trims_of, with_dead, without_dead
 
 FORWARD_BATCH = 512
 
@@ -154,11 +155,13 @@ def _train_at(
     val: tuple[Tensor, Tensor],
     report: Callable[[int], None],
 ) -> TrainedReal:
-    module = build(plan.network, cohort.protocol.side)
-    drawn = draw(plan.network, module, torch_generator(plan.seed, "real-theta0"))
-    theta = {name: w.to(train[0].device).requires_grad_() for name, w in drawn.items()}
-    optimiser = torch.optim.Adam(theta.values(), lr=rate)
-    best_score, best_epoch, kept = -1.0, 0, drawn
+    whole = build(plan.network, cohort.protocol.side)
+    drawn = draw(plan.network, whole, torch_generator(plan.seed, "real-theta0"))
+    trims = trims_of(whole, cohort.protocol.side)
+    module, start = trimmed(whole, trims), without_dead(drawn, trims)
+    theta = {name: w.to(train[0].device).requires_grad_() for name, w in start.items()}
+    optimiser = torch.optim.Adam(theta.values(), lr=rate, fused=True)
+    best_score, best_epoch, kept = -1.0, 0, start
     for epoch in range(1, plan.epochs + 1):
         shuffle = torch.Generator().manual_seed(derived_seed(plan.seed, "real-shuffle", epoch))
         for rows in torch.split(torch.randperm(len(train[1]), generator=shuffle), plan.batch):
@@ -173,7 +176,7 @@ def _train_at(
             kept = {name: w.detach().cpu().clone() for name, w in theta.items()}
         if epoch - best_epoch >= plan.patience:
             break
-    model = Model(plan.network, cohort.protocol, (kept,))
+    model = Model(plan.network, cohort.protocol, (with_dead(kept, drawn, trims),))
     return TrainedReal(model, len(train[1]), best_score, rate, best_epoch)
 
 

@@ -20,6 +20,7 @@ from gdshare.draws import derived_seed
 from gdshare.errors import UsageError
 from gdshare.networks import Parameters
 from gdshare.protocol import CLASSES
+from gdshare.taps import trimmed, trims_of, with_dead
 from gdshare.training import TrainingPlan, sample_patches
 
 VALIDATION_PER_CLASS = 300
@@ -75,8 +76,10 @@ def train_on_real(cohorts: Sequence[Cohort], plan: TrainingPlan) -> Trained:
 
 
 def _train_at(rate: float, plan: TrainingPlan, train: Patches, val: Patches) -> Trained:
-    module = drawn(plan.seed)
-    optimiser = torch.optim.Adam(module.parameters(), lr=rate)
+    whole = drawn(plan.seed)
+    trims = trims_of(shape(), train[0].shape[-1])
+    module = trimmed(whole, trims)
+    optimiser = torch.optim.Adam(module.parameters(), lr=rate, fused=True)
     best_score, best_epoch, kept = -1.0, 0, _weights(module)
     for epoch in range(1, plan.epochs + 1):
         _pass(module, optimiser, plan, train, epoch)
@@ -86,7 +89,8 @@ def _train_at(rate: float, plan: TrainingPlan, train: Patches, val: Patches) -> 
             best_score, best_epoch, kept = score, epoch, weights
         if epoch - best_epoch >= plan.patience:
             break
-    return Trained(Network(shape(), kept), len(train[1]), best_score, rate, best_epoch)
+    weights = with_dead(kept, _weights(whole), trims)
+    return Trained(Network(shape(), weights), len(train[1]), best_score, rate, best_epoch)
 
 
 def _pass(

@@ -19,14 +19,7 @@ from gdshare.distill.chain.norm import Norm
 from gdshare.distill.chain.pointwise import MaxPool, MeanPool, Relu
 from gdshare.distill.chain.weights import Matrix, Weights
 from gdshare.networks import Parameters
-
-
-@dataclass(frozen=True)
-class LiveTaps:
-    """The live part of a convolution's weight [out, in, rows, columns]: two ranges of taps."""
-
-    rows: slice
-    columns: slice
+from gdshare.taps import LiveTaps, live_range
 
 
 @dataclass(frozen=True)
@@ -63,8 +56,7 @@ class Chain:
 
     def _live(self, name: str, parameter: Tensor) -> Tensor:
         if name in self.taps:
-            taps = self.taps[name]
-            return parameter[:, :, taps.rows, taps.columns].permute(0, 2, 3, 1)
+            return self.taps[name].of(parameter).permute(0, 2, 3, 1)
         if name in self.maps:
             height, width = self.maps[name]
             return parameter.view(len(parameter), -1, height, width).permute(0, 2, 3, 1)
@@ -147,7 +139,8 @@ class _Builder:
         stride, pad = module.stride[0], int(module.padding[0])
         out = _pooled(size, (module.kernel_size[0], module.kernel_size[1]), stride, pad)
         (r0, r1, top, bottom), (c0, c1, left, right) = (
-            _live(size[axis], out[axis], module.kernel_size[axis], stride, pad) for axis in (0, 1)
+            live_range(size[axis], out[axis], module.kernel_size[axis], stride, pad)
+            for axis in (0, 1)
         )
         self.taps[f"{path}.weight"] = LiveTaps(slice(r0, r1), slice(c0, c1))
         kernel = (r1 - r0, c1 - c0)
@@ -216,17 +209,3 @@ def _pooled(size: Size, kernel: Size, stride: int, pad: int) -> Size:
         (size[0] + 2 * pad - kernel[0]) // stride + 1,
         (size[1] + 2 * pad - kernel[1]) // stride + 1,
     )
-
-
-def _live(size: int, out: int, kernel: int, stride: int, pad: int) -> tuple[int, int, int, int]:
-    """The taps first to last (exclusive) that meet a pixel, and the padding these need.
-
-    Tap t of output o reads pixel o * stride + t - pad.
-    """
-    met = [
-        tap for tap in range(kernel) if any(0 <= o * stride + tap - pad < size for o in range(out))
-    ]
-    first, last = met[0], met[-1]
-    before = max(0, pad - first)
-    after = max(0, (out - 1) * stride + last - pad - (size - 1))
-    return first, last + 1, before, after
