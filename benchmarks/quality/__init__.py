@@ -12,6 +12,7 @@ prints the tables. Several processes may be given the same command at once, and 
         distil-convnet-SITE/run    a hospital's distillation on one arm's network
         scheme-convnet/            which way of pooling the validation patients prefer
         films-convnet/00000.npz    what 20 networks, trained on distilled images, see in each film
+        films-convnet/seen.npz     the same, counted film by film
         real-3000-group/ ...       networks trained on real patches
         films-real-3000-group/ ... what each of them sees in every film
         cross-SITE/                how well a hospital's images train each arm's network
@@ -19,7 +20,8 @@ prints the tables. Several processes may be given the same command at once, and 
 
 Each piece's folder also holds ``claim`` (locked by the process at work), ``seconds.json`` (spent on
 what is kept so far) and at last ``done.json`` (facts and CPU-seconds). Stopped early, the benchmark
-tells by ``--only report`` what is complete in all folds, and what is missing.
+tells by ``--only report`` what is complete in all folds, and what is missing; ``--archive`` keeps
+what is done apart, to go on from on another machine.
 
 ``python -m benchmarks.quality.pneumonia`` asks the same of PneumoniaMNIST, with one image a class.
 """

@@ -17,6 +17,7 @@ from tempfile import TemporaryDirectory
 import torch
 from pydantic import JsonValue
 
+from benchmarks.quality.archive import restore, store
 from benchmarks.quality.claims import do_pieces, with_needs
 from benchmarks.quality.data import as_data
 from benchmarks.quality.hospitals import digests, phantom_hospitals, real_hospitals
@@ -54,6 +55,12 @@ def options() -> argparse.ArgumentParser:
         help="folder for the pieces; those in it are not done again (default quality-runs, with "
         "--quick a new one each time, removed at the end)",
     )
+    parser.add_argument(
+        "--archive",
+        type=Path,
+        help="a small folder: pieces whose figures are in it are not done again, and the figures "
+        "of finished ones are kept in it; it holds no patch, image, weight, name or diagnosis",
+    )
     parser.add_argument("--folds", type=int, help="parts of the patients (default 3, quick 2)")
     parser.add_argument(
         "--only",
@@ -73,7 +80,9 @@ def planned(quick: bool, folds: int | None) -> Plan:
     return plan if folds is None else replace(plan, folds=folds)
 
 
-def run(plan: Plan, data: Path, out: Path, only: str | None = None) -> Report | None:
+def run(
+    plan: Plan, data: Path, out: Path, only: str | None = None, archive: Path | None = None
+) -> Report | None:
     """Do what is not done yet, and work out the figures unless ``only`` names a kind of piece.
 
     Args:
@@ -81,21 +90,28 @@ def run(plan: Plan, data: Path, out: Path, only: str | None = None) -> Report | 
         data: the real films; not looked at when the plan has synthetic ones.
         out: folder for the pieces.
         only: a kind of piece, or "report" to do none.
+        archive: where figures of finished pieces are, and are kept.
 
     Raises:
         GdshareError: a piece cannot be done; what is finished stays.
     """
     if plan.phantoms is None:
         hospitals = real_hospitals(data)
-        open_plan(out, plan.as_data(), digests(hospitals))
+        tables = digests(hospitals)
     else:
         hospitals = phantom_hospitals(out, plan.phantoms)
-        open_plan(out, plan.as_data(), {})
+        tables = {}
+    for folder in (out, archive) if archive else (out,):
+        open_plan(folder, plan.as_data(), tables)
     folds = folds_of(out, plan, hospitals)
     pieces = pieces_of(folds, hospitals)
+    if archive:
+        restore(out, archive, pieces)
     if only != REPORT:
         wanted = with_needs(pieces, only) if only else pieces
         do_pieces(out, wanted, lambda line: print(line, file=sys.stderr, flush=True))
+    if archive:
+        store(out, archive, pieces)
     return measure(folds, pieces) if only in (None, REPORT) else None
 
 
@@ -122,7 +138,7 @@ def main() -> None:
         plan = planned(chosen.quick, chosen.folds)
         with TemporaryDirectory() as aside:  # a quick run that found old pieces would try nothing
             out = chosen.out or Path(aside if chosen.quick else "quality-runs")
-            report = run(plan, chosen.data, out, chosen.only)
+            report = run(plan, chosen.data, out, chosen.only, chosen.archive)
         if report is not None:
             print(text(report))
             if chosen.json:

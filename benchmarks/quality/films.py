@@ -3,30 +3,25 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from benchmarks.quality.baselines import baseline_network
 from benchmarks.quality.claims import Facts, Watch
 from benchmarks.quality.distilled import pooled, scheme_of
-from benchmarks.quality.figures import Films
 from benchmarks.quality.fold import Fold
 from benchmarks.quality.network import Network
 from benchmarks.quality.plan import Baseline
-from gdshare.cohort import CohortFilm, Split
+from benchmarks.quality.seen import SPLITS, gather
+from gdshare.cohort import CohortFilm
 from gdshare.distill.settings import Settings
-from gdshare.errors import RunError
 from gdshare.films import read_film
 from gdshare.patches import Grid, cut_rows, normalise
-from gdshare.protocol import PatchClass, Protocol
+from gdshare.protocol import Protocol
 from gdshare.storage import replacing
 from gdshare.training import sample_patches
-
-SEEN: tuple[Split, ...] = ("val", "test")
 
 
 @dataclass(frozen=True)
@@ -36,7 +31,7 @@ class Entry:
     Attributes:
         site: index of its hospital.
         patient: number of its patient among the hospital's, the same in every fold.
-        film: where it lies, its diagnosis and its split.
+        film: where it lies, and its split.
     """
 
     site: int
@@ -67,6 +62,7 @@ def see(fold: Fold, networks: Sequence[Network], folder: Path, watch: Watch) -> 
         if not path.exists():
             keep_film(path, entry, networks, fold.plan.film_protocol)
             watch.keep()
+    gather(folder, len(entries))
     seed = fold.plan.seed_of("test-patches", fold.number)
     per_class = fold.plan.score_patches * len(fold.sites)
     x, classes = sample_patches(fold.cohorts, "test", per_class, seed)
@@ -79,8 +75,8 @@ def see(fold: Fold, networks: Sequence[Network], folder: Path, watch: Watch) -> 
 def entries_of(fold: Fold) -> Iterator[Entry]:
     """The films to be seen, in a fixed order."""
     for site, cohort in enumerate(fold.cohorts):
-        patients = sorted({film.patient for film in cohort.films})
-        for split in SEEN:
+        patients = list(fold.patients[site])
+        for split in SPLITS:
             for film in cohort.films_of(split):
                 yield Entry(site, patients.index(film.patient), film)
 
@@ -99,7 +95,6 @@ def keep_film(path: Path, entry: Entry, networks: Sequence[Network], protocol: P
             called=exact.argmax(2).astype(np.uint8),
             site=np.int64(entry.site),
             patient=np.int64(entry.patient),
-            positive=np.bool_(entry.film.positive),
             split=np.str_(entry.film.split),
         )
 
@@ -115,59 +110,3 @@ def windows(image: Path, protocol: Protocol) -> Tensor:
     grid.require_windows(film.name)
     rows = np.concatenate(list(cut_rows(film.scaled(), grid, protocol.side)))
     return torch.from_numpy(normalise(rows, protocol)).unsqueeze(1)
-
-
-def read_films(folder: Path, count: int) -> dict[Split, Films]:
-    """Read what ``see`` wrote, split by split.
-
-    Args:
-        folder: of the piece.
-        count: of films, as its record says.
-
-    Raises:
-        RunError: a film is missing or damaged.
-    """
-    kept: dict[Split, list[dict[str, npt.NDArray[np.generic]]]] = {split: [] for split in SEEN}
-    for number in range(count):
-        film = _read(folder / f"{number:05d}.npz")
-        for split in SEEN:
-            if str(film["split"]) == split:
-                kept[split].append(film)
-    return {split: _gathered(films) for split, films in kept.items()}
-
-
-def _read(path: Path) -> dict[str, npt.NDArray[np.generic]]:
-    try:
-        # The stream is ours: on a damaged file numpy leaves its own open.
-        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
-            return dict(arrays)
-    except (OSError, ValueError, EOFError, BadZipFile) as error:
-        raise RunError(
-            f"{path}: cannot be read ({error}); remove its folder, and run again"
-        ) from error
-
-
-def _gathered(films: Sequence[dict[str, npt.NDArray[np.generic]]]) -> Films:
-    votes = [
-        np.stack([(film["called"] == label).sum(1) for label in PatchClass], 1) for film in films
-    ]
-    return Films(
-        site=np.array([film["site"] for film in films], np.int64),
-        patient=np.array([film["patient"] for film in films], np.int64),
-        positive=np.array([film["positive"] for film in films], np.bool_),
-        votes=np.stack(votes, 1).astype(np.float64),
-        sums=np.stack([_organ_sums(film) for film in films], 1),
-    )
-
-
-def _organ_sums(film: dict[str, npt.NDArray[np.generic]]) -> npt.NDArray[np.float64]:
-    """Each network's probabilities summed over the windows that it calls N or P itself.
-
-    Returns:
-        float64 [networks, 3].
-    """
-    kept = film["called"] != PatchClass.I
-    sums: npt.NDArray[np.float64] = (film["probabilities"] * kept[:, :, None]).sum(
-        1, dtype=np.float64
-    )
-    return sums

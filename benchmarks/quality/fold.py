@@ -4,10 +4,13 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
+
 from benchmarks.quality.claims import Facts, facts
 from benchmarks.quality.folds import COHORT
 from benchmarks.quality.plan import Baseline, Plan
-from gdshare.cohort import Cohort, open_cohort
+from gdshare.cohort import Cohort, open_cohort, read_table
 from gdshare.distill.settings import Settings
 
 RUN = "run"
@@ -22,12 +25,14 @@ class Fold:
         plan: what is measured.
         number: of the fold, from 0.
         sites: the hospitals' names.
+        tables: their tables of films.
     """
 
     out: Path
     plan: Plan
     number: int
     sites: tuple[str, ...]
+    tables: tuple[Path, ...]
 
     def cohort(self, site: str) -> str:
         """The piece that cuts one hospital's patches."""
@@ -62,6 +67,16 @@ class Fold:
         """Every hospital's patches."""
         return tuple(open_cohort(self.out / self.cohort(site) / COHORT) for site in self.sites)
 
+    @cached_property
+    def patients(self) -> tuple[dict[str, bool], ...]:
+        """Of every hospital, patient -> positive, in the order in which patients are numbered."""
+        return tuple(_patients(table) for table in self.tables)
+
+    @property
+    def diagnoses(self) -> tuple[npt.NDArray[np.bool_], ...]:
+        """Of every hospital, bool [patients]: positive."""
+        return tuple(np.array(list(one.values()), np.bool_) for one in self.patients)
+
     def run(self, arm: Settings, site: str) -> Path:
         """The folder of one hospital's distillation on one arm's network."""
         return self.out / self.distil(arm, site) / RUN
@@ -76,3 +91,7 @@ class Fold:
 
     def _piece(self, name: str) -> str:
         return f"fold-{self.number}/{name}"
+
+
+def _patients(table: Path) -> dict[str, bool]:
+    return dict(sorted({row.patient: row.positive for row in read_table(table)}.items()))

@@ -79,11 +79,13 @@ class Crossing:
         factors: that all learned rates are multiplied by; the best on validation windows is kept.
         choosing: θ0 that each factor is tried from.
         judging: fresh θ0 that the kept one is judged from on test windows.
+        folds: in how many folds, from the first.
     """
 
     factors: tuple[float, ...] = (0.1, 0.3, 1.0, 3.0, 10.0)
     choosing: int = 5
     judging: int = 10
+    folds: int = 1
 
 
 @dataclass(frozen=True)

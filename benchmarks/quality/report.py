@@ -5,12 +5,11 @@ from dataclasses import dataclass
 
 from pydantic import TypeAdapter
 
-from benchmarks.quality.choices import Choice, choice, number
+from benchmarks.quality.choices import Choice, choice
 from benchmarks.quality.claims import Piece
 from benchmarks.quality.costs import Spent
 from benchmarks.quality.cross import Transfer, transfers
 from benchmarks.quality.figures import PRIMARY, READINGS, Films, Merit, Rule, Verdicts, Way, merit
-from benchmarks.quality.films import read_films
 from benchmarks.quality.fold import Fold
 from benchmarks.quality.lineup import (
     PAIRED_MODELS,
@@ -23,6 +22,7 @@ from benchmarks.quality.lineup import (
     verdicts,
 )
 from benchmarks.quality.paired import Difference, Float, difference, resampled, weights
+from benchmarks.quality.seen import read_seen
 from benchmarks.quality.standing import Gap, standing
 from gdshare.cohort import Split
 from gdshare.draws import numpy_generator
@@ -140,13 +140,12 @@ def measure(folds: Sequence[Fold], pieces: Sequence[Piece], resamples: int = RES
     ]
     readings = [_reading(ours, theirs, films, drawn, sites, *way) for way in READINGS]
     patches = _patches(folds, [*(disjoint(plan, arm, 1) for arm in now.arms), *theirs])
-    found = transfers(folds) if now.crossed else []
+    found = transfers(folds[: plan.crossing.folds]) if now.crossed else []
     return Report(sites, plan.primary, readings, patches, choices, found, now.gaps, now.spent)
 
 
 def _seen(fold: Fold, source: str) -> Mapping[Split, Films]:
-    piece = fold.films(source)
-    return read_films(fold.out / piece, int(number(fold.facts(piece)["films"])))
+    return read_seen(fold.out / fold.films(source), fold.diagnoses)
 
 
 def _reading(

@@ -12,7 +12,7 @@ from benchmarks.quality.films import see_distilled, see_real
 from benchmarks.quality.fold import Fold
 from benchmarks.quality.folds import cut_cohort
 from benchmarks.quality.hospitals import Hospital, draw_films
-from benchmarks.quality.plan import Plan
+from benchmarks.quality.plan import NORMS, Baseline, Plan
 from gdshare.distill.settings import Settings
 
 KINDS = ("cohorts", "distil", "real", "films", "cross")
@@ -21,12 +21,16 @@ KINDS = ("cohorts", "distil", "real", "films", "cross")
 def folds_of(out: Path, plan: Plan, hospitals: Sequence[Hospital]) -> list[Fold]:
     """Every fold of a benchmark."""
     sites = tuple(hospital.name for hospital in hospitals)
-    return [Fold(out, plan, number, sites) for number in range(plan.folds)]
+    tables = tuple(hospital.table for hospital in hospitals)
+    return [Fold(out, plan, number, sites, tables) for number in range(plan.folds)]
 
 
 def pieces_of(folds: Sequence[Fold], hospitals: Sequence[Hospital]) -> list[Piece]:
-    """All pieces. The first arm and the baselines come before all else, fold after fold: stopped
-    early, the benchmark has at least their comparison.
+    """All pieces, what matters most first, so that a benchmark that is stopped early has that.
+
+    First come the first arm and the source's baselines, fold after fold: their comparison. Then
+    what networks learn from each other's images; then the baselines of the first arm's own kind of
+    network; then what the films look like to the other arms' networks.
     """
     plan = folds[0].plan
     first, *others = plan.arms
@@ -35,11 +39,22 @@ def pieces_of(folds: Sequence[Fold], hospitals: Sequence[Hospital]) -> list[Piec
         for number, hospital in enumerate(hospitals)
         if plan.phantoms
     ]
+    sources = [one for one in plan.baselines if one.kind in NORMS]
+    rest = [one for one in plan.baselines if one.kind not in NORMS]
     for fold in folds:
-        pieces += _cohorts(fold, hospitals) + _arm(fold, first) + _baselines(fold)
+        pieces += _cohorts(fold, hospitals) + _distillations(fold, first) + _votes(fold, first)
+        pieces += _baselines(fold, sources)
+    crossed = folds[: plan.crossing.folds]
+    for fold in crossed:
+        pieces += [piece for arm in others for piece in _distillations(fold, arm)]
+        pieces += _crossings(fold)
+    for fold in folds:
+        pieces += _baselines(fold, rest)
     for arm in others:
-        pieces += [piece for fold in folds for piece in _arm(fold, arm)]
-    return pieces + [piece for fold in folds for piece in _crossings(fold)]
+        for fold in folds:
+            pieces += [] if fold in crossed else _distillations(fold, arm)
+            pieces += _votes(fold, arm)
+    return pieces
 
 
 def _cohorts(fold: Fold, hospitals: Sequence[Hospital]) -> list[Piece]:
@@ -54,25 +69,33 @@ def _cohorts(fold: Fold, hospitals: Sequence[Hospital]) -> list[Piece]:
     ]
 
 
-def _arm(fold: Fold, arm: Settings) -> list[Piece]:
-    """Distillations, the way of pooling, and what the networks trained so see."""
-    distilled = tuple(fold.distil(arm, site) for site in fold.sites)
-    scheme = fold.scheme(arm)
+def _distillations(fold: Fold, arm: Settings) -> list[Piece]:
     return [
-        *(
-            Piece(name, "distil", partial(distil_site, fold, arm, site), _all_cohorts(fold))
-            for name, site in zip(distilled, fold.sites, strict=True)
-        ),
+        Piece(
+            fold.distil(arm, site),
+            "distil",
+            partial(distil_site, fold, arm, site),
+            _all_cohorts(fold),
+        )
+        for site in fold.sites
+    ]
+
+
+def _votes(fold: Fold, arm: Settings) -> list[Piece]:
+    """An arm's way of pooling, and what the networks trained so see in the films."""
+    scheme = fold.scheme(arm)
+    distilled = tuple(fold.distil(arm, site) for site in fold.sites)
+    return [
         Piece(scheme, "distil", partial(choose_scheme, fold, arm), distilled),
         Piece(fold.films(arm.network), "films", partial(see_distilled, fold, arm), (scheme,)),
     ]
 
 
-def _baselines(fold: Fold) -> list[Piece]:
+def _baselines(fold: Fold, baselines: Sequence[Baseline]) -> list[Piece]:
     """Trainings on real patches, and what each network sees."""
     pieces = []
     # The longest first, so that no process is left alone with one at the end.
-    for one in sorted(fold.plan.baselines, key=lambda one: -one.per_class):
+    for one in sorted(baselines, key=lambda one: -one.per_class):
         trained = fold.real(one)
         pieces += [
             Piece(trained, "real", partial(train_real, fold, one), _all_cohorts(fold)),

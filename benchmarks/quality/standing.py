@@ -34,7 +34,7 @@ class Standing:
 
     Attributes:
         arms, baselines: those whose films are seen in all folds.
-        crossed: whether every network was trained on every other's images.
+        crossed: whether every network was trained on every other's images, in all folds planned.
         gaps: what is not complete.
         spent: on every piece that is done.
     """
@@ -60,7 +60,8 @@ def standing(folds: Sequence[Fold], pieces: Sequence[Piece]) -> Standing:
     out, plan = folds[0].out, folds[0].plan
     arms = [_gap(folds, arm_title(arm), arm.network) for arm in plan.arms]
     baselines = [_gap(folds, one.title, one.name) for one in plan.baselines]
-    crossings = [done(out, fold.cross(site)) for fold in folds for site in fold.sites]
+    crossed = folds[: plan.crossing.folds]
+    crossings = [done(out, fold.cross(site)) for fold in crossed for site in fold.sites]
     cross = Gap(CROSS, sum(crossings), len(crossings))
     return Standing(
         tuple(arm for arm, gap in zip(plan.arms, arms, strict=True) if _closed(gap)),

@@ -9,8 +9,9 @@ from site_kit import PROTOCOL, make_cohort
 
 from benchmarks.quality import batchnorm, distilled
 from benchmarks.quality.figures import ratios
-from benchmarks.quality.films import Entry, keep_film, read_films, windows
+from benchmarks.quality.films import Entry, keep_film, windows
 from benchmarks.quality.network import Network
+from benchmarks.quality.seen import gather, read_seen
 from gdshare.cohort import open_cohort
 from gdshare.draws import torch_generator
 from gdshare.errors import DivergedError, FilmError, RunError, UsageError
@@ -107,7 +108,11 @@ def test_what_networks_see_is_kept_per_film_without_names_and_read_back(cohort, 
         assert kept["probabilities"].shape == (3, 16, 3)
         assert kept["probabilities"].dtype == np.float16
         assert "secret" not in repr(dict(kept))
-    found = read_films(tmp_path, len(films))
+    gather(tmp_path, len(films))
+    with np.load(tmp_path / "seen.npz", allow_pickle=False) as kept:
+        assert set(kept) == {"split", "site", "patient", "votes", "sums"}
+    diagnoses = [np.zeros(0, bool), np.array([False] * 40 + [film.positive for film in films])]
+    found = read_seen(tmp_path, diagnoses)
     assert found["val"].patient.tolist() == [40, 41]
     test = found["test"]
     assert test.patient.tolist() == [42, 43, 44]
@@ -134,10 +139,10 @@ def test_probabilities_of_windows_outside_the_organ_have_no_say(tmp_path):
             called=np.array(seen).argmax(2).astype(np.uint8),
             site=np.int64(0),
             patient=np.int64(0),
-            positive=np.bool_(True),
             split=np.str_(split),
         )
-    found = read_films(tmp_path, 2)["test"]
+    gather(tmp_path, 2)
+    found = read_seen(tmp_path, [np.array([True])])["test"]
     assert found.sums[:, 0].tolist() == [
         pytest.approx([0.4, 0.8, 0.8], abs=1e-3),
         [0.0, 0.0, 0.0],
@@ -150,11 +155,23 @@ def test_probabilities_of_windows_outside_the_organ_have_no_say(tmp_path):
 
 
 def test_a_missing_or_damaged_film_is_refused(cohort, tmp_path):
-    with pytest.raises(RunError, match=r"00000\.npz"):
-        read_films(tmp_path, 1)
-    (tmp_path / "00000.npz").write_bytes(b"PK\x03\x04 not an archive")
-    with pytest.raises(RunError, match=r"00000\.npz"):
-        read_films(tmp_path, 1)
+    for name, read in (
+        ("00000.npz", lambda: gather(tmp_path, 1)),
+        ("seen.npz", lambda: read_seen(tmp_path, [])),
+    ):
+        with pytest.raises(RunError, match=name):
+            read()
+        (tmp_path / name).write_bytes(b"PK\x03\x04 not an archive")
+        with pytest.raises(RunError, match=name):
+            read()
+
+
+def test_films_of_patients_that_the_hospitals_do_not_have_are_refused(cohort, tmp_path):
+    entry = Entry(site=0, patient=7, film=cohort.films_of("test")[0])
+    keep_film(tmp_path / "00000.npz", entry, [network(0)], PROTOCOL)
+    gather(tmp_path, 1)
+    with pytest.raises(RunError, match="other films"):
+        read_seen(tmp_path, [np.zeros(7, bool)])
 
 
 def test_a_network_that_leaves_the_range_of_numbers_calls_every_window_i(monkeypatch):

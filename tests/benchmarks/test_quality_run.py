@@ -1,5 +1,6 @@
 import json
 import re
+import shutil
 import sys
 from dataclasses import replace
 from itertools import product
@@ -10,7 +11,8 @@ import pytest
 
 from benchmarks.quality import __main__ as command
 from benchmarks.quality import distilled
-from benchmarks.quality.claims import Watch, seconds_of
+from benchmarks.quality.archive import restore, store
+from benchmarks.quality.claims import Watch, done, seconds_of
 from benchmarks.quality.cross import read_crossed
 from benchmarks.quality.data import as_data
 from benchmarks.quality.figures import PRIMARY, READINGS
@@ -39,7 +41,7 @@ TINY = replace(
     networks=2,
     teams=(1, 2),
     schemes=pooling.SCHEMES,
-    crossing=Crossing(factors=(0.3, 1.0), choosing=1, judging=2),
+    crossing=Crossing(factors=(0.3, 1.0), choosing=1, judging=2, folds=2),
     score_patches=10,
     phantoms=Phantoms(hospitals=2, per_diagnosis=4, size=128),
 )
@@ -181,6 +183,34 @@ def test_the_second_call_does_no_work_and_tells_the_same(finished, capsys):
     assert text(again) == text(report)
 
 
+def test_an_archive_tells_the_same_and_a_new_folder_goes_on_from_it(finished, tmp_path):
+    out, report = finished
+    archive = tmp_path / "archive"
+    command.run(TINY, out / "no-data", out, "report", archive)
+    names = {path.name for path in archive.rglob("*") if path.is_file()}
+    assert names == {"plan.json", "done.json", "seen.npz"}
+    new = tmp_path / "new"
+    for hospital in phantom_hospitals(out, TINY.phantoms):  # the films' own tables
+        shutil.copytree(hospital.table.parent, new / hospital.name / "films")
+    again = command.run(TINY, out / "no-data", new, archive=archive)
+    assert text(again) == text(report)
+    assert not list(new.rglob("claim"))  # no piece was even tried
+
+
+def test_what_an_open_piece_asks_for_is_not_taken_from_an_archive(finished, tmp_path):
+    out, _ = finished
+    fold = fold_of(out)
+    archive, new = tmp_path / "archive", tmp_path / "new"
+    folds = folds_of(out, TINY, phantom_hospitals(out, TINY.phantoms))
+    pieces = pieces_of(folds, phantom_hospitals(out, TINY.phantoms))
+    store(out, archive, pieces)
+    (archive / fold.cross("phantom-0") / "done.json").unlink()
+    restore(new, archive, pieces)
+    left = {piece.name for piece in pieces if not done(new, piece.name)}
+    runs = {fold.distil(arm, "phantom-0") for arm in TINY.arms}  # whose images it reads
+    assert left == {fold.cross("phantom-0"), *runs}
+
+
 def test_report_alone_does_no_piece(finished, tmp_path):
     with pytest.raises(RunError, match="no model is complete"):
         command.run(TINY, tmp_path, tmp_path / "new", "report")
@@ -213,7 +243,8 @@ def test_a_film_piece_that_was_killed_shows_only_the_films_it_lacks(finished):
     command.run(TINY, out / "no-data", out, "films")
     after = stamps(folder)
     changed = {str(path) for path in after if after[path] != before.get(path)}
-    assert changed == {"claim", "seconds.json", "done.json", "00003.npz"}
+    assert changed == {"claim", "seconds.json", "done.json", "seen.npz", "00003.npz"}
+    assert (folder / "seen.npz").read_bytes() == kept[folder / "seen.npz"]
     assert (folder / "00003.npz").read_bytes() == kept[folder / "00003.npz"]
     assert seconds_of(fold.facts(fold.films("real-30-convnet"))) > 0
     for path, content in kept.items():
@@ -283,24 +314,29 @@ def test_the_full_plan_is_the_sources_experiment():
     assert [one.patches for one in FULL.baselines] == [3000] * 2 + [6000] * 2 + [9000] * 3
     assert [arm.network for arm in FULL.arms] == ["convnet", "resnet18"]
     assert [arm.images for arm in FULL.arms] == [3, 3]
-    assert (FULL.protocol.stride, FULL.film_protocol.stride) == (13, 39)
+    assert (FULL.protocol.stride, FULL.film_protocol.stride) == (13, 52)
 
 
-def test_the_first_arm_and_the_baselines_come_before_all_else():
+def test_what_matters_most_comes_first_and_nothing_ever_waits():
     out = Path("nowhere")
     hospitals = phantom_hospitals(out, Phantoms())
     pieces = pieces_of(folds_of(out, FULL, hospitals), hospitals)
     names = [piece.name for piece in pieces]
-    # cohorts; two arms of distillations, scheme, films; trainings with their films; crossings
-    assert len(names) == len(set(names)) == 3 * (3 + 2 * (3 + 1 + 1) + 7 * 2 + 3)
-    late = [
-        piece.kind == "cross" or re.search("(distil|scheme|films)-resnet18", piece.name) is not None
-        for piece in pieces
-    ]
-    assert late == sorted(late)
-    assert [piece.kind for piece in pieces[-9:]] == ["cross"] * 9
+    # cohorts; two arms of distillations, scheme, films; trainings, films; one fold crossed
+    assert len(names) == len(set(names)) == 3 * (3 + 2 * (3 + 1 + 1) + 7 * 2) + 3
+
+    def turn(piece):
+        if piece.kind == "cross" or re.search("fold-0/distil-resnet18", piece.name):
+            return 1
+        if "9000-convnet" in piece.name:
+            return 2
+        return 3 if "-resnet18" in piece.name else 0
+
+    turns = [turn(piece) for piece in pieces]
+    assert turns == sorted(turns)
+    assert [turns.count(one) for one in range(4)] == [3 * (3 + 5 + 6 * 2), 3 + 3, 3 * 2, 2 * 3 + 6]
     seen = set()
-    for piece in pieces:  # in this order nothing ever waits
+    for piece in pieces:
         assert set(piece.needs) <= seen
         seen.add(piece.name)
 
