@@ -17,6 +17,7 @@ from benchmarks.quality.pneumonia.plan import FULL, QUICK, PneumoniaPlan
 from benchmarks.quality.pneumonia.real import batches
 from benchmarks.quality.pneumonia.report import Report, Row
 from benchmarks.quality.pneumonia.tables import answer, text
+from gdshare.distill.settings import Settings
 from gdshare.errors import CohortError, RunError, UsageError
 from gdshare.metrics import Interval
 from gdshare.storage import write_json
@@ -187,7 +188,10 @@ def test_a_plain_pass_shows_each_image_once_and_a_balanced_one_each_class_alike(
 
 
 def test_the_full_plan_is_the_target_of_one_image_a_class():
-    assert (FULL.batch, FULL.outer_steps, FULL.networks, FULL.team) == (48, 1000, 10, 5)
+    told_nothing = Settings()
+    assert (FULL.steps, FULL.batch) == (told_nothing.trajectory, told_nothing.batch)
+    assert FULL.outer_steps == told_nothing.outer_steps
+    assert (FULL.networks, FULL.team) == (10, 5)
     tried = {(trial.batches, trial.rate) for trial in FULL.trials}
     assert tried == {(way, rate) for way in ("plain", "balanced") for rate in (1e-3, 3e-4)}
 

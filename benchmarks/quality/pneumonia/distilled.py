@@ -11,7 +11,7 @@ from benchmarks.engine.judge import trained
 from benchmarks.engine.ours import Ours
 from benchmarks.engine.quality_time import Race
 from benchmarks.engine.run_folder import Plan, RunFolder
-from benchmarks.engine.tasks import STEPS, drawn_from, pneumonia, pneumonia_network
+from benchmarks.engine.tasks import drawn_from, pneumonia, pneumonia_network
 from benchmarks.quality.claims import Facts, Watch
 from benchmarks.quality.network import Network
 from benchmarks.quality.pneumonia.plan import PneumoniaPlan
@@ -28,7 +28,8 @@ def distil(plan: PneumoniaPlan, file: Path, seed: int, folder: Path, watch: Watc
     machine is, and the planned end of the outer rate's fall is the end.
     """
     task = pneumonia(file, plan.batch, seed)
-    task = replace(task, problem=replace(task.problem, outer_steps=plan.outer_steps))
+    problem = replace(task.problem, outer_steps=plan.outer_steps, steps=plan.steps)
+    task = replace(task, problem=problem)
     engine = Ours(task.problem, plan.engine)
     run = RunFolder(folder / RUN)
     race = Race(
@@ -46,6 +47,7 @@ def distil(plan: PneumoniaPlan, file: Path, seed: int, folder: Path, watch: Watc
         seed=seed,
         batch=plan.batch,
         outer_steps=plan.outer_steps,
+        inner_steps=plan.steps,
         score_every=plan.score_every,
     )
     race.go_on(identity, plan.outer_steps)
@@ -74,8 +76,9 @@ def read_state(folder: Path, step: int) -> Distilled:
     return state.require_sound(str(path))
 
 
-def networks(state: Distilled, seed: int, count: int) -> list[Network]:
+def networks(plan: PneumoniaPlan, state: Distilled, seed: int) -> list[Network]:
     """Networks trained on the images, from θ0 that neither distilling nor scoring has seen."""
     module = pneumonia_network()
     theta0 = drawn_from("convnet", module, seed, "test-theta0")
-    return [Network(module, trained(module, theta0(n), state, STEPS)) for n in range(count)]
+    ends = (trained(module, theta0(n), state, plan.steps) for n in range(plan.networks))
+    return [Network(module, end) for end in ends]

@@ -40,7 +40,7 @@ def judge_seed(
     distilled = facts(out, distil_name(seed))
     state = read_state(out / distil_name(seed), int(number(distilled["step"])))
     trial = best_trial(plan, seed, out)
-    ours = [called(one, x) for one in networks(state, seed, plan.networks)]
+    ours = [called(one, x) for one in networks(plan, state, seed)]
     with replacing(folder / CALLS) as stream:
         np.savez(
             stream,

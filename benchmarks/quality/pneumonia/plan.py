@@ -51,8 +51,9 @@ class PneumoniaPlan:
     Attributes:
         engine: gdshare's, told nothing or told ``--labels hard``; with hard labels seed 0's images
             scored higher on validation images (docs/distill-options.md).
+        steps: E · I, inner steps.
         batch: K, real images a training step of the distillation.
-        outer_steps: T, its training steps.
+        outer_steps: T, its training steps; all three as ``gdshare distill`` has them by default.
         score_every: training steps between scores; the best scored state is the result.
         rates, epochs, patience, real_batch: of the trainings on real images, as in
             ``gdshare.training.TrainingPlan``.
@@ -62,12 +63,13 @@ class PneumoniaPlan:
     """
 
     engine: Literal["ours", "ours-hard"] = "ours-hard"
-    batch: int = 48
-    outer_steps: int = 1000
+    steps: int = 3
+    batch: int = 24
+    outer_steps: int = 600
     score_every: int = 50
     rates: tuple[float, ...] = (1e-3, 3e-4)
     epochs: int = 30
-    patience: int = 8
+    patience: int = 4
     real_batch: int = 64
     networks: int = 10
     team: int = 5
