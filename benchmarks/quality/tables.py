@@ -36,7 +36,7 @@ NOTES = (
     "the rates and starts of distillation on patients of shenzhen-a (ADR 0010, "
     "docs/distill-options.md), who are test patients of some fold. The baselines' settings were "
     "not tuned so. Both favour the distilled side; montgomery alone had no part in it.",
-    "Not as in a round: the way of pooling is chosen in each fold, and windows are cut three times "
+    "Not as in a round: the way of pooling is chosen in each fold, and windows are cut four times "
     "as far apart, for every model alike.",
     "k: how many networks, trained from different θ0, vote together; where several such teams "
     "exist, the row is their mean and ± their deviation. Counts are summed over the folds' test "

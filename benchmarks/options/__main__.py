@@ -1,0 +1,147 @@
+"""``python -m benchmarks.options``: what each option of ``gdshare distill`` does to the images.
+
+Does every trial that is not done yet, then prints the table. Start it twice with the same command
+to share them between two processes; after a kill, the same command goes on. A seed takes about an
+hour of one thread; ``--quick`` under a minute, on synthetic films.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import torch
+from pydantic import JsonValue
+
+from benchmarks.engine.race import HOSPITAL, cut_cohort
+from benchmarks.options.table import Row, as_data, rows_of, text
+from benchmarks.options.trial import try_variant
+from benchmarks.options.variants import FULL, QUICK, Plan, Variant
+from benchmarks.quality.claims import Facts, Piece, Watch, do_pieces, facts
+from benchmarks.quality.record import open_plan
+from benchmarks.versions import versions
+from gdshare.allocator import keep_freed_memory
+from gdshare.cohort import label_cohort
+from gdshare.errors import GdshareError, UsageError
+from gdshare.films.phantom import write_phantom_cohort
+from gdshare.protocol import Protocol
+from gdshare.storage import write_json
+
+COHORT = "cohort"
+QUICK_PROTOCOL = Protocol(patch=40, stride=20, side=16)
+
+
+def options() -> argparse.ArgumentParser:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.options",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--quick", action="store_true", help="a tiny plan on synthetic films")
+    parser.add_argument("--json", type=Path, help="write the figures here as well")
+    parser.add_argument("--seeds", type=int, default=1, help="trials of each variant (default 1)")
+    parser.add_argument(
+        "--data",
+        type=Path,
+        default=Path("../shared/data"),
+        help=f"folder that holds tb_cxr/{HOSPITAL} (default ../shared/data)",
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        help="folder for the trials; those in it are not done again (default options-runs, with "
+        "--quick a new one each time, removed at the end)",
+    )
+    return parser
+
+
+def run(plan: Plan, data: Path, out: Path, seeds: int) -> list[Row]:
+    """Do what is not done yet, and work out the table.
+
+    Args:
+        plan: what is tried.
+        data: folder of the real films; not looked at when the plan has synthetic ones.
+        out: folder for the trials.
+        seeds: how many of each; more may be asked for later.
+
+    Raises:
+        GdshareError: a trial cannot be done; what is finished stays.
+    """
+    if seeds < 1:
+        raise UsageError(f"--seeds {seeds}: there must be one or more")
+    open_plan(out, plan.as_data(), {})
+    cut = Piece(COHORT, "cohort", partial(_cut, plan, data, out))
+    tries = {
+        (variant, seed): Piece(
+            f"{_folder(variant)}-{seed}",
+            "trial",
+            partial(try_variant, plan, out / COHORT / COHORT, variant, seed),
+            (COHORT,),
+        )
+        for seed in range(seeds)
+        for variant in plan.variants
+    }
+    do_pieces(out, [cut, *tries.values()], lambda line: print(line, file=sys.stderr, flush=True))
+    return rows_of(
+        {
+            variant: [facts(out, tries[variant, seed].name) for seed in range(seeds)]
+            for variant in plan.variants
+        }
+    )
+
+
+def _folder(variant: Variant) -> str:
+    return variant.name.replace("--", "").replace(" ", "-")
+
+
+def _cut(plan: Plan, data: Path, out: Path, folder: Path, watch: Watch) -> Facts:
+    """The piece that cuts the hospital's patches."""
+    if plan.synthetic is None:
+        cut_cohort(data, folder)
+    elif not (folder / COHORT).exists():
+        films = folder / "films"
+        if not films.exists():
+            write_phantom_cohort(
+                films, site=0, negatives=plan.synthetic, positives=plan.synthetic, size=256
+            )
+        label_cohort(films / "labels.csv", folder / COHORT, QUICK_PROTOCOL)
+    return {}
+
+
+def figures(plan: Plan, rows: Sequence[Row], command: Sequence[str]) -> dict[str, JsonValue]:
+    """All figures as data, with what they depend on."""
+    return {
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "command": " ".join(command),
+        "versions": dict(versions()),
+        "plan": plan.as_data(),
+        "variants": as_data(rows),
+    }
+
+
+def main() -> None:
+    """Read the options and measure."""
+    chosen = options().parse_args()
+    torch.set_num_threads(1)
+    keep_freed_memory()
+    plan = QUICK if chosen.quick else FULL
+    try:
+        with TemporaryDirectory() as aside:  # a quick run that found old trials would try nothing
+            out = chosen.out or Path(aside if chosen.quick else "options-runs")
+            rows = run(plan, chosen.data, out, chosen.seeds)
+        print(text(rows))
+        if chosen.json:
+            command = ["python", "-m", "benchmarks.options", *sys.argv[1:]]
+            write_json(chosen.json, figures(plan, rows, command))
+    except GdshareError as error:
+        sys.exit(str(error))
+    except KeyboardInterrupt:
+        sys.exit("stopped; the same command goes on")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,75 @@
+import json
+from dataclasses import replace
+
+import pytest
+
+from benchmarks.options import __main__ as command
+from benchmarks.options.table import rows_of, text
+from benchmarks.options.trial import Cost
+from benchmarks.options.variants import DEFAULT, FULL, QUICK, VARIANTS
+from benchmarks.quality.claims import facts
+from gdshare.distill.settings import Settings
+from gdshare.errors import UsageError
+from gdshare.storage import write_json
+
+TINY = replace(QUICK, variants=QUICK.variants[:2], outer_steps=2, timed_steps=1)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    out = tmp_path_factory.mktemp("options")
+    return out, command.run(TINY, out / "no-data", out, 1)
+
+
+def test_every_variant_is_one_that_a_user_may_choose_and_is_not_the_default():
+    told_nothing = FULL.settings(DEFAULT, 300, 0)
+    names = {name.replace("_", "-") for name in Settings.model_fields}
+    for variant in VARIANTS[1:]:
+        assert FULL.settings(variant, 300, 0) != told_nothing, variant.name
+        flags = [word[2:] for word in variant.name.split() if word.startswith("--")]
+        assert flags
+        assert set(flags) <= names
+        assert [flag.replace("-", "_") for flag in flags] == list(variant.told)
+    method = told_nothing.method().model_dump() | {"outer_steps": 600}
+    assert method == Settings().method().model_dump()
+
+
+def test_a_variant_gets_as_many_steps_as_cost_the_same():
+    assert Cost(own=0.2, default=0.1).steps(300) == 150
+    assert Cost(own=1000.0, default=0.1).steps(300) == 1
+
+
+def test_the_table_is_of_what_was_found_and_the_defaults_gain_nothing(finished, tmp_path):
+    out, rows = finished
+    assert [row.name for row in rows] == [one.name for one in TINY.variants]
+    told = facts(out, "unroll-window-window-2-0")
+    assert rows[1].score == [told["patch_score"]]
+    assert rows[0].gains == [0.0]
+    assert rows[1].gains == [rows[1].score[0] - rows[0].score[0]]
+    assert "--unroll window --window 2" in text(rows)
+    write_json(tmp_path / "figures.json", command.figures(TINY, rows, ["python", "x"]))
+    data = json.loads((tmp_path / "figures.json").read_text())
+    assert [one["variant"] for one in data["variants"]] == [row.name for row in rows]
+    assert data["variants"][0]["gain_deviation"] is None
+
+
+def test_seeds_are_compared_seed_by_seed():
+    def found(score):
+        return {"outer_steps": 9, "loss": 1.0, "accuracy": 0.5, "patch_score": score}
+
+    variant = VARIANTS[1]
+    rows = rows_of({DEFAULT: [found(0.5), found(0.7)], variant: [found(0.6), found(0.7)]})
+    assert rows[1].gains == pytest.approx([0.1, 0.0])
+    assert "+0.050  0.071" in text(rows)
+
+
+def test_a_second_call_does_no_trial(finished, capsys):
+    out, rows = finished
+    assert command.run(TINY, out / "no-data", out, 1) == rows
+    assert capsys.readouterr().err == ""
+
+
+def test_no_seed_is_refused(tmp_path):
+    with pytest.raises(UsageError, match="--seeds 0"):
+        command.run(TINY, tmp_path, tmp_path / "out", 0)
+    assert not (tmp_path / "out").exists()
