@@ -7,9 +7,7 @@ folders, as they do for ``gdshare verify``. Each verification reads the six file
 rules. On one thread; by its CPU-seconds, so that other work on the machine does not count.
 """
 
-import argparse
 import itertools
-import json
 import resource
 import sys
 import tempfile
@@ -21,12 +19,15 @@ from pathlib import Path
 import numpy as np
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from benchmarks.command import parser, write_figures
 from gdshare.bundle import Manifest, Terms, build_files, new_key, verify_folder, write_bundle
 from gdshare.bundle.counts import PublishedCounts
 from gdshare.distill.settings import Settings
 from gdshare.distill.synthetic import Distilled
 from gdshare.errors import BundleError
 from gdshare.protocol import Protocol
+
+NAME = "benchmarks.bundle"
 
 CREATED = datetime(2026, 3, 1, 12, tzinfo=UTC)
 NOW = CREATED + timedelta(days=30)
@@ -146,19 +147,12 @@ def table(found: Figures) -> str:
 
 def main() -> None:
     """Read the options and measure."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.bundle",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--bundles", type=int, default=10_000)
-    parser.add_argument("--quick", action="store_true", help="500 bundles")
-    parser.add_argument("--json", type=Path)
-    chosen = parser.parse_args()
+    words = parser(NAME, __doc__, "500 bundles")
+    words.add_argument("--bundles", type=int, default=10_000, help="(default 10000)")
+    chosen = words.parse_args()
     found = measured(500 if chosen.quick else chosen.bundles)
     print(table(found))
-    if chosen.json:
-        chosen.json.write_text(json.dumps(asdict(found), indent=2) + "\n")
+    write_figures(chosen.json, NAME, asdict(found))
 
 
 if __name__ == "__main__":

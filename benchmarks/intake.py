@@ -7,10 +7,8 @@ identifiers; then the same files are decoded alone (read, decoded, shown by thei
 imported. Films a second of the wall, since decoding has a process of its own.
 """
 
-import argparse
 import base64
 import itertools
-import json
 import resource
 import sys
 import tempfile
@@ -25,9 +23,12 @@ from pydicom import Dataset, dcmread
 from pydicom.dataset import FileMetaDataset
 from pydicom.uid import ComputedRadiographyImageStorage, ExplicitVRLittleEndian, generate_uid
 
+from benchmarks.command import parser, say, write_figures
 from gdshare.films.dicom import read_dicom
 from gdshare.films.dicom.decoder import decoder
 from gdshare.store import Identities, Intake, make_store, take_in
+
+NAME = "benchmarks.intake"
 
 ENCODINGS = {
     "uncompressed": None,
@@ -161,25 +162,18 @@ def table(lines: Sequence[Line]) -> str:
 
 def main() -> None:
     """Read the options and measure."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.intake",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--films", type=int, default=300)
-    parser.add_argument("--side", type=int, default=2048, help="px")
-    parser.add_argument("--quick", action="store_true", help="20 films of 1024 px")
-    parser.add_argument("--json", type=Path)
-    chosen = parser.parse_args()
+    words = parser(NAME, __doc__, "20 films of 1024 px")
+    words.add_argument("--films", type=int, default=300, help="in each encoding (default 300)")
+    words.add_argument("--side", type=int, default=2048, help="px (default 2048)")
+    chosen = words.parse_args()
     films, side = (20, 1024) if chosen.quick else (chosen.films, chosen.side)
     lines = []
     for encoding in ENCODINGS:
         lines.append(measured(encoding, films, side))
-        print(f"{encoding}: done", file=sys.stderr)
+        say(f"{encoding}: done")
     print(table(lines))
-    if chosen.json:
-        figures = [asdict(line) | {"ratio": line.ratio} for line in lines]
-        chosen.json.write_text(json.dumps({"side": side, "encodings": figures}, indent=2) + "\n")
+    encodings = [asdict(line) | {"ratio": line.ratio} for line in lines]
+    write_figures(chosen.json, NAME, {"side": side, "encodings": encodings})
 
 
 if __name__ == "__main__":

@@ -8,8 +8,6 @@ small ConvNet reaches on the same patches, since the demo distils with it. The w
 everything runs; its figures say little.
 """
 
-import argparse
-import json
 import tempfile
 import time
 from collections.abc import Sequence
@@ -21,6 +19,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.command import parser, write_figures
 from gdshare.cohort import Cohort, Split, label_cohort, open_cohort
 from gdshare.evaluation import FilmVote, cohort_votes, confusions, local_figures
 from gdshare.films.phantom import write_phantom_cohort
@@ -29,6 +28,8 @@ from gdshare.model import Model
 from gdshare.networks import build
 from gdshare.protocol import Protocol
 from gdshare.training import TrainingPlan, patch_accuracy, sample_patches, train_on_real
+
+NAME = "benchmarks.phantom_task"
 
 WANTED = (0.75, 0.95)
 SITES = 3
@@ -174,11 +175,8 @@ def show(outcomes: Sequence[Outcome], total: dict[str, float | bool]) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--quick", action="store_true", help="one small seed, within two minutes")
-    parser.add_argument("--json", type=Path, help="write the figures here as well")
-    arguments = parser.parse_args()
-    scale = QUICK if arguments.quick else FULL
+    chosen = parser(NAME, __doc__, "one small seed, within two minutes").parse_args()
+    scale = QUICK if chosen.quick else FULL
     torch.set_num_threads(1)
     outcomes = []
     for seed in scale.seeds:
@@ -186,13 +184,8 @@ def main() -> None:
         console.print(f"seed {seed}: HM {outcomes[-1].harmonic_mean:.3f}")
     total = summary(outcomes)
     show(outcomes, total)
-    if arguments.json:
-        content = {
-            "scale": asdict(scale),
-            "seeds": [asdict(outcome) for outcome in outcomes],
-            **total,
-        }
-        arguments.json.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+    seeds = [asdict(outcome) for outcome in outcomes]
+    write_figures(chosen.json, NAME, {"scale": asdict(scale), "seeds": seeds, **total})
 
 
 if __name__ == "__main__":

@@ -5,22 +5,19 @@ Without ``--ssnl`` (or GDSHARE_SSNL) Wang et al.'s code is stood in for by ours 
 """
 
 import argparse
-import sys
-from collections.abc import Sequence
 from dataclasses import asdict
-from datetime import UTC, datetime
 from pathlib import Path
 
 import torch
 
+from benchmarks.command import faults_told, parser, say, write_figures
 from benchmarks.engine import agreement, race, scale, speed
 from benchmarks.engine.agreement import Agreement, Precision
 from benchmarks.engine.rivals import Name, checkout_from_environment
 from benchmarks.engine.speed import SpeedScale
 from benchmarks.engine.team import Worker
-from benchmarks.versions import versions
-from gdshare.errors import GdshareError
-from gdshare.storage import write_json
+
+NAME = "benchmarks.engine"
 
 
 def agreements(scale: SpeedScale, checkout: Path | None) -> list[Agreement]:
@@ -39,33 +36,27 @@ def agreements(scale: SpeedScale, checkout: Path | None) -> list[Agreement]:
 
 def options() -> argparse.ArgumentParser:
     """The command line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.engine",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--quick", action="store_true", help="fewer rounds, no time to quality")
-    parser.add_argument("--json", type=Path, help="write the figures here as well")
-    parser.add_argument("--ssnl", type=Path, help="checkout of ssnl/dataset-distillation")
-    parser.add_argument("--agreement", action="store_true", help="compare the derivatives as well")
-    parser.add_argument(
+    made = parser(NAME, __doc__, "fewer rounds, no time to quality")
+    made.add_argument("--ssnl", type=Path, help="checkout of ssnl/dataset-distillation")
+    made.add_argument("--agreement", action="store_true", help="compare the derivatives as well")
+    made.add_argument(
         "--data",
         type=Path,
         default=Path("../shared/data"),
         help="real data for time to quality: medmnist/ and tb_cxr/ (default ../shared/data)",
     )
-    parser.add_argument(
+    made.add_argument(
         "--out",
         type=Path,
         default=Path("engine-runs"),
         help="folder for the runs of time to quality; they go on there (default engine-runs)",
     )
-    return parser
+    return made
 
 
 def timed(scale: SpeedScale, checkout: Path | None, start: speed.Start) -> dict[str, object]:
     """Time the rivals, print the table, and return its figures."""
-    seen = speed.measure(scale, checkout, lambda line: print(line, file=sys.stderr), start)
+    seen = speed.measure(scale, checkout, say, start)
     print(speed.table(seen) + "\n")
     return seen.figures()
 
@@ -74,7 +65,6 @@ def report(
     scale: SpeedScale,
     checkout: Path | None,
     compare: bool,
-    command: Sequence[str],
     start: speed.Start = Worker,
 ) -> dict[str, object]:
     """Measure, print the tables, and return the figures.
@@ -83,15 +73,9 @@ def report(
         scale: of the speed table.
         checkout: of ssnl/dataset-distillation.
         compare: whether to compare derivatives.
-        command: as given, for the record.
         start: makes a rival ready for a job.
     """
-    figures: dict[str, object] = {
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "command": " ".join(command),
-        "versions": versions(),
-    }
-    figures |= timed(scale, checkout, start)
+    figures = timed(scale, checkout, start)
     if compare:
         pairs = agreements(scale, checkout)
         print(agreement.table(pairs) + "\n")
@@ -110,9 +94,7 @@ def qualities(data: Path, out: Path, checkout: Path | None) -> dict[str, object]
     if not data.exists():
         print(f"time to quality: skipped, there is no {data}; give the real data by --data")
         return {"time_to_quality_ratio_vs_ssnl": None, "time_to_quality_skipped": f"no {data}"}
-    told = race.hold(
-        race.COURSES, race.SEEDS, data, out, checkout, lambda line: print(line, file=sys.stderr)
-    )
+    told = race.hold(race.COURSES, race.SEEDS, data, out, checkout, say)
     print(race.table(told))
     return {
         "time_to_quality_ratio_vs_ssnl": race.smallest_mean(told),
@@ -124,22 +106,18 @@ def main() -> None:
     """Read the options and measure."""
     chosen = options().parse_args()
     torch.set_num_threads(1)
-    command = ["python", "-m", "benchmarks.engine", *sys.argv[1:]]
     work = speed.QUICK if chosen.quick else speed.FULL
-    try:
+    with faults_told():
         checkout = chosen.ssnl or checkout_from_environment()
         checkout = checkout and checkout.resolve()  # rivals start in a folder of their own
-        figures = report(work, checkout, chosen.agreement, command)
+        figures = report(work, checkout, chosen.agreement)
         if not chosen.quick:
             figures |= {"at_default": timed(speed.DEFAULT, checkout, Worker)}
             seen = scale.measure()
             print(scale.table(seen) + "\n")
             figures |= {"workers_speedup": seen.speedup}
             figures |= qualities(chosen.data, chosen.out, checkout)
-        if chosen.json:
-            write_json(chosen.json, figures)
-    except GdshareError as error:
-        sys.exit(str(error))
+        write_figures(chosen.json, NAME, figures)
 
 
 if __name__ == "__main__":

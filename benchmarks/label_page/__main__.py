@@ -4,32 +4,17 @@ A point of an outline is dragged; the clock runs from the release of the button 
 is on the screen, the outline being on the disk by then. Half a minute; ``--quick`` takes fewer.
 """
 
-import argparse
 import sys
-from datetime import UTC, datetime
-from pathlib import Path
 
+from benchmarks.command import parser, write_figures
 from benchmarks.label_page.browser import CHROMIUM
 from benchmarks.label_page.trial import Waits, measure
-from benchmarks.versions import versions
-from gdshare.storage import write_json
 
 SIDES = (512, 2048)
 LIMIT_MS = 200
 """At 2048 x 2048, median."""
+NAME = "benchmarks.label_page"
 EDITS, QUICK_EDITS = 20, 5
-
-
-def options() -> argparse.ArgumentParser:
-    """The command line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.label_page",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--quick", action="store_true", help=f"{QUICK_EDITS} edits a film")
-    parser.add_argument("--json", type=Path, help="write the figures here as well")
-    return parser
 
 
 def line(side: int, waits: Waits) -> str:
@@ -42,7 +27,7 @@ def line(side: int, waits: Waits) -> str:
 
 def main() -> None:
     """Read the options and measure."""
-    chosen = options().parse_args()
+    chosen = parser(NAME, __doc__, f"{QUICK_EDITS} edits a film").parse_args()
     if not CHROMIUM.exists():
         sys.exit(f"{CHROMIUM}: not there; install Debian's chromium with make system")
     found = {}
@@ -51,21 +36,15 @@ def main() -> None:
         print(line(side, found[side]), flush=True)
     within = found[SIDES[-1]].edit <= LIMIT_MS
     print(f"an edit at {SIDES[-1]} px within {LIMIT_MS} ms: {'yes' if within else 'NO'}")
-    if chosen.json:
-        write_json(
-            chosen.json,
-            {
-                "date": datetime.now(UTC).isoformat(timespec="seconds"),
-                "command": " ".join(["python", "-m", "benchmarks.label_page", *sys.argv[1:]]),
-                "versions": dict(versions()),
-                "edits": len(found[SIDES[-1]].edits),
-                "edit_ms": {str(side): waits.edit for side, waits in found.items()},
-                "slowest_edit_ms": {str(side): max(waits.edits) for side, waits in found.items()},
-                "brightness_ms": {str(side): waits.window for side, waits in found.items()},
-                "opening_ms": {str(side): waits.opening for side, waits in found.items()},
-                f"within_{LIMIT_MS}_ms": within,
-            },
-        )
+    figures = {
+        "edits": len(found[SIDES[-1]].edits),
+        "edit_ms": {str(side): waits.edit for side, waits in found.items()},
+        "slowest_edit_ms": {str(side): max(waits.edits) for side, waits in found.items()},
+        "brightness_ms": {str(side): waits.window for side, waits in found.items()},
+        "opening_ms": {str(side): waits.opening for side, waits in found.items()},
+        f"within_{LIMIT_MS}_ms": within,
+    }
+    write_figures(chosen.json, NAME, figures)
 
 
 if __name__ == "__main__":

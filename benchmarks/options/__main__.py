@@ -6,57 +6,47 @@ hour of one thread; ``--quick`` under a minute, on synthetic films.
 """
 
 import argparse
-import sys
-from collections.abc import Sequence
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import torch
-from pydantic import JsonValue
 
+from benchmarks.command import faults_told, parser, say, write_figures
 from benchmarks.engine.race import HOSPITAL, cut_cohort
 from benchmarks.options.table import Row, as_data, rows_of, text
 from benchmarks.options.trial import try_variant
 from benchmarks.options.variants import FULL, QUICK, Plan, Variant
 from benchmarks.quality.claims import Facts, Piece, Watch, do_pieces, facts
 from benchmarks.quality.record import open_plan
-from benchmarks.versions import versions
 from gdshare.allocator import keep_freed_memory
 from gdshare.cohort import label_cohort
-from gdshare.errors import GdshareError, UsageError
+from gdshare.errors import UsageError
 from gdshare.films.phantom import write_phantom_cohort
 from gdshare.protocol import Protocol
-from gdshare.storage import write_json
 
+NAME = "benchmarks.options"
 COHORT = "cohort"
 QUICK_PROTOCOL = Protocol(patch=40, stride=20, side=16)
 
 
 def options() -> argparse.ArgumentParser:
     """The command line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.options",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--quick", action="store_true", help="a tiny plan on synthetic films")
-    parser.add_argument("--json", type=Path, help="write the figures here as well")
-    parser.add_argument("--seeds", type=int, default=1, help="trials of each variant (default 1)")
-    parser.add_argument(
+    made = parser(NAME, __doc__, "a tiny plan on synthetic films")
+    made.add_argument("--seeds", type=int, default=1, help="trials of each variant (default 1)")
+    made.add_argument(
         "--data",
         type=Path,
         default=Path("../shared/data"),
         help=f"folder that holds tb_cxr/{HOSPITAL} (default ../shared/data)",
     )
-    parser.add_argument(
+    made.add_argument(
         "--out",
         type=Path,
         help="folder for the trials; those in it are not done again (default options-runs, with "
         "--quick a new one each time, removed at the end)",
     )
-    return parser
+    return made
 
 
 def run(plan: Plan, data: Path, out: Path, seeds: int) -> list[Row]:
@@ -85,7 +75,7 @@ def run(plan: Plan, data: Path, out: Path, seeds: int) -> list[Row]:
         for seed in range(seeds)
         for variant in plan.variants
     }
-    do_pieces(out, [cut, *tries.values()], lambda line: print(line, file=sys.stderr, flush=True))
+    do_pieces(out, [cut, *tries.values()], say)
     return rows_of(
         {
             variant: [facts(out, tries[variant, seed].name) for seed in range(seeds)]
@@ -112,35 +102,18 @@ def _cut(plan: Plan, data: Path, out: Path, folder: Path, watch: Watch) -> Facts
     return {}
 
 
-def figures(plan: Plan, rows: Sequence[Row], command: Sequence[str]) -> dict[str, JsonValue]:
-    """All figures as data, with what they depend on."""
-    return {
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "command": " ".join(command),
-        "versions": dict(versions()),
-        "plan": plan.as_data(),
-        "variants": as_data(rows),
-    }
-
-
 def main() -> None:
     """Read the options and measure."""
     chosen = options().parse_args()
     torch.set_num_threads(1)
     keep_freed_memory()
     plan = QUICK if chosen.quick else FULL
-    try:
-        with TemporaryDirectory() as aside:  # a quick run that found old trials would try nothing
-            out = chosen.out or Path(aside if chosen.quick else "options-runs")
-            rows = run(plan, chosen.data, out, chosen.seeds)
+    with faults_told(), TemporaryDirectory() as aside:
+        # A quick run that found old trials would try nothing.
+        out = chosen.out or Path(aside if chosen.quick else "options-runs")
+        rows = run(plan, chosen.data, out, chosen.seeds)
         print(text(rows))
-        if chosen.json:
-            command = ["python", "-m", "benchmarks.options", *sys.argv[1:]]
-            write_json(chosen.json, figures(plan, rows, command))
-    except GdshareError as error:
-        sys.exit(str(error))
-    except KeyboardInterrupt:
-        sys.exit("stopped; the same command goes on")
+        write_figures(chosen.json, NAME, {"plan": plan.as_data(), "variants": as_data(rows)})
 
 
 if __name__ == "__main__":

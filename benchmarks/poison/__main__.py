@@ -7,9 +7,7 @@ synthetic films, and its figures say nothing.
 """
 
 import argparse
-import sys
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -17,6 +15,7 @@ from tempfile import TemporaryDirectory
 import torch
 from pydantic import JsonValue
 
+from benchmarks.command import faults_told, parser, say, write_figures
 from benchmarks.poison.attacks import ATTACKS, BACKDOOR, HONEST
 from benchmarks.poison.table import table
 from benchmarks.poison.trial import Trial, plant_backdoor, run_trial
@@ -26,10 +25,7 @@ from benchmarks.quality.hospitals import Hospital, digests, phantom_hospitals, r
 from benchmarks.quality.plan import FULL, QUICK, Phantoms, Plan
 from benchmarks.quality.record import open_plan
 from benchmarks.quality.schedule import folds_of, pieces_of
-from benchmarks.versions import versions
 from gdshare.allocator import keep_freed_memory
-from gdshare.errors import GdshareError
-from gdshare.storage import write_json
 
 CHOOSING, REPORTING = 0, 1
 """Folds: the limits of agreement were chosen on the first, all is reported on the second."""
@@ -57,28 +53,25 @@ SLOW = Scale(FULL, 2, tuple(ATTACKS), 1)
 FAST = Scale(replace(QUICK, phantoms=Phantoms(hospitals=3)), 1, (HONEST, "labels flipped"), 1)
 
 
+NAME = "benchmarks.poison"
+
+
 def options() -> argparse.ArgumentParser:
     """The command line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.poison",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--quick", action="store_true", help="a tiny plan on synthetic films")
-    parser.add_argument("--json", type=Path, help="write the figures here as well")
-    parser.add_argument(
+    made = parser(NAME, __doc__, "a tiny plan on synthetic films")
+    made.add_argument(
         "--data",
         type=Path,
         default=Path("../shared/data"),
         help="folder that holds tb_cxr (default ../shared/data)",
     )
-    parser.add_argument(
+    made.add_argument(
         "--out",
         type=Path,
         help="folder for the pieces, which may be one of benchmarks.quality (default poison-runs, "
         "with --quick a new one each time, removed at the end)",
     )
-    return parser
+    return made
 
 
 def run(scale: Scale, data: Path, out: Path) -> list[dict[str, JsonValue]]:
@@ -101,7 +94,7 @@ def run(scale: Scale, data: Path, out: Path) -> list[dict[str, JsonValue]]:
         *_backdoors(scale, folds[REPORTING]),
         *(_piece(fold, trial) for fold, trial in trials),
     ]
-    do_pieces(out, pieces, lambda line: print(line, file=sys.stderr, flush=True))
+    do_pieces(out, pieces, say)
     return [
         {
             "fold": fold.number,
@@ -173,23 +166,11 @@ def main() -> None:
     chosen = options().parse_args()
     torch.set_num_threads(1)
     keep_freed_memory()
-    try:
-        with TemporaryDirectory() as aside:
-            out = chosen.out or Path(aside if chosen.quick else "poison-runs")
-            found = run(FAST if chosen.quick else SLOW, chosen.data, out)
+    with faults_told(), TemporaryDirectory() as aside:
+        out = chosen.out or Path(aside if chosen.quick else "poison-runs")
+        found = run(FAST if chosen.quick else SLOW, chosen.data, out)
         print(table(found))
-        if chosen.json:
-            told: dict[str, JsonValue] = {
-                "date": datetime.now(UTC).isoformat(timespec="seconds"),
-                "command": " ".join(["python", "-m", "benchmarks.poison", *sys.argv[1:]]),
-                "versions": dict(versions()),
-                "trials": list(found),
-            }
-            write_json(chosen.json, told)
-    except GdshareError as error:
-        sys.exit(str(error))
-    except KeyboardInterrupt:
-        sys.exit("stopped; the same command goes on")
+        write_figures(chosen.json, NAME, {"trials": list(found)})
 
 
 if __name__ == "__main__":

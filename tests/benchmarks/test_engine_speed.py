@@ -5,14 +5,14 @@ import pytest
 import torch
 from torch import nn
 
-from benchmarks.engine.__main__ import options, report
+from benchmarks.command import write_figures
+from benchmarks.engine.__main__ import NAME, options, report
 from benchmarks.engine.memory import PeakMemory
 from benchmarks.engine.speed import RivalSpeed, Speed, SpeedScale, other_precision
 from benchmarks.engine.team import Worker
 from benchmarks.engine.work import forward_flops, outer_step_flops
 from benchmarks.engine.worker import Job, Order, engine_for, obey
 from gdshare.networks import build
-from gdshare.storage import write_json
 
 TINY = SpeedScale(network="convnet", side=8, batch=3, steps=2, more_steps=3, rounds=2)
 
@@ -47,8 +47,8 @@ def here(job):
 
 def test_the_json_holds_what_is_promised(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr("benchmarks.engine.speed.gemm_gflops", lambda: 50.0)
-    figures = report(TINY, None, False, ["the", "command"], here)
-    write_json(tmp_path / "figures.json", figures)
+    figures = report(TINY, None, False, here)
+    write_figures(tmp_path / "figures.json", NAME, figures)
     read = json.loads((tmp_path / "figures.json").read_text())
     assert set(read) >= PROMISED
     assert read["stand_in"] == "recipe"

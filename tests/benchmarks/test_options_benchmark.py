@@ -3,14 +3,14 @@ from dataclasses import replace
 
 import pytest
 
+from benchmarks.command import write_figures
 from benchmarks.options import __main__ as command
-from benchmarks.options.table import rows_of, text
+from benchmarks.options.table import as_data, rows_of, text
 from benchmarks.options.trial import Cost
 from benchmarks.options.variants import DEFAULT, FULL, QUICK, VARIANTS
 from benchmarks.quality.claims import facts
 from gdshare.distill.settings import Settings
 from gdshare.errors import UsageError
-from gdshare.storage import write_json
 
 TINY = replace(QUICK, variants=QUICK.variants[:2], outer_steps=2, timed_steps=1)
 
@@ -47,7 +47,7 @@ def test_the_table_is_of_what_was_found_and_the_defaults_gain_nothing(finished, 
     assert rows[0].gains == [0.0]
     assert rows[1].gains == [rows[1].score[0] - rows[0].score[0]]
     assert "--unroll window --window 2" in text(rows)
-    write_json(tmp_path / "figures.json", command.figures(TINY, rows, ["python", "x"]))
+    write_figures(tmp_path / "figures.json", command.NAME, {"variants": as_data(rows)})
     data = json.loads((tmp_path / "figures.json").read_text())
     assert [one["variant"] for one in data["variants"]] == [row.name for row in rows]
     assert data["variants"][0]["gain_deviation"] is None

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from benchmarks.command import write_figures
 from benchmarks.engine import tasks
 from benchmarks.quality.claims import Watch, facts
 from benchmarks.quality.pneumonia import __main__ as command
@@ -16,11 +17,10 @@ from benchmarks.quality.pneumonia.judging import read_judged
 from benchmarks.quality.pneumonia.plan import FULL, QUICK, PneumoniaPlan
 from benchmarks.quality.pneumonia.real import batches
 from benchmarks.quality.pneumonia.report import Report, Row
-from benchmarks.quality.pneumonia.tables import answer, text
+from benchmarks.quality.pneumonia.tables import answer, as_data, text
 from gdshare.distill.settings import Settings
 from gdshare.errors import CohortError, RunError, UsageError
 from gdshare.metrics import Interval
-from gdshare.storage import write_json
 
 TINY = replace(QUICK, outer_steps=2, score_every=1, epochs=1, networks=2, synthetic=6)
 TRUTH = np.array([0, 0, 1, 1, 1, 1, 1, 1], np.uint8)
@@ -40,7 +40,8 @@ def test_all_rows_are_told_and_go_to_json(finished, tmp_path):
     shown = text(report)
     for name in ("2 distilled, k = 1", "2 distilled, k = 2", "12 real", "Target", "patient"):
         assert name in shown
-    write_json(tmp_path / "figures.json", command.figures(TINY, report, ["python", "x"]))
+    figures = {"plan": TINY.as_data(), **as_data(report)}
+    write_figures(tmp_path / "figures.json", command.NAME, figures)
     data = json.loads((tmp_path / "figures.json").read_text())
     assert {"versions", "plan", "target_reached", "target_reached_by_whole_interval"} <= set(data)
     single, team, real = data["balanced_accuracy"]

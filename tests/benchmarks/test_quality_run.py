@@ -9,6 +9,7 @@ from statistics import stdev
 
 import pytest
 
+from benchmarks.command import write_figures
 from benchmarks.quality import __main__ as command
 from benchmarks.quality import distilled
 from benchmarks.quality.archive import restore, store
@@ -26,7 +27,6 @@ from benchmarks.quality.tables import text
 from gdshare import pooling
 from gdshare.distill.score import CHANCE
 from gdshare.errors import DivergedError, RunError, UsageError
-from gdshare.storage import write_json
 
 TINY = replace(
     QUICK,
@@ -132,7 +132,8 @@ def test_images_of_each_network_are_tried_on_each(finished):
 
 def test_all_figures_go_to_json(finished, tmp_path):
     _, report = finished
-    write_json(tmp_path / "figures.json", command.figures(TINY, report, ["python", "x"]))
+    figures = {"plan": TINY.as_data(), **as_data(report)}
+    write_figures(tmp_path / "figures.json", command.NAME, figures)
     data = json.loads((tmp_path / "figures.json").read_text())
     assert {"date", "command", "versions", "plan", "films", "patch_scores"} <= set(data)
     assert data["plan"]["arms"]["resnet18"]["outer_steps"] == 2

@@ -6,15 +6,12 @@ under a minute, on drawn images.
 """
 
 import argparse
-import sys
-from collections.abc import Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import torch
-from pydantic import JsonValue
 
+from benchmarks.command import faults_told, parser, say, write_figures
 from benchmarks.quality.claims import do_pieces
 from benchmarks.quality.pneumonia.images import REAL, real_images, synthetic_images
 from benchmarks.quality.pneumonia.plan import FULL, QUICK, PneumoniaPlan
@@ -22,35 +19,29 @@ from benchmarks.quality.pneumonia.report import Report, measure
 from benchmarks.quality.pneumonia.schedule import pieces_of
 from benchmarks.quality.pneumonia.tables import as_data, text
 from benchmarks.quality.record import open_plan
-from benchmarks.versions import versions
 from gdshare.allocator import keep_freed_memory
-from gdshare.errors import GdshareError, UsageError
-from gdshare.storage import write_json
+from gdshare.errors import UsageError
+
+NAME = "benchmarks.quality.pneumonia"
 
 
 def options() -> argparse.ArgumentParser:
     """The command line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.quality.pneumonia",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--quick", action="store_true", help="a tiny plan on drawn images")
-    parser.add_argument("--json", type=Path, help="write the figures here as well")
-    parser.add_argument("--seeds", type=int, help="comparisons, from seed 0 (default 3, quick 2)")
-    parser.add_argument(
+    made = parser(NAME, __doc__, "a tiny plan on drawn images")
+    made.add_argument("--seeds", type=int, help="comparisons, from seed 0 (default 3, quick 2)")
+    made.add_argument(
         "--data",
         type=Path,
         default=Path("../shared/data"),
         help=f"the folder that holds {REAL} (default ../shared/data)",
     )
-    parser.add_argument(
+    made.add_argument(
         "--out",
         type=Path,
         help="folder for the pieces; those in it are not done again (default "
         "quality-runs/pneumonia, with --quick a new one each time, removed at the end)",
     )
-    return parser
+    return made
 
 
 def run(plan: PneumoniaPlan, data: Path, out: Path, seeds: int) -> Report:
@@ -74,19 +65,8 @@ def run(plan: PneumoniaPlan, data: Path, out: Path, seeds: int) -> Report:
         open_plan(out, plan.as_data(), {})
         file = synthetic_images(out, plan.synthetic)
     pieces = pieces_of(plan, file, range(seeds), out)
-    do_pieces(out, pieces, lambda line: print(line, file=sys.stderr, flush=True))
+    do_pieces(out, pieces, say)
     return measure(plan, out, range(seeds), pieces)
-
-
-def figures(plan: PneumoniaPlan, report: Report, command: Sequence[str]) -> dict[str, JsonValue]:
-    """All figures as data, with what they depend on."""
-    return {
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "command": " ".join(command),
-        "versions": dict(versions()),
-        "plan": plan.as_data(),
-        **as_data(report),
-    }
 
 
 def main() -> None:
@@ -95,19 +75,13 @@ def main() -> None:
     torch.set_num_threads(1)
     keep_freed_memory()
     plan, seeds = (QUICK, 2) if chosen.quick else (FULL, 3)
-    try:
-        wanted = seeds if chosen.seeds is None else chosen.seeds
-        with TemporaryDirectory() as aside:  # a quick run that found old pieces would try nothing
-            out = chosen.out or Path(aside if chosen.quick else "quality-runs/pneumonia")
-            report = run(plan, chosen.data, out, wanted)
+    wanted = seeds if chosen.seeds is None else chosen.seeds
+    with faults_told(), TemporaryDirectory() as aside:
+        # A quick run that found old pieces would try nothing.
+        out = chosen.out or Path(aside if chosen.quick else "quality-runs/pneumonia")
+        report = run(plan, chosen.data, out, wanted)
         print(text(report))
-        if chosen.json:
-            command = ["python", "-m", "benchmarks.quality.pneumonia", *sys.argv[1:]]
-            write_json(chosen.json, figures(plan, report, command))
-    except GdshareError as error:
-        sys.exit(str(error))
-    except KeyboardInterrupt:
-        sys.exit("stopped; the same command goes on")
+        write_figures(chosen.json, NAME, {"plan": plan.as_data(), **as_data(report)})
 
 
 if __name__ == "__main__":

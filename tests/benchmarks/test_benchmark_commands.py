@@ -1,0 +1,40 @@
+import json
+import sys
+
+import pytest
+
+from benchmarks.command import faults_told, parser, write_figures
+from gdshare.errors import UsageError
+
+
+def test_figures_say_when_by_what_command_and_on_what_they_were_measured(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["/somewhere/__main__.py", "--quick"])
+    write_figures(tmp_path / "figures.json", "benchmarks.some", {"speed": 2.0})
+    told = json.loads((tmp_path / "figures.json").read_text())
+    assert told["command"] == "python -m benchmarks.some --quick"
+    assert told["speed"] == 2.0
+    assert {"torch", "machine", "python"} <= set(told["versions"])
+    assert told["date"].endswith("+00:00")
+
+
+def test_without_a_file_nothing_is_written(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_figures(None, "benchmarks.some", {"speed": 2.0})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_known_fault_and_ctrl_c_end_in_one_sentence():
+    with pytest.raises(SystemExit, match=r"^give the films by --data$"), faults_told():
+        raise UsageError("give the films by --data")
+    with pytest.raises(SystemExit, match="the same command goes on"), faults_told():
+        raise KeyboardInterrupt
+    with pytest.raises(ZeroDivisionError), faults_told():
+        raise ZeroDivisionError
+
+
+def test_every_benchmark_has_a_quick_run_and_a_file_for_its_figures(tmp_path):
+    chosen = parser("benchmarks.some", "What it does.", "a moment").parse_args(
+        ["--quick", "--json", str(tmp_path / "f")]
+    )
+    assert chosen.quick
+    assert chosen.json == tmp_path / "f"
