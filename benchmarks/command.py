@@ -53,8 +53,11 @@ def write_figures(path: Path | None, name: str, figures: Mapping[str, object]) -
 
 
 @contextmanager
-def faults_told() -> Iterator[None]:
+def faults_told(goes_on: bool = False) -> Iterator[None]:
     """End the process with one sentence where the block fails in a way that is known, or by Ctrl-C.
+
+    Args:
+        goes_on: whether the same command takes up what was done.
 
     Raises:
         SystemExit: it did.
@@ -64,4 +67,4 @@ def faults_told() -> Iterator[None]:
     except GdshareError as error:
         sys.exit(str(error))
     except KeyboardInterrupt:
-        sys.exit("stopped; the same command goes on")
+        sys.exit("stopped; the same command goes on" if goes_on else "stopped")

@@ -65,7 +65,8 @@ def trims_of(module: nn.Module, side: int) -> dict[str, Trim]:
     knows no such padding.
 
     Args:
-        module: on the meta device and in evaluation mode, as ``gdshare.networks.build`` makes it.
+        module: on the meta device, as ``gdshare.networks.build`` makes it; one with BatchNorm in
+            evaluation mode.
         side: of the patches.
 
     Returns:

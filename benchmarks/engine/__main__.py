@@ -107,7 +107,7 @@ def main() -> None:
     chosen = options().parse_args()
     torch.set_num_threads(1)
     work = speed.QUICK if chosen.quick else speed.FULL
-    with faults_told():
+    with faults_told(goes_on=not chosen.quick):
         checkout = chosen.ssnl or checkout_from_environment()
         checkout = checkout and checkout.resolve()  # rivals start in a folder of their own
         figures = report(work, checkout, chosen.agreement)

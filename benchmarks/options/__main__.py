@@ -6,6 +6,7 @@ hour of one thread; ``--quick`` under a minute, on synthetic films.
 """
 
 import argparse
+import hashlib
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -18,11 +19,12 @@ from benchmarks.options.table import Row, as_data, rows_of, text
 from benchmarks.options.trial import try_variant
 from benchmarks.options.variants import FULL, QUICK, Plan, Variant
 from benchmarks.quality.claims import Facts, Piece, Watch, do_pieces, facts
+from benchmarks.quality.hospitals import FILMS, TABLE, draw_films
+from benchmarks.quality.plan import Phantoms
 from benchmarks.quality.record import open_plan
 from gdshare.allocator import keep_freed_memory
 from gdshare.cohort import label_cohort
 from gdshare.errors import UsageError
-from gdshare.films.phantom import write_phantom_cohort
 from gdshare.protocol import Protocol
 
 NAME = "benchmarks.options"
@@ -63,7 +65,14 @@ def run(plan: Plan, data: Path, out: Path, seeds: int) -> list[Row]:
     """
     if seeds < 1:
         raise UsageError(f"--seeds {seeds}: there must be one or more")
-    open_plan(out, plan.as_data(), {})
+    films = data / "tb_cxr" / HOSPITAL / TABLE
+    if plan.synthetic is None and not films.is_file():
+        raise UsageError(
+            f"{films}: no such table; give the folder that holds tb_cxr by --data, or try "
+            "everything out on synthetic films by --quick"
+        )
+    tables = {} if plan.synthetic else {HOSPITAL: hashlib.sha256(films.read_bytes()).hexdigest()}
+    open_plan(out, plan.as_data(), tables)
     cut = Piece(COHORT, "cohort", partial(_cut, plan, data, out))
     tries = {
         (variant, seed): Piece(
@@ -93,12 +102,8 @@ def _cut(plan: Plan, data: Path, out: Path, folder: Path, watch: Watch) -> Facts
     if plan.synthetic is None:
         cut_cohort(data, folder)
     elif not (folder / COHORT).exists():
-        films = folder / "films"
-        if not films.exists():
-            write_phantom_cohort(
-                films, site=0, negatives=plan.synthetic, positives=plan.synthetic, size=256
-            )
-        label_cohort(films / "labels.csv", folder / COHORT, QUICK_PROTOCOL)
+        draw_films(Phantoms(per_diagnosis=plan.synthetic), 0, folder, watch)
+        label_cohort(folder / FILMS / TABLE, folder / COHORT, QUICK_PROTOCOL)
     return {}
 
 
@@ -108,7 +113,7 @@ def main() -> None:
     torch.set_num_threads(1)
     keep_freed_memory()
     plan = QUICK if chosen.quick else FULL
-    with faults_told(), TemporaryDirectory() as aside:
+    with faults_told(goes_on=not chosen.quick), TemporaryDirectory() as aside:
         # A quick run that found old trials would try nothing.
         out = chosen.out or Path(aside if chosen.quick else "options-runs")
         rows = run(plan, chosen.data, out, chosen.seeds)

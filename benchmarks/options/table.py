@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from pydantic import JsonValue
+from pydantic import JsonValue, TypeAdapter
 
 from benchmarks.options.variants import DEFAULT, Variant
 from benchmarks.quality.choices import number
@@ -21,16 +21,16 @@ class Row:
 
     Attributes:
         name: of the variant.
-        steps: training steps, of the first seed.
-        loss: mean training loss, nats.
+        steps: training steps, of each seed.
+        loss: mean training loss over seeds and θ0, nats; None where one is not finite.
         accuracy: class-balanced, on training windows.
         score: patch score on validation patients, of each seed.
         gains: that minus the defaults', seed by seed.
     """
 
     name: str
-    steps: int
-    loss: float
+    steps: list[int]
+    loss: float | None
     accuracy: float
     score: list[float]
     gains: list[float]
@@ -42,8 +42,8 @@ def rows_of(trials: Trials) -> list[Row]:
     return [
         Row(
             variant.name,
-            int(number(found[0]["outer_steps"])),
-            mean(_each(found, "loss")),
+            [int(step) for step in _each(found, "outer_steps")],
+            _loss(found),
             mean(_each(found, "accuracy")),
             _each(found, "patch_score"),
             [a - b for a, b in zip(_each(found, "patch_score"), base, strict=True)],
@@ -69,7 +69,7 @@ def as_data(rows: Sequence[Row]) -> list[JsonValue]:
     return [
         {
             "variant": row.name,
-            "outer_steps": row.steps,
+            "outer_steps": list(row.steps),
             "loss": row.loss,
             "accuracy": row.accuracy,
             "patch_scores": list(row.score),
@@ -84,8 +84,8 @@ def _line(row: Row) -> tuple[str, ...]:
     spread = deviation(row.gains)
     return (
         row.name,
-        str(row.steps),
-        f"{row.loss:.3f}",
+        f"{mean(row.steps):.0f}",
+        "not finite" if row.loss is None else f"{row.loss:.3f}",
         f"{row.accuracy:.3f}",
         f"{mean(row.score):.3f}",
         f"{mean(row.gains):+.3f}",
@@ -95,3 +95,9 @@ def _line(row: Row) -> tuple[str, ...]:
 
 def _each(found: Sequence[Facts], name: str) -> list[float]:
     return [number(one[name]) for one in found]
+
+
+def _loss(found: Sequence[Facts]) -> float | None:
+    values = TypeAdapter(list[list[float | None]]).validate_python([one["losses"] for one in found])
+    losses = [loss for seed in values for loss in seed if loss is not None]
+    return mean(losses) if len(losses) == sum(map(len, values)) else None

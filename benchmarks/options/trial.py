@@ -3,9 +3,8 @@
 import time
 from contextlib import suppress
 from dataclasses import dataclass
-from itertools import pairwise
+from math import isfinite
 from pathlib import Path
-from statistics import median
 from tempfile import TemporaryDirectory
 
 import torch
@@ -14,9 +13,9 @@ from torch.nn import functional
 
 from benchmarks.options.variants import DEFAULT, Plan, Variant
 from benchmarks.quality.claims import Facts, Watch
-from benchmarks.quality.spread import deviation, mean
+from benchmarks.quality.distilled import distil_in_piece
+from benchmarks.quality.spread import mean
 from gdshare.cohort import Cohort, open_cohort
-from gdshare.distill.folder import RECORD
 from gdshare.distill.loop import Outcome, StoppedError, Tick, distill
 from gdshare.distill.score import tensors_of
 from gdshare.distill.settings import Settings
@@ -60,14 +59,12 @@ def try_variant(
     cost = _cost(plan, opened, variant, folder / COST)
     steps = cost.steps(plan.outer_steps)
     settings = plan.settings(variant, steps, seed)
-    outcome = _distilled(opened, settings, folder / RUN, watch)
+    outcome = distil_in_piece(opened, folder / RUN, settings, watch)
     taught = lesson(opened, outcome, settings, plan.windows)
-    error = deviation(taught.losses)
     return {
         "outer_steps": steps,
         "seconds_a_step": cost.own,
-        "loss": mean(taught.losses),
-        "loss_error": None if error is None else error / len(taught.losses) ** 0.5,
+        "losses": [loss if isfinite(loss) else None for loss in taught.losses],
         "accuracy": mean(taught.accuracies),
         "patch_score": outcome.score.mean,
         "patch_score_deviation": outcome.score.deviation,
@@ -101,7 +98,10 @@ def lesson(cohort: Cohort, outcome: Outcome, settings: Settings, windows: int) -
 
 
 def seconds_a_step(cohort: Cohort, settings: Settings, steps: int) -> float:
-    """The median CPU-seconds of a training step, after one to warm up."""
+    """The mean CPU-seconds of a training step, after one to warm up.
+
+    The mean and not the median: with a random window some steps cost more than others.
+    """
     stamps: list[float] = []
 
     def stamp(tick: Tick) -> None:
@@ -117,26 +117,17 @@ def seconds_a_step(cohort: Cohort, settings: Settings, steps: int) -> float:
             Path(aside) / RUN,
             long,
             progress=stamp,
-            stopping=lambda: len(stamps) > steps,
+            stopping=lambda: len(stamps) > steps,  # saved before the next stamp, which is not used
         )
-    return median(after - before for before, after in pairwise(stamps))
+    return (stamps[steps - 1] - stamps[0]) / (steps - 1)
 
 
 def _cost(plan: Plan, cohort: Cohort, variant: Variant, path: Path) -> Cost:
     """Measured once, so that a run that is taken up again has as many steps as it began with."""
     if not path.exists():
-        own, default = (
-            seconds_a_step(cohort, plan.settings(one, plan.outer_steps, 0), plan.timed_steps)
-            for one in (variant, DEFAULT)
-        )
-        found = Cost(own=default if variant == DEFAULT else own, default=default)
-        write_json(path, found.model_dump())
+        seconds = {
+            one: seconds_a_step(cohort, plan.settings(one, plan.outer_steps, 0), plan.timed_steps)
+            for one in {variant, DEFAULT}
+        }
+        write_json(path, Cost(own=seconds[variant], default=seconds[DEFAULT]).model_dump())
     return Cost.model_validate_json(path.read_bytes())
-
-
-def _distilled(cohort: Cohort, settings: Settings, run: Path, watch: Watch) -> Outcome:
-    def progress(tick: Tick) -> None:
-        if tick.step % settings.checkpoint_every == 0:
-            watch.keep()
-
-    return distill(cohort, run, settings, resume=(run / RECORD).exists(), progress=progress)

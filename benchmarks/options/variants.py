@@ -51,7 +51,7 @@ class Plan:
     Attributes:
         variants: in the order of the table, the defaults first.
         outer_steps: T of the defaults; a variant gets as many as cost the same.
-        timed_steps: training steps by which the cost of one is measured.
+        timed_steps: training steps by which the cost of one is measured; 2 or more.
         inits: fresh θ0 that images are judged from.
         windows: training windows of each class that the loss is taken on.
         synthetic: films of each diagnosis of a phantom hospital in place of the real one.
@@ -59,7 +59,7 @@ class Plan:
 
     variants: tuple[Variant, ...] = VARIANTS
     outer_steps: int = 300
-    timed_steps: int = 6
+    timed_steps: int = 12
     inits: int = 10
     windows: int = 200
     synthetic: int | None = None
@@ -79,8 +79,10 @@ class Plan:
         )
 
     def as_data(self) -> dict[str, JsonValue]:
-        """As plain JSON data."""
-        data: dict[str, JsonValue] = json.loads(json.dumps(asdict(self)))
+        """As plain JSON data, with what the variants vary."""
+        defaults = self.settings(DEFAULT, self.outer_steps, 0).model_dump(mode="json")
+        values = asdict(self) | {"defaults": defaults}
+        data: dict[str, JsonValue] = json.loads(json.dumps(values))
         return data
 
 

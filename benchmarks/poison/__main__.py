@@ -68,8 +68,9 @@ def options() -> argparse.ArgumentParser:
     made.add_argument(
         "--out",
         type=Path,
-        help="folder for the pieces, which may be one of benchmarks.quality (default poison-runs, "
-        "with --quick a new one each time, removed at the end)",
+        help="folder for the pieces, which may be one of benchmarks.quality, unless that went on "
+        "from an archive (default poison-runs, with --quick a new one each time, removed at the "
+        "end)",
     )
     return made
 
@@ -166,7 +167,7 @@ def main() -> None:
     chosen = options().parse_args()
     torch.set_num_threads(1)
     keep_freed_memory()
-    with faults_told(), TemporaryDirectory() as aside:
+    with faults_told(goes_on=not chosen.quick), TemporaryDirectory() as aside:
         out = chosen.out or Path(aside if chosen.quick else "poison-runs")
         found = run(FAST if chosen.quick else SLOW, chosen.data, out)
         print(table(found))

@@ -90,18 +90,24 @@ def run(
     else:
         hospitals = phantom_hospitals(out, plan.phantoms)
         tables = {}
-    for folder in (out, archive) if archive else (out,):
-        open_plan(folder, plan.as_data(), tables)
+    open_plan(out, plan.as_data(), tables)
+    if archive:
+        open_plan(archive, plan.as_data(), tables, "--archive")
     folds = folds_of(out, plan, hospitals)
     pieces = pieces_of(folds, hospitals)
-    if archive:
-        restore(out, archive, pieces)
+
+    def keep() -> None:
+        if archive:
+            store(out, archive, pieces)
+
+    keep()
     if only != REPORT:
-        wanted = with_needs(pieces, only) if only else pieces
-        do_pieces(out, wanted, say)
-    if archive:
-        store(out, archive, pieces)
-    return measure(folds, pieces) if only in (None, REPORT) else None
+        if archive:
+            restore(out, archive, pieces)
+        do_pieces(out, with_needs(pieces, only) if only else pieces, say, after=keep)
+    if only not in (None, REPORT):
+        return None
+    return measure(folds_of(archive or out, plan, hospitals), pieces)
 
 
 def main() -> None:
@@ -112,7 +118,7 @@ def main() -> None:
         words.error(f"--only {chosen.only} works out no figures, so there is nothing for --json")
     torch.set_num_threads(1)
     keep_freed_memory()
-    with faults_told(), TemporaryDirectory() as aside:
+    with faults_told(goes_on=not chosen.quick), TemporaryDirectory() as aside:
         plan = planned(chosen.quick, chosen.folds)
         # A quick run that found old pieces would try nothing.
         out = chosen.out or Path(aside if chosen.quick else "quality-runs")

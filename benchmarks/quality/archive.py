@@ -26,17 +26,21 @@ def store(out: Path, archive: Path, pieces: Sequence[Piece]) -> None:
 def restore(out: Path, archive: Path, pieces: Sequence[Piece]) -> None:
     """Copy what pieces told back from ``archive`` into ``out``, so that they are not done again.
 
-    Left out are those that another piece, still to be done, will ask for more than figures: the
-    patches of a cohort, say, or the images of a distillation.
+    Left out are those that will be asked for more than figures by a piece still to be done, or by
+    one that is done again for its sake: the images of a distillation, say, and the patches that
+    these are distilled from.
     """
-    open_pieces = [
-        piece for piece in pieces if not done(out, piece.name) and not done(archive, piece.name)
-    ]
-    asked_for = {need for piece in open_pieces for need in piece.needs}
-    for piece in pieces:
-        told = done(archive, piece.name) and not done(out, piece.name)
-        if told and piece.name not in asked_for:
-            _copy(archive / piece.name, out / piece.name)
+    needs = {piece.name: piece.needs for piece in pieces}
+    left = [name for name in needs if not done(out, name) and not done(archive, name)]
+    again: set[str] = set()
+    while left:
+        name = left.pop()
+        if name not in again:
+            again.add(name)
+            left += [need for need in needs[name] if not done(out, need)]
+    for name in needs:
+        if name not in again and done(archive, name) and not done(out, name):
+            _copy(archive / name, out / name)
 
 
 def _copy(source: Path, target: Path) -> None:

@@ -113,6 +113,7 @@ def do_pieces(
     say: Callable[[str], None],
     clock: Clock = time.process_time,
     pause: float = 1.0,
+    after: Callable[[], None] = lambda: None,
 ) -> None:
     """Do every piece that is not done yet, beside any other processes that do the same.
 
@@ -122,13 +123,16 @@ def do_pieces(
         say: told of each piece's start and end.
         clock: CPU-seconds of this process.
         pause: seconds between looks while others are at the last pieces.
+        after: called whenever a piece is done here.
     """
     left = list(pieces)
     waiting = False
     while left := [piece for piece in left if not done(out, piece.name)]:
         # One at a time: what it or another process has done may have freed an earlier piece.
         worked = any(_try(out, piece, say, clock) for piece in left)
-        if not worked:
+        if worked:
+            after()
+        else:
             if not waiting:
                 say(f"waiting for other processes; {len(left)} pieces are left")
             time.sleep(pause)

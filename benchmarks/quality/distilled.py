@@ -11,8 +11,9 @@ from pydantic import JsonValue
 from benchmarks.quality.claims import Facts, Watch
 from benchmarks.quality.fold import RUN, Fold
 from benchmarks.quality.network import Network
+from gdshare.cohort import Cohort
 from gdshare.distill.folder import RECORD, read_record, read_result
-from gdshare.distill.loop import Tick, distill
+from gdshare.distill.loop import Outcome, Tick, distill
 from gdshare.distill.settings import Settings
 from gdshare.draws import derived_seed
 from gdshare.errors import DivergedError, RunError
@@ -25,7 +26,17 @@ def distil_site(fold: Fold, arm: Settings, site: str, folder: Path, watch: Watch
     """The piece that distils one hospital's training patches of one fold on one arm's network."""
     cohort = fold.cohorts[fold.sites.index(site)]
     settings = fold.plan.settings_of(arm, site, fold.number)
-    run = folder / RUN
+    outcome = distil_in_piece(cohort, folder / RUN, settings, watch)
+    return {
+        "patch_score": outcome.score.mean,
+        "patch_score_deviation": outcome.score.deviation,
+        "step": outcome.step,
+        "at_chance": outcome.at_chance,
+    }
+
+
+def distil_in_piece(cohort: Cohort, run: Path, settings: Settings, watch: Watch) -> Outcome:
+    """Distil into the folder ``run`` of a piece, or go on with what a kill left there."""
     begun = (run / RECORD).exists()
     if not begun:
         shutil.rmtree(run, ignore_errors=True)  # an attempt killed before it wrote its record
@@ -34,13 +45,7 @@ def distil_site(fold: Fold, arm: Settings, site: str, folder: Path, watch: Watch
         if tick.step % settings.checkpoint_every == 0:
             watch.keep()
 
-    outcome = distill(cohort, run, settings, resume=begun, progress=progress)
-    return {
-        "patch_score": outcome.score.mean,
-        "patch_score_deviation": outcome.score.deviation,
-        "step": outcome.step,
-        "at_chance": outcome.at_chance,
-    }
+    return distill(cohort, run, settings, resume=begun, progress=progress)
 
 
 def contributions(fold: Fold, arm: Settings) -> list[Contribution]:

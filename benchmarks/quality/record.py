@@ -13,13 +13,16 @@ from gdshare.storage import write_json
 PLAN = "plan.json"
 
 
-def open_plan(out: Path, plan: Mapping[str, JsonValue], tables: Mapping[str, str]) -> None:
+def open_plan(
+    out: Path, plan: Mapping[str, JsonValue], tables: Mapping[str, str], option: str = "--out"
+) -> None:
     """Note in the new folder ``out`` what is measured, or check that it is the same as before.
 
     Args:
         out: folder of the whole benchmark.
         plan: what is measured, as plain data.
         tables: of each source of data, the SHA-256 of what says which data it is.
+        option: by which ``out`` was given.
 
     Raises:
         RunError: ``out`` holds pieces of another plan, of other data, or of another torch.
@@ -36,10 +39,11 @@ def open_plan(out: Path, plan: Mapping[str, JsonValue], tables: Mapping[str, str
     try:
         before = json.loads(path.read_bytes())
     except ValueError as error:
-        raise RunError(f"{path}: cannot be read ({error}); choose another --out") from error
+        raise RunError(f"{path}: cannot be read ({error}); choose another {option}") from error
     if before != wanted:
         raise RunError(
-            f"{path}: measures something else ({_difference(before, wanted)}); choose another --out"
+            f"{path}: measures something else ({_difference(before, wanted)}); choose another "
+            f"{option}"
         )
 
 

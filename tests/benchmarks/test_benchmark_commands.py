@@ -3,7 +3,7 @@ import sys
 
 import pytest
 
-from benchmarks.command import faults_told, parser, write_figures
+from benchmarks.command import faults_told, write_figures
 from gdshare.errors import UsageError
 
 
@@ -26,15 +26,9 @@ def test_without_a_file_nothing_is_written(tmp_path, monkeypatch):
 def test_a_known_fault_and_ctrl_c_end_in_one_sentence():
     with pytest.raises(SystemExit, match=r"^give the films by --data$"), faults_told():
         raise UsageError("give the films by --data")
-    with pytest.raises(SystemExit, match="the same command goes on"), faults_told():
+    with pytest.raises(SystemExit, match="the same command goes on"), faults_told(goes_on=True):
+        raise KeyboardInterrupt
+    with pytest.raises(SystemExit, match=r"^stopped$"), faults_told():
         raise KeyboardInterrupt
     with pytest.raises(ZeroDivisionError), faults_told():
         raise ZeroDivisionError
-
-
-def test_every_benchmark_has_a_quick_run_and_a_file_for_its_figures(tmp_path):
-    chosen = parser("benchmarks.some", "What it does.", "a moment").parse_args(
-        ["--quick", "--json", str(tmp_path / "f")]
-    )
-    assert chosen.quick
-    assert chosen.json == tmp_path / "f"

@@ -5,14 +5,15 @@ import pytest
 
 from benchmarks.command import write_figures
 from benchmarks.options import __main__ as command
+from benchmarks.options import trial
 from benchmarks.options.table import as_data, rows_of, text
 from benchmarks.options.trial import Cost
 from benchmarks.options.variants import DEFAULT, FULL, QUICK, VARIANTS
 from benchmarks.quality.claims import facts
 from gdshare.distill.settings import Settings
-from gdshare.errors import UsageError
+from gdshare.errors import RunError, UsageError
 
-TINY = replace(QUICK, variants=QUICK.variants[:2], outer_steps=2, timed_steps=1)
+TINY = replace(QUICK, variants=QUICK.variants[:2], outer_steps=2, timed_steps=2)
 
 
 @pytest.fixture(scope="module")
@@ -55,12 +56,41 @@ def test_the_table_is_of_what_was_found_and_the_defaults_gain_nothing(finished, 
 
 def test_seeds_are_compared_seed_by_seed():
     def found(score):
-        return {"outer_steps": 9, "loss": 1.0, "accuracy": 0.5, "patch_score": score}
+        return {"outer_steps": 9, "losses": [1.0, 2.0], "accuracy": 0.5, "patch_score": score}
 
     variant = VARIANTS[1]
     rows = rows_of({DEFAULT: [found(0.5), found(0.7)], variant: [found(0.6), found(0.7)]})
     assert rows[1].gains == pytest.approx([0.1, 0.0])
     assert "+0.050  0.071" in text(rows)
+
+
+def test_a_variant_that_leaves_the_numbers_is_told_and_stops_nobody():
+    gone = {"outer_steps": 9, "losses": [1.0, None], "accuracy": 0.3, "patch_score": 0.3}
+    rows = rows_of({DEFAULT: [gone | {"losses": [1.0, 1.0]}], VARIANTS[1]: [gone]})
+    assert rows[1].loss is None
+    assert "not finite" in text(rows)
+
+
+def test_the_cost_is_of_the_variant_and_of_the_defaults_and_measured_once(
+    finished, tmp_path, monkeypatch
+):
+    def seconds(cohort, settings, steps):
+        return 4.0 if settings.unroll == "greedy" else 1.0
+
+    monkeypatch.setattr(trial, "seconds_a_step", seconds)
+    greedy = next(one for one in VARIANTS if "greedy" in one.name)
+    cost = trial._cost(TINY, None, greedy, tmp_path / "cost.json")
+    assert (cost.own, cost.default) == (4.0, 1.0)
+    monkeypatch.setattr(trial, "seconds_a_step", None)
+    assert trial._cost(TINY, None, greedy, tmp_path / "cost.json") == cost
+
+
+def test_other_defaults_or_films_do_not_mix_with_trials_that_are_there(finished, monkeypatch):
+    out, _ = finished
+    with pytest.raises(RunError, match=r"defaults\.score_inits"):
+        command.run(replace(TINY, inits=3), out / "no-data", out, 1)
+    with pytest.raises(UsageError, match="--data"):
+        command.run(FULL, out / "no-data", out / "new", 1)
 
 
 def test_a_second_call_does_no_trial(finished, capsys):

@@ -198,18 +198,46 @@ def test_an_archive_tells_the_same_and_a_new_folder_goes_on_from_it(finished, tm
     assert not list(new.rglob("claim"))  # no piece was even tried
 
 
-def test_what_an_open_piece_asks_for_is_not_taken_from_an_archive(finished, tmp_path):
-    out, _ = finished
+def test_what_an_open_piece_asks_for_is_not_taken_from_an_archive(finished, tmp_path, monkeypatch):
+    monkeypatch.setattr(pooling, "UNION_STEPS", 3)
+    out, whole = finished
     fold = fold_of(out)
     archive, new = tmp_path / "archive", tmp_path / "new"
-    folds = folds_of(out, TINY, phantom_hospitals(out, TINY.phantoms))
-    pieces = pieces_of(folds, phantom_hospitals(out, TINY.phantoms))
+    hospitals = phantom_hospitals(out, TINY.phantoms)
+    pieces = pieces_of(folds_of(out, TINY, hospitals), hospitals)
     store(out, archive, pieces)
     (archive / fold.cross("phantom-0") / "done.json").unlink()
     restore(new, archive, pieces)
     left = {piece.name for piece in pieces if not done(new, piece.name)}
     runs = {fold.distil(arm, "phantom-0") for arm in TINY.arms}  # whose images it reads
-    assert left == {fold.cross("phantom-0"), *runs}
+    cut = {fold.cohort(site) for site in fold.sites}  # and what these are distilled from
+    assert left == {fold.cross("phantom-0"), *runs, *cut, "phantom-0", "phantom-1"}
+    report = command.run(TINY, out / "no-data", new, archive=archive)  # and all of it can be done
+    assert report.transfers == whole.transfers
+
+
+def test_a_partial_archive_tells_what_is_complete_in_it(finished, tmp_path):
+    out, whole = finished
+    archive, new = tmp_path / "archive", tmp_path / "new"
+    hospitals = phantom_hospitals(out, TINY.phantoms)
+    store(out, archive, pieces_of(folds_of(out, TINY, hospitals), hospitals))
+    (archive / fold_of(out).cross("phantom-0") / "done.json").unlink()
+    for hospital in hospitals:
+        shutil.copytree(hospital.table.parent, new / hospital.name / "films")
+    report = command.run(TINY, out / "no-data", new, "report", archive)
+    assert report.readings == whole.readings
+    assert [gap.what for gap in report.gaps] == [CROSS]
+    assert not list(new.glob("fold-*"))
+
+
+def test_what_is_done_is_in_the_archive_even_if_the_next_piece_fails(tmp_path, monkeypatch):
+    def full(*given):
+        raise RunError("the disk is full")
+
+    monkeypatch.setattr("benchmarks.quality.folds.label_cohort", full)
+    with pytest.raises(RunError, match="the disk is full"):
+        command.run(TINY, tmp_path, tmp_path / "out", archive=tmp_path / "archive")
+    assert done(tmp_path / "archive", "phantom-1")
 
 
 def test_report_alone_does_no_piece(finished, tmp_path):

@@ -76,7 +76,7 @@ def main() -> None:
     keep_freed_memory()
     plan, seeds = (QUICK, 2) if chosen.quick else (FULL, 3)
     wanted = seeds if chosen.seeds is None else chosen.seeds
-    with faults_told(), TemporaryDirectory() as aside:
+    with faults_told(goes_on=not chosen.quick), TemporaryDirectory() as aside:
         # A quick run that found old pieces would try nothing.
         out = chosen.out or Path(aside if chosen.quick else "quality-runs/pneumonia")
         report = run(plan, chosen.data, out, wanted)
