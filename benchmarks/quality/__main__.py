@@ -2,7 +2,7 @@
 
 Does every piece that is not done yet, then prints the tables. Start it twice with the same command
 to share the pieces between two processes; after a kill, the same command goes on. In full some
-twelve CPU-hours, of which two thirds for the first arm and the baselines; ``--quick`` takes under
+twelve CPU-hours; the tables tell what each kind of piece took. ``--quick`` takes under
 two minutes, on synthetic films.
 """
 
