@@ -1,5 +1,6 @@
 import json
 from contextlib import contextmanager
+from dataclasses import replace
 
 import pytest
 import torch
@@ -56,6 +57,15 @@ def test_the_json_holds_what_is_promised(tmp_path, capsys, monkeypatch):
     assert all(len(seen["cpu_seconds"]) == 2 for seen in read["rivals"].values())
     printed = capsys.readouterr().out
     assert "1x is recipe" in printed
+
+
+@pytest.mark.parametrize(("fits", "timed"), [("float32", False), ("bfloat16", True)])
+def test_a_quick_run_does_not_wait_for_an_emulated_precision(fits, timed, monkeypatch):
+    monkeypatch.setattr("benchmarks.engine.speed.gemm_gflops", lambda: 50.0)
+    monkeypatch.setattr("benchmarks.engine.speed.fitting", lambda network, device: fits)
+    seen = report(replace(TINY, every_rival=False), None, False, here)["rivals"]
+    assert (set(seen) == {"recipe", "graph", "ours"}) is not timed
+    assert len(seen) == 3 + timed
 
 
 def test_ratios_are_theirs_over_ours_in_time_and_ours_over_theirs_in_memory():
