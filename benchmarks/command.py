@@ -30,6 +30,16 @@ def parser(name: str, description: str | None, quick: str) -> argparse.ArgumentP
     return made
 
 
+def add_archive(made: argparse.ArgumentParser) -> None:
+    """The option ``--archive`` of a benchmark whose pieces take hours."""
+    made.add_argument(
+        "--archive",
+        type=Path,
+        help="a small folder: pieces whose figures are in it are not done again, and the figures "
+        "of finished ones are kept in it; it holds no patch, image, weight, name or diagnosis",
+    )
+
+
 def say(line: str) -> None:
     """Tell a person how far things are; not among the figures."""
     print(line, file=sys.stderr, flush=True)

@@ -1,7 +1,10 @@
 """``python -m benchmarks.engine``: the engine against its rivals, as a table and as JSON.
 
 Without ``--ssnl`` (or GDSHARE_SSNL) Wang et al.'s code is stood in for by ours of their recipe;
-``--agreement`` shows that the two compute the same. ``--quick`` takes under two minutes.
+``--agreement`` shows that the two compute the same. ``--quick`` takes some two minutes.
+
+Time to quality takes six CPU-hours, in runs that are done once: after a kill the same command goes
+on, and ``--only quality``, started twice, shares them between two processes.
 """
 
 import argparse
@@ -10,14 +13,15 @@ from pathlib import Path
 
 import torch
 
-from benchmarks.command import faults_told, parser, say, write_figures
-from benchmarks.engine import agreement, race, scale, speed
+from benchmarks.command import add_archive, faults_told, parser, say, write_figures
+from benchmarks.engine import agreement, race, runs, scale, speed
 from benchmarks.engine.agreement import Agreement, Precision
 from benchmarks.engine.rivals import Name, checkout_from_environment
 from benchmarks.engine.speed import SpeedScale
 from benchmarks.engine.team import Worker
 
 NAME = "benchmarks.engine"
+SPEED, QUALITY = "speed", "quality"
 
 
 def agreements(scale: SpeedScale, checkout: Path | None) -> list[Agreement]:
@@ -51,6 +55,14 @@ def options() -> argparse.ArgumentParser:
         default=Path("engine-runs"),
         help="folder for the runs of time to quality; they go on there (default engine-runs)",
     )
+    add_archive(made)
+    made.add_argument(
+        "--seeds",
+        type=int,
+        default=race.SEEDS,
+        help=f"comparisons of time to quality, from seed 0 (default {race.SEEDS})",
+    )
+    made.add_argument("--only", choices=(SPEED, QUALITY), help="do one of the two parts")
     return made
 
 
@@ -83,18 +95,31 @@ def report(
     return figures
 
 
-def qualities(data: Path, out: Path, checkout: Path | None) -> dict[str, object]:
+def speeds(checkout: Path | None, compare: bool) -> dict[str, object]:
+    """All of the speed part at full length: the table's work, the defaults' work, and workers."""
+    figures = report(speed.FULL, checkout, compare)
+    figures |= {"at_default": timed(speed.DEFAULT, checkout, Worker)}
+    seen = scale.measure()
+    print(scale.table(seen) + "\n")
+    return figures | {"workers_speedup": seen.speedup}
+
+
+def qualities(
+    seeds: int, data: Path, out: Path, archive: Path | None, checkout: Path | None
+) -> dict[str, object]:
     """Hold the races, print their tables, and return their figures; hours of CPU.
 
     Args:
+        seeds: comparisons of each course.
         data: folder that holds medmnist/ and tb_cxr/; where it is missing, that is said.
         out: folder for the runs.
+        archive: where the scores of finished runs are, and are kept.
         checkout: of ssnl/dataset-distillation.
     """
     if not data.exists():
         print(f"time to quality: skipped, there is no {data}; give the real data by --data")
         return {"time_to_quality_ratio_vs_ssnl": None, "time_to_quality_skipped": f"no {data}"}
-    told = race.hold(race.COURSES, race.SEEDS, data, out, checkout, say)
+    told = runs.hold(seeds, data, out, archive, checkout, say)
     print(race.table(told))
     return {
         "time_to_quality_ratio_vs_ssnl": race.smallest_mean(told),
@@ -104,19 +129,23 @@ def qualities(data: Path, out: Path, checkout: Path | None) -> dict[str, object]
 
 def main() -> None:
     """Read the options and measure."""
-    chosen = options().parse_args()
+    words = options()
+    chosen = words.parse_args()
+    if chosen.quick and chosen.only == QUALITY:
+        words.error(
+            "--quick leaves out the time to quality, so there is nothing for --only quality"
+        )
     torch.set_num_threads(1)
-    work = speed.QUICK if chosen.quick else speed.FULL
     with faults_told(goes_on=not chosen.quick):
         checkout = chosen.ssnl or checkout_from_environment()
         checkout = checkout and checkout.resolve()  # rivals start in a folder of their own
-        figures = report(work, checkout, chosen.agreement)
-        if not chosen.quick:
-            figures |= {"at_default": timed(speed.DEFAULT, checkout, Worker)}
-            seen = scale.measure()
-            print(scale.table(seen) + "\n")
-            figures |= {"workers_speedup": seen.speedup}
-            figures |= qualities(chosen.data, chosen.out, checkout)
+        figures: dict[str, object] = {}
+        if chosen.quick:
+            figures = report(speed.QUICK, checkout, chosen.agreement)
+        elif chosen.only != QUALITY:
+            figures = speeds(checkout, chosen.agreement)
+        if not chosen.quick and chosen.only != SPEED:
+            figures |= qualities(chosen.seeds, chosen.data, chosen.out, chosen.archive, checkout)
         write_figures(chosen.json, NAME, figures)
 
 

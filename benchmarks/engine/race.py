@@ -1,27 +1,17 @@
 """Time to quality: what our engine needs to reach the best score that Wang et al.'s recipe reaches.
 
-Both distil the same data from the same kind of θ0, in processes of their own with one thread, one
-after another; each is scored on validation patches as it goes (``quality_time``). The figure of a
-seed is the recipe's CPU-seconds when it was best, over ours when first as good. Every run is kept
-in a folder and goes on where it was stopped.
+Both distil the same data from the same kind of θ0, in processes of their own with one thread
+(``runs``); each is scored on validation patches as it goes (``quality_time``). The figure of a
+seed is the recipe's CPU-seconds when it was best, over ours when first as good.
 """
 
-import json
-import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from statistics import mean, stdev
 from typing import Literal
 
 from benchmarks.engine.rivals import Name
-from benchmarks.engine.run_folder import SCORES
-from benchmarks.engine.tasks import STEPS
-from benchmarks.engine.team import run_alone
-from gdshare.cohort import label_cohort
-from gdshare.distill.settings import Settings
 from gdshare.errors import RunError
-from gdshare.protocol import Protocol
 
 
 @dataclass(frozen=True)
@@ -54,10 +44,7 @@ COURSES = (
     Course("tb", 3600.0, 64, 24, 2400, 900.0, 300.0, 75.0, "ours"),
 )
 LABELS = {"ours": "ours with soft labels", "ours-hard": "ours with hard labels, like theirs"}
-SEEDS = (0, 1, 2)
-HOSPITAL = "shenzhen-a"
-COHORT_PROTOCOL = Protocol(patch=75, stride=13, side=32)
-SPLIT = (0.6, 0.2, 0.2)
+SEEDS = 3
 
 
 @dataclass(frozen=True)
@@ -161,49 +148,6 @@ def _first(scores: Sequence[Score], value: float) -> float | None:
     return min(reached) if reached else None
 
 
-def hold(
-    courses: Sequence[Course],
-    seeds: Sequence[int],
-    data: Path,
-    out: Path,
-    checkout: Path | None,
-    say: Callable[[str], None],
-) -> list[Result]:
-    """Run every course with every seed, one process after another.
-
-    Args:
-        courses: what to compare.
-        seeds: one comparison each.
-        data: folder that holds medmnist/ and tb_cxr/.
-        out: folder for the runs; what is in it already is not done again.
-        checkout: of ssnl/dataset-distillation; without it ``recipe`` stands in.
-        say: told of each run.
-
-    Raises:
-        RunError: a run failed.
-    """
-    stand_in: Name = "recipe" if checkout is None else "ssnl"
-    results = []
-    for course in courses:
-        finishes = []
-        for seed in seeds:
-            runs: list[list[Score]] = []
-            for name in (stand_in, course.ours):
-                folder = out / f"{course.task}-{name}-{seed}"
-                say(f"{course.task}, seed {seed}: {name}")
-                run_alone(_command(course, name, seed, data, folder, checkout))
-                runs.append(scores(folder))
-            finishes.append(finish(seed, runs[0], runs[1]))
-        results.append(Result(course, stand_in, tuple(finishes)))
-    return results
-
-
-def scores(folder: Path) -> list[Score]:
-    """A run's scores in their order; what came after a divergence has none."""
-    lines = [json.loads(line) for line in (folder / SCORES).read_text().splitlines()]
-    return [Score(line["cpu_seconds"], line["score"]) for line in lines if "score" in line]
-
-
 def table(results: Sequence[Result]) -> str:
     """The tables for people."""
     lines = []
@@ -242,41 +186,3 @@ def smallest_mean(results: Sequence[Result]) -> float | None:
     if any(len(result.ratios) < len(result.finishes) for result in results):
         return None
     return min(mean(result.ratios) for result in results)
-
-
-def cut_cohort(data: Path, out: Path) -> Path:
-    """The cohort of the task tb, cut once.
-
-    Raises:
-        CohortError: the films are not there.
-    """
-    cohort = out / "cohort"
-    if not cohort.exists():
-        out.mkdir(parents=True, exist_ok=True)
-        films = data / "tb_cxr" / HOSPITAL / "labels.csv"
-        label_cohort(films, cohort, COHORT_PROTOCOL, SPLIT, seed=0)
-    return cohort
-
-
-def _command(
-    course: Course, name: Name, seed: int, data: Path, folder: Path, checkout: Path | None
-) -> list[str]:
-    ours = name == course.ours
-    options = {
-        "--task": course.task,
-        "--rival": name,
-        "--seed": seed,
-        "--budget": course.ours_budget if ours else course.budget,
-        "--batch": course.ours_batch if ours else course.batch,
-        "--outer-steps": course.ours_steps,
-        "--inner-steps": Settings().trajectory if ours else STEPS,
-        "--score-every": course.ours_score_every if ours else course.score_every,
-        "--data": data.resolve(),
-        "--out": folder.resolve(),
-    }
-    if course.task == "tb":
-        options["--cohort"] = cut_cohort(data, folder.parent).resolve()
-    if name == "ssnl" and checkout is not None:
-        options["--ssnl"] = checkout
-    words = [str(word) for pair in options.items() for word in pair]
-    return [sys.executable, "-m", "benchmarks.engine.quality_time", *words]

@@ -6,22 +6,21 @@ hour of one thread; ``--quick`` under a minute, on synthetic films.
 """
 
 import argparse
-import hashlib
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import torch
 
-from benchmarks.command import faults_told, parser, say, write_figures
-from benchmarks.engine.race import HOSPITAL, cut_cohort
+from benchmarks.command import add_archive, faults_told, parser, say, write_figures
+from benchmarks.engine.runs import HOSPITAL, cut_cohort, films_digest
 from benchmarks.options.table import Row, as_data, rows_of, text
 from benchmarks.options.trial import try_variant
 from benchmarks.options.variants import FULL, QUICK, Plan, Variant
-from benchmarks.quality.claims import Facts, Piece, Watch, do_pieces, facts
+from benchmarks.pieces.archive import do_kept, open_plans
+from benchmarks.pieces.claims import Facts, Piece, Watch, facts
 from benchmarks.quality.hospitals import FILMS, TABLE, draw_films
 from benchmarks.quality.plan import Phantoms
-from benchmarks.quality.record import open_plan
 from gdshare.allocator import keep_freed_memory
 from gdshare.cohort import label_cohort
 from gdshare.errors import UsageError
@@ -48,10 +47,11 @@ def options() -> argparse.ArgumentParser:
         help="folder for the trials; those in it are not done again (default options-runs, with "
         "--quick a new one each time, removed at the end)",
     )
+    add_archive(made)
     return made
 
 
-def run(plan: Plan, data: Path, out: Path, seeds: int) -> list[Row]:
+def run(plan: Plan, data: Path, out: Path, seeds: int, archive: Path | None = None) -> list[Row]:
     """Do what is not done yet, and work out the table.
 
     Args:
@@ -59,20 +59,15 @@ def run(plan: Plan, data: Path, out: Path, seeds: int) -> list[Row]:
         data: folder of the real films; not looked at when the plan has synthetic ones.
         out: folder for the trials.
         seeds: how many of each; more may be asked for later.
+        archive: where figures of finished trials are, and are kept.
 
     Raises:
         GdshareError: a trial cannot be done; what is finished stays.
     """
     if seeds < 1:
         raise UsageError(f"--seeds {seeds}: there must be one or more")
-    films = data / "tb_cxr" / HOSPITAL / TABLE
-    if plan.synthetic is None and not films.is_file():
-        raise UsageError(
-            f"{films}: no such table; give the folder that holds tb_cxr by --data, or try "
-            "everything out on synthetic films by --quick"
-        )
-    tables = {} if plan.synthetic else {HOSPITAL: hashlib.sha256(films.read_bytes()).hexdigest()}
-    open_plan(out, plan.as_data(), tables)
+    tables = {} if plan.synthetic else {HOSPITAL: films_digest(data)}
+    open_plans(out, archive, plan.as_data(), tables)
     cut = Piece(COHORT, "cohort", partial(_cut, plan, data, out))
     tries = {
         (variant, seed): Piece(
@@ -84,7 +79,7 @@ def run(plan: Plan, data: Path, out: Path, seeds: int) -> list[Row]:
         for seed in range(seeds)
         for variant in plan.variants
     }
-    do_pieces(out, [cut, *tries.values()], say)
+    do_kept(out, archive, [cut, *tries.values()], say)
     return rows_of(
         {
             variant: [facts(out, tries[variant, seed].name) for seed in range(seeds)]
@@ -116,7 +111,7 @@ def main() -> None:
     with faults_told(goes_on=not chosen.quick), TemporaryDirectory() as aside:
         # A quick run that found old trials would try nothing.
         out = chosen.out or Path(aside if chosen.quick else "options-runs")
-        rows = run(plan, chosen.data, out, chosen.seeds)
+        rows = run(plan, chosen.data, out, chosen.seeds, chosen.archive)
         print(text(rows))
         write_figures(chosen.json, NAME, {"plan": plan.as_data(), "variants": as_data(rows)})
 

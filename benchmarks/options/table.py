@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pydantic import JsonValue, TypeAdapter
 
 from benchmarks.options.variants import DEFAULT, Variant
+from benchmarks.pieces.claims import Facts
 from benchmarks.quality.choices import number
-from benchmarks.quality.claims import Facts
 from benchmarks.quality.spread import deviation, mean
 from benchmarks.quality.tables import aligned
 

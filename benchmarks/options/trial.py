@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict
 from torch.nn import functional
 
 from benchmarks.options.variants import DEFAULT, Plan, Variant
-from benchmarks.quality.claims import Facts, Watch
+from benchmarks.pieces.claims import Facts, Watch
 from benchmarks.quality.distilled import distil_in_piece
 from benchmarks.quality.spread import mean
 from gdshare.cohort import Cohort, open_cohort

@@ -16,14 +16,14 @@ import torch
 from pydantic import JsonValue
 
 from benchmarks.command import faults_told, parser, say, write_figures
+from benchmarks.pieces.claims import Piece, do_pieces, facts
+from benchmarks.pieces.record import open_plan
 from benchmarks.poison.attacks import ATTACKS, BACKDOOR, HONEST
 from benchmarks.poison.table import table
 from benchmarks.poison.trial import Trial, plant_backdoor, run_trial
-from benchmarks.quality.claims import Piece, do_pieces, facts
 from benchmarks.quality.fold import Fold
 from benchmarks.quality.hospitals import Hospital, digests, phantom_hospitals, real_hospitals
 from benchmarks.quality.plan import FULL, QUICK, Phantoms, Plan
-from benchmarks.quality.record import open_plan
 from benchmarks.quality.schedule import folds_of, pieces_of
 from gdshare.allocator import keep_freed_memory
 

@@ -22,8 +22,8 @@ from aggregator.teaching import (
     teaching,
     votes_on,
 )
+from benchmarks.pieces.claims import Facts, Watch
 from benchmarks.poison.attacks import ATTACKS, WHITE, plant, stamped
-from benchmarks.quality.claims import Facts, Watch
 from benchmarks.quality.distilled import contributions
 from benchmarks.quality.fold import Fold
 from gdshare.cohort import Cohort, Split, open_cohort

@@ -7,19 +7,19 @@ two minutes, on synthetic films.
 """
 
 import argparse
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import torch
 
-from benchmarks.command import faults_told, parser, say, write_figures
-from benchmarks.quality.archive import restore, store
-from benchmarks.quality.claims import do_pieces, with_needs
+from benchmarks.command import add_archive, faults_told, parser, say, write_figures
+from benchmarks.pieces.archive import do_kept, open_plans
+from benchmarks.pieces.claims import Piece, with_needs
 from benchmarks.quality.data import as_data
 from benchmarks.quality.hospitals import digests, phantom_hospitals, real_hospitals
 from benchmarks.quality.plan import FULL, QUICK, Plan
-from benchmarks.quality.record import open_plan
 from benchmarks.quality.report import Report, measure
 from benchmarks.quality.schedule import KINDS, folds_of, pieces_of
 from benchmarks.quality.tables import text
@@ -44,12 +44,7 @@ def options() -> argparse.ArgumentParser:
         help="folder for the pieces; those in it are not done again (default quality-runs, with "
         "--quick a new one each time, removed at the end)",
     )
-    made.add_argument(
-        "--archive",
-        type=Path,
-        help="a small folder: pieces whose figures are in it are not done again, and the figures "
-        "of finished ones are kept in it; it holds no patch, image, weight, name or diagnosis",
-    )
+    add_archive(made)
     made.add_argument("--folds", type=int, help="parts of the patients (default 3, quick 2)")
     made.add_argument(
         "--only",
@@ -90,24 +85,19 @@ def run(
     else:
         hospitals = phantom_hospitals(out, plan.phantoms)
         tables = {}
-    open_plan(out, plan.as_data(), tables)
-    if archive:
-        open_plan(archive, plan.as_data(), tables, "--archive")
+    open_plans(out, archive, plan.as_data(), tables)
     folds = folds_of(out, plan, hospitals)
     pieces = pieces_of(folds, hospitals)
-
-    def keep() -> None:
-        if archive:
-            store(out, archive, pieces)
-
-    keep()
-    if only != REPORT:
-        if archive:
-            restore(out, archive, pieces)
-        do_pieces(out, with_needs(pieces, only) if only else pieces, say, after=keep)
+    do_kept(out, archive, pieces, say, _wanted(pieces, only))
     if only not in (None, REPORT):
         return None
     return measure(folds_of(archive or out, plan, hospitals), pieces)
+
+
+def _wanted(pieces: Sequence[Piece], only: str | None) -> Sequence[Piece]:
+    if only is None:
+        return pieces
+    return [] if only == REPORT else with_needs(pieces, only)
 
 
 def main() -> None:

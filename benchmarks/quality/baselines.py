@@ -5,8 +5,8 @@ from pathlib import Path
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 
+from benchmarks.pieces.claims import Facts, Watch
 from benchmarks.quality import batchnorm
-from benchmarks.quality.claims import Facts, Watch
 from benchmarks.quality.fold import Fold
 from benchmarks.quality.network import Network
 from benchmarks.quality.plan import Baseline

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.quality.claims import Piece, done, facts, seconds_of
+from benchmarks.pieces.claims import Piece, done, facts, seconds_of
 
 
 @dataclass(frozen=True)

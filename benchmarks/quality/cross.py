@@ -15,7 +15,7 @@ import torch
 from pydantic import JsonValue, TypeAdapter
 from torch import Tensor, nn
 
-from benchmarks.quality.claims import Facts, Watch
+from benchmarks.pieces.claims import Facts, Watch
 from benchmarks.quality.fold import Fold
 from benchmarks.quality.plan import Crossing
 from benchmarks.quality.spread import mean

@@ -8,7 +8,7 @@ from statistics import mean
 import torch
 from pydantic import JsonValue
 
-from benchmarks.quality.claims import Facts, Watch
+from benchmarks.pieces.claims import Facts, Watch
 from benchmarks.quality.fold import RUN, Fold
 from benchmarks.quality.network import Network
 from gdshare.cohort import Cohort

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from benchmarks.pieces.claims import Facts, Watch
 from benchmarks.quality.baselines import baseline_network
-from benchmarks.quality.claims import Facts, Watch
 from benchmarks.quality.distilled import pooled, scheme_of
 from benchmarks.quality.fold import Fold
 from benchmarks.quality.network import Network

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from benchmarks.quality.claims import Facts, facts
+from benchmarks.pieces.claims import Facts, facts
 from benchmarks.quality.folds import COHORT
 from benchmarks.quality.plan import Baseline, Plan
 from gdshare.cohort import Cohort, open_cohort, read_table

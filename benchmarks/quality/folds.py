@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.quality.claims import Facts, Watch
+from benchmarks.pieces.claims import Facts, Watch
 from benchmarks.quality.hospitals import Hospital
 from benchmarks.quality.plan import Plan
 from gdshare.cohort import Split, TableRow, label_cohort, open_cohort, read_table

@@ -4,7 +4,7 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.quality.claims import Facts, Watch
+from benchmarks.pieces.claims import Facts, Watch
 from benchmarks.quality.plan import Phantoms
 from gdshare.errors import UsageError
 from gdshare.films.phantom import write_phantom_cohort

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 from pydantic import TypeAdapter
 
+from benchmarks.pieces.claims import Piece
 from benchmarks.quality.choices import Choice, choice
-from benchmarks.quality.claims import Piece
 from benchmarks.quality.costs import Spent
 from benchmarks.quality.cross import Transfer, transfers
 from benchmarks.quality.figures import PRIMARY, READINGS, Films, Merit, Rule, Verdicts, Way, merit

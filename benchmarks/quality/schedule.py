@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
+from benchmarks.pieces.claims import Piece
 from benchmarks.quality.baselines import train_real
-from benchmarks.quality.claims import Piece
 from benchmarks.quality.cross import cross_site
 from benchmarks.quality.distilled import choose_scheme, distil_site
 from benchmarks.quality.films import see_distilled, see_real

@@ -11,13 +11,13 @@ from zipfile import BadZipFile
 import numpy as np
 import numpy.typing as npt
 
+from benchmarks.pieces.archive import SEEN
 from benchmarks.quality.figures import Films
 from gdshare.cohort import Split
 from gdshare.errors import RunError
 from gdshare.protocol import PatchClass
 from gdshare.storage import replacing
 
-SEEN = "seen.npz"
 SPLITS: tuple[Split, ...] = ("val", "test")
 
 Film = dict[str, npt.NDArray[np.generic]]

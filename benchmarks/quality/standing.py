@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from benchmarks.quality.claims import Piece, done
+from benchmarks.pieces.claims import Piece, done
 from benchmarks.quality.costs import Spent, spent_on
 from benchmarks.quality.fold import Fold
 from benchmarks.quality.lineup import arm_title

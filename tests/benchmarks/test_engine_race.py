@@ -1,5 +1,3 @@
-import json
-
 import pytest
 
 from benchmarks.engine.race import (
@@ -8,7 +6,6 @@ from benchmarks.engine.race import (
     Result,
     Score,
     finish,
-    scores,
     smallest_mean,
     table,
 )
@@ -54,9 +51,3 @@ def test_the_one_figure_is_the_smaller_of_the_means():
 def test_a_run_without_scores_is_refused():
     with pytest.raises(RunError, match="no score"):
         finish(1, THEIRS, [])
-
-
-def test_a_divergence_has_no_score(tmp_path):
-    lines = [{"cpu_seconds": 1, "step": 1, "score": 0.5}, {"cpu_seconds": 2, "diverged": True}]
-    (tmp_path / "scores.jsonl").write_text("".join(json.dumps(one) + "\n" for one in lines))
-    assert scores(tmp_path) == [Score(1, 0.5)]

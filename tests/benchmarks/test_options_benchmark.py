@@ -9,7 +9,7 @@ from benchmarks.options import trial
 from benchmarks.options.table import as_data, rows_of, text
 from benchmarks.options.trial import Cost
 from benchmarks.options.variants import DEFAULT, FULL, QUICK, VARIANTS
-from benchmarks.quality.claims import facts
+from benchmarks.pieces.claims import facts
 from gdshare.distill.settings import Settings
 from gdshare.errors import RunError, UsageError
 
@@ -19,7 +19,7 @@ TINY = replace(QUICK, variants=QUICK.variants[:2], outer_steps=2, timed_steps=2)
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     out = tmp_path_factory.mktemp("options")
-    return out, command.run(TINY, out / "no-data", out, 1)
+    return out, command.run(TINY, out / "no-data", out, 1, out / "archive")
 
 
 def test_every_variant_is_one_that_a_user_may_choose_and_is_not_the_default():
@@ -97,6 +97,14 @@ def test_a_second_call_does_no_trial(finished, capsys):
     out, rows = finished
     assert command.run(TINY, out / "no-data", out, 1) == rows
     assert capsys.readouterr().err == ""
+
+
+def test_another_machine_tells_what_the_archive_holds_and_does_no_trial(finished, tmp_path, capsys):
+    out, rows = finished
+    assert command.run(TINY, tmp_path, tmp_path / "new", 1, out / "archive") == rows
+    assert capsys.readouterr().err == ""
+    names = {path.name for path in (out / "archive").rglob("*") if path.is_file()}
+    assert names == {"plan.json", "done.json"}
 
 
 def test_no_seed_is_refused(tmp_path):

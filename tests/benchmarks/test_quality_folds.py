@@ -1,7 +1,7 @@
 import pytest
 from site_kit import make_cohort
 
-from benchmarks.quality.claims import Watch
+from benchmarks.pieces.claims import Watch
 from benchmarks.quality.folds import cut_cohort, divide, table_of
 from benchmarks.quality.hospitals import Hospital
 from benchmarks.quality.plan import QUICK, Plan

@@ -8,7 +8,7 @@ import torch
 
 from benchmarks.command import write_figures
 from benchmarks.engine import tasks
-from benchmarks.quality.claims import Watch, facts
+from benchmarks.pieces.claims import Watch, facts
 from benchmarks.quality.pneumonia import __main__ as command
 from benchmarks.quality.pneumonia.distilled import distil
 from benchmarks.quality.pneumonia.figures import Judged, balanced_accuracy, gap, resamples

@@ -10,16 +10,16 @@ from statistics import stdev
 import pytest
 
 from benchmarks.command import write_figures
+from benchmarks.pieces.archive import restore, store
+from benchmarks.pieces.claims import Watch, done, seconds_of
+from benchmarks.pieces.record import open_plan
 from benchmarks.quality import __main__ as command
 from benchmarks.quality import distilled
-from benchmarks.quality.archive import restore, store
-from benchmarks.quality.claims import Watch, done, seconds_of
 from benchmarks.quality.cross import read_crossed
 from benchmarks.quality.data import as_data
 from benchmarks.quality.figures import PRIMARY, READINGS
 from benchmarks.quality.hospitals import phantom_hospitals, real_hospitals
 from benchmarks.quality.plan import FULL, QUICK, Crossing, Phantoms
-from benchmarks.quality.record import open_plan
 from benchmarks.quality.schedule import KINDS, folds_of, pieces_of
 from benchmarks.quality.spread import mean
 from benchmarks.quality.standing import CROSS

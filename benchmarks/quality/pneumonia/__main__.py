@@ -12,13 +12,13 @@ from tempfile import TemporaryDirectory
 import torch
 
 from benchmarks.command import faults_told, parser, say, write_figures
-from benchmarks.quality.claims import do_pieces
+from benchmarks.pieces.claims import do_pieces
+from benchmarks.pieces.record import open_plan
 from benchmarks.quality.pneumonia.images import REAL, real_images, synthetic_images
 from benchmarks.quality.pneumonia.plan import FULL, QUICK, PneumoniaPlan
 from benchmarks.quality.pneumonia.report import Report, measure
 from benchmarks.quality.pneumonia.schedule import pieces_of
 from benchmarks.quality.pneumonia.tables import as_data, text
-from benchmarks.quality.record import open_plan
 from gdshare.allocator import keep_freed_memory
 from gdshare.errors import UsageError
 

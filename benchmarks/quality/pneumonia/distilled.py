@@ -12,7 +12,7 @@ from benchmarks.engine.ours import Ours
 from benchmarks.engine.quality_time import Race
 from benchmarks.engine.run_folder import Plan, RunFolder
 from benchmarks.engine.tasks import drawn_from, pneumonia, pneumonia_network
-from benchmarks.quality.claims import Facts, Watch
+from benchmarks.pieces.claims import Facts, Watch
 from benchmarks.quality.network import Network
 from benchmarks.quality.pneumonia.plan import PneumoniaPlan
 from gdshare.distill.synthetic import TENSORS, Distilled

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from benchmarks.engine.tasks import pneumonia_split
+from benchmarks.pieces.claims import Facts, Watch, facts
 from benchmarks.quality.choices import number
-from benchmarks.quality.claims import Facts, Watch, facts
 from benchmarks.quality.network import Network
 from benchmarks.quality.pneumonia.distilled import networks, read_state
 from benchmarks.quality.pneumonia.figures import Calls, Judged

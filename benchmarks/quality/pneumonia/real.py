@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from benchmarks.engine.tasks import PNEUMONIA_CLASSES, pneumonia_network, pneumonia_split
-from benchmarks.quality.claims import Facts, Watch
+from benchmarks.pieces.claims import Facts, Watch
 from benchmarks.quality.network import Network
 from benchmarks.quality.pneumonia.plan import Batches, PneumoniaPlan, Trial
 from gdshare.draws import balanced_rows, derived_seed, numpy_generator, torch_generator

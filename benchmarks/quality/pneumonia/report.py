@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks.pieces.claims import Piece, facts
 from benchmarks.quality.choices import number
-from benchmarks.quality.claims import Piece, facts
 from benchmarks.quality.costs import Spent, spent_on
 from benchmarks.quality.pneumonia.figures import (
     Calls,

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 
-from benchmarks.quality.claims import Piece
+from benchmarks.pieces.claims import Piece
 from benchmarks.quality.pneumonia.distilled import distil
 from benchmarks.quality.pneumonia.judging import judge_seed
 from benchmarks.quality.pneumonia.plan import PneumoniaPlan, distil_name, judge_name, real_name

@@ -5,15 +5,64 @@ and the plan. It holds no patch, image, weight, name or diagnosis. Tables are pr
 the films' own tables lie, and a benchmark that was begun on another machine goes on from it.
 """
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from benchmarks.quality.claims import DONE, Piece, done
-from benchmarks.quality.seen import SEEN
+from pydantic import JsonValue
+
+from benchmarks.pieces.claims import DONE, Clock, Piece, do_pieces, done
+from benchmarks.pieces.record import open_plan
 from gdshare.storage import write_bytes
+
+SEEN = "seen.npz"
+"""Counts of a piece that are too many for its facts."""
 
 KEPT = (SEEN, DONE)
 """In this order: a piece is done once its last file is there."""
+
+
+def open_plans(
+    out: Path, archive: Path | None, plan: Mapping[str, JsonValue], tables: Mapping[str, str]
+) -> None:
+    """Note what is measured in both folders, or check that it is the same as before.
+
+    Raises:
+        RunError: one of them holds pieces of another plan, of other data, or of another torch.
+    """
+    open_plan(out, plan, tables)
+    if archive:
+        open_plan(archive, plan, tables, "--archive")
+
+
+def do_kept(
+    out: Path,
+    archive: Path | None,
+    pieces: Sequence[Piece],
+    say: Callable[[str], None],
+    wanted: Sequence[Piece] | None = None,
+    clock: Clock = time.process_time,
+) -> None:
+    """Do every piece whose figures are not there yet, and keep them in ``archive`` as well.
+
+    Args:
+        out: folder of the whole benchmark.
+        archive: a small folder; None: there is none.
+        pieces: all of them, in the order to do them in.
+        say: told of each piece's start and end.
+        wanted: those to do; None: all, and with none nothing is written but to ``archive``.
+        clock: CPU-seconds that count as a piece's.
+    """
+
+    def keep() -> None:
+        if archive:
+            store(out, archive, pieces)
+
+    todo = pieces if wanted is None else wanted
+    keep()
+    if archive and todo:
+        restore(out, archive, pieces)
+    do_pieces(out, todo, say, clock=clock, after=keep)
 
 
 def store(out: Path, archive: Path, pieces: Sequence[Piece]) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.quality.claims import (
+from benchmarks.pieces.claims import (
     Piece,
     claimed,
     do_pieces,
@@ -24,7 +24,7 @@ ROOT = Path(__file__).resolve().parents[2]
 SHARED = """
 import sys, time
 from pathlib import Path
-from benchmarks.quality.claims import Piece, do_pieces
+from benchmarks.pieces.claims import Piece, do_pieces
 out, own = Path(sys.argv[1]), sys.argv[2]
 def work(folder, watch):
     with (folder / "log").open("a") as log:
@@ -40,7 +40,7 @@ do_pieces(out, pieces, lambda line: None, pause=0.02)
 STUCK = """
 import sys, time
 from pathlib import Path
-from benchmarks.quality.claims import Piece, do_pieces
+from benchmarks.pieces.claims import Piece, do_pieces
 def work(folder, watch):
     (folder / "half").write_text("kept")
     watch.keep()

@@ -1,0 +1,207 @@
+"""The runs of time to quality as pieces of work: shared between processes, kept when done."""
+
+import hashlib
+import json
+import os
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+
+from pydantic import JsonValue, TypeAdapter
+
+from benchmarks.engine.race import COURSES, Course, Result, Score, finish
+from benchmarks.engine.rivals import Name
+from benchmarks.engine.run_folder import SCORES
+from benchmarks.engine.tasks import STEPS
+from benchmarks.engine.team import run_alone
+from benchmarks.pieces.archive import do_kept, open_plans
+from benchmarks.pieces.claims import Facts, Piece, Watch, facts
+from benchmarks.quality.pneumonia.images import real_images
+from gdshare.cohort import label_cohort
+from gdshare.distill.settings import Settings
+from gdshare.errors import UsageError
+from gdshare.protocol import Protocol
+
+HOSPITAL = "shenzhen-a"
+COHORT_PROTOCOL = Protocol(patch=75, stride=13, side=32)
+SPLIT = (0.6, 0.2, 0.2)
+COHORT, RUN, LOOKS = "cohort", "run", "looks"
+
+
+def hold(
+    seeds: int,
+    data: Path,
+    out: Path,
+    archive: Path | None,
+    checkout: Path | None,
+    say: Callable[[str], None],
+    courses: Sequence[Course] = COURSES,
+) -> list[Result]:
+    """Do every run that is not done yet, each in a process of its own, and compare them.
+
+    Args:
+        seeds: comparisons of each course, from seed 0; more of them may be asked for later.
+        data: folder that holds medmnist/ and tb_cxr/.
+        out: folder for the runs.
+        archive: where the scores of finished runs are, and are kept.
+        checkout: of ssnl/dataset-distillation; without it ``recipe`` stands in.
+        say: told of each run.
+        courses: what to compare.
+
+    Raises:
+        UsageError: no seed, or the films are not there.
+        CohortError: PneumoniaMNIST is not there.
+        RunError: a run failed or has no score, or a folder holds runs of another plan.
+    """
+    if seeds < 1:
+        raise UsageError(f"--seeds {seeds}: there must be one or more")
+    tables: dict[str, str] = {course.task: _digest(course, data) for course in courses}
+    open_plans(out, archive, plan_of(courses), tables)
+    stand_in: Name = "recipe" if checkout is None else "ssnl"
+    pieces = pieces_of(courses, stand_in, seeds, data, out, checkout)
+    # What a run takes is spent by its own process.
+    do_kept(out, archive, pieces, say, clock=_with_children)
+    return [
+        Result(
+            course,
+            stand_in,
+            tuple(
+                finish(seed, *(scores(out, name_of(course, name, seed)) for name in sides))
+                for seed in range(seeds)
+            ),
+        )
+        for course in courses
+        for sides in [(stand_in, course.ours)]
+    ]
+
+
+def pieces_of(
+    courses: Sequence[Course],
+    stand_in: Name,
+    seeds: int,
+    data: Path,
+    out: Path,
+    checkout: Path | None,
+) -> list[Piece]:
+    """Every run, course after course and seed after seed, and the films' patches before them."""
+    films = any(course.task == "tb" for course in courses)
+    cohort = out / COHORT / COHORT
+    runs = [
+        Piece(
+            name_of(course, name, seed),
+            "race",
+            partial(_run, _options(course, name, seed, data, cohort, checkout)),
+            (COHORT,) if course.task == "tb" else (),
+        )
+        for course in courses
+        for seed in range(seeds)
+        for name in (stand_in, course.ours)
+    ]
+    return [Piece(COHORT, "cohort", partial(_cut, data)), *runs] if films else runs
+
+
+def name_of(course: Course, name: Name, seed: int) -> str:
+    """Of a run's folder."""
+    return f"{course.task}-{name}-{seed}"
+
+
+def plan_of(courses: Sequence[Course]) -> dict[str, JsonValue]:
+    """Everything that decides a run but its seed, as plain JSON data."""
+    plan: dict[str, JsonValue] = json.loads(
+        json.dumps(
+            {
+                "courses": {course.task: asdict(course) for course in courses},
+                "protocol": COHORT_PROTOCOL.model_dump(mode="json"),
+                "split": SPLIT,
+                "inner_steps": {"theirs": STEPS, "ours": Settings().trajectory},
+            }
+        )
+    )
+    return plan
+
+
+def scores(out: Path, piece: str) -> list[Score]:
+    """A finished run's scores in their order; what came after a divergence has none."""
+    looks = TypeAdapter(list[dict[str, float | bool]]).validate_python(facts(out, piece)[LOOKS])
+    return [Score(look["cpu_seconds"], look["score"]) for look in looks if "score" in look]
+
+
+def cut_cohort(data: Path, out: Path) -> Path:
+    """The cohort of the task tb, cut once.
+
+    Raises:
+        CohortError: the films are not there.
+    """
+    cohort = out / COHORT
+    if not cohort.exists():
+        out.mkdir(parents=True, exist_ok=True)
+        label_cohort(_films(data), cohort, COHORT_PROTOCOL, SPLIT, seed=0)
+    return cohort
+
+
+def films_digest(data: Path) -> str:
+    """SHA-256 of the table of the films that the task tb is cut from.
+
+    Raises:
+        UsageError: it is not there.
+    """
+    table = _films(data)
+    try:
+        return hashlib.sha256(table.read_bytes()).hexdigest()
+    except OSError as error:
+        raise UsageError(
+            f"{table}: cannot be read ({error.strerror}); give the folder that holds tb_cxr by "
+            "--data, or try everything out without it by --quick"
+        ) from error
+
+
+def _films(data: Path) -> Path:
+    return data / "tb_cxr" / HOSPITAL / "labels.csv"
+
+
+def _digest(course: Course, data: Path) -> str:
+    return films_digest(data) if course.task == "tb" else real_images(data)[1]
+
+
+def _cut(data: Path, folder: Path, watch: Watch) -> Facts:
+    """The piece that cuts the films' patches."""
+    cut_cohort(data, folder)
+    return {}
+
+
+def _run(options: Sequence[str], folder: Path, watch: Watch) -> Facts:
+    """The piece that is one run; after a kill it goes on at its last checkpoint."""
+    run = folder / RUN
+    module = [sys.executable, "-m", "benchmarks.engine.quality_time"]
+    run_alone([*module, *options, "--out", str(run.resolve())])
+    return {LOOKS: [json.loads(line) for line in (run / SCORES).read_text().splitlines()]}
+
+
+def _options(
+    course: Course, name: Name, seed: int, data: Path, cohort: Path, checkout: Path | None
+) -> list[str]:
+    ours = name == course.ours
+    told = {
+        "--task": course.task,
+        "--rival": name,
+        "--seed": seed,
+        "--budget": course.ours_budget if ours else course.budget,
+        "--batch": course.ours_batch if ours else course.batch,
+        "--outer-steps": course.ours_steps,
+        "--inner-steps": Settings().trajectory if ours else STEPS,
+        "--score-every": course.ours_score_every if ours else course.score_every,
+        "--data": data.resolve(),
+    }
+    if course.task == "tb":
+        told["--cohort"] = cohort.resolve()
+    if name == "ssnl" and checkout is not None:
+        told["--ssnl"] = checkout
+    return [str(word) for pair in told.items() for word in pair]
+
+
+def _with_children() -> float:
+    """CPU-seconds of this process and of those that it has waited for."""
+    spent = os.times()
+    return spent.user + spent.system + spent.children_user + spent.children_system

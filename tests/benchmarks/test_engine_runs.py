@@ -1,0 +1,102 @@
+import shutil
+from dataclasses import replace
+
+import pytest
+
+from benchmarks.engine import __main__ as command
+from benchmarks.engine import runs
+from benchmarks.engine.race import COURSES
+from benchmarks.engine.runs import hold, pieces_of, scores
+from benchmarks.quality.pneumonia.images import REAL, synthetic_images
+from gdshare.errors import CohortError, RunError, UsageError
+from gdshare.storage import write_json
+
+PNEUMONIA, TB = COURSES
+TINY = replace(PNEUMONIA, budget=0.1, batch=4, ours_batch=4, ours_steps=3, ours_budget=0.1)
+
+
+def silent(line):
+    pass
+
+
+@pytest.fixture(scope="module")
+def held(tmp_path_factory):
+    """Their recipe and our engine, each in a real process of its own, on a few drawn images."""
+    folder = tmp_path_factory.mktemp("race")
+    (folder / REAL).parent.mkdir(parents=True)
+    shutil.move(synthetic_images(folder, 6), folder / REAL)
+    told = hold(1, folder, folder / "out", folder / "archive", None, silent, [TINY])
+    return folder, told
+
+
+def test_both_sides_run_and_are_compared(held):
+    _, [result] = held
+    assert result.stand_in == "recipe"
+    [one] = result.finishes
+    assert 0 <= one.target <= 1
+    assert 0 <= one.best <= 1
+
+
+def test_a_finished_run_tells_the_cpu_seconds_of_its_own_process(held):
+    folder, _ = held
+    told = runs.facts(folder / "out", "pneumonia-recipe-0")
+    assert told["cpu_seconds"] > told[runs.LOOKS][-1]["cpu_seconds"] >= 0.1
+
+
+def test_scores_are_kept_in_the_archive_and_no_image_is(held):
+    folder, _ = held
+    names = {path.name for path in (folder / "archive").rglob("*") if path.is_file()}
+    assert names == {"plan.json", "done.json"}
+
+
+def test_another_machine_compares_what_the_archive_holds_and_runs_nothing(held, monkeypatch):
+    folder, told = held
+    monkeypatch.setattr(runs, "run_alone", None)
+    assert hold(1, folder, folder / "new", folder / "archive", None, silent, [TINY]) == told
+
+
+def test_runs_of_another_plan_are_not_compared(held):
+    folder, _ = held
+    longer = replace(TINY, budget=0.2)
+    with pytest.raises(RunError, match=r"courses\.pneumonia\.budget.*--archive"):
+        hold(1, folder, folder / "else", folder / "archive", None, silent, [longer])
+
+
+def test_films_are_cut_before_their_runs_and_for_them_alone(tmp_path):
+    both = pieces_of(COURSES, "ssnl", 2, tmp_path, tmp_path, tmp_path)
+    assert [one.name for one in both if one.needs == ("cohort",)] == [
+        f"tb-{name}-{seed}" for seed in range(2) for name in ("ssnl", "ours")
+    ]
+    assert both[0].name == "cohort"
+    alone = pieces_of(COURSES[:1], "ssnl", 1, tmp_path, tmp_path, tmp_path)
+    assert [one.name for one in alone] == ["pneumonia-ssnl-0", "pneumonia-ours-hard-0"]
+
+
+def test_a_divergence_has_no_score(tmp_path):
+    looks = [{"cpu_seconds": 1, "step": 1, "score": 0.5}, {"cpu_seconds": 2, "diverged": True}]
+    (tmp_path / "one").mkdir()
+    write_json(tmp_path / "one" / "done.json", {"looks": looks})
+    assert [(one.cpu_seconds, one.value) for one in scores(tmp_path, "one")] == [(1, 0.5)]
+
+
+def test_no_seed_and_no_data_are_refused_and_leave_no_folder(tmp_path):
+    with pytest.raises(UsageError, match="--seeds 0"):
+        hold(0, tmp_path, tmp_path / "out", None, None, silent)
+    with pytest.raises(CohortError, match="--data"):
+        hold(1, tmp_path, tmp_path / "out", None, None, silent, [PNEUMONIA])
+    with pytest.raises(UsageError, match="--data"):
+        hold(1, tmp_path, tmp_path / "out", None, None, silent, [TB])
+    assert not (tmp_path / "out").exists()
+
+
+def test_one_part_alone_can_be_asked_for(monkeypatch, tmp_path):
+    done = []
+    monkeypatch.setattr(command, "speeds", lambda *words: done.append("speed") or {})
+    monkeypatch.setattr(command, "qualities", lambda *words: done.append("quality") or {})
+    for words in ([], ["--only", "speed"], ["--only", "quality"]):
+        monkeypatch.setattr("sys.argv", ["x", *words, "--json", str(tmp_path / "figures.json")])
+        command.main()
+    assert done == ["speed", "quality", "speed", "quality"]
+    monkeypatch.setattr("sys.argv", ["x", "--quick", "--only", "quality"])
+    with pytest.raises(SystemExit):
+        command.main()
