@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from pydantic import JsonValue, TypeAdapter
 
+from benchmarks.options.trial import GAVE_UP
 from benchmarks.options.variants import DEFAULT, Variant
 from benchmarks.pieces.claims import Facts
 from benchmarks.quality.choices import number
@@ -21,40 +22,51 @@ class Row:
 
     Attributes:
         name: of the variant.
+        gave_up: seeds on which it, or the defaults, could not be finished; all else is of the
+            others.
         steps: training steps, of each seed.
         loss: mean training loss over seeds and θ0, nats; None where one is not finite.
-        accuracy: class-balanced, on training windows.
+        accuracy: class-balanced, on training windows; None without a seed.
         score: patch score on validation patients, of each seed.
         gains: that minus the defaults', seed by seed.
     """
 
     name: str
+    gave_up: int
     steps: list[int]
     loss: float | None
-    accuracy: float
+    accuracy: float | None
     score: list[float]
     gains: list[float]
 
 
 def rows_of(trials: Trials) -> list[Row]:
     """Every variant against the defaults."""
-    base = _each(trials[DEFAULT], "patch_score")
     return [
-        Row(
-            variant.name,
-            [int(step) for step in _each(found, "outer_steps")],
-            _loss(found),
-            mean(_each(found, "accuracy")),
-            _each(found, "patch_score"),
-            [a - b for a, b in zip(_each(found, "patch_score"), base, strict=True)],
-        )
+        _row(variant.name, list(zip(found, trials[DEFAULT], strict=True)))
         for variant, found in trials.items()
     ]
 
 
+def _row(name: str, trials: Sequence[tuple[Facts, Facts]]) -> Row:
+    """Of a variant's trials, each beside the defaults' of the same seed."""
+    pairs = [pair for pair in trials if not any(GAVE_UP in one for one in pair)]
+    own = [mine for mine, _ in pairs]
+    score, base = (_each(side, "patch_score") for side in (own, [one for _, one in pairs]))
+    return Row(
+        name,
+        len(trials) - len(pairs),
+        [int(step) for step in _each(own, "outer_steps")],
+        _loss(own),
+        mean(_each(own, "accuracy")) if own else None,
+        score,
+        [a - b for a, b in zip(score, base, strict=True)],
+    )
+
+
 def text(rows: Sequence[Row]) -> str:
     """The table."""
-    seeds = len(rows[0].score)
+    seeds = rows[0].gave_up + len(rows[0].score)
     title = (
         "Told one thing, for the CPU-seconds of the defaults: training loss (nats) and accuracy, "
         f"patch score on validation patients, and its gain on the defaults; mean of {seeds} "
@@ -69,11 +81,12 @@ def as_data(rows: Sequence[Row]) -> list[JsonValue]:
     return [
         {
             "variant": row.name,
+            "gave_up": row.gave_up,
             "outer_steps": list(row.steps),
             "loss": row.loss,
             "accuracy": row.accuracy,
             "patch_scores": list(row.score),
-            "gain_mean": mean(row.gains),
+            "gain_mean": mean(row.gains) if row.gains else None,
             "gain_deviation": deviation(row.gains),
         }
         for row in rows
@@ -81,9 +94,11 @@ def as_data(rows: Sequence[Row]) -> list[JsonValue]:
 
 
 def _line(row: Row) -> tuple[str, ...]:
+    if row.accuracy is None:
+        return (row.name, "gave up", "", "", "", "", "")
     spread = deviation(row.gains)
     return (
-        row.name,
+        row.name + (f" (gave up on {row.gave_up})" if row.gave_up else ""),
         f"{mean(row.steps):.0f}",
         "not finite" if row.loss is None else f"{row.loss:.3f}",
         f"{row.accuracy:.3f}",
@@ -100,4 +115,4 @@ def _each(found: Sequence[Facts], name: str) -> list[float]:
 def _loss(found: Sequence[Facts]) -> float | None:
     values = TypeAdapter(list[list[float | None]]).validate_python([one["losses"] for one in found])
     losses = [loss for seed in values for loss in seed if loss is not None]
-    return mean(losses) if len(losses) == sum(map(len, values)) else None
+    return mean(losses) if losses and len(losses) == sum(map(len, values)) else None

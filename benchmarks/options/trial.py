@@ -16,7 +16,7 @@ from benchmarks.pieces.claims import Facts, Watch
 from benchmarks.quality.distilled import distil_in_piece
 from benchmarks.quality.spread import mean
 from gdshare.cohort import Cohort, open_cohort
-from gdshare.distill.loop import Outcome, StoppedError, Tick, distill
+from gdshare.distill.loop import LostError, Outcome, StoppedError, Tick, distill
 from gdshare.distill.score import tensors_of
 from gdshare.distill.settings import Settings
 from gdshare.distill.unroll import trajectory_end
@@ -26,6 +26,8 @@ from gdshare.storage import write_json
 from gdshare.training import as_tensors, patch_accuracy
 
 RUN, COST = "run", "cost.json"
+GAVE_UP = "gave_up"
+"""The fact that stands in for the others where a distillation could not be finished."""
 
 
 class Cost(BaseModel):
@@ -59,11 +61,13 @@ def try_variant(
     cost = _cost(plan, opened, variant, folder / COST)
     steps = cost.steps(plan.outer_steps)
     settings = plan.settings(variant, steps, seed)
-    outcome = distil_in_piece(opened, folder / RUN, settings, watch)
+    spent: Facts = {"outer_steps": steps, "seconds_a_step": cost.own}
+    try:
+        outcome = distil_in_piece(opened, folder / RUN, settings, watch)
+    except LostError:
+        return spent | {GAVE_UP: True}
     taught = lesson(opened, outcome, settings, plan.windows)
-    return {
-        "outer_steps": steps,
-        "seconds_a_step": cost.own,
+    return spent | {
         "losses": [loss if isfinite(loss) else None for loss in taught.losses],
         "accuracy": mean(taught.accuracies),
         "patch_score": outcome.score.mean,

@@ -79,6 +79,10 @@ class StoppedError(RunError):
     """The run was asked to stop, and did so after a whole step, with a checkpoint."""
 
 
+class LostError(RunError):
+    """The run cannot get anywhere: ``SKIPS_IN_A_ROW`` derivatives in a row were of no use."""
+
+
 def distill(
     cohort: Cohort,
     out: Path,
@@ -111,8 +115,9 @@ def distill(
     Raises:
         CohortError: a class has no training or no validation window.
         StoppedError: ``stopping`` said so; all is saved.
-        RunError: ``out`` holds a run already, or another one than is to be resumed; too many bad
-            steps; the disk is full or the device is lost.
+        LostError: too many bad steps.
+        RunError: ``out`` holds a run already, or another one than is to be resumed; the disk is
+            full or the device is lost.
         UsageError: the network cannot take the cohort's patches, there is no such device, or
             TensorBoard is not installed.
     """
@@ -147,7 +152,7 @@ def _train_step(state: State, bench: Bench, journal: Journal, crew: Crew) -> tup
     state, loss = _moved(state, bench, crew)
     progress = state.progress
     if progress.skipped_in_a_row >= SKIPS_IN_A_ROW:
-        raise RunError(
+        raise LostError(
             f"the last {progress.skipped_in_a_row} derivatives up to step {before.step + 1} were "
             "not finite or exploded; start again in a new folder with a smaller --inner-rate or "
             "--outer-rate"

@@ -10,6 +10,7 @@ from benchmarks.options.table import as_data, rows_of, text
 from benchmarks.options.trial import Cost
 from benchmarks.options.variants import DEFAULT, FULL, QUICK, VARIANTS
 from benchmarks.pieces.claims import facts
+from gdshare.distill.loop import LostError
 from gdshare.distill.settings import Settings
 from gdshare.errors import RunError, UsageError
 
@@ -69,6 +70,23 @@ def test_a_variant_that_leaves_the_numbers_is_told_and_stops_nobody():
     rows = rows_of({DEFAULT: [gone | {"losses": [1.0, 1.0]}], VARIANTS[1]: [gone]})
     assert rows[1].loss is None
     assert "not finite" in text(rows)
+
+
+def test_a_distillation_that_gives_up_is_told_and_stops_nobody(tmp_path, monkeypatch, finished):
+    def gives_up(*given):
+        raise LostError("the last 20 derivatives")
+
+    monkeypatch.setattr(trial, "distil_in_piece", gives_up)
+    monkeypatch.setattr(trial, "seconds_a_step", lambda *given: 1.0)
+    cohort = finished[0] / command.COHORT / command.COHORT
+    lost = trial.try_variant(TINY, cohort, VARIANTS[1], 0, tmp_path, None)
+    sound = facts(finished[0], "defaults-0")
+    rows = rows_of({DEFAULT: [sound, sound], VARIANTS[1]: [lost, sound], VARIANTS[2]: [lost] * 2})
+    assert [row.gave_up for row in rows] == [0, 1, 2]
+    assert rows[1].gains == [0.0]
+    assert "--epochs 3 (gave up on 1)" in text(rows)
+    assert text(rows).splitlines()[-1].split() == ["--batch", "48", "gave", "up"]
+    assert as_data(rows)[2]["gain_mean"] is None
 
 
 def test_the_cost_is_of_the_variant_and_of_the_defaults_and_measured_once(

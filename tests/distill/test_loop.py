@@ -14,7 +14,7 @@ from run_kit import SETTINGS, TINY, BrokenOffError, break_off_after, contents, m
 from gdshare.cohort import label_cohort, open_cohort
 from gdshare.distill import loop
 from gdshare.distill.folder import read_record, read_result
-from gdshare.distill.loop import SKIPS_IN_A_ROW, distill
+from gdshare.distill.loop import SKIPS_IN_A_ROW, LostError, distill
 from gdshare.distill.score import CHANCE
 from gdshare.distill.state import initial_unknowns, load_checkpoint
 from gdshare.distill.unroll import full
@@ -186,7 +186,7 @@ def test_many_bad_steps_in_a_row_end_the_run_with_the_remedy(cohort, tmp_path, m
     ticks = []
     last = 2 + SKIPS_IN_A_ROW
     with pytest.raises(
-        RunError,
+        LostError,
         match=rf"the last {SKIPS_IN_A_ROW} derivatives up to step {last} were not finite or "
         "exploded; start again in a new folder with a smaller --inner-rate or --outer-rate",
     ):
@@ -205,7 +205,7 @@ def test_row_of_bad_steps_goes_on_through_an_interruption(cohort, tmp_path, monk
     with pytest.raises(BrokenOffError):
         distill(cohort, tmp_path / "run", longer, progress=break_off_after(9))
     ticks = []
-    with pytest.raises(RunError, match=f"up to step {SKIPS_IN_A_ROW} were"):
+    with pytest.raises(LostError, match=f"up to step {SKIPS_IN_A_ROW} were"):
         distill(cohort, tmp_path / "run", longer, resume=True, progress=ticks.append)
     assert ticks[0].step == 10
 
