@@ -26,7 +26,8 @@ from benchmarks.engine.recipe import RECIPE
 from benchmarks.engine.rivals import NAMES, checkout_from_environment, make
 from benchmarks.engine.run_folder import Plan, Progress, RunFolder
 from benchmarks.engine.tasks import STEPS, QualityTask, pneumonia, tuberculosis
-from gdshare.errors import GdshareError, UsageError
+from benchmarks.pieces.claims import claimed
+from gdshare.errors import GdshareError, RunError, UsageError
 
 CHECKPOINT_SECONDS = 60.0
 
@@ -201,7 +202,10 @@ def main() -> None:
             inner_steps=chosen.inner_steps,
             score_every=chosen.score_every,
         )
-        race.go_on(plan, chosen.budget)
+        with claimed(chosen.out) as mine:
+            if not mine:
+                raise RunError(f"{chosen.out}: another process is at this run; wait, or stop it")
+            race.go_on(plan, chosen.budget)
     except GdshareError as error:
         sys.exit(str(error))
 

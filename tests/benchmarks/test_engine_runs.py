@@ -1,4 +1,5 @@
 import shutil
+import sys
 from dataclasses import replace
 
 import pytest
@@ -7,6 +8,7 @@ from benchmarks.engine import __main__ as command
 from benchmarks.engine import runs
 from benchmarks.engine.race import COURSES
 from benchmarks.engine.runs import hold, pieces_of, scores
+from benchmarks.pieces.claims import claimed
 from benchmarks.quality.pneumonia.images import REAL, synthetic_images
 from gdshare.errors import CohortError, RunError, UsageError
 from gdshare.storage import write_json
@@ -53,6 +55,22 @@ def test_another_machine_compares_what_the_archive_holds_and_runs_nothing(held, 
     folder, told = held
     monkeypatch.setattr(runs, "run_alone", None)
     assert hold(1, folder, folder / "new", folder / "archive", None, silent, [TINY]) == told
+
+
+def test_a_run_that_another_process_is_still_at_is_left_to_it(held):
+    """Its parent killed, a run's own process may go on for a while."""
+    folder, _ = held
+    run = folder / "out" / "pneumonia-recipe-0" / runs.RUN
+    before = (run / "scores.jsonl").read_bytes()
+    words = runs._options(TINY, "recipe", 0, folder, folder, None)
+    with (
+        claimed(run),
+        pytest.raises(RunError, match="another process is at this run"),
+    ):
+        runs.run_alone(
+            [sys.executable, "-m", "benchmarks.engine.quality_time", *words, "--out", str(run)]
+        )
+    assert (run / "scores.jsonl").read_bytes() == before
 
 
 def test_runs_of_another_plan_are_not_compared(held):
