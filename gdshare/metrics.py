@@ -100,7 +100,7 @@ def count(
     ratios: npt.NDArray[np.float64],
     indeterminate: npt.NDArray[np.bool_],
     positive: npt.NDArray[np.bool_],
-    threshold: float,
+    threshold: float | npt.NDArray[np.float64],
 ) -> Confusion:
     """Count films at one ε: a film is called positive if its ratio is at least ε (Eq. 4).
 
@@ -108,7 +108,7 @@ def count(
         ratios: float64 [films] in [0, 1].
         indeterminate: bool [films], no N and no P vote: always called negative, even at ε = 0.
         positive: bool [films], the diagnosis.
-        threshold: ε in [0, 1].
+        threshold: ε in [0, 1]; one for all films, or float64 [films].
     """
     called = (ratios >= threshold) & ~indeterminate
     return Confusion(

@@ -56,7 +56,7 @@ def _line(line: Line) -> JsonValue:
     return {
         "model": line.name,
         "primary": line.primary,
-        "thresholds": [list(folds) for folds in line.thresholds],
+        "thresholds": [[list(fold) for fold in folds] for folds in line.thresholds],
         "figures": {scope: _merits(merits) for scope, merits in line.merits.items()},
     }
 

@@ -9,8 +9,9 @@ Two ways from windows to a film's ratio P / (P + N) (Li et al. 2020, Eq. 4, has 
     itself calls N or P: windows outside the organ may tell the diagnosis by markers and framing
     (docs/adr/0010-five-networks-vote-together.md).
 
-Three rules for ε, at or above which a film is called positive: ``source``, its fixed 0.4;
-``coarse`` and ``fine``, the ε of best HM on the fold's validation films in steps of 0.05 and 0.01.
+Four rules for ε, at or above which a film is called positive: ``source``, its fixed 0.4;
+``coarse`` and ``fine``, the ε of best HM on the fold's validation films in steps of 0.05 and 0.01;
+``own``, each hospital's films at the ε of best HM on its own validation films, in steps of 0.05.
 """
 
 from collections.abc import Sequence
@@ -33,7 +34,7 @@ from gdshare.metrics import (
 from gdshare.protocol import PatchClass
 
 Way = Literal["votes", "probabilities"]
-Rule = Literal["source", "coarse", "fine"]
+Rule = Literal["source", "coarse", "fine", "own"]
 Team = tuple[int, ...]
 
 FINE_THRESHOLDS: tuple[float, ...] = tuple(round(0.01 * step, 2) for step in range(101))
@@ -47,9 +48,12 @@ READINGS: tuple[tuple[Way, Rule], ...] = (
     ("probabilities", "source"),
     ("probabilities", "coarse"),
     ("probabilities", "fine"),
+    ("votes", "own"),
 )
 """The ways of reading films that are reported, the primary first; summed probabilities may part
-films within a narrow range of ratios, so they get finer steps as well."""
+films within a narrow range of ratios, so they get finer steps as well. The last was added after the
+figures of the others had been seen, for what they showed: an ε for all, and one hospital's films
+nearly all on one side of it."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +75,17 @@ class Films:
     votes: npt.NDArray[np.float64]
     sums: npt.NDArray[np.float64]
 
+    def at(self, site: int) -> "Films":
+        """One hospital's films alone."""
+        here = self.site == site
+        return Films(
+            self.site[here],
+            self.patient[here],
+            self.positive[here],
+            self.votes[:, here],
+            self.sums[:, here],
+        )
+
 
 @dataclass(frozen=True)
 class Verdicts:
@@ -80,7 +95,7 @@ class Verdicts:
         site, patient, positive: as in ``Films``.
         ratio: float64 [films] in [0, 1].
         indeterminate: bool [films], no window called N or P; called negative whatever ε.
-        threshold: ε.
+        threshold: float64 [films], ε.
     """
 
     site: npt.NDArray[np.int64]
@@ -88,7 +103,7 @@ class Verdicts:
     positive: npt.NDArray[np.bool_]
     ratio: npt.NDArray[np.float64]
     indeterminate: npt.NDArray[np.bool_]
-    threshold: float
+    threshold: npt.NDArray[np.float64]
 
     @property
     def called(self) -> npt.NDArray[np.bool_]:
@@ -104,7 +119,7 @@ class Verdicts:
             self.positive[here],
             self.ratio[here],
             self.indeterminate[here],
-            self.threshold,
+            self.threshold[here],
         )
 
 
@@ -145,15 +160,25 @@ def threshold(films: Films, team: Team, way: Way, rule: Rule) -> float:
     if rule == "source":
         return SOURCE_THRESHOLD
     ratio, indeterminate = ratios(films, team, way)
-    tried = THRESHOLDS if rule == "coarse" else FINE_THRESHOLDS
+    tried = FINE_THRESHOLDS if rule == "fine" else THRESHOLDS
     counts = [count(ratio, indeterminate, films.positive, one) for one in tried]
     return best_threshold(counts, tried)
 
 
 def judge(val: Films, test: Films, team: Team, way: Way, rule: Rule) -> Verdicts:
-    """Judge a fold's test films at the ε that its validation films give."""
+    """Judge a fold's test films at the ε that its validation films give.
+
+    Raises:
+        UsageError: there is no validation film; with ``own``, none of a hospital that has test
+            films.
+    """
     ratio, indeterminate = ratios(test, team, way)
-    epsilon = threshold(val, team, way, rule)
+    epsilon = np.zeros(len(ratio))
+    if rule == "own":
+        for site in np.unique(test.site):
+            epsilon[test.site == site] = threshold(val.at(site), team, way, rule)
+    else:
+        epsilon[:] = threshold(val, team, way, rule)
     return Verdicts(test.site, test.patient, test.positive, ratio, indeterminate, epsilon)
 
 

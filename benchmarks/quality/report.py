@@ -38,13 +38,14 @@ class Line:
 
     Attributes:
         name: of the model.
-        thresholds: [model][fold] -> ε; several models when they differ by θ0 alone.
+        thresholds: [model][fold] -> ε of each hospital; several models when they differ by θ0
+            alone.
         merits: "all" and each site -> of each model, its figures.
         primary: these are the figures that were named beforehand.
     """
 
     name: str
-    thresholds: list[list[float]]
+    thresholds: list[list[list[float]]]
     merits: dict[str, list[Merit]]
     primary: bool
 
@@ -180,7 +181,16 @@ def _line(name: str, models: list[list[Verdicts]], sites: Sequence[str], primary
     merits = {ALL: [merit(folds) for folds in models]}
     for index, site in enumerate(sites):
         merits[site] = [merit([one.at(index) for one in folds]) for folds in models]
-    return Line(name, [[one.threshold for one in folds] for folds in models], merits, primary)
+    thresholds = [
+        [[_epsilon(one.at(index)) for index in range(len(sites))] for one in folds]
+        for folds in models
+    ]
+    return Line(name, thresholds, merits, primary)
+
+
+def _epsilon(verdicts: Verdicts) -> float:
+    """Of one hospital's test films, of which each fold has some."""
+    return float(verdicts.threshold[0])
 
 
 def _patches(folds: Sequence[Fold], contenders: Sequence[Contender]) -> list[Scores]:

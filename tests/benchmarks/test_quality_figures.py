@@ -55,7 +55,7 @@ def test_a_film_without_n_or_p_votes_is_indeterminate_and_negative_whatever_the_
     ratio, indeterminate = ratios(seen, (0,), "votes")
     assert ratio.tolist() == [0.0, 0.5]
     assert indeterminate.tolist() == [True, False]
-    found = Verdicts(seen.site, seen.patient, seen.positive, ratio, indeterminate, 0.0)
+    found = Verdicts(seen.site, seen.patient, seen.positive, ratio, indeterminate, np.zeros(2))
     assert found.called.tolist() == [False, True]
 
 
@@ -92,8 +92,20 @@ def test_the_threshold_never_sees_a_test_film():
     val = by_ratio([0.2, 0.8], [0, 1])
     test = by_ratio([0.05, 0.1], [0, 1])
     found = judge(val, test, (0,), "votes", "coarse")
-    assert found.threshold == threshold(val, (0,), "votes", "coarse")
+    assert set(found.threshold) == {threshold(val, (0,), "votes", "coarse")}
     assert found.called.tolist() == [False, False]
+
+
+def test_each_hospital_may_have_an_epsilon_of_its_own():
+    val = by_ratio([0.1, 0.3, 0.6, 0.8], [0, 1, 0, 1], site=[0, 0, 1, 1])
+    test = by_ratio([0.15, 0.35, 0.5, 0.75], [0, 1, 0, 1], site=[0, 0, 1, 1])
+    common = judge(val, test, (0,), "votes", "coarse")
+    assert merit([common]).confusion.harmonic_mean < 1
+    own = judge(val, test, (0,), "votes", "own")
+    assert own.threshold.tolist() == [0.25, 0.25, 0.75, 0.75]
+    assert merit([own]).confusion.harmonic_mean == 1
+    with pytest.raises(UsageError, match="no validation film"):
+        judge(val.at(0), test, (0,), "votes", "own")
 
 
 def test_without_validation_films_no_threshold_can_be_chosen():
@@ -187,7 +199,7 @@ def test_each_model_of_a_row_has_thresholds_of_its_own():
     seen = {"convnet": {"val": one, "test": one}}
     plan = replace(FULL, folds=2, networks=2, teams=(1, 2), primary=1)
     found = verdicts(disjoint(plan, plan.arms[0], 1), [seen, seen], "votes", "fine")
-    assert [[fold.threshold for fold in model] for model in found] == [[0.16] * 2, [0.86] * 2]
+    assert [[fold.threshold[0] for fold in model] for model in found] == [[0.16] * 2, [0.86] * 2]
     assert all(fold.called.tolist() == [False, True] for model in found for fold in model)
 
 

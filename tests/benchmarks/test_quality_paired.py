@@ -23,7 +23,8 @@ def fold(seed, count=40):
 def judged(films, ratio, threshold=0.5):
     ratio = np.asarray(ratio, np.float64)
     nobody = np.zeros(len(ratio), np.bool_)
-    return Verdicts(films.site, films.patient, films.positive, ratio, nobody, threshold)
+    epsilon = np.full(len(ratio), threshold)
+    return Verdicts(films.site, films.patient, films.positive, ratio, nobody, epsilon)
 
 
 def noisy(films, noise, seed):
@@ -115,7 +116,7 @@ def test_counting_by_weights_equals_counting_films_one_by_one():
         for verdicts, drawn in zip(models, DRAWN, strict=True):
             rows = np.repeat(np.arange(len(verdicts.site)), drawn[index].astype(int))
             ratio, positive = verdicts.ratio[rows], verdicts.positive[rows]
-            total += count(ratio, verdicts.indeterminate[rows], positive, verdicts.threshold)
+            total += count(ratio, verdicts.indeterminate[rows], positive, verdicts.threshold[rows])
             areas.append(auc(ratio, positive))
         assert found.harmonic_means[index] == pytest.approx(total.harmonic_mean)
         assert found.aucs[index] == pytest.approx(np.mean(areas))
