@@ -1,4 +1,4 @@
-"""The committed archive of ``benchmarks.quality``: of today's plan, with nothing private in it."""
+"""The committed archives: of the plans that are in the code, with nothing private in them."""
 
 import json
 from pathlib import Path
@@ -6,21 +6,31 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.quality.plan import FULL
+from benchmarks.options import variants
+from benchmarks.quality import plan
 
-ARCHIVE = Path(__file__).parents[2] / "benchmarks" / "archive" / "quality"
-PIECES = sorted(path.parent for path in ARCHIVE.rglob("done.json"))
-
-
-def test_it_is_of_the_plan_that_is_in_the_code():
-    assert json.loads((ARCHIVE / "plan.json").read_text())["plan"] == FULL.as_data()
-    assert PIECES
+ARCHIVES = Path(__file__).parents[2] / "benchmarks" / "archive"
+QUALITY = ARCHIVES / "quality"
+PLANS = {"quality": plan.FULL, "options": variants.FULL}
+PIECES = sorted(path.parent for path in QUALITY.rglob("done.json"))
 
 
-def test_it_holds_counts_and_facts_alone():
-    names = {path.name for path in ARCHIVE.rglob("*") if path.is_file()}
-    assert names <= {"plan.json", "done.json", "seen.npz"}
-    assert sum(path.stat().st_size for path in ARCHIVE.rglob("*") if path.is_file()) < 2**21
+def test_every_archive_is_known():
+    assert {path.name for path in ARCHIVES.iterdir()} == set(PLANS)
+
+
+@pytest.mark.parametrize("name", PLANS)
+def test_it_is_of_the_plan_that_is_in_the_code(name):
+    folder = ARCHIVES / name
+    assert json.loads((folder / "plan.json").read_text())["plan"] == PLANS[name].as_data()
+    assert any(folder.rglob("done.json"))
+
+
+def test_they_hold_counts_and_facts_alone():
+    files = [path for path in ARCHIVES.rglob("*") if path.is_file()]
+    assert {path.name for path in files} <= {"plan.json", "done.json", "seen.npz"}
+    assert all(path.is_relative_to(QUALITY) for path in files if path.name == "seen.npz")
+    assert sum(path.stat().st_size for path in files) < 2**21
 
 
 @pytest.mark.parametrize("piece", [one for one in PIECES if one.name.startswith("films-")])
