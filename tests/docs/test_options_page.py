@@ -12,7 +12,8 @@ PAGE = Path(__file__).parents[2] / "docs" / "distill-options.md"
 def rows():
     """Option -> its default as the page spells it."""
     found = {}
-    for line in PAGE.read_text(encoding="utf-8").splitlines():
+    section = PAGE.read_text(encoding="utf-8").split("\n## Option by option\n")[1].split("\n## ")[0]
+    for line in section.splitlines():
         if line.startswith("| `--"):
             names, defaults, _ = (cell.strip() for cell in line.strip("|").split(" | ", 2))
             flags = re.findall(r"`--([a-z0-9-]+)`", names)
