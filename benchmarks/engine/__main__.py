@@ -3,7 +3,7 @@
 Without ``--ssnl`` (or GDSHARE_SSNL) Wang et al.'s code is stood in for by ours of their recipe;
 ``--agreement`` shows that the two compute the same. ``--quick`` takes some two minutes.
 
-Time to quality takes six CPU-hours, in runs that are done once: after a kill the same command goes
+Time to quality takes six CPU-hours, in races that are held once: after a kill the same command goes
 on, and ``--only quality``, started twice, shares them between two processes.
 """
 

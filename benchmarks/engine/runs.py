@@ -1,10 +1,13 @@
-"""The runs of time to quality as pieces of work: shared between processes, kept when done."""
+"""The races of time to quality as pieces of work: shared between processes, kept when done.
+
+A piece is both sides' runs of one seed: CPU-seconds can only be compared on one machine.
+"""
 
 import hashlib
 import json
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -27,7 +30,8 @@ from gdshare.protocol import Protocol
 HOSPITAL = "shenzhen-a"
 COHORT_PROTOCOL = Protocol(patch=75, stride=13, side=32)
 SPLIT = (0.6, 0.2, 0.2)
-COHORT, RUN, LOOKS = "cohort", "run", "looks"
+COHORT = "cohort"
+SIDES = ("theirs", "ours")
 
 
 def hold(
@@ -68,12 +72,11 @@ def hold(
             course,
             stand_in,
             tuple(
-                finish(seed, *(scores(out, name_of(course, name, seed)) for name in sides))
+                finish(seed, *(scores(out, name_of(course, stand_in, seed), s) for s in SIDES))
                 for seed in range(seeds)
             ),
         )
         for course in courses
-        for sides in [(stand_in, course.ours)]
     ]
 
 
@@ -85,26 +88,31 @@ def pieces_of(
     out: Path,
     checkout: Path | None,
 ) -> list[Piece]:
-    """Every run, course after course and seed after seed, and the films' patches before them."""
+    """Every race, course after course and seed after seed, and the films' patches before them."""
     films = any(course.task == "tb" for course in courses)
     cohort = out / COHORT / COHORT
-    runs = [
+    races = [
         Piece(
-            name_of(course, name, seed),
+            name_of(course, stand_in, seed),
             "race",
-            partial(_run, _options(course, name, seed, data, cohort, checkout)),
+            partial(
+                _race,
+                {
+                    "theirs": _options(course, stand_in, seed, data, cohort, checkout),
+                    "ours": _options(course, course.ours, seed, data, cohort, None),
+                },
+            ),
             (COHORT,) if course.task == "tb" else (),
         )
         for course in courses
         for seed in range(seeds)
-        for name in (stand_in, course.ours)
     ]
-    return [Piece(COHORT, "cohort", partial(_cut, data)), *runs] if films else runs
+    return [Piece(COHORT, "cohort", partial(_cut, data)), *races] if films else races
 
 
-def name_of(course: Course, name: Name, seed: int) -> str:
-    """Of a run's folder."""
-    return f"{course.task}-{name}-{seed}"
+def name_of(course: Course, stand_in: Name, seed: int) -> str:
+    """Of a race's folder."""
+    return f"{course.task}-{stand_in}-{seed}"
 
 
 def plan_of(courses: Sequence[Course]) -> dict[str, JsonValue]:
@@ -122,9 +130,9 @@ def plan_of(courses: Sequence[Course]) -> dict[str, JsonValue]:
     return plan
 
 
-def scores(out: Path, piece: str) -> list[Score]:
-    """A finished run's scores in their order; what came after a divergence has none."""
-    looks = TypeAdapter(list[dict[str, float | bool]]).validate_python(facts(out, piece)[LOOKS])
+def scores(out: Path, piece: str, side: str) -> list[Score]:
+    """One side's scores in their order; what came after a divergence has none."""
+    looks = TypeAdapter(list[dict[str, float | bool]]).validate_python(facts(out, piece)[side])
     return [Score(look["cpu_seconds"], look["score"]) for look in looks if "score" in look]
 
 
@@ -171,12 +179,16 @@ def _cut(data: Path, folder: Path, watch: Watch) -> Facts:
     return {}
 
 
-def _run(options: Sequence[str], folder: Path, watch: Watch) -> Facts:
-    """The piece that is one run; after a kill it goes on at its last checkpoint."""
-    run = folder / RUN
+def _race(options: Mapping[str, Sequence[str]], folder: Path, watch: Watch) -> Facts:
+    """The piece that is both runs, theirs first; after a kill each goes on at its checkpoint."""
+    return {side: _run(told, folder / side) for side, told in options.items()}
+
+
+def _run(options: Sequence[str], run: Path) -> JsonValue:
+    """What one run was worth, line by line; at its end already, it is not run any further."""
     module = [sys.executable, "-m", "benchmarks.engine.quality_time"]
     run_alone([*module, *options, "--out", str(run.resolve())])
-    return {LOOKS: [json.loads(line) for line in (run / SCORES).read_text().splitlines()]}
+    return [json.loads(line) for line in (run / SCORES).read_text().splitlines()]
 
 
 def _options(
