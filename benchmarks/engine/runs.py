@@ -88,7 +88,10 @@ def pieces_of(
     out: Path,
     checkout: Path | None,
 ) -> list[Piece]:
-    """Every race, course after course and seed after seed, and the films' patches before them."""
+    """Every race, and the films' patches before them.
+
+    The longest come first, so that processes that share them end at about the same time.
+    """
     films = any(course.task == "tb" for course in courses)
     cohort = out / COHORT / COHORT
     races = [
@@ -104,7 +107,7 @@ def pieces_of(
             ),
             (COHORT,) if course.task == "tb" else (),
         )
-        for course in courses
+        for course in sorted(courses, key=lambda course: course.budget, reverse=True)
         for seed in range(seeds)
     ]
     return [Piece(COHORT, "cohort", partial(_cut, data)), *races] if films else races

@@ -93,6 +93,12 @@ def test_films_are_cut_before_their_runs_and_for_them_alone(tmp_path):
     assert [one.name for one in alone] == ["pneumonia-ssnl-0"]
 
 
+def test_the_longest_races_are_begun_first(tmp_path):
+    pieces = pieces_of(COURSES, "ssnl", 2, tmp_path, tmp_path, tmp_path)
+    names = [one.name for one in pieces if one.kind == "race"]
+    assert names == ["tb-ssnl-0", "tb-ssnl-1", "pneumonia-ssnl-0", "pneumonia-ssnl-1"]
+
+
 def test_a_divergence_has_no_score(tmp_path):
     looks = [{"cpu_seconds": 1, "step": 1, "score": 0.5}, {"cpu_seconds": 2, "diverged": True}]
     (tmp_path / "one").mkdir()
