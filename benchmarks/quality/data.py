@@ -10,6 +10,7 @@ from benchmarks.quality.choices import ArmChoice, Choice
 from benchmarks.quality.costs import by_kind
 from benchmarks.quality.cross import Transfer
 from benchmarks.quality.figures import PRIMARY, Merit
+from benchmarks.quality.left_out import LeftOut
 from benchmarks.quality.report import Line, Pair, Report, Scores
 from benchmarks.quality.spread import deviation, mean
 from gdshare.distill.score import CHANCE
@@ -39,6 +40,7 @@ def as_data(report: Report) -> dict[str, JsonValue]:
             }
             for reading in report.readings
         ],
+        "validation_patients_left_out": [_left_out(one) for one in report.left_out],
         "patch_scores": [_scores(one) for one in report.patches],
         "cross_networks": {
             "chance": CHANCE,
@@ -82,6 +84,16 @@ def _pair(pair: Pair) -> JsonValue:
         "harmonic_mean_interval": _ends(found.harmonic_mean_interval),
         "auc": _known(found.auc),
         "auc_interval": _ends(found.auc_interval),
+    }
+
+
+def _left_out(one: LeftOut) -> JsonValue:
+    return {
+        "model": one.name,
+        "common": _merits(one.common),
+        "own": _merits(one.own),
+        "harmonic_mean_gain": one.gain.harmonic_mean,
+        "harmonic_mean_gain_interval": _ends(one.gain.harmonic_mean_interval),
     }
 
 

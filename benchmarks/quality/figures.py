@@ -77,13 +77,16 @@ class Films:
 
     def at(self, site: int) -> "Films":
         """One hospital's films alone."""
-        here = self.site == site
+        return self.where(self.site == site)
+
+    def where(self, wanted: npt.NDArray[np.bool_]) -> "Films":
+        """Some of the films: bool [films]."""
         return Films(
-            self.site[here],
-            self.patient[here],
-            self.positive[here],
-            self.votes[:, here],
-            self.sums[:, here],
+            self.site[wanted],
+            self.patient[wanted],
+            self.positive[wanted],
+            self.votes[:, wanted],
+            self.sums[:, wanted],
         )
 
 

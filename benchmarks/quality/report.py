@@ -11,6 +11,7 @@ from benchmarks.quality.costs import Spent
 from benchmarks.quality.cross import Transfer, transfers
 from benchmarks.quality.figures import PRIMARY, READINGS, Films, Merit, Rule, Verdicts, Way, merit
 from benchmarks.quality.fold import Fold
+from benchmarks.quality.left_out import LeftOut, left_out
 from benchmarks.quality.lineup import (
     PAIRED_MODELS,
     Contender,
@@ -30,6 +31,11 @@ from gdshare.errors import RunError
 from gdshare.metrics import RESAMPLES
 
 ALL = "all"
+RESAMPLED: tuple[tuple[Split, str], ...] = (
+    ("test", "quality-resamples"),
+    ("val", "quality-validation-resamples"),
+)
+"""The splits whose patients are resampled, each from draws of its own."""
 
 
 @dataclass(frozen=True)
@@ -91,6 +97,7 @@ class Report:
         sites: the hospitals' names.
         team: how many networks vote together in the primary figures.
         readings: films, by every way and rule.
+        left_out: validation films, each patient's judged at the ε of the others.
         patches: patch scores on test patients.
         choices: of each fold.
         transfers: every network trained on every other's images; empty while not complete.
@@ -101,6 +108,7 @@ class Report:
     sites: tuple[str, ...]
     team: int
     readings: list[Reading]
+    left_out: list[LeftOut]
     patches: list[Scores]
     choices: list[Choice]
     transfers: list[Transfer]
@@ -131,18 +139,24 @@ def measure(folds: Sequence[Fold], pieces: Sequence[Piece], resamples: int = RES
     theirs = better_norm(plan, now.baselines, [one.real_scores for one in choices])
     theirs += as_they_are(plan, now.baselines)
     films = [{source: _seen(fold, source) for source in now.sources} for fold in folds]
-    drawn = [  # the same resamples for every model and every reading
-        weights(
-            one[now.sources[0]]["test"],
-            numpy_generator(plan.seed, "quality-resamples", fold),
-            resamples,
-        )
-        for fold, one in enumerate(films)
-    ]
+    drawn, drawn_val = (  # the same resamples for every model and every reading
+        [
+            weights(
+                one[now.sources[0]][split],
+                numpy_generator(plan.seed, purpose, fold),
+                resamples,
+            )
+            for fold, one in enumerate(films)
+        ]
+        for split, purpose in RESAMPLED
+    )
     readings = [_reading(ours, theirs, films, drawn, sites, *way) for way in READINGS]
+    without = left_out([*ours, *theirs], films, drawn_val)
     patches = _patches(folds, [*(disjoint(plan, arm, 1) for arm in now.arms), *theirs])
     found = transfers(folds[: plan.crossing.folds]) if now.crossed else []
-    return Report(sites, plan.primary, readings, patches, choices, found, now.gaps, now.spent)
+    return Report(
+        sites, plan.primary, readings, without, patches, choices, found, now.gaps, now.spent
+    )
 
 
 def _seen(fold: Fold, source: str) -> Mapping[Split, Films]:

@@ -9,6 +9,7 @@ from benchmarks.quality.costs import Spent, by_kind
 from benchmarks.quality.cross import Transfer
 from benchmarks.quality.data import FIGURES, figure
 from benchmarks.quality.figures import Merit, Rule, Way
+from benchmarks.quality.left_out import LeftOut
 from benchmarks.quality.lineup import PAIRED_MODELS
 from benchmarks.quality.plan import NETWORKS
 from benchmarks.quality.report import ALL, Line, Pair, Reading, Report, Scores
@@ -42,7 +43,9 @@ NOTES = (
     "Not as in a round: the way of pooling is chosen in each fold, and windows are cut four times "
     "as far apart, for every model alike.",
     "The last reading, with an ε of each hospital, was added after the others had been seen, since "
-    "one ε for all had put nearly all of one hospital's films on one side. A round has one ε.",
+    "one ε for all had put nearly all of one hospital's films on one side. A round has one ε. "
+    "Whether to prefer one of each hospital is told by validation patients alone, in the table of "
+    "patients left out.",
     "k: how many networks, trained from different θ0, vote together; where several such teams "
     "exist, the row is their mean and ± their deviation. Counts are summed over the folds' test "
     "films, AUC is the mean over folds. Better norm: in each fold, by validation patches. Each "
@@ -69,6 +72,7 @@ def text(report: Report) -> str:
             *(note.format(team=report.team) for note in NOTES),
             *([_missing(report.gaps)] if report.gaps else []),
             *(block for reading in report.readings for block in _reading(reading)),
+            _left_out(report.left_out),
             _patches(report.patches),
             *([_transfers(report.transfers)] if report.transfers else []),
             _choices(report.choices),
@@ -145,6 +149,29 @@ def _difference(value: float, interval: Interval) -> str:
         return "-"
     mark = "*" if interval.low > 0 or interval.high < 0 else " "
     return f"{value:+.3f} [{interval.low:+.3f}, {interval.high:+.3f}]{mark}"
+
+
+def _left_out(models: Sequence[LeftOut]) -> str:
+    rows = [
+        (
+            one.name,
+            _with_deviation(figure(one.common, "harmonic_mean")),
+            _with_deviation(figure(one.own, "harmonic_mean")),
+            _difference(one.gain.harmonic_mean, one.gain.harmonic_mean_interval),
+        )
+        for one in models
+    ]
+    return aligned(
+        "HM of validation films by votes, each patient's judged at the ε of the other patients "
+        "(± over θ0): a common ε, or one of each hospital; no test patient has a part in it",
+        ("model", "common", "own", "own - common"),
+        rows,
+    )
+
+
+def _with_deviation(values: Sequence[float]) -> str:
+    spread = deviation(values)
+    return _number(mean(values)) + ("" if spread is None else f" ± {spread:.3f}")
 
 
 def _patches(scores: Sequence[Scores]) -> str:

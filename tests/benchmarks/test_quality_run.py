@@ -86,6 +86,10 @@ def test_every_model_has_a_row_in_every_reading(finished):
         assert pairs == [(ours, theirs) for ours in OURS for theirs in THEIRS]
     for name in (*OURS, *THEIRS, "phantom-1", "films-real-30-convnet", "soft-label"):
         assert name in shown
+    assert [one.name for one in report.left_out] == OURS + THEIRS
+    told = as_data(report)["validation_patients_left_out"]
+    assert [one["model"] for one in told] == OURS + THEIRS
+    assert "no test patient has a part in it" in shown
     assert [one.name for one in report.patches] == [*OURS[::2], *THEIRS]
     assert report.gaps == ()
     assert "Not told" not in shown
