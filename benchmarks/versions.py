@@ -8,6 +8,8 @@ import torch
 
 from gdshare import __version__
 
+CPUINFO = Path("/proc/cpuinfo")
+
 
 def versions() -> dict[str, str]:
     """Releases and machine, for the record of a benchmark."""
@@ -16,14 +18,26 @@ def versions() -> dict[str, str]:
         "python": platform.python_version(),
         "torch": torch.__version__,
         "numpy": np.__version__,
-        "machine": f"{platform.system()} {platform.machine()}, {_processor()}",
+        "machine": machine(),
     }
 
 
+def machine() -> str:
+    """What CPU-seconds depend on: system, processor, and the instructions that torch uses."""
+    capability = torch.backends.cpu.get_cpu_capability()
+    return f"{platform.system()} {platform.machine()}, {_processor()}, {capability}"
+
+
 def _processor() -> str:
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        for line in cpuinfo.read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or "processor unknown"
+    """Its name, with the numbers that tell the generations of one name apart."""
+    if not CPUINFO.exists():
+        return platform.processor() or "processor unknown"
+    first, _, _ = CPUINFO.read_text(encoding="utf-8").partition("\n\n")
+    told = {
+        name.strip(): value.strip()
+        for name, _, value in (line.partition(":") for line in first.splitlines())
+    }
+    numbers = [
+        f"{name.split()[-1]} {told[name]}" for name in ("cpu family", "model") if name in told
+    ]
+    return ", ".join([told.get("model name", "processor unknown"), *numbers])

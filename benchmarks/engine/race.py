@@ -6,11 +6,13 @@ seed is the recipe's CPU-seconds when it was best, over ours when first as good.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from math import sqrt
 from statistics import mean, stdev
 from typing import Literal
 
 from benchmarks.engine.rivals import Name
+from benchmarks.engine.tasks import SCORE_INITS
 from gdshare.errors import RunError
 
 
@@ -21,7 +23,8 @@ class Course:
     Attributes:
         task: pneumonia: PneumoniaMNIST, ConvNet; tb: shenzhen-a's films, ResNet18 at 32 px.
         budget: CPU-seconds that the recipe gets.
-        batch: K of the recipe; its own 1024 was tried beside it and was slower to every score.
+        batch: K of the recipe; its own 1024 was tried once on pneumonia, and was slower to every
+            score.
         ours_batch, ours_steps, ours_budget: K, planned training steps and CPU-seconds of ours,
             which ends with whichever comes first. Its trajectory is ``gdshare distill``'s own.
         score_every, ours_score_every: CPU-seconds; both sides get ten looks (twelve on tb).
@@ -49,10 +52,35 @@ SEEDS = 3
 
 @dataclass(frozen=True)
 class Score:
-    """A line of a run's scores: a mean over fresh θ0, and when it was taken."""
+    """A look at a run: the score over fresh θ0, and when it was taken.
+
+    Attributes:
+        cpu_seconds: of training so far; 0 before the first step.
+        value: mean over ``tasks.SCORE_INITS`` θ0.
+        deviation: over these θ0.
+    """
 
     cpu_seconds: float
     value: float
+    deviation: float
+
+    @property
+    def standard_error(self) -> float:
+        """Of the mean."""
+        return self.deviation / sqrt(SCORE_INITS)
+
+
+@dataclass(frozen=True)
+class Times:
+    """When each side was first as good as some score: CPU-seconds; None: it never was."""
+
+    theirs: float | None
+    ours: float | None
+
+    @property
+    def ratio(self) -> float | None:
+        """How many times less ours took."""
+        return None if self.theirs is None or self.ours is None else self.theirs / self.ours
 
 
 @dataclass(frozen=True)
@@ -60,29 +88,42 @@ class Finish:
     """One seed's result.
 
     Attributes:
-        target: the recipe's best score, reached after ``theirs`` CPU-seconds.
-        ours: CPU-seconds after which our engine was first as good; None: it never was.
-        best: our own best score, reached after ``best_at`` CPU-seconds.
-        matched: CPU-seconds after which the recipe was first as good as that; None: it never was.
+        seed: of both runs.
+        theirs, ours: every look, in their order.
     """
 
     seed: int
-    target: float
-    theirs: float
-    ours: float | None
-    best: float
-    best_at: float
-    matched: float | None
+    theirs: tuple[Score, ...]
+    ours: tuple[Score, ...]
 
     @property
-    def ratio(self) -> float | None:
-        """How many times less ours took to their best: the figure of the comparison."""
-        return None if self.ours is None else self.theirs / self.ours
+    def target(self) -> Score:
+        """The recipe's best look."""
+        return _best(self.theirs)
 
     @property
-    def ratio_back(self) -> float | None:
-        """How many times more they took to our best, to tell a near miss from a far one."""
-        return None if self.matched is None else self.matched / self.best_at
+    def best(self) -> Score:
+        """Our own best look."""
+        return _best(self.ours)
+
+    @property
+    def at_their_best(self) -> Times:
+        """The recipe at its best, ours when first as good: the figure of the comparison."""
+        return Times(self.target.cpu_seconds, _first(self.ours, self.target.value))
+
+    @property
+    def at_our_best(self) -> Times:
+        """Ours at its best, the recipe when first as good, to tell a near miss from a far one."""
+        return Times(_first(self.theirs, self.best.value), self.best.cpu_seconds)
+
+    @property
+    def near_their_best(self) -> Times:
+        """Either side when first within a standard error of the recipe's best.
+
+        The best of a dozen noisy looks comes late by chance; this asks both the same question.
+        """
+        near = self.target.value - self.target.standard_error
+        return Times(_first(self.theirs, near), _first(self.ours, near))
 
 
 @dataclass(frozen=True)
@@ -94,28 +135,36 @@ class Result:
     finishes: tuple[Finish, ...]
 
     @property
-    def ratios(self) -> list[float]:
-        """Of the seeds that got there."""
-        return [finish.ratio for finish in self.finishes if finish.ratio is not None]
+    def ratios(self) -> list[float] | None:
+        """Of every seed; None: one of them never got there, so that a mean would leave it out."""
+        found = [one.at_their_best.ratio for one in self.finishes]
+        known = [ratio for ratio in found if ratio is not None]
+        return known if len(known) == len(found) else None
 
     def figures(self) -> dict[str, object]:
         """For JSON; the mean is null unless every seed got there."""
-        complete = len(self.ratios) == len(self.finishes)
+        ratios = self.ratios
         return {
             "stand_in": self.stand_in,
             "budget_cpu_seconds": self.course.budget,
-            "ratio_mean": mean(self.ratios) if complete else None,
-            "ratio_deviation": stdev(self.ratios) if complete and len(self.ratios) > 1 else None,
+            "ratio_mean": mean(ratios) if ratios else None,
+            "ratio_deviation": stdev(ratios) if ratios and len(ratios) > 1 else None,
             "seeds": [
                 {
                     "seed": one.seed,
-                    "target": one.target,
-                    "their_cpu_seconds": one.theirs,
-                    "our_cpu_seconds": one.ours,
-                    "our_best": one.best,
-                    "our_best_cpu_seconds": one.best_at,
-                    "their_cpu_seconds_to_our_best": one.matched,
-                    "ratio": one.ratio,
+                    "target": one.target.value,
+                    "their_cpu_seconds": one.at_their_best.theirs,
+                    "our_cpu_seconds": one.at_their_best.ours,
+                    "ratio": one.at_their_best.ratio,
+                    "our_best": one.best.value,
+                    "our_best_cpu_seconds": one.at_our_best.ours,
+                    "their_cpu_seconds_to_our_best": one.at_our_best.theirs,
+                    "within_standard_error": asdict(one.near_their_best)
+                    | {"ratio": one.near_their_best.ratio},
+                    "looks": {
+                        "theirs": [asdict(look) for look in one.theirs],
+                        "ours": [asdict(look) for look in one.ours],
+                    },
                 }
                 for one in self.finishes
             ],
@@ -123,54 +172,82 @@ class Result:
 
 
 def finish(seed: int, theirs: Sequence[Score], ours: Sequence[Score]) -> Finish:
-    """Compare two runs' scores.
+    """Compare two runs' looks.
 
     Raises:
-        RunError: one of them has none.
+        RunError: one of them has none after its first training step.
     """
-    if not theirs or not ours:
-        raise RunError(f"time to quality, seed {seed}: a run has no score; run it again")
-    top, best = (max(scores, key=lambda score: score.value) for scores in (theirs, ours))
-    return Finish(
-        seed,
-        top.value,
-        top.cpu_seconds,
-        _first(ours, top.value),
-        best.value,
-        best.cpu_seconds,
-        _first(theirs, best.value),
-    )
+    for looks in (theirs, ours):
+        if not _trained(looks):
+            raise RunError(f"time to quality, seed {seed}: a run has no score; run it again")
+    return Finish(seed, tuple(theirs), tuple(ours))
 
 
-def _first(scores: Sequence[Score], value: float) -> float | None:
+def _trained(looks: Sequence[Score]) -> list[Score]:
+    """Those after some training: what the noise that both start from scores is no one's merit."""
+    return [look for look in looks if look.cpu_seconds > 0]
+
+
+def _best(looks: Sequence[Score]) -> Score:
+    """The first of the best."""
+    return max(_trained(looks), key=lambda look: look.value)
+
+
+def _first(looks: Sequence[Score], value: float) -> float | None:
     """CPU-seconds at which a run first scored as high; None: it never did."""
-    reached = [score.cpu_seconds for score in scores if score.value >= value]
+    reached = [look.cpu_seconds for look in _trained(looks) if look.value >= value]
     return min(reached) if reached else None
 
 
 def table(results: Sequence[Result]) -> str:
     """The tables for people."""
-    lines = []
-    for result in results:
-        course = result.course
+    return "\n\n".join(_course(result) for result in results)
+
+
+def _course(result: Result) -> str:
+    course, name = result.course, result.stand_in
+    lines = [
+        f"CPU-seconds to the best score of {name} in {course.budget:.0f} CPU-seconds: "
+        f"{course.task}, {LABELS[course.ours]}; then to our own best; then to within a standard "
+        f"error of {name}'s best",
+        f"{'seed':>4}{'target':>9}{name:>9}{'ours':>9}{'ratio':>8}"
+        f"{'our best':>10}{'at':>7}{name:>9}{'ratio':>8}"
+        f"{'within':>9}{name:>9}{'ours':>9}{'ratio':>8}",
+    ]
+    for one in result.finishes:
+        best, ours, near = one.at_their_best, one.at_our_best, one.near_their_best
+        lines.append(
+            f"{one.seed:4}{one.target.value:9.3f}{_seconds(best.theirs):>9}"
+            f"{_seconds(best.ours):>9}{_times(best.ratio):>8}"
+            f"{one.best.value:10.3f}{_seconds(ours.ours):>7}{_seconds(ours.theirs):>9}"
+            f"{_times(ours.ratio):>8}{one.target.standard_error:9.3f}"
+            f"{_seconds(near.theirs):>9}{_seconds(near.ours):>9}{_times(near.ratio):>8}"
+        )
+    lines += _mean(result)
+    for one in result.finishes:
         lines += [
-            f"CPU-seconds to the best score of {result.stand_in} in {course.budget:.0f} "
-            f"CPU-seconds: {course.task}, {LABELS[course.ours]}",
-            f"{'seed':>4}{'target':>9}{result.stand_in:>9}{'ours':>9}{'ratio':>8}"
-            f"{'our best':>10}{'at':>7}{'they':>7}{'ratio':>8}",
+            f"seed {one.seed}, every look at {side}" + _looks(looks)
+            for side, looks in (
+                (name, one.theirs),
+                ("ours", one.ours),
+            )
         ]
-        for one in result.finishes:
-            lines.append(
-                f"{one.seed:4}{one.target:9.3f}{one.theirs:9.0f}{_seconds(one.ours):>9}"
-                f"{_times(one.ratio):>8}{one.best:10.3f}{one.best_at:7.0f}"
-                f"{_seconds(one.matched):>7}{_times(one.ratio_back):>8}"
-            )
-        if len(result.ratios) > 1:
-            lines.append(
-                f"mean {mean(result.ratios):.1f}x, deviation {stdev(result.ratios):.1f} over the "
-                f"{len(result.ratios)} of {len(result.finishes)} seeds that got there"
-            )
     return "\n".join(lines)
+
+
+def _mean(result: Result) -> list[str]:
+    ratios, seeds = result.ratios, len(result.finishes)
+    if ratios is None:
+        missed = sum(one.at_their_best.ratio is None for one in result.finishes)
+        return [f"no mean: {missed} of {seeds} seeds never got there"]
+    if len(ratios) < 2:
+        return []
+    return [f"mean {mean(ratios):.1f}x, deviation {stdev(ratios):.1f} over {seeds} seeds"]
+
+
+def _looks(looks: Sequence[Score]) -> str:
+    """Score and CPU-seconds of each."""
+    return ": " + ", ".join(f"{look.value:.3f} ({look.cpu_seconds:.0f} s)" for look in looks)
 
 
 def _seconds(value: float | None) -> str:
@@ -183,6 +260,6 @@ def _times(value: float | None) -> str:
 
 def smallest_mean(results: Sequence[Result]) -> float | None:
     """The one figure: the smaller course mean; None when any seed never got there."""
-    if any(len(result.ratios) < len(result.finishes) for result in results):
-        return None
-    return min(mean(result.ratios) for result in results)
+    means = [mean(result.ratios) if result.ratios else None for result in results]
+    known = [one for one in means if one is not None]
+    return min(known) if len(known) == len(means) else None

@@ -17,13 +17,14 @@ from pathlib import Path
 from typing import Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load, save
 from torch import Tensor
 
 from benchmarks.engine.rivals import Name
 from benchmarks.engine.tasks import STEPS
+from benchmarks.versions import machine
 from gdshare.errors import RunError
 from gdshare.storage import write_bytes, write_json
 
@@ -33,7 +34,10 @@ CHECKPOINT = "checkpoint.safetensors"
 
 
 class Plan(BaseModel):
-    """What identifies a run. The budget is not part of it: a run may be prolonged."""
+    """What identifies a run, the machine whose CPU-seconds it counts among it.
+
+    The budget is not part of it: a run may be prolonged.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -46,6 +50,7 @@ class Plan(BaseModel):
     inner_steps: int = STEPS
     score_every: float
     torch: str = torch.__version__
+    machine: str = Field(default_factory=machine)
 
 
 class Progress(BaseModel):
@@ -95,6 +100,18 @@ class RunFolder:
         scores.touch()
         os.truncate(scores, progress.scores_bytes)
         return progress, tensors
+
+    def plan(self) -> Plan:
+        """What run it is.
+
+        Raises:
+            RunError: it cannot be read.
+        """
+        path = self.path / RUN
+        try:
+            return Plan.model_validate_json(path.read_bytes())
+        except (OSError, ValidationError) as error:
+            raise RunError(f"{path}: cannot be read; start again in a new folder") from error
 
     def _checkpoint(self) -> tuple[Progress, dict[str, Tensor]]:
         path = self.path / CHECKPOINT

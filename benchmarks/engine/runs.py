@@ -7,24 +7,29 @@ import hashlib
 import json
 import os
 import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
+from typing import Literal
 
 from pydantic import JsonValue, TypeAdapter
 
 from benchmarks.engine.race import COURSES, Course, Result, Score, finish
+from benchmarks.engine.recipe import RECIPE
 from benchmarks.engine.rivals import Name
-from benchmarks.engine.run_folder import SCORES
+from benchmarks.engine.run_folder import SCORES, RunFolder
+from benchmarks.engine.ssnl import digest
 from benchmarks.engine.tasks import STEPS
 from benchmarks.engine.team import run_alone
 from benchmarks.pieces.archive import do_kept, open_plans
-from benchmarks.pieces.claims import Facts, Piece, Watch, facts
+from benchmarks.pieces.claims import Facts, Piece, Watch, claimed, facts
 from benchmarks.quality.pneumonia.images import real_images
 from gdshare.cohort import label_cohort
 from gdshare.distill.settings import Settings
-from gdshare.errors import UsageError
+from gdshare.errors import RunError, UsageError
+from gdshare.networks import INITIALISERS
 from gdshare.protocol import Protocol
 
 HOSPITAL = "shenzhen-a"
@@ -32,6 +37,9 @@ COHORT_PROTOCOL = Protocol(patch=75, stride=13, side=32)
 SPLIT = (0.6, 0.2, 0.2)
 COHORT = "cohort"
 SIDES = ("theirs", "ours")
+NETWORKS: tuple[Literal["convnet", "resnet18"], ...] = ("convnet", "resnet18")
+DECISIVE = {"inner_rate", "inner_rates", "label_scale", "outer_decay", "outer_rate"}
+"""Those of our defaults that decide a run, beside what a course names."""
 
 
 def hold(
@@ -55,16 +63,19 @@ def hold(
         courses: what to compare.
 
     Raises:
-        UsageError: no seed, or the films are not there.
+        UsageError: no seed, the films are not there, or it is no such checkout.
         CohortError: PneumoniaMNIST is not there.
-        RunError: a run failed or has no score, or a folder holds runs of another plan.
+        RunError: a run failed or has no score, or a folder holds runs of another plan, other data
+            or other code of theirs.
     """
     if seeds < 1:
         raise UsageError(f"--seeds {seeds}: there must be one or more")
     tables: dict[str, str] = {course.task: _digest(course, data) for course in courses}
+    if checkout is not None:
+        tables["ssnl"] = digest(checkout)
     open_plans(out, archive, plan_of(courses), tables)
     stand_in: Name = "recipe" if checkout is None else "ssnl"
-    pieces = pieces_of(courses, stand_in, seeds, data, out, checkout)
+    pieces = pieces_of(courses, stand_in, seeds, data, out, checkout, say)
     # What a run takes is spent by its own process.
     do_kept(out, archive, pieces, say, clock=_with_children)
     return [
@@ -87,6 +98,7 @@ def pieces_of(
     data: Path,
     out: Path,
     checkout: Path | None,
+    say: Callable[[str], None],
 ) -> list[Piece]:
     """Every race, and the films' patches before them.
 
@@ -104,6 +116,7 @@ def pieces_of(
                     "theirs": _options(course, stand_in, seed, data, cohort, checkout),
                     "ours": _options(course, course.ours, seed, data, cohort, None),
                 },
+                say,
             ),
             (COHORT,) if course.task == "tb" else (),
         )
@@ -127,6 +140,12 @@ def plan_of(courses: Sequence[Course]) -> dict[str, JsonValue]:
                 "protocol": COHORT_PROTOCOL.model_dump(mode="json"),
                 "split": SPLIT,
                 "inner_steps": {"theirs": STEPS, "ours": Settings().trajectory},
+                "recipe": asdict(RECIPE),
+                "ours": {
+                    network: Settings(network=network).model_dump(include=DECISIVE)
+                    for network in NETWORKS
+                },
+                "initialisers": dict(INITIALISERS),
             }
         )
     )
@@ -136,7 +155,11 @@ def plan_of(courses: Sequence[Course]) -> dict[str, JsonValue]:
 def scores(out: Path, piece: str, side: str) -> list[Score]:
     """One side's scores in their order; what came after a divergence has none."""
     looks = TypeAdapter(list[dict[str, float | bool]]).validate_python(facts(out, piece)[side])
-    return [Score(look["cpu_seconds"], look["score"]) for look in looks if "score" in look]
+    return [
+        Score(look["cpu_seconds"], look["score"], look["deviation"])
+        for look in looks
+        if "score" in look
+    ]
 
 
 def cut_cohort(data: Path, out: Path) -> Path:
@@ -182,9 +205,39 @@ def _cut(data: Path, folder: Path, watch: Watch) -> Facts:
     return {}
 
 
-def _race(options: Mapping[str, Sequence[str]], folder: Path, watch: Watch) -> Facts:
-    """The piece that is both runs, theirs first; after a kill each goes on at its checkpoint."""
-    return {side: _run(told, folder / side) for side, told in options.items()}
+def _race(
+    options: Mapping[str, Sequence[str]], say: Callable[[str], None], folder: Path, watch: Watch
+) -> Facts:
+    """The piece that is both runs, theirs first; after a kill each goes on at its checkpoint.
+
+    Raises:
+        RunError: a run failed, or the two are of different machines.
+    """
+    found: Facts = {}
+    for side, told in options.items():
+        _wait_for(folder / side, say)
+        found[side] = _run(told, folder / side)
+        watch.keep()
+    machines = {RunFolder(folder / side).plan().machine for side in options}
+    if len(machines) > 1:
+        raise RunError(
+            f"{folder}: the two sides ran on different machines ({'; '.join(sorted(machines))}), "
+            "whose CPU-seconds cannot be compared; remove the folder, and run again"
+        )
+    return found | {"machine": machines.pop()}
+
+
+def _wait_for(run: Path, say: Callable[[str], None], pause: float = 1.0) -> None:
+    """Let a process end that outlived the one that had started it: it is at this very run."""
+    told = False
+    while True:
+        with claimed(run) as free:
+            if free:
+                return
+        if not told:
+            say(f"{run}: a process of an earlier attempt is still at it; waiting")
+            told = True
+        time.sleep(pause)
 
 
 def _run(options: Sequence[str], run: Path) -> JsonValue:

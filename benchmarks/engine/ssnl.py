@@ -12,6 +12,7 @@ replaced by an empty one; so are, where missing, packages that they want only fo
 bars and old Pythons.
 """
 
+import hashlib
 import importlib
 import importlib.util
 import sys
@@ -35,6 +36,22 @@ from gdshare.errors import UsageError
 from gdshare.networks import Parameters
 
 COMMIT = "98e4894"
+TRAINER = "train_distilled_image.py"
+IMPORTED = ("*.py", "networks/*.py", "utils/*.py")
+
+
+def digest(path: Path) -> str:
+    """SHA-256 of what is imported from a checkout, to tell one from another.
+
+    Raises:
+        UsageError: it is not a checkout of theirs.
+    """
+    _require(path)
+    found = hashlib.sha256()
+    for file in sorted(one for part in IMPORTED for one in path.glob(part)):
+        found.update(f"{file.relative_to(path).as_posix()}\n".encode())
+        found.update(hashlib.sha256(file.read_bytes()).digest())
+    return found.hexdigest()
 
 
 def load_checkout(path: Path) -> tuple[type[Any], type[Any]]:
@@ -43,17 +60,21 @@ def load_checkout(path: Path) -> tuple[type[Any], type[Any]]:
     Raises:
         UsageError: it is not a checkout of theirs.
     """
-    if not (path / "train_distilled_image.py").is_file():
-        raise UsageError(
-            f"{path}: no checkout of ssnl/dataset-distillation (no train_distilled_image.py); "
-            f"git clone https://github.com/ssnl/dataset-distillation and check out {COMMIT}"
-        )
+    _require(path)
     _stand_in()
     if str(path) not in sys.path:
         sys.path.insert(0, str(path))
     trainer = importlib.import_module("train_distilled_image")
     networks = importlib.import_module("networks")
     return trainer.Trainer, networks.utils.ReparamModule
+
+
+def _require(path: Path) -> None:
+    if not (path / TRAINER).is_file():
+        raise UsageError(
+            f"{path}: no checkout of ssnl/dataset-distillation (no {TRAINER}); git clone "
+            f"https://github.com/ssnl/dataset-distillation and check out {COMMIT}"
+        )
 
 
 class Ssnl:
