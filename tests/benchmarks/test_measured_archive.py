@@ -6,12 +6,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from benchmarks.engine.race import COURSES
+from benchmarks.engine.runs import plan_of
 from benchmarks.options import variants
 from benchmarks.quality import plan
 
 ARCHIVES = Path(__file__).parents[2] / "benchmarks" / "archive"
 QUALITY = ARCHIVES / "quality"
-PLANS = {"quality": plan.FULL, "options": variants.FULL}
+PLANS = {
+    "engine": plan_of(COURSES),
+    "options": variants.FULL.as_data(),
+    "quality": plan.FULL.as_data(),
+}
 PIECES = sorted(path.parent for path in QUALITY.rglob("done.json"))
 
 
@@ -22,7 +28,7 @@ def test_every_archive_is_known():
 @pytest.mark.parametrize("name", PLANS)
 def test_it_is_of_the_plan_that_is_in_the_code(name):
     folder = ARCHIVES / name
-    assert json.loads((folder / "plan.json").read_text())["plan"] == PLANS[name].as_data()
+    assert json.loads((folder / "plan.json").read_text())["plan"] == PLANS[name]
     assert any(folder.rglob("done.json"))
 
 
