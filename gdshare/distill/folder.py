@@ -14,7 +14,8 @@
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +26,7 @@ from safetensors.numpy import load
 from gdshare.distill.settings import RunRecord
 from gdshare.distill.synthetic import TENSORS, Distilled
 from gdshare.errors import RunError
+from gdshare.lock import alone
 from gdshare.storage import sync_folder, write_json
 
 RECORD = "run.json"
@@ -62,6 +64,23 @@ def open_run(out: Path, record: RunRecord, resume: bool) -> None:
             f"{path}: this is another run ({', '.join(changed)}); resume with the same settings "
             "and cohort, or start in a new folder"
         )
+
+
+@contextmanager
+def held(out: Path) -> Iterator[None]:
+    """Keep every other process from a run while this one is at it; a kill leaves no lock behind.
+
+    Raises:
+        RunError: another one is at it.
+    """
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(alone(out / RECORD, wait=False))
+        except BlockingIOError as error:
+            raise RunError(
+                f"{out}: another process is at this run; wait for its end, or stop it"
+            ) from error
+        yield
 
 
 def _left_by_a_kill(path: Path) -> bool:

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from math import isfinite, nan
 from pathlib import Path
@@ -117,23 +118,39 @@ def distill(
         StoppedError: ``stopping`` said so; all is saved.
         LostError: too many bad steps.
         RunError: ``out`` holds a run already, or another one than is to be resumed; the disk is
-            full or the device is lost.
+            full, the device is lost, or another process is at this run.
         UsageError: the network cannot take the cohort's patches, there is no such device, or
             TensorBoard is not installed.
     """
     if tensorboard:
         require_tensorboard()
-    if crew.leads:
-        bench = prepare(cohort, settings, device)
-        with faults_told(out):
-            folder.open_run(out, bench.record(), resume)
-        crew.wait()
-    else:
-        # From the folder and not from the first process: the seed is sent to nobody.
-        crew.wait()
-        settings = folder.read_record(out).settings
-        bench = prepare(cohort, settings, device)
-    state = load_checkpoint(out, settings, cohort.protocol.side)
+    with ExitStack() as held:
+        if crew.leads:
+            bench = prepare(cohort, settings, device)
+            with faults_told(out):
+                folder.open_run(out, bench.record(), resume)
+                held.enter_context(folder.held(out))
+            crew.wait()
+        else:
+            # From the folder and not from the first process: the seed is sent to nobody.
+            crew.wait()
+            settings = folder.read_record(out).settings
+            bench = prepare(cohort, settings, device)
+        return _run(out, bench, progress, clock, stopping, crew, tensorboard)
+
+
+def _run(
+    out: Path,
+    bench: Bench,
+    progress: Callable[[Tick], None],
+    clock: Callable[[], float],
+    stopping: Callable[[], bool],
+    crew: Crew,
+    tensorboard: bool,
+) -> Outcome:
+    """All training steps that are left, and the result."""
+    settings = bench.settings
+    state = load_checkpoint(out, settings, bench.cohort.protocol.side)
     with faults_told(out), opened(out, state.progress, crew.leads, tensorboard, clock) as journal:
         while state.progress.step < settings.outer_steps:
             state, tick = _train_step(state, bench, journal, crew)

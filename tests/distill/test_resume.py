@@ -26,7 +26,7 @@ from run_kit import (
 )
 
 from gdshare.cohort import label_cohort, open_cohort
-from gdshare.distill.folder import RESULT, read_record, read_result
+from gdshare.distill.folder import RESULT, held, read_record, read_result
 from gdshare.distill.loop import StoppedError, distill
 from gdshare.distill.settings import Settings
 from gdshare.distill.state import load_checkpoint
@@ -131,6 +131,29 @@ def test_finished_run_that_is_resumed_stays_as_it_is(cohort, whole, tmp_path):
     distill(cohort, tmp_path / "run", SETTINGS, resume=True, progress=ticks.append)
     assert contents(tmp_path / "run") == contents(whole)
     assert not ticks
+
+
+def test_run_that_another_process_is_at_is_left_to_it(cohort, whole, tmp_path):
+    shutil.copytree(whole, tmp_path / "run")
+    before = contents(tmp_path / "run")
+    with held(tmp_path / "run"), pytest.raises(RunError, match="another process is at this run"):
+        distill(cohort, tmp_path / "run", SETTINGS, resume=True)
+    assert contents(tmp_path / "run") == before
+    distill(cohort, tmp_path / "run", SETTINGS, resume=True)  # it has ended
+
+
+def test_run_is_held_from_its_first_step_to_its_last(cohort, tmp_path):
+    seen = []
+
+    def try_to_hold(tick):
+        with pytest.raises(RunError, match="another process"), held(tmp_path / "run"):
+            pass
+        seen.append(tick.step)
+
+    distill(cohort, tmp_path / "run", SETTINGS, progress=try_to_hold)
+    assert len(seen) == SETTINGS.outer_steps
+    with held(tmp_path / "run"):
+        pass
 
 
 def test_one_attempt_is_noted_for_each_time_the_run_was_begun(cohort, tmp_path):
