@@ -12,7 +12,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import Literal
 
 from pydantic import JsonValue, TypeAdapter
 
@@ -37,7 +36,6 @@ COHORT_PROTOCOL = Protocol(patch=75, stride=13, side=32)
 SPLIT = (0.6, 0.2, 0.2)
 COHORT = "cohort"
 SIDES = ("theirs", "ours")
-NETWORKS: tuple[Literal["convnet", "resnet18"], ...] = ("convnet", "resnet18")
 DECISIVE = {"inner_rate", "inner_rates", "label_scale", "outer_decay", "outer_rate"}
 """Those of our defaults that decide a run, beside what a course names."""
 
@@ -142,8 +140,8 @@ def plan_of(courses: Sequence[Course]) -> dict[str, JsonValue]:
                 "inner_steps": {"theirs": STEPS, "ours": Settings().trajectory},
                 "recipe": asdict(RECIPE),
                 "ours": {
-                    network: Settings(network=network).model_dump(include=DECISIVE)
-                    for network in NETWORKS
+                    name: Settings.model_validate({"network": name}).model_dump(include=DECISIVE)
+                    for name in INITIALISERS
                 },
                 "initialisers": dict(INITIALISERS),
             }

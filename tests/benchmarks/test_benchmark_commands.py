@@ -3,6 +3,7 @@ import sys
 
 import pytest
 
+from benchmarks import versions
 from benchmarks.command import faults_told, write_figures
 from gdshare.errors import UsageError
 
@@ -32,3 +33,16 @@ def test_a_known_fault_and_ctrl_c_end_in_one_sentence():
         raise KeyboardInterrupt
     with pytest.raises(ZeroDivisionError), faults_told():
         raise ZeroDivisionError
+
+
+def test_generations_of_one_processor_name_are_told_apart(tmp_path, monkeypatch):
+    one = "cpu family\t: 25\nmodel\t\t: {}\nmodel name\t: AMD EPYC\n\nprocessor\t: 1\n"
+    found = []
+    for model in (1, 17):
+        (tmp_path / str(model)).write_text(one.format(model))
+        monkeypatch.setattr(versions, "CPUINFO", tmp_path / str(model))
+        found.append(versions.machine())
+    assert "AMD EPYC, family 25, model 1, " in found[0]
+    assert "AMD EPYC, family 25, model 17, " in found[1]
+    monkeypatch.setattr(versions, "CPUINFO", tmp_path / "none")
+    assert versions.machine()
