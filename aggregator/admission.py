@@ -30,7 +30,7 @@ from aggregator.seen import Seen, admitted, newest_seen, quarantined_names, with
 from aggregator.standing import ends, revoked
 from aggregator.trust import Trust, TrustedKey
 from gdshare.bundle import Bundle, Manifest, WrongKey, verify_files
-from gdshare.distill.bench import fixed_theta0
+from gdshare.distill.problem import fixed_theta0
 from gdshare.errors import BundleError, GdshareError
 from gdshare.ledger import Act
 from gdshare.networks import INITIALISERS, build, digest

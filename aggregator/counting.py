@@ -11,9 +11,9 @@ from aggregator.results import (
     Missing,
 )
 from gdshare.errors import FederationError
+from gdshare.messages import COUNTS, CountQuestion, QuestionError, counts_from_fields
 from gdshare.metrics import Confusion
 from gdshare.model import Model
-from gdshare.questions import COUNTS, CountQuestion, QuestionError, counts_from_fields
 
 
 @dataclass(frozen=True)

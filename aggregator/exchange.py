@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from flwr.app import ConfigRecord, Message, RecordDict
 from flwr.serverapp import Grid
 
-from gdshare.questions import ANSWER_RECORD, QUESTION_RECORD, Fields, Reason, Value, refusal_in
+from gdshare.messages import ANSWER_RECORD, QUESTION_RECORD, Fields, Reason, Value, refusal_in
 
 TIME_TO_LIVE_MARGIN = 60.0
 """Seconds a message outlives the wait for it: a late reply is dropped, not undeliverable."""

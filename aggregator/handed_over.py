@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from aggregator.exchange import Replies
 from aggregator.refusals import Refusal
 from gdshare.bundle.outbox import is_withdrawal
-from gdshare.questions import MAX_WITHDRAWALS, Fields, Reason
+from gdshare.messages import MAX_WITHDRAWALS, Fields, Reason
 
 
 @dataclass(frozen=True)

@@ -26,11 +26,11 @@ from aggregator.teaching import (
     ranking_on,
     teaching,
 )
-from gdshare.draws import derived_seed, numpy_generator
 from gdshare.metrics import Confusion
 from gdshare.model import Model
 from gdshare.pooling import Alone, Contribution, train_alone
 from gdshare.protocol import Protocol
+from gdshare.seeding import derived_seed, numpy_generator
 
 NETWORKS = 3
 """Trained from each bundle alone. Hospitals count for the first only: it costs them time."""

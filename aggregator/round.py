@@ -47,10 +47,10 @@ from aggregator.seen import admitted as still_admitted
 from gdshare.cohort import open_cohort
 from gdshare.errors import FederationError
 from gdshare.ledger import in_one_line, open_ledger
+from gdshare.messages import COLLECT
 from gdshare.metrics import best_threshold
 from gdshare.model import Model, save_model
 from gdshare.pooling import train_pooled
-from gdshare.questions import COLLECT
 from gdshare.storage import write_bytes
 
 Tell = Callable[[str], None]

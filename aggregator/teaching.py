@@ -20,13 +20,13 @@ from scipy.stats import rankdata
 from torch import Tensor, nn
 
 from gdshare.cohort import SPLITS, Cohort
-from gdshare.draws import numpy_generator
 from gdshare.errors import CohortError
 from gdshare.metrics import Confusion
 from gdshare.model import Model
 from gdshare.networks import Parameters, build, forward
 from gdshare.patches import normalise
 from gdshare.protocol import PatchClass
+from gdshare.seeding import numpy_generator
 from gdshare.training import FORWARD_BATCH
 
 ERROR_RATE = 0.05

@@ -24,18 +24,18 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from gdshare.distill.bench import fixed_theta0
 from gdshare.distill.chain.network import chain_of
 from gdshare.distill.chain.sweeps import add_gradient
+from gdshare.distill.problem import fixed_theta0
 from gdshare.distill.score import tensors_of
-from gdshare.distill.settings import Method
-from gdshare.distill.synthetic import Distilled
 from gdshare.distill.unroll import Labelled, trajectory_end
-from gdshare.draws import torch_generator
+from gdshare.distilled import Distilled
 from gdshare.errors import DivergedError, UsageError
+from gdshare.method import Method
 from gdshare.model import Model
 from gdshare.networks import Parameters, build, digest, draw, forward
 from gdshare.protocol import MAX_ENSEMBLE, Protocol
+from gdshare.seeding import torch_generator
 
 Scheme = Literal["average", "in-step", "sequential", "union"]
 SCHEMES: tuple[Scheme, ...] = get_args(Scheme)

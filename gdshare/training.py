@@ -13,13 +13,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from gdshare.cohort import Cohort, Patches, Split
-from gdshare.draws import derived_seed, numpy_generator, scoring_rows, torch_generator
+from gdshare.dead_taps import trimmed, trims_of, with_dead, without_dead
 from gdshare.errors import CohortError
 from gdshare.model import Model
 from gdshare.networks import Parameters, build, draw, forward
 from gdshare.patches import normalise
 from gdshare.protocol import CLASSES
-from gdshare.taps import trimmed, trims_of, with_dead, without_dead
+from gdshare.seeding import derived_seed, numpy_generator, scoring_rows, torch_generator
 
 FORWARD_BATCH = 512
 

@@ -11,7 +11,7 @@ from flwr.app import ConfigRecord, Context, Message, RecordDict
 from flwr.clientapp import ClientApp
 
 from gdshare.errors import UsageError
-from gdshare.questions import (
+from gdshare.messages import (
     ANSWER_RECORD,
     COLLECT,
     COUNTS,

@@ -11,10 +11,7 @@ from pathlib import Path
 from gdshare.cohort import Cohort, open_cohort
 from gdshare.errors import CohortError, FilmError, ModelError, UsageError
 from gdshare.evaluation import cohort_votes, confusions
-from gdshare.metrics import Confusion
-from gdshare.model import Model
-from gdshare.networks import digest
-from gdshare.questions import (
+from gdshare.messages import (
     CountQuestion,
     Fields,
     QuestionError,
@@ -22,6 +19,9 @@ from gdshare.questions import (
     Value,
     counts_to_fields,
 )
+from gdshare.metrics import Confusion
+from gdshare.model import Model
+from gdshare.networks import digest
 from hospital_node.ledger import Entry, read_ledger, sole_user, write_ledger
 from hospital_node.refused import RefusedError
 from hospital_node.settings import NodeSettings

@@ -13,8 +13,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from gdshare.messages import Reason
 from gdshare.metrics import Confusion
-from gdshare.questions import Reason
 from gdshare.storage import write_json
 from hospital_node.refused import RefusedError
 

@@ -1,7 +1,7 @@
 """How the two acts say no: a reason from the agreed list, with the details kept at home."""
 
 from gdshare.errors import FederationError
-from gdshare.questions import Reason
+from gdshare.messages import Reason
 
 
 class RefusedError(FederationError):

@@ -21,8 +21,8 @@ from gdshare.cohort import Cohort, label_cohort, open_cohort
 from gdshare.distill.folder import PREVIEW, RECORD, read_record, read_result, seconds_of
 from gdshare.distill.loop import distill
 from gdshare.distill.precision import fitted
-from gdshare.distill.settings import Settings
 from gdshare.ledger import open_ledger
+from gdshare.method import Settings
 from gdshare.pooling import Contribution
 from gdshare.release import ledger_beside, next_number
 from gdshare.release import release as release_bundle

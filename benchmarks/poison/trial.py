@@ -30,13 +30,13 @@ from gdshare.cohort import Cohort, Split, open_cohort
 from gdshare.cohort.store import FULL_SCALE
 from gdshare.distill.folder import RECORD, read_result
 from gdshare.distill.loop import distill
-from gdshare.draws import derived_seed, numpy_generator
 from gdshare.metrics import THRESHOLDS, count
 from gdshare.model import Model
 from gdshare.networks import build, forward
 from gdshare.patches import normalise
 from gdshare.pooling import Alone, Contribution, train_alone, train_pooled
 from gdshare.protocol import PatchClass
+from gdshare.seeding import derived_seed, numpy_generator
 from gdshare.training import patch_accuracy, sample_patches
 
 WINDOWS = 6

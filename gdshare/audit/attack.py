@@ -8,12 +8,12 @@ from gdshare.audit.nearest import closest, nearest
 from gdshare.audit.patients import LEAST, patients_of, some_of
 from gdshare.bundle.attacks import Attack
 from gdshare.cohort import Cohort
-from gdshare.distill.bench import cohort_digest
-from gdshare.distill.settings import RunRecord
-from gdshare.distill.synthetic import Distilled
-from gdshare.draws import numpy_generator
+from gdshare.distill.problem import cohort_digest
+from gdshare.distilled import Distilled
 from gdshare.errors import CohortError, UsageError
+from gdshare.method import RunRecord
 from gdshare.pooling import Contribution, train_pooled
+from gdshare.seeding import numpy_generator
 
 NETWORKS = 5
 """Trained from the images; an attacker has as many as he likes."""

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from gdshare.bundle.attacks import Attack
 from gdshare.bundle.folder import read_plain
-from gdshare.distill.synthetic import Distilled
+from gdshare.distilled import Distilled
 from gdshare.errors import BundleError, RunError
 from gdshare.storage import write_json
 

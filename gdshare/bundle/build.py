@@ -15,9 +15,9 @@ from gdshare.bundle.manifest import Manifest, first_problem, hour_of
 from gdshare.bundle.statement import digests_of, write_statement
 from gdshare.bundle.terms import Terms
 from gdshare.bundle.verify import verify_files
-from gdshare.distill.settings import RunRecord
-from gdshare.distill.synthetic import Distilled
+from gdshare.distilled import Distilled
 from gdshare.errors import UsageError
+from gdshare.method import RunRecord
 
 TERMS = Terms()
 """Where nobody says otherwise."""

@@ -12,7 +12,7 @@ from gdshare.bundle import canonical
 from gdshare.bundle.counts import spelled_count
 from gdshare.bundle.layout import TENSORS
 from gdshare.bundle.manifest import Manifest, spelled
-from gdshare.distill.synthetic import Distilled
+from gdshare.distilled import Distilled
 from gdshare.protocol import CLASSES
 
 CONFORMS: JsonValue = [

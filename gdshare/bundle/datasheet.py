@@ -5,8 +5,8 @@ Deterministic, so that anybody can write it anew and compare: prose is a place t
 
 from gdshare.bundle.counts import PublishedCounts, spelled_count
 from gdshare.bundle.manifest import Manifest, spelled
-from gdshare.distill.settings import Counts
-from gdshare.distill.synthetic import Distilled
+from gdshare.distilled import Distilled
+from gdshare.method import Counts
 from gdshare.protocol import CLASSES
 
 MEANING = {

@@ -22,7 +22,7 @@ from gdshare.bundle.counts import PublishedCounts
 from gdshare.bundle.errors import SEND_AGAIN, MalformedManifest, UnknownFormat, quoted
 from gdshare.bundle.layout import MANIFEST
 from gdshare.bundle.terms import SiteName, Terms
-from gdshare.distill.settings import Method
+from gdshare.method import Method
 from gdshare.protocol import CLASSES, Protocol
 
 FORMAT: Final = "gdshare-bundle/1.0"

@@ -18,7 +18,7 @@ from gdshare.bundle.errors import (
 )
 from gdshare.bundle.layout import TENSORS as FILE
 from gdshare.bundle.manifest import Manifest
-from gdshare.distill.synthetic import SIMPLEX_TOLERANCE, TENSORS, Distilled
+from gdshare.distilled import SIMPLEX_TOLERANCE, TENSORS, Distilled
 
 LARGEST_HEADER = 1024
 """Bytes. The header of three tensors takes 200 to 250."""

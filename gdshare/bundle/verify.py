@@ -40,7 +40,7 @@ from gdshare.bundle.layout import (
 from gdshare.bundle.manifest import Manifest, spelled
 from gdshare.bundle.statement import check_digests, read_statement, subject_digest
 from gdshare.bundle.tensors import read_tensors
-from gdshare.distill.synthetic import Distilled
+from gdshare.distilled import Distilled
 from gdshare.errors import UsageError
 
 CLOCK_TOLERANCE = timedelta(minutes=10)

@@ -18,14 +18,14 @@ from gdshare.cli.interruption import asked_to_stop
 from gdshare.cli.terminal import AsJson, Device, chosen_device, print_json, progress_bar
 from gdshare.cohort import Cohort, open_cohort
 from gdshare.distill.folder import PREVIEW, RECORD, RESULT, read_record
-from gdshare.distill.settings import BY_NETWORK, Method, Settings
 from gdshare.errors import UsageError
+from gdshare.method import BY_NETWORK, Method, Settings
 from gdshare.report.preview import render_preview
 from gdshare.storage import write_bytes
 
 if TYPE_CHECKING:
-    from gdshare.distill.crew import Crew
     from gdshare.distill.loop import Outcome, Tick
+    from gdshare.distill.workers import Crew
 
 
 def distill(
@@ -57,8 +57,8 @@ def distill(
     Wang et al.'s code. Ctrl-C ends the run after its current step; from there, or after a power
     cut, --resume goes on, and on a CPU ends with the bytes of a run never interrupted.
     """
-    from gdshare.distill.crew import join, recruited
     from gdshare.distill.precision import fitted
+    from gdshare.distill.workers import join, recruited
 
     given = {k: v for k, v in knobs.items() if v is not None}
     settings = read_settings(config, given, _start(out, resume))

@@ -23,7 +23,7 @@ from gdshare.bundle.errors import SEND_AGAIN
 from gdshare.cli.passphrase import PASSPHRASE_FILE, read_passphrase
 from gdshare.cli.terminal import DryRun
 from gdshare.distill.folder import read_record, read_result
-from gdshare.distill.synthetic import Distilled
+from gdshare.distilled import Distilled
 from gdshare.errors import PolicyError, RunError
 from gdshare.gate import read_policy, require_allowed
 from gdshare.gate.policy import by_policy, require_there, terms_of

@@ -23,10 +23,10 @@ from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.numpy import load
 
-from gdshare.distill.settings import RunRecord
-from gdshare.distill.synthetic import TENSORS, Distilled
+from gdshare.distilled import TENSORS, Distilled
 from gdshare.errors import RunError
 from gdshare.lock import alone
+from gdshare.method import RunRecord
 from gdshare.storage import sync_folder, write_json
 
 RECORD = "run.json"

@@ -12,11 +12,9 @@ from torch import Tensor
 
 from gdshare.cohort import Cohort
 from gdshare.distill import folder
-from gdshare.distill.bench import Bench, Draw, prepare
-from gdshare.distill.crew import ALONE, Crew
 from gdshare.distill.journal import Journal, faults_told, opened, require_tensorboard
+from gdshare.distill.problem import Bench, Draw, prepare
 from gdshare.distill.score import CHANCE, PatchScore, patch_score, tensors_of
-from gdshare.distill.settings import Settings
 from gdshare.distill.state import (
     State,
     as_distilled,
@@ -24,10 +22,12 @@ from gdshare.distill.state import (
     load_checkpoint,
     save_checkpoint,
 )
-from gdshare.distill.synthetic import Distilled
 from gdshare.distill.unroll import MetaGradient, Unknowns, full, greedy, window
 from gdshare.distill.update import moved
+from gdshare.distill.workers import ALONE, Crew
+from gdshare.distilled import Distilled
 from gdshare.errors import RunError
+from gdshare.method import Settings
 from gdshare.networks import Parameters
 from gdshare.storage import write_bytes
 

@@ -11,12 +11,12 @@ from safetensors.torch import load, save
 from torch import Tensor
 from torch.nn import functional
 
-from gdshare.distill.settings import Settings
-from gdshare.distill.synthetic import Distilled
 from gdshare.distill.unroll import Unknowns
-from gdshare.draws import torch_generator
+from gdshare.distilled import Distilled
 from gdshare.errors import RunError
+from gdshare.method import Settings
 from gdshare.protocol import CLASSES
+from gdshare.seeding import torch_generator
 from gdshare.storage import write_bytes
 
 CHECKPOINT = "checkpoint.safetensors"

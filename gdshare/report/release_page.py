@@ -11,7 +11,7 @@ from html import escape
 import numpy as np
 from PIL import Image
 
-from gdshare.distill.synthetic import Distilled
+from gdshare.distilled import Distilled
 from gdshare.gate import Policy, Prepared
 from gdshare.gate.policy import Finding, findings
 from gdshare.gate.prepared import PAGE, TEXT

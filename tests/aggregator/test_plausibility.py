@@ -21,10 +21,10 @@ from benchmarks.poison import attacks
 from gdshare.bundle import new_key, public_pem
 from gdshare.bundle.counts import published_counts
 from gdshare.cli.main import main
-from gdshare.distill.settings import Counts
-from gdshare.distill.synthetic import Distilled
+from gdshare.distilled import Distilled
 from gdshare.errors import CohortError, FederationError, UsageError
 from gdshare.ledger import open_ledger, read_ledger
+from gdshare.method import Counts
 
 Change = Callable[[Distilled], Distilled]
 

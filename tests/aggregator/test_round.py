@@ -52,10 +52,10 @@ from gdshare.bundle import (
 from gdshare.cli.main import main
 from gdshare.errors import FederationError, LedgerError
 from gdshare.ledger import read_ledger
+from gdshare.messages import ANSWER_RECORD
 from gdshare.metrics import THRESHOLDS
 from gdshare.model import load_model
 from gdshare.protocol import Protocol
-from gdshare.questions import ANSWER_RECORD
 from hospital_node.client_app import app as real_app
 
 

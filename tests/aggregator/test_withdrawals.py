@@ -35,7 +35,7 @@ from gdshare.bundle.withdrawal import Withdrawal
 from gdshare.cli.main import main
 from gdshare.errors import FederationError
 from gdshare.ledger import read_ledger
-from gdshare.questions import ANSWER_RECORD, MAX_WITHDRAWALS
+from gdshare.messages import ANSWER_RECORD, MAX_WITHDRAWALS
 
 HOUR = datetime(2026, 3, 31, 11, tzinfo=UTC)
 

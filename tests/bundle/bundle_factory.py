@@ -15,8 +15,8 @@ from gdshare.bundle.counts import published_counts
 from gdshare.bundle.envelope import sign
 from gdshare.bundle.layout import SIGNATURE
 from gdshare.bundle.statement import digests_of, write_statement
-from gdshare.distill.settings import Counts, Method
-from gdshare.distill.synthetic import Distilled
+from gdshare.distilled import Distilled
+from gdshare.method import Counts, Method
 from gdshare.protocol import Protocol
 
 CREATED = datetime(2026, 3, 1, 12, tzinfo=UTC)

@@ -51,7 +51,7 @@ from gdshare.bundle import (
 )
 from gdshare.bundle.envelope import P256_ORDER, sign
 from gdshare.bundle.layout import BOUNDS
-from gdshare.distill.synthetic import TENSORS
+from gdshare.distilled import TENSORS
 from gdshare.errors import UsageError
 
 

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from gdshare.bundle import next_sequence, read_folder, write_key_pair
 from gdshare.cli import publish
-from gdshare.distill.settings import RunRecord, Settings
+from gdshare.method import RunRecord, Settings
 from gdshare.protocol import Protocol
 from gdshare.storage import write_json
 

@@ -22,9 +22,9 @@ from gdshare.bundle import (
 )
 from gdshare.cli import keys, publish, verify
 from gdshare.cli.main import main
-from gdshare.distill.settings import RunRecord, Settings
 from gdshare.errors import GdshareError, KeyFileError, LedgerError, RunError, UsageError
 from gdshare.ledger import read_ledger
+from gdshare.method import RunRecord, Settings
 from gdshare.protocol import Protocol
 from gdshare.report.preview import render_preview
 from gdshare.storage import write_json

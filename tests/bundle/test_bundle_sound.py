@@ -19,9 +19,9 @@ from gdshare.bundle import (
     verify_folder,
     write_bundle,
 )
-from gdshare.distill.settings import Counts, Method, RunRecord, Settings
-from gdshare.distill.synthetic import TENSORS
+from gdshare.distilled import TENSORS
 from gdshare.errors import UsageError
+from gdshare.method import Counts, Method, RunRecord, Settings
 from gdshare.protocol import Protocol
 
 

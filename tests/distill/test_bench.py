@@ -3,7 +3,7 @@
 import torch
 from run_kit import settings
 
-from gdshare.distill.bench import prepare
+from gdshare.distill.problem import prepare
 
 
 def test_fixed_theta0_is_the_same_at_every_step_and_named_in_the_record(cohort, tmp_path):

@@ -28,9 +28,9 @@ from run_kit import (
 from gdshare.cohort import label_cohort, open_cohort
 from gdshare.distill.folder import RESULT, held, read_record, read_result
 from gdshare.distill.loop import StoppedError, distill
-from gdshare.distill.settings import Settings
 from gdshare.distill.state import load_checkpoint
 from gdshare.errors import RunError
+from gdshare.method import Settings
 
 
 def test_run_broken_off_anywhere_and_resumed_ends_with_the_same_bytes(cohort, whole, tmp_path):
@@ -89,7 +89,7 @@ import torch
 torch.set_num_threads(1)
 from gdshare.cohort import open_cohort
 from gdshare.distill.loop import distill
-from gdshare.distill.settings import Settings
+from gdshare.method import Settings
 def die(tick):
     if tick.step == 8:
         os.kill(os.getpid(), signal.SIGKILL)
@@ -208,7 +208,7 @@ import torch
 torch.set_num_threads(1)
 from gdshare.cohort import open_cohort
 from gdshare.distill.loop import distill
-from gdshare.distill.settings import Settings
+from gdshare.method import Settings
 from gdshare.errors import RunError
 cohort, disk = open_cohort(Path(sys.argv[1])), Path(sys.argv[2])
 settings = Settings.model_validate_json(sys.argv[3])
@@ -264,9 +264,9 @@ from pathlib import Path
 import torch
 torch.set_num_threads(1)
 from gdshare.cohort import open_cohort
-from gdshare.distill.crew import join
+from gdshare.distill.workers import join
 from gdshare.distill.loop import StoppedError, distill
-from gdshare.distill.settings import Settings
+from gdshare.method import Settings
 crew = join()
 cohort, out = open_cohort(Path(sys.argv[1])), Path(sys.argv[2])
 whole, begun = (Settings.model_validate_json(text) for text in sys.argv[3:])

@@ -5,9 +5,9 @@ import math
 import pytest
 import torch
 
-from gdshare.distill.settings import Settings
 from gdshare.distill.state import initial_state
 from gdshare.distill.update import CLIP, EXPLODED, MEMORY, SURPRISE, adam, moved
+from gdshare.method import Settings
 
 SETTINGS = Settings(images=3, epochs=2, steps=2)
 RATE = 0.05

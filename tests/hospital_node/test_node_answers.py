@@ -20,11 +20,11 @@ from gdshare.bundle import new_key, write_bundle
 from gdshare.cohort import open_cohort
 from gdshare.errors import UsageError
 from gdshare.evaluation import cohort_votes, confusions
+from gdshare.messages import CountQuestion, counts_from_fields
 from gdshare.metrics import THRESHOLDS
 from gdshare.model import Model
 from gdshare.networks import build, draw
 from gdshare.protocol import Protocol
-from gdshare.questions import CountQuestion, counts_from_fields
 from hospital_node.settings import NodeSettings
 
 COLLECT, COUNTS = "query.collect", "evaluate.counts"

@@ -9,7 +9,7 @@ from flwr.serverapp import Grid
 from flwr.supercore.run import Run
 from flwr.supercore.task_identity import TaskIdentity
 
-from gdshare.questions import ANSWER_RECORD, QUESTION_RECORD
+from gdshare.messages import ANSWER_RECORD, QUESTION_RECORD
 from hospital_node.client_app import app
 
 # Flower's own processes set these before an app runs; a Message cannot be made without them.

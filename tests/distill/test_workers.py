@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from gdshare.distill.crew import ALONE, Crew, join
+from gdshare.distill.workers import ALONE, Crew, join
 
 
 def test_shares_are_disjoint_and_together_everything():
@@ -35,7 +35,7 @@ def test_one_process_is_a_crew_without_any_talk():
 RECRUIT = """
 import json, os, sys
 import torch
-from gdshare.distill.crew import ALONE, join, recruited
+from gdshare.distill.workers import ALONE, join, recruited
 from gdshare.errors import RunError
 
 def work(crew):
@@ -94,7 +94,7 @@ def test_recruited_processes_put_a_table_together_and_agree(tmp_path, end):
 
 NOBODY = """
 import sys
-from gdshare.distill.crew import recruited
+from gdshare.distill.workers import recruited
 from gdshare.errors import RunError
 try:
     with recruited(2, [sys.executable, "-c", "raise SystemExit(1)"]):
@@ -113,7 +113,7 @@ def test_process_that_ends_before_it_turns_up_is_not_waited_for():
 
 LISTENING = """
 import sys
-from gdshare.distill.crew import join, recruited
+from gdshare.distill.workers import join, recruited
 import os
 if "WORLD_SIZE" in os.environ:
     crew = join()

@@ -11,16 +11,16 @@ from torch import Tensor, nn
 from gdshare.cohort import Cohort, Patches
 from gdshare.distill.chain.network import Chain, chain_of
 from gdshare.distill.precision import FACTORS
-from gdshare.distill.settings import Counts, Method, RunRecord, Settings
-from gdshare.draws import (
+from gdshare.errors import CohortError
+from gdshare.method import Counts, Method, RunRecord, Settings
+from gdshare.networks import INITIALISERS, Parameters, build, digest, draw, require_device
+from gdshare.seeding import (
     balanced_rows,
     missing_classes,
     numpy_generator,
     scoring_rows,
     torch_generator,
 )
-from gdshare.errors import CohortError
-from gdshare.networks import INITIALISERS, Parameters, build, digest, draw, require_device
 from gdshare.training import as_tensors
 
 

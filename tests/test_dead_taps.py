@@ -2,8 +2,8 @@ import pytest
 import torch
 from torch import nn
 
+from gdshare.dead_taps import trimmed, trims_of, with_dead, without_dead
 from gdshare.networks import build, draw, forward
-from gdshare.taps import trimmed, trims_of, with_dead, without_dead
 
 
 def networks(side=32):

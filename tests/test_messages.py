@@ -4,9 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gdshare.metrics import THRESHOLDS, Confusion
-from gdshare.protocol import Protocol
-from gdshare.questions import (
+from gdshare.messages import (
     CountQuestion,
     QuestionError,
     Reason,
@@ -15,6 +13,8 @@ from gdshare.questions import (
     refusal,
     refusal_in,
 )
+from gdshare.metrics import THRESHOLDS, Confusion
+from gdshare.protocol import Protocol
 
 VALUES = st.one_of(
     st.none(),
