@@ -10,13 +10,14 @@ from bundle_run_kit import PASSPHRASE, make_run
 from grid_kit import ask_node
 
 import gdshare.withdraw
-from gdshare.bundle import load_public_key, new_key, read_folder, verify_folder
+from gdshare.bundle import read_folder, verify_folder
 from gdshare.bundle.attestation import MAX_BYTES, read_signed
 from gdshare.bundle.outbox import newest, published
 from gdshare.bundle.withdrawal import Withdrawal
 from gdshare.cli.main import main
 from gdshare.errors import BundleError
 from gdshare.ledger import Act, read_ledger
+from gdshare.signing import load_public_key, new_key
 
 
 class Site:

@@ -8,13 +8,7 @@ from typing import Annotated
 import typer
 
 from gdshare.audit import read_attacks
-from gdshare.bundle import (
-    describe_run,
-    fingerprint,
-    load_private_key,
-    verify_files,
-    verify_folder,
-)
+from gdshare.bundle import describe_run, verify_files, verify_folder
 from gdshare.cli.passphrase import PASSPHRASE_FILE, read_passphrase
 from gdshare.cli.publish import require_fitting
 from gdshare.cli.terminal import DryRun
@@ -40,6 +34,7 @@ from gdshare.release import ledger_beside, next_number, require_unused
 from gdshare.release import release as let_out
 from gdshare.report.preview import render_preview
 from gdshare.report.release_page import release_pages
+from gdshare.signing import fingerprint, load_private_key
 
 Prepared = Annotated[Path, typer.Argument(help="The folder that gdshare prepare made.")]
 Outbox = Annotated[

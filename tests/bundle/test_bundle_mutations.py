@@ -6,11 +6,12 @@ from bundle_factory import NOW, key, manifest, signed, sound
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gdshare.bundle import BundleError, Manifest, verify_files
-from gdshare.bundle.envelope import read_envelope
+from gdshare.bundle import Manifest, verify_files
 from gdshare.bundle.layout import BOUNDS
-from gdshare.bundle.statement import read_statement
+from gdshare.bundle.model_signing import read_statement
 from gdshare.bundle.tensors import read_tensors
+from gdshare.errors import BundleError
+from gdshare.signing.envelope import read_envelope
 
 QUICK = settings(max_examples=150, deadline=None, database=None, derandomize=True)
 NAMES = st.sampled_from(sorted(BOUNDS))

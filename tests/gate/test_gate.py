@@ -12,16 +12,8 @@ from bundle_run_kit import PASSPHRASE, make_run
 
 import gdshare.release
 from gdshare.audit import write_attacks
-from gdshare.bundle import (
-    Manifest,
-    fingerprint,
-    load_private_key,
-    load_public_key,
-    public_pem,
-    verify_folder,
-)
+from gdshare.bundle import Manifest, verify_folder
 from gdshare.bundle.attacks import Attack
-from gdshare.bundle.envelope import Envelope, sign
 from gdshare.bundle.layout import SIGNED
 from gdshare.cli.main import main
 from gdshare.distill.folder import read_result
@@ -30,6 +22,8 @@ from gdshare.gate.policy import findings
 from gdshare.ledger import read_ledger
 from gdshare.report.preview import render_preview
 from gdshare.report.release_page import release_pages
+from gdshare.signing import fingerprint, load_private_key, load_public_key, public_pem
+from gdshare.signing.envelope import Envelope, sign
 
 
 class Desk:
