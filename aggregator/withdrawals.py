@@ -22,7 +22,7 @@ from gdshare.bundle.errors import WrongSite
 from gdshare.bundle.withdrawal import Withdrawal
 from gdshare.errors import BundleError
 from gdshare.ledger import Act, Ledger
-from gdshare.release import WITHDRAW
+from gdshare.release.publish import WITHDRAW
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,8 @@ from gdshare.distill.precision import fitted
 from gdshare.ledger import open_ledger
 from gdshare.method import Settings
 from gdshare.pooling import Contribution
-from gdshare.release import ledger_beside, next_number
-from gdshare.release import release as release_bundle
+from gdshare.release.publish import ledger_beside, next_number
+from gdshare.release.publish import release as release_bundle
 from gdshare.report.preview import render_preview
 from gdshare.signing import load_private_key, load_public_key, write_key_pair
 from gdshare.storage import write_bytes

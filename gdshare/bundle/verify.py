@@ -132,8 +132,8 @@ def check_freshness(manifest: Manifest, now: datetime) -> None:
         raise UsageError("the time of verification has no time zone; pass one in UTC")
     if manifest.created > now + CLOCK_TOLERANCE:
         raise NotYetValid(
-            f"{MANIFEST} says the bundle was made at {format_utc(manifest.created)}, still "
-            "to come; check this machine's clock, then the hospital's"
+            f"{MANIFEST} says the bundle was made at {format_utc(manifest.created)}, still to "
+            "come; check this machine's clock, then the hospital's"
         )
     if now >= manifest.expires:
         raise Expired(

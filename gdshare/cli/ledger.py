@@ -14,8 +14,8 @@ from gdshare.bundle.receipt import Receipt
 from gdshare.cli.terminal import AsJson, print_json, print_table
 from gdshare.errors import BundleError, UsageError
 from gdshare.ledger import Anchor, head_of, open_ledger, read_ledger
-from gdshare.receipts import anchor_in, require_says, take_in
-from gdshare.release import ledger_beside
+from gdshare.release.publish import ledger_beside
+from gdshare.release.receipts import anchor_in, require_says, take_in
 from gdshare.signing import fingerprint, load_public_key
 
 _ANCHOR = re.compile(r"([1-9][0-9]{0,8}):([0-9a-f]{64})")

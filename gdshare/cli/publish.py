@@ -21,10 +21,10 @@ from gdshare.cli.terminal import DryRun
 from gdshare.distill.folder import read_record, read_result
 from gdshare.distilled import Distilled
 from gdshare.errors import BundleError, PolicyError, RunError
-from gdshare.gate import read_policy, require_allowed
-from gdshare.gate.policy import by_policy, require_there, terms_of
 from gdshare.ledger import open_ledger
-from gdshare.release import ledger_beside, next_number, release, require_unused
+from gdshare.release import read_policy, require_allowed
+from gdshare.release.policy import by_policy, require_there, terms_of
+from gdshare.release.publish import ledger_beside, next_number, release, require_unused
 from gdshare.report.preview import render_preview
 from gdshare.signing import fingerprint, load_private_key
 from gdshare.signing.errors import SEND_AGAIN

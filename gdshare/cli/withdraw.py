@@ -13,10 +13,10 @@ from gdshare.cli.terminal import DryRun
 from gdshare.cli.typed_digest import LEAST_DIGITS, is_told, require_told
 from gdshare.errors import UsageError
 from gdshare.ledger import Act, open_ledger, read_ledger
-from gdshare.release import ledger_beside
+from gdshare.release.publish import ledger_beside
+from gdshare.release.withdraw import Released, released_by, require_own_key, withdrawn_by
+from gdshare.release.withdraw import withdraw as take_back
 from gdshare.signing import fingerprint, load_private_key
-from gdshare.withdraw import Released, released_by, require_own_key, withdrawn_by
-from gdshare.withdraw import withdraw as take_back
 
 
 def withdraw(

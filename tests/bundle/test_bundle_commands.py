@@ -11,7 +11,7 @@ import typer
 from bundle_factory import READ, distilled, manifest
 from typer.testing import CliRunner
 
-import gdshare.release
+import gdshare.release.publish
 from gdshare.bundle import datasheet, verify_folder
 from gdshare.bundle.errors import Altered
 from gdshare.cli import keys, publish, verify
@@ -143,7 +143,7 @@ def test_every_release_is_in_the_ledger_before_the_bundle_is_in_the_outbox(place
     def killed(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(gdshare.release, "write_bundle", killed)
+    monkeypatch.setattr(gdshare.release.publish, "write_bundle", killed)
     publish_run(place)
     acts = read_ledger(place / "outbox-ledger.jsonl")
     assert [(act.act, act.what) for act in acts] == [

@@ -74,7 +74,7 @@ def test_any_json_in_any_manifest_field_is_sound_or_refused(value, field):
 @given(st.binary(max_size=300) | JSON.map(lambda value: json.dumps(value).encode()))
 def test_no_reader_raises_anything_but_a_bundle_error(content):
     readers = (
-        read_envelope,
+        lambda data: read_envelope(data, "bundle.sig"),
         read_statement,
         Manifest.from_bytes,
         lambda data: read_tensors(data, manifest()),

@@ -27,7 +27,7 @@ from gdshare.bundle.outbox import WITHDRAWAL
 from gdshare.bundle.withdrawal import MAX_REASON, Withdrawal
 from gdshare.errors import BundleError, UsageError
 from gdshare.ledger import Act, Ledger
-from gdshare.release import RELEASE, WITHDRAW
+from gdshare.release.publish import RELEASE, WITHDRAW
 from gdshare.signing.envelope import read_envelope
 from gdshare.signing.names import hour_of
 from gdshare.storage import sync_folder, write_bytes

@@ -15,8 +15,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from gdshare.bundle.model_signing import SUBJECT
 from gdshare.errors import BundleError, KeyFileError, PolicyError
-from gdshare.gate.policy import Policy, policy_digest
-from gdshare.gate.prepared import APPROVALS, Prepared
+from gdshare.release.policy import Policy, policy_digest
+from gdshare.release.prepared import APPROVALS, Prepared
 from gdshare.signing import canonical, fingerprint
 from gdshare.signing.envelope import Envelope, check_signature, read_envelope, sign
 from gdshare.signing.errors import MalformedSignature
