@@ -22,7 +22,7 @@ from gdshare.messages import (
     refusal,
 )
 from hospital_node.outbox import answer_collect
-from hospital_node.refused import RefusedError
+from hospital_node.refusal import RefusedError
 from hospital_node.settings import NodeSettings
 
 Act = Callable[[NodeSettings, Fields], dict[str, Value]]

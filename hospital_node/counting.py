@@ -22,9 +22,9 @@ from gdshare.messages import (
 from gdshare.metrics import Confusion
 from gdshare.model import Model
 from gdshare.networks import digest
-from hospital_node.ledger import Entry, read_ledger, sole_user, write_ledger
-from hospital_node.refused import RefusedError
+from hospital_node.refusal import RefusedError
 from hospital_node.settings import NodeSettings
+from hospital_node.test_counts import Entry, read_ledger, sole_user, write_ledger
 
 
 def answer_counts(settings: NodeSettings, received: Fields) -> dict[str, Value]:

@@ -12,16 +12,16 @@ from pathlib import Path
 import torch
 from pydantic import JsonValue, TypeAdapter
 
-from aggregator.folder import MODEL, REFUSALS, RESULT
-from aggregator.local_federation import SiteNode, local_federation
-from aggregator.order import Order, ledger_beside
-from aggregator.seen import ACCEPT, accepted
-from aggregator.submit import run_round
+from aggregator.flower.folder import MODEL, REFUSALS, RESULT
+from aggregator.flower.local_federation import SiteNode, local_federation
+from aggregator.flower.order import Order, ledger_beside
+from aggregator.flower.submit import run_round
 from aggregator.trial.compare import RoundOutcome, compare
 from aggregator.trial.hospital import Released
 from aggregator.trial.plan import Stage, Trial
 from aggregator.trial.side_by_side import release_all
 from aggregator.trial.table import as_data, markdown
+from aggregator.trust.bundle_history import ACCEPT, accepted
 from gdshare.errors import FederationError
 from gdshare.ledger import open_ledger
 from gdshare.metrics import Confusion

@@ -11,9 +11,9 @@ import numpy.typing as npt
 import torch
 from pydantic import JsonValue
 
-from aggregator.agreement import LIMITS, agreements, compare
-from aggregator.plausibility import NETWORKS
-from aggregator.teaching import (
+from aggregator.admission.agreement import LIMITS, agreements, compare
+from aggregator.admission.plausibility import NETWORKS
+from aggregator.admission.utility import (
     Ranking,
     Reference,
     Teaching,

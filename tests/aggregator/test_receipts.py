@@ -10,8 +10,8 @@ from round_kit import World, again, make_world, newer, released
 from site_kit import NOW, make_bundle, make_cohort
 
 import aggregator.command
-from aggregator.flower_cli import SuperLinkAddress, quiet_environment
-from aggregator.order import Order
+from aggregator.flower.cli import SuperLinkAddress, quiet_environment
+from aggregator.flower.order import Order
 from aggregator.receipts import Signer, receipts_for
 from aggregator.results import table
 from aggregator.round import hold_round

@@ -37,11 +37,11 @@ from site_kit import (
     manifest,
 )
 
-from aggregator.order import Order
+from aggregator.flower.order import Order
 from aggregator.results import table
 from aggregator.round import hold_round
-from aggregator.seen import newest_seen
-from aggregator.standing import REVOKE, TRUST, from_line, until
+from aggregator.trust.bundle_history import newest_seen
+from aggregator.trust.key_history import REVOKE, TRUST, from_line, until
 from gdshare.bundle import Terms, verify_files
 from gdshare.cli.main import main
 from gdshare.errors import FederationError, LedgerError

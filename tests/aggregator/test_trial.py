@@ -7,12 +7,12 @@ import pytest
 from film_kit import PROTOCOL, write_films
 
 from aggregator.results import POOLED
-from aggregator.seen import accepted
 from aggregator.trial.compare import ROW_POOLED, ROW_REAL, RoundOutcome, compare
 from aggregator.trial.plan import Hospital, Stage, Trial
 from aggregator.trial.run import accept_all
 from aggregator.trial.side_by_side import release_all
 from aggregator.trial.table import as_data, markdown
+from aggregator.trust.bundle_history import accepted
 from gdshare.bundle import verify_folder
 from gdshare.errors import CohortError, FederationError
 from gdshare.evaluation import cohort_votes, confusions

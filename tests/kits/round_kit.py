@@ -10,11 +10,11 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from grid_kit import MemoryGrid
 from site_kit import NOW, make_bundle, manifest, write_files
 
-from aggregator.order import Order
+from aggregator.flower.order import Order
 from aggregator.results import RoundResult
 from aggregator.round import hold_round
-from aggregator.seen import ADMIT
-from aggregator.standing import DISOWN, REVOKE, from_line
+from aggregator.trust.bundle_history import ADMIT
+from aggregator.trust.key_history import DISOWN, REVOKE, from_line
 from gdshare.bundle import Manifest
 from gdshare.bundle.layout import MANIFEST
 from gdshare.ledger import open_ledger, read_ledger

@@ -20,7 +20,7 @@ from gdshare.distill.folder import read_result
 from gdshare.ledger import read_ledger
 from gdshare.release import drawn, policy_digest, prepare, read_policy, read_prepared
 from gdshare.release.policy import findings
-from gdshare.release.publish import approval
+from gdshare.release import approval
 from gdshare.report.preview import render_preview
 from gdshare.report.release_page import release_pages
 from gdshare.signing import fingerprint, load_private_key, load_public_key, public_pem

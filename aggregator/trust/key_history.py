@@ -16,7 +16,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from aggregator.trust import TrustedKey
+from aggregator.trust.keys import TrustedKey
 from gdshare.errors import LedgerError
 from gdshare.ledger import Act
 from gdshare.signing.names import format_utc

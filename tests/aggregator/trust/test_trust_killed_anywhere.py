@@ -8,8 +8,8 @@ import pytest
 from bundle_run_kit import PASSPHRASE
 from kill_kit import KILLED, Killer, killer
 
-from aggregator.standing import REVOKE, TRUST, revoked
-from aggregator.trust import load_trust
+from aggregator.trust.key_history import REVOKE, TRUST, revoked
+from aggregator.trust.keys import load_trust
 from gdshare.ledger import read_ledger
 from gdshare.signing import fingerprint, load_public_key
 

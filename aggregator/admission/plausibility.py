@@ -3,8 +3,8 @@
 Each bundle trains a few networks alone, from θ0 that all bundles share. It is quarantined when
 
 1. its networks leave the range of numbers;
-2. its update is an outlier among its peers' (``aggregator.agreement``);
-3. its networks do not beat chance (``aggregator.teaching``) on the operator's reference, or without
+2. its update is an outlier among its peers' (``agreement``);
+3. its networks do not beat chance (``utility``) on the operator's reference, or without
    one on what the other hospitals count of their validation films.
 
 What cannot be tested is said to be so, and condemns nobody. A person may accept a digest in spite
@@ -14,10 +14,8 @@ of its figures (``gdshare trust accept``); they are told all the same.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from aggregator.admission import Admitted
-from aggregator.agreement import LIMITS, Agreement, agreements, compare
-from aggregator.refusals import Refusal
-from aggregator.teaching import (
+from aggregator.admission.agreement import LIMITS, Agreement, agreements, compare
+from aggregator.admission.utility import (
     Asked,
     Ranking,
     Reference,
@@ -26,6 +24,8 @@ from aggregator.teaching import (
     ranking_on,
     teaching,
 )
+from aggregator.refusals import Refusal
+from aggregator.verified import Verified
 from gdshare.metrics import Confusion
 from gdshare.model import Model
 from gdshare.pooling import Alone, Contribution, train_alone
@@ -67,7 +67,7 @@ class Plausibility:
         return bool(self.faults) and not self.accepted
 
 
-def contribution_of(one: Admitted) -> Contribution:
+def contribution_of(one: Verified) -> Contribution:
     """What a verified bundle brings to a training."""
     manifest = one.bundle.manifest
     return Contribution(
@@ -81,7 +81,7 @@ def contribution_of(one: Admitted) -> Contribution:
 
 
 def plausibility(
-    bundles: Sequence[Admitted],
+    bundles: Sequence[Verified],
     seed: int,
     reference: Reference | None,
     ask: AskSites,
@@ -124,7 +124,7 @@ def plausibility(
     return {site: replace(one, accepted=one.digest in accepted) for site, one in found.items()}
 
 
-def quarantine(one: Admitted, found: Plausibility) -> Refusal:
+def quarantine(one: Verified, found: Plausibility) -> Refusal:
     """Keep a bundle out, with its figures."""
     message = (
         f"{'; '.join(found.faults)}. Ask {one.site} how it was made; if that explains it, "
@@ -135,7 +135,7 @@ def quarantine(one: Admitted, found: Plausibility) -> Refusal:
 
 
 def _compared(
-    bundles: Sequence[Admitted], alone: Mapping[str, Sequence[Alone]]
+    bundles: Sequence[Verified], alone: Mapping[str, Sequence[Alone]]
 ) -> dict[str, Plausibility]:
     """Everything but what it takes films to know."""
     finite = [one for one in bundles if _finite(alone[one.site])]
@@ -153,7 +153,7 @@ def _compared(
 
 
 def _shown(
-    one: Admitted,
+    one: Verified,
     networks: Sequence[Alone],
     protocol: Protocol,
     reference: Reference | None,

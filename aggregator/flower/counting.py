@@ -5,15 +5,21 @@ from dataclasses import dataclass
 
 from flwr.serverapp import Grid
 
-from aggregator.admission import Admitted
-from aggregator.exchange import Replies, ask
-from aggregator.results import (
-    Missing,
-)
+from aggregator.flower.exchange import Replies, ask
+from aggregator.verified import Verified
 from gdshare.errors import FederationError
 from gdshare.messages import COUNTS, CountQuestion, QuestionError, counts_from_fields
 from gdshare.metrics import Confusion
 from gdshare.model import Model
+
+
+@dataclass(frozen=True)
+class Missing:
+    """A site that is in the round but not in one of its counts."""
+
+    site: str
+    what: str
+    reason: str
 
 
 @dataclass(frozen=True)
@@ -25,7 +31,7 @@ class Counted:
 
 
 def count_films(
-    grid: Grid, admitted: Sequence[Admitted], model: Model, epsilon: float | None, timeout: float
+    grid: Grid, admitted: Sequence[Verified], model: Model, epsilon: float | None, timeout: float
 ) -> Counted:
     """Have sites count films by a model, and read what they say as a stranger's.
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from aggregator.seen import ADMIT, admitted, signed_with, trained_from
-from aggregator.standing import Disowned, disowned, ends, revoked
-from aggregator.trust import load_trust
+from aggregator.trust.bundle_history import ADMIT, admitted, signed_with, trained_from
+from aggregator.trust.key_history import Disowned, disowned, ends, revoked
+from aggregator.trust.keys import load_trust
 from gdshare.cli.main import main
 from gdshare.errors import FederationError
 from gdshare.ledger import open_ledger, read_ledger

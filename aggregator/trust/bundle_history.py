@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from aggregator.standing import disowned
+from aggregator.trust.key_history import disowned
 from gdshare.errors import UsageError
 from gdshare.ledger import Act
 from gdshare.release.publish import WITHDRAW

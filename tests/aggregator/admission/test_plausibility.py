@@ -12,11 +12,11 @@ import pytest
 from grid_kit import MemoryGrid
 from site_kit import NOW, PROTOCOL, make_bundle, make_cohort, manifest, write_files
 
-import aggregator.judging
-from aggregator.order import Order
+import aggregator.admission.decide
+from aggregator.flower.order import Order
 from aggregator.results import RoundResult
 from aggregator.round import hold_round
-from aggregator.seen import newest_seen
+from aggregator.trust.bundle_history import newest_seen
 from benchmarks.poison import attacks
 from gdshare.bundle.counts import published_counts
 from gdshare.cli.main import main
@@ -392,7 +392,7 @@ def test_what_was_refused_is_recorded_though_judging_breaks_off(
     def breaks(*_: object) -> None:
         raise FederationError("out of memory")
 
-    monkeypatch.setattr(aggregator.judging, "plausibility", breaks)
+    monkeypatch.setattr(aggregator.admission.decide, "plausibility", breaks)
     with pytest.raises(FederationError):
         rounds.hold()
     last = read_ledger(rounds.ledger)[-1]

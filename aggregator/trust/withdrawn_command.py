@@ -9,11 +9,11 @@ from typing import Annotated, Any
 
 import typer
 
-from aggregator.order import ledger_beside
+from aggregator.flower.order import ledger_beside
 from aggregator.receipts import receipts_for, signer_from
-from aggregator.seen import withdrawn as withdrawn_by
-from aggregator.trust import load_trust
-from aggregator.withdrawals import Verified, consequences, record, verify_withdrawal
+from aggregator.trust.bundle_history import withdrawn as withdrawn_by
+from aggregator.trust.keys import load_trust
+from aggregator.trust.withdrawals import VerifiedWithdrawal, consequences, record, verify_withdrawal
 from gdshare.bundle.attestation import MAX_BYTES
 from gdshare.bundle.folder import read_plain
 from gdshare.cli.passphrase import PASSPHRASE_FILE
@@ -77,7 +77,7 @@ def _take_in(
     """All of them, or none where one is not believed."""
     known = load_trust(trust)
     with open_ledger(ledger) as book:
-        believed: list[Verified] = []
+        believed: list[VerifiedWithdrawal] = []
         for path in files:
             try:
                 data = read_plain(path, MAX_BYTES)

@@ -6,18 +6,25 @@ from datetime import datetime
 
 from flwr.serverapp import Grid
 
-from aggregator.admission import Admitted, admit
-from aggregator.counting import count_films
-from aggregator.handed_over import HandedOver
-from aggregator.order import Order
-from aggregator.plausibility import CountedBy, Plausibility, plausibility, quarantine
+from aggregator.admission.collected import HandedOver
+from aggregator.admission.plausibility import CountedBy, Plausibility, plausibility, quarantine
+from aggregator.admission.utility import Reference, reference_of
+from aggregator.admission.verify import admit
+from aggregator.flower.counting import count_films
+from aggregator.flower.order import Order
 from aggregator.refusals import Refusal
-from aggregator.results import digests
-from aggregator.seen import ADMIT, QUARANTINE, REFUSE, accepted, quarantined, signed_with
-from aggregator.standing import ending
-from aggregator.teaching import Reference, reference_of
-from aggregator.trust import Trust, load_trust
-from aggregator.withdrawals import take_in
+from aggregator.trust.bundle_history import (
+    ADMIT,
+    QUARANTINE,
+    REFUSE,
+    accepted,
+    quarantined,
+    signed_with,
+)
+from aggregator.trust.key_history import ending
+from aggregator.trust.keys import Trust, load_trust
+from aggregator.trust.withdrawals import take_in
+from aggregator.verified import Verified, digests
 from gdshare.cohort import Cohort
 from gdshare.errors import FederationError
 from gdshare.ledger import Act, Ledger, in_one_line, open_ledger, read_ledger
@@ -41,14 +48,14 @@ class Gathered:
 
     handed: HandedOver
     silent: Sequence[int]
-    admitted: Sequence[Admitted]
+    admitted: Sequence[Verified]
     refusals: Sequence[Refusal]
     plausible: Mapping[str, Plausibility]
 
 
 def verify(
     order: Order, handed: HandedOver, now: datetime, tell: Tell
-) -> tuple[list[Admitted], list[Refusal]]:
+) -> tuple[list[Verified], list[Refusal]]:
     """Record what hospitals withdraw, then what is refused, before anything is judged.
 
     Returns:
@@ -71,7 +78,7 @@ def verify(
 def judge(
     grid: Grid,
     order: Order,
-    sound: Sequence[Admitted],
+    sound: Sequence[Verified],
     reference: Cohort | None,
     tell: Tell,
 ) -> dict[str, Plausibility]:
@@ -117,7 +124,7 @@ def _reference(cohort: Cohort, protocol: Protocol, seed: int) -> Reference:
 
 def _sound(
     order: Order, handed: HandedOver, now: datetime, acts: Sequence[Act]
-) -> tuple[list[Admitted], list[Refusal]]:
+) -> tuple[list[Verified], list[Refusal]]:
     in_step = order.pooling == "in-step"
     trust = load_trust(order.trust)
     return admit(handed.bundles, trust, now, same_steps=in_step, acts=acts, name=order.name)

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from gdshare.messages import Reason
 from gdshare.metrics import Confusion
 from gdshare.storage import write_json
-from hospital_node.refused import RefusedError
+from hospital_node.refusal import RefusedError
 
 FILE = "test-counts.json"
 

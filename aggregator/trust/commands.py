@@ -9,10 +9,9 @@ from typing import Annotated
 
 import typer
 
-from aggregator import withdrawn_command
-from aggregator.candidate import Candidate, read_candidate
-from aggregator.order import ledger_beside
-from aggregator.seen import (
+from aggregator.flower.order import ledger_beside
+from aggregator.trust import withdrawn_command
+from aggregator.trust.bundle_history import (
     ACCEPT,
     ADMIT,
     accepted,
@@ -23,7 +22,8 @@ from aggregator.seen import (
     trained_with,
     withdrawn,
 )
-from aggregator.standing import (
+from aggregator.trust.candidate import Candidate, read_candidate
+from aggregator.trust.key_history import (
     DISOWN,
     REVOKE,
     TRUST,
@@ -33,7 +33,7 @@ from aggregator.standing import (
     state,
     until,
 )
-from aggregator.trust import SHORT, TrustedKey, load_trust, place_for, put_key
+from aggregator.trust.keys import SHORT, TrustedKey, load_trust, place_for, put_key
 from gdshare.cli.terminal import AsJson, print_json, print_table
 from gdshare.cli.typed_digest import LEAST_DIGITS, is_told, require_told
 from gdshare.errors import FederationError, UsageError

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from aggregator.exchange import Replies
+from aggregator.flower.exchange import Replies
 from aggregator.refusals import Refusal
 from gdshare.bundle.outbox import is_withdrawal
 from gdshare.messages import MAX_WITHDRAWALS, Fields, Reason

@@ -14,9 +14,9 @@ from datetime import datetime
 from pydantic import JsonValue
 
 from aggregator.refusals import Refusal, RevokedKey, UnknownSite
-from aggregator.seen import ADMIT, signed_with, standing, trained_with, withdrawn
-from aggregator.standing import revoked
-from aggregator.trust import Trust
+from aggregator.trust.bundle_history import ADMIT, signed_with, standing, trained_with, withdrawn
+from aggregator.trust.key_history import revoked
+from aggregator.trust.keys import Trust
 from gdshare.bundle.attestation import read_signed, signer_of
 from gdshare.bundle.errors import WrongSite
 from gdshare.bundle.withdrawal import Withdrawal
@@ -26,7 +26,7 @@ from gdshare.release.publish import WITHDRAW
 
 
 @dataclass(frozen=True)
-class Verified:
+class VerifiedWithdrawal:
     """A withdrawal that is believed.
 
     Attributes:
@@ -46,7 +46,7 @@ class Verified:
         return self.name, self.digest
 
 
-def verify_withdrawal(data: bytes, trust: Trust, acts: Sequence[Act]) -> Verified:
+def verify_withdrawal(data: bytes, trust: Trust, acts: Sequence[Act]) -> VerifiedWithdrawal:
     """Check a withdrawal from a stranger.
 
     Args:
@@ -81,7 +81,7 @@ def verify_withdrawal(data: bytes, trust: Trust, acts: Sequence[Act]) -> Verifie
                 f"a withdrawal of {told.name} that names the digest of {act.what}; ask both "
                 "hospitals"
             )
-    return Verified(told.name, digest, named, told.reason)
+    return VerifiedWithdrawal(told.name, digest, named, told.reason)
 
 
 def _stands(name: str, digest: str, acts: Sequence[Act]) -> bool:
@@ -89,7 +89,7 @@ def _stands(name: str, digest: str, acts: Sequence[Act]) -> bool:
     return any((act.what, act.digest) == (name, digest) for act in standing(acts, WITHDRAW))
 
 
-def record(one: Verified, ledger: Ledger, now: datetime, operator: str) -> bool:
+def record(one: VerifiedWithdrawal, ledger: Ledger, now: datetime, operator: str) -> bool:
     """Add a withdrawal to the ledger; returns whether it is new there."""
     if _stands(one.name, one.digest, ledger.acts):
         return False
