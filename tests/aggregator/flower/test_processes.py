@@ -17,7 +17,7 @@ STUBBORN = "trap '' TERM; setsid sleep 300 & while true; do sleep 0.1; done"
 PROGRAM = """
 import os, sys, time
 from pathlib import Path
-from aggregator import processes as module
+from aggregator.flower import processes as module
 module.GENTLE = 0.5
 with module.together() as processes:
     processes.start(["sh", "-c", {stubborn!r}], os.environ, Path({log!r}))
