@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from pydantic import JsonValue, TypeAdapter
 
-from aggregator.admission.plausibility import Plausibility
+from aggregator.admission.plausibility import Screening
 from aggregator.flower.counting import Missing
 from aggregator.flower.folder import RESULT, TABLE
 from aggregator.flower.order import Order
@@ -70,7 +70,7 @@ class RoundResult:
     test: Mapping[str, Confusion]
     bundles: Mapping[str, str]
     refusals: Sequence[Refusal]
-    plausibility: Mapping[str, Plausibility]
+    plausibility: Mapping[str, Screening]
     weights: Mapping[str, float]
     missing: Sequence[Missing]
     silent: Sequence[int]

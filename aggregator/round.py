@@ -19,7 +19,7 @@ from pathlib import Path
 from flwr.serverapp import Grid
 from pydantic import JsonValue
 
-from aggregator.admission.collected import taken_apart
+from aggregator.admission.collected import split_files
 from aggregator.admission.decide import Gathered, admit_judged, judge, verify
 from aggregator.admission.plausibility import (
     contribution_of,
@@ -79,7 +79,7 @@ def hold_round(grid: Grid, order: Order, out: Path, now: datetime, tell: Tell) -
     with _timed(seconds, "collect"):
         nodes = wait_for_nodes(grid, order, tell)
         replies = _collect(grid, nodes, order.timeout, tell)
-    handed = taken_apart(replies)
+    handed = split_files(replies)
     sound, refused = verify(order, handed, now, tell)
     with _timed(seconds, "plausibility"):
         judged = judge(grid, order, sound, reference, tell)
@@ -180,7 +180,7 @@ def _record_training(
     """
     digest = hashlib.sha256(model.to_bytes()).hexdigest()
     with open_ledger(order.ledger) as ledger:
-        gone = withdrawn(ledger.acts)
+        gone = withdrawn(ledger.entries)
         for one in admitted:
             name = one.bundle.manifest.name
             if (name, one.bundle.digest) in gone:
@@ -188,7 +188,7 @@ def _record_training(
                     f"{name} was withdrawn while the model was trained from it, so the model was "
                     "not kept; hold the round again"
                 )
-            if one.bundle.digest not in still_admitted(ledger.acts):
+            if one.bundle.digest not in still_admitted(ledger.entries):
                 raise FederationError(
                     f"{name} lost its admission while the model was trained from it (gdshare trust "
                     "revoke --since), so the model was not kept; hold the round again"

@@ -15,7 +15,7 @@ from gdshare.messages import (
     ANSWER_RECORD,
     COLLECT,
     COUNTS,
-    QUESTION_RECORD,
+    REQUEST_RECORD,
     Fields,
     Reason,
     Value,
@@ -59,7 +59,7 @@ def _reply(message: Message, context: Context, act: Act) -> Message:
 def _answer(message: Message, context: Context, act: Act) -> dict[str, Value]:
     try:
         settings = NodeSettings.from_mapping(context.node_config)
-        return act(settings, dict(message.content.config_records.get(QUESTION_RECORD, {})))
+        return act(settings, dict(message.content.config_records.get(REQUEST_RECORD, {})))
     except RefusedError as refused:
         log.warning("refused (%s): %s", refused.reason, refused)
         return refusal(refused.reason)

@@ -19,7 +19,7 @@ from aggregator.admission.utility import (
     Asked,
     Ranking,
     Reference,
-    Teaching,
+    Utility,
     ranking_of_counts,
     ranking_on,
     teaching,
@@ -44,7 +44,7 @@ AskSites = Callable[[Model, Sequence[str]], CountedBy]
 
 
 @dataclass(frozen=True)
-class Plausibility:
+class Screening:
     """What is known of one bundle's plausibility.
 
     Attributes:
@@ -57,7 +57,7 @@ class Plausibility:
 
     digest: str
     agreement: Agreement | None
-    teaching: Teaching | None
+    teaching: Utility | None
     faults: tuple[str, ...]
     accepted: bool = False
 
@@ -87,7 +87,7 @@ def plausibility(
     ask: AskSites,
     accepted: frozenset[str],
     held: frozenset[str] = frozenset(),
-) -> dict[str, Plausibility]:
+) -> dict[str, Screening]:
     """Judge verified bundles that fit one another; site -> what is known.
 
     Args:
@@ -124,7 +124,7 @@ def plausibility(
     return {site: replace(one, accepted=one.digest in accepted) for site, one in found.items()}
 
 
-def quarantine(one: Verified, found: Plausibility) -> Refusal:
+def quarantine(one: Verified, found: Screening) -> Refusal:
     """Keep a bundle out, with its figures."""
     message = (
         f"{'; '.join(found.faults)}. Ask {one.site} how it was made; if that explains it, "
@@ -136,7 +136,7 @@ def quarantine(one: Verified, found: Plausibility) -> Refusal:
 
 def _compared(
     bundles: Sequence[Verified], alone: Mapping[str, Sequence[Alone]]
-) -> dict[str, Plausibility]:
+) -> dict[str, Screening]:
     """Everything but what it takes films to know."""
     finite = [one for one in bundles if _finite(alone[one.site])]
     limits = LIMITS.get(bundles[0].bundle.manifest.method.network)
@@ -148,7 +148,7 @@ def _compared(
         faults = agreement.faults if agreement else ()
         if one.site not in agreed:
             faults = ("training on it alone leaves the range of numbers",)
-        found[one.site] = Plausibility(one.bundle.digest, agreement, None, faults)
+        found[one.site] = Screening(one.bundle.digest, agreement, None, faults)
     return found
 
 
@@ -171,7 +171,7 @@ def _shown(
     return [ranking_of_counts(counts) for _, counts in sorted(counted.items())]
 
 
-def _with_teaching(before: Plausibility, taught: Teaching | None) -> Plausibility:
+def _with_teaching(before: Screening, taught: Utility | None) -> Screening:
     if taught is None or not taught.tested or taught.beats_chance:
         return replace(before, teaching=taught)
     fault = (

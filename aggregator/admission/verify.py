@@ -38,7 +38,7 @@ from aggregator.verified import Verified
 from gdshare.bundle import Bundle, Manifest, verify_files
 from gdshare.distill.problem import fixed_theta0
 from gdshare.errors import BundleError, GdshareError
-from gdshare.ledger import Act
+from gdshare.ledger import Entry
 from gdshare.networks import INITIALISERS, build, digest
 from gdshare.signing.errors import WrongKey
 
@@ -48,7 +48,7 @@ def admit(
     trust: Trust,
     now: datetime,
     same_steps: bool = True,
-    acts: Sequence[Act] = (),
+    entries: Sequence[Entry] = (),
     name: str | None = None,
 ) -> tuple[list[Verified], list[Refusal]]:
     """Sort collected bundles into admitted and refused.
@@ -58,21 +58,23 @@ def admit(
         trust: whom to believe.
         now: the aggregator's clock, UTC.
         same_steps: in-step pooling also needs trajectories of one length.
-        acts: of the aggregator's ledger: what was admitted and revoked before.
+        entries: of the aggregator's ledger: what was admitted and revoked before.
         name: the aggregator's own, by which hospitals name it as a recipient.
     """
     verified: list[Verified] = []
     refused: list[Refusal] = []
     for node, files in sorted(collected.items()):
         try:
-            bundle, signer = _verify(files, trust, now, acts)
+            bundle, signer = _verify(files, trust, now, entries)
             verified.append(Verified(node, bundle, signer))
         except BundleError as error:
             refused.append(Refusal(node, None, type(error).__name__, str(error)))
     for check in (
-        partial(_taken_back, gone=withdrawn(acts).keys()),
-        partial(_outdated, seen=newest_seen(acts)),  # before the next: a replayed one evicts nobody
-        partial(_another_was_held, held=quarantined_names(acts)),
+        partial(_taken_back, gone=withdrawn(entries).keys()),
+        partial(
+            _outdated, seen=newest_seen(entries)
+        ),  # before the next: a replayed one evicts nobody
+        partial(_another_was_held, held=quarantined_names(entries)),
         _twice,
         partial(_for_others, name=name),
         partial(_misfits, same_steps=same_steps),
@@ -95,7 +97,7 @@ def admit(
 
 
 def _verify(
-    files: Mapping[str, bytes], trust: Trust, now: datetime, acts: Sequence[Act]
+    files: Mapping[str, bytes], trust: Trust, now: datetime, entries: Sequence[Entry]
 ) -> tuple[Bundle, str]:
     """Check against each key in turn; all but the right one say so before anything is parsed.
 
@@ -106,18 +108,18 @@ def _verify(
             bundle = verify_files(files, one.key, now, one.site)
         except WrongKey:
             continue
-        if bundle.digest not in admitted(acts):
-            _require_standing(one, now, acts)
+        if bundle.digest not in admitted(entries):
+            _require_standing(one, now, entries)
         return bundle, one.fingerprint
     raise UnknownSite("signed with a key that is on nobody's name; ask the hospital for its .pub")
 
 
-def _require_standing(signer: TrustedKey, now: datetime, acts: Sequence[Act]) -> None:
+def _require_standing(signer: TrustedKey, now: datetime, entries: Sequence[Entry]) -> None:
     """For a bundle that is new here; its own times are its signer's to choose."""
-    act, end = revoked(acts).get(signer.fingerprint), ends(acts).get(signer.fingerprint)
-    if act is not None:
+    entry, end = revoked(entries).get(signer.fingerprint), ends(entries).get(signer.fingerprint)
+    if entry is not None:
         raise RevokedKey(
-            f"signed with a key of {signer.site} that was revoked on {act.at:%Y-%m-%d}, and "
+            f"signed with a key of {signer.site} that was revoked on {entry.at:%Y-%m-%d}, and "
             "without an earlier admission that still stands; ask the hospital to publish with its "
             "new key"
         )

@@ -8,7 +8,7 @@ from flwr.serverapp import Grid
 from aggregator.flower.exchange import Replies, ask
 from aggregator.verified import Verified
 from gdshare.errors import FederationError
-from gdshare.messages import COUNTS, CountQuestion, QuestionError, counts_from_fields
+from gdshare.messages import COUNTS, CountRequest, RequestError, counts_from_fields
 from gdshare.metrics import Confusion
 from gdshare.model import Model
 
@@ -42,7 +42,7 @@ def count_films(
         epsilon: on test films at this ε; None: on validation films, at every ε that is tried.
         timeout: seconds for all of them together.
     """
-    question = CountQuestion(model.network, model.protocol, model.to_bytes(), epsilon)
+    question = CountRequest(model.network, model.protocol, model.to_bytes(), epsilon)
     fields = question.to_fields()
     replies = ask(grid, f"evaluate.{COUNTS}", {one.node: fields for one in admitted}, timeout)
     counts: dict[str, Sequence[Confusion]] = {}
@@ -62,7 +62,7 @@ def _read(replies: Replies, node: int, thresholds: int) -> list[Confusion]:
         raise FederationError("no answer")
     try:
         return counts_from_fields(replies.answers[node], thresholds)
-    except QuestionError as error:
+    except RequestError as error:
         raise FederationError(f"not believed: {error}") from error
 
 

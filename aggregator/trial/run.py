@@ -128,7 +128,7 @@ def accept_all(released: Sequence[Released], ledger: Path, now: datetime) -> Non
     hospitals accepts none unasked; there is no option for it.
     """
     with open_ledger(ledger) as book:
-        known = accepted(book.acts)
+        known = accepted(book.entries)
         for one in released:
             if one.digest not in known:
                 why = "a trial leaves no hospital out"
