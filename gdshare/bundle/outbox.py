@@ -105,11 +105,12 @@ def write_bundle(outbox: Path, files: Mapping[str, bytes]) -> Path:
     except OSError as fault:
         if fault.errno in _TAKEN:
             raise AlreadyPublished(
-                f"{target} already exists and is never overwritten; publish with the next "
-                "sequence number"
+                f"{target} already exists and is never overwritten",
+                remedy="publish with the next sequence number",
             ) from None
         raise UsageError(
-            f"{outbox} cannot take a bundle ({fault.strerror}); choose an outbox you can write to"
+            f"{outbox} cannot take a bundle ({fault.strerror})",
+            remedy="choose an outbox you can write to",
         ) from None
     return target
 

@@ -85,7 +85,7 @@ def prepare(prepared: Prepared, pages: Pages) -> None:
         sync_folder(path.parent)
     except OSError as error:
         raise UsageError(
-            f"{path}: cannot be made ({error.strerror}); choose another --out"
+            f"cannot be made ({error.strerror})", path, "choose another --out"
         ) from error
 
 
@@ -117,12 +117,13 @@ def _page(path: Path, length: int) -> bytes:
         with path.open("rb") as stream:
             return stream.read(length + 1)
     except OSError as error:
-        raise PolicyError(f"{path}: cannot be read ({error.strerror}); prepare it again") from error
+        raise PolicyError(f"cannot be read ({error.strerror})", path, "prepare it again") from error
 
 
 def _require_same(path: Path, there: bytes, anew: bytes) -> None:
     if there != anew:
         raise PolicyError(
-            f"{path}: is not what its numbers and the policy give when it is drawn anew; prepare "
-            "it again, and find out who changed it, or the policy"
+            "is not what its numbers and the policy give when it is drawn anew",
+            path,
+            "prepare it again, and find out who changed it, or the policy",
         )

@@ -97,12 +97,13 @@ def _voucher(
         word = base64.b64decode(told["vouched"], validate=True)
     except ValueError:
         raise KeyFileError(
-            f"{inner} is not base64; have the request made again with `gdshare keys rotate`"
+            f"{inner} is not base64",
+            remedy="have the request made again with `gdshare keys rotate`",
         ) from None
     vouched, older = hear(SUCCESSION, word, inner)
     if vouched != {"site": told["site"], "next": fingerprint(key)}:
         raise KeyFileError(
-            f"{inner} is for another key or another site than the request; ask the hospital who "
-            "put it there"
+            f"{inner} is for another key or another site than the request",
+            remedy="ask the hospital who put it there",
         )
     return older
