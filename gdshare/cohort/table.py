@@ -12,7 +12,7 @@ from pathlib import Path
 
 from gdshare.cohort.split import SPLITS, Split
 from gdshare.errors import CohortError
-from gdshare.films.bounds import LARGEST_MM, SMALLEST_MM
+from gdshare.films.bounds import MAX_PIXEL_MM, MIN_PIXEL_MM
 
 COLUMNS = ("patient", "image", "mask", "diagnosis")
 SPLIT = "split"
@@ -100,7 +100,7 @@ def _spacing(path: Path, number: int, cells: dict[str, str | None]) -> float | N
         return None
     with suppress(ValueError):
         side = float(told)
-        if SMALLEST_MM <= side <= LARGEST_MM:
+        if MIN_PIXEL_MM <= side <= MAX_PIXEL_MM:
             return side
     raise CohortError(
         f"{path}, line {number}: {SPACING} is {told!r}",

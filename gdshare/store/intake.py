@@ -20,7 +20,7 @@ from pydicom.uid import UID
 
 from gdshare.errors import FilmError
 from gdshare.films.box import Box
-from gdshare.films.dicom.header import FILMS, WANTED, header_of, read_dataset, tags
+from gdshare.films.dicom.header import FILM_KINDS, FILM_TAGS, header_of, read_dataset, tags
 from gdshare.films.dicom.presentation import present
 from gdshare.films.dicom.stored import Decode, stored_values
 from gdshare.films.film import is_dicom
@@ -147,7 +147,7 @@ def _prepared(path: Path, intake: Intake, begun: set[str]) -> _Prepared:
 
 
 def _film(path: Path, intake: Intake, begun: set[str]) -> _Prepared:
-    dataset = read_dataset(path, WANTED + tags(ABOUT + WHOSE))
+    dataset = read_dataset(path, FILM_TAGS + tags(ABOUT + WHOSE))
     header = header_of(dataset, path)
     if intake.frame is None and header.frames > 1:
         raise FilmError(
@@ -173,7 +173,7 @@ def _film(path: Path, intake: Intake, begun: set[str]) -> _Prepared:
         film=identity.film,
         patient=identity.patient,
         study=identity.study,
-        kind=FILMS[UID(str(dataset.SOPClassUID))],
+        kind=FILM_KINDS[UID(str(dataset.SOPClassUID))],
         rows=header.rows,
         columns=header.columns,
         spacing_mm=header.spacing,

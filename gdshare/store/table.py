@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gdshare.errors import StoreError
-from gdshare.films.bounds import SQUARE
+from gdshare.films.bounds import is_square
 from gdshare.films.outlines import write_outline
 from gdshare.storage import write_bytes
 from gdshare.store.folder import Store
@@ -124,4 +124,4 @@ def _side(film: StoredFilm) -> str:
     if film.spacing_mm is None:
         return ""
     down, across = film.spacing_mm
-    return repr((down + across) / 2) if 1 / SQUARE <= down / across <= SQUARE else ""
+    return repr((down + across) / 2) if is_square(film.spacing_mm) else ""

@@ -319,7 +319,10 @@ def test_outline_that_encloses_no_pixel_is_told(page):
 def test_film_too_small_for_a_window_is_told(tmp_path):
     store = small_store(tmp_path / "store", stored(0, side=12))
     page = visitor(store, PROTOCOL)
-    assert "no window of 16 px fits" in page.get(f"/api/films/{FILM}").json()["grid"]["problem"]
+    assert (
+        "too small for a window of 16 px"
+        in page.get(f"/api/films/{FILM}").json()["grid"]["problem"]
+    )
 
 
 def test_counts_are_those_of_the_command_line(page, store, tmp_path):

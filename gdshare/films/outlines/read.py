@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gdshare.errors import FilmError
-from gdshare.films.film import DICOM_MARK, DICOM_PREAMBLE, read_mask
+from gdshare.films.film import DICOM_MAGIC, DICOM_PREAMBLE, read_mask
 from gdshare.films.outlines.annotation_set import AnnotationSet, cover
 from gdshare.films.outlines.choose import shapes_of, sheet_of
 from gdshare.films.outlines.coco import coco_sheets, is_coco
@@ -110,12 +110,12 @@ def read_annotations(path: Path) -> Annotations:
         FilmError: not there, too large, of no format known here, or damaged.
     """
     with _naming(path):
-        head = _bytes(path, DICOM_PREAMBLE + len(DICOM_MARK))
+        head = _bytes(path, DICOM_PREAMBLE + len(DICOM_MAGIC))
         return Annotations(path, None if head.startswith(_IMAGES) else _sheets(path, head))
 
 
 def _sheets(path: Path, head: bytes) -> tuple[AnnotationSet, ...]:
-    if head.endswith(DICOM_MARK):
+    if head.endswith(DICOM_MAGIC):
         from gdshare.films.outlines.seg import seg_sheets
 
         return seg_sheets(path)

@@ -23,6 +23,7 @@ from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ExplicitVRLittleEnd
 from gdshare.errors import FilmError
 from gdshare.films.bounds import MAX_PIXELS
 from gdshare.films.dicom.decoder import decode_apart
+from gdshare.films.dicom.header import brief
 from gdshare.films.dicom.stored import Frame
 from gdshare.films.outlines.annotation_set import AnnotationSet, Raster, Shape, Stamp
 
@@ -58,7 +59,7 @@ class _Segment:
             raise
         except Exception as error:  # pydicom and highdicom raise what they stumble over
             raise FilmError(
-                f"its pixel data is damaged ({_told(error)})", remedy="export it again"
+                f"its pixel data is damaged ({brief(error)})", remedy="export it again"
             ) from error
 
 
@@ -80,7 +81,7 @@ def seg_sheets(path: Path) -> tuple[AnnotationSet, ...]:
         raise
     except Exception as error:  # pydicom and highdicom raise what they stumble over
         raise FilmError(
-            f"is not a DICOM-SEG that can be read ({_told(error)})", remedy="export it again"
+            f"is not a DICOM-SEG that can be read ({brief(error)})", remedy="export it again"
         ) from error
 
 
@@ -192,7 +193,3 @@ def _stored(image: Segmentation, frame: int) -> npt.NDArray[np.integer]:
             content=image.get_raw_frame(frame),
         )
     )
-
-
-def _told(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}"[:120].replace("\n", " ")
