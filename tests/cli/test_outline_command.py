@@ -51,7 +51,7 @@ def test_result_comes_as_json(folder):
 def test_organ_must_be_named_among_several(folder):
     status, _, err = gdshare(*words(folder, "--out", folder / "m.png"))
     assert status == 2
-    assert "17.json: holds several names: 'stomach', 'liver'; say which" in err
+    assert "17.json: has several labels: 'stomach', 'liver'; choose" in err
     assert not (folder / "m.png").exists()
 
 

@@ -75,7 +75,7 @@ def test_masks_may_be_the_annotations_of_any_tool(tmp_path):
     (tmp_path / "films" / "all.json").write_text(json.dumps(coco))
     plain = label_cohort(table, tmp_path / "c", PROTOCOL, THIRDS, 0)
     table.write_text(table.read_text().replace("mask.png", "all.json"))
-    with pytest.raises(FilmError, match="holds several names"):
+    with pytest.raises(FilmError, match="has several labels"):
         label_cohort(table, tmp_path / "d", PROTOCOL, THIRDS, 0)
     told = label_cohort(table, tmp_path / "d", PROTOCOL, THIRDS, 0, organ="stomach")
     assert told.counts == plain.counts
