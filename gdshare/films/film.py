@@ -125,9 +125,7 @@ def _open(path: Path) -> Image.Image:
             image.load()
     except FilmError:
         raise
-    except FileNotFoundError as error:
-        raise FilmError("no such file", path, "check the path") from error
-    except (IsADirectoryError, PermissionError) as error:
+    except (FileNotFoundError, IsADirectoryError, PermissionError) as error:
         raise FilmError(f"cannot be opened ({error.strerror})", path, "check the path") from error
     except Image.DecompressionBombError as error:
         raise too_large(path) from error

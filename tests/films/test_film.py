@@ -65,7 +65,7 @@ def test_jpeg_is_refused_although_pillow_could_read_it(tmp_path):
 
 
 def test_missing_film_and_folder_are_refused_with_the_remedy(tmp_path):
-    with pytest.raises(FilmError, match="no such file; check"):
+    with pytest.raises(FilmError, match=r"No such file or directory\); check"):
         read_film(tmp_path / "gone.png")
     with pytest.raises(FilmError, match="cannot be opened"):
         read_film(tmp_path)

@@ -16,6 +16,7 @@ from pydicom.uid import UID
 from gdshare.errors import FilmError
 from gdshare.films.bounds import require_pixels
 from gdshare.films.dicom.spacing import SPACING, spacing
+from gdshare.films.quote import brief, printable
 
 MAX_FILE_BYTES = 1024**3
 """Size of the largest file: four of the largest films, uncompressed."""
@@ -134,9 +135,7 @@ def read_dataset(path: Path, elements: list[BaseTag] = FILM_TAGS) -> Dataset:
         return dataset
     except FilmError:
         raise
-    except FileNotFoundError as error:
-        raise FilmError("no such file", path, "check the path") from error
-    except (IsADirectoryError, PermissionError) as error:
+    except (FileNotFoundError, IsADirectoryError, PermissionError) as error:
         raise FilmError(f"cannot be opened ({error.strerror})", path, "check the path") from error
     except Exception as error:  # pydicom raises struct.error, KeyError, ValueError, ...
         raise FilmError(
@@ -198,7 +197,7 @@ def _kind(dataset: Dataset, path: Path) -> UID:
         )
     if kind not in FILM_KINDS:
         raise FilmError(
-            f"is {kind.name[:60] or 'unnamed'}, not a CR, DX, RF or secondary capture film",
+            f"is {printable(kind.name)}, not a CR, DX, RF or secondary capture film",
             path,
             "leave it out",
         )
@@ -209,7 +208,7 @@ def _encoding(dataset: Dataset, path: Path) -> UID:
     encoding = UID(_text(dataset.file_meta.get("TransferSyntaxUID")))
     if encoding not in ENCODINGS:
         raise FilmError(
-            f"its encoding ({encoding.name[:60] or 'not stated'}) is not supported",
+            f"its encoding {printable(encoding.name)} is not supported",
             path,
             "export it uncompressed",
         )
@@ -226,8 +225,8 @@ def _require_gray(dataset: Dataset, path: Path) -> None:
     samples = dataset.get("SamplesPerPixel", 1)
     if colour not in ("MONOCHROME1", "MONOCHROME2") or samples != 1:
         raise FilmError(
-            f"is not gray-scale (PhotometricInterpretation {colour:.40}, "
-            f"SamplesPerPixel {samples!s:.40})",
+            f"is not gray-scale (PhotometricInterpretation {printable(colour)}, "
+            f"SamplesPerPixel {printable(str(samples))})",
             path,
             "export it as MONOCHROME2",
         )
@@ -245,13 +244,8 @@ def _integer(
         number = least - 1
     if not least <= number <= most:
         raise FilmError(
-            f"{name} is {value!s:.40}, not a whole number from {least} to {most}",
+            f"{name} is {printable(str(value))}, not a whole number from {least} to {most}",
             path,
             "export it again",
         )
     return number
-
-
-def brief(error: Exception) -> str:
-    """An error's class and message, cut short: pydicom may quote a damaged header at length."""
-    return f"{type(error).__name__}: {error}"[:120].replace("\n", " ")

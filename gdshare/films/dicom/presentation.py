@@ -15,8 +15,9 @@ from pydicom.multival import MultiValue
 from pydicom.pixels.processing import apply_modality_lut
 
 from gdshare.errors import FilmError
-from gdshare.films.dicom.header import Header, brief
+from gdshare.films.dicom.header import Header
 from gdshare.films.dicom.stored import Stored
+from gdshare.films.quote import brief
 
 FULL_SCALE = 65535
 

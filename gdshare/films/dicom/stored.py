@@ -16,7 +16,8 @@ from pydicom.encaps import get_frame
 from pydicom.pixels.decoders.base import get_decoder
 
 from gdshare.errors import FilmError
-from gdshare.films.dicom.header import Header, brief
+from gdshare.films.dicom.header import Header
+from gdshare.films.quote import brief
 
 Stored = npt.NDArray[np.integer]
 

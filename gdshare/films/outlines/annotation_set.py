@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from gdshare.errors import FilmError
 from gdshare.films.outlines.polygons import Polygon, bounds, rasterise
+from gdshare.films.quote import printable
 
 MAX_NAMES = 10
 """Number of names that a message lists."""
@@ -88,14 +89,6 @@ class AnnotationSet:
     film: str | None
     size: tuple[int, int] | None
     shapes: tuple[Shape, ...]
-
-
-def printable(name: str) -> str:
-    """Quote a name from a file, cut to 60 characters, with control characters escaped.
-
-    Letters of any script stay readable, since organs are named in the hospital's language.
-    """
-    return repr(name if len(name) <= 60 else name[:60] + "...")
 
 
 def name_list(names: Sequence[str]) -> str:

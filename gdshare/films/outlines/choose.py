@@ -5,7 +5,8 @@ import unicodedata
 from collections.abc import Sequence
 
 from gdshare.errors import FilmError
-from gdshare.films.outlines.annotation_set import AnnotationSet, Shape, name_list, printable
+from gdshare.films.outlines.annotation_set import AnnotationSet, Shape, name_list
+from gdshare.films.quote import printable
 
 _IMAGE_SUFFIX = re.compile(r"\.(?:png|jpe?g|jpe|jp2|tiff?|bmp|gif|webp|dcm|dicom)$", re.IGNORECASE)
 """The tool may have shown the film as a copy in another format. No other suffix is ignored: the
@@ -94,7 +95,7 @@ def organ_shapes(
     for shape in shapes:
         if not shape.areas:
             raise FilmError(
-                f"marks {printable(organ)} with a {shape.kind}, which encloses nothing",
+                f"marks {printable(organ)} with a {printable(shape.kind)}, which encloses nothing",
                 remedy="outline the organ with polygons",
             )
     return organ, shapes

@@ -8,10 +8,11 @@ import numpy.typing as npt
 from pydantic import Field
 
 from gdshare.errors import FilmError
-from gdshare.films.outlines.annotation_set import AnnotationSet, Raster, Shape, printable
+from gdshare.films.outlines.annotation_set import AnnotationSet, Raster, Shape
 from gdshare.films.outlines.json_text import Coordinate, Length, ListOf, Record, Side, validated
 from gdshare.films.outlines.polygons import Polygon
 from gdshare.films.outlines.runs import Runs, decode_compact
+from gdshare.films.quote import printable
 
 _Id = int | str
 

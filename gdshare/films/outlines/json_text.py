@@ -12,8 +12,8 @@ from pydantic import BaseModel, ConfigDict, FailFast, Field, ValidationError
 
 from gdshare.errors import FilmError
 from gdshare.films.bounds import MAX_PIXELS
-from gdshare.films.outlines.annotation_set import printable
 from gdshare.films.outlines.polygons import MAX_COORDINATE
+from gdshare.films.quote import printable
 
 MAX_VALUES = 20_000_000
 """Limit for a file: 10,000 films of 1,000 vertices. They take at most 2 GB of memory."""

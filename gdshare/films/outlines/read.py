@@ -146,8 +146,6 @@ def _bytes(path: Path, most: int) -> bytes:
     try:
         with path.open("rb") as stream:
             return stream.read(most)
-    except FileNotFoundError as error:
-        raise FilmError("no such file", remedy="check the path") from error
     except OSError as error:
         raise FilmError(f"cannot be opened ({error.strerror})", remedy="check the path") from error
 

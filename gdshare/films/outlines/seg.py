@@ -22,9 +22,9 @@ from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ExplicitVRLittleEnd
 from gdshare.errors import FilmError
 from gdshare.films.bounds import MAX_PIXELS
 from gdshare.films.dicom.decoder import decode_apart
-from gdshare.films.dicom.header import brief
 from gdshare.films.dicom.stored import Frame
 from gdshare.films.outlines.annotation_set import AnnotationSet, PlacedMask, Raster, Shape
+from gdshare.films.quote import brief
 
 MAX_BYTES = 128 * 1024**2
 """Of an inflated file: eight segments of a film at 8 bits, or sixty at 1 bit."""

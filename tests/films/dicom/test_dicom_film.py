@@ -184,15 +184,15 @@ REFUSALS = {
     "CT Image Storage": {"SOPClassUID": CTImageStorage},
     "for processing": {"SOPClassUID": DigitalXRayImageStorageForProcessing},
     "no pixel data": {"PixelData": None},
-    "not gray-scale .PhotometricInterpretation RGB": {"PhotometricInterpretation": "RGB"},
-    "not gray-scale .*SamplesPerPixel 3": {"SamplesPerPixel": 3},
+    "not gray-scale .PhotometricInterpretation 'RGB'": {"PhotometricInterpretation": "RGB"},
+    "not gray-scale .*SamplesPerPixel '3'": {"SamplesPerPixel": 3},
     "has no Rows": {"Rows": None},
-    "Columns is 0": {"Columns": 0},
+    "Columns is '0'": {"Columns": 0},
     "larger than any film": {"Rows": 65535, "Columns": 65535},
     "32 bits allocated": {"BitsAllocated": 32},
-    "BitsStored is 17": {"BitsStored": 17},
+    "BitsStored is '17'": {"BitsStored": 17},
     "HighBit": {"HighBit": 15},
-    "NumberOfFrames is 0": {"NumberOfFrames": 0},
+    "NumberOfFrames is '0'": {"NumberOfFrames": 0},
     "pixel data is damaged": {"Rows": 4000},
     "transform is malformed": {"WindowWidth": 0},
     "one gray": {"WindowCenter": 90_000},
@@ -207,6 +207,15 @@ def test_bad_header_is_refused_with_the_file_the_reason_and_the_remedy(tmp_path,
     assert refusal.value.where == path
     assert refusal.value.remedy
     assert NAME not in str(refusal.value)
+
+
+@pytest.mark.parametrize("element", ["PhotometricInterpretation", "SOPClassUID"])
+@pytest.mark.filterwarnings("ignore")
+def test_control_characters_of_the_header_are_escaped(tmp_path, element):
+    path = save(radiograph(gradient(), **{element: "\x1b[2J"}), tmp_path / "odd.dcm")
+    with pytest.raises(FilmError, match=r"'\\x1b\[2J'") as refusal:
+        read_film(path)
+    assert str(refusal.value).isprintable()
 
 
 def test_deflated_file_is_refused_before_it_is_inflated(tmp_path):

@@ -79,6 +79,13 @@ def test_at_most_ten_names_are_listed_and_no_control_character_is_printed():
     assert len(str(caught.value)) < 250
 
 
+def test_control_characters_of_a_shapes_kind_are_escaped():
+    drawing = AnnotationSet("17.png", (4, 4), (Shape("stomach", "\x1b[2J", ()),))
+    with pytest.raises(FilmError, match="which encloses nothing") as refusal:
+        organ_shapes(drawing, [drawing], "stomach")
+    assert str(refusal.value).isprintable()
+
+
 def test_label_in_any_script_is_shown_as_itself():
     annotations = drawn("胃")
     with pytest.raises(FilmError, match="only '胃'"):

@@ -68,7 +68,7 @@ def test_film_without_annotations_is_refused_like_an_empty_mask(tmp_path):
 
 
 def test_bounding_box_alone_is_no_outline(tmp_path):
-    with pytest.raises(FilmError, match="'stomach' with a bounding box"):
+    with pytest.raises(FilmError, match="'stomach' with a 'bounding box'"):
         read(tmp_path, [])
 
 

@@ -77,7 +77,7 @@ def test_tags_and_foreign_elements_are_ignored(tmp_path):
 
 @pytest.mark.parametrize("kind", ["polyline", "points", "cuboid", "skeleton"])
 def test_shape_that_encloses_nothing_is_named(tmp_path, kind):
-    with pytest.raises(FilmError, match=f"'stomach' with a {kind}"):
+    with pytest.raises(FilmError, match=f"'stomach' with a '{kind}'"):
         read(tmp_path, f'<{kind} label="stomach" points="1,1;2,2"></{kind}>')
 
 

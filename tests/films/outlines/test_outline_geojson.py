@@ -66,7 +66,7 @@ def test_altitude_of_a_position_is_ignored(tmp_path):
 
 @pytest.mark.parametrize("kind", ["Point", "LineString", "MultiPoint", "GeometryCollection"])
 def test_geometry_that_encloses_nothing_is_named(tmp_path, kind):
-    with pytest.raises(FilmError, match=f"'stomach' with a {kind}"):
+    with pytest.raises(FilmError, match=f"'stomach' with a '{kind}'"):
         read(tmp_path, feature(kind, [[1, 1], [2, 2]]))
 
 

@@ -73,7 +73,7 @@ def test_file_without_the_films_size_is_refused(tmp_path):
 
 @pytest.mark.parametrize("kind", ["line", "linestrip", "point", "points", "spline"])
 def test_shape_that_encloses_nothing_is_named(tmp_path, kind):
-    with pytest.raises(FilmError, match=f"'stomach' with a {kind}, which encloses nothing"):
+    with pytest.raises(FilmError, match=f"'stomach' with a '{kind}', which encloses nothing"):
         read(tmp_path, {"shape_type": kind, "points": [[1, 1], [5, 5]]})
 
 

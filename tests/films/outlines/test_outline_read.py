@@ -86,7 +86,7 @@ def test_file_in_an_unknown_format_is_refused_by_name(tmp_path, content, why):
 
 
 def test_missing_file_and_folder_are_refused_with_the_remedy(tmp_path):
-    with pytest.raises(FilmError, match="no such file; check"):
+    with pytest.raises(FilmError, match=r"No such file or directory\); check"):
         read_outline(tmp_path / "gone.json", SHAPE, FILM)
     with pytest.raises(FilmError, match="cannot be opened"):
         read_outline(tmp_path, SHAPE, FILM)
