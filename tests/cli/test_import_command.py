@@ -69,7 +69,7 @@ def test_folder_is_imported_and_what_became_of_it_is_told(folder, tmp_path):
     assert f"who is who  {tmp_path / 'store-identities.csv'}" in out
     assert f"gdshare review {tmp_path / 'store'}" in out
     assert err.startswith("refused  ")
-    assert "2.dcm: not gray-scale" in err
+    assert "2.dcm: is not gray-scale" in err
     assert len(open_store(tmp_path / "store").names()) == 2
 
 

@@ -158,7 +158,7 @@ def test_film_that_is_refused_stops_nothing_and_leaves_nothing(hospital, tmp_pat
         *["released"] * 2,
         "not DICOM",
     ]
-    assert "0a.dcm: not gray-scale" in outcomes[1].reason
+    assert "0a.dcm: is not gray-scale" in outcomes[1].reason
     assert len(told.store.names()) == 3
 
 

@@ -221,7 +221,7 @@ def test_refused_film_is_called_by_its_uid_alone(server, tmp_path):
     with to(server) as opened:
         (outcome,) = taken(opened, intake(tmp_path), tmp_path)
     assert outcome.path == Path(colour)
-    assert outcome.reason.startswith(f"{colour}: not gray-scale")
+    assert outcome.reason.startswith(f"{colour}: is not gray-scale")
     assert str(tmp_path) not in outcome.reason
 
 
