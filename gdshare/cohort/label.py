@@ -118,9 +118,8 @@ def _label_into(
     organ: str | None,
     progress: Callable[[int, int], None],
 ) -> CohortIndex:
-    annotations = lru_cache(maxsize=1)(
-        read_annotations
-    )  # a file may hold a whole cohort's outlines
+    # A file may contain the outlines of a whole cohort.
+    annotations = lru_cache(maxsize=1)(read_annotations)
     cuts: list[_Cut] = []
     with ExitStack() as stack:
         writers = {split: stack.enter_context(_writer(folder, split, protocol)) for split in SPLITS}

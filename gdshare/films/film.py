@@ -10,6 +10,7 @@ from PIL import Image, UnidentifiedImageError
 
 from gdshare.errors import FilmError
 from gdshare.films.bounds import require_pixels, too_large
+from gdshare.films.quote import brief
 from gdshare.films.value import Film
 
 FORMATS = ("PNG", "TIFF")
@@ -89,11 +90,7 @@ def read_mask(path: Path, shape: tuple[int, int]) -> npt.NDArray[np.bool_]:
             "export the mask at the film's own size",
         )
     if not mask.any():
-        raise FilmError(
-            "the mask marks no pixel as inside the organ",
-            path,
-            OUTLINE_IT,
-        )
+        raise FilmError("the mask marks no pixel as inside the organ", path, OUTLINE_IT)
     return mask
 
 
@@ -107,11 +104,7 @@ def is_dicom(path: Path) -> bool:
 
 
 def _open(path: Path) -> Image.Image:
-    """Open and decode an image.
-
-    Raises:
-        FilmError: whatever is wrong with the file.
-    """
+    """Open and decode an image; whatever is wrong with the file raises ``FilmError``."""
     try:
         # Pillow leaves a stream that it opened itself open when the file is damaged.
         with path.open("rb") as stream, warnings.catch_warnings():
@@ -134,7 +127,9 @@ def _open(path: Path) -> Image.Image:
             "is not a PNG, TIFF or DICOM image", path, "export the film in one of these formats"
         ) from error
     except Exception as error:  # pillow's decoders raise OSError, SyntaxError, struct.error, ...
-        raise FilmError(f"is damaged or cut short ({error})", path, "export it again") from error
+        raise FilmError(
+            f"is damaged or cut short ({brief(error)})", path, "export it again"
+        ) from error
     return image
 
 

@@ -31,7 +31,7 @@ _NOISE, _GAIN = 10.0, 60.0  # gray levels of 255: added to the deviation; given 
 _CORE = 0.3  # probability at the edge of a line's core
 _MIN_MEAN = 0.4  # probability, mean over a core's box
 _MIN_THICKNESS, _MAX_THICKNESS = 3, 128  # of a core, px; smooth tissue may give hundreds
-_GROWTH = 1.6
+_GROWTH = 1.6  # of a core to its line, see _lines
 
 
 def find_text(pixels: Pixels) -> tuple[Box, ...]:

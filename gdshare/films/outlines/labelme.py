@@ -19,6 +19,7 @@ from gdshare.films.outlines.annotation_set import AnnotationSet, PlacedMask, Ras
 from gdshare.films.outlines.json_text import ListOf, Point, Record, Side, validated
 from gdshare.films.outlines.polygons import Polygon
 from gdshare.films.outlines.rings import box, ellipse, polygon
+from gdshare.films.quote import brief
 
 _REDRAW = "draw it again in LabelMe"
 _POLYGONS = ("polygon", "oriented_rectangle")
@@ -140,5 +141,5 @@ def _png_errors() -> Iterator[None]:
         raise FilmError("a mask shape has no picture", remedy=_REDRAW) from error
     except Exception as error:  # pillow's decoders raise OSError, SyntaxError, struct.error, ...
         raise FilmError(
-            f"the picture of a mask shape is damaged ({error})", remedy=_REDRAW
+            f"the picture of a mask shape is damaged ({brief(error)})", remedy=_REDRAW
         ) from error

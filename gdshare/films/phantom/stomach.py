@@ -57,9 +57,8 @@ def _centre_line(rng: np.random.Generator) -> np.ndarray[tuple[int, int], np.dty
     wander = np.cumsum(rng.normal(0, 0.008, (len(points), 2)), axis=0)
     points[:, :2] += wander - wander.mean(axis=0)
     points[:, :2] += rng.normal(0, 0.010, (len(points), 2))
-    hook = rng.normal(
-        0, 0.035
-    )  # a long hook hangs low and turns up; a steer-horn lies transversely
+    # A long hook hangs low and turns up; a steer-horn lies transversely.
+    hook = rng.normal(0, 0.035)
     points[4:, 1] += hook * np.array([0.5, 0.3, -0.4, -1.0])
     points[:, 2] *= rng.uniform(0.88, 1.10) * np.exp(rng.normal(0, 0.05, len(points)))
     t = np.linspace(0, 1, len(points))
