@@ -5,6 +5,7 @@ import sys
 import numpy as np
 import pytest
 from film_kit import PROTOCOL, write_films
+from process_kit import environment
 
 from gdshare.cohort import SPLITS, label_cohort, open_cohort
 from gdshare.errors import CohortError, FilmError, UsageError
@@ -198,9 +199,10 @@ def test_cohorts_of_other_protocols_are_told_apart():
 
 
 SCRIPT = """
-import resource, sys
+import sys
 from pathlib import Path
 from film_kit import write_films
+from peak_kit import peak_mb
 from gdshare.cohort import label_cohort
 from gdshare.protocol import Protocol
 import numpy as np
@@ -213,22 +215,22 @@ Image.fromarray(mask).save(folder / "films" / "mask.png")
 for number in range(films):
     big.save(folder / "films" / f"{number}.png")
 label_cohort(table, folder / "c", Protocol(patch=64, stride=16, side=48), (0.6, 0.2, 0.2), 0)
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+print(peak_mb())
 """
 
 
 def test_peak_memory_stays_flat_as_films_are_added(tmp_path):
-    def peak_kib(films: int) -> int:
+    def peak(films: int) -> float:
         folder = tmp_path / str(films)
         folder.mkdir()
         run = subprocess.run(
             [sys.executable, "-c", SCRIPT, str(folder), str(films)],
             capture_output=True, text=True, check=True,
-            env={"PYTHONPATH": "tests/kits", "OMP_NUM_THREADS": "1"},
+            env=environment(OMP_NUM_THREADS="1"),
         )  # fmt: skip
-        return int(run.stdout)
+        return float(run.stdout)
 
-    few, many = peak_kib(4), peak_kib(40)
-    written = sum(p.stat().st_size for p in (tmp_path / "40" / "c").glob("*.npy")) // 1024
-    assert written > 100_000, "the test must write far more than the margin allowed below"
-    assert many < few + 20_000
+    few, many = peak(4), peak(40)
+    written = sum(p.stat().st_size for p in (tmp_path / "40" / "c").glob("*.npy")) / 2**20
+    assert written > 100, "the test must write far more than the margin allowed below"
+    assert many < few + 20
