@@ -263,7 +263,8 @@ def test_last_line_in_another_programs_form_is_not_cut_off(hospital, tmp_path):
 
 
 def test_way_back_that_others_may_read_is_refused_empty_or_not(tmp_path):
-    (tmp_path / "who.csv").touch(mode=0o644)
+    (tmp_path / "who.csv").touch()
+    (tmp_path / "who.csv").chmod(0o644)
     with pytest.raises(StoreError, match=r"others may read it; chmod 600 who\.csv"):
         intake(tmp_path)
 
