@@ -8,8 +8,8 @@ import typer
 from rich.console import Console
 from rich.markdown import Markdown
 
-from gdshare.distill.settings import Settings
 from gdshare.films.phantom import write_phantom_cohort
+from gdshare.method import Settings
 from gdshare.protocol import Protocol
 
 if TYPE_CHECKING:

@@ -8,15 +8,15 @@ from film_kit import PROTOCOL
 from torch.nn import functional
 
 from gdshare import pooling
-from gdshare.distill.bench import fixed_theta0
+from gdshare.distill.problem import fixed_theta0
 from gdshare.distill.score import tensors_of
-from gdshare.distill.settings import Method
-from gdshare.distill.synthetic import Distilled
 from gdshare.distill.unroll import trajectory_end
-from gdshare.draws import torch_generator
+from gdshare.distilled import Distilled
 from gdshare.errors import DivergedError, UsageError
+from gdshare.method import Method
 from gdshare.networks import build, digest, draw, forward
 from gdshare.pooling import SCHEMES, Contribution, capped_weights, train_pooled
+from gdshare.seeding import torch_generator
 
 METHOD = Method(network="convnet", epochs=2, steps=2)
 FIXED = METHOD.model_copy(update={"theta0": "fixed", "theta0_number": 3})

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from gdshare.distill.settings import Settings
+from gdshare.method import Settings
 from gdshare.pooling import Scheme
 from gdshare.protocol import Protocol
 from gdshare.training import TrainingPlan

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import torch
 
-from aggregator.processes import ending_in_order
+from aggregator.flower.processes import ending_in_order
 from aggregator.trial.hospital import Released, release
 from aggregator.trial.plan import Hospital, Stage, Trial
 from gdshare.allocator import keep_freed_memory

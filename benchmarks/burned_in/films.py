@@ -9,10 +9,10 @@ import numpy.typing as npt
 from PIL import Image
 
 from benchmarks.burned_in.writing import Pixels
-from gdshare.draws import numpy_generator
 from gdshare.films import read_film, read_mask
 from gdshare.films.phantom import phantom_film, phantom_patient, site_look
 from gdshare.films.phantom.exposure import mark_box
+from gdshare.seeding import numpy_generator
 
 GRAIN = 0.015
 """Deviation of the noise put on enlarged films, in parts of the range: enlarging smooths them."""

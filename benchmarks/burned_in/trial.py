@@ -8,8 +8,8 @@ from pathlib import Path
 from benchmarks.burned_in.films import Ground, Hospitals, grounds
 from benchmarks.burned_in.tally import Clean, Sought, clean, covered, found
 from benchmarks.burned_in.writing import CELLS, Cell, Line, Pixels, write_line
-from gdshare.draws import numpy_generator
 from gdshare.films.box import Box
+from gdshare.seeding import numpy_generator
 
 Finder = Callable[[Pixels], Sequence[Box]]
 

@@ -7,9 +7,9 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-from gdshare.distill.synthetic import Distilled
-from gdshare.draws import torch_generator
+from gdshare.distilled import Distilled
 from gdshare.networks import Parameters
+from gdshare.seeding import torch_generator
 
 Minibatch = tuple[Tensor, Tensor]
 """Float [K, 1, side, side] normalised patches, and int64 [K] classes."""

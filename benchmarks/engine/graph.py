@@ -9,7 +9,7 @@ from torch.nn import functional
 from benchmarks.engine.adam_state import frozen, thaw
 from benchmarks.engine.contract import MetaGradient, Problem, one_hot
 from benchmarks.engine.recipe import RECIPE, raw_rate
-from gdshare.distill.synthetic import Distilled
+from gdshare.distilled import Distilled
 from gdshare.networks import forward
 
 

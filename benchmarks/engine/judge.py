@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from benchmarks.engine.contract import Minibatch
-from gdshare.distill.synthetic import Distilled
+from gdshare.distilled import Distilled
 from gdshare.networks import Parameters, forward
 from gdshare.training import patch_accuracy
 

@@ -10,12 +10,12 @@ from benchmarks.engine.contract import MetaGradient, Problem, one_hot
 from benchmarks.engine.recipe import RECIPE, raw_rate
 from gdshare.distill.chain.network import chain_of
 from gdshare.distill.precision import FACTORS, fitting
-from gdshare.distill.settings import Settings
 from gdshare.distill.state import Progress, State
-from gdshare.distill.synthetic import Distilled
 from gdshare.distill.unroll import MetaGradient as Found
 from gdshare.distill.unroll import Unknowns, full, labelled
 from gdshare.distill.update import moved
+from gdshare.distilled import Distilled
+from gdshare.method import Settings
 
 OurName = Literal["ours", "ours-hard", "ours-f32", "ours-bf16", "ours-recipe"]
 

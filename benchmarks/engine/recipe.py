@@ -19,7 +19,7 @@ from torch.nn import functional
 
 from benchmarks.engine.adam_state import frozen, thaw
 from benchmarks.engine.contract import MetaGradient, Minibatch, Problem, one_hot
-from gdshare.distill.synthetic import Distilled
+from gdshare.distilled import Distilled
 from gdshare.networks import Parameters, forward
 
 FlatNetwork = Callable[[Tensor, Tensor], Tensor]

@@ -26,8 +26,8 @@ from benchmarks.pieces.archive import do_kept, open_plans
 from benchmarks.pieces.claims import Facts, Piece, Watch, claimed, facts
 from benchmarks.quality.pneumonia.images import real_images
 from gdshare.cohort import label_cohort
-from gdshare.distill.settings import Settings
 from gdshare.errors import RunError, UsageError
+from gdshare.method import Settings
 from gdshare.networks import INITIALISERS
 from gdshare.protocol import Protocol
 

@@ -11,11 +11,11 @@ from torch import Tensor, nn
 
 from benchmarks.engine.contract import Minibatch, Problem
 from gdshare.cohort import open_cohort
-from gdshare.draws import balanced_rows, numpy_generator, scoring_rows, torch_generator
 from gdshare.errors import CohortError
 from gdshare.networks import Parameters, build, draw
 from gdshare.patches import normalise
 from gdshare.protocol import CLASSES, Protocol
+from gdshare.seeding import balanced_rows, numpy_generator, scoring_rows, torch_generator
 from gdshare.training import as_tensors
 
 STEPS = 9

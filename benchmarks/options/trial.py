@@ -18,10 +18,10 @@ from benchmarks.quality.spread import mean
 from gdshare.cohort import Cohort, open_cohort
 from gdshare.distill.loop import LostError, Outcome, StoppedError, Tick, distill
 from gdshare.distill.score import tensors_of
-from gdshare.distill.settings import Settings
 from gdshare.distill.unroll import trajectory_end
-from gdshare.draws import numpy_generator, scoring_rows, torch_generator
+from gdshare.method import Settings
 from gdshare.networks import Parameters, build, draw, forward
+from gdshare.seeding import numpy_generator, scoring_rows, torch_generator
 from gdshare.storage import write_json
 from gdshare.training import as_tensors, patch_accuracy
 

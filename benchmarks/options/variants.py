@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field
 
 from pydantic import JsonValue
 
-from gdshare.distill.settings import Settings
+from gdshare.method import Settings
 
 Value = str | int | float
 

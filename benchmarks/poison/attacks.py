@@ -8,9 +8,9 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
-from gdshare.distill.synthetic import Distilled
-from gdshare.draws import numpy_generator
+from gdshare.distilled import Distilled
 from gdshare.protocol import PatchClass
+from gdshare.seeding import numpy_generator
 
 Attack = Callable[[Distilled, int], Distilled]
 """An honest result and a seed -> a poisoned one."""

@@ -11,12 +11,12 @@ import numpy.typing as npt
 import torch
 from pydantic import JsonValue
 
-from aggregator.agreement import LIMITS, agreements, compare
-from aggregator.plausibility import NETWORKS
-from aggregator.teaching import (
+from aggregator.admission.agreement import LIMITS, agreements, compare
+from aggregator.admission.plausibility import NETWORKS
+from aggregator.admission.utility import (
     Ranking,
     Reference,
-    Teaching,
+    Utility,
     ranking_of_counts,
     ranking_of_votes,
     teaching,
@@ -30,13 +30,13 @@ from gdshare.cohort import Cohort, Split, open_cohort
 from gdshare.cohort.store import FULL_SCALE
 from gdshare.distill.folder import RECORD, read_result
 from gdshare.distill.loop import distill
-from gdshare.draws import derived_seed, numpy_generator
 from gdshare.metrics import THRESHOLDS, count
 from gdshare.model import Model
 from gdshare.networks import build, forward
 from gdshare.patches import normalise
 from gdshare.pooling import Alone, Contribution, train_alone, train_pooled
 from gdshare.protocol import PatchClass
+from gdshare.seeding import derived_seed, numpy_generator
 from gdshare.training import patch_accuracy, sample_patches
 
 WINDOWS = 6
@@ -199,7 +199,7 @@ def _as_counted(one: Ranking) -> Ranking:
     )
 
 
-def _plain(taught: Teaching | None) -> JsonValue:
+def _plain(taught: Utility | None) -> JsonValue:
     if taught is None:
         return None
     return asdict(taught) | {"tested": taught.tested, "beats_chance": taught.beats_chance}

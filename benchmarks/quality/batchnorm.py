@@ -16,11 +16,11 @@ from torchvision.models.resnet import BasicBlock, ResNet
 
 from benchmarks.quality.network import Network
 from gdshare.cohort import Cohort
-from gdshare.draws import derived_seed
+from gdshare.dead_taps import trimmed, trims_of, with_dead
 from gdshare.errors import UsageError
 from gdshare.networks import Parameters
 from gdshare.protocol import CLASSES
-from gdshare.taps import trimmed, trims_of, with_dead
+from gdshare.seeding import derived_seed
 from gdshare.training import TrainingPlan, sample_patches
 
 VALIDATION_PER_CLASS = 300

@@ -7,7 +7,7 @@ from pydantic import JsonValue, TypeAdapter
 
 from benchmarks.quality.fold import Fold
 from benchmarks.quality.plan import Baseline
-from gdshare.distill.settings import Settings
+from gdshare.method import Settings
 
 
 @dataclass(frozen=True)

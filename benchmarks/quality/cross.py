@@ -21,10 +21,10 @@ from benchmarks.quality.plan import Crossing
 from benchmarks.quality.spread import mean
 from gdshare.distill.folder import read_result
 from gdshare.distill.score import CHANCE, tensors_of
-from gdshare.distill.settings import Settings
 from gdshare.distill.unroll import Labelled, trajectory_end
-from gdshare.draws import torch_generator
+from gdshare.method import Settings
 from gdshare.networks import Parameters, build, draw
+from gdshare.seeding import torch_generator
 from gdshare.training import patch_accuracy, sample_patches
 
 Windows = tuple[Tensor, Tensor]

@@ -14,11 +14,11 @@ from benchmarks.quality.network import Network
 from gdshare.cohort import Cohort
 from gdshare.distill.folder import RECORD, read_record, read_result
 from gdshare.distill.loop import Outcome, Tick, distill
-from gdshare.distill.settings import Settings
-from gdshare.draws import derived_seed
 from gdshare.errors import DivergedError, RunError
+from gdshare.method import Settings
 from gdshare.networks import INITIALISERS, build
 from gdshare.pooling import SCHEMES, Contribution, Scheme, train_pooled
+from gdshare.seeding import derived_seed
 from gdshare.training import sample_patches
 
 

@@ -16,8 +16,8 @@ from benchmarks.quality.network import Network
 from benchmarks.quality.plan import Baseline
 from benchmarks.quality.seen import SPLITS, gather
 from gdshare.cohort import CohortFilm
-from gdshare.distill.settings import Settings
 from gdshare.films import read_film
+from gdshare.method import Settings
 from gdshare.patches import Grid, cut_rows, normalise
 from gdshare.protocol import Protocol
 from gdshare.storage import replacing

@@ -11,7 +11,7 @@ from benchmarks.pieces.claims import Facts, facts
 from benchmarks.quality.folds import COHORT
 from benchmarks.quality.plan import Baseline, Plan
 from gdshare.cohort import Cohort, open_cohort, read_table
-from gdshare.distill.settings import Settings
+from gdshare.method import Settings
 
 RUN = "run"
 

@@ -12,8 +12,8 @@ from benchmarks.pieces.claims import Facts, Watch
 from benchmarks.quality.hospitals import Hospital
 from benchmarks.quality.plan import Plan
 from gdshare.cohort import Split, TableRow, label_cohort, open_cohort, read_table
-from gdshare.draws import numpy_generator
 from gdshare.errors import CohortError
+from gdshare.seeding import numpy_generator
 from gdshare.storage import write_bytes
 
 COLUMNS = ("patient", "image", "mask", "diagnosis", "split")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from benchmarks.quality.figures import Films, Rule, Team, Verdicts, Way, judge
 from benchmarks.quality.plan import NETWORKS, NORMS, Baseline, Plan
 from gdshare.cohort import Split
-from gdshare.distill.settings import Settings
+from gdshare.method import Settings
 
 PAIRED_MODELS = 10
 """Of models alike but for their θ0, the mean figure of so many is held against a baseline's."""

@@ -6,11 +6,11 @@ from typing import Literal
 
 from pydantic import JsonValue
 
-from gdshare.distill.settings import Settings
-from gdshare.draws import derived_seed
 from gdshare.errors import UsageError
+from gdshare.method import Settings
 from gdshare.pooling import SCHEMES, Scheme
 from gdshare.protocol import CLASSES, Protocol
+from gdshare.seeding import derived_seed
 from gdshare.training import TrainingPlan
 
 Kind = Literal["group", "batch", "convnet"]

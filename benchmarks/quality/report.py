@@ -26,9 +26,9 @@ from benchmarks.quality.paired import Difference, Float, difference, resampled, 
 from benchmarks.quality.seen import read_seen
 from benchmarks.quality.standing import Gap, standing
 from gdshare.cohort import Split
-from gdshare.draws import numpy_generator
 from gdshare.errors import RunError
 from gdshare.metrics import RESAMPLES
+from gdshare.seeding import numpy_generator
 
 ALL = "all"
 RESAMPLED: tuple[tuple[Split, str], ...] = (

@@ -13,7 +13,7 @@ from benchmarks.quality.fold import Fold
 from benchmarks.quality.folds import cut_cohort
 from benchmarks.quality.hospitals import Hospital, draw_films
 from benchmarks.quality.plan import NORMS, Baseline, Plan
-from gdshare.distill.settings import Settings
+from gdshare.method import Settings
 
 KINDS = ("cohorts", "distil", "real", "films", "cross")
 

@@ -8,7 +8,7 @@ from benchmarks.quality.costs import Spent, spent_on
 from benchmarks.quality.fold import Fold
 from benchmarks.quality.lineup import arm_title
 from benchmarks.quality.plan import Baseline
-from gdshare.distill.settings import Settings
+from gdshare.method import Settings
 
 CROSS = "networks trained on each other's images"
 

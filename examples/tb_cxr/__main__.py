@@ -16,8 +16,8 @@ from pathlib import Path
 from aggregator.trial.plan import Hospital, Trial
 from aggregator.trial.run import run_trial
 from aggregator.trial.terminal import on_terminal
-from gdshare.distill.settings import Settings
 from gdshare.errors import GdshareError
+from gdshare.method import Settings
 from gdshare.protocol import Protocol
 from gdshare.training import TrainingPlan
 

@@ -8,12 +8,12 @@ from gdshare.audit.nearest import closest, nearest
 from gdshare.audit.patients import LEAST, patients_of, some_of
 from gdshare.bundle.attacks import Attack
 from gdshare.cohort import Cohort
-from gdshare.distill.bench import cohort_digest
-from gdshare.distill.settings import RunRecord
-from gdshare.distill.synthetic import Distilled
-from gdshare.draws import numpy_generator
+from gdshare.distill.problem import cohort_digest
+from gdshare.distilled import Distilled
 from gdshare.errors import CohortError, UsageError
+from gdshare.method import RunRecord
 from gdshare.pooling import Contribution, train_pooled
+from gdshare.seeding import numpy_generator
 
 NETWORKS = 5
 """Trained from the images; an attacker has as many as he likes."""
@@ -51,15 +51,17 @@ def attack_run(
     """
     if record.cohort_sha256 != cohort_digest(cohort):
         raise UsageError(
-            f"{cohort.path}: the run was not distilled from this cohort; attack it with the one it "
-            "was"
+            "the run was not distilled from this cohort",
+            cohort.path,
+            "attack it with the one it was",
         )
     seed = _seed_of(distilled)
     members, others = (patients_of(cohort, split) for split in ("train", "test"))
     if not compared(members.positive, others.positive):
         raise CohortError(
-            f"{cohort.path}: an attack needs {LEAST} training and {LEAST} test patients of one "
-            "diagnosis; label the cohort with more patients, or a larger share of test patients"
+            f"an attack needs {LEAST} training and {LEAST} test patients of one diagnosis",
+            cohort.path,
+            "label the cohort with more patients, or a larger share of test patients",
         )
     model = train_pooled([_alone(record, distilled)], record.protocol, "average", seed, NETWORKS)
     total, before = 2 * (len(members) + len(others)), 0

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gdshare.cohort import Cohort, Patches, Split
-from gdshare.draws import numpy_generator
+from gdshare.seeding import numpy_generator
 
 PATCHES = 20
 """Of one patient that a mean is taken over, at most: their loss is known well enough then."""

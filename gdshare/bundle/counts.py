@@ -8,7 +8,7 @@ from typing import Annotated, Final, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from gdshare.distill.settings import Counts
+from gdshare.method import Counts
 
 SUPPRESS_BELOW: Final = 5
 """Where nobody chose another bound."""

@@ -15,8 +15,8 @@ from pathlib import Path
 from gdshare.bundle.errors import AlreadyPublished
 from gdshare.bundle.layout import MANIFEST, check_complete, check_name
 from gdshare.bundle.manifest import Manifest
-from gdshare.bundle.terms import SITE
 from gdshare.errors import UsageError
+from gdshare.signing.names import SITE
 from gdshare.storage import sync_folder, write_bytes
 
 _NAME = re.compile(rf"(?P<site>{SITE})-(?P<number>[1-9][0-9]{{0,8}})")
@@ -105,11 +105,12 @@ def write_bundle(outbox: Path, files: Mapping[str, bytes]) -> Path:
     except OSError as fault:
         if fault.errno in _TAKEN:
             raise AlreadyPublished(
-                f"{target} already exists and is never overwritten; publish with the next "
-                "sequence number"
+                f"{target} already exists and is never overwritten",
+                remedy="publish with the next sequence number",
             ) from None
         raise UsageError(
-            f"{outbox} cannot take a bundle ({fault.strerror}); choose an outbox you can write to"
+            f"{outbox} cannot take a bundle ({fault.strerror})",
+            remedy="choose an outbox you can write to",
         ) from None
     return target
 

@@ -8,20 +8,15 @@ from typing import Annotated
 import typer
 
 from gdshare.audit import read_attacks
-from gdshare.bundle import (
-    describe_run,
-    fingerprint,
-    load_private_key,
-    verify_files,
-    verify_folder,
-)
+from gdshare.bundle import describe_run, verify_files, verify_folder
 from gdshare.cli.passphrase import PASSPHRASE_FILE, read_passphrase
 from gdshare.cli.publish import require_fitting
 from gdshare.cli.terminal import DryRun
 from gdshare.cli.typed_digest import LEAST_DIGITS, require_told
 from gdshare.distill.folder import read_record, read_result
 from gdshare.errors import UsageError
-from gdshare.gate import (
+from gdshare.ledger import in_one_line, open_ledger
+from gdshare.release import (
     Policy,
     drawn,
     read_policy,
@@ -30,16 +25,16 @@ from gdshare.gate import (
     require_approver,
     sign_prepared,
 )
-from gdshare.gate import approve as sign_approval
-from gdshare.gate import prepare as lay_out
-from gdshare.gate.policy import by_policy, findings, require_there, terms_of
-from gdshare.gate.prepared import PAGE, Pages
-from gdshare.gate.released import APPROVE, PREPARE
-from gdshare.ledger import in_one_line, open_ledger
-from gdshare.release import ledger_beside, next_number, require_unused
-from gdshare.release import release as let_out
+from gdshare.release import approve as sign_approval
+from gdshare.release import prepare as lay_out
+from gdshare.release.policy import by_policy, findings, require_there, terms_of
+from gdshare.release.prepared import PAGE, Pages
+from gdshare.release.publish import ledger_beside, next_number, require_unused
+from gdshare.release.publish import release as let_out
+from gdshare.release.sign import APPROVE, PREPARE
 from gdshare.report.preview import render_preview
 from gdshare.report.release_page import release_pages
+from gdshare.signing import fingerprint, load_private_key
 
 Prepared = Annotated[Path, typer.Argument(help="The folder that gdshare prepare made.")]
 Outbox = Annotated[
@@ -81,9 +76,9 @@ def prepare(
     rules, now = read_policy(outbox), datetime.now(UTC)
     record, distilled = read_record(run), read_result(run)
     if out.exists():
-        raise UsageError(f"{out}: is there already; choose another --out, or remove it")
+        raise UsageError("is there already", out, "choose another --out, or remove it")
     with open_ledger(ledger_beside(outbox)) as book:
-        require_there(outbox, book.acts)
+        require_there(outbox, book.entries)
         manifest = describe_run(
             record,
             site=site,
@@ -138,7 +133,7 @@ def approve(
     secret = load_private_key(key, read_passphrase(passphrase_file, confirm=False))
     require_approver(rules, secret.public_key())
     with open_ledger(ledger_beside(outbox)) as book:
-        require_there(outbox, book.acts)
+        require_there(outbox, book.entries)
         if dry_run:
             typer.echo(f"would approve  {what.manifest.name}  {what.digest}")
             return
@@ -167,8 +162,8 @@ def release(
     what = read_prepared(prepared, render_preview, _pages(rules))
     secret = load_private_key(key, read_passphrase(passphrase_file, confirm=False))
     with open_ledger(ledger_beside(outbox)) as book:
-        require_there(outbox, book.acts)
-        files, approvals = sign_prepared(what, rules, secret, book.acts)
+        require_there(outbox, book.entries)
+        files, approvals = sign_prepared(what, rules, secret, book.entries)
         made = verify_files(files, secret.public_key(), now, what.manifest.site)
         if dry_run:
             require_unused(made, outbox, book)
@@ -190,7 +185,7 @@ def _pages(rules: Policy) -> Pages:
 def _require_known(outbox: Path) -> None:
     """A mistyped outbox has no policy, by which a page would look forged."""
     if not ledger_beside(outbox).exists():
-        raise UsageError(f"{outbox}: nothing was prepared for this outbox; check --outbox")
+        raise UsageError("nothing was prepared for this outbox", outbox, "check --outbox")
 
 
 def _who(by: str | None) -> str:

@@ -9,27 +9,25 @@ import typer
 
 from gdshare.audit import read_attacks
 from gdshare.bundle import (
-    BundleError,
     Manifest,
     build_files,
     describe_run,
-    fingerprint,
-    load_private_key,
     read_tensors,
     verify_files,
     verify_folder,
 )
-from gdshare.bundle.errors import SEND_AGAIN
 from gdshare.cli.passphrase import PASSPHRASE_FILE, read_passphrase
 from gdshare.cli.terminal import DryRun
 from gdshare.distill.folder import read_record, read_result
-from gdshare.distill.synthetic import Distilled
-from gdshare.errors import PolicyError, RunError
-from gdshare.gate import read_policy, require_allowed
-from gdshare.gate.policy import by_policy, require_there, terms_of
+from gdshare.distilled import Distilled
+from gdshare.errors import BundleError, PolicyError, RunError
 from gdshare.ledger import open_ledger
-from gdshare.release import ledger_beside, next_number, release, require_unused
+from gdshare.release import read_policy, require_allowed
+from gdshare.release.policy import by_policy, require_there, terms_of
+from gdshare.release.publish import ledger_beside, next_number, release, require_unused
 from gdshare.report.preview import render_preview
+from gdshare.signing import fingerprint, load_private_key
+from gdshare.signing.errors import SEND_AGAIN
 
 
 def publish(
@@ -77,14 +75,14 @@ def publish(
     rules = read_policy(outbox)
     if not rules.release.one_shot or rules.release.approvals:
         raise PolicyError(
-            "the policy wants what leaves to be looked at and approved first; use gdshare prepare, "
-            "gdshare approve and gdshare release"
+            "the policy wants what leaves to be looked at and approved first",
+            remedy="use gdshare prepare, gdshare approve and gdshare release",
         )
     record, distilled = read_record(run), read_result(run)
     signing_key = load_private_key(key, read_passphrase(passphrase_file, confirm=False))
     now, who = datetime.now(UTC), by or getpass.getuser()
     with open_ledger(ledger_beside(outbox)) as book:
-        require_there(outbox, book.acts)
+        require_there(outbox, book.entries)
         manifest = describe_run(
             record,
             site=site,
@@ -122,7 +120,7 @@ def require_fitting(distilled: Distilled, manifest: Manifest, run: Path) -> None
         read_tensors(distilled.to_bytes(), manifest)
     except BundleError as fault:
         reason = str(fault).removesuffix(f"; {SEND_AGAIN}")
-        raise RunError(f"{run} cannot be published: {reason}; distil again") from None
+        raise RunError(f"{run} cannot be published: {reason}", remedy="distil again") from None
 
 
 def register(app: typer.Typer) -> None:

@@ -5,20 +5,14 @@ from typing import Annotated
 
 import typer
 
-from gdshare.bundle import (
-    AlreadyPublished,
-    fingerprint,
-    load_sealing_key,
-    load_sealing_public_key,
-    read_folder,
-    read_sealed,
-    write_bundle,
-)
+from gdshare.bundle import read_folder, read_sealed, write_bundle
 from gdshare.bundle import seal as sealed
 from gdshare.bundle import unseal as opened
+from gdshare.bundle.errors import AlreadyPublished
 from gdshare.bundle.layout import SIGNATURE
 from gdshare.cli.passphrase import PASSPHRASE_FILE, read_passphrase
 from gdshare.errors import UsageError
+from gdshare.signing import fingerprint, load_sealing_key, load_sealing_public_key
 from gdshare.storage import write_bytes
 
 
@@ -33,11 +27,12 @@ def seal(
     its size. Have the aggregator read you the fingerprint of its sealing key once.
     """
     if out.exists():
-        raise UsageError(f"{out}: is there already; choose another --out, or remove it")
+        raise UsageError("is there already", out, "choose another --out, or remove it")
     if not (bundle / SIGNATURE).is_file():
         raise UsageError(
-            f"{bundle}: is no released bundle; give its folder in the outbox, such as "
-            "outbox/st-mary-1"
+            "is no released bundle",
+            bundle,
+            "give its folder in the outbox, such as outbox/st-mary-1",
         )
     key = load_sealing_public_key(to)
     write_bytes(out, sealed(read_folder(bundle), key))
@@ -61,7 +56,7 @@ def unseal(
         typer.echo(f"opened  {write_bundle(out, files)}")
     except AlreadyPublished:
         raise UsageError(
-            f"{out}: holds a bundle of that site and number already; look at both, and remove one"
+            "holds a bundle of that site and number already", out, "look at both, and remove one"
         ) from None
 
 

@@ -54,7 +54,7 @@ def label_cohort(
     rows = read_table(table)
     division = _divide(table, rows, fractions, seed)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise CohortError(f"{out}: already exists; choose another --out, or remove it first")
+        raise CohortError("already exists", out, "choose another --out, or remove it first")
     out.parent.mkdir(parents=True, exist_ok=True)
     aside = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
     try:
@@ -93,7 +93,7 @@ def _divide(
         return _Division(split_patients(diagnosis, shares, seed), shares, seed)
     if fractions is not None:
         raise UsageError(
-            f"{table}: has a column split, so --split has nothing to divide; leave out one of them"
+            "has a column split, so --split has nothing to divide", table, "leave out one of them"
         )
     return _Division(told)
 
@@ -110,7 +110,7 @@ def _label_into(
 
     def mask_of(film: CohortFilm, shape: tuple[int, int]) -> npt.NDArray[np.bool_]:
         if film.mask is None:
-            raise CohortError(f"{film.image}: has no mask to label by; outline the organ first")
+            raise CohortError("has no mask to label by", film.image, "outline the organ first")
         return annotations(film.mask).outline(shape, str(film.image), organ).inside
 
     tallies: dict[Split, Counter[str]] = {split: Counter() for split in SPLITS}
@@ -191,7 +191,7 @@ class _NpyStream:
         self._stream.seek(0)
         self._header()
         if self._stream.tell() != self._data_start:
-            raise CohortError("numpy did not keep room for a growing header; report this")
+            raise CohortError("numpy did not keep room for a growing header", remedy="report this")
 
     def _header(self) -> None:
         header = {"descr": self._dtype, "fortran_order": False}

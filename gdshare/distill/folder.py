@@ -23,10 +23,10 @@ from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.numpy import load
 
-from gdshare.distill.settings import RunRecord
-from gdshare.distill.synthetic import TENSORS, Distilled
+from gdshare.distilled import TENSORS, Distilled
 from gdshare.errors import RunError
 from gdshare.lock import alone
+from gdshare.method import RunRecord
 from gdshare.storage import sync_folder, write_json
 
 RECORD = "run.json"
@@ -46,7 +46,7 @@ def open_run(out: Path, record: RunRecord, resume: bool) -> None:
     if not resume:
         if out.exists() and any(not _left_by_a_kill(entry) for entry in out.iterdir()):
             raise RunError(
-                f"{out}: is not empty; choose another --out, or go on with its run by --resume"
+                "is not empty", out, "choose another --out, or go on with its run by --resume"
             )
         out.mkdir(parents=True, exist_ok=True)
         out.chmod(0o700)
@@ -61,8 +61,9 @@ def open_run(out: Path, record: RunRecord, resume: bool) -> None:
             if mine[key] != theirs.get(key)
         ]
         raise RunError(
-            f"{path}: this is another run ({', '.join(changed)}); resume with the same settings "
-            "and cohort, or start in a new folder"
+            f"this is another run ({', '.join(changed)})",
+            path,
+            "resume with the same settings and cohort, or start in a new folder",
         )
 
 
@@ -78,7 +79,7 @@ def held(out: Path) -> Iterator[None]:
             stack.enter_context(alone(out / RECORD, wait=False))
         except BlockingIOError as error:
             raise RunError(
-                f"{out}: another process is at this run; wait for its end, or stop it"
+                "another process is at this run", out, "wait for its end, or stop it"
             ) from error
         yield
 
@@ -99,10 +100,10 @@ def read_record(out: Path) -> RunRecord:
         return RunRecord.model_validate_json(path.read_bytes())
     except OSError as error:
         raise RunError(
-            f"{out}: no run here (no readable {RECORD}); make one with gdshare distill"
+            f"no run here (no readable {RECORD})", out, "make one with gdshare distill"
         ) from error
     except ValidationError as error:
-        raise RunError(f"{path}: damaged or of another version; distil again") from error
+        raise RunError("damaged or of another version", path, "distil again") from error
 
 
 def read_result(out: Path) -> Distilled:
@@ -116,12 +117,12 @@ def read_result(out: Path) -> Distilled:
         tensors = load(path.read_bytes())
     except FileNotFoundError as error:
         raise RunError(
-            f"{out}: the run is not finished; go on with gdshare distill --resume"
+            "the run is not finished", out, "go on with gdshare distill --resume"
         ) from error
     except (OSError, SafetensorError) as error:
-        raise RunError(f"{path}: cannot be read ({error}); distil again") from error
+        raise RunError(f"cannot be read ({error})", path, "distil again") from error
     if set(tensors) != set(TENSORS):
-        raise RunError(f"{path}: holds other tensors than {', '.join(TENSORS)}; distil again")
+        raise RunError(f"holds other tensors than {', '.join(TENSORS)}", path, "distil again")
     return Distilled(**{name: np.asarray(tensors[name]) for name in TENSORS}).require_sound(
         str(path)
     )
@@ -135,7 +136,7 @@ def rewind(path: Path, length: int) -> None:
     """
     path.touch()
     if path.stat().st_size < length:
-        raise RunError(f"{path}: was cut short since its checkpoint; start again in a new folder")
+        raise RunError("was cut short since its checkpoint", path, "start again in a new folder")
     os.truncate(path, length)
 
 
@@ -163,7 +164,7 @@ def seconds_of(out: Path) -> float:
     try:
         return float(sum(json.loads(one)["seconds"] for one in path.read_bytes().splitlines()))
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise RunError(f"{path}: cannot be read ({error}); distil again") from error
+        raise RunError(f"cannot be read ({error})", path, "distil again") from error
 
 
 def _flat(record: RunRecord) -> dict[str, object]:

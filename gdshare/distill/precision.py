@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 import torch
 
-from gdshare.distill.settings import Precision, Settings
+from gdshare.method import Precision, Settings
 
 FACTORS: Mapping[Precision, torch.dtype] = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 """Precision -> type of the factors."""

@@ -8,8 +8,8 @@ import torch
 from scipy.stats import t as student_t
 from torch import Tensor, nn
 
-from gdshare.distill.synthetic import Distilled
 from gdshare.distill.unroll import Labelled, trajectory_end
+from gdshare.distilled import Distilled
 from gdshare.networks import Parameters
 from gdshare.protocol import CLASSES
 from gdshare.training import patch_accuracy

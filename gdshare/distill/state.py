@@ -11,12 +11,12 @@ from safetensors.torch import load, save
 from torch import Tensor
 from torch.nn import functional
 
-from gdshare.distill.settings import Settings
-from gdshare.distill.synthetic import Distilled
 from gdshare.distill.unroll import Unknowns
-from gdshare.draws import torch_generator
+from gdshare.distilled import Distilled
 from gdshare.errors import RunError
+from gdshare.method import Settings
 from gdshare.protocol import CLASSES
+from gdshare.seeding import torch_generator
 from gdshare.storage import write_bytes
 
 CHECKPOINT = "checkpoint.safetensors"
@@ -135,9 +135,9 @@ def load_checkpoint(folder: Path, settings: Settings, side: int) -> State:
         }
         for group, members in _groups(blank).items():
             if [t.shape for t in groups[group]] != [t.shape for t in members]:
-                raise RunError(f"{path}: is not of these settings; resume with the run's own")
+                raise RunError("is not of these settings", path, "resume with the run's own")
     except (OSError, SafetensorError, KeyError, ValidationError) as error:
-        raise RunError(f"{path}: damaged; start again in a new folder") from error
+        raise RunError("damaged", path, "start again in a new folder") from error
     return replace(
         blank,
         unknowns=Unknowns(*groups["unknowns"]),

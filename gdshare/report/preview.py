@@ -5,7 +5,7 @@ import io
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from gdshare.distill.synthetic import Distilled
+from gdshare.distilled import Distilled
 from gdshare.protocol import CLASSES
 
 TILE = 192

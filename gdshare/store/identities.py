@@ -80,9 +80,7 @@ def open_identities(path: Path, draw: Callable[[], str]) -> Iterator["Identities
         with alone(path, wait=False):
             yield Identities(path, draw)
     except BlockingIOError as error:
-        raise StoreError(
-            f"{path}: another import is using it; wait until that has ended"
-        ) from error
+        raise StoreError("another import is using it", path, "wait until that has ended") from error
 
 
 class Identities:
@@ -120,8 +118,9 @@ class Identities:
         missing = [film for film in films if film not in there]
         if missing:
             raise StoreError(
-                f"{self._path}: does not know {len(missing)} films of the store, such as "
-                f"{missing[0]}; give the file that belongs to the store by --identities"
+                f"does not know {len(missing)} films of the store, such as {missing[0]}",
+                self._path,
+                "give the file that belongs to the store by --identities",
             )
 
     def known(self, instance_uid: str, frame: int) -> Identity | None:
@@ -172,7 +171,7 @@ def _line(cells: tuple[object, ...]) -> bytes:
 def _require_private(path: Path) -> None:
     if stat.S_IMODE(path.stat().st_mode) & 0o077:
         raise StoreError(
-            f"{path}: leads back to patients and others may read it; chmod 600 {path.name}"
+            "leads back to patients and others may read it", path, f"chmod 600 {path.name}"
         )
 
 
@@ -200,7 +199,7 @@ def _read(path: Path) -> list[Identity]:
         return [_identity(cells) for cells in lines]
     except (ValueError, csv.Error) as error:
         raise StoreError(
-            f"{path}: damaged ({error}); put its last good copy back, or import into a new store"
+            f"damaged ({error})", path, "put its last good copy back, or import into a new store"
         ) from error
 
 

@@ -12,8 +12,8 @@ from gdshare.audit.nearest import closest, nearest
 from gdshare.audit.patients import Patients, patients_of, some_of
 from gdshare.bundle.attacks import Attack
 from gdshare.cohort import Patches
-from gdshare.distill.bench import prepare
-from gdshare.distill.synthetic import Distilled
+from gdshare.distill.problem import prepare
+from gdshare.distilled import Distilled
 from gdshare.errors import CohortError, RunError, UsageError
 
 PATIENTS = 30

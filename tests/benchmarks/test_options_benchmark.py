@@ -11,8 +11,8 @@ from benchmarks.options.trial import Cost
 from benchmarks.options.variants import DEFAULT, FULL, QUICK, VARIANTS
 from benchmarks.pieces.claims import facts
 from gdshare.distill.loop import LostError
-from gdshare.distill.settings import Settings
 from gdshare.errors import RunError, UsageError
+from gdshare.method import Settings
 
 TINY = replace(QUICK, variants=QUICK.variants[:2], outer_steps=2, timed_steps=2)
 

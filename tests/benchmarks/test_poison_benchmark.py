@@ -7,7 +7,7 @@ import torch
 
 from benchmarks.poison.attacks import ATTACKS, MARKER, plant, stamped
 from benchmarks.poison.table import table
-from gdshare.distill.synthetic import Distilled
+from gdshare.distilled import Distilled
 from gdshare.protocol import PatchClass
 
 MADE = Distilled(

@@ -13,11 +13,11 @@ from benchmarks.quality.films import Entry, keep_film, windows
 from benchmarks.quality.network import Network
 from benchmarks.quality.seen import gather, read_seen
 from gdshare.cohort import open_cohort
-from gdshare.draws import torch_generator
 from gdshare.errors import DivergedError, FilmError, RunError, UsageError
 from gdshare.model import Model
 from gdshare.networks import build, draw
 from gdshare.protocol import PatchClass, Protocol
+from gdshare.seeding import torch_generator
 from gdshare.training import TrainingPlan
 
 PLAN = TrainingPlan(per_class=5, epochs=2, batch=7, rates=(1e-3, 1e-4), seed=3)

@@ -18,8 +18,8 @@ from benchmarks.quality.pneumonia.plan import FULL, QUICK, PneumoniaPlan
 from benchmarks.quality.pneumonia.real import batches
 from benchmarks.quality.pneumonia.report import Report, Row
 from benchmarks.quality.pneumonia.tables import answer, as_data, text
-from gdshare.distill.settings import Settings
 from gdshare.errors import CohortError, RunError, UsageError
+from gdshare.method import Settings
 from gdshare.metrics import Interval
 
 TINY = replace(QUICK, outer_steps=2, score_every=1, epochs=1, networks=2, synthetic=6)

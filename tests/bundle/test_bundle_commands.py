@@ -11,22 +11,17 @@ import typer
 from bundle_factory import READ, distilled, manifest
 from typer.testing import CliRunner
 
-import gdshare.release
-from gdshare.bundle import (
-    Altered,
-    datasheet,
-    fingerprint,
-    load_private_key,
-    load_public_key,
-    verify_folder,
-)
+import gdshare.release.publish
+from gdshare.bundle import datasheet, verify_folder
+from gdshare.bundle.errors import Altered
 from gdshare.cli import keys, publish, verify
 from gdshare.cli.main import main
-from gdshare.distill.settings import RunRecord, Settings
 from gdshare.errors import GdshareError, KeyFileError, LedgerError, RunError, UsageError
 from gdshare.ledger import read_ledger
+from gdshare.method import RunRecord, Settings
 from gdshare.protocol import Protocol
 from gdshare.report.preview import render_preview
+from gdshare.signing import fingerprint, load_private_key, load_public_key
 from gdshare.storage import write_json
 
 PASSPHRASE = "correct horse"
@@ -148,17 +143,17 @@ def test_every_release_is_in_the_ledger_before_the_bundle_is_in_the_outbox(place
     def killed(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(gdshare.release, "write_bundle", killed)
+    monkeypatch.setattr(gdshare.release.publish, "write_bundle", killed)
     publish_run(place)
-    acts = read_ledger(place / "outbox-ledger.jsonl")
-    assert [(act.act, act.what) for act in acts] == [
+    entries = read_ledger(place / "outbox-ledger.jsonl")
+    assert [(entry.act, entry.what) for entry in entries] == [
         ("release", "st-mary-1"),
         ("release", "st-mary-2"),
     ]
-    assert acts[0].by == "A. Officer"
+    assert entries[0].by == "A. Officer"
     public = load_public_key(place / "keys" / "st-mary.pub")
     bundle = verify_folder(place / "outbox" / "st-mary-1", public, datetime.now(UTC))
-    assert acts[0].digest == bundle.digest
+    assert entries[0].digest == bundle.digest
     assert [path.name for path in (place / "outbox").iterdir()] == ["st-mary-1"]
 
 
@@ -166,9 +161,9 @@ def test_bundle_that_cannot_be_written_is_abandoned_in_the_ledger(place):
     (place / "outbox").write_text("a file where a folder should be")
     with pytest.raises(GdshareError):
         publish_run(place)
-    acts = read_ledger(place / "outbox-ledger.jsonl")
-    assert [act.act for act in acts] == ["release", "abandon"]
-    assert str(place / "outbox") in acts[1].why
+    entries = read_ledger(place / "outbox-ledger.jsonl")
+    assert [entry.act for entry in entries] == ["release", "abandon"]
+    assert str(place / "outbox") in entries[1].why
 
 
 def test_nothing_is_published_while_the_ledger_is_damaged(place):

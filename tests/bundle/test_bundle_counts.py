@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from gdshare.bundle import build_files, datasheet, verify_files
 from gdshare.bundle.counts import PublishedCounts, published_counts
-from gdshare.distill.settings import Counts
+from gdshare.method import Counts
 
 RARE = READ.model_copy(update={"patients_positive": 3, "patches_p": 4})
 

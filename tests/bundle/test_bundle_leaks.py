@@ -12,7 +12,7 @@ from bundle_factory import distilled, png, png_chunk, sound
 from bundle_leaks import PNG, search
 from safetensors.numpy import save
 
-from gdshare.distill.synthetic import TENSORS
+from gdshare.distilled import TENSORS
 
 SECRET = "Müller-PID-004711"
 SEED = 4_611_686_018_427_387_905

@@ -8,9 +8,7 @@ import pytest
 from bundle_factory import CREATED, NOW, READ, distilled, key, manifest, png, sound
 
 from gdshare.bundle import (
-    BundleError,
     Manifest,
-    WrongShape,
     build_files,
     datasheet,
     describe_run,
@@ -19,9 +17,10 @@ from gdshare.bundle import (
     verify_folder,
     write_bundle,
 )
-from gdshare.distill.settings import Counts, Method, RunRecord, Settings
-from gdshare.distill.synthetic import TENSORS
-from gdshare.errors import UsageError
+from gdshare.bundle.errors import WrongShape
+from gdshare.distilled import TENSORS
+from gdshare.errors import BundleError, UsageError
+from gdshare.method import Counts, Method, RunRecord, Settings
 from gdshare.protocol import Protocol
 
 

@@ -11,8 +11,8 @@ from film_kit import PROTOCOL, write_films
 
 from gdshare.cli.distill import _without_seed, read_settings
 from gdshare.cli.main import OWN_COMMANDS, main
-from gdshare.distill.settings import Settings
 from gdshare.errors import UsageError
+from gdshare.method import Settings
 from gdshare.model import Model, save_model
 from gdshare.networks import build, draw
 

@@ -10,8 +10,8 @@ from run_kit import BrokenOffError, break_off_after, contents
 
 from gdshare.distill.journal import Journal, faults_told
 from gdshare.distill.loop import distill
-from gdshare.distill.settings import Settings
 from gdshare.errors import RunError, UsageError
+from gdshare.method import Settings
 
 SETTINGS = Settings(
     network="convnet",

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from gdshare.distill.precision import fitted, fitting
-from gdshare.distill.settings import Settings
+from gdshare.method import Settings
 
 
 @pytest.mark.parametrize("name", ["avx512_bf16", "amx_bf16"])

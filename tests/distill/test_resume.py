@@ -28,9 +28,9 @@ from run_kit import (
 from gdshare.cohort import label_cohort, open_cohort
 from gdshare.distill.folder import RESULT, held, read_record, read_result
 from gdshare.distill.loop import StoppedError, distill
-from gdshare.distill.settings import Settings
 from gdshare.distill.state import load_checkpoint
 from gdshare.errors import RunError
+from gdshare.method import Settings
 
 
 def test_run_broken_off_anywhere_and_resumed_ends_with_the_same_bytes(cohort, whole, tmp_path):
@@ -89,7 +89,7 @@ import torch
 torch.set_num_threads(1)
 from gdshare.cohort import open_cohort
 from gdshare.distill.loop import distill
-from gdshare.distill.settings import Settings
+from gdshare.method import Settings
 def die(tick):
     if tick.step == 8:
         os.kill(os.getpid(), signal.SIGKILL)
@@ -208,7 +208,7 @@ import torch
 torch.set_num_threads(1)
 from gdshare.cohort import open_cohort
 from gdshare.distill.loop import distill
-from gdshare.distill.settings import Settings
+from gdshare.method import Settings
 from gdshare.errors import RunError
 cohort, disk = open_cohort(Path(sys.argv[1])), Path(sys.argv[2])
 settings = Settings.model_validate_json(sys.argv[3])
@@ -264,16 +264,16 @@ from pathlib import Path
 import torch
 torch.set_num_threads(1)
 from gdshare.cohort import open_cohort
-from gdshare.distill.crew import join
+from gdshare.distill.workers import join
 from gdshare.distill.loop import StoppedError, distill
-from gdshare.distill.settings import Settings
-crew = join()
+from gdshare.method import Settings
+workers = join()
 cohort, out = open_cohort(Path(sys.argv[1])), Path(sys.argv[2])
 whole, begun = (Settings.model_validate_json(text) for text in sys.argv[3:])
-print(distill(cohort, out / "whole-by-two", whole, crew=crew).score)
-asked = iter([False] * 4 + [crew.rank == 1])
+print(distill(cohort, out / "whole-by-two", whole, workers=workers).score)
+asked = iter([False] * 4 + [workers.rank == 1])
 try:
-    distill(cohort, out / "begun-by-two", begun, stopping=lambda: next(asked), crew=crew)
+    distill(cohort, out / "begun-by-two", begun, stopping=lambda: next(asked), workers=workers)
 except StoppedError:
     print("stopped")
 """
@@ -284,7 +284,7 @@ def test_two_processes_make_the_bytes_of_one_and_one_goes_on_where_two_stopped(c
     begun = settings(draws=2, outer_steps=6, unroll="greedy")
     alone = distill(cohort, tmp_path / "whole-by-one", whole)
     distill(cohort, tmp_path / "begun-by-one", begun)
-    script = tmp_path / "crew.py"
+    script = tmp_path / "workers.py"
     script.write_text(CREW)
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
     local = ["--local-addr", "127.0.0.1", "--nproc-per-node", "2"]

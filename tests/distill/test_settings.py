@@ -1,7 +1,7 @@
 import pytest
 from pydantic import ValidationError
 
-from gdshare.distill.settings import Method, Settings
+from gdshare.method import Method, Settings
 
 
 @pytest.mark.parametrize(

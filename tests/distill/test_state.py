@@ -1,8 +1,8 @@
 import torch
 from run_kit import SETTINGS
 
-from gdshare.distill.settings import Settings
 from gdshare.distill.state import initial_state, initial_unknowns, load_checkpoint
+from gdshare.method import Settings
 
 
 def test_start_is_noise_scaled_one_hot_and_the_asked_rate():

@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 from gdshare.cli.distill import UNSET
-from gdshare.distill.settings import BY_NETWORK, Settings
+from gdshare.method import BY_NETWORK, Settings
 
 PAGE = Path(__file__).parents[2] / "docs" / "distill-options.md"
 

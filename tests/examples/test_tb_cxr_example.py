@@ -6,7 +6,7 @@ import pytest
 
 from examples.tb_cxr.__main__ import HOSPITALS, plan
 from gdshare.cohort import label_cohort, open_cohort
-from gdshare.distill.settings import Settings
+from gdshare.method import Settings
 
 ROOT = Path(__file__).parent.parent.parent
 DATA = ROOT.parent / "shared" / "data" / "tb_cxr"

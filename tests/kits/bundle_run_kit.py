@@ -4,8 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
-from gdshare.distill.settings import Counts, RunRecord, Settings
-from gdshare.distill.synthetic import Distilled
+from gdshare.distilled import Distilled
+from gdshare.method import Counts, RunRecord, Settings
 from gdshare.networks import INITIALISERS
 from gdshare.protocol import Protocol
 from gdshare.storage import write_json

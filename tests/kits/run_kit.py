@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from gdshare.distill.loop import Tick
-from gdshare.distill.settings import Settings
 from gdshare.distill.state import load_checkpoint
+from gdshare.method import Settings
 from gdshare.protocol import Protocol
 
 TINY = Protocol(patch=16, stride=8, side=8)

@@ -14,8 +14,8 @@ from PIL import Image
 from gdshare.bundle import Manifest, Terms, build_files
 from gdshare.bundle.counts import PublishedCounts
 from gdshare.cohort import label_cohort
-from gdshare.distill.settings import Method
-from gdshare.distill.synthetic import Distilled
+from gdshare.distilled import Distilled
+from gdshare.method import Method
 from gdshare.networks import INITIALISERS
 from gdshare.protocol import Protocol
 

@@ -3,7 +3,7 @@ import io
 import numpy as np
 from PIL import Image
 
-from gdshare.distill.synthetic import Distilled
+from gdshare.distilled import Distilled
 from gdshare.report.preview import MARGIN, TILE, render_preview
 
 

@@ -15,7 +15,7 @@ from benchmarks.engine.tasks import drawn_from, pneumonia, pneumonia_network
 from benchmarks.pieces.claims import Facts, Watch
 from benchmarks.quality.network import Network
 from benchmarks.quality.pneumonia.plan import PneumoniaPlan
-from gdshare.distill.synthetic import TENSORS, Distilled
+from gdshare.distilled import TENSORS, Distilled
 from gdshare.errors import RunError
 
 RUN = "run"

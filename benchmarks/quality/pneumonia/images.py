@@ -7,8 +7,8 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.engine.tasks import PNEUMONIA_CLASSES
-from gdshare.draws import numpy_generator
 from gdshare.errors import CohortError
+from gdshare.seeding import numpy_generator
 from gdshare.storage import replacing
 
 REAL = Path("medmnist") / "pneumoniamnist.npz"

@@ -14,9 +14,9 @@ from benchmarks.engine.tasks import PNEUMONIA_CLASSES, pneumonia_network, pneumo
 from benchmarks.pieces.claims import Facts, Watch
 from benchmarks.quality.network import Network
 from benchmarks.quality.pneumonia.plan import Batches, PneumoniaPlan, Trial
-from gdshare.draws import balanced_rows, derived_seed, numpy_generator, torch_generator
 from gdshare.errors import RunError
 from gdshare.networks import draw, forward
+from gdshare.seeding import balanced_rows, derived_seed, numpy_generator, torch_generator
 from gdshare.storage import write_bytes
 from gdshare.training import patch_accuracy
 

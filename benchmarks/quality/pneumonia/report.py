@@ -18,8 +18,8 @@ from benchmarks.quality.pneumonia.figures import (
 from benchmarks.quality.pneumonia.judging import best_trial, read_judged
 from benchmarks.quality.pneumonia.plan import TARGET, PneumoniaPlan, Trial, distil_name, real_name
 from benchmarks.quality.spread import mean
-from gdshare.draws import numpy_generator
 from gdshare.metrics import RESAMPLES
+from gdshare.seeding import numpy_generator
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from gdshare.dead_taps import LiveTaps, live_range
 from gdshare.distill.chain.composition import Residual, Series
 from gdshare.distill.chain.convolution import Convolution
 from gdshare.distill.chain.layer import Layer
@@ -19,7 +20,6 @@ from gdshare.distill.chain.norm import Norm
 from gdshare.distill.chain.pointwise import MaxPool, MeanPool, Relu
 from gdshare.distill.chain.weights import Matrix, Weights
 from gdshare.networks import Parameters
-from gdshare.taps import LiveTaps, live_range
 
 
 @dataclass(frozen=True)

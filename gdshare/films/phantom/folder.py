@@ -71,13 +71,13 @@ def write_phantom_cohort(
     """
     if min(site, seed, negatives, positives) < 0 or negatives + positives == 0:
         raise UsageError(
-            f"a phantom hospital with site {site}, seed {seed}, {negatives} negative and "
-            f"{positives} positive films cannot be made; give no negative number and at least "
-            "one film"
+            f"a phantom hospital with site {site}, seed {seed}, {negatives} negative "
+            f"and {positives} positive films cannot be made",
+            remedy="give no negative number and at least one film",
         )
     require_size(size)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise CohortError(f"{folder}: already exists; choose another --out, or remove it first")
+        raise CohortError("already exists", folder, "choose another --out, or remove it first")
     folder.parent.mkdir(parents=True, exist_ok=True)
     aside = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
     readme = _README.format(

@@ -1,0 +1,174 @@
+"""What stays the same through a run: cohort, network, and every draw as a function of a counter."""
+
+import hashlib
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from gdshare.cohort import Cohort, Patches
+from gdshare.distill.chain.network import Chain, chain_of
+from gdshare.distill.precision import FACTORS
+from gdshare.errors import CohortError
+from gdshare.method import Counts, Method, RunRecord, Settings
+from gdshare.networks import INITIALISERS, Parameters, build, digest, draw, require_device
+from gdshare.seeding import (
+    balanced_rows,
+    missing_classes,
+    numpy_generator,
+    scoring_rows,
+    torch_generator,
+)
+from gdshare.training import as_tensors
+
+
+@dataclass(frozen=True)
+class Draw:
+    """What one term of a training step's mean is computed from.
+
+    Attributes:
+        theta0: initial weights.
+        real: a minibatch, (float32 [K, 1, side, side] normalised, int64 [K]).
+        stop: inner steps to take; fewer than all only with a random window.
+    """
+
+    theta0: Parameters
+    real: tuple[Tensor, Tensor]
+    stop: int
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What stays the same through a run.
+
+    Attributes:
+        cohort, settings, device: as given.
+        module, chain: the network, for values and for derivatives.
+        train: training windows, and ``rows`` of each class among them.
+        scoring: validation windows that scores are taken on.
+    """
+
+    cohort: Cohort
+    settings: Settings
+    device: torch.device
+    module: nn.Module
+    chain: Chain
+    train: Patches
+    rows: list[npt.NDArray[np.int64]]
+    scoring: tuple[Tensor, Tensor]
+
+    def draw(self, step: int, number: int) -> Draw:
+        """The ``number``-th draw of a training step."""
+        settings = self.settings
+        index = step * settings.draws + number
+        rows = balanced_rows(
+            self.rows, settings.batch, numpy_generator(settings.seed, "minibatch", index)
+        )
+        x, y = self.patches(self.train, rows)
+        if settings.augment == "mirror" and self._chance("mirror", index, 0, 1):
+            x = x.flip(-1)
+        stop = settings.trajectory
+        if settings.unroll == "window":
+            stop = self._chance("stop", index, settings.reach, stop)
+        return Draw(self.theta0("theta0", index), (x, y), stop)
+
+    def theta0(self, purpose: str, index: int) -> Parameters:
+        """Initial weights for one use: fresh, or the fixed ones."""
+        settings = self.settings
+        if settings.theta0 == "fixed":
+            drawn = fixed_theta0(settings, self.module)
+        else:
+            generator = torch_generator(settings.seed, purpose, index)
+            drawn = draw(settings.network, self.module, generator)
+        return {name: weight.to(self.device) for name, weight in drawn.items()}
+
+    def inits(self) -> range:
+        """Which θ0 a score is the mean of: a fixed one is the only one."""
+        return range(1 if self.settings.theta0 == "fixed" else self.settings.score_inits)
+
+    def patches(self, source: Patches, rows: npt.NDArray[np.int64]) -> tuple[Tensor, Tensor]:
+        """Windows as the network sees them: float32 [n, 1, side, side] and int64 [n]."""
+        x, y = as_tensors(source, rows, self.cohort)
+        return x.to(self.device), y.to(self.device)
+
+    def record(self) -> RunRecord:
+        """What ``run.json`` says."""
+        counts = self.cohort.counts["train"]
+        fixed = self.settings.theta0 == "fixed"
+        return RunRecord(
+            settings=self.settings,
+            protocol=self.cohort.protocol,
+            initialiser=INITIALISERS[self.settings.network],
+            counts=Counts(
+                patients_negative=counts.negative,
+                patients_positive=counts.positive,
+                patches_i=counts.i,
+                patches_n=counts.n,
+                patches_p=counts.p,
+            ),
+            theta0_sha256=digest(self.theta0("theta0", 0)) if fixed else None,
+            cohort_sha256=cohort_digest(self.cohort),
+            torch=torch.__version__,
+            threads=torch.get_num_threads(),
+            device=str(self.device),
+        )
+
+    def _chance(self, purpose: str, index: int, low: int, high: int) -> int:
+        """A whole number from ``low`` to ``high``."""
+        return int(numpy_generator(self.settings.seed, purpose, index).integers(low, high + 1))
+
+
+def fixed_theta0(method: Method, module: nn.Module) -> Parameters:
+    """The one θ0 of a round whose θ0 is fixed: drawn from its public seed."""
+    return draw(method.network, module, torch_generator(method.theta0_number, "fixed-theta0"))
+
+
+def prepare(cohort: Cohort, settings: Settings, device: str) -> Problem:
+    """Open the cohort's windows and build the network.
+
+    Raises:
+        CohortError: a class has no training or no validation window.
+        UsageError: the network cannot take the cohort's patches, or there is no such device.
+    """
+    train, val = cohort.patches("train"), cohort.patches("val")
+    rows = train.rows_by_class()
+    for split, missing in (
+        ("training", missing_classes(rows)),
+        ("validation", missing_classes(val.rows_by_class())),
+    ):
+        if missing:
+            raise CohortError(
+                f"no {split} window of class {', '.join(missing)}",
+                cohort.path,
+                "add films, or change the patch size or the split",
+            )
+    side = cohort.protocol.side
+    module = build(settings.network, side)
+    problem = Problem(
+        cohort,
+        settings,
+        require_device(device),
+        module,
+        chain_of(module, side, FACTORS[settings.precision]),
+        train,
+        rows,
+        (torch.empty(0), torch.empty(0)),
+    )
+    generator = numpy_generator(settings.seed, "score-rows")
+    return replace(
+        problem, scoring=problem.patches(val, scoring_rows(val, settings.score_patches, generator))
+    )
+
+
+def cohort_digest(cohort: Cohort) -> str:
+    """SHA-256 over the training and validation windows: pixels, classes, films."""
+    sha = hashlib.sha256()
+    for split in ("train", "val"):
+        patches = cohort.patches(split)
+        for array in (patches.pixels, patches.labels, patches.films):
+            sha.update(repr((array.shape, array.dtype.str)).encode())
+            for part in np.array_split(array, max(1, len(array) // 4096)):
+                sha.update(np.ascontiguousarray(part).data)
+    return sha.hexdigest()

@@ -1,0 +1,222 @@
+"""The two questions an aggregator may ask a hospital, and the answers, as plain values.
+
+Both sides share this page and nothing else; neither Flower nor files are known here. A question or
+an answer is a flat mapping from names to numbers, texts, bytes and lists of integers, which Flower
+carries as one record. Whoever reads one takes it for a stranger's.
+
+``query.collect``
+    asks nothing further; answered by the files of one bundle, name -> bytes, and by those of the
+    bundles that were taken back, ``SITE-SEQUENCE.withdrawal`` -> bytes; either may be lacking.
+``evaluate.counts``
+    sends a model and names the films to vote on: validation films, counted at every threshold, or
+    test films, counted at one. Answered by counts of films, and nothing else.
+
+Either may be answered by ``{"refused": reason}`` with a reason from ``Reason``: a word from a list,
+never a message from the hospital's machine, which could carry a path or a name.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from enum import StrEnum
+from itertools import pairwise
+from typing import Literal, Self
+
+from pydantic import ValidationError
+
+from gdshare.errors import FederationError
+from gdshare.metrics import THRESHOLDS, Confusion
+from gdshare.protocol import Protocol
+
+COLLECT = "collect"
+COUNTS = "counts"
+REFUSED = "refused"
+REQUEST_RECORD = "question"
+ANSWER_RECORD = "answer"
+
+MAX_WITHDRAWALS = 100
+"""In one answer; a hospital releases a bundle or two a year."""
+MAX_COUNT = 10**9
+MAX_TEXT = 4096
+
+Value = bool | int | float | str | bytes | list[int]
+Fields = Mapping[str, object]
+"""What came over the wire: names are known to be text, values may be anything."""
+
+
+class Reason(StrEnum):
+    """Everything a hospital may say when it does not answer."""
+
+    NOTHING_RELEASED = "nothing-released"
+    OUTBOX_UNREADABLE = "outbox-unreadable"
+    NODE_MISCONFIGURED = "node-misconfigured"
+    QUESTION_MALFORMED = "question-malformed"
+    NO_COHORT = "no-cohort"
+    COHORT_UNREADABLE = "cohort-unreadable"
+    TOO_FEW_FILMS = "too-few-films"
+    PROTOCOL_DIFFERS = "protocol-differs"
+    MODEL_REFUSED = "model-refused"
+    TEST_ALREADY_COUNTED = "test-already-counted"
+    TEST_BUDGET_SPENT = "test-budget-spent"
+    FAULT = "fault"
+
+
+class RequestError(FederationError):
+    """A question or an answer that is not of the agreed form."""
+
+
+@dataclass(frozen=True)
+class CountRequest:
+    """``evaluate.counts``.
+
+    Attributes:
+        network: the name of the model's network.
+        protocol: the patches it was trained on.
+        model: its weights, safetensors.
+        epsilon: None for validation films at every one of ``THRESHOLDS``; one of ``THRESHOLDS``
+            for test films, which are counted there and nowhere else.
+    """
+
+    network: str
+    protocol: Protocol
+    model: bytes
+    epsilon: float | None = None
+
+    @property
+    def split(self) -> Literal["val", "test"]:
+        """The films that are voted on."""
+        return "val" if self.epsilon is None else "test"
+
+    @property
+    def thresholds(self) -> tuple[float, ...]:
+        """The ε films are counted at."""
+        return THRESHOLDS if self.epsilon is None else (self.epsilon,)
+
+    def to_fields(self) -> dict[str, Value]:
+        """As it travels."""
+        sent: dict[str, Value] = {
+            "what": self.split,
+            "network": self.network,
+            "protocol": self.protocol.model_dump_json(),
+            "model": self.model,
+        }
+        return sent if self.epsilon is None else {**sent, "epsilon": self.epsilon}
+
+    @classmethod
+    def from_fields(cls, received: Fields) -> Self:
+        """Read a question from a stranger; the weights are not looked at here.
+
+        Raises:
+            QuestionError: a field missing, unknown, of another type or out of range.
+        """
+        what = _text(received, "what")
+        if what not in ("val", "test"):
+            raise RequestError(
+                "the question names neither val nor test", remedy="ask for one of them"
+            )
+        expected = {"what", "network", "protocol", "model"} | ({"epsilon"} & set(received))
+        if set(received) != expected or (what == "test") != ("epsilon" in received):
+            raise RequestError(
+                "the question has other fields than agreed", remedy="use the same gdshare"
+            )
+        model = received["model"]
+        if not isinstance(model, bytes):
+            raise RequestError("the model is not bytes", remedy="send safetensors")
+        try:
+            protocol = Protocol.model_validate_json(_text(received, "protocol"))
+        except ValidationError as error:
+            raise RequestError(
+                "the patch protocol is not valid", remedy="send the agreed one"
+            ) from error
+        return cls(_text(received, "network"), protocol, model, _epsilon(received))
+
+
+def refusal(reason: Reason) -> dict[str, Value]:
+    """The answer that is none."""
+    return {REFUSED: reason.value}
+
+
+def refusal_in(received: Fields) -> Reason | None:
+    """The reason if this answer is a refusal; a word not on the list counts as ``FAULT``."""
+    if REFUSED not in received:
+        return None
+    word = received[REFUSED]
+    known = {reason.value: reason for reason in Reason}
+    return known.get(word, Reason.FAULT) if isinstance(word, str) else Reason.FAULT
+
+
+def counts_to_fields(confusions: Sequence[Confusion]) -> dict[str, Value]:
+    """Counts as they travel: for each kind of count, one integer a threshold."""
+    return {
+        kind.name: [getattr(confusion, kind.name) for confusion in confusions]
+        for kind in fields(Confusion)
+    }
+
+
+def counts_from_fields(received: Fields, thresholds: int) -> list[Confusion]:
+    """Read counts from a stranger.
+
+    Args:
+        received: the answer.
+        thresholds: how many ε were asked for.
+
+    Raises:
+        QuestionError: other fields than agreed, not that many integers, out of range, or counts
+            that no set of films can have.
+    """
+    kinds = [kind.name for kind in fields(Confusion)]
+    if set(received) != set(kinds):
+        raise RequestError(
+            "the counts have other fields than agreed", remedy="use the same gdshare"
+        )
+    columns = [_integers(received[name], thresholds) for name in kinds]
+    confusions = [Confusion(*row) for row in zip(*columns, strict=True)]
+    if not _possible(confusions):
+        raise RequestError(
+            "the counts contradict one another", remedy="ask the hospital to check its node"
+        )
+    return confusions
+
+
+def _possible(confusions: Sequence[Confusion]) -> bool:
+    """The same films at every ε; fewer called positive as ε rises; indeterminate ones negative."""
+    totals = {
+        (c.tp + c.fn, c.tn + c.fp, c.indeterminate_positive, c.indeterminate_negative)
+        for c in confusions
+    }
+    falling = all(
+        later.tp <= earlier.tp and later.fp <= earlier.fp for earlier, later in pairwise(confusions)
+    )
+    inside = all(
+        c.indeterminate_positive <= c.fn and c.indeterminate_negative <= c.tn for c in confusions
+    )
+    return len(totals) == 1 and falling and inside
+
+
+def _integers(value: object, length: int) -> list[int]:
+    if not isinstance(value, list) or len(value) != length:
+        raise RequestError(
+            f"a count is not a list of {length} integers", remedy="use the same gdshare"
+        )
+    whole = [item for item in value if type(item) is int and 0 <= item <= MAX_COUNT]
+    if len(whole) != length:
+        raise RequestError("a count is not an integer in range", remedy="use the same gdshare")
+    return whole
+
+
+def _text(received: Fields, name: str) -> str:
+    value = received.get(name)
+    if not isinstance(value, str) or len(value) > MAX_TEXT:
+        raise RequestError(
+            f"the field {name} is missing or not a short text", remedy="use the same gdshare"
+        )
+    return value
+
+
+def _epsilon(received: Fields) -> float | None:
+    if "epsilon" not in received:
+        return None
+    value = received["epsilon"]
+    if not isinstance(value, float) or not math.isfinite(value) or value not in THRESHOLDS:
+        raise RequestError("ε is not one of 0, 0.05, ..., 1", remedy="ask for one of them")
+    return value

@@ -1,0 +1,100 @@
+"""Letting a bundle out of the hospital: first into the ledger, then into the outbox.
+
+In this order, so that no bundle is ever in the outbox without its line. A kill between the two
+leaves a line without its bundle; its number is then used up.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+
+from gdshare.bundle import Bundle, next_sequence, write_bundle
+from gdshare.bundle.errors import AlreadyPublished
+from gdshare.errors import GdshareError
+from gdshare.ledger import Ledger, in_one_line
+
+RELEASE, ABANDON, WITHDRAW = "release", "abandon", "withdraw"
+
+
+def ledger_beside(outbox: Path) -> Path:
+    """Where the ledger of an outbox lies: beside it, never inside."""
+    real = outbox.resolve()
+    return real.with_name(f"{real.name}-ledger.jsonl")
+
+
+def next_number(outbox: Path, ledger: Ledger, site: str) -> int:
+    """Give a site's next sequence number: above all in its outbox, and all in its ledger."""
+    names = (entry.what.rpartition("-") for entry in ledger.entries if entry.act == RELEASE)
+    used = (int(number) for name, _, number in names if name == site)
+    return max(next_sequence(outbox, site), 1 + max(used, default=0))
+
+
+def release(
+    bundle: Bundle,
+    files: Mapping[str, bytes],
+    outbox: Path,
+    ledger: Ledger,
+    by: str,
+    now: datetime,
+    why: str = "",
+) -> Path:
+    """Record a bundle's release and put it into the outbox.
+
+    Args:
+        bundle: as its own readers verified it.
+        files: its files.
+        outbox: made if missing.
+        ledger: of the outbox, held open.
+        by: who releases it.
+        now: UTC.
+        why: for the ledger.
+
+    Returns:
+        The bundle's folder in the outbox.
+
+    Raises:
+        AlreadyPublished: its number, or a higher one, was used before, whether that bundle is still
+            there or not.
+        UsageError: the outbox cannot be written to.
+        LedgerError: the ledger cannot be written to; nothing is released.
+    """
+    require_unused(bundle, outbox, ledger)
+    name = bundle.manifest.name
+    ledger.write(now, RELEASE, by, name, bundle.digest, why)
+    try:
+        return write_bundle(outbox, files)
+    except GdshareError as error:
+        if not (outbox / name).is_dir():
+            ledger.write(now, ABANDON, by, name, bundle.digest, in_one_line(str(error)))
+        raise
+
+
+def require_unused(bundle: Bundle, outbox: Path, ledger: Ledger) -> None:
+    """Refuse a number that was used before, but for a release of this very bundle that broke off.
+
+    Raises:
+        AlreadyPublished: naming the number that is next; also for a bundle that was withdrawn.
+    """
+    name, following = bundle.manifest.name, next_number(outbox, ledger, bundle.manifest.site)
+    if any((entry.act, entry.digest) == (WITHDRAW, bundle.digest) for entry in ledger.entries):
+        raise AlreadyPublished(
+            "was withdrawn, and stays so",
+            name,
+            f"if it may leave after all, prepare it anew, with number {following}",
+        )
+    if bundle.manifest.sequence < following and not _broken_off(bundle, outbox, ledger):
+        raise AlreadyPublished(
+            "this number, or a higher one, was released before, and nothing is ever overwritten",
+            name,
+            f"publish with number {following}: to others an older number passes for an attack",
+        )
+
+
+def _broken_off(bundle: Bundle, outbox: Path, ledger: Ledger) -> bool:
+    """Whether this very bundle was recorded last of its site's, and never came into the outbox."""
+    site = bundle.manifest.site
+    releases = [entry for entry in ledger.entries if entry.what.rpartition("-")[0] == site]
+    last = [entry for entry in releases if entry.act in (RELEASE, ABANDON)][-1:]
+    return [entry.digest for entry in last] == [bundle.digest] and not (
+        outbox / bundle.manifest.name
+    ).exists()

@@ -1,0 +1,593 @@
+"""The release gate by its commands: what leaves was seen and approved, byte for byte."""
+
+import json
+import shutil
+from dataclasses import replace
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+
+import pytest
+from bundle_run_kit import PASSPHRASE, make_run
+
+import gdshare.release.publish
+from gdshare.audit import write_attacks
+from gdshare.bundle import Manifest, verify_folder
+from gdshare.bundle.attacks import Attack
+from gdshare.bundle.layout import SIGNED
+from gdshare.cli.main import main
+from gdshare.distill.folder import read_result
+from gdshare.ledger import read_ledger
+from gdshare.release import approval, drawn, policy_digest, prepare, read_policy, read_prepared
+from gdshare.release.policy import findings
+from gdshare.report.preview import render_preview
+from gdshare.report.release_page import release_pages
+from gdshare.signing import fingerprint, load_private_key, load_public_key, public_pem
+from gdshare.signing.envelope import Envelope, sign
+
+
+class Desk:
+    """A hospital's: a run, the keys of three people, a policy and an outbox."""
+
+    def __init__(self, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        self.folder, self.outbox = folder, folder / "outbox"
+        self.prepared, self.policy = folder / "prepared", folder / "outbox-policy.toml"
+        self._capsys = capsys
+        make_run(folder / "run")
+        for name in ("st-mary", "officer", "head"):
+            self.gdshare("keys", "new", "--name", name, "--out", folder / "keys")
+        self.rule(approvals=1, approvers=("officer", "head"))
+
+    def gdshare(self, *words: object) -> tuple[int, str, str]:
+        with pytest.raises(SystemExit) as ended:
+            main([str(word) for word in words])
+        told = self._capsys.readouterr()
+        return int(ended.value.code or 0), told.out, told.err
+
+    def key(self, name: str, kind: str = "key") -> Path:
+        return self.folder / "keys" / f"{name}.{kind}"
+
+    def rule(self, approvals: int, approvers: tuple[str, ...], more: str = "") -> None:
+        named = [fingerprint(load_public_key(self.key(name, "pub"))) for name in approvers]
+        self.policy.write_text(
+            f"[release]\napprovals = {approvals}\napprovers = {json.dumps(named)}\n{more}"
+        )
+
+    def prepare(self, *more: object) -> tuple[int, str, str]:
+        words = ("--out", self.prepared, "--outbox", self.outbox, "--site", "st-mary")
+        return self.gdshare("prepare", self.folder / "run", *words, *more)
+
+    def approve(
+        self, name: str = "officer", digest: str | None = None, by: str | None = None
+    ) -> tuple[int, str, str]:
+        words = ("--key", self.key(name), "--outbox", self.outbox)
+        seen = ("--digest", self.shown()[:16] if digest is None else digest)
+        return self.gdshare("approve", self.prepared, *words, *seen, "--by", by or name)
+
+    def shown(self) -> str:
+        """The digest that the page shows."""
+        page = (self.prepared / "review.html").read_text()
+        return page.split("Digest of all: <code>")[1][:64]
+
+    def release(self, *more: object, signer: str = "st-mary") -> tuple[int, str, str]:
+        words = ("--key", self.key(signer), "--outbox", self.outbox)
+        return self.gdshare("release", self.prepared, *words, *more)
+
+    def entries(self) -> list[str]:
+        return [entry.act for entry in read_ledger(self.folder / "outbox-ledger.jsonl")]
+
+    def refused(self, told: str, *more: object, signer: str = "st-mary") -> None:
+        """Nothing leaves, and one sentence says why."""
+        status, _, err = self.release(*more, signer=signer)
+        assert (status, err.count("\n")) == (2, 1), err
+        assert told in err
+        assert not self.outbox.exists()
+        assert "release" not in self.entries()
+
+
+@pytest.fixture
+def desk(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> Desk:
+    monkeypatch.setenv("GDSHARE_PASSPHRASE", PASSPHRASE)
+    return Desk(tmp_path, capsys)
+
+
+def test_what_was_prepared_and_approved_leaves_and_nothing_else(desk: Desk) -> None:
+    assert desk.prepare()[0] == 0
+    assert desk.approve()[0] == 0
+    assert desk.release()[0] == 0
+    bundle = desk.outbox / "st-mary-1"
+    for path in (desk.prepared / "content").iterdir():
+        assert (bundle / path.name).read_bytes() == path.read_bytes()
+    found = verify_folder(bundle, load_public_key(desk.key("st-mary", "pub")), datetime.now(UTC))
+    entries = read_ledger(desk.folder / "outbox-ledger.jsonl")
+    assert [(entry.act, entry.digest) for entry in entries] == [
+        (entry, found.digest) for entry in ("prepare", "approve", "release")
+    ]
+    assert entries[1].by == "officer"
+    officer = fingerprint(load_public_key(desk.key("officer", "pub")))
+    assert entries[0].why == entries[1].why
+    assert entries[2].why == f"{entries[0].why}, approved by {officer}"
+
+
+def test_page_shows_every_file_image_and_number_and_loads_nothing(desk: Desk) -> None:
+    desk.prepare()
+    page = (desk.prepared / "review.html").read_text()
+    text = (desk.prepared / "review.txt").read_text()
+    for told in (page, text):
+        for name in SIGNED:
+            assert name in told
+        assert "patients_positive" in told
+        assert "at least 5" in told
+        assert "whoever the hospitals agreed on" in told
+    assert page.count("<img") == 3
+    assert "<script" not in page
+    assert "default-src 'none'" in page
+
+
+def test_dry_run_checks_all_and_releases_nothing(desk: Desk) -> None:
+    desk.prepare()
+    desk.refused("0 of 1 approvals", "--dry-run")
+    desk.approve()
+    status, out, _ = desk.release("--dry-run")
+    assert status == 0
+    assert "would release  st-mary-1" in out
+    assert not desk.outbox.exists()
+    assert desk.entries() == ["prepare", "approve"]
+
+
+def test_nothing_leaves_unapproved(desk: Desk) -> None:
+    desk.prepare()
+    desk.refused("0 of 1 approvals are there")
+
+
+def test_two_approvals_take_two_people(desk: Desk) -> None:
+    desk.rule(2, ("officer", "head"))
+    desk.prepare()
+    desk.approve("officer")
+    desk.approve("officer")
+    desk.refused("1 of 2 approvals")
+    desk.approve("head")
+    assert desk.release()[0] == 0
+
+
+def test_the_one_who_signs_does_not_count_as_an_approver(desk: Desk) -> None:
+    desk.rule(1, ("st-mary", "officer"))
+    desk.prepare()
+    desk.approve("st-mary")
+    desk.refused("0 of 1 approvals are there, besides the one who signs")
+
+
+def test_key_that_the_policy_does_not_name_cannot_approve(desk: Desk) -> None:
+    desk.rule(1, ("officer",))
+    desk.prepare()
+    status, _, err = desk.approve("head")
+    assert status == 2
+    assert "is not among the policy's approvers" in err
+    assert list((desk.prepared / "approvals").iterdir()) == []
+
+
+def smuggle(desk: Desk, claimed: str, signer: str) -> None:
+    """Put an approval there that says all the right things, signed by another than it says."""
+    rules = read_policy(desk.outbox)
+    what = read_prepared(desk.prepared, render_preview, lambda told: release_pages(told, rules))
+    public = load_public_key(desk.key(claimed, "pub"))
+    statement = approval._statement(what.digest, policy_digest(rules), claimed, public_pem(public))
+    secret = load_private_key(desk.key(signer), PASSPHRASE.encode())
+    signed = sign(statement, secret)
+    forged = Envelope(fingerprint(public), signed.payload, signed.signature)
+    name = f"{fingerprint(public)}.sig"
+    (desk.prepared / "approvals" / name).write_bytes(forged.to_bytes())
+
+
+def test_approval_of_an_outsider_is_refused(desk: Desk) -> None:
+    desk.rule(1, ("officer",))
+    desk.prepare()
+    desk.approve("officer")
+    smuggle(desk, claimed="head", signer="head")
+    desk.refused("which the policy does not name as an approver")
+
+
+def test_approval_with_a_forged_signature_is_refused(desk: Desk) -> None:
+    desk.prepare()
+    smuggle(desk, claimed="officer", signer="head")
+    desk.refused("no sound approval")
+
+
+def test_approval_that_the_ledger_does_not_know_is_refused(desk: Desk) -> None:
+    desk.prepare()
+    smuggle(desk, claimed="officer", signer="officer")
+    desk.refused("holds 1 approvals and the ledger knows of 0")
+
+
+def test_content_that_was_never_prepared_is_refused(desk: Desk) -> None:
+    desk.rule(0, ())
+    desk.prepare()
+    rules = read_policy(desk.outbox)
+    pages = partial(release_pages, policy=rules)
+    what = read_prepared(desk.prepared, render_preview, pages)
+    other = what.manifest.model_copy(update={"sequence": 777})
+    shutil.rmtree(desk.prepared)
+    prepare(drawn(desk.prepared, other, what.distilled, render_preview), pages)
+    desk.refused("the ledger knows nothing of its being prepared")
+
+
+def test_page_that_shows_something_else_than_what_leaves_is_refused(desk: Desk) -> None:
+    desk.prepare()
+    shown = {name: (desk.prepared / name).read_bytes() for name in ("review.html", "review.txt")}
+    desk.prepared.rename(desk.folder / "before")
+    desk.prepare("--expires-days", 60)
+    for name, content in shown.items():
+        (desk.prepared / name).write_bytes(content)
+    assert "review.html: is not what its numbers" in desk.approve()[2]
+    desk.refused("review.html: is not what its numbers")
+
+
+@pytest.mark.parametrize("digest", ["", "ab", "0" * 16, "0" * 64])
+def test_digest_that_was_not_read_off_the_page_approves_nothing(desk: Desk, digest: str) -> None:
+    desk.prepare()
+    status, _, err = desk.approve(digest=digest)
+    assert status == 2
+    assert "look at review.html" in err
+    assert desk.shown()[:16] not in err  # or anybody would copy it from there
+    assert desk.entries() == ["prepare"]
+
+
+def test_approval_that_cannot_be_recorded_is_not_made(desk: Desk) -> None:
+    desk.prepare()
+    assert desk.approve(by="x" * 1001)[0] == 2
+    assert list((desk.prepared / "approvals").iterdir()) == []
+
+
+def test_link_to_the_outbox_has_no_policy_of_its_own(desk: Desk) -> None:
+    desk.outbox.mkdir()
+    (desk.folder / "o2").symlink_to(desk.outbox)
+    for outbox in (desk.folder / "o2", desk.outbox / "x" / ".."):
+        words = ("--key", desk.key("st-mary"), "--outbox", outbox, "--site", "st-mary")
+        status, _, err = desk.gdshare("publish", desk.folder / "run", *words)
+        assert status == 2
+        assert "looked at and approved first" in err
+    assert list(desk.outbox.iterdir()) == []
+
+
+def test_policy_that_is_a_link_into_nowhere_lets_nothing_out(desk: Desk) -> None:
+    desk.policy.unlink()
+    desk.policy.symlink_to(desk.folder / "unmounted")
+    status, _, err = desk.prepare()
+    assert status == 2
+    assert "cannot be read" in err
+
+
+def test_policy_that_was_taken_away_lets_nothing_out(desk: Desk) -> None:
+    desk.prepare()
+    desk.policy.unlink()
+    words = ("--key", desk.key("st-mary"), "--outbox", desk.outbox, "--site", "st-mary")
+    status, _, err = desk.gdshare("publish", desk.folder / "run", *words)
+    assert status == 2
+    assert "is gone, and the ledger shows that there was a policy" in err
+    assert not desk.outbox.exists()
+
+
+def test_release_that_was_broken_off_after_its_line_is_completed(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk.prepare()
+    desk.approve()
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(gdshare.release.publish, "write_bundle", killed)
+        desk.release()
+    assert not desk.outbox.exists()
+    assert desk.release()[0] == 0
+    assert (desk.outbox / "st-mary-1" / "bundle.sig").exists()
+
+
+@pytest.mark.parametrize("name", ["README.md", "preview.png"])
+def test_picture_or_text_that_its_numbers_do_not_give_is_refused(desk: Desk, name: str) -> None:
+    desk.prepare()
+    desk.approve()
+    path = desk.prepared / "content" / name
+    path.write_bytes(path.read_bytes() + b"a note to the outside")
+    desk.refused(f"{name}: is not what its numbers")
+    assert desk.approve()[0] == 2
+
+
+def test_content_that_was_exchanged_after_its_approval_is_refused(desk: Desk) -> None:
+    desk.prepare("--expires-days", 30)
+    desk.approve()
+    kept = [path.read_bytes() for path in (desk.prepared / "approvals").iterdir()]
+    names = [path.name for path in (desk.prepared / "approvals").iterdir()]
+    desk.prepared.rename(desk.folder / "before")
+    desk.prepare("--expires-days", 60)
+    for name, content in zip(names, kept, strict=True):
+        (desk.prepared / "approvals" / name).write_bytes(content)
+    desk.refused("approves another content")
+
+
+def test_policy_that_was_loosened_after_the_approval_is_refused(desk: Desk) -> None:
+    desk.prepare()
+    desk.approve()
+    desk.rule(1, ("officer", "head"), "[bundle]\nimages = 300\n")
+    desk.refused("is not what its numbers and the policy give")
+
+
+@pytest.mark.parametrize(
+    ("rule", "told"),
+    [
+        ("images = 2", "distilled images: 3, at most 2"),
+        ("patients-per-class = 21", "training patients without the finding: 20, at least 21"),
+        ("days = 364", "days from publication to expiry: 365, at most 364"),
+    ],
+)
+def test_rule_that_is_not_kept_is_shown_and_stops_all_acts(
+    desk: Desk, rule: str, told: str
+) -> None:
+    desk.rule(1, ("officer",), f"[bundle]\n{rule}\n")
+    status, out, _ = desk.prepare()
+    assert status == 0
+    assert "NOT kept" in out
+    assert "does NOT let it out" in (desk.prepared / "review.html").read_text()
+    assert told in desk.approve()[2]
+    desk.refused(told)
+
+
+@pytest.mark.parametrize("damage", [b"", b"{", b"x" * 20_000])
+def test_damaged_approval_is_refused_and_not_passed_over(desk: Desk, damage: bytes) -> None:
+    desk.prepare()
+    desk.approve("officer")
+    desk.approve("head")
+    next(iter((desk.prepared / "approvals").iterdir())).write_bytes(damage)
+    desk.refused("no sound approval")
+
+
+@pytest.mark.parametrize("name", ["note.txt", ".officer.sig.half", "\x1b[2J"])
+def test_stray_file_among_the_approvals_is_named_and_refused(desk: Desk, name: str) -> None:
+    desk.prepare()
+    desk.approve()
+    (desk.prepared / "approvals" / name).write_text("")
+    desk.refused(f"{name!r} is no approval")
+
+
+def test_signature_on_a_bundle_does_not_pass_for_an_approval(desk: Desk) -> None:
+    desk.prepare()
+    desk.approve("head")
+    assert desk.release(signer="officer")[0] == 0
+    signature = (desk.outbox / "st-mary-1" / "bundle.sig").read_bytes()
+    name = f"{fingerprint(load_public_key(desk.key('officer', 'pub')))}.sig"
+    (desk.prepared / "approvals" / name).write_bytes(signature)
+    status, _, err = desk.release("--dry-run")
+    assert status == 2
+    assert "no sound approval" in err
+
+
+def test_further_file_among_the_content_is_refused(desk: Desk) -> None:
+    desk.prepare()
+    desk.approve()
+    (desk.prepared / "content" / "patients.csv").write_text("Doe")
+    desk.refused("no part of a bundle")
+
+
+def test_what_is_there_is_not_prepared_over(desk: Desk) -> None:
+    desk.prepare()
+    status, _, err = desk.prepare()
+    assert status == 2
+    assert "is there already" in err
+    assert desk.entries() == ["prepare"]
+
+
+def test_released_once_it_is_not_released_again(desk: Desk) -> None:
+    desk.prepare()
+    desk.approve()
+    desk.release()
+    for more in ((), ("--dry-run",)):
+        status, _, err = desk.release(*more)
+        assert status == 2
+        assert "publish with number 2" in err
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (b"[release]\napprovals = 2\n", "approvals asks for 2 people, and approvers names 0 keys"),
+        (b"[release]\napproval = 1\n", "release.approval: no such rule; is approvals meant"),
+        (b"[attack]\n", "attack: no such rule; is attacks meant"),
+        (b"[bundle]\nsupress-below = 5\n", "is suppress-below meant"),
+        (b"[attacks]\nmembership-loss = 0.9\n", 'in quotes: "membership-loss/1" = 0.9'),
+        (b'[attacks]\n"membership-loss/1" = true\n', "attacks.membership-loss/1: Input should be"),
+        (b'[attacks]\n"membership-loss/1" = nan\n', "attacks.membership-loss/1: Input should be"),
+        (b"[bundle]\nimages = '3'\n", "bundle.images: Input should be"),
+        (b"[release]\napprovals = 1\napprovers = ['ab']\n", "release.approvers.0"),
+        (b"[release]\none-shot = 1\n", "release.one-shot: Input should be"),
+        (b"images = ", "not readable TOML"),
+        (b"\xff", "not readable TOML"),
+        (b"#" * 70_000, "too large"),
+    ],
+)
+def test_policy_that_is_none_lets_nothing_out(desk: Desk, content: bytes | None, told: str) -> None:
+    desk.policy.write_bytes(content)
+    status, _, err = desk.prepare()
+    assert status == 2
+    assert told in err
+    assert not desk.prepared.exists()
+
+
+def publish(desk: Desk) -> tuple[int, str, str]:
+    words = ("--key", desk.key("st-mary"), "--outbox", desk.outbox, "--site", "st-mary")
+    return desk.gdshare("publish", desk.folder / "run", *words)
+
+
+def test_all_acts_at_once_only_where_the_policy_allows_it(desk: Desk) -> None:
+    for content in ("[release]\none-shot = false\n", desk.policy.read_text()):
+        desk.policy.write_text(content)
+        assert "looked at and approved first" in publish(desk)[2]
+    desk.policy.write_text("[bundle]\nimages = 2\n")
+    assert "does not let st-mary-1 out" in publish(desk)[2]
+    assert not desk.outbox.exists()
+    desk.policy.write_text("")
+    assert publish(desk)[0] == 0
+
+
+def manifest_of(desk: Desk) -> dict[str, object]:
+    found: dict[str, object] = json.loads((desk.prepared / "content" / "gdshare.json").read_text())
+    return found
+
+
+def test_purpose_retention_and_recipients_come_from_the_policy(desk: Desk) -> None:
+    rules = 'purpose = "the stomach study"\nretention-days = 7\nrecipients = ["tokyo", "osaka"]\n'
+    desk.rule(1, ("officer",), f"[bundle]\n{rules}")
+    desk.prepare()
+    assert manifest_of(desk)["terms"] == {
+        "purpose": "the stomach study",
+        "recipients": ["osaka", "tokyo"],
+        "retention_days": 7,
+    }
+    page = (desk.prepared / "review.html").read_text()
+    assert "the stomach study" in page
+    assert "within 7 days" in page
+
+
+def test_recipient_whom_the_policy_does_not_name_is_refused(desk: Desk) -> None:
+    desk.rule(1, ("officer",), '[bundle]\nrecipients = ["tokyo", "osaka"]\n')
+    status, _, err = desk.prepare("--to", "kyoto")
+    assert status == 2
+    assert "does not name kyoto as a recipient" in err
+    assert not desk.prepared.exists()
+    assert desk.prepare("--to", "tokyo")[0] == 0
+    assert manifest_of(desk)["terms"]["recipients"] == ["tokyo"]  # type: ignore[index]
+
+
+@pytest.mark.parametrize("rule", ['purpose = ""', 'purpose = "für"', "retention-days = -1"])
+def test_terms_that_no_bundle_takes_make_no_policy(desk: Desk, rule: str) -> None:
+    desk.rule(1, ("officer",), f"[bundle]\n{rule}\n")
+    status, _, err = desk.prepare()
+    assert status == 2
+    assert "nothing is released by it" in err
+
+
+def test_numbers_below_the_policys_bound_are_not_told_and_count_as_none(desk: Desk) -> None:
+    desk.rule(approvals=0, approvers=(), more="[bundle]\nsuppress-below = 21\n")
+    desk.prepare()
+    counts = json.loads((desk.prepared / "content" / "gdshare.json").read_text())["counts"]
+    assert (counts["patients_negative"], counts["patients_positive"]) == (None, 21)
+    page = (desk.prepared / "review.html").read_text()
+    assert "fewer than 21" in page
+    desk.refused("training patients without the finding: fewer than 21, at least 5")
+
+
+def test_a_bundle_that_tells_smaller_numbers_than_the_policy_allows_is_refused(desk: Desk) -> None:
+    desk.rule(approvals=0, approvers=(), more="[bundle]\nsuppress-below = 0\n")
+    desk.prepare()
+    desk.rule(approvals=0, approvers=(), more="[bundle]\nsuppress-below = 5\n")
+    manifest = read_prepared_manifest(desk)
+    broken = [one for one in findings(read_policy(desk.outbox), manifest) if not one.passed]
+    assert [one.what for one in broken] == ["counts that are not told"]
+
+
+def read_prepared_manifest(desk: Desk) -> Manifest:
+    return Manifest.from_bytes((desk.prepared / "content" / "gdshare.json").read_bytes())
+
+
+ATTACKS = '[attacks]\n"membership-loss/1" = 0.7\n'
+
+
+def attacked(desk: Desk, high: float) -> None:
+    attack = Attack(name="membership-loss/1", figure=0.5, low=0.4, high=high, unrelated=0.5)
+    write_attacks(desk.folder / "run", read_result(desk.folder / "run"), (attack,))
+
+
+def test_what_was_not_attacked_as_the_policy_asks_does_not_leave(desk: Desk) -> None:
+    desk.rule(approvals=0, approvers=(), more=ATTACKS)
+    desk.prepare()
+    desk.refused("attack membership-loss/1: not tried")
+
+
+def test_what_an_attack_finds_too_much_in_does_not_leave(desk: Desk) -> None:
+    desk.rule(approvals=0, approvers=(), more=ATTACKS)
+    attacked(desk, high=0.701)
+    desk.prepare()
+    desk.refused("attack membership-loss/1: 0.500 (0.400 to 0.701; 0.500 where nothing is known)")
+
+
+def test_what_came_out_is_on_the_page_and_in_the_bundle(desk: Desk) -> None:
+    desk.rule(approvals=0, approvers=(), more=ATTACKS)
+    attacked(desk, high=0.7)
+    desk.prepare()
+    for name in ("review.html", "review.txt", "content/README.md", "content/croissant.json"):
+        assert "membership-loss/1" in (desk.prepared / name).read_text()
+    assert desk.release()[0] == 0
+    bundle = json.loads((desk.outbox / "st-mary-1" / "gdshare.json").read_text())
+    assert bundle["attacks"][0]["high"] == 0.7
+
+
+def test_attacks_on_another_result_do_not_count(desk: Desk) -> None:
+    attacked(desk, high=0.6)
+    result = desk.folder / "run" / "distilled.safetensors"
+    distilled = read_result(desk.folder / "run")
+    result.write_bytes(replace(distilled, images=distilled.images + 1).to_bytes())
+    status, _, err = desk.prepare()
+    assert (status, "another result" in err) == (2, True)
+    assert not desk.prepared.exists()
+
+
+def test_every_act_can_be_tried_without_being_done(desk: Desk) -> None:
+    status, out, _ = desk.prepare("--dry-run")
+    assert (status, out) == (0, "would prepare  st-mary-1\n")
+    assert not desk.prepared.exists()
+    assert desk.entries() == []
+    desk.prepare()
+    approve = ("approve", desk.prepared, "--key", desk.key("officer"), "--outbox", desk.outbox)
+    status, out, _ = desk.gdshare(*approve, "--digest", desk.shown(), "--dry-run")
+    assert (status, out) == (0, f"would approve  st-mary-1  {desk.shown()}\n")
+    assert list((desk.prepared / "approvals").iterdir()) == []
+    assert desk.entries() == ["prepare"]
+
+
+def test_publishing_can_be_tried_without_being_done(desk: Desk) -> None:
+    desk.policy.unlink()
+    words = ("--key", desk.key("st-mary"), "--outbox", desk.outbox, "--site", "st-mary")
+    status, out, _ = desk.gdshare("publish", desk.folder / "run", *words, "--dry-run")
+    assert status == 0
+    assert out.startswith("would publish  st-mary-1  ")
+    assert not desk.outbox.exists()
+    assert desk.entries() == []
+    assert desk.gdshare("publish", desk.folder / "run", *words)[0] == 0
+
+
+def test_attack_that_nobody_makes_is_told_as_such(desk: Desk) -> None:
+    desk.rule(approvals=0, approvers=(), more='[attacks]\n"membership-lost/1" = 0.7\n')
+    desk.prepare()
+    desk.refused("gdshare audit knows membership-loss/1 and nearest-patch/1")
+
+
+def test_page_says_that_nothing_was_tried_where_nothing_need_be(desk: Desk) -> None:
+    desk.prepare()
+    assert "none tried; see gdshare audit" in (desk.prepared / "review.txt").read_text()
+
+
+def test_mistyped_outbox_is_not_taken_for_a_forged_page(desk: Desk) -> None:
+    desk.prepare()
+    words = ("--key", desk.key("officer"), "--outbox", desk.folder / "outbx")
+    _, _, err = desk.gdshare("approve", desk.prepared, *words, "--digest", desk.shown())
+    assert "nothing was prepared for this outbox; check --outbox" in err
+
+
+def test_public_half_of_a_key_is_told_as_such(desk: Desk) -> None:
+    desk.prepare()
+    words = ("--key", desk.key("officer", "pub"), "--outbox", desk.outbox)
+    _, _, err = desk.gdshare("approve", desk.prepared, *words, "--digest", desk.shown())
+    assert "is the public half of a key; give its NAME.key" in err
+
+
+def test_reason_of_a_withdrawal_is_not_taken_for_a_policy(desk: Desk) -> None:
+    desk.policy.unlink()
+    words = ("--key", desk.key("st-mary"), "--outbox", desk.outbox)
+    run = ("publish", desk.folder / "run", *words, "--site", "st-mary")
+    assert desk.gdshare(*run)[0] == 0
+    digest = read_ledger(desk.folder / "outbox-ledger.jsonl")[0].digest
+    why = ("--digest", digest, "--why", "by policy of our ethics board")
+    assert desk.gdshare("withdraw", "st-mary-1", *words, *why)[0] == 0
+    assert desk.gdshare(*run)[0] == 0

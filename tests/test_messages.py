@@ -1,0 +1,87 @@
+"""The one page both sides share: what is sent is read again, and nothing else is believed."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gdshare.messages import (
+    CountRequest,
+    Reason,
+    RequestError,
+    counts_from_fields,
+    counts_to_fields,
+    refusal,
+    refusal_in,
+)
+from gdshare.metrics import THRESHOLDS, Confusion
+from gdshare.protocol import Protocol
+
+VALUES = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(),
+    st.floats(),
+    st.text(max_size=20),
+    st.binary(max_size=20),
+    st.lists(st.integers(-1, 5), max_size=3),
+)
+NAMES = st.sampled_from(["what", "network", "protocol", "model", "epsilon", "tp", "fn", "refused"])
+FIELDS = st.dictionaries(st.one_of(NAMES, st.text(max_size=5)), VALUES, max_size=8)
+QUESTION = CountRequest("convnet", Protocol(), b"weights")
+
+
+@given(st.sampled_from([None, *THRESHOLDS]))
+def test_a_question_is_read_as_it_was_asked(epsilon: float | None) -> None:
+    asked = CountRequest("convnet", Protocol(side=32), b"weights", epsilon)
+    assert CountRequest.from_fields(asked.to_fields()) == asked
+    assert asked.split == ("val" if epsilon is None else "test")
+    assert asked.thresholds == (THRESHOLDS if epsilon is None else (epsilon,))
+
+
+@given(FIELDS)
+def test_any_other_question_is_refused_by_name(received: dict[str, object]) -> None:
+    with pytest.raises(RequestError):
+        CountRequest.from_fields(received)
+
+
+@given(NAMES, VALUES)
+def test_a_question_with_one_field_replaced_is_refused_or_sound(name: str, value: object) -> None:
+    try:
+        read = CountRequest.from_fields({**QUESTION.to_fields(), name: value})
+    except RequestError:
+        return
+    assert read.split == "val"
+    assert isinstance(read.model, bytes)
+    assert isinstance(read.network, str)
+
+
+@given(st.integers(0, 50), st.integers(0, 50), st.integers(0, 9), st.integers(0, 9))
+def test_counts_are_read_as_they_were_sent(tp: int, fp: int, lost: int, spared: int) -> None:
+    high = Confusion(tp, lost, spared, fp, lost, spared)
+    low = Confusion(0, tp + lost, fp + spared, 0, lost, spared)
+    assert counts_from_fields(counts_to_fields([high, low]), 2) == [high, low]
+
+
+@given(FIELDS, st.integers(1, 3))
+def test_other_counts_are_refused_by_name(received: dict[str, object], thresholds: int) -> None:
+    with pytest.raises(RequestError):
+        counts_from_fields(received, thresholds)
+
+
+@given(st.lists(st.lists(st.integers(-1, 3), min_size=2, max_size=2), min_size=6, max_size=6))
+def test_believed_counts_could_be_those_of_films(columns: list[list[int]]) -> None:
+    names = ["tp", "fn", "tn", "fp", "indeterminate_positive", "indeterminate_negative"]
+    try:
+        first, second = counts_from_fields(dict(zip(names, columns, strict=True)), 2)
+    except RequestError:
+        return
+    assert first.films == second.films
+    assert first.sensitivity >= second.sensitivity
+    assert first.specificity <= second.specificity
+
+
+def test_a_refusal_is_a_word_from_the_list() -> None:
+    assert [refusal_in(refusal(reason)) for reason in Reason] == list(Reason)
+    assert refusal_in({"refused": "/home/secret/film.png"}) is Reason.FAULT
+    assert refusal_in({"refused": b"\xff"}) is Reason.FAULT
+    assert refusal_in({"tp": [1]}) is None
