@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
+from command_kit import gdshare
 from cryptography.hazmat.primitives.asymmetric import ec
 from flwr.app import ConfigRecord, Context, Error, Message, RecordDict
 from grid_kit import ClientApp, MemoryGrid
@@ -20,7 +21,6 @@ from round_kit import (
     held_again,
     in_ledger,
     lines,
-    make_world,
     newer,
     refused_with,
     released,
@@ -33,7 +33,6 @@ from site_kit import (
     PROTOCOL,
     TEST_FILMS,
     make_bundle,
-    make_cohort,
     manifest,
 )
 
@@ -43,7 +42,6 @@ from aggregator.round import hold_round
 from aggregator.trust.bundle_history import newest_seen
 from aggregator.trust.key_history import REVOKE, TRUST, from_line, until
 from gdshare.bundle import Terms, verify_files
-from gdshare.cli.main import main
 from gdshare.errors import FederationError, LedgerError
 from gdshare.ledger import read_ledger
 from gdshare.messages import ANSWER_RECORD
@@ -52,17 +50,6 @@ from gdshare.model import load_model
 from gdshare.protocol import Protocol
 from gdshare.signing import load_private_key, load_public_key, new_key
 from hospital_node.client_app import app as real_app
-
-
-@pytest.fixture(scope="module")
-def cohort(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_cohort(tmp_path_factory.mktemp("films"))
-
-
-@pytest.fixture
-def world(tmp_path: Path, cohort: Path) -> World:
-    return make_world(tmp_path, cohort)
-
 
 # A sound round.
 
@@ -515,21 +502,13 @@ def test_no_words_of_a_revocation_take_an_admission_away(world: World) -> None:
 # A key that succeeds another.
 
 
-def said(capsys: pytest.CaptureFixture[str], *words: object) -> str:
-    with pytest.raises(SystemExit) as ended:
-        main([str(word) for word in words])
-    told = capsys.readouterr()
-    assert not ended.value.code, told.err
-    return told.out
-
-
 def test_key_is_rotated_from_the_first_bundle_to_the_old_keys_revocation(
-    world: World, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     phrase = "a passphrase for the test"
     monkeypatch.setenv("GDSHARE_PASSPHRASE", phrase)
     keys, trust = world.folder / "keys", world.folder / "trust"
-    said(capsys, "keys", "new", "--name", "east", "--out", keys)
+    gdshare("keys", "new", "--name", "east", "--out", keys, check=True)
     shutil.copy(keys / "east.pub", trust / "east.pub")
     old = load_private_key(keys / "east.key", phrase.encode())
 
@@ -540,10 +519,12 @@ def test_key_is_rotated_from_the_first_bundle_to_the_old_keys_revocation(
     released(world, "north", "west").release("east", first)
     assert set(world.hold(world.grid(), ensemble=1).bundles) == set(SITES)
 
-    told = said(capsys, "keys", "rotate", keys / "east.key", "east-2027", "--site", "east")
+    rotate = ("keys", "rotate", keys / "east.key", "east-2027", "--site", "east")
+    told = gdshare(*rotate, check=True).out
     heard = told.split("to say")[1].strip()
     sent = keys / "east-2027.request"
-    told = said(capsys, "trust", "add", sent, "--fingerprint", heard, "--trust", trust)
+    add = ("trust", "add", sent, "--fingerprint", heard, "--trust", trust)
+    told = gdshare(*add, check=True).out
     assert "of east, trusted" in told.split("vouched for")[1]
     new = load_private_key(keys / "east-2027.key", phrase.encode())
 
@@ -551,8 +532,8 @@ def test_key_is_rotated_from_the_first_bundle_to_the_old_keys_revocation(
         hand_out(world, "east", bundle(secret, number))
         assert held_again(world) == set(SITES), "either key is good"
 
-    said(capsys, "keys", "revoke", keys / "east.key", "--why", "we have a new one")
-    said(capsys, "trust", "revoke", keys / "east.revocation", "--trust", trust)
+    gdshare("keys", "revoke", keys / "east.key", "--why", "we have a new one", check=True)
+    gdshare("trust", "revoke", keys / "east.revocation", "--trust", trust, check=True)
     assert held_again(world) == set(SITES)
     for number, reason in ((6, "RevokedKey"), (4, "Rollback")):
         hand_out(world, "east", bundle(old, number))

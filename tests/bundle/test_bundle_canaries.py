@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 import typer
-from bundle_factory import READ, distilled, png_chunk
+from bundle_factory import distilled, png_chunk
 from bundle_leaks import search
+from bundle_run_kit import run_record
 from typer.testing import CliRunner
 
 from gdshare.bundle import next_sequence, read_folder
 from gdshare.cli import publish
-from gdshare.method import RunRecord, Settings
-from gdshare.protocol import Protocol
+from gdshare.method import Settings
 from gdshare.signing import write_key_pair
 from gdshare.storage import write_json
 
@@ -41,8 +41,8 @@ def run_folder(tmp_path: Path) -> Path:
     cohort = tmp_path / WORDS["cohort"]
     run = cohort / WORDS["patient"] / WORDS["run"]
     (run / "checkpoints").mkdir(parents=True)
-    record = RunRecord(
-        settings=Settings(
+    record = run_record(
+        Settings(
             network="resnet18",
             seed=SEED,
             epochs=1,
@@ -51,13 +51,7 @@ def run_folder(tmp_path: Path) -> Path:
             score_patches=8_765_432,
             checkpoint_every=9_876_543,
         ),
-        protocol=Protocol(patch=75, stride=13, side=16),
-        initialiser="near-identity/2",
-        theta0_sha256=None,
-        cohort_sha256="0" * 64,
-        counts=READ,
         torch=WORDS["machine"],
-        threads=1,
         device=f"cuda on {WORDS['machine']}",
     )
     write_json(run / "run.json", record.model_dump(mode="json"))

@@ -1,26 +1,17 @@
 import base64
-import io
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
-from contextlib import redirect_stderr, redirect_stdout
 
 import pytest
+from command_kit import gdshare
 from dicom_kit import NAME, gradient, radiograph, save
-from orthanc_kit import PASSWORD, USER, orthanc
+from orthanc_kit import PASSWORD, USER
 
-from gdshare.cli.main import main
 from gdshare.store import open_store
-
-
-def gdshare(*words):
-    out, err = io.StringIO(), io.StringIO()
-    with redirect_stdout(out), redirect_stderr(err), pytest.raises(SystemExit) as left:
-        main([str(word) for word in words])
-    return int(left.value.code or 0), out.getvalue(), err.getvalue()
 
 
 @pytest.fixture
@@ -33,18 +24,6 @@ def folder(tmp_path):
     save(radiograph(gradient(), SamplesPerPixel=3), made / "2.dcm")
     (made / "note.txt").write_text("for Jane Doe")
     return made
-
-
-@pytest.fixture(scope="module")
-def pacs(tmp_path_factory):
-    with orthanc(tmp_path_factory.mktemp("orthanc")) as server:
-        yield server
-
-
-@pytest.fixture
-def server(pacs):
-    pacs.clear()
-    return pacs
 
 
 @pytest.fixture

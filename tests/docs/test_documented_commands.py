@@ -6,10 +6,11 @@ from pathlib import Path
 import click
 import pytest
 import typer
+from command_kit import gdshare
 from dicom_kit import gradient, radiograph, save
 from film_kit import write_films
 
-from gdshare.cli.main import build_app, main
+from gdshare.cli.main import build_app
 from gdshare.signing import fingerprint, load_public_key
 from gdshare.store import open_store
 
@@ -94,9 +95,7 @@ def test_hospitals_guide_leads_from_films_to_a_released_bundle(tmp_path, monkeyp
         if "--dicomweb" in words:
             continue  # tests/cli/test_import_command.py asks a real PACS
         told = [_told(word, tmp_path) for word in words]
-        with pytest.raises(SystemExit) as left:
-            main([*told, *SMALL.get(words[0], [])])
-        assert not left.value.code, words
+        gdshare(*told, *SMALL.get(words[0], []), check=True)
         walked.append(words[0])
         if "officer" in words:
             _name_approver(tmp_path)

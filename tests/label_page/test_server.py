@@ -9,11 +9,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from command_kit import gdshare
 from page_kit import HOME, HOST, NOW, Visitor, visitor
 from store_kit import small_store, square, stored
 
-import gdshare.label_page
-from gdshare.cli.main import main
+from gdshare import label_page
 from gdshare.cohort import label_cohort
 from gdshare.films.box import Box
 from gdshare.label_page.answers import MAX_BODY
@@ -28,7 +28,7 @@ DOUBTED = {"state": "held", "burned_in": None, "text": (Box(4, 2, 30, 9),)}
 PROTOCOL = Protocol(patch=16, stride=8, side=16)
 FILM = stored(0).film
 ORGAN = [[square(4, 4, 60, 40), square(10, 10, 20, 20)]]
-VENDOR = Path(gdshare.label_page.__file__).parent / "static" / "vendor"
+VENDOR = Path(label_page.__file__).parent / "static" / "vendor"
 SUBJECTS = [
     "/",
     "/?token=wrong",
@@ -411,15 +411,10 @@ def test_port_that_is_taken_is_told(store):
     assert f"--port {port}: cannot be listened on" in done.stderr
 
 
-def refusal(*words):
-    with pytest.raises(SystemExit) as left:
-        main(["label", *map(str, words)])
-    assert left.value.code == 2
-
-
-def test_store_is_labelled_only_when_a_film_is_ready(store, tmp_path, capsys):
-    refusal(store.path, "--out", tmp_path / "cohort")
-    assert "no film has both an outline and a diagnosis" in capsys.readouterr().err
+def test_store_is_labelled_only_when_a_film_is_ready(store, tmp_path):
+    status, _, err = gdshare("label", store.path, "--out", tmp_path / "cohort")
+    assert status == 2
+    assert "no film has both an outline and a diagnosis" in err
     assert not (tmp_path / "cohort").exists()
 
 
@@ -433,6 +428,7 @@ def test_store_is_labelled_only_when_a_film_is_ready(store, tmp_path, capsys):
         (["{}", "--serve", "--port", "65536"], "65536"),
     ],
 )
-def test_command_that_cannot_be_meant_is_refused(store, words, told, capsys):
-    refusal(*(word.format(store.path) for word in words))
-    assert told in capsys.readouterr().err
+def test_command_that_cannot_be_meant_is_refused(store, words, told):
+    status, _, err = gdshare("label", *(word.format(store.path) for word in words))
+    assert status == 2
+    assert told in err

@@ -9,13 +9,12 @@ from pathlib import Path
 
 import pytest
 from bundle_run_kit import PASSPHRASE, make_run
+from command_kit import Ended, gdshare
 
-import gdshare.release.publish
 from gdshare.audit import write_attacks
 from gdshare.bundle import Manifest, verify_folder
 from gdshare.bundle.attacks import Attack
 from gdshare.bundle.layout import SIGNED
-from gdshare.cli.main import main
 from gdshare.distill.folder import read_result
 from gdshare.ledger import read_ledger
 from gdshare.release import approval, drawn, policy_digest, prepare, read_policy, read_prepared
@@ -29,20 +28,13 @@ from gdshare.signing.envelope import Envelope, sign
 class Desk:
     """A hospital's: a run, the keys of three people, a policy and an outbox."""
 
-    def __init__(self, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def __init__(self, folder: Path) -> None:
         self.folder, self.outbox = folder, folder / "outbox"
         self.prepared, self.policy = folder / "prepared", folder / "outbox-policy.toml"
-        self._capsys = capsys
         make_run(folder / "run")
         for name in ("st-mary", "officer", "head"):
-            self.gdshare("keys", "new", "--name", name, "--out", folder / "keys")
+            gdshare("keys", "new", "--name", name, "--out", folder / "keys")
         self.rule(approvals=1, approvers=("officer", "head"))
-
-    def gdshare(self, *words: object) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as ended:
-            main([str(word) for word in words])
-        told = self._capsys.readouterr()
-        return int(ended.value.code or 0), told.out, told.err
 
     def key(self, name: str, kind: str = "key") -> Path:
         return self.folder / "keys" / f"{name}.{kind}"
@@ -53,25 +45,25 @@ class Desk:
             f"[release]\napprovals = {approvals}\napprovers = {json.dumps(named)}\n{more}"
         )
 
-    def prepare(self, *more: object) -> tuple[int, str, str]:
+    def prepare(self, *more: object) -> Ended:
         words = ("--out", self.prepared, "--outbox", self.outbox, "--site", "st-mary")
-        return self.gdshare("prepare", self.folder / "run", *words, *more)
+        return gdshare("prepare", self.folder / "run", *words, *more)
 
     def approve(
         self, name: str = "officer", digest: str | None = None, by: str | None = None
-    ) -> tuple[int, str, str]:
+    ) -> Ended:
         words = ("--key", self.key(name), "--outbox", self.outbox)
         seen = ("--digest", self.shown()[:16] if digest is None else digest)
-        return self.gdshare("approve", self.prepared, *words, *seen, "--by", by or name)
+        return gdshare("approve", self.prepared, *words, *seen, "--by", by or name)
 
     def shown(self) -> str:
         """The digest that the page shows."""
         page = (self.prepared / "review.html").read_text()
         return page.split("Digest of all: <code>")[1][:64]
 
-    def release(self, *more: object, signer: str = "st-mary") -> tuple[int, str, str]:
+    def release(self, *more: object, signer: str = "st-mary") -> Ended:
         words = ("--key", self.key(signer), "--outbox", self.outbox)
-        return self.gdshare("release", self.prepared, *words, *more)
+        return gdshare("release", self.prepared, *words, *more)
 
     def entries(self) -> list[str]:
         return [entry.act for entry in read_ledger(self.folder / "outbox-ledger.jsonl")]
@@ -86,11 +78,9 @@ class Desk:
 
 
 @pytest.fixture
-def desk(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> Desk:
+def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Desk:
     monkeypatch.setenv("GDSHARE_PASSPHRASE", PASSPHRASE)
-    return Desk(tmp_path, capsys)
+    return Desk(tmp_path)
 
 
 def test_what_was_prepared_and_approved_leaves_and_nothing_else(desk: Desk) -> None:
@@ -245,7 +235,7 @@ def test_link_to_the_outbox_has_no_policy_of_its_own(desk: Desk) -> None:
     (desk.folder / "o2").symlink_to(desk.outbox)
     for outbox in (desk.folder / "o2", desk.outbox / "x" / ".."):
         words = ("--key", desk.key("st-mary"), "--outbox", outbox, "--site", "st-mary")
-        status, _, err = desk.gdshare("publish", desk.folder / "run", *words)
+        status, _, err = gdshare("publish", desk.folder / "run", *words)
         assert status == 2
         assert "looked at and approved first" in err
     assert list(desk.outbox.iterdir()) == []
@@ -263,7 +253,7 @@ def test_policy_that_was_taken_away_lets_nothing_out(desk: Desk) -> None:
     desk.prepare()
     desk.policy.unlink()
     words = ("--key", desk.key("st-mary"), "--outbox", desk.outbox, "--site", "st-mary")
-    status, _, err = desk.gdshare("publish", desk.folder / "run", *words)
+    status, _, err = gdshare("publish", desk.folder / "run", *words)
     assert status == 2
     assert "is gone, and the ledger shows that there was a policy" in err
     assert not desk.outbox.exists()
@@ -279,7 +269,7 @@ def test_release_that_was_broken_off_after_its_line_is_completed(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(gdshare.release.publish, "write_bundle", killed)
+        patched.setattr("gdshare.release.publish.write_bundle", killed)
         desk.release()
     assert not desk.outbox.exists()
     assert desk.release()[0] == 0
@@ -415,9 +405,9 @@ def test_policy_that_is_none_lets_nothing_out(desk: Desk, content: bytes | None,
     assert not desk.prepared.exists()
 
 
-def publish(desk: Desk) -> tuple[int, str, str]:
+def publish(desk: Desk) -> Ended:
     words = ("--key", desk.key("st-mary"), "--outbox", desk.outbox, "--site", "st-mary")
-    return desk.gdshare("publish", desk.folder / "run", *words)
+    return gdshare("publish", desk.folder / "run", *words)
 
 
 def test_all_acts_at_once_only_where_the_policy_allows_it(desk: Desk) -> None:
@@ -540,7 +530,7 @@ def test_every_act_can_be_tried_without_being_done(desk: Desk) -> None:
     assert desk.entries() == []
     desk.prepare()
     approve = ("approve", desk.prepared, "--key", desk.key("officer"), "--outbox", desk.outbox)
-    status, out, _ = desk.gdshare(*approve, "--digest", desk.shown(), "--dry-run")
+    status, out, _ = gdshare(*approve, "--digest", desk.shown(), "--dry-run")
     assert (status, out) == (0, f"would approve  st-mary-1  {desk.shown()}\n")
     assert list((desk.prepared / "approvals").iterdir()) == []
     assert desk.entries() == ["prepare"]
@@ -549,12 +539,12 @@ def test_every_act_can_be_tried_without_being_done(desk: Desk) -> None:
 def test_publishing_can_be_tried_without_being_done(desk: Desk) -> None:
     desk.policy.unlink()
     words = ("--key", desk.key("st-mary"), "--outbox", desk.outbox, "--site", "st-mary")
-    status, out, _ = desk.gdshare("publish", desk.folder / "run", *words, "--dry-run")
+    status, out, _ = gdshare("publish", desk.folder / "run", *words, "--dry-run")
     assert status == 0
     assert out.startswith("would publish  st-mary-1  ")
     assert not desk.outbox.exists()
     assert desk.entries() == []
-    assert desk.gdshare("publish", desk.folder / "run", *words)[0] == 0
+    assert gdshare("publish", desk.folder / "run", *words)[0] == 0
 
 
 def test_attack_that_nobody_makes_is_told_as_such(desk: Desk) -> None:
@@ -571,14 +561,14 @@ def test_page_says_that_nothing_was_tried_where_nothing_need_be(desk: Desk) -> N
 def test_mistyped_outbox_is_not_taken_for_a_forged_page(desk: Desk) -> None:
     desk.prepare()
     words = ("--key", desk.key("officer"), "--outbox", desk.folder / "outbx")
-    _, _, err = desk.gdshare("approve", desk.prepared, *words, "--digest", desk.shown())
+    _, _, err = gdshare("approve", desk.prepared, *words, "--digest", desk.shown())
     assert "nothing was prepared for this outbox; check --outbox" in err
 
 
 def test_public_half_of_a_key_is_told_as_such(desk: Desk) -> None:
     desk.prepare()
     words = ("--key", desk.key("officer", "pub"), "--outbox", desk.outbox)
-    _, _, err = desk.gdshare("approve", desk.prepared, *words, "--digest", desk.shown())
+    _, _, err = gdshare("approve", desk.prepared, *words, "--digest", desk.shown())
     assert "is the public half of a key; give its NAME.key" in err
 
 
@@ -586,8 +576,8 @@ def test_reason_of_a_withdrawal_is_not_taken_for_a_policy(desk: Desk) -> None:
     desk.policy.unlink()
     words = ("--key", desk.key("st-mary"), "--outbox", desk.outbox)
     run = ("publish", desk.folder / "run", *words, "--site", "st-mary")
-    assert desk.gdshare(*run)[0] == 0
+    assert gdshare(*run)[0] == 0
     digest = read_ledger(desk.folder / "outbox-ledger.jsonl")[0].digest
     why = ("--digest", digest, "--why", "by policy of our ethics board")
-    assert desk.gdshare("withdraw", "st-mary-1", *words, *why)[0] == 0
-    assert desk.gdshare(*run)[0] == 0
+    assert gdshare("withdraw", "st-mary-1", *words, *why)[0] == 0
+    assert gdshare(*run)[0] == 0

@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
 from dicom_kit import gradient, radiograph, save
-from orthanc_kit import PASSWORD, USER, orthanc
+from orthanc_kit import PASSWORD, USER
 from pydicom import dcmread
 from pydicom.uid import JPEGLSLossless, generate_uid
 
@@ -42,18 +42,6 @@ from gdshare.store.pacs.query import Reference
 from gdshare.store.pacs.retrieval import first_part, retrieve
 
 FILMS = Wanted(("CR", "DX"))
-
-
-@pytest.fixture(scope="module")
-def pacs(tmp_path_factory):
-    with orthanc(tmp_path_factory.mktemp("orthanc")) as server:
-        yield server
-
-
-@pytest.fixture
-def server(pacs):
-    pacs.clear()
-    return pacs
 
 
 class Sleeps(list):

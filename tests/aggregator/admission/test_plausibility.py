@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from command_kit import gdshare
 from grid_kit import MemoryGrid
 from site_kit import NOW, PROTOCOL, make_bundle, make_cohort, manifest, write_files
 
@@ -19,7 +20,6 @@ from aggregator.round import hold_round
 from aggregator.trust.bundle_history import newest_seen
 from benchmarks.poison import attacks
 from gdshare.bundle.counts import published_counts
-from gdshare.cli.main import main
 from gdshare.distilled import Distilled
 from gdshare.errors import CohortError, FederationError, UsageError
 from gdshare.ledger import open_ledger, read_ledger
@@ -27,12 +27,6 @@ from gdshare.method import Counts
 from gdshare.signing import new_key, public_pem
 
 Change = Callable[[Distilled], Distilled]
-
-
-@pytest.fixture(scope="module")
-def cohort(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What every hospital counts on: too few films to conclude anything from."""
-    return make_cohort(tmp_path_factory.mktemp("films"))
 
 
 @pytest.fixture(scope="module")
@@ -116,10 +110,8 @@ class Rounds:
         return [json.loads(one) for one in (self.out / "refusals.jsonl").read_text().splitlines()]
 
     def accept(self, digest: str, why: str = "called, other films") -> int:
-        words = ["trust", "accept", digest, "--why", why, "--trust", str(self.folder / "trust")]
-        with pytest.raises(SystemExit) as ended:
-            main([*words, "--by", "a person"])
-        return int(ended.value.code or 0)
+        words = ("--why", why, "--by", "a person", "--trust", self.folder / "trust")
+        return gdshare("trust", "accept", digest, *words).status
 
     def _settings(self, site: str) -> dict[str, object]:
         return {

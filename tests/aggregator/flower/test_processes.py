@@ -61,7 +61,7 @@ def test_stubborn_servers_and_their_far_children_are_killed(tmp_path: Path) -> N
 def test_polite_servers_are_not_waited_for_longer_than_they_need(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("aggregator.processes.GENTLE", 60.0)
+    monkeypatch.setattr("aggregator.flower.processes.GENTLE", 60.0)
     start = time.monotonic()
     with together() as processes:
         processes.start(["sleep", "300"], os.environ, tmp_path / "log")
