@@ -57,7 +57,7 @@ def test_form_is_pinned(ledger):
         '"digest":"' + DIGEST + '","number":1,"what":"st-mary-3","why":"the study of 2026"}\n'
     )
     last = hashlib.sha256(lines(ledger)[-1].rstrip(b"\n")).hexdigest()
-    assert head_file(ledger).read_text() == f"4 {last}\n"
+    assert head_file(ledger).read_text(encoding="utf-8") == f"4 {last}\n"
 
 
 def head_file(ledger):

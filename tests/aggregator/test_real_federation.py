@@ -103,10 +103,14 @@ def test_code_in_the_app_does_not_run_at_a_hospital(
     (app / "hospital_node").mkdir(parents=True)
     mark, answers = hospitals / "ran", hospitals / "answers"
     server = APP.replace("aggregator.server_app", "evil_server")
-    (app / "pyproject.toml").write_text(server.replace('"pyproject.toml"', '"**/*.py"'))
-    (app / "evil_server.py").write_text(EVIL_SERVER.format(answers=str(answers)))
+    (app / "pyproject.toml").write_text(
+        server.replace('"pyproject.toml"', '"**/*.py"'), encoding="utf-8"
+    )
+    (app / "evil_server.py").write_text(EVIL_SERVER.format(answers=str(answers)), encoding="utf-8")
     (app / "hospital_node" / "__init__.py").touch()
-    (app / "hospital_node" / "client_app.py").write_text(EVIL_CLIENT.format(mark=str(mark)))
+    (app / "hospital_node" / "client_app.py").write_text(
+        EVIL_CLIENT.format(mark=str(mark)), encoding="utf-8"
+    )
 
     cli = FlowerCli.connect(hospitals / "evil-home", superlink)
     cli.start_run(app, {"out": ""})
@@ -114,6 +118,8 @@ def test_code_in_the_app_does_not_run_at_a_hospital(
     while not answers.exists() and time.monotonic() < end:
         time.sleep(0.2)
 
-    assert "the app holds files of its own, which never run here" in answers.read_text()
-    assert answers.read_text().count("\n") == 2, "all three refused"
+    assert "the app holds files of its own, which never run here" in answers.read_text(
+        encoding="utf-8"
+    )
+    assert answers.read_text(encoding="utf-8").count("\n") == 2, "all three refused"
     assert not mark.exists()

@@ -76,7 +76,7 @@ def desk(world: World, monkeypatch: pytest.MonkeyPatch) -> Desk:
 
     def in_memory(_: SuperLinkAddress, out: Path, order: Order, tell: Callable[[str], None]) -> str:
         out.mkdir()
-        (out / "order.json").write_text(order.model_dump_json())
+        (out / "order.json").write_text(order.model_dump_json(), encoding="utf-8")
         sites = [path.name for path in sorted(world.folder.glob("*")) if (path / "outbox").exists()]
         return table(hold_round(world.grid(*sites), order, out, NOW, tell))
 

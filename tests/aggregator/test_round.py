@@ -66,11 +66,11 @@ def test_a_round_ends_in_one_model_one_epsilon_and_a_table(world: World) -> None
     assert len(model.ensemble) == result.networks == 5
     told = {"bundles": result.bundles, "pooling": "average", "ensemble": 5, "seed": 3}
     assert record.origin == told | {"threshold": result.epsilon}, "classify goes by this ε"
-    text = (world.folder / "out" / "table.txt").read_text()
+    text = (world.folder / "out" / "table.txt").read_text(encoding="utf-8")
     assert text == table(result)
     assert "0.877" in text, "the source's figures stand beside ours"
     assert world.refusals() == []
-    saved = json.loads((world.folder / "out" / "round.json").read_text())
+    saved = json.loads((world.folder / "out" / "round.json").read_text(encoding="utf-8"))
     assert saved["epsilon"] == result.epsilon
     handed = [world.folder / site / "outbox" / f"{site}-1" for site in SITES]
     assert saved["bytes_moved"] == {
@@ -288,7 +288,7 @@ def test_counts_that_cannot_be_are_not_believed(world: World, app: ClientApp) ->
     grid.apps = {2: app}
     result = world.hold(grid)
     assert set(result.test) == set(result.validation) == {"east", "west"}
-    assert "/home/secret" not in (world.folder / "out" / "round.json").read_text()
+    assert "/home/secret" not in (world.folder / "out" / "round.json").read_text(encoding="utf-8")
 
 
 def test_no_count_at_all_is_an_error(world: World) -> None:

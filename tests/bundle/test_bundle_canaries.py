@@ -60,10 +60,10 @@ def run_folder(tmp_path: Path) -> Path:
         b"\x89PNG\r\n\x1a\n" + png_chunk(b"tEXt", b"Comment\0" + WORDS["picture"].encode())
     )
     table = f"patient,image,mask\n{WORDS['patient']},{WORDS['file']},{WORDS['mask']}\n"
-    (cohort / "labels.csv").write_text(table)
+    (cohort / "labels.csv").write_text(table, encoding="utf-8")
     for place in ("config.toml", "metrics.jsonl", "checkpoints/1.json", "README.md", "notes.txt"):
         everything = {**WORDS, "seed": SEED, "score": SCORE, "films": table}
-        (run / place).write_text(json.dumps(everything))
+        (run / place).write_text(json.dumps(everything), encoding="utf-8")
     return run
 
 

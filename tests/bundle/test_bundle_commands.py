@@ -91,7 +91,9 @@ def test_text_and_picture_are_drawn_anew(place):
     public = load_public_key(place / "keys" / "st-mary.pub")
     bundle = verify_folder(folder, public, datetime.now(UTC))
     assert (folder / "preview.png").read_bytes() == render_preview(distilled())
-    assert (folder / "README.md").read_text() == datasheet(bundle.manifest, distilled())
+    assert (folder / "README.md").read_text(encoding="utf-8") == datasheet(
+        bundle.manifest, distilled()
+    )
 
 
 def test_the_next_bundle_gets_the_next_number(place):
@@ -145,7 +147,7 @@ def test_every_release_is_in_the_ledger_before_the_bundle_is_in_the_outbox(place
 
 
 def test_bundle_that_cannot_be_written_is_abandoned_in_the_ledger(place):
-    (place / "outbox").write_text("a file where a folder should be")
+    (place / "outbox").write_text("a file where a folder should be", encoding="utf-8")
     with pytest.raises(GdshareError):
         publish_run(place)
     entries = read_ledger(place / "outbox-ledger.jsonl")
@@ -241,7 +243,7 @@ def test_keys_new_shows_the_fingerprint_and_locks_the_file(tmp_path):
 
 
 def test_a_wrong_passphrase_publishes_nothing(place):
-    (place / "secret").write_text("wrong")
+    (place / "secret").write_text("wrong", encoding="utf-8")
     with pytest.raises(KeyFileError, match="passphrase"):
         publish_run(place, "--passphrase-file", place / "secret")
     assert not (place / "outbox").exists()

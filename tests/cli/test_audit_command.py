@@ -28,7 +28,9 @@ def test_attacks_are_told_and_written_down(place):
 def test_attacks_as_json(place):
     words = ("audit", place / "run", "--cohort", place / "cohort", "--json")
     attacks = json.loads(gdshare(*words, check=True).out)
-    assert attacks == json.loads((place / "run" / "audit.json").read_text())["attacks"]
+    assert (
+        attacks == json.loads((place / "run" / "audit.json").read_text(encoding="utf-8"))["attacks"]
+    )
     assert set(attacks[0]) == {"name", "figure", "low", "high", "unrelated"}
 
 

@@ -54,9 +54,9 @@ def test_help_does_not_wait_for_torch():
 
 def test_label_warns_of_films_of_different_size_on_the_patient(tmp_path):
     table = write_films(tmp_path / "films")
-    head, *lines = table.read_text().splitlines()
+    head, *lines = table.read_text(encoding="utf-8").splitlines()
     sizes = [f"{line},0.{1 + number % 2}" for number, line in enumerate(lines)]
-    table.write_text("\n".join([f"{head},spacing_mm", *sizes]) + "\n")
+    table.write_text("\n".join([f"{head},spacing_mm", *sizes]) + "\n", encoding="utf-8")
     told = gdshare("label", table, "--out", tmp_path / "c", *LABEL).err
     assert "covers from 1.6 to 3.2 mm" in told
     assert "--resample-mm" in told
@@ -86,7 +86,7 @@ def test_distill_classify_and_evaluate_agree_on_the_files_they_pass_on(
     assert found["inits"] == 2
     assert (tmp_path / "run" / "preview.png").exists()
     assert run.err == "", "piped output stays quiet"
-    record = json.loads((tmp_path / "run" / "run.json").read_text())
+    record = json.loads((tmp_path / "run" / "run.json").read_text(encoding="utf-8"))
     assert record["settings"]["seed"] > 2**32, "drawn, when nobody gives one"
     assert record["settings"]["precision"] == "bfloat16", "as fits the machine"
     monkeypatch.setattr(torch.cpu, "get_capabilities", dict)  # gone on with elsewhere
@@ -147,7 +147,7 @@ def test_every_knob_of_algorithm_1_is_an_option_that_names_its_source():
 
 def test_options_win_over_the_file_and_the_file_over_defaults(tmp_path):
     config = tmp_path / "knobs.toml"
-    config.write_text('network = "convnet"\nbatch = 12\n')
+    config.write_text('network = "convnet"\nbatch = 12\n', encoding="utf-8")
     settings = read_settings(config, {"batch": 15}, Settings())
     assert (settings.network, settings.batch, settings.epochs) == ("convnet", 15, 1)
 
@@ -155,14 +155,14 @@ def test_options_win_over_the_file_and_the_file_over_defaults(tmp_path):
 @pytest.mark.parametrize("text", ["batc = 12", "batch = '12'", "batch = [", "sets = 2"])
 def test_mistake_in_the_file_is_refused_not_ignored(tmp_path, text):
     config = tmp_path / "knobs.toml"
-    config.write_text(text)
+    config.write_text(text, encoding="utf-8")
     with pytest.raises(UsageError, match=r"knobs\.toml"):
         read_settings(config, {}, Settings())
 
 
 def test_values_that_do_not_go_together_are_blamed_on_file_and_options_alike(tmp_path):
     config = tmp_path / "knobs.toml"
-    config.write_text("sets = 3")
+    config.write_text("sets = 3", encoding="utf-8")
     with pytest.raises(UsageError, match=r"knobs\.toml with the options given: 3 sets for 2 steps"):
         read_settings(config, {"steps": 2}, Settings())
 

@@ -22,7 +22,7 @@ def folder(tmp_path):
     save(radiograph(gradient(), BurnedInAnnotation="NO"), made / "0.dcm")
     save(radiograph(gradient()), made / "1.dcm")
     save(radiograph(gradient(), SamplesPerPixel=3), made / "2.dcm")
-    (made / "note.txt").write_text("for Jane Doe")
+    (made / "note.txt").write_text("for Jane Doe", encoding="utf-8")
     return made
 
 
@@ -30,7 +30,7 @@ def folder(tmp_path):
 def login(tmp_path):
     """What proves who asks Orthanc."""
     path = tmp_path / "password"
-    path.write_text(f"{PASSWORD}\n")
+    path.write_text(f"{PASSWORD}\n", encoding="utf-8")
     path.chmod(0o600)
     return ("--dicomweb-user", USER, "--dicomweb-password-file", path)
 
@@ -129,7 +129,7 @@ def test_password_is_in_no_output(server, login, tmp_path):
     told = []
     for url in (server.url, f"{server.root}/nowhere", server.url.replace("dicom-web", "wado")):
         told += gdshare(*words, url)[1:]
-    (tmp_path / "password").write_text("guessed-wrong")
+    (tmp_path / "password").write_text("guessed-wrong", encoding="utf-8")
     told += gdshare(*words, server.url)[1:]
     everything = "".join(told)
     assert "Traceback" in everything

@@ -73,9 +73,11 @@ def test_masks_may_be_the_annotations_of_any_tool(tmp_path):
             for c in (0, 1)
         ],
     }
-    (tmp_path / "films" / "all.json").write_text(json.dumps(coco))
+    (tmp_path / "films" / "all.json").write_text(json.dumps(coco), encoding="utf-8")
     plain = label_cohort(table, tmp_path / "c", PROTOCOL, THIRDS, 0)
-    table.write_text(table.read_text().replace("mask.png", "all.json"))
+    table.write_text(
+        table.read_text(encoding="utf-8").replace("mask.png", "all.json"), encoding="utf-8"
+    )
     with pytest.raises(FilmError, match="holds several names"):
         label_cohort(table, tmp_path / "d", PROTOCOL, THIRDS, 0)
     told = label_cohort(table, tmp_path / "d", PROTOCOL, THIRDS, 0, organ="stomach")
@@ -84,9 +86,9 @@ def test_masks_may_be_the_annotations_of_any_tool(tmp_path):
 
 def with_pixel_sizes(table, sizes):
     """The table with a column that tells the films' pixel sizes by turns."""
-    head, *lines = table.read_text().splitlines()
+    head, *lines = table.read_text(encoding="utf-8").splitlines()
     told = [f"{line},{sizes[number % len(sizes)]}" for number, line in enumerate(lines)]
-    table.write_text("\n".join([f"{head},spacing_mm", *told]) + "\n")
+    table.write_text("\n".join([f"{head},spacing_mm", *told]) + "\n", encoding="utf-8")
     return table
 
 
@@ -108,12 +110,12 @@ def test_films_of_two_pixel_sizes_are_cut_to_windows_of_one_size(tmp_path):
 
 def with_splits(table):
     """The table with a column that puts its patients into the three splits by turns."""
-    head, *lines = table.read_text().splitlines()
+    head, *lines = table.read_text(encoding="utf-8").splitlines()
     patients = {}
     for line in lines:
         patients.setdefault(line.split(",")[0], SPLITS[len(patients) % 3])
     told = [f"{line},{patients[line.split(',')[0]]}" for line in lines]
-    table.write_text("\n".join([f"{head},split", *told]))
+    table.write_text("\n".join([f"{head},split", *told]), encoding="utf-8")
     return patients
 
 
@@ -178,7 +180,7 @@ def test_damaged_cohort_is_refused(tmp_path, damage):
     label_cohort(write_films(tmp_path / "films"), tmp_path / "c", PROTOCOL, THIRDS, 0)
     folder = tmp_path / "c"
     if damage == "index":
-        (folder / "cohort.json").write_text("{}")
+        (folder / "cohort.json").write_text("{}", encoding="utf-8")
     elif damage == "swap":
         (folder / "val.patches.npy").write_bytes((folder / "val.windows.npy").read_bytes())
     else:

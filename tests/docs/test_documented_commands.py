@@ -60,7 +60,7 @@ def _told(word, folder):
     if word == "FILM":
         return _held(folder / "store")
     if word == "$DIGEST":
-        page = (folder / "prepared" / "review.html").read_text()
+        page = (folder / "prepared" / "review.html").read_text(encoding="utf-8")
         return page.split("Digest of all: <code>")[1][:16]
     return word
 
@@ -76,7 +76,7 @@ def _name_approver(folder):
     lines = text[text.index("    [bundle]") :].split("\n\n")[0].splitlines()
     told = fingerprint(load_public_key(folder / "officer-keys" / "officer.pub"))
     rules = "\n".join(line.strip() for line in lines).replace("9f86...d1", told)
-    (folder / "outbox-policy.toml").write_text(rules)
+    (folder / "outbox-policy.toml").write_text(rules, encoding="utf-8")
 
 
 def test_hospitals_guide_leads_from_films_to_a_released_bundle(tmp_path, monkeypatch):

@@ -132,8 +132,8 @@ def annotations(folder):
         ),
     }
     for name, value in texts.items():
-        (folder / name).write_text(json.dumps(value))
-    (folder / "cvat.xml").write_text(cvat(cvat_polygon(BOX), cvat_mask(mask)))
+        (folder / name).write_text(json.dumps(value), encoding="utf-8")
+    (folder / "cvat.xml").write_text(cvat(cvat_polygon(BOX), cvat_mask(mask)), encoding="utf-8")
     Image.fromarray(mask).save(folder / "mask.png")
     planes = np.stack([mask, ~mask], axis=2).astype(np.uint8)
     labels = ("stomach", "liver")

@@ -345,16 +345,17 @@ def test_counts_are_those_of_the_command_line_where_pixels_have_a_size(store, tm
 def test_damaged_outline_is_told_and_not_overwritten(page, store):
     put(page)
     path = store.path / "outlines" / f"{FILM}.json"
-    path.write_text("{")
+    path.write_text("{", encoding="utf-8")
     answer = put(page, based_on=1)
     assert answer.status_code == 422
     assert "damaged; put its last good copy back" in answer.json()["error"]
-    assert path.read_text() == "{"
+    assert path.read_text(encoding="utf-8") == "{"
 
 
 def test_no_vendored_file_is_altered_and_each_has_its_licence():
     listed = dict(
-        reversed(line.split("  ")) for line in (VENDOR / "SHA256SUMS").read_text().splitlines()
+        reversed(line.split("  "))
+        for line in (VENDOR / "SHA256SUMS").read_text(encoding="utf-8").splitlines()
     )
     found = {
         path.relative_to(VENDOR).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()

@@ -42,7 +42,8 @@ class Desk:
     def rule(self, approvals: int, approvers: tuple[str, ...], more: str = "") -> None:
         named = [fingerprint(load_public_key(self.key(name, "pub"))) for name in approvers]
         self.policy.write_text(
-            f"[release]\napprovals = {approvals}\napprovers = {json.dumps(named)}\n{more}"
+            f"[release]\napprovals = {approvals}\napprovers = {json.dumps(named)}\n{more}",
+            encoding="utf-8",
         )
 
     def prepare(self, *more: object) -> Ended:
@@ -58,7 +59,7 @@ class Desk:
 
     def shown(self) -> str:
         """The digest that the page shows."""
-        page = (self.prepared / "review.html").read_text()
+        page = (self.prepared / "review.html").read_text(encoding="utf-8")
         return page.split("Digest of all: <code>")[1][:64]
 
     def release(self, *more: object, signer: str = "st-mary") -> Ended:
@@ -103,8 +104,8 @@ def test_what_was_prepared_and_approved_leaves_and_nothing_else(desk: Desk) -> N
 
 def test_page_shows_every_file_image_and_number_and_loads_nothing(desk: Desk) -> None:
     desk.prepare()
-    page = (desk.prepared / "review.html").read_text()
-    text = (desk.prepared / "review.txt").read_text()
+    page = (desk.prepared / "review.html").read_text(encoding="utf-8")
+    text = (desk.prepared / "review.txt").read_text(encoding="utf-8")
     for told in (page, text):
         for name in SIGNED:
             assert name in told
@@ -320,7 +321,7 @@ def test_rule_that_is_not_kept_is_shown_and_stops_all_acts(
     status, out, _ = desk.prepare()
     assert status == 0
     assert "NOT kept" in out
-    assert "does NOT let it out" in (desk.prepared / "review.html").read_text()
+    assert "does NOT let it out" in (desk.prepared / "review.html").read_text(encoding="utf-8")
     assert told in desk.approve()[2]
     desk.refused(told)
 
@@ -338,7 +339,7 @@ def test_damaged_approval_is_refused_and_not_passed_over(desk: Desk, damage: byt
 def test_stray_file_among_the_approvals_is_named_and_refused(desk: Desk, name: str) -> None:
     desk.prepare()
     desk.approve()
-    (desk.prepared / "approvals" / name).write_text("")
+    (desk.prepared / "approvals" / name).write_text("", encoding="utf-8")
     desk.refused(f"{name!r} is no approval")
 
 
@@ -357,7 +358,7 @@ def test_signature_on_a_bundle_does_not_pass_for_an_approval(desk: Desk) -> None
 def test_further_file_among_the_content_is_refused(desk: Desk) -> None:
     desk.prepare()
     desk.approve()
-    (desk.prepared / "content" / "patients.csv").write_text("Doe")
+    (desk.prepared / "content" / "patients.csv").write_text("Doe", encoding="utf-8")
     desk.refused("no part of a bundle")
 
 
@@ -411,18 +412,20 @@ def publish(desk: Desk) -> Ended:
 
 
 def test_all_acts_at_once_only_where_the_policy_allows_it(desk: Desk) -> None:
-    for content in ("[release]\none-shot = false\n", desk.policy.read_text()):
-        desk.policy.write_text(content)
+    for content in ("[release]\none-shot = false\n", desk.policy.read_text(encoding="utf-8")):
+        desk.policy.write_text(content, encoding="utf-8")
         assert "looked at and approved first" in publish(desk)[2]
-    desk.policy.write_text("[bundle]\nimages = 2\n")
+    desk.policy.write_text("[bundle]\nimages = 2\n", encoding="utf-8")
     assert "does not let st-mary-1 out" in publish(desk)[2]
     assert not desk.outbox.exists()
-    desk.policy.write_text("")
+    desk.policy.write_text("", encoding="utf-8")
     assert publish(desk)[0] == 0
 
 
 def manifest_of(desk: Desk) -> dict[str, object]:
-    found: dict[str, object] = json.loads((desk.prepared / "content" / "gdshare.json").read_text())
+    found: dict[str, object] = json.loads(
+        (desk.prepared / "content" / "gdshare.json").read_text(encoding="utf-8")
+    )
     return found
 
 
@@ -435,7 +438,7 @@ def test_purpose_retention_and_recipients_come_from_the_policy(desk: Desk) -> No
         "recipients": ["osaka", "tokyo"],
         "retention_days": 7,
     }
-    page = (desk.prepared / "review.html").read_text()
+    page = (desk.prepared / "review.html").read_text(encoding="utf-8")
     assert "the stomach study" in page
     assert "within 7 days" in page
 
@@ -461,9 +464,11 @@ def test_terms_that_no_bundle_takes_make_no_policy(desk: Desk, rule: str) -> Non
 def test_numbers_below_the_policys_bound_are_not_told_and_count_as_none(desk: Desk) -> None:
     desk.rule(approvals=0, approvers=(), more="[bundle]\nsuppress-below = 21\n")
     desk.prepare()
-    counts = json.loads((desk.prepared / "content" / "gdshare.json").read_text())["counts"]
+    counts = json.loads((desk.prepared / "content" / "gdshare.json").read_text(encoding="utf-8"))[
+        "counts"
+    ]
     assert (counts["patients_negative"], counts["patients_positive"]) == (None, 21)
-    page = (desk.prepared / "review.html").read_text()
+    page = (desk.prepared / "review.html").read_text(encoding="utf-8")
     assert "fewer than 21" in page
     desk.refused("training patients without the finding: fewer than 21, at least 5")
 
@@ -507,9 +512,9 @@ def test_what_came_out_is_on_the_page_and_in_the_bundle(desk: Desk) -> None:
     attacked(desk, high=0.7)
     desk.prepare()
     for name in ("review.html", "review.txt", "content/README.md", "content/croissant.json"):
-        assert "membership-loss/1" in (desk.prepared / name).read_text()
+        assert "membership-loss/1" in (desk.prepared / name).read_text(encoding="utf-8")
     assert desk.release()[0] == 0
-    bundle = json.loads((desk.outbox / "st-mary-1" / "gdshare.json").read_text())
+    bundle = json.loads((desk.outbox / "st-mary-1" / "gdshare.json").read_text(encoding="utf-8"))
     assert bundle["attacks"][0]["high"] == 0.7
 
 
@@ -555,7 +560,9 @@ def test_attack_that_nobody_makes_is_told_as_such(desk: Desk) -> None:
 
 def test_page_says_that_nothing_was_tried_where_nothing_need_be(desk: Desk) -> None:
     desk.prepare()
-    assert "none tried; see gdshare audit" in (desk.prepared / "review.txt").read_text()
+    assert "none tried; see gdshare audit" in (desk.prepared / "review.txt").read_text(
+        encoding="utf-8"
+    )
 
 
 def test_mistyped_outbox_is_not_taken_for_a_forged_page(desk: Desk) -> None:

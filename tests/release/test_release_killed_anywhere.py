@@ -28,7 +28,7 @@ def before(killer: Killer, tmp_path_factory: pytest.TempPathFactory) -> dict[str
     kept = {"publish": _copy(desk, "publish")}
     officer = fingerprint(load_public_key(desk / "keys" / f"{OFFICER}.pub"))
     (desk / "outbox-policy.toml").write_text(
-        f'[release]\napprovals = 1\napprovers = ["{officer}"]\none-shot = false\n'
+        f'[release]\napprovals = 1\napprovers = ["{officer}"]\none-shot = false\n', encoding="utf-8"
     )
     for act in ("prepare", "approve", "release"):
         kept[act] = _copy(desk, act)
@@ -46,7 +46,7 @@ def words(act: str, desk: Path) -> list[object]:
         case "prepare":
             return [act, desk / "run", "--out", desk / "prepared", *outbox, *site]
         case "approve":
-            shown = (desk / "prepared" / "review.txt").read_text()
+            shown = (desk / "prepared" / "review.txt").read_text(encoding="utf-8")
             digest = shown.split("digest of all: ")[1][:64]
             key = desk / "keys" / f"{OFFICER}.key"
             return [act, desk / "prepared", "--key", key, *outbox, "--digest", digest]

@@ -222,7 +222,7 @@ def test_it_takes_one_person_whatever_the_policy_says(site: Site) -> None:
     site.publish()
     policy = site.folder / "outbox-policy.toml"
     for content in ("[release]\none-shot = false\n", "no policy at all"):
-        policy.write_text(content)
+        policy.write_text(content, encoding="utf-8")
         assert site.withdraw()[0] == 0
 
 
@@ -305,7 +305,7 @@ def test_outbox_that_cannot_be_changed_is_told_and_tried_again(
 
 def test_node_does_not_follow_a_withdrawal_that_is_a_link(site: Site) -> None:
     site.publish()
-    (site.folder / "passwords").write_text("secret")
+    (site.folder / "passwords").write_text("secret", encoding="utf-8")
     (site.outbox / "st-mary-1.withdrawal").symlink_to(site.folder / "passwords")
     assert site.handed_over() == {"refused": "outbox-unreadable"}
 

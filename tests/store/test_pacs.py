@@ -640,7 +640,9 @@ def test_password_comes_from_a_file_for_its_owner_alone(tmp_path):
 def test_neither_proxy_nor_login_of_the_environment_is_used(tmp_path, monkeypatch):
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
-    (tmp_path / "netrc").write_text("machine 127.0.0.1 login other password s3cret\n")
+    (tmp_path / "netrc").write_text(
+        "machine 127.0.0.1 login other password s3cret\n", encoding="utf-8"
+    )
     (tmp_path / "netrc").chmod(0o600)
     with serving(lambda path, query: listed()) as (url, asked), line(url) as opened:
         assert find_films(opened, FILMS) == []
@@ -720,7 +722,7 @@ def test_authority_of_the_hospital_vouches_for_its_pacs(context, certificate, tm
 
 
 def test_authority_without_certificates_is_refused(tmp_path):
-    (tmp_path / "ca.pem").write_text("none here")
+    (tmp_path / "ca.pem").write_text("none here", encoding="utf-8")
     for name in ("ca.pem", "none.pem"):
         with pytest.raises(GdshareError, match=f"{name}: holds no certificates"):
             access_to("https://pacs/rs", authority=tmp_path / name)
