@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from shlex import quote
 
 import pytest
 from command_kit import gdshare
@@ -46,7 +47,7 @@ def test_folder_is_imported_and_what_became_of_it_is_told(folder, tmp_path):
     numbers = next(line for line in out.splitlines() if line.startswith("│"))
     assert [cell.strip() for cell in numbers.strip("│").split("│")] == list("11011")
     assert f"who is who  {tmp_path / 'store-identities.csv'}" in out
-    assert f"gdshare review {tmp_path / 'store'}" in out
+    assert f"gdshare review {quote(str(tmp_path / 'store'))}" in out
     assert err.startswith("refused  ")
     assert "2.dcm: not gray-scale" in err
     assert len(open_store(tmp_path / "store").names()) == 2
