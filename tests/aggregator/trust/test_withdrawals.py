@@ -28,8 +28,8 @@ from site_kit import NOW, make_bundle, manifest
 
 import aggregator.round
 from aggregator.results import RoundResult
-from gdshare.bundle.model_signing import digests_of, subject_digest
-from gdshare.bundle.withdrawal import Withdrawal
+from gdshare.bundle.attestation import Withdrawal
+from gdshare.bundle.digests import digests_of, subject_digest
 from gdshare.errors import FederationError
 from gdshare.ledger import read_ledger
 from gdshare.messages import ANSWER_RECORD, MAX_WITHDRAWALS
