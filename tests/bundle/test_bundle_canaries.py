@@ -1,6 +1,5 @@
 """Nothing of a patient, a path or the run's seed leaves in a published bundle."""
 
-import getpass
 import json
 import socket
 from pathlib import Path
@@ -8,16 +7,18 @@ from pathlib import Path
 import pytest
 import typer
 from bundle_factory import distilled, png_chunk
-from bundle_leaks import search
+from bundle_leaks import SHORTEST, search
 from bundle_run_kit import run_record
 from typer.testing import CliRunner
 
 from gdshare.bundle import next_sequence, read_folder
 from gdshare.cli import publish
+from gdshare.cli.operator import operator_name
 from gdshare.method import Settings
 from gdshare.signing import write_key_pair
 from gdshare.storage import write_json
 
+GOLDEN = Path(__file__).parent / "golden" / "gdshare-bundle-1.0" / "st-mary-1"
 SEED = 0x4C41_5242_4541_4753
 SCORE = 0.6180339871
 PASSPHRASE = "canary-passphrase-Quokka"
@@ -81,14 +82,15 @@ def published_files(run: Path, tmp_path: Path) -> dict[str, bytes]:
 
 def test_no_canary_leaves_in_a_published_bundle(run_folder, tmp_path):
     files = published_files(run_folder, tmp_path)
-    own = (getpass.getuser(), socket.gethostname(), Path.home().name)
+    own = [operator_name(), socket.gethostname(), Path.home().name, str(Path.cwd())]
+    # What stands in a bundle made elsewhere, long ago, betrays nobody: a user called gdshare.
+    elsewhere = read_folder(GOLDEN)
     secrets = [
         *WORDS.values(),
         *(word.rsplit("-", 1)[-1] for word in WORDS.values()),
-        *(word for word in own if len(word) >= 6),
+        *(word for word in own if len(word) >= SHORTEST and not search(elsewhere, [word])),
         PASSPHRASE,
         str(tmp_path),
-        str(Path.cwd()),
         SEED,
         7_654_321,
         8_765_432,
