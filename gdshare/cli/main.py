@@ -12,6 +12,7 @@ import typer
 from gdshare import __version__
 from gdshare.allocator import keep_freed_memory
 from gdshare.errors import GdshareError
+from gdshare.extras import extra_missing
 
 MODULES = {
     "import": "intake",
@@ -104,11 +105,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
     except Exception as error:
-        _refuse(
-            f"a fault in gdshare itself ({type(error).__name__}: {error}); run it again with "
-            "--debug and report what it prints",
-            debug,
-        )
+        _refuse(_fault(error), debug)
+
+
+def _fault(error: Exception) -> str:
+    missing = extra_missing(error.name) if isinstance(error, ModuleNotFoundError) else None
+    return str(missing or "") or (
+        f"a fault in gdshare itself ({type(error).__name__}: {error}); run it again with --debug "
+        "and report what it prints"
+    )
 
 
 def _refuse(message: str, debug: bool) -> None:
