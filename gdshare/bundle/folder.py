@@ -9,6 +9,7 @@ from typing import BinaryIO
 
 from gdshare.bundle.errors import NotAPlainFile, UnreadableBundle
 from gdshare.bundle.layout import BOUNDS, check_complete, check_name, check_size
+from gdshare.open_flags import NO_FOLLOW, NO_WAIT
 from gdshare.signing.errors import Oversized
 
 
@@ -85,7 +86,7 @@ def _opened(path: Path, name: str) -> Iterator[BinaryIO]:
     if not stat.S_ISREG(path.lstat().st_mode):
         raise _not_plain(name)
     # The check above gives the clear message; these flags hold if the entry is swapped after it.
-    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    descriptor = os.open(path, os.O_RDONLY | NO_FOLLOW | NO_WAIT)
     with os.fdopen(descriptor, "rb") as stream:
         if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
             raise _not_plain(name)

@@ -51,6 +51,7 @@ from gdshare.bundle.layout import (
     check_size,
 )
 from gdshare.bundle.manifest import Manifest
+from gdshare.open_flags import NO_WAIT
 from gdshare.signing.envelope import read_envelope
 from gdshare.signing.errors import Oversized
 from gdshare.signing.keys import fingerprint
@@ -149,8 +150,7 @@ def read_sealed(path: Path) -> bytes:
         UnreadableBundle, NotAPlainFile, Oversized: what their names say.
     """
     try:
-        # Without O_NONBLOCK, opening a pipe would wait for ever.
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+        descriptor = os.open(path, os.O_RDONLY | NO_WAIT)
         with os.fdopen(descriptor, "rb") as stream:
             status = os.fstat(stream.fileno())
             if not stat.S_ISREG(status.st_mode):

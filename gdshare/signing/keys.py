@@ -25,6 +25,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from gdshare.errors import KeyFileError
+from gdshare.open_flags import NO_FOLLOW, NO_WAIT
 from gdshare.signing.errors import quoted
 from gdshare.signing.names import SITE
 from gdshare.storage import sync_folder
@@ -153,10 +154,10 @@ def _unwritten(path: Path, fault: OSError) -> KeyFileError:
 
 def _write_new(path: Path, content: bytes, mode: int) -> None:
     """Create ``path``, which must not exist, and flush it to the disk."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | NO_FOLLOW, mode)
     try:
         with os.fdopen(descriptor, "wb") as stream:
-            os.fchmod(stream.fileno(), mode)
+            path.chmod(mode)
             stream.write(content)
             stream.flush()
             os.fsync(stream.fileno())
@@ -178,8 +179,7 @@ def read_key_file(path: Path) -> bytes:
 def _read_with_mode(path: Path) -> tuple[bytes, int]:
     """Read a key file and its permission bits, from the same open file."""
     try:
-        # Without O_NONBLOCK, opening a pipe would wait for ever.
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+        descriptor = os.open(path, os.O_RDONLY | NO_WAIT)
         with os.fdopen(descriptor, "rb") as stream:
             status = os.fstat(stream.fileno())
             if not stat.S_ISREG(status.st_mode):
@@ -225,7 +225,7 @@ def unlock(path: Path, passphrase: bytes) -> PrivateKeyTypes:
     content, mode = _read_with_mode(path)
     if content.startswith(b"-----BEGIN PUBLIC KEY-----"):
         raise KeyFileError(f"{path} is the public half of a key", remedy="give its NAME.key")
-    if mode & 0o077:
+    if os.name == "posix" and mode & 0o077:  # Windows keeps access elsewhere
         raise KeyFileError(
             f"{path} can be read by other users (mode {mode:o})",
             remedy="run `chmod 600` on it, and make a new key if somebody may have copied it",
