@@ -51,15 +51,19 @@ def _plugin(frame: Frame) -> str:
     return "gdcm"
 
 
-def _bound_memory(pixels: int) -> None:
-    """Limit the address space if the system can; elsewhere only a film's size is limited."""
+def _bound_memory(pixels: int) -> bool:
+    """Limit the address space; return whether the system can, which Windows and macOS cannot."""
     if resource is None:
-        return
+        return False
     _, most = resource.getrlimit(resource.RLIMIT_AS)
     bound = BASE_BYTES + BYTES_A_PIXEL * pixels
     if most != resource.RLIM_INFINITY:
         bound = min(bound, most)
-    resource.setrlimit(resource.RLIMIT_AS, (bound, most))
+    try:
+        resource.setrlimit(resource.RLIMIT_AS, (bound, most))
+    except (OSError, ValueError):  # macOS
+        return False
+    return True
 
 
 def _serve(requests: IO[bytes], answers: IO[bytes]) -> None:
@@ -70,14 +74,14 @@ def _serve(requests: IO[bytes], answers: IO[bytes]) -> None:
             return
         del head["bytes"]
         frame = Frame(content=content, **head)
+        bounded = _bound_memory(frame.rows * frame.columns)
         try:
-            _bound_memory(frame.rows * frame.columns)
             values = np.ascontiguousarray(_decode(frame))
-            answer = {"dtype": values.dtype.str}, values.tobytes()
+            head, data = {"dtype": values.dtype.str}, values.tobytes()
         except Exception as error:  # codecs and pydicom raise exceptions of many classes
             refusal = _refusal(frame, error)
-            answer = {"error": refusal.what, "remedy": refusal.remedy}, b""
-        send(answers, *answer)
+            head, data = {"error": refusal.what, "remedy": refusal.remedy}, b""
+        send(answers, head | {"bounded": bounded}, data)
 
 
 def _refusal(frame: Frame, error: Exception) -> FilmError:

@@ -8,6 +8,7 @@ A request or an answer is a line of JSON, followed by as many bytes as its ``byt
 """
 
 import json
+import logging
 import os
 import subprocess
 import sys
@@ -24,6 +25,7 @@ from gdshare.films.dicom.stored import Decode, Frame, Stored
 TIMEOUT_S = 60.0
 """For one frame: 3.6 million px in JPEG 2000 took 0.2 s, so the largest film takes some 7 s."""
 CODEC = "gdshare.films.dicom.codec"
+log = logging.getLogger(__name__)
 
 
 def decode_apart(frame: Frame) -> Stored:
@@ -57,6 +59,7 @@ class _Worker:
     def __init__(self, timeout_s: float) -> None:
         self._timeout_s = timeout_s
         self._process: subprocess.Popen[bytes] | None = None
+        self._bounded = True
 
     def decode(self, frame: Frame) -> Stored:
         process, timed_out = self._start(), Event()
@@ -76,6 +79,9 @@ class _Worker:
             ) from error
         finally:
             timer.cancel()
+        if self._bounded and not answer.get("bounded", True):
+            self._bounded = False
+            log.warning("this system cannot limit the decoder's memory; its time is limited")
         if "error" in answer:
             raise FilmError(str(answer["error"]), remedy=str(answer["remedy"]))
         values = np.frombuffer(content, np.dtype(str(answer["dtype"])))
