@@ -1,6 +1,5 @@
 """``gdshare aggregate``: one round on a running SuperLink."""
 
-import getpass
 import re
 from functools import partial
 from pathlib import Path
@@ -13,6 +12,7 @@ from aggregator.flower.folder import RECEIPTS, RESULT
 from aggregator.flower.order import Order, Scheme, ledger_beside
 from aggregator.flower.submit import run_round
 from aggregator.receipts import receipts_for, signer_from
+from gdshare.cli.operator import operator_name
 from gdshare.cli.passphrase import PASSPHRASE_FILE
 from gdshare.cli.terminal import AsJson
 from gdshare.errors import UsageError
@@ -96,7 +96,7 @@ def aggregate(
     order = Order(
         trust=trust,
         ledger=ledger_beside(trust),
-        operator=getpass.getuser(),
+        operator=operator_name(),
         name=name,
         reference=reference,
         pooling=pooling,

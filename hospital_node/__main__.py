@@ -79,7 +79,7 @@ def lay_out_runners(flower: Path) -> Path:
 
 
 def _write_runner(path: Path, line: str) -> None:
-    path.write_text(f"#!/bin/sh\n{line}\n", encoding="utf-8")
+    path.write_bytes(os.fsencode(f"#!/bin/sh\n{line}\n"))  # paths as the system spells them
     path.chmod(0o700)
 
 

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -200,7 +201,7 @@ def _print(outcomes: "list[Outcome]", out: Path, who: Path, as_json: bool) -> No
     print_table(f"{out}: files by what became of them", kinds, [[counts[kind] for kind in kinds]])
     typer.echo(f"who is who  {who} (keep it apart from the store)")
     if counts["held"]:
-        typer.echo(f"go on with  gdshare review {out}")
+        typer.echo(f"go on with  gdshare review {quote(str(out))}")
     return None
 
 

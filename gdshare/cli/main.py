@@ -1,5 +1,6 @@
 """The ``gdshare`` command's front door: options for all commands, errors in one sentence."""
 
+import io
 import logging
 import os
 import sys
@@ -91,6 +92,7 @@ def build_app(first_word: str | None = None) -> typer.Typer:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command; every refusal is one sentence on stderr and exit status 2."""
     keep_freed_memory()
+    _print_whatever_the_encoding()
     words = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in words
     try:
@@ -123,6 +125,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
             debug,
             fault=True,
         )
+
+
+def _print_whatever_the_encoding() -> None:
+    """Show an escape where the terminal's encoding lacks a character, such as the ε of Eq. 4.
+
+    A file name of other bytes than UTF-8 is no fault either.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _refuse(message: str, debug: bool, fault: bool = False) -> None:

@@ -1,6 +1,7 @@
 """``gdshare phantom``: make a phantom hospital's folder of synthetic films."""
 
 from pathlib import Path
+from shlex import quote
 from typing import Annotated
 
 import typer
@@ -41,8 +42,8 @@ def phantom(
     typer.echo(f"synthetic films  {negatives} negative, {positives} positive, {size} x {size} px")
     typer.echo(f"table            {table}")
     typer.echo(
-        f"go on with       gdshare label {table} --out COHORT --patch {patch} --stride {stride} "
-        "--side 32"
+        f"go on with       gdshare label {quote(str(table))} --out COHORT --patch {patch} "
+        f"--stride {stride} --side 32"
     )
 
 

@@ -19,7 +19,7 @@ from pydicom.encaps import get_frame
 from pydicom.uid import JPEG2000Lossless, JPEGLosslessSV1, JPEGLSLossless, RLELossless
 
 from gdshare.errors import FilmError
-from gdshare.films.dicom.decoder import decoder
+from gdshare.films.dicom.decoder import CODEC, decoder
 from gdshare.films.dicom.stored import Frame
 
 HOSTILE = (RLELossless, JPEGLosslessSV1, JPEGLSLossless, JPEG2000Lossless)
@@ -40,11 +40,11 @@ def _frame(path, syntax, pixels=None):
 
 
 def children():
-    """Processes that this one started and that still run."""
-    listed = subprocess.run(
-        ["ps", "--ppid", str(os.getpid()), "-o", "pid=,args="], capture_output=True, check=False
-    ).stdout.decode()
-    return [int(line.split()[0]) for line in listed.splitlines() if "dicom.codec" in line]
+    """The codec processes that this one started and that still run."""
+    # -ww: without it ps cuts a line at 80 columns, and with it the module's name.
+    command = ["ps", "-ww", "--ppid", str(os.getpid()), "-o", "pid=,args="]
+    lines = subprocess.run(command, capture_output=True, check=False).stdout.splitlines()
+    return [int(line.split()[0]) for line in lines if CODEC.encode() in line]
 
 
 def test_one_process_decodes_many_frames_and_leaves_with_the_block(frames):
