@@ -19,9 +19,10 @@ from gdshare.cohort import Cohort
 from gdshare.dead_taps import trimmed, trims_of, with_dead
 from gdshare.errors import UsageError
 from gdshare.networks import Parameters
+from gdshare.patch_tensors import sample_patches
 from gdshare.protocol import CLASSES
 from gdshare.seeding import derived_seed
-from gdshare.training import TrainingPlan, sample_patches
+from gdshare.training import TrainingPlan
 
 VALIDATION_PER_CLASS = 300
 """Validation patches of each class and hospital, as ``gdshare.training.train_on_real`` takes."""

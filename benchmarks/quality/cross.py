@@ -24,8 +24,8 @@ from gdshare.distill.score import CHANCE, tensors_of
 from gdshare.distill.unroll import Labelled, trajectory_end
 from gdshare.method import Settings
 from gdshare.networks import Parameters, build, draw
+from gdshare.patch_tensors import patch_accuracy, sample_patches
 from gdshare.seeding import torch_generator
-from gdshare.training import patch_accuracy, sample_patches
 
 Windows = tuple[Tensor, Tensor]
 """Float32 [n, 1, side, side] normalised, and int64 [n] classes."""

@@ -17,9 +17,9 @@ from gdshare.distill.loop import Outcome, Tick, distill
 from gdshare.errors import DivergedError, RunError
 from gdshare.method import Settings
 from gdshare.networks import INITIALISERS, build
+from gdshare.patch_tensors import sample_patches
 from gdshare.pooling import SCHEMES, Contribution, Scheme, train_pooled
 from gdshare.seeding import derived_seed
-from gdshare.training import sample_patches
 
 
 def distil_site(fold: Fold, arm: Settings, site: str, folder: Path, watch: Watch) -> Facts:

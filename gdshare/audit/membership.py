@@ -18,7 +18,7 @@ from gdshare.bundle.attacks import Attack
 from gdshare.cohort import Cohort
 from gdshare.model import Model
 from gdshare.networks import build, forward
-from gdshare.training import as_tensors
+from gdshare.patch_tensors import as_tensors
 
 NAME: Final = "membership-loss/1"
 GUESSING = 0.5

@@ -14,6 +14,7 @@ from gdshare.distill.precision import FACTORS
 from gdshare.errors import CohortError
 from gdshare.method import Counts, Method, RunRecord, Settings
 from gdshare.networks import INITIALISERS, Parameters, build, digest, draw, require_device
+from gdshare.patch_tensors import as_tensors
 from gdshare.seeding import (
     balanced_rows,
     missing_classes,
@@ -21,7 +22,6 @@ from gdshare.seeding import (
     scoring_rows,
     torch_generator,
 )
-from gdshare.training import as_tensors
 
 
 @dataclass(frozen=True)

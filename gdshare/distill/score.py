@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from gdshare.distill.unroll import Labelled, trajectory_end
 from gdshare.distilled import Distilled
 from gdshare.networks import Parameters
+from gdshare.patch_tensors import patch_accuracy
 from gdshare.protocol import CLASSES
-from gdshare.training import patch_accuracy
 
 CHANCE = 1.0 / len(CLASSES)
 

@@ -6,7 +6,7 @@ import torch
 from gdshare.distill.score import CHANCE, PatchScore, patch_score
 from gdshare.distill.unroll import Labelled, trajectory_end
 from gdshare.networks import build, draw
-from gdshare.training import patch_accuracy
+from gdshare.patch_tensors import patch_accuracy
 
 
 def test_score_cannot_claim_more_than_its_spread_allows():

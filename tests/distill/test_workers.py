@@ -35,7 +35,7 @@ def test_one_process_is_a_crew_without_any_talk():
 RECRUIT = """
 import json, os, sys
 import torch
-from gdshare.distill.workers import ALONE, join, recruited
+from gdshare.distill.workers import ALONE, join, spawn_workers
 from gdshare.errors import RunError
 
 def work(workers):
@@ -51,7 +51,7 @@ def work(workers):
 if "WORLD_SIZE" in os.environ:
     work(join())
     os._exit(0 if sys.argv[2] == "stay" else 9)
-with recruited(2, [sys.executable, *sys.argv]):
+with spawn_workers(2, [sys.executable, *sys.argv]):
     workers = join()
     work(workers)
     if sys.argv[2] == "leave":
@@ -94,10 +94,10 @@ def test_recruited_processes_put_a_table_together_and_agree(tmp_path, end):
 
 NOBODY = """
 import sys
-from gdshare.distill.workers import recruited
+from gdshare.distill.workers import spawn_workers
 from gdshare.errors import RunError
 try:
-    with recruited(2, [sys.executable, "-c", "raise SystemExit(1)"]):
+    with spawn_workers(2, [sys.executable, "-c", "raise SystemExit(1)"]):
         print("began")
 except RunError as error:
     print(error)
@@ -113,13 +113,13 @@ def test_process_that_ends_before_it_turns_up_is_not_waited_for():
 
 LISTENING = """
 import sys
-from gdshare.distill.workers import join, recruited
+from gdshare.distill.workers import join, spawn_workers
 import os
 if "WORLD_SIZE" in os.environ:
     workers = join()
     workers.wait()
     os._exit(0)
-with recruited(2, [sys.executable, *sys.argv]):
+with spawn_workers(2, [sys.executable, *sys.argv]):
     workers = join()
     inodes = set()
     for name in os.listdir("/proc/self/fd"):
