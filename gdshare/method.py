@@ -278,3 +278,8 @@ class RunRecord(Frozen):
     torch: str
     threads: Annotated[int, Field(ge=1)]
     device: str
+
+    @property
+    def method(self) -> Method:
+        """The settings that a bundle may tell."""
+        return self.settings.method()

@@ -15,6 +15,7 @@ Four pure ways, each a function of the contributions and a seed:
     rates are not used.
 """
 
+import typing
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median_low
@@ -67,6 +68,38 @@ class Contribution:
     initialiser: str
     patients: int
     theta0_sha256: str | None = None
+
+
+class Origin(typing.Protocol):
+    """How distilled images were made, as a manifest and a run record both tell it."""
+
+    @property
+    def method(self) -> Method:
+        """Algorithm 1's settings."""
+
+    @property
+    def initialiser(self) -> str:
+        """Name and version of the scheme θ0 was drawn by."""
+
+    @property
+    def theta0_sha256(self) -> str | None:
+        """Digest of the fixed θ0, or None."""
+
+
+def contribution_from(
+    site: str, distilled: Distilled, origin: Origin, patients: int
+) -> Contribution:
+    """What one hospital's distilled images bring to a pooled training.
+
+    Args:
+        site: the hospital's name.
+        distilled: the images, labels and learning rates.
+        origin: the bundle's manifest, or the run's record.
+        patients: training patients, as the hospital says.
+    """
+    return Contribution(
+        site, distilled, origin.method, origin.initialiser, patients, origin.theta0_sha256
+    )
 
 
 def train_pooled(

@@ -14,7 +14,7 @@ from gdshare.distill.loop import distill
 from gdshare.distill.precision import fitted
 from gdshare.ledger import open_ledger
 from gdshare.method import Settings
-from gdshare.pooling import Contribution
+from gdshare.pooling import Contribution, contribution_from
 from gdshare.release.publish import ledger_beside, next_number
 from gdshare.release.publish import release as release_bundle
 from gdshare.report.preview import render_preview
@@ -95,19 +95,15 @@ def release(
         _sign(hospital.name, run, outbox, trust, now)
     bundle = published(outbox)[-1]
     verified = verify_folder(bundle, load_public_key(public), now)
+    manifest = verified.manifest
     return Released(
         hospital.name,
         cohort,
         outbox,
         bundle,
         verified.digest,
-        Contribution(
-            hospital.name,
-            verified.distilled,
-            verified.manifest.method,
-            verified.manifest.initialiser,
-            verified.manifest.counts.patients_at_least,
-            verified.manifest.theta0_sha256,
+        contribution_from(
+            hospital.name, verified.distilled, manifest, manifest.counts.patients_at_least
         ),
         sum(path.stat().st_size for path in bundle.iterdir()),
         outcome.score.mean,

@@ -12,7 +12,7 @@ from gdshare.distill.problem import cohort_digest
 from gdshare.distilled import Distilled
 from gdshare.errors import CohortError, UsageError
 from gdshare.method import RunRecord
-from gdshare.pooling import Contribution, train_pooled
+from gdshare.pooling import contribution_from, train_pooled
 from gdshare.seeding import numpy_generator
 
 NETWORKS = 5
@@ -63,7 +63,8 @@ def attack_run(
             cohort.path,
             "label the cohort with more patients, or a larger share of test patients",
         )
-    model = train_pooled([_alone(record, distilled)], record.protocol, "average", seed, NETWORKS)
+    contribution = contribution_from("this run", distilled, record, patients=1)
+    model = train_pooled([contribution], record.protocol, "average", seed, NETWORKS)
     total, before = 2 * (len(members) + len(others)), 0
 
     def done(count: int) -> None:
@@ -84,14 +85,3 @@ def attack_run(
 
 def _seed_of(distilled: Distilled) -> int:
     return int.from_bytes(hashlib.sha256(distilled.to_bytes()).digest()[:8], "big") >> 1
-
-
-def _alone(record: RunRecord, distilled: Distilled) -> Contribution:
-    return Contribution(
-        site="this run",
-        distilled=distilled,
-        method=record.settings.method(),
-        initialiser=record.initialiser,
-        patients=1,
-        theta0_sha256=record.theta0_sha256,
-    )
