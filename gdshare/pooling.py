@@ -29,7 +29,7 @@ from gdshare.distill.chain.network import chain_of
 from gdshare.distill.chain.sweeps import add_gradient
 from gdshare.distill.problem import fixed_theta0
 from gdshare.distill.score import tensors_of
-from gdshare.distill.unroll import Labelled, trajectory_end
+from gdshare.distill.unroll import InnerData, trajectory_end
 from gdshare.distilled import Distilled
 from gdshare.errors import DivergedError, UsageError
 from gdshare.method import Method
@@ -326,7 +326,7 @@ def _augment(images: Tensor, generator: torch.Generator) -> Tensor:
     return torch.stack(moved)
 
 
-def _data(contribution: Contribution) -> Labelled:
+def _data(contribution: Contribution) -> InnerData:
     return tensors_of(contribution.distilled, contribution.method.sets, torch.device("cpu"))
 
 

@@ -11,7 +11,7 @@ from gdshare.bundle import build_files, describe_run, published, verify_files, v
 from gdshare.cohort import Cohort, label_cohort, open_cohort
 from gdshare.distill.folder import PREVIEW, RECORD, read_record, read_result, seconds_of
 from gdshare.distill.loop import distill
-from gdshare.distill.precision import fitted
+from gdshare.distill.precision import with_precision
 from gdshare.ledger import open_ledger
 from gdshare.method import Settings
 from gdshare.pooling import Contribution, contribution_from
@@ -73,7 +73,7 @@ def release(
         stage: told what happens.
     """
     cohort = _labelled(hospital, folder / "cohort", trial, stage)
-    settings = fitted(site_settings(trial.settings, place), "cpu")
+    settings = with_precision(site_settings(trial.settings, place), "cpu")
     run = folder / "run"
 
     stage.tell(f"{hospital.name}: distilling to {settings.images} images")

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from layer_kit import require_live, probe
+from layer_kit import probe, require_live
 from torch import nn
 from torch.nn import functional
 
