@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from gdshare.cohort import Cohort
-from gdshare.dead_taps import trimmed, trims_of, with_dead, without_dead
+from gdshare.dead_taps import drop_dead, find_trims, restore_dead, trim_network
 from gdshare.errors import CohortError
 from gdshare.model import Model
 from gdshare.networks import build, draw, forward
@@ -113,8 +113,8 @@ def _train_at(
 ) -> TrainedReal:
     whole = build(plan.network, cohort.protocol.side)
     theta0 = draw(plan.network, whole, torch_generator(plan.seed, "real-theta0"))
-    trims = trims_of(whole, cohort.protocol.side)
-    module, start = trimmed(whole, trims), without_dead(theta0, trims)
+    trims = find_trims(whole, cohort.protocol.side)
+    module, start = trim_network(whole, trims), drop_dead(theta0, trims)
     theta = {name: w.to(train[0].device).requires_grad_() for name, w in start.items()}
     optimiser = torch.optim.Adam(theta.values(), lr=rate, fused=True)
     best_score, best_epoch, best_theta = -1.0, 0, start
@@ -132,7 +132,7 @@ def _train_at(
             best_theta = {name: w.detach().cpu().clone() for name, w in theta.items()}
         if epoch - best_epoch >= plan.patience:
             break
-    model = Model(plan.network, cohort.protocol, (with_dead(best_theta, theta0, trims),))
+    model = Model(plan.network, cohort.protocol, (restore_dead(best_theta, theta0, trims),))
     return TrainedReal(model, len(train[1]), best_score, rate, best_epoch)
 
 

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from gdshare.dead_taps import trimmed, trims_of, with_dead, without_dead
+from gdshare.dead_taps import drop_dead, find_trims, restore_dead, trim_network
 from gdshare.networks import build, draw, forward
 
 
@@ -10,7 +10,7 @@ def networks(side=32):
     whole = build("resnet18", side)
     theta = draw("resnet18", whole, torch.Generator().manual_seed(0))
     theta = {name: w + 0.01 * torch.randn_like(w) for name, w in theta.items()}
-    trims = trims_of(whole, side)
+    trims = find_trims(whole, side)
     return whole, theta, trims
 
 
@@ -35,20 +35,20 @@ def test_a_trimmed_network_computes_and_learns_what_the_whole_one_does(side):
     whole, theta, trims = networks(side)
     x = torch.randn(2, 1, side, side, dtype=torch.float64)
     expected, gradient = loss_and_gradient(whole, theta, x)
-    found, live = loss_and_gradient(trimmed(whole, trims), without_dead(theta, trims), x)
+    found, live = loss_and_gradient(trim_network(whole, trims), drop_dead(theta, trims), x)
     torch.testing.assert_close(found, expected)
     nothing = {name: torch.zeros_like(w) for name, w in gradient.items()}
-    back = with_dead(live, nothing, trims)  # so the gradient of every dead tap is zero
+    back = restore_dead(live, nothing, trims)  # so the gradient of every dead tap is zero
     for name in gradient:
         torch.testing.assert_close(back[name], gradient[name])
 
 
 def test_dead_taps_come_back_as_they_were_and_nothing_is_shared():
     _, theta, trims = networks()
-    live = without_dead(theta, trims)
+    live = drop_dead(theta, trims)
     for name in trims:
         live[name].zero_()
-    back = with_dead(live, theta, trims)
+    back = restore_dead(live, theta, trims)
     for name, trim in trims.items():
         assert not trim.taps.of(back[name]).any()
         trim.taps.of(back[name]).copy_(trim.taps.of(theta[name]))
@@ -58,4 +58,4 @@ def test_dead_taps_come_back_as_they_were_and_nothing_is_shared():
 def test_a_convolution_whose_padding_would_differ_from_side_to_side_is_left_whole():
     with torch.device("meta"):  # 2 px under 4 of padding: the first tap of five meets only zeros
         module = nn.Sequential(nn.Conv2d(1, 1, kernel_size=5, stride=3, padding=4))
-    assert trims_of(module, 2) == {}
+    assert find_trims(module, 2) == {}
