@@ -20,7 +20,7 @@ def loss_and_gradient(module, theta, x):
     return loss, dict(zip(leaves, torch.autograd.grad(loss, leaves.values()), strict=True))
 
 
-def test_at_32_px_resnet18s_last_four_convolutions_can_do_with_fewer_taps():
+def test_at_32_px_resnet18s_last_four_convolutions_have_dead_taps():
     _, _, trims = networks()
     assert {name: trim.kernel for name, trim in trims.items()} == {
         "layer4.0.conv1.weight": (2, 2),
@@ -31,19 +31,19 @@ def test_at_32_px_resnet18s_last_four_convolutions_can_do_with_fewer_taps():
 
 
 @pytest.mark.parametrize("side", [16, 32, 64, 75])
-def test_a_trimmed_network_computes_and_learns_what_the_whole_one_does(side):
+def test_a_trimmed_network_has_the_value_and_gradient_of_the_whole(side):
     whole, theta, trims = networks(side)
     x = torch.randn(2, 1, side, side, dtype=torch.float64)
     expected, gradient = loss_and_gradient(whole, theta, x)
-    found, live = loss_and_gradient(trim_network(whole, trims), drop_dead(theta, trims), x)
-    torch.testing.assert_close(found, expected)
-    nothing = {name: torch.zeros_like(w) for name, w in gradient.items()}
-    back = restore_dead(live, nothing, trims)  # so the gradient of every dead tap is zero
+    loss, live = loss_and_gradient(trim_network(whole, trims), drop_dead(theta, trims), x)
+    torch.testing.assert_close(loss, expected)
+    zeros = {name: torch.zeros_like(w) for name, w in gradient.items()}
+    back = restore_dead(live, zeros, trims)  # so the gradient of every dead tap is zero
     for name in gradient:
         torch.testing.assert_close(back[name], gradient[name])
 
 
-def test_dead_taps_come_back_as_they_were_and_nothing_is_shared():
+def test_dead_taps_are_restored_and_no_memory_is_shared():
     _, theta, trims = networks()
     live = drop_dead(theta, trims)
     for name in trims:
@@ -55,7 +55,7 @@ def test_dead_taps_come_back_as_they_were_and_nothing_is_shared():
         assert torch.equal(back[name], theta[name])
 
 
-def test_a_convolution_whose_padding_would_differ_from_side_to_side_is_left_whole():
+def test_a_convolution_that_would_need_unequal_padding_is_left_whole():
     with torch.device("meta"):  # 2 px under 4 of padding: the first tap of five meets only zeros
         module = nn.Sequential(nn.Conv2d(1, 1, kernel_size=5, stride=3, padding=4))
     assert find_trims(module, 2) == {}

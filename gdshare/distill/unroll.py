@@ -262,11 +262,11 @@ class _Trajectory:
         keep_tapes = True
         for step in range(start, stop):
             before = None if keep_tapes else theta.copy()
-            taken = self._step(theta, step, -self._rates[step])
-            if step == start and not _tapes_fit(taken, theta, stop - start):
+            record = self._step(theta, step, -self._rates[step])
+            if step == start and not _tapes_fit(record, theta, stop - start):
                 # Too late to copy the weights before this step, so its tape stays.
                 keep_tapes = False
-            self._records.append(taken if before is None else before)
+            self._records.append(record if before is None else before)
 
     def _step(self, theta: Weights, step: int, scale: float) -> Step:
         _, images, labels = self._data.at(step)  # [m, 1, s, s], [m, L]

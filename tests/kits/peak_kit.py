@@ -1,14 +1,14 @@
-"""How much memory a process held at most."""
+"""Peak memory of a process."""
 
 from pathlib import Path
 
 
 def peak_mb() -> float:
-    """Of this process since it began its program, in MB.
+    """Peak resident memory of this process, in MB.
 
     Not ``ru_maxrss``, which a process inherits from the one that started it.
     """
     for line in Path("/proc/self/status").read_text().splitlines():
         if line.startswith("VmHWM:"):
             return int(line.split()[1]) / 1024
-    raise RuntimeError("this system does not tell")
+    raise RuntimeError("/proc/self/status has no VmHWM line")
