@@ -9,19 +9,19 @@ from gdshare.bundle.attacks import Attack
 from gdshare.bundle.counts import SUPPRESS_BELOW, published_counts
 from gdshare.bundle.croissant import croissant
 from gdshare.bundle.datasheet import datasheet
+from gdshare.bundle.digests import digests_of, statement_of
 from gdshare.bundle.layout import CROISSANT, MANIFEST, PREVIEW, README, SIGNATURE, TENSORS
 from gdshare.bundle.manifest import Manifest, first_problem
-from gdshare.bundle.model_signing import digests_of, write_statement
 from gdshare.bundle.terms import Terms
 from gdshare.bundle.verify import verify_files
 from gdshare.distilled import Distilled
 from gdshare.errors import UsageError
 from gdshare.method import RunRecord
-from gdshare.signing.envelope import sign
 from gdshare.signing.names import hour_of
+from gdshare.signing.statement import sign_statement
 
 TERMS = Terms()
-"""Where nobody says otherwise."""
+"""The default."""
 
 
 def describe_run(
@@ -35,10 +35,10 @@ def describe_run(
     suppress_below: int = SUPPRESS_BELOW,
     attacks: tuple[Attack, ...] = (),
 ) -> Manifest:
-    """Say about a run what may be said: its method, protocol and counts, never its seed.
+    """The manifest of a run: its method, protocol and counts, never its seed.
 
-    The creation time is rounded down to the whole hour, so that it says less about when somebody
-    sat at the machine; the sequence number is what orders bundles.
+    The creation time is rounded down to the hour, so that it says little about when somebody was at
+    work; bundles are ordered by their sequence numbers.
 
     Args:
         record: ``run.json``.
@@ -46,9 +46,9 @@ def describe_run(
         sequence: this bundle's number.
         now: the site's clock, in UTC.
         lifetime: from creation to expiry.
-        terms: on which it leaves.
-        suppress_below: counts below this are not told.
-        attacks: what was tried on the images, sorted by name.
+        terms: for what, to whom and for how long it leaves.
+        suppress_below: counts below this are suppressed.
+        attacks: the attacks that were tried, sorted by name.
 
     Raises:
         UsageError: a name, number or time that the format does not allow.
@@ -114,6 +114,6 @@ def build_files(
         BundleError: the tensors do not fit the manifest, or something is too large.
     """
     files = content_files(manifest, distilled, preview_png)
-    files[SIGNATURE] = sign(write_statement(digests_of(files)), key).to_bytes()
+    files[SIGNATURE] = sign_statement(statement_of(digests_of(files)), key)
     verify_files(files, key.public_key(), manifest.created, manifest.site)
     return files

@@ -1,14 +1,11 @@
-"""The outbox: one folder a bundle, named SITE-SEQUENCE, appearing whole or not at all.
+"""The outbox: one folder per bundle, named SITE-SEQUENCE, appearing whole or not at all.
 
-Names that begin with a dot are bundles still being written, or left by a crash; readers pass over
-them. ``SITE-SEQUENCE.withdrawal`` takes the bundle of that name back: from then on neither it nor
-an older one is handed over.
+Names that begin with a dot are bundles being written, or left by a crash; readers skip them.
+``SITE-SEQUENCE.withdrawal`` withdraws the bundle of that name: from then on neither it nor an older
+one is sent.
 """
 
-import errno
 import re
-import shutil
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -17,43 +14,42 @@ from gdshare.bundle.layout import MANIFEST, check_complete, check_name
 from gdshare.bundle.manifest import Manifest
 from gdshare.errors import UsageError
 from gdshare.signing.names import SITE
-from gdshare.storage import sync_folder, write_bytes
+from gdshare.storage import new_folder, write_bytes
 
 _NAME = re.compile(rf"(?P<site>{SITE})-(?P<number>[1-9][0-9]{{0,8}})")
 WITHDRAWAL = ".withdrawal"
-_TAKEN = {errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR}
 
 
 def published(outbox: Path) -> tuple[Path, ...]:
-    """List the bundles' folders, by site and then by sequence number; empty without an outbox."""
+    """The bundles' folders, by site and then sequence number; empty without an outbox."""
     return _listed(outbox, "")
 
 
 def withdrawals(outbox: Path) -> tuple[Path, ...]:
-    """List the withdrawals' files, by site and then by sequence number."""
+    """The withdrawals' files, by site and then sequence number."""
     return _listed(outbox, WITHDRAWAL)
 
 
 def newest(outbox: Path, site: str) -> Path | None:
-    """Give the bundle to hand over: a site's newest, and none if that or a newer was withdrawn.
+    """The bundle to send: a site's newest, or None if that or a newer one was withdrawn.
 
-    An older one never takes a withdrawn one's place: nobody decided that, and to an aggregator it
-    would be an attack.
+    An older bundle never replaces a withdrawn one: nobody decided that, and to an aggregator it
+    looks like an attack.
     """
     bundles = [path for path in published(outbox) if site_of(path) == site]
-    gone = [path for path in withdrawals(outbox) if site_of(path) == site]
-    if not bundles or (gone and _number(gone[-1]) >= _number(bundles[-1])):
+    withdrawn = [path for path in withdrawals(outbox) if site_of(path) == site]
+    if not bundles or (withdrawn and _number(withdrawn[-1]) >= _number(bundles[-1])):
         return None
     return bundles[-1]
 
 
 def is_withdrawal(name: str) -> bool:
-    """Whether a file is called as a withdrawal is."""
+    """Whether a file name is a withdrawal's."""
     return name.endswith(WITHDRAWAL) and bool(_NAME.fullmatch(name.removesuffix(WITHDRAWAL)))
 
 
 def site_of(path: Path) -> str:
-    """Whose a bundle's folder or a withdrawal is, by its name."""
+    """The site in the name of a bundle's folder or of a withdrawal."""
     return path.stem.rpartition("-")[0]
 
 
@@ -73,7 +69,7 @@ def _listed(outbox: Path, suffix: str) -> tuple[Path, ...]:
 
 
 def next_sequence(outbox: Path, site: str) -> int:
-    """Give the number after the highest this site has in the outbox, 1 if it has none."""
+    """The number after the site's highest in the outbox; 1 if it has none."""
     names = (_NAME.fullmatch(path.name) for path in published(outbox))
     return 1 + max((int(m["number"]) for m in names if m and m["site"] == site), default=0)
 
@@ -81,8 +77,7 @@ def next_sequence(outbox: Path, site: str) -> int:
 def write_bundle(outbox: Path, files: Mapping[str, bytes]) -> Path:
     """Put a bundle into the outbox.
 
-    Written aside, flushed to the disk, then renamed: a folder with content is never renamed over,
-    so of two that publish the same number at once exactly one succeeds.
+    If two publish the same number at once, exactly one succeeds (``storage.new_folder``).
 
     Args:
         outbox: made if missing.
@@ -100,10 +95,11 @@ def write_bundle(outbox: Path, files: Mapping[str, bytes]) -> Path:
     check_complete(files)
     target = outbox / Manifest.from_bytes(files[MANIFEST]).name
     try:
-        outbox.mkdir(parents=True, exist_ok=True)
-        _write_aside_and_rename(target, files)
+        with new_folder(target) as folder:
+            for name, content in files.items():
+                write_bytes(folder / name, content)
     except OSError as fault:
-        if fault.errno in _TAKEN:
+        if isinstance(fault, FileExistsError):
             raise AlreadyPublished(
                 f"{target} already exists and is never overwritten",
                 remedy="publish with the next sequence number",
@@ -113,17 +109,3 @@ def write_bundle(outbox: Path, files: Mapping[str, bytes]) -> Path:
             remedy="choose an outbox you can write to",
         ) from None
     return target
-
-
-def _write_aside_and_rename(target: Path, files: Mapping[str, bytes]) -> None:
-    aside = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
-    try:
-        for name, content in files.items():
-            write_bytes(aside / name, content)
-        aside.chmod(0o755)
-        sync_folder(aside)
-        aside.rename(target)
-    except BaseException:
-        shutil.rmtree(aside, ignore_errors=True)
-        raise
-    sync_folder(target.parent)

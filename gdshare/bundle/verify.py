@@ -6,10 +6,10 @@
     signature, canonical base64, shortest DER, lower s (envelope).
 4.  Signature: made with this key, over exactly this statement (envelope).
 5.  Statement and digests: the statement is in its one form, covers the five other files and no
-    more, and each file has the digest it lists (statement).
+    more, and each file has the digest it lists (digests).
 6.  Manifest: a known format version; every field there, none unknown or repeated, each within its
     bounds; written in its one form (manifest).
-7.  Site: the manifest names the hospital that the key belongs to, when the caller says which.
+7.  Site: the manifest names the hospital that owns the key, if the caller says which.
 8.  Tensors: the header first; the three float32 tensors in the shapes the manifest implies, no
     metadata, in the one form; finite, in range, soft labels on the simplex (tensors).
 9.  Freshness: not made in the future, not expired.
@@ -26,9 +26,11 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from gdshare.bundle.digests import check_digests, listed_digests
 from gdshare.bundle.errors import Expired, NotYetValid, WrongSite
 from gdshare.bundle.folder import read_folder
 from gdshare.bundle.layout import (
+    BOUNDS,
     MANIFEST,
     SIGNATURE,
     TENSORS,
@@ -37,13 +39,13 @@ from gdshare.bundle.layout import (
     check_size,
 )
 from gdshare.bundle.manifest import Manifest
-from gdshare.bundle.model_signing import check_digests, read_statement, subject_digest
 from gdshare.bundle.tensors import read_tensors
 from gdshare.distilled import Distilled
-from gdshare.errors import UsageError
-from gdshare.signing.envelope import check_signature, read_envelope
+from gdshare.errors import GdshareError, UsageError
+from gdshare.signing import canonical
 from gdshare.signing.errors import quoted
 from gdshare.signing.names import format_utc
+from gdshare.signing.statement import verify_statement
 
 CLOCK_TOLERANCE = timedelta(minutes=10)
 """How far a hospital's clock may run ahead of the reader's."""
@@ -56,7 +58,7 @@ class Bundle:
     Attributes:
         manifest: what it says about itself.
         distilled: the tensors.
-        digest: names the content: the statement's subject digest, 64 hex digits.
+        digest: identifies the content: the statement's subject digest, 64 hex digits.
     """
 
     manifest: Manifest
@@ -79,7 +81,7 @@ def verify_files(
         site: the name of the hospital the key belongs to; None leaves that to the caller.
 
     Raises:
-        BundleError: one subclass a reason, see ``gdshare.bundle.errors``.
+        BundleError: one subclass per reason, see ``gdshare.bundle.errors``.
         UsageError: ``now`` has no time zone.
     """
     for name, content in files.items():
@@ -87,28 +89,27 @@ def verify_files(
     for name in files:
         check_name(name)
     check_complete(files)
-    envelope = read_envelope(files[SIGNATURE], SIGNATURE)
-    check_signature(envelope, public_key, SIGNATURE)
-    listed = read_statement(envelope.payload)
+    statement = verify_statement(files[SIGNATURE], public_key, SIGNATURE, BOUNDS[SIGNATURE])
+    listed = listed_digests(statement)
     check_digests(files, listed)
     manifest = Manifest.from_bytes(files[MANIFEST])
     check_site(manifest, site)
     distilled = read_tensors(files[TENSORS], manifest)
     check_freshness(manifest, now)
-    return Bundle(manifest, distilled, subject_digest(listed))
+    return Bundle(manifest, distilled, statement.digest)
 
 
 def verify_folder(path: Path, public_key: ec.EllipticCurvePublicKey, now: datetime) -> Bundle:
     """Read a bundle's folder and enforce the rules on it.
 
     Raises:
-        BundleError: one subclass a reason.
+        BundleError: one subclass per reason.
     """
     return verify_files(read_folder(path), public_key, now)
 
 
 def check_site(manifest: Manifest, site: str | None) -> None:
-    """Refuse a bundle that speaks for another hospital than its key's owner.
+    """Refuse a bundle of another hospital than its key's owner.
 
     Raises:
         WrongSite: naming both.
@@ -122,7 +123,7 @@ def check_site(manifest: Manifest, site: str | None) -> None:
 
 
 def check_freshness(manifest: Manifest, now: datetime) -> None:
-    """Refuse a bundle outside its time.
+    """Refuse a bundle from the future or past its expiry.
 
     Raises:
         NotYetValid: made more than ten minutes after ``now``.
@@ -141,3 +142,32 @@ def check_freshness(manifest: Manifest, now: datetime) -> None:
             f"the bundle expired at {format_utc(manifest.expires)}",
             remedy="ask the hospital whether it will publish a new one",
         )
+
+
+def sentence(bundle: Bundle) -> str:
+    """The outcome for people when every rule was passed."""
+    manifest = bundle.manifest
+    return (
+        f"yes: {manifest.name} is signed with this key and unaltered: "
+        f"{manifest.method.images} images of {manifest.protocol.side} x {manifest.protocol.side} "
+        f"px, valid until {format_utc(manifest.expires)}, digest {bundle.digest}"
+    )
+
+
+def acceptance(bundle: Bundle) -> dict[str, object]:
+    """The outcome for programs when every rule was passed."""
+    return {
+        "verified": True,
+        "digest": bundle.digest,
+        "manifest": bundle.manifest.model_dump(mode="json"),
+    }
+
+
+def refusal(fault: GdshareError) -> dict[str, object]:
+    """The outcome for programs otherwise: the reason's name and a sentence."""
+    return {"verified": False, "reason": type(fault).__name__, "message": str(fault)}
+
+
+def as_json(verdict: dict[str, object]) -> str:
+    """Write a verdict as indented JSON with a newline at the end."""
+    return canonical.pretty(verdict).decode()

@@ -153,8 +153,7 @@ def distill(
         if workers.is_main:
             problem = prepare(cohort, settings, device)
             with explain_faults(out):
-                folder.open_run(out, problem.record(), resume)
-                stack.enter_context(folder.run_lock(out))
+                stack.enter_context(folder.open_run(out, problem.record(), resume))
             workers.barrier()
         else:
             # From the folder and not from the main worker: the seed is never sent.

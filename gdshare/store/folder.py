@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 
 import numpy as np
 import numpy.typing as npt
@@ -26,7 +27,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from gdshare.errors import FilmError, StoreError
 from gdshare.films import Film, read_film
-from gdshare.lock import alone
+from gdshare.lock import lock
 from gdshare.storage import replacing, write_bytes, write_json
 from gdshare.store.record import NAME, StoredFilm
 
@@ -106,8 +107,8 @@ class Store:
             raise FilmError(
                 "gone",
                 path,
-                f"put it back, or reject the film with gdshare review {self.path} "
-                f"{film.film} --reject",
+                f"put it back, or reject the film with gdshare review "
+                f"{quote(str(self.path))} {film.film} --reject",
             )
         shown = read_film(path)
         return Film(shown.pixels, shown.name, film.spacing_mm)
@@ -122,7 +123,7 @@ class Store:
 
     def changing(self) -> AbstractContextManager[None]:
         """Hold the store while a film that is in it is read, changed and written."""
-        return alone(self.path / LOCK)
+        return lock(self.path / LOCK)
 
     def sweep(self) -> None:
         """Delete what a kill left half written; nobody else may be importing."""

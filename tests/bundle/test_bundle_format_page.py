@@ -8,15 +8,13 @@ import pytest
 from bundle_factory import rich_manifest
 
 from gdshare.bundle import Manifest, errors
-from gdshare.bundle.attestation import MAX_BYTES
+from gdshare.bundle.attestation import MAX_BYTES, MAX_REASON, Receipt, Withdrawal
 from gdshare.bundle.layout import BOUNDS, KIB, MIB
-from gdshare.bundle.receipt import Receipt
 from gdshare.bundle.tensors import LARGEST_HEADER, LARGEST_PIXEL, LARGEST_RATE
-from gdshare.bundle.withdrawal import MAX_REASON, Withdrawal
 from gdshare.errors import BundleError
 
 DOCS = Path(__file__).parents[2] / "docs"
-PAGE = (DOCS / "bundle-format.md").read_text()
+PAGE = (DOCS / "bundle-format.md").read_text(encoding="utf-8")
 
 
 def fields(value, prefix=""):
@@ -66,7 +64,7 @@ def test_the_tensors_bounds_are_on_the_page():
 
 
 def test_published_schema_is_the_manifests():
-    published = json.loads((DOCS / "gdshare.schema.json").read_text())
+    published = json.loads((DOCS / "gdshare.schema.json").read_text(encoding="utf-8"))
     assert published == json.loads(json.dumps(Manifest.model_json_schema(mode="serialization")))
 
 

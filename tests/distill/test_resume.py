@@ -26,10 +26,11 @@ from run_kit import (
 )
 
 from gdshare.cohort import label_cohort, open_cohort
-from gdshare.distill.folder import RESULT, read_record, read_result, run_lock
+from gdshare.distill.folder import LOCK, RESULT, read_record, read_result
 from gdshare.distill.loop import StoppedError, distill
 from gdshare.distill.state import load_checkpoint
-from gdshare.errors import RunError
+from gdshare.errors import LockedError, RunError
+from gdshare.lock import lock
 from gdshare.method import Settings
 
 
@@ -136,26 +137,32 @@ def test_resuming_a_finished_run_changes_nothing(cohort, whole, tmp_path):
 def test_run_that_another_process_is_at_is_refused(cohort, whole, tmp_path):
     shutil.copytree(whole, tmp_path / "run")
     before = contents(tmp_path / "run")
-    with (
-        run_lock(tmp_path / "run"),
-        pytest.raises(RunError, match="another process is at this run"),
-    ):
+    refused = pytest.raises(RunError, match=r"another process is at this run .* process")
+    with lock(tmp_path / "run" / LOCK), refused:
         distill(cohort, tmp_path / "run", SETTINGS, resume=True)
     assert contents(tmp_path / "run") == before
     distill(cohort, tmp_path / "run", SETTINGS, resume=True)  # it has ended
+
+
+def test_second_process_that_begins_in_the_same_new_folder_is_refused(cohort, tmp_path):
+    (tmp_path / "run").mkdir()
+    refused = pytest.raises(RunError, match="another process is at this run")
+    with lock(tmp_path / "run" / LOCK), refused:
+        distill(cohort, tmp_path / "run", SETTINGS)
+    assert [path.name for path in (tmp_path / "run").iterdir()] == [LOCK]
 
 
 def test_run_is_locked_from_its_first_step_to_its_last(cohort, tmp_path):
     steps = []
 
     def try_to_lock(tick):
-        with pytest.raises(RunError, match="another process"), run_lock(tmp_path / "run"):
-            pass
+        with pytest.raises(LockedError), lock(tmp_path / "run" / LOCK, timeout_s=0):
+            pytest.fail("two at once")
         steps.append(tick.step)
 
     distill(cohort, tmp_path / "run", SETTINGS, progress=try_to_lock)
     assert len(steps) == SETTINGS.outer_steps
-    with run_lock(tmp_path / "run"):
+    with lock(tmp_path / "run" / LOCK, timeout_s=0):
         pass
 
 
@@ -170,7 +177,7 @@ def test_every_attempt_is_logged_with_its_time(cohort, tmp_path):
             clock=lambda: next(times),
         )
     distill(cohort, tmp_path / "run", SETTINGS, resume=True, clock=lambda: next(times))
-    lines = (tmp_path / "run" / "timings.jsonl").read_text().splitlines()
+    lines = (tmp_path / "run" / "timings.jsonl").read_text(encoding="utf-8").splitlines()
     assert [json.loads(line) for line in lines] == [
         {"began": 100.0, "seconds": 3.0, "from_step": 0},
         {"began": 200.0, "seconds": 7.0, "from_step": 3},
@@ -257,7 +264,8 @@ def test_full_disk_is_an_error_that_names_the_last_checkpoint(cohort, whole, tmp
         f"{run}: cannot be written (No space left on device); make room, then go on with --resume "
         f"(from {run / 'checkpoint.safetensors'})"
     )
-    assert not [name for name in result["left"] if name.startswith(".")], "no half-written file"
+    hidden = [name for name in result["left"] if name.startswith(".") and name != LOCK]
+    assert not hidden, "no half-written file"
     assert contents(rescued) == contents(whole)
 
 
@@ -288,7 +296,7 @@ def test_two_workers_make_the_bytes_of_one_and_one_resumes_where_two_stopped(coh
     alone = distill(cohort, tmp_path / "whole-by-one", whole)
     distill(cohort, tmp_path / "begun-by-one", begun)
     script = tmp_path / "workers.py"
-    script.write_text(TWO_WORKERS)
+    script.write_text(TWO_WORKERS, encoding="utf-8")
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
     local = ["--local-addr", "127.0.0.1", "--nproc-per-node", "2"]
     kinds = [whole.model_dump_json(), begun.model_dump_json()]
