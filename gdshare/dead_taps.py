@@ -67,8 +67,7 @@ class Trim:
 def find_trims(module: nn.Module, side: int) -> dict[str, Trim]:
     """The convolutions that have dead taps on gray patches of ``side`` px.
 
-    Left out are those whose padding would then differ between the two sides: torch's layer has no
-    such padding.
+    Left out are those that would then need unequal padding on two sides: torch's layer has none.
 
     Args:
         module: on the meta device, as ``gdshare.networks.build`` makes it; with BatchNorm, in
@@ -110,7 +109,7 @@ def find_trims(module: nn.Module, side: int) -> dict[str, Trim]:
 
 
 def trim_network(module: nn.Module, trims: Mapping[str, Trim]) -> nn.Module:
-    """A copy of a network whose convolutions have their live taps only."""
+    """A copy of a network, its convolutions with live taps only."""
     copy = deepcopy(module)
     for name, trim in trims.items():
         layer = copy.get_submodule(name.removesuffix(".weight"))

@@ -165,7 +165,7 @@ def _near_identity(
     """``near-identity/2``: every residual block with an identity shortcut starts as the identity.
 
     Convolutions: normal, deviation sqrt(2 / fan_out) (He et al. 2015, torchvision's choice). Norms:
-    scale 1, shift 0, but scale 0 for the last norm of a block whose shortcut is the identity (Goyal
+    scale 1, shift 0, but scale 0 for the last norm of a block with an identity shortcut (Goyal
     et al. 2017). Blocks that halve the map keep their main path: their shortcuts see one pixel in
     four, and of a 32 px patch ResNet18's three together would see little but the upper left corner
     (as in ``near-identity/1``). Head: normal with deviation 0.01, bias 0, so the first logits are
@@ -176,7 +176,7 @@ def _near_identity(
         silent: names of the scales that start at 0.
         path: name of the parameter.
         leaf: last part of the name.
-        layer: whose parameter it is.
+        layer: that the parameter belongs to.
         parameter: only its shape is read.
         generator: advanced by the draw.
     """

@@ -236,7 +236,7 @@ def _finite(theta: Parameters) -> bool:
 
 
 def _culprits(module: nn.Module, theta0: Parameters, ordered: Sequence[Contribution]) -> str:
-    """Names of the hospitals whose bundle diverges alone; of all, when only together they do."""
+    """Hospitals with a bundle that diverges alone; all of them, when only the mixture does."""
     alone = [part.site for part in ordered if not _finite(_end(module, theta0, part))]
     return ", ".join(alone or [part.site for part in ordered])
 

@@ -261,7 +261,7 @@ def differentiate(
 def _mean(
     gradients: dict[int, MetaGradient], unknowns: Unknowns, draws: int, workers: Workers
 ) -> tuple[float, tuple[Tensor, Tensor, Tensor]]:
-    """Mean loss and gradient over all draws, of which each worker has its share."""
+    """Mean loss and gradient over all draws; each worker has computed its share."""
     sizes = [tensor.numel() for tensor in unknowns.tensors()]
     table = torch.zeros(draws, 1 + sum(sizes))  # [draws, loss + images + logits + rates]
     for number, gradient in gradients.items():

@@ -1,10 +1,10 @@
 """Meta-gradients: the outer loss (Eq. 2) and its derivatives by images, labels and rates (Eq. 3).
 
-Equations are those of Li et al. 2020. All functions are pure. Three ways to unroll the inner
-trajectory θ0, θ1, …, each step of which is Eq. 1:
+Equations are those of Li et al. 2020. All functions are pure. The inner trajectory θ0, θ1, … takes
+steps by Eq. 1. Three ways to unroll it:
 
 ``full``
-    through all of it (Wang et al. 2018, on whose code the source builds).
+    through all of it (Wang et al. 2018; the source builds on their code).
 ``window``
     up to a given step, and back through the last few steps only. With a random end this is the
     random truncation of Feng et al. 2023 (RaT-BPTT).
@@ -281,12 +281,16 @@ class _Trajectory:
             if not isinstance(record, Step):
                 theta = record
                 record = self._step(theta, step, 0.0)
-            slope = pull_back(self._chain, theta, record, v, rewind, step == self._start)
+            derivative = pull_back(self._chain, theta, record, v, rewind, step == self._start)
             rows, _, _ = self._data.at(step)
             rate = self._rates[step]
             # θ' = θ - α̃ ∇ℓ, so ∂L/∂α̃ = -∇ℓ·v, and by x̃ and ỹ -α̃ times the slope's derivative.
             yield _StepGradient(
-                step, rows, -slope.slope, -rate * slope.by_images, -rate * slope.by_labels
+                step,
+                rows,
+                -derivative.slope,
+                -rate * derivative.by_images,
+                -rate * derivative.by_labels,
             )
 
 

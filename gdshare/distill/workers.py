@@ -52,7 +52,7 @@ class Workers:
         return range(self.rank, count, self.size)
 
     def all_reduce(self, table: Tensor) -> Tensor:
-        """Sum over the processes a table of which each filled the rows of its share, in place.
+        """Sum a table over the processes, in place; each has filled the rows of its share.
 
         Raises:
             RunError: another process has ended.

@@ -55,8 +55,8 @@ class Case:
 
 def network_case(name, side, images=6, rates=STEPS):
     module = build(name, side)
-    drawn = draw(name, module, torch.Generator().manual_seed(0))
-    return Case(module, drawn, side, images, rates)
+    theta0 = draw(name, module, torch.Generator().manual_seed(0))
+    return Case(module, theta0, side, images, rates)
 
 
 def tiny(images=6, rates=STEPS):
@@ -187,7 +187,7 @@ def test_rates_outside_the_window_have_no_derivative():
     assert (gradient.rates != 0).tolist() == [False, True, True, False]
 
 
-def test_images_whose_step_is_before_the_window_have_no_derivative():
+def test_images_of_steps_before_the_window_have_no_derivative():
     gradient = window(*tiny().ours(), STEPS, 1, sets=2)
     assert bool((gradient.images[:3] == 0).all())
     assert bool((gradient.logits[:3] == 0).all())

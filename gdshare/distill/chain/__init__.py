@@ -1,4 +1,4 @@
-"""The networks as chains of layers whose derivatives are written out by hand.
+"""The networks as chains of layers, with derivatives written out by hand.
 
 An outer step needs, of each inner step, the gradient by the weights and that gradient's directional
 derivative. Automatic differentiation gets the second by recording the first, which keeps every

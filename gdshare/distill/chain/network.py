@@ -31,7 +31,7 @@ Size = tuple[int, int]
 
 @dataclass(frozen=True)
 class Chain:
-    """A network whose derivatives are written out.
+    """A network with its derivatives written out.
 
     Attributes:
         layers: from the patch to the logits.
