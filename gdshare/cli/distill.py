@@ -60,13 +60,13 @@ def distill(
     """
     require_extra("distill")
     from gdshare.cohort import open_cohort
-    from gdshare.distill.precision import fitted
+    from gdshare.distill.precision import with_precision
     from gdshare.distill.workers import join, spawn_workers
 
     given = {k: v for k, v in knobs.items() if v is not None}
     settings = read_settings(config, given, _start(out, resume))
     if not resume:
-        settings = fitted(settings, chosen_device(device))
+        settings = with_precision(settings, chosen_device(device))
     if workers > settings.draws:
         raise UsageError(
             f"--workers {workers} for --draws {settings.draws}: a draw is one process's work",
