@@ -15,9 +15,8 @@ from gdshare.errors import GdshareError
 
 MODULES = {
     "import": "intake",
-    "prepare": "gate",
-    "approve": "gate",
-    "release": "gate",
+    "prepare": "release",
+    "approve": "release",
     "unseal": "seal",
 }
 """Where a command is not called like its module."""

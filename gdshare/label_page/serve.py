@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 import uvicorn
 
 from gdshare.errors import UsageError
-from gdshare.label_page.door import TOKEN, Door
+from gdshare.label_page.auth import TOKEN, Door
 from gdshare.label_page.server import Page, label_app
 from gdshare.protocol import Protocol
 from gdshare.store.folder import Store

@@ -30,7 +30,7 @@ from starlette.routing import Route
 
 from gdshare.errors import GdshareError
 from gdshare.films.box import Box
-from gdshare.label_page.answers import asset_answer, http_refusal, json_body, refusal
+from gdshare.label_page.responses import asset_answer, http_refusal, json_body, refusal
 from gdshare.label_page.assets import assets
 from gdshare.label_page.grid import count, paint
 from gdshare.label_page.pictures import OUTLINING_PIXELS, REVIEW_PIXELS, picture

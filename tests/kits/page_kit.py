@@ -10,7 +10,7 @@ from threading import Thread
 import httpx
 import uvicorn
 
-from gdshare.label_page.door import Door
+from gdshare.label_page.auth import Door
 from gdshare.label_page.server import Page, label_app
 from gdshare.protocol import Protocol
 from gdshare.store.folder import Store

@@ -16,8 +16,8 @@ import gdshare.label_page
 from gdshare.cli.main import main
 from gdshare.cohort import label_cohort
 from gdshare.films.box import Box
-from gdshare.label_page.answers import MAX_BODY
-from gdshare.label_page.door import HEADERS
+from gdshare.label_page.responses import MAX_BODY
+from gdshare.label_page.auth import HEADERS
 from gdshare.protocol import Protocol
 from gdshare.store.outline import Drawing, outline_of, save_outline
 from gdshare.store.table import write_table

@@ -37,7 +37,7 @@ from gdshare.store.pacs import (
     read_password,
     take_in_from,
 )
-from gdshare.store.pacs.faults import AnswerError, PassingError
+from gdshare.store.pacs.errors import AnswerError, PassingError
 from gdshare.store.pacs.query import Reference
 from gdshare.store.pacs.retrieval import first_part, retrieve
 

@@ -7,9 +7,9 @@ network failed; ``faults`` are what can go wrong.
 """
 
 from gdshare.store.pacs.access import Access, Login, access_to, read_password
-from gdshare.store.pacs.faults import PacsError
+from gdshare.store.pacs.errors import PacsError
 from gdshare.store.pacs.intake import take_in_from
-from gdshare.store.pacs.line import Line, line_to
+from gdshare.store.pacs.connection import Line, line_to
 from gdshare.store.pacs.query import Wanted, find_films
 
 __all__ = [

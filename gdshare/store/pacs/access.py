@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from gdshare.store.pacs.faults import PacsError
+from gdshare.store.pacs.errors import PacsError
 
 LONGEST_PASSWORD = 1000
 

@@ -12,8 +12,8 @@ from warnings import catch_warnings, simplefilter
 from gdshare.errors import FilmError
 from gdshare.films.dicom.header import read_dataset, tags
 from gdshare.store.intake import Intake, Outcome, take_in
-from gdshare.store.pacs.faults import AnswerError, PacsError, PassingError
-from gdshare.store.pacs.line import Line
+from gdshare.store.pacs.errors import AnswerError, PacsError, PassingError
+from gdshare.store.pacs.connection import Line
 from gdshare.store.pacs.query import Reference
 from gdshare.store.pacs.retrieval import NO_FILE, retrieve
 

@@ -10,8 +10,8 @@ from datetime import date
 from functools import partial
 from typing import Any
 
-from gdshare.store.pacs.faults import AnswerError
-from gdshare.store.pacs.line import Line
+from gdshare.store.pacs.errors import AnswerError
+from gdshare.store.pacs.connection import Line
 
 STUDY, SERIES, INSTANCE = "0020000D", "0020000E", "00080018"
 STUDY_DATE, MODALITY = "00080020", "00080060"

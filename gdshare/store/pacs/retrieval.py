@@ -12,8 +12,8 @@ from pathlib import Path
 from dicomweb_client import URI
 from requests import Response
 
-from gdshare.store.pacs.faults import AnswerError, PassingError, explained
-from gdshare.store.pacs.line import PIECE_BYTES, Line
+from gdshare.store.pacs.errors import AnswerError, PassingError, explained
+from gdshare.store.pacs.connection import PIECE_BYTES, Line
 from gdshare.store.pacs.query import Reference
 
 MODE = 0o600

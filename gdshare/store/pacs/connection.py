@@ -18,7 +18,7 @@ from urllib3.response import BaseHTTPResponse
 
 from gdshare.films.dicom.header import MAX_FILE_BYTES
 from gdshare.store.pacs.access import Access
-from gdshare.store.pacs.faults import AnswerError, PassingError, explained
+from gdshare.store.pacs.errors import AnswerError, PassingError, explained
 
 Clock = Callable[[], float]
 Sleep = Callable[[float], None]
