@@ -1,4 +1,4 @@
-"""The ``gdshare`` command's front door: options for all commands, errors in one sentence."""
+"""The ``gdshare`` command: options common to all commands, and errors in one sentence."""
 
 import sys
 import traceback
@@ -19,7 +19,7 @@ MODULES = {
     "approve": "release",
     "unseal": "seal",
 }
-"""Where a command is not called like its module."""
+"""Commands whose module has another name."""
 
 OWN_COMMANDS: dict[str, str] = {
     name: f"gdshare.cli.{MODULES.get(name, name)}:register"
@@ -46,19 +46,19 @@ OWN_COMMANDS: dict[str, str] = {
         "classify",
     )
 }
-"""In the order of the walk, which is the order of the help."""
+"""In the order of use, which is the order in the help."""
 
 ENTRY_POINTS = "gdshare.commands"
 REFUSED, INTERRUPTED = 2, 130
 
 
 def build_app(first_word: str | None = None) -> typer.Typer:
-    """Make the command with all its sub-commands, or with the one that is asked for.
+    """Build the command with all sub-commands, or only the one about to run.
 
     Importing torch and Flower takes seconds; a command that needs neither should not wait.
 
     Args:
-        first_word: the sub-command about to run, or None (or an unknown word) for all.
+        first_word: the sub-command about to run; None or an unknown word: all of them.
     """
     app = typer.Typer(
         name="gdshare",
@@ -74,13 +74,15 @@ def build_app(first_word: str | None = None) -> typer.Typer:
     }
     commands |= {point.name: point for point in sorted(entry_points(group=ENTRY_POINTS))}
     chosen = [commands[first_word]] if first_word in commands else commands.values()
-    for register in dict.fromkeys(point.load() for point in chosen):  # a module may have several
+    for register in dict.fromkeys(
+        point.load() for point in chosen
+    ):  # a module may have several commands
         register(app)
     return app
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command; every refusal is one sentence on stderr and exit status 2."""
+    """Run the command; errors are one sentence on stderr and exit status 2."""
     keep_freed_memory()
     words = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in words
@@ -90,7 +92,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         status = build_app(first)(args=arguments, prog_name="gdshare", standalone_mode=False)
         sys.exit(status if isinstance(status, int) else 0)
     except click.exceptions.NoArgsIsHelpError:
-        sys.exit(REFUSED)  # the help was shown
+        sys.exit(REFUSED)  # the help was printed
     except click.ClickException as error:
         where = getattr(getattr(error, "ctx", None), "command_path", "gdshare")
         _refuse(f"{error.format_message().rstrip('.')}; see {where} --help", debug)
@@ -125,7 +127,7 @@ def _show_version(wanted: bool) -> None:
 
 def _front(
     debug: Annotated[
-        bool, typer.Option("--debug", help="On an error, show where in the program it arose.")
+        bool, typer.Option("--debug", help="On an error, show the traceback.")
     ] = False,
     version: Annotated[
         bool,
@@ -136,16 +138,16 @@ def _front(
 
     At a hospital, in this order:
 
-    **import** films out of a PACS or a folder, **review** those that may show a name,
-    **label** the films once their organs are outlined, **distill** the labelled patches to
-    a few synthetic images, **audit** what those give away, make **keys** once, and
+    **import** films from a PACS or a folder, **review** those that may show a name,
+    **label** the films once their organs are outlined, **distill** the labelled patches into
+    a few synthetic images, **audit** what those reveal, make **keys** once, and
     **publish** a signed bundle, or **prepare** it, have it **approve**d by others, and
-    **release** it. **withdraw** takes a released bundle back.
+    **release** it. **withdraw** revokes a released bundle.
 
     At the aggregator:
 
-    **aggregate** collects and verifies bundles, trains one model, and has each hospital
-    count how it does on the films it keeps.
+    **aggregate** collects and verifies bundles, trains a model, and has each hospital
+    count its results on films that stay there.
 
     To see it all on synthetic films: **gdshare demo**.
     """

@@ -1,4 +1,4 @@
-"""``gdshare phantom``: make a phantom hospital's folder of synthetic films."""
+"""``gdshare phantom``: make the synthetic films of a phantom hospital."""
 
 from pathlib import Path
 from typing import Annotated
@@ -10,19 +10,20 @@ from gdshare.films.phantom import write_phantom_cohort
 
 
 def phantom(
-    out: Annotated[Path, typer.Option(help="Folder to make; it must not exist, or be empty.")],
+    out: Annotated[Path, typer.Option(help="Folder to create; it must be missing or empty.")],
     negatives: Annotated[int, typer.Option(min=0, help="Patients without gastritis.")] = 20,
     positives: Annotated[int, typer.Option(min=0, help="Patients with gastritis.")] = 20,
     size: Annotated[int, typer.Option(min=128, max=4096, help="Side of a film, px.")] = 512,
     site: Annotated[
-        int, typer.Option(min=0, help="Which phantom hospital: its films' look, its patients.")
+        int,
+        typer.Option(min=0, help="Which phantom hospital: its patients, the look of its films."),
     ] = 0,
-    seed: Annotated[int, typer.Option(min=0, help="Another seed makes other patients.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the patients.")] = 0,
 ) -> None:
-    """Make SYNTHETIC stomach films with masks and diagnoses, to try everything out on.
+    """Make SYNTHETIC stomach films with masks and diagnoses, to try everything out.
 
-    No patient was ever near them, and each film says so in its corner, its name and its file. The
-    last line printed is the command to go on with.
+    They show no patient, and each film says so in its corner, its name and its metadata. The last
+    line printed is the next command.
     """
     with progress("drawing films") as report:
         table = write_phantom_cohort(
@@ -38,7 +39,7 @@ def phantom(
     typer.echo(f"synthetic films  {negatives} negative, {positives} positive, {size} x {size} px")
     typer.echo(f"table            {table}")
     typer.echo(
-        f"go on with       gdshare label {table} --out COHORT --patch {patch} --stride {stride} "
+        f"next             gdshare label {table} --out COHORT --patch {patch} --stride {stride} "
         "--side 32"
     )
 

@@ -310,7 +310,7 @@ def test_bundle_goes_by_courier(courier):
 def test_nothing_is_overwritten_by_the_commands(courier, capsys):
     assert sent(courier) == opened(courier) == 0
     assert sent(courier) == opened(courier) == 2
-    assert "holds a bundle of that site and number already" in capsys.readouterr().err
+    assert "contains a bundle of that site and number" in capsys.readouterr().err
 
 
 def test_nothing_lies_in_the_folder_after_a_refusal(courier, capsys):
