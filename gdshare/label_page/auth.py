@@ -1,19 +1,19 @@
-"""Who may ask anything of the page's server: the browser of the person who started it.
+"""Access control: only the browser of the person who started the server is admitted.
 
-Any program and any web page on this machine can reach a port of 127.0.0.1, so that alone keeps
-nobody out. In this order:
+Any program and any web page on this machine can reach a port of 127.0.0.1. Therefore, in this
+order:
 
-1. A request whose ``Host`` is not this server's own address is refused: a page elsewhere may give
-   its own name our address (DNS rebinding).
-2. A request that may change something is refused unless its ``Origin`` is this server.
-3. The token in the printed address is exchanged, once, for a cookie that scripts cannot read and
-   that no other site's request carries. After that it is worth nothing.
+1. Requests with a foreign ``Host`` are refused: another site may resolve its own name to our
+   address (DNS rebinding).
+2. Requests that may change something are refused unless their ``Origin`` is this server.
+3. The token in the printed address is exchanged, once, for a cookie that is HttpOnly and
+   SameSite=strict. After that the token is void.
 4. Everything else needs that cookie.
 
-Every answer, refusals too, carries ``HEADERS``.
+Every response, including refusals, carries ``HEADERS``.
 
-What is left: browsers send a cookie of 127.0.0.1 to every port of it. Whoever runs another web
-server on this machine, and gets the same browser to visit it meanwhile, sees the cookie.
+Residual risk: browsers send cookies of 127.0.0.1 to all of its ports. Another web server on this
+machine sees the cookie if the same browser visits it meanwhile.
 """
 
 import secrets
@@ -44,74 +44,74 @@ HEADERS = (
     ("cross-origin-resource-policy", "same-origin"),
     ("cache-control", "no-store"),
 )
-READING = ("GET", "HEAD")
-TOKEN = "token"  # noqa: S105 - its name in the address
+SAFE_METHODS = ("GET", "HEAD")
+TOKEN = "token"  # noqa: S105 - the query parameter
 
 
-class Door:
-    """An ASGI application in front of another.
+class AuthMiddleware:
+    """ASGI middleware that admits a single browser.
 
     Args:
-        app: that nobody reaches but by this one.
-        host: ``127.0.0.1:PORT``, as browsers name it.
-        token: of the printed address.
-        session: what the cookie holds; another secret, as addresses are written to histories.
+        app: the protected application.
+        host: ``127.0.0.1:PORT``, as browsers send it.
+        token: in the printed address.
+        session: the cookie's value; another secret, since addresses end up in histories.
     """
 
     def __init__(self, app: ASGIApp, host: str, token: str, session: str) -> None:  # noqa: D107
         self._app, self._host = app, host
         self._token: str | None = token
         self._session = session
-        # Browsers share cookies among the ports of a machine; two servers must not share one.
+        # Browsers share cookies among ports; two servers must not share theirs.
         self._cookie = f"gdshare-label-{host.rpartition(':')[2]}"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request, or hand it on."""
+        """Refuse a request, or pass it on."""
         if scope["type"] != "http":
-            return  # neither websockets nor start-up messages are served
-        answer = self._answer(Request(scope)) or self._app
-        await answer(scope, receive, _with_headers(send))
+            return  # no websockets, no lifespan
+        response = self._check(Request(scope)) or self._app
+        await response(scope, receive, _with_headers(send))
 
-    def _answer(self, request: Request) -> Response | None:
-        """The door's own answer; None: go in."""
+    def _check(self, request: Request) -> Response | None:
+        """A refusal, or the token's exchange; None: admitted."""
         if request.headers.getlist("host") != [self._host]:
-            return _refusal(f"this server is http://{self._host} and answers to no other name", 421)
-        if request.method not in READING and request.headers.getlist("origin") != [
+            return _refusal(f"this server answers only as http://{self._host}", 421)
+        if request.method not in SAFE_METHODS and request.headers.getlist("origin") != [
             f"http://{self._host}"
         ]:
             return _refusal("only the page itself may change anything", 403)
-        known = _same(request.cookies.get(self._cookie), self._session)
+        admitted = _equal(request.cookies.get(self._cookie), self._session)
         if TOKEN in request.query_params:
-            return self._exchange(request.query_params[TOKEN], known)
-        if not known:
+            return self._exchange(request.query_params[TOKEN], admitted)
+        if not admitted:
             return _refusal(
-                "open the address that gdshare label --serve printed, with its token; it works "
-                "once, in one browser",
+                "open the address printed by gdshare label --serve, including its token; it works "
+                "once, in a single browser",
                 401,
             )
         return None
 
-    def _exchange(self, token: str, known: bool) -> Response:
-        if not known and not _same(token, self._token):
+    def _exchange(self, token: str, admitted: bool) -> Response:
+        if not admitted and not _equal(token, self._token):
             return _refusal(
                 "this address is wrong or was used before; stop gdshare label --serve (Ctrl-C), "
-                "start it again and open the address it prints then",
+                "start it again and open the new address",
                 403,
             )
-        answer = RedirectResponse("/", 303)
-        if not known:
+        response = RedirectResponse("/", 303)
+        if not admitted:
             self._token = None
-            answer.set_cookie(
+            response.set_cookie(
                 self._cookie, self._session, path="/", httponly=True, samesite="strict"
             )
-        return answer
+        return response
 
 
-def _same(told: str | None, secret: str | None) -> bool:
-    """Compare in a time that tells nothing."""
-    if told is None or secret is None:
+def _equal(value: str | None, secret: str | None) -> bool:
+    """Compare in constant time."""
+    if value is None or secret is None:
         return False
-    return secrets.compare_digest(told.encode(), secret.encode())
+    return secrets.compare_digest(value.encode(), secret.encode())
 
 
 def _refusal(reason: str, status: int) -> Response:
@@ -119,10 +119,10 @@ def _refusal(reason: str, status: int) -> Response:
 
 
 def _with_headers(send: Send) -> Send:
-    async def sending(message: MutableMapping[str, Any]) -> None:
+    async def send_with_headers(message: MutableMapping[str, Any]) -> None:
         if message["type"] == "http.response.start":
-            own = [(name.encode(), value.encode()) for name, value in HEADERS]
-            message = {**message, "headers": [*message.get("headers", ()), *own]}
+            headers = [(name.encode(), value.encode()) for name, value in HEADERS]
+            message = {**message, "headers": [*message.get("headers", ()), *headers]}
         await send(message)
 
-    return sending
+    return send_with_headers

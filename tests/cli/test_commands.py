@@ -1,36 +1,24 @@
-import io
 import json
 import subprocess
 import sys
-from contextlib import redirect_stderr, redirect_stdout
-from dataclasses import dataclass
 
 import pytest
 import torch
+from command_kit import gdshare
 from film_kit import PROTOCOL, write_films
 
 from gdshare.cli.distill import _without_seed, read_settings
-from gdshare.cli.main import OWN_COMMANDS, main
+from gdshare.cli.main import OWN_COMMANDS
 from gdshare.errors import UsageError
 from gdshare.method import Settings
 from gdshare.model import Model, save_model
 from gdshare.networks import build, draw
 
 
-@dataclass(frozen=True)
-class Said:
-    status: int
-    stdout: str
-    stderr: str
-
-
-def gdshare(*words, check=True):
-    """Run the command in this process, as a pipe would see it."""
-    out, err = io.StringIO(), io.StringIO()
-    with redirect_stdout(out), redirect_stderr(err), pytest.raises(SystemExit) as left:
-        main([str(word) for word in words])
-    assert not check or not left.value.code, err.getvalue()
-    return Said(int(left.value.code or 0), out.getvalue(), err.getvalue())
+def succeed(*words):
+    run = gdshare(*words)
+    assert run.status == 0, run.stderr
+    return run
 
 
 @pytest.fixture(autouse=True)
@@ -45,15 +33,15 @@ LABEL = ("--patch", 16, "--stride", 8, "--side", 16, "--split", "0.34,0.33,0.33"
 def folder(tmp_path_factory):
     """A cohort labelled by the command, and an untrained model."""
     folder = tmp_path_factory.mktemp("commands")
-    gdshare("label", write_films(folder / "films"), "--out", folder / "cohort", *LABEL)
+    succeed("label", write_films(folder / "films"), "--out", folder / "cohort", *LABEL)
     parameters = draw("convnet", build("convnet", 16), torch.Generator().manual_seed(0))
     save_model(folder / "model", Model("convnet", PROTOCOL, (parameters,)), {"threshold": 0.4})
     return folder
 
 
 def test_help_names_every_command():
-    shown = gdshare("--help").stdout
-    assert all(name in shown for name in (*OWN_COMMANDS, "aggregate", "demo"))
+    text = succeed("--help").stdout
+    assert all(name in text for name in (*OWN_COMMANDS, "aggregate", "demo"))
 
 
 def test_help_does_not_wait_for_torch():
@@ -74,59 +62,59 @@ def test_label_warns_of_films_of_different_size_on_the_patient(tmp_path):
     head, *lines = table.read_text().splitlines()
     sizes = [f"{line},0.{1 + number % 2}" for number, line in enumerate(lines)]
     table.write_text("\n".join([f"{head},spacing_mm", *sizes]) + "\n")
-    told = gdshare("label", table, "--out", tmp_path / "c", *LABEL).stderr
-    assert "covers from 1.6 to 3.2 mm" in told
-    assert "--resample-mm" in told
-    again = gdshare("label", table, "--out", tmp_path / "d", *LABEL, "--resample-mm", "0.2").stderr
+    warning = succeed("label", table, "--out", tmp_path / "c", *LABEL).stderr
+    assert "covers from 1.6 to 3.2 mm" in warning
+    assert "--resample-mm" in warning
+    again = succeed("label", table, "--out", tmp_path / "d", *LABEL, "--resample-mm", "0.2").stderr
     assert "covers from" not in again
 
 
-def test_label_prints_counts_for_people_and_for_programs(folder, tmp_path):
+def test_label_prints_counts_as_a_table_and_as_json(folder, tmp_path):
     table = folder / "films" / "labels.csv"
-    counts = json.loads(gdshare("label", table, "--out", tmp_path / "c", *LABEL, "--json").stdout)
+    counts = json.loads(succeed("label", table, "--out", tmp_path / "c", *LABEL, "--json").stdout)
     assert counts["train"]["films"] + counts["val"]["films"] + counts["test"]["films"] == 12
-    shown = gdshare("label", table, "--out", tmp_path / "d", *LABEL).stdout
+    text = succeed("label", table, "--out", tmp_path / "d", *LABEL).stdout
     for split in ("train", "val", "test"):
-        line = next(x for x in shown.splitlines() if f" {split} " in x)
+        line = next(x for x in text.splitlines() if f" {split} " in x)
         assert str(counts[split]["discarded"]) in line
 
 
-def test_distill_classify_and_evaluate_agree_on_the_files_they_pass_on(
-    folder, tmp_path, monkeypatch
-):
+def test_distill_classify_and_evaluate_agree_on_their_files(folder, tmp_path, monkeypatch):
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": True})
     knobs = ("--network", "convnet", "--outer-steps", 4, "--score-every", 2, "--score-inits", 2)
-    run = gdshare(
+    run = succeed(
         "distill", folder / "cohort", "--out", tmp_path / "run", *knobs, "--json", "--device", "cpu"
     )
-    found = json.loads(run.stdout)
-    assert found["inits"] == 2
+    result = json.loads(run.stdout)
+    assert result["inits"] == 2
     assert (tmp_path / "run" / "preview.png").exists()
     assert run.stderr == "", "piped output stays quiet"
     record = json.loads((tmp_path / "run" / "run.json").read_text())
-    assert record["settings"]["seed"] > 2**32, "drawn, when nobody gives one"
+    assert record["settings"]["seed"] > 2**32, "drawn at random by default"
     assert record["settings"]["precision"] == "bfloat16", "as fits the machine"
-    monkeypatch.setattr(torch.cpu, "get_capabilities", dict)  # gone on with elsewhere
+    monkeypatch.setattr(torch.cpu, "get_capabilities", dict)  # resumed on another machine
     words = ("distill", folder / "cohort", "--out", tmp_path / "run", "--resume", "--json")
-    assert json.loads(gdshare(*words).stdout) == found, "goes on without saying its options again"
-    refused = gdshare(*words, "--batch", 12, check=False)
+    assert json.loads(succeed(*words).stdout) == result, "resumes without repeating the options"
+    refused = gdshare(*words, "--batch", 12)
     assert "batch 24 -> 12" in refused.stderr
-    shown = json.loads(
-        gdshare("classify", folder / "model", folder / "films/1.png", "--json").stdout
+    verdicts = json.loads(
+        succeed("classify", folder / "model", folder / "films/1.png", "--json").stdout
     )
-    assert shown[0]["threshold"] == 0.4
-    assert sum(shown[0]["votes"].values()) == 49
-    judged = json.loads(gdshare("evaluate", folder / "model", folder / "cohort", "--json").stdout)
-    assert judged["threshold_from"] == "the model's own"
-    assert sum(judged["counts"][k] for k in ("tp", "fn", "tn", "fp")) == 4
-    assert "source: soft-label" in gdshare("evaluate", folder / "model", folder / "cohort").stdout
+    assert verdicts[0]["threshold"] == 0.4
+    assert sum(verdicts[0]["votes"].values()) == 49
+    evaluated = json.loads(
+        succeed("evaluate", folder / "model", folder / "cohort", "--json").stdout
+    )
+    assert evaluated["threshold_from"] == "the model's own"
+    assert sum(evaluated["counts"][k] for k in ("tp", "fn", "tn", "fp")) == 4
+    assert "source: soft-label" in succeed("evaluate", folder / "model", folder / "cohort").stdout
 
 
 @pytest.mark.parametrize(
     ("words", "message"),
     [
         (["label", "none.csv", "--out", "x"], "none.csv: no such table"),
-        (["label", "none.csv", "--out", "x", "--split", "1,2"], "--split 1,2: give three numbers"),
+        (["label", "none.csv", "--out", "x", "--split", "1,2"], "--split 1,2: not three numbers"),
         (["label", "none.csv", "--out", "x", "--patch", "0"], "--patch: Input should be"),
         (["distill", "none", "--out", "x"], "none: not a cohort"),
         (["distill", "none", "--out", "x", "--batch", "1"], "batch: Input should be"),
@@ -137,7 +125,7 @@ def test_distill_classify_and_evaluate_agree_on_the_files_they_pass_on(
     ],
 )
 def test_refusal_is_one_sentence_on_stderr_with_status_2(words, message):
-    run = gdshare(*words, check=False)
+    run = gdshare(*words)
     assert run.status == 2
     assert run.stderr.startswith(f"gdshare: {message}")
     assert run.stderr.count("\n") == 1
@@ -145,27 +133,27 @@ def test_refusal_is_one_sentence_on_stderr_with_status_2(words, message):
 
 
 def test_debug_shows_the_traceback():
-    run = gdshare("classify", "none", "film.png", "--debug", check=False)
+    run = gdshare("classify", "none", "film.png", "--debug")
     assert run.status == 2
     assert "Traceback" in run.stderr
     assert "gdshare: none: not a model" in run.stderr
 
 
 def test_unknown_option_is_refused_with_status_2():
-    assert gdshare("label", "--nonsense", check=False).status == 2
+    assert gdshare("label", "--nonsense").status == 2
 
 
-def test_every_knob_of_algorithm_1_is_an_option_that_names_its_source():
-    shown = " ".join(gdshare("distill", "--help").stdout.split())
+def test_every_setting_of_algorithm_1_is_an_option_that_names_its_source():
+    text = " ".join(succeed("distill", "--help").stdout.split())
     for name in ("images", "epochs", "steps", "outer-steps", "batch", "outer-rate", "label-scale"):
-        assert f"--{name} " in shown
+        assert f"--{name} " in text
     for name, field in Settings.model_fields.items():
         assert field.description, name
     knobs = ("images", "epochs", "steps", "outer_steps", "batch", "outer_rate", "label_scale")
     assert all("Source: " in str(Settings.model_fields[name].description) for name in knobs)
 
 
-def test_options_win_over_the_file_and_the_file_over_defaults(tmp_path):
+def test_options_override_the_file_and_the_file_the_defaults(tmp_path):
     config = tmp_path / "knobs.toml"
     config.write_text('network = "convnet"\nbatch = 12\n')
     settings = read_settings(config, {"batch": 15}, Settings())
@@ -173,14 +161,14 @@ def test_options_win_over_the_file_and_the_file_over_defaults(tmp_path):
 
 
 @pytest.mark.parametrize("text", ["batc = 12", "batch = '12'", "batch = [", "sets = 2"])
-def test_mistake_in_the_file_is_refused_not_ignored(tmp_path, text):
+def test_mistake_in_the_file_is_refused(tmp_path, text):
     config = tmp_path / "knobs.toml"
     config.write_text(text)
     with pytest.raises(UsageError, match=r"knobs\.toml"):
         read_settings(config, {}, Settings())
 
 
-def test_values_that_do_not_go_together_are_blamed_on_file_and_options_alike(tmp_path):
+def test_conflicting_values_are_attributed_to_file_and_options(tmp_path):
     config = tmp_path / "knobs.toml"
     config.write_text("sets = 3")
     with pytest.raises(UsageError, match=r"knobs\.toml with the options given: 3 sets for 2 steps"):
@@ -190,5 +178,5 @@ def test_values_that_do_not_go_together_are_blamed_on_file_and_options_alike(tmp
 @pytest.mark.parametrize(
     "words", [["--seed", "77", "--draws", "2"], ["--seed=77", "--draws", "2"], ["--draws", "2"]]
 )
-def test_the_seed_is_on_no_workers_command_line(words):
+def test_seed_is_not_on_a_workers_command_line(words):
     assert _without_seed(["distill", "cohort", *words]) == ["distill", "cohort", "--draws", "2"]

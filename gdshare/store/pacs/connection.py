@@ -1,7 +1,7 @@
-"""Every request to a PACS and every byte of its answers: bounded, and tried again where that helps.
+"""Requests to a PACS, limited in bytes and seconds, and retried after transient failures.
 
-dicomweb-client asks the queries. Films it would hold in memory several times over, header and all,
-and inflate without bound, so they are read here, through the same bounds, piece by piece.
+dicomweb-client sends the queries. It would keep films in memory several times over and inflate them
+without a limit, so films are read here, in chunks, under the same limits.
 """
 
 import logging
@@ -18,34 +18,39 @@ from urllib3.response import BaseHTTPResponse
 
 from gdshare.films.dicom.header import MAX_FILE_BYTES
 from gdshare.store.pacs.access import Access
-from gdshare.store.pacs.errors import AnswerError, PassingError, explained
+from gdshare.store.pacs.errors import (
+    ASK_ADMINISTRATOR,
+    ResponseError,
+    TransientError,
+    translate_errors,
+)
 
 Clock = Callable[[], float]
 Sleep = Callable[[float], None]
-Answer = TypeVar("Answer")
+T = TypeVar("T")
 
-CONNECT_SECONDS, SILENT_SECONDS = 10.0, 60.0
-QUERY_SECONDS, FILM_SECONDS = 120.0, 900.0
-"""What a whole answer may take; the largest film comes in that time at 10 Mbit/s."""
+TIMEOUTS_S = (10.0, 60.0)
+"""To connect, and between bytes."""
+QUERY_TIMEOUT_S, FILM_TIMEOUT_S = 120.0, 900.0
+"""For a whole response; at 10 Mbit/s the largest film arrives in time."""
 MAX_QUERY_BYTES = 16 * 1024**2
-PIECE_BYTES = 1024**2
-WAITS = (1.0, 3.0, 9.0)
-"""Seconds before each further try."""
+CHUNK_BYTES = 1024**2
+RETRY_DELAYS_S = (1.0, 3.0, 9.0)
 STORED_SYNTAX = 'multipart/related; type="application/dicom"; transfer-syntax=*'
 
-# It logs a server's own words; without a handler they would land on the terminal.
+# It logs what the server says; without a handler that would reach the terminal.
 logging.getLogger("dicomweb_client").addHandler(logging.NullHandler())
 
 
 @dataclass(frozen=True)
-class Line:
-    """An open line to a PACS; ``line_to`` opens it.
+class Connection:
+    """A connection to a PACS; ``connect`` opens it.
 
     Attributes:
-        url: of its DICOMweb service.
-        client: asks queries.
-        films: retrieves them.
-        sleep: seconds.
+        url: the DICOMweb service.
+        client: sends queries.
+        films: retrieves films.
+        sleep: waits for so many seconds.
     """
 
     url: str
@@ -53,112 +58,112 @@ class Line:
     films: requests.Session
     sleep: Sleep
 
-    def asked(self, ask: Callable[[], Answer]) -> Answer:
-        """Ask, and ask again after a pause where the fault may have passed.
+    def retry(self, request: Callable[[], T]) -> T:
+        """Send a request, and retry it after transient failures.
 
         Raises:
-            PacsError: it has not, or is of another kind.
+            PacsError: the failure persists, or is not transient.
         """
-        for wait in WAITS:
+        for delay in RETRY_DELAYS_S:
             try:
-                with explained(self.url):
-                    return ask()
-            except PassingError:
-                self.sleep(wait)
-        with explained(self.url):
-            return ask()
+                with translate_errors(self.url):
+                    return request()
+            except TransientError:
+                self.sleep(delay)
+        with translate_errors(self.url):
+            return request()
 
     def get(self, address: str) -> requests.Response:
-        """Begin to retrieve a film, in the encoding that the PACS keeps it in."""
+        """Start to retrieve a film in its stored encoding."""
         headers = {"Accept": STORED_SYNTAX, "Accept-Encoding": "identity"}
-        response = self.films.get(
-            address, headers=headers, stream=True, timeout=(CONNECT_SECONDS, SILENT_SECONDS)
-        )
+        response = self.films.get(address, headers=headers, stream=True, timeout=TIMEOUTS_S)
         response.raise_for_status()
         return response
 
 
 @contextmanager
-def line_to(
-    access: Access, clock: Clock, sleep: Sleep, most_bytes: int = MAX_FILE_BYTES
-) -> Iterator[Line]:
-    """Open a line to a PACS; nothing is sent yet.
+def connect(
+    access: Access, clock: Clock, sleep: Sleep, max_bytes: int = MAX_FILE_BYTES
+) -> Iterator[Connection]:
+    """Open a connection to a PACS; nothing is sent yet.
 
     Args:
-        access: where and who.
-        clock: seconds, of any beginning.
-        sleep: seconds.
-        most_bytes: of a film's answer.
+        access: address and login.
+        clock: monotonic seconds.
+        sleep: waits for so many seconds.
+        max_bytes: of a film's response.
     """
-    queries = _session(access, _Bounds(MAX_QUERY_BYTES, QUERY_SECONDS, clock))
-    films = _session(access, _Bounds(most_bytes, FILM_SECONDS, clock))
+    queries = _session(access, _Limits(MAX_QUERY_BYTES, QUERY_TIMEOUT_S, clock))
+    films = _session(access, _Limits(max_bytes, FILM_TIMEOUT_S, clock))
     with queries, films:
-        client = DICOMwebClient(access.url, queries, timeout=(CONNECT_SECONDS, SILENT_SECONDS))
-        client.set_http_retry_params(retry=False)  # its own knows only statuses, and no clock
-        yield Line(access.url, client, films, sleep)
+        client = DICOMwebClient(access.url, queries, timeout=TIMEOUTS_S)
+        client.set_http_retry_params(retry=False)  # its retries look at the status only
+        yield Connection(access.url, client, films, sleep)
 
 
 @dataclass(frozen=True)
-class _Bounds:
-    most_bytes: int
+class _Limits:
+    max_bytes: int
     seconds: float
     clock: Clock
 
 
-def _session(access: Access, bounds: _Bounds) -> requests.Session:
+def _session(access: Access, limits: _Limits) -> requests.Session:
     session = requests.Session()
-    # No proxy and no password that the environment happens to name.
+    # Ignore proxies and logins of the environment.
     session.trust_env = False
     session.max_redirects = 0
     session.verify = True if access.authority is None else str(access.authority)
     if access.login is not None:
         session.auth = HTTPBasicAuth(access.login.user.encode(), access.login.password)
     for scheme in ("https://", "http://"):
-        session.mount(scheme, _Adapter(bounds))
+        session.mount(scheme, _Adapter(limits))
     return session
 
 
 class _Adapter(HTTPAdapter):
-    """Bounds every answer's body."""
+    """Limits every response body."""
 
-    def __init__(self, bounds: _Bounds) -> None:
+    def __init__(self, limits: _Limits) -> None:
         super().__init__()
-        self._bounds = bounds
+        self._limits = limits
 
-    def send(self, request: requests.PreparedRequest, *args: Any, **told: Any) -> requests.Response:
-        request.headers.pop("Host", None)  # dicomweb-client leaves the port out of it
-        until = self._bounds.clock() + self._bounds.seconds
-        response = super().send(request, *args, **told)
-        response.raw = _Body(response.raw, self._bounds, until)
+    def send(
+        self, request: requests.PreparedRequest, *args: Any, **kwargs: Any
+    ) -> requests.Response:
+        request.headers.pop("Host", None)  # dicomweb-client omits the port
+        deadline = self._limits.clock() + self._limits.seconds
+        response = super().send(request, *args, **kwargs)
+        response.raw = _Body(response.raw, self._limits, deadline)
         return response
 
 
 class _Body:
-    """A body to be read in pieces, each with one look at the clock."""
+    """A response body, read in chunks; each read checks the limits."""
 
-    def __init__(self, raw: BaseHTTPResponse, bounds: _Bounds, until: float) -> None:
-        self._raw, self._left, self._bounds, self._until = raw, bounds.most_bytes, bounds, until
+    def __init__(self, raw: BaseHTTPResponse, limits: _Limits, deadline: float) -> None:
+        self._raw, self._left = raw, limits.max_bytes
+        self._limits, self._deadline = limits, deadline
 
     def read(self, size: int) -> bytes:
         if (self._raw.length_remaining or 0) > self._left:
             self._left = -1
-        # Not read(): it waits for all of ``size``, however slowly that drips in.
-        piece = b"" if self._left < 0 else self._raw.read1(size, decode_content=True)
-        self._left -= len(piece)
+        # Not read(): it waits for all of ``size``, however slowly the bytes arrive.
+        chunk = b"" if self._left < 0 else self._raw.read1(size, decode_content=True)
+        self._left -= len(chunk)
         if self._left < 0:
             self.close()
-            raise AnswerError(
-                f"sends more than {self._bounds.most_bytes} bytes at once, as nothing "
-                "asked for should need",
-                remedy="ask whoever runs it",
+            raise ResponseError(
+                f"sends more than {self._limits.max_bytes} bytes in one response",
+                remedy=ASK_ADMINISTRATOR,
             )
-        if self._bounds.clock() > self._until:
+        if self._limits.clock() > self._deadline:
             self.close()
-            raise AnswerError(
-                f"takes longer than {self._bounds.seconds:.0f} s for one answer",
-                remedy="ask whoever runs it",
+            raise ResponseError(
+                f"takes longer than {self._limits.seconds:.0f} s for one response",
+                remedy=ASK_ADMINISTRATOR,
             )
-        return piece
+        return chunk
 
     def close(self) -> None:
         self._raw.close()

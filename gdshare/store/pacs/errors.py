@@ -1,4 +1,11 @@
-"""What can go wrong between a PACS and here, and what of it ends an import."""
+"""What can go wrong with a PACS, and how each failure affects an import.
+
+::
+
+    PacsError                the import ends
+    ├── TransientError       the request is retried
+    └── ResponseError        one film is refused
+"""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,7 +16,7 @@ import urllib3.exceptions
 
 from gdshare.errors import GdshareError
 
-PASSING = frozenset(
+TRANSIENT = frozenset(
     {
         HTTPStatus.REQUEST_TIMEOUT,
         HTTPStatus.TOO_MANY_REQUESTS,
@@ -18,55 +25,55 @@ PASSING = frozenset(
         HTTPStatus.GATEWAY_TIMEOUT,
     }
 )
-NOT_ALLOWED = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
+FORBIDDEN = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
+
+ASK_ADMINISTRATOR = "ask the PACS administrator"
 
 
 class PacsError(GdshareError):
-    """A PACS that cannot be asked at all: not trusted, or it does not let this user in."""
+    """A PACS that cannot be used at all: untrusted, or it rejects the login."""
 
 
-class PassingError(PacsError):
-    """A fault that may be gone a moment later; the request is worth another try."""
+class TransientError(PacsError):
+    """A failure that may pass; the request is worth retrying."""
 
 
-class AnswerError(PacsError):
-    """One answer that cannot be used; the next may be sound."""
+class ResponseError(PacsError):
+    """A single response that cannot be used; the next may be fine."""
 
 
 @contextmanager
-def explained(url: str) -> Iterator[None]:
-    """Turn every fault of a request inside the block into one plain error.
+def translate_errors(url: str) -> Iterator[None]:
+    """Turn every failure of a request inside the block into a ``PacsError``.
 
     Args:
-        url: of the PACS, for the message.
+        url: the PACS, for the message.
 
     Raises:
-        PacsError: or a kind of it.
+        PacsError: or a subclass.
     """
     try:
         yield
-    except PacsError as error:  # raised deep inside, where the address is not known
+    except PacsError as error:  # raised where the address is unknown
         raise error.at(url) from error
     except (
         requests.RequestException,
         urllib3.exceptions.HTTPError,  # while a body is read
-        ValueError,  # no JSON
-        RecursionError,  # JSON nested without end
+        ValueError,  # invalid JSON
+        RecursionError,  # deeply nested JSON
     ) as error:
-        raise _explanation(error, url) from error
+        raise _translate(error, url) from error
 
 
-def _explanation(error: Exception, url: str) -> PacsError:
+def _translate(error: Exception, url: str) -> PacsError:
     if isinstance(error, requests.HTTPError) and error.response is not None:
-        return _refusal(error.response.status_code, url)
+        return _from_status(error.response.status_code, url)
     if isinstance(error, requests.exceptions.SSLError | urllib3.exceptions.SSLError):
         return PacsError(
-            "its certificate is not one to be trusted",
-            url,
-            "give the file of the authority that your hospital uses by --dicomweb-ca",
+            "its certificate is not trusted", url, "give your hospital's CA file with --dicomweb-ca"
         )
     if isinstance(error, requests.TooManyRedirects):
-        return PacsError("sends on to another address", url, "give that one, if it is right")
+        return PacsError("redirects to another address", url, "give that address if it is right")
     if isinstance(
         error,
         requests.ConnectionError
@@ -75,23 +82,25 @@ def _explanation(error: Exception, url: str) -> PacsError:
         | urllib3.exceptions.ProtocolError
         | urllib3.exceptions.TimeoutError,
     ):
-        return PassingError(
-            "does not answer, or breaks off", url, "check the address and whether the PACS runs"
+        return TransientError(
+            "does not answer, or drops the connection",
+            url,
+            "check the address and whether the PACS is running",
         )
-    return AnswerError(
-        f"answers what is not DICOMweb ({type(error).__name__})", url, "check the address"
+    return ResponseError(
+        f"its response is not DICOMweb ({type(error).__name__})", url, "check the address"
     )
 
 
-def _refusal(status: int, url: str) -> PacsError:
-    if status in NOT_ALLOWED:
+def _from_status(status: int, url: str) -> PacsError:
+    if status in FORBIDDEN:
         return PacsError(
-            f"does not let this user in ({status})",
+            f"rejects the login ({status})",
             url,
             "check --dicomweb-user and --dicomweb-password-file",
         )
-    if status in PASSING:
-        return PassingError(f"is too busy to answer ({status})", url, "try again later")
+    if status in TRANSIENT:
+        return TransientError(f"is too busy to answer ({status})", url, "try again later")
     if status == HTTPStatus.NOT_FOUND:
-        return AnswerError("has nothing at that address (404)", url, "check its path")
-    return AnswerError(f"answers with an error ({status})", url, "ask whoever runs it")
+        return ResponseError("has nothing at that address (404)", url, "check its path")
+    return ResponseError(f"answers with an error ({status})", url, ASK_ADMINISTRATOR)
