@@ -330,7 +330,7 @@ def test_rule_that_is_not_kept_is_shown_and_stops_all_acts(
     status, out, _ = desk.prepare()
     assert status == 0
     assert "NOT kept" in out
-    assert "does NOT let it out" in (desk.prepared / "review.html").read_text()
+    assert "does NOT allow this release" in (desk.prepared / "review.html").read_text()
     assert told in desk.approve()[2]
     desk.refused(told)
 
