@@ -8,14 +8,13 @@ from typing import Annotated
 
 import typer
 
-from gdshare.bundle.attestation import MAX_BYTES, read_signed
+from gdshare.bundle.attestation import MAX_BYTES, Receipt, read_signed
 from gdshare.bundle.folder import read_plain
-from gdshare.bundle.receipt import Receipt
 from gdshare.cli.terminal import AsJson, print_json, print_table
 from gdshare.errors import BundleError, UsageError
 from gdshare.ledger import Anchor, head_of, open_ledger, read_ledger
 from gdshare.release.publish import ledger_beside
-from gdshare.release.receipts import anchor_in, require_says, take_in
+from gdshare.release.receipts import anchor_in, record_receipt, require_says
 from gdshare.signing import fingerprint, load_public_key
 
 _ANCHOR = re.compile(r"([1-9][0-9]{0,8}):([0-9a-f]{64})")
@@ -108,7 +107,7 @@ def receive(
     verdict, digest = _receipt(receipt, key)
     signer, operator = fingerprint(load_public_key(key)), by or getpass.getuser()
     with open_ledger(ledger_beside(outbox)) as book:
-        plausible = take_in(verdict, digest, signer, book, operator, datetime.now(UTC))
+        plausible = record_receipt(verdict, digest, signer, book, operator, datetime.now(UTC))
     reason = f"  {verdict.reason}" if verdict.reason else ""
     typer.echo(f"{verdict.verdict:<10} {verdict.name}{reason}")
     typer.echo(f"by         {verdict.aggregator}, {verdict.at:%Y-%m-%d %H:%M:%S} UTC")

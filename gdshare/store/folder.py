@@ -26,7 +26,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from gdshare.errors import FilmError, StoreError
 from gdshare.films import Film, read_film
-from gdshare.lock import alone
+from gdshare.lock import lock
 from gdshare.storage import replacing, write_bytes, write_json
 from gdshare.store.record import NAME, StoredFilm
 
@@ -119,7 +119,7 @@ class Store:
 
     def lock(self) -> AbstractContextManager[None]:
         """Lock the store while a film is read, changed and written."""
-        return alone(self.path / LOCK)
+        return lock(self.path / LOCK)
 
     def sweep(self) -> None:
         """Delete half-written files of an interrupted import; no import may be running."""

@@ -128,7 +128,7 @@ def test_import_from_a_pacs_leaves_only_the_store_and_the_identities(server, log
     (tmp_path / "sent.dcm").unlink()
     gdshare("import", "--dicomweb", server.url, *login, "--out", tmp_path / "store")
     names = sorted(path.name for path in tmp_path.iterdir())
-    assert names == ["password", "store", "store-identities.csv"]
+    assert names == [".store-identities.csv.lock", "password", "store", "store-identities.csv"]
     for path in (tmp_path / "store").rglob("*.*"):
         assert NAME.encode() not in path.read_bytes()
 

@@ -18,11 +18,11 @@ from gdshare.bundle.layout import SIGNED
 from gdshare.cli.main import main
 from gdshare.distill.folder import read_result
 from gdshare.ledger import read_ledger
-from gdshare.release import approval, drawn, policy_digest, prepare, read_policy, read_prepared
-from gdshare.release.policy import findings
+from gdshare.release import approval, prepare, prepared_from, read_policy, read_prepared
+from gdshare.release.rules import findings
 from gdshare.report.preview import render_preview
 from gdshare.report.release_page import release_pages
-from gdshare.signing import fingerprint, load_private_key, load_public_key, public_pem
+from gdshare.signing import fingerprint, load_private_key, load_public_key
 from gdshare.signing.envelope import Envelope, sign
 
 
@@ -173,7 +173,7 @@ def smuggle(desk: Desk, claimed: str, signer: str) -> None:
     rules = read_policy(desk.outbox)
     what = read_prepared(desk.prepared, render_preview, lambda told: release_pages(told, rules))
     public = load_public_key(desk.key(claimed, "pub"))
-    statement = approval._statement(what.digest, policy_digest(rules), claimed, public_pem(public))
+    statement = approval._statement(what, rules, claimed, public).to_bytes()
     secret = load_private_key(desk.key(signer), PASSPHRASE.encode())
     signed = sign(statement, secret)
     forged = Envelope(fingerprint(public), signed.payload, signed.signature)
@@ -192,13 +192,13 @@ def test_approval_of_an_outsider_is_refused(desk: Desk) -> None:
 def test_approval_with_a_forged_signature_is_refused(desk: Desk) -> None:
     desk.prepare()
     smuggle(desk, claimed="officer", signer="head")
-    desk.refused("no sound approval")
+    desk.refused("not a sound approval")
 
 
 def test_approval_that_the_ledger_does_not_know_is_refused(desk: Desk) -> None:
     desk.prepare()
     smuggle(desk, claimed="officer", signer="officer")
-    desk.refused("holds 1 approvals and the ledger knows of 0")
+    desk.refused("holds 1 approvals, and the ledger shows 0")
 
 
 def test_content_that_was_never_prepared_is_refused(desk: Desk) -> None:
@@ -209,8 +209,8 @@ def test_content_that_was_never_prepared_is_refused(desk: Desk) -> None:
     what = read_prepared(desk.prepared, render_preview, pages)
     other = what.manifest.model_copy(update={"sequence": 777})
     shutil.rmtree(desk.prepared)
-    prepare(drawn(desk.prepared, other, what.distilled, render_preview), pages)
-    desk.refused("the ledger knows nothing of its being prepared")
+    prepare(prepared_from(desk.prepared, other, what.distilled, render_preview), pages)
+    desk.refused("the ledger does not show that it was prepared")
 
 
 def test_page_that_shows_something_else_than_what_leaves_is_refused(desk: Desk) -> None:
@@ -220,8 +220,8 @@ def test_page_that_shows_something_else_than_what_leaves_is_refused(desk: Desk) 
     desk.prepare("--expires-days", 60)
     for name, content in shown.items():
         (desk.prepared / name).write_bytes(content)
-    assert "review.html: is not what its numbers" in desk.approve()[2]
-    desk.refused("review.html: is not what its numbers")
+    assert "review.html: is not what the images, the manifest" in desk.approve()[2]
+    desk.refused("review.html: is not what the images, the manifest")
 
 
 @pytest.mark.parametrize("digest", ["", "ab", "0" * 16, "0" * 64])
@@ -265,7 +265,7 @@ def test_policy_that_was_taken_away_lets_nothing_out(desk: Desk) -> None:
     words = ("--key", desk.key("st-mary"), "--outbox", desk.outbox, "--site", "st-mary")
     status, _, err = desk.gdshare("publish", desk.folder / "run", *words)
     assert status == 2
-    assert "is gone, and the ledger shows that there was a policy" in err
+    assert "the policy is gone, and the ledger shows that there was one" in err
     assert not desk.outbox.exists()
 
 
@@ -292,7 +292,7 @@ def test_picture_or_text_that_its_numbers_do_not_give_is_refused(desk: Desk, nam
     desk.approve()
     path = desk.prepared / "content" / name
     path.write_bytes(path.read_bytes() + b"a note to the outside")
-    desk.refused(f"{name}: is not what its numbers")
+    desk.refused(f"{name}: is not what the images, the manifest")
     assert desk.approve()[0] == 2
 
 
@@ -305,14 +305,14 @@ def test_content_that_was_exchanged_after_its_approval_is_refused(desk: Desk) ->
     desk.prepare("--expires-days", 60)
     for name, content in zip(names, kept, strict=True):
         (desk.prepared / "approvals" / name).write_bytes(content)
-    desk.refused("approves another content")
+    desk.refused("approves other content")
 
 
 def test_policy_that_was_loosened_after_the_approval_is_refused(desk: Desk) -> None:
     desk.prepare()
     desk.approve()
     desk.rule(1, ("officer", "head"), "[bundle]\nimages = 300\n")
-    desk.refused("is not what its numbers and the policy give")
+    desk.refused("is not what the images, the manifest and the policy give")
 
 
 @pytest.mark.parametrize(
@@ -341,7 +341,7 @@ def test_damaged_approval_is_refused_and_not_passed_over(desk: Desk, damage: byt
     desk.approve("officer")
     desk.approve("head")
     next(iter((desk.prepared / "approvals").iterdir())).write_bytes(damage)
-    desk.refused("no sound approval")
+    desk.refused("not a sound approval")
 
 
 @pytest.mark.parametrize("name", ["note.txt", ".officer.sig.half", "\x1b[2J"])
@@ -349,7 +349,7 @@ def test_stray_file_among_the_approvals_is_named_and_refused(desk: Desk, name: s
     desk.prepare()
     desk.approve()
     (desk.prepared / "approvals" / name).write_text("")
-    desk.refused(f"{name!r} is no approval")
+    desk.refused(f"{name!r} is not an approval")
 
 
 def test_signature_on_a_bundle_does_not_pass_for_an_approval(desk: Desk) -> None:
@@ -361,7 +361,7 @@ def test_signature_on_a_bundle_does_not_pass_for_an_approval(desk: Desk) -> None
     (desk.prepared / "approvals" / name).write_bytes(signature)
     status, _, err = desk.release("--dry-run")
     assert status == 2
-    assert "no sound approval" in err
+    assert "not a sound approval" in err
 
 
 def test_further_file_among_the_content_is_refused(desk: Desk) -> None:
@@ -465,7 +465,7 @@ def test_terms_that_no_bundle_takes_make_no_policy(desk: Desk, rule: str) -> Non
     desk.rule(1, ("officer",), f"[bundle]\n{rule}\n")
     status, _, err = desk.prepare()
     assert status == 2
-    assert "nothing is released by it" in err
+    assert "until then nothing is released" in err
 
 
 def test_numbers_below_the_policys_bound_are_not_told_and_count_as_none(desk: Desk) -> None:
