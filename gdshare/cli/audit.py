@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from gdshare.cli.terminal import AsJson, Device, chosen_device, print_json, print_table, progress
+from gdshare.cli.terminal import AsJson, Device, print_json, print_table, progress, resolve_device
 from gdshare.cohort import open_cohort
 
 
@@ -27,7 +27,7 @@ def audit(
     from gdshare.distill.folder import read_record, read_result
 
     record, distilled = read_record(run), read_result(run)
-    labelled, device_name = open_cohort(cohort), chosen_device(device)
+    labelled, device_name = open_cohort(cohort), resolve_device(device)
     with progress("attacking patients") as report:
         attacks = attack_run(record, distilled, labelled, device_name, report)
     path = write_attacks(run, distilled, attacks)

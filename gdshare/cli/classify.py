@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gdshare.cli.terminal import AsJson, Device, chosen_device, print_json, print_table, progress
+from gdshare.cli.terminal import AsJson, Device, print_json, print_table, progress, resolve_device
 from gdshare.films import read_film
 from gdshare.metrics import SOURCE_THRESHOLD
 
@@ -42,7 +42,7 @@ def classify(
     trained, record = load_model(model)
     value = threshold if threshold is not None else record.origin.get("threshold")
     epsilon = float(value) if isinstance(value, float) else SOURCE_THRESHOLD
-    predict = predictor(trained, chosen_device(device))
+    predict = predictor(trained, resolve_device(device))
     results: list[tuple[Path, Votes]] = []
     with progress("classifying films") as report:
         for path in films:

@@ -14,8 +14,8 @@ import typer
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
-from gdshare.cli.interruption import asked_to_stop
-from gdshare.cli.terminal import AsJson, Device, chosen_device, print_json, progress_bar
+from gdshare.cli.interruption import stop_requests
+from gdshare.cli.terminal import AsJson, Device, print_json, progress_bar, resolve_device
 from gdshare.cohort import Cohort, open_cohort
 from gdshare.distill.folder import PREVIEW, RECORD, RESULT, read_record
 from gdshare.errors import UsageError
@@ -64,7 +64,7 @@ def distill(
     options = {name: value for name, value in settings_options.items() if value is not None}
     settings = read_settings(config, options, _initial_settings(out, resume))
     if not resume:
-        settings = fitted(settings, chosen_device(device))
+        settings = fitted(settings, resolve_device(device))
     if workers > settings.draws:
         raise UsageError(
             "a draw needs a process of its own",
@@ -137,7 +137,7 @@ def _run(arguments: _Arguments, workers: "Workers") -> "Outcome":
             "{task.fields[skipped]}",
             hidden=not workers.is_main,
         ) as bar,
-        asked_to_stop(say=workers.is_main) as stopping,
+        stop_requests(announce=workers.is_main) as stopping,
     ):
         fields: dict[str, Any] = {"loss": "-", "rate": "-", "best": "-", "skipped": ""}
         task = bar.add_task("distilling", total=arguments.settings.outer_steps, **fields)
@@ -188,8 +188,8 @@ def _device_for(arguments: _Arguments, workers: "Workers") -> str:
     import torch
 
     if arguments.resume and arguments.device == "auto" and workers.size == 1:
-        return chosen_device(read_record(arguments.out).device)
-    device = chosen_device(arguments.device)
+        return resolve_device(read_record(arguments.out).device)
+    device = resolve_device(arguments.device)
     if device == "cuda" and workers.size > 1:
         return f"cuda:{workers.rank % torch.cuda.device_count()}"
     return device

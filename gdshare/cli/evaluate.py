@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import numpy as np
 import typer
 
-from gdshare.cli.terminal import AsJson, Device, chosen_device, print_json, print_table, progress
+from gdshare.cli.terminal import AsJson, Device, print_json, print_table, progress, resolve_device
 from gdshare.cohort import open_cohort
 from gdshare.metrics import SOURCE_TABLE, Interval, best_threshold
 
@@ -49,7 +49,7 @@ def evaluate(
 
     trained, record = load_model(model)
     labelled = open_cohort(cohort)
-    device_name = chosen_device(device)
+    device_name = resolve_device(device)
     epsilon, origin = threshold, "given"
     if epsilon is None and isinstance(record.origin.get("threshold"), float):
         epsilon, origin = float(str(record.origin["threshold"])), "the model's own"

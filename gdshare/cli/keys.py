@@ -46,7 +46,7 @@ def new(
     The private key (ECDSA, curve P-256) is encrypted with a passphrase and readable only by you.
     No file is overwritten. Read the fingerprint to the aggregator over the phone.
     """
-    passphrase = read_passphrase(passphrase_file, confirm=True, what="the new key")
+    passphrase = read_passphrase(passphrase_file, confirm=True, key_name="the new key")
     make = write_sealing_pair if sealing else write_key_pair
     private, public = make(out, name, passphrase)
     typer.echo(f"private key (keep)  {private}")
@@ -117,7 +117,7 @@ def rotate(
     folder = out or old.parent
     request_path = folder / f"{name}.request"
     require_absent(request_path)
-    passphrase = read_passphrase(new_passphrase_file, confirm=True, what="the new key")
+    passphrase = read_passphrase(new_passphrase_file, confirm=True, key_name="the new key")
     private, _ = write_key_pair(folder, name, passphrase)
     secret = load_private_key(private, passphrase)
     write_new(request_path, write_request(site, secret, datetime.now(UTC), old_secret))

@@ -54,7 +54,7 @@ OWN_COMMANDS: dict[str, str] = {
 
 ENTRY_POINTS = "gdshare.commands"
 LOG_OPTIONS = {"--log-level": LEVEL_VARIABLE, "--log-file": FILE_VARIABLE}
-"""They may stand before or behind the command, as --debug may."""
+"""Accepted before and after the command, like --debug."""
 log = logging.getLogger(__name__)
 REFUSED, INTERRUPTED = 2, 130
 
@@ -81,9 +81,8 @@ def build_app(first_word: str | None = None) -> typer.Typer:
     }
     commands |= {point.name: point for point in sorted(entry_points(group=ENTRY_POINTS))}
     chosen = [commands[first_word]] if first_word in commands else commands.values()
-    for register in dict.fromkeys(
-        point.load() for point in chosen
-    ):  # a module may have several commands
+    # A module with several commands registers them at once.
+    for register in dict.fromkeys(point.load() for point in chosen):
         register(app)
     return app
 
@@ -94,7 +93,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     words = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in words
     try:
-        start_logging()  # for what is wrong with the options of the log themselves
+        start_logging()  # for errors in the log options themselves
         log_options, words = _log_options([word for word in words if word != "--debug"])
         start_logging_from(os.environ | log_options)
         first = next((word for word in words if not word.startswith("-")), None)
@@ -130,12 +129,12 @@ def _refuse(message: str, debug: bool, fault: bool = False) -> None:
 
 
 def _log_options(words: list[str]) -> tuple[dict[str, str], list[str]]:
-    """The options of the log, wherever they stand, as their environment variables; and the rest.
+    """Split off the log options, wherever they are, as environment variables.
 
     Raises:
         UsageError: an option without its value.
     """
-    found: dict[str, str] = {}
+    options: dict[str, str] = {}
     rest: list[str] = []
     remaining = iter(words)
     for word in remaining:
@@ -145,13 +144,13 @@ def _log_options(words: list[str]) -> tuple[dict[str, str], list[str]]:
             continue
         value = value if equals else next(remaining, "")
         if not value:
-            raise UsageError(f"{name} needs a value", remedy="see gdshare --help")
-        found[LOG_OPTIONS[name]] = value
-    return found, rest
+            raise UsageError("needs a value", name, "see gdshare --help")
+        options[LOG_OPTIONS[name]] = value
+    return options, rest
 
 
-def _show_version(wanted: bool) -> None:
-    if wanted:
+def _show_version(value: bool) -> None:
+    if value:
         typer.echo(f"gdshare {__version__}")
         raise typer.Exit
 
@@ -163,7 +162,9 @@ def _front(
     log_level: Annotated[
         str,
         typer.Option(
-            envvar=LEVEL_VARIABLE, metavar="|".join(LEVELS), help="What is printed and logged."
+            envvar=LEVEL_VARIABLE,
+            metavar="|".join(LEVELS),
+            help="Least level to print and log.",
         ),
     ] = "info",
     log_file: Annotated[
@@ -186,7 +187,7 @@ def _front(
     **label** the films once their organs are outlined, **distill** the labelled patches into
     a few synthetic images, **audit** what those reveal, make **keys** once, and
     **publish** a signed bundle, or **prepare** it, have it **approve**d by others, and
-    **release** it. **withdraw** revokes a released bundle.
+    **release** it. **withdraw** takes back a released bundle.
 
     At the aggregator:
 

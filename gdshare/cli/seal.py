@@ -50,7 +50,7 @@ def unseal(
 ) -> None:
     """Open a sealed bundle. That does not prove who made it: verify its signature next."""
     data = read_sealed(file)
-    passphrase = read_passphrase(passphrase_file, confirm=False, what="the sealing key")
+    passphrase = read_passphrase(passphrase_file, confirm=False, key_name="the sealing key")
     files = unseal_files(data, load_sealing_key(key, passphrase))
     try:
         typer.echo(f"opened  {write_bundle(out, files)}")

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 import typer
 from pydantic import JsonValue
 
-from gdshare.cli.terminal import AsJson, Device, chosen_device, print_json, progress
+from gdshare.cli.terminal import AsJson, Device, print_json, progress, resolve_device
 from gdshare.cohort import open_cohort
 from gdshare.errors import UsageError
 
@@ -40,7 +40,7 @@ def train(
     plan = TrainingPlan(network=network, per_class=per_class, epochs=epochs, seed=seed)
     with progress("training on real patches, epochs") as report:
         result = train_on_real(
-            [open_cohort(path) for path in cohorts], plan, chosen_device(device), report
+            [open_cohort(path) for path in cohorts], plan, resolve_device(device), report
         )
     origin: dict[str, JsonValue] = {
         "trained_on": "real patches",

@@ -44,13 +44,13 @@ class Orthanc:
         for patient in self._session().get(f"{self.root}/patients").json():
             self._session().delete(f"{self.root}/patients/{patient}").raise_for_status()
 
-    def requests(self) -> list[str]:
+    def addresses(self) -> list[str]:
         """The addresses of all GET requests so far, from the server's log."""
         return re.findall(r"\(http\) GET (\S+)", self.log.read_text())
 
     def retrieved(self) -> int:
         """How many films were requested so far."""
-        return sum(FILM.search(address) is not None for address in self.requests())
+        return sum(FILM.search(address) is not None for address in self.addresses())
 
     def _session(self) -> requests.Session:
         session = requests.Session()
