@@ -1,6 +1,7 @@
 """``gdshare distill``: distil a cohort's training patches into a few soft-labelled images."""
 
 import inspect
+import logging
 import os
 import secrets
 import shlex
@@ -26,6 +27,8 @@ from gdshare.storage import write_bytes
 if TYPE_CHECKING:
     from gdshare.distill.loop import Outcome, Tick
     from gdshare.distill.workers import Workers
+
+log = logging.getLogger(__name__)
 
 
 def distill(
@@ -160,7 +163,7 @@ def _run(arguments: _Arguments, workers: "Workers") -> "Outcome":
         except (StoppedError, KeyboardInterrupt):
             bar.stop()
             if workers.is_main:
-                typer.echo(_how_to_continue(arguments, workers), err=True)
+                log.info(_how_to_continue(arguments, workers))
             raise typer.Exit(130) from None
 
 
@@ -261,10 +264,9 @@ def _report(out: Path, outcome: "Outcome", as_json: bool) -> None:
     )
     typer.echo(f"images      {out / RESULT}\npicture     {out / PREVIEW}")
     if outcome.at_chance:
-        typer.echo(
+        log.warning(
             "warning: this result is no better than chance; distil longer, or check the films and "
-            "their outlines before publishing it",
-            err=True,
+            "their outlines before publishing it"
         )
     return None
 

@@ -1,5 +1,6 @@
 """``gdshare evaluate``: classify a cohort's films and report figures, inside the hospital."""
 
+import logging
 from dataclasses import asdict
 from math import isnan, nan
 from pathlib import Path
@@ -15,6 +16,7 @@ from gdshare.metrics import SOURCE_TABLE, Interval, best_threshold
 if TYPE_CHECKING:
     from gdshare.evaluation import LocalFigures
 
+log = logging.getLogger(__name__)
 
 MIN_FILMS = 10
 """Per diagnosis; with fewer, bootstrap intervals are unreliable."""
@@ -94,10 +96,11 @@ def _print(figures: "LocalFigures", title: str) -> None:
     print_table(title, columns, rows)
     typer.echo("The source's rows are from other data, for comparison only.")
     if min(positives, negatives) < MIN_FILMS:
-        typer.echo(
-            f"warning: only {positives} positive and {negatives} negative films, so figures and "
-            "intervals are unreliable",
-            err=True,
+        log.warning(
+            "warning: only %d positive and %d negative films, so figures and intervals are "
+            "unreliable",
+            positives,
+            negatives,
         )
 
 

@@ -1,6 +1,7 @@
 """``gdshare import``: copy films out of DICOM files or a PACS, without their identifiers."""
 
 import base64
+import logging
 import secrets
 import time
 from collections import Counter
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from gdshare.store.pacs import Access, Query
 
     Import = Callable[[Intake], Iterator[Outcome]]
+
+log = logging.getLogger(__name__)
 
 MAX_REFUSALS = 20
 """Refused files that are printed one by one."""
@@ -200,9 +203,9 @@ def _print(outcomes: "list[Outcome]", out: Path, identities: Path, as_json: bool
             }
         )
     for outcome in refused[:MAX_REFUSALS]:
-        typer.echo(f"refused  {outcome.reason}", err=True)
+        log.warning("refused  %s", outcome.reason)
     if len(refused) > MAX_REFUSALS:
-        typer.echo(f"refused  {len(refused) - MAX_REFUSALS} more; --json lists all", err=True)
+        log.warning("refused  %d more; --json lists all", len(refused) - MAX_REFUSALS)
     kinds = ("released", "held", "known", "refused", "not DICOM")
     print_table(f"{out}: files by outcome", kinds, [[counts[kind] for kind in kinds]])
     typer.echo(f"identities  {identities} (keep it apart from the store)")

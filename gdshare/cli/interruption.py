@@ -1,11 +1,12 @@
 """Ctrl-C as a request to stop after the current step; a second Ctrl-C stops at once."""
 
+import logging
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-import typer
+log = logging.getLogger(__name__)
 
 
 @contextmanager
@@ -23,7 +24,7 @@ def stop_requests(announce: bool) -> Iterator[Callable[[], bool]]:
             raise KeyboardInterrupt
         requested = True
         if announce:
-            typer.echo("\nstopping after this step; Ctrl-C again to stop at once", err=True)
+            log.info("stopping after this step; Ctrl-C again to stop at once")
 
     previous = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

@@ -4,6 +4,7 @@ With ``--serve``: the page on which a person outlines it.
 """
 
 import getpass
+import logging
 from pathlib import Path
 from typing import Annotated
 
@@ -12,8 +13,11 @@ from pydantic import ValidationError
 
 from gdshare.cli.terminal import AsJson, print_json, print_table, progress
 from gdshare.cohort import SPLITS, label_cohort
+from gdshare.cohort.store import CohortIndex
 from gdshare.errors import UsageError
 from gdshare.protocol import Protocol
+
+log = logging.getLogger(__name__)
 
 DEFAULTS = Protocol()
 MAX_SIZE_RATIO = 1.1
@@ -126,6 +130,16 @@ def label(
     table = _table_of(source)
     with progress("labelling films") as report:
         index = label_cohort(table, out, protocol, shares, seed, report, organ)
+    _warn(index)
+    if as_json:
+        return print_json({name: index.counts[name].model_dump() for name in SPLITS})
+    columns = ("split", "negative", "positive", "films", "I", "N", "P", "discarded")
+    rows = [(name, *index.counts[name].model_dump().values()) for name in SPLITS]
+    print_table(f"{out}: patients, films and windows", columns, rows)
+    return None
+
+
+def _warn(index: CohortIndex) -> None:
     missing = [
         f"{name} {kind.upper()}"
         for name in ("train", "val")
@@ -133,24 +147,20 @@ def label(
         if not getattr(index.counts[name], kind)
     ]
     if missing:
-        typer.echo(
-            f"warning: no window of {', '.join(missing)}, so gdshare distill will refuse this "
-            "cohort; add films, or change the patch size or the split",
-            err=True,
+        log.warning(
+            "warning: no window of %s, so gdshare distill will refuse this cohort; add films, or "
+            "change the patch size or the split",
+            ", ".join(missing),
         )
-    if index.patch_mm is not None and index.patch_mm[1] > MAX_SIZE_RATIO * index.patch_mm[0]:
-        typer.echo(
-            f"warning: a window covers from {index.patch_mm[0]:.1f} to {index.patch_mm[1]:.1f} mm "
-            f"of the patient, a ratio of more than {MAX_SIZE_RATIO}; use the same pixel size for "
-            "all films with --resample-mm",
-            err=True,
+    smallest, largest = index.patch_mm or (0.0, 0.0)
+    if largest > MAX_SIZE_RATIO * smallest:
+        log.warning(
+            "warning: a window covers from %.1f to %.1f mm of the patient, a ratio of more than "
+            "%s; use the same pixel size for all films with --resample-mm",
+            smallest,
+            largest,
+            MAX_SIZE_RATIO,
         )
-    if as_json:
-        return print_json({name: index.counts[name].model_dump() for name in SPLITS})
-    columns = ("split", "negative", "positive", "films", "I", "N", "P", "discarded")
-    rows = [(name, *index.counts[name].model_dump().values()) for name in SPLITS]
-    print_table(f"{out}: patients, films and windows", columns, rows)
-    return None
 
 
 def _serve(source: Path, protocol: Protocol, port: int) -> None:
@@ -177,7 +187,7 @@ def _table_of(source: Path) -> Path:
     with progress("drawing masks") as report:
         table = write_table(store, report)
     if omitted := omissions(store):
-        typer.echo(f"omitted: {omitted} (gdshare label --serve {source})", err=True)
+        log.warning("omitted: %s (gdshare label --serve %s)", omitted, source)
     return table
 
 

@@ -1,9 +1,10 @@
 """``gdshare review``: list the films that may show a name, and release or reject them."""
 
 import getpass
+import logging
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,6 +12,11 @@ from gdshare.cli.boxes import parse_box
 from gdshare.cli.terminal import AsJson, print_json, print_table, progress
 from gdshare.errors import UsageError
 from gdshare.films.box import Box
+
+if TYPE_CHECKING:
+    from gdshare.store import Store
+
+log = logging.getLogger(__name__)
 
 
 def review(
@@ -50,27 +56,14 @@ def review(
     Look at the pictures first. The list shows where a detector finds something like text. It misses
     some text, so a film without findings is not cleared.
     """
-    from gdshare.store import Decision, detect_text, open_store, review_film
+    from gdshare.store import Decision, open_store, review_film
     from gdshare.store.record import MAX_REVIEWER
 
     opened = open_store(store)
     if not films:
         if release or reject:
             raise UsageError("--release and --reject need films", remedy="name them")
-        from gdshare.films.burned_in import find_text
-
-        before = {film.film for film in opened.films() if film.state == "held"}
-        with progress("detecting text") as report:
-            detect_text(opened, find_text, everything, report)
-        held_films = [film for film in opened.films() if film.state == "held"]
-        if as_json:
-            return print_json([film.model_dump(mode="json") for film in held_films])
-        if count := sum(film.film not in before for film in held_films):
-            typer.echo(f"released films that are held now: {count}", err=True)
-        rows = [(film.film, "; ".join(film.reasons), _places(film.text)) for film in held_films]
-        print_table(f"{store}: {len(held_films)} films held", ("film", "why", "text at"), rows)
-        typer.echo(f"pictures  {opened.folder}/FILM.tif")
-        return None
+        return _list_held(opened, everything, as_json)
     if by is not None and not 0 < len(by) <= MAX_REVIEWER:
         raise UsageError(
             "is empty or too long", "--by", f"give a name of 1 to {MAX_REVIEWER} characters"
@@ -92,6 +85,24 @@ def review(
             typer.echo(f"{name}  {reviewed[-1].state}")
     if as_json:
         print_json([film.model_dump(mode="json") for film in reviewed])
+    return None
+
+
+def _list_held(store: "Store", everything: bool, as_json: bool) -> None:
+    from gdshare.films.burned_in import find_text
+    from gdshare.store import detect_text
+
+    before = {film.film for film in store.films() if film.state == "held"}
+    with progress("detecting text") as report:
+        detect_text(store, find_text, everything, report)
+    films = [film for film in store.films() if film.state == "held"]
+    if as_json:
+        return print_json([film.model_dump(mode="json") for film in films])
+    if count := sum(film.film not in before for film in films):
+        log.info("released films that are held now: %d", count)
+    rows = [(film.film, "; ".join(film.reasons), _places(film.text)) for film in films]
+    print_table(f"{store.path}: {len(films)} films held", ("film", "why", "text at"), rows)
+    typer.echo(f"pictures  {store.folder}/FILM.tif")
     return None
 
 
