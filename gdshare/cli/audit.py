@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from gdshare.cli.terminal import AsJson, Device, print_json, print_table, progress, resolve_device
-from gdshare.cohort import open_cohort
+from gdshare.extras import require_extra
 
 
 def audit(
@@ -22,8 +22,10 @@ def audit(
     included when the run is prepared or published, and can be limited by the policy. A failed
     attack does not prove that the images reveal nothing.
     """
+    require_extra("distill")
     from gdshare.audit import write_attacks
     from gdshare.audit.attack import attack_run
+    from gdshare.cohort import open_cohort
     from gdshare.distill.folder import read_record, read_result
 
     record, distilled = read_record(run), read_result(run)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gdshare.cli.terminal import AsJson, Device, print_json, print_table, progress, resolve_device
+from gdshare.extras import require_extra
 from gdshare.films import read_film
 from gdshare.metrics import SOURCE_THRESHOLD
 
@@ -36,6 +37,7 @@ def classify(
     A film without any N or P vote is indeterminate: a person must look at it. For research only;
     not a medical device.
     """
+    require_extra("distill")
     from gdshare.model import load_model
     from gdshare.vote import film_votes, predictor
 

@@ -17,14 +17,15 @@ from pydantic.fields import FieldInfo
 
 from gdshare.cli.interruption import stop_requests
 from gdshare.cli.terminal import AsJson, Device, print_json, progress_bar, resolve_device
-from gdshare.cohort import Cohort, open_cohort
 from gdshare.distill.folder import PREVIEW, RECORD, RESULT, read_record
 from gdshare.errors import UsageError
+from gdshare.extras import require_extra
 from gdshare.method import BY_NETWORK, Method, Settings
 from gdshare.report.preview import render_preview
 from gdshare.storage import write_bytes
 
 if TYPE_CHECKING:
+    from gdshare.cohort import Cohort
     from gdshare.distill.loop import Outcome, Tick
     from gdshare.distill.workers import Workers
 
@@ -61,6 +62,8 @@ def distill(
     from there, or after a power cut; on a CPU the result is the same, byte for byte, as without the
     interruption.
     """
+    require_extra("distill")
+    from gdshare.cohort import open_cohort
     from gdshare.distill.precision import fitted
     from gdshare.distill.workers import join, spawn_workers
 
@@ -121,7 +124,7 @@ def _without_seed(words: list[str]) -> list[str]:
 class _Arguments:
     """The command's arguments, checked."""
 
-    cohort: Cohort
+    cohort: "Cohort"
     out: Path
     settings: Settings
     device: str

@@ -10,7 +10,7 @@ import numpy as np
 import typer
 
 from gdshare.cli.terminal import AsJson, Device, print_json, print_table, progress, resolve_device
-from gdshare.cohort import open_cohort
+from gdshare.extras import require_extra
 from gdshare.metrics import SOURCE_TABLE, Interval, best_threshold
 
 if TYPE_CHECKING:
@@ -46,6 +46,8 @@ def evaluate(
     The intervals come from a bootstrap over patients. The paper's figures, on other data, are shown
     for comparison.
     """
+    require_extra("distill")
+    from gdshare.cohort import open_cohort
     from gdshare.evaluation import cohort_votes, confusions, local_figures
     from gdshare.model import load_model
 

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -15,6 +16,7 @@ import typer
 from gdshare.cli.boxes import parse_box
 from gdshare.cli.terminal import AsJson, print_json, print_table, progress
 from gdshare.errors import UsageError
+from gdshare.extras import require_extra
 
 if TYPE_CHECKING:
     from gdshare.store import Intake, Outcome
@@ -105,6 +107,7 @@ def import_films(
     has looked at it: gdshare review. If interrupted, run it again: it continues, and requests from
     a PACS only what is missing.
     """
+    require_extra("pacs" if dicomweb else "dicom")
     from gdshare.films.dicom.decoder import decoder
     from gdshare.store import Intake, make_store, open_identities
 
@@ -210,7 +213,7 @@ def _print(outcomes: "list[Outcome]", out: Path, identities: Path, as_json: bool
     print_table(f"{out}: files by outcome", kinds, [[counts[kind] for kind in kinds]])
     typer.echo(f"identities  {identities} (keep it apart from the store)")
     if counts["held"]:
-        typer.echo(f"next        gdshare review {out}")
+        typer.echo(f"next        gdshare review {quote(str(out))}")
     return None
 
 

@@ -3,19 +3,22 @@
 With ``--serve``: the page on which a person outlines it.
 """
 
-import getpass
 import logging
 from pathlib import Path
-from typing import Annotated
+from shlex import quote
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from pydantic import ValidationError
 
+from gdshare.cli.operator import operator_name
 from gdshare.cli.terminal import AsJson, print_json, print_table, progress
-from gdshare.cohort import SPLITS, label_cohort
-from gdshare.cohort.store import CohortIndex
 from gdshare.errors import UsageError
+from gdshare.extras import require_extra
 from gdshare.protocol import Protocol
+
+if TYPE_CHECKING:
+    from gdshare.cohort.store import CohortIndex
 
 log = logging.getLogger(__name__)
 
@@ -102,6 +105,9 @@ def label(
     positives, unless the table has a column split. A film without a mask is used for classification
     only. The cohort stays at the hospital.
     """
+    require_extra("films")
+    from gdshare.cohort import SPLITS, label_cohort
+
     try:
         protocol = Protocol(
             patch=patch,
@@ -139,7 +145,7 @@ def label(
     return None
 
 
-def _warn(index: CohortIndex) -> None:
+def _warn(index: "CohortIndex") -> None:
     missing = [
         f"{name} {kind.upper()}"
         for name in ("train", "val")
@@ -164,6 +170,7 @@ def _warn(index: CohortIndex) -> None:
 
 
 def _serve(source: Path, protocol: Protocol, port: int) -> None:
+    require_extra("dicom")
     from gdshare.label_page import serve
     from gdshare.store.folder import open_store
 
@@ -171,9 +178,9 @@ def _serve(source: Path, protocol: Protocol, port: int) -> None:
         typer.echo(f"open once, in a browser on this machine  {address}")
         typer.echo("outlines and diagnoses are saved at once; stop with Ctrl-C")
 
-    serve(open_store(source), protocol, getpass.getuser(), port, announce)
-    options = _as_options(protocol)
-    typer.echo(f"next  {' '.join(['gdshare label', str(source), *options, '--out COHORT'])}")
+    serve(open_store(source), protocol, operator_name(), port, announce)
+    words = ["gdshare label", quote(str(source)), *_as_options(protocol), "--out COHORT"]
+    typer.echo(f"next  {' '.join(words)}")
 
 
 def _table_of(source: Path) -> Path:
@@ -187,7 +194,7 @@ def _table_of(source: Path) -> Path:
     with progress("drawing masks") as report:
         table = write_table(store, report)
     if omitted := omissions(store):
-        log.warning("omitted: %s (gdshare label --serve %s)", omitted, source)
+        log.warning("omitted: %s (gdshare label --serve %s)", omitted, quote(str(source)))
     return table
 
 

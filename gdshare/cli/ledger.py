@@ -1,6 +1,5 @@
 """``gdshare ledger``: check, read and extend the record of what was done with bundles."""
 
-import getpass
 import re
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,6 +9,7 @@ import typer
 
 from gdshare.bundle.attestation import MAX_BYTES, Receipt, read_signed
 from gdshare.bundle.folder import read_plain
+from gdshare.cli.operator import operator_name
 from gdshare.cli.terminal import AsJson, print_json, print_table
 from gdshare.errors import BundleError, UsageError
 from gdshare.ledger import Anchor, head_of, open_ledger, read_ledger
@@ -105,7 +105,7 @@ def receive(
     aggregator rewrote its ledger. Receipts arrive by mail or courier, never through the node.
     """
     verdict, digest = _receipt(receipt, key)
-    signer, operator = fingerprint(load_public_key(key)), by or getpass.getuser()
+    signer, operator = fingerprint(load_public_key(key)), operator_name(by)
     with open_ledger(ledger_beside(outbox)) as book:
         plausible = record_receipt(verdict, digest, signer, book, operator, datetime.now(UTC))
     reason = f"  {verdict.reason}" if verdict.reason else ""

@@ -7,8 +7,8 @@ import typer
 
 from gdshare.cli.terminal import AsJson, print_json
 from gdshare.errors import UsageError
+from gdshare.extras import require_extra
 from gdshare.films import read_film
-from gdshare.films.outlines import WRITERS, read_annotations, write_outline
 
 
 def outline(
@@ -33,6 +33,9 @@ def outline(
     at another size than the film's is refused. GeoJSON does not record that size; it is refused
     only if it extends beyond the film.
     """
+    require_extra("films")
+    from gdshare.films.outlines import WRITERS, read_annotations, write_outline
+
     if out.suffix.lower() not in WRITERS:
         raise UsageError("has no known suffix", f"--out {out}", f"end it in {' or '.join(WRITERS)}")
     if out.exists():

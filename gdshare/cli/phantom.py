@@ -1,12 +1,13 @@
 """``gdshare phantom``: make the synthetic films of a phantom hospital."""
 
 from pathlib import Path
+from shlex import quote
 from typing import Annotated
 
 import typer
 
 from gdshare.cli.terminal import progress
-from gdshare.films.phantom import write_phantom_cohort
+from gdshare.extras import require_extra
 
 
 def phantom(
@@ -25,6 +26,9 @@ def phantom(
     They show no patient, and each film says so in its corner, its name and its metadata. The last
     line printed is the next command.
     """
+    require_extra("films")
+    from gdshare.films.phantom import write_phantom_cohort
+
     with progress("drawing films") as report:
         table = write_phantom_cohort(
             out,
@@ -39,8 +43,8 @@ def phantom(
     typer.echo(f"synthetic films  {negatives} negative, {positives} positive, {size} x {size} px")
     typer.echo(f"table            {table}")
     typer.echo(
-        f"next             gdshare label {table} --out COHORT --patch {patch} --stride {stride} "
-        "--side 32"
+        f"next             gdshare label {quote(str(table))} --out COHORT --patch {patch} "
+        f"--stride {stride} --side 32"
     )
 
 

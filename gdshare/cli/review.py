@@ -1,6 +1,5 @@
 """``gdshare review``: list the films that may show a name, and release or reject them."""
 
-import getpass
 import logging
 from datetime import UTC, datetime
 from pathlib import Path
@@ -9,8 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gdshare.cli.boxes import parse_box
+from gdshare.cli.operator import operator_name
 from gdshare.cli.terminal import AsJson, print_json, print_table, progress
 from gdshare.errors import UsageError
+from gdshare.extras import require_extra
 from gdshare.films.box import Box
 
 if TYPE_CHECKING:
@@ -56,6 +57,7 @@ def review(
     Look at the pictures first. The list shows where a detector finds something like text. It misses
     some text, so a film without findings is not cleared.
     """
+    require_extra("dicom")
     from gdshare.store import Decision, open_store, review_film
     from gdshare.store.record import MAX_REVIEWER
 
@@ -76,7 +78,7 @@ def review(
             remedy="leave them out",
         )
     boxes = [parse_box(text, "--mask-boxes") for text in mask_boxes or ()]
-    reviewer, now = by or getpass.getuser(), datetime.now(UTC)
+    reviewer, now = operator_name(by), datetime.now(UTC)
     decision: Decision = "release" if release else "reject"
     reviewed = []
     for name in films:

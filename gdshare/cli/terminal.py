@@ -80,8 +80,8 @@ def progress(description: str) -> Iterator[Report]:
 
 
 def print_json(value: object) -> None:
-    """Print a JSON document; undefined figures are null."""
-    typer.echo(json.dumps(value, indent=2, ensure_ascii=False))
+    """Print a JSON document in ASCII, safe in any encoding; undefined figures are null."""
+    typer.echo(json.dumps(value, indent=2))
 
 
 def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:

@@ -7,8 +7,8 @@ import typer
 from pydantic import JsonValue
 
 from gdshare.cli.terminal import AsJson, Device, print_json, progress, resolve_device
-from gdshare.cohort import open_cohort
 from gdshare.errors import UsageError
+from gdshare.extras import require_extra
 
 
 def train(
@@ -30,6 +30,8 @@ def train(
     Learning rate and epoch are chosen on validation patients. The model is trained on patients'
     pixels and has not been tested for leaks: use it only inside the hospital.
     """
+    require_extra("distill")
+    from gdshare.cohort import open_cohort
     from gdshare.model import save_model
     from gdshare.training import TrainingPlan, train_on_real
 

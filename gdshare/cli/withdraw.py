@@ -1,6 +1,5 @@
 """``gdshare withdraw``: take a released bundle back."""
 
-import getpass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -8,6 +7,7 @@ from typing import Annotated
 import typer
 
 from gdshare.bundle.outbox import newest
+from gdshare.cli.operator import operator_name
 from gdshare.cli.passphrase import PASSPHRASE_FILE, has_terminal, read_passphrase
 from gdshare.cli.terminal import DryRun
 from gdshare.cli.typed_digest import LEAST_DIGITS, matches, require_match
@@ -70,7 +70,7 @@ def withdraw(
     _confirm(released, bundle, digest)
     with open_ledger(ledger_beside(outbox)) as book:
         before = withdrawn_by(book.entries, released)
-        operator = by or getpass.getuser()
+        operator = operator_name(by)
         path = withdraw_bundle(released, why, outbox, book, operator, datetime.now(UTC), secret)
     typer.echo(f"withdrawn    {released.name}{f', on {before.at:%Y-%m-%d}' if before else ''}")
     typer.echo(f"digest       {released.digest}")

@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 
 import numpy as np
 import numpy.typing as npt
@@ -103,8 +104,8 @@ class Store:
             raise FilmError(
                 "missing",
                 path,
-                f"restore it, or reject the film with gdshare review {self.path} "
-                f"{film.film} --reject",
+                "restore it, or reject the film with gdshare review "
+                f"{quote(str(self.path))} {film.film} --reject",
             )
         image = read_film(path)
         return Film(image.pixels, image.name, film.spacing_mm)

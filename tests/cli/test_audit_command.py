@@ -20,21 +20,22 @@ def site(tmp_path_factory):
 def test_attacks_are_printed_and_written_to_the_run(site):
     run = gdshare("audit", site / "run", "--cohort", site / "cohort")
     assert run.status == 0
-    assert "membership-loss/1" in run.stdout
-    assert "nearest-patch/1" in run.stdout
-    assert str(site / "run" / "audit.json") in run.stdout
-    assert run.stderr == ""  # no progress bar in a pipe
+    assert "membership-loss/1" in run.out
+    assert "nearest-patch/1" in run.out
+    assert str(site / "run" / "audit.json") in run.out
+    assert run.err == ""  # no progress bar in a pipe
 
 
 def test_attacks_are_available_as_json(site):
     run = gdshare("audit", site / "run", "--cohort", site / "cohort", "--json")
     assert run.status == 0
-    attacks = json.loads(run.stdout)
-    assert attacks == json.loads((site / "run" / "audit.json").read_text())["attacks"]
+    attacks = json.loads(run.out)
+    written = (site / "run" / "audit.json").read_text(encoding="utf-8")
+    assert attacks == json.loads(written)["attacks"]
     assert set(attacks[0]) == {"name", "figure", "low", "high", "unrelated"}
 
 
 def test_unfinished_run_is_refused(site, tmp_path):
     run = gdshare("audit", tmp_path, "--cohort", site / "cohort")
     assert run.status == 2
-    assert run.stderr.count("\n") == 1
+    assert run.err.count("\n") == 1

@@ -15,12 +15,6 @@ from gdshare.model import Model, save_model
 from gdshare.networks import build, draw
 
 
-def succeed(*words):
-    run = gdshare(*words)
-    assert run.status == 0, run.stderr
-    return run
-
-
 @pytest.fixture(autouse=True)
 def wide_terminal(monkeypatch):
     monkeypatch.setenv("COLUMNS", "120")
@@ -33,14 +27,15 @@ LABEL = ("--patch", 16, "--stride", 8, "--side", 16, "--split", "0.34,0.33,0.33"
 def folder(tmp_path_factory):
     """A cohort labelled by the command, and an untrained model."""
     folder = tmp_path_factory.mktemp("commands")
-    succeed("label", write_films(folder / "films"), "--out", folder / "cohort", *LABEL)
+    table = write_films(folder / "films")
+    gdshare("label", table, "--out", folder / "cohort", *LABEL, check=True)
     parameters = draw("convnet", build("convnet", 16), torch.Generator().manual_seed(0))
     save_model(folder / "model", Model("convnet", PROTOCOL, (parameters,)), {"threshold": 0.4})
     return folder
 
 
 def test_help_names_every_command():
-    text = succeed("--help").stdout
+    text = gdshare("--help").out
     assert all(name in text for name in (*OWN_COMMANDS, "aggregate", "demo"))
 
 
@@ -59,21 +54,21 @@ def test_help_does_not_wait_for_torch():
 
 def test_label_warns_of_films_of_different_size_on_the_patient(tmp_path):
     table = write_films(tmp_path / "films")
-    head, *lines = table.read_text().splitlines()
+    head, *lines = table.read_text(encoding="utf-8").splitlines()
     sizes = [f"{line},0.{1 + number % 2}" for number, line in enumerate(lines)]
-    table.write_text("\n".join([f"{head},spacing_mm", *sizes]) + "\n")
-    warning = succeed("label", table, "--out", tmp_path / "c", *LABEL).stderr
+    table.write_text("\n".join([f"{head},spacing_mm", *sizes]) + "\n", encoding="utf-8")
+    warning = gdshare("label", table, "--out", tmp_path / "c", *LABEL).err
     assert "covers from 1.6 to 3.2 mm" in warning
     assert "--resample-mm" in warning
-    again = succeed("label", table, "--out", tmp_path / "d", *LABEL, "--resample-mm", "0.2").stderr
+    again = gdshare("label", table, "--out", tmp_path / "d", *LABEL, "--resample-mm", "0.2").err
     assert "covers from" not in again
 
 
 def test_label_prints_counts_as_a_table_and_as_json(folder, tmp_path):
     table = folder / "films" / "labels.csv"
-    counts = json.loads(succeed("label", table, "--out", tmp_path / "c", *LABEL, "--json").stdout)
+    counts = json.loads(gdshare("label", table, "--out", tmp_path / "c", *LABEL, "--json").out)
     assert counts["train"]["films"] + counts["val"]["films"] + counts["test"]["films"] == 12
-    text = succeed("label", table, "--out", tmp_path / "d", *LABEL).stdout
+    text = gdshare("label", table, "--out", tmp_path / "d", *LABEL).out
     for split in ("train", "val", "test"):
         line = next(x for x in text.splitlines() if f" {split} " in x)
         assert str(counts[split]["discarded"]) in line
@@ -82,32 +77,30 @@ def test_label_prints_counts_as_a_table_and_as_json(folder, tmp_path):
 def test_distill_classify_and_evaluate_agree_on_their_files(folder, tmp_path, monkeypatch):
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": True})
     knobs = ("--network", "convnet", "--outer-steps", 4, "--score-every", 2, "--score-inits", 2)
-    run = succeed(
+    run = gdshare(
         "distill", folder / "cohort", "--out", tmp_path / "run", *knobs, "--json", "--device", "cpu"
     )
-    result = json.loads(run.stdout)
+    result = json.loads(run.out)
     assert result["inits"] == 2
     assert (tmp_path / "run" / "preview.png").exists()
-    assert run.stderr == "", "piped output stays quiet"
-    record = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert run.err == "", "piped output stays quiet"
+    record = json.loads((tmp_path / "run" / "run.json").read_text(encoding="utf-8"))
     assert record["settings"]["seed"] > 2**32, "drawn at random by default"
     assert record["settings"]["precision"] == "bfloat16", "as fits the machine"
     monkeypatch.setattr(torch.cpu, "get_capabilities", dict)  # resumed on another machine
     words = ("distill", folder / "cohort", "--out", tmp_path / "run", "--resume", "--json")
-    assert json.loads(succeed(*words).stdout) == result, "resumes without repeating the options"
+    assert json.loads(gdshare(*words).out) == result, "resumes without repeating the options"
     refused = gdshare(*words, "--batch", 12)
-    assert "batch 24 -> 12" in refused.stderr
+    assert "batch 24 -> 12" in refused.err
     verdicts = json.loads(
-        succeed("classify", folder / "model", folder / "films/1.png", "--json").stdout
+        gdshare("classify", folder / "model", folder / "films/1.png", "--json").out
     )
     assert verdicts[0]["threshold"] == 0.4
     assert sum(verdicts[0]["votes"].values()) == 49
-    evaluated = json.loads(
-        succeed("evaluate", folder / "model", folder / "cohort", "--json").stdout
-    )
+    evaluated = json.loads(gdshare("evaluate", folder / "model", folder / "cohort", "--json").out)
     assert evaluated["threshold_from"] == "the model's own"
     assert sum(evaluated["counts"][k] for k in ("tp", "fn", "tn", "fp")) == 4
-    assert "source: soft-label" in succeed("evaluate", folder / "model", folder / "cohort").stdout
+    assert "source: soft-label" in gdshare("evaluate", folder / "model", folder / "cohort").out
 
 
 @pytest.mark.parametrize(
@@ -127,16 +120,16 @@ def test_distill_classify_and_evaluate_agree_on_their_files(folder, tmp_path, mo
 def test_refusal_is_one_sentence_on_stderr_with_status_2(words, message):
     run = gdshare(*words)
     assert run.status == 2
-    assert run.stderr.startswith(f"gdshare: {message}")
-    assert run.stderr.count("\n") == 1
-    assert run.stdout == ""
+    assert run.err.startswith(f"gdshare: {message}")
+    assert run.err.count("\n") == 1
+    assert run.out == ""
 
 
 def test_debug_shows_the_traceback():
     run = gdshare("classify", "none", "film.png", "--debug")
     assert run.status == 2
-    assert "Traceback" in run.stderr
-    assert "gdshare: none: not a model" in run.stderr
+    assert "Traceback" in run.err
+    assert "gdshare: none: not a model" in run.err
 
 
 def test_unknown_option_is_refused_with_status_2():
@@ -144,7 +137,7 @@ def test_unknown_option_is_refused_with_status_2():
 
 
 def test_every_setting_of_algorithm_1_is_an_option_that_names_its_source():
-    text = " ".join(succeed("distill", "--help").stdout.split())
+    text = " ".join(gdshare("distill", "--help").out.split())
     for name in ("images", "epochs", "steps", "outer-steps", "batch", "outer-rate", "label-scale"):
         assert f"--{name} " in text
     for name, field in Settings.model_fields.items():
@@ -155,7 +148,7 @@ def test_every_setting_of_algorithm_1_is_an_option_that_names_its_source():
 
 def test_options_override_the_file_and_the_file_the_defaults(tmp_path):
     config = tmp_path / "knobs.toml"
-    config.write_text('network = "convnet"\nbatch = 12\n')
+    config.write_text('network = "convnet"\nbatch = 12\n', encoding="utf-8")
     settings = read_settings(config, {"batch": 15}, Settings())
     assert (settings.network, settings.batch, settings.epochs) == ("convnet", 15, 1)
 
@@ -163,14 +156,14 @@ def test_options_override_the_file_and_the_file_the_defaults(tmp_path):
 @pytest.mark.parametrize("text", ["batc = 12", "batch = '12'", "batch = [", "sets = 2"])
 def test_mistake_in_the_file_is_refused(tmp_path, text):
     config = tmp_path / "knobs.toml"
-    config.write_text(text)
+    config.write_text(text, encoding="utf-8")
     with pytest.raises(UsageError, match=r"knobs\.toml"):
         read_settings(config, {}, Settings())
 
 
 def test_conflicting_values_are_attributed_to_file_and_options(tmp_path):
     config = tmp_path / "knobs.toml"
-    config.write_text("sets = 3")
+    config.write_text("sets = 3", encoding="utf-8")
     with pytest.raises(UsageError, match=r"knobs\.toml with the options given: 3 sets for 2 steps"):
         read_settings(config, {"steps": 2}, Settings())
 

@@ -5,11 +5,12 @@ import signal
 import subprocess
 import sys
 import time
+from shlex import quote
 
 import pytest
 from command_kit import gdshare
 from dicom_kit import NAME, gradient, radiograph, save
-from orthanc_kit import PASSWORD, USER, orthanc
+from orthanc_kit import PASSWORD, USER
 
 from gdshare.store import open_store
 
@@ -22,27 +23,15 @@ def folder(tmp_path):
     save(radiograph(gradient(), BurnedInAnnotation="NO"), folder / "0.dcm")
     save(radiograph(gradient()), folder / "1.dcm")
     save(radiograph(gradient(), SamplesPerPixel=3), folder / "2.dcm")
-    (folder / "note.txt").write_text("for Jane Doe")
+    (folder / "note.txt").write_text("for Jane Doe", encoding="utf-8")
     return folder
-
-
-@pytest.fixture(scope="module")
-def pacs(tmp_path_factory):
-    with orthanc(tmp_path_factory.mktemp("orthanc")) as server:
-        yield server
-
-
-@pytest.fixture
-def server(pacs):
-    pacs.clear()
-    return pacs
 
 
 @pytest.fixture
 def login(tmp_path):
     """Options with the login to Orthanc."""
     path = tmp_path / "password"
-    path.write_text(f"{PASSWORD}\n")
+    path.write_text(f"{PASSWORD}\n", encoding="utf-8")
     path.chmod(0o600)
     return ("--dicomweb-user", USER, "--dicomweb-password-file", path)
 
@@ -55,19 +44,19 @@ def put(server, tmp_path, **elements):
 def test_folder_is_imported_and_the_outcomes_are_printed(folder, tmp_path):
     run = gdshare("import", folder, "--out", tmp_path / "store")
     assert run.status == 0
-    numbers = next(line for line in run.stdout.splitlines() if line.startswith("│"))
+    numbers = next(line for line in run.out.splitlines() if line.startswith("│"))
     assert [cell.strip() for cell in numbers.strip("│").split("│")] == list("11011")
-    assert f"identities  {tmp_path / 'store-identities.csv'}" in run.stdout
-    assert f"gdshare review {tmp_path / 'store'}" in run.stdout
-    assert run.stderr.startswith("refused  ")
-    assert "2.dcm: not gray-scale" in run.stderr
+    assert f"identities  {tmp_path / 'store-identities.csv'}" in run.out
+    assert f"gdshare review {quote(str(tmp_path / 'store'))}" in run.out
+    assert run.err.startswith("refused  ")
+    assert "2.dcm: not gray-scale" in run.err
     assert len(open_store(tmp_path / "store").names()) == 2
 
 
 def test_result_is_available_as_json(folder, tmp_path):
     words = ("import", folder, "--out", tmp_path / "store", "--json")
     gdshare(*words)
-    result = json.loads(gdshare(*words).stdout)
+    result = json.loads(gdshare(*words).out)
     assert result["counts"] == {"known": 2, "refused": 1, "not DICOM": 1}
     assert [refused["file"] for refused in result["refused"]] == [str(folder / "2.dcm")]
 
@@ -104,9 +93,9 @@ def test_border_and_boxes_are_blacked_out(folder, tmp_path):
 def test_contradictory_command_is_refused_before_a_store_is_made(words, message, tmp_path):
     run = gdshare("import", *words, "--out", tmp_path / "store")
     assert run.status == 2
-    assert message in run.stderr
-    assert run.stderr.count("\n") == 1
-    assert "s3cret" not in run.stderr
+    assert message in run.err
+    assert run.err.count("\n") == 1
+    assert "s3cret" not in run.err
     assert not (tmp_path / "store").exists()
 
 
@@ -117,10 +106,10 @@ def test_pacs_is_imported_by_date_and_modality(server, login, tmp_path):
     put(server, tmp_path, StudyDate="20240215")
     words = ("import", "--dicomweb", server.url, *login, "--out", tmp_path / "store", "--json")
     january = ("--since", "2024-01-01", "--until", "2024-01-31")
-    assert json.loads(gdshare(*words, *january).stdout)["counts"] == {"released": 2}
+    assert json.loads(gdshare(*words, *january).out)["counts"] == {"released": 2}
     run = gdshare(*words, *january, "--modality", "RF", "--modality", "CR")
-    assert json.loads(run.stdout)["counts"] == {"known": 1, "released": 1}
-    assert json.loads(gdshare(*words).stdout)["counts"] == {"known": 2, "released": 1}
+    assert json.loads(run.out)["counts"] == {"known": 1, "released": 1}
+    assert json.loads(gdshare(*words).out)["counts"] == {"known": 2, "released": 1}
 
 
 def test_import_from_a_pacs_leaves_only_the_store_and_the_identities(server, login, tmp_path):
@@ -138,9 +127,9 @@ def test_password_is_in_no_output(server, login, tmp_path):
     words = ("--debug", "import", "--out", tmp_path / "store", *login, "--dicomweb")
     addresses = (server.url, f"{server.root}/nowhere", server.url.replace("dicom-web", "wado"))
     runs = [gdshare(*words, url) for url in addresses]
-    (tmp_path / "password").write_text("guessed-wrong")
+    (tmp_path / "password").write_text("guessed-wrong", encoding="utf-8")
     runs.append(gdshare(*words, server.url))
-    everything = "".join(run.stdout + run.stderr for run in runs)
+    everything = "".join(run.out + run.err for run in runs)
     assert "Traceback" in everything
     assert "rejects the login (401)" in everything
     for secret in (PASSWORD, "guessed-wrong"):
@@ -168,7 +157,7 @@ def test_killed_command_continues_where_it_was(server, login, tmp_path):
     finished = len(open_store(tmp_path / "store").names())
     assert 0 < finished < films
     retrieved = server.retrieved()
-    counts = json.loads(gdshare(*words).stdout)["counts"]
+    counts = json.loads(gdshare(*words).out)["counts"]
     assert counts == {"known": finished, "released": films - finished}
     assert server.retrieved() - retrieved == films - finished
     assert len(open_store(tmp_path / "store").names()) == films

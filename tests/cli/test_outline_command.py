@@ -24,13 +24,13 @@ def words(folder, *options):
 def test_outline_becomes_a_mask_and_the_inside_is_reported(folder):
     run = gdshare(*words(folder, "--organ", "stomach", "--out", folder / "m.png"))
     assert run.status == 0
-    assert "inside  17.14% of 56 x 40 px" in run.stdout
+    assert "inside  17.14% of 56 x 40 px" in run.out
     assert (np.asarray(Image.open(folder / "m.png")) == 255).sum() == 24 * 16
 
 
 def test_result_is_available_as_json(folder):
     options = ("--organ", "stomach", "--out", folder / "m.geojson", "--json")
-    assert json.loads(gdshare(*words(folder, *options)).stdout) == {
+    assert json.loads(gdshare(*words(folder, *options)).out) == {
         "out": str(folder / "m.geojson"),
         "organ": "stomach",
         "size": [56, 40],
@@ -41,7 +41,7 @@ def test_result_is_available_as_json(folder):
 def test_organ_must_be_named_among_several(folder):
     run = gdshare(*words(folder, "--out", folder / "m.png"))
     assert run.status == 2
-    assert "17.json: holds several names: 'stomach', 'liver'; say which" in run.stderr
+    assert "17.json: holds several names: 'stomach', 'liver'; say which" in run.err
     assert not (folder / "m.png").exists()
 
 
@@ -50,11 +50,11 @@ def test_existing_file_is_not_overwritten(folder):
     before = (folder / "m.png").read_bytes()
     run = gdshare(*words(folder, "--organ", "liver", "--out", folder / "m.png"))
     assert run.status == 2
-    assert "m.png: already exists; choose another --out" in run.stderr
+    assert "m.png: already exists; choose another --out" in run.err
     assert (folder / "m.png").read_bytes() == before
 
 
 def test_unknown_suffix_is_refused_before_anything_is_read(folder):
     run = gdshare("outline", "none.json", "--film", "none.png", "--out", "m.jpg")
     assert run.status == 2
-    assert "--out m.jpg: has no known suffix; end it in .png or .geojson" in run.stderr
+    assert "--out m.jpg: has no known suffix; end it in .png or .geojson" in run.err

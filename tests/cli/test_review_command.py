@@ -27,7 +27,7 @@ def store(tmp_path):
 def test_held_films_are_listed_with_the_detected_text(store):
     run = gdshare("review", store.path, "--json")
     assert run.status == 0
-    [film] = json.loads(run.stdout)
+    [film] = json.loads(run.out)
     assert film["film"] == HELD.film
     assert film["text"]
     assert store.record(NOT_BURNED_IN.film).text is None
@@ -36,15 +36,15 @@ def test_held_films_are_listed_with_the_detected_text(store):
 def test_all_includes_films_whose_header_says_no_and_counts_those_now_held(store):
     run = gdshare("review", store.path, "--all")
     assert run.status == 0
-    assert "2 films held" in run.stdout
-    assert "released films that are held now: 1" in run.stderr
+    assert "2 films held" in run.out
+    assert "released films that are held now: 1" in run.err
     assert store.record(NOT_BURNED_IN.film).state == "held"
 
 
 def test_release_blacks_out_boxes_and_is_recorded(store):
     options = ("--release", "--by", "A. Reader", "--mask-boxes", "10,90,240,140")
     run = gdshare("review", store.path, HELD.film, *options)
-    assert (run.status, run.stdout) == (0, f"{HELD.film}  released\n")
+    assert (run.status, run.out) == (0, f"{HELD.film}  released\n")
     record = store.record(HELD.film)
     assert record.reviews[0].by == "A. Reader"
     assert not store.pixels(record).pixels[90:140, 10:240].any()
@@ -77,5 +77,5 @@ def test_reject_deletes_the_pixels(store):
 def test_contradictory_command_is_refused_and_changes_nothing(store, words, message):
     run = gdshare("review", store.path, *words)
     assert run.status == 2
-    assert message in run.stderr
+    assert message in run.err
     assert store.record(HELD.film) == HELD

@@ -1,24 +1,32 @@
-"""Runs the ``gdshare`` command in this process, with its output captured as in a pipe."""
+"""The ``gdshare`` command, run in the test's own process."""
 
 import io
 from contextlib import redirect_stderr, redirect_stdout
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import pytest
 
 from gdshare.cli.main import main
 
 
-@dataclass(frozen=True)
-class Result:
+class Ended(NamedTuple):
+    """A command's exit status and what it printed."""
+
     status: int
-    stdout: str
-    stderr: str
+    out: str
+    err: str
 
 
-def gdshare(*words: object) -> Result:
-    """Run a command; any exit status is a result."""
+def gdshare(*words: object, check: bool = False) -> Ended:
+    """Run ``gdshare WORDS``, with its output captured as in a pipe.
+
+    Args:
+        words: paths and numbers too.
+        check: fail the test unless the command succeeds.
+    """
     out, err = io.StringIO(), io.StringIO()
-    with redirect_stdout(out), redirect_stderr(err), pytest.raises(SystemExit) as ended:
+    with redirect_stdout(out), redirect_stderr(err), pytest.raises(SystemExit) as left:
         main([str(word) for word in words])
-    return Result(int(ended.value.code or 0), out.getvalue(), err.getvalue())
+    ended = Ended(int(left.value.code or 0), out.getvalue(), err.getvalue())
+    assert not check or not ended.status, ended.err
+    return ended

@@ -6,14 +6,15 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
+from shlex import quote
 
 import numpy as np
 import pytest
-from command_kit import gdshare as gdshare_command
+from command_kit import gdshare
 from page_kit import HOME, HOST, NOW, Visitor, visitor
 from store_kit import small_store, square, stored
 
-import gdshare.label_page
+from gdshare import label_page
 from gdshare.cohort import label_cohort
 from gdshare.films.box import Box
 from gdshare.label_page.auth import HEADERS
@@ -28,7 +29,7 @@ HELD_FIELDS = {"state": "held", "burned_in": None, "text": (Box(4, 2, 30, 9),)}
 PROTOCOL = Protocol(patch=16, stride=8, side=16)
 FILM = stored(0).film
 ORGAN = [[square(4, 4, 60, 40), square(10, 10, 20, 20)]]
-VENDOR = Path(gdshare.label_page.__file__).parent / "static" / "vendor"
+VENDOR = Path(label_page.__file__).parent / "static" / "vendor"
 PATHS = [
     "/",
     "/?token=wrong",
@@ -349,17 +350,16 @@ def test_counts_are_those_of_the_command_line_with_resampling(store, tmp_path):
 def test_damaged_outline_is_refused_and_not_overwritten(page, store):
     put(page)
     path = store.path / "outlines" / f"{FILM}.json"
-    path.write_text("{")
+    path.write_text("{", encoding="utf-8")
     response = put(page, based_on=1)
     assert response.status_code == 422
     assert "damaged; restore its last good copy" in response.json()["error"]
-    assert path.read_text() == "{"
+    assert path.read_text(encoding="utf-8") == "{"
 
 
 def test_vendored_files_are_unaltered_and_licensed():
-    listed = dict(
-        reversed(line.split("  ")) for line in (VENDOR / "SHA256SUMS").read_text().splitlines()
-    )
+    sums = (VENDOR / "SHA256SUMS").read_text(encoding="utf-8")
+    listed = dict(reversed(line.split("  ")) for line in sums.splitlines())
     digests = {
         path.relative_to(VENDOR).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in VENDOR.rglob("*")
@@ -403,7 +403,7 @@ def test_command_serves_until_ctrl_c_and_prints_the_next_command(command, store)
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=20)
     assert process.returncode == 0, err
-    assert f"next  gdshare label {store.path} --patch 16 --out COHORT" in out
+    assert f"next  gdshare label {quote(str(store.path))} --patch 16 --out COHORT" in out
     assert err == ""
     assert sorted(path.name for path in store.path.iterdir()) == ["films", "store.json"]
 
@@ -418,9 +418,9 @@ def test_port_in_use_is_refused(store):
 
 
 def test_store_is_labelled_only_when_a_film_is_ready(store, tmp_path):
-    run = gdshare_command("label", store.path, "--out", tmp_path / "cohort")
+    run = gdshare("label", store.path, "--out", tmp_path / "cohort")
     assert run.status == 2
-    assert "no film has both an outline and a diagnosis" in run.stderr
+    assert "no film has both an outline and a diagnosis" in run.err
     assert not (tmp_path / "cohort").exists()
 
 
@@ -435,6 +435,6 @@ def test_store_is_labelled_only_when_a_film_is_ready(store, tmp_path):
     ],
 )
 def test_contradictory_command_is_refused(store, words, message):
-    run = gdshare_command("label", *(word.format(store.path) for word in words))
+    run = gdshare("label", *(word.format(store.path) for word in words))
     assert run.status == 2
-    assert message in run.stderr
+    assert message in run.err

@@ -33,7 +33,7 @@ def hospital(tmp_path):
         dataset = radiograph(gradient(), PatientID=patient, StudyInstanceUID=study)
         dataset.BurnedInAnnotation = "NO"
         save(dataset, folder / f"{number}.dcm")
-    (folder / "notes.txt").write_text("for Jane Doe")
+    (folder / "notes.txt").write_text("for Jane Doe", encoding="utf-8")
     return folder
 
 
@@ -83,7 +83,7 @@ def test_identities_are_one_file_readable_by_its_owner_only(hospital, tmp_path):
     path = tmp_path / "who.csv"
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert stat.S_IMODE((tmp_path / "store").stat().st_mode) == 0o700
-    with path.open(newline="") as stream:
+    with path.open(newline="", encoding="utf-8") as stream:
         lines = list(csv.DictReader(stream))
     assert [line["patient_id"] for line in lines] == ["4711", "4711", "815"]
     assert [line["film"] for line in lines] == open_store(tmp_path / "store").names()
@@ -102,7 +102,7 @@ def test_damaged_identities_file_is_refused_so_that_patients_are_not_mixed(
 ):
     list(import_films(files_in(hospital), new_intake(tmp_path)))
     path = tmp_path / "who.csv"
-    path.write_text(damage(path.read_text()))
+    path.write_text(damage(path.read_text(encoding="utf-8")), encoding="utf-8")
     with pytest.raises(StoreError, match="damaged"):
         new_intake(tmp_path)
 
@@ -192,7 +192,7 @@ def test_symbolic_link_out_of_the_folder_is_not_followed(hospital, tmp_path):
 
 def test_store_is_not_created_in_a_folder_with_other_files(tmp_path):
     (tmp_path / "store").mkdir()
-    (tmp_path / "store" / "mine.txt").write_text("mine")
+    (tmp_path / "store" / "mine.txt").write_text("mine", encoding="utf-8")
     with pytest.raises(StoreError, match="is not a store, and not empty"):
         make_store(tmp_path / "store")
 
@@ -210,7 +210,7 @@ def test_damaged_record_is_refused_with_its_path(hospital, tmp_path):
     intake = new_intake(tmp_path)
     list(import_films(files_in(hospital), intake))
     path = intake.store.record_path(intake.store.names()[0])
-    path.write_text(json.dumps({"film": "x"}))
+    path.write_text(json.dumps({"film": "x"}), encoding="utf-8")
     with pytest.raises(StoreError, match=f"{path}: damaged"):
         list(intake.store.films())
 
@@ -267,7 +267,8 @@ def test_last_line_in_another_programs_format_is_not_cut_off(hospital, tmp_path)
 
 
 def test_empty_identities_file_that_others_may_read_is_refused(tmp_path):
-    (tmp_path / "who.csv").touch(mode=0o644)
+    (tmp_path / "who.csv").touch()
+    (tmp_path / "who.csv").chmod(0o644)
     with pytest.raises(StoreError, match=r"others may read it; chmod 600 who\.csv"):
         new_intake(tmp_path)
 
@@ -275,7 +276,7 @@ def test_empty_identities_file_that_others_may_read_is_refused(tmp_path):
 def test_empty_identities_file_gets_its_header(tmp_path):
     (tmp_path / "who.csv").touch(mode=0o600)
     new_intake(tmp_path)
-    assert (tmp_path / "who.csv").read_text().startswith('"film"')
+    assert (tmp_path / "who.csv").read_text(encoding="utf-8").startswith('"film"')
 
 
 def test_second_import_is_refused_while_the_first_runs(tmp_path):
@@ -353,7 +354,7 @@ def test_next_import_restores_a_deleted_record_under_its_name(hospital, tmp_path
     intake = new_intake(tmp_path)
     list(import_films(files_in(hospital), intake))
     path = intake.store.record_path(intake.store.names()[0])
-    path.write_text("{}")
+    path.write_text("{}", encoding="utf-8")
     with pytest.raises(StoreError, match="delete it and import the film again"):
         list(intake.store.films())
     path.unlink()
