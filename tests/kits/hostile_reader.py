@@ -21,7 +21,7 @@ from gdshare.films import read_film
 from gdshare.films.dicom.decoder import decoder
 from gdshare.films.dicom.stored import Decode
 from gdshare.films.outlines import read_outline
-from gdshare.store import Identities, Intake, make_store, take_in
+from gdshare.store import Identities, Intake, import_films, make_store
 
 MAX_ADDRESS_SPACE = 6 * 1024**3
 """Bytes: a runaway read ends this process, not the machine, and shows in the peak."""
@@ -72,7 +72,7 @@ def import_refusal(path: Path, folder: Path, decode: Decode) -> str | None:
     who.unlink(missing_ok=True)
     store = make_store(folder / "store")
     draw = Identities(who, lambda: "a" * 15 + "abc"[next(names)])
-    [outcome] = take_in([path], Intake(store, draw, decode, frame=1))
+    [outcome] = import_films([path], Intake(store, draw, decode, frame=1))
     if outcome.film is None:
         return outcome.reason or f"{path}: {outcome.kind}"
     record = store.record(outcome.film)
@@ -80,7 +80,7 @@ def import_refusal(path: Path, folder: Path, decode: Decode) -> str | None:
     if pixels.shape != (record.rows, record.columns) or pixels.min() == pixels.max():
         raise AssertionError(f"{path}: was imported, but its pixels in the store are not valid")
     store.record_path(outcome.film).unlink()
-    store.drop_pixels(outcome.film)
+    store.delete_pixels(outcome.film)
     return None
 
 
