@@ -87,10 +87,12 @@ def print_json(value: object) -> None:
 def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     """Print a table: the first column's text to the left, figures to the right."""
     # As they are: what stands in square brackets is no markup, wherever it came from.
-    table = Table(title=Text(title), title_justify="left")
+    table = Table()
     for index, name in enumerate(columns):
         table.add_column(name, justify="left" if index == 0 else "right")
     for row in rows:
         table.add_row(*(Text(str(cell)) for cell in row))
     # A file or a pipe has no width of its own; there a table must not be cut to 80 columns.
-    Console(width=None if sys.stdout.isatty() else 160).print(table)
+    console = Console(width=None if sys.stdout.isatty() else 160)
+    console.print(Text(title, "italic"), soft_wrap=True)  # not cut to the table's width
+    console.print(table)
