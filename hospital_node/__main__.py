@@ -86,7 +86,7 @@ def _write_runner(path: Path, line: str) -> None:
 def _script(name: str) -> Path:
     script = Path(sysconfig.get_path("scripts")) / name
     if not script.exists():
-        raise UsageError("not there", script, "install gdshare again, Flower comes with it")
+        raise UsageError("not there", script, "pip install 'gdshare[federation]'")
     return script
 
 

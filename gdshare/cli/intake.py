@@ -15,6 +15,7 @@ import typer
 from gdshare.cli.boxes import parse_box
 from gdshare.cli.terminal import AsJson, print_json, print_table, progress
 from gdshare.errors import UsageError
+from gdshare.extras import require_extra
 
 if TYPE_CHECKING:
     from gdshare.store import Intake, Outcome
@@ -98,6 +99,7 @@ def take_in(
     gdshare review. Stopped, it goes on where it was when called again, and asks a PACS only for
     what is not in yet.
     """
+    require_extra("pacs" if dicomweb else "dicom")
     from gdshare.films.dicom.decoder import decoder
     from gdshare.store import Intake, make_store, open_identities
 

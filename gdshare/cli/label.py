@@ -12,8 +12,8 @@ from pydantic import ValidationError
 
 from gdshare.cli.operator import operator_name
 from gdshare.cli.terminal import AsJson, print_json, print_table, progress
-from gdshare.cohort import SPLITS, label_cohort
 from gdshare.errors import UsageError
+from gdshare.extras import require_extra
 from gdshare.protocol import Protocol
 
 DEFAULTS = Protocol()
@@ -96,6 +96,9 @@ def label(
     of positives, unless the table has a column split that says where each goes. A film without a
     mask is kept for classification only. The cohort stays at the hospital.
     """
+    require_extra("films")
+    from gdshare.cohort import SPLITS, label_cohort
+
     try:
         protocol = Protocol(
             patch=patch,
@@ -151,6 +154,7 @@ def label(
 
 
 def _serve(source: Path, protocol: Protocol, port: int) -> None:
+    require_extra("dicom")
     from gdshare.label_page import serve
     from gdshare.store.folder import open_store
 

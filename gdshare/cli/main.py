@@ -16,6 +16,7 @@ import typer
 from gdshare import __version__
 from gdshare.allocator import keep_freed_memory
 from gdshare.errors import GdshareError, UsageError
+from gdshare.extras import extra_missing
 from gdshare.logs import FILE_VARIABLE, LEVEL_VARIABLE, LEVELS, start_logging, start_logging_from
 
 MODULES = {
@@ -115,6 +116,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
     except Exception as error:
+        missing = extra_missing(error.name) if isinstance(error, ModuleNotFoundError) else None
+        if missing is not None:
+            _refuse(str(missing), debug)
         _refuse(
             f"a fault in gdshare itself ({type(error).__name__}: {error}); run it again with "
             "--debug and report what it prints",

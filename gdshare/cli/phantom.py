@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from gdshare.cli.terminal import progress
-from gdshare.films.phantom import write_phantom_cohort
+from gdshare.extras import require_extra
 
 
 def phantom(
@@ -25,6 +25,9 @@ def phantom(
     No patient was ever near them, and each film says so in its corner, its name and its file. The
     last line printed is the command to go on with.
     """
+    require_extra("films")
+    from gdshare.films.phantom import write_phantom_cohort
+
     with progress("drawing films") as report:
         table = write_phantom_cohort(
             out,

@@ -10,6 +10,7 @@ from gdshare.cli.boxes import parse_box
 from gdshare.cli.operator import operator_name
 from gdshare.cli.terminal import AsJson, print_json, print_table, progress
 from gdshare.errors import UsageError
+from gdshare.extras import require_extra
 from gdshare.films.box import Box
 
 
@@ -52,6 +53,7 @@ def review(
     Look at the pictures first. The list names the films, and where a detector, which has looked
     before you, sees something like writing. It misses some, so its silence clears no film.
     """
+    require_extra("dicom")
     from gdshare.store import Decision, look, open_store, review_film
     from gdshare.store.record import MAX_REVIEWER
 

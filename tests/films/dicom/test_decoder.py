@@ -97,6 +97,31 @@ def test_bomb_of_runs_ends_within_the_memory_of_its_film():
         decode(bomb)
 
 
+@pytest.mark.parametrize("refusal", ["ValueError", "OSError"])
+def test_where_memory_cannot_be_bounded_frames_are_decoded_and_it_is_logged_once(
+    frames, refusal, tmp_path, monkeypatch, caplog
+):
+    # As on macOS.
+    (tmp_path / "sitecustomize.py").write_text(
+        f"import resource\ndef setrlimit(*limits):\n    raise {refusal}\n"
+        "resource.setrlimit = setrlimit\n"
+    )
+    path = os.pathsep.join([str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH")])])
+    monkeypatch.setenv("PYTHONPATH", path)
+    with decoder() as decode:
+        for _ in range(2):
+            np.testing.assert_array_equal(decode(frames[RLELossless]), gradient())
+    assert [record.getMessage() for record in caplog.records] == [
+        "this system does not bound the decoder's memory; its time is bounded"
+    ]
+
+
+def test_where_memory_is_bounded_nothing_is_logged(frames, caplog):
+    with decoder() as decode:
+        decode(frames[RLELossless])
+    assert not caplog.records
+
+
 @pytest.mark.parametrize("syntax", HOSTILE, ids=lambda syntax: syntax.keyword)
 def test_mutated_frames_give_values_or_one_error(frames, syntax):
     good = frames[syntax]
