@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from aggregator.flower.order import ledger_beside
-from aggregator.trust import withdrawn_command
+from aggregator.trust.commands import withdrawn as withdrawn_command
 from aggregator.trust.bundle_history import (
     ACCEPT,
     ADMIT,
