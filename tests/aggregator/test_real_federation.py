@@ -64,21 +64,23 @@ def superlink(world: Path) -> Iterator[SuperLinkAddress]:
 
 
 def left_over(world: Path) -> list[str]:
-    """Command lines of live processes that were told anything about this test's folder."""
+    """Command lines of live processes that have this test's folder in words or environment."""
     time.sleep(0.5)
     found: list[str] = []
     for process in Path("/proc").glob("[0-9]*"):
         try:
-            told = (process / "cmdline").read_bytes() + (process / "environ").read_bytes()
+            words = (process / "cmdline").read_bytes() + (process / "environ").read_bytes()
         except OSError:
             continue
-        if str(world).encode() in told and process.name != str(os.getpid()):
-            found.append(told[:200].decode(errors="replace"))
+        if str(world).encode() in words and process.name != str(os.getpid()):
+            found.append(words[:200].decode(errors="replace"))
     return found
 
 
-def test_a_round_over_real_processes(world: Path, superlink: SuperLinkAddress) -> None:
-    told: list[str] = []
+def test_a_round_over_real_processes(
+    world: Path, superlink: SuperLinkAddress, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "aggregator")
     order = Order(
         trust=world / "trust",
         ledger=world / "ledger.jsonl",
@@ -86,11 +88,11 @@ def test_a_round_over_real_processes(world: Path, superlink: SuperLinkAddress) -
         sites=3,
         timeout=120,
     )
-    table = run_round(superlink, world / "out", order, told.append)
+    table = run_round(superlink, world / "out", order)
 
     assert all(site in table for site in SITES)
-    assert told[0] == "3 of 3 nodes are connected"
-    assert told[-1] == "counted test films of 3 sites"
+    assert caplog.messages[0] == "3 of 3 nodes are connected"
+    assert caplog.messages[-1] == "counted test films of 3 sites"
     assert set(load_model(world / "out" / "model")[1].origin["bundles"]) == set(SITES)  # type: ignore[arg-type]
     with pytest.raises(UsageError, match="holds a round already"):
         run_round(superlink, world / "out", order)

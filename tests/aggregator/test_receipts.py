@@ -1,7 +1,6 @@
 """Receipts: given by the aggregator for a line of its ledger, taken in by the hospital."""
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,7 +13,7 @@ from aggregator.flower.cli import SuperLinkAddress, quiet_environment
 from aggregator.flower.order import Order
 from aggregator.receipts import Signer, receipts_for
 from aggregator.results import table
-from aggregator.round import hold_round
+from aggregator.round import Round
 from gdshare.bundle.attestation import read_signed
 from gdshare.bundle.model_signing import digests_of, subject_digest
 from gdshare.bundle.receipt import Receipt
@@ -93,11 +92,11 @@ def desk(
     monkeypatch.setenv("GDSHARE_PASSPHRASE", PASSPHRASE)
     world = make_world(tmp_path, cohort)
 
-    def in_memory(_: SuperLinkAddress, out: Path, order: Order, tell: Callable[[str], None]) -> str:
+    def in_memory(_: SuperLinkAddress, out: Path, order: Order) -> str:
         out.mkdir()
         (out / "order.json").write_text(order.model_dump_json())
         sites = [path.name for path in sorted(world.folder.glob("*")) if (path / "outbox").exists()]
-        return table(hold_round(world.grid(*sites), order, out, NOW, tell))
+        return table(Round(world.grid(*sites), order, NOW).run(out))
 
     monkeypatch.setattr(aggregator.command, "run_round", in_memory)
     return Desk(released(world), capsys)
@@ -366,6 +365,6 @@ def test_receipts_are_given_however_the_command_ends(
             book.write(NOW, "admit", "an operator", "east-1", "ab" * 32, "signed with x")
         raise ending
 
-    with pytest.raises(ending), receipts_for(ledger, tmp_path / "out", signer, lambda _: None):
+    with pytest.raises(ending), receipts_for(ledger, tmp_path / "out", signer):
         breaks_off()
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["east-1.receipt"]

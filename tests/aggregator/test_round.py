@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -37,20 +37,28 @@ from site_kit import (
     manifest,
 )
 
+import aggregator.admission.decide
+import aggregator.admission.verify
 from aggregator.flower.order import Order
 from aggregator.results import table
-from aggregator.round import hold_round
-from aggregator.trust.bundle_history import newest_seen
+from aggregator.round import Round
+from aggregator.trust.bundle_history import newest_bundles, signed_with
 from aggregator.trust.key_history import REVOKE, TRUST, from_line, until
 from gdshare.bundle import Terms, verify_files
 from gdshare.cli.main import main
 from gdshare.errors import FederationError, LedgerError
-from gdshare.ledger import read_ledger
+from gdshare.ledger import open_ledger, read_ledger
 from gdshare.messages import ANSWER_RECORD
 from gdshare.metrics import THRESHOLDS
 from gdshare.model import load_model
 from gdshare.protocol import Protocol
-from gdshare.signing import load_private_key, load_public_key, new_key
+from gdshare.signing import (
+    fingerprint,
+    load_private_key,
+    load_public_key,
+    new_key,
+    public_pem,
+)
 from hospital_node.client_app import app as real_app
 
 
@@ -324,14 +332,94 @@ def test_one_key_under_two_names_is_refused(world: World) -> None:
 
 
 def test_an_empty_trust_list_is_refused(world: World, tmp_path: Path) -> None:
+    order = Order(trust=tmp_path / "nobody", ledger=tmp_path / "ledger.jsonl", operator="tests")
     with pytest.raises(FederationError, match=r"holds no NAME\.pub"):
-        hold_round(
-            world.grid(),
-            Order(trust=tmp_path / "nobody", ledger=tmp_path / "ledger.jsonl", operator="tests"),
-            tmp_path,
-            NOW,
-            lambda line: None,
-        )
+        Round(world.grid(), order, NOW).run(tmp_path)
+
+
+def meanwhile(monkeypatch: pytest.MonkeyPatch, act: Callable[[], object]) -> None:
+    """Do this while the bundles are measured."""
+
+    def measure(*words: object) -> object:
+        act()
+        return screen(*words)  # type: ignore[arg-type]
+
+    screen = aggregator.admission.decide.screen
+    monkeypatch.setattr(aggregator.admission.decide, "screen", measure)
+
+
+def test_bytes_of_a_bundle_are_verified_once(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    verified: list[str] = []
+
+    def counted(files: Mapping[str, bytes], *words: object) -> object:
+        bundle = verify_files(files, *words)  # type: ignore[arg-type]
+        verified.append(bundle.manifest.name)
+        return bundle
+
+    monkeypatch.setattr(aggregator.admission.verify, "verify_files", counted)
+    released(world).hold(world.grid())
+    assert sorted(verified) == ["east-1", "north-1", "west-1"]
+
+
+def changed_meanwhile(world: World, reason: str) -> None:
+    """The round ends, with the new refusal as the ledger's last line and nothing admitted."""
+    error = "the trust list or the ledger changed during the round; start again"
+    with pytest.raises(FederationError, match=error):
+        world.hold(world.grid())
+    last = read_ledger(world.ledger)[-1]
+    assert (last.act, last.why.partition(":")[0]) == ("refuse", reason)
+    assert "admit" not in [act for act, *_ in entries(world)]
+
+
+def test_key_that_leaves_the_trust_list_while_bundles_are_measured_ends_the_round(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    released(world)
+    meanwhile(monkeypatch, (world.folder / "trust" / "east.pub").unlink)
+    changed_meanwhile(world, "UnknownSite")
+
+
+def test_key_that_is_given_to_another_site_while_bundles_are_measured_ends_the_round(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    released(world)
+    trust = world.folder / "trust"
+    meanwhile(monkeypatch, lambda: (trust / "east.pub").rename(trust / "south.pub"))
+    changed_meanwhile(world, "UnknownSite")
+
+
+def test_key_that_is_revoked_while_bundles_are_measured_ends_the_round(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    released(world)
+    meanwhile(monkeypatch, lambda: revoke(world, "east"))
+    changed_meanwhile(world, "RevokedKey")
+
+
+def test_newer_bundle_admitted_by_another_round_while_bundles_are_measured_ends_this_one(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    released(world)
+    key = fingerprint(world.keys["east"].public_key())
+
+    def admit() -> None:
+        with open_ledger(world.ledger) as ledger:
+            ledger.write(NOW, "admit", "another", "east-2", "ab" * 32, signed_with(key))
+
+    meanwhile(monkeypatch, admit)
+    error = "the trust list or the ledger changed during the round; start again"
+    with pytest.raises(FederationError, match=error):
+        world.hold(world.grid())
+    assert read_ledger(world.ledger)[-1].why.startswith("Rollback: ")
+
+
+def test_key_of_another_hospital_that_is_added_while_bundles_are_measured_changes_nothing(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    released(world)
+    pem = public_pem(new_key().public_key())
+    meanwhile(monkeypatch, lambda: (world.folder / "trust" / "south.pub").write_bytes(pem))
+    assert set(world.hold(world.grid()).bundles) == set(SITES)
 
 
 def test_what_is_admitted_and_refused_is_in_the_ledger(world: World) -> None:
@@ -491,7 +579,7 @@ def test_what_was_taken_back_stays_so_when_the_key_is_trusted_anew(world: World)
     first, second, third = thrice(world)
     disown(world, "east", lines(world, "east-2")[0])
     in_ledger(world, "east", TRUST, until(NOW + timedelta(days=9)))
-    assert newest_seen(read_ledger(world.ledger))["east"].sequence == 1
+    assert newest_bundles(read_ledger(world.ledger))["east"].sequence == 1
     for files, sites in ((first, SITES), (third, SITES), (second, ("north", "west"))):
         hand_out(world, "east", files)
         assert held_again(world) == set(sites), "and what is admitted from then on counts"
@@ -601,20 +689,23 @@ def test_end_that_cannot_be_read_lets_nobody_in(world: World) -> None:
         world.hold(world.grid())
 
 
-def test_operator_is_told_when_the_last_key_of_a_site_ends_soon(world: World) -> None:
+def test_operator_is_warned_when_the_last_key_of_a_site_ends_soon(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
     released(world)
     ended(world, "east", NOW + timedelta(days=29))
     ended(world, "north", NOW + timedelta(days=31))
-    told: list[str] = []
-    world.hold(world.grid(), tell=told.append)
-    assert [line for line in told if "key" in line] == [
+    world.hold(world.grid())
+    [warning] = [record for record in caplog.records if "key" in record.getMessage()]
+    assert warning.levelname == "WARNING"
+    assert warning.getMessage() == (
         "the last key of east ends on 2026-04-29: ask it for a new one (gdshare keys rotate)"
-    ]
+    )
     with_new_key(world, "east")
-    told.clear()
+    caplog.clear()
     again(world)
-    world.hold(world.grid(), tell=told.append)
-    assert not [line for line in told if "key" in line]
+    world.hold(world.grid())
+    assert not [record for record in caplog.records if "key" in record.getMessage()]
 
 
 def test_replayed_old_bundle_evicts_nobody(world: World) -> None:

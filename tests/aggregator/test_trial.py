@@ -1,18 +1,20 @@
 import dataclasses
 import json
+import logging
 import multiprocessing
 from datetime import UTC, datetime
+from logging.handlers import BufferingHandler
 
 import pytest
 from film_kit import PROTOCOL, write_films
 
 from aggregator.results import POOLED
 from aggregator.trial.compare import ROW_POOLED, ROW_REAL, RoundOutcome, compare
-from aggregator.trial.plan import Hospital, Stage, Trial
+from aggregator.trial.plan import Hospital, Trial, show_nothing
 from aggregator.trial.run import accept_all
 from aggregator.trial.side_by_side import release_all
 from aggregator.trial.table import as_data, markdown
-from aggregator.trust.bundle_history import accepted
+from aggregator.trust.bundle_history import accepted_digests
 from gdshare.bundle import verify_folder
 from gdshare.errors import CohortError, FederationError
 from gdshare.evaluation import cohort_votes, confusions
@@ -43,20 +45,25 @@ def held(tmp_path_factory):
         film_inits=2,
         patch_inits=2,
     )
-    said: list[str] = []
-    stage = Stage(said.append)
-    released = release_all(trial, folder / "out", NOW, stage, workers=2)
-    return folder / "out", trial, released, said
+    logger, handler = logging.getLogger("aggregator"), BufferingHandler(1000)
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    released = release_all(trial, folder / "out", NOW, show_nothing, workers=2)
+    logger.removeHandler(handler)
+    logger.setLevel(logging.NOTSET)
+    messages = [record.getMessage() for record in handler.buffer]
+    return folder / "out", trial, released, messages
 
 
 def test_each_hospital_releases_a_bundle_its_public_key_vouches_for(held):
-    out, _, released, said = held
+    out, _, released, messages = held
     assert [one.name for one in released] == ["near", "far"]
     for one in released:
         bundle = verify_folder(one.bundle, load_public_key(out / "trust" / f"{one.name}.pub"), NOW)
         assert bundle.manifest.site == one.name
         assert one.seconds > 0
-    assert any(line.startswith("near: patch score") for line in said)
+    for name in ("near", "far"):
+        assert [line for line in messages if line.startswith(f"{name}: patch score")], "one log"
 
 
 def test_no_bundle_of_a_trial_is_left_out_for_its_figures(held, tmp_path):
@@ -64,7 +71,7 @@ def test_no_bundle_of_a_trial_is_left_out_for_its_figures(held, tmp_path):
     for _ in range(2):
         accept_all(released, tmp_path / "ledger.jsonl", NOW)
     entries = read_ledger(tmp_path / "ledger.jsonl")
-    assert accepted(entries) == {one.digest for one in released}
+    assert accepted_digests(entries) == {one.digest for one in released}
     assert len(entries) == len(released)
 
 
@@ -80,7 +87,7 @@ def test_no_private_key_and_no_two_hospitals_with_the_same_draws_are_left(held):
 def test_an_interrupted_trial_keeps_what_was_done(held):
     out, trial, released, _ = held
     before = {path: path.read_bytes() for path in (out / "sites").rglob("*") if path.is_file()}
-    again = release_all(trial, out, NOW, Stage(), workers=1)
+    again = release_all(trial, out, NOW, show_nothing, workers=1)
     assert [one.bundle for one in again] == [one.bundle for one in released]
     kept = {path: text for path, text in before.items() if path.name != "timings.jsonl"}
     assert kept == {path: path.read_bytes() for path in kept}
@@ -100,7 +107,7 @@ def test_nodes_that_counted_otherwise_than_their_films_say_are_not_believed(held
     told = round_of(released)
     false = told.test | {"far": told.test["far"] + Confusion(1, -1, 0, 0)}
     with pytest.raises(FederationError, match="far: its node counted"):
-        compare(released, RoundOutcome(told.model, 0.5, false), out, trial, Stage())
+        compare(released, RoundOutcome(told.model, 0.5, false), out, trial, show_nothing)
 
 
 def test_a_hospital_that_fails_ends_the_trial_and_leaves_no_process(held, tmp_path):
@@ -109,14 +116,14 @@ def test_a_hospital_that_fails_ends_the_trial_and_leaves_no_process(held, tmp_pa
     broken = dataclasses.replace(trial, hospitals=[missing, *trial.hospitals])
     before = set(multiprocessing.active_children())
     with pytest.raises(CohortError, match="no such table"):
-        release_all(broken, tmp_path / "out", NOW, Stage(), workers=1)
+        release_all(broken, tmp_path / "out", NOW, show_nothing, workers=1)
     assert set(multiprocessing.active_children()) == before
 
 
 def test_table_has_every_model_on_every_site_and_the_sources_beside_it(held):
     out, trial, released, _ = held
     held = round_of(released)
-    found = compare(released, held, out, trial, Stage())
+    found = compare(released, held, out, trial, show_nothing)
     assert [line.name for line in found.lines] == ["near alone", "far alone", ROW_POOLED, ROW_REAL]
     for line in found.lines:
         assert set(line.figures) == {"near", "far", POOLED}
@@ -129,5 +136,5 @@ def test_table_has_every_model_on_every_site_and_the_sources_beside_it(held):
     votes = sorted((out / "votes").rglob("*.json"))
     assert all("patient-" not in path.read_text() for path in votes)
     stamps = {path: path.stat().st_mtime_ns for path in votes}
-    assert markdown(compare(released, held, out, trial, Stage())) == text
+    assert markdown(compare(released, held, out, trial, show_nothing)) == text
     assert stamps == {path: path.stat().st_mtime_ns for path in votes}, "votes are taken once"

@@ -1,19 +1,24 @@
-"""``gdshare trust withdrawn``: what hospitals took back, and the models that must go with it."""
+"""``gdshare trust withdrawn``: withdrawn bundles, and the models that were trained with them."""
 
-import getpass
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from aggregator.flower.order import ledger_beside
-from aggregator.receipts import receipts_for, signer_from
-from aggregator.trust.bundle_history import withdrawn as withdrawn_by
+from aggregator.receipts import receipts_for
+from aggregator.signer import open_signer
+from aggregator.trust.bundle_history import withdrawn_bundles
+from aggregator.trust.commands.options import person
 from aggregator.trust.keys import load_trust
-from aggregator.trust.withdrawals import VerifiedWithdrawal, consequences, record, verify_withdrawal
+from aggregator.trust.withdrawals import (
+    VerifiedWithdrawal,
+    record_withdrawal,
+    verify_withdrawal,
+    withdrawal_report,
+)
 from gdshare.bundle.attestation import MAX_BYTES
 from gdshare.bundle.folder import read_plain
 from gdshare.cli.passphrase import PASSPHRASE_FILE
@@ -31,17 +36,17 @@ def withdrawn(
         typer.Argument(
             metavar="[FILE]...",
             help="Withdrawals that came by mail or courier, SITE-NUMBER.withdrawal. Without any: "
-            "show all that are known.",
+            "list all withdrawn bundles.",
         ),
     ] = None,
     by: Annotated[
-        str | None, typer.Option(help="Who takes them in. Without it: this computer's user name.")
+        str | None, typer.Option(help="Who records them. Without it: this computer's user name.")
     ] = None,
     key: Annotated[
         Path | None,
         typer.Option(
-            help="The aggregator's own private key, NAME.key: signs a receipt for each that is "
-            "new. Takes --name."
+            help="The aggregator's own private key, NAME.key: signs a receipt for each new "
+            "withdrawal. Takes --name."
         ),
     ] = None,
     receipts: Annotated[Path, typer.Option(help="Folder for those receipts.")] = Path("receipts"),
@@ -49,62 +54,58 @@ def withdrawn(
     passphrase_file: Path | None = PASSPHRASE_FILE,
     as_json: AsJson = False,
 ) -> None:
-    """Take in what hospitals withdraw, and list the models that were trained with it.
+    """Record withdrawals, and list the models that were trained with those bundles.
 
-    A withdrawn bundle is refused for ever. gdshare keeps no bundle beyond its round; the models are
-    listed by folder and digest (that of model.safetensors) as the ledger tells them, wherever the
-    folders went since. Retrain them without the bundle, or drop them. Withdrawals that a hospital's
-    node hands over are taken in by gdshare aggregate by itself.
+    A withdrawn bundle is refused for ever. gdshare keeps no bundle beyond its round. The ledger
+    gives each model's folder and the digest of its model.safetensors, wherever the folder is now.
+    Retrain these models without the bundle, or drop them. Withdrawals that a hospital's node sends
+    are recorded by gdshare aggregate.
     """
     ledger = ledger_beside(trust)
-    signer = signer_from(key, name, passphrase_file)
+    signer = open_signer(key, name, passphrase_file)
     if files:
-        with receipts_for(ledger, receipts, signer, partial(typer.echo, err=True)):
-            entries, chosen = _take_in(files, trust, ledger, by or getpass.getuser())
+        with receipts_for(ledger, receipts, signer):
+            entries, bundles = _record(files, trust, ledger, person(by))
     else:
         entries = read_ledger(ledger)
-        chosen = list(withdrawn_by(entries))
-    told: list[dict[str, Any]] = [consequences(entries, *bundle) for bundle in chosen]
+        bundles = list(withdrawn_bundles(entries))
+    reports: list[dict[str, Any]] = [withdrawal_report(entries, *bundle) for bundle in bundles]
     if as_json:
-        return print_json(told)
-    _show(told)
+        return print_json(reports)
+    _print(reports)
     return None
 
 
-def _take_in(
-    files: Sequence[Path], trust: Path, ledger: Path, by: str
+def _record(
+    files: Sequence[Path], trust: Path, ledger_path: Path, by: str
 ) -> tuple[list[Entry], list[tuple[str, str]]]:
-    """All of them, or none where one is not believed."""
-    known = load_trust(trust)
-    with open_ledger(ledger) as book:
-        believed: list[VerifiedWithdrawal] = []
+    """Record all of them, or none if one is refused; returns entries and (name, digest) of each."""
+    keys = load_trust(trust)
+    with open_ledger(ledger_path) as ledger:
+        withdrawals: list[VerifiedWithdrawal] = []
         for path in files:
             try:
                 data = read_plain(path, MAX_BYTES)
-                believed.append(verify_withdrawal(data, known, book.entries))
+                withdrawals.append(verify_withdrawal(data, keys, ledger.entries))
             except BundleError as error:
                 raise error.at(path) from error
-        for one in believed:
-            record(one, book, datetime.now(UTC), by)
-        return book.entries, list(dict.fromkeys(one.bundle for one in believed))
+        for withdrawal in withdrawals:
+            record_withdrawal(withdrawal, ledger, datetime.now(UTC), by)
+        bundles = [(withdrawal.name, withdrawal.digest) for withdrawal in withdrawals]
+        return ledger.entries, list(dict.fromkeys(bundles))
 
 
-def _show(told: Sequence[dict[str, Any]]) -> None:
-    for one in told:
-        why = f": {one['why']}" if one["why"] else ""
-        typer.echo(f"{one['bundle']}  withdrawn {one['withdrawn']}{why}  {one['digest']}")
+def _print(reports: Sequence[dict[str, Any]]) -> None:
+    for report in reports:
+        why = f": {report['why']}" if report["why"] else ""
+        typer.echo(f"{report['bundle']}  withdrawn {report['withdrawn']}{why}  {report['digest']}")
     rows = [
-        (one["bundle"], model["trained"], model["folder"], model["digest"])
-        for one in told
-        for model in one["models"]
+        (report["bundle"], model["trained"], model["folder"], model["digest"])
+        for report in reports
+        for model in report["models"]
     ]
     if rows:
         columns = ("bundle", "trained", "folder", "digest of model.safetensors")
         print_table("Retrain without the bundle, or drop:", columns, rows)
     else:
         typer.echo("no model is known that was trained with a withdrawn bundle")
-
-
-def register(app: typer.Typer) -> None:
-    """Add ``withdrawn`` to ``gdshare trust``."""
-    app.command()(withdrawn)

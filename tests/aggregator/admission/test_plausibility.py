@@ -15,8 +15,8 @@ from site_kit import NOW, PROTOCOL, make_bundle, make_cohort, manifest, write_fi
 import aggregator.admission.decide
 from aggregator.flower.order import Order
 from aggregator.results import RoundResult
-from aggregator.round import hold_round
-from aggregator.trust.bundle_history import newest_seen
+from aggregator.round import Round
+from aggregator.trust.bundle_history import newest_bundles
 from benchmarks.poison import attacks
 from gdshare.bundle.counts import published_counts
 from gdshare.cli.main import main
@@ -110,7 +110,7 @@ class Rounds:
             ensemble=1,
             reference=reference,
         )
-        return hold_round(self.grid, order, self.out, NOW, lambda line: None)
+        return Round(self.grid, order, NOW).run(self.out)
 
     def refusals(self) -> list[Mapping[str, str]]:
         return [json.loads(one) for one in (self.out / "refusals.jsonl").read_text().splitlines()]
@@ -149,17 +149,17 @@ def quarantined(rounds: Rounds, result: RoundResult) -> str:
 def test_honest_bundles_are_admitted(rounds: Rounds, reference: Path) -> None:
     result = rounds.three().hold(reference)
     assert set(result.bundles) == {"east", "north", "west"}
-    for one in result.plausibility.values():
+    for one in result.screenings.values():
         assert one.faults == ()
-        assert one.teaching is not None
-        assert one.teaching.tested
-        assert one.teaching.beats_chance
-        assert (one.teaching.positives, one.teaching.negatives) == (30, 30)
+        assert one.utility is not None
+        assert one.utility.tested
+        assert one.utility.beats_chance
+        assert (one.utility.positives, one.utility.negatives) == (30, 30)
 
 
 def test_flipped_labels_are_quarantined_by_what_their_peers_teach(rounds: Rounds) -> None:
     message = quarantined(rounds, rounds.three(attack("labels flipped")).hold())
-    assert "tells the diagnoses apart the other way round than its peers (cosine -" in message
+    assert "separates the diagnoses in the opposite direction to its peers (cosine -" in message
 
 
 def test_flipped_labels_are_quarantined_by_the_reference(rounds: Rounds, reference: Path) -> None:
@@ -184,7 +184,7 @@ def test_flipped_labels_are_quarantined_by_what_the_other_hospital_counts(
     assert (
         "do not beat chance on 26 positive and 26 negative validation films" in (refusal["message"])
     )
-    taught = result.plausibility["east"].teaching
+    taught = result.screenings["east"].utility
     assert taught is not None
     assert taught.tested
     assert taught.beats_chance
@@ -198,7 +198,7 @@ def test_hospital_whose_own_bundle_is_doubtful_judges_no_other(rounds: Rounds) -
 
 def test_noise_is_quarantined(rounds: Rounds) -> None:
     message = quarantined(rounds, rounds.three(attack("noise")).hold())
-    assert "points elsewhere than its peers'" in message
+    assert "points away from its peers'" in message
 
 
 def test_raised_learning_rates_are_quarantined(rounds: Rounds) -> None:
@@ -209,7 +209,7 @@ def test_raised_learning_rates_are_quarantined(rounds: Rounds) -> None:
 def test_scaled_images_change_nothing_that_is_learned(rounds: Rounds) -> None:
     result = rounds.three(attack("images x30")).hold()
     assert set(result.bundles) == {"east", "north", "west"}
-    agreement = result.plausibility["west"].agreement
+    agreement = result.screenings["west"].agreement
     assert agreement is not None
     assert agreement.length == pytest.approx(1.0, abs=0.1)
 
@@ -258,14 +258,14 @@ def test_declared_patients_weigh_at_most_twice_the_median(rounds: Rounds) -> Non
 
 def test_quarantine_is_recorded_with_its_figures_and_admits_nothing(rounds: Rounds) -> None:
     result = rounds.three(attack("labels flipped")).hold()
-    found = result.plausibility["west"]
+    found = result.screenings["west"]
     assert found.quarantined
     assert found.agreement is not None
     entries = read_ledger(rounds.ledger)
     [entry] = [one for one in entries if one.act == "quarantine"]
     assert (entry.what, entry.digest, entry.by) == ("west-1", found.digest, "an operator")
     assert f"(cosine {found.agreement.diagnosis:.2f}" in entry.why
-    assert set(newest_seen(entries)) == {"east", "north"}
+    assert set(newest_bundles(entries)) == {"east", "north"}
     saved = json.loads((rounds.out / "round.json").read_text())
     assert saved["plausibility"]["west"]["agreement"]["diagnosis"] < 0
     assert "west" not in saved["weights"]
@@ -278,7 +278,7 @@ def test_quarantine_is_recorded_with_its_figures_and_admits_nothing(rounds: Roun
 
 
 def test_accepted_bundle_is_admitted_and_its_figures_are_still_told(rounds: Rounds) -> None:
-    digest = rounds.three(attack("labels flipped")).hold().plausibility["west"].digest
+    digest = rounds.three(attack("labels flipped")).hold().screenings["west"].digest
     assert rounds.accept(digest[:16]) == 0
     entry = read_ledger(rounds.ledger)[-1]
     assert (entry.act, entry.by, entry.what, entry.why) == (
@@ -289,13 +289,13 @@ def test_accepted_bundle_is_admitted_and_its_figures_are_still_told(rounds: Roun
     )
     result = rounds.hold()
     assert set(result.bundles) == {"east", "north", "west"}
-    assert result.plausibility["west"].faults
+    assert result.screenings["west"].faults
     assert "accepted in spite of that" in (rounds.out / "table.txt").read_text()
-    assert newest_seen(read_ledger(rounds.ledger))["west"].digest == digest
+    assert newest_bundles(read_ledger(rounds.ledger))["west"].digest == digest
 
 
 def test_what_was_accepted_is_one_digest_and_not_the_hospital(rounds: Rounds) -> None:
-    digest = rounds.three(attack("labels flipped")).hold().plausibility["west"].digest
+    digest = rounds.three(attack("labels flipped")).hold().screenings["west"].digest
     rounds.accept(digest)
     rounds.release("west", flipped, sequence=2)
     quarantined(rounds, rounds.hold())
@@ -303,7 +303,7 @@ def test_what_was_accepted_is_one_digest_and_not_the_hospital(rounds: Rounds) ->
 
 def test_only_a_quarantined_bundle_is_accepted_and_only_once(rounds: Rounds) -> None:
     found = rounds.three(attack("labels flipped")).hold()
-    digest = found.plausibility["west"].digest
+    digest = found.screenings["west"].digest
     before = len(read_ledger(rounds.ledger))
     assert rounds.accept(found.bundles["east"]) == 2
     assert rounds.accept(digest[:15]) == 2
@@ -330,13 +330,13 @@ def test_of_two_that_disagree_neither_is_blamed(rounds: Rounds) -> None:
     rounds.release("west", flipped)
     result = rounds.hold()
     assert set(result.bundles) == {"east", "west"}
-    assert result.plausibility["east"].agreement is not None
+    assert result.screenings["east"].agreement is not None
 
 
 def test_too_few_films_condemn_nobody(rounds: Rounds, cohort: Path) -> None:
     rounds.release("west", flipped)
     result = rounds.hold(cohort)
-    taught = result.plausibility["west"].teaching
+    taught = result.screenings["west"].utility
     assert taught is not None
     assert not taught.tested
     assert ", too few" in (rounds.out / "table.txt").read_text()
@@ -344,7 +344,7 @@ def test_too_few_films_condemn_nobody(rounds: Rounds, cohort: Path) -> None:
 
 def test_lone_bundle_without_reference_is_marked_not_tested(rounds: Rounds) -> None:
     rounds.release("west", flipped)
-    assert rounds.hold().plausibility["west"].teaching is None
+    assert rounds.hold().screenings["west"].utility is None
     assert "not tested" in (rounds.out / "table.txt").read_text()
 
 
@@ -392,7 +392,7 @@ def test_what_was_refused_is_recorded_though_judging_breaks_off(
     def breaks(*_: object) -> None:
         raise FederationError("out of memory")
 
-    monkeypatch.setattr(aggregator.admission.decide, "plausibility", breaks)
+    monkeypatch.setattr(aggregator.admission.decide, "screen", breaks)
     with pytest.raises(FederationError):
         rounds.hold()
     last = read_ledger(rounds.ledger)[-1]

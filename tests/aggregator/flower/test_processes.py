@@ -18,7 +18,7 @@ PROGRAM = """
 import os, sys, time
 from pathlib import Path
 from aggregator.flower import processes as module
-module.GENTLE = 0.5
+module.TERMINATE_S = 0.5
 with module.together() as processes:
     processes.start(["sh", "-c", {stubborn!r}], os.environ, Path({log!r}))
     time.sleep(0.5)
@@ -29,7 +29,7 @@ with module.together() as processes:
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("aggregator.flower.processes.GENTLE", 0.5)
+    monkeypatch.setattr("aggregator.flower.processes.TERMINATE_S", 0.5)
 
 
 def listen_to_ctrl_c() -> None:
@@ -40,15 +40,15 @@ def listen_to_ctrl_c() -> None:
 def carriers(mark: str) -> list[int]:
     processes = Processes()
     processes.mark = mark
-    return processes.marked()
+    return processes.pids()
 
 
 def test_stubborn_servers_and_their_far_children_are_killed(tmp_path: Path) -> None:
     with together() as processes:
         processes.start(["sh", "-c", STUBBORN], os.environ, tmp_path / "log")
         time.sleep(0.5)
-        assert len(processes.marked()) >= 3
-    assert processes.marked() == []
+        assert len(processes.pids()) >= 3
+    assert processes.pids() == []
 
 
 def test_polite_servers_are_not_waited_for_longer_than_they_need(tmp_path: Path) -> None:

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from aggregator.trust.bundle_history import ADMIT, admitted, signed_with, trained_from
-from aggregator.trust.key_history import Disowned, disowned, ends, revoked
+from aggregator.trust.bundle_history import ADMIT, admitted_digests, signed_with, trained_from
+from aggregator.trust.key_history import DisownedLines, disowned_lines, key_ends, revoked_keys
 from aggregator.trust.keys import load_trust
 from gdshare.cli.main import main
 from gdshare.errors import FederationError
@@ -131,7 +131,7 @@ def test_revoked_key_is_listed_with_the_reason_and_stays_in_the_folder(
     told = {str(one["site"]): one for one in desk.listed()}
     assert told["st-mary"]["why"] == "the laptop was stolen"
     assert told["st-john"]["revoked"] is None
-    assert set(revoked(read_ledger(desk.ledger))) == {known}
+    assert set(revoked_keys(read_ledger(desk.ledger))) == {known}
 
 
 def test_revoking_what_is_not_there_or_twice_is_refused(desk: Desk, key: Path) -> None:
@@ -234,7 +234,7 @@ def at_site(capsys: pytest.CaptureFixture[str], *words: object) -> str:
 def test_key_ends_after_two_years_or_when_the_operator_says(desk: Desk, key: Path) -> None:
     desk.add(key)
     [one], [entry] = load_trust(desk.trust).keys, read_ledger(desk.ledger)
-    assert ends([entry]) == {one.fingerprint: entry.at + timedelta(days=730)}
+    assert key_ends([entry]) == {one.fingerprint: entry.at + timedelta(days=730)}
     assert desk.listed()[0]["until"] == f"{entry.at + timedelta(days=730):%Y-%m-%d}"
     assert "trusted until" in desk.gdshare("list")[1]
 
@@ -246,7 +246,7 @@ def test_operator_may_let_a_key_end_sooner(desk: Desk, key: Path) -> None:
         assert desk.gdshare(*words, days)[0] == 2
     assert desk.gdshare(*words, 7)[0] == 0
     [entry] = read_ledger(desk.ledger)
-    assert ends([entry])[known] - entry.at == timedelta(days=7)
+    assert key_ends([entry])[known] - entry.at == timedelta(days=7)
 
 
 def test_key_that_has_ended_is_listed_so(desk: Desk, key: Path) -> None:
@@ -282,9 +282,9 @@ def test_operator_says_from_when_on_a_key_was_not_the_hospitals(
     known = taken_in_with_bundles(desk, key)
     _, out, _ = desk.gdshare("revoke", known, "--why", "stolen", "--since", since)
     entries = read_ledger(desk.ledger)
-    assert disowned(entries) == (Disowned(known, 3, 5),)
-    assert set(revoked(entries)) == {known}
-    assert admitted(entries) == {"1" * 64}
+    assert disowned_lines(entries) == (DisownedLines(known, 3, 5),)
+    assert set(revoked_keys(entries)) == {known}
+    assert admitted_digests(entries) == {"1" * 64}
     assert "still good  st-mary-1, line 2" in out
     assert "taken back  st-mary-2, line 3" in out
     assert "stolen" in desk.gdshare("list")[1]
@@ -305,7 +305,7 @@ def test_models_of_what_was_taken_back_are_told(desk: Desk, key: Path) -> None:
 def test_revocation_without_a_reason_is_refused(desk: Desk, key: Path, why: str) -> None:
     known = taken_in_with_bundles(desk, key)
     assert desk.gdshare("revoke", known, "--why", why)[0] == 2
-    assert revoked(read_ledger(desk.ledger)) == {}
+    assert revoked_keys(read_ledger(desk.ledger)) == {}
 
 
 def test_revoked_key_is_not_called_trusted_when_it_is_brought_again(desk: Desk, key: Path) -> None:
@@ -338,7 +338,7 @@ def test_since_when_may_be_told_later(desk: Desk, key: Path) -> None:
     assert desk.gdshare("revoke", known, "--why", "in spring", "--since", "4")[0] == 0
     assert desk.gdshare("revoke", known, "--why", "before", "--since", "st-mary-2")[0] == 0
     assert desk.gdshare("revoke", known, "--why", "no", "--since", "4")[0] == 0
-    assert admitted(read_ledger(desk.ledger)) == {"1" * 64}, "the earliest counts"
+    assert admitted_digests(read_ledger(desk.ledger)) == {"1" * 64}, "the earliest counts"
 
 
 @pytest.mark.parametrize("since", ["0", "5", "st-mary-4", "st-john-1", "-1", "st-mary", "٣"])
@@ -347,7 +347,7 @@ def test_since_something_that_never_was_is_refused(desk: Desk, key: Path, since:
     status, _, err = desk.gdshare("revoke", known, "--why", "stolen", f"--since={since}")
     assert status == 2
     assert "admitted or withdrawn there or later" in err
-    assert not revoked(read_ledger(desk.ledger))
+    assert not revoked_keys(read_ledger(desk.ledger))
 
 
 class Rotation:
@@ -394,7 +394,7 @@ def test_word_of_a_trusted_key_is_told_as_such(rotation: Rotation) -> None:
 
 
 def test_word_of_an_unknown_key_is_told_as_such(rotation: Rotation) -> None:
-    assert "on nobody's name" in rotation.add(rotation.known(rotation.new))[1]
+    assert "not on the trust list" in rotation.add(rotation.known(rotation.new))[1]
 
 
 def test_word_of_another_hospitals_key_is_told_as_such(rotation: Rotation) -> None:
@@ -439,7 +439,7 @@ class Revocation:
         return self.desk.gdshare("revoke", self.path, *words)
 
     def revoked(self) -> set[str]:
-        return set(revoked(read_ledger(self.desk.ledger)))
+        return set(revoked_keys(read_ledger(self.desk.ledger)))
 
 
 @pytest.fixture
@@ -483,10 +483,10 @@ def test_revocation_whose_words_name_a_line_takes_no_admission_away(
 ) -> None:
     revocation.write(revocation.key, "from line 1 on: stolen")
     assert revocation.revoke()[0] == 0
-    assert disowned(read_ledger(revocation.desk.ledger)) == ()
+    assert disowned_lines(read_ledger(revocation.desk.ledger)) == ()
 
 
 def test_fingerprint_alone_needs_a_reason(desk: Desk, key: Path) -> None:
     desk.add(key)
     assert "--why" in desk.gdshare("revoke", fingerprint(load_public_key(key)))[2]
-    assert revoked(read_ledger(desk.ledger)) == {}
+    assert revoked_keys(read_ledger(desk.ledger)) == {}

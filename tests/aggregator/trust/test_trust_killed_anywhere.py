@@ -8,7 +8,7 @@ import pytest
 from bundle_run_kit import PASSPHRASE
 from kill_kit import KILLED, Killer, killer
 
-from aggregator.trust.key_history import REVOKE, TRUST, revoked
+from aggregator.trust.key_history import REVOKE, TRUST, revoked_keys
 from aggregator.trust.keys import load_trust
 from gdshare.ledger import read_ledger
 from gdshare.signing import fingerprint, load_public_key
@@ -85,7 +85,7 @@ def test_revocation_is_whole_or_can_be_made_again(
     assert started.run(add(trusting), trusting) == 0
     kills = 0
     for left in killed_at_each(revoke, started, trusting, tmp_path / "desk"):
-        done = told(left) in revoked(read_ledger(left / "trust-ledger.jsonl"))
+        done = told(left) in revoked_keys(read_ledger(left / "trust-ledger.jsonl"))
         assert started.run(revoke(left), left) == (2 if done else 0)
         entries = read_ledger(left / "trust-ledger.jsonl")
         assert [entry.act for entry in entries] == [TRUST, REVOKE]

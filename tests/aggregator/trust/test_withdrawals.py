@@ -298,7 +298,7 @@ def test_node_that_hands_over_thousands_is_heard_to_the_bound_and_refused_once(
     assert sorted(map(str, reasons)) == ["Oversized", "UnsoundAttestation", "nothing-released"]
     assert sum(entry == "refuse" for entry, *_ in entries(world)) == 1
     assert "withdraw" not in [entry for entry, *_ in entries(world)], "it was the last of all"
-    assert f"{MAX_WITHDRAWALS} were looked at" in str(world.refusals())
+    assert f"{MAX_WITHDRAWALS} were read" in str(world.refusals())
 
 
 def test_withdrawals_alone_are_taken_in_though_there_is_no_round(world: World) -> None:
@@ -398,7 +398,7 @@ def test_withdrawal_by_file_is_refused_whole_where_one_is_not_believed(
     bad.write_bytes(signed(new_key(), "cd" * 32))
     status, _, err = take_in(world, capsys, good, bad)
     assert status == 2
-    assert f"{bad}: a withdrawal signed with a key that is on nobody's name" in err
+    assert f"{bad}: a withdrawal signed with a key that is not on the trust list" in err
     assert entries(world) == []
     assert take_in(world, capsys, world.folder / "none")[0] == 2
 
