@@ -14,6 +14,7 @@
     ├── PolicyError         what the hospital's policy does not allow
     ├── LedgerError         a ledger
     ├── BundleError         a bundle that is refused; subclasses name the reason
+    ├── LockedError         a file that another process is using
     ├── ModelError          a trained model
     └── FederationError     a round
 
@@ -70,6 +71,10 @@ class StoreError(GdshareError):
 
 class StaleError(StoreError):
     """A change that is based on another state of a film than the one in its store."""
+
+
+class LockedError(GdshareError):
+    """Something that another process or thread is using."""
 
 
 class CohortError(GdshareError):

@@ -16,7 +16,6 @@ record had not been done yet, since a line is on the disk before the act.
 
 import hashlib
 import json
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
@@ -27,8 +26,8 @@ from typing import Annotated
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_serializer
 
 from gdshare.errors import LedgerError
-from gdshare.lock import alone
-from gdshare.storage import sync_folder, write_bytes
+from gdshare.lock import lock, lock_beside
+from gdshare.storage import append, write_bytes
 
 MODE = 0o600
 START = "0" * 64
@@ -112,7 +111,7 @@ def read_ledger(path: Path, anchors: Sequence[Anchor] = ()) -> list[Entry]:
     with ExitStack() as held:
         with suppress(OSError):
             if path.exists():
-                held.enter_context(alone(_lock_path(path)))
+                held.enter_context(lock(lock_beside(path)))
         return _checked(path, anchors)[0]
 
 
@@ -162,7 +161,7 @@ class Ledger:
         line = added.line() + b"\n"
         head = Anchor(added.number, _sha256(added.line()))
         try:
-            _append(self._path, self._length, line)
+            append(self._path, line, self._length, MODE)
             write_bytes(_head_path(self._path), _head_line(head), MODE)
         except OSError as error:
             raise _unwritable(self._path, error) from error
@@ -185,7 +184,7 @@ def open_ledger(path: Path) -> Iterator[Ledger]:
     with ExitStack() as held:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            held.enter_context(alone(_lock_path(path)))
+            held.enter_context(lock(lock_beside(path)))
         except OSError as error:
             raise _unwritable(path, error) from error
         yield Ledger(path)
@@ -219,23 +218,6 @@ def _act(
             f"the ledger does not take {first['loc'][0]} ({first['msg']})",
             remedy="shorten it, in one line",
         ) from error
-
-
-def _append(path: Path, length: int, line: bytes) -> None:
-    """Cut off the piece of a line that a kill left, if any, then write."""
-    fresh = not path.exists()
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT, MODE)
-    try:
-        os.ftruncate(descriptor, length)
-        os.lseek(descriptor, 0, os.SEEK_END)
-        left = memoryview(line)
-        while left:
-            left = left[os.write(descriptor, left) :]
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-    if fresh:
-        sync_folder(path.parent)
 
 
 def _checked(path: Path, anchors: Sequence[Anchor]) -> tuple[list[Entry], int]:
@@ -307,10 +289,6 @@ def _read_head(path: Path) -> Anchor | None:
     if head.number < 1:
         raise LedgerError(f"no head of a ledger{_NOT_SO}", _head_path(path))
     return head
-
-
-def _lock_path(path: Path) -> Path:
-    return path.with_name(f".{path.name}.lock")
 
 
 def _head_path(path: Path) -> Path:

@@ -23,9 +23,8 @@ from aggregator.trust.bundle_history import (
 )
 from aggregator.trust.key_history import revoked_keys
 from aggregator.trust.keys import Trust
-from gdshare.bundle.attestation import read_signed, signer_of
+from gdshare.bundle.attestation import Withdrawal, claimed_signer, read_signed
 from gdshare.bundle.errors import WrongSite
-from gdshare.bundle.withdrawal import Withdrawal
 from gdshare.errors import BundleError
 from gdshare.ledger import Entry, Ledger
 from gdshare.release.publish import WITHDRAW
@@ -62,7 +61,7 @@ def verify_withdrawal(data: bytes, trust: Trust, entries: Sequence[Entry]) -> Ve
         UnknownSite, RevokedKey: signed with a key that is not on the trust list, or revoked.
         WrongSite: of another hospital's bundle than the key's owner's.
     """
-    fingerprint = signer_of(data, Withdrawal)
+    fingerprint = claimed_signer(data, Withdrawal)
     signer = trust.find(fingerprint)
     if signer is None:
         raise UnknownSite(

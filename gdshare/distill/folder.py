@@ -24,64 +24,74 @@ from safetensors import SafetensorError
 from safetensors.numpy import load
 
 from gdshare.distilled import TENSORS, Distilled
-from gdshare.errors import RunError
-from gdshare.lock import alone
+from gdshare.errors import LockedError, RunError
+from gdshare.lock import lock
 from gdshare.method import RunRecord
-from gdshare.storage import sync_folder, write_json
+from gdshare.storage import write_json
 
 RECORD = "run.json"
+LOCK = ".lock"
 METRICS = "metrics.jsonl"
 TIMINGS = "timings.jsonl"
 RESULT = "distilled.safetensors"
 PREVIEW = "preview.png"
 
 
-def open_run(out: Path, record: RunRecord, resume: bool) -> None:
-    """Make a new run folder, or check that an existing one is the run to be resumed.
+@contextmanager
+def open_run(out: Path, record: RunRecord, resume: bool) -> Iterator[None]:
+    """Make a new run folder, or open the run to resume, and keep other processes from it.
+
+    A kill leaves no lock behind.
 
     Raises:
-        RunError: there is a run already (without ``resume``), none (with it), or another one.
+        RunError: there is a run already (without ``resume``), none (with it), or another one; or
+            another process is at this run.
     """
-    path = out / RECORD
-    if not resume:
-        if out.exists() and any(not _left_by_a_kill(entry) for entry in out.iterdir()):
-            raise RunError(
-                "is not empty", out, "choose another --out, or go on with its run by --resume"
-            )
+    if resume:
+        read_record(out)
+    else:
+        _require_empty(out)
         out.mkdir(parents=True, exist_ok=True)
         out.chmod(0o700)
-        write_json(path, record.model_dump(mode="json"))
-        return
-    before = read_record(out)
-    if before != record:
-        mine, theirs = _flat(record), _flat(before)
-        changed = [
-            "seed" if key == "seed" else f"{key} {theirs.get(key)} -> {mine[key]}"
-            for key in mine
-            if mine[key] != theirs.get(key)
-        ]
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(lock(out / LOCK, timeout_s=0))
+        except LockedError as error:
+            raise RunError(
+                f"another process is at this run ({error.what})", out, error.remedy
+            ) from error
+        if resume:
+            _require_same(out, record)
+        else:
+            _require_empty(out)  # another process may have begun and ended a run meanwhile
+            write_json(out / RECORD, record.model_dump(mode="json"))
+        yield
+
+
+def _require_empty(out: Path) -> None:
+    if out.exists() and any(
+        not _left_by_a_kill(entry) and entry.name != LOCK for entry in out.iterdir()
+    ):
         raise RunError(
-            f"this is another run ({', '.join(changed)})",
-            path,
-            "resume with the same settings and cohort, or start in a new folder",
+            "is not empty", out, "choose another --out, or go on with its run by --resume"
         )
 
 
-@contextmanager
-def held(out: Path) -> Iterator[None]:
-    """Keep every other process from a run while this one is at it; a kill leaves no lock behind.
-
-    Raises:
-        RunError: another one is at it.
-    """
-    with ExitStack() as stack:
-        try:
-            stack.enter_context(alone(out / RECORD, wait=False))
-        except BlockingIOError as error:
-            raise RunError(
-                "another process is at this run", out, "wait for its end, or stop it"
-            ) from error
-        yield
+def _require_same(out: Path, record: RunRecord) -> None:
+    before = read_record(out)
+    if before == record:
+        return
+    mine, theirs = _flat(record), _flat(before)
+    changed = [
+        "seed" if key == "seed" else f"{key} {theirs.get(key)} -> {mine[key]}"
+        for key in mine
+        if mine[key] != theirs.get(key)
+    ]
+    raise RunError(
+        f"this is another run ({', '.join(changed)})",
+        out / RECORD,
+        "resume with the same settings and cohort, or start in a new folder",
+    )
 
 
 def _left_by_a_kill(path: Path) -> bool:
@@ -143,15 +153,6 @@ def rewind(path: Path, length: int) -> None:
 def line(values: Mapping[str, object]) -> bytes:
     """One line of a JSON-lines log."""
     return (json.dumps(values, sort_keys=True, allow_nan=False) + "\n").encode()
-
-
-def append(path: Path, values: Mapping[str, object]) -> None:
-    """Add one line to a log, on the disk before this returns."""
-    with path.open("ab") as stream:
-        stream.write(line(values))
-        stream.flush()
-        os.fsync(stream.fileno())
-    sync_folder(path.parent)
 
 
 def seconds_of(out: Path) -> float:

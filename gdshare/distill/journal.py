@@ -13,6 +13,7 @@ import torch
 from gdshare.distill import folder
 from gdshare.distill.state import CHECKPOINT, Progress
 from gdshare.errors import RunError, UsageError
+from gdshare.storage import append
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
@@ -74,7 +75,7 @@ def opened(
         if board is not None:
             board.close()
         taken = {"began": began, "seconds": clock() - began, "from_step": progress.step}
-        folder.append(out / folder.TIMINGS, taken)
+        append(out / folder.TIMINGS, folder.line(taken))
 
 
 @contextmanager

@@ -128,8 +128,7 @@ def distill(
         if workers.is_main:
             problem = prepare(cohort, settings, device)
             with faults_told(out):
-                folder.open_run(out, problem.record(), resume)
-                held.enter_context(folder.held(out))
+                held.enter_context(folder.open_run(out, problem.record(), resume))
             workers.wait()
         else:
             # From the folder and not from the first process: the seed is sent to nobody.

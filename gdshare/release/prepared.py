@@ -9,20 +9,18 @@
       approvals/      signatures of those who approve, see ``approval``
 """
 
-import shutil
-import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from gdshare.bundle import Manifest, read_tensors
 from gdshare.bundle.build import content_files
+from gdshare.bundle.digests import digests_of, subject_digest
 from gdshare.bundle.folder import read_folder
 from gdshare.bundle.layout import MANIFEST, SIGNED, TENSORS
-from gdshare.bundle.model_signing import digests_of, subject_digest
 from gdshare.distilled import Distilled
 from gdshare.errors import PolicyError, UsageError
-from gdshare.storage import sync_folder, write_bytes
+from gdshare.storage import new_folder, write_bytes
 
 CONTENT, APPROVALS = "content", "approvals"
 PAGE, TEXT = "review.html", "review.txt"
@@ -69,20 +67,13 @@ def prepare(prepared: Prepared, pages: Pages) -> None:
     """
     path = prepared.path
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        aside = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
-        try:
+        with new_folder(path, 0o700) as aside:
             for folder in (CONTENT, APPROVALS):
                 (aside / folder).mkdir()
             for name, content in prepared.files.items():
                 write_bytes(aside / CONTENT / name, content)
             for name, content in pages(prepared).items():
                 write_bytes(aside / name, content)
-            aside.rename(path)
-        except BaseException:
-            shutil.rmtree(aside, ignore_errors=True)
-            raise
-        sync_folder(path.parent)
     except OSError as error:
         raise UsageError(
             f"cannot be made ({error.strerror})", path, "choose another --out"

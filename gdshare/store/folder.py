@@ -26,7 +26,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from gdshare.errors import FilmError, StoreError
 from gdshare.films import Film, read_film
-from gdshare.lock import alone
+from gdshare.lock import lock
 from gdshare.storage import replacing, write_bytes, write_json
 from gdshare.store.record import NAME, StoredFilm
 
@@ -122,7 +122,7 @@ class Store:
 
     def changing(self) -> AbstractContextManager[None]:
         """Hold the store while a film that is in it is read, changed and written."""
-        return alone(self.path / LOCK)
+        return lock(self.path / LOCK)
 
     def sweep(self) -> None:
         """Delete what a kill left half written; nobody else may be importing."""

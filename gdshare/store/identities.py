@@ -10,13 +10,13 @@ import io
 import os
 import stat
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 
-from gdshare.errors import StoreError
-from gdshare.lock import alone
-from gdshare.storage import sync_folder
+from gdshare.errors import LockedError, StoreError
+from gdshare.lock import lock, lock_beside
+from gdshare.storage import append
 
 MODE = 0o600
 
@@ -76,11 +76,14 @@ def open_identities(path: Path, draw: Callable[[], str]) -> Iterator["Identities
     Raises:
         StoreError: another import is using it; or see ``Identities``.
     """
-    try:
-        with alone(path, wait=False):
-            yield Identities(path, draw)
-    except BlockingIOError as error:
-        raise StoreError("another import is using it", path, "wait until that has ended") from error
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(lock(lock_beside(path), timeout_s=0))
+        except LockedError as error:
+            raise StoreError(
+                f"another import is using it ({error.what})", path, error.remedy
+            ) from error
+        yield Identities(path, draw)
 
 
 class Identities:
@@ -105,8 +108,7 @@ class Identities:
             for identity in _read(path):
                 self._remember(identity)
         else:
-            self._write(_line(COLUMNS))
-            sync_folder(path.parent)
+            append(self._path, _line(COLUMNS), mode=MODE)
 
     def require(self, films: Iterable[str]) -> None:
         """Refuse to go on with a file that does not know the films of a store.
@@ -141,7 +143,7 @@ class Identities:
             self._studies.get(subject.study) or f"s-{self._draw()}",
             subject,
         )
-        self._write(_line(identity.cells()))
+        append(self._path, _line(identity.cells()), mode=MODE)
         self._remember(identity)
         return identity
 
@@ -150,16 +152,6 @@ class Identities:
         self._known[subject.instance_uid, subject.frame] = identity
         self._patients[subject.person] = identity.patient
         self._studies[subject.study] = identity.study
-
-    def _write(self, line: bytes) -> None:
-        descriptor = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, MODE)
-        try:
-            left = memoryview(line)
-            while left:
-                left = left[os.write(descriptor, left) :]
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
 
 
 def _line(cells: tuple[object, ...]) -> bytes:

@@ -18,7 +18,7 @@ from pydantic import AfterValidator, AwareDatetime, Field, ValidationError
 
 from gdshare.errors import StaleError, StoreError
 from gdshare.films.outlines.polygons import Polygon, rasterise
-from gdshare.lock import alone
+from gdshare.lock import lock
 from gdshare.storage import write_json
 from gdshare.store.folder import Store
 from gdshare.store.record import Frozen, Name, StoredFilm
@@ -130,7 +130,7 @@ def save_outline(
         raise StoreError(f"is {film.state}, so it is not outlined", film.film, "see gdshare review")
     path = _path(store, film.film)
     path.parent.mkdir(mode=0o700, exist_ok=True)
-    with alone(path.parent / LOCK):
+    with lock(path.parent / LOCK):
         before = outline_of(store, film.film)
         if before.version and before.drawing == drawing:
             return before  # an answer that was lost on its way is asked for again
