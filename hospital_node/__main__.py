@@ -1,8 +1,8 @@
 """Start this hospital's SuperNode: ``python -m hospital_node SETTINGS.toml --superlink HOST:PORT``.
 
 Becomes ``flower-supernode`` itself (same process id), with the settings as its node configuration
-and with a search path on which Flower finds, in place of its app runner, the guarded one, and in
-place of its runners for other kinds of apps, a refusal.
+and with a search path on which Flower finds the guarded runner in place of its own app runner, and
+a refusal in place of its runners for other kinds of apps.
 """
 
 import argparse
@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from gdshare.errors import GdshareError, UsageError
+from hospital_node.logs import DEFAULT_LEVEL, log_arguments, log_options, start_log
 from hospital_node.settings import NodeSettings
 
 REFUSED_RUNNERS = (
@@ -28,13 +29,15 @@ SYSTEM_PATH = "/usr/local/bin:/usr/bin:/bin"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Read the settings, lay out the guarded runners, and become ``flower-supernode``."""
-    parsed, further = _parser().parse_known_args(arguments)
+    """Read the settings, write the guarded runners, and become ``flower-supernode``."""
+    options, flower_options = _parser().parse_known_args(arguments)
     try:
-        settings = read_settings(parsed.settings)
+        start_log(options.log_level, options.log_file)
+        settings = read_settings(options.settings)
         flower = settings.state / "flower"
-        runners = lay_out_runners(flower)
-        command = [str(_script("flower-supernode")), *_flower_options(parsed), *further]
+        runners = write_runners(flower, options.log_level, options.log_file)
+        own = _flower_options(options)
+        command = [str(_script("flower-supernode")), *own, *flower_options]
     except GdshareError as error:
         sys.exit(str(error))
     environment = {
@@ -61,8 +64,14 @@ def read_settings(path: Path) -> NodeSettings:
         raise UsageError(f"not a readable TOML file ({error})", path, "check it") from error
 
 
-def lay_out_runners(flower: Path) -> Path:
+def write_runners(
+    flower: Path, log_level: str = DEFAULT_LEVEL, log_file: Path | None = None
+) -> Path:
     """Write the commands that SuperNode may find, and return their folder.
+
+    Args:
+        flower: the node's Flower home.
+        log_level, log_file: of the guarded runner's log.
 
     Raises:
         UsageError: Flower's own commands are not installed beside this Python.
@@ -70,7 +79,10 @@ def lay_out_runners(flower: Path) -> Path:
     folder = flower / "bin"
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     python = shlex.quote(sys.executable)
-    _write_runner(folder / "flwr-clientapp", f'exec {python} -P -m hospital_node.guard "$@"')
+    options = shlex.join(log_arguments(log_level, log_file))
+    _write_runner(
+        folder / "flwr-clientapp", f'exec {python} -P -m hospital_node.guard {options} "$@"'
+    )
     executor = shlex.quote(str(_script("flower-superexec")))
     _write_runner(folder / "flower-superexec", f'exec {executor} "$@"')
     for name in REFUSED_RUNNERS:
@@ -86,18 +98,19 @@ def _write_runner(path: Path, line: str) -> None:
 def _script(name: str) -> Path:
     script = Path(sysconfig.get_path("scripts")) / name
     if not script.exists():
-        raise UsageError("not there", script, "install gdshare again, Flower comes with it")
+        raise UsageError("is missing", script, "install gdshare again: Flower comes with it")
     return script
 
 
-def _flower_options(parsed: argparse.Namespace) -> list[str]:
-    secure = ["--insecure"] if parsed.insecure else []
-    return [*secure, "--superlink", parsed.superlink, "--node-config", str(parsed.settings)]
+def _flower_options(options: argparse.Namespace) -> list[str]:
+    secure = ["--insecure"] if options.insecure else []
+    return [*secure, "--superlink", options.superlink, "--node-config", str(options.settings)]
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m hospital_node",
+        parents=[log_options()],
         description="Connect this hospital to a round, running only the code installed here.",
         epilog="Further options go to flower-supernode, such as --root-certificates and "
         "--auth-supernode-private-key.",

@@ -82,9 +82,9 @@ def verify(order: Order, collected: Collected, now: datetime) -> Checked:
         LedgerError: the ledger was altered or cut short, or cannot be written.
     """
     trust = load_trust(order.trust)
+    verified, unverified = verify_bytes(collected.bundles, trust, now)
     with open_ledger(order.ledger) as ledger:
         refusals = record_withdrawals(collected.withdrawals, trust, ledger, now, order.operator)
-        verified, unverified = verify_bytes(collected.bundles, trust, now)
         sound, ruled_out = check_rules(verified, order, trust, ledger.entries, now)
         refusals += [*unverified, *ruled_out]
         for refusal in refusals:
