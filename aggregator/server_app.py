@@ -5,6 +5,7 @@ It is a process of the SuperLink, on the same machine as the command, and report
 """
 
 import logging
+import os
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
@@ -17,6 +18,7 @@ from aggregator.flower.folder import FAILURE, OUT, PROGRESS
 from aggregator.flower.order import read_order
 from aggregator.round import Round
 from gdshare.errors import FederationError, GdshareError
+from gdshare.logs import start_logging_from
 from gdshare.storage import write_bytes
 
 app = ServerApp()
@@ -30,6 +32,7 @@ def main(grid: Grid, context: Context) -> None:
         raise FederationError(
             "the run names no folder for its results", remedy="use gdshare aggregate"
         )
+    start_logging_from(os.environ)
     try:
         with _progress_in(out / PROGRESS):
             Round(grid, read_order(out), datetime.now(UTC)).run(out)
@@ -47,8 +50,9 @@ def _progress_in(path: Path) -> Iterator[None]:
     logger = logging.getLogger("aggregator")
     level = logger.level
     with closing(logging.FileHandler(path, encoding="utf-8", delay=True)) as handler:
+        handler.setLevel(logging.INFO)
         logger.addHandler(handler)
-        logger.setLevel(logging.INFO)
+        logger.setLevel(min(logger.getEffectiveLevel(), logging.INFO))
         try:
             yield
         finally:

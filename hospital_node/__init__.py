@@ -5,5 +5,5 @@ that a person released, ``counting`` counts films that the site listed for that 
 
 ``settings`` is what the site allows; ``test_counts`` records each count of test films, so that it
 is given once; ``refusal`` is how an act refuses. ``client_app`` is their Flower face. ``guard`` and
-``python -m hospital_node`` start a SuperNode that runs this code and no other; ``logs`` is its log.
+``python -m hospital_node`` start a SuperNode that runs this code and no other.
 """

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from gdshare.errors import GdshareError, UsageError
-from hospital_node.logs import DEFAULT_LEVEL, log_arguments, log_options, start_log
+from gdshare.logs import FILE_VARIABLE, LEVEL_VARIABLE, LEVELS, start_logging_from
 from hospital_node.settings import NodeSettings
 
 REFUSED_RUNNERS = (
@@ -32,16 +32,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Read the settings, write the guarded runners, and become ``flower-supernode``."""
     options, flower_options = _parser().parse_known_args(arguments)
     try:
-        start_log(options.log_level, options.log_file)
+        log_variables = _log_variables(options)
+        start_logging_from(os.environ | log_variables)
         settings = read_settings(options.settings)
         flower = settings.state / "flower"
-        runners = write_runners(flower, options.log_level, options.log_file)
+        runners = write_runners(flower)
         own = _flower_options(options)
         command = [str(_script("flower-supernode")), *own, *flower_options]
     except GdshareError as error:
         sys.exit(str(error))
     environment = {
         **os.environ,
+        **log_variables,
         "PATH": f"{runners}:{SYSTEM_PATH}",
         "FLWR_HOME": str(flower),
         "FLWR_TELEMETRY_ENABLED": "0",
@@ -64,14 +66,8 @@ def read_settings(path: Path) -> NodeSettings:
         raise UsageError(f"not a readable TOML file ({error})", path, "check it") from error
 
 
-def write_runners(
-    flower: Path, log_level: str = DEFAULT_LEVEL, log_file: Path | None = None
-) -> Path:
+def write_runners(flower: Path) -> Path:
     """Write the commands that SuperNode may find, and return their folder.
-
-    Args:
-        flower: the node's Flower home.
-        log_level, log_file: of the guarded runner's log.
 
     Raises:
         UsageError: Flower's own commands are not installed beside this Python.
@@ -79,10 +75,7 @@ def write_runners(
     folder = flower / "bin"
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     python = shlex.quote(sys.executable)
-    options = shlex.join(log_arguments(log_level, log_file))
-    _write_runner(
-        folder / "flwr-clientapp", f'exec {python} -P -m hospital_node.guard {options} "$@"'
-    )
+    _write_runner(folder / "flwr-clientapp", f'exec {python} -P -m hospital_node.guard "$@"')
     executor = shlex.quote(str(_script("flower-superexec")))
     _write_runner(folder / "flower-superexec", f'exec {executor} "$@"')
     for name in REFUSED_RUNNERS:
@@ -107,10 +100,19 @@ def _flower_options(options: argparse.Namespace) -> list[str]:
     return [*secure, "--superlink", options.superlink, "--node-config", str(options.settings)]
 
 
+def _log_variables(options: argparse.Namespace) -> dict[str, str]:
+    """The options of the log as environment variables: the processes that answer inherit them."""
+    variables = {}
+    if options.log_level is not None:
+        variables[LEVEL_VARIABLE] = options.log_level
+    if options.log_file is not None:
+        variables[FILE_VARIABLE] = str(options.log_file.absolute())
+    return variables
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m hospital_node",
-        parents=[log_options()],
         description="Connect this hospital to a round, running only the code installed here.",
         epilog="Further options go to flower-supernode, such as --root-certificates and "
         "--auth-supernode-private-key.",
@@ -118,6 +120,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("settings", type=Path, help="the node's settings, a .toml file")
     parser.add_argument("--superlink", required=True, metavar="HOST:PORT", help="the aggregator's")
     parser.add_argument("--insecure", action="store_true", help="no TLS; on one machine only")
+    parser.add_argument("--log-level", choices=LEVELS, help="what is printed and logged")
+    parser.add_argument("--log-file", type=Path, metavar="FILE", help="file to append the log to")
     return parser
 
 

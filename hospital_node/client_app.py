@@ -66,6 +66,6 @@ def _answer(message: Message, context: Context, act: Act) -> dict[str, Value]:
     except UsageError as error:
         log.error("%s", error)
         return refusal(Reason.NODE_MISCONFIGURED)
-    except Exception:
-        log.exception("the request could not be answered")
+    except Exception as error:
+        log.exception("the request could not be answered (%s: %s)", type(error).__name__, error)
         return refusal(Reason.FAULT)

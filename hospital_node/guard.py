@@ -12,6 +12,7 @@ docs/adr/0003-flower-runs-installed-code.md.
 
 import io
 import logging
+import os
 import re
 import sys
 import tomllib
@@ -21,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from gdshare.errors import FederationError
-from hospital_node.logs import log_options, start_log
+from gdshare.logs import start_logging_from
 
 PUBLISHER = "gdshare"
 NAME = "gdshare-round"
@@ -91,7 +92,7 @@ def guarded(install: Callable[..., Path]) -> Callable[..., Path]:
 
 
 def main() -> None:
-    """Take the place of ``flwr-clientapp``, with its arguments after those of the log."""
+    """Take the place of ``flwr-clientapp``, with its arguments."""
     # Imported here: nothing of Flower runs before this line, and this package is already loaded
     # when Flower extends the import path.
     from flwr.supernode.cli import flwr_clientapp  # noqa: PLC0415
@@ -103,9 +104,7 @@ def main() -> None:
     if not callable(names.get(INSTALLER)):
         sys.exit("this Flower installs apps in a way the guard does not know; use Flower 1.41")
     names[INSTALLER] = guarded(names[INSTALLER])
-    options, flower_arguments = log_options().parse_known_args()
-    start_log(options.log_level, options.log_file)
-    sys.argv[1:] = flower_arguments
+    start_logging_from(os.environ)
     flwr_clientapp()
 
 

@@ -19,9 +19,9 @@ from aggregator.flower.processes import ending_in_order
 from aggregator.trial.hospital import Participant, release
 from aggregator.trial.plan import Hospital, Show, Trial
 from gdshare.allocator import keep_freed_memory
+from gdshare.logs import PACKAGES
 
 POLL_S = 0.2
-LOGGERS = ("aggregator", "gdshare")
 
 
 class _StopAskedError(Exception):
@@ -66,7 +66,7 @@ def release_all(
     stop = spawn.Event()
     with ending_in_order(), spawn.Manager() as manager:
         box = manager.Queue()
-        level = logging.getLogger(LOGGERS[0]).getEffectiveLevel()
+        level = logging.getLogger(__name__).getEffectiveLevel()
         with ProcessPoolExecutor(workers, spawn, _begin, (stop, box, level)) as pool:
             try:
                 parts = [
@@ -94,7 +94,7 @@ def _begin(stop: Event, box: Any, level: int) -> None:
     keep_freed_memory()
     torch.set_num_threads(1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    for name in LOGGERS:
+    for name in PACKAGES:
         logger = logging.getLogger(name)
         logger.addHandler(QueueHandler(box))
         logger.setLevel(level)

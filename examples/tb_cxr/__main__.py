@@ -17,6 +17,7 @@ from aggregator.trial.plan import Hospital, Trial
 from aggregator.trial.run import run_trial
 from aggregator.trial.terminal import bar_on_terminal
 from gdshare.errors import GdshareError
+from gdshare.logs import start_logging
 from gdshare.method import Settings
 from gdshare.protocol import Protocol
 from gdshare.training import TrainingPlan
@@ -47,6 +48,7 @@ def main() -> None:
     options = parser.parse_args()
     trial = plan(options.data, options.outer_steps, options.seed)
     now = datetime.now(UTC)
+    start_logging()
     try:
         with bar_on_terminal() as show:
             table = run_trial(trial, options.out, now, show, options.workers)

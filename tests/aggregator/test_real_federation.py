@@ -14,6 +14,7 @@ from aggregator.flower.local_federation import SiteNode, local_federation
 from aggregator.flower.order import Order
 from aggregator.flower.submit import APP, run_round
 from gdshare.errors import UsageError
+from gdshare.logs import FILE_VARIABLE
 from gdshare.model import load_model
 from gdshare.signing import new_key, public_pem
 
@@ -58,8 +59,10 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def superlink(world: Path) -> Iterator[SuperLinkAddress]:
     cohort = world / "films" / "cohort"
     nodes = [SiteNode(site, world / site / "outbox", cohort, minimum_films=4) for site in SITES]
-    with local_federation(nodes, world / "federation") as address:
-        yield address
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(FILE_VARIABLE, str(world / "both-sides.log"))
+        with local_federation(nodes, world / "federation") as address:
+            yield address
     assert left_over(world) == [], "processes of the federation are still running"
 
 
@@ -93,6 +96,9 @@ def test_a_round_over_real_processes(
     assert all(site in table for site in SITES)
     assert caplog.messages[0] == "3 of 3 nodes are connected"
     assert caplog.messages[-1] == "counted test films of 3 sites"
+    log = (world / "both-sides.log").read_text()
+    assert "Z INFO aggregator.round: counted test films of 3 sites\n" in log
+    assert log.count("Z INFO hospital_node.outbox: handed over ") == 3
     assert set(load_model(world / "out" / "model")[1].origin["bundles"]) == set(SITES)  # type: ignore[arg-type]
     with pytest.raises(UsageError, match="holds a round already"):
         run_round(superlink, world / "out", order)
