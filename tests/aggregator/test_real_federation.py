@@ -69,15 +69,15 @@ def superlink(world: Path) -> Iterator[SuperLinkAddress]:
 def left_over(world: Path) -> list[str]:
     """Command lines of live processes that have this test's folder in words or environment."""
     time.sleep(0.5)
-    found: list[str] = []
+    commands: list[str] = []
     for process in Path("/proc").glob("[0-9]*"):
         try:
             words = (process / "cmdline").read_bytes() + (process / "environ").read_bytes()
         except OSError:
             continue
         if str(world).encode() in words and process.name != str(os.getpid()):
-            found.append(words[:200].decode(errors="replace"))
-    return found
+            commands.append(words[:200].decode(errors="replace"))
+    return commands
 
 
 def test_a_round_over_real_processes(

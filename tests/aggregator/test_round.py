@@ -85,8 +85,8 @@ def test_a_round_ends_in_one_model_one_epsilon_and_a_table(world: World) -> None
     model, record = load_model(world.folder / "out" / "model")
     assert (model.network, model.protocol) == ("convnet", PROTOCOL)
     assert len(model.ensemble) == result.networks == 5
-    told = {"bundles": result.bundles, "pooling": "average", "ensemble": 5, "seed": 3}
-    assert record.origin == told | {"threshold": result.epsilon}, "classify goes by this ε"
+    origin = {"bundles": result.bundles, "pooling": "average", "ensemble": 5, "seed": 3}
+    assert record.origin == origin | {"threshold": result.epsilon}, "classify goes by this ε"
     text = (world.folder / "out" / "table.txt").read_text()
     assert text == table(result)
     assert "0.877" in text, "the source's figures stand beside ours"
@@ -206,8 +206,10 @@ def test_an_expired_bundle_is_refused(world: World) -> None:
 def test_a_bundle_that_does_not_fit_the_round_is_refused(
     world: World, changes: dict[str, object]
 ) -> None:
-    told = manifest("west", **changes)
-    released(world, "east", "north").release("west", make_bundle("west", world.keys["west"], told))
+    misfit = manifest("west", **changes)
+    released(world, "east", "north").release(
+        "west", make_bundle("west", world.keys["west"], misfit)
+    )
     assert set(world.hold(world.grid()).bundles) == {"east", "north"}
     assert refused_with(world) == {3: "DoesNotFit"}
 
@@ -215,8 +217,10 @@ def test_a_bundle_that_does_not_fit_the_round_is_refused(
 def test_a_bundle_of_other_length_is_refused_in_step_and_admitted_to_an_average(
     world: World,
 ) -> None:
-    told = manifest("west", method=METHOD.model_copy(update={"steps": 3}))
-    released(world, "east", "north").release("west", make_bundle("west", world.keys["west"], told))
+    longer = manifest("west", method=METHOD.model_copy(update={"steps": 3}))
+    released(world, "east", "north").release(
+        "west", make_bundle("west", world.keys["west"], longer)
+    )
     assert set(world.hold(world.grid(), pooling="in-step").bundles) == {"east", "north"}
     assert refused_with(world) == {3: "DoesNotFit"}
     (world.folder / "out").rename(world.folder / "before")
@@ -425,11 +429,11 @@ def test_key_of_another_hospital_that_is_added_while_bundles_are_measured_change
 def test_what_is_admitted_and_refused_is_in_the_ledger(world: World) -> None:
     released(world, "east", "north")
     world.release("west", make_bundle("west", new_key()))
-    found = world.hold(world.grid())
-    told = entries(world)
-    assert [one[:2] for one in told[1:3]] == [("admit", "east-1"), ("admit", "north-1")]
-    assert [one[2] for one in told[1:3]] == [found.bundles["east"], found.bundles["north"]]
-    assert told[0][0] == "refuse"  # before anything is judged, lest a stop lose it
+    result = world.hold(world.grid())
+    acts = entries(world)
+    assert [entry[:2] for entry in acts[1:3]] == [("admit", "east-1"), ("admit", "north-1")]
+    assert [entry[2] for entry in acts[1:3]] == [result.bundles["east"], result.bundles["north"]]
+    assert acts[0][0] == "refuse"  # before anything is judged, lest a stop lose it
     assert read_ledger(world.ledger)[0].why.startswith("UnknownSite: ")
     assert read_ledger(world.ledger)[0].by == "an operator"
 
@@ -447,7 +451,7 @@ def test_older_bundle_than_one_admitted_before_is_refused(world: World) -> None:
     again(world)
     newer(world, "east", 4)
     assert set(world.hold(world.grid()).bundles) == {"north", "west"}
-    assert [one["reason"] for one in world.refusals()] == ["Rollback"]
+    assert [refusal["reason"] for refusal in world.refusals()] == ["Rollback"]
 
 
 def test_two_contents_under_one_number_are_an_alarm(world: World) -> None:
@@ -483,7 +487,7 @@ def test_new_bundle_of_a_revoked_key_is_refused_whatever_time_it_claims(world: W
     revoke(world, "east")
     newer(world, "east", 2, created=NOW - timedelta(days=300), expires=NOW + timedelta(days=9))
     assert set(world.hold(world.grid()).bundles) == {"north", "west"}
-    assert [one["reason"] for one in world.refusals()] == ["RevokedKey"]
+    assert [refusal["reason"] for refusal in world.refusals()] == ["RevokedKey"]
 
 
 def test_site_goes_on_with_its_new_key_after_the_old_was_revoked(world: World) -> None:
@@ -496,15 +500,15 @@ def test_site_goes_on_with_its_new_key_after_the_old_was_revoked(world: World) -
 
 def for_tokyo(world: World) -> None:
     released(world, "north", "west")
-    told = manifest("east", terms=Terms(recipients=("osaka", "tokyo")))
-    world.release("east", make_bundle("east", world.keys["east"], told))
+    about = manifest("east", terms=Terms(recipients=("osaka", "tokyo")))
+    world.release("east", make_bundle("east", world.keys["east"], about))
 
 
 @pytest.mark.parametrize("name", [None, "kyoto"])
 def test_bundle_for_others_is_refused(world: World, name: str | None) -> None:
     for_tokyo(world)
     assert set(world.hold(world.grid(), name=name).bundles) == {"north", "west"}
-    assert [one["reason"] for one in world.refusals()] == ["NotForMe"]
+    assert [refusal["reason"] for refusal in world.refusals()] == ["NotForMe"]
 
 
 def test_bundle_for_this_aggregator_is_admitted(world: World) -> None:
@@ -541,7 +545,7 @@ def test_older_bundle_stays_old_when_its_key_is_revoked(world: World) -> None:
     revoke(world, "east")
     hand_out(world, "east", first)
     assert held_again(world) == {"north", "west"}
-    assert [one["reason"] for one in world.refusals()] == ["Rollback"]
+    assert [refusal["reason"] for refusal in world.refusals()] == ["Rollback"]
     hand_out(world, "east", third)
     assert held_again(world) == set(SITES)
 
@@ -554,7 +558,7 @@ def test_what_was_admitted_of_a_key_when_it_was_no_longer_the_hospitals_is_refus
     for files in (second, third):
         hand_out(world, "east", files)
         assert held_again(world) == {"north", "west"}
-        assert [one["reason"] for one in world.refusals()] == ["RevokedKey"]
+        assert [refusal["reason"] for refusal in world.refusals()] == ["RevokedKey"]
     hand_out(world, "east", first)
     assert held_again(world) == set(SITES), "the newest of those that were the hospital's"
 
@@ -603,12 +607,12 @@ def test_no_words_of_a_revocation_take_an_admission_away(world: World) -> None:
 # A key that succeeds another.
 
 
-def said(capsys: pytest.CaptureFixture[str], *words: object) -> str:
+def run_gdshare(capsys: pytest.CaptureFixture[str], *words: object) -> str:
     with pytest.raises(SystemExit) as ended:
         main([str(word) for word in words])
-    told = capsys.readouterr()
-    assert not ended.value.code, told.err
-    return told.out
+    output = capsys.readouterr()
+    assert not ended.value.code, output.err
+    return output.out
 
 
 def test_key_is_rotated_from_the_first_bundle_to_the_old_keys_revocation(
@@ -617,7 +621,7 @@ def test_key_is_rotated_from_the_first_bundle_to_the_old_keys_revocation(
     phrase = "a passphrase for the test"
     monkeypatch.setenv("GDSHARE_PASSPHRASE", phrase)
     keys, trust = world.folder / "keys", world.folder / "trust"
-    said(capsys, "keys", "new", "--name", "east", "--out", keys)
+    run_gdshare(capsys, "keys", "new", "--name", "east", "--out", keys)
     shutil.copy(keys / "east.pub", trust / "east.pub")
     old = load_private_key(keys / "east.key", phrase.encode())
 
@@ -628,24 +632,24 @@ def test_key_is_rotated_from_the_first_bundle_to_the_old_keys_revocation(
     released(world, "north", "west").release("east", first)
     assert set(world.hold(world.grid(), ensemble=1).bundles) == set(SITES)
 
-    told = said(capsys, "keys", "rotate", keys / "east.key", "east-2027", "--site", "east")
-    heard = told.split("to say")[1].strip()
-    sent = keys / "east-2027.request"
-    told = said(capsys, "trust", "add", sent, "--fingerprint", heard, "--trust", trust)
-    assert "of east, trusted" in told.split("vouched for")[1]
+    output = run_gdshare(capsys, "keys", "rotate", keys / "east.key", "east-2027", "--site", "east")
+    spoken = output.split("to say")[1].strip()
+    request = keys / "east-2027.request"
+    output = run_gdshare(capsys, "trust", "add", request, "--fingerprint", spoken, "--trust", trust)
+    assert "of east, trusted" in output.split("vouched for")[1]
     new = load_private_key(keys / "east-2027.key", phrase.encode())
 
     for number, secret in ((2, old), (3, new), (4, old), (5, new)):
         hand_out(world, "east", bundle(secret, number))
         assert held_again(world) == set(SITES), "either key is good"
 
-    said(capsys, "keys", "revoke", keys / "east.key", "--why", "we have a new one")
-    said(capsys, "trust", "revoke", keys / "east.revocation", "--trust", trust)
+    run_gdshare(capsys, "keys", "revoke", keys / "east.key", "--why", "we have a new one")
+    run_gdshare(capsys, "trust", "revoke", keys / "east.revocation", "--trust", trust)
     assert held_again(world) == set(SITES)
     for number, reason in ((6, "RevokedKey"), (4, "Rollback")):
         hand_out(world, "east", bundle(old, number))
         assert held_again(world) == {"north", "west"}
-        assert [one["reason"] for one in world.refusals()] == [reason]
+        assert [refusal["reason"] for refusal in world.refusals()] == [reason]
     hand_out(world, "east", bundle(new, 6))
     assert held_again(world) == set(SITES)
     assert verify_files(first, load_public_key(keys / "east.pub"), NOW, "east")
@@ -663,7 +667,7 @@ def test_new_bundle_of_a_key_that_has_ended_is_refused(world: World) -> None:
     old = manifest("east", created=NOW - timedelta(days=300), expires=NOW + timedelta(days=9))
     hand_out(world, "east", make_bundle("east", world.keys["east"], old))
     assert set(world.hold(world.grid()).bundles) == {"north", "west"}
-    assert [one["reason"] for one in world.refusals()] == ["ExpiredKey"]
+    assert [refusal["reason"] for refusal in world.refusals()] == ["ExpiredKey"]
 
 
 def test_key_holds_until_the_very_second(world: World) -> None:
@@ -715,22 +719,22 @@ def test_replayed_old_bundle_evicts_nobody(world: World) -> None:
     world.hold(world.grid())
     again(world)
     world.release("thief", old, "east")
-    found = world.hold(world.grid(*SITES, "thief"))
-    assert set(found.bundles) == set(SITES)
+    result = world.hold(world.grid(*SITES, "thief"))
+    assert set(result.bundles) == set(SITES)
     [refusal] = world.refusals()
     assert refusal["reason"] == "Rollback"
-    [told] = [entry for entry in read_ledger(world.ledger) if entry.act == "refuse"]
-    assert told.digest == refusal["digest"] is not None
+    [entry] = [entry for entry in read_ledger(world.ledger) if entry.act == "refuse"]
+    assert entry.digest == refusal["digest"] is not None
 
 
 def test_fixed_weights_that_cannot_be_drawn_refuse_that_bundle_alone(world: World) -> None:
     released(world, "north", "west")
-    told = manifest(
+    about = manifest(
         "east",
         protocol=PROTOCOL.model_copy(update={"side": 9}),
         method=METHOD.model_copy(update={"theta0": "fixed"}),
         theta0_sha256="ab" * 32,
     )
-    world.release("east", make_bundle("east", world.keys["east"], told))
+    world.release("east", make_bundle("east", world.keys["east"], about))
     assert set(world.hold(world.grid()).bundles) == {"north", "west"}
-    assert [one["reason"] for one in world.refusals()] == ["DoesNotFit"]
+    assert [refusal["reason"] for refusal in world.refusals()] == ["DoesNotFit"]

@@ -21,7 +21,7 @@ def test_of_two_epsilons_at_once_only_the_first_is_recorded(tmp_path: Path) -> N
     assert record.record_test_counts(tmp_path, entry(0.4), 20) == COUNTS
     with pytest.raises(RefusedError, match="test-already-counted"):
         record.record_test_counts(tmp_path, entry(0.45), 20)
-    assert [known.epsilon for known in record.read_test_counts(tmp_path).entries] == [0.4]
+    assert [recorded.epsilon for recorded in record.read_test_counts(tmp_path).entries] == [0.4]
 
 
 def test_of_two_equal_requests_at_once_both_get_the_recorded_counts(tmp_path: Path) -> None:

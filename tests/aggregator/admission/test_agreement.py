@@ -17,8 +17,12 @@ def compared(*signs: float, length: tuple[float, ...] = ()) -> Compared:
     return Compared(direction, diagnosis, np.array(length or [1.0] * len(signs)))
 
 
-def blamed(of: Compared, limits: Limits | None = LIMITS) -> list[int]:
-    return [n for n, one in enumerate(agreements(of, limits)) if one and one.faults]
+def blamed(figures: Compared, limits: Limits | None = LIMITS) -> list[int]:
+    return [
+        n
+        for n, agreement in enumerate(agreements(figures, limits))
+        if agreement and agreement.faults
+    ]
 
 
 def test_odd_one_of_three_is_blamed_and_not_those_it_speaks_against() -> None:
@@ -45,8 +49,8 @@ def test_loud_update_is_measured_by_the_median() -> None:
 
 
 def test_network_without_limits_is_not_judged() -> None:
-    found = agreements(compared(1, 1, -1), None)
-    assert [one.faults for one in found if one] == [(), (), ()]
+    results = agreements(compared(1, 1, -1), None)
+    assert [agreement.faults for agreement in results if agreement] == [(), (), ()]
 
 
 def test_single_bundle_has_no_peers() -> None:
@@ -62,10 +66,10 @@ def test_flipped_diagnoses_turn_that_part_of_the_update_alone() -> None:
 
     plain = ended([1, 0.5, 0, 0], [1, 0, 0.5, 0])
     turned = ended([1, 0, 0.5, 0], [1, 0.5, 0, 0])
-    found = compare([plain, plain, turned])
-    assert found.diagnosis[0, 1] == pytest.approx(1)
-    assert found.diagnosis[0, 2] == pytest.approx(-1)
-    assert found.direction[0, 2] > 0.9
+    result = compare([plain, plain, turned])
+    assert result.diagnosis[0, 1] == pytest.approx(1)
+    assert result.diagnosis[0, 2] == pytest.approx(-1)
+    assert result.direction[0, 2] > 0.9
 
 
 def test_update_that_is_none_agrees_with_nobody() -> None:

@@ -54,18 +54,18 @@ def attack(name: str) -> Change:
 def honest(number: int) -> Change:
     """No two hospitals' images are alike; rates at which four steps are enough to learn."""
 
-    def change(made: Distilled) -> Distilled:
-        grain = np.random.default_rng(number).normal(0, 0.05, made.images.shape)
-        images, rates = made.images + grain, 5 * made.learning_rates
+    def change(distilled: Distilled) -> Distilled:
+        grain = np.random.default_rng(number).normal(0, 0.05, distilled.images.shape)
+        images, rates = distilled.images + grain, 5 * distilled.learning_rates
         return replace(
-            made, images=images.astype(np.float32), learning_rates=rates.astype(np.float32)
+            distilled, images=images.astype(np.float32), learning_rates=rates.astype(np.float32)
         )
 
     return change
 
 
-def flipped(made: Distilled) -> Distilled:
-    return attack("labels flipped")(honest(3)(made))
+def flipped(distilled: Distilled) -> Distilled:
+    return attack("labels flipped")(honest(3)(distilled))
 
 
 class Rounds:
@@ -83,16 +83,16 @@ class Rounds:
     def ledger(self) -> Path:
         return self.folder / "trust-ledger.jsonl"
 
-    def release(self, site: str, change: Change, sequence: int = 1, **told: object) -> None:
-        about = manifest(site, sequence=sequence, **told)
+    def release(self, site: str, change: Change, sequence: int = 1, **fields: object) -> None:
+        about = manifest(site, sequence=sequence, **fields)
         files = make_bundle(site, self.keys[site], about, change)
         write_files(self.folder / site / "outbox" / about.name, files)
 
-    def three(self, poison: Change = lambda made: made) -> "Rounds":
+    def three(self, poison: Change = lambda distilled: distilled) -> "Rounds":
         """East and north are honest, and west but for what it is poisoned by."""
         self.release("east", honest(1))
         self.release("north", honest(2))
-        self.release("west", lambda made: poison(honest(3)(made)))
+        self.release("west", lambda distilled: poison(honest(3)(distilled)))
         return self
 
     def hold(self, reference: Path | None = None) -> RoundResult:
@@ -113,7 +113,7 @@ class Rounds:
         return Round(self.grid, order, NOW).run(self.out)
 
     def refusals(self) -> list[Mapping[str, str]]:
-        return [json.loads(one) for one in (self.out / "refusals.jsonl").read_text().splitlines()]
+        return [json.loads(line) for line in (self.out / "refusals.jsonl").read_text().splitlines()]
 
     def accept(self, digest: str, why: str = "called, other films") -> int:
         words = ["trust", "accept", digest, "--why", why, "--trust", str(self.folder / "trust")]
@@ -149,12 +149,12 @@ def quarantined(rounds: Rounds, result: RoundResult) -> str:
 def test_honest_bundles_are_admitted(rounds: Rounds, reference: Path) -> None:
     result = rounds.three().hold(reference)
     assert set(result.bundles) == {"east", "north", "west"}
-    for one in result.screenings.values():
-        assert one.faults == ()
-        assert one.utility is not None
-        assert one.utility.tested
-        assert one.utility.beats_chance
-        assert (one.utility.positives, one.utility.negatives) == (30, 30)
+    for screening in result.screenings.values():
+        assert screening.faults == ()
+        assert screening.utility is not None
+        assert screening.utility.tested
+        assert screening.utility.beats_chance
+        assert (screening.utility.positives, screening.utility.negatives) == (30, 30)
 
 
 def test_flipped_labels_are_quarantined_by_what_their_peers_teach(rounds: Rounds) -> None:
@@ -177,7 +177,7 @@ def test_flipped_labels_are_quarantined_by_what_the_other_hospital_counts(
 ) -> None:
     rounds = Rounds(tmp_path, large_cohort)
     rounds.release("east", honest(2))
-    rounds.release("west", lambda made: attack("labels flipped")(honest(4)(made)))
+    rounds.release("west", lambda distilled: attack("labels flipped")(honest(4)(distilled)))
     result = rounds.hold()
     assert set(result.bundles) == {"east"}
     [refusal] = rounds.refusals()
@@ -192,8 +192,8 @@ def test_flipped_labels_are_quarantined_by_what_the_other_hospital_counts(
 
 def test_hospital_whose_own_bundle_is_doubtful_judges_no_other(rounds: Rounds) -> None:
     rounds.three(attack("labels flipped")).hold()
-    asked = [node for node, kind in rounds.grid.asked if kind == "evaluate.counts"]
-    assert sorted(asked) == [1, 1, 1, 2, 2, 2], "each the other's network, then the pooled model"
+    nodes = [node for node, kind in rounds.grid.asked if kind == "evaluate.counts"]
+    assert sorted(nodes) == [1, 1, 1, 2, 2, 2], "each the other's network, then the pooled model"
 
 
 def test_noise_is_quarantined(rounds: Rounds) -> None:
@@ -218,22 +218,22 @@ def test_back_door_is_not_found(rounds: Rounds, reference: Path) -> None:
     """Known, and said in the threat model; whoever mends it changes both."""
     rounds.release("east", honest(1))
     rounds.release("north", honest(2))
-    rounds.release("west", lambda made: _marked(honest(3)(made)))
+    rounds.release("west", lambda distilled: _marked(honest(3)(distilled)))
     assert set(rounds.hold(reference).bundles) == {"east", "north", "west"}
 
 
-def _marked(made: Distilled) -> Distilled:
-    images = made.images.copy()
+def _marked(distilled: Distilled) -> Distilled:
+    images = distilled.images.copy()
     images[1, :, -1, -1] = 0.5
-    return replace(made, images=images)
+    return replace(distilled, images=images)
 
 
 def test_bundle_that_alone_leaves_the_range_of_numbers_ends_no_round(rounds: Rounds) -> None:
-    def wild(made: Distilled) -> Distilled:
+    def wild(distilled: Distilled) -> Distilled:
         return replace(
-            made,
-            images=(1e4 * np.sign(made.images)).astype(np.float32),
-            learning_rates=np.full_like(made.learning_rates, 100.0),
+            distilled,
+            images=(1e4 * np.sign(distilled.images)).astype(np.float32),
+            learning_rates=np.full_like(distilled.learning_rates, 100.0),
         )
 
     message = quarantined(rounds, rounds.three(wild).hold())
@@ -243,10 +243,10 @@ def test_bundle_that_alone_leaves_the_range_of_numbers_ends_no_round(rounds: Rou
 def test_declared_patients_weigh_at_most_twice_the_median(rounds: Rounds) -> None:
     rounds.release("east", honest(1))
     rounds.release("north", honest(2))
-    told = Counts(
+    counts = Counts(
         patients_negative=10**8, patients_positive=10**8, patches_i=90, patches_n=40, patches_p=40
     )
-    many = published_counts(told, 5)
+    many = published_counts(counts, 5)
     rounds.release("west", honest(3), counts=many)
     result = rounds.hold()
     assert result.weights == pytest.approx({"east": 0.25, "north": 0.25, "west": 0.5})
@@ -258,21 +258,21 @@ def test_declared_patients_weigh_at_most_twice_the_median(rounds: Rounds) -> Non
 
 def test_quarantine_is_recorded_with_its_figures_and_admits_nothing(rounds: Rounds) -> None:
     result = rounds.three(attack("labels flipped")).hold()
-    found = result.screenings["west"]
-    assert found.quarantined
-    assert found.agreement is not None
+    screening = result.screenings["west"]
+    assert screening.quarantined
+    assert screening.agreement is not None
     entries = read_ledger(rounds.ledger)
-    [entry] = [one for one in entries if one.act == "quarantine"]
-    assert (entry.what, entry.digest, entry.by) == ("west-1", found.digest, "an operator")
-    assert f"(cosine {found.agreement.diagnosis:.2f}" in entry.why
+    [entry] = [refusal for refusal in entries if refusal.act == "quarantine"]
+    assert (entry.what, entry.digest, entry.by) == ("west-1", screening.digest, "an operator")
+    assert f"(cosine {screening.agreement.diagnosis:.2f}" in entry.why
     assert set(newest_bundles(entries)) == {"east", "north"}
     saved = json.loads((rounds.out / "round.json").read_text())
     assert saved["plausibility"]["west"]["agreement"]["diagnosis"] < 0
     assert "west" not in saved["weights"]
     [line] = [
-        one
-        for one in (rounds.out / "table.txt").read_text().splitlines()
-        if one.startswith("west ")
+        refusal
+        for refusal in (rounds.out / "table.txt").read_text().splitlines()
+        if refusal.startswith("west ")
     ]
     assert "quarantined" in line
 
@@ -302,10 +302,10 @@ def test_what_was_accepted_is_one_digest_and_not_the_hospital(rounds: Rounds) ->
 
 
 def test_only_a_quarantined_bundle_is_accepted_and_only_once(rounds: Rounds) -> None:
-    found = rounds.three(attack("labels flipped")).hold()
-    digest = found.screenings["west"].digest
+    result = rounds.three(attack("labels flipped")).hold()
+    digest = result.screenings["west"].digest
     before = len(read_ledger(rounds.ledger))
-    assert rounds.accept(found.bundles["east"]) == 2
+    assert rounds.accept(result.bundles["east"]) == 2
     assert rounds.accept(digest[:15]) == 2
     assert rounds.accept(digest, why=" ") == 2
     assert len(read_ledger(rounds.ledger)) == before
@@ -362,7 +362,7 @@ def test_second_content_under_a_quarantined_number_is_an_alarm(rounds: Rounds) -
     shutil.rmtree(rounds.folder / "west")
     rounds.release("west", honest(3))
     assert set(rounds.hold().bundles) == {"east", "north"}
-    assert [one["reason"] for one in rounds.refusals()] == ["Equivocation"]
+    assert [refusal["reason"] for refusal in rounds.refusals()] == ["Equivocation"]
 
 
 def test_next_number_after_a_quarantined_one_is_judged_anew(rounds: Rounds) -> None:
@@ -410,7 +410,7 @@ def test_missing_reference_is_told_before_any_hospital_is_asked(rounds: Rounds) 
 def test_hospital_that_did_not_count_is_not_waited_for_again_while_judging(rounds: Rounds) -> None:
     rounds.without_films = {"east"}
     rounds.three().hold()
-    asked = [node for node, kind in rounds.grid.asked if kind == "evaluate.counts"]
+    nodes = [node for node, kind in rounds.grid.asked if kind == "evaluate.counts"]
     # Once for the first bundle that it could judge, then for the round's model: val and test.
-    assert asked.count(1) == 3
-    assert asked.count(2) == 4
+    assert nodes.count(1) == 3
+    assert nodes.count(2) == 4

@@ -100,10 +100,10 @@ def test_no_superlink_there_is_an_error_and_can_be_tried_again(
 
 
 def test_the_server_app_leaves_word_of_a_failure(tmp_path: Path, order: Order) -> None:
-    asked = context({})
-    asked.run_config = {"out": str(tmp_path)}
+    run = context({})
+    run.run_config = {"out": str(tmp_path)}
     with pytest.raises(FederationError, match="no readable order"):
-        server_app(MemoryGrid({}), asked)
+        server_app(MemoryGrid({}), run)
     assert "no readable order" in (tmp_path / "failure.txt").read_text()
 
 

@@ -43,16 +43,16 @@ class Desk:
     def gdshare(self, *words: object) -> tuple[int, str, str]:
         with pytest.raises(SystemExit) as ended:
             main(["trust", *map(str, words), "--trust", str(self.trust)])
-        told = self._capsys.readouterr()
-        return int(ended.value.code or 0), told.out, told.err
+        output = self._capsys.readouterr()
+        return int(ended.value.code or 0), output.out, output.err
 
-    def add(self, key: Path, site: str = "st-mary", told: str | None = None) -> int:
-        said = fingerprint(load_public_key(key)) if told is None else told
-        return self.gdshare("add", key, "--site", site, "--fingerprint", said)[0]
+    def add(self, key: Path, site: str = "st-mary", typed: str | None = None) -> int:
+        digits = fingerprint(load_public_key(key)) if typed is None else typed
+        return self.gdshare("add", key, "--site", site, "--fingerprint", digits)[0]
 
     def listed(self) -> list[dict[str, str | None]]:
-        found: list[dict[str, str | None]] = json.loads(self.gdshare("list", "--json")[1])
-        return found
+        keys: list[dict[str, str | None]] = json.loads(self.gdshare("list", "--json")[1])
+        return keys
 
 
 @pytest.fixture
@@ -69,18 +69,22 @@ def another(tmp_path: Path, name: str = "second") -> Path:
 def test_key_is_trusted_once_its_fingerprint_was_typed_as_it_was_heard(
     desk: Desk, key: Path
 ) -> None:
-    known = fingerprint(load_public_key(key))
-    heard = " ".join(known[at : at + 4] for at in range(0, 24, 4)).upper()
-    assert desk.add(key, told=heard) == 0
-    [one] = load_trust(desk.trust).keys
-    assert (one.site, one.fingerprint, one.path.name) == ("st-mary", known, "st-mary.pub")
+    digest = fingerprint(load_public_key(key))
+    spoken = " ".join(digest[at : at + 4] for at in range(0, 24, 4)).upper()
+    assert desk.add(key, typed=spoken) == 0
+    [key_on_list] = load_trust(desk.trust).keys
+    assert (key_on_list.site, key_on_list.fingerprint, key_on_list.path.name) == (
+        "st-mary",
+        digest,
+        "st-mary.pub",
+    )
     [entry] = read_ledger(desk.ledger)
-    assert (entry.act, entry.what, entry.digest) == ("trust", "st-mary", known)
+    assert (entry.act, entry.what, entry.digest) == ("trust", "st-mary", digest)
 
 
-@pytest.mark.parametrize("told", ["", "ab", "0" * 16, "0" * 64])
-def test_key_of_another_fingerprint_is_not_trusted(desk: Desk, key: Path, told: str) -> None:
-    status, _, err = desk.gdshare("add", key, "--site", "st-mary", "--fingerprint", told)
+@pytest.mark.parametrize("typed", ["", "ab", "0" * 16, "0" * 64])
+def test_key_of_another_fingerprint_is_not_trusted(desk: Desk, key: Path, typed: str) -> None:
+    status, _, err = desk.gdshare("add", key, "--site", "st-mary", "--fingerprint", typed)
     assert status == 2
     assert "call the hospital" in err
     assert not desk.trust.exists()
@@ -88,7 +92,7 @@ def test_key_of_another_fingerprint_is_not_trusted(desk: Desk, key: Path, told: 
 
 
 def test_first_digits_alone_are_too_few(desk: Desk, key: Path) -> None:
-    assert desk.add(key, told=fingerprint(load_public_key(key))[:15]) == 2
+    assert desk.add(key, typed=fingerprint(load_public_key(key))[:15]) == 2
 
 
 @pytest.mark.parametrize("site", ["St-Mary", "../st-mary", "st.mary", "", "a" * 33])
@@ -100,9 +104,9 @@ def test_name_that_is_no_sites_is_refused(desk: Desk, key: Path, site: str) -> N
 def test_site_may_have_several_keys(desk: Desk, key: Path, tmp_path: Path) -> None:
     desk.add(key)
     desk.add(another(tmp_path))
-    found = load_trust(desk.trust).keys
-    assert [one.site for one in found] == ["st-mary", "st-mary"]
-    assert len({one.fingerprint for one in found}) == 2
+    keys = load_trust(desk.trust).keys
+    assert [trusted.site for trusted in keys] == ["st-mary", "st-mary"]
+    assert len({trusted.fingerprint for trusted in keys}) == 2
 
 
 def test_one_key_under_two_names_is_refused(desk: Desk, key: Path) -> None:
@@ -126,21 +130,21 @@ def test_revoked_key_is_listed_with_the_reason_and_stays_in_the_folder(
 ) -> None:
     desk.add(key)
     desk.add(another(tmp_path), "st-john")
-    known = fingerprint(load_public_key(key))
-    assert desk.gdshare("revoke", known[:16], "--why", "the laptop was stolen")[0] == 0
-    told = {str(one["site"]): one for one in desk.listed()}
-    assert told["st-mary"]["why"] == "the laptop was stolen"
-    assert told["st-john"]["revoked"] is None
-    assert set(revoked_keys(read_ledger(desk.ledger))) == {known}
+    digest = fingerprint(load_public_key(key))
+    assert desk.gdshare("revoke", digest[:16], "--why", "the laptop was stolen")[0] == 0
+    rows = {str(row["site"]): row for row in desk.listed()}
+    assert rows["st-mary"]["why"] == "the laptop was stolen"
+    assert rows["st-john"]["revoked"] is None
+    assert set(revoked_keys(read_ledger(desk.ledger))) == {digest}
 
 
 def test_revoking_what_is_not_there_or_twice_is_refused(desk: Desk, key: Path) -> None:
     desk.add(key)
-    known = fingerprint(load_public_key(key))
+    digest = fingerprint(load_public_key(key))
     assert desk.gdshare("revoke", "0" * 16, "--why", "x")[0] == 2
-    assert desk.gdshare("revoke", known[:4], "--why", "x")[0] == 2
-    assert desk.gdshare("revoke", known, "--why", "x")[0] == 0
-    assert "is revoked already" in desk.gdshare("revoke", known, "--why", "x")[2]
+    assert desk.gdshare("revoke", digest[:4], "--why", "x")[0] == 2
+    assert desk.gdshare("revoke", digest, "--why", "x")[0] == 0
+    assert "is revoked already" in desk.gdshare("revoke", digest, "--why", "x")[2]
 
 
 def test_key_that_was_put_there_by_hand_says_so(desk: Desk, key: Path) -> None:
@@ -161,51 +165,51 @@ def test_nothing_is_trusted_while_the_ledger_is_damaged(
 
 def test_acts_of_a_round_do_not_pass_for_trust(desk: Desk, key: Path) -> None:
     desk.add(key)
-    with open_ledger(desk.ledger) as book:
-        book.write(NOW, ADMIT, "a", "st-mary-1", "ab" * 32, "")
+    with open_ledger(desk.ledger) as ledger:
+        ledger.write(NOW, ADMIT, "a", "st-mary-1", "ab" * 32, "")
     assert desk.listed()[0]["revoked"] is None
 
 
 @pytest.fixture
-def asked(tmp_path: Path) -> tuple[Path, str]:
+def enrolment(tmp_path: Path) -> tuple[Path, str]:
     """An enrolment request of st-mary as it arrived, and what its fingerprint is over the phone."""
     secret, path = new_key(), tmp_path / "arrived.request"
     path.write_bytes(write_request("st-mary", secret, NOW))
     return path, fingerprint(secret.public_key())
 
 
-def test_request_tells_the_site_itself(desk: Desk, asked: tuple[Path, str]) -> None:
-    assert desk.gdshare("add", asked[0], "--fingerprint", asked[1][:16])[0] == 0
-    [one] = load_trust(desk.trust).keys
-    assert (one.site, one.fingerprint) == ("st-mary", asked[1])
+def test_request_tells_the_site_itself(desk: Desk, enrolment: tuple[Path, str]) -> None:
+    assert desk.gdshare("add", enrolment[0], "--fingerprint", enrolment[1][:16])[0] == 0
+    [trusted] = load_trust(desk.trust).keys
+    assert (trusted.site, trusted.fingerprint) == ("st-mary", enrolment[1])
 
 
 def test_request_is_not_believed_before_its_fingerprint_was_heard(
-    desk: Desk, asked: tuple[Path, str]
+    desk: Desk, enrolment: tuple[Path, str]
 ) -> None:
-    status, _, err = desk.gdshare("add", asked[0], "--fingerprint", "0" * 16)
+    status, _, err = desk.gdshare("add", enrolment[0], "--fingerprint", "0" * 16)
     assert status == 2
     assert "call the hospital" in err
     assert not desk.trust.exists()
 
 
-def test_site_that_is_typed_must_be_the_requests(desk: Desk, asked: tuple[Path, str]) -> None:
-    words = ("add", asked[0], "--fingerprint", asked[1], "--site")
+def test_site_that_is_typed_must_be_the_requests(desk: Desk, enrolment: tuple[Path, str]) -> None:
+    words = ("add", enrolment[0], "--fingerprint", enrolment[1], "--site")
     assert "is of st-mary" in desk.gdshare(*words, "st-john")[2]
     assert not desk.trust.exists()
     assert desk.gdshare(*words, "st-mary")[0] == 0
 
 
-def test_altered_request_is_not_trusted(desk: Desk, asked: tuple[Path, str]) -> None:
-    data = asked[0].read_bytes()
-    asked[0].write_bytes(data[:-40] + bytes([data[-40] ^ 1]) + data[-39:])
-    assert desk.gdshare("add", asked[0], "--fingerprint", asked[1])[0] == 2
+def test_altered_request_is_not_trusted(desk: Desk, enrolment: tuple[Path, str]) -> None:
+    data = enrolment[0].read_bytes()
+    enrolment[0].write_bytes(data[:-40] + bytes([data[-40] ^ 1]) + data[-39:])
+    assert desk.gdshare("add", enrolment[0], "--fingerprint", enrolment[1])[0] == 2
     assert not desk.trust.exists()
 
 
 def test_bare_key_needs_a_site(desk: Desk, key: Path) -> None:
-    known = fingerprint(load_public_key(key))
-    status, _, err = desk.gdshare("add", key, "--fingerprint", known)
+    digest = fingerprint(load_public_key(key))
+    status, _, err = desk.gdshare("add", key, "--fingerprint", digest)
     assert status == 2
     assert "give --site" in err
 
@@ -215,10 +219,10 @@ def test_site_asks_and_the_aggregator_takes_it_in(
 ) -> None:
     monkeypatch.setenv("GDSHARE_PASSPHRASE", "a passphrase for the test")
     at_site(capsys, "new", "--name", "st-mary", "--out", tmp_path / "keys")
-    told = at_site(capsys, "request", tmp_path / "keys" / "st-mary.key", "--site", "st-mary")
-    heard = told.split("to say")[1].strip()
-    sent = tmp_path / "keys" / "st-mary.request"
-    assert desk.gdshare("add", sent, "--fingerprint", heard[:19])[0] == 0
+    output = at_site(capsys, "request", tmp_path / "keys" / "st-mary.key", "--site", "st-mary")
+    spoken = output.split("to say")[1].strip()
+    enrolment = tmp_path / "keys" / "st-mary.request"
+    assert desk.gdshare("add", enrolment, "--fingerprint", spoken[:19])[0] == 0
     assert load_trust(desk.trust).keys[0].site == "st-mary"
 
 
@@ -226,35 +230,35 @@ def at_site(capsys: pytest.CaptureFixture[str], *words: object) -> str:
     """What the hospital does with its keys; returns what it is told."""
     with pytest.raises(SystemExit) as ended:
         main(["keys", *map(str, words)])
-    told = capsys.readouterr()
-    assert not ended.value.code, told.err
-    return told.out
+    output = capsys.readouterr()
+    assert not ended.value.code, output.err
+    return output.out
 
 
 def test_key_ends_after_two_years_or_when_the_operator_says(desk: Desk, key: Path) -> None:
     desk.add(key)
-    [one], [entry] = load_trust(desk.trust).keys, read_ledger(desk.ledger)
-    assert key_ends([entry]) == {one.fingerprint: entry.at + timedelta(days=730)}
+    [trusted], [entry] = load_trust(desk.trust).keys, read_ledger(desk.ledger)
+    assert key_ends([entry]) == {trusted.fingerprint: entry.at + timedelta(days=730)}
     assert desk.listed()[0]["until"] == f"{entry.at + timedelta(days=730):%Y-%m-%d}"
     assert "trusted until" in desk.gdshare("list")[1]
 
 
 def test_operator_may_let_a_key_end_sooner(desk: Desk, key: Path) -> None:
-    known = fingerprint(load_public_key(key))
-    words = ("add", key, "--site", "st-mary", "--fingerprint", known, "--days")
+    digest = fingerprint(load_public_key(key))
+    words = ("add", key, "--site", "st-mary", "--fingerprint", digest, "--days")
     for days in (0, 3661):
         assert desk.gdshare(*words, days)[0] == 2
     assert desk.gdshare(*words, 7)[0] == 0
     [entry] = read_ledger(desk.ledger)
-    assert key_ends([entry])[known] - entry.at == timedelta(days=7)
+    assert key_ends([entry])[digest] - entry.at == timedelta(days=7)
 
 
 def test_key_that_has_ended_is_listed_so(desk: Desk, key: Path) -> None:
     desk.trust.mkdir()
     (desk.trust / "st-mary.pub").write_bytes(key.read_bytes())
-    with open_ledger(desk.ledger) as book:
-        told = fingerprint(load_public_key(key))
-        book.write(NOW, "trust", "a", "st-mary", told, "until 2026-01-01T00:00:00Z")
+    with open_ledger(desk.ledger) as ledger:
+        digest = fingerprint(load_public_key(key))
+        ledger.write(NOW, "trust", "a", "st-mary", digest, "until 2026-01-01T00:00:00Z")
     assert "ended 2026-01-01" in desk.gdshare("list")[1]
 
 
@@ -267,23 +271,23 @@ def test_key_that_was_put_there_by_hand_does_not_end(desk: Desk, key: Path) -> N
 def taken_in_with_bundles(desk: Desk, key: Path) -> str:
     """A key, of which st-mary-1 to st-mary-3 were admitted in lines 2 to 4."""
     desk.add(key)
-    known = fingerprint(load_public_key(key))
-    with open_ledger(desk.ledger) as book:
+    digest = fingerprint(load_public_key(key))
+    with open_ledger(desk.ledger) as ledger:
         for number in (1, 2, 3):
             what, digest = f"st-mary-{number}", f"{number}" * 64
-            book.write(NOW, ADMIT, "a", what, digest, signed_with(known))
-    return known
+            ledger.write(NOW, ADMIT, "a", what, digest, signed_with(digest))
+    return digest
 
 
 @pytest.mark.parametrize("since", ["3", "st-mary-2"])
 def test_operator_says_from_when_on_a_key_was_not_the_hospitals(
     desk: Desk, key: Path, since: str
 ) -> None:
-    known = taken_in_with_bundles(desk, key)
-    _, out, _ = desk.gdshare("revoke", known, "--why", "stolen", "--since", since)
+    digest = taken_in_with_bundles(desk, key)
+    _, out, _ = desk.gdshare("revoke", digest, "--why", "stolen", "--since", since)
     entries = read_ledger(desk.ledger)
-    assert disowned_lines(entries) == (DisownedLines(known, 3, 5),)
-    assert set(revoked_keys(entries)) == {known}
+    assert disowned_lines(entries) == (DisownedLines(digest, 3, 5),)
+    assert set(revoked_keys(entries)) == {digest}
     assert admitted_digests(entries) == {"1" * 64}
     assert "still good  st-mary-1, line 2" in out
     assert "taken back  st-mary-2, line 3" in out
@@ -291,40 +295,40 @@ def test_operator_says_from_when_on_a_key_was_not_the_hospitals(
 
 
 def test_models_of_what_was_taken_back_are_told(desk: Desk, key: Path) -> None:
-    known = taken_in_with_bundles(desk, key)
-    with open_ledger(desk.ledger) as book:
+    digest = taken_in_with_bundles(desk, key)
+    with open_ledger(desk.ledger) as ledger:
         for number in (1, 2):
             why = trained_from(f"st-mary-{number}", f"{number}" * 64)
-            book.write(NOW, "train", "a", f"round-{number}/model", "f" * 64, why)
-    out = desk.gdshare("revoke", known, "--why", "stolen", "--since", "st-mary-2")[1]
+            ledger.write(NOW, "train", "a", f"round-{number}/model", "f" * 64, why)
+    out = desk.gdshare("revoke", digest, "--why", "stolen", "--since", "st-mary-2")[1]
     assert "retrain or drop  round-2/model" in out
     assert "round-1/model" not in out
 
 
 @pytest.mark.parametrize("why", ["", "  "])
 def test_revocation_without_a_reason_is_refused(desk: Desk, key: Path, why: str) -> None:
-    known = taken_in_with_bundles(desk, key)
-    assert desk.gdshare("revoke", known, "--why", why)[0] == 2
+    digest = taken_in_with_bundles(desk, key)
+    assert desk.gdshare("revoke", digest, "--why", why)[0] == 2
     assert revoked_keys(read_ledger(desk.ledger)) == {}
 
 
 def test_revoked_key_is_not_called_trusted_when_it_is_brought_again(desk: Desk, key: Path) -> None:
-    known = taken_in_with_bundles(desk, key)
-    desk.gdshare("revoke", known, "--why", "stolen")
-    _, _, err = desk.gdshare("add", key, "--site", "st-mary", "--fingerprint", known)
+    digest = taken_in_with_bundles(desk, key)
+    desk.gdshare("revoke", digest, "--why", "stolen")
+    _, _, err = desk.gdshare("add", key, "--site", "st-mary", "--fingerprint", digest)
     assert "was revoked on" in err
 
 
 def test_what_was_said_later_of_a_key_is_what_the_list_shows(desk: Desk, key: Path) -> None:
-    known = taken_in_with_bundles(desk, key)
-    desk.gdshare("revoke", known, "--why", "old laptop")
-    desk.gdshare("revoke", known, "--why", "it was stolen", "--since", "3")
+    digest = taken_in_with_bundles(desk, key)
+    desk.gdshare("revoke", digest, "--why", "old laptop")
+    desk.gdshare("revoke", digest, "--why", "it was stolen", "--since", "3")
     assert "from line 3 on: it was stolen" in desk.gdshare("list")[1]
 
 
 def test_what_stays_good_is_told_to_the_operator(desk: Desk, key: Path) -> None:
-    known = taken_in_with_bundles(desk, key)
-    out = desk.gdshare("revoke", known, "--why", "stolen")[1]
+    digest = taken_in_with_bundles(desk, key)
+    out = desk.gdshare("revoke", digest, "--why", "stolen")[1]
     assert [line.split(",")[0][12:] for line in out.splitlines()[1:]] == [
         "st-mary-1",
         "st-mary-2",
@@ -333,18 +337,18 @@ def test_what_stays_good_is_told_to_the_operator(desk: Desk, key: Path) -> None:
 
 
 def test_since_when_may_be_told_later(desk: Desk, key: Path) -> None:
-    known = taken_in_with_bundles(desk, key)
-    desk.gdshare("revoke", known, "--why", "stolen")
-    assert desk.gdshare("revoke", known, "--why", "in spring", "--since", "4")[0] == 0
-    assert desk.gdshare("revoke", known, "--why", "before", "--since", "st-mary-2")[0] == 0
-    assert desk.gdshare("revoke", known, "--why", "no", "--since", "4")[0] == 0
+    digest = taken_in_with_bundles(desk, key)
+    desk.gdshare("revoke", digest, "--why", "stolen")
+    assert desk.gdshare("revoke", digest, "--why", "in spring", "--since", "4")[0] == 0
+    assert desk.gdshare("revoke", digest, "--why", "before", "--since", "st-mary-2")[0] == 0
+    assert desk.gdshare("revoke", digest, "--why", "no", "--since", "4")[0] == 0
     assert admitted_digests(read_ledger(desk.ledger)) == {"1" * 64}, "the earliest counts"
 
 
 @pytest.mark.parametrize("since", ["0", "5", "st-mary-4", "st-john-1", "-1", "st-mary", "٣"])
 def test_since_something_that_never_was_is_refused(desk: Desk, key: Path, since: str) -> None:
-    known = taken_in_with_bundles(desk, key)
-    status, _, err = desk.gdshare("revoke", known, "--why", "stolen", f"--since={since}")
+    digest = taken_in_with_bundles(desk, key)
+    status, _, err = desk.gdshare("revoke", digest, "--why", "stolen", f"--since={since}")
     assert status == 2
     assert "admitted or withdrawn there or later" in err
     assert not revoked_keys(read_ledger(desk.ledger))
@@ -357,7 +361,7 @@ class Rotation:
         self.old, self.new, self.desk = new_key(), new_key(), desk
         self.folder = folder
 
-    def known(self, key: ec.EllipticCurvePrivateKey) -> str:
+    def digest(self, key: ec.EllipticCurvePrivateKey) -> str:
         return fingerprint(key.public_key())
 
     def trust_old(self, site: str = "st-mary") -> None:
@@ -365,10 +369,10 @@ class Rotation:
         path.write_bytes(public_pem(self.old.public_key()))
         assert self.desk.add(path, site) == 0
 
-    def add(self, told: str) -> tuple[int, str, str]:
+    def add(self, typed: str) -> tuple[int, str, str]:
         path = self.folder / "new.request"
         path.write_bytes(write_request("st-mary", self.new, NOW, self.old))
-        return self.desk.gdshare("add", path, "--fingerprint", told)
+        return self.desk.gdshare("add", path, "--fingerprint", typed)
 
 
 @pytest.fixture
@@ -379,8 +383,8 @@ def rotation(desk: Desk, tmp_path: Path) -> Rotation:
 def test_thief_of_an_old_key_cannot_bring_in_one_of_his_own(rotation: Rotation) -> None:
     """What the hospital reads out is its own new key's fingerprint, or none at all."""
     rotation.trust_old()
-    for told in ("", rotation.known(rotation.old), rotation.known(new_key())):
-        status, _, err = rotation.add(told)
+    for typed in ("", rotation.known(rotation.old), rotation.known(new_key())):
+        status, _, err = rotation.add(typed)
         assert status == 2
         assert "call the hospital" in err
     assert len(load_trust(rotation.desk.trust).keys) == 1

@@ -203,8 +203,8 @@ def refused_withdrawal(world: World, content: bytes) -> str:
     assert "withdraw" not in [entry for entry, *_ in entries(world)]
     [(node, reason)] = refused_with(world).items()
     assert node == 1
-    [told] = [entry.why for entry in read_ledger(world.ledger) if entry.act == "refuse"]
-    assert told.startswith(f"{reason}: east-9.withdrawal: ")
+    [why] = [entry.why for entry in read_ledger(world.ledger) if entry.act == "refuse"]
+    assert why.startswith(f"{reason}: east-9.withdrawal: ")
     return str(reason)
 
 
@@ -254,7 +254,9 @@ def test_withdrawal_by_a_revoked_key_is_refused_and_by_the_new_one_taken(world: 
     digest = withdraw(world)
     revoke(world, "east")
     assert admitted(world) == {"north", "west"}
-    assert ("RevokedKey", None) in [(one["reason"], one["site"]) for one in world.refusals()]
+    assert ("RevokedKey", None) in [
+        (refusal["reason"], refusal["site"]) for refusal in world.refusals()
+    ]
     again(world)
     key = new_key()
     with_new_key(world, "east", key=key)
@@ -294,7 +296,7 @@ def test_node_that_hands_over_thousands_is_heard_to_the_bound_and_refused_once(
     many["east-999999.withdrawal"] = signed(world.keys["east"], "ab" * 32)
     grid.apps = {1: handing(**many)}
     hold(world, grid=grid)
-    reasons = [one["reason"] for one in world.refusals() if one["node"] == 1]
+    reasons = [refusal["reason"] for refusal in world.refusals() if refusal["node"] == 1]
     assert sorted(map(str, reasons)) == ["Oversized", "UnsoundAttestation", "nothing-released"]
     assert sum(entry == "refuse" for entry, *_ in entries(world)) == 1
     assert "withdraw" not in [entry for entry, *_ in entries(world)], "it was the last of all"
@@ -323,8 +325,8 @@ def test_every_model_and_its_bundles_are_in_the_ledger_before_the_model_is_kept(
         with pytest.raises(KeyboardInterrupt):
             hold(released(world))
     assert not (world.folder / "out" / "model").exists()
-    told = [entry for entry in read_ledger(world.ledger) if entry.act == "train"]
-    assert [entry.why for entry in told] == [
+    trained = [entry for entry in read_ledger(world.ledger) if entry.act == "train"]
+    assert [entry.why for entry in trained] == [
         f"from {site}-1 {bundle_digest(world, site)}" for site in SITES
     ]
 
@@ -338,7 +340,7 @@ def test_bundle_that_is_withdrawn_while_a_model_is_trained_from_it_ends_the_roun
     def late(*words: object) -> object:
         arrived = world.folder / "east-1.withdrawal"
         arrived.write_bytes(signed(world.keys["east"], bundle_digest(world, "east")))
-        take_in(world, capsys, arrived)
+        record(world, capsys, arrived)
         return train(*words)  # type: ignore[arg-type]
 
     monkeypatch.setattr(aggregator.round, "train_pooled", late)
@@ -348,13 +350,13 @@ def test_bundle_that_is_withdrawn_while_a_model_is_trained_from_it_ends_the_roun
     assert "train" not in [entry for entry, *_ in entries(world)]
 
 
-def take_in(
+def record(
     world: World, capsys: pytest.CaptureFixture[str], *words: object
 ) -> tuple[int, str, str]:
     with pytest.raises(SystemExit) as ended:
         main(["trust", "withdrawn", *map(str, words), "--trust", str(world.folder / "trust")])
-    told = capsys.readouterr()
-    return int(ended.value.code or 0), told.out, told.err
+    output = capsys.readouterr()
+    return int(ended.value.code or 0), output.out, output.err
 
 
 def model_digest(world: World, out: str) -> str:
@@ -375,16 +377,16 @@ def test_withdrawal_lists_the_models_that_were_trained_with_the_bundle_and_no_ot
     arrived = world.folder / "east-1.withdrawal"
     arrived.write_bytes(signed(world.keys["east"], bundle_digest(world, "east"), why="a reason"))
 
-    status, out, _ = take_in(world, capsys, arrived)
+    status, out, _ = record(world, capsys, arrived)
     assert status == 0
     assert all(digest in out.replace("\n", "") for digest in digests)
     assert model_digest(world, "out") not in out
-    status, out, _ = take_in(world, capsys, "--json")
-    [told] = json.loads(out)
-    assert (told["bundle"], told["digest"]) == ("east-1", bundle_digest(world, "east"))
-    assert told["why"] == "a reason"
+    status, out, _ = record(world, capsys, "--json")
+    [report] = json.loads(out)
+    assert (report["bundle"], report["digest"]) == ("east-1", bundle_digest(world, "east"))
+    assert report["why"] == "a reason"
     folder = str(world.folder / "out" / "model")
-    assert told["models"] == [
+    assert report["models"] == [
         {"folder": folder, "digest": digest, "trained": f"{NOW:%Y-%m-%d}"} for digest in digests
     ]
 
@@ -396,11 +398,11 @@ def test_withdrawal_by_file_is_refused_whole_where_one_is_not_believed(
     good, bad = world.folder / "good.withdrawal", world.folder / "bad.withdrawal"
     good.write_bytes(signed(world.keys["east"], "ab" * 32))
     bad.write_bytes(signed(new_key(), "cd" * 32))
-    status, _, err = take_in(world, capsys, good, bad)
+    status, _, err = record(world, capsys, good, bad)
     assert status == 2
     assert f"{bad}: a withdrawal signed with a key that is not on the trust list" in err
     assert entries(world) == []
-    assert take_in(world, capsys, world.folder / "none")[0] == 2
+    assert record(world, capsys, world.folder / "none")[0] == 2
 
 
 def test_withdrawal_by_file_refuses_the_bundle_in_the_next_round(
@@ -410,7 +412,7 @@ def test_withdrawal_by_file_refuses_the_bundle_in_the_next_round(
     arrived = world.folder / "east-1.withdrawal"
     arrived.write_bytes(signed(world.keys["east"], bundle_digest(world, "east")))
     for _ in range(2):
-        status, out, _ = take_in(world, capsys, arrived)
+        status, out, _ = record(world, capsys, arrived)
         assert status == 0
         assert "no model is known that was trained with a withdrawn bundle" in out
     assert [entry for entry, *_ in entries(world)] == ["withdraw"], "twice is once"
