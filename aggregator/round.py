@@ -184,17 +184,16 @@ class Round:
             still_admitted = admitted_digests(ledger.entries)
             for bundle in admitted:
                 if (bundle.name, bundle.bundle.digest) in withdrawn:
-                    raise FederationError(
-                        f"{bundle.name} was withdrawn while the model was trained from it, so the "
-                        "model was not kept",
-                        remedy="hold the round again",
-                    )
-                if bundle.bundle.digest not in still_admitted:
-                    raise FederationError(
-                        f"{bundle.name} lost its admission while the model was trained from it "
-                        "(gdshare trust revoke --since), so the model was not kept",
-                        remedy="hold the round again",
-                    )
+                    loss = "was withdrawn"
+                elif bundle.bundle.digest not in still_admitted:
+                    loss = "lost its admission (gdshare trust revoke --since)"
+                else:
+                    continue
+                raise FederationError(
+                    f"{bundle.name} {loss} while the model was trained from it, so the model was "
+                    "not kept",
+                    remedy="hold the round again",
+                )
             for bundle in admitted:
                 why = trained_from(bundle.name, bundle.bundle.digest)
                 what = in_one_line(str(folder))

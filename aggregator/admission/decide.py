@@ -15,7 +15,7 @@ from flwr.serverapp import Grid
 from aggregator.admission.collected import Collected
 from aggregator.admission.plausibility import CountsBySite, Screening, quarantine, screen
 from aggregator.admission.utility import Reference, reference_of
-from aggregator.admission.verify import check_rules, verify_bytes
+from aggregator.admission.verify import Rules, verify_bytes
 from aggregator.flower.counting import count_films
 from aggregator.flower.order import Order
 from aggregator.refusals import Refusal
@@ -85,7 +85,7 @@ def verify(order: Order, collected: Collected, now: datetime) -> Checked:
     verified, unverified = verify_bytes(collected.bundles, trust, now)
     with open_ledger(order.ledger) as ledger:
         refusals = record_withdrawals(collected.withdrawals, trust, ledger, now, order.operator)
-        sound, ruled_out = check_rules(verified, order, trust, ledger.entries, now)
+        sound, ruled_out = Rules(order, trust, ledger.entries, now).check(verified)
         refusals += [*unverified, *ruled_out]
         for refusal in refusals:
             _record_refusal(ledger, order, now, refusal)
@@ -163,8 +163,8 @@ def decide(
     """
     # Locked from reading to writing, so that nobody else admits anything in between.
     with open_ledger(order.ledger) as ledger:
-        trust = load_trust(order.trust)
-        sound, ruled_out = check_rules(checked.verified, order, trust, ledger.entries, now)
+        rules = Rules(order, load_trust(order.trust), ledger.entries, now)
+        sound, ruled_out = rules.check(checked.verified)
         new = [refusal for refusal in ruled_out if refusal not in checked.refusals]
         for refusal in new:
             _record_refusal(ledger, order, now, refusal)

@@ -1,4 +1,4 @@
-"""Once, for real: flower-superlink, three flower-supernodes, and an app that brings code along."""
+"""One real federation: flower-superlink, three flower-supernodes, and an app that brings code."""
 
 import os
 import time

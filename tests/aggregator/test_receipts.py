@@ -1,4 +1,4 @@
-"""Receipts: given by the aggregator for a line of its ledger, taken in by the hospital."""
+"""Receipts: signed by the aggregator for a line of its ledger, recorded by the hospital."""
 
 import json
 from pathlib import Path
@@ -29,7 +29,7 @@ def cohort(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 class Desk:
-    """The aggregator's, with a key of its own, and the hospital east's."""
+    """The aggregator, with a key of its own, and the hospital east."""
 
     def __init__(self, world: World, capsys: pytest.CaptureFixture[str]) -> None:
         self.world, self._capsys = world, capsys
@@ -71,11 +71,11 @@ class Desk:
         words = ("--key", key or self.public, "--outbox", outbox)
         return self.gdshare("ledger", "receive", self.out / "receipts" / name, *words)
 
-    def taken_in(self) -> list[Entry]:
+    def recorded(self) -> list[Entry]:
         return [entry for entry in read_ledger(self.ledger) if entry.act == "receipt"]
 
-    def holds_to(self, *names: str) -> tuple[int, str, str]:
-        """Hold the aggregator's ledger to receipts."""
+    def checks_ledger_with(self, *names: str) -> tuple[int, str, str]:
+        """Check the aggregator's ledger against receipts."""
         options = [word for name in names for word in ("--receipt", self.out / "receipts" / name)]
         return self.gdshare("ledger", "verify", self.world.ledger, *options, "--key", self.public)
 
@@ -102,7 +102,7 @@ def desk(
 
 @pytest.fixture
 def after_round(desk: Desk) -> Desk:
-    """A round was held, and east has released what it handed over."""
+    """After a round with the bundle that east had released."""
     desk.has_released()
     assert desk.aggregate()[0] == 0
     return desk
@@ -177,7 +177,7 @@ def test_key_without_a_name_and_key_that_does_not_open_hold_no_round(
     assert read_ledger(desk.world.ledger) == []
 
 
-def test_what_is_said_twice_of_a_bundle_gets_one_receipt_and_what_differs_its_own(
+def test_equal_verdicts_on_a_bundle_get_one_receipt_and_another_verdict_its_own(
     desk: Desk,
 ) -> None:
     desk.world.release("copy", make_bundle("east", desk.world.keys["east"]), "east")
@@ -213,12 +213,12 @@ def test_withdrawal_that_came_as_a_file_gets_a_receipt(desk: Desk) -> None:
 # At the hospital.
 
 
-def test_receipt_is_taken_into_the_hospitals_ledger(after_round: Desk) -> None:
+def test_receipt_is_recorded_in_the_hospitals_ledger(after_round: Desk) -> None:
     status, out, _ = after_round.receive()
     assert status == 0
     assert out.startswith("admitted   east-1\n")
     assert "WARNING" not in out
-    [entry] = after_round.taken_in()
+    [entry] = after_round.recorded()
     [release, *_] = read_ledger(after_round.ledger)
     assert (entry.what, entry.digest) == ("east-1", release.digest)
     receipt = after_round.receipts()["east-1.receipt"]
@@ -228,14 +228,14 @@ def test_receipt_is_taken_into_the_hospitals_ledger(after_round: Desk) -> None:
 
 
 def refused(desk: Desk, reason: str, name: str = "east-1.receipt", key: Path | None = None) -> None:
-    before = desk.taken_in()
+    before = desk.recorded()
     status, _, err = desk.receive(name, key)
     assert (status, err.count("\n")) == (2, 1), err
     assert reason in err
-    assert desk.taken_in() == before
+    assert desk.recorded() == before
 
 
-def test_receipt_is_taken_in_once(after_round: Desk) -> None:
+def test_receipt_is_recorded_once(after_round: Desk) -> None:
     after_round.receive()
     refused(after_round, "is in the ledger already")
 
@@ -298,11 +298,11 @@ def test_bundle_that_somebody_else_withdrew_is_an_alarm(desk: Desk) -> None:
     assert "WARNING: this hospital never withdrew east-1: somebody else has its key" in out
 
 
-# The aggregator's ledger is held to its receipts.
+# The aggregator's ledger is checked against its receipts.
 
 
-def test_ledger_is_held_to_its_receipts(after_round: Desk) -> None:
-    assert after_round.holds_to("east-1.receipt", "north-1.receipt")[0] == 0
+def test_ledger_is_checked_against_its_receipts(after_round: Desk) -> None:
+    assert after_round.checks_ledger_with("east-1.receipt", "north-1.receipt")[0] == 0
     words = ("ledger", "verify", after_round.world.ledger)
     receipt = after_round.out / "receipts" / "east-1.receipt"
     for half in (("--receipt", receipt), ("--key", after_round.public)):
@@ -310,7 +310,7 @@ def test_ledger_is_held_to_its_receipts(after_round: Desk) -> None:
 
 
 def rewritten(desk: Desk, **changes: str) -> None:
-    """Write the aggregator's ledger anew, its head too, with something changed in each line."""
+    """Rewrite the aggregator's ledger and its head, with something changed in each line."""
     entries = read_ledger(desk.world.ledger)
     desk.world.ledger.unlink()
     desk.world.ledger.with_name(f"{desk.world.ledger.name}.head").unlink()
@@ -330,7 +330,7 @@ def test_ledger_rewritten_after_a_receipt_was_given_is_found_out_by_it(
 ) -> None:
     rewritten(after_round, by="somebody else")
     assert after_round.gdshare("ledger", "verify", after_round.world.ledger)[0] == 0
-    status, _, err = after_round.holds_to("east-1.receipt")
+    status, _, err = after_round.checks_ledger_with("east-1.receipt")
     assert status == 2
     assert "line 1 is not the one that was there" in err
 
@@ -342,12 +342,12 @@ def test_ledger_cut_short_after_a_receipt_was_given_is_found_out_by_it(
     after_round.world.ledger.with_name(f"{after_round.world.ledger.name}.head").unlink()
     with open_ledger(after_round.world.ledger) as book:
         book.write(NOW, "trust", "an operator", "east", "ab" * 32, "")
-    status, _, err = after_round.holds_to("west-1.receipt")
+    status, _, err = after_round.checks_ledger_with("west-1.receipt")
     assert status == 2
     assert "was cut short" in err
 
 
-def test_receipt_that_says_something_else_than_its_line_is_found_out(
+def test_receipt_that_differs_from_its_line_is_found_out(
     after_round: Desk,
 ) -> None:
     path = after_round.out / "receipts" / "east-1.receipt"
@@ -361,18 +361,18 @@ def test_receipt_that_says_something_else_than_its_line_is_found_out(
         ),
     ):
         path.write_bytes(lie.signed(digest, key))
-        status, _, err = after_round.holds_to("east-1.receipt")
+        status, _, err = after_round.checks_ledger_with("east-1.receipt")
         assert status == 2
         assert "does not say what tokyo gave a receipt for" in err
     path.write_bytes(honest.signed("ab" * 32, key))
-    assert "does not say" in after_round.holds_to("east-1.receipt")[2]
+    assert "does not say" in after_round.checks_ledger_with("east-1.receipt")[2]
 
 
 def test_forged_receipt_accuses_nobody(after_round: Desk) -> None:
     path = after_round.out / "receipts" / "east-1.receipt"
     honest, digest = read_signed(path.read_bytes(), load_public_key(after_round.public), Receipt)
     path.write_bytes(honest.model_copy(update={"sha256": "0" * 64}).signed(digest, new_key()))
-    status, _, err = after_round.holds_to("east-1.receipt")
+    status, _, err = after_round.checks_ledger_with("east-1.receipt")
     assert status == 2
     assert "not a sound receipt (WrongKey)" in err
 

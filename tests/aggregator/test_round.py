@@ -17,11 +17,11 @@ from round_kit import (
     disown,
     entries,
     hand_out,
-    held_again,
     in_ledger,
     lines,
     make_world,
     newer,
+    next_round,
     refused_with,
     released,
     revoke,
@@ -86,7 +86,7 @@ def test_a_round_ends_in_one_model_one_epsilon_and_a_table(world: World) -> None
     assert (model.network, model.protocol) == ("convnet", PROTOCOL)
     assert len(model.ensemble) == result.networks == 5
     origin = {"bundles": result.bundles, "pooling": "average", "ensemble": 5, "seed": 3}
-    assert record.origin == origin | {"threshold": result.epsilon}, "classify goes by this ε"
+    assert record.origin == origin | {"threshold": result.epsilon}, "classify uses this ε"
     text = (world.folder / "out" / "table.txt").read_text()
     assert text == table(result)
     assert "0.877" in text, "the source's figures stand beside ours"
@@ -177,7 +177,7 @@ def test_a_replay_of_another_sites_bundle_takes_nobodys_place(world: World) -> N
     result = world.hold(world.grid())
     assert set(result.bundles) == {"north"}
     assert refused_with(world) == {1: "SiteTwice", 3: "SiteTwice"}
-    assert set(result.test) == {"north"}, "nor are the replaying node's counts taken"
+    assert set(result.test) == {"north"}, "the replaying node is not asked to count either"
 
 
 def test_two_contents_under_one_number_in_one_round_are_an_alarm(world: World) -> None:
@@ -426,14 +426,16 @@ def test_key_of_another_hospital_that_is_added_while_bundles_are_measured_change
     assert set(world.hold(world.grid()).bundles) == set(SITES)
 
 
-def test_what_is_admitted_and_refused_is_in_the_ledger(world: World) -> None:
+def test_admissions_and_refusals_are_in_the_ledger(world: World) -> None:
     released(world, "east", "north")
     world.release("west", make_bundle("west", new_key()))
     result = world.hold(world.grid())
     acts = entries(world)
     assert [entry[:2] for entry in acts[1:3]] == [("admit", "east-1"), ("admit", "north-1")]
     assert [entry[2] for entry in acts[1:3]] == [result.bundles["east"], result.bundles["north"]]
-    assert acts[0][0] == "refuse"  # before anything is judged, lest a stop lose it
+    assert (
+        acts[0][0] == "refuse"
+    )  # before anything is measured, so that an interruption does not lose it
     assert read_ledger(world.ledger)[0].why.startswith("UnknownSite: ")
     assert read_ledger(world.ledger)[0].by == "an operator"
 
@@ -522,7 +524,7 @@ def test_site_is_not_locked_out_by_a_thiefs_highest_number(world: World) -> None
     world.hold(world.grid())
     disown(world, "east", lines(world, "east-999999999")[0])
     with_new_key(world, "east")
-    assert held_again(world) == set(SITES)
+    assert next_round(world) == set(SITES)
 
 
 def thrice(world: World) -> list[Mapping[str, bytes]]:
@@ -544,64 +546,64 @@ def test_older_bundle_stays_old_when_its_key_is_revoked(world: World) -> None:
     first, _, third = thrice(world)
     revoke(world, "east")
     hand_out(world, "east", first)
-    assert held_again(world) == {"north", "west"}
+    assert next_round(world) == {"north", "west"}
     assert [refusal["reason"] for refusal in world.refusals()] == ["Rollback"]
     hand_out(world, "east", third)
-    assert held_again(world) == set(SITES)
+    assert next_round(world) == set(SITES)
 
 
-def test_what_was_admitted_of_a_key_when_it_was_no_longer_the_hospitals_is_refused(
+def test_bundle_admitted_after_its_key_was_stolen_is_refused(
     world: World,
 ) -> None:
     first, second, third = thrice(world)
     disown(world, "east", lines(world, "east-2")[0])
     for files in (second, third):
         hand_out(world, "east", files)
-        assert held_again(world) == {"north", "west"}
+        assert next_round(world) == {"north", "west"}
         assert [refusal["reason"] for refusal in world.refusals()] == ["RevokedKey"]
     hand_out(world, "east", first)
-    assert held_again(world) == set(SITES), "the newest of those that were the hospital's"
+    assert next_round(world) == set(SITES), "the newest of those that were the hospital's"
 
 
 def test_bundle_that_was_admitted_again_afterwards_was_the_hospitals_all_the_same(
     world: World,
 ) -> None:
     released(world).hold(world.grid())
-    assert held_again(world) == set(SITES)
+    assert next_round(world) == set(SITES)
     disown(world, "east", lines(world, "east-1")[1])
-    assert held_again(world) == set(SITES)
+    assert next_round(world) == set(SITES)
 
 
 def test_number_of_a_thief_is_free_for_the_hospital(world: World) -> None:
     thrice(world)
     disown(world, "east", lines(world, "east-2")[0])
     with_new_key(world, "east", 2)
-    assert held_again(world) == set(SITES)
+    assert next_round(world) == set(SITES)
 
 
-def test_what_was_taken_back_stays_so_when_the_key_is_trusted_anew(world: World) -> None:
+def test_lost_admission_stays_lost_when_the_key_is_trusted_again(world: World) -> None:
     first, second, third = thrice(world)
     disown(world, "east", lines(world, "east-2")[0])
     in_ledger(world, "east", TRUST, until(NOW + timedelta(days=9)))
     assert newest_bundles(read_ledger(world.ledger))["east"].sequence == 1
     for files, sites in ((first, SITES), (third, SITES), (second, ("north", "west"))):
         hand_out(world, "east", files)
-        assert held_again(world) == set(sites), "and what is admitted from then on counts"
+        assert next_round(world) == set(sites), "and what is admitted from then on counts"
 
 
-def test_disowning_takes_nothing_from_other_keys(world: World) -> None:
+def test_disowning_a_key_leaves_other_keys_alone(world: World) -> None:
     thrice(world)
     with_new_key(world, "east", 4)
-    assert held_again(world) == set(SITES)
+    assert next_round(world) == set(SITES)
     disown(world, "east", 1)
-    assert held_again(world) == set(SITES)
+    assert next_round(world) == set(SITES)
 
 
 def test_no_words_of_a_revocation_take_an_admission_away(world: World) -> None:
     """They may be a thief's."""
     released(world).hold(world.grid())
     in_ledger(world, "east", REVOKE, from_line(1, "stolen"))
-    assert held_again(world) == set(SITES)
+    assert next_round(world) == set(SITES)
 
 
 # A key that succeeds another.
@@ -641,17 +643,17 @@ def test_key_is_rotated_from_the_first_bundle_to_the_old_keys_revocation(
 
     for number, secret in ((2, old), (3, new), (4, old), (5, new)):
         hand_out(world, "east", bundle(secret, number))
-        assert held_again(world) == set(SITES), "either key is good"
+        assert next_round(world) == set(SITES), "either key is good"
 
     run_gdshare(capsys, "keys", "revoke", keys / "east.key", "--why", "we have a new one")
     run_gdshare(capsys, "trust", "revoke", keys / "east.revocation", "--trust", trust)
-    assert held_again(world) == set(SITES)
+    assert next_round(world) == set(SITES)
     for number, reason in ((6, "RevokedKey"), (4, "Rollback")):
         hand_out(world, "east", bundle(old, number))
-        assert held_again(world) == {"north", "west"}
+        assert next_round(world) == {"north", "west"}
         assert [refusal["reason"] for refusal in world.refusals()] == [reason]
     hand_out(world, "east", bundle(new, 6))
-    assert held_again(world) == set(SITES)
+    assert next_round(world) == set(SITES)
     assert verify_files(first, load_public_key(keys / "east.pub"), NOW, "east")
 
 
@@ -678,10 +680,10 @@ def test_key_holds_until_the_very_second(world: World) -> None:
 def test_bundle_that_was_admitted_before_its_key_ended_stays_good(world: World) -> None:
     released(world).hold(world.grid())
     ended(world, "east")
-    assert held_again(world) == set(SITES)
+    assert next_round(world) == set(SITES)
 
 
-def test_key_that_is_trusted_anew_has_a_new_end(world: World) -> None:
+def test_key_that_is_trusted_again_has_a_new_end(world: World) -> None:
     ended(released(world), "east")
     ended(world, "east", NOW + timedelta(days=700))
     assert set(world.hold(world.grid()).bundles) == set(SITES)

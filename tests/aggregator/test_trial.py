@@ -104,7 +104,7 @@ def round_of(sites):
     return RoundOutcome(model, 0.5, counts)
 
 
-def test_nodes_that_counted_otherwise_than_their_films_say_are_not_believed(trial_run):
+def test_node_counts_that_differ_from_their_films_are_refused(trial_run):
     out, trial, sites, _ = trial_run
     outcome = round_of(sites)
     wrong_counts = outcome.test | {"far": outcome.test["far"] + Confusion(1, -1, 0, 0)}

@@ -1,4 +1,4 @@
-"""What a node hands over, what it counts, and all it refuses; through the real ClientApp."""
+"""What a node sends, counts and refuses, through the real ClientApp."""
 
 import json
 from pathlib import Path

@@ -119,7 +119,7 @@ def lines(world: World, what: str, act: str = ADMIT) -> list[int]:
     ]
 
 
-def held_again(world: World, **changes: object) -> set[str]:
+def next_round(world: World, **changes: object) -> set[str]:
     """Hold another round; returns the sites that were admitted to it."""
     again(world)
     return set(world.hold(world.grid(), ensemble=1, **changes).bundles)

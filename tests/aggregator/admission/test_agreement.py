@@ -1,4 +1,4 @@
-"""Who is set aside among bundles that were compared."""
+"""Which of the compared bundles is set aside."""
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ LIMITS = Limits(0.2, -0.05, 3.0)
 
 
 def compared(*signs: float, length: tuple[float, ...] = ()) -> Compared:
-    """Bundles that agree in the whole, and in the diagnosis by their signs."""
+    """Bundles that agree overall, and on the diagnosis by their signs."""
     direction = np.full((len(signs), len(signs)), 0.6)
     diagnosis = 0.3 * np.outer(signs, signs)
     return Compared(direction, diagnosis, np.array(length or [1.0] * len(signs)))
@@ -39,7 +39,7 @@ def test_never_half_of_the_bundles_are_blamed() -> None:
 
 
 def test_most_are_believed_even_when_they_lie() -> None:
-    """What no comparison can mend."""
+    """A limit of every comparison."""
     assert blamed(compared(1, -1, -1)) == [0]
 
 
@@ -48,7 +48,7 @@ def test_loud_update_is_measured_by_the_median() -> None:
     assert blamed(compared(1, 1, 1, length=(1.0, 1.2, 0.01))) == [2]
 
 
-def test_network_without_limits_is_not_judged() -> None:
+def test_network_without_limits_has_no_faults() -> None:
     results = agreements(compared(1, 1, -1), None)
     assert [agreement.faults for agreement in results if agreement] == [(), (), ()]
 
@@ -72,7 +72,7 @@ def test_flipped_diagnoses_turn_that_part_of_the_update_alone() -> None:
     assert result.direction[0, 2] > 0.9
 
 
-def test_update_that_is_none_agrees_with_nobody() -> None:
+def test_zero_update_agrees_with_nobody() -> None:
     start = {"head": torch.zeros(3, 4)}
     still, moved = [Alone(start, start)], [Alone(start, {"head": torch.eye(4)[:3]})]
     assert compare([still, moved]).direction[0, 1] == 0

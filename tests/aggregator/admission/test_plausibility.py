@@ -1,4 +1,4 @@
-"""Sound, signed bundles whose content was poisoned: which are kept out, and how they get in."""
+"""Sound, signed bundles with poisoned content: which are quarantined, and how they are accepted."""
 
 import json
 import shutil
@@ -31,7 +31,7 @@ Change = Callable[[Distilled], Distilled]
 
 @pytest.fixture(scope="module")
 def cohort(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What every hospital counts on: too few films to conclude anything from."""
+    """Every hospital's cohort: too few films to conclude anything."""
     return make_cohort(tmp_path_factory.mktemp("films"))
 
 
@@ -52,7 +52,7 @@ def attack(name: str) -> Change:
 
 
 def honest(number: int) -> Change:
-    """No two hospitals' images are alike; rates at which four steps are enough to learn."""
+    """Images that differ by hospital, and rates at which four steps are enough to learn."""
 
     def change(distilled: Distilled) -> Distilled:
         grain = np.random.default_rng(number).normal(0, 0.05, distilled.images.shape)
@@ -69,7 +69,7 @@ def flipped(distilled: Distilled) -> Distilled:
 
 
 class Rounds:
-    """Hospitals that release what a test says, round after round."""
+    """Hospitals that release a test's bundles, round after round."""
 
     def __init__(self, folder: Path, cohort: Path) -> None:
         self.folder, self.cohort = folder, cohort
@@ -89,7 +89,7 @@ class Rounds:
         write_files(self.folder / site / "outbox" / about.name, files)
 
     def three(self, poison: Change = lambda distilled: distilled) -> "Rounds":
-        """East and north are honest, and west but for what it is poisoned by."""
+        """East and north are honest; west is poisoned."""
         self.release("east", honest(1))
         self.release("north", honest(2))
         self.release("west", lambda distilled: poison(honest(3)(distilled)))
@@ -136,7 +136,7 @@ def rounds(tmp_path: Path, cohort: Path) -> Rounds:
 
 
 def quarantined(rounds: Rounds, result: RoundResult) -> str:
-    """The one reason, where west and nobody else was kept out."""
+    """The reason why west, and only west, was refused."""
     assert set(result.bundles) == set(result.test) == {"east", "north"}
     [refusal] = rounds.refusals()
     assert (refusal["site"], refusal["reason"]) == ("west", "Quarantined")
@@ -190,7 +190,7 @@ def test_flipped_labels_are_quarantined_by_what_the_other_hospital_counts(
     assert taught.beats_chance
 
 
-def test_hospital_whose_own_bundle_is_doubtful_judges_no_other(rounds: Rounds) -> None:
+def test_hospital_whose_own_bundle_has_faults_counts_for_no_other(rounds: Rounds) -> None:
     rounds.three(attack("labels flipped")).hold()
     nodes = [node for node, kind in rounds.grid.asked if kind == "evaluate.counts"]
     assert sorted(nodes) == [1, 1, 1, 2, 2, 2], "each the other's network, then the pooled model"
@@ -215,7 +215,7 @@ def test_scaled_images_change_nothing_that_is_learned(rounds: Rounds) -> None:
 
 
 def test_back_door_is_not_found(rounds: Rounds, reference: Path) -> None:
-    """Known, and said in the threat model; whoever mends it changes both."""
+    """A known gap, stated in the threat model; closing it changes both."""
     rounds.release("east", honest(1))
     rounds.release("north", honest(2))
     rounds.release("west", lambda distilled: _marked(honest(3)(distilled)))
@@ -253,7 +253,7 @@ def test_declared_patients_weigh_at_most_twice_the_median(rounds: Rounds) -> Non
     assert "weight 0.50" in (rounds.out / "table.txt").read_text()
 
 
-# What is done with a quarantined bundle.
+# What happens to a quarantined bundle.
 
 
 def test_quarantine_is_recorded_with_its_figures_and_admits_nothing(rounds: Rounds) -> None:
@@ -268,6 +268,13 @@ def test_quarantine_is_recorded_with_its_figures_and_admits_nothing(rounds: Roun
     assert set(newest_bundles(entries)) == {"east", "north"}
     saved = json.loads((rounds.out / "round.json").read_text())
     assert saved["plausibility"]["west"]["agreement"]["diagnosis"] < 0
+    assert set(saved["plausibility"]["west"]) == {
+        "digest",
+        "agreement",
+        "teaching",
+        "faults",
+        "accepted",
+    }, "as before, whatever the attributes are called"
     assert "west" not in saved["weights"]
     [line] = [
         refusal
@@ -277,7 +284,7 @@ def test_quarantine_is_recorded_with_its_figures_and_admits_nothing(rounds: Roun
     assert "quarantined" in line
 
 
-def test_accepted_bundle_is_admitted_and_its_figures_are_still_told(rounds: Rounds) -> None:
+def test_accepted_bundle_is_admitted_and_its_figures_are_still_reported(rounds: Rounds) -> None:
     digest = rounds.three(attack("labels flipped")).hold().screenings["west"].digest
     assert rounds.accept(digest[:16]) == 0
     entry = read_ledger(rounds.ledger)[-1]
@@ -294,7 +301,7 @@ def test_accepted_bundle_is_admitted_and_its_figures_are_still_told(rounds: Roun
     assert newest_bundles(read_ledger(rounds.ledger))["west"].digest == digest
 
 
-def test_what_was_accepted_is_one_digest_and_not_the_hospital(rounds: Rounds) -> None:
+def test_acceptance_is_of_one_digest_and_not_of_the_hospital(rounds: Rounds) -> None:
     digest = rounds.three(attack("labels flipped")).hold().screenings["west"].digest
     rounds.accept(digest)
     rounds.release("west", flipped, sequence=2)
@@ -322,7 +329,7 @@ def test_round_of_which_all_bundles_are_quarantined_ends_with_their_reasons(
     assert not (rounds.out / "model").exists()
 
 
-# What cannot be told.
+# What cannot be concluded.
 
 
 def test_of_two_that_disagree_neither_is_blamed(rounds: Rounds) -> None:
@@ -333,7 +340,7 @@ def test_of_two_that_disagree_neither_is_blamed(rounds: Rounds) -> None:
     assert result.screenings["east"].agreement is not None
 
 
-def test_too_few_films_condemn_nobody(rounds: Rounds, cohort: Path) -> None:
+def test_too_few_films_are_no_fault(rounds: Rounds, cohort: Path) -> None:
     rounds.release("west", flipped)
     result = rounds.hold(cohort)
     taught = result.screenings["west"].utility
@@ -365,7 +372,7 @@ def test_second_content_under_a_quarantined_number_is_an_alarm(rounds: Rounds) -
     assert [refusal["reason"] for refusal in rounds.refusals()] == ["Equivocation"]
 
 
-def test_next_number_after_a_quarantined_one_is_judged_anew(rounds: Rounds) -> None:
+def test_next_number_after_a_quarantined_one_is_screened_again(rounds: Rounds) -> None:
     rounds.three(attack("labels flipped")).hold()
     rounds.release("west", honest(3), sequence=2)
     assert set(rounds.hold().bundles) == {"east", "north", "west"}
@@ -382,7 +389,7 @@ def test_quarantined_bundle_stays_out_when_its_figures_would_pass_now(rounds: Ro
     assert "west" in rounds.hold().bundles
 
 
-def test_what_was_refused_is_recorded_though_judging_breaks_off(
+def test_refusals_are_recorded_though_screening_breaks_off(
     rounds: Rounds, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rounds.three().hold()
@@ -399,7 +406,7 @@ def test_what_was_refused_is_recorded_though_judging_breaks_off(
     assert (last.act, last.why.partition(":")[0]) == ("refuse", "Equivocation")
 
 
-def test_missing_reference_is_told_before_any_hospital_is_asked(rounds: Rounds) -> None:
+def test_missing_reference_is_reported_before_any_hospital_is_asked(rounds: Rounds) -> None:
     rounds.three()
     with pytest.raises(CohortError):
         rounds.hold(reference=rounds.folder / "nowhere")
@@ -407,10 +414,12 @@ def test_missing_reference_is_told_before_any_hospital_is_asked(rounds: Rounds) 
     assert not rounds.ledger.exists()
 
 
-def test_hospital_that_did_not_count_is_not_waited_for_again_while_judging(rounds: Rounds) -> None:
+def test_hospital_that_did_not_count_is_not_waited_for_again_while_screening(
+    rounds: Rounds,
+) -> None:
     rounds.without_films = {"east"}
     rounds.three().hold()
     nodes = [node for node, kind in rounds.grid.asked if kind == "evaluate.counts"]
-    # Once for the first bundle that it could judge, then for the round's model: val and test.
+    # Once for the first bundle it could count for, then for the round's model: val and test.
     assert nodes.count(1) == 3
     assert nodes.count(2) == 4

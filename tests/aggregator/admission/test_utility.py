@@ -1,4 +1,4 @@
-"""The permutation test, and what a hospital's counts still tell of its films' order."""
+"""The permutation test, and the ranking of films that a hospital's counts imply."""
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ def ranking(shift: float, films: int, seed: int) -> Ranking:
     return Ranking(draws.normal(size=films) + shift * positive, positive)
 
 
-def test_bundle_that_knows_nothing_passes_one_time_in_twenty() -> None:
+def test_useless_bundle_passes_one_time_in_twenty() -> None:
     passed = sum(
         result.beats_chance
         for seed in range(200)
@@ -31,7 +31,7 @@ def test_auc_of_seven_tenths_passes_four_times_in_five() -> None:
     assert 70 <= passed <= 95
 
 
-def test_lesson_turned_round_does_not_beat_chance() -> None:
+def test_reversed_ranking_does_not_beat_chance() -> None:
     result = utility("reference patients", [ranking(-2, 60, 0)], rng(0))
     assert result is not None
     assert result.auc < 0.2
@@ -47,7 +47,7 @@ def test_hospitals_whose_films_look_different_are_compared_apart() -> None:
     assert (result.positives, result.negatives) == (40, 40)
 
 
-def test_place_without_one_diagnosis_says_nothing() -> None:
+def test_place_without_one_diagnosis_gives_no_result() -> None:
     alike = Ranking(np.arange(5.0), np.ones(5, np.bool_))
     assert utility("validation films", [alike], rng(0)) is None
 

@@ -1,4 +1,4 @@
-"""Nothing is left running: however the block ends, whatever the processes started."""
+"""Nothing is left running, however the block ends and whatever the processes started."""
 
 import os
 import signal

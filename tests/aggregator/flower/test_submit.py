@@ -1,4 +1,4 @@
-"""Following a round through the files its ServerApp writes; Flower's commands are stood in for."""
+"""Following a round through the files its ServerApp writes; Flower's commands are faked."""
 
 import logging
 from collections.abc import Callable
@@ -99,7 +99,7 @@ def test_no_superlink_there_is_an_error_and_can_be_tried_again(
             run_round(nobody, tmp_path / "out", order)
 
 
-def test_the_server_app_leaves_word_of_a_failure(tmp_path: Path, order: Order) -> None:
+def test_the_server_app_writes_its_failure(tmp_path: Path, order: Order) -> None:
     run = context({})
     run.run_config = {"out": str(tmp_path)}
     with pytest.raises(FederationError, match="no readable order"):

@@ -1,4 +1,4 @@
-"""Whom the aggregator believes: taking keys in, and taking belief away."""
+"""The trust list: adding and revoking keys."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -34,7 +34,7 @@ def key(tmp_path: Path) -> Path:
 
 
 class Desk:
-    """The operator's, with the trust folder on it."""
+    """The operator's desk, with the trust folder."""
 
     def __init__(self, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
         self.trust, self.ledger = folder / "trust", folder / "trust-ledger.jsonl"
@@ -96,7 +96,7 @@ def test_first_digits_alone_are_too_few(desk: Desk, key: Path) -> None:
 
 
 @pytest.mark.parametrize("site", ["St-Mary", "../st-mary", "st.mary", "", "a" * 33])
-def test_name_that_is_no_sites_is_refused(desk: Desk, key: Path, site: str) -> None:
+def test_name_that_no_site_can_have_is_refused(desk: Desk, key: Path, site: str) -> None:
     assert desk.add(key, site) == 2
     assert not desk.trust.exists()
 
@@ -118,7 +118,7 @@ def test_one_key_under_two_names_is_refused(desk: Desk, key: Path) -> None:
         load_trust(desk.trust)
 
 
-def test_file_whose_name_is_no_sites_is_refused(desk: Desk, key: Path) -> None:
+def test_file_that_is_not_named_after_a_site_is_refused(desk: Desk, key: Path) -> None:
     desk.add(key)
     (desk.trust / "St Mary.pub").write_bytes(key.read_bytes())
     with pytest.raises(FederationError, match=r"not SITE\.pub"):
@@ -178,7 +178,7 @@ def enrolment(tmp_path: Path) -> tuple[Path, str]:
     return path, fingerprint(secret.public_key())
 
 
-def test_request_tells_the_site_itself(desk: Desk, enrolment: tuple[Path, str]) -> None:
+def test_request_names_its_site(desk: Desk, enrolment: tuple[Path, str]) -> None:
     assert desk.gdshare("add", enrolment[0], "--fingerprint", enrolment[1][:16])[0] == 0
     [trusted] = load_trust(desk.trust).keys
     assert (trusted.site, trusted.fingerprint) == ("st-mary", enrolment[1])
@@ -214,7 +214,7 @@ def test_bare_key_needs_a_site(desk: Desk, key: Path) -> None:
     assert "give --site" in err
 
 
-def test_site_asks_and_the_aggregator_takes_it_in(
+def test_site_sends_a_request_and_the_aggregator_trusts_its_key(
     desk: Desk, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("GDSHARE_PASSPHRASE", "a passphrase for the test")
@@ -227,7 +227,7 @@ def test_site_asks_and_the_aggregator_takes_it_in(
 
 
 def at_site(capsys: pytest.CaptureFixture[str], *words: object) -> str:
-    """What the hospital does with its keys; returns what it is told."""
+    """Run gdshare keys at the hospital; returns its output."""
     with pytest.raises(SystemExit) as ended:
         main(["keys", *map(str, words)])
     output = capsys.readouterr()
@@ -268,8 +268,8 @@ def test_key_that_was_put_there_by_hand_does_not_end(desk: Desk, key: Path) -> N
     assert desk.listed()[0]["until"] is None
 
 
-def taken_in_with_bundles(desk: Desk, key: Path) -> str:
-    """A key, of which st-mary-1 to st-mary-3 were admitted in lines 2 to 4."""
+def key_with_bundles(desk: Desk, key: Path) -> str:
+    """A key whose bundles st-mary-1 to st-mary-3 were admitted in lines 2 to 4."""
     desk.add(key)
     digest = fingerprint(load_public_key(key))
     with open_ledger(desk.ledger) as ledger:
@@ -283,7 +283,7 @@ def taken_in_with_bundles(desk: Desk, key: Path) -> str:
 def test_operator_says_from_when_on_a_key_was_not_the_hospitals(
     desk: Desk, key: Path, since: str
 ) -> None:
-    digest = taken_in_with_bundles(desk, key)
+    digest = key_with_bundles(desk, key)
     _, out, _ = desk.gdshare("revoke", digest, "--why", "stolen", "--since", since)
     entries = read_ledger(desk.ledger)
     assert disowned_lines(entries) == (DisownedLines(digest, 3, 5),)
@@ -294,8 +294,8 @@ def test_operator_says_from_when_on_a_key_was_not_the_hospitals(
     assert "stolen" in desk.gdshare("list")[1]
 
 
-def test_models_of_what_was_taken_back_are_told(desk: Desk, key: Path) -> None:
-    digest = taken_in_with_bundles(desk, key)
+def test_models_of_bundles_that_lost_their_admission_are_listed(desk: Desk, key: Path) -> None:
+    digest = key_with_bundles(desk, key)
     with open_ledger(desk.ledger) as ledger:
         for number in (1, 2):
             why = trained_from(f"st-mary-{number}", f"{number}" * 64)
@@ -307,27 +307,27 @@ def test_models_of_what_was_taken_back_are_told(desk: Desk, key: Path) -> None:
 
 @pytest.mark.parametrize("why", ["", "  "])
 def test_revocation_without_a_reason_is_refused(desk: Desk, key: Path, why: str) -> None:
-    digest = taken_in_with_bundles(desk, key)
+    digest = key_with_bundles(desk, key)
     assert desk.gdshare("revoke", digest, "--why", why)[0] == 2
     assert revoked_keys(read_ledger(desk.ledger)) == {}
 
 
 def test_revoked_key_is_not_called_trusted_when_it_is_brought_again(desk: Desk, key: Path) -> None:
-    digest = taken_in_with_bundles(desk, key)
+    digest = key_with_bundles(desk, key)
     desk.gdshare("revoke", digest, "--why", "stolen")
     _, _, err = desk.gdshare("add", key, "--site", "st-mary", "--fingerprint", digest)
     assert "was revoked on" in err
 
 
-def test_what_was_said_later_of_a_key_is_what_the_list_shows(desk: Desk, key: Path) -> None:
-    digest = taken_in_with_bundles(desk, key)
+def test_list_shows_the_last_reason_for_a_revocation(desk: Desk, key: Path) -> None:
+    digest = key_with_bundles(desk, key)
     desk.gdshare("revoke", digest, "--why", "old laptop")
     desk.gdshare("revoke", digest, "--why", "it was stolen", "--since", "3")
     assert "from line 3 on: it was stolen" in desk.gdshare("list")[1]
 
 
-def test_what_stays_good_is_told_to_the_operator(desk: Desk, key: Path) -> None:
-    digest = taken_in_with_bundles(desk, key)
+def test_bundles_that_stay_admitted_are_listed(desk: Desk, key: Path) -> None:
+    digest = key_with_bundles(desk, key)
     out = desk.gdshare("revoke", digest, "--why", "stolen")[1]
     assert [line.split(",")[0][12:] for line in out.splitlines()[1:]] == [
         "st-mary-1",
@@ -336,8 +336,8 @@ def test_what_stays_good_is_told_to_the_operator(desk: Desk, key: Path) -> None:
     ]
 
 
-def test_since_when_may_be_told_later(desk: Desk, key: Path) -> None:
-    digest = taken_in_with_bundles(desk, key)
+def test_since_may_be_given_later(desk: Desk, key: Path) -> None:
+    digest = key_with_bundles(desk, key)
     desk.gdshare("revoke", digest, "--why", "stolen")
     assert desk.gdshare("revoke", digest, "--why", "in spring", "--since", "4")[0] == 0
     assert desk.gdshare("revoke", digest, "--why", "before", "--since", "st-mary-2")[0] == 0
@@ -346,8 +346,10 @@ def test_since_when_may_be_told_later(desk: Desk, key: Path) -> None:
 
 
 @pytest.mark.parametrize("since", ["0", "5", "st-mary-4", "st-john-1", "-1", "st-mary", "٣"])
-def test_since_something_that_never_was_is_refused(desk: Desk, key: Path, since: str) -> None:
-    digest = taken_in_with_bundles(desk, key)
+def test_since_a_line_or_bundle_that_does_not_exist_is_refused(
+    desk: Desk, key: Path, since: str
+) -> None:
+    digest = key_with_bundles(desk, key)
     status, _, err = desk.gdshare("revoke", digest, "--why", "stolen", f"--since={since}")
     assert status == 2
     assert "admitted or withdrawn there or later" in err
@@ -381,7 +383,7 @@ def rotation(desk: Desk, tmp_path: Path) -> Rotation:
 
 
 def test_thief_of_an_old_key_cannot_bring_in_one_of_his_own(rotation: Rotation) -> None:
-    """What the hospital reads out is its own new key's fingerprint, or none at all."""
+    """The hospital reads out the fingerprint of its own new key, or none."""
     rotation.trust_old()
     for typed in ("", rotation.known(rotation.old), rotation.known(new_key())):
         status, _, err = rotation.add(typed)
@@ -390,23 +392,23 @@ def test_thief_of_an_old_key_cannot_bring_in_one_of_his_own(rotation: Rotation) 
     assert len(load_trust(rotation.desk.trust).keys) == 1
 
 
-def test_word_of_a_trusted_key_is_told_as_such(rotation: Rotation) -> None:
+def test_voucher_of_a_trusted_key_is_reported(rotation: Rotation) -> None:
     rotation.trust_old()
     status, out, _ = rotation.add(rotation.known(rotation.new))
     assert status == 0
     assert f"vouched for  by {rotation.known(rotation.old)[:16]}, of st-mary, trusted until" in out
 
 
-def test_word_of_an_unknown_key_is_told_as_such(rotation: Rotation) -> None:
+def test_voucher_of_an_unknown_key_is_reported(rotation: Rotation) -> None:
     assert "not on the trust list" in rotation.add(rotation.known(rotation.new))[1]
 
 
-def test_word_of_another_hospitals_key_is_told_as_such(rotation: Rotation) -> None:
+def test_voucher_of_another_hospitals_key_is_reported(rotation: Rotation) -> None:
     rotation.trust_old("st-john")
     assert "which is st-john's" in rotation.add(rotation.known(rotation.new))[1]
 
 
-def test_word_of_a_revoked_key_is_told_as_such(rotation: Rotation) -> None:
+def test_voucher_of_a_revoked_key_is_reported(rotation: Rotation) -> None:
     rotation.trust_old()
     rotation.desk.gdshare("revoke", rotation.known(rotation.old), "--why", "stolen")
     assert ": stolen" in rotation.add(rotation.known(rotation.new))[1]
@@ -427,7 +429,7 @@ def test_rotation_overwrites_nothing(
 
 
 class Revocation:
-    """A trusted key, and the file by which its holder takes it back."""
+    """A trusted key, and the file with which its holder revokes it."""
 
     def __init__(self, desk: Desk, folder: Path) -> None:
         self.key, self.desk = new_key(), desk

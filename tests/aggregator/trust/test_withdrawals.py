@@ -1,4 +1,4 @@
-"""Withdrawals at the aggregator: whom they are believed of, and what they take with them."""
+"""Withdrawals at the aggregator: who may withdraw what, and which models are affected."""
 
 import hashlib
 import json
@@ -65,7 +65,7 @@ def signed(
 
 
 def withdraw(world: World, sequence: int = 1, why: str = "") -> str:
-    """East takes its bundle back, as gdshare withdraw would; returns its digest."""
+    """East withdraws its bundle, as gdshare withdraw would; returns its digest."""
     outbox = world.folder / "east" / "outbox"
     folder = outbox / f"east-{sequence}"
     digest = digest_of({path.name: path.read_bytes() for path in folder.iterdir()})
@@ -76,7 +76,7 @@ def withdraw(world: World, sequence: int = 1, why: str = "") -> str:
 
 
 def handing(**more: object) -> ClientApp:
-    """A node that hands over whatever it is told to."""
+    """A node that sends these files."""
 
     def app(message: Message, context: Context) -> Message:
         return Message(RecordDict({ANSWER_RECORD: ConfigRecord(dict(more))}), reply_to=message)  # type: ignore[arg-type]
@@ -191,11 +191,11 @@ def test_withdrawn_older_bundle_does_not_hide_that_a_newer_was_admitted(world: W
     assert refused_with(world) == {1: "Rollback"}
 
 
-# Whom it is believed of.
+# Who may withdraw.
 
 
 def refused_withdrawal(world: World, content: bytes) -> str:
-    """East's node hands over its sound bundle and this beside it; returns why it was refused."""
+    """East's node sends a sound bundle and this withdrawal; returns why it was refused."""
     released(world)
     newer(world, "east", 10)
     (world.folder / "east" / "outbox" / "east-9.withdrawal").write_bytes(content)
@@ -287,7 +287,7 @@ def test_damaged_withdrawal_is_refused_and_stops_nobody(world: World, content: b
     assert refused_with(world) == {1: "UnsoundAttestation"}
 
 
-def test_node_that_hands_over_thousands_is_heard_to_the_bound_and_refused_once(
+def test_node_that_sends_thousands_is_read_to_the_bound_and_refused_once(
     world: World,
 ) -> None:
     released(world)
@@ -303,7 +303,7 @@ def test_node_that_hands_over_thousands_is_heard_to_the_bound_and_refused_once(
     assert f"{MAX_WITHDRAWALS} were read" in str(world.refusals())
 
 
-def test_withdrawals_alone_are_taken_in_though_there_is_no_round(world: World) -> None:
+def test_withdrawals_alone_are_recorded_though_there_is_no_round(world: World) -> None:
     released(world, "east")
     digest = withdraw(world)
     with pytest.raises(FederationError, match="no bundle was admitted"):
@@ -420,8 +420,8 @@ def test_withdrawal_by_file_refuses_the_bundle_in_the_next_round(
     assert refused_with(world) == {1: "Withdrawn"}
 
 
-def test_hospital_withdraws_anew_what_a_thief_had_withdrawn(world: World) -> None:
-    """Else an older bundle would come back once the thief's withdrawal is disowned."""
+def test_hospital_withdraws_again_what_a_thief_had_withdrawn(world: World) -> None:
+    """Otherwise an older bundle would come back once the thief's withdrawal is disowned."""
     released(world)
     content = signed(world.keys["east"], "ab" * 32, sequence=5)
     (world.folder / "east" / "outbox" / "east-5.withdrawal").write_bytes(content)
