@@ -231,7 +231,7 @@ def test_kill_9_at_any_moment_leaves_a_sound_ledger_with_all_that_was_promised(t
 def test_what_is_no_act_is_refused_and_changes_nothing(ledger, told):
     before = ledger.read_bytes()
     good = {"act": "release", "by": "a", "what": "b", "digest": None, "why": ""}
-    with pytest.raises(LedgerError, match="the ledger does not take"):
+    with pytest.raises(LedgerError, match="the ledger does not allow"):
         write_act(ledger, NOW, **(good | told))
     assert ledger.read_bytes() == before
 

@@ -18,7 +18,7 @@ from gdshare.errors import UsageError
 from gdshare.ledger import in_one_line, open_ledger
 from gdshare.release import (
     Policy,
-    drawn,
+    prepared_from,
     read_policy,
     read_prepared,
     require_allowed,
@@ -27,10 +27,11 @@ from gdshare.release import (
 )
 from gdshare.release import approve as sign_approval
 from gdshare.release import prepare as lay_out
-from gdshare.release.policy import by_policy, findings, require_there, terms_of
+from gdshare.release.policy import by_policy, require_not_lost, terms_of
 from gdshare.release.prepared import PAGE, Pages
 from gdshare.release.publish import ledger_beside, next_number, require_unused
 from gdshare.release.publish import release as let_out
+from gdshare.release.rules import findings
 from gdshare.release.sign import APPROVE, PREPARE
 from gdshare.report.preview import render_preview
 from gdshare.report.release_page import release_pages
@@ -78,7 +79,7 @@ def prepare(
     if out.exists():
         raise UsageError("is there already", out, "choose another --out, or remove it")
     with open_ledger(ledger_beside(outbox)) as book:
-        require_there(outbox, book.entries)
+        require_not_lost(outbox, book.entries)
         manifest = describe_run(
             record,
             site=site,
@@ -90,7 +91,7 @@ def prepare(
             attacks=read_attacks(run, distilled),
         )
         require_fitting(distilled, manifest, run)
-        made = drawn(out, manifest, distilled, render_preview)
+        made = prepared_from(out, manifest, distilled, render_preview)
         if dry_run:
             typer.echo(f"would prepare  {manifest.name}")
         else:
@@ -133,7 +134,7 @@ def approve(
     secret = load_private_key(key, read_passphrase(passphrase_file, confirm=False))
     require_approver(rules, secret.public_key())
     with open_ledger(ledger_beside(outbox)) as book:
-        require_there(outbox, book.entries)
+        require_not_lost(outbox, book.entries)
         if dry_run:
             typer.echo(f"would approve  {what.manifest.name}  {what.digest}")
             return
@@ -162,7 +163,7 @@ def release(
     what = read_prepared(prepared, render_preview, _pages(rules))
     secret = load_private_key(key, read_passphrase(passphrase_file, confirm=False))
     with open_ledger(ledger_beside(outbox)) as book:
-        require_there(outbox, book.entries)
+        require_not_lost(outbox, book.entries)
         files, approvals = sign_prepared(what, rules, secret, book.entries)
         made = verify_files(files, secret.public_key(), now, what.manifest.site)
         if dry_run:

@@ -23,7 +23,7 @@ from gdshare.distilled import Distilled
 from gdshare.errors import BundleError, PolicyError, RunError
 from gdshare.ledger import open_ledger
 from gdshare.release import read_policy, require_allowed
-from gdshare.release.policy import by_policy, require_there, terms_of
+from gdshare.release.policy import by_policy, require_not_lost, terms_of
 from gdshare.release.publish import ledger_beside, next_number, release, require_unused
 from gdshare.report.preview import render_preview
 from gdshare.signing import fingerprint, load_private_key
@@ -82,7 +82,7 @@ def publish(
     signing_key = load_private_key(key, read_passphrase(passphrase_file, confirm=False))
     now, who = datetime.now(UTC), by or getpass.getuser()
     with open_ledger(ledger_beside(outbox)) as book:
-        require_there(outbox, book.entries)
+        require_not_lost(outbox, book.entries)
         manifest = describe_run(
             record,
             site=site,

@@ -247,7 +247,7 @@ def test_receipt_for_another_hospital_is_refused(after_round: Desk) -> None:
 def test_receipt_for_a_bundle_that_was_never_released_is_refused(desk: Desk) -> None:
     desk.has_released(sequence=2)
     desk.aggregate()
-    refused(desk, "which this ledger has never released")
+    refused(desk, "which this ledger never released")
 
 
 def test_receipt_signed_with_another_key_is_refused(after_round: Desk) -> None:

@@ -18,8 +18,8 @@ from gdshare.bundle.layout import SIGNED
 from gdshare.cli.main import main
 from gdshare.distill.folder import read_result
 from gdshare.ledger import read_ledger
-from gdshare.release import approval, drawn, prepare, read_policy, read_prepared
-from gdshare.release.policy import findings
+from gdshare.release import approval, prepare, prepared_from, read_policy, read_prepared
+from gdshare.release.rules import findings
 from gdshare.report.preview import render_preview
 from gdshare.report.release_page import release_pages
 from gdshare.signing import fingerprint, load_private_key, load_public_key
@@ -198,7 +198,7 @@ def test_approval_with_a_forged_signature_is_refused(desk: Desk) -> None:
 def test_approval_that_the_ledger_does_not_know_is_refused(desk: Desk) -> None:
     desk.prepare()
     smuggle(desk, claimed="officer", signer="officer")
-    desk.refused("holds 1 approvals and the ledger knows of 0")
+    desk.refused("holds 1 approvals, and the ledger shows 0")
 
 
 def test_content_that_was_never_prepared_is_refused(desk: Desk) -> None:
@@ -209,8 +209,8 @@ def test_content_that_was_never_prepared_is_refused(desk: Desk) -> None:
     what = read_prepared(desk.prepared, render_preview, pages)
     other = what.manifest.model_copy(update={"sequence": 777})
     shutil.rmtree(desk.prepared)
-    prepare(drawn(desk.prepared, other, what.distilled, render_preview), pages)
-    desk.refused("the ledger knows nothing of its being prepared")
+    prepare(prepared_from(desk.prepared, other, what.distilled, render_preview), pages)
+    desk.refused("the ledger does not show that it was prepared")
 
 
 def test_page_that_shows_something_else_than_what_leaves_is_refused(desk: Desk) -> None:
@@ -220,8 +220,8 @@ def test_page_that_shows_something_else_than_what_leaves_is_refused(desk: Desk) 
     desk.prepare("--expires-days", 60)
     for name, content in shown.items():
         (desk.prepared / name).write_bytes(content)
-    assert "review.html: is not what its numbers" in desk.approve()[2]
-    desk.refused("review.html: is not what its numbers")
+    assert "review.html: is not what the images, the manifest" in desk.approve()[2]
+    desk.refused("review.html: is not what the images, the manifest")
 
 
 @pytest.mark.parametrize("digest", ["", "ab", "0" * 16, "0" * 64])
@@ -265,7 +265,7 @@ def test_policy_that_was_taken_away_lets_nothing_out(desk: Desk) -> None:
     words = ("--key", desk.key("st-mary"), "--outbox", desk.outbox, "--site", "st-mary")
     status, _, err = desk.gdshare("publish", desk.folder / "run", *words)
     assert status == 2
-    assert "is gone, and the ledger shows that there was a policy" in err
+    assert "the policy is gone, and the ledger shows that there was one" in err
     assert not desk.outbox.exists()
 
 
@@ -292,7 +292,7 @@ def test_picture_or_text_that_its_numbers_do_not_give_is_refused(desk: Desk, nam
     desk.approve()
     path = desk.prepared / "content" / name
     path.write_bytes(path.read_bytes() + b"a note to the outside")
-    desk.refused(f"{name}: is not what its numbers")
+    desk.refused(f"{name}: is not what the images, the manifest")
     assert desk.approve()[0] == 2
 
 
@@ -312,7 +312,7 @@ def test_policy_that_was_loosened_after_the_approval_is_refused(desk: Desk) -> N
     desk.prepare()
     desk.approve()
     desk.rule(1, ("officer", "head"), "[bundle]\nimages = 300\n")
-    desk.refused("is not what its numbers and the policy give")
+    desk.refused("is not what the images, the manifest and the policy give")
 
 
 @pytest.mark.parametrize(
@@ -465,7 +465,7 @@ def test_terms_that_no_bundle_takes_make_no_policy(desk: Desk, rule: str) -> Non
     desk.rule(1, ("officer",), f"[bundle]\n{rule}\n")
     status, _, err = desk.prepare()
     assert status == 2
-    assert "nothing is released by it" in err
+    assert "until then nothing is released" in err
 
 
 def test_numbers_below_the_policys_bound_are_not_told_and_count_as_none(desk: Desk) -> None:

@@ -133,7 +133,7 @@ def test_withdrawn_bundle_is_not_released_again(site: Site) -> None:
     [
         ("gdshare.ledger", "write_bytes", True),
         ("gdshare.release.withdraw", "write_bytes", True),
-        ("gdshare.release.withdraw", "_take_away", False),
+        ("gdshare.release.withdraw", "_delete_bundle", False),
         ("gdshare.release.withdraw", "sync_folder", False),
         ("gdshare.release.withdraw.shutil", "rmtree", False),
     ],
@@ -304,7 +304,7 @@ def test_outbox_that_cannot_be_changed_is_told_and_tried_again(
         patched.setattr(gdshare.release.withdraw, "write_bytes", full)
         status, _, err = site.withdraw()
     assert status == 2
-    assert "st-mary-1 may still be handed over" in err
+    assert "st-mary-1 may still be sent" in err
     assert site.withdraw()[0] == 0
     assert set(site.handed_over()) == {"st-mary-1.withdrawal"}
 
