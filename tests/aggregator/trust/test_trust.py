@@ -271,12 +271,12 @@ def test_key_that_was_put_there_by_hand_does_not_end(desk: Desk, key: Path) -> N
 def key_with_bundles(desk: Desk, key: Path) -> str:
     """A key whose bundles st-mary-1 to st-mary-3 were admitted in lines 2 to 4."""
     desk.add(key)
-    digest = fingerprint(load_public_key(key))
+    signer = fingerprint(load_public_key(key))
     with open_ledger(desk.ledger) as ledger:
         for number in (1, 2, 3):
             what, digest = f"st-mary-{number}", f"{number}" * 64
-            ledger.write(NOW, ADMIT, "a", what, digest, signed_with(digest))
-    return digest
+            ledger.write(NOW, ADMIT, "a", what, digest, signed_with(signer))
+    return signer
 
 
 @pytest.mark.parametrize("since", ["3", "st-mary-2"])
@@ -385,7 +385,7 @@ def rotation(desk: Desk, tmp_path: Path) -> Rotation:
 def test_thief_of_an_old_key_cannot_bring_in_one_of_his_own(rotation: Rotation) -> None:
     """The hospital reads out the fingerprint of its own new key, or none."""
     rotation.trust_old()
-    for typed in ("", rotation.known(rotation.old), rotation.known(new_key())):
+    for typed in ("", rotation.digest(rotation.old), rotation.digest(new_key())):
         status, _, err = rotation.add(typed)
         assert status == 2
         assert "call the hospital" in err
@@ -394,24 +394,24 @@ def test_thief_of_an_old_key_cannot_bring_in_one_of_his_own(rotation: Rotation) 
 
 def test_voucher_of_a_trusted_key_is_reported(rotation: Rotation) -> None:
     rotation.trust_old()
-    status, out, _ = rotation.add(rotation.known(rotation.new))
+    status, out, _ = rotation.add(rotation.digest(rotation.new))
     assert status == 0
-    assert f"vouched for  by {rotation.known(rotation.old)[:16]}, of st-mary, trusted until" in out
+    assert f"vouched for  by {rotation.digest(rotation.old)[:16]}, of st-mary, trusted until" in out
 
 
 def test_voucher_of_an_unknown_key_is_reported(rotation: Rotation) -> None:
-    assert "not on the trust list" in rotation.add(rotation.known(rotation.new))[1]
+    assert "not on the trust list" in rotation.add(rotation.digest(rotation.new))[1]
 
 
 def test_voucher_of_another_hospitals_key_is_reported(rotation: Rotation) -> None:
     rotation.trust_old("st-john")
-    assert "which is st-john's" in rotation.add(rotation.known(rotation.new))[1]
+    assert "which is st-john's" in rotation.add(rotation.digest(rotation.new))[1]
 
 
 def test_voucher_of_a_revoked_key_is_reported(rotation: Rotation) -> None:
     rotation.trust_old()
-    rotation.desk.gdshare("revoke", rotation.known(rotation.old), "--why", "stolen")
-    assert ": stolen" in rotation.add(rotation.known(rotation.new))[1]
+    rotation.desk.gdshare("revoke", rotation.digest(rotation.old), "--why", "stolen")
+    assert ": stolen" in rotation.add(rotation.digest(rotation.new))[1]
 
 
 def test_rotation_overwrites_nothing(
