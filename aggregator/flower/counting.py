@@ -69,4 +69,4 @@ def _read(replies: Replies, node: int, thresholds: int) -> list[Confusion]:
     try:
         return counts_from_fields(replies.answers[node], thresholds)
     except RequestError as error:
-        raise FederationError(f"not believed: {error}") from error
+        raise FederationError(f"not accepted: {error}") from error

@@ -1,4 +1,4 @@
-"""Whose bundles the aggregator believes: the trust list, and the ledger's history of it.
+"""Whose bundles the aggregator trusts: the trust list, and the ledger's history of it.
 
 ``keys`` reads and writes the folder of trusted keys, ``candidate`` a key that a hospital asks to
 have trusted. ``key_history`` and ``bundle_history`` read from the ledger what happened to keys

@@ -1,4 +1,4 @@
-"""``gdshare trust``: whose bundles the aggregator believes; a module per command."""
+"""``gdshare trust``: whose bundles the aggregator trusts; a module per command."""
 
 import typer
 
@@ -11,7 +11,7 @@ from aggregator.trust.commands.withdrawn import withdrawn
 
 def register(app: typer.Typer) -> None:
     """Add ``trust`` and its commands to the app."""
-    trust = typer.Typer(no_args_is_help=True, help="Whose bundles the aggregator believes.")
+    trust = typer.Typer(no_args_is_help=True, help="Whose bundles the aggregator trusts.")
     trust.command()(add)
     trust.command()(revoke)
     trust.command()(accept)

@@ -47,7 +47,7 @@ def add(
     ] = DAYS,
     by: By = None,
 ) -> None:
-    """Believe what a key signs as this hospital's, from now on and until it ends.
+    """Trust what a key signs as this hospital's, from now on and until it ends.
 
     Call the hospital at a number you know, have somebody read out the fingerprint that `gdshare
     keys` printed there, and type what you hear. A site may have several keys: its old bundles stay

@@ -52,7 +52,7 @@ def revoke(
     ] = None,
     by: By = None,
 ) -> None:
-    """Believe nothing that a key signs, from now on.
+    """Trust nothing new that a key signs, from now on.
 
     Bundles of it that were admitted before stay good and count as the site's newest, by the
     ledger's order: whatever time a bundle claims, one that comes now is refused. If some of them
