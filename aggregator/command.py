@@ -1,6 +1,5 @@
 """``gdshare aggregate``: one round on a running SuperLink."""
 
-import getpass
 from pathlib import Path
 from typing import Annotated
 
@@ -12,9 +11,10 @@ from aggregator.flower.order import Order, Scheme, ledger_beside
 from aggregator.flower.submit import run_round
 from aggregator.receipts import receipts_for
 from aggregator.signer import check_name, open_signer
+from gdshare.cli.operator import operator_name
 from gdshare.cli.passphrase import PASSPHRASE_FILE
 from gdshare.cli.terminal import AsJson
-from gdshare.cohort import open_cohort
+from gdshare.extras import require_extra
 from gdshare.protocol import MAX_ENSEMBLE
 
 
@@ -85,11 +85,14 @@ def aggregate(
     the rest. Films never leave a hospital: it returns counts of validation films at ε = 0, 0.05,
     ..., 1, one ε is fixed for all, and test films are counted once, at that ε.
     """
+    require_extra("federation")
+    from gdshare.cohort import open_cohort
+
     check_name(name)
     order = Order(
         trust=trust,
         ledger=ledger_beside(trust),
-        operator=getpass.getuser(),
+        operator=operator_name(),
         name=name,
         reference=reference,
         pooling=pooling,

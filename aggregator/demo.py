@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 from rich.markdown import Markdown
 
-from gdshare.films.phantom import write_phantom_cohort
+from gdshare.extras import require_extra
 from gdshare.method import Settings
 from gdshare.protocol import Protocol
 
@@ -39,6 +39,7 @@ def demo(
     minutes on two cores it uses the small network, small patches and few steps: it shows how it
     works, not how well.
     """
+    require_extra("federation")
     from aggregator.trial.run import run_trial
     from aggregator.trial.terminal import bar_on_terminal
 
@@ -65,6 +66,7 @@ def demo(
 def _plan(out: Path, seed: int, show: "Show") -> "Trial":
     """Draw the phantom hospitals that do not exist yet, and plan the trial."""
     from aggregator.trial.plan import Hospital, Trial
+    from gdshare.films.phantom import write_phantom_cohort
     from gdshare.training import TrainingPlan
 
     hospitals = []

@@ -1,17 +1,17 @@
 """The hospitals' parts side by side, one process each, as in a real federation."""
 
 import logging
-import queue
 import signal
 from collections.abc import Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from logging.handlers import QueueHandler
 from multiprocessing import get_context
-from multiprocessing.synchronize import Event
+from multiprocessing.connection import Connection
+from multiprocessing.synchronize import Event, Lock
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -28,19 +28,33 @@ class _StopAskedError(Exception):
     """Raised in a hospital's process once the trial was given up."""
 
 
-_stop: Event | None = None  # in a hospital's process: set when the trial is given up
-
-
 @dataclass(frozen=True)
-class _RemoteShow:
-    """A ``Show`` for a hospital's process: progress goes to the process with the terminal."""
+class _Mail:
+    """Progress and log records on their way from a hospital's process to the terminal's.
 
-    box: Any  # a proxy of a queue, for which multiprocessing has no public type
+    Through a pipe: the socket of a manager cannot be made if TMPDIR is longer than 80 bytes.
 
-    def __call__(self, description: str, done: int, total: int) -> None:
-        if _stop is not None and _stop.is_set():
+    Attributes:
+        pipe: written by every hospital's process, a message at a time under the lock.
+        stop: set when the trial is given up.
+    """
+
+    pipe: Connection
+    lock: Lock
+    stop: Event
+
+    def show(self, description: str, done: int, total: int) -> None:
+        if self.stop.is_set():
             raise _StopAskedError
-        self.box.put((description, done, total))
+        self.put_nowait((description, done, total))
+
+    def put_nowait(self, message: object) -> None:
+        """Send; the name is the one that ``QueueHandler`` calls."""
+        with self.lock, suppress(BrokenPipeError):  # closed: the trial was given up
+            self.pipe.send(message)
+
+
+_mail: _Mail  # in a hospital's process, from its start
 
 
 def release_all(
@@ -63,67 +77,69 @@ def release_all(
     """
     # Spawned rather than forked: a fork would copy the progress bar's thread half-way.
     spawn = get_context("spawn")
-    stop = spawn.Event()
-    with ending_in_order(), spawn.Manager() as manager:
-        box = manager.Queue()
-        level = logging.getLogger(__name__).getEffectiveLevel()
-        with ProcessPoolExecutor(workers, spawn, _begin, (stop, box, level)) as pool:
-            try:
-                parts = [
-                    pool.submit(_part, hospital, place, out, trial, now, _RemoteShow(box))
-                    for place, hospital in enumerate(trial.hospitals)
-                ]
-                _pass_on(box, parts, show)
-                for part in parts:
-                    if part.done():
-                        part.result()  # raises what went wrong, before the others are waited for
-                return [part.result() for part in parts]
-            except BaseException:
-                stop.set()  # the other parts end when they next show progress
-                pool.shutdown(wait=True, cancel_futures=True)
-                raise
+    arriving, pipe = spawn.Pipe(duplex=False)
+    mail = _Mail(pipe, spawn.Lock(), spawn.Event())
+    level = logging.getLogger(__name__).getEffectiveLevel()
+    with (
+        ending_in_order(),
+        arriving,
+        pipe,
+        ProcessPoolExecutor(workers, spawn, _begin, (mail, level)) as pool,
+    ):
+        try:
+            parts = [
+                pool.submit(_part, hospital, place, out, trial, now)
+                for place, hospital in enumerate(trial.hospitals)
+            ]
+            _pass_on(arriving, parts, show)
+            for part in parts:
+                if part.done():
+                    part.result()  # raises what went wrong, before the others are waited for
+            return [part.result() for part in parts]
+        except BaseException:
+            mail.stop.set()  # the other parts end when they next show progress
+            arriving.close()  # a full pipe would keep them from ending
+            pool.shutdown(wait=True, cancel_futures=True)
+            raise
 
 
-def _begin(stop: Event, box: Any, level: int) -> None:
+def _begin(mail: _Mail, level: int) -> None:
     """Set up a hospital's process: one thread, and its log goes to the first process.
 
     Ctrl-C is ignored here: a terminal sends it to all processes, and the first one ends the others.
     """
-    global _stop  # noqa: PLW0603 - an event reaches a process only as it starts
-    _stop = stop
+    global _mail  # noqa: PLW0603 - a pipe reaches a process only as it starts
+    _mail = mail
     keep_freed_memory()
     torch.set_num_threads(1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     for name in PACKAGES:
         logger = logging.getLogger(name)
-        logger.addHandler(QueueHandler(box))
+        logger.addHandler(QueueHandler(mail))  # type: ignore[arg-type]  # it has put_nowait
         logger.setLevel(level)
 
 
-def _part(
-    hospital: Hospital, place: int, out: Path, trial: Trial, now: datetime, show: Show
-) -> Participant:
+def _part(hospital: Hospital, place: int, out: Path, trial: Trial, now: datetime) -> Participant:
     folder = out / "sites" / hospital.name
-    return release(hospital, place, folder, out / "trust", trial, now, show)
+    return release(hospital, place, folder, out / "trust", trial, now, _mail.show)
 
 
-def _pass_on(box: Any, parts: Sequence[Future[Participant]], show: Show) -> None:
+def _pass_on(arriving: Connection, parts: Sequence[Future[Participant]], show: Show) -> None:
     """Log and show what the parts send until all have ended, or one failed; one bar for all."""
     progress: dict[str, tuple[int, int]] = {}
     while True:
         all_done = all(part.done() for part in parts)
         if any(part.done() and part.exception() for part in parts):
             return
-        try:
-            item = box.get(timeout=POLL_S)
-        except queue.Empty:
+        if not arriving.poll(POLL_S):
             if all_done:
                 return
             continue
-        if isinstance(item, logging.LogRecord):
-            logging.getLogger(item.name).handle(item)
+        message = arriving.recv()
+        if isinstance(message, logging.LogRecord):
+            logging.getLogger(message.name).handle(message)
         else:
-            description, done, total = item
+            description, done, total = message
             progress[description] = (done, total)
             show(
                 "all hospitals",

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from gdshare.audit import ATTACKS
 from gdshare.bundle import Manifest
-from gdshare.bundle.counts import PublishedCounts, spelled_count
+from gdshare.bundle.counts import PublishedCounts, format_count
 from gdshare.errors import PolicyError
 from gdshare.release.policy import BundleRules, Policy
 
@@ -63,7 +63,7 @@ class EnoughPatients:
         return Finding(
             self.what,
             f"at least {rules.patients_per_class}",
-            spelled_count(count, manifest.counts),
+            format_count(count, manifest.counts),
             (count or 0) >= rules.patients_per_class,
         )
 
@@ -147,7 +147,7 @@ def _attack_findings(policy: Policy, manifest: Manifest) -> Iterator[Finding]:
         yield Finding(
             f"attack {name}",
             "no bound" if bound is None else f"upper end {bound:.3f} at most",
-            _untried(name) if attack is None else attack.told,
+            _untried(name) if attack is None else attack.text,
             bound is None or (attack is not None and attack.high <= bound),
         )
 

@@ -42,8 +42,8 @@ def main(grid, context):
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("world")
+def hospitals(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("hospitals")
     (folder / "trust").mkdir()
     now = datetime.now(UTC).replace(microsecond=0)
     for site in SITES:
@@ -56,17 +56,17 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def superlink(world: Path) -> Iterator[SuperLinkAddress]:
-    cohort = world / "films" / "cohort"
-    nodes = [SiteNode(site, world / site / "outbox", cohort, minimum_films=4) for site in SITES]
+def superlink(hospitals: Path) -> Iterator[SuperLinkAddress]:
+    cohort = hospitals / "films" / "cohort"
+    nodes = [SiteNode(site, hospitals / site / "outbox", cohort, minimum_films=4) for site in SITES]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv(FILE_VARIABLE, str(world / "both-sides.log"))
-        with local_federation(nodes, world / "federation") as address:
+        patch.setenv(FILE_VARIABLE, str(hospitals / "both-sides.log"))
+        with local_federation(nodes, hospitals / "federation") as address:
             yield address
-    assert left_over(world) == [], "processes of the federation are still running"
+    assert left_over(hospitals) == [], "processes of the federation are still running"
 
 
-def left_over(world: Path) -> list[str]:
+def left_over(hospitals: Path) -> list[str]:
     """Command lines of live processes that have this test's folder in words or environment."""
     time.sleep(0.5)
     commands: list[str] = []
@@ -75,53 +75,59 @@ def left_over(world: Path) -> list[str]:
             words = (process / "cmdline").read_bytes() + (process / "environ").read_bytes()
         except OSError:
             continue
-        if str(world).encode() in words and process.name != str(os.getpid()):
+        if str(hospitals).encode() in words and process.name != str(os.getpid()):
             commands.append(words[:200].decode(errors="replace"))
     return commands
 
 
 def test_a_round_over_real_processes(
-    world: Path, superlink: SuperLinkAddress, caplog: pytest.LogCaptureFixture
+    hospitals: Path, superlink: SuperLinkAddress, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO", "aggregator")
     order = Order(
-        trust=world / "trust",
-        ledger=world / "ledger.jsonl",
+        trust=hospitals / "trust",
+        ledger=hospitals / "ledger.jsonl",
         operator="tests",
         sites=3,
         timeout=120,
     )
-    table = run_round(superlink, world / "out", order)
+    table = run_round(superlink, hospitals / "out", order)
 
     assert all(site in table for site in SITES)
     assert caplog.messages[0] == "3 of 3 nodes are connected"
     assert caplog.messages[-1] == "counted test films of 3 sites"
-    log = (world / "both-sides.log").read_text()
+    log = (hospitals / "both-sides.log").read_text(encoding="utf-8")
     assert "Z INFO aggregator.round: counted test films of 3 sites\n" in log
     assert log.count("Z INFO hospital_node.outbox: handed over ") == 3
-    assert set(load_model(world / "out" / "model")[1].origin["bundles"]) == set(SITES)  # type: ignore[arg-type]
+    assert set(load_model(hospitals / "out" / "model")[1].origin["bundles"]) == set(SITES)  # type: ignore[arg-type]
     with pytest.raises(UsageError, match="holds a round already"):
-        run_round(superlink, world / "out", order)
+        run_round(superlink, hospitals / "out", order)
 
 
 def test_code_in_the_app_does_not_run_at_a_hospital(
-    world: Path, superlink: SuperLinkAddress
+    hospitals: Path, superlink: SuperLinkAddress
 ) -> None:
-    app = world / "evil"
+    app = hospitals / "evil"
     (app / "hospital_node").mkdir(parents=True)
-    mark, answers = world / "ran", world / "answers"
+    mark, answers = hospitals / "ran", hospitals / "answers"
     server = APP.replace("aggregator.server_app", "evil_server")
-    (app / "pyproject.toml").write_text(server.replace('"pyproject.toml"', '"**/*.py"'))
-    (app / "evil_server.py").write_text(EVIL_SERVER.format(answers=str(answers)))
+    (app / "pyproject.toml").write_text(
+        server.replace('"pyproject.toml"', '"**/*.py"'), encoding="utf-8"
+    )
+    (app / "evil_server.py").write_text(EVIL_SERVER.format(answers=str(answers)), encoding="utf-8")
     (app / "hospital_node" / "__init__.py").touch()
-    (app / "hospital_node" / "client_app.py").write_text(EVIL_CLIENT.format(mark=str(mark)))
+    (app / "hospital_node" / "client_app.py").write_text(
+        EVIL_CLIENT.format(mark=str(mark)), encoding="utf-8"
+    )
 
-    cli = FlowerCli.connect(world / "evil-home", superlink)
+    cli = FlowerCli.connect(hospitals / "evil-home", superlink)
     cli.start_run(app, {"out": ""})
     end = time.monotonic() + 90
     while not answers.exists() and time.monotonic() < end:
         time.sleep(0.2)
 
-    assert "the app holds files of its own, which never run here" in answers.read_text()
-    assert answers.read_text().count("\n") == 2, "all three refused"
+    assert "the app holds files of its own, which never run here" in answers.read_text(
+        encoding="utf-8"
+    )
+    assert answers.read_text(encoding="utf-8").count("\n") == 2, "all three refused"
     assert not mark.exists()

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 from bundle_run_kit import PASSPHRASE
-from round_kit import World, again, make_world, newer, released
-from site_kit import NOW, make_bundle, make_cohort
+from command_kit import Ended, gdshare
+from round_kit import World, again, newer, released
+from site_kit import NOW, make_bundle
 
 import aggregator.command
 from aggregator.flower.cli import SuperLinkAddress, quiet_environment
@@ -16,38 +17,26 @@ from aggregator.results import table
 from aggregator.round import Round
 from gdshare.bundle.attestation import Receipt, Withdrawal, read_signed
 from gdshare.bundle.digests import digests_of, subject_digest
-from gdshare.cli.main import main
 from gdshare.errors import BundleError, LedgerError
 from gdshare.ledger import Entry, open_ledger, read_ledger
 from gdshare.signing import load_private_key, load_public_key, new_key
 from gdshare.signing.names import hour_of
 
 
-@pytest.fixture(scope="module")
-def cohort(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_cohort(tmp_path_factory.mktemp("films"))
-
-
 class Desk:
     """The aggregator, with a key of its own, and the hospital east."""
 
-    def __init__(self, world: World, capsys: pytest.CaptureFixture[str]) -> None:
-        self.world, self._capsys = world, capsys
+    def __init__(self, world: World) -> None:
+        self.world = world
         self.out, self.key = world.folder / "out", world.folder / "keys" / "tokyo.key"
         self.public = self.key.with_suffix(".pub")
-        self.gdshare("keys", "new", "--name", "tokyo", "--out", self.key.parent)
+        gdshare("keys", "new", "--name", "tokyo", "--out", self.key.parent)
         self.ledger = world.folder / "east" / "outbox-ledger.jsonl"
 
-    def gdshare(self, *words: object) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as ended:
-            main([str(word) for word in words])
-        output = self._capsys.readouterr()
-        return int(ended.value.code or 0), output.out, output.err
-
-    def aggregate(self, *more: object, signed: bool = True) -> tuple[int, str, str]:
+    def aggregate(self, *more: object, signed: bool = True) -> Ended:
         signing = ("--key", self.key, "--name", "tokyo") if signed else ()
         words = ("--superlink", "h:1", "--trust", self.world.folder / "trust", "--out", self.out)
-        return self.gdshare("aggregate", *words, "--wait", 1, "--ensemble", 1, *signing, *more)
+        return gdshare("aggregate", *words, "--wait", 1, "--ensemble", 1, *signing, *more)
 
     def receipts(self) -> dict[str, Receipt]:
         public = load_public_key(self.public)
@@ -64,40 +53,32 @@ class Desk:
             book.write(NOW, "release", "A. Officer", f"{site}-{sequence}", digest, "")
         return digest
 
-    def receive(
-        self, name: str = "east-1.receipt", key: Path | None = None
-    ) -> tuple[int, str, str]:
+    def receive(self, name: str = "east-1.receipt", key: Path | None = None) -> Ended:
         outbox = self.world.folder / "east" / "outbox"
         words = ("--key", key or self.public, "--outbox", outbox)
-        return self.gdshare("ledger", "receive", self.out / "receipts" / name, *words)
+        return gdshare("ledger", "receive", self.out / "receipts" / name, *words)
 
     def recorded(self) -> list[Entry]:
         return [entry for entry in read_ledger(self.ledger) if entry.act == "receipt"]
 
-    def checks_ledger_with(self, *names: str) -> tuple[int, str, str]:
+    def checks_ledger_with(self, *names: str) -> Ended:
         """Check the aggregator's ledger against receipts."""
         options = [word for name in names for word in ("--receipt", self.out / "receipts" / name)]
-        return self.gdshare("ledger", "verify", self.world.ledger, *options, "--key", self.public)
+        return gdshare("ledger", "verify", self.world.ledger, *options, "--key", self.public)
 
 
 @pytest.fixture
-def desk(
-    tmp_path: Path,
-    cohort: Path,
-    capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
-) -> Desk:
+def desk(world: World, monkeypatch: pytest.MonkeyPatch) -> Desk:
     monkeypatch.setenv("GDSHARE_PASSPHRASE", PASSPHRASE)
-    world = make_world(tmp_path, cohort)
 
     def in_memory(_: SuperLinkAddress, out: Path, order: Order) -> str:
         out.mkdir()
-        (out / "order.json").write_text(order.model_dump_json())
+        (out / "order.json").write_text(order.model_dump_json(), encoding="utf-8")
         sites = [path.name for path in sorted(world.folder.glob("*")) if (path / "outbox").exists()]
         return table(Round(world.grid(*sites), order, NOW).run(out))
 
     monkeypatch.setattr(aggregator.command, "run_round", in_memory)
-    return Desk(released(world), capsys)
+    return Desk(released(world))
 
 
 @pytest.fixture
@@ -119,6 +100,7 @@ def test_every_bundle_that_was_admitted_or_refused_gets_a_signed_receipt(desk: D
     newer(desk.world, "east", 1)
     status, _, err = desk.aggregate()
     assert status == 0
+    assert "admitted 2 bundles: north, west\n" in err
     assert f"signed 3 receipts in {desk.out / 'receipts'}" in err
     receipts = desk.receipts()
     assert {name: (receipt.verdict, receipt.reason) for name, receipt in receipts.items()} == {
@@ -206,7 +188,7 @@ def test_withdrawal_that_came_as_a_file_gets_a_receipt(desk: Desk) -> None:
     arrived.write_bytes(withdrawal.signed(digest, desk.world.keys["east"]))
     words = ("--trust", desk.world.folder / "trust", "--receipts", desk.out / "receipts")
     signing = ("--key", desk.key, "--name", "tokyo")
-    assert desk.gdshare("trust", "withdrawn", arrived, *words, *signing)[0] == 0
+    assert gdshare("trust", "withdrawn", arrived, *words, *signing)[0] == 0
     assert desk.receipts()["east-1.receipt"].verdict == "withdrawn"
 
 
@@ -251,11 +233,9 @@ def test_receipt_for_a_bundle_that_was_never_released_is_refused(desk: Desk) -> 
 
 
 def test_receipt_signed_with_another_key_is_refused(after_round: Desk) -> None:
-    after_round.gdshare("keys", "new", "--name", "osaka", "--out", after_round.key.parent)
+    gdshare("keys", "new", "--name", "osaka", "--out", after_round.key.parent)
     refused(
-        after_round,
-        "not a sound receipt (WrongKey)",
-        key=after_round.key.with_name("osaka.pub"),
+        after_round, "not a sound receipt (WrongKey)", key=after_round.key.with_name("osaka.pub")
     )
 
 
@@ -277,9 +257,7 @@ def test_no_flipped_bit_of_a_receipt_survives(after_round: Desk) -> None:
             read_signed(flipped, public, Receipt)
 
 
-def test_withdrawal_signed_with_the_same_key_does_not_pass_for_a_receipt(
-    after_round: Desk,
-) -> None:
+def test_withdrawal_signed_with_the_same_key_does_not_pass_for_a_receipt(after_round: Desk) -> None:
     key = load_private_key(after_round.key, PASSPHRASE.encode())
     withdrawal = Withdrawal(site="east", sequence=1, at=hour_of(NOW)).signed("ab" * 32, key)
     (after_round.out / "receipts" / "east-1.receipt").write_bytes(withdrawal)
@@ -306,7 +284,7 @@ def test_ledger_is_checked_against_its_receipts(after_round: Desk) -> None:
     words = ("ledger", "verify", after_round.world.ledger)
     receipt = after_round.out / "receipts" / "east-1.receipt"
     for half in (("--receipt", receipt), ("--key", after_round.public)):
-        assert "go together" in after_round.gdshare(*words, *half)[2]
+        assert "go together" in gdshare(*words, *half)[2]
 
 
 def rewritten(desk: Desk, **changes: str) -> None:
@@ -325,19 +303,15 @@ def rewritten(desk: Desk, **changes: str) -> None:
             ledger.write(entry.at, digest=entry.digest, **fields)
 
 
-def test_ledger_rewritten_after_a_receipt_was_given_is_found_out_by_it(
-    after_round: Desk,
-) -> None:
+def test_ledger_rewritten_after_a_receipt_was_given_is_found_out_by_it(after_round: Desk) -> None:
     rewritten(after_round, by="somebody else")
-    assert after_round.gdshare("ledger", "verify", after_round.world.ledger)[0] == 0
+    assert gdshare("ledger", "verify", after_round.world.ledger)[0] == 0
     status, _, err = after_round.checks_ledger_with("east-1.receipt")
     assert status == 2
     assert "line 1 is not the one that was there" in err
 
 
-def test_ledger_cut_short_after_a_receipt_was_given_is_found_out_by_it(
-    after_round: Desk,
-) -> None:
+def test_ledger_cut_short_after_a_receipt_was_given_is_found_out_by_it(after_round: Desk) -> None:
     after_round.world.ledger.unlink()
     after_round.world.ledger.with_name(f"{after_round.world.ledger.name}.head").unlink()
     with open_ledger(after_round.world.ledger) as book:
@@ -347,9 +321,7 @@ def test_ledger_cut_short_after_a_receipt_was_given_is_found_out_by_it(
     assert "was cut short" in err
 
 
-def test_receipt_that_differs_from_its_line_is_found_out(
-    after_round: Desk,
-) -> None:
+def test_receipt_that_differs_from_its_line_is_found_out(after_round: Desk) -> None:
     path = after_round.out / "receipts" / "east-1.receipt"
     honest, digest = read_signed(path.read_bytes(), load_public_key(after_round.public), Receipt)
     key = load_private_key(after_round.key, PASSPHRASE.encode())

@@ -81,7 +81,8 @@ def test_no_private_key_and_no_two_hospitals_with_the_same_draws_are_left(trial_
     out, _, sites, _ = trial_run
     assert not list(out.rglob("*.key"))
     runs = [
-        json.loads((out / "sites" / site.name / "run" / "run.json").read_text()) for site in sites
+        json.loads((out / "sites" / site.name / "run" / "run.json").read_text(encoding="utf-8"))
+        for site in sites
     ]
     assert [run["settings"]["seed"] for run in runs] == [0, 1]
 
@@ -91,7 +92,9 @@ def test_an_interrupted_trial_keeps_what_was_done(trial_run):
     before = {path: path.read_bytes() for path in (out / "sites").rglob("*") if path.is_file()}
     again = release_all(trial, out, NOW, show_nothing, workers=1)
     assert [site.bundle for site in again] == [site.bundle for site in sites]
-    kept = {path: text for path, text in before.items() if path.name != "timings.jsonl"}
+    kept = {
+        path: text for path, text in before.items() if path.name not in ("timings.jsonl", ".lock")
+    }
     assert kept == {path: path.read_bytes() for path in kept}
 
 
@@ -141,7 +144,7 @@ def test_table_has_every_model_on_every_site_and_the_sources_beside_it(trial_run
     assert all(f"{hm:.3f}" in text for *_, hm in SOURCE_TABLE)
     assert json.loads(json.dumps(as_data(comparison)))["lines"][2]["threshold"] == 0.5
     votes = sorted((out / "votes").rglob("*.json"))
-    assert all("patient-" not in path.read_text() for path in votes)
+    assert all("patient-" not in path.read_text(encoding="utf-8") for path in votes)
     stamps = {path: path.stat().st_mtime_ns for path in votes}
     assert markdown(compare(sites, outcome, out, trial, show_nothing)) == text
     assert stamps == {path: path.stat().st_mtime_ns for path in votes}, "votes are taken once"

@@ -12,7 +12,7 @@ from hospital_node import __main__ as node
 def started_with(folder: Path, monkeypatch: pytest.MonkeyPatch, *options: str) -> dict[str, str]:
     """The environment of the SuperNode that the command becomes."""
     settings = folder / "node.toml"
-    settings.write_text(f'outbox = "{folder}/outbox"\nstate = "{folder}/state"\n')
+    settings.write_text(f'outbox = "{folder}/outbox"\nstate = "{folder}/state"\n', encoding="utf-8")
     environments: list[dict[str, str]] = []
     monkeypatch.setattr(os, "execve", lambda _, __, environment: environments.append(environment))
     monkeypatch.chdir(folder)

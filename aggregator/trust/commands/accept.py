@@ -1,6 +1,7 @@
 """``gdshare trust accept``: let a quarantined bundle in."""
 
 from datetime import UTC, datetime
+from shlex import quote
 from typing import Annotated
 
 import typer
@@ -12,7 +13,8 @@ from aggregator.trust.bundle_history import (
     quarantined_digests,
     withdrawn_bundles,
 )
-from aggregator.trust.commands.options import By, TrustFolder, person
+from aggregator.trust.commands.options import By, TrustFolder
+from gdshare.cli.operator import operator_name
 from gdshare.cli.typed_digest import LEAST_DIGITS, is_told
 from gdshare.errors import FederationError, UsageError
 from gdshare.ledger import in_one_line, open_ledger
@@ -43,7 +45,7 @@ def accept(
             raise UsageError(
                 f"{len(digests)} quarantined bundles begin so",
                 f"{typed:.70}",
-                f"see gdshare ledger show {ledger_beside(trust)}",
+                f"see gdshare ledger show {quote(str(ledger_beside(trust)))}",
             )
         [digest] = digests
         if digest in accepted_digests(ledger.entries):
@@ -55,5 +57,5 @@ def accept(
             raise FederationError(
                 "was withdrawn by its hospital, for ever", name, "nobody can let it in"
             )
-        ledger.write(datetime.now(UTC), ACCEPT, person(by), name, digest, in_one_line(why))
+        ledger.write(datetime.now(UTC), ACCEPT, operator_name(by), name, digest, in_one_line(why))
     typer.echo(f"accepted  {name}  {digest}")

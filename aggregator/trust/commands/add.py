@@ -9,9 +9,10 @@ import typer
 
 from aggregator.flower.order import ledger_beside
 from aggregator.trust.candidate import Candidate, read_candidate
-from aggregator.trust.commands.options import By, TrustFolder, person
+from aggregator.trust.commands.options import By, TrustFolder
 from aggregator.trust.key_history import TRUST, key_state, revoked_keys, until
 from aggregator.trust.keys import SHORT, path_for, read_trust, write_key
+from gdshare.cli.operator import operator_name
 from gdshare.cli.typed_digest import LEAST_DIGITS, require_told
 from gdshare.errors import FederationError
 from gdshare.ledger import Entry, open_ledger
@@ -68,7 +69,7 @@ def add(
             )
         path = path_for(trust, candidate.site, candidate.key)
         voucher = _voucher(trust, candidate, ledger.entries, now)
-        ledger.write(now, TRUST, person(by), candidate.site, digest, until(end))
+        ledger.write(now, TRUST, operator_name(by), candidate.site, digest, until(end))
         write_key(path, candidate.key)
     typer.echo(f"trusted      {path}")
     typer.echo(f"until        {end:%Y-%m-%d}")

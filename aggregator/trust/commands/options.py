@@ -1,6 +1,5 @@
 """Options that the commands of ``gdshare trust`` share."""
 
-import getpass
 from pathlib import Path
 from typing import Annotated
 
@@ -10,8 +9,3 @@ TrustFolder = Annotated[
     Path, typer.Option("--trust", help="Folder of the hospitals' public keys, SITE.pub each.")
 ]
 By = Annotated[str | None, typer.Option(help="Who decides. Without it: this computer's user name.")]
-
-
-def person(by: str | None) -> str:
-    """Who decides, for the ledger."""
-    return by or getpass.getuser()

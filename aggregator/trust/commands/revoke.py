@@ -17,9 +17,10 @@ from aggregator.trust.bundle_history import (
     signed_with,
     withdrawn_bundles,
 )
-from aggregator.trust.commands.options import By, TrustFolder, person
+from aggregator.trust.commands.options import By, TrustFolder
 from aggregator.trust.key_history import DISOWN, REVOKE, from_line, revoked_keys
 from aggregator.trust.keys import TrustedKey, load_trust
+from gdshare.cli.operator import operator_name
 from gdshare.cli.typed_digest import LEAST_DIGITS, is_told
 from gdshare.errors import FederationError, UsageError
 from gdshare.ledger import Entry, in_one_line, open_ledger
@@ -65,7 +66,7 @@ def revoke(
         act, text = _revocation(key, ledger.entries, reason, since)
         before = _admissions(key, ledger.entries)
         now = datetime.now(UTC)
-        ledger.write(now, act, person(by), key.site, key.fingerprint, in_one_line(text))
+        ledger.write(now, act, operator_name(by), key.site, key.fingerprint, in_one_line(text))
         entries = tuple(ledger.entries)
     after = _admissions(key, entries)
     typer.echo(f"revoked     {key.path}")

@@ -11,7 +11,6 @@ from aggregator.flower.order import ledger_beside
 from aggregator.receipts import receipts_for
 from aggregator.signer import open_signer
 from aggregator.trust.bundle_history import withdrawn_bundles
-from aggregator.trust.commands.options import person
 from aggregator.trust.keys import load_trust
 from aggregator.trust.withdrawals import (
     VerifiedWithdrawal,
@@ -21,6 +20,7 @@ from aggregator.trust.withdrawals import (
 )
 from gdshare.bundle.attestation import MAX_BYTES
 from gdshare.bundle.folder import read_plain
+from gdshare.cli.operator import operator_name
 from gdshare.cli.passphrase import PASSPHRASE_FILE
 from gdshare.cli.terminal import AsJson, print_json, print_table
 from gdshare.errors import BundleError
@@ -65,7 +65,7 @@ def withdrawn(
     signer = open_signer(key, name, passphrase_file)
     if files:
         with receipts_for(ledger, receipts, signer):
-            entries, bundles = _record(files, trust, ledger, person(by))
+            entries, bundles = _record(files, trust, ledger, operator_name(by))
     else:
         entries = read_ledger(ledger)
         bundles = list(withdrawn_bundles(entries))

@@ -38,7 +38,7 @@ def flower(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[str]]:
         def start(_: FlowerCli, app: Path, config: dict[str, str]) -> str:
             assert [path.name for path in app.iterdir()] == ["pyproject.toml"]
             for name, text in files.items():
-                (Path(config["out"]) / name.replace("_", ".")).write_text(text)
+                (Path(config["out"]) / name.replace("_", ".")).write_text(text, encoding="utf-8")
             return "7"
 
         monkeypatch.setattr(FlowerCli, "start_run", start)
@@ -104,7 +104,7 @@ def test_the_server_app_writes_its_failure(tmp_path: Path, order: Order) -> None
     run.run_config = {"out": str(tmp_path)}
     with pytest.raises(FederationError, match="no readable order"):
         server_app(MemoryGrid({}), run)
-    assert "no readable order" in (tmp_path / "failure.txt").read_text()
+    assert "no readable order" in (tmp_path / "failure.txt").read_text(encoding="utf-8")
 
 
 def test_the_server_app_leaves_its_log_lines_as_progress(tmp_path: Path, order: Order) -> None:
@@ -114,7 +114,7 @@ def test_the_server_app_leaves_its_log_lines_as_progress(tmp_path: Path, order: 
     grid = MemoryGrid({1: {"outbox": str(tmp_path / "outbox"), "state": str(tmp_path)}})
     with pytest.raises(FederationError, match="holds no NAME"):
         server_app(grid, run)
-    lines = (tmp_path / "progress.txt").read_text().splitlines()
+    lines = (tmp_path / "progress.txt").read_text(encoding="utf-8").splitlines()
     assert lines == [
         "1 of 1 nodes are connected",
         "0 nodes handed something over, 1 refused, 0 did not answer",
