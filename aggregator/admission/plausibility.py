@@ -25,7 +25,7 @@ from aggregator.admission.utility import (
     Utility,
     ranking_of_counts,
     ranking_on,
-    utility,
+    utility_of,
 )
 from aggregator.refusals import Refusal
 from aggregator.verified import Verified, contribution_of
@@ -110,7 +110,7 @@ def screen(
         rankings = _rankings(bundle, networks[site], protocol, reference, ask, peers)
         generator = numpy_generator(seed, "plausibility-deals", number)
         asked: Asked = "validation films" if reference is None else "reference patients"
-        screenings[site] = _with_utility(screenings[site], utility(asked, rankings, generator))
+        screenings[site] = _with_utility(screenings[site], utility_of(asked, rankings, generator))
     for site, screening in screenings.items():
         if screening.digest in quarantined and not screening.faults:
             fault = "it was quarantined in an earlier round"

@@ -94,7 +94,7 @@ class Reference:
     positive: npt.NDArray[np.bool_]
 
 
-def utility(
+def utility_of(
     asked: Asked, places: Sequence[Ranking], generator: np.random.Generator
 ) -> Utility | None:
     """Test one bundle's rankings against chance; None if no place has both diagnoses.
