@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from gdshare.bundle import Bundle
-from gdshare.pooling import Contribution
+from gdshare.pooling import Contribution, contribution_from
 
 
 @dataclass(frozen=True)
@@ -40,11 +40,5 @@ def digests(verified: Sequence[Verified]) -> dict[str, str]:
 def contribution_of(bundle: Bundle) -> Contribution:
     """What a bundle brings to a pooled training."""
     manifest = bundle.manifest
-    return Contribution(
-        site=manifest.site,
-        distilled=bundle.distilled,
-        method=manifest.method,
-        initialiser=manifest.initialiser,
-        patients=manifest.counts.patients_at_least,
-        theta0_sha256=manifest.theta0_sha256,
-    )
+    patients = manifest.counts.patients_at_least
+    return contribution_from(manifest.site, bundle.distilled, manifest, patients)

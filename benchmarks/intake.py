@@ -26,7 +26,7 @@ from pydicom.uid import ComputedRadiographyImageStorage, ExplicitVRLittleEndian,
 from benchmarks.command import parser, say, write_figures
 from gdshare.films.dicom import read_dicom
 from gdshare.films.dicom.decoder import decoder
-from gdshare.store import Identities, Intake, make_store, take_in
+from gdshare.store import Identities, Intake, import_films, make_store
 
 NAME = "benchmarks.intake"
 
@@ -76,7 +76,7 @@ def measured(encoding: str, films: int, side: int) -> Line:
         told = Intake(make_store(Path(name) / "store"), who, decode)
         early = 0.0
         began = time.perf_counter()
-        for done, outcome in enumerate(take_in(paths, told), start=1):
+        for done, outcome in enumerate(import_films(paths, told), start=1):
             if outcome.film is None:
                 sys.exit(f"{outcome.path}: {outcome.kind} {outcome.reason}")
             if done == max(1, films // 4):

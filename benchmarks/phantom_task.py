@@ -26,8 +26,9 @@ from gdshare.films.phantom import write_phantom_cohort
 from gdshare.metrics import Confusion, best_threshold
 from gdshare.model import Model
 from gdshare.networks import build
+from gdshare.patch_tensors import patch_accuracy, sample_patches
 from gdshare.protocol import Protocol
-from gdshare.training import TrainingPlan, patch_accuracy, sample_patches, train_on_real
+from gdshare.training import TrainingPlan, train_on_real
 
 NAME = "benchmarks.phantom_task"
 

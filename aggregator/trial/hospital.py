@@ -13,7 +13,7 @@ from gdshare.bundle import build_files, describe_run, published, verify_files, v
 from gdshare.cohort import Cohort, label_cohort, open_cohort
 from gdshare.distill.folder import PREVIEW, RECORD, read_record, read_result, seconds_of
 from gdshare.distill.loop import distill
-from gdshare.distill.precision import fitted
+from gdshare.distill.precision import with_precision
 from gdshare.ledger import open_ledger
 from gdshare.pooling import Contribution
 from gdshare.release.publish import ledger_beside, next_number
@@ -78,7 +78,7 @@ def release(
     name = hospital.name
     cohort = _labelled_cohort(hospital, folder / "cohort", trial, show)
     seed = trial.settings.seed + place
-    settings = fitted(trial.settings.model_copy(update={"seed": seed}), "cpu")
+    settings = with_precision(trial.settings.model_copy(update={"seed": seed}), "cpu")
     run = folder / "run"
     log.info("%s: distilling to %d images", name, settings.images)
     outcome = distill(

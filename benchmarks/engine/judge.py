@@ -11,7 +11,7 @@ from torch.nn import functional
 from benchmarks.engine.contract import Minibatch
 from gdshare.distilled import Distilled
 from gdshare.networks import Parameters, forward
-from gdshare.training import patch_accuracy
+from gdshare.patch_tensors import patch_accuracy
 
 
 @dataclass(frozen=True)

@@ -9,11 +9,11 @@ from torch import Tensor, nn
 from benchmarks.engine.contract import MetaGradient, Problem, one_hot
 from benchmarks.engine.recipe import RECIPE, raw_rate
 from gdshare.distill.chain.network import chain_of
-from gdshare.distill.precision import FACTORS, fitting
+from gdshare.distill.precision import FACTORS, fastest_precision
 from gdshare.distill.state import Progress, State
 from gdshare.distill.unroll import MetaGradient as Found
-from gdshare.distill.unroll import Unknowns, full, labelled
-from gdshare.distill.update import moved
+from gdshare.distill.unroll import Unknowns, constrain, full
+from gdshare.distill.update import adam_step
 from gdshare.distilled import Distilled
 from gdshare.method import Settings
 
@@ -59,7 +59,7 @@ class Ours:
 
     def outer_step(self) -> float:
         found, step = self._differentiate(), self.done
-        state = moved(self._state, found.tensors(), self._settings.outer_rate_at(step))
+        state = adam_step(self._state, found.tensors(), self._settings.outer_rate_at(step))
         self._advance(state, step + 1)
         return found.loss
 
@@ -74,7 +74,7 @@ class Ours:
         )
 
     def distilled(self) -> Distilled:
-        data = labelled(self._state.unknowns, self._targets, 1)
+        data = constrain(self._state.unknowns, self._targets, 1)
         images, labels, rates = (
             tensor.float().numpy().copy() for tensor in (data.images, data.labels, data.rates)
         )
@@ -105,5 +105,5 @@ def _factors(name: OurName, network: str) -> torch.dtype | None:
     """Type that factors are rounded to; None: not at all, float64 included."""
     if name in ("ours-f32", "ours-recipe"):
         return None
-    precision = "bfloat16" if name == "ours-bf16" else fitting(network, "cpu")
+    precision = "bfloat16" if name == "ours-bf16" else fastest_precision(network, "cpu")
     return None if precision == "float32" else FACTORS[precision]

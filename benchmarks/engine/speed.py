@@ -18,7 +18,7 @@ from benchmarks.engine.rivals import Name
 from benchmarks.engine.team import Worker
 from benchmarks.engine.work import forward_flops, gemm_gflops, outer_step_flops
 from benchmarks.engine.worker import Job, Report
-from gdshare.distill.precision import fitting
+from gdshare.distill.precision import fastest_precision
 from gdshare.networks import build
 from gdshare.protocol import CLASSES
 
@@ -165,7 +165,7 @@ def measure(
     stand_in: Name = "recipe" if checkout is None else "ssnl"
     names: list[Name] = [stand_in, "graph", "ours"]
     # Without the processor's own instructions bfloat16 is emulated, ten times as slow as float32.
-    if scale.every_rival or fitting("convnet", "cpu") == "bfloat16":
+    if scale.every_rival or fastest_precision("convnet", "cpu") == "bfloat16":
         names.append(other_precision(scale.network))
     if checkout is not None and scale.every_rival:
         names.insert(1, "recipe")
@@ -192,7 +192,7 @@ def measure(
 
 def other_precision(network: str) -> Name:
     """Our engine at the precision that it would not take by itself."""
-    return "ours-f32" if fitting(network, "cpu") == "bfloat16" else "ours-bf16"
+    return "ours-f32" if fastest_precision(network, "cpu") == "bfloat16" else "ours-bf16"
 
 
 def _rounds(
@@ -247,8 +247,8 @@ def table(speed: Speed) -> str:
     low, high = min(speed.round_speedups), max(speed.round_speedups)
     lines += [
         f"1x is {speed.stand_in}; over {scale.rounds} rounds ours is {low:.2f}x to {high:.2f}x",
-        f"Here ours computes in {fitting(scale.network, 'cpu')}; with bfloat16 (bf16) the factors "
-        "of products are rounded: the same work, less exact.",
+        f"Here ours computes in {fastest_precision(scale.network, 'cpu')}; with bfloat16 (bf16) "
+        "the factors of products are rounded: the same work, less exact.",
         f"A training step is {speed.flops / 1e9:.0f} GFLOP; matrix products run at "
         f"{speed.gemm:.0f} GFLOP/s here.",
         f"Ours at {scale.more_steps} inner steps adds {speed.longer_bytes / MEGABYTE:.0f} MB: "

@@ -13,10 +13,10 @@ from benchmarks.engine.contract import Minibatch, Problem
 from gdshare.cohort import open_cohort
 from gdshare.errors import CohortError
 from gdshare.networks import Parameters, build, draw
+from gdshare.patch_tensors import as_tensors
 from gdshare.patches import normalise
 from gdshare.protocol import CLASSES, Protocol
 from gdshare.seeding import balanced_rows, numpy_generator, scoring_rows, torch_generator
-from gdshare.training import as_tensors
 
 STEPS = 9
 """E · I of the source, 3 times 3."""

@@ -21,9 +21,9 @@ from gdshare.distill.score import tensors_of
 from gdshare.distill.unroll import trajectory_end
 from gdshare.method import Settings
 from gdshare.networks import Parameters, build, draw, forward
+from gdshare.patch_tensors import as_tensors, patch_accuracy
 from gdshare.seeding import numpy_generator, scoring_rows, torch_generator
 from gdshare.storage import write_json
-from gdshare.training import as_tensors, patch_accuracy
 
 RUN, COST = "run", "cost.json"
 GAVE_UP = "gave_up"

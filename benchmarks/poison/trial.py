@@ -33,11 +33,11 @@ from gdshare.distill.loop import distill
 from gdshare.metrics import THRESHOLDS, count
 from gdshare.model import Model
 from gdshare.networks import build, forward
+from gdshare.patch_tensors import patch_accuracy, sample_patches
 from gdshare.patches import normalise
 from gdshare.pooling import Alone, Contribution, train_alone, train_pooled
 from gdshare.protocol import PatchClass
 from gdshare.seeding import derived_seed, numpy_generator
-from gdshare.training import patch_accuracy, sample_patches
 
 WINDOWS = 6
 """Of a patient; the aggregator looks at 16 of each reference patient."""

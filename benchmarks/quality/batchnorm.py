@@ -16,12 +16,13 @@ from torchvision.models.resnet import BasicBlock, ResNet
 
 from benchmarks.quality.network import Network
 from gdshare.cohort import Cohort
-from gdshare.dead_taps import trimmed, trims_of, with_dead
+from gdshare.dead_taps import find_trims, restore_dead, trim_network
 from gdshare.errors import UsageError
 from gdshare.networks import Parameters
+from gdshare.patch_tensors import sample_patches
 from gdshare.protocol import CLASSES
 from gdshare.seeding import derived_seed
-from gdshare.training import TrainingPlan, sample_patches
+from gdshare.training import TrainingPlan
 
 VALIDATION_PER_CLASS = 300
 """Validation patches of each class and hospital, as ``gdshare.training.train_on_real`` takes."""
@@ -77,8 +78,8 @@ def train_on_real(cohorts: Sequence[Cohort], plan: TrainingPlan) -> Trained:
 
 def _train_at(rate: float, plan: TrainingPlan, train: Patches, val: Patches) -> Trained:
     whole = drawn(plan.seed)
-    trims = trims_of(shape(), train[0].shape[-1])
-    module = trimmed(whole, trims)
+    trims = find_trims(shape(), train[0].shape[-1])
+    module = trim_network(whole, trims)
     optimiser = torch.optim.Adam(module.parameters(), lr=rate, fused=True)
     best_score, best_epoch, kept = -1.0, 0, _weights(module)
     for epoch in range(1, plan.epochs + 1):
@@ -89,7 +90,7 @@ def _train_at(rate: float, plan: TrainingPlan, train: Patches, val: Patches) -> 
             best_score, best_epoch, kept = score, epoch, weights
         if epoch - best_epoch >= plan.patience:
             break
-    weights = with_dead(kept, _weights(whole), trims)
+    weights = restore_dead(kept, _weights(whole), trims)
     return Trained(Network(shape(), weights), len(train[1]), best_score, rate, best_epoch)
 
 

@@ -21,11 +21,11 @@ from benchmarks.quality.plan import Crossing
 from benchmarks.quality.spread import mean
 from gdshare.distill.folder import read_result
 from gdshare.distill.score import CHANCE, tensors_of
-from gdshare.distill.unroll import Labelled, trajectory_end
+from gdshare.distill.unroll import InnerData, trajectory_end
 from gdshare.method import Settings
 from gdshare.networks import Parameters, build, draw
+from gdshare.patch_tensors import patch_accuracy, sample_patches
 from gdshare.seeding import torch_generator
-from gdshare.training import patch_accuracy, sample_patches
 
 Windows = tuple[Tensor, Tensor]
 """Float32 [n, 1, side, side] normalised, and int64 [n] classes."""
@@ -108,7 +108,7 @@ def cross_site(fold: Fold, site: str, folder: Path, watch: Watch) -> Facts:
 
 def crossed(
     giver: Settings,
-    data: Labelled,
+    data: InnerData,
     receiver: Receiver,
     crossing: Crossing,
     val: Windows,
@@ -136,7 +136,7 @@ def crossed(
 
 
 def trained_score(
-    module: nn.Module, theta0: Parameters, data: Labelled, steps: int, windows: Windows
+    module: nn.Module, theta0: Parameters, data: InnerData, steps: int, windows: Windows
 ) -> float:
     """Train on distilled data and score the end on real windows; chance where it is not finite."""
     end = trajectory_end(module, theta0, data, steps)

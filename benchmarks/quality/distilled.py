@@ -17,9 +17,9 @@ from gdshare.distill.loop import Outcome, Tick, distill
 from gdshare.errors import DivergedError, RunError
 from gdshare.method import Settings
 from gdshare.networks import INITIALISERS, build
-from gdshare.pooling import SCHEMES, Contribution, Scheme, train_pooled
+from gdshare.patch_tensors import sample_patches
+from gdshare.pooling import SCHEMES, Contribution, Scheme, contribution_from, train_pooled
 from gdshare.seeding import derived_seed
-from gdshare.training import sample_patches
 
 
 def distil_site(fold: Fold, arm: Settings, site: str, folder: Path, watch: Watch) -> Facts:
@@ -63,16 +63,7 @@ def contributions(fold: Fold, arm: Settings) -> list[Contribution]:
                 f"{run}: distilled for the θ0 scheme {record.initialiser}, and this gdshare draws "
                 f"{INITIALISERS[arm.network]}; choose another --out"
             )
-        found.append(
-            Contribution(
-                site,
-                read_result(run),
-                record.settings.method(),
-                record.initialiser,
-                record.counts.patients,
-                record.theta0_sha256,
-            )
-        )
+        found.append(contribution_from(site, read_result(run), record, record.counts.patients))
     return found
 
 

@@ -18,10 +18,10 @@ from benchmarks.quality.seen import SPLITS, gather
 from gdshare.cohort import CohortFilm
 from gdshare.films import read_film
 from gdshare.method import Settings
+from gdshare.patch_tensors import sample_patches
 from gdshare.patches import Grid, cut_rows, normalise
 from gdshare.protocol import Protocol
 from gdshare.storage import replacing
-from gdshare.training import sample_patches
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from gdshare.model import Model
 from gdshare.networks import Parameters, build, forward
-from gdshare.training import patch_accuracy
+from gdshare.patch_tensors import patch_accuracy
 
 
 @dataclass(frozen=True)

@@ -62,7 +62,7 @@ def test_the_json_holds_what_is_promised(tmp_path, capsys, monkeypatch):
 @pytest.mark.parametrize(("fits", "timed"), [("float32", False), ("bfloat16", True)])
 def test_a_quick_run_does_not_wait_for_an_emulated_precision(fits, timed, monkeypatch):
     monkeypatch.setattr("benchmarks.engine.speed.gemm_gflops", lambda: 50.0)
-    monkeypatch.setattr("benchmarks.engine.speed.fitting", lambda network, device: fits)
+    monkeypatch.setattr("benchmarks.engine.speed.fastest_precision", lambda network, device: fits)
     seen = report(replace(TINY, every_rival=False), None, False, here)["rivals"]
     assert (set(seen) == {"recipe", "graph", "ours"}) is not timed
     assert len(seen) == 3 + timed

@@ -15,7 +15,7 @@ from aggregator.trust.bundle_history import (
 )
 from aggregator.trust.commands.options import By, TrustFolder
 from gdshare.cli.operator import operator_name
-from gdshare.cli.typed_digest import LEAST_DIGITS, is_told
+from gdshare.cli.typed_digest import LEAST_DIGITS, matches
 from gdshare.errors import FederationError, UsageError
 from gdshare.ledger import in_one_line, open_ledger
 
@@ -40,7 +40,7 @@ def accept(
     """
     with open_ledger(ledger_beside(trust)) as ledger:
         quarantined = quarantined_digests(ledger.entries)
-        digests = [digest for digest in quarantined if is_told(digest, typed)]
+        digests = [digest for digest in quarantined if matches(digest, typed)]
         if len(digests) != 1:
             raise UsageError(
                 f"{len(digests)} quarantined bundles begin so",

@@ -13,7 +13,7 @@ from aggregator.trust.commands.options import By, TrustFolder
 from aggregator.trust.key_history import TRUST, key_state, revoked_keys, until
 from aggregator.trust.keys import SHORT, path_for, read_trust, write_key
 from gdshare.cli.operator import operator_name
-from gdshare.cli.typed_digest import LEAST_DIGITS, require_told
+from gdshare.cli.typed_digest import LEAST_DIGITS, require_match
 from gdshare.errors import FederationError
 from gdshare.ledger import Entry, open_ledger
 from gdshare.signing import fingerprint
@@ -57,7 +57,7 @@ def add(
     candidate = read_candidate(key, site)
     digest = fingerprint(candidate.key)
     remedy = f"call the hospital about {key} before you trust it"
-    require_told(digest, typed, "--fingerprint", remedy)
+    require_match(digest, typed, "--fingerprint", remedy)
     now = datetime.now(UTC)
     end = now + timedelta(days=days)
     with open_ledger(ledger_beside(trust)) as ledger:

@@ -21,7 +21,7 @@ from aggregator.trust.commands.options import By, TrustFolder
 from aggregator.trust.key_history import DISOWN, REVOKE, from_line, revoked_keys
 from aggregator.trust.keys import TrustedKey, load_trust
 from gdshare.cli.operator import operator_name
-from gdshare.cli.typed_digest import LEAST_DIGITS, is_told
+from gdshare.cli.typed_digest import LEAST_DIGITS, matches
 from gdshare.errors import FederationError, UsageError
 from gdshare.ledger import Entry, in_one_line, open_ledger
 from gdshare.signing import read_key_file, read_revocation
@@ -91,7 +91,7 @@ def _target(target: str, why: str | None) -> tuple[str, str]:
 
 
 def _key_of(trust: Path, digits: str) -> TrustedKey:
-    keys = [key for key in load_trust(trust).keys if is_told(key.fingerprint, digits)]
+    keys = [key for key in load_trust(trust).keys if matches(key.fingerprint, digits)]
     if len(keys) != 1:
         raise UsageError(
             f"{len(keys)} keys of {trust} begin so", f"{digits:.70}", "see gdshare trust list"

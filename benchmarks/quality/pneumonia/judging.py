@@ -22,8 +22,8 @@ from benchmarks.quality.pneumonia.plan import (
 )
 from benchmarks.quality.pneumonia.real import read_network
 from gdshare.errors import RunError
+from gdshare.patch_tensors import FORWARD_BATCH
 from gdshare.storage import replacing
-from gdshare.training import FORWARD_BATCH
 
 CALLS = "calls.npz"
 

@@ -16,9 +16,9 @@ from benchmarks.quality.network import Network
 from benchmarks.quality.pneumonia.plan import Batches, PneumoniaPlan, Trial
 from gdshare.errors import RunError
 from gdshare.networks import draw, forward
+from gdshare.patch_tensors import patch_accuracy
 from gdshare.seeding import balanced_rows, derived_seed, numpy_generator, torch_generator
 from gdshare.storage import write_bytes
-from gdshare.training import patch_accuracy
 
 WEIGHTS = "weights.safetensors"
 
