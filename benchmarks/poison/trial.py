@@ -19,7 +19,7 @@ from aggregator.admission.utility import (
     Utility,
     ranking_of_counts,
     ranking_of_votes,
-    teaching,
+    utility_of,
     votes_on,
 )
 from benchmarks.pieces.claims import Facts, Watch
@@ -179,8 +179,8 @@ def _taught(fold: Fold, site: str, networks: Sequence[Alone], seed: int) -> Json
             counted.append(_as_counted(_joined(ranked)))
     generator = numpy_generator(seed, "poison-deals")
     return {
-        "reference": _plain(teaching("reference patients", [_joined(reference)], generator)),
-        "counts": _plain(teaching("validation films", counted, generator)),
+        "reference": _plain(utility_of("reference patients", [_joined(reference)], generator)),
+        "counts": _plain(utility_of("validation films", counted, generator)),
     }
 
 
@@ -215,9 +215,9 @@ def _harm(fold: Fold, bundles: Sequence[Contribution], seed: int) -> JsonValue:
         windows = windows_of(fold, site, "test")
         votes = [votes_on(windows, module, one) for one in model.ensemble]
         places.append(ranking_of_votes(np.sum(votes, axis=0), windows.positive))
-        one = teaching("reference patients", places[-1:], numpy_generator(seed, "harm"))
+        one = utility_of("reference patients", places[-1:], numpy_generator(seed, "harm"))
         aucs[site] = one.auc if one else None
-    joint = teaching("reference patients", places, numpy_generator(seed, "harm"))
+    joint = utility_of("reference patients", places, numpy_generator(seed, "harm"))
     x, classes = sample_patches(fold.cohorts, "test", SCORED, seed)
     scores = [patch_accuracy(module, one, x, classes) for one in model.ensemble]
     return {
