@@ -14,8 +14,8 @@ from run_kit import SETTINGS, TINY, BrokenOffError, break_off_after, contents, m
 
 from gdshare.cohort import label_cohort, open_cohort
 from gdshare.distill import loop
-from gdshare.distill.run_folder import read_record, read_result
 from gdshare.distill.loop import SKIPS_IN_A_ROW, LostError, distill
+from gdshare.distill.run_folder import read_record, read_result
 from gdshare.distill.score import CHANCE
 from gdshare.distill.state import initial_unknowns, load_checkpoint
 from gdshare.distill.unroll import full
