@@ -175,7 +175,7 @@ def _run(
     """Take the training steps that are left, and write the result."""
     settings = problem.settings
     state = load_checkpoint(out, settings, problem.cohort.protocol.side)
-    logger.info("%s: at step %d of %d", out, state.progress.step, settings.outer_steps)
+    logger.debug("%s: at step %d of %d", out, state.progress.step, settings.outer_steps)
     with (
         explain_faults(out),
         open_journal(out, state.progress, workers.is_main, tensorboard, clock) as journal,
@@ -211,7 +211,7 @@ def _train_step(
         line["loss"] = loss
     if progress.skipped > before.skipped:
         line["skipped"] = progress.skipped - before.skipped
-        logger.info("step %d: gradient skipped", step)
+        logger.debug("step %d: gradient skipped", step)
     journal.write(line)
     if step % settings.score_every == 0 or step == settings.outer_steps:
         state = _score(state, problem, journal, workers)
@@ -281,7 +281,7 @@ def _score(state: State, problem: Problem, journal: Journal, workers: Workers) -
     score = _patch_score(distilled, problem, "score-theta0", workers)
     step = state.progress.step
     journal.write({"step": step, "score": score.mean, "deviation": score.deviation})
-    logger.info("step %d: patch score %.3f", step, score.mean)
+    logger.debug("step %d: patch score %.3f", step, score.mean)
     best = state.progress.best_scores
     if best and score.mean <= PatchScore(best).mean:
         return state
