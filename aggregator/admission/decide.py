@@ -1,6 +1,6 @@
 """From what the nodes sent to the bundles of a round; each decision is recorded in the ledger.
 
-``verify_and_record`` comes before the bundles are measured, ``assess`` measures them, ``decide`` admits. The
+``verify_and_record`` comes first, ``assess`` measures the sound bundles, ``decide`` admits. The
 bytes are verified once; the rules that depend on the trust list and the ledger are applied again by
 ``decide``, since measuring takes minutes and others may write to both meanwhile.
 """
