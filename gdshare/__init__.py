@@ -5,7 +5,7 @@ The walk, in the order the data takes it::
     films -> patches -> labels -> distil -> audit -> bundle -> release
         | collect -> verify -> pool -> vote
 
-Left of the bar is the hospital, right of it the aggregator. Only the bundle crosses.
+Left of the bar is the hospital, right of it the aggregator. Only the bundle crosses it.
 
 ``films`` reads X-rays, organ outlines and DICOM files, and makes synthetic films; ``store`` keeps
 imported films under random names, and ``label_page`` is where people outline organs. ``patches``
