@@ -40,9 +40,9 @@ it expects to take. ``run`` does those that are not done::
 - **Shared.** Processes given the same command share the cells by locks, which die with them.
 - **Forecast.** ``run`` says first how many cells are left and what they will take, and again after
   each cell; ``forecast`` returns the same.
-- **Archive.** ``ARCHIVE/STUDY.json`` holds every cell's parameters, facts and CPU-seconds,
-  ``STUDY.npz`` its arrays. A cell in it is not done again, unless one still to be done needs its
-  files.
+- **Archive.** ``ARCHIVE/STUDY.json`` holds every cell's parameters, seed, needs, facts and
+  CPU-seconds, ``STUDY.npz`` its arrays as ``NAME/ARRAY``. A cell in it is not done again, unless
+  one still to be done needs its files; one in it with other parameters is refused.
 """
 
 from studies.runner.cell import PIECE_S, Cell, Facts, Needed, Piece, PieceOverError, Result

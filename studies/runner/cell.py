@@ -153,23 +153,18 @@ class Cell:
 
     @cached_property
     def identity(self) -> dict[str, JsonValue]:
-        """All that the digest covers, as plain data."""
+        """All that decides its result, as plain data; what it needs is given by name."""
         parameters: JsonValue = to_jsonable_python(self.parameters)
         return {
-            "name": self.name,
             "version": self.version,
             "parameters": parameters,
             "seed": self.seed,
-            "needs": {role: cell.digest for role, cell in self.needs.items()},
+            "needs": {role: cell.name for role, cell in self.needs.items()},
         }
 
     @cached_property
     def digest(self) -> str:
-        """By which a result is known to be of this cell: 16 hexadecimal digits."""
-        return digest_of(self.identity)
-
-
-def digest_of(identity: Mapping[str, JsonValue]) -> str:
-    """The digest of a cell that has this identity."""
-    text = json.dumps(identity, sort_keys=True, allow_nan=False, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+        """Of its name, its identity, and the digests of what it needs: 16 hexadecimal digits."""
+        needs = [cell.digest for cell in self.needs.values()]
+        text = json.dumps([self.name, self.identity, needs], sort_keys=True, allow_nan=False)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]

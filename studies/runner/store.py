@@ -86,10 +86,10 @@ class Store:
         records: dict[str, Record] = _json(path)["cells"]
         for cell in cells:
             record = records.get(cell.name)
-            if record and record["digest"] != cell.digest:
+            if record and (difference := _difference(record, cell.identity)):
                 raise RunError(
-                    f"{path}: {cell.name} was computed from something else "
-                    f"({_difference(record, cell.identity)}); choose another --archive"
+                    f"{path}: {cell.name} was computed from something else ({difference}); choose "
+                    "another --archive"
                 )
         return records
 
@@ -177,11 +177,11 @@ def claimed(folder: Path) -> Iterator[bool]:
 
 def _record(cell: Cell, result: Result) -> Record:
     measured = {"facts": result.facts, "cpu_seconds": result.cpu_seconds}
-    return {"digest": cell.digest, **cell.identity, **measured}
+    return cell.identity | measured
 
 
 def _difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
-    """The first few values of ``now`` that differ, or that it lacks."""
+    """The first few values of ``now`` that are others than before; empty: none."""
     old, new = _flat({key: before.get(key) for key in now}), _flat(now)
     changed = [name for name in sorted({*old, *new}) if old.get(name) != new.get(name)]
     return ", ".join(f"{name} {old.get(name)} -> {new.get(name)}" for name in changed[:3])
