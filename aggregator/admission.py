@@ -29,11 +29,12 @@ from aggregator.refusals import (
 from aggregator.seen import Seen, admitted, newest_seen, quarantined_names, withdrawn
 from aggregator.standing import ends, revoked
 from aggregator.trust import Trust, TrustedKey
-from gdshare.bundle import Bundle, Manifest, WrongKey, verify_files
+from gdshare.bundle import Bundle, Manifest, verify_files
 from gdshare.distill.problem import fixed_theta0
 from gdshare.errors import BundleError, GdshareError
 from gdshare.ledger import Act
 from gdshare.networks import INITIALISERS, build, digest
+from gdshare.signing.errors import WrongKey
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from gdshare.bundle import parse_public_key, read_key_file, read_request
 from gdshare.errors import UsageError
+from gdshare.signing import parse_public_key, read_key_file, read_request
 
 
 @dataclass(frozen=True)

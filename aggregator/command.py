@@ -13,12 +13,12 @@ from aggregator.folder import RECEIPTS, RESULT
 from aggregator.order import Order, Scheme, ledger_beside
 from aggregator.receipts import receipts_for, signer_from
 from aggregator.submit import run_round
-from gdshare.bundle import SITE
 from gdshare.cli.passphrase import PASSPHRASE_FILE
 from gdshare.cli.terminal import AsJson
 from gdshare.cohort import open_cohort
 from gdshare.errors import UsageError
 from gdshare.protocol import MAX_ENSEMBLE
+from gdshare.signing import SITE
 
 
 def aggregate(

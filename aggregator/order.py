@@ -6,9 +6,9 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from aggregator.folder import ORDER
-from gdshare.bundle.terms import SiteName
 from gdshare.errors import FederationError
 from gdshare.protocol import MAX_ENSEMBLE
+from gdshare.signing.names import SiteName
 from gdshare.storage import write_json
 
 Scheme = Literal["average", "in-step", "sequential", "union"]

@@ -12,11 +12,11 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from gdshare.bundle import SITE, load_private_key
 from gdshare.cli.passphrase import read_passphrase
 from gdshare.errors import LedgerError, UsageError
 from gdshare.ledger import Act, Anchor, head_of, read_ledger
-from gdshare.receipts import receipt_of
+from gdshare.release.receipts import receipt_of
+from gdshare.signing import SITE, load_private_key
 from gdshare.storage import write_bytes
 
 SUFFIX = ".receipt"

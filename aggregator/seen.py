@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from aggregator.standing import disowned
 from gdshare.errors import UsageError
 from gdshare.ledger import Act
-from gdshare.release import WITHDRAW
+from gdshare.release.publish import WITHDRAW
 
 ADMIT, REFUSE, TRAIN = "admit", "refuse", "train"
 QUARANTINE, ACCEPT = "quarantine", "accept"

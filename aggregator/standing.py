@@ -17,9 +17,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from aggregator.trust import TrustedKey
-from gdshare.bundle.manifest import spelled
 from gdshare.errors import LedgerError
 from gdshare.ledger import Act
+from gdshare.signing.names import format_utc
 
 TRUST, REVOKE, DISOWN = "trust", "revoke", "disown"
 SOON = timedelta(days=30)
@@ -30,7 +30,7 @@ _LINE = re.compile(r"from line ([1-9][0-9]{0,8}) on: .*", re.ASCII | re.DOTALL)
 
 def until(end: datetime) -> str:
     """How a ``trust`` tells when the key ends."""
-    return f"until {spelled(end)}"
+    return f"until {format_utc(end)}"
 
 
 def from_line(number: int, why: str) -> str:

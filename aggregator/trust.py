@@ -17,8 +17,8 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from gdshare.bundle import SITE, fingerprint, load_public_key, public_pem
 from gdshare.errors import FederationError, UsageError
+from gdshare.signing import SITE, fingerprint, load_public_key, public_pem
 from gdshare.storage import write_bytes
 
 SHORT = 16

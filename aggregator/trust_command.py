@@ -34,11 +34,11 @@ from aggregator.standing import (
     until,
 )
 from aggregator.trust import SHORT, TrustedKey, load_trust, place_for, put_key
-from gdshare.bundle import fingerprint, read_key_file, read_revocation
 from gdshare.cli.terminal import AsJson, print_json, print_table
 from gdshare.cli.typed_digest import LEAST_DIGITS, is_told, require_told
 from gdshare.errors import FederationError, UsageError
 from gdshare.ledger import Act, in_one_line, open_ledger, read_ledger
+from gdshare.signing import fingerprint, read_key_file, read_revocation
 
 Folder = Annotated[
     Path, typer.Option("--trust", help="Folder of the hospitals' public keys, SITE.pub each.")

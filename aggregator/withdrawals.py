@@ -17,12 +17,12 @@ from aggregator.refusals import Refusal, RevokedKey, UnknownSite
 from aggregator.seen import ADMIT, signed_with, standing, trained_with, withdrawn
 from aggregator.standing import revoked
 from aggregator.trust import Trust
-from gdshare.bundle import WrongSite
 from gdshare.bundle.attestation import read_signed, signer_of
+from gdshare.bundle.errors import WrongSite
 from gdshare.bundle.withdrawal import Withdrawal
 from gdshare.errors import BundleError
 from gdshare.ledger import Act, Ledger
-from gdshare.release import WITHDRAW
+from gdshare.release.publish import WITHDRAW
 
 
 @dataclass(frozen=True)

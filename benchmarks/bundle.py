@@ -20,12 +20,13 @@ import numpy as np
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from benchmarks.command import parser, write_figures
-from gdshare.bundle import Manifest, Terms, build_files, new_key, verify_folder, write_bundle
+from gdshare.bundle import Manifest, Terms, build_files, verify_folder, write_bundle
 from gdshare.bundle.counts import PublishedCounts
 from gdshare.distilled import Distilled
 from gdshare.errors import BundleError
 from gdshare.method import Settings
 from gdshare.protocol import Protocol
+from gdshare.signing import new_key
 
 NAME = "benchmarks.bundle"
 

@@ -17,9 +17,9 @@ from benchmarks.label_page.browser import chromium
 from gdshare.audit import read_attacks
 from gdshare.bundle import describe_run
 from gdshare.distill.folder import read_record, read_result
-from gdshare.gate import Policy, drawn, prepare
-from gdshare.gate.policy import BundleRules, terms_of
-from gdshare.gate.prepared import PAGE
+from gdshare.release import Policy, drawn, prepare
+from gdshare.release.policy import BundleRules, terms_of
+from gdshare.release.prepared import PAGE
 from gdshare.report.preview import render_preview
 from gdshare.report.release_page import release_pages
 from gdshare.storage import write_bytes

@@ -7,16 +7,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from aggregator.trial.plan import Hospital, Stage, Trial
-from gdshare.bundle import (
-    build_files,
-    describe_run,
-    load_private_key,
-    load_public_key,
-    published,
-    verify_files,
-    verify_folder,
-    write_key_pair,
-)
+from gdshare.bundle import build_files, describe_run, published, verify_files, verify_folder
 from gdshare.cohort import Cohort, label_cohort, open_cohort
 from gdshare.distill.folder import PREVIEW, RECORD, read_record, read_result, seconds_of
 from gdshare.distill.loop import distill
@@ -24,9 +15,10 @@ from gdshare.distill.precision import fitted
 from gdshare.ledger import open_ledger
 from gdshare.method import Settings
 from gdshare.pooling import Contribution
-from gdshare.release import ledger_beside, next_number
-from gdshare.release import release as release_bundle
+from gdshare.release.publish import ledger_beside, next_number
+from gdshare.release.publish import release as release_bundle
 from gdshare.report.preview import render_preview
+from gdshare.signing import load_private_key, load_public_key, write_key_pair
 from gdshare.storage import write_bytes
 
 LIFETIME = timedelta(days=365)

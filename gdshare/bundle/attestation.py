@@ -10,14 +10,15 @@ from typing import Annotated, ClassVar, TypeVar
 from cryptography.hazmat.primitives.asymmetric import ec
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from gdshare.bundle import canonical
-from gdshare.bundle.envelope import Envelope, check_signature, read_envelope, sign
-from gdshare.bundle.errors import MalformedSignature, Oversized, UnsoundAttestation
+from gdshare.bundle.errors import Oversized, UnsoundAttestation
 from gdshare.bundle.layout import KIB
-from gdshare.bundle.manifest import Instant
-from gdshare.bundle.statement import HEX_DIGEST, STATEMENT_TYPE, SUBJECT
-from gdshare.bundle.terms import SiteName
+from gdshare.bundle.model_signing import SUBJECT
 from gdshare.errors import BundleError
+from gdshare.signing import canonical
+from gdshare.signing.envelope import Envelope, check_signature, read_envelope, sign
+from gdshare.signing.errors import MalformedSignature
+from gdshare.signing.names import HEX_DIGEST, Instant, SiteName
+from gdshare.signing.statement import STATEMENT_TYPE
 
 MAX_BYTES = 4 * KIB
 
@@ -72,7 +73,7 @@ def signer_of(data: bytes, kind: type[Attestation]) -> str:
         UnsoundAttestation: too large, or no signed statement at all.
     """
     try:
-        return _envelope(data).hint
+        return _envelope(data, kind).hint
     except BundleError as fault:
         raise _unsound(kind, fault) from fault
 
@@ -93,8 +94,8 @@ def read_signed(data: bytes, key: ec.EllipticCurvePublicKey, kind: type[Kind]) -
             not in its one form.
     """
     try:
-        envelope = _envelope(data)
-        check_signature(envelope, key)
+        envelope = _envelope(data, kind)
+        check_signature(envelope, key, f"the {kind.WORD}")
         value = canonical.parse(envelope.payload, f"the {kind.WORD}", MalformedSignature)
         try:
             digest = value["subject"][0]["digest"]["sha256"]
@@ -109,10 +110,10 @@ def read_signed(data: bytes, key: ec.EllipticCurvePublicKey, kind: type[Kind]) -
     return told, digest
 
 
-def _envelope(data: bytes) -> Envelope:
+def _envelope(data: bytes, kind: type[Attestation]) -> Envelope:
     if len(data) > MAX_BYTES:
         raise Oversized("too large")
-    return read_envelope(data)
+    return read_envelope(data, f"the {kind.WORD}")
 
 
 def _unsound(kind: type[Attestation], fault: BundleError) -> UnsoundAttestation:

@@ -9,15 +9,16 @@ from gdshare.bundle.attacks import Attack
 from gdshare.bundle.counts import SUPPRESS_BELOW, published_counts
 from gdshare.bundle.croissant import croissant
 from gdshare.bundle.datasheet import datasheet
-from gdshare.bundle.envelope import sign
 from gdshare.bundle.layout import CROISSANT, MANIFEST, PREVIEW, README, SIGNATURE, TENSORS
-from gdshare.bundle.manifest import Manifest, first_problem, hour_of
-from gdshare.bundle.statement import digests_of, write_statement
+from gdshare.bundle.manifest import Manifest, first_problem
+from gdshare.bundle.model_signing import digests_of, write_statement
 from gdshare.bundle.terms import Terms
 from gdshare.bundle.verify import verify_files
 from gdshare.distilled import Distilled
 from gdshare.errors import UsageError
 from gdshare.method import RunRecord
+from gdshare.signing.envelope import sign
+from gdshare.signing.names import hour_of
 
 TERMS = Terms()
 """Where nobody says otherwise."""

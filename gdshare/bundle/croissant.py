@@ -8,12 +8,13 @@ import hashlib
 
 from pydantic import JsonValue
 
-from gdshare.bundle import canonical
 from gdshare.bundle.counts import spelled_count
 from gdshare.bundle.layout import TENSORS
-from gdshare.bundle.manifest import Manifest, spelled
+from gdshare.bundle.manifest import Manifest
 from gdshare.distilled import Distilled
 from gdshare.protocol import CLASSES
+from gdshare.signing import canonical
+from gdshare.signing.names import format_utc
 
 CONFORMS: JsonValue = [
     "http://mlcommons.org/croissant/1.0",
@@ -65,7 +66,7 @@ def croissant(manifest: Manifest, distilled: Distilled) -> bytes:
             "description": _description(manifest),
             "license": _licence(manifest),
             "creator": {"@type": "sc:Organization", "name": manifest.site},
-            "datePublished": spelled(manifest.created),
+            "datePublished": format_utc(manifest.created),
             "citeAs": "Method: Li, Togo, Ogawa, Haseyama, ICIP 2020",
             "rai:personalSensitiveInformation": _sensitive(manifest),
             "distribution": [
@@ -95,7 +96,7 @@ def _description(manifest: Manifest) -> str:
 
 
 def _licence(manifest: Manifest) -> str:
-    terms, end = manifest.terms, spelled(manifest.expires)
+    terms, end = manifest.terms, format_utc(manifest.expires)
     return (
         f"Not open. For {terms.purpose}, by {terms.whom}, until {end}; every copy to be deleted "
         f"within {terms.retention_days} days after that."

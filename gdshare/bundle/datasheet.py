@@ -4,10 +4,11 @@ Deterministic, so that anybody can write it anew and compare: prose is a place t
 """
 
 from gdshare.bundle.counts import PublishedCounts, spelled_count
-from gdshare.bundle.manifest import Manifest, spelled
+from gdshare.bundle.manifest import Manifest
 from gdshare.distilled import Distilled
 from gdshare.method import Counts
 from gdshare.protocol import CLASSES
+from gdshare.signing.names import format_utc
 
 MEANING = {
     "I": "irrelevant, outside the organ",
@@ -84,8 +85,8 @@ def _opening(manifest: Manifest) -> str:
         f"{manifest.method.images} small images ({side} x {side} px) that were computed so that a "
         f"network trained on them learns what {manifest.site}'s X-rays teach. "
         "They stand in for the X-rays, which stay at the hospital.\n\n"
-        f"Made {spelled(manifest.created)} (rounded down to the hour), "
-        f"to be used until {spelled(manifest.expires)}. Format {manifest.format}.\n"
+        f"Made {format_utc(manifest.created)} (rounded down to the hour), "
+        f"to be used until {format_utc(manifest.expires)}. Format {manifest.format}.\n"
     )
 
 
@@ -93,7 +94,7 @@ def _terms(manifest: Manifest) -> str:
     terms = manifest.terms
     return (
         "## On what terms\n\n"
-        f"For {terms.purpose}. To be used by {terms.whom}, until {spelled(manifest.expires)}; "
+        f"For {terms.purpose}. To be used by {terms.whom}, until {format_utc(manifest.expires)}; "
         f"every copy to be deleted within {terms.retention_days} days after that. These are the "
         "hospital's terms; nothing in the files enforces them.\n"
     )

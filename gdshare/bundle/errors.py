@@ -1,21 +1,12 @@
 """Why a bundle is refused: one class per reason, so that a refusal can be counted and acted on.
 
-All derive from ``gdshare.errors.BundleError``. Text that a stranger wrote (file names, values)
-enters a message only through ``quoted``: escaped to ASCII and cut short, so that no message can
-steer a terminal or fill a log.
+All derive from ``gdshare.errors.BundleError``. What is wrong with a signature has its reasons in
+``gdshare.signing.errors``.
 """
 
 # ruff: noqa: N818 - the names are the reasons themselves, as they appear in verdicts and records.
 
 from gdshare.errors import BundleError
-
-SEND_AGAIN = "ask the hospital to publish and send it again"
-
-
-def quoted(text: object) -> str:
-    """Show a stranger's text safely: ASCII, escaped, at most 40 characters of it."""
-    shown = str(text)
-    return ascii(shown if len(shown) <= 40 else shown[:40] + "...")
 
 
 class UnreadableBundle(BundleError):
@@ -36,22 +27,6 @@ class ExtraFile(BundleError):
 
 class Oversized(BundleError):
     """A file is larger than the format allows; nothing in it was parsed."""
-
-
-class MalformedSignature(BundleError):
-    """``bundle.sig`` or the statement in it is not what the format describes."""
-
-
-class NotCanonical(BundleError):
-    """The content could be read but is not written in the one form the format allows."""
-
-
-class WrongKey(BundleError):
-    """The bundle was signed with another key than the one it is checked against."""
-
-
-class BadSignature(BundleError):
-    """The signature names this key but does not fit the statement."""
 
 
 class Altered(BundleError):

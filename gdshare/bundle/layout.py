@@ -2,7 +2,8 @@
 
 from collections.abc import Collection, Mapping
 
-from gdshare.bundle.errors import SEND_AGAIN, ExtraFile, MissingFile, Oversized, quoted
+from gdshare.bundle.errors import ExtraFile, MissingFile, Oversized
+from gdshare.signing.errors import SEND_AGAIN, quoted
 
 README = "README.md"
 SIGNATURE = "bundle.sig"

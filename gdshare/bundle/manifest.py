@@ -3,53 +3,32 @@
 Source: docs/bundle-format.md, section "gdshare.json".
 """
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Annotated, Final, Literal, Self
 
 from pydantic import (
     BaseModel,
-    BeforeValidator,
     ConfigDict,
     Field,
-    PlainSerializer,
     ValidationError,
     model_validator,
 )
 
-from gdshare.bundle import canonical
 from gdshare.bundle.attacks import Attack
 from gdshare.bundle.counts import PublishedCounts
-from gdshare.bundle.errors import SEND_AGAIN, MalformedManifest, UnknownFormat, quoted
+from gdshare.bundle.errors import MalformedManifest, UnknownFormat
 from gdshare.bundle.layout import MANIFEST
-from gdshare.bundle.terms import SiteName, Terms
+from gdshare.bundle.terms import Terms
 from gdshare.method import Method
 from gdshare.protocol import CLASSES, Protocol
+from gdshare.signing import canonical
+from gdshare.signing.errors import SEND_AGAIN, quoted
+from gdshare.signing.names import Digest, Instant, SiteName
 
 FORMAT: Final = "gdshare-bundle/1.0"
 LONGEST_LIFE = timedelta(days=3660)
 
 
-def _instant(value: object) -> object:
-    """Take the format's own spelling of a time; leave everything else to pydantic's checks."""
-    if not isinstance(value, str):
-        return value
-    if len(value) != len("2026-01-31T12:00:00Z") or value[-1] != "Z":
-        raise ValueError("a time is written YYYY-MM-DDTHH:MM:SSZ")
-    return datetime.fromisoformat(value[:-1]).replace(tzinfo=UTC)
-
-
-def spelled(moment: datetime) -> str:
-    """Spell a UTC time the way the format does, e.g. ``2026-01-31T12:00:00Z``."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def hour_of(moment: datetime) -> datetime:
-    """The hour that a moment lies in, UTC: it says less about when somebody sat at the machine."""
-    return moment.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
-
-
-Instant = Annotated[datetime, BeforeValidator(_instant), PlainSerializer(spelled)]
-Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Initialiser = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,39}/[1-9][0-9]{0,3}$")]
 
 

@@ -15,8 +15,8 @@ from pathlib import Path
 from gdshare.bundle.errors import AlreadyPublished
 from gdshare.bundle.layout import MANIFEST, check_complete, check_name
 from gdshare.bundle.manifest import Manifest
-from gdshare.bundle.terms import SITE
 from gdshare.errors import UsageError
+from gdshare.signing.names import SITE
 from gdshare.storage import sync_folder, write_bytes
 
 _NAME = re.compile(rf"(?P<site>{SITE})-(?P<number>[1-9][0-9]{{0,8}})")

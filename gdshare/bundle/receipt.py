@@ -5,8 +5,7 @@ from typing import Annotated, ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from gdshare.bundle.attestation import Attestation
-from gdshare.bundle.manifest import Digest
-from gdshare.bundle.terms import SiteName
+from gdshare.signing.names import Digest, SiteName
 
 
 class Receipt(Attestation):

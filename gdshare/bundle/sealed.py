@@ -31,7 +31,6 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 from cryptography.hazmat.primitives.hpke import AEAD, KDF, KEM, Suite
 
-from gdshare.bundle.envelope import read_envelope
 from gdshare.bundle.errors import (
     BrokenSeal,
     CutShort,
@@ -43,7 +42,6 @@ from gdshare.bundle.errors import (
     TrailingBytes,
     UnreadableBundle,
 )
-from gdshare.bundle.keys import fingerprint
 from gdshare.bundle.layout import (
     BOUNDS,
     MANIFEST,
@@ -53,8 +51,10 @@ from gdshare.bundle.layout import (
     check_size,
 )
 from gdshare.bundle.manifest import Manifest
-from gdshare.bundle.statement import check_digests, read_statement, subject_digest
-from gdshare.bundle.terms import SITE
+from gdshare.bundle.model_signing import check_digests, read_statement, subject_digest
+from gdshare.signing.envelope import read_envelope
+from gdshare.signing.keys import fingerprint
+from gdshare.signing.names import SITE
 
 FORMAT: Final = "gdshare-sealed/0.1"
 _SUITE = Suite(KEM.X25519, KDF.HKDF_SHA256, AEAD.CHACHA20_POLY1305)
@@ -170,7 +170,7 @@ def _head(to: str, site: str, digest: str, length: int) -> bytes:
 
 def _named(files: Mapping[str, bytes]) -> tuple[str, str]:
     """The site and the digest of a bundle whose files are the ones its signature lists."""
-    listed = read_statement(read_envelope(files[SIGNATURE]).payload)
+    listed = read_statement(read_envelope(files[SIGNATURE], SIGNATURE).payload)
     check_digests(files, listed)
     return Manifest.from_bytes(files[MANIFEST]).site, subject_digest(listed)
 

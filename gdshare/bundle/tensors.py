@@ -6,19 +6,18 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load
 
-from gdshare.bundle import canonical
 from gdshare.bundle.errors import (
-    SEND_AGAIN,
     LabelsOffSimplex,
     MalformedTensors,
     NotFinite,
     OutOfRange,
     WrongShape,
-    quoted,
 )
 from gdshare.bundle.layout import TENSORS as FILE
 from gdshare.bundle.manifest import Manifest
 from gdshare.distilled import SIMPLEX_TOLERANCE, TENSORS, Distilled
+from gdshare.signing import canonical
+from gdshare.signing.errors import SEND_AGAIN, quoted
 
 LARGEST_HEADER = 1024
 """Bytes. The header of three tensors takes 200 to 250."""

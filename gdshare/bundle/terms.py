@@ -4,9 +4,8 @@ from typing import Annotated, Final, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-SITE: Final = r"[a-z0-9](?:[a-z0-9-]{0,30}[a-z0-9])?"
-"""A hospital's or an aggregator's short name."""
-SiteName = Annotated[str, Field(pattern=f"^{SITE}$")]
+from gdshare.signing.names import SiteName
+
 PURPOSE: Final = "training and evaluating classifiers of X-ray films"
 
 

@@ -1,9 +1,9 @@
 """Telling the outcome of a verification, to people and to machines."""
 
-from gdshare.bundle import canonical
-from gdshare.bundle.manifest import spelled
 from gdshare.bundle.verify import Bundle
 from gdshare.errors import GdshareError
+from gdshare.signing import canonical
+from gdshare.signing.names import format_utc
 
 
 def sentence(bundle: Bundle) -> str:
@@ -12,7 +12,7 @@ def sentence(bundle: Bundle) -> str:
     return (
         f"yes: {manifest.name} is signed with this key and unaltered: "
         f"{manifest.method.images} images of {manifest.protocol.side} x {manifest.protocol.side} "
-        f"px, valid until {spelled(manifest.expires)}, digest {bundle.digest}"
+        f"px, valid until {format_utc(manifest.expires)}, digest {bundle.digest}"
     )
 
 

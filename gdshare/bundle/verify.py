@@ -26,8 +26,7 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from gdshare.bundle.envelope import check_signature, read_envelope
-from gdshare.bundle.errors import Expired, NotYetValid, WrongSite, quoted
+from gdshare.bundle.errors import Expired, NotYetValid, WrongSite
 from gdshare.bundle.folder import read_folder
 from gdshare.bundle.layout import (
     MANIFEST,
@@ -37,11 +36,14 @@ from gdshare.bundle.layout import (
     check_name,
     check_size,
 )
-from gdshare.bundle.manifest import Manifest, spelled
-from gdshare.bundle.statement import check_digests, read_statement, subject_digest
+from gdshare.bundle.manifest import Manifest
+from gdshare.bundle.model_signing import check_digests, read_statement, subject_digest
 from gdshare.bundle.tensors import read_tensors
 from gdshare.distilled import Distilled
 from gdshare.errors import UsageError
+from gdshare.signing.envelope import check_signature, read_envelope
+from gdshare.signing.errors import quoted
+from gdshare.signing.names import format_utc
 
 CLOCK_TOLERANCE = timedelta(minutes=10)
 """How far a hospital's clock may run ahead of the reader's."""
@@ -85,8 +87,8 @@ def verify_files(
     for name in files:
         check_name(name)
     check_complete(files)
-    envelope = read_envelope(files[SIGNATURE])
-    check_signature(envelope, public_key)
+    envelope = read_envelope(files[SIGNATURE], SIGNATURE)
+    check_signature(envelope, public_key, SIGNATURE)
     listed = read_statement(envelope.payload)
     check_digests(files, listed)
     manifest = Manifest.from_bytes(files[MANIFEST])
@@ -130,11 +132,11 @@ def check_freshness(manifest: Manifest, now: datetime) -> None:
         raise UsageError("the time of verification has no time zone; pass one in UTC")
     if manifest.created > now + CLOCK_TOLERANCE:
         raise NotYetValid(
-            f"{MANIFEST} says the bundle was made at {spelled(manifest.created)}, which is still "
-            "to come; check this machine's clock, then the hospital's"
+            f"{MANIFEST} says the bundle was made at {format_utc(manifest.created)}, still to "
+            "come; check this machine's clock, then the hospital's"
         )
     if now >= manifest.expires:
         raise Expired(
-            f"the bundle expired at {spelled(manifest.expires)}; "
+            f"the bundle expired at {format_utc(manifest.expires)}; "
             "ask the hospital whether it will publish a new one"
         )

@@ -5,7 +5,7 @@ from typing import Annotated, ClassVar, Self
 from pydantic import Field, model_validator
 
 from gdshare.bundle.attestation import Attestation
-from gdshare.bundle.manifest import hour_of
+from gdshare.signing.names import hour_of
 
 MAX_REASON = 300
 

@@ -8,20 +8,15 @@ from typing import Annotated
 import typer
 
 from gdshare.audit import read_attacks
-from gdshare.bundle import (
-    describe_run,
-    fingerprint,
-    load_private_key,
-    verify_files,
-    verify_folder,
-)
+from gdshare.bundle import describe_run, verify_files, verify_folder
 from gdshare.cli.passphrase import PASSPHRASE_FILE, read_passphrase
 from gdshare.cli.publish import require_fitting
 from gdshare.cli.terminal import DryRun
 from gdshare.cli.typed_digest import LEAST_DIGITS, require_told
 from gdshare.distill.folder import read_record, read_result
 from gdshare.errors import UsageError
-from gdshare.gate import (
+from gdshare.ledger import in_one_line, open_ledger
+from gdshare.release import (
     Policy,
     drawn,
     read_policy,
@@ -30,16 +25,16 @@ from gdshare.gate import (
     require_approver,
     sign_prepared,
 )
-from gdshare.gate import approve as sign_approval
-from gdshare.gate import prepare as lay_out
-from gdshare.gate.policy import by_policy, findings, require_there, terms_of
-from gdshare.gate.prepared import PAGE, Pages
-from gdshare.gate.released import APPROVE, PREPARE
-from gdshare.ledger import in_one_line, open_ledger
-from gdshare.release import ledger_beside, next_number, require_unused
-from gdshare.release import release as let_out
+from gdshare.release import approve as sign_approval
+from gdshare.release import prepare as lay_out
+from gdshare.release.policy import by_policy, findings, require_there, terms_of
+from gdshare.release.prepared import PAGE, Pages
+from gdshare.release.publish import ledger_beside, next_number, require_unused
+from gdshare.release.publish import release as let_out
+from gdshare.release.sign import APPROVE, PREPARE
 from gdshare.report.preview import render_preview
 from gdshare.report.release_page import release_pages
+from gdshare.signing import fingerprint, load_private_key
 
 Prepared = Annotated[Path, typer.Argument(help="The folder that gdshare prepare made.")]
 Outbox = Annotated[

@@ -6,7 +6,9 @@ from typing import Annotated
 
 import typer
 
-from gdshare.bundle import (
+from gdshare.cli.passphrase import PASSPHRASE_FILE, read_passphrase
+from gdshare.cli.terminal import AsJson, print_json
+from gdshare.signing import (
     fingerprint,
     load_private_key,
     parse_public_pem,
@@ -18,8 +20,6 @@ from gdshare.bundle import (
     write_revocation,
     write_sealing_pair,
 )
-from gdshare.cli.passphrase import PASSPHRASE_FILE, read_passphrase
-from gdshare.cli.terminal import AsJson, print_json
 
 Secret = Annotated[Path, typer.Argument(metavar="NAME.key", help="The private key.")]
 Site = Annotated[str, typer.Option(help="The hospital's short name, told to the others.")]

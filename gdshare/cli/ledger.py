@@ -8,15 +8,15 @@ from typing import Annotated
 
 import typer
 
-from gdshare.bundle import fingerprint, load_public_key
 from gdshare.bundle.attestation import MAX_BYTES, read_signed
 from gdshare.bundle.folder import read_plain
 from gdshare.bundle.receipt import Receipt
 from gdshare.cli.terminal import AsJson, print_json, print_table
 from gdshare.errors import BundleError, UsageError
 from gdshare.ledger import Anchor, head_of, open_ledger, read_ledger
-from gdshare.receipts import anchor_in, require_says, take_in
-from gdshare.release import ledger_beside
+from gdshare.release.publish import ledger_beside
+from gdshare.release.receipts import anchor_in, require_says, take_in
+from gdshare.signing import fingerprint, load_public_key
 
 _ANCHOR = re.compile(r"([1-9][0-9]{0,8}):([0-9a-f]{64})")
 

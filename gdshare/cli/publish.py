@@ -9,27 +9,25 @@ import typer
 
 from gdshare.audit import read_attacks
 from gdshare.bundle import (
-    BundleError,
     Manifest,
     build_files,
     describe_run,
-    fingerprint,
-    load_private_key,
     read_tensors,
     verify_files,
     verify_folder,
 )
-from gdshare.bundle.errors import SEND_AGAIN
 from gdshare.cli.passphrase import PASSPHRASE_FILE, read_passphrase
 from gdshare.cli.terminal import DryRun
 from gdshare.distill.folder import read_record, read_result
 from gdshare.distilled import Distilled
-from gdshare.errors import PolicyError, RunError
-from gdshare.gate import read_policy, require_allowed
-from gdshare.gate.policy import by_policy, require_there, terms_of
+from gdshare.errors import BundleError, PolicyError, RunError
 from gdshare.ledger import open_ledger
-from gdshare.release import ledger_beside, next_number, release, require_unused
+from gdshare.release import read_policy, require_allowed
+from gdshare.release.policy import by_policy, require_there, terms_of
+from gdshare.release.publish import ledger_beside, next_number, release, require_unused
 from gdshare.report.preview import render_preview
+from gdshare.signing import fingerprint, load_private_key
+from gdshare.signing.errors import SEND_AGAIN
 
 
 def publish(

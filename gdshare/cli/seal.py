@@ -5,20 +5,14 @@ from typing import Annotated
 
 import typer
 
-from gdshare.bundle import (
-    AlreadyPublished,
-    fingerprint,
-    load_sealing_key,
-    load_sealing_public_key,
-    read_folder,
-    read_sealed,
-    write_bundle,
-)
+from gdshare.bundle import read_folder, read_sealed, write_bundle
 from gdshare.bundle import seal as sealed
 from gdshare.bundle import unseal as opened
+from gdshare.bundle.errors import AlreadyPublished
 from gdshare.bundle.layout import SIGNATURE
 from gdshare.cli.passphrase import PASSPHRASE_FILE, read_passphrase
 from gdshare.errors import UsageError
+from gdshare.signing import fingerprint, load_sealing_key, load_sealing_public_key
 from gdshare.storage import write_bytes
 
 

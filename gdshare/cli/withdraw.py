@@ -7,16 +7,16 @@ from typing import Annotated
 
 import typer
 
-from gdshare.bundle import fingerprint, load_private_key
 from gdshare.bundle.outbox import newest
 from gdshare.cli.passphrase import PASSPHRASE_FILE, has_terminal, read_passphrase
 from gdshare.cli.terminal import DryRun
 from gdshare.cli.typed_digest import LEAST_DIGITS, is_told, require_told
 from gdshare.errors import UsageError
 from gdshare.ledger import Act, open_ledger, read_ledger
-from gdshare.release import ledger_beside
-from gdshare.withdraw import Released, released_by, require_own_key, withdrawn_by
-from gdshare.withdraw import withdraw as take_back
+from gdshare.release.publish import ledger_beside
+from gdshare.release.withdraw import Released, released_by, require_own_key, withdrawn_by
+from gdshare.release.withdraw import withdraw as take_back
+from gdshare.signing import fingerprint, load_private_key
 
 
 def withdraw(

@@ -12,10 +12,10 @@ import numpy as np
 from PIL import Image
 
 from gdshare.distilled import Distilled
-from gdshare.gate import Policy, Prepared
-from gdshare.gate.policy import Finding, findings
-from gdshare.gate.prepared import PAGE, TEXT
 from gdshare.protocol import CLASSES
+from gdshare.release import Policy, Prepared
+from gdshare.release.policy import Finding, findings
+from gdshare.release.prepared import PAGE, TEXT
 
 SIDE = 384
 """Of an image on the page, px."""

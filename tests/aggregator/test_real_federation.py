@@ -13,9 +13,9 @@ from aggregator.flower_cli import FlowerCli, SuperLinkAddress
 from aggregator.local_federation import SiteNode, local_federation
 from aggregator.order import Order
 from aggregator.submit import APP, run_round
-from gdshare.bundle import new_key, public_pem
 from gdshare.errors import UsageError
 from gdshare.model import load_model
+from gdshare.signing import new_key, public_pem
 
 SITES = ("east", "north", "west")
 EVIL_CLIENT = """

@@ -15,15 +15,15 @@ from aggregator.order import Order
 from aggregator.receipts import Signer, receipts_for
 from aggregator.results import table
 from aggregator.round import hold_round
-from gdshare.bundle import load_private_key, load_public_key, new_key
 from gdshare.bundle.attestation import read_signed
-from gdshare.bundle.manifest import hour_of
+from gdshare.bundle.model_signing import digests_of, subject_digest
 from gdshare.bundle.receipt import Receipt
-from gdshare.bundle.statement import digests_of, subject_digest
 from gdshare.bundle.withdrawal import Withdrawal
 from gdshare.cli.main import main
 from gdshare.errors import BundleError, LedgerError
 from gdshare.ledger import Act, open_ledger, read_ledger
+from gdshare.signing import load_private_key, load_public_key, new_key
+from gdshare.signing.names import hour_of
 
 
 @pytest.fixture(scope="module")

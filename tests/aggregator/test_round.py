@@ -42,13 +42,7 @@ from aggregator.results import table
 from aggregator.round import hold_round
 from aggregator.seen import newest_seen
 from aggregator.standing import REVOKE, TRUST, from_line, until
-from gdshare.bundle import (
-    Terms,
-    load_private_key,
-    load_public_key,
-    new_key,
-    verify_files,
-)
+from gdshare.bundle import Terms, verify_files
 from gdshare.cli.main import main
 from gdshare.errors import FederationError, LedgerError
 from gdshare.ledger import read_ledger
@@ -56,6 +50,7 @@ from gdshare.messages import ANSWER_RECORD
 from gdshare.metrics import THRESHOLDS
 from gdshare.model import load_model
 from gdshare.protocol import Protocol
+from gdshare.signing import load_private_key, load_public_key, new_key
 from hospital_node.client_app import app as real_app
 
 

@@ -13,13 +13,14 @@ from aggregator.trial.plan import Hospital, Stage, Trial
 from aggregator.trial.run import accept_all
 from aggregator.trial.side_by_side import release_all
 from aggregator.trial.table import as_data, markdown
-from gdshare.bundle import load_public_key, verify_folder
+from gdshare.bundle import verify_folder
 from gdshare.errors import CohortError, FederationError
 from gdshare.evaluation import cohort_votes, confusions
 from gdshare.ledger import read_ledger
 from gdshare.method import Settings
 from gdshare.metrics import SOURCE_TABLE, Confusion
 from gdshare.pooling import train_pooled
+from gdshare.signing import load_public_key
 from gdshare.training import TrainingPlan
 
 NOW = datetime(2026, 3, 31, 12, tzinfo=UTC)

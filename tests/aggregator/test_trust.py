@@ -10,7 +10,10 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from aggregator.seen import ADMIT, admitted, signed_with, trained_from
 from aggregator.standing import Disowned, disowned, ends, revoked
 from aggregator.trust import load_trust
-from gdshare.bundle import (
+from gdshare.cli.main import main
+from gdshare.errors import FederationError
+from gdshare.ledger import open_ledger, read_ledger
+from gdshare.signing import (
     fingerprint,
     load_public_key,
     new_key,
@@ -18,9 +21,6 @@ from gdshare.bundle import (
     write_request,
     write_revocation,
 )
-from gdshare.cli.main import main
-from gdshare.errors import FederationError
-from gdshare.ledger import open_ledger, read_ledger
 
 NOW = datetime(2026, 11, 22, 9, 30, tzinfo=UTC)
 

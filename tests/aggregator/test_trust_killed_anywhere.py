@@ -10,8 +10,8 @@ from kill_kit import KILLED, Killer, killer
 
 from aggregator.standing import REVOKE, TRUST, revoked
 from aggregator.trust import load_trust
-from gdshare.bundle import fingerprint, load_public_key
 from gdshare.ledger import read_ledger
+from gdshare.signing import fingerprint, load_public_key
 
 MOST_CHANGES = 40
 

@@ -29,13 +29,13 @@ from site_kit import NOW, make_bundle, make_cohort, manifest
 
 import aggregator.round
 from aggregator.results import RoundResult
-from gdshare.bundle import new_key
-from gdshare.bundle.statement import digests_of, subject_digest
+from gdshare.bundle.model_signing import digests_of, subject_digest
 from gdshare.bundle.withdrawal import Withdrawal
 from gdshare.cli.main import main
 from gdshare.errors import FederationError
 from gdshare.ledger import read_ledger
 from gdshare.messages import ANSWER_RECORD, MAX_WITHDRAWALS
+from gdshare.signing import new_key
 
 HOUR = datetime(2026, 3, 31, 11, tzinfo=UTC)
 

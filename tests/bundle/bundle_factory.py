@@ -9,15 +9,16 @@ from functools import cache
 import numpy as np
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from gdshare.bundle import Manifest, Terms, build_files, new_key
+from gdshare.bundle import Manifest, Terms, build_files
 from gdshare.bundle.attacks import Attack
 from gdshare.bundle.counts import published_counts
-from gdshare.bundle.envelope import sign
 from gdshare.bundle.layout import SIGNATURE
-from gdshare.bundle.statement import digests_of, write_statement
+from gdshare.bundle.model_signing import digests_of, write_statement
 from gdshare.distilled import Distilled
 from gdshare.method import Counts, Method
 from gdshare.protocol import Protocol
+from gdshare.signing import new_key
+from gdshare.signing.envelope import sign
 
 CREATED = datetime(2026, 3, 1, 12, tzinfo=UTC)
 NOW = CREATED + timedelta(days=30)

@@ -10,8 +10,9 @@ from pathlib import Path
 from bundle_factory import distilled, manifest, rich_manifest
 from frozen_schema import shape_of
 
-from gdshare.bundle import FORMAT, Manifest, build_files, new_key, public_pem, write_bundle
+from gdshare.bundle import FORMAT, Manifest, build_files, write_bundle
 from gdshare.report.preview import render_preview
+from gdshare.signing import new_key, public_pem
 
 if __name__ == "__main__":
     folder = Path(__file__).parent / "golden" / FORMAT.replace("/", "-")

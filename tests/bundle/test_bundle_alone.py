@@ -7,7 +7,8 @@ import sys
 import pytest
 from bundle_factory import distilled, key, manifest, png, sound
 
-from gdshare.bundle import build_files, public_pem, write_bundle
+from gdshare.bundle import build_files, write_bundle
+from gdshare.signing import public_pem
 
 ALLOWED = {
     "gdshare",

@@ -26,33 +26,28 @@ from cryptography.hazmat.primitives.asymmetric.utils import (
 )
 from safetensors.numpy import save
 
-from gdshare.bundle import (
+from gdshare.bundle import build_files, verify_files
+from gdshare.bundle.errors import (
     Altered,
-    BadSignature,
-    BundleError,
     Expired,
     ExtraFile,
     LabelsOffSimplex,
     MalformedManifest,
-    MalformedSignature,
     MalformedTensors,
     MissingFile,
-    NotCanonical,
     NotFinite,
     NotYetValid,
     OutOfRange,
     Oversized,
     UnknownFormat,
-    WrongKey,
     WrongShape,
     WrongSite,
-    build_files,
-    verify_files,
 )
-from gdshare.bundle.envelope import P256_ORDER, sign
 from gdshare.bundle.layout import BOUNDS
 from gdshare.distilled import TENSORS
-from gdshare.errors import UsageError
+from gdshare.errors import BundleError, UsageError
+from gdshare.signing.envelope import P256_ORDER, sign
+from gdshare.signing.errors import BadSignature, MalformedSignature, NotCanonical, WrongKey
 
 
 def refused(files, reason, match=None, *, now=NOW, site=None):
@@ -338,7 +333,7 @@ def test_another_predicate_type_is_refused():
 
 
 def test_a_statement_that_leaves_a_file_out_is_refused():
-    from gdshare.bundle.statement import digests_of, write_statement
+    from gdshare.bundle.model_signing import digests_of, write_statement
 
     digests = digests_of(sound())
     del digests["README.md"]
@@ -346,7 +341,7 @@ def test_a_statement_that_leaves_a_file_out_is_refused():
 
 
 def test_a_statement_that_lists_another_file_is_refused():
-    from gdshare.bundle.statement import digests_of, write_statement
+    from gdshare.bundle.model_signing import digests_of, write_statement
 
     digests = digests_of(sound()) | {"x.bin": hashlib.sha256(b"").hexdigest()}
     refused(signed_payload(write_statement(digests)), ExtraFile, "x.bin")

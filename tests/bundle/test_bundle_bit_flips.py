@@ -5,7 +5,8 @@ import random
 import pytest
 from bundle_factory import NOW, key, sound
 
-from gdshare.bundle import BundleError, verify_files
+from gdshare.bundle import verify_files
+from gdshare.errors import BundleError
 
 EVERY_BIT = ("bundle.sig", "gdshare.json")
 A_BIT_OF_EVERY_BYTE = ("README.md", "preview.png", "distilled.safetensors")

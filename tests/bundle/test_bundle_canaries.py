@@ -11,10 +11,11 @@ from bundle_factory import READ, distilled, png_chunk
 from bundle_leaks import search
 from typer.testing import CliRunner
 
-from gdshare.bundle import next_sequence, read_folder, write_key_pair
+from gdshare.bundle import next_sequence, read_folder
 from gdshare.cli import publish
 from gdshare.method import RunRecord, Settings
 from gdshare.protocol import Protocol
+from gdshare.signing import write_key_pair
 from gdshare.storage import write_json
 
 SEED = 0x4C41_5242_4541_4753

@@ -11,15 +11,9 @@ import typer
 from bundle_factory import READ, distilled, manifest
 from typer.testing import CliRunner
 
-import gdshare.release
-from gdshare.bundle import (
-    Altered,
-    datasheet,
-    fingerprint,
-    load_private_key,
-    load_public_key,
-    verify_folder,
-)
+import gdshare.release.publish
+from gdshare.bundle import datasheet, verify_folder
+from gdshare.bundle.errors import Altered
 from gdshare.cli import keys, publish, verify
 from gdshare.cli.main import main
 from gdshare.errors import GdshareError, KeyFileError, LedgerError, RunError, UsageError
@@ -27,6 +21,7 @@ from gdshare.ledger import read_ledger
 from gdshare.method import RunRecord, Settings
 from gdshare.protocol import Protocol
 from gdshare.report.preview import render_preview
+from gdshare.signing import fingerprint, load_private_key, load_public_key
 from gdshare.storage import write_json
 
 PASSPHRASE = "correct horse"
@@ -148,7 +143,7 @@ def test_every_release_is_in_the_ledger_before_the_bundle_is_in_the_outbox(place
     def killed(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(gdshare.release, "write_bundle", killed)
+    monkeypatch.setattr(gdshare.release.publish, "write_bundle", killed)
     publish_run(place)
     acts = read_ledger(place / "outbox-ledger.jsonl")
     assert [(act.act, act.what) for act in acts] == [

@@ -7,14 +7,8 @@ import threading
 import pytest
 from bundle_factory import sound
 
-from gdshare.bundle import (
-    ExtraFile,
-    MissingFile,
-    NotAPlainFile,
-    Oversized,
-    UnreadableBundle,
-    read_folder,
-)
+from gdshare.bundle import read_folder
+from gdshare.bundle.errors import ExtraFile, MissingFile, NotAPlainFile, Oversized, UnreadableBundle
 from gdshare.bundle.layout import BOUNDS
 
 

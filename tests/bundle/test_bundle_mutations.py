@@ -6,11 +6,12 @@ from bundle_factory import NOW, key, manifest, signed, sound
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gdshare.bundle import BundleError, Manifest, verify_files
-from gdshare.bundle.envelope import read_envelope
+from gdshare.bundle import Manifest, verify_files
 from gdshare.bundle.layout import BOUNDS
-from gdshare.bundle.statement import read_statement
+from gdshare.bundle.model_signing import read_statement
 from gdshare.bundle.tensors import read_tensors
+from gdshare.errors import BundleError
+from gdshare.signing.envelope import read_envelope
 
 QUICK = settings(max_examples=150, deadline=None, database=None, derandomize=True)
 NAMES = st.sampled_from(sorted(BOUNDS))
@@ -73,7 +74,7 @@ def test_any_json_in_any_manifest_field_is_sound_or_refused(value, field):
 @given(st.binary(max_size=300) | JSON.map(lambda value: json.dumps(value).encode()))
 def test_no_reader_raises_anything_but_a_bundle_error(content):
     readers = (
-        read_envelope,
+        lambda data: read_envelope(data, "bundle.sig"),
         read_statement,
         Manifest.from_bytes,
         lambda data: read_tensors(data, manifest()),

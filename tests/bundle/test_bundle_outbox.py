@@ -7,16 +7,8 @@ from pathlib import Path
 import pytest
 from bundle_factory import distilled, key, manifest, png, sound
 
-from gdshare.bundle import (
-    AlreadyPublished,
-    ExtraFile,
-    MissingFile,
-    build_files,
-    next_sequence,
-    published,
-    read_folder,
-    write_bundle,
-)
+from gdshare.bundle import build_files, next_sequence, published, read_folder, write_bundle
+from gdshare.bundle.errors import AlreadyPublished, ExtraFile, MissingFile
 from gdshare.errors import UsageError
 
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from bundle_factory import distilled, key, manifest, png
 
-from gdshare.bundle import build_files, public_pem, write_bundle
+from gdshare.bundle import build_files, write_bundle
+from gdshare.signing import public_pem
 
 SOURCE = Path(__file__).parents[2]
 ENOUGH = ("numpy", "safetensors", "cryptography", "pydantic")

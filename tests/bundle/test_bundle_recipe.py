@@ -14,9 +14,10 @@ from cryptography.hazmat.primitives.asymmetric.utils import (
     encode_dss_signature,
 )
 
-from gdshare.bundle import public_pem, verify_folder
-from gdshare.bundle.envelope import P256_ORDER, Envelope, read_envelope
+from gdshare.bundle import verify_folder
 from gdshare.bundle.layout import BOUNDS
+from gdshare.signing import public_pem
+from gdshare.signing.envelope import P256_ORDER, Envelope, read_envelope
 
 PAGE = Path(__file__).parents[2] / "docs" / "bundle-format.md"
 TOOLS = ("bash", "openssl", "sha256sum", "jq", "base64")
@@ -129,7 +130,7 @@ def test_the_recipe_refuses_anything_unsigned_in_the_signature_file(folder, old,
 
 
 def test_the_recipe_refuses_the_mirrored_signature(folder):
-    envelope = read_envelope(sound()["bundle.sig"])
+    envelope = read_envelope(sound()["bundle.sig"], "bundle.sig")
     r, s = decode_dss_signature(envelope.signature)
     mirrored = encode_dss_signature(r, P256_ORDER - s)
     forged = Envelope(envelope.hint, envelope.payload, mirrored)

@@ -10,9 +10,9 @@ from cryptography.hazmat.primitives.hpke import AEAD, KDF, KEM, Suite
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from gdshare.bundle import (
+from gdshare.bundle import read_folder, read_sealed, seal, unseal, verify_files, write_bundle
+from gdshare.bundle.errors import (
     BrokenSeal,
-    BundleError,
     CutShort,
     NotAPlainFile,
     NotSealed,
@@ -20,25 +20,21 @@ from gdshare.bundle import (
     PassedOff,
     SealedForAnother,
     TrailingBytes,
+)
+from gdshare.bundle.layout import BOUNDS
+from gdshare.bundle.sealed import MAX_BYTES
+from gdshare.cli.main import main
+from gdshare.errors import BundleError, KeyFileError
+from gdshare.signing import (
     fingerprint,
     load_private_key,
     load_public_key,
     load_sealing_key,
     load_sealing_public_key,
     new_sealing_key,
-    read_folder,
-    read_sealed,
-    seal,
-    unseal,
-    verify_files,
-    write_bundle,
     write_key_pair,
     write_sealing_pair,
 )
-from gdshare.bundle.layout import BOUNDS
-from gdshare.bundle.sealed import MAX_BYTES
-from gdshare.cli.main import main
-from gdshare.errors import KeyFileError
 
 SUITE = Suite(KEM.X25519, KDF.HKDF_SHA256, AEAD.CHACHA20_POLY1305)
 PHRASE = b"a passphrase for the test"

@@ -8,9 +8,7 @@ import pytest
 from bundle_factory import CREATED, NOW, READ, distilled, key, manifest, png, sound
 
 from gdshare.bundle import (
-    BundleError,
     Manifest,
-    WrongShape,
     build_files,
     datasheet,
     describe_run,
@@ -19,8 +17,9 @@ from gdshare.bundle import (
     verify_folder,
     write_bundle,
 )
+from gdshare.bundle.errors import WrongShape
 from gdshare.distilled import TENSORS
-from gdshare.errors import UsageError
+from gdshare.errors import BundleError, UsageError
 from gdshare.method import Counts, Method, RunRecord, Settings
 from gdshare.protocol import Protocol
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from bundle_factory import distilled, key, manifest, other_key, png, rich_manifest
 
-from gdshare.bundle import build_files, public_pem
+from gdshare.bundle import build_files
+from gdshare.signing import public_pem
 
 TOOLS = Path(sys.executable).parent
 

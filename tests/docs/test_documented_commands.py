@@ -9,8 +9,8 @@ import typer
 from dicom_kit import gradient, radiograph, save
 from film_kit import write_films
 
-from gdshare.bundle import fingerprint, load_public_key
 from gdshare.cli.main import build_app, main
+from gdshare.signing import fingerprint, load_public_key
 from gdshare.store import open_store
 
 ROOT = Path(__file__).parent.parent.parent

@@ -16,7 +16,7 @@ from site_kit import (
     write_files,
 )
 
-from gdshare.bundle import new_key, write_bundle
+from gdshare.bundle import write_bundle
 from gdshare.cohort import open_cohort
 from gdshare.errors import UsageError
 from gdshare.evaluation import cohort_votes, confusions
@@ -25,6 +25,7 @@ from gdshare.metrics import THRESHOLDS
 from gdshare.model import Model
 from gdshare.networks import build, draw
 from gdshare.protocol import Protocol
+from gdshare.signing import new_key
 from hospital_node.settings import NodeSettings
 
 COLLECT, COUNTS = "query.collect", "evaluate.counts"

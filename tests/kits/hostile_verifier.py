@@ -15,8 +15,9 @@ from bundle_factory import NOW, key, signed, sound
 from mutation_kit import mutated
 from peak_kit import peak_mb
 
-from gdshare.bundle import BundleError, verify_files
+from gdshare.bundle import verify_files
 from gdshare.bundle.layout import SIGNATURE
+from gdshare.errors import BundleError
 
 ADDRESSES = 4 * 1024**3
 """Bytes: what runs away ends here, not the machine."""

@@ -15,9 +15,10 @@ from aggregator.results import RoundResult
 from aggregator.round import hold_round
 from aggregator.seen import ADMIT
 from aggregator.standing import DISOWN, REVOKE, from_line
-from gdshare.bundle import Manifest, fingerprint, new_key, public_pem
+from gdshare.bundle import Manifest
 from gdshare.bundle.layout import MANIFEST
 from gdshare.ledger import open_ledger, read_ledger
+from gdshare.signing import fingerprint, new_key, public_pem
 
 SITES = ("east", "north", "west")
 

@@ -10,7 +10,7 @@ from datetime import datetime
 from gdshare.bundle.receipt import Receipt
 from gdshare.errors import LedgerError, UsageError
 from gdshare.ledger import Act, Anchor, Ledger, anchor_of
-from gdshare.withdraw import Released, released_by, withdrawn_by
+from gdshare.release.withdraw import Released, released_by, withdrawn_by
 
 RECEIPT = "receipt"
 _VERDICTS = {

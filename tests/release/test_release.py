@@ -10,26 +10,21 @@ from pathlib import Path
 import pytest
 from bundle_run_kit import PASSPHRASE, make_run
 
-import gdshare.release
+import gdshare.release.publish
 from gdshare.audit import write_attacks
-from gdshare.bundle import (
-    Manifest,
-    fingerprint,
-    load_private_key,
-    load_public_key,
-    public_pem,
-    verify_folder,
-)
+from gdshare.bundle import Manifest, verify_folder
 from gdshare.bundle.attacks import Attack
-from gdshare.bundle.envelope import Envelope, sign
 from gdshare.bundle.layout import SIGNED
 from gdshare.cli.main import main
 from gdshare.distill.folder import read_result
-from gdshare.gate import approval, drawn, policy_digest, prepare, read_policy, read_prepared
-from gdshare.gate.policy import findings
 from gdshare.ledger import read_ledger
+from gdshare.release import drawn, policy_digest, prepare, read_policy, read_prepared
+from gdshare.release.policy import findings
+from gdshare.release.publish import approval
 from gdshare.report.preview import render_preview
 from gdshare.report.release_page import release_pages
+from gdshare.signing import fingerprint, load_private_key, load_public_key, public_pem
+from gdshare.signing.envelope import Envelope, sign
 
 
 class Desk:
@@ -285,7 +280,7 @@ def test_release_that_was_broken_off_after_its_line_is_completed(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(gdshare.release, "write_bundle", killed)
+        patched.setattr(gdshare.release.publish, "write_bundle", killed)
         desk.release()
     assert not desk.outbox.exists()
     assert desk.release()[0] == 0

@@ -9,8 +9,9 @@ import pytest
 from bundle_run_kit import PASSPHRASE, make_run
 from kill_kit import KILLED, Killer, killer
 
-from gdshare.bundle import fingerprint, load_public_key, published, verify_folder
+from gdshare.bundle import published, verify_folder
 from gdshare.ledger import read_ledger
+from gdshare.signing import fingerprint, load_public_key
 
 SIGNER, OFFICER = "st-mary", "officer"
 MOST_CHANGES = 60

@@ -9,13 +9,13 @@ from bundle_factory import key, other_key, sound
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gdshare.bundle import fingerprint, new_key, public_pem, read_request, write_request
-from gdshare.bundle.enrolment import REQUEST, SUCCESSION
-from gdshare.bundle.envelope import Envelope, read_envelope, sign
-from gdshare.bundle.keys import parse_public_key
-from gdshare.bundle.self_signed import MAX_BYTES, say
-from gdshare.bundle.statement import read_statement
+from gdshare.bundle.model_signing import read_statement
 from gdshare.errors import BundleError, KeyFileError
+from gdshare.signing import fingerprint, new_key, public_pem, read_request, write_request
+from gdshare.signing.enrolment import REQUEST, SUCCESSION
+from gdshare.signing.envelope import Envelope, read_envelope, sign
+from gdshare.signing.keys import parse_public_key
+from gdshare.signing.self_signed import MAX_BYTES, say
 
 NOW = datetime(2026, 11, 22, 9, 41, 7, tzinfo=UTC)
 
@@ -25,7 +25,7 @@ def request(site="st-mary"):
 
 
 def told(data):
-    return json.loads(read_envelope(data).payload)
+    return json.loads(read_envelope(data, "the request").payload)
 
 
 def resigned(change, secret=None):
@@ -60,7 +60,7 @@ def test_request_is_not_made_for_a_name_that_is_no_sites(site):
 
 
 def test_request_with_another_site_under_the_old_signature_is_refused():
-    envelope = read_envelope(request())
+    envelope = read_envelope(request(), "the request")
     payload = envelope.payload.replace(b"st-mary", b"st-john")
     forged = Envelope(envelope.hint, payload, envelope.signature).to_bytes()
     refused(forged, "not signed with the key it names")
@@ -74,7 +74,7 @@ def test_request_for_a_key_that_its_sender_does_not_hold_is_refused():
 
 
 def test_request_that_hints_at_another_key_is_refused():
-    envelope = read_envelope(request())
+    envelope = read_envelope(request(), "the request")
     hint = fingerprint(other_key().public_key())
     refused(Envelope(hint, envelope.payload, envelope.signature).to_bytes(), "not signed with")
 
@@ -133,14 +133,14 @@ def test_other_files_are_refused(data):
 
 
 def test_oversized_request_is_refused_before_anything_is_parsed(monkeypatch):
-    monkeypatch.setattr("gdshare.bundle.self_signed.read_envelope", None)
+    monkeypatch.setattr("gdshare.signing.self_signed.read_envelope", None)
     refused(b"{" + b" " * MAX_BYTES, "too large")
 
 
 def test_neither_bundle_nor_request_passes_for_the_other():
     refused(sound()["bundle.sig"], "is not an enrolment request")
     with pytest.raises(BundleError):
-        read_statement(read_envelope(request()).payload)
+        read_statement(read_envelope(request(), "the request").payload)
 
 
 def test_older_keys_word_is_for_this_key_and_site_only():
@@ -173,7 +173,7 @@ def test_older_keys_word_that_it_did_not_sign_is_refused():
     """Somebody writes it who does not hold the older key."""
     made = say(SUCCESSION, {"site": "st-mary", "next": fingerprint(key().public_key())}, key())
     pem = public_pem(other_key().public_key()).decode()
-    value = json.loads(read_envelope(made).payload)
+    value = json.loads(read_envelope(made, "the request").payload)
     value["predicate"]["key"] = pem
     value["subject"][0]["digest"]["sha256"] = fingerprint(parse_public_key(pem.encode(), "x"))
     forged = sign(json.dumps(value, separators=(",", ":")).encode(), key()).to_bytes()

@@ -13,21 +13,16 @@ from datetime import datetime
 
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from gdshare.bundle.keys import fingerprint
-from gdshare.bundle.manifest import hour_of, spelled
-from gdshare.bundle.self_signed import Kind, hear, say
-from gdshare.bundle.terms import SITE
 from gdshare.errors import KeyFileError
+from gdshare.signing.keys import fingerprint
+from gdshare.signing.names import HOUR, SITE, format_hour
+from gdshare.signing.self_signed import Kind, hear, say
 
-MADE = re.compile(
-    r"20[2-9]\d-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])T([01]\d|2[0-3]):00:00Z", re.ASCII
-)
-"""A time to the hour."""
 _NAME = re.compile(SITE)
 REQUEST = Kind(
     "an enrolment request",
     "https://gdshare/enrolment/v1",
-    {"site": _NAME, "made": MADE, "vouched": re.compile(r"[A-Za-z0-9+/=]{0,8192}")},
+    {"site": _NAME, "made": HOUR, "vouched": re.compile(r"[A-Za-z0-9+/=]{0,8192}")},
 )
 SUCCESSION = Kind(
     "a key's word for the next",
@@ -53,11 +48,6 @@ class Request:
     vouched_by: ec.EllipticCurvePublicKey | None
 
 
-def to_the_hour(now: datetime) -> str:
-    """Spell a time as a statement tells it."""
-    return spelled(hour_of(now))
-
-
 def write_request(
     site: str,
     key: ec.EllipticCurvePrivateKey,
@@ -80,7 +70,7 @@ def write_request(
         vouched = say(SUCCESSION, {"site": site, "next": fingerprint(key.public_key())}, older)
     told = {
         "site": site,
-        "made": to_the_hour(now),
+        "made": format_hour(now),
         "vouched": base64.b64encode(vouched).decode("ascii"),
     }
     return say(REQUEST, told, key)

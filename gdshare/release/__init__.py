@@ -9,10 +9,10 @@
 Whatever is missing, altered or in doubt in between refuses the release.
 """
 
-from gdshare.gate.approval import Approval, approve, read_approvals, require_approver
-from gdshare.gate.policy import Finding, Policy, policy_digest, read_policy, require_allowed
-from gdshare.gate.prepared import Prepared, drawn, prepare, read_prepared
-from gdshare.gate.released import sign_prepared
+from gdshare.release.approval import Approval, approve, read_approvals, require_approver
+from gdshare.release.policy import Finding, Policy, policy_digest, read_policy, require_allowed
+from gdshare.release.prepared import Prepared, drawn, prepare, read_prepared
+from gdshare.release.sign import sign_prepared
 
 __all__ = [
     "Approval",

@@ -13,16 +13,9 @@ from cryptography.hazmat.primitives.serialization import (
     PublicFormat,
 )
 
-from gdshare.bundle import (
-    build_files,
-    fingerprint,
-    load_private_key,
-    load_public_key,
-    new_key,
-    verify_files,
-    write_key_pair,
-)
+from gdshare.bundle import build_files, verify_files
 from gdshare.errors import KeyFileError
+from gdshare.signing import fingerprint, load_private_key, load_public_key, new_key, write_key_pair
 
 PASSPHRASE = b"a long sentence"
 

@@ -37,9 +37,9 @@ from gdshare.audit import ATTACKS
 from gdshare.bundle import Manifest, Terms
 from gdshare.bundle.attacks import AttackName
 from gdshare.bundle.counts import SUPPRESS_BELOW, spelled_count
-from gdshare.bundle.manifest import Digest
 from gdshare.errors import PolicyError
 from gdshare.ledger import Act
+from gdshare.signing.names import Digest
 
 MAX_BYTES = 64 * 1024
 _ACTS = ("prepare", "approve", "release")

@@ -12,12 +12,12 @@ from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from gdshare.bundle import canonical
-from gdshare.bundle.envelope import Envelope, check_signature, read_envelope, sign
-from gdshare.bundle.errors import BadSignature, MalformedSignature, NotCanonical, WrongKey, quoted
-from gdshare.bundle.keys import fingerprint, parse_public_key, public_pem
-from gdshare.bundle.statement import STATEMENT_TYPE
 from gdshare.errors import BundleError, KeyFileError
+from gdshare.signing import canonical
+from gdshare.signing.envelope import Envelope, check_signature, read_envelope, sign
+from gdshare.signing.errors import BadSignature, MalformedSignature, NotCanonical, WrongKey, quoted
+from gdshare.signing.keys import fingerprint, parse_public_key, public_pem
+from gdshare.signing.statement import STATEMENT_TYPE
 
 SUBJECT = "gdshare-key"
 MAX_BYTES = 16 * 1024
@@ -67,11 +67,11 @@ def hear(
     if len(data) > MAX_BYTES:
         raise KeyFileError(f"{where} is too large to be {kind.name}; name the file itself")
     try:
-        envelope = read_envelope(data)
+        envelope = read_envelope(data, where)
         told = canonical.parse(envelope.payload, where, MalformedSignature)
         pem, fields = _dug(told, kind)
         key = parse_public_key(pem.encode("utf-8", "replace"), where)
-        check_signature(envelope, key)
+        check_signature(envelope, key, where)
         _require_one_form(envelope, kind, fields, key)
     except (WrongKey, BadSignature):
         raise KeyFileError(

@@ -20,15 +20,16 @@ from pathlib import Path
 from cryptography.hazmat.primitives.asymmetric import ec
 from pydantic import ValidationError
 
-from gdshare.bundle.envelope import read_envelope
 from gdshare.bundle.folder import read_plain
 from gdshare.bundle.layout import BOUNDS, SIGNATURE
-from gdshare.bundle.manifest import first_problem, hour_of
+from gdshare.bundle.manifest import first_problem
 from gdshare.bundle.outbox import WITHDRAWAL
 from gdshare.bundle.withdrawal import MAX_REASON, Withdrawal
 from gdshare.errors import BundleError, UsageError
 from gdshare.ledger import Act, Ledger
-from gdshare.release import RELEASE, WITHDRAW
+from gdshare.release.publish import RELEASE, WITHDRAW
+from gdshare.signing.envelope import read_envelope
+from gdshare.signing.names import hour_of
 from gdshare.storage import sync_folder, write_bytes
 
 
@@ -81,7 +82,7 @@ def require_own_key(outbox: Path, one: Released, signer: str, another: bool) -> 
         return
     try:
         signature = read_plain(outbox / one.name / SIGNATURE, BOUNDS[SIGNATURE])
-        released = read_envelope(signature).hint
+        released = read_envelope(signature, SIGNATURE).hint
     except BundleError:
         return  # gone or damaged: taking it back must not wait for that
     if released != signer:

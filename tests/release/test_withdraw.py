@@ -9,14 +9,15 @@ import pytest
 from bundle_run_kit import PASSPHRASE, make_run
 from grid_kit import ask_node
 
-import gdshare.withdraw
-from gdshare.bundle import load_public_key, new_key, read_folder, verify_folder
+import gdshare.release.withdraw
+from gdshare.bundle import read_folder, verify_folder
 from gdshare.bundle.attestation import MAX_BYTES, read_signed
 from gdshare.bundle.outbox import newest, published
 from gdshare.bundle.withdrawal import Withdrawal
 from gdshare.cli.main import main
 from gdshare.errors import BundleError
 from gdshare.ledger import Act, read_ledger
+from gdshare.signing import load_public_key, new_key
 
 
 class Site:
@@ -132,10 +133,10 @@ def test_withdrawn_bundle_is_not_released_again(site: Site) -> None:
     ("module", "step", "still_handed_over"),
     [
         ("gdshare.ledger", "write_bytes", True),
-        ("gdshare.withdraw", "write_bytes", True),
-        ("gdshare.withdraw", "_take_away", False),
-        ("gdshare.withdraw", "sync_folder", False),
-        ("gdshare.withdraw.shutil", "rmtree", False),
+        ("gdshare.release.withdraw", "write_bytes", True),
+        ("gdshare.release.withdraw", "_take_away", False),
+        ("gdshare.release.withdraw", "sync_folder", False),
+        ("gdshare.release.withdraw.shutil", "rmtree", False),
     ],
 )
 def test_kill_between_two_steps_leaves_nothing_half_and_the_next_attempt_completes_it(
@@ -299,7 +300,7 @@ def test_outbox_that_cannot_be_changed_is_told_and_tried_again(
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patched:
-        patched.setattr(gdshare.withdraw, "write_bytes", full)
+        patched.setattr(gdshare.release.withdraw, "write_bytes", full)
         status, _, err = site.withdraw()
     assert status == 2
     assert "st-mary-1 may still be handed over" in err

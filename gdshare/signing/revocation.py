@@ -10,14 +10,14 @@ from datetime import datetime
 
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from gdshare.bundle.enrolment import MADE, to_the_hour
-from gdshare.bundle.keys import fingerprint
-from gdshare.bundle.self_signed import Kind, hear, say
+from gdshare.signing.keys import fingerprint
+from gdshare.signing.names import HOUR, format_hour
+from gdshare.signing.self_signed import Kind, hear, say
 
 REVOCATION = Kind(
     "a revocation",
     "https://gdshare/revocation/v1",
-    {"made": MADE, "why": re.compile(r"[ -~]{1,300}")},
+    {"made": HOUR, "why": re.compile(r"[ -~]{1,300}")},
 )
 
 
@@ -47,7 +47,7 @@ def write_revocation(key: ec.EllipticCurvePrivateKey, why: str, now: datetime) -
     Raises:
         KeyFileError: a reason that cannot stand there.
     """
-    return say(REVOCATION, {"made": to_the_hour(now), "why": why}, key)
+    return say(REVOCATION, {"made": format_hour(now), "why": why}, key)
 
 
 def read_revocation(data: bytes, where: str) -> Revocation:

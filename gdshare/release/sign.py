@@ -4,15 +4,15 @@ from collections.abc import Sequence
 
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from gdshare.bundle import fingerprint
-from gdshare.bundle.envelope import sign
 from gdshare.bundle.layout import SIGNATURE
-from gdshare.bundle.statement import digests_of, write_statement
+from gdshare.bundle.model_signing import digests_of, write_statement
 from gdshare.errors import PolicyError
-from gdshare.gate.approval import Approval, read_approvals, require_approved
-from gdshare.gate.policy import Policy, by_policy, require_allowed
-from gdshare.gate.prepared import Prepared
 from gdshare.ledger import Act
+from gdshare.release.approval import Approval, read_approvals, require_approved
+from gdshare.release.policy import Policy, by_policy, require_allowed
+from gdshare.release.prepared import Prepared
+from gdshare.signing import fingerprint
+from gdshare.signing.envelope import sign
 
 PREPARE, APPROVE = "prepare", "approve"
 

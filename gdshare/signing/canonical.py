@@ -7,8 +7,8 @@ things to compare. So whatever is read here must equal what these writers would 
 import json
 from typing import Any
 
-from gdshare.bundle.errors import SEND_AGAIN, NotCanonical, quoted
 from gdshare.errors import BundleError
+from gdshare.signing.errors import SEND_AGAIN, NotCanonical, quoted
 
 
 def pretty(value: object) -> bytes:

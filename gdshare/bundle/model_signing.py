@@ -5,25 +5,18 @@ of the concatenated raw digests in the order of the names, stands for the bundle
 """
 
 import hashlib
-import re
 from collections.abc import Mapping
 from typing import Any
 
-from gdshare.bundle import canonical
-from gdshare.bundle.errors import (
-    SEND_AGAIN,
-    Altered,
-    ExtraFile,
-    MalformedSignature,
-    MissingFile,
-    quoted,
-)
+from gdshare.bundle.errors import Altered, ExtraFile, MissingFile
 from gdshare.bundle.layout import SIGNATURE, SIGNED
+from gdshare.signing import canonical
+from gdshare.signing.errors import SEND_AGAIN, MalformedSignature, quoted
+from gdshare.signing.names import HEX_DIGEST
+from gdshare.signing.statement import STATEMENT_TYPE
 
-STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
 PREDICATE_TYPE = "https://model_signing/signature/v1.0"
 SUBJECT = "gdshare-bundle"
-HEX_DIGEST = re.compile(r"[0-9a-f]{64}", re.ASCII)
 WHERE = f"the statement in {SIGNATURE}"
 
 

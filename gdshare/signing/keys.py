@@ -24,9 +24,9 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_public_key,
 )
 
-from gdshare.bundle.errors import quoted
-from gdshare.bundle.terms import SITE
 from gdshare.errors import KeyFileError
+from gdshare.signing.errors import quoted
+from gdshare.signing.names import SITE
 from gdshare.storage import sync_folder
 
 LARGEST_KEY_FILE = 16 * 1024

@@ -18,16 +18,15 @@ from cryptography.hazmat.primitives.asymmetric.utils import (
 )
 from cryptography.hazmat.primitives.hashes import SHA256
 
-from gdshare.bundle import canonical
-from gdshare.bundle.errors import (
+from gdshare.signing import canonical
+from gdshare.signing.errors import (
     SEND_AGAIN,
     BadSignature,
     MalformedSignature,
     NotCanonical,
     WrongKey,
 )
-from gdshare.bundle.keys import fingerprint
-from gdshare.bundle.layout import SIGNATURE
+from gdshare.signing.keys import fingerprint
 
 MEDIA_TYPE = "application/vnd.dev.sigstore.bundle.v0.3+json"
 PAYLOAD_TYPE = "application/vnd.in-toto+json"
@@ -85,44 +84,44 @@ def _dig(value: Any) -> Envelope:
     )
 
 
-def read_envelope(data: bytes) -> Envelope:
-    """Read ``bundle.sig``; says nothing yet about whether the signature is good.
+def read_envelope(data: bytes, where: str) -> Envelope:
+    """Read a signed file; says nothing yet about whether the signature is good.
 
     Args:
         data: the file, already within its size bound.
+        where: the file's name, for messages.
 
     Raises:
         MalformedSignature: not JSON, or not a Sigstore bundle with a DSSE envelope and a key hint.
         NotCanonical: unknown or repeated keys, several signatures, other base64 or spacing, a
             signature in other than its shortest DER form or with the higher s.
     """
-    value = canonical.parse(data, SIGNATURE, MalformedSignature)
+    value = canonical.parse(data, where, MalformedSignature)
     try:
         envelope = _dig(value)
     except (KeyError, TypeError, IndexError, ValueError):
         raise MalformedSignature(
-            f"{SIGNATURE} is not a Sigstore bundle with a key hint and a signed statement; "
-            f"{SEND_AGAIN}"
+            f"{where} is not a Sigstore bundle with a key hint and a signed statement; {SEND_AGAIN}"
         ) from None
-    canonical.require_same(data, envelope.to_bytes(), SIGNATURE)
-    _check_one_form(envelope.signature)
+    canonical.require_same(data, envelope.to_bytes(), where)
+    _check_one_form(envelope.signature, where)
     return envelope
 
 
-def _check_one_form(signature: bytes) -> None:
+def _check_one_form(signature: bytes, where: str) -> None:
     try:
         r, s = decode_dss_signature(signature)
     except ValueError:
         raise MalformedSignature(
-            f"the signature in {SIGNATURE} is not an ECDSA signature; {SEND_AGAIN}"
+            f"the signature in {where} is not an ECDSA signature; {SEND_AGAIN}"
         ) from None
     if not (0 < r < P256_ORDER and 0 < s < P256_ORDER):
         raise MalformedSignature(
-            f"the signature in {SIGNATURE} has numbers beyond the curve P-256; {SEND_AGAIN}"
+            f"the signature in {where} has numbers beyond the curve P-256; {SEND_AGAIN}"
         )
     if s > P256_ORDER // 2 or encode_dss_signature(r, s) != signature:
         raise NotCanonical(
-            f"the signature in {SIGNATURE} is not in the one form the format allows "
+            f"the signature in {where} is not in the one form the format allows "
             f"(shortest DER, lower s); {SEND_AGAIN}"
         )
 
@@ -138,7 +137,7 @@ def sign(payload: bytes, key: ec.EllipticCurvePrivateKey) -> Envelope:
     return Envelope(fingerprint(key.public_key()), payload, signature)
 
 
-def check_signature(envelope: Envelope, key: ec.EllipticCurvePublicKey) -> None:
+def check_signature(envelope: Envelope, key: ec.EllipticCurvePublicKey, where: str) -> None:
     """Refuse an envelope that this key did not sign.
 
     Raises:
@@ -147,12 +146,12 @@ def check_signature(envelope: Envelope, key: ec.EllipticCurvePublicKey) -> None:
     """
     if envelope.hint != fingerprint(key):
         raise WrongKey(
-            f"{SIGNATURE} was made with the key {envelope.hint[:16]}..., not with "
+            f"{where} was made with the key {envelope.hint[:16]}..., not with "
             f"{fingerprint(key)[:16]}...; check it against the right hospital's public key"
         )
     try:
         key.verify(envelope.signature, pre_authentication(envelope.payload), ec.ECDSA(SHA256()))
     except InvalidSignature:
         raise BadSignature(
-            f"the signature in {SIGNATURE} does not fit the statement it signs; {SEND_AGAIN}"
+            f"the signature in {where} does not fit the statement it signs; {SEND_AGAIN}"
         ) from None

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 
-from gdshare.bundle.keys import parse_public_pem, read_key_file, unlock, write_pair
 from gdshare.errors import KeyFileError
+from gdshare.signing.keys import parse_public_pem, read_key_file, unlock, write_pair
 
 SUFFIX = ".seal"
 

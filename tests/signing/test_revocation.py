@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 import pytest
 from bundle_factory import key
 
-from gdshare.bundle import fingerprint, read_request, read_revocation, write_revocation
 from gdshare.errors import KeyFileError
+from gdshare.signing import fingerprint, read_request, read_revocation, write_revocation
 
 NOW = datetime(2026, 11, 22, 9, 41, 7, tzinfo=UTC)
 
@@ -22,7 +22,7 @@ def test_reason_that_could_steer_a_terminal_or_fill_a_log_is_refused(why, monkey
     with pytest.raises(KeyFileError, match="as its why"):
         write_revocation(key(), why, NOW)
     with monkeypatch.context() as without:
-        without.setattr("gdshare.bundle.self_signed._check_fields", lambda *_: None)
+        without.setattr("gdshare.signing.self_signed._check_fields", lambda *_: None)
         hostile = write_revocation(key(), why, NOW)
     with pytest.raises(KeyFileError, match="as its why"):
         read_revocation(hostile, "here")

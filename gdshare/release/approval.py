@@ -13,14 +13,15 @@ from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from gdshare.bundle import canonical, fingerprint
-from gdshare.bundle.envelope import Envelope, check_signature, read_envelope, sign
-from gdshare.bundle.errors import MalformedSignature
-from gdshare.bundle.keys import parse_public_key, public_pem
-from gdshare.bundle.statement import STATEMENT_TYPE, SUBJECT
+from gdshare.bundle.model_signing import SUBJECT
 from gdshare.errors import BundleError, KeyFileError, PolicyError
-from gdshare.gate.policy import Policy, policy_digest
-from gdshare.gate.prepared import APPROVALS, Prepared
+from gdshare.release.policy import Policy, policy_digest
+from gdshare.release.prepared import APPROVALS, Prepared
+from gdshare.signing import canonical, fingerprint
+from gdshare.signing.envelope import Envelope, check_signature, read_envelope, sign
+from gdshare.signing.errors import MalformedSignature
+from gdshare.signing.keys import parse_public_key, public_pem
+from gdshare.signing.statement import STATEMENT_TYPE
 from gdshare.storage import write_bytes
 
 PREDICATE_TYPE = "https://gdshare/approval/v1"
@@ -112,11 +113,11 @@ def _read(path: Path, prepared: Prepared, policy: Policy) -> Approval:
             data = stream.read(MAX_BYTES + 1)
         if len(data) > MAX_BYTES:
             raise MalformedSignature("too large")
-        envelope = read_envelope(data)
+        envelope = read_envelope(data, path.name)
         told = canonical.parse(envelope.payload, path.name, MalformedSignature)
         by, pem = _dug(told)
         key = parse_public_key(pem, path.name)
-        check_signature(envelope, key)
+        check_signature(envelope, key, path.name)
     except (OSError, BundleError, KeyFileError) as error:
         raise PolicyError(f"{path}: no sound approval ({error}); have it approved anew") from error
     wanted = _statement(prepared.digest, policy_digest(policy), by, pem)
