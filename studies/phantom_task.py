@@ -1,25 +1,22 @@
-"""Is the phantom's task neither trivial nor hopeless? ``python -m studies.phantom_task``.
+"""Is the phantom's task neither trivial nor hopeless?
 
 Three phantom hospitals label patches (75 px, 32 px to the network); ResNet18 is trained on 1,000
 real patches of each class from their training patients pooled; ε is chosen on their validation
 films; their test films are then judged once by patch voting. Beside it, the patch score that the
 small ConvNet reaches on the same patches, since the demo distils with it. The wanted range is HM
-0.75 to 0.95. ``--quick`` does one seed on fewer, coarser cut films with fewer epochs, to see that
-everything runs; its figures say little.
+0.75 to 0.95. In full about 7 CPU-minutes a seed; ``--quick`` does one on fewer, coarser cut films
+with fewer epochs, within two minutes, to see that everything runs; its figures say little.
 """
 
-import tempfile
-import time
-from collections.abc import Sequence
+import argparse
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
-import torch
-from rich.console import Console
-from rich.table import Table
+from pydantic import TypeAdapter
 
-from benchmarks.command import parser, write_figures
 from gdshare.cohort import Cohort, Split, label_cohort, open_cohort
 from gdshare.evaluation import FilmVote, cohort_votes, confusions, local_figures
 from gdshare.films.phantom import write_phantom_cohort
@@ -28,20 +25,24 @@ from gdshare.model import Model
 from gdshare.networks import build
 from gdshare.protocol import Protocol
 from gdshare.training import TrainingPlan, patch_accuracy, sample_patches, train_on_real
+from studies.command import Report, Study, require_all
+from studies.intervals import mean
+from studies.runner import Cell, Piece, Result, Store
+from studies.tables import Row, Table, Value, number
 
-NAME = "studies.phantom_task"
+KINDS = ("seed",)
+QUICK_HELP = "one small seed, within two minutes"
+DATA, DATA_HELP = Path(), "not used: the films are drawn"
 
 WANTED = (0.75, 0.95)
 SITES = 3
 CONVNET_EPOCHS = 3
-console = Console()
 
 
 @dataclass(frozen=True)
 class Scale:
     """How much work a measurement is."""
 
-    seeds: tuple[int, ...]
     per_diagnosis: int  # films of each diagnosis at each site
     per_class: int  # real patches of each class, all sites together
     stride: int
@@ -49,145 +50,119 @@ class Scale:
     fractions: tuple[float, float, float] = (0.5, 0.2, 0.3)
 
 
-FULL = Scale(seeds=(0, 1, 2), per_diagnosis=25, per_class=1000, stride=13, epochs=10)
-QUICK = Scale(seeds=(0,), per_diagnosis=8, per_class=400, stride=25, epochs=4)
+FULL = Scale(per_diagnosis=25, per_class=1000, stride=13, epochs=10)
+QUICK = Scale(per_diagnosis=8, per_class=400, stride=25, epochs=4)
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """What one seed gave. Patch scores are class-balanced, on test patients."""
-
-    seed: int
-    threshold: float
-    counts: dict[str, int]
-    sensitivity: float
-    specificity: float
-    harmonic_mean: float
-    harmonic_mean_low: float
-    harmonic_mean_high: float
-    auc: float
-    harmonic_mean_by_site: list[float]
-    resnet18_patch_score: float
-    convnet_patch_score: float
-    seconds: float
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """It takes no other options."""
 
 
-def make_cohorts(folder: Path, seed: int, scale: Scale) -> list[Cohort]:
-    """Draw, cut and label the films of three phantom hospitals."""
-    protocol = Protocol(patch=75, stride=scale.stride, side=32)
-    cohorts = []
-    for site in range(SITES):
-        table = write_phantom_cohort(
-            folder / f"films-{site}",
-            site=site,
-            negatives=scale.per_diagnosis,
-            positives=scale.per_diagnosis,
-            seed=seed,
-        )
-        label_cohort(table, folder / f"cohort-{site}", protocol, scale.fractions, seed)
-        cohorts.append(open_cohort(folder / f"cohort-{site}"))
-    return cohorts
+def study(chosen: argparse.Namespace, store: Store) -> Study:
+    """The cells, one a seed, and their table."""
+    scale, seeds, cost = (QUICK, 1, 60.0) if chosen.quick else (FULL, 3, 420.0)
+    cells = [
+        Cell(f"seed-{seed}", "seed", measure, scale, seed, cpu_seconds=cost)
+        for seed in range(seeds)
+    ]
+
+    def report(results: Mapping[str, Result]) -> Report:
+        require_all(cells, results)
+        return report_of([results[cell.name] for cell in cells])
+
+    return Study(cells, report)
 
 
-def patch_score(model: Model, cohorts: Sequence[Cohort], seed: int) -> float:
+def measure(piece: Piece, scale: Scale) -> Result:
+    """The cell that measures the task once, on other patients and with other weights a seed."""
+    cohorts = [_cohort(piece, site, scale) for site in range(SITES)]
+    models = [
+        train_on_real(
+            cohorts,
+            TrainingPlan(network, scale.per_class, epochs, rates=(1e-3,), seed=piece.seed),
+        ).model
+        for network, epochs in (("resnet18", scale.epochs), ("convnet", CONVNET_EPOCHS))
+    ]
+    threshold = best_threshold(confusions([*chain(*_votes(models[0], cohorts, "val"))]))
+    sites = _votes(models[0], cohorts, "test")
+    figures = local_figures([*chain(*sites)], threshold, np.random.default_rng(piece.seed))
+    interval = figures.intervals.harmonic_mean
+    return Result(
+        {
+            "threshold": threshold,
+            "counts": asdict(figures.confusion),
+            "harmonic_mean_interval": [interval.low, interval.high],
+            "auc": figures.auc,
+            "harmonic_mean_by_site": [
+                confusions(site, [threshold])[0].harmonic_mean for site in sites
+            ],
+            "patch_scores": [_patch_score(model, cohorts, piece.seed) for model in models],
+        }
+    )
+
+
+def _cohort(piece: Piece, site: int, scale: Scale) -> Cohort:
+    """Draw, cut and label the films of a phantom hospital, unless an earlier piece did so."""
+    films, cohort = piece.folder / f"films-{site}", piece.folder / f"cohort-{site}"
+    count = scale.per_diagnosis
+    if not films.exists():
+        write_phantom_cohort(films, site=site, negatives=count, positives=count, seed=piece.seed)
+    if not cohort.exists():
+        protocol = Protocol(patch=75, stride=scale.stride, side=32)
+        label_cohort(films / "labels.csv", cohort, protocol, scale.fractions, piece.seed)
+    return open_cohort(cohort)
+
+
+def _votes(model: Model, cohorts: Sequence[Cohort], split: Split) -> list[list[FilmVote]]:
+    return [cohort_votes(model, cohort, split) for cohort in cohorts]
+
+
+def _patch_score(model: Model, cohorts: Sequence[Cohort], seed: int) -> float:
     """Class-balanced patch accuracy on patches of test patients."""
     x, y = sample_patches(cohorts, "test", 900, seed)
     return patch_accuracy(build(model.network, model.protocol.side), model.ensemble[0], x, y)
 
 
-def votes_by_site(model: Model, cohorts: Sequence[Cohort], split: Split) -> list[list[FilmVote]]:
-    """Classify the films of one split at each site."""
-    return [cohort_votes(model, cohort, split) for cohort in cohorts]
-
-
-def measure(seed: int, scale: Scale) -> Outcome:
-    """Measure the task once, on other patients and with other weights for each seed."""
-    start = time.perf_counter()
-    with tempfile.TemporaryDirectory(prefix="phantom-task-") as folder:
-        cohorts = make_cohorts(Path(folder), seed, scale)
-        plan = TrainingPlan("resnet18", scale.per_class, scale.epochs, rates=(1e-3,), seed=seed)
-        model = train_on_real(cohorts, plan).model
-        small = TrainingPlan("convnet", scale.per_class, CONVNET_EPOCHS, rates=(1e-3,), seed=seed)
-        convnet = train_on_real(cohorts, small).model
-        val = [vote for site in votes_by_site(model, cohorts, "val") for vote in site]
-        threshold = best_threshold(confusions(val))
-        sites = votes_by_site(model, cohorts, "test")
-        figures = local_figures(
-            [vote for site in sites for vote in site], threshold, np.random.default_rng(seed)
-        )
-        hm = figures.intervals.harmonic_mean
-        return Outcome(
-            seed,
-            threshold,
-            asdict(figures.confusion),
-            figures.confusion.sensitivity,
-            figures.confusion.specificity,
-            figures.confusion.harmonic_mean,
-            hm.low,
-            hm.high,
-            figures.auc,
-            [confusions(site, [threshold])[0].harmonic_mean for site in sites],
-            patch_score(model, cohorts, seed),
-            patch_score(convnet, cohorts, seed),
-            time.perf_counter() - start,
-        )
-
-
-def summary(outcomes: Sequence[Outcome]) -> dict[str, float | bool]:
-    """Add up the seeds' counts and say whether the task lies in the wanted range."""
-    total = Confusion(0, 0, 0, 0, 0, 0)
-    for outcome in outcomes:
-        total += Confusion(**outcome.counts)
+def report_of(results: Sequence[Result]) -> Report:
+    """A row a seed, and whether the task lies in the wanted range over all of them."""
+    counts = [TypeAdapter(Confusion).validate_python(result.facts["counts"]) for result in results]
+    table = Table(
+        "Phantom task: ResNet18 on real patches, three hospitals pooled; patches: class-balanced "
+        "accuracy on test patients, ResNet18 / ConvNet",
+        ("seed", "ε", "Sen", "Spe", "HM (95%)", "AUC", "patches", "s"),
+        [_row(seed, *pair) for seed, pair in enumerate(zip(results, counts, strict=True))],
+    )
+    total = counts[0]
+    for one in counts[1:]:
+        total += one
+    auc = mean([result.number("auc") for result in results])
+    text = (
+        f"all seeds: HM {total.harmonic_mean:.3f} (wanted {WANTED[0]} to {WANTED[1]}), "
+        f"Sen {total.sensitivity:.3f}, Spe {total.specificity:.3f}, mean AUC {auc:.3f}"
+    )
     low, high = WANTED
-    return {
+    figures = {
         "harmonic_mean": total.harmonic_mean,
         "sensitivity": total.sensitivity,
         "specificity": total.specificity,
-        "auc": float(np.mean([outcome.auc for outcome in outcomes])),
-        "convnet_patch_score": float(np.mean([o.convnet_patch_score for o in outcomes])),
+        "auc": auc,
         "in_wanted_range": low <= total.harmonic_mean <= high,
+        "seeds": [result.facts for result in results],
     }
+    return Report(f"{table}\n\n{text}", figures)
 
 
-def show(outcomes: Sequence[Outcome], total: dict[str, float | bool]) -> None:
-    """Print the table for people."""
-    table = Table(title="Phantom task: ResNet18 on real patches, three hospitals pooled")
-    for heading in ("seed", "ε", "Sen", "Spe", "HM (95%)", "AUC", "patches", "s"):
-        table.add_column(heading, justify="right")
-    for o in outcomes:
-        table.add_row(
-            str(o.seed),
-            f"{o.threshold:.2f}",
-            f"{o.sensitivity:.3f}",
-            f"{o.specificity:.3f}",
-            f"{o.harmonic_mean:.3f} ({o.harmonic_mean_low:.2f}-{o.harmonic_mean_high:.2f})",
-            f"{o.auc:.3f}",
-            f"{o.resnet18_patch_score:.3f} / {o.convnet_patch_score:.3f}",
-            f"{o.seconds:.0f}",
-        )
-    table.caption = "patches: class-balanced accuracy on test patients, ResNet18 / ConvNet"
-    console.print(table)
-    console.print(
-        f"all seeds: HM {total['harmonic_mean']:.3f} "
-        f"(wanted {WANTED[0]} to {WANTED[1]}), Sen {total['sensitivity']:.3f}, "
-        f"Spe {total['specificity']:.3f}, mean AUC {total['auc']:.3f}"
+def _row(seed: int, result: Result, counts: Confusion) -> Row:
+    low, high = result.numbers("harmonic_mean_interval")
+    resnet18, convnet = result.numbers("patch_scores")
+    threshold = result.number("threshold")
+    return (
+        str(seed),
+        Value(f"{threshold:.2f}", threshold),
+        number(counts.sensitivity),
+        number(counts.specificity),
+        f"{counts.harmonic_mean:.3f} ({low:.2f}-{high:.2f})",
+        number(result.number("auc")),
+        f"{resnet18:.3f} / {convnet:.3f}",
+        f"{result.cpu_seconds:.0f}",
     )
-
-
-def main() -> None:
-    """Read the options and measure."""
-    chosen = parser(NAME, __doc__, "one small seed, within two minutes").parse_args()
-    scale = QUICK if chosen.quick else FULL
-    torch.set_num_threads(1)
-    outcomes = []
-    for seed in scale.seeds:
-        outcomes.append(measure(seed, scale))
-        console.print(f"seed {seed}: HM {outcomes[-1].harmonic_mean:.3f}")
-    total = summary(outcomes)
-    show(outcomes, total)
-    seeds = [asdict(outcome) for outcome in outcomes]
-    write_figures(chosen.json, NAME, {"scale": asdict(scale), "seeds": seeds, **total})
-
-
-if __name__ == "__main__":
-    main()

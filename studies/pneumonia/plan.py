@@ -1,79 +1,72 @@
-"""What is measured: every number that decides a run, in one frozen value."""
+"""What is measured: every number that decides a run, in frozen values."""
 
-import json
-from dataclasses import asdict, dataclass
-from typing import Literal, get_args
-
-from pydantic import JsonValue
+from dataclasses import dataclass, field
+from typing import Literal
 
 from gdshare.errors import UsageError
 
 Batches = Literal["plain", "balanced"]
-BATCHES: tuple[Batches, ...] = get_args(Batches)
-
-TARGET = 3.0
-"""Points of balanced accuracy by which distilled images may fall behind all real ones."""
+BATCHES: tuple[Batches, ...] = ("plain", "balanced")
+DISTILLED = "distilled"  # the role of the distillation that is judged
 
 
 @dataclass(frozen=True)
-class Trial:
-    """One way of training on real images; which is best, validation images say.
+class Distilling:
+    """How one image a class is distilled, all as ``gdshare distill`` does it but for the labels.
 
-    Attributes:
-        batches: plain: shuffled passes over the images; balanced: as many of each class a batch.
-            The figure of merit is balanced, and the classes are 1 to 3.
-        rate: Adam's learning rate.
-    """
-
-    batches: Batches
-    rate: float
-
-
-def distil_name(seed: int) -> str:
-    """The piece of one seed's distillation."""
-    return f"distil-{seed}"
-
-
-def real_name(seed: int, trial: Trial) -> str:
-    """The piece of one seed's training on real images by one trial."""
-    return f"real-{seed}-{trial.batches}-{trial.rate:g}"
-
-
-def judge_name(seed: int) -> str:
-    """The piece in which one seed's networks see the test images."""
-    return f"judge-{seed}"
-
-
-@dataclass(frozen=True)
-class PneumoniaPlan:
-    """Everything that decides a run but the seeds.
-
-    Attributes:
-        engine: gdshare's, told nothing or told ``--labels hard``; with hard labels seed 0's images
-            scored higher on validation images (docs/distill-options.md).
-        steps: E · I, inner steps.
-        batch: K, real images a training step of the distillation.
-        outer_steps: T, its training steps; all three as ``gdshare distill`` has them by default.
-        score_every: training steps between scores; the best scored state is the result.
-        rates, epochs, patience, real_batch: of the trainings on real images, as in
-            ``gdshare.training.TrainingPlan``.
-        networks: fresh θ0 that networks are trained from on the distilled images.
-        team: how many of these vote together.
-        synthetic: so many drawn images of each class and split instead of real ones.
+    With hard labels seed 0's images scored higher on validation images (docs/distill-options.md).
     """
 
     engine: Literal["ours", "ours-hard"] = "ours-hard"
-    steps: int = 3
-    batch: int = 24
-    outer_steps: int = 600
-    score_every: int = 50
-    rates: tuple[float, ...] = (1e-3, 3e-4)
+    steps: int = 3  # E · I
+    batch: int = 24  # K
+    outer_steps: int = 600  # T
+    score_every: int = 50  # training steps; the best scored state is the result
+    images: str | None = None  # SHA-256 of the real images' file
+
+
+@dataclass(frozen=True)
+class Training:
+    """One way of training on real images; which is best, validation images say.
+
+    Plain batches are shuffled passes over the images; balanced ones have as many of each class: the
+    figure of merit is balanced, and the classes are 1 to 3.
+    """
+
+    batches: Batches
+    rate: float  # Adam's
+    epochs: int
+    patience: int
+    batch: int
+    images: str | None = None  # SHA-256 of the real images' file
+
+    @property
+    def name(self) -> str:
+        """Of its cell."""
+        return f"{self.batches}-{self.rate:g}"
+
+
+@dataclass(frozen=True)
+class Judging:
+    """Which networks see the test images."""
+
+    networks: int  # fresh θ0 that networks are trained from on the distilled images
+    steps: int
+    trials: tuple[Training, ...]  # of which the best is taken
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything that decides a study but its seeds."""
+
+    distilling: Distilling = field(default_factory=Distilling)
+    rates: tuple[float, ...] = (1e-3, 3e-4)  # of the trainings on real images
     epochs: int = 30
     patience: int = 4
     real_batch: int = 64
-    networks: int = 10
-    team: int = 5
-    synthetic: int | None = None
+    networks: int = 10  # fresh θ0 that networks are trained from on the distilled images
+    team: int = 5  # how many of these vote together
+    synthetic: int | None = None  # so many drawn images of each class and split, not real ones
 
     def __post_init__(self) -> None:
         """Refuse what cannot be done.
@@ -85,22 +78,18 @@ class PneumoniaPlan:
             raise UsageError(f"a team of {self.team} out of {self.networks}; plan more networks")
 
     @property
-    def trials(self) -> tuple[Trial, ...]:
+    def trials(self) -> tuple[Training, ...]:
         """Every way of training on real images."""
-        return tuple(Trial(batches, rate) for batches in BATCHES for rate in self.rates)
+        return tuple(
+            Training(batches, rate, self.epochs, self.patience, self.real_batch)
+            for batches in BATCHES
+            for rate in self.rates
+        )
 
-    def as_data(self) -> dict[str, JsonValue]:
-        """As plain JSON data."""
-        data: dict[str, JsonValue] = json.loads(json.dumps(asdict(self)))
-        return data
 
-
-FULL = PneumoniaPlan()
-
-QUICK = PneumoniaPlan(
-    batch=8,
-    outer_steps=4,
-    score_every=2,
+FULL = Plan()
+QUICK = Plan(
+    Distilling(batch=8, outer_steps=4, score_every=2),
     rates=(1e-3,),
     epochs=2,
     real_batch=8,

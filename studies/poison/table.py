@@ -3,6 +3,9 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from studies.command import Report
+from studies.tables import Row, Table, Value
+
 HEADINGS = (
     "attack",
     "trials",
@@ -16,75 +19,77 @@ HEADINGS = (
     "peers blamed",
 )
 
-Found = Mapping[str, Any]
-"""A trial as JSON has it."""
+Facts = Mapping[str, Any]  # of a trial, with its site and attack
 
 
-def table(found: Sequence[Found]) -> str:
+def report_of(every: Sequence[Facts]) -> Report:
     """Means over the trials of the reporting fold, by attack, and what agreement finds on both."""
-    whole = [one for one in found if "harm" in one]
-    attacks = list(dict.fromkeys(one["attack"] for one in whole))
-    lines = [HEADINGS, tuple("---" for _ in HEADINGS)]
-    for attack in attacks:
-        lines.append(_row(attack, [one for one in whole if one["attack"] == attack]))
-    rest = [one for one in found if "harm" not in one]
+    whole = [facts for facts in every if "harm" in facts]
+    table = Table("", HEADINGS, [_row(attack, own) for attack, own in _by_attack(whole)])
+    rest = [facts for facts in every if "harm" not in facts]
     notes = [
-        f"By its peers in the fold its limits were chosen on: {attack} {_found(ones, outlier)}"
-        for attack in dict.fromkeys(one["attack"] for one in rest)
-        if (ones := [one for one in rest if one["attack"] == attack])
+        f"By its peers in the fold its limits were chosen on: {attack} {_count(own, outlier)}"
+        for attack, own in _by_attack(rest)
     ]
-    return "\n".join([*("| " + " | ".join(line) + " |" for line in lines), "", *notes])
+    return Report("\n".join([table.markdown(), "", *notes]), {"trials": list(every)})
 
 
-def _row(attack: str, ones: Sequence[Found]) -> tuple[str, ...]:
-    blamed = sum(len(_blamed(one) - {one["site"]}) for one in ones)
-    peers = sum(len(one["agreement"]) - 1 for one in ones)
+def _by_attack(trials: Sequence[Facts]) -> list[tuple[str, list[Facts]]]:
+    attacks = dict.fromkeys(str(facts["attack"]) for facts in trials)
+    return [(name, [facts for facts in trials if facts["attack"] == name]) for name in attacks]
+
+
+def _row(attack: str, trials: Sequence[Facts]) -> Row:
+    blamed = sum(len(_blamed(facts) - {facts["site"]}) for facts in trials)
+    peers = sum(len(facts["agreement"]) - 1 for facts in trials)
     return (
         attack,
-        str(len(ones)),
-        _spread([one["harm"]["auc"] for one in ones]),
-        _spread([one["harm"]["patch_score"] for one in ones]),
-        _spread([one["harm"]["turned_by_marker"] for one in ones]),
-        _found(ones, by_reference),
-        _found(ones, by_counts),
-        _found(ones, outlier),
-        _found(ones, lambda one: by_reference(one) or outlier(one)),
+        str(len(trials)),
+        *(
+            _spread([facts["harm"][name] for facts in trials])
+            for name in ("auc", "patch_score", "turned_by_marker")
+        ),
+        _count(trials, by_reference),
+        _count(trials, by_counts),
+        _count(trials, outlier),
+        _count(trials, lambda facts: by_reference(facts) or outlier(facts)),
         f"{blamed} of {peers}",
     )
 
 
-def by_reference(one: Found) -> bool | None:
+def by_reference(facts: Facts) -> bool | None:
     """Whether the operator's reference finds the bundle; None: too few patients."""
-    return _fails(one["teaching"]["reference"])
+    return _fails(facts["teaching"]["reference"])
 
 
-def by_counts(one: Found) -> bool | None:
+def by_counts(facts: Facts) -> bool | None:
     """Whether the other hospitals' counts find it; None: too few films."""
-    return _fails(one["teaching"]["counts"])
+    return _fails(facts["teaching"]["counts"])
 
 
-def outlier(one: Found) -> bool:
+def outlier(facts: Facts) -> bool:
     """Whether its peers' updates find it."""
-    return one["site"] in _blamed(one)
+    return facts["site"] in _blamed(facts)
 
 
-def _fails(taught: Found | None) -> bool | None:
-    return None if taught is None or not taught["tested"] else not taught["beats_chance"]
+def _fails(utility: Facts | None) -> bool | None:
+    return None if utility is None or not utility["tested"] else not utility["beats_chance"]
 
 
-def _blamed(one: Found) -> set[str]:
-    return {site for site, figures in one["agreement"].items() if figures and figures["faults"]}
+def _blamed(facts: Facts) -> set[str]:
+    return {site for site, figures in facts["agreement"].items() if figures and figures["faults"]}
 
 
-def _found(ones: Sequence[Found], by: Callable[[Found], bool | None]) -> str:
-    verdicts = [by(one) for one in ones]
+def _count(trials: Sequence[Facts], by: Callable[[Facts], bool | None]) -> str:
+    verdicts = [by(facts) for facts in trials]
     if None in verdicts:
         return "not tested"
     return f"{sum(map(bool, verdicts))} of {len(verdicts)}"
 
 
-def _spread(values: Sequence[float | None]) -> str:
+def _spread(values: Sequence[float | None]) -> Value:
     known = [value for value in values if value is not None]
     if not known:
-        return "-"
-    return f"{sum(known) / len(known):.3f} ({min(known):.3f} to {max(known):.3f})"
+        return Value("-", None)
+    mean, low, high = sum(known) / len(known), min(known), max(known)
+    return Value(f"{mean:.3f} ({low:.3f} to {high:.3f})", [mean, low, high])

@@ -7,7 +7,6 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from pydantic import JsonValue
 
@@ -22,11 +21,10 @@ from aggregator.teaching import (
     teaching,
     votes_on,
 )
-from benchmarks.pieces.claims import Facts, Watch
 from gdshare.cohort import Cohort, Split, open_cohort
 from gdshare.cohort.store import FULL_SCALE
-from gdshare.distill.folder import RECORD, read_result
-from gdshare.distill.loop import distill
+from gdshare.distill.folder import read_result
+from gdshare.method import Settings
 from gdshare.metrics import THRESHOLDS, count
 from gdshare.model import Model
 from gdshare.networks import build, forward
@@ -35,71 +33,50 @@ from gdshare.pooling import Alone, Contribution, train_alone, train_pooled
 from gdshare.protocol import PatchClass
 from gdshare.seeding import derived_seed, numpy_generator
 from gdshare.training import patch_accuracy, sample_patches
+from studies.distilling import RUN, distil_in_piece
+from studies.hospitals import COHORT
 from studies.poison.attacks import ATTACKS, WHITE, plant, stamped
-from studies.quality.distilled import contributions
-from studies.quality.fold import Fold
+from studies.quality.distilled import COHORTS, cohorts_of, contributions_of
+from studies.runner import Piece, Result
 
-WINDOWS = 6
-"""Of a patient; the aggregator looks at 16 of each reference patient."""
-SCORED = 100
-"""Windows a class for patch scores."""
-RUN = "run"
+WINDOWS = 6  # of a patient; the aggregator looks at 16 of each reference patient
+SCORED = 100  # windows a class for patch scores
+PLANTED = "planted"  # the role of a distilled back door
 
 
 @dataclass(frozen=True)
 class Trial:
-    """Which hospital's bundle is replaced by what.
+    """Which hospital's bundle is replaced by what; the seed is of the attack and of every θ0."""
 
-    Attributes:
-        site: the poisoner.
-        attack: its name in ``ATTACKS``, or that of the distilled back door.
-        planted: the folder of the distilled back door, where it is that.
-        seed: of the attack and of every θ0.
-        whole: whether films are asked too, or agreement alone is looked at.
-    """
+    fold: int
+    site: str  # the poisoner
+    attack: str  # its name in ``ATTACKS``, or that of the distilled back door
+    whole: bool  # whether films are asked too, or agreement alone is looked at
+    windows_seed: int  # by which windows of patients are drawn
+    network: str
 
-    site: str
-    attack: str
-    planted: Path | None
+
+@dataclass(frozen=True)
+class Places:
+    """The hospitals' windows in one fold."""
+
+    cohorts: dict[str, Path]
+    fold: int
     seed: int
-    whole: bool
+
+    def windows(self, site: str, split: Split) -> Reference:
+        """Up to ``WINDOWS`` windows inside the organ of each patient of one split."""
+        return _windows(self.cohorts[site], site, split, self.fold, self.seed)
 
 
-def run_trial(fold: Fold, trial: Trial, folder: Path, watch: Watch) -> Facts:
-    """The piece that tries one poisoned bundle."""
-    bundles = [_poisoned(one, trial) for one in contributions(fold, fold.plan.arms[0])]
-    protocol = fold.plan.protocol
-    seed = derived_seed(trial.seed, "poison", fold.number)
-    alone = [train_alone(one, protocol, seed, NETWORKS) for one in bundles]
-    judged = agreements(compare(alone), LIMITS["convnet"])
-    found: Facts = {
-        "agreement": {
-            one.site: None if figures is None else asdict(figures)
-            for one, figures in zip(bundles, judged, strict=True)
-        }
-    }
-    if trial.whole:
-        place = fold.sites.index(trial.site)
-        found |= {
-            "teaching": _taught(fold, trial.site, alone[place], seed),
-            "harm": _harm(fold, bundles, seed),
-        }
-    return found
-
-
-def plant_backdoor(fold: Fold, site: str, folder: Path, watch: Watch) -> Facts:
-    """The piece that distils a hospital's patches after planting the marker among them."""
-    run = folder / RUN
-    begun = (run / RECORD).exists()
-    if not begun:
-        shutil.rmtree(run, ignore_errors=True)
-    planted = folder / "cohort"
+def plant_backdoor(piece: Piece, settings: Settings) -> Result:
+    """The cell that distils a hospital's patches after planting the marker among them."""
+    planted = piece.folder / COHORT
     if not planted.exists():
-        _plant(fold.cohorts[fold.sites.index(site)], planted)
-    settings = fold.plan.settings_of(fold.plan.arms[0], site, fold.number)
-    outcome = distill(open_cohort(planted), run, settings, resume=begun)
+        _plant(cohorts_of(piece)[0], planted)
+    outcome = distil_in_piece(open_cohort(planted), settings, piece)
     shutil.rmtree(planted)
-    return {"patch_score": outcome.score.mean}
+    return Result({"patch_score": outcome.score.mean})
 
 
 def _plant(cohort: Cohort, folder: Path) -> None:
@@ -116,20 +93,48 @@ def _plant(cohort: Cohort, folder: Path) -> None:
     aside.rename(folder)
 
 
-def _poisoned(one: Contribution, trial: Trial) -> Contribution:
-    if one.site != trial.site:
-        return one
-    if trial.planted is not None:
-        return replace(one, distilled=read_result(trial.planted / RUN))
-    return replace(one, distilled=ATTACKS[trial.attack](one.distilled, trial.seed))
+def run_trial(piece: Piece, trial: Trial) -> Result:
+    """The cell that tries one poisoned bundle."""
+    cohorts, bundles = cohorts_of(piece), contributions_of(piece)
+    place = [one.site for one in bundles].index(trial.site)
+    bundles[place] = _poisoned(bundles[place], piece, trial)
+    protocol = cohorts[0].protocol
+    seed = derived_seed(piece.seed, "poison", trial.fold)
+    alone = [train_alone(one, protocol, seed, NETWORKS) for one in bundles]
+    judged = agreements(compare(alone), LIMITS["convnet"])
+    agreement: dict[str, JsonValue] = {
+        one.site: None if figures is None else asdict(figures)
+        for one, figures in zip(bundles, judged, strict=True)
+    }
+    if not trial.whole:
+        return Result({"agreement": agreement})
+    paths = {
+        role.removeprefix(COHORTS): need.folder / COHORT
+        for role, need in piece.needs.items()
+        if role.startswith(COHORTS)
+    }
+    places = Places(paths, trial.fold, trial.windows_seed)
+    model = train_pooled(bundles, protocol, "average", seed, NETWORKS)
+    return Result(
+        {
+            "agreement": agreement,
+            "teaching": _utility(places, trial, alone[place], protocol.side, seed),
+            "harm": _harm(places, model, cohorts, seed),
+        }
+    )
+
+
+def _poisoned(bundle: Contribution, piece: Piece, trial: Trial) -> Contribution:
+    if PLANTED in piece.needs:
+        return replace(bundle, distilled=read_result(piece.needs[PLANTED].folder / RUN))
+    return replace(bundle, distilled=ATTACKS[trial.attack](bundle.distilled, piece.seed))
 
 
 @cache
-def windows_of(fold: Fold, site: str, split: Split) -> Reference:
-    """Up to ``WINDOWS`` windows inside the organ of each patient of one split."""
-    cohort = fold.cohorts[fold.sites.index(site)]
+def _windows(path: Path, site: str, split: Split, fold: int, seed: int) -> Reference:
+    cohort = open_cohort(path)
     patches = cohort.patches(split)
-    generator = numpy_generator(fold.plan.seed, f"poison-{site}-{split}", fold.number)
+    generator = numpy_generator(seed, f"poison-{site}-{split}", fold)
     parts, whose = [], []
     positive: list[bool] = []
     for film in np.unique(patches.films):
@@ -143,38 +148,28 @@ def windows_of(fold: Fold, site: str, split: Split) -> Reference:
     return Reference(x, np.concatenate(whose), np.array(positive))
 
 
-def _halves(positive: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
-    """Every other patient of each diagnosis."""
-    first = np.zeros(len(positive), np.bool_)
-    for diagnosis in (False, True):
-        first[np.flatnonzero(positive == diagnosis)[::2]] = True
-    return first
-
-
-def _taught(fold: Fold, site: str, networks: Sequence[Alone], seed: int) -> JsonValue:
+def _utility(
+    places: Places, trial: Trial, networks: Sequence[Alone], side: int, seed: int
+) -> JsonValue:
     """What the poisoner's own networks show: to the operator, and to the other hospitals.
 
     The operator's reference is half of every hospital's test patients; the other half of them and
     the validation patients are what the other hospitals count.
     """
-    module = build(fold.plan.arms[0].network, fold.plan.protocol.side)
-    votes: dict[tuple[str, Split], list[npt.NDArray[np.int64]]] = {
-        (other, split): [
-            votes_on(windows_of(fold, other, split), module, one.end) for one in networks
-        ]
-        for other in fold.sites
-        for split in ("val", "test")
-    }
+    module = build(trial.network, side)
     reference, counted = [], []
-    for other in fold.sites:
-        test, val = windows_of(fold, other, "test"), windows_of(fold, other, "val")
-        half = _halves(test.positive)
-        together = ranking_of_votes(np.sum(votes[other, "test"], axis=0), test.positive)
+    for site in places.cohorts:
+        test, val = places.windows(site, "test"), places.windows(site, "val")
+        votes = [votes_on(test, module, one.end) for one in networks]
+        half = np.zeros(len(test.positive), np.bool_)  # every other patient of each diagnosis
+        for diagnosis in (False, True):
+            half[np.flatnonzero(test.positive == diagnosis)[::2]] = True
+        together = ranking_of_votes(np.sum(votes, axis=0), test.positive)
         reference.append(Ranking(together.values[half], together.positive[half]))
-        if other != site:
+        if site != trial.site:
             ranked = [
-                ranking_of_votes(votes[other, "test"][0][:, ~half], test.positive[~half]),
-                ranking_of_votes(votes[other, "val"][0], val.positive),
+                ranking_of_votes(votes[0][:, ~half], test.positive[~half]),
+                ranking_of_votes(votes_on(val, module, networks[0].end), val.positive),
             ]
             counted.append(_as_counted(_joined(ranked)))
     generator = numpy_generator(seed, "poison-deals")
@@ -199,43 +194,45 @@ def _as_counted(one: Ranking) -> Ranking:
     )
 
 
-def _plain(taught: Teaching | None) -> JsonValue:
-    if taught is None:
+def _plain(utility: Teaching | None) -> JsonValue:
+    if utility is None:
         return None
-    return asdict(taught) | {"tested": taught.tested, "beats_chance": taught.beats_chance}
+    return asdict(utility) | {"tested": utility.tested, "beats_chance": utility.beats_chance}
 
 
-def _harm(fold: Fold, bundles: Sequence[Contribution], seed: int) -> JsonValue:
+def _harm(places: Places, model: Model, cohorts: Sequence[Cohort], seed: int) -> JsonValue:
     """What a model pooled from all bundles, undefended, makes of test patients."""
-    model = train_pooled(bundles, fold.plan.protocol, "average", seed, NETWORKS)
     module = build(model.network, model.protocol.side)
     aucs: dict[str, JsonValue] = {}
-    places = []
-    for site in fold.sites:
-        windows = windows_of(fold, site, "test")
+    rankings = []
+    for site in places.cohorts:
+        windows = places.windows(site, "test")
         votes = [votes_on(windows, module, one) for one in model.ensemble]
-        places.append(ranking_of_votes(np.sum(votes, axis=0), windows.positive))
-        one = teaching("reference patients", places[-1:], numpy_generator(seed, "harm"))
-        aucs[site] = one.auc if one else None
-    joint = teaching("reference patients", places, numpy_generator(seed, "harm"))
-    x, classes = sample_patches(fold.cohorts, "test", SCORED, seed)
+        rankings.append(ranking_of_votes(np.sum(votes, axis=0), windows.positive))
+        aucs[site] = _auc(rankings[-1:], seed)
+    x, classes = sample_patches(cohorts, "test", SCORED, seed)
     scores = [patch_accuracy(module, one, x, classes) for one in model.ensemble]
     return {
-        "auc": joint.auc if joint else None,
+        "auc": _auc(rankings, seed),
         "auc_by_site": aucs,
         "patch_score": float(np.mean(scores)),
-        "turned_by_marker": _turned(fold, model),
+        "turned_by_marker": _turned(places, model),
     }
 
 
-def _turned(fold: Fold, model: Model) -> float | None:
+def _auc(rankings: Sequence[Ranking], seed: int) -> float | None:
+    utility = teaching("reference patients", rankings, numpy_generator(seed, "harm"))
+    return utility.auc if utility else None
+
+
+def _turned(places: Places, model: Model) -> float | None:
     """Of windows of positive patients that are called P: the share called N with the marker."""
     module = build(model.network, model.protocol.side)
     white = (WHITE - model.protocol.mean) / model.protocol.std
     called, turned = 0, 0
     with torch.inference_mode():
-        for site in fold.sites:
-            windows = windows_of(fold, site, "test")
+        for site in places.cohorts:
+            windows = places.windows(site, "test")
             x = windows.x[windows.positive[windows.patients]][::3]
             for one in model.ensemble:
                 plain = forward(module, one, x).argmax(1) == PatchClass.P

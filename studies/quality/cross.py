@@ -2,20 +2,18 @@
 
 Images, labels and learned rates of one hospital train every arm's network, its own among them. The
 rates were learned for one network's scale, so for each pair a factor on all of them is chosen on
-validation windows. What is told is the patch score on test windows with that factor, from θ0 that
-had no part in the choice.
+validation windows. What is reported is the patch score on test windows with that factor, from θ0
+that had no part in the choice.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from math import log
-from pathlib import Path
 
 import torch
 from pydantic import JsonValue, TypeAdapter
 from torch import Tensor, nn
 
-from benchmarks.pieces.claims import Facts, Watch
 from gdshare.distill.folder import read_result
 from gdshare.distill.score import CHANCE, tensors_of
 from gdshare.distill.unroll import Labelled, trajectory_end
@@ -23,59 +21,38 @@ from gdshare.method import Settings
 from gdshare.networks import Parameters, build, draw
 from gdshare.seeding import torch_generator
 from gdshare.training import patch_accuracy, sample_patches
-from studies.quality.fold import Fold
+from studies.distilling import RUN
+from studies.intervals import mean
+from studies.quality.distilled import IMAGES, cohorts_of
 from studies.quality.plan import Crossing
-from studies.quality.spread import mean
+from studies.runner import Piece, Result
 
-Windows = tuple[Tensor, Tensor]
-"""Float32 [n, 1, side, side] normalised, and int64 [n] classes."""
+Windows = tuple[Tensor, Tensor]  # float32 [n, 1, side, side] normalised, and int64 [n] classes
+
+
+@dataclass(frozen=True)
+class CrossSite:
+    """How one hospital's images are tried: of every arm, on every arm's network."""
+
+    arms: tuple[Settings, ...]
+    crossing: Crossing
+    score_patches: int
 
 
 @dataclass(frozen=True)
 class Crossed:
-    """One hospital's images of one network, tried on another in one fold.
+    """One hospital's images of one network, tried on another in one fold."""
 
-    Attributes:
-        giver: the network they were distilled on.
-        receiver: the network they train.
-        factor: on the learned rates, chosen on validation windows.
-        tried: every factor, as text -> mean patch score on validation windows.
-        values: of each fresh θ0, the patch score on test windows.
-    """
-
-    giver: str
-    receiver: str
-    factor: float
-    tried: dict[str, float]
-    values: list[float]
-
-
-@dataclass(frozen=True)
-class Transfer:
-    """How well images of one network train another.
-
-    Attributes:
-        giver: the network they were distilled on.
-        receiver: the network they train.
-        scores: of each fold and hospital, the mean patch score over fresh θ0.
-        factors: of each of them, the factor that was chosen.
-    """
-
-    giver: str
-    receiver: str
-    scores: list[float]
-    factors: list[float]
+    giver: str  # the network they were distilled on
+    receiver: str  # the network they train
+    factor: float  # on the learned rates, chosen on validation windows
+    tried: dict[str, float]  # every factor -> mean patch score on validation windows
+    values: list[float]  # of each fresh θ0, the patch score on test windows
 
 
 @dataclass(frozen=True)
 class Receiver:
-    """A network to be trained.
-
-    Attributes:
-        name: in ``gdshare.networks``.
-        module: its shape.
-        seed: decides every θ0; the same for every giver.
-    """
+    """A network to be trained; the seed decides every θ0, the same for every giver."""
 
     name: str
     module: nn.Module
@@ -89,21 +66,25 @@ class Receiver:
         ]
 
 
-def cross_site(fold: Fold, site: str, folder: Path, watch: Watch) -> Facts:
-    """The piece that tries one hospital's images of every arm on every arm's network."""
-    plan = fold.plan
-    cohort = fold.cohorts[fold.sites.index(site)]
-    seed = plan.seed_of(f"cross-{site}", fold.number)
-    val = sample_patches([cohort], "val", plan.score_patches, seed)
-    test = sample_patches([cohort], "test", plan.score_patches, seed)
+def cross_site(piece: Piece, parameters: CrossSite) -> Result:
+    """The cell that tries one hospital's images of every arm on every arm's network."""
+    (cohort,) = cohorts_of(piece)
+    val = sample_patches([cohort], "val", parameters.score_patches, piece.seed)
+    test = sample_patches([cohort], "test", parameters.score_patches, piece.seed)
     pairs: list[JsonValue] = []
-    for arm in plan.arms:
-        receiver = Receiver(arm.network, build(arm.network, plan.protocol.side), seed)
-        for giver in plan.arms:
-            distilled = read_result(fold.run(giver, site))
+    for arm in parameters.arms:
+        module = build(arm.network, cohort.protocol.side)
+        receiver = Receiver(arm.network, module, piece.seed)
+        for giver in parameters.arms:
+            distilled = read_result(piece.needs[IMAGES + giver.network].folder / RUN)
             data = tensors_of(distilled, giver.sets, torch.device("cpu"))
-            pairs.append(asdict(crossed(giver, data, receiver, plan.crossing, val, test)))
-    return {"pairs": pairs}
+            pairs.append(asdict(crossed(giver, data, receiver, parameters.crossing, val, test)))
+    return Result({"pairs": pairs})
+
+
+def read_crossed(result: Result) -> list[Crossed]:
+    """What ``cross_site`` found."""
+    return TypeAdapter(list[Crossed]).validate_python(result.facts["pairs"])
 
 
 def crossed(
@@ -126,13 +107,9 @@ def crossed(
     choosing = receiver.inits("choose", crossing.choosing)
     tried = {factor: mean(scores(factor, choosing, val)) for factor in crossing.factors}
     factor = best_factor(tried)
-    return Crossed(
-        giver.network,
-        receiver.name,
-        factor,
-        {f"{one:g}": score for one, score in tried.items()},
-        scores(factor, receiver.inits("judge", crossing.judging), test),
-    )
+    judged = scores(factor, receiver.inits("judge", crossing.judging), test)
+    named = {f"{one:g}": score for one, score in tried.items()}
+    return Crossed(giver.network, receiver.name, factor, named, judged)
 
 
 def trained_score(
@@ -147,31 +124,3 @@ def trained_score(
 def best_factor(tried: Mapping[float, float]) -> float:
     """The factor of best score; among equals the one that changes the learned rates least."""
     return max(tried, key=lambda factor: (tried[factor], -abs(log(factor))))
-
-
-def read_crossed(fold: Fold, site: str) -> list[Crossed]:
-    """What ``cross_site`` found.
-
-    Raises:
-        RunError: it is not done, or its record is damaged.
-    """
-    pairs = fold.facts(fold.cross(site))["pairs"]
-    return TypeAdapter(list[Crossed]).validate_python(pairs)
-
-
-def transfers(folds: Sequence[Fold]) -> list[Transfer]:
-    """Every pair of networks over all folds and hospitals.
-
-    Raises:
-        RunError: a piece is not done, or damaged.
-    """
-    found = [read_crossed(fold, site) for fold in folds for site in fold.sites]
-    return [
-        Transfer(
-            pairs[0].giver,
-            pairs[0].receiver,
-            [mean(one.values) for one in pairs],
-            [one.factor for one in pairs],
-        )
-        for pairs in zip(*found, strict=True)
-    ]

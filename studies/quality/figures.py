@@ -18,11 +18,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import reduce
 from operator import add
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
+from gdshare.errors import RunError
 from gdshare.metrics import (
     SOURCE_THRESHOLD,
     THRESHOLDS,
@@ -32,10 +33,13 @@ from gdshare.metrics import (
     count,
 )
 from gdshare.protocol import PatchClass
+from studies.intervals import Float
 
 Way = Literal["votes", "probabilities"]
 Rule = Literal["source", "coarse", "fine", "own"]
-Team = tuple[int, ...]
+Team = tuple[int, ...]  # the places of networks that vote together
+Bool = npt.NDArray[np.bool_]
+Int = npt.NDArray[np.int64]
 
 FINE_THRESHOLDS: tuple[float, ...] = tuple(round(0.01 * step, 2) for step in range(101))
 
@@ -58,58 +62,32 @@ nearly all on one side of it."""
 
 @dataclass(frozen=True)
 class Films:
-    """Films of one split of one fold, as a set of networks saw them.
+    """Films of one split of one fold, as a set of networks saw them."""
 
-    Attributes:
-        site: int64 [films], index of the hospital.
-        patient: int64 [films], number of the patient at the hospital.
-        positive: bool [films], the diagnosis.
-        votes: float64 [networks, films, 3], windows called I, N, P.
-        sums: float64 [networks, films, 3], probabilities of I, N, P summed over the windows that
-            the network calls N or P.
-    """
+    site: Int  # [films], index of the hospital
+    patient: Int  # [films], number of the patient at the hospital
+    positive: Bool  # [films], the diagnosis
+    votes: Float  # [networks, films, 3], windows called I, N, P
+    sums: Float  # [networks, films, 3], probabilities summed over the windows called N or P
 
-    site: npt.NDArray[np.int64]
-    patient: npt.NDArray[np.int64]
-    positive: npt.NDArray[np.bool_]
-    votes: npt.NDArray[np.float64]
-    sums: npt.NDArray[np.float64]
-
-    def at(self, site: int) -> "Films":
-        """One hospital's films alone."""
-        return self.where(self.site == site)
-
-    def where(self, wanted: npt.NDArray[np.bool_]) -> "Films":
+    def where(self, wanted: npt.NDArray[Any]) -> "Films":
         """Some of the films: bool [films]."""
-        return Films(
-            self.site[wanted],
-            self.patient[wanted],
-            self.positive[wanted],
-            self.votes[:, wanted],
-            self.sums[:, wanted],
-        )
+        site, patient, positive = (a[wanted] for a in (self.site, self.patient, self.positive))
+        return Films(site, patient, positive, self.votes[:, wanted], self.sums[:, wanted])
 
 
 @dataclass(frozen=True)
 class Verdicts:
-    """One fold's test films as a team of networks judged them.
+    """Films as a team of networks judged them; an indeterminate one is called negative."""
 
-    Attributes:
-        site, patient, positive: as in ``Films``.
-        ratio: float64 [films] in [0, 1].
-        indeterminate: bool [films], no window called N or P; called negative whatever ε.
-        threshold: float64 [films], ε.
-    """
-
-    site: npt.NDArray[np.int64]
-    patient: npt.NDArray[np.int64]
-    positive: npt.NDArray[np.bool_]
-    ratio: npt.NDArray[np.float64]
-    indeterminate: npt.NDArray[np.bool_]
-    threshold: npt.NDArray[np.float64]
+    site: Int  # [films]
+    positive: Bool  # [films]
+    ratio: Float  # [films] in [0, 1]
+    indeterminate: Bool  # [films], no window called N or P
+    threshold: Float  # [films], ε
 
     @property
-    def called(self) -> npt.NDArray[np.bool_]:
+    def called(self) -> Bool:
         """Bool [films]: called positive."""
         return (self.ratio >= self.threshold) & ~self.indeterminate
 
@@ -118,7 +96,6 @@ class Verdicts:
         here = self.site == site
         return Verdicts(
             self.site[here],
-            self.patient[here],
             self.positive[here],
             self.ratio[here],
             self.indeterminate[here],
@@ -138,9 +115,7 @@ class Merit:
     auc: float
 
 
-def ratios(
-    films: Films, team: Team, way: Way
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
+def ratios(films: Films, team: Team, way: Way) -> tuple[Float, Bool]:
     """Each film's ratio by a team of networks, and whether it is indeterminate.
 
     Returns:
@@ -179,10 +154,33 @@ def judge(val: Films, test: Films, team: Team, way: Way, rule: Rule) -> Verdicts
     epsilon = np.zeros(len(ratio))
     if rule == "own":
         for site in np.unique(test.site):
-            epsilon[test.site == site] = threshold(val.at(site), team, way, rule)
+            own = val.where(val.site == site)
+            epsilon[test.site == site] = threshold(own, team, way, rule)
     else:
         epsilon[:] = threshold(val, team, way, rule)
-    return Verdicts(test.site, test.patient, test.positive, ratio, indeterminate, epsilon)
+    return Verdicts(test.site, test.positive, ratio, indeterminate, epsilon)
+
+
+def judge_without_oneself(val: Films, team: Team, rule: Rule) -> Verdicts:
+    """Judge a fold's validation films by votes, each patient's at the ε of the other patients.
+
+    No test patient has a part in it, so a rule for ε may be chosen by what comes out.
+
+    Raises:
+        RunError: a hospital has one validation patient, hence no other to take its ε from.
+    """
+    ratio, indeterminate = ratios(val, team, "votes")
+    epsilon = np.empty(len(ratio))
+    for site, patient in sorted(set(zip(val.site.tolist(), val.patient.tolist(), strict=True))):
+        here = (val.site == site) & (val.patient == patient)
+        if (val.site == site).sum() == here.sum():
+            raise RunError(
+                "a hospital has one validation patient in a fold, so that none is left to fix ε "
+                "by; give the study more films"
+            )
+        judged = judge(val.where(~here), val.where(here), team, "votes", rule)
+        epsilon[here] = judged.threshold
+    return Verdicts(val.site, val.positive, ratio, indeterminate, epsilon)
 
 
 def merit(folds: Sequence[Verdicts]) -> Merit:

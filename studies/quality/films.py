@@ -1,102 +1,94 @@
-"""What a set of networks sees in every validation and test film, kept film by film."""
+"""What a set of networks sees in every validation and test film, counted film by film.
 
-from collections.abc import Iterator, Sequence
+The counts hold no pixel, name or diagnosis: which hospital and patient a film is of, as numbers,
+its split, and each network's votes and sums. Diagnoses are read from the hospitals' own tables.
+"""
+
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from benchmarks.pieces.claims import Facts, Watch
-from gdshare.cohort import CohortFilm
+from gdshare.cohort import Cohort, Split
+from gdshare.errors import RunError
 from gdshare.films import read_film
-from gdshare.method import Settings
 from gdshare.patches import Grid, cut_rows, normalise
-from gdshare.protocol import Protocol
-from gdshare.storage import replacing
+from gdshare.protocol import PatchClass, Protocol
 from gdshare.training import sample_patches
-from studies.quality.baselines import baseline_network
-from studies.quality.distilled import pooled, scheme_of
-from studies.quality.fold import Fold
-from studies.quality.network import Network
-from studies.quality.plan import Baseline
-from studies.quality.seen import SPLITS, gather
+from studies.network import Network
+from studies.quality.distilled import cohorts_of, contributions_of, pooled
+from studies.quality.figures import Films
+from studies.quality.plan import Baseline, seed_of
+from studies.quality.real import baseline_network
+from studies.runner import Piece, Result, read_arrays, write_arrays
+
+SPLITS: tuple[Split, ...] = ("val", "test")
+SCHEME, TRAINED = "scheme", "trained"  # roles: the choice of the way of pooling, a baseline
+
+Counts = dict[str, npt.NDArray[np.generic]]
 
 
 @dataclass(frozen=True)
-class Entry:
-    """One film to be seen.
+class Showing:
+    """How films are shown to networks in a fold."""
 
-    Attributes:
-        site: index of its hospital.
-        patient: number of its patient among the hospital's, the same in every fold.
-        film: where it lies, and its split.
-    """
-
-    site: int
-    patient: int
-    film: CohortFilm
+    fold: int
+    stride: int  # px between the windows of a film
+    networks: int  # how many
+    score_patches: int  # test patches of each class and site for their patch scores, at most
+    baseline: Baseline | None = None  # None: trained on an arm's distilled images
 
 
-def see_distilled(fold: Fold, arm: Settings, folder: Path, watch: Watch) -> Facts:
-    """The piece that shows films to the networks trained on one arm's distilled images."""
-    networks = pooled(fold, arm, scheme_of(fold, arm), "films", fold.plan.networks)
-    return see(fold, networks, folder, watch)
-
-
-def see_real(fold: Fold, baseline: Baseline, folder: Path, watch: Watch) -> Facts:
-    """The piece that shows films to a network trained on real patches."""
-    return see(fold, [baseline_network(fold, baseline)], folder, watch)
-
-
-def see(fold: Fold, networks: Sequence[Network], folder: Path, watch: Watch) -> Facts:
-    """Show every validation and test film to all networks, one film in memory at a time.
+def see_films(piece: Piece, showing: Showing) -> Result:
+    """The cell that shows every validation and test film to networks, one film at a time.
 
     Returns:
-        how many films, and each network's patch score on test patients.
+        how many films, each network's patch score on test patients, and what it saw in each film.
     """
-    entries = list(entries_of(fold))
-    for number, entry in enumerate(entries):
-        path = folder / f"{number:05d}.npz"
+    cohorts = cohorts_of(piece)
+    networks = _networks(piece, showing, cohorts[0].protocol)
+    protocol = cohorts[0].protocol.model_copy(update={"stride": showing.stride})
+    films = [
+        (film, site, patients_of(cohort).index(film.patient))
+        for site, cohort in enumerate(cohorts)
+        for split in SPLITS
+        for film in cohort.films_of(split)
+    ]
+    counts: list[Counts] = []
+    for number, (film, _, _) in enumerate(films):
+        path = piece.folder / f"{number:05d}.npz"
         if not path.exists():
-            keep_film(path, entry, networks, fold.plan.film_protocol)
-            watch.keep()
-    gather(folder, len(entries))
-    seed = fold.plan.seed_of("test-patches", fold.number)
-    per_class = fold.plan.score_patches * len(fold.sites)
-    x, classes = sample_patches(fold.cohorts, "test", per_class, seed)
-    return {
-        "films": len(entries),
-        "patch_scores": [network.patch_score(x, classes) for network in networks],
-    }
+            write_arrays(path, look(film.image, protocol, networks))
+            piece.keep()
+        counts.append(read_arrays(path))
+    seed = seed_of(piece.seed, "test-patches", showing.fold)
+    x, classes = sample_patches(cohorts, "test", showing.score_patches * len(cohorts), seed)
+    scores = [network.patch_score(x, classes) for network in networks]
+    return Result(
+        {"films": len(films), "patch_scores": list(scores)},
+        {
+            "split": np.array([film.split for film, _, _ in films]),
+            "site": np.array([site for _, site, _ in films], np.uint16),
+            "patient": np.array([patient for _, _, patient in films], np.uint16),
+            "votes": np.stack([one["votes"] for one in counts], 1),
+            "sums": np.stack([one["sums"] for one in counts], 1),
+        },
+    )
 
 
-def entries_of(fold: Fold) -> Iterator[Entry]:
-    """The films to be seen, in a fixed order."""
-    for site, cohort in enumerate(fold.cohorts):
-        patients = list(fold.patients[site])
-        for split in SPLITS:
-            for film in cohort.films_of(split):
-                yield Entry(site, patients.index(film.patient), film)
+def patients_of(cohort: Cohort) -> list[str]:
+    """A hospital's patients in the order in which they are numbered, the same in every fold."""
+    return sorted({film.patient for film in cohort.films})
 
 
-def keep_film(path: Path, entry: Entry, networks: Sequence[Network], protocol: Protocol) -> None:
-    """Show one film to all networks and write what they see.
-
-    The classes are kept beside the probabilities: rounded ones may tie where exact ones did not.
-    """
-    x = windows(entry.film.image, protocol)
-    exact = torch.stack([network.probabilities(x) for network in networks]).numpy()
-    with replacing(path) as stream:
-        np.savez(
-            stream,
-            probabilities=exact.astype(np.float16),
-            called=exact.argmax(2).astype(np.uint8),
-            site=np.int64(entry.site),
-            patient=np.int64(entry.patient),
-            split=np.str_(entry.film.split),
-        )
+def look(image: Path, protocol: Protocol, networks: Sequence[Network]) -> Counts:
+    """What networks see in a film."""
+    x = windows(image, protocol)
+    return count(torch.stack([network.probabilities(x) for network in networks]).numpy())
 
 
 def windows(image: Path, protocol: Protocol) -> Tensor:
@@ -110,3 +102,57 @@ def windows(image: Path, protocol: Protocol) -> Tensor:
     grid.require_windows(film.name)
     rows = np.concatenate(list(cut_rows(film.scaled(), grid, protocol.side)))
     return torch.from_numpy(normalise(rows, protocol)).unsqueeze(1)
+
+
+def count(probabilities: npt.NDArray[np.float32]) -> Counts:
+    """Count what networks see in a film: float32 [networks, windows, 3].
+
+    Returns:
+        votes: uint16 [networks, 3], each network's windows called I, N, P.
+        sums: float32 [networks, 3], its probabilities, rounded to half precision, summed over the
+            windows that it calls N or P itself.
+    """
+    called = probabilities.argmax(2)  # before rounding: rounded ones may tie
+    organ = (called != PatchClass.I)[:, :, None]
+    rounded = probabilities.astype(np.float16)
+    return {
+        "votes": np.stack([(called == label).sum(1) for label in PatchClass], 1).astype(np.uint16),
+        "sums": (rounded * organ).sum(1, dtype=np.float64).astype(np.float32),
+    }
+
+
+def films_of(result: Result, diagnoses: Sequence[npt.NDArray[np.bool_]]) -> Mapping[Split, Films]:
+    """What networks saw, split by split.
+
+    Args:
+        result: of ``see_films``.
+        diagnoses: of each hospital, bool [patients]: positive.
+
+    Raises:
+        RunError: it is of patients that the hospitals do not have.
+    """
+    split, site, patient, votes, sums = (
+        result.arrays[name] for name in ("split", "site", "patient", "votes", "sums")
+    )
+    pairs = list(zip(site.tolist(), patient.tolist(), strict=True))
+    if any(number >= len(diagnoses[at]) for at, number in pairs):
+        raise RunError("the results are of patients of other films; give those by --data")
+    positive = np.array([diagnoses[at][number] for at, number in pairs], np.bool_)
+    films = Films(
+        site.astype(np.int64),
+        patient.astype(np.int64),
+        positive,
+        votes.astype(np.float64),
+        sums.astype(np.float64),
+    )
+    return {name: films.where(split == name) for name in SPLITS}
+
+
+def _networks(piece: Piece, showing: Showing, protocol: Protocol) -> list[Network]:
+    """A baseline's network, or those trained on distilled images."""
+    if showing.baseline:
+        folder = piece.needs[TRAINED].folder
+        return [baseline_network(folder, showing.baseline, protocol.side)]
+    scheme = str(piece.needs[SCHEME].result.facts["scheme"])
+    seed = seed_of(piece.seed, "theta0-films", showing.fold)
+    return pooled(contributions_of(piece), protocol, scheme, seed, showing.networks)

@@ -8,41 +8,25 @@ from gdshare.method import Settings
 from studies.quality.figures import Films, Rule, Team, Verdicts, Way, judge
 from studies.quality.plan import NETWORKS, NORMS, Baseline, Plan
 
-PAIRED_MODELS = 10
-"""Of models alike but for their θ0, the mean figure of so many is held against a baseline's."""
-
 
 @dataclass(frozen=True)
 class Voters:
-    """Networks that vote together in one fold.
+    """Networks that vote together in one fold."""
 
-    Attributes:
-        source: whose they are: an arm's network, or a baseline's name.
-        team: their places among that source's networks.
-    """
-
-    source: str
-    team: Team
+    source: str  # whose they are: an arm's network, or a baseline's name
+    team: Team  # their places among that source's networks
 
 
 @dataclass(frozen=True)
 class Contender:
-    """One row of the tables.
-
-    Attributes:
-        name: of the row.
-        models: [model][fold] -> who votes. Several models are alike but for their θ0; the row is
-            their mean.
-        primary: its figures are among those that were named beforehand.
-    """
+    """One row of the tables; several models are alike but for their θ0, and it is their mean."""
 
     name: str
-    models: tuple[tuple[Voters, ...], ...]
-    primary: bool = False
+    models: tuple[tuple[Voters, ...], ...]  # [model][fold] -> who votes
+    primary: bool = False  # its figures are among those that were named beforehand
 
 
-FoldFilms = Mapping[str, Mapping[Split, Films]]
-"""What one fold's networks saw, by their source."""
+FoldFilms = Mapping[str, Mapping[Split, Films]]  # what one fold's networks saw, by their source
 
 
 def arm_title(arm: Settings) -> str:
@@ -59,11 +43,6 @@ def disjoint(plan: Plan, arm: Settings, size: int) -> Contender:
     return Contender(f"{arm_title(arm)}, k = {size}", models, primary)
 
 
-def distilled(plan: Plan, arms: Sequence[Settings]) -> list[Contender]:
-    """The networks trained on distilled images, in teams of each planned size."""
-    return [disjoint(plan, arm, size) for arm in arms for size in plan.teams]
-
-
 def better_norm(
     plan: Plan, baselines: Sequence[Baseline], scores: Sequence[Mapping[str, float]]
 ) -> list[Contender]:
@@ -76,15 +55,15 @@ def better_norm(
         baselines: those at hand; a size that lacks a norm is left out.
         scores: of each fold, baseline's name -> patch score on validation patients.
     """
-    found = []
+    contenders = []
     for size in plan.sizes:
         rivals = [one for one in baselines if one.per_class == size and one.kind in NORMS]
         if len(rivals) == len(NORMS):
             names = [one.name for one in rivals]
             picks = tuple(Voters(max(names, key=fold.__getitem__), (0,)) for fold in scores)
             name = f"{rivals[0].patches} real, ResNet18 better norm"
-            found.append(Contender(name, (picks,), primary=True))
-    return found
+            contenders.append(Contender(name, (picks,), primary=True))
+    return contenders
 
 
 def as_they_are(plan: Plan, baselines: Sequence[Baseline]) -> list[Contender]:

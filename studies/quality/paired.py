@@ -1,35 +1,26 @@
 """Is one model better than another on the same films? A paired bootstrap of patients.
 
 Patients are resampled within each fold, site and diagnosis; a patient brings all films along. Both
-models are judged on the same resamples, at the ε that was fixed before. A resample is kept as how
-often each film occurs, so all of them are counted at once.
+models are judged on the same resamples, at the ε that was fixed before.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-from gdshare.metrics import Interval, percentile_interval
+from studies.intervals import Ends, Float, interval, resamples
 from studies.quality.figures import Films, Verdicts, merit
-
-Float = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class Resampled:
-    """A model's figures as observed and on every resample.
-
-    Attributes:
-        harmonic_mean, auc: as observed; of several models, their means.
-        harmonic_means, aucs: float64 [resamples], the same on each resample.
-    """
+    """A model's figures as observed and on every resample; of several models, their means."""
 
     harmonic_mean: float
     auc: float
-    harmonic_means: Float
-    aucs: Float
+    harmonic_means: Float  # [resamples]
+    aucs: Float  # [resamples]
 
 
 @dataclass(frozen=True)
@@ -37,26 +28,14 @@ class Difference:
     """One model's figures minus another's, with 95% percentile intervals; NaN where an AUC is."""
 
     harmonic_mean: float
-    harmonic_mean_interval: Interval
+    harmonic_mean_interval: Ends
     auc: float
-    auc_interval: Interval
+    auc_interval: Ends
 
 
-def weights(films: Films, generator: np.random.Generator, resamples: int) -> Float:
-    """How often each film of a fold occurs in each resample: float64 [resamples, films].
-
-    Within each site and diagnosis as many patients are drawn, with replacement, as there are.
-    """
-    drawn = np.zeros((resamples, len(films.site)))
-    for site in np.unique(films.site):
-        for positive in (False, True):
-            own = np.flatnonzero((films.site == site) & (films.positive == positive))
-            if len(own):
-                patients, owner = np.unique(films.patient[own], return_inverse=True)
-                share = np.full(len(patients), 1.0 / len(patients))
-                times = generator.multinomial(len(patients), share, size=resamples)
-                drawn[:, own] = times[:, owner]
-    return drawn
+def weights(films: Films, generator: np.random.Generator, count: int) -> Float:
+    """How often each film of a fold occurs in each resample: float64 [count, films]."""
+    return resamples(2 * films.site + films.positive, films.patient, generator, count)
 
 
 def resampled(models: Sequence[Sequence[Verdicts]], drawn: Sequence[Float]) -> Resampled:
@@ -79,9 +58,9 @@ def difference(first: Resampled, second: Resampled) -> Difference:
     """The first minus the second; above 0 the first is better."""
     return Difference(
         first.harmonic_mean - second.harmonic_mean,
-        percentile_interval(first.harmonic_means - second.harmonic_means),
+        interval(first.harmonic_means - second.harmonic_means),
         first.auc - second.auc,
-        percentile_interval(first.aucs - second.aucs),
+        interval(first.aucs - second.aucs),
     )
 
 

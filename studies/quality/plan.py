@@ -1,10 +1,10 @@
 """What is measured: every number that decides a run, in one frozen value."""
 
-import json
 from dataclasses import asdict, dataclass, replace
 from typing import Literal
 
 from pydantic import JsonValue
+from pydantic_core import to_jsonable_python
 
 from gdshare.errors import UsageError
 from gdshare.method import Settings
@@ -12,41 +12,23 @@ from gdshare.pooling import SCHEMES, Scheme
 from gdshare.protocol import CLASSES, Protocol
 from gdshare.seeding import derived_seed
 from gdshare.training import TrainingPlan
+from studies.hospitals import Phantoms
 
 Kind = Literal["group", "batch", "convnet"]
-NORMS: tuple[Kind, ...] = ("group", "batch")
-"""The kinds that are ResNet18 and differ by its norm."""
-
-NETWORKS = {"convnet": "ConvNet", "resnet18": "ResNet18"}
-"""Network -> its name in tables."""
-
-
-@dataclass(frozen=True)
-class Phantoms:
-    """Synthetic hospitals in place of real ones.
-
-    Attributes:
-        hospitals: how many.
-        per_diagnosis: films of each diagnosis at each.
-        size: side of a film, px.
-    """
-
-    hospitals: int = 3
-    per_diagnosis: int = 6
-    size: int = 256
+NORMS: tuple[Kind, ...] = ("group", "batch")  # the kinds that are ResNet18 and differ by its norm
+NETWORKS = {"convnet": "ConvNet", "resnet18": "ResNet18"}  # network -> its name in tables
+KIND_NAMES = {"group": "ResNet18 GroupNorm", "batch": "ResNet18 BatchNorm", "convnet": "ConvNet"}
 
 
 @dataclass(frozen=True)
 class Baseline:
     """One way of training on real patches.
 
-    Attributes:
-        per_class: real patches of each class, all hospitals together.
-        kind: group: gdshare's ResNet18, with GroupNorm; batch: torchvision's own, with BatchNorm;
-            convnet: gdshare's ConvNet.
+    Group is gdshare's ResNet18, with GroupNorm; batch torchvision's own, with BatchNorm; convnet
+    gdshare's ConvNet.
     """
 
-    per_class: int
+    per_class: int  # real patches of each class, all hospitals together
     kind: Kind
 
     @property
@@ -61,76 +43,50 @@ class Baseline:
 
     @property
     def name(self) -> str:
-        """Of its folder."""
+        """Of its cell."""
         return f"real-{self.patches}-{self.kind}"
 
     @property
     def title(self) -> str:
         """Of its row in tables."""
-        words = {"group": "ResNet18 GroupNorm", "batch": "ResNet18 BatchNorm", "convnet": "ConvNet"}
-        return f"{self.patches} real, {words[self.kind]}"
+        return f"{self.patches} real, {KIND_NAMES[self.kind]}"
 
 
 @dataclass(frozen=True)
 class Crossing:
-    """How images distilled on one network are tried on another.
+    """How images distilled on one network are tried on another."""
 
-    Attributes:
-        factors: that all learned rates are multiplied by; the best on validation windows is kept.
-        choosing: θ0 that each factor is tried from.
-        judging: fresh θ0 that the kept one is judged from on test windows.
-        folds: in how many folds, from the first.
-    """
-
-    factors: tuple[float, ...] = (0.1, 0.3, 1.0, 3.0, 10.0)
-    choosing: int = 5
-    judging: int = 10
-    folds: int = 1
+    factors: tuple[float, ...] = (0.1, 0.3, 1.0, 3.0, 10.0)  # on all learned rates, to choose from
+    choosing: int = 5  # θ0 that each factor is tried from, on validation windows
+    judging: int = 10  # fresh θ0 that the chosen one is judged from, on test windows
+    folds: int = 1  # in how many, from the first
 
 
 @dataclass(frozen=True)
 class Plan:
     """Everything that decides a run.
 
-    Attributes:
-        protocol: of the patches that networks are trained on.
-        arms: settings of the distillations, one a network, by which it is named; the first is done
-            first. The seed is replaced fold by fold and site by site.
-        training: of every baseline; its network, seed and number of patches are replaced.
-        sizes: real patches of each class that baselines are trained on.
-        folds: parts that each hospital's patients are divided into; 2 or more.
-        validation: share of the patients outside a fold's test part that are its validation.
-        film_stride: px between windows when films are classified, by every network alike. Four
-            times the protocol's stride sees nearly every part of a film with a fourteenth of the
-            windows.
-        networks: θ0 that networks are trained from on distilled images.
-        teams: how many of these vote together; 1, some, all.
-        primary: of these team sizes the one whose figures are the primary ones, with the first arm
-            and held against ResNet18 with the better norm: named beforehand. It is what rounds use.
-        schemes: ways of pooling to choose from.
-        scheme_networks: further θ0, by which the way of pooling is chosen.
-        crossing: how images distilled on one network are tried on another.
-        score_patches: patches of each class and site that a patch score looks at, at most.
-        seed: decides every draw.
-        phantoms: synthetic films instead of real ones.
+    ``primary`` is the team size whose figures are the primary ones, with the first arm and held
+    against ResNet18 with the better norm: named beforehand. It is what rounds use. A film stride of
+    four times the protocol's sees nearly every part of a film with a fourteenth of the windows.
     """
 
-    protocol: Protocol
-    arms: tuple[Settings, ...]
-    training: TrainingPlan
-    sizes: tuple[int, ...] = (1000, 2000, 3000)
-    folds: int = 3
-    validation: float = 0.2
-    film_stride: int = 52
-    networks: int = 20
-    teams: tuple[int, ...] = (1, 5, 20)
+    protocol: Protocol  # of the patches that networks are trained on
+    arms: tuple[Settings, ...]  # of the distillations, one a network; seeds are replaced
+    training: TrainingPlan  # of every baseline; network, seed, number of patches are replaced
+    sizes: tuple[int, ...] = (1000, 2000, 3000)  # real patches of each class, of the baselines
+    folds: int = 3  # parts of each hospital's patients
+    validation: float = 0.2  # share of the patients outside a fold's test part
+    film_stride: int = 52  # px between windows when films are classified, by every network alike
+    networks: int = 20  # θ0 that networks are trained from on distilled images
+    teams: tuple[int, ...] = (1, 5, 20)  # how many of these vote together
     primary: int = 5
-    schemes: tuple[Scheme, ...] = SCHEMES
-    scheme_networks: int = 3
+    schemes: tuple[Scheme, ...] = SCHEMES  # ways of pooling to choose from
+    scheme_networks: int = 3  # further θ0, by which the way of pooling is chosen
     crossing: Crossing = Crossing()
-    score_patches: int = 300
+    score_patches: int = 300  # of each class and site that a patch score looks at, at most
     seed: int = 0
-    phantoms: Phantoms | None = None
+    phantoms: Phantoms | None = None  # synthetic films instead of real ones
 
     def __post_init__(self) -> None:
         """Refuse what cannot be done.
@@ -156,14 +112,9 @@ class Plan:
         norms = tuple(Baseline(size, kind) for size in self.sizes for kind in NORMS)
         return (*norms, Baseline(max(self.sizes), "convnet"))
 
-    @property
-    def film_protocol(self) -> Protocol:
-        """By which films are cut to be classified."""
-        return self.protocol.model_copy(update={"stride": self.film_stride})
-
     def seed_of(self, purpose: str, fold: int) -> int:
         """A seed for one use in one fold."""
-        return derived_seed(self.seed, f"quality-{purpose}", fold)
+        return seed_of(self.seed, purpose, fold)
 
     def settings_of(self, arm: Settings, site: str, fold: int) -> Settings:
         """Of one hospital's distillation in one fold."""
@@ -172,21 +123,26 @@ class Plan:
 
     def training_of(self, baseline: Baseline, fold: int) -> TrainingPlan:
         """Of one baseline in one fold; all kinds get the same patches in the same order."""
+        seed = self.seed_of("real", fold)
         return replace(
-            self.training,
-            network=baseline.network,
-            per_class=baseline.per_class,
-            seed=self.seed_of("real", fold),
+            self.training, network=baseline.network, per_class=baseline.per_class, seed=seed
         )
+
+    def cost(self, seconds: float) -> float:
+        """CPU-seconds expected of what takes so many in full."""
+        return 1.0 if self.phantoms else seconds
 
     def as_data(self) -> dict[str, JsonValue]:
         """As plain JSON data."""
-        values = asdict(self) | {
-            "protocol": self.protocol.model_dump(mode="json"),
-            "arms": {arm.network: arm.model_dump(mode="json") for arm in self.arms},
-        }
-        data: dict[str, JsonValue] = json.loads(json.dumps(values))
+        data: dict[str, JsonValue] = to_jsonable_python(
+            asdict(self) | {"arms": {arm.network: arm for arm in self.arms}}
+        )
         return data
+
+
+def seed_of(seed: int, purpose: str, fold: int) -> int:
+    """A plan's seed -> one for one use in one fold."""
+    return derived_seed(seed, f"quality-{purpose}", fold)
 
 
 FULL = Plan(
@@ -198,25 +154,27 @@ FULL = Plan(
     TrainingPlan(patience=5),
 )
 
-
-def _quick_arm(network: Literal["convnet", "resnet18"]) -> Settings:
-    return Settings(
-        network=network,
-        images=3,
-        epochs=2,
-        steps=2,
-        outer_steps=4,
-        batch=12,
-        score_every=2,
-        score_inits=2,
-        score_patches=20,
-        checkpoint_every=2,
-    )
-
+_QUICK_ARM = Settings(
+    network="convnet",
+    images=3,
+    epochs=2,
+    steps=2,
+    outer_steps=4,
+    batch=12,
+    score_every=2,
+    score_inits=2,
+    score_patches=20,
+    checkpoint_every=2,
+)
 
 QUICK = Plan(
     Protocol(patch=40, stride=20, side=16),
-    (_quick_arm("convnet"), _quick_arm("resnet18")),
+    (
+        _QUICK_ARM,
+        Settings.model_validate(
+            _QUICK_ARM.model_dump(exclude_unset=True) | {"network": "resnet18"}
+        ),
+    ),
     TrainingPlan(epochs=2, batch=16, rates=(1e-3,)),
     sizes=(10, 20),
     folds=2,

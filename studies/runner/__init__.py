@@ -46,7 +46,7 @@ it expects to take. ``run`` does those that are not done::
 """
 
 from studies.runner.cell import PIECE_S, Cell, Facts, Needed, Piece, PieceOverError, Result
-from studies.runner.store import Store, claimed
+from studies.runner.store import Store, claimed, read_arrays, write_arrays
 from studies.runner.work import Forecast, forecast, run
 
 __all__ = [
@@ -61,5 +61,7 @@ __all__ = [
     "Store",
     "claimed",
     "forecast",
+    "read_arrays",
     "run",
+    "write_arrays",
 ]

@@ -64,14 +64,14 @@ class Store:
                 f"{folder}: computed with torch {record['torch']}, and this is "
                 f"{torch.__version__}; choose another --out"
             )
-        arrays = _arrays(folder / ARRAYS) if (folder / ARRAYS).exists() else {}
+        arrays = read_arrays(folder / ARRAYS) if (folder / ARRAYS).exists() else {}
         return Result(record["facts"], arrays, record["cpu_seconds"])
 
     def write(self, cell: Cell, result: Result) -> None:
         """Keep the result of a cell that is done."""
         folder = self.folder(cell)
         if result.arrays:
-            _write_arrays(folder / ARRAYS, result.arrays)
+            write_arrays(folder / ARRAYS, result.arrays)
         write_json(folder / DONE, {"torch": torch.__version__, **_record(cell, result)})
 
     def archived(self, cells: Sequence[Cell]) -> dict[str, Record]:
@@ -100,7 +100,7 @@ class Store:
             RunError: a result is damaged.
         """
         records, path = self.archived(cells), self._archive(".npz")
-        arrays = _arrays(path) if path and path.exists() else {}
+        arrays = read_arrays(path) if path and path.exists() else {}
         found = {}
         for cell in cells:
             if record := records.get(cell.name):
@@ -155,7 +155,7 @@ class Store:
                 for array, values in result.arrays.items()
             }
             if added:
-                _write_arrays(npz_path, (_arrays(npz_path) if npz_path.exists() else {}) | added)
+                write_arrays(npz_path, (read_arrays(npz_path) if npz_path.exists() else {}) | added)
             records |= {cell.name: _record(cell, results[cell.name]) for cell in new}
             head = {"study": self.study, "torch": torch.__version__}
             write_json(json_path, {**head, "cells": records})
@@ -202,7 +202,12 @@ def _json(path: Path) -> Any:
         raise RunError(f"{path}: cannot be read ({error}); remove it, and run again") from error
 
 
-def _arrays(path: Path) -> Arrays:
+def read_arrays(path: Path) -> Arrays:
+    """The arrays of an NPZ file.
+
+    Raises:
+        RunError: it cannot be read.
+    """
     try:
         # The stream is ours: on a damaged file numpy leaves its own open.
         with path.open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
@@ -211,6 +216,7 @@ def _arrays(path: Path) -> Arrays:
         raise RunError(f"{path}: cannot be read ({error}); remove it, and run again") from error
 
 
-def _write_arrays(path: Path, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
+def write_arrays(path: Path, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
+    """Write an NPZ file whole or not at all."""
     with replacing(path) as stream:
         np.savez_compressed(stream, allow_pickle=False, **{k: arrays[k] for k in sorted(arrays)})

@@ -1,5 +1,6 @@
 """The poisoned bundles that the benchmark makes, and its table."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -7,8 +8,12 @@ import torch
 
 from gdshare.distilled import Distilled
 from gdshare.protocol import PatchClass
-from studies.poison.attacks import ATTACKS, MARKER, plant, stamped
-from studies.poison.table import table
+from studies.hospitals import phantom_hospitals
+from studies.poison import FAST, poison_cells
+from studies.poison.attacks import ATTACKS, BACKDOOR, MARKER, plant, stamped
+from studies.poison.table import report_of
+from studies.poison.trial import Trial
+from studies.runner import Store
 
 MADE = Distilled(
     np.random.default_rng(0).normal(size=(3, 1, 16, 16)).astype(np.float32),
@@ -51,14 +56,27 @@ def trial(attack: str, peers: bool, chance: bool, tested: bool = True) -> dict[s
     }
 
 
-def test_table_tells_what_was_found_and_what_was_not() -> None:
-    honest, flipped = table(
-        [
-            trial("honest", peers=False, chance=True),
-            trial("flipped", peers=True, chance=False),
-            trial("flipped", peers=False, chance=True),
-        ]
-    ).splitlines()[2:4]
+def test_table_says_what_was_found_and_what_was_not() -> None:
+    trials = [
+        trial("honest", peers=False, chance=True),
+        trial("flipped", peers=True, chance=False),
+        trial("flipped", peers=False, chance=True),
+        {"attack": "noise", "site": "east", "agreement": {"east": {"faults": ["it differs"]}}},
+    ]
+    _, _, honest, flipped, _, note = report_of(trials).text.splitlines()
     cells = [cell.strip() for cell in flipped.strip("|").split("|")]
     assert cells[5:] == ["1 of 2", "not tested", "1 of 2", "1 of 2", "0 of 2"]
     assert [cell.strip() for cell in honest.strip("|").split("|")][5] == "0 of 1"
+    assert note.endswith("noise 1 of 1")
+
+
+def test_every_attack_is_tried_on_every_hospital_and_whole_in_the_reporting_fold() -> None:
+    store = Store("poison", Path("nowhere"))
+    cells = poison_cells(FAST, phantom_hospitals(FAST.plan.phantoms, store))
+    trials = [cell for cell in cells if isinstance(cell.parameters, Trial)]
+    assert [cell.parameters.whole for cell in trials] == [False] * 6 + [True] * 7
+    assert trials[-1].parameters.attack == BACKDOOR
+    assert "planted" in trials[-1].needs
+    names = [cell.name for cell in cells]
+    for place, cell in enumerate(cells):
+        assert {one.name for one in cell.needs.values()} <= set(names[:place])

@@ -1,9 +1,10 @@
 from dataclasses import replace
+from itertools import product
 
 import numpy as np
 import pytest
 
-from gdshare.errors import UsageError
+from gdshare.errors import RunError, UsageError
 from gdshare.metrics import Confusion
 from studies.quality.figures import (
     FINE_THRESHOLDS,
@@ -12,11 +13,12 @@ from studies.quality.figures import (
     Films,
     Verdicts,
     judge,
+    judge_without_oneself,
     merit,
     ratios,
     threshold,
 )
-from studies.quality.lineup import as_they_are, better_norm, disjoint, distilled, verdicts
+from studies.quality.lineup import as_they_are, better_norm, disjoint, verdicts
 from studies.quality.plan import FULL
 
 
@@ -55,7 +57,7 @@ def test_a_film_without_n_or_p_votes_is_indeterminate_and_negative_whatever_the_
     ratio, indeterminate = ratios(seen, (0,), "votes")
     assert ratio.tolist() == [0.0, 0.5]
     assert indeterminate.tolist() == [True, False]
-    found = Verdicts(seen.site, seen.patient, seen.positive, ratio, indeterminate, np.zeros(2))
+    found = Verdicts(seen.site, seen.positive, ratio, indeterminate, np.zeros(2))
     assert found.called.tolist() == [False, True]
 
 
@@ -105,7 +107,7 @@ def test_each_hospital_may_have_an_epsilon_of_its_own():
     assert own.threshold.tolist() == [0.25, 0.25, 0.75, 0.75]
     assert merit([own]).confusion.harmonic_mean == 1
     with pytest.raises(UsageError, match="no validation film"):
-        judge(val.at(0), test, (0,), "votes", "own")
+        judge(val.where(val.site == 0), test, (0,), "votes", "own")
 
 
 def test_without_validation_films_no_threshold_can_be_chosen():
@@ -140,7 +142,7 @@ def test_an_area_without_one_diagnosis_is_not_a_number():
 
 def test_teams_are_disjoint_and_use_every_network():
     convnet, resnet18 = FULL.arms
-    rows = distilled(FULL, FULL.arms)
+    rows = [disjoint(FULL, arm, size) for arm in FULL.arms for size in FULL.teams]
     assert [one.name for one in rows] == [
         f"distilled on {network}, k = {k}"
         for network in ("ConvNet", "ResNet18")
@@ -206,3 +208,38 @@ def test_each_model_of_a_row_has_thresholds_of_its_own():
 def test_the_primary_reading_is_votes_at_the_coarse_threshold():
     assert READINGS[0] == PRIMARY == ("votes", "coarse")
     assert FULL.primary == 5
+
+
+@pytest.mark.parametrize("rule", ["coarse", "own"])
+def test_a_patient_has_no_say_in_the_epsilon_of_their_own_films(rule):
+    rng = np.random.default_rng(3)
+    # patients of three films each, numbered anew in each hospital
+    patient, site = np.tile(np.repeat(np.arange(5), 3), 2), np.repeat([0, 1], 15)
+    val = replace(by_ratio(rng.random(30), rng.random(30) < 0.5, site), patient=patient)
+    left_out = judge_without_oneself(val, (0,), rule)
+    for at, number in product((0, 1), range(5)):
+        here = (site == at) & (patient == number)
+        turned = replace(val, positive=np.where(here, ~val.positive, val.positive))
+        again = judge_without_oneself(turned, (0,), rule)
+        assert (again.threshold[here] == left_out.threshold[here]).all()
+        alone = judge(val.where(~here), val.where(here), (0,), "votes", rule)
+        assert (alone.threshold == left_out.threshold[here]).all()
+
+
+def test_a_hospital_of_one_validation_patient_is_refused():
+    val = replace(
+        by_ratio([0.2, 0.8, 0.9, 0.4], [0, 1, 1, 0], [0, 0, 1, 1]), patient=np.array([0, 1, 0, 0])
+    )
+    with pytest.raises(RunError, match="one validation patient"):
+        judge_without_oneself(val, (0,), "own")
+
+
+def test_an_epsilon_of_each_hospital_gains_where_their_films_look_different():
+    ratio = [low + 0.2 * (n % 2) for low in (0.1, 0.7) for n in range(8)]
+    val = by_ratio(ratio, [n % 2 for n in range(16)], [0] * 8 + [1] * 8)
+    common, own = (
+        merit([judge_without_oneself(val, (0,), rule)]).confusion for rule in ("coarse", "own")
+    )
+    assert own.harmonic_mean == 1.0
+    assert common.harmonic_mean < 0.8
+    assert common.films == own.films == 16

@@ -1,13 +1,13 @@
 import pytest
 from site_kit import make_cohort
 
-from benchmarks.pieces.claims import Watch
 from gdshare.cohort import open_cohort, read_table
 from gdshare.errors import CohortError
 from gdshare.protocol import Protocol
-from studies.quality.folds import cut_cohort, divide, table_of
-from studies.quality.hospitals import Hospital
-from studies.quality.plan import QUICK, Plan
+from studies.quality.folds import Division, cut_fold, table_of
+from studies.runner import Piece
+
+PROTOCOL = Protocol(patch=16, stride=16, side=8)
 
 DIAGNOSIS = {f"patient-{number:03d}": number % 5 < 2 for number in range(83)}
 
@@ -16,8 +16,12 @@ def of(splits, wanted):
     return {name for name, split in splits.items() if split == wanted}
 
 
-def folds(count=3, validation=0.2, seed=7):
-    return [divide(DIAGNOSIS, count, fold, validation, seed) for fold in range(count)]
+def divide(diagnosis, count, fold, seed):
+    return Division(None, count, fold, 0.2, PROTOCOL).splits(diagnosis, seed)
+
+
+def folds(count=3):
+    return [divide(DIAGNOSIS, count, fold, 7) for fold in range(count)]
 
 
 @pytest.mark.parametrize("count", [2, 3, 5])
@@ -51,14 +55,14 @@ def test_validation_patients_differ_between_folds():
 
 def test_only_the_seed_and_the_set_of_patients_matter():
     backwards = dict(reversed(DIAGNOSIS.items()))
-    assert divide(backwards, 3, 1, 0.2, 7) == folds()[1]
-    assert divide(DIAGNOSIS, 3, 1, 0.2, 8) != folds()[1]
+    assert divide(backwards, 3, 1, 7) == folds()[1]
+    assert divide(DIAGNOSIS, 3, 1, 8) != folds()[1]
 
 
 def test_too_few_patients_of_a_diagnosis_are_refused():
     few = {f"n{i}": False for i in range(9)} | {"p0": True, "p1": True}
     with pytest.raises(CohortError, match="2 positive patients"):
-        divide(few, 2, 0, 0.2, 0)
+        divide(few, 2, 0, 0)
 
 
 def test_a_patient_with_two_films_keeps_both_in_one_split(tmp_path):
@@ -80,20 +84,15 @@ def test_a_patient_with_two_films_keeps_both_in_one_split(tmp_path):
     assert [row.positive for row in found] == [False, False, True]
 
 
-def test_the_piece_cuts_a_cohort_by_the_division_and_clears_lost_attempts_away(tmp_path):
+def test_the_cell_cuts_a_cohort_by_the_division_and_clears_lost_attempts_away(tmp_path):
     make_cohort(tmp_path / "site")
-    plan = Plan(
-        Protocol(patch=16, stride=16, side=8), QUICK.arms, QUICK.training, folds=2, primary=1
-    )
-    hospital = Hospital("here", tmp_path / "site" / "labels.csv")
-    folder = tmp_path / "piece"
-    (folder / ".cohort.lost").mkdir(parents=True)
-    found = cut_cohort(plan, 1, hospital, folder, Watch.start(folder, lambda: 0.0))
-    cohort = open_cohort(folder / "cohort")
+    table, division = tmp_path / "site" / "labels.csv", Division(None, 2, 1, 0.2, PROTOCOL)
+    piece = Piece(tmp_path / "cell", seed=5)
+    (piece.folder / ".cohort.lost").mkdir(parents=True)
+    result = cut_fold(table, piece, division)
+    cohort = open_cohort(piece.folder / "cohort")
     diagnosis = {film.patient: film.positive for film in cohort.films}
-    expected = divide(diagnosis, 2, 1, plan.validation, plan.seed_of("here", 0))
-    assert {film.patient: film.split for film in cohort.films} == expected
-    assert found["counts"]["test"]["films"] == 6
-    assert not (folder / ".cohort.lost").exists()
-    # killed after cutting, before its record: taken as it is
-    assert cut_cohort(plan, 1, hospital, folder, Watch.start(folder, lambda: 0.0)) == found
+    assert {film.patient: film.split for film in cohort.films} == division.splits(diagnosis, 5)
+    assert result.facts["counts"]["test"]["films"] == 6
+    assert not (piece.folder / ".cohort.lost").exists()
+    assert cut_fold(table, piece, division) == result  # killed before its record: taken as it is

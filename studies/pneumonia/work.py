@@ -1,0 +1,157 @@
+"""The work of the cells: two distilled images, trainings on all real ones, and the test images."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from math import isfinite
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from safetensors import safe_open
+from safetensors.numpy import load as load_arrays
+from safetensors.torch import load, save
+from torch import Tensor
+from torch.nn import functional
+
+from benchmarks.engine.judge import score, trained
+from benchmarks.engine.ours import Ours
+from benchmarks.engine.tasks import (
+    PNEUMONIA_CLASSES,
+    drawn_from,
+    pneumonia,
+    pneumonia_network,
+    pneumonia_split,
+)
+from gdshare.distilled import TENSORS, Distilled
+from gdshare.networks import draw, forward
+from gdshare.seeding import balanced_rows, derived_seed, numpy_generator, torch_generator
+from gdshare.storage import write_bytes
+from gdshare.training import FORWARD_BATCH, patch_accuracy
+from studies.network import Network
+from studies.pneumonia.plan import DISTILLED, Batches, Distilling, Judging, Training
+from studies.runner import Piece, Result, write_arrays
+
+SYNTHETIC, CHECKPOINT, BEST = "synthetic.npz", "checkpoint.safetensors", "best.safetensors"
+SIDE = 28
+
+
+def draw_images(piece: Piece, per_class: int) -> Result:
+    """The cell that draws images like PneumoniaMNIST's: a bright spot is class 1."""
+    arrays: dict[str, npt.NDArray[np.uint8]] = {}
+    labels = np.repeat(np.arange(PNEUMONIA_CLASSES, dtype=np.uint8), per_class)
+    for index, split in enumerate(("train", "val", "test")):
+        generator = numpy_generator(piece.seed, "pneumonia-synthetic", index)
+        images = generator.normal(90, 20, (len(labels), SIDE, SIDE))
+        images[:, 8:20, 8:20] += 60 * labels[:, None, None]
+        arrays[f"{split}_images"] = images.clip(0, 255).astype(np.uint8)
+        arrays[f"{split}_labels"] = labels[:, None]
+    write_arrays(piece.folder / SYNTHETIC, arrays)
+    return Result()
+
+
+def distil(file: Path, piece: Piece, plan: Distilling) -> Result:
+    """The cell that distils; after a kill it goes on at its last score, to the same images."""
+    task = pneumonia(file, plan.batch, piece.seed)
+    problem = replace(task.problem, outer_steps=plan.outer_steps, steps=plan.steps)
+    engine, scores = Ours(problem, plan.engine), list[dict[str, float]]()
+    path = piece.folder / CHECKPOINT
+    if path.exists():
+        with safe_open(path, framework="pt") as stream:
+            scores = json.loads(stream.metadata()["scores"])
+        engine.restore(load(path.read_bytes()), int(scores[-1]["step"]))
+    while True:
+        due = engine.done % plan.score_every == 0 or engine.done == plan.outer_steps
+        if due and not (scores and scores[-1]["step"] == engine.done):
+            images = engine.distilled()
+            if images.problem():
+                break
+            seen = score(problem.module, task.inits, images, problem.steps, task.scoring)
+            if all(seen.mean > one["score"] for one in scores):
+                write_bytes(piece.folder / BEST, images.to_bytes())
+            scores.append({"step": engine.done, "score": seen.mean, "deviation": seen.deviation})
+            write_bytes(path, save(engine.tensors(), {"scores": json.dumps(scores)}))
+            piece.keep()
+        if engine.done >= plan.outer_steps or not isfinite(engine.outer_step()):
+            break
+    best = max(scores, key=lambda one: one["score"])
+    return Result({**best, "step": int(best["step"])})
+
+
+def train_real(file: Path, piece: Piece, trial: Training) -> Result:
+    """The cell that trains the same ConvNet on every training image; a kill loses it whole."""
+    x, classes = pneumonia_split(file, "train")
+    val = pneumonia_split(file, "val")
+    module = pneumonia_network()
+    drawn = draw("convnet", module, torch_generator(piece.seed, "real-theta0"))
+    theta = {name: weight.requires_grad_() for name, weight in drawn.items()}
+    optimiser = torch.optim.Adam(theta.values(), lr=trial.rate)
+    best_score, best_epoch = -1.0, 0
+    for epoch in range(1, trial.epochs + 1):
+        for rows in batches(trial.batches, classes, trial.batch, piece.seed, epoch):
+            optimiser.zero_grad()
+            loss = functional.cross_entropy(forward(module, theta, x[rows]), classes[rows])
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimiser.step()
+        reached = patch_accuracy(module, theta, *val)
+        if reached > best_score:
+            best_score, best_epoch = reached, epoch
+            Network(module, theta).write(piece.folder)
+        if epoch - best_epoch >= trial.patience:
+            break
+    return Result({"score": best_score, "epoch": best_epoch, "images": len(classes)})
+
+
+def batches(way: Batches, classes: Tensor, size: int, seed: int, epoch: int) -> Iterator[Tensor]:
+    """The minibatches of one pass, counted from 1: int64 rows.
+
+    A balanced pass takes as many steps as a plain one, whose last batch may be smaller.
+    """
+    if way == "plain":
+        shuffle = torch.Generator().manual_seed(derived_seed(seed, "real-shuffle", epoch))
+        yield from torch.split(torch.randperm(len(classes), generator=shuffle), size)
+        return
+    rows_by_class = [np.flatnonzero(classes.numpy() == c) for c in range(PNEUMONIA_CLASSES)]
+    steps = -(-len(classes) // size)
+    for step in range(epoch * steps, (epoch + 1) * steps):
+        rows = balanced_rows(rows_by_class, size, numpy_generator(seed, "real-balanced", step))
+        yield torch.from_numpy(rows)
+
+
+def judge(file: Path, piece: Piece, judging: Judging) -> Result:
+    """The cell that shows the test images to one seed's networks, after everything is chosen.
+
+    Of the distillation its best scored state, of the trainings on real images the best trial, both
+    by validation images.
+
+    Returns:
+        the best trial; the truth, uint8 [images], and what the networks call each image: uint8
+        [networks, images] of those trained on distilled images, [images] of the real one.
+    """
+    x, classes = pneumonia_split(file, "test")
+    module = pneumonia_network()
+    tensors = load_arrays((piece.needs[DISTILLED].folder / BEST).read_bytes())
+    state = Distilled(**{name: np.asarray(tensors[name]) for name in TENSORS})
+    theta0 = drawn_from("convnet", module, piece.seed, "test-theta0")
+    ours = [
+        Network(module, trained(module, theta0(number), state, judging.steps))
+        for number in range(judging.networks)
+    ]
+    best = max(judging.trials, key=lambda one: piece.needs[one.name].result.number("score"))
+    real = Network.read(piece.needs[best.name].folder, module)
+    return Result(
+        {"batches": best.batches, "rate": best.rate},
+        {
+            "truth": classes.numpy().astype(np.uint8),
+            "distilled": np.stack([called(network, x) for network in ours]),
+            "real": called(real, x),
+        },
+    )
+
+
+def called(network: Network, x: Tensor) -> npt.NDArray[np.uint8]:
+    """The class that a network calls each image: uint8 [n]."""
+    parts = [network.probabilities(part).argmax(1) for part in torch.split(x, FORWARD_BATCH)]
+    classes: npt.NDArray[np.uint8] = torch.cat(parts).numpy().astype(np.uint8)
+    return classes
