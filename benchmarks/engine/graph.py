@@ -7,14 +7,14 @@ from torch import Tensor
 from torch.nn import functional
 
 from benchmarks.engine.adam_state import frozen, thaw
-from benchmarks.engine.contract import MetaGradient, Problem, one_hot
+from benchmarks.engine.problem import MetaGradient, Problem, one_hot
 from benchmarks.engine.recipe import RECIPE, raw_rate
 from gdshare.distilled import Distilled
 from gdshare.networks import forward
 
 
 class Graph:
-    """The recipe's settings, with the whole trajectory in one graph. See ``contract.Engine``."""
+    """The recipe's settings, with the whole trajectory in one graph. See ``problem.Engine``."""
 
     def __init__(self, problem: Problem) -> None:
         self.done = 0

@@ -6,7 +6,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from benchmarks.engine.contract import MetaGradient, Problem, one_hot
+from benchmarks.engine.problem import MetaGradient, Problem, one_hot
 from benchmarks.engine.recipe import RECIPE, raw_rate
 from gdshare.distill.chain.network import chain_of
 from gdshare.distill.precision import FACTORS, fitting
@@ -21,7 +21,7 @@ OurName = Literal["ours", "ours-hard", "ours-f32", "ours-bf16", "ours-recipe"]
 
 
 class Ours:
-    """What ``gdshare distill`` does, told nothing or told one thing. See ``contract.Engine``.
+    """What ``gdshare distill`` does, told nothing or told one thing. See ``problem.Engine``.
 
     ``ours`` is told nothing, ``ours-hard`` is told ``--labels hard``, ``ours-f32`` and
     ``ours-bf16`` are told a ``--precision``. ``ours-recipe`` has the recipe's labels, rates and

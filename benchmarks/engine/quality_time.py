@@ -20,11 +20,11 @@ from pathlib import Path
 
 import torch
 
-from benchmarks.engine.contract import Engine
-from benchmarks.engine.judge import score
+from benchmarks.engine.problem import Engine
 from benchmarks.engine.recipe import RECIPE
 from benchmarks.engine.rivals import NAMES, checkout_from_environment, make
 from benchmarks.engine.run_folder import Plan, Progress, RunFolder
+from benchmarks.engine.score import score
 from benchmarks.engine.tasks import STEPS, QualityTask, pneumonia, tuberculosis
 from benchmarks.pieces.claims import claimed
 from gdshare.errors import GdshareError, RunError, UsageError

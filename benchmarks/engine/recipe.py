@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from benchmarks.engine.adam_state import frozen, thaw
-from benchmarks.engine.contract import MetaGradient, Minibatch, Problem, one_hot
+from benchmarks.engine.problem import MetaGradient, Minibatch, Problem, one_hot
 from gdshare.distilled import Distilled
 from gdshare.networks import Parameters, forward
 
@@ -116,7 +116,7 @@ def meta_gradient(
 
 
 class Recipe:
-    """The recipe at work. See ``contract.Engine``."""
+    """The recipe at work. See ``problem.Engine``."""
 
     def __init__(self, problem: Problem, settings: RecipeSettings = RECIPE) -> None:
         self.done = 0

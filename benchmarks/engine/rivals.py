@@ -4,8 +4,8 @@ import os
 from pathlib import Path
 from typing import Literal, get_args
 
-from benchmarks.engine.contract import Engine, Problem
 from benchmarks.engine.graph import Graph
+from benchmarks.engine.problem import Engine, Problem
 from benchmarks.engine.recipe import Recipe
 from benchmarks.engine.ssnl import Ssnl
 from gdshare.errors import UsageError

@@ -14,9 +14,9 @@ from pathlib import Path
 from statistics import median
 from typing import Literal, Protocol
 
+from benchmarks.engine.flops import forward_flops, gemm_gflops, outer_step_flops
 from benchmarks.engine.rivals import Name
 from benchmarks.engine.team import Worker
-from benchmarks.engine.work import forward_flops, gemm_gflops, outer_step_flops
 from benchmarks.engine.worker import Job, Report
 from gdshare.distill.precision import fitting
 from gdshare.networks import build
@@ -92,7 +92,7 @@ class Speed:
         stand_in: the rival that stands for Wang et al.: their own code, or ours of their recipe.
         longer_bytes: memory that our engine added with ``scale.more_steps``.
         weight_bytes: one set of float32 weights.
-        flops: of one training step, see ``work.outer_step_flops``.
+        flops: of one training step, see ``flops.outer_step_flops``.
         gemm: GFLOP a CPU-second, median of one look a round.
     """
 

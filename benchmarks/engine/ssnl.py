@@ -29,7 +29,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from benchmarks.engine.adam_state import frozen, thaw
-from benchmarks.engine.contract import MetaGradient, Problem, one_hot
+from benchmarks.engine.problem import MetaGradient, Problem, one_hot
 from benchmarks.engine.recipe import RECIPE, flat
 from gdshare.distilled import Distilled
 from gdshare.errors import UsageError
@@ -78,7 +78,7 @@ def _require(path: Path) -> None:
 
 
 class Ssnl:
-    """Their trainer, driven one training step at a time. See ``contract.Engine``."""
+    """Their trainer, driven one training step at a time. See ``problem.Engine``."""
 
     def __init__(self, problem: Problem, checkout: Path) -> None:
         trainer, base = load_checkout(checkout)

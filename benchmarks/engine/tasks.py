@@ -9,7 +9,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from benchmarks.engine.contract import Minibatch, Problem
+from benchmarks.engine.problem import Minibatch, Problem
 from gdshare.cohort import open_cohort
 from gdshare.errors import CohortError
 from gdshare.networks import Parameters, build, draw

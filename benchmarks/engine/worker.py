@@ -18,8 +18,8 @@ import torch
 from pydantic import BaseModel, ConfigDict
 from safetensors.torch import save_file
 
-from benchmarks.engine.contract import Engine
 from benchmarks.engine.memory import PeakMemory
+from benchmarks.engine.problem import Engine
 from benchmarks.engine.rivals import Name, make
 from benchmarks.engine.tasks import gaussian
 

@@ -8,11 +8,11 @@ from torch import nn
 from torch.nn import functional
 
 from benchmarks.engine.agreement import relative
-from benchmarks.engine.contract import Problem
 from benchmarks.engine.graph import Graph
-from benchmarks.engine.judge import trained
+from benchmarks.engine.problem import Problem
 from benchmarks.engine.recipe import RECIPE, Recipe, flat, flat_network, meta_gradient
 from benchmarks.engine.rivals import CHECKOUT_VARIABLE, make
+from benchmarks.engine.score import trained
 from benchmarks.engine.tasks import gaussian
 from benchmarks.engine.team import Worker
 from benchmarks.engine.worker import Job

@@ -8,10 +8,10 @@ from torch import nn
 
 from benchmarks.command import write_figures
 from benchmarks.engine.__main__ import NAME, options, report
+from benchmarks.engine.flops import forward_flops, outer_step_flops
 from benchmarks.engine.memory import PeakMemory
 from benchmarks.engine.speed import RivalSpeed, Speed, SpeedScale, other_precision
 from benchmarks.engine.team import Worker
-from benchmarks.engine.work import forward_flops, outer_step_flops
 from benchmarks.engine.worker import Job, Order, engine_for, obey
 from gdshare.networks import build
 

@@ -7,10 +7,10 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load
 
-from benchmarks.engine.judge import trained
 from benchmarks.engine.ours import Ours
 from benchmarks.engine.quality_time import Race
 from benchmarks.engine.run_folder import Plan, RunFolder
+from benchmarks.engine.score import trained
 from benchmarks.engine.tasks import drawn_from, pneumonia, pneumonia_network
 from benchmarks.pieces.claims import Facts, Watch
 from benchmarks.quality.network import Network

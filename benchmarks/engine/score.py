@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from benchmarks.engine.contract import Minibatch
+from benchmarks.engine.problem import Minibatch
 from gdshare.distilled import Distilled
 from gdshare.networks import Parameters, forward
 from gdshare.training import patch_accuracy

@@ -1,4 +1,4 @@
-"""The officer's guide's picture: ``python -m benchmarks.release_figure RUN PNG``.
+"""The officer's guide's picture: ``python -m docs.figures.release_page RUN PNG``.
 
 RUN is a finished run that was audited, such as ``demo-out/hospitals/north/run`` of ``gdshare demo``
 (SYNTHETIC).

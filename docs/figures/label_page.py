@@ -1,4 +1,4 @@
-"""The guide's pictures: ``python -m benchmarks.label_page.figure outlining|review PNG``.
+"""The guide's pictures: ``python -m docs.figures.label_page outlining|review PNG``.
 
 SYNTHETIC films: one outlined along the organ that the program drew; one with an invented name
 written into it, framed where the text detector sees it, and half of it marked to be made black.
