@@ -19,9 +19,9 @@ from benchmarks.engine.race import COURSES, Course, Result, Score, finish
 from benchmarks.engine.recipe import RECIPE
 from benchmarks.engine.rivals import Name
 from benchmarks.engine.run_folder import SCORES, RunFolder
+from benchmarks.engine.scale import run_alone
 from benchmarks.engine.ssnl import digest
 from benchmarks.engine.tasks import STEPS
-from benchmarks.engine.team import run_alone
 from benchmarks.pieces.archive import do_kept, open_plans
 from benchmarks.pieces.claims import Facts, Piece, Watch, claimed, facts
 from benchmarks.quality.pneumonia.images import real_images

@@ -1,4 +1,4 @@
-"""The problems the rivals are set: noise for timing, real X-rays for time to quality."""
+"""The problems of time to quality: real X-rays."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,13 +9,13 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from benchmarks.engine.problem import Minibatch, Problem
+from benchmarks.engine.problem import Minibatch, Problem, drawn_from
 from gdshare.cohort import open_cohort
 from gdshare.errors import CohortError
-from gdshare.networks import Parameters, build, draw
+from gdshare.networks import Parameters, build
 from gdshare.patches import normalise
 from gdshare.protocol import CLASSES, Protocol
-from gdshare.seeding import balanced_rows, numpy_generator, scoring_rows, torch_generator
+from gdshare.seeding import balanced_rows, numpy_generator, scoring_rows
 from gdshare.training import as_tensors
 
 STEPS = 9
@@ -31,7 +31,7 @@ Rows = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class QualityTask:
-    """A problem, and how its distilled images are judged.
+    """A problem, and what its distilled images are scored on.
 
     Attributes:
         problem: what the rivals work on.
@@ -42,20 +42,6 @@ class QualityTask:
     problem: Problem
     inits: list[Parameters]
     scoring: Minibatch
-
-
-def gaussian(network: str, side: int, batch: int, steps: int, seed: int) -> Problem:
-    """Noise patches of three classes: for time and memory, to which the pixels do not matter."""
-    module = build(network, side)
-
-    def minibatch(step: int) -> Minibatch:
-        generator = torch_generator(seed, "gaussian", step)
-        return torch.randn(batch, 1, side, side, generator=generator), (
-            torch.arange(batch) % len(CLASSES)
-        )
-
-    theta0 = drawn_from(network, module, seed, "theta0")
-    return Problem(module, theta0, minibatch, side, len(CLASSES), steps, 1000, seed)
 
 
 def pneumonia(file: Path, batch: int, seed: int) -> QualityTask:
@@ -129,17 +115,6 @@ def tuberculosis(folder: Path, batch: int, seed: int) -> QualityTask:
     chosen = scoring_rows(val, SCORE_PER_CLASS, numpy_generator(seed, "score-rows"))
     inits = _score_inits("resnet18", module, seed)
     return QualityTask(problem, inits, as_tensors(val, chosen, cohort))
-
-
-def drawn_from(
-    network: str, module: nn.Module, seed: int, purpose: str
-) -> Callable[[int], Parameters]:
-    """Training step -> θ0 by the network's own initialiser."""
-
-    def theta0(step: int) -> Parameters:
-        return draw(network, module, torch_generator(seed, purpose, step))
-
-    return theta0
 
 
 def balanced(

@@ -180,7 +180,7 @@ def test_no_seed_and_no_data_are_refused_and_leave_no_folder(tmp_path):
 
 def test_one_part_alone_can_be_asked_for(monkeypatch, tmp_path):
     done = []
-    monkeypatch.setattr(command, "speeds", lambda *words: done.append("speed") or {})
+    monkeypatch.setattr(command, "full_speeds", lambda *words: done.append("speed") or {})
     monkeypatch.setattr(command, "qualities", lambda *words: done.append("quality") or {})
     for words in ([], ["--only", "speed"], ["--only", "quality"]):
         monkeypatch.setattr("sys.argv", ["x", *words, "--json", str(tmp_path / "figures.json")])

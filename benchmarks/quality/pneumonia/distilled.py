@@ -8,10 +8,11 @@ from safetensors import SafetensorError
 from safetensors.numpy import load
 
 from benchmarks.engine.ours import Ours
+from benchmarks.engine.problem import drawn_from
 from benchmarks.engine.quality_time import Race
 from benchmarks.engine.run_folder import Plan, RunFolder
 from benchmarks.engine.score import trained
-from benchmarks.engine.tasks import drawn_from, pneumonia, pneumonia_network
+from benchmarks.engine.tasks import pneumonia, pneumonia_network
 from benchmarks.pieces.claims import Facts, Watch
 from benchmarks.quality.network import Network
 from benchmarks.quality.pneumonia.plan import PneumoniaPlan
