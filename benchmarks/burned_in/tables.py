@@ -8,7 +8,7 @@ from pydantic import JsonValue
 from benchmarks.burned_in.tally import Clean, Share, Sought, recall
 from benchmarks.burned_in.trial import Seen
 from benchmarks.burned_in.writing import CONTRASTS, HEIGHTS, INKS
-from benchmarks.quality.tables import aligned
+from studies.quality.tables import aligned
 
 Sort = tuple[str, Callable[[Sought], bool]]
 

@@ -24,12 +24,12 @@ from benchmarks.engine.ssnl import digest
 from benchmarks.engine.tasks import STEPS
 from benchmarks.pieces.archive import do_kept, open_plans
 from benchmarks.pieces.claims import Facts, Piece, Watch, claimed, facts
-from benchmarks.quality.pneumonia.images import real_images
 from gdshare.cohort import label_cohort
 from gdshare.errors import RunError, UsageError
 from gdshare.method import Settings
 from gdshare.networks import INITIALISERS
 from gdshare.protocol import Protocol
+from studies.pneumonia.images import real_images
 
 HOSPITAL = "shenzhen-a"
 COHORT_PROTOCOL = Protocol(patch=75, stride=13, side=32)

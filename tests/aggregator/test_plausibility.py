@@ -17,7 +17,6 @@ from aggregator.order import Order
 from aggregator.results import RoundResult
 from aggregator.round import hold_round
 from aggregator.seen import newest_seen
-from benchmarks.poison import attacks
 from gdshare.bundle.counts import published_counts
 from gdshare.cli.main import main
 from gdshare.distilled import Distilled
@@ -25,6 +24,7 @@ from gdshare.errors import CohortError, FederationError, UsageError
 from gdshare.ledger import open_ledger, read_ledger
 from gdshare.method import Counts
 from gdshare.signing import new_key, public_pem
+from studies.poison import attacks
 
 Change = Callable[[Distilled], Distilled]
 

@@ -12,10 +12,10 @@ from benchmarks.engine.race import COURSES, Score
 from benchmarks.engine.runs import hold, pieces_of, scores
 from benchmarks.engine.ssnl import digest
 from benchmarks.pieces.claims import Watch, claimed
-from benchmarks.quality.pneumonia.images import REAL, synthetic_images
 from benchmarks.versions import machine
 from gdshare.errors import CohortError, RunError, UsageError
 from gdshare.storage import write_json
+from studies.pneumonia.images import REAL, synthetic_images
 
 PNEUMONIA, TB = COURSES
 TINY = replace(PNEUMONIA, budget=0.1, batch=4, ours_batch=4, ours_steps=3, ours_budget=0.1)

@@ -8,8 +8,8 @@ import pytest
 
 from benchmarks.engine.race import COURSES
 from benchmarks.engine.runs import plan_of
-from benchmarks.options import variants
-from benchmarks.quality import plan
+from studies.options import variants
+from studies.quality import plan
 
 ARCHIVES = Path(__file__).parents[2] / "benchmarks" / "archive"
 QUALITY = ARCHIVES / "quality"

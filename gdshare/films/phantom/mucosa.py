@@ -14,7 +14,7 @@ import numpy as np
 from gdshare.films.phantom.fields import Field, Stream, bump, noise, ramp, sample, stream
 from gdshare.films.phantom.stomach import Stomach
 
-SEPARATION = 3.2  # between the severities' means, in their deviations; see benchmarks.phantom_task
+SEPARATION = 3.2  # between the severities' means, in their deviations; see studies.phantom_task
 
 
 @dataclass(frozen=True)
