@@ -1,6 +1,6 @@
 """The Flower ServerApp: reads the order left in the results' folder and holds the round.
 
-Runs as a process of the SuperLink, on its machine, and reports by files (``aggregator.folder``).
+Runs as a process of the SuperLink, on its machine, and reports by files (``flower.folder``).
 """
 
 from datetime import UTC, datetime
@@ -9,8 +9,8 @@ from pathlib import Path
 from flwr.app import Context
 from flwr.serverapp import Grid, ServerApp
 
-from aggregator.folder import FAILURE, OUT, PROGRESS
-from aggregator.order import read_order
+from aggregator.flower.folder import FAILURE, OUT, PROGRESS
+from aggregator.flower.order import read_order
 from aggregator.round import hold_round
 from gdshare.errors import FederationError, GdshareError
 from gdshare.storage import write_bytes

@@ -2,7 +2,7 @@
 
 ::
 
-    LEDGER         an ``Act`` a line, each holding the SHA-256 of the line before it
+    LEDGER         an ``Entry`` a line, each holding the SHA-256 of the line before it
     LEDGER.head    the number and the SHA-256 of the last line, written after it
 
 A line is compact JSON, ASCII, its keys sorted, so that it can be written in one way only. Whoever
@@ -52,7 +52,7 @@ def _printable(text: str) -> str:
 _Told = Annotated[str, Field(max_length=MAX_TOLD), AfterValidator(_printable)]
 
 
-class Act(BaseModel):
+class Entry(BaseModel):
     """One line.
 
     Attributes:
@@ -95,7 +95,7 @@ class Anchor:
     sha256: str
 
 
-def read_ledger(path: Path, anchors: Sequence[Anchor] = ()) -> list[Act]:
+def read_ledger(path: Path, anchors: Sequence[Anchor] = ()) -> list[Entry]:
     """Read a ledger whole and check it: form, chain, head and anchors.
 
     Args:
@@ -116,12 +116,12 @@ def read_ledger(path: Path, anchors: Sequence[Anchor] = ()) -> list[Act]:
         return _checked(path, anchors)[0]
 
 
-def head_of(acts: Sequence[Act]) -> Anchor:
+def head_of(entries: Sequence[Entry]) -> Anchor:
     """What to write down, or to give to somebody else, in order to recognise the ledger by."""
-    return anchor_of(acts[-1]) if acts else Anchor(0, START)
+    return anchor_of(entries[-1]) if entries else Anchor(0, START)
 
 
-def anchor_of(act: Act) -> Anchor:
+def anchor_of(act: Entry) -> Anchor:
     """What names a line that was read."""
     return Anchor(act.number, _sha256(act.line()))
 
@@ -135,13 +135,13 @@ class Ledger:
     """A ledger that nobody else writes to for as long as ``open_ledger`` holds it.
 
     Attributes:
-        acts: all of them, the oldest first.
+        entries: all of them, the oldest first.
     """
 
     def __init__(self, path: Path) -> None:
         """Read it; see ``read_ledger``."""
         self._path = path
-        self.acts, self._length = _checked(path, ())
+        self.entries, self._length = _checked(path, ())
 
     def write(
         self, now: datetime, act: str, by: str, what: str, digest: str | None, why: str
@@ -150,7 +150,7 @@ class Ledger:
 
         Args:
             now: UTC.
-            act, by, what, digest, why: see ``Act``.
+            act, by, what, digest, why: see ``Entry``.
 
         Returns:
             the line's number and SHA-256.
@@ -158,7 +158,7 @@ class Ledger:
         Raises:
             LedgerError: a value that no line takes, or the file cannot be written.
         """
-        added = _act(head_of(self.acts), now, act, by, what, digest, why)
+        added = _act(head_of(self.entries), now, act, by, what, digest, why)
         line = added.line() + b"\n"
         head = Anchor(added.number, _sha256(added.line()))
         try:
@@ -166,7 +166,7 @@ class Ledger:
             write_bytes(_head_path(self._path), _head_line(head), MODE)
         except OSError as error:
             raise _unwritable(self._path, error) from error
-        self.acts.append(added)
+        self.entries.append(added)
         self._length += len(line)
         return head
 
@@ -200,9 +200,9 @@ def _unwritable(path: Path, error: OSError) -> LedgerError:
 
 def _act(
     head: Anchor, now: datetime, act: str, by: str, what: str, digest: str | None, why: str
-) -> Act:
+) -> Entry:
     try:
-        return Act(
+        return Entry(
             number=head.number + 1,
             at=now.astimezone(UTC).replace(microsecond=0),
             act=act,
@@ -236,28 +236,28 @@ def _append(path: Path, length: int, line: bytes) -> None:
         sync_folder(path.parent)
 
 
-def _checked(path: Path, anchors: Sequence[Anchor]) -> tuple[list[Act], int]:
+def _checked(path: Path, anchors: Sequence[Anchor]) -> tuple[list[Entry], int]:
     """The acts, and the length of their lines in bytes."""
     content = _content(path)
     length = content.rfind(b"\n") + 1
-    acts, sums = _chain(path, content[:length])
+    entries, sums = _chain(path, content[:length])
     head = _read_head(path)
     # A kill between a line and its head leaves the head one line behind.
-    if head is not None and head.number < len(acts) - 1:
+    if head is not None and head.number < len(entries) - 1:
         raise LedgerError(f"{path}: its head knows only line {head.number}{_NOT_SO}")
-    if head is None and len(acts) > 1:
+    if head is None and len(entries) > 1:
         raise LedgerError(f"{path}: its head, {_head_path(path).name}, is missing{_NOT_SO}")
     for anchor in (*anchors, *([head] if head is not None else [])):
-        if not 1 <= anchor.number <= len(acts):
+        if not 1 <= anchor.number <= len(entries):
             raise LedgerError(
                 f"{path}: was cut short: line {anchor.number} was there, and there are "
-                f"{len(acts)}{_NOT_SO}"
+                f"{len(entries)}{_NOT_SO}"
             )
         if sums[anchor.number] != anchor.sha256:
             raise LedgerError(
                 f"{path}: line {anchor.number} is not the one that was there{_NOT_SO}"
             )
-    return acts, length
+    return entries, length
 
 
 def _content(path: Path) -> bytes:
@@ -271,15 +271,15 @@ def _content(path: Path) -> bytes:
         raise LedgerError(f"{path}: cannot be read ({error.strerror}); check the path") from error
 
 
-def _chain(path: Path, content: bytes) -> tuple[list[Act], list[str]]:
+def _chain(path: Path, content: bytes) -> tuple[list[Entry], list[str]]:
     """The acts, and the sums of their lines after ``START``."""
-    acts: list[Act] = []
+    entries: list[Entry] = []
     sums = [START]
     for number, line in enumerate(content.split(b"\n")[:-1], start=1):
         try:
             if len(line) > MAX_LINE:
                 raise ValueError("too long")
-            act = Act.model_validate(json.loads(line))
+            act = Entry.model_validate(json.loads(line))
         except (ValueError, RecursionError) as error:
             raise LedgerError(f"{path}: line {number} is no act of a ledger{_NOT_SO}") from error
         if act.line() != line:
@@ -289,9 +289,9 @@ def _chain(path: Path, content: bytes) -> tuple[list[Act], list[str]]:
                 f"{path}: line {number} does not follow the line before it: one of them was "
                 f"altered, taken out or put in{_NOT_SO}"
             )
-        acts.append(act)
+        entries.append(act)
         sums.append(_sha256(line))
-    return acts, sums
+    return entries, sums
 
 
 def _read_head(path: Path) -> Anchor | None:

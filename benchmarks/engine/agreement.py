@@ -15,7 +15,7 @@ import numpy.typing as npt
 from benchmarks.engine.rivals import Name, stand_in
 from benchmarks.engine.speed import MEGABYTE, SETTLING_STEPS, Start
 from benchmarks.engine.worker import Job, Precision, Report, worker
-from benchmarks.quality.tables import aligned
+from studies.quality.tables import aligned
 
 PRECISIONS: tuple[Precision, ...] = ("float32", "float64")
 SEED = 1

@@ -14,10 +14,10 @@ from statistics import median
 from benchmarks.engine.flops import forward_flops, gemm_gflops, outer_step_flops
 from benchmarks.engine.rivals import Name, stand_in
 from benchmarks.engine.worker import Do, Job, Report, worker
-from benchmarks.quality.tables import aligned
 from gdshare.distill.precision import fitting
 from gdshare.networks import build
 from gdshare.protocol import CLASSES
+from studies.quality.tables import aligned
 
 Start = Callable[[Job], AbstractContextManager[Do]]
 """Makes a rival ready for a job; ``worker`` but in tests."""

@@ -82,7 +82,7 @@ def publish(
     signing_key = load_private_key(key, read_passphrase(passphrase_file, confirm=False))
     now, who = datetime.now(UTC), by or getpass.getuser()
     with open_ledger(ledger_beside(outbox)) as book:
-        require_there(outbox, book.acts)
+        require_there(outbox, book.entries)
         manifest = describe_run(
             record,
             site=site,

@@ -47,21 +47,21 @@ class Journal:
 
 @contextmanager
 def opened(
-    out: Path, progress: Progress, leads: bool, tensorboard: bool, clock: Callable[[], float]
+    out: Path, progress: Progress, is_main: bool, tensorboard: bool, clock: Callable[[], float]
 ) -> Iterator[Journal]:
     """Cut the metrics back to the checkpoint, go on writing them, and note the attempt's time.
 
     Args:
         out: the run folder.
         progress: of the checkpoint.
-        leads: whether this process keeps the folder; the others of a crew write nothing.
+        is_main: whether this process keeps the folder; the others of a crew write nothing.
         tensorboard: write event files too.
         clock: seconds since the epoch.
 
     Raises:
         RunError: the metrics are shorter than the checkpoint says.
     """
-    if not leads:
+    if not is_main:
         yield Journal(None, None)
         return
     folder.rewind(out / folder.METRICS, progress.metrics_bytes)

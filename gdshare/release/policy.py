@@ -38,7 +38,7 @@ from gdshare.bundle import Manifest, Terms
 from gdshare.bundle.attacks import AttackName
 from gdshare.bundle.counts import SUPPRESS_BELOW, spelled_count
 from gdshare.errors import PolicyError
-from gdshare.ledger import Act
+from gdshare.ledger import Entry
 from gdshare.signing.names import Digest
 
 MAX_BYTES = 64 * 1024
@@ -225,18 +225,18 @@ def by_policy(policy: Policy) -> str:
     return f"{_BY_DEFAULT if policy == Policy() else _BY}{policy_digest(policy)}"
 
 
-def require_there(outbox: Path, acts: Iterable[Act]) -> None:
+def require_there(outbox: Path, entries: Iterable[Entry]) -> None:
     """Refuse to go by the default once a policy has been gone by.
 
     Args:
         outbox: whose policy it is.
-        acts: of its ledger.
+        entries: of its ledger.
 
     Raises:
         PolicyError: the ledger names another policy than the default, and there is none now.
     """
     # A withdrawal's reason is anybody's words; these are this program's.
-    written = any(act.act in _ACTS and act.why.startswith(_BY) for act in acts)
+    written = any(entry.act in _ACTS and entry.why.startswith(_BY) for entry in entries)
     if written and not os.path.lexists(policy_path(outbox)):
         raise PolicyError(
             f"{policy_path(outbox)}: is gone, and the ledger shows that there was a policy; put it "

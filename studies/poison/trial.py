@@ -11,12 +11,12 @@ import numpy.typing as npt
 import torch
 from pydantic import JsonValue
 
-from aggregator.agreement import LIMITS, agreements, compare
-from aggregator.plausibility import NETWORKS
-from aggregator.teaching import (
+from aggregator.admission.agreement import LIMITS, agreements, compare
+from aggregator.admission.plausibility import NETWORKS
+from aggregator.admission.utility import (
     Ranking,
     Reference,
-    Teaching,
+    Utility,
     ranking_of_counts,
     ranking_of_votes,
     teaching,
@@ -199,7 +199,7 @@ def _as_counted(one: Ranking) -> Ranking:
     )
 
 
-def _plain(taught: Teaching | None) -> JsonValue:
+def _plain(taught: Utility | None) -> JsonValue:
     if taught is None:
         return None
     return asdict(taught) | {"tested": taught.tested, "beats_chance": taught.beats_chance}

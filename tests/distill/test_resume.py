@@ -267,13 +267,13 @@ from gdshare.cohort import open_cohort
 from gdshare.distill.workers import join
 from gdshare.distill.loop import StoppedError, distill
 from gdshare.method import Settings
-crew = join()
+workers = join()
 cohort, out = open_cohort(Path(sys.argv[1])), Path(sys.argv[2])
 whole, begun = (Settings.model_validate_json(text) for text in sys.argv[3:])
-print(distill(cohort, out / "whole-by-two", whole, crew=crew).score)
-asked = iter([False] * 4 + [crew.rank == 1])
+print(distill(cohort, out / "whole-by-two", whole, workers=workers).score)
+asked = iter([False] * 4 + [workers.rank == 1])
 try:
-    distill(cohort, out / "begun-by-two", begun, stopping=lambda: next(asked), crew=crew)
+    distill(cohort, out / "begun-by-two", begun, stopping=lambda: next(asked), workers=workers)
 except StoppedError:
     print("stopped")
 """
@@ -284,7 +284,7 @@ def test_two_processes_make_the_bytes_of_one_and_one_goes_on_where_two_stopped(c
     begun = settings(draws=2, outer_steps=6, unroll="greedy")
     alone = distill(cohort, tmp_path / "whole-by-one", whole)
     distill(cohort, tmp_path / "begun-by-one", begun)
-    script = tmp_path / "crew.py"
+    script = tmp_path / "workers.py"
     script.write_text(CREW)
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
     local = ["--local-addr", "127.0.0.1", "--nproc-per-node", "2"]

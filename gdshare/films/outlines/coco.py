@@ -8,10 +8,10 @@ import numpy.typing as npt
 from pydantic import Field
 
 from gdshare.errors import FilmError
+from gdshare.films.outlines.annotation_set import AnnotationSet, Raster, Shape, quoted
 from gdshare.films.outlines.json_text import Coordinate, Length, ListOf, Record, Side, fitted
 from gdshare.films.outlines.polygons import Polygon
 from gdshare.films.outlines.runs import Runs, compact_lengths
-from gdshare.films.outlines.sheet import Raster, Shape, Sheet, quoted
 
 _Id = int | str
 
@@ -78,7 +78,7 @@ def is_coco(value: object) -> bool:
     return isinstance(value, dict) and "images" in value and "annotations" in value
 
 
-def coco_sheets(value: object) -> tuple[Sheet, ...]:
+def coco_sheets(value: object) -> tuple[AnnotationSet, ...]:
     """Take parsed JSON as COCO's, one sheet an image; a shape's label is its category's name.
 
     Several polygons of an annotation are its parts; the format has no holes but in run lengths.
@@ -103,7 +103,7 @@ def coco_sheets(value: object) -> tuple[Sheet, ...]:
         kind = "segmentation" if areas else "bounding box"
         shapes[one.image_id].append(Shape(names[one.category_id], kind, areas))
     return tuple(
-        Sheet(image.file_name, (image.height, image.width), tuple(shapes[image.id]))
+        AnnotationSet(image.file_name, (image.height, image.width), tuple(shapes[image.id]))
         for image in file.images
     )
 

@@ -8,11 +8,11 @@ from defusedxml.ElementTree import ParseError, fromstring
 from pydantic import ConfigDict
 
 from gdshare.errors import FilmError
+from gdshare.films.outlines.annotation_set import AnnotationSet, Raster, Shape
 from gdshare.films.outlines.json_text import Coordinate, Length, Record, Side, fitted
 from gdshare.films.outlines.polygons import Polygon
 from gdshare.films.outlines.rings import box, ellipse
 from gdshare.films.outlines.runs import Runs
-from gdshare.films.outlines.sheet import Raster, Shape, Sheet
 
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
@@ -72,7 +72,7 @@ _ENCLOSING = ("polygon", "box", "ellipse", "mask")
 _OTHERS = ("polyline", "points", "cuboid", "skeleton")
 
 
-def cvat_sheets(data: bytes) -> tuple[Sheet, ...]:
+def cvat_sheets(data: bytes) -> tuple[AnnotationSet, ...]:
     """Read a CVAT for images file, one sheet an image.
 
     Polygons, boxes, ellipses and masks enclose something; the other shapes do not, and tags are
@@ -109,14 +109,14 @@ def _root(data: bytes) -> "Element":
     return root
 
 
-def _sheet(element: "Element") -> Sheet:
+def _sheet(element: "Element") -> AnnotationSet:
     image = fitted(_Image, element.attrib, "an image")
     shapes = tuple(
         Shape(fitted(_Labelled, one.attrib, f"a {one.tag}").label, one.tag, _areas(one, image))
         for one in element
         if one.tag in (*_ENCLOSING, *_OTHERS)
     )
-    return Sheet(
+    return AnnotationSet(
         f"{image.subset}/{image.name}".removeprefix("/"), (image.height, image.width), shapes
     )
 

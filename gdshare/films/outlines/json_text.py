@@ -12,8 +12,8 @@ from pydantic import BaseModel, ConfigDict, FailFast, Field, ValidationError
 
 from gdshare.errors import FilmError
 from gdshare.films.bounds import MAX_PIXELS
+from gdshare.films.outlines.annotation_set import quoted
 from gdshare.films.outlines.polygons import MAX_COORDINATE
-from gdshare.films.outlines.sheet import quoted
 
 MAX_VALUES = 20_000_000
 """In one file: 10,000 films of 1,000 vertices. They take 2 GB in memory at worst."""

@@ -15,10 +15,10 @@ from pydantic import Field
 
 from gdshare.errors import FilmError
 from gdshare.films.bounds import MAX_PIXELS
+from gdshare.films.outlines.annotation_set import AnnotationSet, Raster, Shape, Stamp
 from gdshare.films.outlines.json_text import ListOf, Point, Record, Side, fitted
 from gdshare.films.outlines.polygons import Polygon
 from gdshare.films.outlines.rings import box, ellipse, polygon
-from gdshare.films.outlines.sheet import Raster, Shape, Sheet, Stamp
 
 _POLYGONS = ("polygon", "oriented_rectangle")
 """A rectangle with all four corners, as tools that descend from LabelMe write, is one too."""
@@ -43,7 +43,7 @@ def is_labelme(value: object) -> bool:
     return isinstance(value, dict) and "shapes" in value and "imagePath" in value
 
 
-def labelme_sheets(value: object) -> tuple[Sheet, ...]:
+def labelme_sheets(value: object) -> tuple[AnnotationSet, ...]:
     """Take parsed JSON as LabelMe's.
 
     Polygons, rectangles, oriented rectangles, circles and masks enclose something; lines, points
@@ -58,7 +58,7 @@ def labelme_sheets(value: object) -> tuple[Sheet, ...]:
         Shape(one.label, one.shape_type or "polygon", _areas(one, number, file))
         for number, one in enumerate(file.shapes)
     )
-    return (Sheet(file.image_path, (file.image_height, file.image_width), shapes),)
+    return (AnnotationSet(file.image_path, (file.image_height, file.image_width), shapes),)
 
 
 @dataclass(frozen=True)

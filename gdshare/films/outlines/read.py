@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from gdshare.errors import FilmError
 from gdshare.films.film import DICOM_MARK, DICOM_PREAMBLE, read_mask
+from gdshare.films.outlines.annotation_set import AnnotationSet, cover
 from gdshare.films.outlines.choose import shapes_of, sheet_of
 from gdshare.films.outlines.coco import coco_sheets, is_coco
 from gdshare.films.outlines.cvat import cvat_sheets
@@ -18,7 +19,6 @@ from gdshare.films.outlines.geojson import geojson_sheets, is_geojson
 from gdshare.films.outlines.json_text import parse_json
 from gdshare.films.outlines.labelme import is_labelme, labelme_sheets
 from gdshare.films.outlines.polygons import Polygon, bounds
-from gdshare.films.outlines.sheet import Sheet, cover
 
 MAX_BYTES = 256 * 1024**2
 """Of a JSON or XML file: LabelMe's may hold the whole film, COCO's a whole cohort's outlines."""
@@ -54,16 +54,16 @@ class Annotations:
     """
 
     path: Path
-    sheets: tuple[Sheet, ...] | None
+    sheets: tuple[AnnotationSet, ...] | None
 
     def outline(self, shape: tuple[int, int], film_name: str, organ: str | None) -> OrganMask:
         """Return the organ's mask on one film; see ``read_outline``."""
         if self.sheets is None:
             return OrganMask(organ or "", read_mask(self.path, shape))
         with _naming(self.path):
-            sheet = sheet_of(self.sheets, film_name)
-            _require_size(sheet, shape)
-            name, chosen = shapes_of(self.sheets, sheet, organ)
+            annotations = sheet_of(self.sheets, film_name)
+            _require_size(annotations, shape)
+            name, chosen = shapes_of(self.sheets, annotations, organ)
             inside = cover(chosen, shape)
             if not inside.any():
                 raise FilmError(
@@ -111,7 +111,7 @@ def read_annotations(path: Path) -> Annotations:
         return Annotations(path, None if head.startswith(_IMAGES) else _sheets(path, head))
 
 
-def _sheets(path: Path, head: bytes) -> tuple[Sheet, ...]:
+def _sheets(path: Path, head: bytes) -> tuple[AnnotationSet, ...]:
     if head.endswith(DICOM_MARK):
         from gdshare.films.outlines.seg import seg_sheets
 
@@ -131,7 +131,9 @@ def _sheets(path: Path, head: bytes) -> tuple[Sheet, ...]:
     raise FilmError(f"JSON of no tool that gdshare reads; give {_KNOWN}")
 
 
-_JSON: tuple[tuple[Callable[[object], bool], Callable[[object], tuple[Sheet, ...]]], ...] = (
+_JSON: tuple[
+    tuple[Callable[[object], bool], Callable[[object], tuple[AnnotationSet, ...]]], ...
+] = (
     (is_labelme, labelme_sheets),
     (is_coco, coco_sheets),
     (is_geojson, geojson_sheets),
@@ -158,15 +160,17 @@ def _naming(path: Path) -> Iterator[None]:
         raise FilmError(f"{path}: {error}") from error
 
 
-def _require_size(sheet: Sheet, shape: tuple[int, int]) -> None:
+def _require_size(annotations: AnnotationSet, shape: tuple[int, int]) -> None:
     height, width = shape
-    if sheet.size is not None and sheet.size != shape:
+    if annotations.size is not None and annotations.size != shape:
         raise FilmError(
-            f"the outline was drawn on {sheet.size[1]} x {sheet.size[0]} px but its film is "
-            f"{width} x {height}; draw or export it at the film's own size"
+            f"the outline was drawn on {annotations.size[1]} x {annotations.size[0]} px but its "
+            f"film is {width} x {height}; draw or export it at the film's own size"
         )
-    if sheet.size is None:
-        polygons = [area for one in sheet.shapes for area in one.areas if isinstance(area, Polygon)]
+    if annotations.size is None:
+        polygons = [
+            area for one in annotations.shapes for area in one.areas if isinstance(area, Polygon)
+        ]
         left, top, right, bottom = bounds(polygons)
         most = OVERSHOOT * max(shape)
         if left < -most or top < -most or right > width + most or bottom > height + most:

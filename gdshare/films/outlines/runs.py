@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gdshare.errors import FilmError
-from gdshare.films.outlines.sheet import Stamp
+from gdshare.films.outlines.annotation_set import Stamp
 
 MAX_CHARACTERS = 20_000_000
 """Of one mask: a noisy one of 60 million pixels; decoding them takes 1 GB."""

@@ -24,7 +24,7 @@ from gdshare.errors import FilmError
 from gdshare.films.bounds import MAX_PIXELS
 from gdshare.films.dicom.decoder import decode_apart
 from gdshare.films.dicom.stored import Frame
-from gdshare.films.outlines.sheet import Raster, Shape, Sheet, Stamp
+from gdshare.films.outlines.annotation_set import AnnotationSet, Raster, Shape, Stamp
 
 MAX_BYTES = 128 * 1024**2
 """Of a file, inflated: eight segments of a film at 8 bits, or sixty at one."""
@@ -62,7 +62,7 @@ class _Segment:
             ) from error
 
 
-def seg_sheets(path: Path) -> tuple[Sheet, ...]:
+def seg_sheets(path: Path) -> tuple[AnnotationSet, ...]:
     """Read a DICOM-SEG of a single film; a shape's label is its segment's.
 
     Binary, fractional (a pixel counts from half of the range) and label-map segmentations,
@@ -117,7 +117,7 @@ def _inflated(data: bytes, meta: FileMetaDataset) -> bytes:
     return stream.getvalue()
 
 
-def _sheet(image: Segmentation) -> Sheet:
+def _sheet(image: Segmentation) -> AnnotationSet:
     height, width = int(image.Rows), int(image.Columns)
     if height * width > MAX_PIXELS:
         raise FilmError(f"is beyond any film ({MAX_PIXELS:,} px at most); check the export")
@@ -135,7 +135,7 @@ def _sheet(image: Segmentation) -> Sheet:
             areas = (Stamp(0, 0, np.zeros((0, 0), dtype=np.bool_)),)
         label = str(image.get_segment_description(number).segment_label)
         shapes.append(Shape(label, "segment", areas))
-    return Sheet(None, (height, width), tuple(shapes))
+    return AnnotationSet(None, (height, width), tuple(shapes))
 
 
 def _inside(image: Segmentation) -> tuple[int, int]:

@@ -8,8 +8,8 @@ import pytest
 from bundle_run_kit import PASSPHRASE
 from kill_kit import KILLED, Killer, killer
 
-from aggregator.standing import REVOKE, TRUST, revoked
-from aggregator.trust import load_trust
+from aggregator.trust.key_history import REVOKE, TRUST, revoked
+from aggregator.trust.keys import load_trust
 from gdshare.ledger import read_ledger
 from gdshare.signing import fingerprint, load_public_key
 
@@ -67,10 +67,10 @@ def test_key_is_never_on_the_list_without_its_line(
 ) -> None:
     kills = 0
     for left in killed_at_each(add, started, desk, tmp_path / "desk"):
-        acts = read_ledger(left / "trust-ledger.jsonl")
+        entries = read_ledger(left / "trust-ledger.jsonl")
         listed = list((left / "trust").glob("*.pub"))
         if listed:
-            assert [act.digest for act in acts if act.act == TRUST] == [told(left)]
+            assert [entry.digest for entry in entries if entry.act == TRUST] == [told(left)]
         else:
             assert started.run(add(left), left) == 0
         assert [one.fingerprint for one in load_trust(left / "trust").keys] == [told(left)]
@@ -87,7 +87,7 @@ def test_revocation_is_whole_or_can_be_made_again(
     for left in killed_at_each(revoke, started, trusting, tmp_path / "desk"):
         done = told(left) in revoked(read_ledger(left / "trust-ledger.jsonl"))
         assert started.run(revoke(left), left) == (2 if done else 0)
-        acts = read_ledger(left / "trust-ledger.jsonl")
-        assert [act.act for act in acts] == [TRUST, REVOKE]
+        entries = read_ledger(left / "trust-ledger.jsonl")
+        assert [entry.act for entry in entries] == [TRUST, REVOKE]
         kills += 1
     assert kills >= 2

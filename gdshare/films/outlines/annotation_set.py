@@ -76,7 +76,7 @@ class Shape:
 
 
 @dataclass(frozen=True)
-class Sheet:
+class AnnotationSet:
     """What a file says about one film.
 
     Attributes:

@@ -12,11 +12,11 @@ import pytest
 from grid_kit import MemoryGrid
 from site_kit import NOW, PROTOCOL, make_bundle, make_cohort, manifest, write_files
 
-import aggregator.judging
-from aggregator.order import Order
+import aggregator.admission.decide
+from aggregator.flower.order import Order
 from aggregator.results import RoundResult
 from aggregator.round import hold_round
-from aggregator.seen import newest_seen
+from aggregator.trust.bundle_history import newest_seen
 from gdshare.bundle.counts import published_counts
 from gdshare.cli.main import main
 from gdshare.distilled import Distilled
@@ -261,11 +261,11 @@ def test_quarantine_is_recorded_with_its_figures_and_admits_nothing(rounds: Roun
     found = result.plausibility["west"]
     assert found.quarantined
     assert found.agreement is not None
-    acts = read_ledger(rounds.ledger)
-    [act] = [one for one in acts if one.act == "quarantine"]
-    assert (act.what, act.digest, act.by) == ("west-1", found.digest, "an operator")
-    assert f"(cosine {found.agreement.diagnosis:.2f}" in act.why
-    assert set(newest_seen(acts)) == {"east", "north"}
+    entries = read_ledger(rounds.ledger)
+    [entry] = [one for one in entries if one.act == "quarantine"]
+    assert (entry.what, entry.digest, entry.by) == ("west-1", found.digest, "an operator")
+    assert f"(cosine {found.agreement.diagnosis:.2f}" in entry.why
+    assert set(newest_seen(entries)) == {"east", "north"}
     saved = json.loads((rounds.out / "round.json").read_text())
     assert saved["plausibility"]["west"]["agreement"]["diagnosis"] < 0
     assert "west" not in saved["weights"]
@@ -280,8 +280,8 @@ def test_quarantine_is_recorded_with_its_figures_and_admits_nothing(rounds: Roun
 def test_accepted_bundle_is_admitted_and_its_figures_are_still_told(rounds: Rounds) -> None:
     digest = rounds.three(attack("labels flipped")).hold().plausibility["west"].digest
     assert rounds.accept(digest[:16]) == 0
-    act = read_ledger(rounds.ledger)[-1]
-    assert (act.act, act.by, act.what, act.why) == (
+    entry = read_ledger(rounds.ledger)[-1]
+    assert (entry.act, entry.by, entry.what, entry.why) == (
         "accept",
         "a person",
         "west-1",
@@ -392,7 +392,7 @@ def test_what_was_refused_is_recorded_though_judging_breaks_off(
     def breaks(*_: object) -> None:
         raise FederationError("out of memory")
 
-    monkeypatch.setattr(aggregator.judging, "plausibility", breaks)
+    monkeypatch.setattr(aggregator.admission.decide, "plausibility", breaks)
     with pytest.raises(FederationError):
         rounds.hold()
     last = read_ledger(rounds.ledger)[-1]

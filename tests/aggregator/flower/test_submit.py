@@ -8,12 +8,13 @@ import typer
 from grid_kit import MemoryGrid, context
 from typer.testing import CliRunner
 
-from aggregator import command, submit
-from aggregator.flower_cli import FlowerCli, SuperLinkAddress
-from aggregator.local_federation import free_ports
-from aggregator.order import Order, read_order
+from aggregator import command
+from aggregator.flower import submit
+from aggregator.flower.cli import FlowerCli, SuperLinkAddress
+from aggregator.flower.local_federation import free_ports
+from aggregator.flower.order import Order, read_order
+from aggregator.flower.submit import run_round
 from aggregator.server_app import app as server_app
-from aggregator.submit import run_round
 from gdshare.errors import FederationError, UsageError
 
 HERE = SuperLinkAddress("127.0.0.1:1", insecure=True)

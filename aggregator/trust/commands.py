@@ -9,10 +9,9 @@ from typing import Annotated
 
 import typer
 
-from aggregator import withdrawn_command
-from aggregator.candidate import Candidate, read_candidate
-from aggregator.order import ledger_beside
-from aggregator.seen import (
+from aggregator.flower.order import ledger_beside
+from aggregator.trust import withdrawn_command
+from aggregator.trust.bundle_history import (
     ACCEPT,
     ADMIT,
     accepted,
@@ -23,7 +22,8 @@ from aggregator.seen import (
     trained_with,
     withdrawn,
 )
-from aggregator.standing import (
+from aggregator.trust.candidate import Candidate, read_candidate
+from aggregator.trust.key_history import (
     DISOWN,
     REVOKE,
     TRUST,
@@ -33,11 +33,11 @@ from aggregator.standing import (
     state,
     until,
 )
-from aggregator.trust import SHORT, TrustedKey, load_trust, place_for, put_key
+from aggregator.trust.keys import SHORT, TrustedKey, load_trust, place_for, put_key
 from gdshare.cli.terminal import AsJson, print_json, print_table
 from gdshare.cli.typed_digest import LEAST_DIGITS, is_told, require_told
 from gdshare.errors import FederationError, UsageError
-from gdshare.ledger import Act, in_one_line, open_ledger, read_ledger
+from gdshare.ledger import Entry, in_one_line, open_ledger, read_ledger
 from gdshare.signing import fingerprint, read_key_file, read_revocation
 
 Folder = Annotated[
@@ -86,15 +86,15 @@ def add(
     _require_told(known, told, key)
     now = datetime.now(UTC)
     end = now + timedelta(days=days)
-    with open_ledger(ledger_beside(trust)) as acts:
-        if (act := revoked(acts.acts).get(known)) is not None:
+    with open_ledger(ledger_beside(trust)) as entries:
+        if (entry := revoked(entries.entries).get(known)) is not None:
             raise FederationError(
-                f"{key}: this very key was revoked on {act.at:%Y-%m-%d}; ask the hospital for a "
+                f"{key}: this very key was revoked on {entry.at:%Y-%m-%d}; ask the hospital for a "
                 "new one (gdshare keys new)"
             )
         path = place_for(trust, candidate.site, candidate.key)
-        vouched = _vouched(trust, candidate, acts.acts, now)
-        acts.write(now, TRUST, _who(by), candidate.site, known, until(end))
+        vouched = _vouched(trust, candidate, entries.entries, now)
+        entries.write(now, TRUST, _who(by), candidate.site, known, until(end))
         put_key(path, candidate.key)
     typer.echo(f"trusted      {path}")
     typer.echo(f"until        {end:%Y-%m-%d}")
@@ -137,28 +137,28 @@ def revoke(
     begins, reason = _told(told, why)
     one = _one_that_begins(trust, begins)
     with open_ledger(ledger_beside(trust)) as book:
-        act, text = _revocation(one, book.acts, reason, since)
-        before = _admitted_of(one, book.acts)
+        act, text = _revocation(one, book.entries, reason, since)
+        before = _admitted_of(one, book.entries)
         book.write(datetime.now(UTC), act, _who(by), one.site, one.fingerprint, in_one_line(text))
-        acts = tuple(book.acts)
-    good = _admitted_of(one, acts)
+        entries = tuple(book.entries)
+    good = _admitted_of(one, entries)
     typer.echo(f"revoked     {one.path}")
     for still in good:
         typer.echo(f"still good  {still.what}, line {still.number} of the ledger")
     for fell in before:
         if fell not in good:
             typer.echo(f"taken back  {fell.what}, line {fell.number} of the ledger")
-            for model in trained_with(acts, fell.what, str(fell.digest)):
+            for model in trained_with(entries, fell.what, str(fell.digest)):
                 typer.echo(f"  retrain or drop  {model.what}, of {model.at:%Y-%m-%d}")
 
 
-def _admitted_of(one: TrustedKey, acts: Sequence[Act]) -> list[Act]:
+def _admitted_of(one: TrustedKey, entries: Sequence[Entry]) -> list[Entry]:
     """What was admitted of a key, still counts, and was not withdrawn."""
-    gone = withdrawn(acts)
+    gone = withdrawn(entries)
     return [
-        act
-        for act in standing(acts, ADMIT)
-        if act.why == signed_with(one.fingerprint) and (act.what, act.digest) not in gone
+        entry
+        for entry in standing(entries, ADMIT)
+        if entry.why == signed_with(one.fingerprint) and (entry.what, entry.digest) not in gone
     ]
 
 
@@ -191,32 +191,32 @@ def accept(
     From then on this very bundle is admitted although its figures are bad; they are told in every
     round. A new bundle of the hospital is judged anew.
     """
-    with open_ledger(ledger_beside(trust)) as acts:
-        held = quarantined(acts.acts)
+    with open_ledger(ledger_beside(trust)) as entries:
+        held = quarantined(entries.entries)
         found = [digest for digest in held if is_told(digest, told)]
         if len(found) != 1:
             raise UsageError(
                 f"{told:.70}: {len(found)} quarantined bundles begin so; see gdshare ledger show "
                 f"{ledger_beside(trust)}"
             )
-        if found[0] in accepted(acts.acts):
+        if found[0] in accepted(entries.entries):
             raise FederationError(f"{found[0]}: is accepted already")
         if not why.strip():
             raise UsageError("--why is empty; say what the hospital told you")
         what = held[found[0]].what
-        if (what, found[0]) in withdrawn(acts.acts):
+        if (what, found[0]) in withdrawn(entries.entries):
             raise FederationError(
                 f"{what}: was withdrawn by its hospital, for ever; nobody lets it in"
             )
-        acts.write(datetime.now(UTC), ACCEPT, _who(by), what, found[0], in_one_line(why))
+        entries.write(datetime.now(UTC), ACCEPT, _who(by), what, found[0], in_one_line(why))
     typer.echo(f"accepted  {what}  {found[0]}")
 
 
 def show(trust: Folder, as_json: AsJson = False) -> None:
     """List the keys, whose they are, until when they are trusted, and which are revoked."""
-    acts, now = read_ledger(ledger_beside(trust)), datetime.now(UTC)
+    entries, now = read_ledger(ledger_beside(trust)), datetime.now(UTC)
     keys = load_trust(trust).keys
-    rows = [_row(one, acts) for one in keys]
+    rows = [_row(one, entries) for one in keys]
     if as_json:
         return print_json(rows)
     told = [
@@ -224,7 +224,7 @@ def show(trust: Folder, as_json: AsJson = False) -> None:
             row["site"],
             row["fingerprint"],
             row["since"] or "put there by hand",
-            state(one, acts, now),
+            state(one, entries, now),
         )
         for one, row in zip(keys, rows, strict=True)
     ]
@@ -232,20 +232,24 @@ def show(trust: Folder, as_json: AsJson = False) -> None:
     return None
 
 
-def _row(one: TrustedKey, acts: Sequence[Act]) -> dict[str, str | None]:
-    taken_in = [act.at for act in acts if act.act == TRUST and act.digest == one.fingerprint]
-    gone = revoked(acts).get(one.fingerprint)
+def _row(one: TrustedKey, entries: Sequence[Entry]) -> dict[str, str | None]:
+    taken_in = [
+        entry.at for entry in entries if entry.act == TRUST and entry.digest == one.fingerprint
+    ]
+    gone = revoked(entries).get(one.fingerprint)
     return {
         "site": one.site,
         "fingerprint": one.fingerprint,
         "since": _day(taken_in[-1] if taken_in else None),
-        "until": _day(ends(acts).get(one.fingerprint)),
+        "until": _day(ends(entries).get(one.fingerprint)),
         "revoked": _day(gone.at if gone else None),
         "why": gone.why if gone else "",
     }
 
 
-def _vouched(trust: Path, candidate: Candidate, acts: Sequence[Act], now: datetime) -> list[str]:
+def _vouched(
+    trust: Path, candidate: Candidate, entries: Sequence[Entry], now: datetime
+) -> list[str]:
     """What the older key's word is worth, if there is one; taken in is what was heard."""
     if candidate.vouched_by is None:
         return []
@@ -253,7 +257,7 @@ def _vouched(trust: Path, candidate: Candidate, acts: Sequence[Act], now: dateti
     keys = load_trust(trust).keys if any(trust.glob("*.pub")) else ()
     for one in keys:
         if one.fingerprint == older and one.site == candidate.site:
-            return [f"by {older[:SHORT]}, of {one.site}, {state(one, acts, now)}"]
+            return [f"by {older[:SHORT]}, of {one.site}, {state(one, entries, now)}"]
         if one.fingerprint == older:
             return [f"by {older[:SHORT]}, which is {one.site}'s: ask both hospitals"]
     return [f"by {older[:SHORT]}, which is on nobody's name: ask the hospital which key that is"]
@@ -273,12 +277,12 @@ def _one_that_begins(trust: Path, told: str) -> TrustedKey:
 
 
 def _revocation(
-    one: TrustedKey, acts: Sequence[Act], why: str, since: str | None
+    one: TrustedKey, entries: Sequence[Entry], why: str, since: str | None
 ) -> tuple[str, str]:
     """The act to write, and its reason."""
     if since is not None:
-        return DISOWN, from_line(line_of(since, one.fingerprint, acts), why)
-    if one.fingerprint in revoked(acts):
+        return DISOWN, from_line(line_of(since, one.fingerprint, entries), why)
+    if one.fingerprint in revoked(entries):
         raise FederationError(
             f"{one.path}: is revoked already; with --since you can still say from when on it was "
             "not the hospital's"

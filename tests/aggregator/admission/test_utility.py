@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from aggregator.teaching import Ranking, ranking_of_counts, teaching
+from aggregator.admission.utility import Ranking, ranking_of_counts, teaching
 from gdshare.metrics import THRESHOLDS, auc, count
 
 

@@ -14,9 +14,9 @@ from grid_kit import ClientApp, MemoryGrid
 from round_kit import (
     SITES,
     World,
-    acts,
     again,
     disown,
+    entries,
     lines,
     make_world,
     newer,
@@ -98,8 +98,8 @@ def test_withdrawal_that_a_node_hands_over_is_recorded_before_anything_is_admitt
     released(world)
     digest = withdraw(world, why="a consent was taken back")
     assert admitted(world) == {"north", "west"}
-    assert acts(world)[:2] == [("withdraw", "east-1", digest), acts(world)[1]]
-    assert acts(world)[1][:2] == ("admit", "north-1")
+    assert entries(world)[:2] == [("withdraw", "east-1", digest), entries(world)[1]]
+    assert entries(world)[1][:2] == ("admit", "north-1")
     assert read_ledger(world.ledger)[0].why.endswith(": a consent was taken back")
     assert refused_with(world) == {1: "nothing-released"}
 
@@ -174,7 +174,7 @@ def test_newer_bundle_is_admitted_after_an_older_was_withdrawn(world: World) -> 
         assert admitted(world) == set(SITES)
         assert world.refusals() == []
         again(world)
-    assert [act for act, *_ in acts(world)].count("withdraw") == 1, "recorded once"
+    assert [entry for entry, *_ in entries(world)].count("withdraw") == 1, "recorded once"
 
 
 def test_withdrawn_older_bundle_does_not_hide_that_a_newer_was_admitted(world: World) -> None:
@@ -200,10 +200,10 @@ def refused_withdrawal(world: World, content: bytes) -> str:
     newer(world, "east", 10)
     (world.folder / "east" / "outbox" / "east-9.withdrawal").write_bytes(content)
     assert admitted(world) == set(SITES), "its bundle stands"
-    assert "withdraw" not in [act for act, *_ in acts(world)]
+    assert "withdraw" not in [entry for entry, *_ in entries(world)]
     [(node, reason)] = refused_with(world).items()
     assert node == 1
-    [told] = [act.why for act in read_ledger(world.ledger) if act.act == "refuse"]
+    [told] = [entry.why for entry in read_ledger(world.ledger) if entry.act == "refuse"]
     assert told.startswith(f"{reason}: east-9.withdrawal: ")
     return str(reason)
 
@@ -261,7 +261,7 @@ def test_withdrawal_by_a_revoked_key_is_refused_and_by_the_new_one_taken(world: 
     content = signed(key, digest)
     (world.folder / "east" / "outbox" / "east-1.withdrawal").write_bytes(content)
     assert admitted(world) == set(SITES)
-    assert ("withdraw", "east-1", digest) in acts(world)
+    assert ("withdraw", "east-1", digest) in entries(world)
 
 
 def test_site_is_not_locked_out_by_the_highest_number_that_a_thief_withdrew(world: World) -> None:
@@ -296,8 +296,8 @@ def test_node_that_hands_over_thousands_is_heard_to_the_bound_and_refused_once(
     hold(world, grid=grid)
     reasons = [one["reason"] for one in world.refusals() if one["node"] == 1]
     assert sorted(map(str, reasons)) == ["Oversized", "UnsoundAttestation", "nothing-released"]
-    assert sum(act == "refuse" for act, *_ in acts(world)) == 1
-    assert "withdraw" not in [act for act, *_ in acts(world)], "it was the last of all"
+    assert sum(entry == "refuse" for entry, *_ in entries(world)) == 1
+    assert "withdraw" not in [entry for entry, *_ in entries(world)], "it was the last of all"
     assert f"{MAX_WITHDRAWALS} were looked at" in str(world.refusals())
 
 
@@ -306,7 +306,7 @@ def test_withdrawals_alone_are_taken_in_though_there_is_no_round(world: World) -
     digest = withdraw(world)
     with pytest.raises(FederationError, match="no bundle was admitted"):
         hold(world, "east")
-    assert acts(world) == [("withdraw", "east-1", digest)]
+    assert entries(world) == [("withdraw", "east-1", digest)]
 
 
 # The models.
@@ -323,8 +323,8 @@ def test_every_model_and_its_bundles_are_in_the_ledger_before_the_model_is_kept(
         with pytest.raises(KeyboardInterrupt):
             hold(released(world))
     assert not (world.folder / "out" / "model").exists()
-    told = [act for act in read_ledger(world.ledger) if act.act == "train"]
-    assert [act.why for act in told] == [
+    told = [entry for entry in read_ledger(world.ledger) if entry.act == "train"]
+    assert [entry.why for entry in told] == [
         f"from {site}-1 {bundle_digest(world, site)}" for site in SITES
     ]
 
@@ -345,7 +345,7 @@ def test_bundle_that_is_withdrawn_while_a_model_is_trained_from_it_ends_the_roun
     with pytest.raises(FederationError, match="east-1 was withdrawn while the model was trained"):
         hold(world)
     assert not (world.folder / "out" / "model").exists()
-    assert "train" not in [act for act, *_ in acts(world)]
+    assert "train" not in [entry for entry, *_ in entries(world)]
 
 
 def take_in(
@@ -399,7 +399,7 @@ def test_withdrawal_by_file_is_refused_whole_where_one_is_not_believed(
     status, _, err = take_in(world, capsys, good, bad)
     assert status == 2
     assert f"{bad}: a withdrawal signed with a key that is on nobody's name" in err
-    assert acts(world) == []
+    assert entries(world) == []
     assert take_in(world, capsys, world.folder / "none")[0] == 2
 
 
@@ -413,7 +413,7 @@ def test_withdrawal_by_file_refuses_the_bundle_in_the_next_round(
         status, out, _ = take_in(world, capsys, arrived)
         assert status == 0
         assert "no model is known that was trained with a withdrawn bundle" in out
-    assert [act for act, *_ in acts(world)] == ["withdraw"], "twice is once"
+    assert [entry for entry, *_ in entries(world)] == ["withdraw"], "twice is once"
     assert admitted(world) == {"north", "west"}
     assert refused_with(world) == {1: "Withdrawn"}
 
@@ -458,4 +458,4 @@ def test_bundle_that_loses_its_admission_while_a_model_is_trained_is_not_in_it(
     with pytest.raises(FederationError, match="east-1 lost its admission"):
         hold(world)
     assert not (world.folder / "out" / "model").exists()
-    assert "train" not in [act for act, *_ in acts(world)]
+    assert "train" not in [entry for entry, *_ in entries(world)]

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from aggregator.folder import ORDER
+from aggregator.flower.folder import ORDER
 from gdshare.errors import FederationError
 from gdshare.protocol import MAX_ENSEMBLE
 from gdshare.signing.names import SiteName

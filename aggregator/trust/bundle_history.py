@@ -4,9 +4,9 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from aggregator.standing import disowned
+from aggregator.trust.key_history import disowned
 from gdshare.errors import UsageError
-from gdshare.ledger import Act
+from gdshare.ledger import Entry
 from gdshare.release.publish import WITHDRAW
 
 ADMIT, REFUSE, TRAIN = "admit", "refuse", "train"
@@ -31,24 +31,26 @@ def trained_from(name: str, digest: str) -> str:
     return f"from {name} {digest}"
 
 
-def standing(acts: Sequence[Act], *kinds: str) -> list[Act]:
+def standing(entries: Sequence[Entry], *kinds: str) -> list[Entry]:
     """Return the acts about bundles that count: all but those of a key that was disowned by then.
 
     Args:
-        acts: of the aggregator's ledger, in their order.
+        entries: of the aggregator's ledger, in their order.
         kinds: ``ADMIT``, ``QUARANTINE``, ``WITHDRAW``.
     """
-    gone = [(signed_with(one.key), range(one.first, one.before)) for one in disowned(acts)]
+    gone = [(signed_with(one.key), range(one.first, one.before)) for one in disowned(entries)]
     return [
-        act
-        for act in acts
-        if act.act in kinds
-        and act.digest is not None
-        and not any(act.why.startswith(signed) and act.number in lines for signed, lines in gone)
+        entry
+        for entry in entries
+        if entry.act in kinds
+        and entry.digest is not None
+        and not any(
+            entry.why.startswith(signed) and entry.number in lines for signed, lines in gone
+        )
     ]
 
 
-def newest_seen(acts: Sequence[Act]) -> dict[str, Seen]:
+def newest_seen(entries: Sequence[Entry]) -> dict[str, Seen]:
     """Return each site's newest, by its name.
 
     A bundle that was withdrawn counts, whether it was ever admitted here or not: an older one must
@@ -58,38 +60,42 @@ def newest_seen(acts: Sequence[Act]) -> dict[str, Seen]:
     ``disown``.
 
     Args:
-        acts: of the aggregator's ledger, in their order.
+        entries: of the aggregator's ledger, in their order.
     """
     seen: dict[str, Seen] = {}
-    for act in standing(acts, ADMIT, WITHDRAW):
-        site, _, number = act.what.rpartition("-")
-        one = Seen(int(number), str(act.digest))
+    for entry in standing(entries, ADMIT, WITHDRAW):
+        site, _, number = entry.what.rpartition("-")
+        one = Seen(int(number), str(entry.digest))
         if site not in seen or one.sequence >= seen[site].sequence:
             seen[site] = one
     return seen
 
 
-def admitted(acts: Sequence[Act]) -> frozenset[str]:
+def admitted(entries: Sequence[Entry]) -> frozenset[str]:
     """Return the digests of all bundles that were admitted, and still are."""
-    return frozenset(str(act.digest) for act in standing(acts, ADMIT))
+    return frozenset(str(entry.digest) for entry in standing(entries, ADMIT))
 
 
-def line_of(told: str, key: str, acts: Sequence[Act]) -> int:
+def line_of(told: str, key: str, entries: Sequence[Entry]) -> int:
     """Return the line from which on a key was not the hospital's.
 
     Args:
         told: in the operator's words: a line, or the first bundle that was not the hospital's.
         key: its fingerprint.
-        acts: of the aggregator's ledger, in their order.
+        entries: of the aggregator's ledger, in their order.
 
     Raises:
         UsageError: nothing of that key was admitted or withdrawn there or after it.
     """
     signed = signed_with(key)
-    mine = [act for act in acts if act.act in (ADMIT, WITHDRAW) and act.why.startswith(signed)]
-    lines = [act.number for act in mine if act.what == told]
+    mine = [
+        entry
+        for entry in entries
+        if entry.act in (ADMIT, WITHDRAW) and entry.why.startswith(signed)
+    ]
+    lines = [entry.number for entry in mine if entry.what == told]
     line = int(told) if re.fullmatch("[1-9][0-9]{0,8}", told) else min(lines, default=0)
-    if not any(act.number >= line > 0 for act in mine):
+    if not any(entry.number >= line > 0 for entry in mine):
         raise UsageError(
             f"--since {told:.50}: no bundle of this key was admitted or withdrawn there or later; "
             "see gdshare ledger show, or leave it away"
@@ -97,39 +103,39 @@ def line_of(told: str, key: str, acts: Sequence[Act]) -> int:
     return line
 
 
-def withdrawn(acts: Iterable[Act]) -> dict[tuple[str, str], Act]:
+def withdrawn(entries: Iterable[Entry]) -> dict[tuple[str, str], Entry]:
     """Return the name and digest of each bundle that was taken back, with the act that says so.
 
     By both, since a digest is no secret: a hospital that withdraws another's, under a name of its
     own, has withdrawn nothing. It stays so when the key is revoked later; what a thief withdrew,
     the hospital releases anew under its next number.
     """
-    found: dict[tuple[str, str], Act] = {}
-    for act in acts:
-        if act.act == WITHDRAW and act.digest is not None:
-            found.setdefault((act.what, act.digest), act)
+    found: dict[tuple[str, str], Entry] = {}
+    for entry in entries:
+        if entry.act == WITHDRAW and entry.digest is not None:
+            found.setdefault((entry.what, entry.digest), entry)
     return found
 
 
-def trained_with(acts: Iterable[Act], name: str, digest: str) -> tuple[Act, ...]:
+def trained_with(entries: Iterable[Entry], name: str, digest: str) -> tuple[Entry, ...]:
     """Return the acts that tell of the models trained from a bundle."""
     told = trained_from(name, digest)
-    return tuple(act for act in acts if act.act == TRAIN and act.why == told)
+    return tuple(entry for entry in entries if entry.act == TRAIN and entry.why == told)
 
 
-def quarantined_names(acts: Sequence[Act]) -> dict[str, frozenset[str]]:
+def quarantined_names(entries: Sequence[Entry]) -> dict[str, frozenset[str]]:
     """Return the digests that were quarantined under each bundle's name, a thief's left out."""
     found: dict[str, frozenset[str]] = {}
-    for act in standing(acts, QUARANTINE):
-        found[act.what] = found.get(act.what, frozenset()) | {str(act.digest)}
+    for entry in standing(entries, QUARANTINE):
+        found[entry.what] = found.get(entry.what, frozenset()) | {str(entry.digest)}
     return found
 
 
-def quarantined(acts: Iterable[Act]) -> dict[str, Act]:
+def quarantined(entries: Iterable[Entry]) -> dict[str, Entry]:
     """Return the digests that were ever quarantined, each with the last act that did so."""
-    return {one.digest: one for one in acts if one.act == QUARANTINE and one.digest is not None}
+    return {one.digest: one for one in entries if one.act == QUARANTINE and one.digest is not None}
 
 
-def accepted(acts: Iterable[Act]) -> frozenset[str]:
+def accepted(entries: Iterable[Entry]) -> frozenset[str]:
     """Return the digests that a person accepted in spite of their figures."""
-    return frozenset(one.digest for one in acts if one.act == ACCEPT and one.digest is not None)
+    return frozenset(one.digest for one in entries if one.act == ACCEPT and one.digest is not None)

@@ -10,7 +10,6 @@ then it fits the round. Each refusal has the name of its reason; the others go o
 
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 
@@ -26,29 +25,22 @@ from aggregator.refusals import (
     UnknownSite,
     Withdrawn,
 )
-from aggregator.seen import Seen, admitted, newest_seen, quarantined_names, withdrawn
-from aggregator.standing import ends, revoked
-from aggregator.trust import Trust, TrustedKey
+from aggregator.trust.bundle_history import (
+    Seen,
+    admitted,
+    newest_seen,
+    quarantined_names,
+    withdrawn,
+)
+from aggregator.trust.key_history import ends, revoked
+from aggregator.trust.keys import Trust, TrustedKey
+from aggregator.verified import Verified
 from gdshare.bundle import Bundle, Manifest, verify_files
 from gdshare.distill.problem import fixed_theta0
 from gdshare.errors import BundleError, GdshareError
-from gdshare.ledger import Act
+from gdshare.ledger import Entry
 from gdshare.networks import INITIALISERS, build, digest
 from gdshare.signing.errors import WrongKey
-
-
-@dataclass(frozen=True)
-class Admitted:
-    """A verified bundle, the node that handed it over, and its signing key's fingerprint."""
-
-    node: int
-    bundle: Bundle
-    key: str
-
-    @property
-    def site(self) -> str:
-        """The hospital's name, as its key is filed."""
-        return self.bundle.manifest.site
 
 
 def admit(
@@ -56,9 +48,9 @@ def admit(
     trust: Trust,
     now: datetime,
     same_steps: bool = True,
-    acts: Sequence[Act] = (),
+    entries: Sequence[Entry] = (),
     name: str | None = None,
-) -> tuple[list[Admitted], list[Refusal]]:
+) -> tuple[list[Verified], list[Refusal]]:
     """Sort collected bundles into admitted and refused.
 
     Args:
@@ -66,21 +58,23 @@ def admit(
         trust: whom to believe.
         now: the aggregator's clock, UTC.
         same_steps: in-step pooling also needs trajectories of one length.
-        acts: of the aggregator's ledger: what was admitted and revoked before.
+        entries: of the aggregator's ledger: what was admitted and revoked before.
         name: the aggregator's own, by which hospitals name it as a recipient.
     """
-    verified: list[Admitted] = []
+    verified: list[Verified] = []
     refused: list[Refusal] = []
     for node, files in sorted(collected.items()):
         try:
-            bundle, signer = _verify(files, trust, now, acts)
-            verified.append(Admitted(node, bundle, signer))
+            bundle, signer = _verify(files, trust, now, entries)
+            verified.append(Verified(node, bundle, signer))
         except BundleError as error:
             refused.append(Refusal(node, None, type(error).__name__, str(error)))
     for check in (
-        partial(_taken_back, gone=withdrawn(acts).keys()),
-        partial(_outdated, seen=newest_seen(acts)),  # before the next: a replayed one evicts nobody
-        partial(_another_was_held, held=quarantined_names(acts)),
+        partial(_taken_back, gone=withdrawn(entries).keys()),
+        partial(
+            _outdated, seen=newest_seen(entries)
+        ),  # before the next: a replayed one evicts nobody
+        partial(_another_was_held, held=quarantined_names(entries)),
         _twice,
         partial(_for_others, name=name),
         partial(_misfits, same_steps=same_steps),
@@ -103,7 +97,7 @@ def admit(
 
 
 def _verify(
-    files: Mapping[str, bytes], trust: Trust, now: datetime, acts: Sequence[Act]
+    files: Mapping[str, bytes], trust: Trust, now: datetime, entries: Sequence[Entry]
 ) -> tuple[Bundle, str]:
     """Check against each key in turn; all but the right one say so before anything is parsed.
 
@@ -114,18 +108,18 @@ def _verify(
             bundle = verify_files(files, one.key, now, one.site)
         except WrongKey:
             continue
-        if bundle.digest not in admitted(acts):
-            _require_standing(one, now, acts)
+        if bundle.digest not in admitted(entries):
+            _require_standing(one, now, entries)
         return bundle, one.fingerprint
     raise UnknownSite("signed with a key that is on nobody's name; ask the hospital for its .pub")
 
 
-def _require_standing(signer: TrustedKey, now: datetime, acts: Sequence[Act]) -> None:
+def _require_standing(signer: TrustedKey, now: datetime, entries: Sequence[Entry]) -> None:
     """For a bundle that is new here; its own times are its signer's to choose."""
-    act, end = revoked(acts).get(signer.fingerprint), ends(acts).get(signer.fingerprint)
-    if act is not None:
+    entry, end = revoked(entries).get(signer.fingerprint), ends(entries).get(signer.fingerprint)
+    if entry is not None:
         raise RevokedKey(
-            f"signed with a key of {signer.site} that was revoked on {act.at:%Y-%m-%d}, and "
+            f"signed with a key of {signer.site} that was revoked on {entry.at:%Y-%m-%d}, and "
             "without an earlier admission that still stands; ask the hospital to publish with its "
             "new key"
         )
@@ -137,7 +131,7 @@ def _require_standing(signer: TrustedKey, now: datetime, acts: Sequence[Act]) ->
 
 
 def _taken_back(
-    verified: Sequence[Admitted], gone: Collection[tuple[str, str]]
+    verified: Sequence[Verified], gone: Collection[tuple[str, str]]
 ) -> dict[int, BundleError]:
     """For ever: a withdrawal cannot be withdrawn."""
     return {
@@ -150,7 +144,7 @@ def _taken_back(
     }
 
 
-def _twice(verified: Sequence[Admitted]) -> dict[int, BundleError]:
+def _twice(verified: Sequence[Verified]) -> dict[int, BundleError]:
     """A bundle can be copied, so it proves who signed it, not who sends it: refuse every copy."""
     nodes = Counter(one.site for one in verified)
     contents: dict[str, set[str]] = {}
@@ -172,7 +166,7 @@ def _twice(verified: Sequence[Admitted]) -> dict[int, BundleError]:
 
 
 def _another_was_held(
-    verified: Sequence[Admitted], held: Mapping[str, Collection[str]]
+    verified: Sequence[Verified], held: Mapping[str, Collection[str]]
 ) -> dict[int, BundleError]:
     """A quarantined bundle is no site's newest, but its number was used for it."""
     return {
@@ -185,7 +179,7 @@ def _another_was_held(
     }
 
 
-def _outdated(verified: Sequence[Admitted], seen: Mapping[str, Seen]) -> dict[int, BundleError]:
+def _outdated(verified: Sequence[Verified], seen: Mapping[str, Seen]) -> dict[int, BundleError]:
     """A site's numbers only rise; the same bundle again is the same bundle."""
     faults: dict[int, BundleError] = {}
     for one in verified:
@@ -206,7 +200,7 @@ def _outdated(verified: Sequence[Admitted], seen: Mapping[str, Seen]) -> dict[in
     return faults
 
 
-def _for_others(verified: Sequence[Admitted], name: str | None) -> dict[int, BundleError]:
+def _for_others(verified: Sequence[Verified], name: str | None) -> dict[int, BundleError]:
     """A bundle that names recipients is for them alone."""
     return {
         one.node: NotForMe(
@@ -218,7 +212,7 @@ def _for_others(verified: Sequence[Admitted], name: str | None) -> dict[int, Bun
     }
 
 
-def _misfits(verified: Sequence[Admitted], same_steps: bool) -> dict[int, BundleError]:
+def _misfits(verified: Sequence[Verified], same_steps: bool) -> dict[int, BundleError]:
     """The round's protocol is the one most bundles share; among equals, the first site's."""
     faults: dict[int, BundleError] = {
         one.node: DoesNotFit(
@@ -246,7 +240,7 @@ def _misfits(verified: Sequence[Admitted], same_steps: bool) -> dict[int, Bundle
     return faults
 
 
-def _kind(one: Admitted, same_steps: bool) -> tuple[str, str, int, str]:
+def _kind(one: Verified, same_steps: bool) -> tuple[str, str, int, str]:
     manifest = one.bundle.manifest
     steps = manifest.method.trajectory if same_steps else 0
     theta0 = f"{manifest.theta0_sha256} {manifest.method.theta0_number}"

@@ -5,15 +5,21 @@ from dataclasses import dataclass
 
 from flwr.serverapp import Grid
 
-from aggregator.admission import Admitted
-from aggregator.exchange import Replies, ask
-from aggregator.results import (
-    Missing,
-)
+from aggregator.flower.exchange import Replies, ask
+from aggregator.verified import Verified
 from gdshare.errors import FederationError
-from gdshare.messages import COUNTS, CountQuestion, QuestionError, counts_from_fields
+from gdshare.messages import COUNTS, CountRequest, RequestError, counts_from_fields
 from gdshare.metrics import Confusion
 from gdshare.model import Model
+
+
+@dataclass(frozen=True)
+class Missing:
+    """A site that is in the round but not in one of its counts."""
+
+    site: str
+    what: str
+    reason: str
 
 
 @dataclass(frozen=True)
@@ -25,7 +31,7 @@ class Counted:
 
 
 def count_films(
-    grid: Grid, admitted: Sequence[Admitted], model: Model, epsilon: float | None, timeout: float
+    grid: Grid, admitted: Sequence[Verified], model: Model, epsilon: float | None, timeout: float
 ) -> Counted:
     """Have sites count films by a model, and read what they say as a stranger's.
 
@@ -36,7 +42,7 @@ def count_films(
         epsilon: on test films at this ε; None: on validation films, at every ε that is tried.
         timeout: seconds for all of them together.
     """
-    question = CountQuestion(model.network, model.protocol, model.to_bytes(), epsilon)
+    question = CountRequest(model.network, model.protocol, model.to_bytes(), epsilon)
     fields = question.to_fields()
     replies = ask(grid, f"evaluate.{COUNTS}", {one.node: fields for one in admitted}, timeout)
     counts: dict[str, Sequence[Confusion]] = {}
@@ -56,7 +62,7 @@ def _read(replies: Replies, node: int, thresholds: int) -> list[Confusion]:
         raise FederationError("no answer")
     try:
         return counts_from_fields(replies.answers[node], thresholds)
-    except QuestionError as error:
+    except RequestError as error:
         raise FederationError(f"not believed: {error}") from error
 
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from aggregator.seen import ADMIT, admitted, signed_with, trained_from
-from aggregator.standing import Disowned, disowned, ends, revoked
-from aggregator.trust import load_trust
+from aggregator.trust.bundle_history import ADMIT, admitted, signed_with, trained_from
+from aggregator.trust.key_history import Disowned, disowned, ends, revoked
+from aggregator.trust.keys import load_trust
 from gdshare.cli.main import main
 from gdshare.errors import FederationError
 from gdshare.ledger import open_ledger, read_ledger
@@ -74,8 +74,8 @@ def test_key_is_trusted_once_its_fingerprint_was_typed_as_it_was_heard(
     assert desk.add(key, told=heard) == 0
     [one] = load_trust(desk.trust).keys
     assert (one.site, one.fingerprint, one.path.name) == ("st-mary", known, "st-mary.pub")
-    [act] = read_ledger(desk.ledger)
-    assert (act.act, act.what, act.digest) == ("trust", "st-mary", known)
+    [entry] = read_ledger(desk.ledger)
+    assert (entry.act, entry.what, entry.digest) == ("trust", "st-mary", known)
 
 
 @pytest.mark.parametrize("told", ["", "ab", "0" * 16, "0" * 64])
@@ -233,9 +233,9 @@ def at_site(capsys: pytest.CaptureFixture[str], *words: object) -> str:
 
 def test_key_ends_after_two_years_or_when_the_operator_says(desk: Desk, key: Path) -> None:
     desk.add(key)
-    [one], [act] = load_trust(desk.trust).keys, read_ledger(desk.ledger)
-    assert ends([act]) == {one.fingerprint: act.at + timedelta(days=730)}
-    assert desk.listed()[0]["until"] == f"{act.at + timedelta(days=730):%Y-%m-%d}"
+    [one], [entry] = load_trust(desk.trust).keys, read_ledger(desk.ledger)
+    assert ends([entry]) == {one.fingerprint: entry.at + timedelta(days=730)}
+    assert desk.listed()[0]["until"] == f"{entry.at + timedelta(days=730):%Y-%m-%d}"
     assert "trusted until" in desk.gdshare("list")[1]
 
 
@@ -245,8 +245,8 @@ def test_operator_may_let_a_key_end_sooner(desk: Desk, key: Path) -> None:
     for days in (0, 3661):
         assert desk.gdshare(*words, days)[0] == 2
     assert desk.gdshare(*words, 7)[0] == 0
-    [act] = read_ledger(desk.ledger)
-    assert ends([act])[known] - act.at == timedelta(days=7)
+    [entry] = read_ledger(desk.ledger)
+    assert ends([entry])[known] - entry.at == timedelta(days=7)
 
 
 def test_key_that_has_ended_is_listed_so(desk: Desk, key: Path) -> None:
@@ -281,10 +281,10 @@ def test_operator_says_from_when_on_a_key_was_not_the_hospitals(
 ) -> None:
     known = taken_in_with_bundles(desk, key)
     _, out, _ = desk.gdshare("revoke", known, "--why", "stolen", "--since", since)
-    acts = read_ledger(desk.ledger)
-    assert disowned(acts) == (Disowned(known, 3, 5),)
-    assert set(revoked(acts)) == {known}
-    assert admitted(acts) == {"1" * 64}
+    entries = read_ledger(desk.ledger)
+    assert disowned(entries) == (Disowned(known, 3, 5),)
+    assert set(revoked(entries)) == {known}
+    assert admitted(entries) == {"1" * 64}
     assert "still good  st-mary-1, line 2" in out
     assert "taken back  st-mary-2, line 3" in out
     assert "stolen" in desk.gdshare("list")[1]

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from aggregator.agreement import Compared, Limits, agreements, compare
+from aggregator.admission.agreement import Compared, Limits, agreements, compare
 from gdshare.pooling import Alone
 
 LIMITS = Limits(0.2, -0.05, 3.0)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from aggregator.processes import Processes, together
+from aggregator.flower.processes import Processes, together
 from gdshare.errors import FederationError
 
 # A server that ignores a polite request, with a child in a session of its own.
@@ -17,7 +17,7 @@ STUBBORN = "trap '' TERM; setsid sleep 300 & while true; do sleep 0.1; done"
 PROGRAM = """
 import os, sys, time
 from pathlib import Path
-from aggregator import processes as module
+from aggregator.flower import processes as module
 module.GENTLE = 0.5
 with module.together() as processes:
     processes.start(["sh", "-c", {stubborn!r}], os.environ, Path({log!r}))
@@ -29,7 +29,7 @@ with module.together() as processes:
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("aggregator.processes.GENTLE", 0.5)
+    monkeypatch.setattr("aggregator.flower.processes.GENTLE", 0.5)
 
 
 def listen_to_ctrl_c() -> None:

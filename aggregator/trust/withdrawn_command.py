@@ -9,17 +9,17 @@ from typing import Annotated, Any
 
 import typer
 
-from aggregator.order import ledger_beside
+from aggregator.flower.order import ledger_beside
 from aggregator.receipts import receipts_for, signer_from
-from aggregator.seen import withdrawn as withdrawn_by
-from aggregator.trust import load_trust
-from aggregator.withdrawals import Verified, consequences, record, verify_withdrawal
+from aggregator.trust.bundle_history import withdrawn as withdrawn_by
+from aggregator.trust.keys import load_trust
+from aggregator.trust.withdrawals import VerifiedWithdrawal, consequences, record, verify_withdrawal
 from gdshare.bundle.attestation import MAX_BYTES
 from gdshare.bundle.folder import read_plain
 from gdshare.cli.passphrase import PASSPHRASE_FILE
 from gdshare.cli.terminal import AsJson, print_json, print_table
 from gdshare.errors import BundleError
-from gdshare.ledger import Act, open_ledger, read_ledger
+from gdshare.ledger import Entry, open_ledger, read_ledger
 
 
 def withdrawn(
@@ -60,11 +60,11 @@ def withdrawn(
     signer = signer_from(key, name, passphrase_file)
     if files:
         with receipts_for(ledger, receipts, signer, partial(typer.echo, err=True)):
-            acts, chosen = _take_in(files, trust, ledger, by or getpass.getuser())
+            entries, chosen = _take_in(files, trust, ledger, by or getpass.getuser())
     else:
-        acts = read_ledger(ledger)
-        chosen = list(withdrawn_by(acts))
-    told: list[dict[str, Any]] = [consequences(acts, *bundle) for bundle in chosen]
+        entries = read_ledger(ledger)
+        chosen = list(withdrawn_by(entries))
+    told: list[dict[str, Any]] = [consequences(entries, *bundle) for bundle in chosen]
     if as_json:
         return print_json(told)
     _show(told)
@@ -73,20 +73,20 @@ def withdrawn(
 
 def _take_in(
     files: Sequence[Path], trust: Path, ledger: Path, by: str
-) -> tuple[list[Act], list[tuple[str, str]]]:
+) -> tuple[list[Entry], list[tuple[str, str]]]:
     """All of them, or none where one is not believed."""
     known = load_trust(trust)
     with open_ledger(ledger) as book:
-        believed: list[Verified] = []
+        believed: list[VerifiedWithdrawal] = []
         for path in files:
             try:
                 data = read_plain(path, MAX_BYTES)
-                believed.append(verify_withdrawal(data, known, book.acts))
+                believed.append(verify_withdrawal(data, known, book.entries))
             except BundleError as error:
                 raise type(error)(f"{path}: {error}") from error
         for one in believed:
             record(one, book, datetime.now(UTC), by)
-        return book.acts, list(dict.fromkeys(one.bundle for one in believed))
+        return book.entries, list(dict.fromkeys(one.bundle for one in believed))
 
 
 def _show(told: Sequence[dict[str, Any]]) -> None:

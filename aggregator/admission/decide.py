@@ -6,21 +6,28 @@ from datetime import datetime
 
 from flwr.serverapp import Grid
 
-from aggregator.admission import Admitted, admit
-from aggregator.counting import count_films
-from aggregator.handed_over import HandedOver
-from aggregator.order import Order
-from aggregator.plausibility import CountedBy, Plausibility, plausibility, quarantine
+from aggregator.admission.collected import Collected
+from aggregator.admission.plausibility import CountedBy, Screening, plausibility, quarantine
+from aggregator.admission.utility import Reference, reference_of
+from aggregator.admission.verify import admit
+from aggregator.flower.counting import count_films
+from aggregator.flower.order import Order
 from aggregator.refusals import Refusal
-from aggregator.results import digests
-from aggregator.seen import ADMIT, QUARANTINE, REFUSE, accepted, quarantined, signed_with
-from aggregator.standing import ending
-from aggregator.teaching import Reference, reference_of
-from aggregator.trust import Trust, load_trust
-from aggregator.withdrawals import take_in
+from aggregator.trust.bundle_history import (
+    ADMIT,
+    QUARANTINE,
+    REFUSE,
+    accepted,
+    quarantined,
+    signed_with,
+)
+from aggregator.trust.key_history import ending
+from aggregator.trust.keys import Trust, load_trust
+from aggregator.trust.withdrawals import take_in
+from aggregator.verified import Verified, digests
 from gdshare.cohort import Cohort
 from gdshare.errors import FederationError
-from gdshare.ledger import Act, Ledger, in_one_line, open_ledger, read_ledger
+from gdshare.ledger import Entry, Ledger, in_one_line, open_ledger, read_ledger
 from gdshare.model import Model
 from gdshare.protocol import Protocol
 
@@ -39,16 +46,16 @@ class Gathered:
         plausible: what is known of each sound bundle, by its site.
     """
 
-    handed: HandedOver
+    handed: Collected
     silent: Sequence[int]
-    admitted: Sequence[Admitted]
+    admitted: Sequence[Verified]
     refusals: Sequence[Refusal]
-    plausible: Mapping[str, Plausibility]
+    plausible: Mapping[str, Screening]
 
 
 def verify(
-    order: Order, handed: HandedOver, now: datetime, tell: Tell
-) -> tuple[list[Admitted], list[Refusal]]:
+    order: Order, handed: Collected, now: datetime, tell: Tell
+) -> tuple[list[Verified], list[Refusal]]:
     """Record what hospitals withdraw, then what is refused, before anything is judged.
 
     Returns:
@@ -60,21 +67,21 @@ def verify(
     trust = load_trust(order.trust)
     with open_ledger(order.ledger) as ledger:
         refused = take_in(handed.withdrawals, trust, ledger, now, order.operator, tell)
-        sound, unsound = _sound(order, handed, now, tuple(ledger.acts))
+        sound, unsound = _sound(order, handed, now, tuple(ledger.entries))
         refused += unsound
         for refusal in refused:
             _write_refusal(ledger, order, now, refusal)
-        _warn_of_ends(trust, ledger.acts, now, tell)
+        _warn_of_ends(trust, ledger.entries, now, tell)
     return sound, refused
 
 
 def judge(
     grid: Grid,
     order: Order,
-    sound: Sequence[Admitted],
+    sound: Sequence[Verified],
     reference: Cohort | None,
     tell: Tell,
-) -> dict[str, Plausibility]:
+) -> dict[str, Screening]:
     """Find out what is known of each sound bundle's plausibility; site -> that.
 
     Args:
@@ -87,7 +94,7 @@ def judge(
     Raises:
         UsageError: the reference was cut by another protocol.
     """
-    acts = read_ledger(order.ledger)
+    entries = read_ledger(order.ledger)
     if not sound:
         return {}
 
@@ -103,7 +110,7 @@ def judge(
     protocol = sound[0].bundle.manifest.protocol
     shown = None if reference is None else _reference(reference, protocol, order.seed)
     found = plausibility(
-        sound, order.seed, shown, ask_sites, accepted(acts), frozenset(quarantined(acts))
+        sound, order.seed, shown, ask_sites, accepted(entries), frozenset(quarantined(entries))
     )
     kept = [site for site, one in found.items() if one.quarantined]
     tell(f"quarantined {', '.join(kept) or 'none'} of {len(found)} sound bundles")
@@ -116,19 +123,19 @@ def _reference(cohort: Cohort, protocol: Protocol, seed: int) -> Reference:
 
 
 def _sound(
-    order: Order, handed: HandedOver, now: datetime, acts: Sequence[Act]
-) -> tuple[list[Admitted], list[Refusal]]:
+    order: Order, handed: Collected, now: datetime, entries: Sequence[Entry]
+) -> tuple[list[Verified], list[Refusal]]:
     in_step = order.pooling == "in-step"
     trust = load_trust(order.trust)
-    return admit(handed.bundles, trust, now, same_steps=in_step, acts=acts, name=order.name)
+    return admit(handed.bundles, trust, now, same_steps=in_step, entries=entries, name=order.name)
 
 
 def admit_judged(
     order: Order,
-    handed: HandedOver,
+    handed: Collected,
     silent: Sequence[int],
     refused: Sequence[Refusal],
-    judged: Mapping[str, Plausibility],
+    judged: Mapping[str, Screening],
     now: datetime,
 ) -> Gathered:
     """Verify anew and record. Judging takes minutes; meanwhile others may have admitted bundles.
@@ -147,7 +154,7 @@ def admit_judged(
     """
     # Nobody else admits anything between what is read of the ledger and what is added to it.
     with open_ledger(order.ledger) as ledger:
-        sound, unsound = _sound(order, handed, now, tuple(ledger.acts))
+        sound, unsound = _sound(order, handed, now, tuple(ledger.entries))
         since = [one for one in unsound if one not in refused]
         for refusal in since:
             _write_refusal(ledger, order, now, refusal)
@@ -174,8 +181,8 @@ def _write_refusal(ledger: Ledger, order: Order, now: datetime, refusal: Refusal
     ledger.write(now, REFUSE, order.operator, what, refusal.digest, why)
 
 
-def _warn_of_ends(trust: Trust, acts: Sequence[Act], now: datetime, tell: Tell) -> None:
-    for site, end in ending(trust.keys, acts, now).items():
+def _warn_of_ends(trust: Trust, entries: Sequence[Entry], now: datetime, tell: Tell) -> None:
+    for site, end in ending(trust.keys, entries, now).items():
         tell(
             f"the last key of {site} {'ended' if now >= end else 'ends'} on {end:%Y-%m-%d}: ask it "
             "for a new one (gdshare keys rotate)"

@@ -14,19 +14,19 @@ from datetime import datetime
 from pydantic import JsonValue
 
 from aggregator.refusals import Refusal, RevokedKey, UnknownSite
-from aggregator.seen import ADMIT, signed_with, standing, trained_with, withdrawn
-from aggregator.standing import revoked
-from aggregator.trust import Trust
+from aggregator.trust.bundle_history import ADMIT, signed_with, standing, trained_with, withdrawn
+from aggregator.trust.key_history import revoked
+from aggregator.trust.keys import Trust
 from gdshare.bundle.attestation import read_signed, signer_of
 from gdshare.bundle.errors import WrongSite
 from gdshare.bundle.withdrawal import Withdrawal
 from gdshare.errors import BundleError
-from gdshare.ledger import Act, Ledger
+from gdshare.ledger import Entry, Ledger
 from gdshare.release.publish import WITHDRAW
 
 
 @dataclass(frozen=True)
-class Verified:
+class VerifiedWithdrawal:
     """A withdrawal that is believed.
 
     Attributes:
@@ -46,13 +46,13 @@ class Verified:
         return self.name, self.digest
 
 
-def verify_withdrawal(data: bytes, trust: Trust, acts: Sequence[Act]) -> Verified:
+def verify_withdrawal(data: bytes, trust: Trust, entries: Sequence[Entry]) -> VerifiedWithdrawal:
     """Check a withdrawal from a stranger.
 
     Args:
         data: the file.
         trust: whom to believe.
-        acts: of the aggregator's ledger.
+        entries: of the aggregator's ledger.
 
     Raises:
         UnsoundAttestation: damaged, forged, or no withdrawal.
@@ -66,7 +66,7 @@ def verify_withdrawal(data: bytes, trust: Trust, acts: Sequence[Act]) -> Verifie
             "a withdrawal signed with a key that is on nobody's name; ask the hospital for its .pub"
         )
     told, digest = read_signed(data, signer.key, Withdrawal)
-    if named in revoked(acts) and not _stands(told.name, digest, acts):
+    if named in revoked(entries) and not _stands(told.name, digest, entries):
         raise RevokedKey(
             f"a withdrawal signed with a key of {signer.site} that was revoked; ask the hospital "
             "to withdraw again with its new key"
@@ -75,23 +75,25 @@ def verify_withdrawal(data: bytes, trust: Trust, acts: Sequence[Act]) -> Verifie
         raise WrongSite(
             f"a withdrawal of {told.name}, signed with a key of {signer.site}; ask both hospitals"
         )
-    for act in acts:
-        if act.act == ADMIT and act.digest == digest and act.what != told.name:
+    for entry in entries:
+        if entry.act == ADMIT and entry.digest == digest and entry.what != told.name:
             raise WrongSite(
-                f"a withdrawal of {told.name} that names the digest of {act.what}; ask both "
+                f"a withdrawal of {told.name} that names the digest of {entry.what}; ask both "
                 "hospitals"
             )
-    return Verified(told.name, digest, named, told.reason)
+    return VerifiedWithdrawal(told.name, digest, named, told.reason)
 
 
-def _stands(name: str, digest: str, acts: Sequence[Act]) -> bool:
+def _stands(name: str, digest: str, entries: Sequence[Entry]) -> bool:
     """Whether this very withdrawal is known, and not only from a key that was disowned by then."""
-    return any((act.what, act.digest) == (name, digest) for act in standing(acts, WITHDRAW))
+    return any(
+        (entry.what, entry.digest) == (name, digest) for entry in standing(entries, WITHDRAW)
+    )
 
 
-def record(one: Verified, ledger: Ledger, now: datetime, operator: str) -> bool:
+def record(one: VerifiedWithdrawal, ledger: Ledger, now: datetime, operator: str) -> bool:
     """Add a withdrawal to the ledger; returns whether it is new there."""
-    if _stands(one.name, one.digest, ledger.acts):
+    if _stands(one.name, one.digest, ledger.entries):
         return False
     why = f"{signed_with(one.key)}{f': {one.reason}' if one.reason else ''}"
     ledger.write(now, WITHDRAW, operator, one.name, one.digest, why)
@@ -123,13 +125,13 @@ def take_in(
     for node, files in handed.items():
         for name, data in files.items():
             try:
-                one = verify_withdrawal(data, trust, ledger.acts)
+                one = verify_withdrawal(data, trust, ledger.entries)
             except BundleError as error:
                 told = Refusal(node, None, type(error).__name__, f"{name}: {error}")
                 refusals.setdefault(node, told)
                 continue
             if record(one, ledger, now, operator):
-                models = len({act.digest for act in trained_with(ledger.acts, *one.bundle)})
+                models = len({entry.digest for entry in trained_with(ledger.entries, *one.bundle)})
                 tell(
                     f"{one.name} was withdrawn by its hospital; models trained with it here: "
                     f"{models} (gdshare trust withdrawn lists them)"
@@ -137,16 +139,16 @@ def take_in(
     return list(refusals.values())
 
 
-def consequences(acts: Sequence[Act], name: str, digest: str) -> dict[str, JsonValue]:
+def consequences(entries: Sequence[Entry], name: str, digest: str) -> dict[str, JsonValue]:
     """Say of a bundle that was withdrawn when, why, and which models were trained from it."""
-    act = withdrawn(acts)[name, digest]
+    entry = withdrawn(entries)[name, digest]
     return {
         "bundle": name,
         "digest": digest,
-        "withdrawn": f"{act.at:%Y-%m-%d}",
-        "why": act.why.partition(": ")[2],
+        "withdrawn": f"{entry.at:%Y-%m-%d}",
+        "why": entry.why.partition(": ")[2],
         "models": [
             {"folder": one.what, "digest": one.digest, "trained": f"{one.at:%Y-%m-%d}"}
-            for one in trained_with(acts, name, digest)
+            for one in trained_with(entries, name, digest)
         ],
     }

@@ -16,9 +16,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from aggregator.trust import TrustedKey
+from aggregator.trust.keys import TrustedKey
 from gdshare.errors import LedgerError
-from gdshare.ledger import Act
+from gdshare.ledger import Entry
 from gdshare.signing.names import format_utc
 
 TRUST, REVOKE, DISOWN = "trust", "revoke", "disown"
@@ -38,20 +38,20 @@ def from_line(number: int, why: str) -> str:
     return f"from line {number} on: {why}"
 
 
-def revoked(acts: Iterable[Act]) -> dict[str, Act]:
+def revoked(entries: Iterable[Entry]) -> dict[str, Entry]:
     """Return the fingerprints of revoked keys, each with the act that says most of why.
 
     Args:
-        acts: of the ledger, in their order; a key that is trusted anew after that is whole again.
+        entries: of the ledger, in order; a key that is trusted anew later is no longer revoked.
     """
-    found: dict[str, Act] = {}
-    for act in acts:
-        if act.act in (REVOKE, DISOWN) and act.digest is not None:
+    found: dict[str, Entry] = {}
+    for entry in entries:
+        if entry.act in (REVOKE, DISOWN) and entry.digest is not None:
             # What was said later of a thief says more than the revocation before it.
-            if act.act == DISOWN or act.digest not in found:
-                found[act.digest] = act
-        elif act.act == TRUST and act.digest is not None:
-            found.pop(act.digest, None)
+            if entry.act == DISOWN or entry.digest not in found:
+                found[entry.digest] = entry
+        elif entry.act == TRUST and entry.digest is not None:
+            found.pop(entry.digest, None)
     return found
 
 
@@ -64,47 +64,49 @@ class Disowned:
     before: int
 
 
-def disowned(acts: Iterable[Act]) -> tuple[Disowned, ...]:
+def disowned(entries: Iterable[Entry]) -> tuple[Disowned, ...]:
     """Return what was taken back; for good, also where the key is trusted anew.
 
     Raises:
         LedgerError: a line that no ``gdshare trust`` has written.
     """
     return tuple(
-        Disowned(act.digest, int(_told(_LINE, act)), act.number)
-        for act in acts
-        if act.act == DISOWN and act.digest is not None
+        Disowned(entry.digest, int(_told(_LINE, entry)), entry.number)
+        for entry in entries
+        if entry.act == DISOWN and entry.digest is not None
     )
 
 
-def ends(acts: Iterable[Act]) -> dict[str, datetime]:
+def ends(entries: Iterable[Entry]) -> dict[str, datetime]:
     """Return when keys end; one that was put into the folder by hand has no end.
 
     Raises:
         LedgerError: a line that no ``gdshare trust`` has written.
     """
     found: dict[str, datetime] = {}
-    for act in acts:
-        if act.act == TRUST and act.digest is not None:
-            found.pop(act.digest, None)
-            if act.why:
-                found[act.digest] = datetime.fromisoformat(_told(_END, act))
+    for entry in entries:
+        if entry.act == TRUST and entry.digest is not None:
+            found.pop(entry.digest, None)
+            if entry.why:
+                found[entry.digest] = datetime.fromisoformat(_told(_END, entry))
     return found
 
 
-def state(key: TrustedKey, acts: Sequence[Act], now: datetime) -> str:
+def state(key: TrustedKey, entries: Sequence[Entry], now: datetime) -> str:
     """Say in a few words what a key on the list is worth."""
-    act, end = revoked(acts).get(key.fingerprint), ends(acts).get(key.fingerprint)
-    if act is not None:
-        return f"revoked {act.at:%Y-%m-%d}: {act.why}"
+    entry, end = revoked(entries).get(key.fingerprint), ends(entries).get(key.fingerprint)
+    if entry is not None:
+        return f"revoked {entry.at:%Y-%m-%d}: {entry.why}"
     if end is None:
         return "trusted"
     return f"{'ended' if now >= end else 'trusted until'} {end:%Y-%m-%d}"
 
 
-def ending(keys: Iterable[TrustedKey], acts: Sequence[Act], now: datetime) -> dict[str, datetime]:
+def ending(
+    keys: Iterable[TrustedKey], entries: Sequence[Entry], now: datetime
+) -> dict[str, datetime]:
     """Return the sites whose last key ends within ``SOON``, or has ended, and when."""
-    gone, known = revoked(acts), ends(acts)
+    gone, known = revoked(entries), ends(entries)
     of_site: dict[str, list[datetime | None]] = {}
     for one in keys:
         if one.fingerprint not in gone:
@@ -119,11 +121,11 @@ def _last(found: Sequence[datetime | None]) -> datetime | None:
     return max(known) if len(known) == len(found) else None
 
 
-def _told(form: re.Pattern[str], act: Act) -> str:
-    told = form.fullmatch(act.why)
+def _told(form: re.Pattern[str], entry: Entry) -> str:
+    told = form.fullmatch(entry.why)
     if told is None:
         raise LedgerError(
-            f"line {act.number} of the trust ledger ({act.act}) was not written by gdshare trust; "
-            "keep the file as evidence, and put its last good copy back"
+            f"line {entry.number} of the trust ledger ({entry.act}) was not written by gdshare "
+            "trust; keep the file as evidence, and put its last good copy back"
         )
     return told[1]

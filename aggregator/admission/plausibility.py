@@ -3,8 +3,8 @@
 Each bundle trains a few networks alone, from θ0 that all bundles share. It is quarantined when
 
 1. its networks leave the range of numbers;
-2. its update is an outlier among its peers' (``aggregator.agreement``);
-3. its networks do not beat chance (``aggregator.teaching``) on the operator's reference, or without
+2. its update is an outlier among its peers' (``agreement``);
+3. its networks do not beat chance (``utility``) on the operator's reference, or without
    one on what the other hospitals count of their validation films.
 
 What cannot be tested is said to be so, and condemns nobody. A person may accept a digest in spite
@@ -14,18 +14,18 @@ of its figures (``gdshare trust accept``); they are told all the same.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from aggregator.admission import Admitted
-from aggregator.agreement import LIMITS, Agreement, agreements, compare
-from aggregator.refusals import Refusal
-from aggregator.teaching import (
+from aggregator.admission.agreement import LIMITS, Agreement, agreements, compare
+from aggregator.admission.utility import (
     Asked,
     Ranking,
     Reference,
-    Teaching,
+    Utility,
     ranking_of_counts,
     ranking_on,
     teaching,
 )
+from aggregator.refusals import Refusal
+from aggregator.verified import Verified
 from gdshare.metrics import Confusion
 from gdshare.model import Model
 from gdshare.pooling import Alone, Contribution, train_alone
@@ -44,7 +44,7 @@ AskSites = Callable[[Model, Sequence[str]], CountedBy]
 
 
 @dataclass(frozen=True)
-class Plausibility:
+class Screening:
     """What is known of one bundle's plausibility.
 
     Attributes:
@@ -57,7 +57,7 @@ class Plausibility:
 
     digest: str
     agreement: Agreement | None
-    teaching: Teaching | None
+    teaching: Utility | None
     faults: tuple[str, ...]
     accepted: bool = False
 
@@ -67,7 +67,7 @@ class Plausibility:
         return bool(self.faults) and not self.accepted
 
 
-def contribution_of(one: Admitted) -> Contribution:
+def contribution_of(one: Verified) -> Contribution:
     """What a verified bundle brings to a training."""
     manifest = one.bundle.manifest
     return Contribution(
@@ -81,13 +81,13 @@ def contribution_of(one: Admitted) -> Contribution:
 
 
 def plausibility(
-    bundles: Sequence[Admitted],
+    bundles: Sequence[Verified],
     seed: int,
     reference: Reference | None,
     ask: AskSites,
     accepted: frozenset[str],
     held: frozenset[str] = frozenset(),
-) -> dict[str, Plausibility]:
+) -> dict[str, Screening]:
     """Judge verified bundles that fit one another; site -> what is known.
 
     Args:
@@ -124,7 +124,7 @@ def plausibility(
     return {site: replace(one, accepted=one.digest in accepted) for site, one in found.items()}
 
 
-def quarantine(one: Admitted, found: Plausibility) -> Refusal:
+def quarantine(one: Verified, found: Screening) -> Refusal:
     """Keep a bundle out, with its figures."""
     message = (
         f"{'; '.join(found.faults)}. Ask {one.site} how it was made; if that explains it, "
@@ -135,8 +135,8 @@ def quarantine(one: Admitted, found: Plausibility) -> Refusal:
 
 
 def _compared(
-    bundles: Sequence[Admitted], alone: Mapping[str, Sequence[Alone]]
-) -> dict[str, Plausibility]:
+    bundles: Sequence[Verified], alone: Mapping[str, Sequence[Alone]]
+) -> dict[str, Screening]:
     """Everything but what it takes films to know."""
     finite = [one for one in bundles if _finite(alone[one.site])]
     limits = LIMITS.get(bundles[0].bundle.manifest.method.network)
@@ -148,12 +148,12 @@ def _compared(
         faults = agreement.faults if agreement else ()
         if one.site not in agreed:
             faults = ("training on it alone leaves the range of numbers",)
-        found[one.site] = Plausibility(one.bundle.digest, agreement, None, faults)
+        found[one.site] = Screening(one.bundle.digest, agreement, None, faults)
     return found
 
 
 def _shown(
-    one: Admitted,
+    one: Verified,
     networks: Sequence[Alone],
     protocol: Protocol,
     reference: Reference | None,
@@ -171,7 +171,7 @@ def _shown(
     return [ranking_of_counts(counts) for _, counts in sorted(counted.items())]
 
 
-def _with_teaching(before: Plausibility, taught: Teaching | None) -> Plausibility:
+def _with_teaching(before: Screening, taught: Utility | None) -> Screening:
     if taught is None or not taught.tested or taught.beats_chance:
         return replace(before, teaching=taught)
     fault = (

@@ -9,9 +9,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from aggregator.flower_cli import FlowerCli, SuperLinkAddress
-from aggregator.folder import FAILURE, ORDER, OUT, PROGRESS, RESULT, TABLE
-from aggregator.order import Order, write_order
+from aggregator.flower.cli import FlowerCli, SuperLinkAddress
+from aggregator.flower.folder import FAILURE, ORDER, OUT, PROGRESS, RESULT, TABLE
+from aggregator.flower.order import Order, write_order
 from gdshare.errors import FederationError, UsageError
 
 APP = """\

@@ -52,7 +52,7 @@ class Ranking:
 
 
 @dataclass(frozen=True)
-class Teaching:
+class Utility:
     """What networks trained from one bundle alone make of films it has not seen.
 
     Attributes:
@@ -96,7 +96,7 @@ class Reference:
 
 def teaching(
     asked: Asked, places: Sequence[Ranking], generator: np.random.Generator
-) -> Teaching | None:
+) -> Utility | None:
     """Test one bundle's rankings against chance; None where one diagnosis is absent everywhere.
 
     Args:
@@ -117,7 +117,7 @@ def teaching(
         deals = generator.permuted(np.tile(ranks, (PERMUTATIONS, 1)), axis=1)
         dealt += deals[:, :positives].sum(1) - least
     as_high = int((dealt >= above - 1e-9).sum())
-    return Teaching(
+    return Utility(
         asked,
         sum(int(one.positive.sum()) for one in usable),
         sum(int((~one.positive).sum()) for one in usable),

@@ -16,8 +16,8 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from aggregator.flower_cli import FlowerCli, SuperLinkAddress, quiet_environment
-from aggregator.processes import Processes, together
+from aggregator.flower.cli import FlowerCli, SuperLinkAddress, quiet_environment
+from aggregator.flower.processes import Processes, together
 from gdshare.errors import FederationError
 
 LOOPBACK = "127.0.0.1"

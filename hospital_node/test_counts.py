@@ -16,12 +16,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from gdshare.messages import Reason
 from gdshare.metrics import Confusion
 from gdshare.storage import write_json
-from hospital_node.refused import RefusedError
+from hospital_node.refusal import RefusedError
 
 FILE = "test-counts.json"
 
 
-class Entry(BaseModel):
+class CountEntry(BaseModel):
     """One answer: SHA-256 of the model and of the cohort's index, the ε, the counts."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -38,7 +38,7 @@ class Ledger(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     format: Literal["gdshare-test-counts/1"] = "gdshare-test-counts/1"
-    entries: Annotated[tuple[Entry, ...], Field(max_length=100_000)] = ()
+    entries: Annotated[tuple[CountEntry, ...], Field(max_length=100_000)] = ()
 
     def answered(self, model: str, cohort: str, epsilon: float, limit: int) -> Confusion | None:
         """The counts given before for this very question, or None if it may be answered now.
@@ -56,7 +56,7 @@ class Ledger(BaseModel):
             raise RefusedError(Reason.TEST_BUDGET_SPENT)
         return None
 
-    def with_entry(self, entry: Entry) -> "Ledger":
+    def with_entry(self, entry: CountEntry) -> "Ledger":
         """The ledger with one more answer."""
         return Ledger(entries=(*self.entries, entry))
 

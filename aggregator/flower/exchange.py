@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from flwr.app import ConfigRecord, Message, RecordDict
 from flwr.serverapp import Grid
 
-from gdshare.messages import ANSWER_RECORD, QUESTION_RECORD, Fields, Reason, Value, refusal_in
+from gdshare.messages import ANSWER_RECORD, REQUEST_RECORD, Fields, Reason, Value, refusal_in
 
 TIME_TO_LIVE_MARGIN = 60.0
 """Seconds a message outlives the wait for it: a late reply is dropped, not undeliverable."""
@@ -44,7 +44,7 @@ def ask(
     """
     messages = {
         node: Message(
-            RecordDict({QUESTION_RECORD: ConfigRecord(dict(fields))}),
+            RecordDict({REQUEST_RECORD: ConfigRecord(dict(fields))}),
             dst_node_id=node,
             message_type=kind,
             ttl=timeout + TIME_TO_LIVE_MARGIN,

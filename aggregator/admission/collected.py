@@ -3,14 +3,14 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from aggregator.exchange import Replies
+from aggregator.flower.exchange import Replies
 from aggregator.refusals import Refusal
 from gdshare.bundle.outbox import is_withdrawal
 from gdshare.messages import MAX_WITHDRAWALS, Fields, Reason
 
 
 @dataclass(frozen=True)
-class HandedOver:
+class Collected:
     """Content from strangers.
 
     Attributes:
@@ -29,7 +29,7 @@ class HandedOver:
         return sum(len(data) for files in self.bundles.values() for data in files.values())
 
 
-def taken_apart(collected: Replies) -> HandedOver:
+def split_files(collected: Replies) -> Collected:
     """Tell bundles from withdrawals by the names of their files."""
     bundles: dict[int, dict[str, bytes]] = {}
     withdrawals: dict[int, dict[str, bytes]] = {}
@@ -51,7 +51,7 @@ def taken_apart(collected: Replies) -> HandedOver:
         else:
             message = "the node handed over withdrawals and no bundle"
             refusals.append(Refusal(node, None, Reason.NOTHING_RELEASED.value, message))
-    return HandedOver(bundles, withdrawals, tuple(refusals))
+    return Collected(bundles, withdrawals, tuple(refusals))
 
 
 def _bytes_in(fields: Fields) -> dict[str, bytes]:
