@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 
 from benchmarks.command import add_archive, faults_told, parser, say, write_figures
-from benchmarks.engine import agreement, race, runs, scale, speed
+from benchmarks.engine import agreement, race, races, scale, speed
 from benchmarks.engine.rivals import checkout_from_environment
 from benchmarks.engine.speed import SpeedScale, Start
 from benchmarks.engine.worker import worker
@@ -95,7 +95,7 @@ def qualities(
     if not data.exists():
         print(f"time to quality: skipped, there is no {data}; give the real data by --data")
         return {"time_to_quality_ratio_vs_ssnl": None, "time_to_quality_skipped": f"no {data}"}
-    results = runs.hold(seeds, data, out, archive, checkout, say)
+    results = races.hold(seeds, data, out, archive, checkout, say)
     print(race.table(results))
     return {
         "time_to_quality_ratio_vs_ssnl": race.smallest_mean(results),

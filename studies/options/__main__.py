@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 import torch
 
 from benchmarks.command import add_archive, faults_told, parser, say, write_figures
-from benchmarks.engine.runs import HOSPITAL, cut_cohort, films_digest
+from benchmarks.engine.races import HOSPITAL, cut_cohort, films_digest
 from benchmarks.pieces.archive import do_kept, open_plans
 from benchmarks.pieces.claims import Facts, Piece, Watch, facts
 from gdshare.allocator import keep_freed_memory

@@ -9,10 +9,10 @@ from safetensors.numpy import load
 
 from benchmarks.engine.ours import Ours
 from benchmarks.engine.problem import drawn_from
-from benchmarks.engine.quality_time import Race
 from benchmarks.engine.run_folder import Plan, RunFolder
 from benchmarks.engine.score import trained
 from benchmarks.engine.tasks import pneumonia, pneumonia_network
+from benchmarks.engine.timed_run import Race
 from benchmarks.pieces.claims import Facts, Watch
 from gdshare.distilled import TENSORS, Distilled
 from gdshare.errors import RunError

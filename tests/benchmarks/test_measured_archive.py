@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from benchmarks.engine.race import COURSES
-from benchmarks.engine.runs import plan_of
+from benchmarks.engine.races import plan_of
 from studies.options import variants
 from studies.quality import plan
 

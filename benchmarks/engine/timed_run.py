@@ -1,6 +1,6 @@
 """How good the distilled images are after so many CPU-seconds, for one rival on one task.
 
-    python -m benchmarks.engine.quality_time --task pneumonia --rival recipe --seed 0 \\
+    python -m benchmarks.engine.timed_run --task pneumonia --rival recipe --seed 0 \\
         --budget 3600 --batch 1024 --out DIR
 
 DIR/scores.jsonl gets a line {cpu_seconds, step, score, deviation} a score: class-balanced accuracy
@@ -149,7 +149,7 @@ def read_task(name: str, data: Path, cohort: Path | None, batch: int, seed: int)
 def options() -> argparse.ArgumentParser:
     """The command line."""
     parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.engine.quality_time",
+        prog="python -m benchmarks.engine.timed_run",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

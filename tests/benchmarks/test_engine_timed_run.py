@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from benchmarks.engine.problem import drawn_from, gaussian
-from benchmarks.engine.quality_time import Race, read_task
 from benchmarks.engine.recipe import Recipe
 from benchmarks.engine.run_folder import SCORES, Plan, RunFolder
 from benchmarks.engine.tasks import QualityTask
+from benchmarks.engine.timed_run import Race, read_task
 from gdshare.errors import CohortError, RunError, UsageError
 
 PLAN = Plan(task="pneumonia", cohort=None, rival="recipe", seed=0, batch=3, score_every=3.0)

@@ -240,7 +240,7 @@ def _wait_for(run: Path, say: Callable[[str], None], pause: float = 1.0) -> None
 
 def _run(options: Sequence[str], run: Path) -> JsonValue:
     """What one run was worth, line by line; at its end already, it is not run any further."""
-    module = [sys.executable, "-m", "benchmarks.engine.quality_time"]
+    module = [sys.executable, "-m", "benchmarks.engine.timed_run"]
     run_alone([*module, *options, "--out", str(run.resolve())])
     return [json.loads(line) for line in (run / SCORES).read_text().splitlines()]
 

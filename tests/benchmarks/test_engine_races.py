@@ -7,9 +7,9 @@ from dataclasses import replace
 import pytest
 
 from benchmarks.engine import __main__ as command
-from benchmarks.engine import runs
+from benchmarks.engine import races
 from benchmarks.engine.race import COURSES, Score
-from benchmarks.engine.runs import hold, pieces_of, scores
+from benchmarks.engine.races import hold, pieces_of, scores
 from benchmarks.engine.ssnl import digest
 from benchmarks.pieces.claims import Watch, claimed
 from benchmarks.versions import machine
@@ -45,8 +45,8 @@ def test_both_sides_run_and_are_compared(held):
 
 def test_a_finished_race_tells_the_cpu_seconds_of_both_processes(held):
     folder, _ = held
-    told = runs.facts(folder / "out", "pneumonia-recipe-0")
-    spent = [told[side][-1]["cpu_seconds"] for side in runs.SIDES]
+    told = races.facts(folder / "out", "pneumonia-recipe-0")
+    spent = [told[side][-1]["cpu_seconds"] for side in races.SIDES]
     assert told["cpu_seconds"] > sum(spent)
     assert spent[0] >= 0.1
 
@@ -59,7 +59,7 @@ def test_scores_are_kept_in_the_archive_and_no_image_is(held):
 
 def test_another_machine_compares_what_the_archive_holds_and_runs_nothing(held, monkeypatch):
     folder, told = held
-    monkeypatch.setattr(runs, "run_alone", None)
+    monkeypatch.setattr(races, "run_alone", None)
     assert hold(1, folder, folder / "new", folder / "archive", None, silent, [TINY]) == told
 
 
@@ -68,13 +68,13 @@ def test_a_run_that_another_process_is_still_at_is_left_to_it(held):
     folder, _ = held
     run = folder / "out" / "pneumonia-recipe-0" / "theirs"
     before = (run / "scores.jsonl").read_bytes()
-    words = runs._options(TINY, "recipe", 0, folder, folder, None)
+    words = races._options(TINY, "recipe", 0, folder, folder, None)
     with (
         claimed(run),
         pytest.raises(RunError, match="another process is at this run"),
     ):
-        runs.run_alone(
-            [sys.executable, "-m", "benchmarks.engine.quality_time", *words, "--out", str(run)]
+        races.run_alone(
+            [sys.executable, "-m", "benchmarks.engine.timed_run", *words, "--out", str(run)]
         )
     assert (run / "scores.jsonl").read_bytes() == before
 
@@ -91,8 +91,8 @@ def test_a_process_that_outlived_its_parent_is_waited_for(held, monkeypatch):
             if len(slept) == 3:
                 stack.close()  # it ends
 
-        monkeypatch.setattr(runs.time, "sleep", sleep)
-        runs._wait_for(folder / "theirs", said.append)
+        monkeypatch.setattr(races.time, "sleep", sleep)
+        races._wait_for(folder / "theirs", said.append)
     assert len(slept) == 3
     assert len(said) == 1
     assert "still at it" in said[0]
@@ -104,15 +104,15 @@ def test_two_sides_of_different_machines_are_not_compared(held, tmp_path, monkey
     shutil.copytree(folder / "out" / "pneumonia-recipe-0", race)
     told = json.loads((race / "ours" / "run.json").read_text())
     write_json(race / "ours" / "run.json", told | {"machine": "another"})
-    monkeypatch.setattr(runs, "run_alone", lambda command: None)
+    monkeypatch.setattr(races, "run_alone", lambda command: None)
     watch = Watch.start(race, lambda: 0.0)
     with pytest.raises(RunError, match=r"different machines.*another"):
-        runs._race({"theirs": (), "ours": ()}, silent, race, watch)
+        races._race({"theirs": (), "ours": ()}, silent, race, watch)
 
 
 def test_what_a_race_depends_on_is_kept_with_it(held, tmp_path):
     folder, _ = held
-    assert runs.facts(folder / "archive", "pneumonia-recipe-0")["machine"] == machine()
+    assert races.facts(folder / "archive", "pneumonia-recipe-0")["machine"] == machine()
     plan = json.loads((folder / "archive" / "plan.json").read_text())
     assert plan["plan"]["recipe"]["outer_rate"] == 0.01
     assert plan["plan"]["ours"]["convnet"]["outer_rate"] == 0.05
