@@ -3,11 +3,13 @@
 Without ``--ssnl`` (or GDSHARE_SSNL) our own writing of Wang et al.'s recipe stands in for their
 code; ``--agreement`` shows that the two compute the same. ``--quick`` takes some two minutes.
 
-Time to quality takes six CPU-hours, in races that are held once: after a kill the same command goes
-on, and ``--only quality``, started twice, shares them between two processes.
+Time to quality takes six CPU-hours, in races that are run once, in pieces of up to 20 CPU-minutes.
+After a kill the same command goes on, and ``--only quality``, started twice, shares them between
+two processes. ``--only report`` prints what is done, without the data and without their code.
 """
 
 import argparse
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -15,12 +17,14 @@ import torch
 
 from benchmarks.command import add_archive, faults_told, parser, say, write_figures
 from benchmarks.engine import agreement, race, races, scale, speed
+from benchmarks.engine.race import Result
 from benchmarks.engine.rivals import checkout_from_environment
 from benchmarks.engine.speed import SpeedScale, Start
 from benchmarks.engine.worker import worker
+from studies.runner import Store
 
 NAME = "benchmarks.engine"
-SPEED, QUALITY = "speed", "quality"
+SPEED, QUALITY, REPORT = "speed", "quality", "report"
 
 
 def options() -> argparse.ArgumentParser:
@@ -47,26 +51,35 @@ def options() -> argparse.ArgumentParser:
         default=race.SEEDS,
         help=f"comparisons of time to quality, from seed 0 (default {race.SEEDS})",
     )
-    command.add_argument("--only", choices=(SPEED, QUALITY), help="do one of the two parts")
+    command.add_argument(
+        "--minutes",
+        type=float,
+        help="CPU-minutes after which time to quality stops, to go on later",
+    )
+    command.add_argument(
+        "--only",
+        choices=(SPEED, QUALITY, REPORT),
+        help="one of the two parts, or the tables of the races that are done",
+    )
     return command
 
 
 def speeds(
-    scale: SpeedScale, checkout: Path | None, compare: bool, start: Start = worker
+    size: SpeedScale, checkout: Path | None, compare: bool, start: Start = worker
 ) -> dict[str, object]:
     """Time the rivals, print the tables, and return the figures.
 
     Args:
-        scale: how much work.
+        size: how much work.
         checkout: of ssnl/dataset-distillation.
         compare: whether to compare derivatives as well.
         start: makes a rival ready for a job.
     """
-    result = speed.measure(scale, checkout, say, start)
+    result = speed.measure(size, checkout, say, start)
     print(speed.table(result) + "\n")
     if not compare:
         return result.figures()
-    pairs = agreement.agreements(scale.job, checkout, start)
+    pairs = agreement.agreements(size.job, checkout, start)
     print(agreement.table(pairs) + "\n")
     return result.figures() | {"agreement": [asdict(pair) for pair in pairs]}
 
@@ -80,22 +93,8 @@ def full_speeds(checkout: Path | None, compare: bool) -> dict[str, object]:
     return figures | {"workers_speedup": workers.speedup}
 
 
-def qualities(
-    seeds: int, data: Path, out: Path, archive: Path | None, checkout: Path | None
-) -> dict[str, object]:
-    """Hold the races, print their tables, and return their figures; hours of CPU.
-
-    Args:
-        seeds: comparisons of each course.
-        data: folder that holds medmnist/ and tb_cxr/; where it is missing, that is said.
-        out: folder for the runs.
-        archive: where the scores of finished runs are, and are kept.
-        checkout: of ssnl/dataset-distillation.
-    """
-    if not data.exists():
-        print(f"time to quality: skipped, there is no {data}; give the real data by --data")
-        return {"time_to_quality_ratio_vs_ssnl": None, "time_to_quality_skipped": f"no {data}"}
-    results = races.hold(seeds, data, out, archive, checkout, say)
+def qualities(results: Sequence[Result]) -> dict[str, object]:
+    """Print the tables of the races, and return their figures."""
     print(race.table(results))
     return {
         "time_to_quality_ratio_vs_ssnl": race.smallest_mean(results),
@@ -107,20 +106,27 @@ def main() -> None:
     """Read the options and measure."""
     command = options()
     chosen = command.parse_args()
-    if chosen.quick and chosen.only == QUALITY:
-        command.error(
-            "--quick leaves out the time to quality, so there is nothing for --only quality"
-        )
+    if chosen.quick and chosen.only in (QUALITY, REPORT):
+        command.error("--quick leaves out the time to quality; leave out --quick or --only")
     torch.set_num_threads(1)
     with faults_told(goes_on=not chosen.quick):
         checkout = chosen.ssnl or checkout_from_environment()
+        store = Store(races.STUDY, chosen.out, chosen.archive)
         figures: dict[str, object] = {}
         if chosen.quick:
             figures = speeds(speed.QUICK, checkout, chosen.agreement)
-        elif chosen.only != QUALITY:
+        elif chosen.only in (None, SPEED):
             figures = full_speeds(checkout, chosen.agreement)
-        if not chosen.quick and chosen.only != SPEED:
-            figures |= qualities(chosen.seeds, chosen.data, chosen.out, chosen.archive, checkout)
+        if chosen.only == REPORT:
+            figures = qualities(races.report(chosen.seeds, store))
+        elif chosen.quick or chosen.only == SPEED:
+            pass
+        elif chosen.only is None and not chosen.data.exists():
+            print(f"time to quality: skipped, there is no {chosen.data}; give the data by --data")
+            figures |= {"time_to_quality_ratio_vs_ssnl": None}
+        else:
+            held = races.hold(chosen.seeds, chosen.data, store, checkout, say, chosen.minutes)
+            figures |= qualities(held)
         write_figures(chosen.json, NAME, figures)
 
 

@@ -1,273 +1,260 @@
-"""The races of time to quality as pieces of work: shared between processes, kept when done.
+"""The races of time to quality as a study: each seed a cell, shared, resumable, archived.
 
-A piece is both sides' runs of one seed: CPU-seconds can only be compared on one machine.
+A cell is both sides' runs of one seed: CPU-seconds can only be compared on one machine.
 """
 
-import hashlib
 import json
-import os
-import sys
-import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Literal
 
+import torch
 from pydantic import JsonValue, TypeAdapter
 
-from benchmarks.engine.race import COURSES, Course, Result, Score, finish
-from benchmarks.engine.recipe import RECIPE
-from benchmarks.engine.rivals import Name
-from benchmarks.engine.run_folder import SCORES, RunFolder
-from benchmarks.engine.scale import run_alone
-from benchmarks.engine.ssnl import digest
-from benchmarks.engine.tasks import STEPS
-from benchmarks.pieces.archive import do_kept, open_plans
-from benchmarks.pieces.claims import Facts, Piece, Watch, claimed, facts
-from gdshare.cohort import label_cohort
+from benchmarks.command import machine
+from benchmarks.engine.race import COURSES, Course, Evaluation, Finish, Result, Side
+from benchmarks.engine.recipe import RECIPE, RecipeSettings
+from benchmarks.engine.rivals import make, stand_in
+from benchmarks.engine.ssnl import COMMIT, SHA256, digest
+from benchmarks.engine.tasks import (
+    FILMS,
+    FILMS_PROTOCOL,
+    FILMS_SHA256,
+    FILMS_SPLIT,
+    PNEUMONIA,
+    QualityTask,
+    cut_films,
+    data_digest,
+    pneumonia,
+    tuberculosis,
+)
+from benchmarks.engine.timed_run import Line, TimedRun
 from gdshare.errors import RunError, UsageError
 from gdshare.method import Settings
 from gdshare.networks import INITIALISERS
-from gdshare.protocol import Protocol
-from studies.pneumonia.images import real_images
+from gdshare.storage import write_json
+from studies import runner
+from studies.runner import Cell, Piece, Store
 
-HOSPITAL = "shenzhen-a"
-COHORT_PROTOCOL = Protocol(patch=75, stride=13, side=32)
-SPLIT = (0.6, 0.2, 0.2)
+STUDY = "races"
 COHORT = "cohort"
-SIDES = ("theirs", "ours")
+MACHINE = "machine.json"
+FILES = {"pneumonia": PNEUMONIA, "tb": FILMS}
+NETWORKS: Mapping[str, Literal["convnet", "resnet18"]] = {"pneumonia": "convnet", "tb": "resnet18"}
 DECISIVE = {"inner_rate", "inner_rates", "label_scale", "outer_decay", "outer_rate"}
 """Those of our defaults that decide a run, beside what a course names."""
+
+
+@dataclass(frozen=True)
+class RaceParameters:
+    """All that decides a race but its seed.
+
+    Attributes:
+        checkout_sha256: of ssnl/dataset-distillation; None: ``recipe`` stands in.
+        defaults: those of ``gdshare distill`` that a course leaves alone.
+    """
+
+    course: Course
+    checkout_sha256: str | None
+    recipe: RecipeSettings
+    defaults: Mapping[str, JsonValue]
+    initialiser: str
 
 
 def hold(
     seeds: int,
     data: Path,
-    out: Path,
-    archive: Path | None,
+    store: Store,
     checkout: Path | None,
     say: Callable[[str], None],
+    minutes: float | None = None,
     courses: Sequence[Course] = COURSES,
 ) -> list[Result]:
-    """Do every run that is not done yet, each in a process of its own, and compare them.
+    """Run every race that is not done yet, and compare the sides.
 
     Args:
         seeds: comparisons of each course, from seed 0; more of them may be asked for later.
-        data: folder that holds medmnist/ and tb_cxr/.
-        out: folder for the runs.
-        archive: where the scores of finished runs are, and are kept.
+        data: folder that holds medmnist/ and tb_cxr/; read for races that are not done.
+        store: of the study.
         checkout: of ssnl/dataset-distillation; without it ``recipe`` stands in.
-        say: told of each run.
+        say: called with the forecast and at each race's start and end.
+        minutes: CPU-minutes after which to stop; None: when all are done.
         courses: what to compare.
 
     Raises:
-        UsageError: no seed, the films are not there, or it is no such checkout.
-        CohortError: PneumoniaMNIST is not there.
-        RunError: a run failed or has no score, or a folder holds runs of another plan, other data
-            or other code of theirs.
+        UsageError: no seed; the data or the checkout are missing, or are others.
+        RunError: a run has no score, or the archive holds other races.
     """
     if seeds < 1:
         raise UsageError(f"--seeds {seeds}: there must be one or more")
-    tables: dict[str, str] = {course.task: _digest(course, data) for course in courses}
-    if checkout is not None:
-        tables["ssnl"] = digest(checkout)
-    open_plans(out, archive, plan_of(courses), tables)
-    stand_in: Name = "recipe" if checkout is None else "ssnl"
-    pieces = pieces_of(courses, stand_in, seeds, data, out, checkout, say)
-    # What a run takes is spent by its own process.
-    do_kept(out, archive, pieces, say, clock=_with_children)
+    courses = against(stand_in(checkout), courses)
+    cells = cells_of(courses, seeds, data, checkout)
+    done = store.done(cells)
+    for course in courses:
+        if any(_name(course, seed) not in done for seed in range(seeds)):
+            _require_same(course, data, checkout)
+    runner.run(cells, store, say, minutes=minutes)
+    return results(courses, seeds, store, cells)
+
+
+def report(seeds: int, store: Store, courses: Sequence[Course] = COURSES) -> list[Result]:
+    """Compare the sides of the races that are done, against their own code if any is.
+
+    Raises:
+        UsageError: none is.
+    """
+    for rival in ("ssnl", "recipe"):
+        own = against(rival, courses)
+        compared = results(own, seeds, store, cells_of(own, seeds, Path(), None))
+        if any(result.finishes for result in compared):
+            return compared
+    raise UsageError(f"{store.archive or store.out}: no race is done; run them by --only quality")
+
+
+def against(rival: Literal["ssnl", "recipe"], courses: Sequence[Course]) -> list[Course]:
+    """The courses with that rival as theirs."""
+    return [replace(course, theirs=replace(course.theirs, rival=rival)) for course in courses]
+
+
+def cells_of(
+    courses: Sequence[Course], seeds: int, data: Path, checkout: Path | None
+) -> list[Cell]:
+    """Every race, and before them the films' patches.
+
+    The longest come first, so that processes that share them end at about the same time.
+    """
+    cut = {"protocol": FILMS_PROTOCOL, "split": FILMS_SPLIT, "films_sha256": FILMS_SHA256}
+    cohort = Cell(COHORT, COHORT, partial(_cut, data), cut, cpu_seconds=3)
+    races = [
+        Cell(
+            _name(course, seed),
+            "race",
+            partial(_race, data, checkout),
+            _parameters(course),
+            seed,
+            {COHORT: cohort} if course.task == "tb" else {},
+            cpu_seconds=course.theirs.budget + course.ours.budget,
+            resumable=True,
+        )
+        for course in sorted(courses, key=lambda course: course.theirs.budget, reverse=True)
+        for seed in range(seeds)
+    ]
+    return [cohort, *races] if any(course.task == "tb" for course in courses) else races
+
+
+def results(
+    courses: Sequence[Course], seeds: int, store: Store, cells: Sequence[Cell]
+) -> list[Result]:
+    """The comparisons of the races that are done."""
+    done = {name: result.facts for name, result in store.results(cells).items()}
     return [
         Result(
             course,
-            stand_in,
+            seeds,
             tuple(
-                finish(seed, *(scores(out, name_of(course, stand_in, seed), s) for s in SIDES))
+                Finish(seed, *(evaluations(done[name][side]) for side in ("theirs", "ours")))
                 for seed in range(seeds)
+                if (name := _name(course, seed)) in done
             ),
         )
         for course in courses
     ]
 
 
-def pieces_of(
-    courses: Sequence[Course],
-    stand_in: Name,
-    seeds: int,
-    data: Path,
-    out: Path,
-    checkout: Path | None,
-    say: Callable[[str], None],
-) -> list[Piece]:
-    """Every race, and the films' patches before them.
-
-    The longest come first, so that processes that share them end at about the same time.
-    """
-    films = any(course.task == "tb" for course in courses)
-    cohort = out / COHORT / COHORT
-    races = [
-        Piece(
-            name_of(course, stand_in, seed),
-            "race",
-            partial(
-                _race,
-                {
-                    "theirs": _options(course, stand_in, seed, data, cohort, checkout),
-                    "ours": _options(course, course.ours, seed, data, cohort, None),
-                },
-                say,
-            ),
-            (COHORT,) if course.task == "tb" else (),
-        )
-        for course in sorted(courses, key=lambda course: course.budget, reverse=True)
-        for seed in range(seeds)
-    ]
-    return [Piece(COHORT, "cohort", partial(_cut, data)), *races] if films else races
-
-
-def name_of(course: Course, stand_in: Name, seed: int) -> str:
-    """Of a race's folder."""
-    return f"{course.task}-{stand_in}-{seed}"
-
-
-def plan_of(courses: Sequence[Course]) -> dict[str, JsonValue]:
-    """Everything that decides a run but its seed, as plain JSON data."""
-    plan: dict[str, JsonValue] = json.loads(
-        json.dumps(
-            {
-                "courses": {course.task: asdict(course) for course in courses},
-                "protocol": COHORT_PROTOCOL.model_dump(mode="json"),
-                "split": SPLIT,
-                "inner_steps": {"theirs": STEPS, "ours": Settings().trajectory},
-                "recipe": asdict(RECIPE),
-                "ours": {
-                    name: Settings.model_validate({"network": name}).model_dump(include=DECISIVE)
-                    for name in INITIALISERS
-                },
-                "initialisers": dict(INITIALISERS),
-            }
-        )
+def evaluations(lines: JsonValue) -> tuple[Evaluation, ...]:
+    """One side's, in their order; a divergence has no score."""
+    return tuple(
+        Evaluation(line["cpu_seconds"], line["score"], line["deviation"])
+        for line in TypeAdapter(list[Line]).validate_python(lines)
+        if "score" in line
     )
-    return plan
 
 
-def scores(out: Path, piece: str, side: str) -> list[Score]:
-    """One side's scores in their order; what came after a divergence has none."""
-    looks = TypeAdapter(list[dict[str, float | bool]]).validate_python(facts(out, piece)[side])
-    return [
-        Score(look["cpu_seconds"], look["score"], look["deviation"])
-        for look in looks
-        if "score" in look
-    ]
+def _name(course: Course, seed: int) -> str:
+    return f"{course.task}-{course.theirs.rival}-{seed}"
 
 
-def cut_cohort(data: Path, out: Path) -> Path:
-    """The cohort of the task tb, cut once.
-
-    Raises:
-        CohortError: the films are not there.
-    """
-    cohort = out / COHORT
-    if not cohort.exists():
-        out.mkdir(parents=True, exist_ok=True)
-        label_cohort(_films(data), cohort, COHORT_PROTOCOL, SPLIT, seed=0)
-    return cohort
+def _parameters(course: Course) -> RaceParameters:
+    network = NETWORKS[course.task]
+    return RaceParameters(
+        course,
+        SHA256 if course.theirs.rival == "ssnl" else None,
+        RECIPE,
+        Settings(network=network).model_dump(mode="json", include=DECISIVE),
+        INITIALISERS[network],
+    )
 
 
-def films_digest(data: Path) -> str:
-    """SHA-256 of the table of the films that the task tb is cut from.
+def _require_same(course: Course, data: Path, checkout: Path | None) -> None:
+    """Refuse other data and other code of theirs than a race is declared for.
 
     Raises:
-        UsageError: it is not there.
+        UsageError: something is missing, or another.
     """
-    table = _films(data)
-    try:
-        return hashlib.sha256(table.read_bytes()).hexdigest()
-    except OSError as error:
-        raise UsageError(
-            f"{table}: cannot be read ({error.strerror}); give the folder that holds tb_cxr by "
-            "--data, or try everything out without it by --quick"
-        ) from error
+    file = data / FILES[course.task]
+    if data_digest(file) != course.data_sha256:
+        raise UsageError(f"{file}: not the data that the race {course.task} is of; see --data")
+    if checkout is not None and digest(checkout) != SHA256:
+        raise UsageError(f"{checkout}: not their code as published; check out {COMMIT} unchanged")
 
 
-def _films(data: Path) -> Path:
-    return data / "tb_cxr" / HOSPITAL / "labels.csv"
-
-
-def _digest(course: Course, data: Path) -> str:
-    return films_digest(data) if course.task == "tb" else real_images(data)[1]
-
-
-def _cut(data: Path, folder: Path, watch: Watch) -> Facts:
-    """The piece that cuts the films' patches."""
-    cut_cohort(data, folder)
-    return {}
+def _cut(data: Path, piece: Piece, parameters: object) -> runner.Result:
+    """The cell that cuts the films' patches."""
+    cut_films(data, piece.folder / COHORT)
+    return runner.Result()
 
 
 def _race(
-    options: Mapping[str, Sequence[str]], say: Callable[[str], None], folder: Path, watch: Watch
-) -> Facts:
-    """The piece that is both runs, theirs first; after a kill each goes on at its checkpoint.
+    data: Path, checkout: Path | None, piece: Piece, parameters: RaceParameters
+) -> runner.Result:
+    """The cell that is both runs, theirs first; each goes on at its checkpoint.
 
     Raises:
-        RunError: a run failed, or the two are of different machines.
+        RunError: it was begun on another machine.
     """
-    found: Facts = {}
-    for side, told in options.items():
-        _wait_for(folder / side, say)
-        found[side] = _run(told, folder / side)
-        watch.keep()
-    machines = {RunFolder(folder / side).plan().machine for side in options}
-    if len(machines) > 1:
-        raise RunError(
-            f"{folder}: the two sides ran on different machines ({'; '.join(sorted(machines))}), "
-            "whose CPU-seconds cannot be compared; remove the folder, and run again"
-        )
-    return found | {"machine": machines.pop()}
-
-
-def _wait_for(run: Path, say: Callable[[str], None], pause: float = 1.0) -> None:
-    """Let a process end that outlived the one that had started it: it is at this very run."""
-    told = False
-    while True:
-        with claimed(run) as free:
-            if free:
-                return
-        if not told:
-            say(f"{run}: a process of an earlier attempt is still at it; waiting")
-            told = True
-        time.sleep(pause)
-
-
-def _run(options: Sequence[str], run: Path) -> JsonValue:
-    """What one run was worth, line by line; at its end already, it is not run any further."""
-    module = [sys.executable, "-m", "benchmarks.engine.timed_run"]
-    run_alone([*module, *options, "--out", str(run.resolve())])
-    return [json.loads(line) for line in (run / SCORES).read_text().splitlines()]
-
-
-def _options(
-    course: Course, name: Name, seed: int, data: Path, cohort: Path, checkout: Path | None
-) -> list[str]:
-    ours = name == course.ours
-    told = {
-        "--task": course.task,
-        "--rival": name,
-        "--seed": seed,
-        "--budget": course.ours_budget if ours else course.budget,
-        "--batch": course.ours_batch if ours else course.batch,
-        "--outer-steps": course.ours_steps,
-        "--inner-steps": Settings().trajectory if ours else STEPS,
-        "--score-every": course.ours_score_every if ours else course.score_every,
-        "--data": data.resolve(),
+    _require_same_machine(piece.folder / MACHINE)
+    lines: dict[str, JsonValue] = {
+        name: [dict(line) for line in _run(side, data, checkout, piece, name, parameters.course)]
+        for name, side in (("theirs", parameters.course.theirs), ("ours", parameters.course.ours))
     }
-    if course.task == "tb":
-        told["--cohort"] = cohort.resolve()
-    if name == "ssnl" and checkout is not None:
-        told["--ssnl"] = checkout
-    return [str(word) for pair in told.items() for word in pair]
+    return runner.Result(lines | {"machine": machine()})
 
 
-def _with_children() -> float:
-    """CPU-seconds of this process and of those that it has waited for."""
-    spent = os.times()
-    return spent.user + spent.system + spent.children_user + spent.children_system
+def _run(
+    side: Side, data: Path, checkout: Path | None, piece: Piece, name: str, course: Course
+) -> Sequence[Line]:
+    task = _task(side, data, piece, course)
+    engine = make(side.rival, task.problem, checkout)
+    timed = TimedRun(
+        piece.folder / name, task, engine, side.budget, side.outer_steps, side.score_every
+    )
+    return timed.finish(piece.keep, lambda: piece.over)
+
+
+def _task(side: Side, data: Path, piece: Piece, course: Course) -> QualityTask:
+    if course.task == "pneumonia":
+        task = pneumonia(data / PNEUMONIA, side.batch, side.inner_steps, piece.seed)
+    else:
+        cohort = piece.needs[COHORT].folder / COHORT
+        task = tuberculosis(cohort, side.batch, side.inner_steps, piece.seed)
+    if side.outer_steps is None:
+        return task
+    return replace(task, problem=replace(task.problem, outer_steps=side.outer_steps))
+
+
+def _require_same_machine(path: Path) -> None:
+    """Note where a race was begun, or refuse to go on with it elsewhere.
+
+    Raises:
+        RunError: it was begun on another machine, or with another torch.
+    """
+    here = {"machine": machine(), "torch": torch.__version__}
+    if not path.exists():
+        write_json(path, here)
+    elif (before := json.loads(path.read_bytes())) != here:
+        raise RunError(
+            f"{path}: begun on another machine ({' '.join(before.values())}), whose CPU-seconds "
+            "cannot be compared; remove the folder, and run again"
+        )

@@ -10,7 +10,6 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -76,15 +75,7 @@ def _seconds_a_step(root: Path, workers: int) -> float:
 
 
 def _gdshare(*words: str) -> None:
-    run_alone([sys.executable, "-m", "gdshare", *words])
-
-
-def run_alone(command: Sequence[str]) -> None:
-    """Run a command on one thread until it ends; what it prints is dropped.
-
-    Raises:
-        RunError: it failed.
-    """
+    command = [sys.executable, "-m", "gdshare", *words]
     done = subprocess.run(
         command, env=os.environ | ONE_THREAD, capture_output=True, errors="replace", check=False
     )

@@ -1,4 +1,4 @@
-"""Scoring distilled images with no rival's code: train on them as a receiver would, then count."""
+"""Scoring distilled images without any rival's code, by training on them as a receiver would."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -34,10 +34,10 @@ def trained(module: nn.Module, theta0: Parameters, distilled: Distilled, steps: 
     for rate in torch.from_numpy(distilled.learning_rates).expand(steps):
         leaves = {name: weight.detach().requires_grad_() for name, weight in theta.items()}
         loss: Tensor = functional.cross_entropy(forward(module, leaves, images), labels)
-        moves = torch.autograd.grad(loss, list(leaves.values()))
+        slopes = torch.autograd.grad(loss, list(leaves.values()))
         theta = {
-            name: weight.detach() - rate * move
-            for (name, weight), move in zip(leaves.items(), moves, strict=True)
+            name: weight.detach() - rate * slope
+            for (name, weight), slope in zip(leaves.items(), slopes, strict=True)
         }
     return theta
 
@@ -49,8 +49,8 @@ def score(
     steps: int,
     real: Minibatch,
 ) -> Score:
-    """Train from each θ0 and judge each end on real patches; at least two θ0."""
-    values = [
+    """Train from each of two or more θ0 and score each network on real patches."""
+    accuracies = [
         patch_accuracy(module, trained(module, theta0, distilled, steps), *real) for theta0 in inits
     ]
-    return Score(fmean(values), stdev(values))
+    return Score(fmean(accuracies), stdev(accuracies))

@@ -34,6 +34,8 @@ from gdshare.errors import UsageError
 from gdshare.networks import Parameters
 
 COMMIT = "98e4894"
+SHA256 = "5e42ed69c4e44ebde42ea1c7ca7b5cefa9e35616ceff295ecb14514a8cea674f"
+"""``digest`` of that commit."""
 TRAINER = "train_distilled_image.py"
 IMPORTED = ("*.py", "networks/*.py", "utils/*.py")
 

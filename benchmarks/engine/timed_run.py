@@ -1,214 +1,154 @@
-"""How good the distilled images are after so many CPU-seconds, for one rival on one task.
+"""One rival against the clock: its images are scored as it goes, and a killed run goes on.
 
-    python -m benchmarks.engine.timed_run --task pneumonia --rival recipe --seed 0 \\
-        --budget 3600 --batch 1024 --out DIR
+::
 
-DIR/scores.jsonl gets a line {cpu_seconds, step, score, deviation} a score: class-balanced accuracy
-on validation patches, mean and deviation over 10 fresh θ0 that distilling never sees. CPU-seconds
-are those of this process (all its threads) inside training steps; scoring, reading and saving do
-not count. Scored images are kept, to be scored otherwise later. The same command goes on after a
-kill, at the last checkpoint; with a larger budget it goes on from the end.
+    FOLDER/
+      checkpoint.safetensors            where to go on, and every score so far
+      distilled-000120.safetensors      the images scored at training step 120
+
+CPU-seconds are those of this process (all its threads) inside training steps; scoring, reading and
+saving do not count.
 """
 
-import argparse
 import math
-import sys
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
-import torch
+from pydantic import BaseModel, ConfigDict, ValidationError
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load, save
+from torch import Tensor
 
 from benchmarks.engine.problem import Engine
-from benchmarks.engine.recipe import RECIPE
-from benchmarks.engine.rivals import checkout_from_environment, make
-from benchmarks.engine.run_folder import Plan, Progress, RunFolder
 from benchmarks.engine.score import score
-from benchmarks.engine.tasks import STEPS, QualityTask, pneumonia, tuberculosis
-from benchmarks.pieces.claims import claimed
-from gdshare.errors import GdshareError, RunError, UsageError
+from benchmarks.engine.tasks import QualityTask
+from gdshare.errors import RunError
+from gdshare.storage import write_bytes
 
-CHECKPOINT_SECONDS = 60.0
+CHECKPOINT = "checkpoint.safetensors"
+CHECKPOINT_S = 60.0
+
+Line = dict[str, float | int | bool]
+"""cpu_seconds, step, score and deviation over fresh θ0; or cpu_seconds, step and diverged."""
 
 
-@dataclass
-class Race:
-    """One rival against the clock.
+class Progress(BaseModel):
+    """The part of a checkpoint that is not a tensor.
+
+    Attributes:
+        step: training steps done.
+        cpu_seconds: spent in them.
+        due: CPU-seconds at which the next score is due.
+        lines: of the scores so far.
+        ended: whether the run is over.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    step: int = 0
+    cpu_seconds: float = 0.0
+    due: float = 0.0
+    lines: tuple[Line, ...] = ()
+    ended: bool = False
+
+
+@dataclass(frozen=True)
+class TimedRun:
+    """A run in its folder.
 
     Attributes:
         engine: at work on ``task.problem``.
+        budget: CPU-seconds after which the run ends.
+        steps: training steps after which it ends; None: no number of them.
         score_every: CPU-seconds between scores.
         clock: CPU-seconds of this process.
-        report: called with each line that is written.
     """
 
-    folder: RunFolder
+    folder: Path
     task: QualityTask
     engine: Engine
+    budget: float
+    steps: int | None
     score_every: float
     clock: Callable[[], float] = time.process_time
-    report: Callable[[dict[str, object]], None] = lambda line: None
-    progress: Progress = field(default_factory=Progress)
 
-    def go_on(self, plan: Plan, budget: float) -> None:
-        """Train from where the folder's run stopped until it is over.
+    def finish(
+        self, keep: Callable[[], None], over: Callable[[], bool] = lambda: False
+    ) -> tuple[Line, ...]:
+        """Train from the last checkpoint to the end, or until ``keep`` raises.
 
-        That is when the budget is spent, when it diverged, or, for ours, when the training steps
-        that its rate falls over are done.
+        Scores are taken at the start, when due, and at the end. A loss or images that are not
+        finite end the run for good.
+
+        Args:
+            keep: called after each checkpoint.
+            over: whether to make a checkpoint now.
+
+        Returns:
+            a line a score.
         """
-        self.progress, tensors = self.folder.open(plan)
-        if tensors:
-            self.engine.restore(tensors, self.progress.step)
-        sound, saved = not self._gave_up(), self.progress.cpu_seconds
-        while sound:
-            spent = self.progress.cpu_seconds
-            over = spent >= budget or self._planned_out(plan)
-            if spent >= self.progress.due or (over and not self._scored()):
-                sound = self._score()
-            if over:
-                break
-            if spent - saved >= CHECKPOINT_SECONDS:
-                self._save()
-                saved = spent
-            sound = sound and self._step()
-        self._save()
+        progress = self._restore()
+        saved = progress.cpu_seconds
+        while not progress.ended:
+            last = progress.cpu_seconds >= self.budget or progress.step == self.steps
+            scoring = last or progress.cpu_seconds >= progress.due
+            progress = self._scored(progress, last) if scoring else self._stepped(progress)
+            if scoring or progress.ended or over() or progress.cpu_seconds - saved >= CHECKPOINT_S:
+                self._save(progress)
+                saved = progress.cpu_seconds
+                keep()
+        return progress.lines
 
-    def _planned_out(self, plan: Plan) -> bool:
-        return plan.rival.startswith("ours") and self.progress.step >= plan.outer_steps
-
-    def _step(self) -> bool:
-        """One training step; whether its loss is finite."""
+    def _stepped(self, progress: Progress) -> Progress:
+        """After one training step."""
         began = self.clock()
         loss = self.engine.outer_step()
-        spent = self.progress.cpu_seconds + self.clock() - began
-        self._move(step=self.engine.done, cpu_seconds=spent)
-        return math.isfinite(loss) or self._diverged()
+        spent = progress.cpu_seconds + self.clock() - began
+        after = progress.model_copy(update={"step": self.engine.done, "cpu_seconds": spent})
+        return after if math.isfinite(loss) else _diverged(after)
 
-    def _score(self) -> bool:
-        """Score the images as they are; whether they are sound."""
-        spent, step = self.progress.cpu_seconds, self.progress.step
+    def _scored(self, progress: Progress, last: bool) -> Progress:
+        """With the score of the images as they are."""
         distilled, problem = self.engine.distilled(), self.task.problem
         if distilled.problem():
-            return self._diverged()
-        found = score(problem.module, self.task.inits, distilled, problem.steps, self.task.scoring)
-        self.folder.keep(step, distilled.to_bytes())
-        self._write({"score": found.mean, "deviation": found.deviation})
-        self._move(due=self.score_every * (math.floor(spent / self.score_every) + 1))
-        self._save()
-        return True
+            return _diverged(progress)
+        result = score(problem.module, self.task.inits, distilled, problem.steps, self.task.scoring)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        write_bytes(scored_images(self.folder, progress.step), distilled.to_bytes())
+        due = self.score_every * (math.floor(progress.cpu_seconds / self.score_every) + 1)
+        scored = _with_line(progress, {"score": result.mean, "deviation": result.deviation})
+        return scored.model_copy(update={"due": due, "ended": last})
 
-    def _scored(self) -> bool:
-        lines = self.folder.scores()
-        return bool(lines) and lines[-1]["step"] == self.progress.step
+    def _restore(self) -> Progress:
+        path = self.folder / CHECKPOINT
+        if not path.exists():
+            return Progress()
+        try:
+            with safe_open(path, framework="pt") as handle:
+                progress = Progress.model_validate_json(handle.metadata()["progress"])
+            tensors: Mapping[str, Tensor] = load(path.read_bytes())
+        except (OSError, SafetensorError, KeyError, ValidationError) as error:
+            raise RunError(f"{path}: damaged ({error}); remove it, and run again") from error
+        self.engine.restore(tensors, progress.step)
+        return progress
 
-    def _gave_up(self) -> bool:
-        lines = self.folder.scores()
-        return bool(lines) and "diverged" in lines[-1]
-
-    def _diverged(self) -> bool:
-        self._write({"diverged": True})
-        return False
-
-    def _write(self, found: dict[str, object]) -> None:
-        at = {"cpu_seconds": self.progress.cpu_seconds, "step": self.progress.step}
-        self.folder.append(at | found)
-        self.report(at | found)
-
-    def _move(self, **changes: float) -> None:
-        self.progress = self.progress.model_copy(update=changes)
-
-    def _save(self) -> None:
-        self.folder.save(self.progress, self.engine.tensors())
+    def _save(self, progress: Progress) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        metadata = {"progress": progress.model_dump_json()}
+        write_bytes(self.folder / CHECKPOINT, save(self.engine.tensors(), metadata))
 
 
-def read_task(name: str, data: Path, cohort: Path | None, batch: int, seed: int) -> QualityTask:
-    """Load a task's patches.
-
-    Args:
-        name: "pneumonia" or "tb".
-        data: folder that holds medmnist/.
-        cohort: of ``tb``; cut by ``gdshare label`` or by ``python -m examples.tb_cxr``.
-        batch: K.
-        seed: decides every draw.
-
-    Raises:
-        UsageError: ``tb`` without a cohort.
-        CohortError: the data is not there.
-    """
-    if name == "pneumonia":
-        return pneumonia(data / "medmnist" / "pneumoniamnist.npz", batch, seed)
-    if cohort is None:
-        raise UsageError(
-            "task tb: needs a labelled cohort; give one by --cohort, as python -m examples.tb_cxr "
-            "leaves it in OUT/sites/shenzhen-a/cohort"
-        )
-    return tuberculosis(cohort, batch, seed)
+def scored_images(folder: Path, step: int) -> Path:
+    """Where the images scored at a training step are kept."""
+    return folder / f"distilled-{step:06d}.safetensors"
 
 
-def options() -> argparse.ArgumentParser:
-    """The command line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.engine.timed_run",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--task", choices=("pneumonia", "tb"), required=True)
-    parser.add_argument("--rival", required=True)
-    parser.add_argument("--budget", type=float, required=True, help="CPU-seconds of training")
-    parser.add_argument("--out", type=Path, required=True, help="folder of the run")
-    parser.add_argument("--seed", type=int, default=0, help="decides every draw (default 0)")
-    parser.add_argument("--batch", type=int, default=RECIPE.batch, help="K (default 1024)")
-    parser.add_argument(
-        "--outer-steps",
-        type=int,
-        default=1000,
-        help="training steps that ours plans (default 1000)",
-    )
-    parser.add_argument(
-        "--inner-steps", type=int, default=STEPS, help=f"E · I (default {STEPS}, the recipe's)"
-    )
-    parser.add_argument("--score-every", type=float, default=60.0, help="CPU-seconds (default 60)")
-    parser.add_argument("--data", type=Path, default=Path("../shared/data"), help="real data")
-    parser.add_argument("--cohort", type=Path, help="labelled cohort of the task tb")
-    parser.add_argument("--ssnl", type=Path, help="checkout of ssnl/dataset-distillation")
-    return parser
+def _diverged(progress: Progress) -> Progress:
+    return _with_line(progress, {"diverged": True}).model_copy(update={"ended": True})
 
 
-def main() -> None:
-    """Read the options and race."""
-    chosen = options().parse_args()
-    torch.set_num_threads(1)
-    try:
-        task = read_task(chosen.task, chosen.data, chosen.cohort, chosen.batch, chosen.seed)
-        planned = {"outer_steps": chosen.outer_steps, "steps": chosen.inner_steps}
-        task = replace(task, problem=replace(task.problem, **planned))
-        checkout = chosen.ssnl or checkout_from_environment()
-        engine = make(chosen.rival, task.problem, checkout)
-        race = Race(
-            RunFolder(chosen.out),
-            task,
-            engine,
-            chosen.score_every,
-            report=lambda line: print(line, flush=True),
-        )
-        plan = Plan(
-            task=chosen.task,
-            cohort=chosen.cohort and chosen.cohort.resolve(),
-            rival=chosen.rival,
-            seed=chosen.seed,
-            batch=chosen.batch,
-            outer_steps=chosen.outer_steps,
-            inner_steps=chosen.inner_steps,
-            score_every=chosen.score_every,
-        )
-        with claimed(chosen.out) as mine:
-            if not mine:
-                raise RunError(f"{chosen.out}: another process is at this run; wait, or stop it")
-            race.go_on(plan, chosen.budget)
-    except GdshareError as error:
-        sys.exit(str(error))
-
-
-if __name__ == "__main__":
-    main()
+def _with_line(progress: Progress, result: Line) -> Progress:
+    at: Line = {"cpu_seconds": progress.cpu_seconds, "step": progress.step}
+    return progress.model_copy(update={"lines": (*progress.lines, at | result)})

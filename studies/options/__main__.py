@@ -13,7 +13,8 @@ from tempfile import TemporaryDirectory
 import torch
 
 from benchmarks.command import add_archive, faults_told, parser, say, write_figures
-from benchmarks.engine.races import HOSPITAL, cut_cohort, films_digest
+from benchmarks.engine import tasks
+from benchmarks.engine.tasks import HOSPITAL
 from benchmarks.pieces.archive import do_kept, open_plans
 from benchmarks.pieces.claims import Facts, Piece, Watch, facts
 from gdshare.allocator import keep_freed_memory
@@ -66,7 +67,7 @@ def run(plan: Plan, data: Path, out: Path, seeds: int, archive: Path | None = No
     """
     if seeds < 1:
         raise UsageError(f"--seeds {seeds}: there must be one or more")
-    tables = {} if plan.synthetic else {HOSPITAL: films_digest(data)}
+    tables = {} if plan.synthetic else {HOSPITAL: tasks.data_digest(data / tasks.FILMS)}
     open_plans(out, archive, plan.as_data(), tables)
     cut = Piece(COHORT, "cohort", partial(_cut, plan, data, out))
     tries = {
@@ -95,7 +96,7 @@ def _folder(variant: Variant) -> str:
 def _cut(plan: Plan, data: Path, out: Path, folder: Path, watch: Watch) -> Facts:
     """The piece that cuts the hospital's patches."""
     if plan.synthetic is None:
-        cut_cohort(data, folder)
+        tasks.cut_films(data, folder / COHORT)
     elif not (folder / COHORT).exists():
         draw_films(Phantoms(per_diagnosis=plan.synthetic), 0, folder, watch)
         label_cohort(folder / FILMS / TABLE, folder / COHORT, QUICK_PROTOCOL)

@@ -9,10 +9,9 @@ from safetensors.numpy import load
 
 from benchmarks.engine.ours import Ours
 from benchmarks.engine.problem import drawn_from
-from benchmarks.engine.run_folder import Plan, RunFolder
 from benchmarks.engine.score import trained
 from benchmarks.engine.tasks import pneumonia, pneumonia_network
-from benchmarks.engine.timed_run import Race
+from benchmarks.engine.timed_run import TimedRun, scored_images
 from benchmarks.pieces.claims import Facts, Watch
 from gdshare.distilled import TENSORS, Distilled
 from gdshare.errors import RunError
@@ -25,34 +24,23 @@ RUN = "run"
 def distil(plan: PneumoniaPlan, file: Path, seed: int, folder: Path, watch: Watch) -> Facts:
     """The piece that distils one image a class; after a kill it goes on at its last checkpoint.
 
-    The race's clock counts training steps here, so what comes out does not depend on how fast the
+    The run's clock counts training steps here, so what comes out does not depend on how fast the
     machine is, and the planned end of the outer rate's fall is the end.
     """
-    task = pneumonia(file, plan.batch, seed)
-    problem = replace(task.problem, outer_steps=plan.outer_steps, steps=plan.steps)
-    task = replace(task, problem=problem)
+    task = pneumonia(file, plan.batch, plan.steps, seed)
+    task = replace(task, problem=replace(task.problem, outer_steps=plan.outer_steps))
     engine = Ours(task.problem, plan.engine)
-    run = RunFolder(folder / RUN)
-    race = Race(
-        run,
+    timed = TimedRun(
+        folder / RUN,
         task,
         engine,
-        plan.score_every,
-        clock=lambda: float(engine.done),
-        report=lambda line: watch.keep(),
-    )
-    identity = Plan(
-        task="pneumonia",
-        cohort=None,
-        rival=plan.engine,
-        seed=seed,
-        batch=plan.batch,
-        outer_steps=plan.outer_steps,
-        inner_steps=plan.steps,
+        budget=plan.outer_steps,
+        steps=plan.outer_steps,
         score_every=plan.score_every,
+        clock=lambda: float(engine.done),
     )
-    race.go_on(identity, plan.outer_steps)
-    best = max((line for line in run.scores() if "score" in line), key=lambda line: line["score"])
+    lines = timed.finish(watch.keep)
+    best = max((line for line in lines if "score" in line), key=lambda line: line["score"])
     return {"step": int(best["step"]), "score": best["score"], "deviation": best["deviation"]}
 
 
@@ -66,7 +54,7 @@ def read_state(folder: Path, step: int) -> Distilled:
     Raises:
         RunError: they cannot be read, or are not sound.
     """
-    path = folder / RUN / f"distilled-{step:06d}.safetensors"
+    path = scored_images(folder / RUN, step)
     try:
         tensors = load(path.read_bytes())
         state = Distilled(**{name: np.asarray(tensors[name]) for name in TENSORS})

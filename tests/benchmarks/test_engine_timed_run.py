@@ -1,5 +1,4 @@
 import itertools
-import json
 from dataclasses import replace
 
 import numpy as np
@@ -7,12 +6,9 @@ import pytest
 
 from benchmarks.engine.problem import drawn_from, gaussian
 from benchmarks.engine.recipe import Recipe
-from benchmarks.engine.run_folder import SCORES, Plan, RunFolder
-from benchmarks.engine.tasks import QualityTask
-from benchmarks.engine.timed_run import Race, read_task
-from gdshare.errors import CohortError, RunError, UsageError
-
-PLAN = Plan(task="pneumonia", cohort=None, rival="recipe", seed=0, batch=3, score_every=3.0)
+from benchmarks.engine.tasks import PNEUMONIA, QualityTask, pneumonia
+from benchmarks.engine.timed_run import CHECKPOINT, TimedRun, scored_images
+from gdshare.errors import CohortError, RunError
 
 
 class KilledError(Exception):
@@ -40,59 +36,75 @@ def task():
     return QualityTask(problem, [theta0(i) for i in range(2)], problem.minibatch(99))
 
 
-def race(folder, task, **fate):
-    """Every training step takes a CPU-second, whatever it takes."""
+def finish(folder, task, steps=None, keep=lambda: None, over=lambda: False, **fate):
+    """A run of seven CPU-seconds; every training step takes one, whatever it takes."""
     ticks = itertools.count()
     engine = Mortal(task.problem, **fate)
-    return Race(RunFolder(folder), task, engine, PLAN.score_every, clock=lambda: next(ticks))
-
-
-def lines(folder):
-    return [json.loads(line) for line in (folder / SCORES).read_text().splitlines()]
+    run = TimedRun(folder, task, engine, 7, steps, 3, clock=lambda: next(ticks))
+    return run.finish(keep, over)
 
 
 def test_scores_come_at_the_start_every_so_many_cpu_seconds_and_at_the_end(tmp_path, task):
-    race(tmp_path, task).go_on(PLAN, budget=7)
-    assert [(line["cpu_seconds"], line["step"]) for line in lines(tmp_path)] == [
+    lines = finish(tmp_path, task)
+    assert [(line["cpu_seconds"], line["step"]) for line in lines] == [
         (0, 0),
         (3, 3),
         (6, 6),
         (7, 7),
     ]
-    assert all(0 <= line["score"] <= 1 and line["deviation"] >= 0 for line in lines(tmp_path))
-    assert (tmp_path / "distilled-000006.safetensors").exists()
+    assert all(0 <= line["score"] <= 1 and line["deviation"] >= 0 for line in lines)
+    assert scored_images(tmp_path, 6).exists()
+
+
+def test_planned_steps_end_a_run_before_its_budget(tmp_path, task):
+    assert [line["step"] for line in finish(tmp_path, task, steps=4)] == [0, 3, 4]
+    assert [line["step"] for line in finish(tmp_path / "due", task, steps=3)] == [0, 3]
 
 
 def test_a_killed_run_goes_on_to_the_same_scores(tmp_path, task):
-    race(tmp_path / "straight", task).go_on(PLAN, budget=7)
+    straight = finish(tmp_path / "straight", task)
     with pytest.raises(KilledError):
-        race(tmp_path / "killed", task, dies_at=5).go_on(PLAN, budget=7)
-    race(tmp_path / "killed", task).go_on(PLAN, budget=7)
-    assert lines(tmp_path / "killed") == lines(tmp_path / "straight")
+        finish(tmp_path / "killed", task, dies_at=5)
+    assert finish(tmp_path / "killed", task) == straight
 
 
-def test_a_larger_budget_prolongs_a_run(tmp_path, task):
-    race(tmp_path, task).go_on(PLAN, budget=3)
-    race(tmp_path, task).go_on(PLAN, budget=4)
-    assert [line["step"] for line in lines(tmp_path)] == [0, 3, 4]
+def test_a_run_whose_piece_is_over_goes_on_to_the_same_scores(tmp_path, task):
+    straight = finish(tmp_path / "straight", task)
+    checkpoints = []
+
+    def keep():
+        checkpoints.append(1)
+        if len(checkpoints) % 2 == 0:
+            raise KilledError
+
+    for _ in range(5):
+        with pytest.raises(KilledError):
+            finish(tmp_path / "pieces", task, keep=keep, over=lambda: True)
+    assert finish(tmp_path / "pieces", task, keep=keep, over=lambda: True) == straight
+
+
+def test_a_finished_run_is_not_trained_further(tmp_path, task):
+    assert finish(tmp_path, task) == finish(tmp_path, task, dies_at=7)
 
 
 def test_a_loss_that_is_not_finite_ends_the_run_for_good(tmp_path, task):
     for _ in range(2):
-        race(tmp_path, task, diverges_at=2).go_on(PLAN, budget=7)
-        assert lines(tmp_path)[-1] == {"cpu_seconds": 2, "step": 2, "diverged": True}
-        assert len(lines(tmp_path)) == 2
+        lines = finish(tmp_path, task, diverges_at=2)
+        assert lines[-1] == {"cpu_seconds": 2, "step": 2, "diverged": True}
+        assert len(lines) == 2
 
 
-def test_another_run_in_the_folder_is_refused(tmp_path, task):
-    race(tmp_path, task).go_on(PLAN, budget=1)
-    with pytest.raises(RunError, match="is another run"):
-        race(tmp_path, task).go_on(PLAN.model_copy(update={"seed": 1}), budget=1)
+def test_a_damaged_checkpoint_is_named(tmp_path, task):
+    finish(tmp_path, task)
+    checkpoint = tmp_path / CHECKPOINT
+    checkpoint.write_bytes(checkpoint.read_bytes()[:100])
+    with pytest.raises(RunError, match=CHECKPOINT):
+        finish(tmp_path, task)
 
 
 def test_pneumonia_is_read_padded_balanced_and_has_two_classes(tmp_path):
-    folder = tmp_path / "medmnist"
-    folder.mkdir()
+    file = tmp_path / PNEUMONIA
+    file.parent.mkdir()
     labels = np.array([0] + [1] * 9, np.uint8)[:, None]
     images = np.full((10, 28, 28), 255, np.uint8) * labels[:, :, None]
     arrays = {
@@ -100,21 +112,18 @@ def test_pneumonia_is_read_padded_balanced_and_has_two_classes(tmp_path):
         for split in ("train", "val")
         for what, array in (("images", images), ("labels", labels))
     }
-    np.savez(folder / "pneumoniamnist.npz", **arrays)
-    read = read_task("pneumonia", tmp_path, None, 4, 0)
-    x, y = read.problem.minibatch(0)
+    np.savez(file, **arrays)
+    problem = pneumonia(file, batch=4, steps=1, seed=0).problem
+    x, y = problem.minibatch(0)
     assert x.shape == (4, 1, 32, 32)
     assert sorted(y.tolist()) == [0, 0, 1, 1]
     assert x[y == 0].unique().tolist() == [-2.0]
     assert x[y == 1].unique().tolist() == [2.0]
-    assert read.problem.steps_per_epoch == 3
-    assert read.problem.start_images().shape == (2, 1, 32, 32)
-    small = replace(read.problem, steps=1)
-    assert Recipe(small).gradient().images.shape == (2, 1, 32, 32)
+    assert problem.steps_per_epoch == 3
+    assert problem.start_images().shape == (2, 1, 32, 32)
+    assert Recipe(replace(problem, steps=2)).gradient().images.shape == (2, 1, 32, 32)
 
 
-def test_missing_data_is_named_with_its_remedy(tmp_path):
+def test_missing_images_are_named_with_the_remedy(tmp_path):
     with pytest.raises(CohortError, match=r"medmnist/pneumoniamnist\.npz.*--data"):
-        read_task("pneumonia", tmp_path, None, 4, 0)
-    with pytest.raises(UsageError, match="--cohort"):
-        read_task("tb", tmp_path, None, 4, 0)
+        pneumonia(tmp_path / PNEUMONIA, 4, 9, 0)

@@ -5,9 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
 
 from benchmarks.command import write_figures
 from benchmarks.engine import tasks
+from benchmarks.engine.timed_run import CHECKPOINT
 from benchmarks.pieces.claims import Watch, facts
 from gdshare.errors import CohortError, RunError, UsageError
 from gdshare.method import Settings
@@ -71,8 +73,9 @@ def test_choices_are_made_by_validation_images(finished):
             for trial in TINY.trials
         }
         assert trials[chosen.trial] == chosen.real_score == max(trials.values())
-        lines = (out / f"distil-{seed}" / "run" / "scores.jsonl").read_text().splitlines()
-        scores = {line["step"]: line["score"] for line in map(json.loads, lines)}
+        with safe_open(out / f"distil-{seed}" / "run" / CHECKPOINT, framework="pt") as checkpoint:
+            lines = json.loads(checkpoint.metadata()["progress"])["lines"]
+        scores = {line["step"]: line["score"] for line in lines}
         assert list(scores) == [0, 1, 2]
         assert scores[chosen.step] == chosen.distilled_score == max(scores.values())
 
