@@ -41,8 +41,8 @@ def signer_from(key: Path | None, name: str | None, passphrase_file: Path | None
         return None
     if name is None or re.fullmatch(SITE, name) is None:
         raise UsageError(
-            "--key signs receipts in the aggregator's name; give that too, by --name, in "
-            "lower-case letters, digits and hyphens"
+            "--key signs receipts in the aggregator's name",
+            remedy="give that too, by --name, in lower-case letters, digits and hyphens",
         )
     return Signer(name, load_private_key(key, read_passphrase(passphrase_file, confirm=False)))
 

@@ -134,7 +134,8 @@ def wait_for_nodes(grid: Grid, order: Order, tell: Tell) -> list[int]:
         nodes = list(grid.get_node_ids())
     if not nodes:
         raise FederationError(
-            f"no hospital connected within {order.wait:.0f} s; ask them to start their nodes"
+            f"no hospital connected within {order.wait:.0f} s",
+            remedy="ask them to start their nodes",
         )
     tell(f"{len(nodes)} of {order.sites} nodes are connected")
     return sorted(nodes)
@@ -159,8 +160,8 @@ def _require_some(gathered: Gathered) -> None:
         silent = f"{len(gathered.silent)} nodes did not answer"
         raise FederationError(
             "no bundle was admitted, so there is nothing to train on "
-            f"({reasons(gathered.refusals)}; {silent}); settle the reasons with the hospitals and "
-            "start again"
+            f"({reasons(gathered.refusals)}; {silent})",
+            remedy="settle the reasons with the hospitals and start again",
         )
 
 
@@ -185,13 +186,15 @@ def _record_training(
             name = one.bundle.manifest.name
             if (name, one.bundle.digest) in gone:
                 raise FederationError(
-                    f"{name} was withdrawn while the model was trained from it, so the model was "
-                    "not kept; hold the round again"
+                    f"{name} was withdrawn while the model was trained from it, so the "
+                    "model was not kept",
+                    remedy="hold the round again",
                 )
             if one.bundle.digest not in still_admitted(ledger.entries):
                 raise FederationError(
-                    f"{name} lost its admission while the model was trained from it (gdshare trust "
-                    "revoke --since), so the model was not kept; hold the round again"
+                    f"{name} lost its admission while the model was trained from it "
+                    "(gdshare trust revoke --since), so the model was not kept",
+                    remedy="hold the round again",
                 )
         for one in admitted:
             why = trained_from(one.bundle.manifest.name, one.bundle.digest)

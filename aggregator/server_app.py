@@ -23,7 +23,9 @@ def main(grid: Grid, context: Context) -> None:
     """Hold one round."""
     out = Path(str(context.run_config.get(OUT, "")))
     if not out.is_absolute():
-        raise FederationError("the run names no folder for its results; use gdshare aggregate")
+        raise FederationError(
+            "the run names no folder for its results", remedy="use gdshare aggregate"
+        )
 
     def tell(line: str) -> None:
         with (out / PROGRESS).open("a", encoding="utf-8") as stream:

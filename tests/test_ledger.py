@@ -30,9 +30,9 @@ def ledger(tmp_path):
     return path
 
 
-def write_act(path, now, entry, by, what, digest, why):
+def write_act(path, now, act, by, what, digest, why):
     with open_ledger(path) as book:
-        return book.write(now, entry, by, what, digest, why)
+        return book.write(now, act, by, what, digest, why)
 
 
 def lines(path):

@@ -160,7 +160,8 @@ def admit_judged(
             _write_refusal(ledger, order, now, refusal)
         if digests(sound) != {site: one.digest for site, one in judged.items()}:
             raise FederationError(
-                "whose bundles are good was changed by somebody else during this round; start again"
+                "whose bundles are good was changed by somebody else during this round",
+                remedy="start again",
             )
         held = [one for one in sound if judged[one.site].quarantined]
         admitted = [one for one in sound if not judged[one.site].quarantined]

@@ -172,8 +172,9 @@ def reference_of(cohort: Cohort, seed: int) -> Reference:
             positive.append(bool(patches.labels[rows[0]] == PatchClass.P))
     if len(set(positive)) < 2:
         raise CohortError(
-            f"{cohort.path}: the reference needs patients of both diagnoses with windows inside "
-            "the organ; label more films"
+            "the reference needs patients of both diagnoses with windows inside the organ",
+            cohort.path,
+            "label more films",
         )
     x = torch.from_numpy(np.concatenate(windows)).unsqueeze(1)
     return Reference(x, np.concatenate(whose), np.array(positive))

@@ -111,7 +111,9 @@ def _verify(
         if bundle.digest not in admitted(entries):
             _require_standing(one, now, entries)
         return bundle, one.fingerprint
-    raise UnknownSite("signed with a key that is on nobody's name; ask the hospital for its .pub")
+    raise UnknownSite(
+        "signed with a key that is on nobody's name", remedy="ask the hospital for its .pub"
+    )
 
 
 def _require_standing(signer: TrustedKey, now: datetime, entries: Sequence[Entry]) -> None:
@@ -119,14 +121,15 @@ def _require_standing(signer: TrustedKey, now: datetime, entries: Sequence[Entry
     entry, end = revoked(entries).get(signer.fingerprint), ends(entries).get(signer.fingerprint)
     if entry is not None:
         raise RevokedKey(
-            f"signed with a key of {signer.site} that was revoked on {entry.at:%Y-%m-%d}, and "
-            "without an earlier admission that still stands; ask the hospital to publish with its "
-            "new key"
+            f"signed with a key of {signer.site} that was revoked on {entry.at:%Y-%m-%d}, "
+            "and without an earlier admission that still stands",
+            remedy="ask the hospital to publish with its new key",
         )
     if end is not None and now >= end:
         raise ExpiredKey(
-            f"signed with a key of {signer.site} that ended on {end:%Y-%m-%d}, and not admitted "
-            "before that; ask the hospital for a new key (gdshare keys rotate)"
+            f"signed with a key of {signer.site} that ended on {end:%Y-%m-%d}, and not "
+            "admitted before that",
+            remedy="ask the hospital for a new key (gdshare keys rotate)",
         )
 
 
@@ -136,8 +139,8 @@ def _taken_back(
     """For ever: a withdrawal cannot be withdrawn."""
     return {
         one.node: Withdrawn(
-            f"{one.bundle.manifest.name} was withdrawn by its hospital; ask it for a newer one, "
-            "and who still hands out the withdrawn one"
+            f"{one.bundle.manifest.name} was withdrawn by its hospital",
+            remedy="ask it for a newer one, and who still hands out the withdrawn one",
         )
         for one in verified
         if (one.bundle.manifest.name, one.bundle.digest) in gone
@@ -152,13 +155,13 @@ def _twice(verified: Sequence[Verified]) -> dict[int, BundleError]:
         contents.setdefault(one.bundle.manifest.name, set()).add(one.bundle.digest)
     return {
         one.node: Equivocation(
-            f"{one.bundle.manifest.name} was handed over with different contents; call the "
-            "hospital: its key has signed both"
+            f"{one.bundle.manifest.name} was handed over with different contents",
+            remedy="call the hospital: its key has signed both",
         )
         if len(contents[one.bundle.manifest.name]) > 1
         else SiteTwice(
-            f"{nodes[one.site]} nodes handed over a bundle of {one.site}; stop the ones that are "
-            "not that hospital's"
+            f"{nodes[one.site]} nodes handed over a bundle of {one.site}",
+            remedy="stop the ones that are not that hospital's",
         )
         for one in verified
         if nodes[one.site] > 1
@@ -171,8 +174,8 @@ def _another_was_held(
     """A quarantined bundle is no site's newest, but its number was used for it."""
     return {
         one.node: Equivocation(
-            f"{name} was quarantined before with another content; call the hospital: its key has "
-            "signed both"
+            f"{name} was quarantined before with another content",
+            remedy="call the hospital: its key has signed both",
         )
         for one in verified
         if set(held.get(name := one.bundle.manifest.name, ())) - {one.bundle.digest}
@@ -188,14 +191,16 @@ def _outdated(verified: Sequence[Verified], seen: Mapping[str, Seen]) -> dict[in
             continue
         if sequence < newest.sequence:
             faults[one.node] = Rollback(
-                f"number {sequence} of {one.site}, of which number {newest.sequence} was admitted "
-                "or withdrawn before; ask the hospital for its newest, and who still hands out the "
-                "old one"
+                f"number {sequence} of {one.site}, of which number "
+                f"{newest.sequence} was admitted or withdrawn before",
+                remedy="ask the hospital for its newest, and who still hands out the old one",
             )
         elif one.bundle.digest != newest.digest:
             faults[one.node] = Equivocation(
-                f"number {sequence} of {one.site} was admitted or withdrawn before with another "
-                f"content (digest {newest.digest}); call the hospital: its key has signed both"
+                f"number {sequence} of {one.site} was admitted or "
+                "withdrawn before with another content (digest "
+                f"{newest.digest})",
+                remedy="call the hospital: its key has signed both",
             )
     return faults
 
@@ -205,7 +210,8 @@ def _for_others(verified: Sequence[Verified], name: str | None) -> dict[int, Bun
     return {
         one.node: NotForMe(
             f"released to {', '.join(recipients)}, and this aggregator is "
-            f"{name or 'not named (--name)'}; ask {one.site} to name it"
+            f"{name or 'not named (--name)'}",
+            remedy=f"ask {one.site} to name it",
         )
         for one in verified
         if (recipients := one.bundle.manifest.terms.recipients) and name not in recipients
@@ -216,8 +222,8 @@ def _misfits(verified: Sequence[Verified], same_steps: bool) -> dict[int, Bundle
     """The round's protocol is the one most bundles share; among equals, the first site's."""
     faults: dict[int, BundleError] = {
         one.node: DoesNotFit(
-            "its fixed θ0 is not what its number gives with this machine's torch; agree on one "
-            "torch release, or distil with --theta0 random"
+            "its fixed θ0 is not what its number gives with this machine's torch",
+            remedy="agree on one torch release, or distil with --theta0 random",
         )
         for one in verified
         if not _draws_its_theta0(one.bundle.manifest)
@@ -229,13 +235,14 @@ def _misfits(verified: Sequence[Verified], same_steps: bool) -> dict[int, Bundle
         manifest = one.bundle.manifest
         if manifest.initialiser != INITIALISERS[manifest.method.network]:
             faults[one.node] = DoesNotFit(
-                f"its θ0 scheme {manifest.initialiser} is not the one drawn here; use the same "
-                "gdshare at both ends"
+                f"its θ0 scheme {manifest.initialiser} is not the one drawn here",
+                remedy="use the same gdshare at both ends",
             )
         elif _kind(one, same_steps) != agreed:
             faults[one.node] = DoesNotFit(
-                "made with another patch protocol, network, fixed θ0 or number of steps than most "
-                "bundles of this round; distil again as agreed"
+                "made with another patch protocol, network, fixed θ0 or "
+                "number of steps than most bundles of this round",
+                remedy="distil again as agreed",
             )
     return faults
 

@@ -113,13 +113,13 @@ class FlowerCli:
             answer = json.loads(done.stdout[done.stdout.index("{") :])
         except (OSError, ValueError, subprocess.TimeoutExpired) as error:
             raise FederationError(
-                f"flwr {arguments[0]}: no answer from the SuperLink ({error}); check its address "
-                "and that it runs"
+                f"flwr {arguments[0]}: no answer from the SuperLink ({error})",
+                remedy="check its address and that it runs",
             ) from error
         if not isinstance(answer, dict) or not answer.get("success"):
             said = str(answer.get("error-message", "")).strip() if isinstance(answer, dict) else ""
             raise FederationError(
-                f"flwr {arguments[0]}: {said or 'refused'}; check the SuperLink's address, "
-                "certificates and log"
+                f"flwr {arguments[0]}: {said or 'refused'}",
+                remedy="check the SuperLink's address, certificates and log",
             )
         return answer

@@ -135,7 +135,7 @@ def _wait_until_up(processes: Processes, superlink: SuperLinkAddress) -> None:
                 return
         except (urllib.error.URLError, OSError):
             time.sleep(POLL)
-    raise FederationError("the SuperLink did not come up; look into superlink.log")
+    raise FederationError("the SuperLink did not come up", remedy="look into superlink.log")
 
 
 def _wait_for_nodes(
@@ -148,4 +148,6 @@ def _wait_for_nodes(
         if cli.nodes_online() >= count:
             return
         time.sleep(POLL)
-    raise FederationError(f"not all {count} nodes connected; look into the logs in {folder}")
+    raise FederationError(
+        f"not all {count} nodes connected", remedy=f"look into the logs in {folder}"
+    )

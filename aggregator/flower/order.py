@@ -69,6 +69,7 @@ def read_order(out: Path) -> Order:
         return Order.model_validate_json((out / ORDER).read_bytes())
     except (OSError, ValidationError) as error:
         raise FederationError(
-            f"{out / ORDER}: no readable order; run gdshare aggregate on the SuperLink's machine, "
-            "as the same user"
+            "no readable order",
+            out / ORDER,
+            "run gdshare aggregate on the SuperLink's machine, as the same user",
         ) from error

@@ -60,7 +60,7 @@ class Processes:
         for process, log in zip(self._started, self._logs, strict=True):
             if process.poll() is not None:
                 raise FederationError(
-                    f"{log}: this process ended with status {process.returncode}; its log says why"
+                    f"this process ended with status {process.returncode}", log, "its log says why"
                 )
 
     def stop(self) -> None:

@@ -56,7 +56,7 @@ def run_round(
     """
     out = out.absolute()
     if (out / ORDER).exists():
-        raise UsageError(f"{out}: holds a round already; choose another --out")
+        raise UsageError("holds a round already", out, "choose another --out")
     out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="gdshare-") as scratch:
         cli = FlowerCli.connect(Path(scratch) / "home", superlink)
@@ -114,8 +114,8 @@ def _require_alive(cli: FlowerCli, run: str, out: Path) -> None:
     status, details = cli.status(run)
     if status.startswith("finished") and not (out / RESULT).exists() | (out / FAILURE).exists():
         raise FederationError(
-            f"the round ended without results ({status}: {details}); it must run on the "
-            "SuperLink's machine, as a user who may write to --out"
+            f"the round ended without results ({status}: {details})",
+            remedy="it must run on the SuperLink's machine, as a user who may write to --out",
         )
 
 

@@ -147,8 +147,9 @@ def _pooled_by(
     wanted = {one.name: one.digest for one in released}
     if found["bundles"] != wanted or found["missing"]:
         raise FederationError(
-            f"{out / ROUND}: the round lacks a hospital, or was held with other bundles; look into "
-            f"{REFUSALS} and the logs, remove that folder, and run the trial again"
+            "the round lacks a hospital, or was held with other bundles",
+            out / ROUND,
+            f"look into {REFUSALS} and the logs, remove that folder, and run the trial again",
         )
     counts = TypeAdapter(dict[str, Confusion]).validate_python(found["test"])
     model, _ = load_model(out / ROUND / MODEL)

@@ -97,8 +97,8 @@ def line_of(told: str, key: str, entries: Sequence[Entry]) -> int:
     line = int(told) if re.fullmatch("[1-9][0-9]{0,8}", told) else min(lines, default=0)
     if not any(entry.number >= line > 0 for entry in mine):
         raise UsageError(
-            f"--since {told:.50}: no bundle of this key was admitted or withdrawn there or later; "
-            "see gdshare ledger show, or leave it away"
+            f"--since {told:.50}: no bundle of this key was admitted or withdrawn there or later",
+            remedy="see gdshare ledger show, or leave it away",
         )
     return line
 

@@ -40,14 +40,15 @@ def read_candidate(path: Path, site: str | None) -> Candidate:
         key = parse_public_key(data, str(path))
         if site is None:
             raise UsageError(
-                f"{path}: is a bare key, which does not say whose it is; give --site, or have a "
-                "request sent (gdshare keys request)"
+                "is a bare key, which does not say whose it is",
+                path,
+                "give --site, or have a request sent (gdshare keys request)",
             )
         return Candidate(site, key)
     found = read_request(data, str(path))
     if site not in (None, found.site):
         raise UsageError(
-            f"--site {site:.40}: the request {path} is of {found.site}; leave --site away, or ask "
-            "the hospital under which name it sends"
+            f"--site {site:.40}: the request {path} is of {found.site}",
+            remedy="leave --site away, or ask the hospital under which name it sends",
         )
     return Candidate(found.site, found.key, found.vouched_by)

@@ -89,8 +89,9 @@ def add(
     with open_ledger(ledger_beside(trust)) as entries:
         if (entry := revoked(entries.entries).get(known)) is not None:
             raise FederationError(
-                f"{key}: this very key was revoked on {entry.at:%Y-%m-%d}; ask the hospital for a "
-                "new one (gdshare keys new)"
+                f"this very key was revoked on {entry.at:%Y-%m-%d}",
+                key,
+                "ask the hospital for a new one (gdshare keys new)",
             )
         path = place_for(trust, candidate.site, candidate.key)
         vouched = _vouched(trust, candidate, entries.entries, now)
@@ -166,7 +167,9 @@ def _told(told: str, why: str | None) -> tuple[str, str]:
     """Which key, and the reason: in the operator's words, or in those of the key's holder."""
     if _DIGITS.fullmatch(told):
         if why is None or not why.strip():
-            raise UsageError("--why: give the reason, for the ledger; a hospital's file tells it")
+            raise UsageError(
+                "--why: give the reason, for the ledger", remedy="a hospital's file tells it"
+            )
         return told, why
     found = read_revocation(read_key_file(Path(told)), told)
     said = f"its holder says: {found.why}"
@@ -196,17 +199,18 @@ def accept(
         found = [digest for digest in held if is_told(digest, told)]
         if len(found) != 1:
             raise UsageError(
-                f"{told:.70}: {len(found)} quarantined bundles begin so; see gdshare ledger show "
-                f"{ledger_beside(trust)}"
+                f"{len(found)} quarantined bundles begin so",
+                f"{told:.70}",
+                f"see gdshare ledger show {ledger_beside(trust)}",
             )
         if found[0] in accepted(entries.entries):
-            raise FederationError(f"{found[0]}: is accepted already")
+            raise FederationError("is accepted already", found[0])
         if not why.strip():
-            raise UsageError("--why is empty; say what the hospital told you")
+            raise UsageError("--why is empty", remedy="say what the hospital told you")
         what = held[found[0]].what
         if (what, found[0]) in withdrawn(entries.entries):
             raise FederationError(
-                f"{what}: was withdrawn by its hospital, for ever; nobody lets it in"
+                "was withdrawn by its hospital, for ever", what, "nobody lets it in"
             )
         entries.write(datetime.now(UTC), ACCEPT, _who(by), what, found[0], in_one_line(why))
     typer.echo(f"accepted  {what}  {found[0]}")
@@ -271,7 +275,7 @@ def _one_that_begins(trust: Path, told: str) -> TrustedKey:
     found = [one for one in load_trust(trust).keys if is_told(one.fingerprint, told)]
     if len(found) != 1:
         raise UsageError(
-            f"{told:.70}: {len(found)} keys of {trust} begin so; see gdshare trust list"
+            f"{len(found)} keys of {trust} begin so", f"{told:.70}", "see gdshare trust list"
         )
     return found[0]
 
@@ -284,8 +288,9 @@ def _revocation(
         return DISOWN, from_line(line_of(since, one.fingerprint, entries), why)
     if one.fingerprint in revoked(entries):
         raise FederationError(
-            f"{one.path}: is revoked already; with --since you can still say from when on it was "
-            "not the hospital's"
+            "is revoked already",
+            one.path,
+            "with --since you can still say from when on it was not the hospital's",
         )
     return REVOKE, why
 

@@ -125,7 +125,8 @@ def _told(form: re.Pattern[str], entry: Entry) -> str:
     told = form.fullmatch(entry.why)
     if told is None:
         raise LedgerError(
-            f"line {entry.number} of the trust ledger ({entry.act}) was not written by gdshare "
-            "trust; keep the file as evidence, and put its last good copy back"
+            f"line {entry.number} of the trust ledger ({entry.act}) was not written by "
+            "gdshare trust",
+            remedy="keep the file as evidence, and put its last good copy back",
         )
     return told[1]

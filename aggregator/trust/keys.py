@@ -64,8 +64,9 @@ def load_trust(folder: Path) -> Trust:
     paths = sorted(folder.glob("*.pub")) if folder.is_dir() else []
     if not paths:
         raise FederationError(
-            f"{folder}: holds no NAME.pub; take each hospital's public key in with gdshare trust "
-            "add, under its name"
+            "holds no NAME.pub",
+            folder,
+            "take each hospital's public key in with gdshare trust add, under its name",
         )
     keys = tuple(TrustedKey(_site_of(path), load_public_key(path), path) for path in paths)
     owners: dict[str, Path] = {}
@@ -73,7 +74,7 @@ def load_trust(folder: Path) -> Trust:
         other = owners.setdefault(one.fingerprint, one.path)
         if other != one.path:
             raise FederationError(
-                f"{folder}: {other.name} and {one.path.name} are the same key; keep one name a key"
+                f"{other.name} and {one.path.name} are the same key", folder, "keep one name a key"
             )
     return Trust(keys)
 
@@ -87,12 +88,12 @@ def place_for(folder: Path, site: str, key: ec.EllipticCurvePublicKey) -> Path:
     """
     if re.fullmatch(SITE, site) is None:
         raise UsageError(
-            f"{site!r:.60}: not a site's name: lower-case letters, digits and hyphens, 32 at most"
+            "not a site's name: lower-case letters, digits and hyphens, 32 at most", f"{site!r:.60}"
         )
     there = load_trust(folder).keys if any(folder.glob("*.pub")) else ()
     for one in there:
         if one.fingerprint == fingerprint(key):
-            raise FederationError(f"{one.path}: is this very key; it is trusted for {one.site}")
+            raise FederationError("is this very key", one.path, f"it is trusted for {one.site}")
     first = folder / f"{site}.pub"
     return folder / f"{site}.{fingerprint(key)[:SHORT]}.pub" if first.exists() else first
 
@@ -107,6 +108,6 @@ def _site_of(path: Path) -> str:
     name = _NAME.fullmatch(path.stem)
     if name is None:
         raise FederationError(
-            f"{path}: not SITE.pub; a site's name has lower-case letters, digits and hyphens"
+            "not SITE.pub", path, "a site's name has lower-case letters, digits and hyphens"
         )
     return name["site"]

@@ -63,23 +63,25 @@ def verify_withdrawal(data: bytes, trust: Trust, entries: Sequence[Entry]) -> Ve
     signer = next((one for one in trust.keys if one.fingerprint == named), None)
     if signer is None:
         raise UnknownSite(
-            "a withdrawal signed with a key that is on nobody's name; ask the hospital for its .pub"
+            "a withdrawal signed with a key that is on nobody's name",
+            remedy="ask the hospital for its .pub",
         )
     told, digest = read_signed(data, signer.key, Withdrawal)
     if named in revoked(entries) and not _stands(told.name, digest, entries):
         raise RevokedKey(
-            f"a withdrawal signed with a key of {signer.site} that was revoked; ask the hospital "
-            "to withdraw again with its new key"
+            f"a withdrawal signed with a key of {signer.site} that was revoked",
+            remedy="ask the hospital to withdraw again with its new key",
         )
     if told.site != signer.site:
         raise WrongSite(
-            f"a withdrawal of {told.name}, signed with a key of {signer.site}; ask both hospitals"
+            f"a withdrawal of {told.name}, signed with a key of {signer.site}",
+            remedy="ask both hospitals",
         )
     for entry in entries:
         if entry.act == ADMIT and entry.digest == digest and entry.what != told.name:
             raise WrongSite(
-                f"a withdrawal of {told.name} that names the digest of {entry.what}; ask both "
-                "hospitals"
+                f"a withdrawal of {told.name} that names the digest of {entry.what}",
+                remedy="ask both hospitals",
             )
     return VerifiedWithdrawal(told.name, digest, named, told.reason)
 

@@ -83,7 +83,7 @@ def _take_in(
                 data = read_plain(path, MAX_BYTES)
                 believed.append(verify_withdrawal(data, known, book.entries))
             except BundleError as error:
-                raise type(error)(f"{path}: {error}") from error
+                raise error.at(path) from error
         for one in believed:
             record(one, book, datetime.now(UTC), by)
         return book.entries, list(dict.fromkeys(one.bundle for one in believed))

@@ -66,8 +66,8 @@ def distill(
         settings = fitted(settings, chosen_device(device))
     if workers > settings.draws:
         raise UsageError(
-            f"--workers {workers} for --draws {settings.draws}: a draw is one process's work; "
-            f"take more draws a step (they improve each step), or fewer workers"
+            f"--workers {workers} for --draws {settings.draws}: a draw is one process's work",
+            remedy="take more draws a step (they improve each step), or fewer workers",
         )
     call = _Call(open_cohort(cohort), out, settings, device, resume, tensorboard)
     if workers > 1 and "WORLD_SIZE" not in os.environ:
@@ -81,8 +81,9 @@ def distill(
         joined = join()
         if joined.size > settings.draws:
             raise UsageError(
-                f"{joined.size} processes for --draws {settings.draws}: a draw is one process's "
-                "work; start fewer, or take more draws a step"
+                f"{joined.size} processes for --draws {settings.draws}: a draw is one "
+                "process's work",
+                remedy="start fewer, or take more draws a step",
             )
         outcome = _run(call, joined)
         if not joined.is_main:
@@ -218,7 +219,7 @@ def read_settings(config: Path | None, given: dict[str, Any], start: Settings) -
             read = tomllib.loads(config.read_text(encoding="utf-8"))
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
             raise UsageError(
-                f"{config}: cannot be read as TOML ({error}); write lines such as outer-steps = 400"
+                f"cannot be read as TOML ({error})", config, "write lines such as outer-steps = 400"
             ) from error
         values = {name.replace("-", "_"): value for name, value in read.items()}
     try:
@@ -231,7 +232,7 @@ def read_settings(config: Path | None, given: dict[str, Any], start: Settings) -
             where = f"{config} with the options given: "
         what = f"{name.replace('_', '-')}: " if name else ""
         reason = first["msg"].removeprefix("Value error, ")
-        raise UsageError(f"{where}{what}{reason}; see gdshare distill --help") from error
+        raise UsageError(f"{where}{what}{reason}", remedy="see gdshare distill --help") from error
 
 
 def _report(out: Path, outcome: "Outcome", as_json: bool) -> None:

@@ -76,7 +76,7 @@ def prepare(
     rules, now = read_policy(outbox), datetime.now(UTC)
     record, distilled = read_record(run), read_result(run)
     if out.exists():
-        raise UsageError(f"{out}: is there already; choose another --out, or remove it")
+        raise UsageError("is there already", out, "choose another --out, or remove it")
     with open_ledger(ledger_beside(outbox)) as book:
         require_there(outbox, book.entries)
         manifest = describe_run(
@@ -185,7 +185,7 @@ def _pages(rules: Policy) -> Pages:
 def _require_known(outbox: Path) -> None:
     """A mistyped outbox has no policy, by which a page would look forged."""
     if not ledger_beside(outbox).exists():
-        raise UsageError(f"{outbox}: nothing was prepared for this outbox; check --outbox")
+        raise UsageError("nothing was prepared for this outbox", outbox, "check --outbox")
 
 
 def _who(by: str | None) -> str:

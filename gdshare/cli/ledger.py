@@ -54,7 +54,7 @@ def verify(
     anchor that this prints, and keep it elsewhere.
     """
     if (key is None) != (not receipt):
-        raise UsageError("--receipt and --key go together; give both, or neither")
+        raise UsageError("--receipt and --key go together", remedy="give both, or neither")
     told = [_receipt(path, key) for path in receipt or () if key is not None]
     anchors = [*map(_anchor, anchor or ()), *(anchor_in(one) for one, _ in told)]
     entries = read_ledger(_there(ledger), anchors)
@@ -124,13 +124,13 @@ def _receipt(path: Path, key: Path) -> tuple[Receipt, str]:
     try:
         return read_signed(read_plain(path, MAX_BYTES), load_public_key(key), Receipt)
     except BundleError as fault:
-        raise type(fault)(f"{path}: {fault}") from fault
+        raise fault.at(path) from fault
 
 
 def _there(ledger: Path) -> Path:
     """To a reader of nothing an empty ledger would look sound."""
     if not ledger.is_file():
-        raise UsageError(f"{ledger}: no such ledger; check the path")
+        raise UsageError("no such ledger", ledger, "check the path")
     return ledger
 
 

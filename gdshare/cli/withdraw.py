@@ -87,8 +87,9 @@ def _released(entries: list[Entry], told: str, outbox: Path) -> Released:
     if len(found) != 1:
         names = ", ".join(one.name for one in known[-5:]) or "nothing"
         raise UsageError(
-            f"{told:.70}: {len(found)} bundles that were released are called so; the ledger of "
-            f"{outbox} knows, last, {names}"
+            f"{len(found)} bundles that were released are called so",
+            f"{told:.70}",
+            f"the ledger of {outbox} knows, last, {names}",
         )
     return found[0]
 

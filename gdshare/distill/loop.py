@@ -128,8 +128,7 @@ def distill(
         if workers.is_main:
             problem = prepare(cohort, settings, device)
             with faults_told(out):
-                folder.open_run(out, problem.record(), resume)
-                held.enter_context(folder.held(out))
+                held.enter_context(folder.open_run(out, problem.record(), resume))
             workers.wait()
         else:
             # From the folder and not from the first process: the seed is sent to nobody.
@@ -175,9 +174,9 @@ def _train_step(
     progress = state.progress
     if progress.skipped_in_a_row >= SKIPS_IN_A_ROW:
         raise LostError(
-            f"the last {progress.skipped_in_a_row} derivatives up to step {before.step + 1} were "
-            "not finite or exploded; start again in a new folder with a smaller --inner-rate or "
-            "--outer-rate"
+            f"the last {progress.skipped_in_a_row} derivatives up to step "
+            f"{before.step + 1} were not finite or exploded",
+            remedy="start again in a new folder with a smaller --inner-rate or --outer-rate",
         )
     done = before.step + 1
     state = replace(state, progress=progress.model_copy(update={"step": done}))

@@ -140,8 +140,9 @@ def prepare(cohort: Cohort, settings: Settings, device: str) -> Problem:
     ):
         if missing:
             raise CohortError(
-                f"{cohort.path}: no {split} window of class {', '.join(missing)}; add films, or "
-                "change the patch size or the split"
+                f"no {split} window of class {', '.join(missing)}",
+                cohort.path,
+                "add films, or change the patch size or the split",
             )
     side = cohort.protocol.side
     module = build(settings.network, side)

@@ -62,8 +62,8 @@ class Workers:
                 dist.all_reduce(table)
             except RuntimeError as error:
                 raise RunError(
-                    "another process of this run has ended; see its message, then go on with "
-                    "--resume"
+                    "another process of this run has ended",
+                    remedy="see its message, then go on with --resume",
                 ) from error
         return table
 
@@ -92,8 +92,8 @@ def join() -> Workers:
             _meet(size)
         except (RuntimeError, ValueError) as error:
             raise RunError(
-                "the processes of this run did not find each other; see the messages of the "
-                "others, then start again"
+                "the processes of this run did not find each other",
+                remedy="see the messages of the others, then start again",
             ) from error
     return Workers(dist.get_rank(), dist.get_world_size())
 
@@ -157,8 +157,8 @@ def _await(others: Sequence[subprocess.Popen[bytes]], place: str) -> None:
     while not all(_turned_up(place, rank).exists() for rank in range(1, len(others) + 1)):
         if any(other.poll() is not None for other in others):
             raise RunError(
-                "a worker ended before it began (its message stands above); start again, or with "
-                "fewer --workers"
+                "a worker ended before it began (its message stands above)",
+                remedy="start again, or with fewer --workers",
             )
         time.sleep(POLL_S)
 

@@ -78,14 +78,15 @@ def require_unused(bundle: Bundle, outbox: Path, ledger: Ledger) -> None:
     name, following = bundle.manifest.name, next_number(outbox, ledger, bundle.manifest.site)
     if any((entry.act, entry.digest) == (WITHDRAW, bundle.digest) for entry in ledger.entries):
         raise AlreadyPublished(
-            f"{name}: was withdrawn, and stays so; if it may leave after all, prepare it anew, "
-            f"with number {following}"
+            "was withdrawn, and stays so",
+            name,
+            f"if it may leave after all, prepare it anew, with number {following}",
         )
     if bundle.manifest.sequence < following and not _broken_off(bundle, outbox, ledger):
         raise AlreadyPublished(
-            f"{name}: this number, or a higher one, was released before, and nothing is ever "
-            f"overwritten; publish with number {following}: to others an older number passes for "
-            "an attack"
+            "this number, or a higher one, was released before, and nothing is ever overwritten",
+            name,
+            f"publish with number {following}: to others an older number passes for an attack",
         )
 
 

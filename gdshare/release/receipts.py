@@ -61,8 +61,9 @@ def require_says(entries: Sequence[Entry], told: Receipt, digest: str) -> None:
     entry = entries[told.line - 1]
     if entry.digest != digest or receipt_of(entry, told.aggregator) != told:
         raise LedgerError(
-            f"line {told.line} does not say what {told.aggregator} gave a receipt for: {told.name} "
-            f"{_verdict(told)}; ask {told.aggregator} which of the two is true"
+            f"line {told.line} does not say what {told.aggregator} gave a receipt for: "
+            f"{told.name} {_verdict(told)}",
+            remedy=f"ask {told.aggregator} which of the two is true",
         )
 
 
@@ -92,13 +93,14 @@ def take_in(
     sites = sorted({other.name.rpartition("-")[0] for other in known})
     if told.site not in sites:
         raise UsageError(
-            f"a receipt for a bundle of {told.site}, and this ledger has released bundles of "
-            f"{', '.join(sites) or 'nobody'}; give it to whom it is for"
+            f"a receipt for a bundle of {told.site}, and this ledger has released "
+            f"bundles of {', '.join(sites) or 'nobody'}",
+            remedy="give it to whom it is for",
         )
     if one not in known:
         raise UsageError(
-            f"a receipt for {told.name} of digest {digest}, which this ledger has never released; "
-            f"ask {told.aggregator} who handed that in"
+            f"a receipt for {told.name} of digest {digest}, which this ledger has never released",
+            remedy=f"ask {told.aggregator} who handed that in",
         )
     why = (
         f"{told.aggregator}: {_verdict(told)}, line {told.line} {told.sha256} of its ledger, "

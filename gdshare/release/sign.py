@@ -33,14 +33,16 @@ def require_recorded(
     ]
     if not any(entry.act == PREPARE for entry in known):
         raise PolicyError(
-            f"{prepared.path}: the ledger knows nothing of its being prepared by this policy; "
-            "prepare it with gdshare prepare"
+            "the ledger knows nothing of its being prepared by this policy",
+            prepared.path,
+            "prepare it with gdshare prepare",
         )
     recorded = sum(entry.act == APPROVE for entry in known)
     if recorded < len(approvals):
         raise PolicyError(
-            f"{prepared.path}: holds {len(approvals)} approvals and the ledger knows of "
-            f"{recorded}; have it approved with gdshare approve"
+            f"holds {len(approvals)} approvals and the ledger knows of {recorded}",
+            prepared.path,
+            "have it approved with gdshare approve",
         )
 
 

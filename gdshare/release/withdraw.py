@@ -87,8 +87,8 @@ def require_own_key(outbox: Path, one: Released, signer: str, another: bool) -> 
         return  # gone or damaged: taking it back must not wait for that
     if released != signer:
         raise UsageError(
-            f"{one.name} was released with the key {released}, and this is {signer}; give that "
-            "one, or say --another-key if this is the hospital's as well"
+            f"{one.name} was released with the key {released}, and this is {signer}",
+            remedy="give that one, or say --another-key if this is the hospital's as well",
         )
 
 
@@ -132,8 +132,10 @@ def withdraw(
         _take_away(outbox / one.name)
     except OSError as error:
         raise UsageError(
-            f"{outbox}: cannot be changed ({error.strerror}), so {one.name} may still be handed "
-            "over, though the ledger has it as withdrawn; mend that and withdraw it again"
+            f"cannot be changed ({error.strerror}), so {one.name} may still be handed "
+            "over, though the ledger has it as withdrawn",
+            outbox,
+            "mend that and withdraw it again",
         ) from error
     return path
 
@@ -144,8 +146,8 @@ def _told(one: Released, moment: datetime, reason: str) -> Withdrawal:
         return Withdrawal(site=site, sequence=int(sequence), at=hour_of(moment), reason=reason)
     except ValidationError as error:
         raise UsageError(
-            f"this withdrawal cannot be written: {first_problem(error)}; give a reason of at most "
-            f"{MAX_REASON} printable ASCII characters, or none"
+            f"this withdrawal cannot be written: {first_problem(error)}",
+            remedy=f"give a reason of at most {MAX_REASON} printable ASCII characters, or none",
         ) from None
 
 

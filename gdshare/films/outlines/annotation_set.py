@@ -117,15 +117,16 @@ def cover(shapes: Sequence[Shape], shape: tuple[int, int]) -> npt.NDArray[np.boo
     painted = sum(raster.area for raster in rasters)
     if painted > MAX_PAINTED:
         raise FilmError(
-            f"{len(rasters):,} masks of {painted:,} px in all lie on one film ({MAX_PAINTED:,} px "
-            "at most); export a single mask"
+            f"{len(rasters):,} masks of {painted:,} px in all lie on one film ({MAX_PAINTED:,} "
+            "px at most)",
+            remedy="export a single mask",
         )
     mask = rasterise(polygons, shape)
     left, top, right, bottom = bounds(polygons)
     if left >= shape[1] or top >= shape[0] or right <= 0 or bottom <= 0:
         raise FilmError(
-            f"the outline lies wholly beside its film of {shape[1]} x {shape[0]} px; check that it "
-            "was drawn on this film, at the film's own size"
+            f"the outline lies wholly beside its film of {shape[1]} x {shape[0]} px",
+            remedy="check that it was drawn on this film, at the film's own size",
         )
     for raster in rasters:
         raster.paint(mask)

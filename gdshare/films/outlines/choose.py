@@ -41,8 +41,8 @@ def sheet_of(sheets: Sequence[AnnotationSet], film_name: str) -> AnnotationSet:
     if not found:
         raise FilmError(
             f"says nothing of the film {quoted(name)}, only of "
-            f"{listed([annotations.film or '' for annotations in sheets])}; give the "
-            "file that was drawn on it"
+            f"{listed([annotations.film or '' for annotations in sheets])}",
+            remedy="give the file that was drawn on it",
         )
     closeness = [_shared(parts[:-1], folders) for parts, _ in found]
     nearest = [
@@ -53,8 +53,8 @@ def sheet_of(sheets: Sequence[AnnotationSet], film_name: str) -> AnnotationSet:
     if len(nearest) > 1:
         raise FilmError(
             f"names several films that may be {quoted(name)}: "
-            f"{listed([annotations.film or '' for annotations in nearest])}; give "
-            "each film its own file name"
+            f"{listed([annotations.film or '' for annotations in nearest])}",
+            remedy="give each film its own file name",
         )
     return nearest[0]
 
@@ -81,21 +81,22 @@ def shapes_of(
         names = _names(sheets)
         if len(names) > 1:
             raise FilmError(
-                f"holds several names: {listed(names)}; say which is the organ with --organ NAME"
+                f"holds several names: {listed(names)}",
+                remedy="say which is the organ with --organ NAME",
             )
         organ = names[0] if names else ""
     elif _plain(organ) not in map(_plain, _names([annotations])):
         there = listed(_names([annotations])) or "nothing"
         raise FilmError(
-            f"has nothing named {quoted(organ)} on this film, but {there}; check --organ, or "
-            "outline the organ"
+            f"has nothing named {quoted(organ)} on this film, but {there}",
+            remedy="check --organ, or outline the organ",
         )
     chosen = tuple(one for one in annotations.shapes if _plain(one.label) == _plain(organ))
     for one in chosen:
         if not one.areas:
             raise FilmError(
-                f"marks {quoted(organ)} by a {one.kind}, which encloses nothing; outline the organ "
-                "with polygons"
+                f"marks {quoted(organ)} by a {one.kind}, which encloses nothing",
+                remedy="outline the organ with polygons",
             )
     return organ, chosen
 

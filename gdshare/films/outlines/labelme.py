@@ -92,7 +92,9 @@ def _areas(shape: _Shape, number: int, file: _File) -> tuple[Polygon | Raster, .
     if kind not in ("rectangle", "circle", "mask"):
         return ()
     if len(points) != 2:
-        raise FilmError(f"the {kind} shapes.{number} has not 2 points; draw it again in LabelMe")
+        raise FilmError(
+            f"the {kind} shapes.{number} has not 2 points", remedy="draw it again in LabelMe"
+        )
     if kind == "rectangle":
         return (box(points[0], points[1]),)
     if kind == "circle":
@@ -108,12 +110,14 @@ def _mask(
     image = _opened(encoded)
     # A picture larger than the film could only be a bomb; its own edge may be rounded up.
     if image.height > file.image_height + 1 or image.width > file.image_width + 1:
-        raise FilmError("a mask shape is larger than its film; draw it again in LabelMe")
+        raise FilmError("a mask shape is larger than its film", remedy="draw it again in LabelMe")
     spanned = (last[1] - first[1] + 1, last[0] - first[0] + 1)
     # Newer versions write fractional corners, which round to one pixel more or less.
     sides = zip(spanned, (image.height, image.width), strict=True)
     if any(abs(span - have) > 1 for span, have in sides):
-        raise FilmError("a mask shape is not as large as its points say; draw it again in LabelMe")
+        raise FilmError(
+            "a mask shape is not as large as its points say", remedy="draw it again in LabelMe"
+        )
     return _Picture(image, round(first[1]), round(first[0]))
 
 
@@ -125,7 +129,7 @@ def _opened(encoded: str) -> Image.Image:
             warnings.simplefilter("ignore")  # the bounds here replace pillow's own
             image = Image.open(io.BytesIO(content), formats=("PNG",))
         if image.width * image.height > MAX_PIXELS or image.mode not in ("1", "L", "P"):
-            raise FilmError("a mask shape holds a picture that is no mask; draw it again")
+            raise FilmError("a mask shape holds a picture that is no mask", remedy="draw it again")
         return image
 
 
@@ -137,8 +141,10 @@ def _told() -> Iterator[None]:
     except FilmError:
         raise
     except (binascii.Error, ValueError) as error:
-        raise FilmError("a mask shape holds no picture; draw it again in LabelMe") from error
+        raise FilmError(
+            "a mask shape holds no picture", remedy="draw it again in LabelMe"
+        ) from error
     except Exception as error:  # pillow's decoders raise OSError, SyntaxError, struct.error, ...
         raise FilmError(
-            f"a mask shape holds a damaged picture ({error}); draw it again in LabelMe"
+            f"a mask shape holds a damaged picture ({error})", remedy="draw it again in LabelMe"
         ) from error

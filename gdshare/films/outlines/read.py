@@ -67,8 +67,11 @@ class Annotations:
             inside = cover(chosen, shape)
             if not inside.any():
                 raise FilmError(
-                    "the outline marks no pixel as inside the organ; outline the organ, or leave "
-                    "the mask column empty to keep the film for classification only"
+                    "the outline marks no pixel as inside the organ",
+                    remedy=(
+                        "outline the organ, or leave the mask column empty to keep the "
+                        "film for classification only"
+                    ),
                 )
             return OrganMask(name, inside)
 
@@ -118,9 +121,11 @@ def _sheets(path: Path, head: bytes) -> tuple[AnnotationSet, ...]:
         return seg_sheets(path)
     start = head.removeprefix(codecs.BOM_UTF8).lstrip()[:1]
     if start not in (b"<", b"{", b"["):
-        raise FilmError(f"not an annotation that gdshare reads; give {_KNOWN}")
+        raise FilmError("not an annotation that gdshare reads", remedy=f"give {_KNOWN}")
     if path.stat().st_size > MAX_BYTES:
-        raise FilmError(f"larger than {MAX_BYTES // 1024**2} MB; export fewer films a file")
+        raise FilmError(
+            f"larger than {MAX_BYTES // 1024**2} MB", remedy="export fewer films a file"
+        )
     data = _bytes(path, MAX_BYTES)
     if start == b"<":
         return cvat_sheets(data)
@@ -128,7 +133,7 @@ def _sheets(path: Path, head: bytes) -> tuple[AnnotationSet, ...]:
     for is_it, sheets in _JSON:
         if is_it(value):
             return sheets(value)
-    raise FilmError(f"JSON of no tool that gdshare reads; give {_KNOWN}")
+    raise FilmError("JSON of no tool that gdshare reads", remedy=f"give {_KNOWN}")
 
 
 _JSON: tuple[
@@ -146,9 +151,9 @@ def _bytes(path: Path, most: int) -> bytes:
         with path.open("rb") as stream:
             return stream.read(most)
     except FileNotFoundError as error:
-        raise FilmError("no such file; check the path") from error
+        raise FilmError("no such file", remedy="check the path") from error
     except OSError as error:
-        raise FilmError(f"cannot be opened ({error.strerror}); check the path") from error
+        raise FilmError(f"cannot be opened ({error.strerror})", remedy="check the path") from error
 
 
 @contextmanager
@@ -157,15 +162,16 @@ def _naming(path: Path) -> Iterator[None]:
     try:
         yield
     except FilmError as error:
-        raise FilmError(f"{path}: {error}") from error
+        raise error.at(path) from error
 
 
 def _require_size(annotations: AnnotationSet, shape: tuple[int, int]) -> None:
     height, width = shape
     if annotations.size is not None and annotations.size != shape:
         raise FilmError(
-            f"the outline was drawn on {annotations.size[1]} x {annotations.size[0]} px but its "
-            f"film is {width} x {height}; draw or export it at the film's own size"
+            f"the outline was drawn on {annotations.size[1]} x {annotations.size[0]} px "
+            f"but its film is {width} x {height}",
+            remedy="draw or export it at the film's own size",
         )
     if annotations.size is None:
         polygons = [
@@ -176,6 +182,6 @@ def _require_size(annotations: AnnotationSet, shape: tuple[int, int]) -> None:
         if left < -most or top < -most or right > width + most or bottom > height + most:
             raise FilmError(
                 f"the outline reaches beyond its film of {width} x {height} px, to x "
-                f"{left:.0f} to {right:.0f}, y {top:.0f} to {bottom:.0f}; check that it was drawn "
-                "on this film, at the film's own size"
+                f"{left:.0f} to {right:.0f}, y {top:.0f} to {bottom:.0f}",
+                remedy="check that it was drawn on this film, at the film's own size",
             )
