@@ -2,6 +2,7 @@
 
 import argparse
 import platform
+import resource
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -9,7 +10,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from gdshare import __version__
 from gdshare.errors import GdshareError
@@ -86,8 +86,16 @@ def faults_told(goes_on: bool = False) -> Iterator[None]:
         sys.exit("stopped; the same command goes on" if goes_on else "stopped")
 
 
+def peak_mb() -> float:
+    """The highest resident memory of this process so far, MB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
 def versions() -> dict[str, str]:
     """Releases and machine."""
+    # Here: a benchmark of what loads no torch would measure its memory.
+    import torch  # noqa: PLC0415
+
     return {
         "gdshare": __version__,
         "python": platform.python_version(),
@@ -99,6 +107,8 @@ def versions() -> dict[str, str]:
 
 def machine() -> str:
     """What CPU-seconds depend on: system, processor, and the instructions that torch uses."""
+    import torch  # noqa: PLC0415
+
     capability = torch.backends.cpu.get_cpu_capability()
     return f"{platform.system()} {platform.machine()}, {_processor()}, {capability}"
 
