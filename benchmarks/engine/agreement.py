@@ -15,7 +15,7 @@ import numpy.typing as npt
 from benchmarks.engine.rivals import Name, stand_in
 from benchmarks.engine.speed import MEGABYTE, SETTLING_STEPS, Start
 from benchmarks.engine.worker import Job, Precision, Report, worker
-from studies.quality.tables import aligned
+from studies.tables import Table
 
 PRECISIONS: tuple[Precision, ...] = ("float32", "float64")
 SEED = 1
@@ -105,4 +105,4 @@ def table(pairs: Sequence[Agreement]) -> str:
         for pair in pairs
     ]
     title = "Relative difference of the meta-gradient, by images and by rates; cost of each of two"
-    return aligned(title, ["", "type", "images", "rates", "CPU-s", "added MB"], rows)
+    return str(Table(title, ["", "type", "images", "rates", "CPU-s", "added MB"], rows))

@@ -17,7 +17,7 @@ from benchmarks.engine.worker import Do, Job, Report, worker
 from gdshare.distill.precision import fitting
 from gdshare.networks import build
 from gdshare.protocol import CLASSES
-from studies.quality.tables import aligned
+from studies.tables import Table
 
 Start = Callable[[Job], AbstractContextManager[Do]]
 """Makes a rival ready for a job; ``worker`` but in tests."""
@@ -232,7 +232,7 @@ def table(speed: Speed) -> str:
     low, high = min(speed.round_speedups), max(speed.round_speedups)
     return "\n".join(
         [
-            aligned(title, ["", "CPU-s", "speed", "added MB", "memory", "of GEMM"], rows),
+            str(Table(title, ["", "CPU-s", "speed", "added MB", "memory", "of GEMM"], rows)),
             f"1x is {speed.stand_in}; over {speed.scale.rounds} rounds ours is {low:.2f}x to "
             f"{high:.2f}x",
             f"Here ours computes in {fitting(job.network, 'cpu')}; with bfloat16 (bf16) the "
