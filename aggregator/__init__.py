@@ -1,11 +1,8 @@
-"""The aggregator's side of a round: collect, verify, pool and train, have films counted, report.
+"""The aggregator's side: collect, verify, pool and train, have films counted, report.
 
-``order`` is what a round is asked to do; ``exchange`` puts questions to hospitals and sorts their
-answers; ``trust`` and ``admission`` decide whose bundle is believed; ``plausibility`` whether its
-content is, by what it teaches (``teaching``) and how it lies among its peers (``agreement``);
-``judging`` brings both to bear, ``counting`` has films counted, ``round`` is the
-sequence; ``results`` the table. ``server_app`` is the Flower face of that.
-
-``submit`` gives an order to a running SuperLink, ``command`` is ``gdshare aggregate``, and
-``local_federation`` runs a SuperLink and its SuperNodes on this machine.
+``command`` is ``gdshare aggregate``: it gives an order to a SuperLink (``flower.submit``), where
+``server_app`` holds the ``round``: collect from every node (``flower.exchange``), split and verify
+(``admission``, against the keys and the history of ``trust``), pool and train, have the hospitals
+count (``flower.counting``), write the table (``results``) and sign ``receipts``. Why something is
+refused has its name in ``refusals``. ``demo`` is ``gdshare demo``; ``trial`` compares poolings.
 """

@@ -8,11 +8,11 @@ from typing import Annotated
 
 import typer
 
-from aggregator.flower_cli import SuperLinkAddress
-from aggregator.folder import RECEIPTS, RESULT
-from aggregator.order import Order, Scheme, ledger_beside
+from aggregator.flower.cli import SuperLinkAddress
+from aggregator.flower.folder import RECEIPTS, RESULT
+from aggregator.flower.order import Order, Scheme, ledger_beside
+from aggregator.flower.submit import run_round
 from aggregator.receipts import receipts_for, signer_from
-from aggregator.submit import run_round
 from gdshare.cli.passphrase import PASSPHRASE_FILE
 from gdshare.cli.terminal import AsJson
 from gdshare.cohort import open_cohort

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from gdshare.cli.passphrase import read_passphrase
 from gdshare.errors import LedgerError, UsageError
-from gdshare.ledger import Act, Anchor, head_of, read_ledger
+from gdshare.ledger import Anchor, Entry, head_of, read_ledger
 from gdshare.release.receipts import receipt_of
 from gdshare.signing import SITE, load_private_key
 from gdshare.storage import write_bytes
@@ -41,13 +41,13 @@ def signer_from(key: Path | None, name: str | None, passphrase_file: Path | None
         return None
     if name is None or re.fullmatch(SITE, name) is None:
         raise UsageError(
-            "--key signs receipts in the aggregator's name; give that too, by --name, in "
-            "lower-case letters, digits and hyphens"
+            "--key signs receipts in the aggregator's name",
+            remedy="give that too, by --name, in lower-case letters, digits and hyphens",
         )
     return Signer(name, load_private_key(key, read_passphrase(passphrase_file, confirm=False)))
 
 
-def signed_receipts(acts: Sequence[Act], signer: Signer) -> dict[str, bytes]:
+def signed_receipts(entries: Sequence[Entry], signer: Signer) -> dict[str, bytes]:
     """Sign what lines of the ledger say of bundles.
 
     What is not sound has no digest that could be named, and its hospital is not proven: it gets no
@@ -59,16 +59,16 @@ def signed_receipts(acts: Sequence[Act], signer: Signer) -> dict[str, bytes]:
     """
     files: dict[str, bytes] = {}
     said: set[tuple[str, str, str, str]] = set()
-    for act in acts:
-        told = receipt_of(act, signer.name)
-        if told is None or act.digest is None:
+    for entry in entries:
+        told = receipt_of(entry, signer.name)
+        if told is None or entry.digest is None:
             continue
-        saying = (told.name, act.digest, told.verdict, told.reason)
+        saying = (told.name, entry.digest, told.verdict, told.reason)
         if saying not in said:
             said.add(saying)
             plain = f"{told.name}{SUFFIX}"
             name = f"{told.name}.{told.line}{SUFFIX}" if plain in files else plain
-            files[name] = told.signed(act.digest, signer.key)
+            files[name] = told.signed(entry.digest, signer.key)
     return files
 
 
@@ -101,8 +101,8 @@ def _sign_since(
     before: Anchor, ledger: Path, folder: Path, signer: Signer | None, tell: Callable[[str], None]
 ) -> None:
     if signer is not None:
-        acts = read_ledger(ledger, [before] if before.number else [])
-        _write(folder, signed_receipts(acts[before.number :], signer), tell)
+        entries = read_ledger(ledger, [before] if before.number else [])
+        _write(folder, signed_receipts(entries[before.number :], signer), tell)
 
 
 def _write(folder: Path, files: Mapping[str, bytes], tell: Callable[[str], None]) -> None:

@@ -7,11 +7,12 @@ from pathlib import Path
 import numpy as np
 from pydantic import JsonValue, TypeAdapter
 
-from aggregator.admission import Admitted
-from aggregator.folder import RESULT, TABLE
-from aggregator.order import Order
-from aggregator.plausibility import Plausibility
+from aggregator.admission.plausibility import Screening
+from aggregator.flower.counting import Missing
+from aggregator.flower.folder import RESULT, TABLE
+from aggregator.flower.order import Order
 from aggregator.refusals import Refusal
+from aggregator.verified import Verified
 from gdshare.metrics import SOURCE_TABLE, THRESHOLDS, Confusion, Interval, Intervals, bootstrap
 from gdshare.pooling import capped_weights
 from gdshare.storage import write_bytes, write_json
@@ -36,15 +37,6 @@ class Row:
     name: str
     confusion: Confusion
     intervals: Intervals
-
-
-@dataclass(frozen=True)
-class Missing:
-    """A site that is in the round but not in one of its counts."""
-
-    site: str
-    what: str
-    reason: str
 
 
 @dataclass(frozen=True)
@@ -78,7 +70,7 @@ class RoundResult:
     test: Mapping[str, Confusion]
     bundles: Mapping[str, str]
     refusals: Sequence[Refusal]
-    plausibility: Mapping[str, Plausibility]
+    plausibility: Mapping[str, Screening]
     weights: Mapping[str, float]
     missing: Sequence[Missing]
     silent: Sequence[int]
@@ -105,12 +97,7 @@ def pooled_by_threshold(counts: Sequence[Sequence[Confusion]]) -> list[Confusion
     return [pooled(at_one) for at_one in zip(*counts, strict=True)]
 
 
-def digests(admitted: Sequence[Admitted]) -> dict[str, str]:
-    """Site -> digest of its bundle."""
-    return {one.site: one.bundle.digest for one in admitted}
-
-
-def weights(admitted: Sequence[Admitted]) -> dict[str, float]:
+def weights(admitted: Sequence[Verified]) -> dict[str, float]:
     """Site -> its share in an average."""
     shares = capped_weights([one.bundle.manifest.counts.patients_at_least for one in admitted])
     return {one.site: share for one, share in zip(admitted, shares, strict=True)}

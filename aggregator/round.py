@@ -19,31 +19,24 @@ from pathlib import Path
 from flwr.serverapp import Grid
 from pydantic import JsonValue
 
-from aggregator.admission import Admitted
-from aggregator.counting import Counted, count_films, lacking
-from aggregator.exchange import Replies, ask
-from aggregator.folder import MODEL, REFUSALS
-from aggregator.handed_over import taken_apart
-from aggregator.judging import Gathered, admit_judged, judge, verify
-from aggregator.order import Order
-from aggregator.plausibility import (
+from aggregator.admission.collected import split_files
+from aggregator.admission.decide import Gathered, admit_judged, judge, verify
+from aggregator.admission.plausibility import (
     contribution_of,
 )
+from aggregator.flower.counting import Counted, count_films, lacking
+from aggregator.flower.exchange import Replies, ask
+from aggregator.flower.folder import MODEL, REFUSALS
+from aggregator.flower.order import Order
 from aggregator.refusals import Refusal, reasons
-from aggregator.results import (
-    RoundResult,
-    digests,
-    pooled_by_threshold,
-    rows,
-    weights,
-    write_result,
-)
-from aggregator.seen import (
+from aggregator.results import RoundResult, pooled_by_threshold, rows, weights, write_result
+from aggregator.trust.bundle_history import (
     TRAIN,
     trained_from,
     withdrawn,
 )
-from aggregator.seen import admitted as still_admitted
+from aggregator.trust.bundle_history import admitted as still_admitted
+from aggregator.verified import Verified, digests
 from gdshare.cohort import open_cohort
 from gdshare.errors import FederationError
 from gdshare.ledger import in_one_line, open_ledger
@@ -86,7 +79,7 @@ def hold_round(grid: Grid, order: Order, out: Path, now: datetime, tell: Tell) -
     with _timed(seconds, "collect"):
         nodes = wait_for_nodes(grid, order, tell)
         replies = _collect(grid, nodes, order.timeout, tell)
-    handed = taken_apart(replies)
+    handed = split_files(replies)
     sound, refused = verify(order, handed, now, tell)
     with _timed(seconds, "plausibility"):
         judged = judge(grid, order, sound, reference, tell)
@@ -110,7 +103,7 @@ def hold_round(grid: Grid, order: Order, out: Path, now: datetime, tell: Tell) -
 
 def _evaluate(
     grid: Grid,
-    admitted: Sequence[Admitted],
+    admitted: Sequence[Verified],
     model: Model,
     timeout: float,
     seconds: dict[str, float],
@@ -141,7 +134,8 @@ def wait_for_nodes(grid: Grid, order: Order, tell: Tell) -> list[int]:
         nodes = list(grid.get_node_ids())
     if not nodes:
         raise FederationError(
-            f"no hospital connected within {order.wait:.0f} s; ask them to start their nodes"
+            f"no hospital connected within {order.wait:.0f} s",
+            remedy="ask them to start their nodes",
         )
     tell(f"{len(nodes)} of {order.sites} nodes are connected")
     return sorted(nodes)
@@ -166,19 +160,19 @@ def _require_some(gathered: Gathered) -> None:
         silent = f"{len(gathered.silent)} nodes did not answer"
         raise FederationError(
             "no bundle was admitted, so there is nothing to train on "
-            f"({reasons(gathered.refusals)}; {silent}); settle the reasons with the hospitals and "
-            "start again"
+            f"({reasons(gathered.refusals)}; {silent})",
+            remedy="settle the reasons with the hospitals and start again",
         )
 
 
-def _train(admitted: Sequence[Admitted], order: Order) -> Model:
+def _train(admitted: Sequence[Verified], order: Order) -> Model:
     contributions = [contribution_of(one) for one in admitted]
     protocol = admitted[0].bundle.manifest.protocol
     return train_pooled(contributions, protocol, order.pooling, order.seed, order.ensemble)
 
 
 def _record_training(
-    order: Order, admitted: Sequence[Admitted], model: Model, folder: Path, now: datetime
+    order: Order, admitted: Sequence[Verified], model: Model, folder: Path, now: datetime
 ) -> None:
     """A line a bundle, before the model is on the disk: a withdrawal finds the model by it.
 
@@ -187,25 +181,27 @@ def _record_training(
     """
     digest = hashlib.sha256(model.to_bytes()).hexdigest()
     with open_ledger(order.ledger) as ledger:
-        gone = withdrawn(ledger.acts)
+        gone = withdrawn(ledger.entries)
         for one in admitted:
             name = one.bundle.manifest.name
             if (name, one.bundle.digest) in gone:
                 raise FederationError(
-                    f"{name} was withdrawn while the model was trained from it, so the model was "
-                    "not kept; hold the round again"
+                    f"{name} was withdrawn while the model was trained from it, so the "
+                    "model was not kept",
+                    remedy="hold the round again",
                 )
-            if one.bundle.digest not in still_admitted(ledger.acts):
+            if one.bundle.digest not in still_admitted(ledger.entries):
                 raise FederationError(
-                    f"{name} lost its admission while the model was trained from it (gdshare trust "
-                    "revoke --since), so the model was not kept; hold the round again"
+                    f"{name} lost its admission while the model was trained from it "
+                    "(gdshare trust revoke --since), so the model was not kept",
+                    remedy="hold the round again",
                 )
         for one in admitted:
             why = trained_from(one.bundle.manifest.name, one.bundle.digest)
             ledger.write(now, TRAIN, order.operator, in_one_line(str(folder)), digest, why)
 
 
-def _origin(admitted: Sequence[Admitted], order: Order, model: Model) -> dict[str, JsonValue]:
+def _origin(admitted: Sequence[Verified], order: Order, model: Model) -> dict[str, JsonValue]:
     return {
         "bundles": dict(digests(admitted)),
         "pooling": order.pooling,

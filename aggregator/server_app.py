@@ -1,6 +1,6 @@
 """The Flower ServerApp: reads the order left in the results' folder and holds the round.
 
-Runs as a process of the SuperLink, on its machine, and reports by files (``aggregator.folder``).
+Runs as a process of the SuperLink, on its machine, and reports by files (``flower.folder``).
 """
 
 from datetime import UTC, datetime
@@ -9,8 +9,8 @@ from pathlib import Path
 from flwr.app import Context
 from flwr.serverapp import Grid, ServerApp
 
-from aggregator.folder import FAILURE, OUT, PROGRESS
-from aggregator.order import read_order
+from aggregator.flower.folder import FAILURE, OUT, PROGRESS
+from aggregator.flower.order import read_order
 from aggregator.round import hold_round
 from gdshare.errors import FederationError, GdshareError
 from gdshare.storage import write_bytes
@@ -23,7 +23,9 @@ def main(grid: Grid, context: Context) -> None:
     """Hold one round."""
     out = Path(str(context.run_config.get(OUT, "")))
     if not out.is_absolute():
-        raise FederationError("the run names no folder for its results; use gdshare aggregate")
+        raise FederationError(
+            "the run names no folder for its results", remedy="use gdshare aggregate"
+        )
 
     def tell(line: str) -> None:
         with (out / PROGRESS).open("a", encoding="utf-8") as stream:

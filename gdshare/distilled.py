@@ -70,5 +70,5 @@ class Distilled:
         """
         problem = self.problem()
         if problem:
-            raise RunError(f"{where}: {problem}; distil again")
+            raise RunError(problem, where, "distil again")
         return self

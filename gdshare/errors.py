@@ -1,13 +1,56 @@
-"""One exception tree. Every message says what happened, to which file, and what to do.
+"""One exception tree: every error says what happened, where, and what to do about it.
 
-The command line prints ``str(error)`` and leaves with status 2; nothing else is shown unless
-``--debug`` asks for the traceback. Modules with a family of their own faults (films, bundles)
-derive from these in place, so that a caller may catch as finely or as coarsely as it needs.
+::
+
+    GdshareError
+    ├── UsageError          an option or a setting
+    │   └── DivergedError   training that left the range of numbers
+    ├── FilmError           a film, a mask or an outline
+    ├── StoreError          the store of imported films
+    │   └── StaleError      a change to a film that has changed since
+    ├── CohortError         a cohort or its table
+    ├── RunError            a distillation run
+    ├── KeyFileError        a key
+    ├── PolicyError         what the hospital's policy does not allow
+    ├── LedgerError         a ledger
+    ├── BundleError         a bundle that is refused; subclasses name the reason
+    ├── LockedError         a file that another process is using
+    ├── ModelError          a trained model
+    └── FederationError     a round
+
+The command line prints ``str(error)`` and exits with status 2; ``--debug`` adds the traceback.
+Packages with a family of errors of their own derive them from these, so that a caller may catch as
+finely or as coarsely as it needs.
 """
+
+from typing import Self
 
 
 class GdshareError(Exception):
-    """Anything gdshare refuses to do, told in one plain sentence with its remedy."""
+    """What gdshare refuses to do.
+
+    ``str`` gives one sentence: where, what, remedy.
+
+    Attributes:
+        what: what happened, such as ``is not readable TOML``.
+        where: the file, folder or address; empty when ``what`` names it.
+        remedy: what to do; empty when the reader can do nothing.
+    """
+
+    def __init__(self, what: str, where: object = "", remedy: str = "") -> None:
+        """Keep the three parts apart, so that each can be shown or logged alone."""
+        super().__init__(what, where, remedy)
+        self.what, self.where, self.remedy = what, where, remedy
+
+    def __str__(self) -> str:
+        """One sentence for people."""
+        place = f"{self.where}: " if str(self.where) else ""
+        return f"{place}{self.what}{'; ' if self.remedy else ''}{self.remedy}"
+
+    def at(self, where: object) -> Self:
+        """The same error, told of the file it arose in."""
+        inner = f"{where}: {self.where}" if str(self.where) else where
+        return type(self)(self.what, inner, self.remedy)
 
 
 class UsageError(GdshareError):
@@ -28,6 +71,10 @@ class StoreError(GdshareError):
 
 class StaleError(StoreError):
     """A change that is based on another state of a film than the one in its store."""
+
+
+class LockedError(GdshareError):
+    """Something that another process or thread is using."""
 
 
 class CohortError(GdshareError):

@@ -51,7 +51,7 @@ def cohort_votes(
     films = cohort.films_of(split)
     if not films:
         raise CohortError(
-            f"{cohort.path}: no film in the {split} split; label it with such a share"
+            f"no film in the {split} split", cohort.path, "label it with such a share"
         )
     predict = predictor(model, device)
     votes: list[FilmVote] = []

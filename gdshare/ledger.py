@@ -2,7 +2,7 @@
 
 ::
 
-    LEDGER         an ``Act`` a line, each holding the SHA-256 of the line before it
+    LEDGER         an ``Entry`` a line, each holding the SHA-256 of the line before it
     LEDGER.head    the number and the SHA-256 of the last line, written after it
 
 A line is compact JSON, ASCII, its keys sorted, so that it can be written in one way only. Whoever
@@ -16,7 +16,6 @@ record had not been done yet, since a line is on the disk before the act.
 
 import hashlib
 import json
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
@@ -27,8 +26,8 @@ from typing import Annotated
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_serializer
 
 from gdshare.errors import LedgerError
-from gdshare.lock import alone
-from gdshare.storage import sync_folder, write_bytes
+from gdshare.lock import lock, lock_beside
+from gdshare.storage import append, write_bytes
 
 MODE = 0o600
 START = "0" * 64
@@ -52,7 +51,7 @@ def _printable(text: str) -> str:
 _Told = Annotated[str, Field(max_length=MAX_TOLD), AfterValidator(_printable)]
 
 
-class Act(BaseModel):
+class Entry(BaseModel):
     """One line.
 
     Attributes:
@@ -95,7 +94,7 @@ class Anchor:
     sha256: str
 
 
-def read_ledger(path: Path, anchors: Sequence[Anchor] = ()) -> list[Act]:
+def read_ledger(path: Path, anchors: Sequence[Anchor] = ()) -> list[Entry]:
     """Read a ledger whole and check it: form, chain, head and anchors.
 
     Args:
@@ -112,16 +111,16 @@ def read_ledger(path: Path, anchors: Sequence[Anchor] = ()) -> list[Act]:
     with ExitStack() as held:
         with suppress(OSError):
             if path.exists():
-                held.enter_context(alone(_lock_path(path)))
+                held.enter_context(lock(lock_beside(path)))
         return _checked(path, anchors)[0]
 
 
-def head_of(acts: Sequence[Act]) -> Anchor:
+def head_of(entries: Sequence[Entry]) -> Anchor:
     """What to write down, or to give to somebody else, in order to recognise the ledger by."""
-    return anchor_of(acts[-1]) if acts else Anchor(0, START)
+    return anchor_of(entries[-1]) if entries else Anchor(0, START)
 
 
-def anchor_of(act: Act) -> Anchor:
+def anchor_of(act: Entry) -> Anchor:
     """What names a line that was read."""
     return Anchor(act.number, _sha256(act.line()))
 
@@ -135,13 +134,13 @@ class Ledger:
     """A ledger that nobody else writes to for as long as ``open_ledger`` holds it.
 
     Attributes:
-        acts: all of them, the oldest first.
+        entries: all of them, the oldest first.
     """
 
     def __init__(self, path: Path) -> None:
         """Read it; see ``read_ledger``."""
         self._path = path
-        self.acts, self._length = _checked(path, ())
+        self.entries, self._length = _checked(path, ())
 
     def write(
         self, now: datetime, act: str, by: str, what: str, digest: str | None, why: str
@@ -150,7 +149,7 @@ class Ledger:
 
         Args:
             now: UTC.
-            act, by, what, digest, why: see ``Act``.
+            act, by, what, digest, why: see ``Entry``.
 
         Returns:
             the line's number and SHA-256.
@@ -158,15 +157,15 @@ class Ledger:
         Raises:
             LedgerError: a value that no line takes, or the file cannot be written.
         """
-        added = _act(head_of(self.acts), now, act, by, what, digest, why)
+        added = _act(head_of(self.entries), now, act, by, what, digest, why)
         line = added.line() + b"\n"
         head = Anchor(added.number, _sha256(added.line()))
         try:
-            _append(self._path, self._length, line)
+            append(self._path, line, self._length, MODE)
             write_bytes(_head_path(self._path), _head_line(head), MODE)
         except OSError as error:
             raise _unwritable(self._path, error) from error
-        self.acts.append(added)
+        self.entries.append(added)
         self._length += len(line)
         return head
 
@@ -185,7 +184,7 @@ def open_ledger(path: Path) -> Iterator[Ledger]:
     with ExitStack() as held:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            held.enter_context(alone(_lock_path(path)))
+            held.enter_context(lock(lock_beside(path)))
         except OSError as error:
             raise _unwritable(path, error) from error
         yield Ledger(path)
@@ -193,16 +192,17 @@ def open_ledger(path: Path) -> Iterator[Ledger]:
 
 def _unwritable(path: Path, error: OSError) -> LedgerError:
     return LedgerError(
-        f"{path}: cannot be written ({error.strerror}), so nothing was done; make room, or mend "
-        "its permissions"
+        f"cannot be written ({error.strerror}), so nothing was done",
+        path,
+        "make room, or mend its permissions",
     )
 
 
 def _act(
     head: Anchor, now: datetime, act: str, by: str, what: str, digest: str | None, why: str
-) -> Act:
+) -> Entry:
     try:
-        return Act(
+        return Entry(
             number=head.number + 1,
             at=now.astimezone(UTC).replace(microsecond=0),
             act=act,
@@ -215,83 +215,67 @@ def _act(
     except ValidationError as error:
         first = error.errors()[0]
         raise LedgerError(
-            f"the ledger does not take {first['loc'][0]} ({first['msg']}); shorten it, in one line"
+            f"the ledger does not take {first['loc'][0]} ({first['msg']})",
+            remedy="shorten it, in one line",
         ) from error
 
 
-def _append(path: Path, length: int, line: bytes) -> None:
-    """Cut off the piece of a line that a kill left, if any, then write."""
-    fresh = not path.exists()
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT, MODE)
-    try:
-        os.ftruncate(descriptor, length)
-        os.lseek(descriptor, 0, os.SEEK_END)
-        left = memoryview(line)
-        while left:
-            left = left[os.write(descriptor, left) :]
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-    if fresh:
-        sync_folder(path.parent)
-
-
-def _checked(path: Path, anchors: Sequence[Anchor]) -> tuple[list[Act], int]:
+def _checked(path: Path, anchors: Sequence[Anchor]) -> tuple[list[Entry], int]:
     """The acts, and the length of their lines in bytes."""
     content = _content(path)
     length = content.rfind(b"\n") + 1
-    acts, sums = _chain(path, content[:length])
+    entries, sums = _chain(path, content[:length])
     head = _read_head(path)
     # A kill between a line and its head leaves the head one line behind.
-    if head is not None and head.number < len(acts) - 1:
-        raise LedgerError(f"{path}: its head knows only line {head.number}{_NOT_SO}")
-    if head is None and len(acts) > 1:
-        raise LedgerError(f"{path}: its head, {_head_path(path).name}, is missing{_NOT_SO}")
+    if head is not None and head.number < len(entries) - 1:
+        raise LedgerError(f"its head knows only line {head.number}{_NOT_SO}", path)
+    if head is None and len(entries) > 1:
+        raise LedgerError(f"its head, {_head_path(path).name}, is missing{_NOT_SO}", path)
     for anchor in (*anchors, *([head] if head is not None else [])):
-        if not 1 <= anchor.number <= len(acts):
+        if not 1 <= anchor.number <= len(entries):
             raise LedgerError(
-                f"{path}: was cut short: line {anchor.number} was there, and there are "
-                f"{len(acts)}{_NOT_SO}"
+                f"was cut short: line {anchor.number} was there, and there are "
+                f"{len(entries)}{_NOT_SO}",
+                path,
             )
         if sums[anchor.number] != anchor.sha256:
-            raise LedgerError(
-                f"{path}: line {anchor.number} is not the one that was there{_NOT_SO}"
-            )
-    return acts, length
+            raise LedgerError(f"line {anchor.number} is not the one that was there{_NOT_SO}", path)
+    return entries, length
 
 
 def _content(path: Path) -> bytes:
     try:
         if path.stat().st_size > MAX_BYTES:
-            raise LedgerError(f"{path}: larger than {MAX_BYTES // 1024**2} MB, so no ledger")
+            raise LedgerError(f"larger than {MAX_BYTES // 1024**2} MB, so no ledger", path)
         return path.read_bytes()
     except FileNotFoundError:
         return b""
     except OSError as error:
-        raise LedgerError(f"{path}: cannot be read ({error.strerror}); check the path") from error
+        raise LedgerError(f"cannot be read ({error.strerror})", path, "check the path") from error
 
 
-def _chain(path: Path, content: bytes) -> tuple[list[Act], list[str]]:
+def _chain(path: Path, content: bytes) -> tuple[list[Entry], list[str]]:
     """The acts, and the sums of their lines after ``START``."""
-    acts: list[Act] = []
+    entries: list[Entry] = []
     sums = [START]
     for number, line in enumerate(content.split(b"\n")[:-1], start=1):
         try:
             if len(line) > MAX_LINE:
                 raise ValueError("too long")
-            act = Act.model_validate(json.loads(line))
+            act = Entry.model_validate(json.loads(line))
         except (ValueError, RecursionError) as error:
-            raise LedgerError(f"{path}: line {number} is no act of a ledger{_NOT_SO}") from error
+            raise LedgerError(f"line {number} is no act of a ledger{_NOT_SO}", path) from error
         if act.line() != line:
-            raise LedgerError(f"{path}: line {number} was written by another program{_NOT_SO}")
+            raise LedgerError(f"line {number} was written by another program{_NOT_SO}", path)
         if act.number != number or act.before != sums[-1]:
             raise LedgerError(
-                f"{path}: line {number} does not follow the line before it: one of them was "
-                f"altered, taken out or put in{_NOT_SO}"
+                f"line {number} does not follow the line before it: one of them was "
+                f"altered, taken out or put in{_NOT_SO}",
+                path,
             )
-        acts.append(act)
+        entries.append(act)
         sums.append(_sha256(line))
-    return acts, sums
+    return entries, sums
 
 
 def _read_head(path: Path) -> Anchor | None:
@@ -301,14 +285,10 @@ def _read_head(path: Path) -> Anchor | None:
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:
-        raise LedgerError(f"{_head_path(path)}: no head of a ledger{_NOT_SO}") from error
+        raise LedgerError(f"no head of a ledger{_NOT_SO}", _head_path(path)) from error
     if head.number < 1:
-        raise LedgerError(f"{_head_path(path)}: no head of a ledger{_NOT_SO}")
+        raise LedgerError(f"no head of a ledger{_NOT_SO}", _head_path(path))
     return head
-
-
-def _lock_path(path: Path) -> Path:
-    return path.with_name(f".{path.name}.lock")
 
 
 def _head_path(path: Path) -> Path:

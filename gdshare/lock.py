@@ -1,26 +1,66 @@
-"""Keeping other threads and processes out while something is read, changed and written."""
+"""One reader and writer at a time: a lock on a file, with a time limit, that names its holder."""
 
-import fcntl
+import getpass
 import os
+import platform
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from gdshare.errors import LockedError
+
+TIMEOUT_S = 60.0
+"""Whoever holds a lock reads, changes and writes a file, and computes nothing meanwhile."""
+
+
+def lock_beside(path: Path) -> Path:
+    """The lock file of a file or folder: ``.NAME.lock`` beside it."""
+    return path.with_name(f".{path.name}.lock")
 
 
 @contextmanager
-def alone(lock: Path, wait: bool = True) -> Iterator[None]:
-    """Hold a file's lock; a kill leaves none behind.
+def lock(path: Path, timeout_s: float = TIMEOUT_S) -> Iterator[None]:
+    """Keep other threads and processes out until the block ends; a kill leaves no lock behind.
 
     Args:
-        lock: made if it is not there.
-        wait: until it is free.
+        path: the lock file: made if missing, and never deleted. It names who locked it last.
+        timeout_s: how long to wait for it, in seconds; 0: not at all.
 
     Raises:
-        BlockingIOError: it is not, and nobody wants to wait.
+        LockedError: still locked after that time; names who locked it.
+        OSError: the lock file cannot be made or opened for writing.
     """
-    descriptor = os.open(lock, os.O_RDWR | os.O_CREAT, 0o600)
+    guard = FileLock(path, mode=0o600, fallback_to_soft=False)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        guard.acquire(timeout=timeout_s)
+    except Timeout:
+        raise LockedError(
+            f"locked by {_holder(path)}", path, "wait until that has ended, or stop it"
+        ) from None
+    try:
+        with suppress(OSError):  # a full disk: locked all the same
+            path.write_text(_myself(), encoding="utf-8")
         yield
     finally:
-        os.close(descriptor)
+        guard.release()
+
+
+def _myself() -> str:
+    now = datetime.now(UTC)
+    host = platform.node() or "this machine"
+    user = ""
+    with suppress(KeyError, OSError):  # an account without a name
+        user = f" of {getpass.getuser()}"
+    return f"process {os.getpid()}{user} on {host}, since {now:%Y-%m-%d %H:%M:%S} UTC"
+
+
+def _holder(path: Path) -> str:
+    """Who wrote the lock file; another user's may be unreadable."""
+    try:
+        text = path.read_text(encoding="utf-8", errors="replace")[:300].strip()
+    except OSError:
+        text = ""
+    return "".join(c if c.isprintable() else " " for c in text) or "another process"

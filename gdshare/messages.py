@@ -31,7 +31,7 @@ from gdshare.protocol import Protocol
 COLLECT = "collect"
 COUNTS = "counts"
 REFUSED = "refused"
-QUESTION_RECORD = "question"
+REQUEST_RECORD = "question"
 ANSWER_RECORD = "answer"
 
 MAX_WITHDRAWALS = 100
@@ -61,12 +61,12 @@ class Reason(StrEnum):
     FAULT = "fault"
 
 
-class QuestionError(FederationError):
+class RequestError(FederationError):
     """A question or an answer that is not of the agreed form."""
 
 
 @dataclass(frozen=True)
-class CountQuestion:
+class CountRequest:
     """``evaluate.counts``.
 
     Attributes:
@@ -111,17 +111,23 @@ class CountQuestion:
         """
         what = _text(received, "what")
         if what not in ("val", "test"):
-            raise QuestionError("the question names neither val nor test; ask for one of them")
+            raise RequestError(
+                "the question names neither val nor test", remedy="ask for one of them"
+            )
         expected = {"what", "network", "protocol", "model"} | ({"epsilon"} & set(received))
         if set(received) != expected or (what == "test") != ("epsilon" in received):
-            raise QuestionError("the question has other fields than agreed; use the same gdshare")
+            raise RequestError(
+                "the question has other fields than agreed", remedy="use the same gdshare"
+            )
         model = received["model"]
         if not isinstance(model, bytes):
-            raise QuestionError("the model is not bytes; send safetensors")
+            raise RequestError("the model is not bytes", remedy="send safetensors")
         try:
             protocol = Protocol.model_validate_json(_text(received, "protocol"))
         except ValidationError as error:
-            raise QuestionError("the patch protocol is not valid; send the agreed one") from error
+            raise RequestError(
+                "the patch protocol is not valid", remedy="send the agreed one"
+            ) from error
         return cls(_text(received, "network"), protocol, model, _epsilon(received))
 
 
@@ -160,11 +166,15 @@ def counts_from_fields(received: Fields, thresholds: int) -> list[Confusion]:
     """
     kinds = [kind.name for kind in fields(Confusion)]
     if set(received) != set(kinds):
-        raise QuestionError("the counts have other fields than agreed; use the same gdshare")
+        raise RequestError(
+            "the counts have other fields than agreed", remedy="use the same gdshare"
+        )
     columns = [_integers(received[name], thresholds) for name in kinds]
     confusions = [Confusion(*row) for row in zip(*columns, strict=True)]
     if not _possible(confusions):
-        raise QuestionError("the counts contradict one another; ask the hospital to check its node")
+        raise RequestError(
+            "the counts contradict one another", remedy="ask the hospital to check its node"
+        )
     return confusions
 
 
@@ -185,18 +195,20 @@ def _possible(confusions: Sequence[Confusion]) -> bool:
 
 def _integers(value: object, length: int) -> list[int]:
     if not isinstance(value, list) or len(value) != length:
-        raise QuestionError(f"a count is not a list of {length} integers; use the same gdshare")
+        raise RequestError(
+            f"a count is not a list of {length} integers", remedy="use the same gdshare"
+        )
     whole = [item for item in value if type(item) is int and 0 <= item <= MAX_COUNT]
     if len(whole) != length:
-        raise QuestionError("a count is not an integer in range; use the same gdshare")
+        raise RequestError("a count is not an integer in range", remedy="use the same gdshare")
     return whole
 
 
 def _text(received: Fields, name: str) -> str:
     value = received.get(name)
     if not isinstance(value, str) or len(value) > MAX_TEXT:
-        raise QuestionError(
-            f"the field {name} is missing or not a short text; use the same gdshare"
+        raise RequestError(
+            f"the field {name} is missing or not a short text", remedy="use the same gdshare"
         )
     return value
 
@@ -206,5 +218,5 @@ def _epsilon(received: Fields) -> float | None:
         return None
     value = received["epsilon"]
     if not isinstance(value, float) or not math.isfinite(value) or value not in THRESHOLDS:
-        raise QuestionError("ε is not one of 0, 0.05, ..., 1; ask for one of them")
+        raise RequestError("ε is not one of 0, 0.05, ..., 1", remedy="ask for one of them")
     return value

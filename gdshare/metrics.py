@@ -135,8 +135,8 @@ def best_threshold(
     """
     if len(confusions) != len(thresholds) or not confusions[0].films:
         raise UsageError(
-            "no validation film was counted, so no threshold can be chosen; label the cohort with "
-            "a validation share"
+            "no validation film was counted, so no threshold can be chosen",
+            remedy="label the cohort with a validation share",
         )
     scores = [confusion.harmonic_mean for confusion in confusions]
     best = [index for index, score in enumerate(scores) if score == max(scores)]

@@ -50,7 +50,7 @@ class Model:
         """
         if not 1 <= len(self.ensemble) <= MAX_ENSEMBLE:
             raise ModelError(
-                f"an ensemble of {len(self.ensemble)} networks; use 1 to {MAX_ENSEMBLE}"
+                f"an ensemble of {len(self.ensemble)} networks", remedy=f"use 1 to {MAX_ENSEMBLE}"
             )
 
     def to_bytes(self) -> bytes:
@@ -72,7 +72,9 @@ class Model:
                 to ``MAX_ENSEMBLE`` of these networks.
         """
         if len(data) > MAX_MODEL_BYTES:
-            raise ModelError(f"the model is {len(data):,} bytes, over {MAX_MODEL_BYTES:,}; refuse")
+            raise ModelError(
+                f"the model is {len(data):,} bytes, over {MAX_MODEL_BYTES:,}", remedy="refuse"
+            )
         try:
             module = build(network, protocol.side)
             shapes = {name: list(p.shape) for name, p in module.named_parameters()}
@@ -80,11 +82,13 @@ class Model:
             tensors = load(data)
         except (SafetensorError, UsageError, ValueError, KeyError, TypeError) as error:
             raise ModelError(
-                f"the model's weights cannot be read ({error}); fetch it again"
+                f"the model's weights cannot be read ({error})", remedy="fetch it again"
             ) from error
         for name, tensor in tensors.items():
             if not bool(tensor.isfinite().all()):
-                raise ModelError(f"the model's tensor {name} is not finite; train it again")
+                raise ModelError(
+                    f"the model's tensor {name} is not finite", remedy="train it again"
+                )
         ensemble = tuple({name: tensors[f"{n}/{name}"] for name in shapes} for n in range(size))
         return cls(network, protocol, ensemble)
 
@@ -101,8 +105,8 @@ def _require_header(data: bytes, shapes: Shapes, network: str) -> int:
     length = int.from_bytes(data[:8], "little")
     if len(data) < 8 or length > min(MAX_HEADER_BYTES, len(data) - 8):
         raise ModelError(
-            f"the model's weights have no header of at most {MAX_HEADER_BYTES:,} bytes; fetch it "
-            "again"
+            f"the model's weights have no header of at most {MAX_HEADER_BYTES:,} bytes",
+            remedy="fetch it again",
         )
     header = _parsed(data[8 : 8 + length])
     size, rest = divmod(len(header), len(shapes))
@@ -118,8 +122,8 @@ def _require_header(data: bytes, shapes: Shapes, network: str) -> int:
         or len(data) != 8 + length + 4 * elements
     ):
         raise ModelError(
-            f"the model's tensors are not the float32 ones of 1 to {MAX_ENSEMBLE} times {network}; "
-            "use the model.json it came with, or train it again"
+            f"the model's tensors are not the float32 ones of 1 to {MAX_ENSEMBLE} times {network}",
+            remedy="use the model.json it came with, or train it again",
         )
     return size
 
@@ -128,9 +132,9 @@ def _parsed(header: bytes) -> dict[str, JsonValue]:
     try:
         found = json.loads(header, object_pairs_hook=_once)
     except (ValueError, RecursionError) as error:
-        raise ModelError("the model's header is not JSON; fetch it again") from error
+        raise ModelError("the model's header is not JSON", remedy="fetch it again") from error
     if not isinstance(found, dict):
-        raise ModelError("the model's header is not a table of tensors; fetch it again")
+        raise ModelError("the model's header is not a table of tensors", remedy="fetch it again")
     return found
 
 
@@ -138,7 +142,7 @@ def _once(pairs: list[tuple[str, JsonValue]]) -> dict[str, JsonValue]:
     """Of a name that stands twice, two readers need not take the same."""
     found = dict(pairs)
     if len(found) < len(pairs):
-        raise ModelError("the model's header names something twice; fetch it again")
+        raise ModelError("the model's header names something twice", remedy="fetch it again")
     return found
 
 
@@ -187,17 +191,17 @@ def load_model(folder: Path) -> tuple[Model, ModelRecord]:
         record = ModelRecord.model_validate_json((folder / "model.json").read_bytes())
         weights = folder / "model.safetensors"
         if weights.stat().st_size > MAX_MODEL_BYTES:
-            raise ModelError(f"{weights}: too large to be a model; check the path")
+            raise ModelError("too large to be a model", weights, "check the path")
         data = weights.read_bytes()
     except OSError as error:
         raise ModelError(
-            f"{folder}: not a model ({error.strerror}); give the folder that holds model.json"
+            f"not a model ({error.strerror})", folder, "give the folder that holds model.json"
         ) from error
     except (ValidationError, json.JSONDecodeError) as error:
         raise ModelError(
-            f"{folder / 'model.json'}: damaged or of another version; train the model again"
+            "damaged or of another version", folder / "model.json", "train the model again"
         ) from error
     try:
         return Model.from_bytes(record.network, record.protocol, data), record
     except ModelError as error:
-        raise ModelError(f"{folder}: {error}") from error
+        raise error.at(folder) from error

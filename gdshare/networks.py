@@ -44,7 +44,9 @@ def build(name: str, side: int) -> nn.Module:
         return _resnet18()
     if name == "convnet":
         return _convnet(side)
-    raise UsageError(f"network {name!r} is unknown; choose one of {', '.join(INITIALISERS)}")
+    raise UsageError(
+        f"network {name!r} is unknown", remedy=f"choose one of {', '.join(INITIALISERS)}"
+    )
 
 
 def draw(name: str, module: nn.Module, generator: torch.Generator) -> Parameters:
@@ -99,7 +101,8 @@ def require_device(name: str) -> torch.device:
         return device
     except (RuntimeError, AssertionError) as error:
         raise UsageError(
-            f"--device {name}: torch cannot use it here; choose cpu, or cuda where there is a GPU"
+            f"--device {name}: torch cannot use it here",
+            remedy="choose cpu, or cuda where there is a GPU",
         ) from error
 
 

@@ -76,8 +76,9 @@ class Grid:
         """
         if not self.count:
             raise FilmError(
-                f"{name}: no window of {self.patch} px fits on it; "
-                "films and patch size must belong together"
+                f"no window of {self.patch} px fits on it",
+                name,
+                "films and patch size must belong together",
             )
 
 
@@ -94,14 +95,17 @@ def pixel_scale(film: Film, protocol: Protocol) -> float:
         return 1.0
     if film.spacing is None:
         raise FilmError(
-            f"{film.name}: nobody tells the size of its pixels, which the protocol "
-            f"({protocol.resample_mm:g} mm) asks for; give it in the table's column spacing_mm"
+            f"nobody tells the size of its pixels, which the protocol ({protocol.resample_mm:g} "
+            "mm) asks for",
+            film.name,
+            "give it in the table's column spacing_mm",
         )
     down, across = film.spacing
     if not 1 / SQUARE <= down / across <= SQUARE:
         raise FilmError(
-            f"{film.name}: its pixels are not square ({down:g} x {across:g} mm); export it with "
-            "square ones, or leave it out"
+            f"its pixels are not square ({down:g} x {across:g} mm)",
+            film.name,
+            "export it with square ones, or leave it out",
         )
     return 2 * protocol.resample_mm / (down + across)
 

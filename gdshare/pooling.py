@@ -92,7 +92,9 @@ def train_pooled(
             this machine draws another θ0 than the fixed one, or too many networks are wanted.
     """
     if not 1 <= ensemble <= MAX_ENSEMBLE:
-        raise UsageError(f"an ensemble of {ensemble} networks; choose 1 to {MAX_ENSEMBLE}")
+        raise UsageError(
+            f"an ensemble of {ensemble} networks", remedy=f"choose 1 to {MAX_ENSEMBLE}"
+        )
     ordered = sorted(contributions, key=lambda contribution: contribution.site)
     first = _require_alike(ordered, scheme)
     module = build(first.method.network, protocol.side)
@@ -103,8 +105,9 @@ def train_pooled(
         lost = next(place for place, theta in enumerate(trained) if not _finite(theta))
         theta0 = _start(module, first, seed, lost)
         raise DivergedError(
-            f"training on the bundles of {_culprits(module, theta0, ordered)} leaves the range of "
-            "numbers; leave them out, and ask these hospitals to distil again"
+            f"training on the bundles of {_culprits(module, theta0, ordered)} leaves "
+            "the range of numbers",
+            remedy="leave them out, and ask these hospitals to distil again",
         )
     return Model(first.method.network, protocol, finite)
 
@@ -183,9 +186,10 @@ def _start(module: nn.Module, one: Contribution, seed: int, place: int) -> Param
     theta0 = fixed_theta0(one.method, module)
     if digest(theta0) != one.theta0_sha256:
         raise UsageError(
-            f"the bundle of {one.site} was distilled for the one θ0 {one.theta0_sha256[:12]}…, and "
-            f"this machine's torch draws another from its seed; pool it where the torch release is "
-            "the hospital's"
+            f"the bundle of {one.site} was distilled for the one θ0 "
+            f"{one.theta0_sha256[:12]}…, and this machine's torch draws another from "
+            "its seed",
+            remedy="pool it where the torch release is the hospital's",
         )
     return theta0
 
@@ -202,7 +206,7 @@ def _culprits(module: nn.Module, theta0: Parameters, ordered: Sequence[Contribut
 
 def _require_alike(ordered: Sequence[Contribution], scheme: Scheme) -> Contribution:
     if not ordered:
-        raise UsageError("no bundle to train from; admit at least one")
+        raise UsageError("no bundle to train from", remedy="admit at least one")
     first = ordered[0]
     for other in ordered[1:]:
         for what, mine, theirs in (
@@ -213,14 +217,15 @@ def _require_alike(ordered: Sequence[Contribution], scheme: Scheme) -> Contribut
         ):
             if mine != theirs:
                 raise UsageError(
-                    f"the bundles of {first.site} and {other.site} expect different {what}s "
-                    f"({mine}, {theirs}); pool bundles of one round"
+                    f"the bundles of {first.site} and {other.site} expect different "
+                    f"{what}s ({mine}, {theirs})",
+                    remedy="pool bundles of one round",
                 )
         if scheme == "in-step" and first.method.trajectory != other.method.trajectory:
             raise UsageError(
                 f"the bundles of {first.site} and {other.site} were distilled for "
-                f"{first.method.trajectory} and {other.method.trajectory} steps; pool them with "
-                "--pooling sequential or union"
+                f"{first.method.trajectory} and {other.method.trajectory} steps",
+                remedy="pool them with --pooling sequential or union",
             )
     return first
 

@@ -83,6 +83,6 @@ class Protocol(BaseModel):
         differing = [f"{k} {theirs[k]} instead of {mine[k]}" for k in mine if mine[k] != theirs[k]]
         if differing:
             raise UsageError(
-                f"{what} was made with another patch protocol ({', '.join(differing)}); "
-                "make it again with the protocol agreed for the round"
+                f"{what} was made with another patch protocol ({', '.join(differing)})",
+                remedy="make it again with the protocol agreed for the round",
             )

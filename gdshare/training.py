@@ -109,8 +109,9 @@ def sample_patches(
     x, y = torch.cat([x for x, _ in parts]), torch.cat([y for _, y in parts])
     if len(torch.unique(y)) < len(CLASSES):
         raise CohortError(
-            f"{cohorts[0].path}: the {split} split lacks windows of some class; add films, or "
-            "change the patch size or the split"
+            f"the {split} split lacks windows of some class",
+            cohorts[0].path,
+            "add films, or change the patch size or the split",
         )
     return x, y
 
@@ -143,7 +144,9 @@ def train_on_real(
             best = found
     progress(total, total)
     if best is None:
-        raise CohortError("no learning rate to try; give at least one in the training plan")
+        raise CohortError(
+            "no learning rate to try", remedy="give at least one in the training plan"
+        )
     return best
 
 

@@ -54,11 +54,11 @@ def read_settings(path: Path) -> NodeSettings:
         UsageError: not readable, not TOML, or not settings.
     """
     if path.suffix != ".toml":
-        raise UsageError(f"{path}: Flower takes settings only from a name in .toml; rename it")
+        raise UsageError("Flower takes settings only from a name in .toml", path, "rename it")
     try:
         return NodeSettings.from_mapping(tomllib.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError) as error:
-        raise UsageError(f"{path}: not a readable TOML file ({error}); check it") from error
+        raise UsageError(f"not a readable TOML file ({error})", path, "check it") from error
 
 
 def lay_out_runners(flower: Path) -> Path:
@@ -86,7 +86,7 @@ def _write_runner(path: Path, line: str) -> None:
 def _script(name: str) -> Path:
     script = Path(sysconfig.get_path("scripts")) / name
     if not script.exists():
-        raise UsageError(f"{script}: not there; install gdshare again, Flower comes with it")
+        raise UsageError("not there", script, "install gdshare again, Flower comes with it")
     return script
 
 

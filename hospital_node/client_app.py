@@ -15,14 +15,14 @@ from gdshare.messages import (
     ANSWER_RECORD,
     COLLECT,
     COUNTS,
-    QUESTION_RECORD,
+    REQUEST_RECORD,
     Fields,
     Reason,
     Value,
     refusal,
 )
 from hospital_node.outbox import answer_collect
-from hospital_node.refused import RefusedError
+from hospital_node.refusal import RefusedError
 from hospital_node.settings import NodeSettings
 
 Act = Callable[[NodeSettings, Fields], dict[str, Value]]
@@ -59,7 +59,7 @@ def _reply(message: Message, context: Context, act: Act) -> Message:
 def _answer(message: Message, context: Context, act: Act) -> dict[str, Value]:
     try:
         settings = NodeSettings.from_mapping(context.node_config)
-        return act(settings, dict(message.content.config_records.get(QUESTION_RECORD, {})))
+        return act(settings, dict(message.content.config_records.get(REQUEST_RECORD, {})))
     except RefusedError as refused:
         log.warning("refused (%s): %s", refused.reason, refused)
         return refusal(refused.reason)

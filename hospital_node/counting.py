@@ -12,19 +12,19 @@ from gdshare.cohort import Cohort, open_cohort
 from gdshare.errors import CohortError, FilmError, ModelError, UsageError
 from gdshare.evaluation import cohort_votes, confusions
 from gdshare.messages import (
-    CountQuestion,
+    CountRequest,
     Fields,
-    QuestionError,
     Reason,
+    RequestError,
     Value,
     counts_to_fields,
 )
 from gdshare.metrics import Confusion
 from gdshare.model import Model
 from gdshare.networks import digest
-from hospital_node.ledger import Entry, read_ledger, sole_user, write_ledger
-from hospital_node.refused import RefusedError
+from hospital_node.refusal import RefusedError
 from hospital_node.settings import NodeSettings
+from hospital_node.test_counts import CountEntry, read_ledger, sole_user, write_ledger
 
 
 def answer_counts(settings: NodeSettings, received: Fields) -> dict[str, Value]:
@@ -46,7 +46,7 @@ def answer_counts(settings: NodeSettings, received: Fields) -> dict[str, Value]:
 
 
 def _count_once(
-    settings: NodeSettings, question: CountQuestion, model: Model, cohort: Cohort, epsilon: float
+    settings: NodeSettings, question: CountRequest, model: Model, cohort: Cohort, epsilon: float
 ) -> Confusion:
     """Test counts, given once: written to the ledger before they are sent."""
     model_digest = _digest(question, model)
@@ -57,12 +57,14 @@ def _count_once(
         if before is not None:
             return before
         counted = _count(settings, question, model, cohort)[0]
-        entry = Entry(model=model_digest, cohort=cohort_digest, epsilon=epsilon, counts=counted)
+        entry = CountEntry(
+            model=model_digest, cohort=cohort_digest, epsilon=epsilon, counts=counted
+        )
         write_ledger(settings.state, ledger.with_entry(entry))
         return counted
 
 
-def _digest(question: CountQuestion, model: Model) -> str:
+def _digest(question: CountRequest, model: Model) -> str:
     """SHA-256 of what votes: neither a padded header nor another order makes a new model.
 
     Raises:
@@ -77,7 +79,7 @@ def _digest(question: CountQuestion, model: Model) -> str:
 
 
 def _count(
-    settings: NodeSettings, question: CountQuestion, model: Model, cohort: Cohort
+    settings: NodeSettings, question: CountRequest, model: Model, cohort: Cohort
 ) -> list[Confusion]:
     try:
         votes = cohort_votes(model, cohort, question.split, settings.device)
@@ -86,10 +88,10 @@ def _count(
     return confusions(votes, question.thresholds)
 
 
-def _read(received: Fields) -> CountQuestion:
+def _read(received: Fields) -> CountRequest:
     try:
-        return CountQuestion.from_fields(received)
-    except QuestionError as error:
+        return CountRequest.from_fields(received)
+    except RequestError as error:
         raise RefusedError(Reason.QUESTION_MALFORMED, str(error)) from error
 
 
@@ -102,7 +104,7 @@ def _open(path: Path | None) -> Cohort:
         raise RefusedError(Reason.COHORT_UNREADABLE, str(error)) from error
 
 
-def _load(question: CountQuestion) -> Model:
+def _load(question: CountRequest) -> Model:
     try:
         return Model.from_bytes(question.network, question.protocol, question.model)
     except ModelError as error:

@@ -15,7 +15,7 @@ from gdshare.bundle.folder import read_plain
 from gdshare.bundle.outbox import newest, site_of, withdrawals
 from gdshare.errors import BundleError
 from gdshare.messages import MAX_WITHDRAWALS, Fields, Reason, Value
-from hospital_node.refused import RefusedError
+from hospital_node.refusal import RefusedError
 from hospital_node.settings import NodeSettings
 
 log = logging.getLogger("gdshare.hospital_node")

@@ -49,9 +49,12 @@ class NodeSettings(BaseModel):
             first = error.errors()[0]
             name = ".".join(str(part) for part in first["loc"])
             raise UsageError(
-                f"node settings: {name}: {first['msg'].lower()}; see docs/guide-aggregator.md"
+                f"node settings: {name}: {first['msg'].lower()}",
+                remedy="see docs/guide-aggregator.md",
             ) from error
         for path in (settings.outbox, settings.state, settings.cohort):
             if path is not None and not path.is_absolute():
-                raise UsageError(f"node settings: {path} is not an absolute path; write it in full")
+                raise UsageError(
+                    f"node settings: {path} is not an absolute path", remedy="write it in full"
+                )
         return settings

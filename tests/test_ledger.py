@@ -25,8 +25,8 @@ ACTS = ("prepare", "approve", "release", "withdraw")
 @pytest.fixture
 def ledger(tmp_path):
     path = tmp_path / "ledger.jsonl"
-    for act in ACTS:
-        write_act(path, NOW, act, "A. Officer", "st-mary-3", DIGEST, "the study of 2026")
+    for entry in ACTS:
+        write_act(path, NOW, entry, "A. Officer", "st-mary-3", DIGEST, "the study of 2026")
     return path
 
 
@@ -40,10 +40,10 @@ def lines(path):
 
 
 def test_acts_are_read_back_as_they_were_written(ledger):
-    acts = read_ledger(ledger)
-    assert [act.act for act in acts] == list(ACTS)
-    assert [act.number for act in acts] == [1, 2, 3, 4]
-    first = acts[0]
+    entries = read_ledger(ledger)
+    assert [entry.act for entry in entries] == list(ACTS)
+    assert [entry.number for entry in entries] == [1, 2, 3, 4]
+    first = entries[0]
     assert (first.by, first.what, first.digest) == ("A. Officer", "st-mary-3", DIGEST)
     assert first.at == NOW.replace(microsecond=0)
     assert first.before == "0" * 64
@@ -120,8 +120,8 @@ def test_rewritten_ledger_with_its_head_is_found_by_an_anchor_elsewhere(ledger, 
     anchor = head_of(read_ledger(ledger))
     ledger.unlink()
     head_file(ledger).unlink()
-    for act in ACTS:
-        write_act(ledger, NOW, act, "Somebody else", "st-mary-3", DIGEST, "")
+    for entry in ACTS:
+        write_act(ledger, NOW, entry, "Somebody else", "st-mary-3", DIGEST, "")
     read_ledger(ledger)
     with pytest.raises(LedgerError, match="line 4 is not the one that was there"):
         read_ledger(ledger, [anchor])
@@ -257,7 +257,7 @@ def test_acts_written_one_after_another_under_one_lock_are_chained(ledger):
     with open_ledger(ledger) as book:
         for number in range(3):
             book.write(NOW, "admit", "a", f"b-{number}", None, "")
-        assert [act.number for act in book.acts] == list(range(1, 8))
+        assert [entry.number for entry in book.entries] == list(range(1, 8))
     assert len(read_ledger(ledger)) == 7
 
 
@@ -280,11 +280,11 @@ def test_any_change_of_any_piece_is_found_or_none(ledger, tmp_path, place, piece
     path.write_bytes(whole[:begin] + piece + whole[begin + gone :])
     path.with_name("changed.jsonl.head").write_bytes(head_file(ledger).read_bytes())
     try:
-        acts = read_ledger(path)
+        entries = read_ledger(path)
     except LedgerError as error:
         assert str(error).startswith(f"{path}: ")  # noqa: PT017 - either is right
     else:
-        assert acts == read_ledger(ledger)
+        assert entries == read_ledger(ledger)
 
 
 def test_command_verifies_and_prints_the_anchor_that_it_takes(ledger, capsys):

@@ -5,9 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gdshare.messages import (
-    CountQuestion,
-    QuestionError,
+    CountRequest,
     Reason,
+    RequestError,
     counts_from_fields,
     counts_to_fields,
     refusal,
@@ -27,28 +27,28 @@ VALUES = st.one_of(
 )
 NAMES = st.sampled_from(["what", "network", "protocol", "model", "epsilon", "tp", "fn", "refused"])
 FIELDS = st.dictionaries(st.one_of(NAMES, st.text(max_size=5)), VALUES, max_size=8)
-QUESTION = CountQuestion("convnet", Protocol(), b"weights")
+QUESTION = CountRequest("convnet", Protocol(), b"weights")
 
 
 @given(st.sampled_from([None, *THRESHOLDS]))
 def test_a_question_is_read_as_it_was_asked(epsilon: float | None) -> None:
-    asked = CountQuestion("convnet", Protocol(side=32), b"weights", epsilon)
-    assert CountQuestion.from_fields(asked.to_fields()) == asked
+    asked = CountRequest("convnet", Protocol(side=32), b"weights", epsilon)
+    assert CountRequest.from_fields(asked.to_fields()) == asked
     assert asked.split == ("val" if epsilon is None else "test")
     assert asked.thresholds == (THRESHOLDS if epsilon is None else (epsilon,))
 
 
 @given(FIELDS)
 def test_any_other_question_is_refused_by_name(received: dict[str, object]) -> None:
-    with pytest.raises(QuestionError):
-        CountQuestion.from_fields(received)
+    with pytest.raises(RequestError):
+        CountRequest.from_fields(received)
 
 
 @given(NAMES, VALUES)
 def test_a_question_with_one_field_replaced_is_refused_or_sound(name: str, value: object) -> None:
     try:
-        read = CountQuestion.from_fields({**QUESTION.to_fields(), name: value})
-    except QuestionError:
+        read = CountRequest.from_fields({**QUESTION.to_fields(), name: value})
+    except RequestError:
         return
     assert read.split == "val"
     assert isinstance(read.model, bytes)
@@ -64,7 +64,7 @@ def test_counts_are_read_as_they_were_sent(tp: int, fp: int, lost: int, spared: 
 
 @given(FIELDS, st.integers(1, 3))
 def test_other_counts_are_refused_by_name(received: dict[str, object], thresholds: int) -> None:
-    with pytest.raises(QuestionError):
+    with pytest.raises(RequestError):
         counts_from_fields(received, thresholds)
 
 
@@ -73,7 +73,7 @@ def test_believed_counts_could_be_those_of_films(columns: list[list[int]]) -> No
     names = ["tp", "fn", "tn", "fp", "indeterminate_positive", "indeterminate_negative"]
     try:
         first, second = counts_from_fields(dict(zip(names, columns, strict=True)), 2)
-    except QuestionError:
+    except RequestError:
         return
     assert first.films == second.films
     assert first.sensitivity >= second.sensitivity

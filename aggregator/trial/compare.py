@@ -181,9 +181,10 @@ def _pooled(judge: Judge, held: RoundOutcome, stage: Stage) -> Line:
     for site, counted in held.test.items():
         if figures[site].confusion != counted:
             raise FederationError(
-                f"{site}: its node counted {counted}, but the same films give "
-                f"{figures[site].confusion} here; start again in a new folder, and report it if it "
-                "stays"
+                f"its node counted {counted}, but the same films give "
+                f"{figures[site].confusion} here",
+                site,
+                "start again in a new folder, and report it if it stays",
             )
     images = sum(len(site.contribution.distilled.images) for site in judge.released)
     return Line(ROW_POOLED, images, score, held.threshold, "all sites'", figures)

@@ -12,16 +12,16 @@ from pathlib import Path
 import torch
 from pydantic import JsonValue, TypeAdapter
 
-from aggregator.folder import MODEL, REFUSALS, RESULT
-from aggregator.local_federation import SiteNode, local_federation
-from aggregator.order import Order, ledger_beside
-from aggregator.seen import ACCEPT, accepted
-from aggregator.submit import run_round
+from aggregator.flower.folder import MODEL, REFUSALS, RESULT
+from aggregator.flower.local_federation import SiteNode, local_federation
+from aggregator.flower.order import Order, ledger_beside
+from aggregator.flower.submit import run_round
 from aggregator.trial.compare import RoundOutcome, compare
 from aggregator.trial.hospital import Released
 from aggregator.trial.plan import Stage, Trial
 from aggregator.trial.side_by_side import release_all
 from aggregator.trial.table import as_data, markdown
+from aggregator.trust.bundle_history import ACCEPT, accepted
 from gdshare.errors import FederationError
 from gdshare.ledger import open_ledger
 from gdshare.metrics import Confusion
@@ -128,7 +128,7 @@ def accept_all(released: Sequence[Released], ledger: Path, now: datetime) -> Non
     hospitals accepts none unasked; there is no option for it.
     """
     with open_ledger(ledger) as book:
-        known = accepted(book.acts)
+        known = accepted(book.entries)
         for one in released:
             if one.digest not in known:
                 why = "a trial leaves no hospital out"
@@ -147,8 +147,9 @@ def _pooled_by(
     wanted = {one.name: one.digest for one in released}
     if found["bundles"] != wanted or found["missing"]:
         raise FederationError(
-            f"{out / ROUND}: the round lacks a hospital, or was held with other bundles; look into "
-            f"{REFUSALS} and the logs, remove that folder, and run the trial again"
+            "the round lacks a hospital, or was held with other bundles",
+            out / ROUND,
+            f"look into {REFUSALS} and the logs, remove that folder, and run the trial again",
         )
     counts = TypeAdapter(dict[str, Confusion]).validate_python(found["test"])
     model, _ = load_model(out / ROUND / MODEL)

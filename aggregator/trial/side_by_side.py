@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from aggregator.processes import ending_in_order
+from aggregator.flower.processes import ending_in_order
 from aggregator.trial.hospital import Released, release
 from aggregator.trial.plan import Hospital, Stage, Trial
 from gdshare.allocator import keep_freed_memory

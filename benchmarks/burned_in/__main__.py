@@ -4,48 +4,35 @@ Quarter of an hour of one core; ``--quick``, on few films of up to 1024 px, take
 """
 
 import argparse
+from dataclasses import asdict
 from pathlib import Path
 
-from pydantic import JsonValue
-
 from benchmarks.burned_in.films import CHOSEN_ON, REPORTED_ON
-from benchmarks.burned_in.tables import as_data, text
-from benchmarks.burned_in.trial import FULL, QUICK, Plan, Seen, look
+from benchmarks.burned_in.recall import NOTES, tables
+from benchmarks.burned_in.trial import FULL, QUICK, detect
 from benchmarks.command import faults_told, parser, say, write_figures
 from gdshare.films.burned_in import find_text
 
-FILMS = {"chosen": CHOSEN_ON, "reported": REPORTED_ON}
-
-
 NAME = "benchmarks.burned_in"
+HOSPITALS = {"chosen": CHOSEN_ON, "reported": REPORTED_ON}
 
 
 def options() -> argparse.ArgumentParser:
     """The command line."""
-    made = parser(NAME, __doc__, "few films, none above 1024 px")
-    made.add_argument(
+    command = parser(NAME, __doc__, "few films, none above 1024 px")
+    command.add_argument(
         "--data",
         type=Path,
         default=Path("../shared/data"),
         help="the folder that holds tb_cxr/ (default ../shared/data); without it phantoms only",
     )
-    made.add_argument(
+    command.add_argument(
         "--on",
-        choices=FILMS,
+        choices=HOSPITALS,
         default="reported",
         help="the films the detector was chosen on, or others (default reported)",
     )
-    return made
-
-
-def figures(seen: Seen, plan: Plan, on: str, real: bool) -> dict[str, JsonValue]:
-    """All figures as data."""
-    return {
-        "plan": {"films": plan.films, "lines": plan.lines, "sides": list(plan.sides)},
-        "on": on,
-        "real_films": real,
-        **as_data(seen),
-    }
+    return command
 
 
 def main() -> None:
@@ -56,9 +43,12 @@ def main() -> None:
     if not real:
         print(f"no real films: there is no {chosen.data / 'tb_cxr'}; phantoms only\n")
     with faults_told():
-        seen = look(find_text, plan, FILMS[chosen.on], chosen.data, say)
-        print(text(seen))
-        write_figures(chosen.json, NAME, figures(seen, plan, chosen.on, real))
+        findings = detect(find_text, plan, HOSPITALS[chosen.on], chosen.data, say)
+        shown = tables(findings)
+        print("\n\n".join([*NOTES, *map(str, shown)]))
+        head = {"plan": asdict(plan), "on": chosen.on, "real_films": real}
+        figures = {"lines": len(findings.written), "tables": [table.as_data() for table in shown]}
+        write_figures(chosen.json, NAME, head | figures)
 
 
 if __name__ == "__main__":

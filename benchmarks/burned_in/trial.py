@@ -2,16 +2,16 @@
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.burned_in.films import Ground, Hospitals, grounds
-from benchmarks.burned_in.tally import Clean, Sought, clean, covered, found
+from benchmarks.burned_in.films import Film, Hospitals, films
+from benchmarks.burned_in.recall import SIDES, Findings, Written, clean, covered, mostly
 from benchmarks.burned_in.writing import CELLS, Cell, Line, Pixels, write_line
 from gdshare.films.box import Box
 from gdshare.seeding import numpy_generator
 
-Finder = Callable[[Pixels], Sequence[Box]]
+Detector = Callable[[Pixels], Sequence[Box]]
 
 
 @dataclass(frozen=True)
@@ -20,72 +20,61 @@ class Plan:
 
     Attributes:
         films: how many.
-        lines: written on each; where one finds no room it is left out.
+        lines: written on each; where there is no room for one it is left out.
         sides: of the films, px, by turns.
     """
 
     films: int
     lines: int = 6
-    sides: tuple[int, ...] = (512, 1024, 2048)
+    sides: tuple[int, ...] = SIDES
 
 
 FULL = Plan(films=72)
 QUICK = Plan(films=6, sides=(512, 1024))
 
 
-@dataclass
-class Seen:
-    """What was seen.
-
-    Attributes:
-        sought: every line written.
-        clean: every film before.
-        seconds: CPU time of one look, by the film's side in px.
-    """
-
-    sought: list[Sought] = field(default_factory=list)
-    clean: list[Clean] = field(default_factory=list)
-    seconds: dict[int, list[float]] = field(default_factory=dict)
-
-
-def look(
-    find: Finder, plan: Plan, hospitals: Hospitals, data: Path, report: Callable[[str], None]
-) -> Seen:
-    """Look at each film twice, before and after lines are written on it.
+def detect(
+    detector: Detector, plan: Plan, hospitals: Hospitals, data: Path, say: Callable[[str], None]
+) -> Findings:
+    """Run the detector twice on each film, before and after lines are written on it.
 
     Args:
-        find: the detector.
+        detector: pixels -> boxes.
         plan: how much is tried.
         hospitals: where the films come from.
         data: folder that holds tb_cxr.
-        report: told of each film.
+        say: called with a line a film.
     """
-    seen = Seen()
+    findings = Findings()
     order = numpy_generator(1, "burned-in-cells").permutation(len(CELLS))
-    for number, ground in enumerate(grounds(hospitals, data, plan.films, plan.sides)):
+    for number, film in enumerate(films(hospitals, data, plan.films, plan.sides)):
         first = number * plan.lines
         cells = [CELLS[order[place % len(CELLS)]] for place in range(first, first + plan.lines)]
-        pixels, lines = written(ground, cells)
+        pixels, lines = write_lines(film, cells)
         side = max(pixels.shape)
-        start = time.process_time()
-        before = find(ground.pixels)
-        middle = time.process_time()
-        after = covered(find(pixels), pixels.shape)
-        seen.seconds.setdefault(side, []).extend([middle - start, time.process_time() - middle])
-        seen.clean.append(clean(ground.kind, before, ground.bare))
-        here = [Sought(line, ground.kind, side, found(line, after)) for line in lines]
-        seen.sought += here
-        report(f"{ground.name}, {side} px: {sum(one.found for one in here)} of {len(here)} lines")
-    return seen
+        times = [time.process_time()]
+        before = detector(film.pixels)
+        times.append(time.process_time())
+        after = detector(pixels)
+        times.append(time.process_time())
+        seconds = [times[1] - times[0], times[2] - times[1]]
+        findings.seconds.setdefault(side, []).extend(seconds)
+        findings.clean.append(clean(film.kind, before, film.bare))
+        mask = covered(after, pixels.shape)
+        written = [Written(line.cell, film.kind, side, mostly(line.box, mask)) for line in lines]
+        findings.written += written
+        hits = sum(line.found for line in written)
+        say(f"{film.name}, {side} px: {hits} of {len(written)} lines")
+    return findings
 
 
-def written(ground: Ground, cells: Sequence[Cell]) -> tuple[Pixels, list[Line]]:
-    """A film with lines on it, and the lines, none touching another; the film stays as it was."""
-    draw = numpy_generator(2, f"burned-in-lines/{ground.name}")
-    pixels, lines = ground.pixels, list[Line]()
+def write_lines(film: Film, cells: Sequence[Cell]) -> tuple[Pixels, list[Line]]:
+    """A copy of a film with lines on it, and the lines, no two of which touch."""
+    generator = numpy_generator(2, f"burned-in-lines/{film.name}")
+    pixels, lines = film.pixels, list[Line]()
     for cell in cells:
-        done = write_line(pixels, cell, [line.box for line in lines], draw)
-        if done:
-            pixels, line = done
+        result = write_line(pixels, cell, [line.box for line in lines], generator)
+        if result:
+            pixels, line = result
             lines.append(line)
     return pixels, lines

@@ -121,7 +121,7 @@ def write_line(
         outer = Box(left, top, left + width, top + height)
         window = (slice(top, top + height), slice(left, left + width))
         painted = _painted(pixels[window], np.pad(ink, _MARGIN), cell)
-        if painted is not None and not any(touch(outer, box) for box in taken):
+        if painted is not None and not any(overlap(outer, box) for box in taken):
             written = pixels.copy()
             written[window] = painted
             inner = Box(
@@ -131,14 +131,9 @@ def write_line(
     return None
 
 
-def touch(one: Box, other: Box) -> bool:
+def overlap(a: Box, b: Box) -> bool:
     """Whether two boxes have a pixel in common."""
-    return (
-        one.left < other.right
-        and other.left < one.right
-        and one.top < other.bottom
-        and other.top < one.bottom
-    )
+    return a.left < b.right and b.left < a.right and a.top < b.bottom and b.top < a.bottom
 
 
 def _painted(under: Pixels, ink: npt.NDArray[np.float32], cell: Cell) -> Pixels | None:

@@ -6,38 +6,26 @@ starting up, checkpoints and the scores at the end, alike in both, drop out. Eac
 thread; on a machine with fewer free cores than workers the figure says more about the machine.
 """
 
+import os
+import subprocess
 import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.engine.team import run_alone
 from gdshare.distill.folder import seconds_of
+from gdshare.errors import RunError
 
-
-@dataclass(frozen=True)
-class ScalePlan:
-    """How much work: two lengths of run, on so many films of each diagnosis.
-
-    Attributes:
-        short, long: training steps of the two runs.
-        films: of each diagnosis.
-        film, patch, stride, side: px.
-        network: to distil for.
-    """
-
-    short: int = 3
-    long: int = 15
-    films: int = 6
-    film: int = 256
-    patch: int = 40
-    stride: int = 20
-    side: int = 32
-    network: str = "resnet18"
-
-
-FULL = ScalePlan()
 WORKERS = 2
+SHORT, LONG = 3, 15
+"""Training steps of the two lengths of run."""
+FILMS = ["--negatives", "6", "--positives", "6", "--size", "256"]
+PATCHES = ["--patch", "40", "--stride", "20", "--side", "32"]
+RUN = (
+    f"--network resnet18 --device cpu --seed 1 --score-inits 1 --score-patches 10 --draws {WORKERS}"
+).split()
+ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive"}
+LAST_WORDS = 2000
 
 
 @dataclass(frozen=True)
@@ -53,7 +41,7 @@ class Scale:
         return self.alone / self.together
 
 
-def measure(plan: ScalePlan = FULL) -> Scale:
+def measure() -> Scale:
     """Time one process and several on the same run.
 
     Raises:
@@ -61,13 +49,10 @@ def measure(plan: ScalePlan = FULL) -> Scale:
     """
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
-        films = str(plan.films)
-        sizes = ["--negatives", films, "--positives", films, "--size", str(plan.film)]
-        _gdshare("phantom", "--out", str(root / "films"), *sizes)
-        grid = ["--patch", str(plan.patch), "--stride", str(plan.stride), "--side", str(plan.side)]
-        cohort = root / "cohort"
-        _gdshare("label", str(root / "films" / "labels.csv"), "--out", str(cohort), *grid)
-        return Scale(_step(plan, root, 1), _step(plan, root, WORKERS))
+        _gdshare("phantom", "--out", str(root / "films"), *FILMS)
+        labels, cohort = root / "films" / "labels.csv", root / "cohort"
+        _gdshare("label", str(labels), "--out", str(cohort), *PATCHES)
+        return Scale(_seconds_a_step(root, 1), _seconds_a_step(root, WORKERS))
 
 
 def table(scale: Scale) -> str:
@@ -78,18 +63,22 @@ def table(scale: Scale) -> str:
     )
 
 
-def _step(plan: ScalePlan, root: Path, workers: int) -> float:
+def _seconds_a_step(root: Path, workers: int) -> float:
     seconds = []
-    for steps in (plan.short, plan.long):
-        out = root / f"run-{workers}-{steps}"
-        words = ["distill", str(root / "cohort"), "--out", str(out), "--network", plan.network]
-        words += ["--device", "cpu", "--seed", "1", "--score-inits", "1", "--score-patches", "10"]
-        words += ["--outer-steps", str(steps), "--score-every", str(steps)]
-        words += ["--checkpoint-every", str(steps)]
-        _gdshare(*words, "--draws", str(WORKERS), "--workers", str(workers))
+    for steps in (SHORT, LONG):
+        out, every = root / f"run-{workers}-{steps}", str(steps)
+        lengths = ("--outer-steps", every, "--score-every", every, "--checkpoint-every", every)
+        words = (str(root / "cohort"), "--out", str(out), *RUN, *lengths)
+        _gdshare("distill", *words, "--workers", str(workers))
         seconds.append(seconds_of(out))
-    return (seconds[1] - seconds[0]) / (plan.long - plan.short)
+    return (seconds[1] - seconds[0]) / (LONG - SHORT)
 
 
 def _gdshare(*words: str) -> None:
-    run_alone([sys.executable, "-m", "gdshare", *words])
+    command = [sys.executable, "-m", "gdshare", *words]
+    done = subprocess.run(
+        command, env=os.environ | ONE_THREAD, capture_output=True, errors="replace", check=False
+    )
+    if done.returncode:
+        last = done.stderr[-LAST_WORDS:].strip()
+        raise RunError(f"{' '.join(command)}: ended with status {done.returncode}: {last}")

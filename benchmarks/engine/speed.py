@@ -2,40 +2,33 @@
 
 Rounds are interleaved: in each, every rival takes one step in its own process while the others
 wait, so that a machine that is busy for a while is busy for all of them, and each round begins with
-another rival. One round warms up; its times are dropped. Times are CPU-seconds of the rival's
-process, memory is the highest resident set since before the first step, less what was resident then
-(network and data loaded).
+another rival. The first round warms up; its times are dropped.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
-from typing import Literal, Protocol
 
-from benchmarks.engine.rivals import Name
-from benchmarks.engine.team import Worker
-from benchmarks.engine.work import forward_flops, gemm_gflops, outer_step_flops
-from benchmarks.engine.worker import Job, Report
+from benchmarks.engine.flops import forward_flops, gemm_gflops, outer_step_flops
+from benchmarks.engine.rivals import Name, stand_in
+from benchmarks.engine.worker import Do, Job, Report, worker
 from gdshare.distill.precision import fitting
 from gdshare.networks import build
 from gdshare.protocol import CLASSES
+from studies.tables import Table
 
-
-class Stepper(Protocol):
-    """Whoever takes training steps and reports them; ``team.Worker`` in earnest."""
-
-    def step(self) -> Report:
-        """One training step."""
-
-
-Start = Callable[[Job], AbstractContextManager[Stepper]]
+Start = Callable[[Job], AbstractContextManager[Do]]
+"""Makes a rival ready for a job; ``worker`` but in tests."""
 
 MEGABYTE = 1e6
 FLOAT32_BYTES = 4
 SETTLING_STEPS = 2
-"""Steps after which a process's memory has seen all that it will see."""
+"""Steps after which a process's memory no longer rises."""
+
+
+RESNET = Job()
 
 
 @dataclass(frozen=True)
@@ -43,17 +36,14 @@ class SpeedScale:
     """How much work a measurement is.
 
     Attributes:
-        network, side, batch, steps: of the noise problem; M is one image a class.
-        more_steps: a longer trajectory, for how memory grows with it.
-        rounds: counted ones.
+        job: what every rival does; M is one image a class.
+        more_steps: of a longer trajectory, for how memory grows with it.
+        rounds: beside the one that warms up.
         every_rival: whether the recipe runs even where it need not stand in, and bfloat16 even
             where it is emulated.
     """
 
-    network: Literal["resnet18", "convnet"] = "resnet18"
-    side: int = 64
-    batch: int = 64
-    steps: int = 9
+    job: Job = RESNET
     more_steps: int = 27
     rounds: int = 7
     every_rival: bool = True
@@ -61,17 +51,17 @@ class SpeedScale:
 
 FULL = SpeedScale()
 """The work that the claims are made for."""
-DEFAULT = SpeedScale(network="convnet", side=32)
-"""What ``gdshare distill`` does at 32 px when told nothing."""
+DEFAULT = SpeedScale(Job(network="convnet", side=32))
+"""What ``gdshare distill`` does at 32 px by default."""
 QUICK = SpeedScale(rounds=3, every_rival=False)
 
 
 @dataclass(frozen=True)
 class RivalSpeed:
-    """What was seen of one rival.
+    """Measured of one rival.
 
     Attributes:
-        cpu_seconds: a training step, one entry a counted round.
+        cpu_seconds: of a training step, by round.
         added_bytes: memory.
     """
 
@@ -86,14 +76,14 @@ class RivalSpeed:
 
 @dataclass(frozen=True)
 class Speed:
-    """What was seen of all.
+    """Measured of all rivals.
 
     Attributes:
-        stand_in: the rival that stands for Wang et al.: their own code, or ours of their recipe.
+        stand_in: the rival that stands for Wang et al.
         longer_bytes: memory that our engine added with ``scale.more_steps``.
         weight_bytes: one set of float32 weights.
-        flops: of one training step, see ``work.outer_step_flops``.
-        gemm: GFLOP a CPU-second, median of one look a round.
+        flops: of one training step, see ``flops.outer_step_flops``.
+        gemm: GFLOP a CPU-second, median over the rounds.
     """
 
     scale: SpeedScale
@@ -106,14 +96,14 @@ class Speed:
 
     @property
     def round_speedups(self) -> list[float]:
-        """For each round, the stand-in's CPU-seconds over ours."""
+        """By round: the stand-in's CPU-seconds over ours."""
         theirs, ours = self.rivals[self.stand_in].cpu_seconds, self.rivals["ours"].cpu_seconds
         return [a / b for a, b in zip(theirs, ours, strict=True)]
 
     @property
     def memory_growth(self) -> float:
-        """Bytes that each inner step beyond ``scale.steps`` adds to our engine's memory."""
-        further = self.scale.more_steps - self.scale.steps
+        """Bytes that each inner step beyond the job's adds to our engine's memory."""
+        further = self.scale.more_steps - self.scale.job.steps
         return (self.longer_bytes - self.rivals["ours"].added_bytes) / further
 
     def of_gemm(self, name: Name) -> float:
@@ -135,12 +125,12 @@ class Speed:
             "outer_step_gflop": self.flops / 1e9,
             "rivals": {
                 name: {
-                    "median_cpu_seconds": seen.median,
-                    "cpu_seconds": list(seen.cpu_seconds),
-                    "added_bytes": seen.added_bytes,
+                    "median_cpu_seconds": rival.median,
+                    "cpu_seconds": list(rival.cpu_seconds),
+                    "added_bytes": rival.added_bytes,
                     "fraction_of_gemm": self.of_gemm(name),
                 }
-                for name, seen in self.rivals.items()
+                for name, rival in self.rivals.items()
             },
         }
 
@@ -148,111 +138,109 @@ class Speed:
 def measure(
     scale: SpeedScale,
     checkout: Path | None,
-    say: Callable[[str], None] = lambda line: None,
-    start: Start = Worker,
+    say: Callable[[str], None],
+    start: Start = worker,
 ) -> Speed:
     """Time every rival that can run here.
 
     Args:
         scale: how much work.
         checkout: of ssnl/dataset-distillation; without it ``recipe`` stands in.
-        say: told of each round.
+        say: called with a line a round.
         start: makes a rival ready for a job.
 
     Raises:
         RunError: a rival's process ended.
     """
-    stand_in: Name = "recipe" if checkout is None else "ssnl"
-    names: list[Name] = [stand_in, "graph", "ours"]
-    # Without the processor's own instructions bfloat16 is emulated, ten times as slow as float32.
-    if scale.every_rival or fitting("convnet", "cpu") == "bfloat16":
-        names.append(other_precision(scale.network))
-    if checkout is not None and scale.every_rival:
-        names.insert(1, "recipe")
-    jobs = {name: _job(scale, name, checkout) for name in names}
+    job = scale.job
+    names = _rivals(scale, stand_in(checkout))
+    jobs = {name: replace(job, rival=name, checkout=checkout) for name in names}
     rounds, gemm = _rounds(scale.rounds, jobs, say, start)
-    module = build(scale.network, scale.side)
+    with start(replace(job, rival="ours", steps=scale.more_steps)) as do:
+        longer = [do("step") for _ in range(SETTLING_STEPS)][-1]
+    module = build(job.network, job.side)
     weights = sum(parameter.numel() for parameter in module.parameters())
-    forward = forward_flops(module, scale.side)
+    forward = forward_flops(module, job.side)
     return Speed(
         scale,
-        stand_in,
+        stand_in(checkout),
         {
             name: RivalSpeed(
-                tuple(one[name].cpu_seconds for one in rounds[1:]), rounds[-1][name].added_bytes
+                tuple(reports[name].cpu_seconds for reports in rounds[1:]),
+                rounds[-1][name].added_bytes,
             )
             for name in names
         },
-        _longer(scale, start),
+        longer.added_bytes,
         FLOAT32_BYTES * weights,
-        outer_step_flops(forward, len(CLASSES), scale.steps, scale.batch),
+        outer_step_flops(forward, len(CLASSES), job.steps, job.batch),
         gemm,
     )
 
 
 def other_precision(network: str) -> Name:
-    """Our engine at the precision that it would not take by itself."""
+    """Our engine at the precision that it would not choose by itself."""
     return "ours-f32" if fitting(network, "cpu") == "bfloat16" else "ours-bf16"
+
+
+def _rivals(scale: SpeedScale, theirs: Name) -> list[Name]:
+    names: list[Name] = [theirs, "graph", "ours"]
+    # Without the processor's own instructions bfloat16 is emulated, ten times as slow as float32.
+    if scale.every_rival or fitting("convnet", "cpu") == "bfloat16":
+        names.append(other_precision(scale.job.network))
+    if theirs == "ssnl" and scale.every_rival:
+        names.insert(1, "recipe")
+    return names
 
 
 def _rounds(
     count: int, jobs: Mapping[Name, Job], say: Callable[[str], None], start: Start
-) -> tuple[list[dict[Name, Report]], float]:
+) -> tuple[Sequence[Mapping[Name, Report]], float]:
     """Every rival's step in every round, the warm-up first; and the matrix product's speed."""
     names = list(jobs)
-    rounds: list[dict[Name, Report]] = []
-    products = []
+    rounds, products = [], []
     with ExitStack() as stack:
-        workers = {name: stack.enter_context(start(job)) for name, job in jobs.items()}
+        ready = {name: stack.enter_context(start(job)) for name, job in jobs.items()}
         for index in range(count + 1):
             first = index % len(names)
-            rounds.append({n: workers[n].step() for n in (*names[first:], *names[:first])})
+            reports = {name: ready[name]("step") for name in (*names[first:], *names[:first])}
+            rounds.append(reports)
             products.append(gemm_gflops())
-            seconds = "  ".join(f"{n} {rounds[-1][n].cpu_seconds:.2f}" for n in names)
+            seconds = "  ".join(f"{name} {reports[name].cpu_seconds:.2f}" for name in names)
             say(f"round {index or 'to warm up'}: {seconds} CPU-s")
     return rounds, median(products)
 
 
-def _longer(scale: SpeedScale, start: Start) -> int:
-    """Memory that our engine adds with more inner steps."""
-    with start(_job(scale, "ours", None, scale.more_steps)) as worker:
-        return [worker.step() for _ in range(SETTLING_STEPS)][-1].added_bytes
-
-
-def _job(scale: SpeedScale, name: Name, checkout: Path | None, steps: int | None = None) -> Job:
-    return Job(
-        rival=name,
-        network=scale.network,
-        side=scale.side,
-        batch=scale.batch,
-        steps=steps or scale.steps,
-        checkout=checkout,
-    )
-
-
 def table(speed: Speed) -> str:
     """The table for people."""
-    scale, theirs = speed.scale, speed.rivals[speed.stand_in]
-    lines = [
-        f"One training step: {scale.network}, {scale.side} px, {len(CLASSES)} images, "
-        f"{scale.steps} inner steps, {scale.batch} real patches, one thread",
-        f"{'':10}{'CPU-s':>8}{'speed':>9}{'added MB':>10}{'memory':>9}{'of GEMM':>9}",
+    job, theirs = speed.scale.job, speed.rivals[speed.stand_in]
+    title = (
+        f"One training step: {job.network}, {job.side} px, {len(CLASSES)} images, "
+        f"{job.steps} inner steps, {job.batch} real patches, one thread"
+    )
+    rows = [
+        [
+            name,
+            f"{rival.median:.2f}",
+            f"{theirs.median / rival.median:.2f}x",
+            f"{rival.added_bytes / MEGABYTE:.0f}",
+            f"{rival.added_bytes / theirs.added_bytes:.2f}x",
+            f"{speed.of_gemm(name):.0%}",
+        ]
+        for name, rival in speed.rivals.items()
     ]
-    for name, seen in speed.rivals.items():
-        lines.append(
-            f"{name:10}{seen.median:8.2f}{theirs.median / seen.median:8.2f}x"
-            f"{seen.added_bytes / MEGABYTE:10.0f}{seen.added_bytes / theirs.added_bytes:8.2f}x"
-            f"{speed.of_gemm(name):9.0%}"
-        )
     low, high = min(speed.round_speedups), max(speed.round_speedups)
-    lines += [
-        f"1x is {speed.stand_in}; over {scale.rounds} rounds ours is {low:.2f}x to {high:.2f}x",
-        f"Here ours computes in {fitting(scale.network, 'cpu')}; with bfloat16 (bf16) the factors "
-        "of products are rounded: the same work, less exact.",
-        f"A training step is {speed.flops / 1e9:.0f} GFLOP; matrix products run at "
-        f"{speed.gemm:.0f} GFLOP/s here.",
-        f"Ours at {scale.more_steps} inner steps adds {speed.longer_bytes / MEGABYTE:.0f} MB: "
-        f"{speed.memory_growth / MEGABYTE:.1f} MB a further step; one set of weights is "
-        f"{speed.weight_bytes / MEGABYTE:.1f} MB.",
-    ]
-    return "\n".join(lines)
+    return "\n".join(
+        [
+            str(Table(title, ["", "CPU-s", "speed", "added MB", "memory", "of GEMM"], rows)),
+            f"1x is {speed.stand_in}; over {speed.scale.rounds} rounds ours is {low:.2f}x to "
+            f"{high:.2f}x",
+            f"Here ours computes in {fitting(job.network, 'cpu')}; with bfloat16 (bf16) the "
+            "factors of products are rounded: the same work, less exact.",
+            f"A training step is {speed.flops / 1e9:.0f} GFLOP; matrix products run at "
+            f"{speed.gemm:.0f} GFLOP/s here.",
+            f"Ours at {speed.scale.more_steps} inner steps adds "
+            f"{speed.longer_bytes / MEGABYTE:.0f} MB: {speed.memory_growth / MEGABYTE:.1f} MB a "
+            f"further step; one set of weights is {speed.weight_bytes / MEGABYTE:.1f} MB.",
+        ]
+    )

@@ -1,5 +1,6 @@
-"""The problems the rivals are set: noise for timing, real X-rays for time to quality."""
+"""The problems of time to quality: real X-rays."""
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,29 +10,35 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from benchmarks.engine.contract import Minibatch, Problem
-from gdshare.cohort import open_cohort
-from gdshare.errors import CohortError
-from gdshare.networks import Parameters, build, draw
+from benchmarks.engine.problem import Minibatch, Problem, drawn_from
+from gdshare.cohort import label_cohort, open_cohort
+from gdshare.errors import CohortError, UsageError
+from gdshare.networks import Parameters, build
 from gdshare.patches import normalise
 from gdshare.protocol import CLASSES, Protocol
-from gdshare.seeding import balanced_rows, numpy_generator, scoring_rows, torch_generator
+from gdshare.seeding import balanced_rows, numpy_generator, scoring_rows
 from gdshare.training import as_tensors
-
-STEPS = 9
-"""E · I of the source, 3 times 3."""
 
 SCORE_INITS = 10
 SCORE_PER_CLASS = 200
+
+PNEUMONIA = Path("medmnist") / "pneumoniamnist.npz"
+PNEUMONIA_SHA256 = "8c555c787c4594882835129e3cee6a02cf9b8a6d8aed162b512521a5697177c8"
 PNEUMONIA_SIDE = 32
 PNEUMONIA_CLASSES = 2
+
+HOSPITAL = "shenzhen-a"
+FILMS = Path("tb_cxr") / HOSPITAL / "labels.csv"
+FILMS_SHA256 = "0f6340e0a689407ae26a52bd20c2cf76a46b183bf66fe6a18966bc7dce7d4bd7"
+FILMS_PROTOCOL = Protocol(patch=75, stride=13, side=32)
+FILMS_SPLIT = (0.6, 0.2, 0.2)
 
 Rows = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
 class QualityTask:
-    """A problem, and how its distilled images are judged.
+    """A problem, and what its distilled images are scored on.
 
     Attributes:
         problem: what the rivals work on.
@@ -44,21 +51,32 @@ class QualityTask:
     scoring: Minibatch
 
 
-def gaussian(network: str, side: int, batch: int, steps: int, seed: int) -> Problem:
-    """Noise patches of three classes: for time and memory, to which the pixels do not matter."""
-    module = build(network, side)
+def data_digest(path: Path) -> str:
+    """SHA-256 of the file that says which data it is.
 
-    def minibatch(step: int) -> Minibatch:
-        generator = torch_generator(seed, "gaussian", step)
-        return torch.randn(batch, 1, side, side, generator=generator), (
-            torch.arange(batch) % len(CLASSES)
-        )
+    Raises:
+        UsageError: it cannot be read.
+    """
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise UsageError(
+            f"{path}: cannot be read ({error.strerror}); give the folder that holds medmnist and "
+            "tb_cxr by --data, or try everything out without it by --quick"
+        ) from error
 
-    theta0 = drawn_from(network, module, seed, "theta0")
-    return Problem(module, theta0, minibatch, side, len(CLASSES), steps, 1000, seed)
+
+def cut_films(data: Path, cohort: Path) -> None:
+    """Cut and label the films of the task tb, once.
+
+    Raises:
+        CohortError: the films are not there.
+    """
+    if not cohort.exists():
+        label_cohort(data / FILMS, cohort, FILMS_PROTOCOL, FILMS_SPLIT, seed=0)
 
 
-def pneumonia(file: Path, batch: int, seed: int) -> QualityTask:
+def pneumonia(file: Path, batch: int, steps: int, seed: int) -> QualityTask:
     """PneumoniaMNIST, 28 px padded to 32: normal or pneumonia, the ConvNet with two outputs.
 
     Raises:
@@ -75,7 +93,7 @@ def pneumonia(file: Path, batch: int, seed: int) -> QualityTask:
     theta0 = drawn_from("convnet", module, seed, "theta0")
     epoch = -(-len(train[1]) // batch)
     problem = Problem(
-        module, theta0, minibatch, PNEUMONIA_SIDE, PNEUMONIA_CLASSES, STEPS, epoch, seed
+        module, theta0, minibatch, PNEUMONIA_SIDE, PNEUMONIA_CLASSES, steps, epoch, seed
     )
     return QualityTask(problem, _score_inits("convnet", module, seed), val)
 
@@ -94,16 +112,16 @@ def pneumonia_split(file: Path, split: str) -> Minibatch:
             return _padded(arrays[f"{split}_images"], arrays[f"{split}_labels"])
     except (OSError, KeyError, ValueError) as error:
         raise CohortError(
-            f"{file}: not pneumoniamnist.npz ({error}); give the folder that holds "
-            "medmnist/pneumoniamnist.npz by --data"
+            f"{file}: not pneumoniamnist.npz ({error}); give the folder that holds {PNEUMONIA} by "
+            "--data"
         ) from error
 
 
 def pneumonia_network() -> nn.Module:
     """The ConvNet with two outputs.
 
-    gdshare's own has an output a patch class, so three; the last layer is made anew with two, since
-    an output that no label ever asks for would be a thing to unlearn at every θ0.
+    gdshare's own has an output a patch class, so three. An output that no label ever asks for would
+    have to be unlearned from every θ0, so the last layer is replaced by one with two.
     """
     module = build("convnet", PNEUMONIA_SIDE)
     if not (isinstance(module, nn.Sequential) and isinstance(module[-1], nn.Linear)):
@@ -112,7 +130,7 @@ def pneumonia_network() -> nn.Module:
     return module
 
 
-def tuberculosis(folder: Path, batch: int, seed: int) -> QualityTask:
+def tuberculosis(folder: Path, batch: int, steps: int, seed: int) -> QualityTask:
     """A cohort of chest X-ray patches, I / N / P, ResNet18."""
     cohort = open_cohort(folder)
     train, val = cohort.patches("train"), cohort.patches("val")
@@ -125,21 +143,10 @@ def tuberculosis(folder: Path, batch: int, seed: int) -> QualityTask:
     minibatch = balanced(train.rows_by_class(), read, batch, seed)
     theta0 = drawn_from("resnet18", module, seed, "theta0")
     epoch = -(-len(train) // batch)
-    problem = Problem(module, theta0, minibatch, side, len(CLASSES), STEPS, epoch, seed)
+    problem = Problem(module, theta0, minibatch, side, len(CLASSES), steps, epoch, seed)
     chosen = scoring_rows(val, SCORE_PER_CLASS, numpy_generator(seed, "score-rows"))
     inits = _score_inits("resnet18", module, seed)
     return QualityTask(problem, inits, as_tensors(val, chosen, cohort))
-
-
-def drawn_from(
-    network: str, module: nn.Module, seed: int, purpose: str
-) -> Callable[[int], Parameters]:
-    """Training step -> θ0 by the network's own initialiser."""
-
-    def theta0(step: int) -> Parameters:
-        return draw(network, module, torch_generator(seed, purpose, step))
-
-    return theta0
 
 
 def balanced(
@@ -147,8 +154,8 @@ def balanced(
 ) -> Callable[[int], Minibatch]:
     """Training step -> class-balanced minibatch.
 
-    Wang et al. draw shuffled passes over the data; the score here is class-balanced, and a rival
-    that is trained on other shares than it is judged on would be handicapped.
+    Wang et al. draw shuffled passes over the data. The score here is class-balanced, and a rival
+    trained on other shares of the classes than it is scored on would be at a disadvantage.
     """
 
     def minibatch(step: int) -> Minibatch:

@@ -51,15 +51,17 @@ def attack_run(
     """
     if record.cohort_sha256 != cohort_digest(cohort):
         raise UsageError(
-            f"{cohort.path}: the run was not distilled from this cohort; attack it with the one it "
-            "was"
+            "the run was not distilled from this cohort",
+            cohort.path,
+            "attack it with the one it was",
         )
     seed = _seed_of(distilled)
     members, others = (patients_of(cohort, split) for split in ("train", "test"))
     if not compared(members.positive, others.positive):
         raise CohortError(
-            f"{cohort.path}: an attack needs {LEAST} training and {LEAST} test patients of one "
-            "diagnosis; label the cohort with more patients, or a larger share of test patients"
+            f"an attack needs {LEAST} training and {LEAST} test patients of one diagnosis",
+            cohort.path,
+            "label the cohort with more patients, or a larger share of test patients",
         )
     model = train_pooled([_alone(record, distilled)], record.protocol, "average", seed, NETWORKS)
     total, before = 2 * (len(members) + len(others)), 0

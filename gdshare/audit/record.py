@@ -53,13 +53,13 @@ def read_attacks(run: Path, distilled: Distilled) -> tuple[Attack, ...]:
             return ()
         record = AuditRecord.model_validate_json(read_plain(path, MAX_BYTES))
     except (BundleError, ValidationError) as error:
-        raise RunError(f"{path}: cannot be read; make it again with gdshare audit") from error
+        raise RunError("cannot be read", path, "make it again with gdshare audit") from error
     if record.tensors_sha256 != _digest(distilled):
         raise RunError(
-            f"{path}: is of another result than the run has now; make it again with gdshare audit"
+            "is of another result than the run has now", path, "make it again with gdshare audit"
         )
     if any(one.name not in ATTACKS for one in record.attacks):
-        raise RunError(f"{path}: names an attack that is none; make it again with gdshare audit")
+        raise RunError("names an attack that is none", path, "make it again with gdshare audit")
     return record.attacks
 
 

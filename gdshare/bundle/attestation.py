@@ -119,5 +119,6 @@ def _envelope(data: bytes, kind: type[Attestation]) -> Envelope:
 def _unsound(kind: type[Attestation], fault: BundleError) -> UnsoundAttestation:
     # The reason's name alone: the messages of envelopes speak of bundle.sig.
     return UnsoundAttestation(
-        f"no sound {kind.WORD} ({type(fault).__name__}); ask whoever signed it to send it again"
+        f"no sound {kind.WORD} ({type(fault).__name__})",
+        remedy="ask whoever signed it to send it again",
     )

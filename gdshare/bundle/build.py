@@ -71,8 +71,8 @@ def describe_run(
         )
     except ValidationError as fault:
         raise UsageError(
-            f"this bundle cannot be described: {first_problem(fault)}; "
-            "see docs/bundle-format.md for what each field allows"
+            f"this bundle cannot be described: {first_problem(fault)}",
+            remedy="see docs/bundle-format.md for what each field allows",
         ) from None
 
 

@@ -34,8 +34,8 @@ def read_folder(path: Path, wanted: Collection[str] = BOUNDS.keys()) -> dict[str
         files = {name: _read_file(path / name, name) for name in sorted(names)}
     except OSError as fault:
         raise UnreadableBundle(
-            f"{path} cannot be read as a bundle ({fault.strerror}); give the path of a bundle's "
-            "folder"
+            f"{path} cannot be read as a bundle ({fault.strerror})",
+            remedy="give the path of a bundle's folder",
         ) from None
     check_complete(files, wanted)
     return files
@@ -57,10 +57,12 @@ def read_plain(path: Path, bound: int) -> bytes:
             content = stream.read(bound + 1)
     except OSError as fault:
         raise UnreadableBundle(
-            f"{path} cannot be read ({fault.strerror}); check the path"
+            f"{path} cannot be read ({fault.strerror})", remedy="check the path"
         ) from None
     if len(content) > bound:
-        raise Oversized(f"{path} has more than the {bound} bytes that it may have; check the path")
+        raise Oversized(
+            f"{path} has more than the {bound} bytes that it may have", remedy="check the path"
+        )
     return content
 
 
@@ -91,6 +93,6 @@ def _opened(path: Path, name: str) -> Iterator[BinaryIO]:
 
 def _not_plain(name: str) -> NotAPlainFile:
     return NotAPlainFile(
-        f"{name} is a link, a folder or a device instead of a plain file; "
-        "copy the bundle's own files"
+        f"{name} is a link, a folder or a device instead of a plain file",
+        remedy="copy the bundle's own files",
     )

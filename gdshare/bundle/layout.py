@@ -41,8 +41,8 @@ def check_size(name: str, size: int) -> None:
     bound = BOUNDS.get(name)
     if bound is not None and size > bound:
         raise Oversized(
-            f"{name} has {size} bytes where a bundle allows {bound}; "
-            "publish fewer or smaller images"
+            f"{name} has {size} bytes where a bundle allows {bound}",
+            remedy="publish fewer or smaller images",
         )
 
 
@@ -54,8 +54,8 @@ def check_name(name: str, wanted: Collection[str] = BOUNDS.keys()) -> None:
     """
     if name not in wanted:
         raise ExtraFile(
-            f"the bundle holds {quoted(name)}, which is no part of a bundle; "
-            "do not open it, and ask the hospital why it is there"
+            f"the bundle holds {quoted(name)}, which is no part of a bundle",
+            remedy="do not open it, and ask the hospital why it is there",
         )
 
 
@@ -67,4 +67,4 @@ def check_complete(names: Mapping[str, object], wanted: Collection[str] = BOUNDS
     """
     for name in sorted(wanted):
         if name not in names:
-            raise MissingFile(f"the bundle has no {name}; {SEND_AGAIN}")
+            raise MissingFile(f"the bundle has no {name}", remedy=SEND_AGAIN)

@@ -136,16 +136,17 @@ class Manifest(BaseModel):
         """
         value = canonical.parse(data, MANIFEST, MalformedManifest)
         if not isinstance(value, dict):
-            raise MalformedManifest(f"{MANIFEST} is not a JSON object; {SEND_AGAIN}")
+            raise MalformedManifest(f"{MANIFEST} is not a JSON object", remedy=SEND_AGAIN)
         if isinstance(value.get("format"), str) and value["format"] != FORMAT:
             raise UnknownFormat(
-                f"{MANIFEST} says format {quoted(value['format'])} and this gdshare reads only "
-                f"{FORMAT}; update gdshare, or ask the hospital which version it uses"
+                f"{MANIFEST} says format {quoted(value['format'])} and this gdshare "
+                f"reads only {FORMAT}",
+                remedy="update gdshare, or ask the hospital which version it uses",
             )
         try:
             manifest = cls.model_validate_json(data)
         except ValidationError as fault:
-            raise MalformedManifest(f"{MANIFEST}: {first_problem(fault)}; {SEND_AGAIN}") from None
+            raise MalformedManifest(first_problem(fault), MANIFEST, SEND_AGAIN) from None
         canonical.require_same(data, manifest.to_bytes(), MANIFEST)
         return manifest
 

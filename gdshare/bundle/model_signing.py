@@ -80,7 +80,7 @@ def read_statement(payload: bytes) -> dict[str, str]:
     try:
         listed = _listed(value)
     except (KeyError, TypeError, IndexError):
-        raise MalformedSignature(f"{WHERE} lists no SHA-256 digests; {SEND_AGAIN}") from None
+        raise MalformedSignature(f"{WHERE} lists no SHA-256 digests", remedy=SEND_AGAIN) from None
     canonical.require_same(payload, write_statement(listed), WHERE)
     return listed
 
@@ -95,10 +95,10 @@ def check_digests(files: Mapping[str, bytes], listed: Mapping[str, str]) -> None
     """
     for name in SIGNED:
         if name not in listed:
-            raise MissingFile(f"{WHERE} does not cover {name}; {SEND_AGAIN}")
+            raise MissingFile(f"{WHERE} does not cover {name}", remedy=SEND_AGAIN)
     for name in listed:
         if name not in SIGNED:
-            raise ExtraFile(f"{WHERE} lists {quoted(name)}, no part of a bundle; {SEND_AGAIN}")
+            raise ExtraFile(f"{WHERE} lists {quoted(name)}, no part of a bundle", remedy=SEND_AGAIN)
     for name, digest in digests_of(files).items():
         if digest != listed[name]:
-            raise Altered(f"{name} was altered after the bundle was signed; {SEND_AGAIN}")
+            raise Altered(f"{name} was altered after the bundle was signed", remedy=SEND_AGAIN)

@@ -5,10 +5,7 @@ them. ``SITE-SEQUENCE.withdrawal`` takes the bundle of that name back: from then
 an older one is handed over.
 """
 
-import errno
 import re
-import shutil
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -17,11 +14,10 @@ from gdshare.bundle.layout import MANIFEST, check_complete, check_name
 from gdshare.bundle.manifest import Manifest
 from gdshare.errors import UsageError
 from gdshare.signing.names import SITE
-from gdshare.storage import sync_folder, write_bytes
+from gdshare.storage import new_folder, write_bytes
 
 _NAME = re.compile(rf"(?P<site>{SITE})-(?P<number>[1-9][0-9]{{0,8}})")
 WITHDRAWAL = ".withdrawal"
-_TAKEN = {errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR}
 
 
 def published(outbox: Path) -> tuple[Path, ...]:
@@ -100,29 +96,17 @@ def write_bundle(outbox: Path, files: Mapping[str, bytes]) -> Path:
     check_complete(files)
     target = outbox / Manifest.from_bytes(files[MANIFEST]).name
     try:
-        outbox.mkdir(parents=True, exist_ok=True)
-        _write_aside_and_rename(target, files)
+        with new_folder(target) as folder:
+            for name, content in files.items():
+                write_bytes(folder / name, content)
     except OSError as fault:
-        if fault.errno in _TAKEN:
+        if isinstance(fault, FileExistsError):
             raise AlreadyPublished(
-                f"{target} already exists and is never overwritten; publish with the next "
-                "sequence number"
+                f"{target} already exists and is never overwritten",
+                remedy="publish with the next sequence number",
             ) from None
         raise UsageError(
-            f"{outbox} cannot take a bundle ({fault.strerror}); choose an outbox you can write to"
+            f"{outbox} cannot take a bundle ({fault.strerror})",
+            remedy="choose an outbox you can write to",
         ) from None
     return target
-
-
-def _write_aside_and_rename(target: Path, files: Mapping[str, bytes]) -> None:
-    aside = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
-    try:
-        for name, content in files.items():
-            write_bytes(aside / name, content)
-        aside.chmod(0o755)
-        sync_folder(aside)
-        aside.rename(target)
-    except BaseException:
-        shutil.rmtree(aside, ignore_errors=True)
-        raise
-    sync_folder(target.parent)

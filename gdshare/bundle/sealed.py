@@ -113,14 +113,14 @@ def unseal(data: bytes, key: X25519PrivateKey) -> dict[str, bytes]:
     told = _HEAD.match(data[:_MAX_HEAD])
     if told is None:
         raise NotSealed(
-            f"the file is not a bundle sealed as {FORMAT}, or ends within its first lines; give "
-            f"what `gdshare seal` wrote, or {_ASK}"
+            f"the file is not a bundle sealed as {FORMAT}, or ends within its first lines",
+            remedy=f"give what `gdshare seal` wrote, or {_ASK}",
         )
     mine = fingerprint(key.public_key())
     if told["to"].decode("ascii") != mine:
         raise SealedForAnother(
-            f"sealed to the key {told['to'].decode('ascii')[:16]}..., and this is {mine[:16]}...; "
-            "open it with that one, or ask the hospital to seal it to this one"
+            f"sealed to the key {told['to'].decode('ascii')[:16]}..., and this is {mine[:16]}...",
+            remedy="open it with that one, or ask the hospital to seal it to this one",
         )
     body = data[told.end() :]
     _check_length(len(body), int(told["length"]))
@@ -128,14 +128,15 @@ def unseal(data: bytes, key: X25519PrivateKey) -> dict[str, bytes]:
         content = _SUITE.decrypt(body, key, info=told[0])
     except InvalidTag:
         raise BrokenSeal(
-            f"the sealed bundle was altered on its way, or its first lines were; {_ASK}"
+            "the sealed bundle was altered on its way, or its first lines were", remedy=_ASK
         ) from None
     files = _divided(content)
     site, digest = _named(files)
     if (site.encode("ascii"), digest.encode("ascii")) != (told["site"], told["digest"]):
         raise PassedOff(
-            f"what was sealed is a bundle of {site} with the digest {digest}, not the one that the "
-            "first lines name; ask the hospital, and whoever carried it"
+            f"what was sealed is a bundle of {site} with the digest {digest}, not the "
+            "one that the first lines name",
+            remedy="ask the hospital, and whoever carried it",
         )
     return files
 
@@ -152,11 +153,14 @@ def read_sealed(path: Path) -> bytes:
         with os.fdopen(descriptor, "rb") as stream:
             status = os.fstat(stream.fileno())
             if not stat.S_ISREG(status.st_mode):
-                raise NotAPlainFile(f"{path} is no plain file; name the sealed bundle itself")
+                raise NotAPlainFile(
+                    f"{path} is no plain file", remedy="name the sealed bundle itself"
+                )
             data = b"" if status.st_size > MAX_BYTES else stream.read(MAX_BYTES + 1)
     except OSError as fault:
         raise UnreadableBundle(
-            f"{path} cannot be read ({fault.strerror}); give the path of what `gdshare seal` wrote"
+            f"{path} cannot be read ({fault.strerror})",
+            remedy="give the path of what `gdshare seal` wrote",
         ) from None
     if max(status.st_size, len(data)) > MAX_BYTES:
         raise _oversized(max(status.st_size, len(data)))
@@ -177,11 +181,11 @@ def _named(files: Mapping[str, bytes]) -> tuple[str, str]:
 
 def _check_length(found: int, told: int) -> None:
     if found < told:
-        raise CutShort(f"the sealed bundle ends after {found} of {told} bytes; {_ASK}")
+        raise CutShort(f"the sealed bundle ends after {found} of {told} bytes", remedy=_ASK)
     if found > told:
         raise TrailingBytes(
-            f"{found - told} bytes follow after the end of the sealed bundle; {_ASK}, and find out "
-            "who added them"
+            f"{found - told} bytes follow after the end of the sealed bundle",
+            remedy=f"{_ASK}, and find out who added them",
         )
 
 
@@ -190,17 +194,19 @@ def _divided(content: bytes) -> dict[str, bytes]:
     for name in _ORDER:
         begin = at + _LENGTH.size
         if begin > len(content):
-            raise CutShort(f"what was sealed ends before {name}; {_ASK}")
+            raise CutShort(f"what was sealed ends before {name}", remedy=_ASK)
         (length,) = _LENGTH.unpack(content[at:begin])
         check_size(name, length)
         at = begin + length
         if at > len(content):
-            raise CutShort(f"what was sealed ends within {name}; {_ASK}")
+            raise CutShort(f"what was sealed ends within {name}", remedy=_ASK)
         files[name] = content[begin:at]
     if at < len(content):
-        raise TrailingBytes(f"{len(content) - at} bytes were sealed after the last file; {_ASK}")
+        raise TrailingBytes(
+            f"{len(content) - at} bytes were sealed after the last file", remedy=_ASK
+        )
     return files
 
 
 def _oversized(size: int) -> Oversized:
-    return Oversized(f"{size} bytes, where a sealed bundle has {MAX_BYTES} at most; {_ASK}")
+    return Oversized(f"{size} bytes, where a sealed bundle has {MAX_BYTES} at most", remedy=_ASK)

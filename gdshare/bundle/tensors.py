@@ -49,7 +49,9 @@ def read_tensors(data: bytes, manifest: Manifest) -> Distilled:
     try:
         tensors = load(data)
     except (SafetensorError, ValueError, KeyError, TypeError) as fault:
-        raise MalformedTensors(f"{FILE} cannot be read ({quoted(fault)}); {SEND_AGAIN}") from None
+        raise MalformedTensors(
+            f"{FILE} cannot be read ({quoted(fault)})", remedy=SEND_AGAIN
+        ) from None
     distilled = Distilled(**{name: tensors[name] for name in TENSORS})
     canonical.require_same(data, distilled.to_bytes(), FILE)
     check_values(distilled)
@@ -65,31 +67,34 @@ def check_header(data: bytes, shapes: Shapes) -> None:
     size = int.from_bytes(data[:8], "little")
     if len(data) < 8 or size > min(LARGEST_HEADER, len(data) - 8):
         raise MalformedTensors(
-            f"{FILE} has no header of at most {LARGEST_HEADER} bytes; {SEND_AGAIN}"
+            f"{FILE} has no header of at most {LARGEST_HEADER} bytes", remedy=SEND_AGAIN
         )
     header = canonical.parse(data[8 : 8 + size], f"the header of {FILE}", MalformedTensors)
     if not isinstance(header, dict) or set(header) != set(TENSORS):
         found = ", ".join(header) if isinstance(header, dict) else "something else"
         raise MalformedTensors(
-            f"{FILE} holds {quoted(found)} where exactly {', '.join(TENSORS)} belong, without "
-            f"metadata; {SEND_AGAIN}"
+            f"{FILE} holds {quoted(found)} where exactly {', '.join(TENSORS)} belong, "
+            "without metadata",
+            remedy=SEND_AGAIN,
         )
     for name, shape in shapes.items():
         _check_entry(name, header[name], shape)
     expected = 8 + size + sum(4 * int(np.prod(shape)) for shape in shapes.values())
     if len(data) != expected:
         raise MalformedTensors(
-            f"{FILE} has {len(data)} bytes where its tensors take {expected}; {SEND_AGAIN}"
+            f"{FILE} has {len(data)} bytes where its tensors take {expected}", remedy=SEND_AGAIN
         )
 
 
 def _check_entry(name: str, entry: Any, shape: tuple[int, ...]) -> None:
     if not isinstance(entry, dict) or set(entry) != {"dtype", "shape", "data_offsets"}:
-        raise MalformedTensors(f"{FILE} does not describe {name} properly; {SEND_AGAIN}")
+        raise MalformedTensors(f"{FILE} does not describe {name} properly", remedy=SEND_AGAIN)
     if entry["dtype"] != "F32" or entry["shape"] != list(shape):
         raise WrongShape(
-            f"{FILE}: {name} is {quoted(entry['dtype'])} {quoted(entry['shape'])} where "
-            f"gdshare.json implies F32 {list(shape)}; {SEND_AGAIN}"
+            f"{name} is {quoted(entry['dtype'])} {quoted(entry['shape'])} where "
+            f"gdshare.json implies F32 {list(shape)}",
+            FILE,
+            SEND_AGAIN,
         )
 
 
@@ -104,19 +109,19 @@ def check_values(distilled: Distilled) -> None:
     """
     for name in TENSORS:
         if not np.isfinite(getattr(distilled, name)).all():
-            raise NotFinite(f"{FILE}: {name} holds values that are not finite; {SEND_AGAIN}")
+            raise NotFinite(f"{name} holds values that are not finite", FILE, SEND_AGAIN)
     if (np.abs(distilled.images) > LARGEST_PIXEL).any():
-        raise OutOfRange(f"{FILE}: a pixel lies beyond ±{LARGEST_PIXEL:.0f}; {SEND_AGAIN}")
+        raise OutOfRange(f"a pixel lies beyond ±{LARGEST_PIXEL:.0f}", FILE, SEND_AGAIN)
     rates = distilled.learning_rates
     if (rates <= 0).any() or (rates > LARGEST_RATE).any():
         raise OutOfRange(
-            f"{FILE}: a learning rate is not in the range 0 to {LARGEST_RATE:.0f}; {SEND_AGAIN}"
+            f"a learning rate is not in the range 0 to {LARGEST_RATE:.0f}", FILE, SEND_AGAIN
         )
     sums = distilled.labels.sum(axis=1, dtype=np.float64)
     if (distilled.labels < 0).any() or (np.abs(sums - 1) > SIMPLEX_TOLERANCE).any():
         raise LabelsOffSimplex(
-            f"{FILE}: a soft label is negative or its row does not sum to 1; {SEND_AGAIN}"
+            "a soft label is negative or its row does not sum to 1", FILE, SEND_AGAIN
         )
     problem = distilled.problem()
     if problem:
-        raise MalformedTensors(f"{FILE}: {problem}; {SEND_AGAIN}")
+        raise MalformedTensors(problem, FILE, SEND_AGAIN)

@@ -115,8 +115,9 @@ def check_site(manifest: Manifest, site: str | None) -> None:
     """
     if site is not None and manifest.site != site:
         raise WrongSite(
-            f"{MANIFEST} says the bundle is from {manifest.site}, but the key belongs to "
-            f"{quoted(site)}; ask both hospitals before using it"
+            f"{MANIFEST} says the bundle is from {manifest.site}, but the key belongs "
+            f"to {quoted(site)}",
+            remedy="ask both hospitals before using it",
         )
 
 
@@ -129,14 +130,14 @@ def check_freshness(manifest: Manifest, now: datetime) -> None:
         UsageError: ``now`` has no time zone.
     """
     if now.tzinfo is None:
-        raise UsageError("the time of verification has no time zone; pass one in UTC")
+        raise UsageError("the time of verification has no time zone", remedy="pass one in UTC")
     if manifest.created > now + CLOCK_TOLERANCE:
         raise NotYetValid(
-            f"{MANIFEST} says the bundle was made at {format_utc(manifest.created)}, still to "
-            "come; check this machine's clock, then the hospital's"
+            f"{MANIFEST} says the bundle was made at {format_utc(manifest.created)}, still to come",
+            remedy="check this machine's clock, then the hospital's",
         )
     if now >= manifest.expires:
         raise Expired(
-            f"the bundle expired at {format_utc(manifest.expires)}; "
-            "ask the hospital whether it will publish a new one"
+            f"the bundle expired at {format_utc(manifest.expires)}",
+            remedy="ask the hospital whether it will publish a new one",
         )

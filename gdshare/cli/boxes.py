@@ -18,7 +18,7 @@ def parse_box(text: str, option: str) -> Box:
         ) from error
     if left < 0 or top < 0 or right <= left or bottom <= top:
         raise UsageError(
-            f"{option} {text}: encloses nothing; give left,top,right,bottom from the upper left "
-            "corner"
+            f"{option} {text}: encloses nothing",
+            remedy="give left,top,right,bottom from the upper left corner",
         )
     return Box(left, top, right, bottom)

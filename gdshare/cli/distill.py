@@ -25,7 +25,7 @@ from gdshare.storage import write_bytes
 
 if TYPE_CHECKING:
     from gdshare.distill.loop import Outcome, Tick
-    from gdshare.distill.workers import Crew
+    from gdshare.distill.workers import Workers
 
 
 def distill(
@@ -58,7 +58,7 @@ def distill(
     cut, --resume goes on, and on a CPU ends with the bytes of a run never interrupted.
     """
     from gdshare.distill.precision import fitted
-    from gdshare.distill.workers import join, recruited
+    from gdshare.distill.workers import join, spawn_workers
 
     given = {k: v for k, v in knobs.items() if v is not None}
     settings = read_settings(config, given, _start(out, resume))
@@ -66,24 +66,27 @@ def distill(
         settings = fitted(settings, chosen_device(device))
     if workers > settings.draws:
         raise UsageError(
-            f"--workers {workers} for --draws {settings.draws}: a draw is one process's work; "
-            f"take more draws a step (they improve each step), or fewer workers"
+            f"--workers {workers} for --draws {settings.draws}: a draw is one process's work",
+            remedy="take more draws a step (they improve each step), or fewer workers",
         )
     call = _Call(open_cohort(cohort), out, settings, device, resume, tensorboard)
     if workers > 1 and "WORLD_SIZE" not in os.environ:
         if not resume and "OMP_NUM_THREADS" not in os.environ:
             _share_cores(workers)
-        with recruited(workers, [sys.executable, "-m", "gdshare", *_without_seed(sys.argv[1:])]):
+        with spawn_workers(
+            workers, [sys.executable, "-m", "gdshare", *_without_seed(sys.argv[1:])]
+        ):
             outcome = _run(call, join())
     else:
-        crew = join()
-        if crew.size > settings.draws:
+        joined = join()
+        if joined.size > settings.draws:
             raise UsageError(
-                f"{crew.size} processes for --draws {settings.draws}: a draw is one process's "
-                "work; start fewer, or take more draws a step"
+                f"{joined.size} processes for --draws {settings.draws}: a draw is one "
+                "process's work",
+                remedy="start fewer, or take more draws a step",
             )
-        outcome = _run(call, crew)
-        if not crew.leads:
+        outcome = _run(call, joined)
+        if not joined.is_main:
             return
     write_bytes(out / PREVIEW, render_preview(outcome.distilled))
     _report(out, outcome, as_json)
@@ -121,7 +124,7 @@ class _Call:
     tensorboard: bool
 
 
-def _run(call: _Call, crew: "Crew") -> "Outcome":
+def _run(call: _Call, workers: "Workers") -> "Outcome":
     """Distil with a progress bar; Ctrl-C ends it after the current step."""
     from gdshare.distill.loop import StoppedError
     from gdshare.distill.loop import distill as run_distillation
@@ -130,9 +133,9 @@ def _run(call: _Call, crew: "Crew") -> "Outcome":
         progress_bar(
             "loss {task.fields[loss]}  α̃ {task.fields[rate]}  best {task.fields[best]}"
             "{task.fields[skipped]}",
-            hidden=not crew.leads,
+            hidden=not workers.is_main,
         ) as bar,
-        asked_to_stop(say=crew.leads) as stopping,
+        asked_to_stop(say=workers.is_main) as stopping,
     ):
         fields: dict[str, Any] = {"loss": "-", "rate": "-", "best": "-", "skipped": ""}
         task = bar.add_task("distilling", total=call.settings.outer_steps, **fields)
@@ -145,25 +148,25 @@ def _run(call: _Call, crew: "Crew") -> "Outcome":
                 call.cohort,
                 call.out,
                 call.settings,
-                _device_of(call, crew),
+                _device_of(call, workers),
                 call.resume,
                 show,
                 stopping=stopping,
-                crew=crew,
+                workers=workers,
                 tensorboard=call.tensorboard,
             )
         except (StoppedError, KeyboardInterrupt):
             bar.stop()
-            if crew.leads:
-                typer.echo(_how_to_go_on(call, crew), err=True)
+            if workers.is_main:
+                typer.echo(_how_to_go_on(call, workers), err=True)
             raise typer.Exit(130) from None
 
 
-def _how_to_go_on(call: _Call, crew: "Crew") -> str:
+def _how_to_go_on(call: _Call, workers: "Workers") -> str:
     if not (call.out / RECORD).exists():
         return "stopped before the run began; nothing is there to go on with"
     words = ["gdshare", "distill", str(call.cohort.path), "--out", str(call.out), "--resume"]
-    words += ["--workers", str(crew.size)] if crew.size > 1 else []
+    words += ["--workers", str(workers.size)] if workers.size > 1 else []
     words += ["--tensorboard"] if call.tensorboard else []
     return f"stopped; go on with: {shlex.join(words)}"
 
@@ -177,15 +180,15 @@ def _shown(tick: "Tick") -> dict[str, Any]:
     }
 
 
-def _device_of(call: _Call, crew: "Crew") -> str:
+def _device_of(call: _Call, workers: "Workers") -> str:
     """The device of this process: the interrupted run's, or with several GPUs one for each."""
     import torch
 
-    if call.resume and call.device == "auto" and crew.size == 1:
+    if call.resume and call.device == "auto" and workers.size == 1:
         return chosen_device(read_record(call.out).device)
     device = chosen_device(call.device)
-    if device == "cuda" and crew.size > 1:
-        return f"cuda:{crew.rank % torch.cuda.device_count()}"
+    if device == "cuda" and workers.size > 1:
+        return f"cuda:{workers.rank % torch.cuda.device_count()}"
     return device
 
 
@@ -216,7 +219,7 @@ def read_settings(config: Path | None, given: dict[str, Any], start: Settings) -
             read = tomllib.loads(config.read_text(encoding="utf-8"))
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
             raise UsageError(
-                f"{config}: cannot be read as TOML ({error}); write lines such as outer-steps = 400"
+                f"cannot be read as TOML ({error})", config, "write lines such as outer-steps = 400"
             ) from error
         values = {name.replace("-", "_"): value for name, value in read.items()}
     try:
@@ -229,7 +232,7 @@ def read_settings(config: Path | None, given: dict[str, Any], start: Settings) -
             where = f"{config} with the options given: "
         what = f"{name.replace('_', '-')}: " if name else ""
         reason = first["msg"].removeprefix("Value error, ")
-        raise UsageError(f"{where}{what}{reason}; see gdshare distill --help") from error
+        raise UsageError(f"{where}{what}{reason}", remedy="see gdshare distill --help") from error
 
 
 def _report(out: Path, outcome: "Outcome", as_json: bool) -> None:

@@ -76,9 +76,9 @@ def prepare(
     rules, now = read_policy(outbox), datetime.now(UTC)
     record, distilled = read_record(run), read_result(run)
     if out.exists():
-        raise UsageError(f"{out}: is there already; choose another --out, or remove it")
+        raise UsageError("is there already", out, "choose another --out, or remove it")
     with open_ledger(ledger_beside(outbox)) as book:
-        require_there(outbox, book.acts)
+        require_there(outbox, book.entries)
         manifest = describe_run(
             record,
             site=site,
@@ -133,7 +133,7 @@ def approve(
     secret = load_private_key(key, read_passphrase(passphrase_file, confirm=False))
     require_approver(rules, secret.public_key())
     with open_ledger(ledger_beside(outbox)) as book:
-        require_there(outbox, book.acts)
+        require_there(outbox, book.entries)
         if dry_run:
             typer.echo(f"would approve  {what.manifest.name}  {what.digest}")
             return
@@ -162,8 +162,8 @@ def release(
     what = read_prepared(prepared, render_preview, _pages(rules))
     secret = load_private_key(key, read_passphrase(passphrase_file, confirm=False))
     with open_ledger(ledger_beside(outbox)) as book:
-        require_there(outbox, book.acts)
-        files, approvals = sign_prepared(what, rules, secret, book.acts)
+        require_there(outbox, book.entries)
+        files, approvals = sign_prepared(what, rules, secret, book.entries)
         made = verify_files(files, secret.public_key(), now, what.manifest.site)
         if dry_run:
             require_unused(made, outbox, book)
@@ -185,7 +185,7 @@ def _pages(rules: Policy) -> Pages:
 def _require_known(outbox: Path) -> None:
     """A mistyped outbox has no policy, by which a page would look forged."""
     if not ledger_beside(outbox).exists():
-        raise UsageError(f"{outbox}: nothing was prepared for this outbox; check --outbox")
+        raise UsageError("nothing was prepared for this outbox", outbox, "check --outbox")
 
 
 def _who(by: str | None) -> str:

@@ -105,13 +105,13 @@ def take_in(
     if dicomweb is None:
         films = _of_folder(folder, any(of_a_pacs))
     elif folder is not None:
-        raise UsageError(f"{folder}: give either a folder or --dicomweb, not both")
+        raise UsageError("give either a folder or --dicomweb, not both", folder)
     else:
         access = _access(dicomweb, dicomweb_user, dicomweb_password_file, dicomweb_ca)
         films = _of_pacs(access, _wanted(modality, since, until), _beside(out, "arriving.dcm"))
     who = identities or _beside(out, "identities.csv")
     if who.resolve().is_relative_to(out.resolve()):
-        raise UsageError(f"{who}: lies in the store; keep who is who apart, by --identities")
+        raise UsageError("lies in the store", who, "keep who is who apart, by --identities")
     store = make_store(out)
     with open_identities(who, _random) as named, decoder() as decode:
         named.require(store.names())
@@ -129,11 +129,12 @@ def _of_folder(folder: Path | None, of_a_pacs: bool) -> "Films":
         raise UsageError("say what to import: a folder of DICOM files, or --dicomweb URL")
     if of_a_pacs:
         raise UsageError(
-            f"{folder}: a folder is searched whole; give these options of a PACS "
-            "together with --dicomweb"
+            "a folder is searched whole",
+            folder,
+            "give these options of a PACS together with --dicomweb",
         )
     if not folder.is_dir():
-        raise UsageError(f"{folder}: no such folder; give the folder that holds the DICOM files")
+        raise UsageError("no such folder", folder, "give the folder that holds the DICOM files")
     files = files_in(folder)
 
     def films(intake: "Intake") -> "Iterator[Outcome]":
@@ -160,7 +161,9 @@ def _access(url: str, user: str | None, password: Path | None, authority: Path |
     from gdshare.store.pacs import Login, access_to, read_password
 
     if (user is None) != (password is None):
-        raise UsageError("--dicomweb-user and --dicomweb-password-file belong together; give both")
+        raise UsageError(
+            "--dicomweb-user and --dicomweb-password-file belong together", remedy="give both"
+        )
     login = Login(user, read_password(password)) if user and password else None
     return access_to(url, login, authority)
 
@@ -169,7 +172,9 @@ def _wanted(modality: list[str] | None, since: datetime | None, until: datetime 
     from gdshare.store.pacs import Wanted
 
     if since and until and since > until:
-        raise UsageError(f"--since {since:%Y-%m-%d} is after --until {until:%Y-%m-%d}; swap them")
+        raise UsageError(
+            f"--since {since:%Y-%m-%d} is after --until {until:%Y-%m-%d}", remedy="swap them"
+        )
     days = (day and day.date() for day in (since, until))
     return Wanted(tuple(modality or MODALITIES), *days)
 

@@ -115,7 +115,9 @@ def label(
             )
         return _serve(source, protocol, port)
     if out is None:
-        raise UsageError("--out is missing; name the folder to make for the labelled cohort")
+        raise UsageError(
+            "--out is missing", remedy="name the folder to make for the labelled cohort"
+        )
     shares = None if split is None else _fractions(split)
     table = _table_of(source)
     with progress("labelling films") as report:

@@ -54,13 +54,13 @@ def verify(
     anchor that this prints, and keep it elsewhere.
     """
     if (key is None) != (not receipt):
-        raise UsageError("--receipt and --key go together; give both, or neither")
+        raise UsageError("--receipt and --key go together", remedy="give both, or neither")
     told = [_receipt(path, key) for path in receipt or () if key is not None]
     anchors = [*map(_anchor, anchor or ()), *(anchor_in(one) for one, _ in told)]
-    acts = read_ledger(_there(ledger), anchors)
+    entries = read_ledger(_there(ledger), anchors)
     for one, digest in told:
-        require_says(acts, one, digest)
-    head = head_of(acts)
+        require_says(entries, one, digest)
+    head = head_of(entries)
     if as_json:
         return print_json({"lines": head.number, "sha256": head.sha256})
     typer.echo(f"lines   {head.number}, chained and whole")
@@ -70,15 +70,23 @@ def verify(
 
 def show(ledger: Ledger, anchor: Anchors = None, as_json: AsJson = False) -> None:
     """Check the ledger as verify does, then show its lines, the oldest first."""
-    acts = read_ledger(_there(ledger), [_anchor(text) for text in anchor or ()])
+    entries = read_ledger(_there(ledger), [_anchor(text) for text in anchor or ()])
     if as_json:
-        return print_json([act.model_dump(mode="json") for act in acts])
+        return print_json([entry.model_dump(mode="json") for entry in entries])
     rows = [
-        (act.number, f"{act.at:%Y-%m-%d %H:%M:%S}", act.act, act.what, act.by, act.why, act.digest)
-        for act in acts
+        (
+            entry.number,
+            f"{entry.at:%Y-%m-%d %H:%M:%S}",
+            entry.act,
+            entry.what,
+            entry.by,
+            entry.why,
+            entry.digest,
+        )
+        for entry in entries
     ]
     columns = ("line", "at (UTC)", "act", "what", "by", "why", "digest")
-    print_table(f"{ledger}: {len(acts)} acts", columns, rows)
+    print_table(f"{ledger}: {len(entries)} acts", columns, rows)
     return None
 
 
@@ -116,13 +124,13 @@ def _receipt(path: Path, key: Path) -> tuple[Receipt, str]:
     try:
         return read_signed(read_plain(path, MAX_BYTES), load_public_key(key), Receipt)
     except BundleError as fault:
-        raise type(fault)(f"{path}: {fault}") from fault
+        raise fault.at(path) from fault
 
 
 def _there(ledger: Path) -> Path:
     """To a reader of nothing an empty ledger would look sound."""
     if not ledger.is_file():
-        raise UsageError(f"{ledger}: no such ledger; check the path")
+        raise UsageError("no such ledger", ledger, "check the path")
     return ledger
 
 

@@ -36,7 +36,7 @@ def outline(
     if out.suffix.lower() not in WRITERS:
         raise UsageError(f"--out {out}: end it in {' or '.join(WRITERS)}, for the format to write")
     if out.exists():
-        raise UsageError(f"{out}: already exists; choose another --out, or remove it first")
+        raise UsageError("already exists", out, "choose another --out, or remove it first")
     found = read_annotations(annotation).outline(read_film(film).shape, str(film), organ)
     write_outline(found.inside, out, found.name)
     height, width = found.inside.shape

@@ -41,15 +41,16 @@ def read_passphrase(file: Path | None, *, confirm: bool, what: str = "the signin
                 content = stream.read(LARGEST_FILE)
         except OSError as fault:
             raise KeyFileError(
-                f"{file} cannot be read ({fault.strerror}); give a file that holds the passphrase"
+                f"{file} cannot be read ({fault.strerror})",
+                remedy="give a file that holds the passphrase",
             ) from None
         return content.removesuffix(b"\n").removesuffix(b"\r")
     if VARIABLE in os.environ:
         return os.environb[VARIABLE.encode()]
     if not has_terminal():
         raise KeyFileError(
-            "there is no terminal to ask for the passphrase; give --passphrase-file, or set "
-            f"{VARIABLE}"
+            "there is no terminal to ask for the passphrase",
+            remedy=f"give --passphrase-file, or set {VARIABLE}",
         )
     answer: str = typer.prompt(
         f"Passphrase of {what}", hide_input=True, confirmation_prompt=confirm, err=True

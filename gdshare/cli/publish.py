@@ -75,14 +75,14 @@ def publish(
     rules = read_policy(outbox)
     if not rules.release.one_shot or rules.release.approvals:
         raise PolicyError(
-            "the policy wants what leaves to be looked at and approved first; use gdshare prepare, "
-            "gdshare approve and gdshare release"
+            "the policy wants what leaves to be looked at and approved first",
+            remedy="use gdshare prepare, gdshare approve and gdshare release",
         )
     record, distilled = read_record(run), read_result(run)
     signing_key = load_private_key(key, read_passphrase(passphrase_file, confirm=False))
     now, who = datetime.now(UTC), by or getpass.getuser()
     with open_ledger(ledger_beside(outbox)) as book:
-        require_there(outbox, book.acts)
+        require_there(outbox, book.entries)
         manifest = describe_run(
             record,
             site=site,
@@ -120,7 +120,7 @@ def require_fitting(distilled: Distilled, manifest: Manifest, run: Path) -> None
         read_tensors(distilled.to_bytes(), manifest)
     except BundleError as fault:
         reason = str(fault).removesuffix(f"; {SEND_AGAIN}")
-        raise RunError(f"{run} cannot be published: {reason}; distil again") from None
+        raise RunError(f"{run} cannot be published: {reason}", remedy="distil again") from None
 
 
 def register(app: typer.Typer) -> None:

@@ -27,11 +27,12 @@ def seal(
     its size. Have the aggregator read you the fingerprint of its sealing key once.
     """
     if out.exists():
-        raise UsageError(f"{out}: is there already; choose another --out, or remove it")
+        raise UsageError("is there already", out, "choose another --out, or remove it")
     if not (bundle / SIGNATURE).is_file():
         raise UsageError(
-            f"{bundle}: is no released bundle; give its folder in the outbox, such as "
-            "outbox/st-mary-1"
+            "is no released bundle",
+            bundle,
+            "give its folder in the outbox, such as outbox/st-mary-1",
         )
     key = load_sealing_public_key(to)
     write_bytes(out, sealed(read_folder(bundle), key))
@@ -55,7 +56,7 @@ def unseal(
         typer.echo(f"opened  {write_bundle(out, files)}")
     except AlreadyPublished:
         raise UsageError(
-            f"{out}: holds a bundle of that site and number already; look at both, and remove one"
+            "holds a bundle of that site and number already", out, "look at both, and remove one"
         ) from None
 
 

@@ -34,9 +34,9 @@ def train(
     from gdshare.training import TrainingPlan, train_on_real
 
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise UsageError(f"{out}: already exists; choose another --out, or remove it first")
+        raise UsageError("already exists", out, "choose another --out, or remove it first")
     if len({path.resolve() for path in cohorts}) < len(cohorts):
-        raise UsageError("a cohort is given twice; give each once")
+        raise UsageError("a cohort is given twice", remedy="give each once")
     plan = TrainingPlan(network=network, per_class=per_class, epochs=epochs, seed=seed)
     with progress("training on real patches, epochs") as report:
         found = train_on_real(

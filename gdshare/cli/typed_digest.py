@@ -20,14 +20,15 @@ def require_told(known: str, told: str, option: str, remedy: str) -> None:
     """
     digits = "".join(told.split())
     if not digits:
-        raise UsageError(f"{option}: is empty; {remedy}")
+        raise UsageError("is empty", option, remedy)
     if len(digits) < LEAST_DIGITS:
         raise UsageError(
-            f"{option} {told:.70}: has {len(digits)} digits, and {LEAST_DIGITS} are asked for at "
-            f"least; {remedy}"
+            f"{option} {told:.70}: has {len(digits)} digits, and {LEAST_DIGITS} are "
+            "asked for at least",
+            remedy=remedy,
         )
     if not is_told(known, told):
-        raise UsageError(f"{option} {told:.70}: is not the one; {remedy}")
+        raise UsageError(f"{option} {told:.70}: is not the one", remedy=remedy)
 
 
 def is_told(known: str, told: str) -> bool:

@@ -12,7 +12,7 @@ from gdshare.cli.passphrase import PASSPHRASE_FILE, has_terminal, read_passphras
 from gdshare.cli.terminal import DryRun
 from gdshare.cli.typed_digest import LEAST_DIGITS, is_told, require_told
 from gdshare.errors import UsageError
-from gdshare.ledger import Act, open_ledger, read_ledger
+from gdshare.ledger import Entry, open_ledger, read_ledger
 from gdshare.release.publish import ledger_beside
 from gdshare.release.withdraw import Released, released_by, require_own_key, withdrawn_by
 from gdshare.release.withdraw import withdraw as take_back
@@ -71,7 +71,7 @@ def withdraw(
         return
     _require_meant(one, bundle, digest)
     with open_ledger(ledger_beside(outbox)) as book:
-        before = withdrawn_by(book.acts, one)
+        before = withdrawn_by(book.entries, one)
         who = by or getpass.getuser()
         path = take_back(one, why, outbox, book, who, datetime.now(UTC), secret)
     typer.echo(f"withdrawn    {one.name}{f', on {before.at:%Y-%m-%d}' if before else ''}")
@@ -81,14 +81,15 @@ def withdraw(
     typer.echo(f"left         {_left(outbox, one)}")
 
 
-def _released(acts: list[Act], told: str, outbox: Path) -> Released:
-    known = released_by(acts)
+def _released(entries: list[Entry], told: str, outbox: Path) -> Released:
+    known = released_by(entries)
     found = [one for one in known if one.name == told or is_told(one.digest, told)]
     if len(found) != 1:
         names = ", ".join(one.name for one in known[-5:]) or "nothing"
         raise UsageError(
-            f"{told:.70}: {len(found)} bundles that were released are called so; the ledger of "
-            f"{outbox} knows, last, {names}"
+            f"{len(found)} bundles that were released are called so",
+            f"{told:.70}",
+            f"the ledger of {outbox} knows, last, {names}",
         )
     return found[0]
 

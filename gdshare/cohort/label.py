@@ -1,7 +1,5 @@
 """Cutting and labelling a table of films into a cohort, one film in memory at a time."""
 
-import shutil
-import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -22,7 +20,7 @@ from gdshare.films.outlines import read_annotations
 from gdshare.labels import DISCARDED, label_windows
 from gdshare.patches import Grid, cut_rows, inside_fractions
 from gdshare.protocol import PatchClass, Protocol
-from gdshare.storage import sync_folder, write_json
+from gdshare.storage import new_folder, write_json
 
 
 def label_cohort(
@@ -53,21 +51,15 @@ def label_cohort(
     """
     rows = read_table(table)
     division = _divide(table, rows, fractions, seed)
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise CohortError(f"{out}: already exists; choose another --out, or remove it first")
-    out.parent.mkdir(parents=True, exist_ok=True)
-    aside = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
     try:
-        index = _label_into(aside, rows, division, protocol, organ, progress)
-        write_json(aside / INDEX, index.model_dump(mode="json"))
-        aside.chmod(0o700)  # films' paths and patients' names: for the owner's eyes
-        if out.exists():
-            out.rmdir()
-        aside.rename(out)
-        sync_folder(out.parent)
-    except BaseException:
-        shutil.rmtree(aside, ignore_errors=True)
-        raise
+        # Films' paths and patients' names: for the owner's eyes.
+        with new_folder(out, 0o700) as folder:
+            index = _label_into(folder, rows, division, protocol, organ, progress)
+            write_json(folder / INDEX, index.model_dump(mode="json"))
+    except FileExistsError as error:
+        raise CohortError(
+            "already exists", out, "choose another --out, or remove it first"
+        ) from error
     return index
 
 
@@ -93,7 +85,7 @@ def _divide(
         return _Division(split_patients(diagnosis, shares, seed), shares, seed)
     if fractions is not None:
         raise UsageError(
-            f"{table}: has a column split, so --split has nothing to divide; leave out one of them"
+            "has a column split, so --split has nothing to divide", table, "leave out one of them"
         )
     return _Division(told)
 
@@ -110,7 +102,7 @@ def _label_into(
 
     def mask_of(film: CohortFilm, shape: tuple[int, int]) -> npt.NDArray[np.bool_]:
         if film.mask is None:
-            raise CohortError(f"{film.image}: has no mask to label by; outline the organ first")
+            raise CohortError("has no mask to label by", film.image, "outline the organ first")
         return annotations(film.mask).outline(shape, str(film.image), organ).inside
 
     tallies: dict[Split, Counter[str]] = {split: Counter() for split in SPLITS}
@@ -191,7 +183,7 @@ class _NpyStream:
         self._stream.seek(0)
         self._header()
         if self._stream.tell() != self._data_start:
-            raise CohortError("numpy did not keep room for a growing header; report this")
+            raise CohortError("numpy did not keep room for a growing header", remedy="report this")
 
     def _header(self) -> None:
         header = {"descr": self._dtype, "fortran_order": False}

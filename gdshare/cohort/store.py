@@ -145,8 +145,9 @@ class Cohort:
         expected = counts.i + counts.n + counts.p
         if pixels.shape != (expected, side, side) or windows.shape != (expected, 2):
             raise CohortError(
-                f"{self.path}: the {split} patches do not fit {INDEX} "
-                f"({len(pixels)} instead of {expected}); label the cohort again"
+                f"the {split} patches do not fit {INDEX} ({len(pixels)} instead of {expected})",
+                self.path,
+                "label the cohort again",
             )
         return Patches(pixels, windows[:, 0].astype(np.uint8), np.asarray(windows[:, 1]))
 
@@ -155,9 +156,9 @@ class Cohort:
         try:
             array = np.load(path, mmap_mode="r", allow_pickle=False)
         except (OSError, ValueError, EOFError) as error:
-            raise CohortError(f"{path}: cannot be read; label the cohort again") from error
+            raise CohortError("cannot be read", path, "label the cohort again") from error
         if array.dtype != dtype or array.ndim != ndim:
-            raise CohortError(f"{path}: holds {array.dtype} {array.shape}; label the cohort again")
+            raise CohortError(f"holds {array.dtype} {array.shape}", path, "label the cohort again")
         mapped: npt.NDArray[Stored] = array
         return mapped
 
@@ -171,13 +172,13 @@ def open_cohort(path: Path) -> Cohort:
     index = path / INDEX
     try:
         if index.stat().st_size > MAX_INDEX_BYTES:
-            raise CohortError(f"{index}: too large for a cohort index; label the cohort again")
+            raise CohortError("too large for a cohort index", index, "label the cohort again")
         return Cohort(path, CohortIndex.model_validate_json(index.read_bytes()))
     except OSError as error:
         raise CohortError(
-            f"{path}: not a cohort (no readable {INDEX}); make one with gdshare label"
+            f"not a cohort (no readable {INDEX})", path, "make one with gdshare label"
         ) from error
     except (ValidationError, ValueError) as error:
         raise CohortError(
-            f"{index}: damaged or of another version; label the cohort again"
+            "damaged or of another version", index, "label the cohort again"
         ) from error

@@ -55,18 +55,19 @@ def read_table(path: Path) -> list[TableRow]:
             missing = [name for name in COLUMNS if name not in (reader.fieldnames or ())]
             if missing:
                 raise CohortError(
-                    f"{path}: the column {missing[0]} is missing; the first line must name "
-                    f"{', '.join(COLUMNS)}, with commas between"
+                    f"the column {missing[0]} is missing",
+                    path,
+                    f"the first line must name {', '.join(COLUMNS)}, with commas between",
                 )
             rows = [_row(path, number, cells) for number, cells in enumerate(reader, start=2)]
     except FileNotFoundError as error:
-        raise CohortError(f"{path}: no such table; give the path of the cohort's CSV") from error
+        raise CohortError("no such table", path, "give the path of the cohort's CSV") from error
     except OSError as error:
-        raise CohortError(f"{path}: cannot be read ({error.strerror}); check the path") from error
+        raise CohortError(f"cannot be read ({error.strerror})", path, "check the path") from error
     except (UnicodeDecodeError, csv.Error) as error:
-        raise CohortError(f"{path}: not a UTF-8 CSV file; save it as CSV UTF-8") from error
+        raise CohortError("not a UTF-8 CSV file", path, "save it as CSV UTF-8") from error
     if not rows:
-        raise CohortError(f"{path}: lists no film; add one line for each film")
+        raise CohortError("lists no film", path, "add one line for each film")
     _require_consistent(path, rows)
     return rows
 
@@ -75,11 +76,12 @@ def _row(path: Path, number: int, cells: dict[str, str | None]) -> TableRow:
     patient, image, mask, diagnosis = ((cells.get(name) or "").strip() for name in COLUMNS)
     for name, value in (("patient", patient), ("image", image)):
         if not value:
-            raise CohortError(f"{path}, line {number}: {name} is empty; fill it in")
+            raise CohortError(f"{path}, line {number}: {name} is empty", remedy="fill it in")
     diagnosis = diagnosis.lower()
     if diagnosis not in DIAGNOSES:
         raise CohortError(
-            f"{path}, line {number}: diagnosis is {diagnosis!r}; write negative or positive"
+            f"{path}, line {number}: diagnosis is {diagnosis!r}",
+            remedy="write negative or positive",
         )
     folder = path.parent
     return TableRow(
@@ -101,8 +103,8 @@ def _spacing(path: Path, number: int, cells: dict[str, str | None]) -> float | N
         if SMALLEST_MM <= side <= LARGEST_MM:
             return side
     raise CohortError(
-        f"{path}, line {number}: {SPACING} is {told!r}; write the side of a pixel in mm, such as "
-        "0.15, or leave it empty"
+        f"{path}, line {number}: {SPACING} is {told!r}",
+        remedy="write the side of a pixel in mm, such as 0.15, or leave it empty",
     )
 
 
@@ -114,8 +116,11 @@ def _split(path: Path, number: int, cells: dict[str, str | None]) -> Split | Non
         if told == split:
             return split
     raise CohortError(
-        f"{path}, line {number}: split is {told!r}; write train, val or test in every line, or "
-        "leave the column out and let gdshare label divide the patients"
+        f"{path}, line {number}: split is {told!r}",
+        remedy=(
+            "write train, val or test in every line, or leave the column out and let "
+            "gdshare label divide the patients"
+        ),
     )
 
 
@@ -126,16 +131,17 @@ def _require_consistent(path: Path, rows: list[TableRow]) -> None:
     for number, row in enumerate(rows, start=2):
         if row.image in images:
             raise CohortError(
-                f"{path}, line {number}: {row.image.name} is listed twice; keep one line a film"
+                f"{path}, line {number}: {row.image.name} is listed twice",
+                remedy="keep one line a film",
             )
         images.add(row.image)
         if diagnosis.setdefault(row.patient, row.positive) != row.positive:
             raise CohortError(
-                f"{path}, line {number}: patient {row.patient} has both diagnoses; the label is "
-                "the patient's, so give all films of one patient the same"
+                f"{path}, line {number}: patient {row.patient} has both diagnoses",
+                remedy="the label is the patient's, so give all films of one patient the same",
             )
         if splits.setdefault(row.patient, row.split) != row.split:
             raise CohortError(
-                f"{path}, line {number}: patient {row.patient} is in two splits; put all films of "
-                "one patient into the same"
+                f"{path}, line {number}: patient {row.patient} is in two splits",
+                remedy="put all films of one patient into the same",
             )

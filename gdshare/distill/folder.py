@@ -24,63 +24,74 @@ from safetensors import SafetensorError
 from safetensors.numpy import load
 
 from gdshare.distilled import TENSORS, Distilled
-from gdshare.errors import RunError
-from gdshare.lock import alone
+from gdshare.errors import LockedError, RunError
+from gdshare.lock import lock
 from gdshare.method import RunRecord
-from gdshare.storage import sync_folder, write_json
+from gdshare.storage import write_json
 
 RECORD = "run.json"
+LOCK = ".lock"
 METRICS = "metrics.jsonl"
 TIMINGS = "timings.jsonl"
 RESULT = "distilled.safetensors"
 PREVIEW = "preview.png"
 
 
-def open_run(out: Path, record: RunRecord, resume: bool) -> None:
-    """Make a new run folder, or check that an existing one is the run to be resumed.
+@contextmanager
+def open_run(out: Path, record: RunRecord, resume: bool) -> Iterator[None]:
+    """Make a new run folder, or open the run to resume, and keep other processes from it.
+
+    A kill leaves no lock behind.
 
     Raises:
-        RunError: there is a run already (without ``resume``), none (with it), or another one.
+        RunError: there is a run already (without ``resume``), none (with it), or another one; or
+            another process is at this run.
     """
-    path = out / RECORD
-    if not resume:
-        if out.exists() and any(not _left_by_a_kill(entry) for entry in out.iterdir()):
-            raise RunError(
-                f"{out}: is not empty; choose another --out, or go on with its run by --resume"
-            )
+    if resume:
+        read_record(out)
+    else:
+        _require_empty(out)
         out.mkdir(parents=True, exist_ok=True)
         out.chmod(0o700)
-        write_json(path, record.model_dump(mode="json"))
-        return
-    before = read_record(out)
-    if before != record:
-        mine, theirs = _flat(record), _flat(before)
-        changed = [
-            "seed" if key == "seed" else f"{key} {theirs.get(key)} -> {mine[key]}"
-            for key in mine
-            if mine[key] != theirs.get(key)
-        ]
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(lock(out / LOCK, timeout_s=0))
+        except LockedError as error:
+            raise RunError(
+                f"another process is at this run ({error.what})", out, error.remedy
+            ) from error
+        if resume:
+            _require_same(out, record)
+        else:
+            _require_empty(out)  # another process may have begun and ended a run meanwhile
+            write_json(out / RECORD, record.model_dump(mode="json"))
+        yield
+
+
+def _require_empty(out: Path) -> None:
+    if out.exists() and any(
+        not _left_by_a_kill(entry) and entry.name != LOCK for entry in out.iterdir()
+    ):
         raise RunError(
-            f"{path}: this is another run ({', '.join(changed)}); resume with the same settings "
-            "and cohort, or start in a new folder"
+            "is not empty", out, "choose another --out, or go on with its run by --resume"
         )
 
 
-@contextmanager
-def held(out: Path) -> Iterator[None]:
-    """Keep every other process from a run while this one is at it; a kill leaves no lock behind.
-
-    Raises:
-        RunError: another one is at it.
-    """
-    with ExitStack() as stack:
-        try:
-            stack.enter_context(alone(out / RECORD, wait=False))
-        except BlockingIOError as error:
-            raise RunError(
-                f"{out}: another process is at this run; wait for its end, or stop it"
-            ) from error
-        yield
+def _require_same(out: Path, record: RunRecord) -> None:
+    before = read_record(out)
+    if before == record:
+        return
+    mine, theirs = _flat(record), _flat(before)
+    changed = [
+        "seed" if key == "seed" else f"{key} {theirs.get(key)} -> {mine[key]}"
+        for key in mine
+        if mine[key] != theirs.get(key)
+    ]
+    raise RunError(
+        f"this is another run ({', '.join(changed)})",
+        out / RECORD,
+        "resume with the same settings and cohort, or start in a new folder",
+    )
 
 
 def _left_by_a_kill(path: Path) -> bool:
@@ -99,10 +110,10 @@ def read_record(out: Path) -> RunRecord:
         return RunRecord.model_validate_json(path.read_bytes())
     except OSError as error:
         raise RunError(
-            f"{out}: no run here (no readable {RECORD}); make one with gdshare distill"
+            f"no run here (no readable {RECORD})", out, "make one with gdshare distill"
         ) from error
     except ValidationError as error:
-        raise RunError(f"{path}: damaged or of another version; distil again") from error
+        raise RunError("damaged or of another version", path, "distil again") from error
 
 
 def read_result(out: Path) -> Distilled:
@@ -116,12 +127,12 @@ def read_result(out: Path) -> Distilled:
         tensors = load(path.read_bytes())
     except FileNotFoundError as error:
         raise RunError(
-            f"{out}: the run is not finished; go on with gdshare distill --resume"
+            "the run is not finished", out, "go on with gdshare distill --resume"
         ) from error
     except (OSError, SafetensorError) as error:
-        raise RunError(f"{path}: cannot be read ({error}); distil again") from error
+        raise RunError(f"cannot be read ({error})", path, "distil again") from error
     if set(tensors) != set(TENSORS):
-        raise RunError(f"{path}: holds other tensors than {', '.join(TENSORS)}; distil again")
+        raise RunError(f"holds other tensors than {', '.join(TENSORS)}", path, "distil again")
     return Distilled(**{name: np.asarray(tensors[name]) for name in TENSORS}).require_sound(
         str(path)
     )
@@ -135,22 +146,13 @@ def rewind(path: Path, length: int) -> None:
     """
     path.touch()
     if path.stat().st_size < length:
-        raise RunError(f"{path}: was cut short since its checkpoint; start again in a new folder")
+        raise RunError("was cut short since its checkpoint", path, "start again in a new folder")
     os.truncate(path, length)
 
 
 def line(values: Mapping[str, object]) -> bytes:
     """One line of a JSON-lines log."""
     return (json.dumps(values, sort_keys=True, allow_nan=False) + "\n").encode()
-
-
-def append(path: Path, values: Mapping[str, object]) -> None:
-    """Add one line to a log, on the disk before this returns."""
-    with path.open("ab") as stream:
-        stream.write(line(values))
-        stream.flush()
-        os.fsync(stream.fileno())
-    sync_folder(path.parent)
 
 
 def seconds_of(out: Path) -> float:
@@ -163,7 +165,7 @@ def seconds_of(out: Path) -> float:
     try:
         return float(sum(json.loads(one)["seconds"] for one in path.read_bytes().splitlines()))
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise RunError(f"{path}: cannot be read ({error}); distil again") from error
+        raise RunError(f"cannot be read ({error})", path, "distil again") from error
 
 
 def _flat(record: RunRecord) -> dict[str, object]:

@@ -13,6 +13,7 @@ import torch
 from gdshare.distill import folder
 from gdshare.distill.state import CHECKPOINT, Progress
 from gdshare.errors import RunError, UsageError
+from gdshare.storage import append
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
@@ -47,21 +48,21 @@ class Journal:
 
 @contextmanager
 def opened(
-    out: Path, progress: Progress, leads: bool, tensorboard: bool, clock: Callable[[], float]
+    out: Path, progress: Progress, is_main: bool, tensorboard: bool, clock: Callable[[], float]
 ) -> Iterator[Journal]:
     """Cut the metrics back to the checkpoint, go on writing them, and note the attempt's time.
 
     Args:
         out: the run folder.
         progress: of the checkpoint.
-        leads: whether this process keeps the folder; the others of a crew write nothing.
+        is_main: whether this process keeps the folder; the others of a crew write nothing.
         tensorboard: write event files too.
         clock: seconds since the epoch.
 
     Raises:
         RunError: the metrics are shorter than the checkpoint says.
     """
-    if not leads:
+    if not is_main:
         yield Journal(None, None)
         return
     folder.rewind(out / folder.METRICS, progress.metrics_bytes)
@@ -74,7 +75,7 @@ def opened(
         if board is not None:
             board.close()
         taken = {"began": began, "seconds": clock() - began, "from_step": progress.step}
-        folder.append(out / folder.TIMINGS, taken)
+        append(out / folder.TIMINGS, folder.line(taken))
 
 
 @contextmanager
@@ -95,15 +96,17 @@ def faults_told(out: Path) -> Iterator[None]:
         ) from error
     except torch.OutOfMemoryError as error:
         raise RunError(
-            f"{out}: the device has too little memory; {_last_good(out)}; go on with --resume and "
-            "fewer --workers a GPU, or start in a new folder with a smaller --batch or "
-            "--device cpu"
+            f"the device has too little memory; {_last_good(out)}",
+            out,
+            "go on with --resume and fewer --workers a GPU, or start in a new folder "
+            "with a smaller --batch or --device cpu",
         ) from error
     except torch.AcceleratorError as error:
         reason = str(error).splitlines()[0]
         raise RunError(
-            f"{out}: the device failed ({reason}); {_last_good(out)}; go on with --resume once it "
-            "answers again, or with --device cpu in a new folder"
+            f"the device failed ({reason}); {_last_good(out)}",
+            out,
+            "go on with --resume once it answers again, or with --device cpu in a new folder",
         ) from error
 
 
@@ -122,7 +125,7 @@ def require_tensorboard() -> None:
         import torch.utils.tensorboard  # noqa: F401, PLC0415 - an extra
     except ImportError as error:
         raise UsageError(
-            "--tensorboard: TensorBoard is not installed; pip install tensorboard"
+            "--tensorboard: TensorBoard is not installed", remedy="pip install tensorboard"
         ) from error
 
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from gdshare.cohort import Cohort
 from gdshare.distill import folder
 from gdshare.distill.journal import Journal, faults_told, opened, require_tensorboard
-from gdshare.distill.problem import Bench, Draw, prepare
+from gdshare.distill.problem import Draw, Problem, prepare
 from gdshare.distill.score import CHANCE, PatchScore, patch_score, tensors_of
 from gdshare.distill.state import (
     State,
@@ -24,7 +24,7 @@ from gdshare.distill.state import (
 )
 from gdshare.distill.unroll import MetaGradient, Unknowns, full, greedy, window
 from gdshare.distill.update import moved
-from gdshare.distill.workers import ALONE, Crew
+from gdshare.distill.workers import ALONE, Workers
 from gdshare.distilled import Distilled
 from gdshare.errors import RunError
 from gdshare.method import Settings
@@ -93,7 +93,7 @@ def distill(
     progress: Callable[[Tick], None] = lambda tick: None,
     clock: Callable[[], float] = time.time,
     stopping: Callable[[], bool] = lambda: False,
-    crew: Crew = ALONE,
+    workers: Workers = ALONE,
     tensorboard: bool = False,
 ) -> Outcome:
     """Distil a cohort's training patches; the result and all traces of the run go to ``out``.
@@ -110,7 +110,7 @@ def distill(
         progress: called after each training step.
         clock: seconds since the epoch; only ``timings.jsonl`` shows it.
         stopping: asked after each training step; True ends the run there, to be resumed.
-        crew: the processes at this run, all called with equal arguments.
+        workers: the processes at this run, all called with equal arguments.
         tensorboard: write TensorBoard's event files to ``out`` too.
 
     Raises:
@@ -125,54 +125,58 @@ def distill(
     if tensorboard:
         require_tensorboard()
     with ExitStack() as held:
-        if crew.leads:
-            bench = prepare(cohort, settings, device)
+        if workers.is_main:
+            problem = prepare(cohort, settings, device)
             with faults_told(out):
-                folder.open_run(out, bench.record(), resume)
-                held.enter_context(folder.held(out))
-            crew.wait()
+                held.enter_context(folder.open_run(out, problem.record(), resume))
+            workers.wait()
         else:
             # From the folder and not from the first process: the seed is sent to nobody.
-            crew.wait()
+            workers.wait()
             settings = folder.read_record(out).settings
-            bench = prepare(cohort, settings, device)
-        return _run(out, bench, progress, clock, stopping, crew, tensorboard)
+            problem = prepare(cohort, settings, device)
+        return _run(out, problem, progress, clock, stopping, workers, tensorboard)
 
 
 def _run(
     out: Path,
-    bench: Bench,
+    problem: Problem,
     progress: Callable[[Tick], None],
     clock: Callable[[], float],
     stopping: Callable[[], bool],
-    crew: Crew,
+    workers: Workers,
     tensorboard: bool,
 ) -> Outcome:
     """All training steps that are left, and the result."""
-    settings = bench.settings
-    state = load_checkpoint(out, settings, bench.cohort.protocol.side)
-    with faults_told(out), opened(out, state.progress, crew.leads, tensorboard, clock) as journal:
+    settings = problem.settings
+    state = load_checkpoint(out, settings, problem.cohort.protocol.side)
+    with (
+        faults_told(out),
+        opened(out, state.progress, workers.is_main, tensorboard, clock) as journal,
+    ):
         while state.progress.step < settings.outer_steps:
-            state, tick = _train_step(state, bench, journal, crew)
-            stop = crew.any(stopping())
+            state, tick = _train_step(state, problem, journal, workers)
+            stop = workers.any(stopping())
             if stop or _due(tick.step, settings):
-                state = _checkpoint(out, state, journal, crew)
+                state = _checkpoint(out, state, journal, workers)
             progress(tick)
             if stop and tick.step < settings.outer_steps:
                 raise StoppedError(f"{out}: stopped after step {tick.step}; go on with --resume")
-        return _finish(out, state, bench, crew)
+        return _finish(out, state, problem, workers)
 
 
-def _train_step(state: State, bench: Bench, journal: Journal, crew: Crew) -> tuple[State, Tick]:
+def _train_step(
+    state: State, problem: Problem, journal: Journal, workers: Workers
+) -> tuple[State, Tick]:
     """One training step of Algorithm 1, its line of metrics, and a score when one is due."""
-    settings, before = bench.settings, state.progress
-    state, loss = _moved(state, bench, crew)
+    settings, before = problem.settings, state.progress
+    state, loss = _moved(state, problem, workers)
     progress = state.progress
     if progress.skipped_in_a_row >= SKIPS_IN_A_ROW:
         raise LostError(
-            f"the last {progress.skipped_in_a_row} derivatives up to step {before.step + 1} were "
-            "not finite or exploded; start again in a new folder with a smaller --inner-rate or "
-            "--outer-rate"
+            f"the last {progress.skipped_in_a_row} derivatives up to step "
+            f"{before.step + 1} were not finite or exploded",
+            remedy="start again in a new folder with a smaller --inner-rate or --outer-rate",
         )
     done = before.step + 1
     state = replace(state, progress=progress.model_copy(update={"step": done}))
@@ -182,38 +186,44 @@ def _train_step(state: State, bench: Bench, journal: Journal, crew: Crew) -> tup
         told["skipped"] = progress.skipped - before.skipped
     journal.write({key: value for key, value in told.items() if value is not None})
     if done % settings.score_every == 0 or done == settings.outer_steps:
-        state = _score(state, bench, journal, crew)
+        state = _score(state, problem, journal, workers)
     best = state.progress.best_scores
     mean = PatchScore(best).mean if best else None
     shown = nan if loss is None else loss
     return state, Tick(done, settings.outer_steps, shown, rate, mean, progress.skipped)
 
 
-def _moved(state: State, bench: Bench, crew: Crew) -> tuple[State, float | None]:
+def _moved(state: State, problem: Problem, workers: Workers) -> tuple[State, float | None]:
     """The state after one training step's update, or updates, and its last outer loss.
 
     The loss is None where it is not finite, since JSON knows no such number.
     """
-    settings = bench.settings
-    own = {n: bench.draw(state.progress.step, n) for n in crew.share(settings.draws)}
+    settings = problem.settings
+    own = {n: problem.draw(state.progress.step, n) for n in workers.share(settings.draws)}
     loss = nan
     for inner in range(settings.trajectory if settings.unroll == "greedy" else 1):
-        unknowns = Unknowns(*(tensor.to(bench.device) for tensor in state.unknowns.tensors()))
+        unknowns = Unknowns(*(tensor.to(problem.device) for tensor in state.unknowns.tensors()))
         found: dict[int, MetaGradient] = {}
         for number, draw in own.items():
-            found[number], theta = differentiate(bench, draw, unknowns, inner)
+            found[number], theta = differentiate(problem, draw, unknowns, inner)
             own[number] = replace(draw, theta0=theta)
-        loss, gradients = _mean(found, state.unknowns, settings.draws, crew)
+        loss, gradients = _mean(found, state.unknowns, settings.draws, workers)
         state = moved(state, gradients, settings.outer_rate_at(state.progress.step))
     return state, loss if isfinite(loss) else None
 
 
 def differentiate(
-    bench: Bench, draw: Draw, unknowns: Unknowns, inner: int
+    problem: Problem, draw: Draw, unknowns: Unknowns, inner: int
 ) -> tuple[MetaGradient, Parameters]:
     """The meta-gradient of one draw, and with greedy the weights its next inner step begins at."""
-    settings = bench.settings
-    given = bench.chain, draw.theta0, unknowns, hard_targets(settings).to(bench.device), draw.real
+    settings = problem.settings
+    given = (
+        problem.chain,
+        draw.theta0,
+        unknowns,
+        hard_targets(settings).to(problem.device),
+        draw.real,
+    )
     if settings.unroll == "greedy":
         return greedy(*given, inner, settings.sets)
     if settings.unroll == "window":
@@ -222,7 +232,7 @@ def differentiate(
 
 
 def _mean(
-    found: dict[int, MetaGradient], like: Unknowns, draws: int, crew: Crew
+    found: dict[int, MetaGradient], like: Unknowns, draws: int, workers: Workers
 ) -> tuple[float, tuple[Tensor, Tensor, Tensor]]:
     """The mean over all draws, of which the crew's members each found some."""
     sizes = [tensor.numel() for tensor in like.tensors()]
@@ -230,7 +240,7 @@ def _mean(
     for number, one in found.items():
         flat = [tensor.flatten().cpu() for tensor in one.tensors()]
         table[number] = torch.cat([torch.tensor([one.loss]), *flat])
-    mean = crew.gathered(table).mean(0)
+    mean = workers.gathered(table).mean(0)
     a, b, c = (
         part.view_as(tensor)
         for part, tensor in zip(torch.split(mean[1:], sizes), like.tensors(), strict=True)
@@ -238,9 +248,11 @@ def _mean(
     return float(mean[0]), (a, b, c)
 
 
-def _score(state: State, bench: Bench, journal: Journal, crew: Crew) -> State:
+def _score(state: State, problem: Problem, journal: Journal, workers: Workers) -> State:
     """Score the current unknowns on validation patients, and keep them if they are the best."""
-    score = _scored(as_distilled(state.unknowns, bench.settings), bench, "score-theta0", crew)
+    score = _scored(
+        as_distilled(state.unknowns, problem.settings), problem, "score-theta0", workers
+    )
     step = state.progress.step
     journal.write({"step": step, "score": score.mean, "deviation": score.deviation})
     best = state.progress.best_scores
@@ -250,27 +262,27 @@ def _score(state: State, bench: Bench, journal: Journal, crew: Crew) -> State:
     return replace(state, best=state.unknowns, progress=state.progress.model_copy(update=kept))
 
 
-def _scored(distilled: Distilled, bench: Bench, purpose: str, crew: Crew) -> PatchScore:
-    settings = bench.settings
-    data = tensors_of(distilled, settings.sets, bench.device)
-    count = len(bench.inits())
+def _scored(distilled: Distilled, problem: Problem, purpose: str, workers: Workers) -> PatchScore:
+    settings = problem.settings
+    data = tensors_of(distilled, settings.sets, problem.device)
+    count = len(problem.inits())
     table = torch.zeros(count, dtype=torch.float64)
-    for index in crew.share(count):
-        inits = [bench.theta0(purpose, index)]
-        one = patch_score(bench.module, inits, data, settings.trajectory, bench.scoring)
+    for index in workers.share(count):
+        inits = [problem.theta0(purpose, index)]
+        one = patch_score(problem.module, inits, data, settings.trajectory, problem.scoring)
         table[index] = one.mean
-    return PatchScore(tuple(crew.gathered(table).tolist()), len(bench.scoring[1]))
+    return PatchScore(tuple(workers.gathered(table).tolist()), len(problem.scoring[1]))
 
 
-def _finish(out: Path, state: State, bench: Bench, crew: Crew) -> Outcome:
+def _finish(out: Path, state: State, problem: Problem, workers: Workers) -> Outcome:
     """Write the result, and score it on θ0 that did not choose it: the best of many flatters.
 
     With a fixed θ0 there is no other, and the score stays the flattering one.
     """
-    distilled = as_distilled(state.best, bench.settings).require_sound(str(out))
-    if crew.leads:
+    distilled = as_distilled(state.best, problem.settings).require_sound(str(out))
+    if workers.is_main:
         write_bytes(out / folder.RESULT, distilled.to_bytes())
-    score = _scored(distilled, bench, "final-theta0", crew)
+    score = _scored(distilled, problem, "final-theta0", workers)
     return Outcome(distilled, score, state.progress.best_step)
 
 
@@ -283,10 +295,10 @@ def _due(step: int, settings: Settings) -> bool:
     )
 
 
-def _checkpoint(out: Path, state: State, journal: Journal, crew: Crew) -> State:
+def _checkpoint(out: Path, state: State, journal: Journal, workers: Workers) -> State:
     """Save the state, with the log's length on the disk first."""
     position = state.progress.model_copy(update={"metrics_bytes": journal.on_disk()})
     state = replace(state, progress=position)
-    if crew.leads:
+    if workers.is_main:
         save_checkpoint(out, state)
     return state

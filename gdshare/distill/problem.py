@@ -40,7 +40,7 @@ class Draw:
 
 
 @dataclass(frozen=True)
-class Bench:
+class Problem:
     """What stays the same through a run.
 
     Attributes:
@@ -125,7 +125,7 @@ def fixed_theta0(method: Method, module: nn.Module) -> Parameters:
     return draw(method.network, module, torch_generator(method.theta0_number, "fixed-theta0"))
 
 
-def prepare(cohort: Cohort, settings: Settings, device: str) -> Bench:
+def prepare(cohort: Cohort, settings: Settings, device: str) -> Problem:
     """Open the cohort's windows and build the network.
 
     Raises:
@@ -140,12 +140,13 @@ def prepare(cohort: Cohort, settings: Settings, device: str) -> Bench:
     ):
         if missing:
             raise CohortError(
-                f"{cohort.path}: no {split} window of class {', '.join(missing)}; add films, or "
-                "change the patch size or the split"
+                f"no {split} window of class {', '.join(missing)}",
+                cohort.path,
+                "add films, or change the patch size or the split",
             )
     side = cohort.protocol.side
     module = build(settings.network, side)
-    bench = Bench(
+    problem = Problem(
         cohort,
         settings,
         require_device(device),
@@ -157,7 +158,7 @@ def prepare(cohort: Cohort, settings: Settings, device: str) -> Bench:
     )
     generator = numpy_generator(settings.seed, "score-rows")
     return replace(
-        bench, scoring=bench.patches(val, scoring_rows(val, settings.score_patches, generator))
+        problem, scoring=problem.patches(val, scoring_rows(val, settings.score_patches, generator))
     )
 
 

@@ -135,9 +135,9 @@ def load_checkpoint(folder: Path, settings: Settings, side: int) -> State:
         }
         for group, members in _groups(blank).items():
             if [t.shape for t in groups[group]] != [t.shape for t in members]:
-                raise RunError(f"{path}: is not of these settings; resume with the run's own")
+                raise RunError("is not of these settings", path, "resume with the run's own")
     except (OSError, SafetensorError, KeyError, ValidationError) as error:
-        raise RunError(f"{path}: damaged; start again in a new folder") from error
+        raise RunError("damaged", path, "start again in a new folder") from error
     return replace(
         blank,
         unknowns=Unknowns(*groups["unknowns"]),

@@ -158,7 +158,7 @@ def window(
     theta = chain.pack(theta0)
     first = stop - length
     _advance(chain, theta, data, 0, first)
-    trail = _Trail(chain, theta, data, first, stop)
+    trail = _Trajectory(chain, theta, data, first, stop)
     loss, v = outer_gradient(chain, theta, *real)
     return _pulled(loss, trail.back(v), unknowns, targets, data)
 
@@ -185,7 +185,7 @@ def greedy(
     """
     data = labelled(unknowns, targets, sets)
     moved = chain.pack(theta)
-    trail = _Trail(chain, moved, data, step, step + 1)
+    trail = _Trajectory(chain, moved, data, step, step + 1)
     after = chain.unpack(moved, theta)
     loss, v = outer_gradient(chain, moved, *real)
     return _pulled(loss, trail.back(v), unknowns, targets, data), after
@@ -208,7 +208,7 @@ def trajectory_end(module: nn.Module, theta0: Parameters, data: Labelled, steps:
 
 
 @dataclass(frozen=True)
-class _Pulled:
+class _StepGradient:
     """What one differentiated step adds to the unknowns' derivatives."""
 
     step: int
@@ -218,7 +218,7 @@ class _Pulled:
     labels: Tensor
 
 
-class _Trail:
+class _Trajectory:
     """A stretch of steps, taken so that it can be walked back.
 
     Kept of each step is its tape, from which the step can be undone, or the weights before it, from
@@ -244,7 +244,7 @@ class _Trail:
         _, images, labels = self._data.at(step)
         return add_gradient(self._chain, theta, images, labels, self._rates[step], theta, scale)
 
-    def back(self, v: Weights) -> Iterator[_Pulled]:
+    def back(self, v: Weights) -> Iterator[_StepGradient]:
         """Walk back from the end, pulling the derivative ``v`` of a loss there along, in place."""
         theta = self._theta
         for step in reversed(range(self._start, self._start + len(self._kept))):
@@ -256,7 +256,7 @@ class _Trail:
             product = pull_back(self._chain, theta, kept, v, rewind, step == self._start)
             rows, _, _ = self._data.at(step)
             scale = -self._rates[step]
-            yield _Pulled(
+            yield _StepGradient(
                 step, rows, -product.slope, scale * product.by_images, scale * product.by_labels
             )
 
@@ -274,7 +274,7 @@ def _advance(chain: Chain, theta: Weights, data: Labelled, start: int, stop: int
 
 
 def _pulled(
-    loss: float, parts: Iterator[_Pulled], unknowns: Unknowns, targets: Tensor, data: Labelled
+    loss: float, parts: Iterator[_StepGradient], unknowns: Unknowns, targets: Tensor, data: Labelled
 ) -> MetaGradient:
     """Sum the steps' parts, and go on to the unconstrained unknowns."""
     by_images, by_labels = torch.zeros_like(data.images), torch.zeros_like(data.labels)

@@ -19,9 +19,9 @@ CLIP = 2.0
 """A derivative longer than this many times the running mean is shortened to that."""
 EXPLODED = 100.0
 """One longer than this many times the running mean tells nothing, and is left out."""
-MEMORY = 0.9
+EMA_DECAY = 0.9
 """Weight of the past in the running mean."""
-SURPRISE = 10.0
+MAX_SPIKE = 10.0
 """What one derivative counts for in the running mean at most, in means: a single wild one hardly
 moves it, and a first one that was much too short is made good within a few steps."""
 
@@ -37,7 +37,9 @@ def moved(state: State, gradients: Triple, rate: float) -> State:
     progress = state.progress
     norm = sqrt(sum(float(g.double().square().sum()) for g in gradients))
     mean = progress.norm or norm
-    seen = MEMORY * mean + (1 - MEMORY) * min(norm, SURPRISE * mean) if isfinite(norm) else mean
+    seen = (
+        EMA_DECAY * mean + (1 - EMA_DECAY) * min(norm, MAX_SPIKE * mean) if isfinite(norm) else mean
+    )
     if not isfinite(norm) or norm > EXPLODED * mean:
         counted = {
             "norm": seen if isfinite(seen) else 0.0,

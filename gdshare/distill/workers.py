@@ -24,14 +24,14 @@ from gdshare.errors import RunError
 
 MEETING = "GDSHARE_CREW"
 """Environment variable with the file in which recruited processes find each other."""
-PATIENCE = 30.0
+JOIN_TIMEOUT_S = 30.0
 """Seconds that the others of a crew get to end by themselves once the first has ended."""
-GLANCE = 0.05
+POLL_S = 0.05
 """Seconds between two looks at whether all have turned up."""
 
 
 @dataclass(frozen=True)
-class Crew:
+class Workers:
     """The processes at a run, as one of them sees it.
 
     Attributes:
@@ -43,7 +43,7 @@ class Crew:
     size: int
 
     @property
-    def leads(self) -> bool:
+    def is_main(self) -> bool:
         """Whether this process keeps the run folder and speaks to people."""
         return self.rank == 0
 
@@ -62,8 +62,8 @@ class Crew:
                 dist.all_reduce(table)
             except RuntimeError as error:
                 raise RunError(
-                    "another process of this run has ended; see its message, then go on with "
-                    "--resume"
+                    "another process of this run has ended",
+                    remedy="see its message, then go on with --resume",
                 ) from error
         return table
 
@@ -76,11 +76,11 @@ class Crew:
         self.any(False)
 
 
-ALONE = Crew(0, 1)
+ALONE = Workers(0, 1)
 
 
-def join() -> Crew:
-    """The crew that ``recruited`` or torchrun started this process for, else ALONE.
+def join() -> Workers:
+    """The crew that ``spawn_workers`` or torchrun started this process for, else ALONE.
 
     Uses gloo, which works on any machine: what is sent is tiny and lies in ordinary memory.
     """
@@ -92,10 +92,10 @@ def join() -> Crew:
             _meet(size)
         except (RuntimeError, ValueError) as error:
             raise RunError(
-                "the processes of this run did not find each other; see the messages of the "
-                "others, then start again"
+                "the processes of this run did not find each other",
+                remedy="see the messages of the others, then start again",
             ) from error
-    return Crew(dist.get_rank(), dist.get_world_size())
+    return Workers(dist.get_rank(), dist.get_world_size())
 
 
 def _meet(size: int) -> None:
@@ -114,7 +114,7 @@ def _turned_up(place: str, rank: int) -> Path:
 
 
 @contextmanager
-def recruited(size: int, command: Sequence[str]) -> Iterator[None]:
+def spawn_workers(size: int, command: Sequence[str]) -> Iterator[None]:
     """Start the other processes of a crew on this machine, and let this one be its first.
 
     They meet in a file that only this user can read, and talk over the loopback interface.
@@ -157,15 +157,15 @@ def _await(others: Sequence[subprocess.Popen[bytes]], place: str) -> None:
     while not all(_turned_up(place, rank).exists() for rank in range(1, len(others) + 1)):
         if any(other.poll() is not None for other in others):
             raise RunError(
-                "a worker ended before it began (its message stands above); start again, or with "
-                "fewer --workers"
+                "a worker ended before it began (its message stands above)",
+                remedy="start again, or with fewer --workers",
             )
-        time.sleep(GLANCE)
+        time.sleep(POLL_S)
 
 
 def _ended(process: subprocess.Popen[bytes]) -> None:
     try:
-        process.wait(PATIENCE)
+        process.wait(JOIN_TIMEOUT_S)
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()

@@ -78,13 +78,17 @@ def read_mask(path: Path, shape: tuple[int, int]) -> npt.NDArray[np.bool_]:
         raise FilmError(_not_gray(path, image.mode))
     if mask.shape != shape:
         raise FilmError(
-            f"{path}: the mask is {mask.shape[1]} x {mask.shape[0]} px but its film is "
-            f"{shape[1]} x {shape[0]}; export the mask at the film's own size"
+            f"the mask is {mask.shape[1]} x {mask.shape[0]} px but its film is "
+            f"{shape[1]} x {shape[0]}",
+            path,
+            "export the mask at the film's own size",
         )
     if not mask.any():
         raise FilmError(
-            f"{path}: the mask marks no pixel as inside the organ; outline the organ, or leave "
-            "the mask column empty to keep the film for classification only"
+            "the mask marks no pixel as inside the organ",
+            path,
+            "outline the organ, or leave the mask column empty to keep the film for "
+            "classification only",
         )
     return mask
 
@@ -109,23 +113,21 @@ def _open(path: Path) -> Image.Image:
             image = Image.open(stream, formats=FORMATS)
             require_pixels(path, image.height, image.width)
             if _has_second_page(image):
-                raise FilmError(f"{path}: holds several pages; export each film to its own file")
+                raise FilmError("holds several pages", path, "export each film to its own file")
             image.load()
     except FilmError:
         raise
     except FileNotFoundError as error:
-        raise FilmError(f"{path}: no such file; check the path") from error
+        raise FilmError("no such file", path, "check the path") from error
     except (IsADirectoryError, PermissionError) as error:
-        raise FilmError(f"{path}: cannot be opened ({error.strerror}); check the path") from error
+        raise FilmError(f"cannot be opened ({error.strerror})", path, "check the path") from error
     except Image.DecompressionBombError as error:
         raise FilmError(too_large(path)) from error
     except UnidentifiedImageError as error:
-        raise FilmError(
-            f"{path}: not a PNG, TIFF or DICOM image; export the film as one"
-        ) from error
+        raise FilmError("not a PNG, TIFF or DICOM image", path, "export the film as one") from error
     except Exception as error:  # pillow's decoders raise OSError, SyntaxError, struct.error, ...
         raise FilmError(
-            f"{path}: the image is damaged or cut short ({error}); export it again"
+            f"the image is damaged or cut short ({error})", path, "export it again"
         ) from error
     return image
 

@@ -68,8 +68,8 @@ def _listening(port: int) -> socket.socket:
     except OSError as error:
         listener.close()
         raise UsageError(
-            f"--port {port}: cannot be listened on ({error.strerror}); choose another, or leave it "
-            "out for any free one"
+            f"--port {port}: cannot be listened on ({error.strerror})",
+            remedy="choose another, or leave it out for any free one",
         ) from error
     return listener
 

@@ -52,8 +52,8 @@ def require_approver(policy: Policy, key: ec.EllipticCurvePublicKey) -> None:
     name = fingerprint(key)
     if name not in policy.release.approvers:
         raise PolicyError(
-            f"the key {name} is not among the policy's approvers; have it entered there, or "
-            "approve with one that is"
+            f"the key {name} is not among the policy's approvers",
+            remedy="have it entered there, or approve with one that is",
         )
 
 
@@ -80,7 +80,7 @@ def read_approvals(prepared: Prepared, policy: Policy) -> tuple[Approval, ...]:
     """
     paths = sorted((prepared.path / APPROVALS).glob("*"))
     if len(paths) > MAX_FILES:
-        raise PolicyError(f"{prepared.path / APPROVALS}: holds {len(paths)} files; remove them")
+        raise PolicyError(f"holds {len(paths)} files", prepared.path / APPROVALS, "remove them")
     return tuple(_read(path, prepared, policy) for path in paths)
 
 
@@ -98,15 +98,16 @@ def require_approved(approvals: Sequence[Approval], policy: Policy, signer: str)
     people = {one.fingerprint for one in approvals} - {signer}
     if len(people) < policy.release.approvals:
         raise PolicyError(
-            f"{len(people)} of {policy.release.approvals} approvals are there, besides the one who "
-            "signs; have it approved with gdshare approve"
+            f"{len(people)} of {policy.release.approvals} approvals are there, besides "
+            "the one who signs",
+            remedy="have it approved with gdshare approve",
         )
 
 
 def _read(path: Path, prepared: Prepared, policy: Policy) -> Approval:
     if _NAME.fullmatch(path.name) is None:
         raise PolicyError(
-            f"{prepared.path / APPROVALS}: {path.name!r:.100} is no approval; remove it"
+            f"{path.name!r:.100} is no approval", prepared.path / APPROVALS, "remove it"
         )
     try:
         with path.open("rb") as stream:
@@ -119,12 +120,13 @@ def _read(path: Path, prepared: Prepared, policy: Policy) -> Approval:
         key = parse_public_key(pem, path.name)
         check_signature(envelope, key, path.name)
     except (OSError, BundleError, KeyFileError) as error:
-        raise PolicyError(f"{path}: no sound approval ({error}); have it approved anew") from error
+        raise PolicyError(f"no sound approval ({error})", path, "have it approved anew") from error
     wanted = _statement(prepared.digest, policy_digest(policy), by, pem)
     if envelope.payload != wanted:
         raise PolicyError(
-            f"{path}: approves another content, or by another policy, than there is now; look at "
-            "it again and approve it anew"
+            "approves another content, or by another policy, than there is now",
+            path,
+            "look at it again and approve it anew",
         )
     return _allowed(path, envelope, policy, by)
 
@@ -132,7 +134,7 @@ def _read(path: Path, prepared: Prepared, policy: Policy) -> Approval:
 def _allowed(path: Path, envelope: Envelope, policy: Policy, by: str) -> Approval:
     if envelope.hint not in policy.release.approvers:
         raise PolicyError(
-            f"{path}: signed with {envelope.hint}, which the policy does not name as an approver"
+            f"signed with {envelope.hint}, which the policy does not name as an approver", path
         )
     return Approval(envelope.hint, by)
 

@@ -38,7 +38,7 @@ from gdshare.bundle import Manifest, Terms
 from gdshare.bundle.attacks import AttackName
 from gdshare.bundle.counts import SUPPRESS_BELOW, spelled_count
 from gdshare.errors import PolicyError
-from gdshare.ledger import Act
+from gdshare.ledger import Entry
 from gdshare.signing.names import Digest
 
 MAX_BYTES = 64 * 1024
@@ -163,17 +163,17 @@ def read_policy(outbox: Path) -> Policy:
     try:
         content = path.read_bytes()
         if len(content) > MAX_BYTES:
-            raise PolicyError(f"{path}: too large for a policy; nothing is released by it")
+            raise PolicyError("too large for a policy", path, "nothing is released by it")
         return Policy.model_validate(tomllib.loads(content.decode("utf-8")))
     except ValidationError as error:
         told = _wrong_rule(error)
-        raise PolicyError(f"{path}: {told}; nothing is released by it") from error
+        raise PolicyError(told, path, "nothing is released by it") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise PolicyError(
-            f"{path}: not readable TOML ({error}); nothing is released by it"
+            f"not readable TOML ({error})", path, "nothing is released by it"
         ) from error
     except OSError as error:
-        raise PolicyError(f"{path}: cannot be read ({error.strerror})") from error
+        raise PolicyError(f"cannot be read ({error.strerror})", path) from error
 
 
 def _wrong_rule(error: ValidationError) -> str:
@@ -204,14 +204,15 @@ def terms_of(policy: Policy, to: Sequence[str]) -> Terms:
     others = sorted(set(to) - set(allowed)) if allowed else []
     if others:
         raise PolicyError(
-            f"the policy does not name {', '.join(others)} as a recipient; it names "
-            f"{', '.join(sorted(allowed))}"
+            f"the policy does not name {', '.join(others)} as a recipient",
+            remedy=f"it names {', '.join(sorted(allowed))}",
         )
     try:
         return policy.bundle.terms(to or allowed)
     except ValidationError as error:
         raise PolicyError(
-            f"--to: {error.errors()[0]['msg']}; a name has lower-case letters, digits and hyphens"
+            f"--to: {error.errors()[0]['msg']}",
+            remedy="a name has lower-case letters, digits and hyphens",
         ) from error
 
 
@@ -225,22 +226,23 @@ def by_policy(policy: Policy) -> str:
     return f"{_BY_DEFAULT if policy == Policy() else _BY}{policy_digest(policy)}"
 
 
-def require_there(outbox: Path, acts: Iterable[Act]) -> None:
+def require_there(outbox: Path, entries: Iterable[Entry]) -> None:
     """Refuse to go by the default once a policy has been gone by.
 
     Args:
         outbox: whose policy it is.
-        acts: of its ledger.
+        entries: of its ledger.
 
     Raises:
         PolicyError: the ledger names another policy than the default, and there is none now.
     """
     # A withdrawal's reason is anybody's words; these are this program's.
-    written = any(act.act in _ACTS and act.why.startswith(_BY) for act in acts)
+    written = any(entry.act in _ACTS and entry.why.startswith(_BY) for entry in entries)
     if written and not os.path.lexists(policy_path(outbox)):
         raise PolicyError(
-            f"{policy_path(outbox)}: is gone, and the ledger shows that there was a policy; put it "
-            "back"
+            "is gone, and the ledger shows that there was a policy",
+            policy_path(outbox),
+            "put it back",
         )
 
 

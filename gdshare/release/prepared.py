@@ -9,8 +9,6 @@
       approvals/      signatures of those who approve, see ``approval``
 """
 
-import shutil
-import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +20,7 @@ from gdshare.bundle.layout import MANIFEST, SIGNED, TENSORS
 from gdshare.bundle.model_signing import digests_of, subject_digest
 from gdshare.distilled import Distilled
 from gdshare.errors import PolicyError, UsageError
-from gdshare.storage import sync_folder, write_bytes
+from gdshare.storage import new_folder, write_bytes
 
 CONTENT, APPROVALS = "content", "approvals"
 PAGE, TEXT = "review.html", "review.txt"
@@ -69,23 +67,16 @@ def prepare(prepared: Prepared, pages: Pages) -> None:
     """
     path = prepared.path
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        aside = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
-        try:
+        with new_folder(path, 0o700) as aside:
             for folder in (CONTENT, APPROVALS):
                 (aside / folder).mkdir()
             for name, content in prepared.files.items():
                 write_bytes(aside / CONTENT / name, content)
             for name, content in pages(prepared).items():
                 write_bytes(aside / name, content)
-            aside.rename(path)
-        except BaseException:
-            shutil.rmtree(aside, ignore_errors=True)
-            raise
-        sync_folder(path.parent)
     except OSError as error:
         raise UsageError(
-            f"{path}: cannot be made ({error.strerror}); choose another --out"
+            f"cannot be made ({error.strerror})", path, "choose another --out"
         ) from error
 
 
@@ -117,12 +108,13 @@ def _page(path: Path, length: int) -> bytes:
         with path.open("rb") as stream:
             return stream.read(length + 1)
     except OSError as error:
-        raise PolicyError(f"{path}: cannot be read ({error.strerror}); prepare it again") from error
+        raise PolicyError(f"cannot be read ({error.strerror})", path, "prepare it again") from error
 
 
 def _require_same(path: Path, there: bytes, anew: bytes) -> None:
     if there != anew:
         raise PolicyError(
-            f"{path}: is not what its numbers and the policy give when it is drawn anew; prepare "
-            "it again, and find out who changed it, or the policy"
+            "is not what its numbers and the policy give when it is drawn anew",
+            path,
+            "prepare it again, and find out who changed it, or the policy",
         )

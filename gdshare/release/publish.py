@@ -24,7 +24,7 @@ def ledger_beside(outbox: Path) -> Path:
 
 def next_number(outbox: Path, ledger: Ledger, site: str) -> int:
     """Give a site's next sequence number: above all in its outbox, and all in its ledger."""
-    names = (act.what.rpartition("-") for act in ledger.acts if act.act == RELEASE)
+    names = (entry.what.rpartition("-") for entry in ledger.entries if entry.act == RELEASE)
     used = (int(number) for name, _, number in names if name == site)
     return max(next_sequence(outbox, site), 1 + max(used, default=0))
 
@@ -76,24 +76,25 @@ def require_unused(bundle: Bundle, outbox: Path, ledger: Ledger) -> None:
         AlreadyPublished: naming the number that is next; also for a bundle that was withdrawn.
     """
     name, following = bundle.manifest.name, next_number(outbox, ledger, bundle.manifest.site)
-    if any((act.act, act.digest) == (WITHDRAW, bundle.digest) for act in ledger.acts):
+    if any((entry.act, entry.digest) == (WITHDRAW, bundle.digest) for entry in ledger.entries):
         raise AlreadyPublished(
-            f"{name}: was withdrawn, and stays so; if it may leave after all, prepare it anew, "
-            f"with number {following}"
+            "was withdrawn, and stays so",
+            name,
+            f"if it may leave after all, prepare it anew, with number {following}",
         )
     if bundle.manifest.sequence < following and not _broken_off(bundle, outbox, ledger):
         raise AlreadyPublished(
-            f"{name}: this number, or a higher one, was released before, and nothing is ever "
-            f"overwritten; publish with number {following}: to others an older number passes for "
-            "an attack"
+            "this number, or a higher one, was released before, and nothing is ever overwritten",
+            name,
+            f"publish with number {following}: to others an older number passes for an attack",
         )
 
 
 def _broken_off(bundle: Bundle, outbox: Path, ledger: Ledger) -> bool:
     """Whether this very bundle was recorded last of its site's, and never came into the outbox."""
     site = bundle.manifest.site
-    releases = [act for act in ledger.acts if act.what.rpartition("-")[0] == site]
-    last = [act for act in releases if act.act in (RELEASE, ABANDON)][-1:]
-    return [act.digest for act in last] == [bundle.digest] and not (
+    releases = [entry for entry in ledger.entries if entry.what.rpartition("-")[0] == site]
+    last = [entry for entry in releases if entry.act in (RELEASE, ABANDON)][-1:]
+    return [entry.digest for entry in last] == [bundle.digest] and not (
         outbox / bundle.manifest.name
     ).exists()

@@ -9,7 +9,7 @@ from datetime import datetime
 
 from gdshare.bundle.receipt import Receipt
 from gdshare.errors import LedgerError, UsageError
-from gdshare.ledger import Act, Anchor, Ledger, anchor_of
+from gdshare.ledger import Anchor, Entry, Ledger, anchor_of
 from gdshare.release.withdraw import Released, released_by, withdrawn_by
 
 RECEIPT = "receipt"
@@ -21,20 +21,20 @@ _VERDICTS = {
 }
 
 
-def receipt_of(act: Act, aggregator: str) -> Receipt | None:
+def receipt_of(entry: Entry, aggregator: str) -> Receipt | None:
     """Say what a line of an aggregator's ledger says of a bundle; None where it tells of none."""
-    if act.act not in _VERDICTS or act.digest is None:
+    if entry.act not in _VERDICTS or entry.digest is None:
         return None
-    verdict, line = _VERDICTS[act.act], anchor_of(act)
-    site, _, sequence = act.what.rpartition("-")
+    verdict, line = _VERDICTS[entry.act], anchor_of(entry)
+    site, _, sequence = entry.what.rpartition("-")
     try:
         return Receipt(
             site=site,
             sequence=int(sequence),
-            at=act.at,
+            at=entry.at,
             aggregator=aggregator,
             verdict=verdict,  # type: ignore[arg-type]  # checked by the model
-            reason=act.why.partition(":")[0] if verdict == "refused" else "",
+            reason=entry.why.partition(":")[0] if verdict == "refused" else "",
             line=line.number,
             sha256=line.sha256,
         )
@@ -47,22 +47,23 @@ def anchor_in(told: Receipt) -> Anchor:
     return Anchor(told.line, told.sha256)
 
 
-def require_says(acts: Sequence[Act], told: Receipt, digest: str) -> None:
+def require_says(entries: Sequence[Entry], told: Receipt, digest: str) -> None:
     """Refuse a ledger whose line says something else than the receipt that was given for it.
 
     Args:
-        acts: of the aggregator's ledger, which agrees with ``anchor_in(told)``.
+        entries: of the aggregator's ledger, which agrees with ``anchor_in(told)``.
         told: the receipt.
         digest: of the bundle that it is for.
 
     Raises:
         LedgerError: naming the line.
     """
-    act = acts[told.line - 1]
-    if act.digest != digest or receipt_of(act, told.aggregator) != told:
+    entry = entries[told.line - 1]
+    if entry.digest != digest or receipt_of(entry, told.aggregator) != told:
         raise LedgerError(
-            f"line {told.line} does not say what {told.aggregator} gave a receipt for: {told.name} "
-            f"{_verdict(told)}; ask {told.aggregator} which of the two is true"
+            f"line {told.line} does not say what {told.aggregator} gave a receipt for: "
+            f"{told.name} {_verdict(told)}",
+            remedy=f"ask {told.aggregator} which of the two is true",
         )
 
 
@@ -88,26 +89,29 @@ def take_in(
             or taken in before.
         LedgerError: the ledger cannot be written to.
     """
-    known, one = released_by(ledger.acts), Released(told.name, digest)
+    known, one = released_by(ledger.entries), Released(told.name, digest)
     sites = sorted({other.name.rpartition("-")[0] for other in known})
     if told.site not in sites:
         raise UsageError(
-            f"a receipt for a bundle of {told.site}, and this ledger has released bundles of "
-            f"{', '.join(sites) or 'nobody'}; give it to whom it is for"
+            f"a receipt for a bundle of {told.site}, and this ledger has released "
+            f"bundles of {', '.join(sites) or 'nobody'}",
+            remedy="give it to whom it is for",
         )
     if one not in known:
         raise UsageError(
-            f"a receipt for {told.name} of digest {digest}, which this ledger has never released; "
-            f"ask {told.aggregator} who handed that in"
+            f"a receipt for {told.name} of digest {digest}, which this ledger has never released",
+            remedy=f"ask {told.aggregator} who handed that in",
         )
     why = (
         f"{told.aggregator}: {_verdict(told)}, line {told.line} {told.sha256} of its ledger, "
         f"signed with {signer}"
     )
-    if any((act.act, act.digest, act.why) == (RECEIPT, digest, why) for act in ledger.acts):
+    if any(
+        (entry.act, entry.digest, entry.why) == (RECEIPT, digest, why) for entry in ledger.entries
+    ):
         raise UsageError(f"this receipt for {told.name} is in the ledger already")
     ledger.write(now, RECEIPT, by, told.name, digest, why)
-    return told.verdict != "withdrawn" or withdrawn_by(ledger.acts, one) is not None
+    return told.verdict != "withdrawn" or withdrawn_by(ledger.entries, one) is not None
 
 
 def _verdict(told: Receipt) -> str:

@@ -7,7 +7,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from gdshare.bundle.layout import SIGNATURE
 from gdshare.bundle.model_signing import digests_of, write_statement
 from gdshare.errors import PolicyError
-from gdshare.ledger import Act
+from gdshare.ledger import Entry
 from gdshare.release.approval import Approval, read_approvals, require_approved
 from gdshare.release.policy import Policy, by_policy, require_allowed
 from gdshare.release.prepared import Prepared
@@ -18,7 +18,7 @@ PREPARE, APPROVE = "prepare", "approve"
 
 
 def require_recorded(
-    prepared: Prepared, policy: Policy, approvals: Sequence[Approval], acts: Sequence[Act]
+    prepared: Prepared, policy: Policy, approvals: Sequence[Approval], entries: Sequence[Entry]
 ) -> None:
     """Refuse what the ledger does not know as prepared, and approved as often as it claims to be.
 
@@ -26,22 +26,28 @@ def require_recorded(
         PolicyError: made or approved without ``gdshare prepare`` and ``approve``, or before the
             policy was what it is now.
     """
-    known = [act for act in acts if act.digest == prepared.digest and act.why == by_policy(policy)]
-    if not any(act.act == PREPARE for act in known):
+    known = [
+        entry
+        for entry in entries
+        if entry.digest == prepared.digest and entry.why == by_policy(policy)
+    ]
+    if not any(entry.act == PREPARE for entry in known):
         raise PolicyError(
-            f"{prepared.path}: the ledger knows nothing of its being prepared by this policy; "
-            "prepare it with gdshare prepare"
+            "the ledger knows nothing of its being prepared by this policy",
+            prepared.path,
+            "prepare it with gdshare prepare",
         )
-    recorded = sum(act.act == APPROVE for act in known)
+    recorded = sum(entry.act == APPROVE for entry in known)
     if recorded < len(approvals):
         raise PolicyError(
-            f"{prepared.path}: holds {len(approvals)} approvals and the ledger knows of "
-            f"{recorded}; have it approved with gdshare approve"
+            f"holds {len(approvals)} approvals and the ledger knows of {recorded}",
+            prepared.path,
+            "have it approved with gdshare approve",
         )
 
 
 def sign_prepared(
-    prepared: Prepared, policy: Policy, key: ec.EllipticCurvePrivateKey, acts: Sequence[Act]
+    prepared: Prepared, policy: Policy, key: ec.EllipticCurvePrivateKey, entries: Sequence[Entry]
 ) -> tuple[dict[str, bytes], tuple[Approval, ...]]:
     """Hold what was prepared to the policy, its approvals and the ledger, then sign it.
 
@@ -49,7 +55,7 @@ def sign_prepared(
         prepared: as ``read_prepared`` gave it.
         policy: the hospital's.
         key: its own.
-        acts: of the ledger.
+        entries: of the ledger.
 
     Returns:
         The bundle's files, those that are signed byte for byte as prepared; and the approvals.
@@ -61,6 +67,6 @@ def sign_prepared(
     require_allowed(policy, prepared.manifest)
     approvals = read_approvals(prepared, policy)
     require_approved(approvals, policy, fingerprint(key.public_key()))
-    require_recorded(prepared, policy, approvals, acts)
+    require_recorded(prepared, policy, approvals, entries)
     signature = sign(write_statement(digests_of(prepared.files)), key).to_bytes()
     return {**prepared.files, SIGNATURE: signature}, approvals

@@ -26,7 +26,7 @@ from gdshare.bundle.manifest import first_problem
 from gdshare.bundle.outbox import WITHDRAWAL
 from gdshare.bundle.withdrawal import MAX_REASON, Withdrawal
 from gdshare.errors import BundleError, UsageError
-from gdshare.ledger import Act, Ledger
+from gdshare.ledger import Entry, Ledger
 from gdshare.release.publish import RELEASE, WITHDRAW
 from gdshare.signing.envelope import read_envelope
 from gdshare.signing.names import hour_of
@@ -46,21 +46,21 @@ class Released:
     digest: str
 
 
-def released_by(acts: Iterable[Act]) -> tuple[Released, ...]:
+def released_by(entries: Iterable[Entry]) -> tuple[Released, ...]:
     """Return what was released, the oldest first, whether it is still in the outbox or not."""
     return tuple(
         dict.fromkeys(
-            Released(act.what, act.digest)
-            for act in acts
-            if act.act == RELEASE and act.digest is not None
+            Released(entry.what, entry.digest)
+            for entry in entries
+            if entry.act == RELEASE and entry.digest is not None
         )
     )
 
 
-def withdrawn_by(acts: Sequence[Act], one: Released) -> Act | None:
+def withdrawn_by(entries: Sequence[Entry], one: Released) -> Entry | None:
     """Return the act by which a bundle was taken back, if it was."""
-    of_it = [act for act in acts if (act.act, act.what) == (WITHDRAW, one.name)]
-    return next((act for act in of_it if act.digest == one.digest), None)
+    of_it = [entry for entry in entries if (entry.act, entry.what) == (WITHDRAW, one.name)]
+    return next((entry for entry in of_it if entry.digest == one.digest), None)
 
 
 def require_own_key(outbox: Path, one: Released, signer: str, another: bool) -> None:
@@ -87,8 +87,8 @@ def require_own_key(outbox: Path, one: Released, signer: str, another: bool) -> 
         return  # gone or damaged: taking it back must not wait for that
     if released != signer:
         raise UsageError(
-            f"{one.name} was released with the key {released}, and this is {signer}; give that "
-            "one, or say --another-key if this is the hospital's as well"
+            f"{one.name} was released with the key {released}, and this is {signer}",
+            remedy="give that one, or say --another-key if this is the hospital's as well",
         )
 
 
@@ -120,11 +120,11 @@ def withdraw(
         LedgerError: the ledger cannot be written to; nothing was changed.
     """
     _told(one, now, reason)
-    act = withdrawn_by(ledger.acts, one)
-    if act is None:
+    entry = withdrawn_by(ledger.entries, one)
+    if entry is None:
         ledger.write(now, WITHDRAW, by, one.name, one.digest, reason)
-        act = ledger.acts[-1]
-    signed = _told(one, act.at, act.why).signed(one.digest, key)
+        entry = ledger.entries[-1]
+    signed = _told(one, entry.at, entry.why).signed(one.digest, key)
     path = outbox / f"{one.name}{WITHDRAWAL}"
     try:
         outbox.mkdir(parents=True, exist_ok=True)
@@ -132,8 +132,10 @@ def withdraw(
         _take_away(outbox / one.name)
     except OSError as error:
         raise UsageError(
-            f"{outbox}: cannot be changed ({error.strerror}), so {one.name} may still be handed "
-            "over, though the ledger has it as withdrawn; mend that and withdraw it again"
+            f"cannot be changed ({error.strerror}), so {one.name} may still be handed "
+            "over, though the ledger has it as withdrawn",
+            outbox,
+            "mend that and withdraw it again",
         ) from error
     return path
 
@@ -144,8 +146,8 @@ def _told(one: Released, moment: datetime, reason: str) -> Withdrawal:
         return Withdrawal(site=site, sequence=int(sequence), at=hour_of(moment), reason=reason)
     except ValidationError as error:
         raise UsageError(
-            f"this withdrawal cannot be written: {first_problem(error)}; give a reason of at most "
-            f"{MAX_REASON} printable ASCII characters, or none"
+            f"this withdrawal cannot be written: {first_problem(error)}",
+            remedy=f"give a reason of at most {MAX_REASON} printable ASCII characters, or none",
         ) from None
 
 

@@ -9,7 +9,7 @@ signature around a ``statement``. By ``enrolment`` a hospital asks for its key t
 ``revocation`` it ends that trust; both are ``self_signed``.
 """
 
-from gdshare.signing.enrolment import Request, read_request, write_request
+from gdshare.signing.enrolment import EnrolmentRequest, read_request, write_request
 from gdshare.signing.keys import (
     fingerprint,
     load_private_key,
@@ -34,7 +34,7 @@ from gdshare.signing.sealing_keys import (
 
 __all__ = [
     "SITE",
-    "Request",
+    "EnrolmentRequest",
     "Revocation",
     "fingerprint",
     "load_private_key",

@@ -55,9 +55,11 @@ def parse(data: bytes, name: str, malformed: type[BundleError]) -> Any:
             data.decode("utf-8"), object_pairs_hook=_unique, parse_constant=_no_constant
         )
     except _RepeatedKeyError as fault:
-        raise NotCanonical(f"{name} has the key {fault} twice; {SEND_AGAIN}") from None
+        raise NotCanonical(f"{name} has the key {fault} twice", remedy=SEND_AGAIN) from None
     except (ValueError, RecursionError) as fault:
-        raise malformed(f"{name} is not readable JSON ({quoted(fault)}); {SEND_AGAIN}") from None
+        raise malformed(
+            f"{name} is not readable JSON ({quoted(fault)})", remedy=SEND_AGAIN
+        ) from None
 
 
 def require_same(written: bytes, expected: bytes, name: str) -> None:
@@ -68,6 +70,7 @@ def require_same(written: bytes, expected: bytes, name: str) -> None:
     """
     if written != expected:
         raise NotCanonical(
-            f"{name} is not written in the one form the format allows "
-            f"(unknown keys, other spacing, order or spelling of values); {SEND_AGAIN}"
+            f"{name} is not written in the one form the format allows (unknown keys, "
+            "other spacing, order or spelling of values)",
+            remedy=SEND_AGAIN,
         )

@@ -32,7 +32,7 @@ SUCCESSION = Kind(
 
 
 @dataclass(frozen=True)
-class Request:
+class EnrolmentRequest:
     """A sound one; whose it is, is still to be heard.
 
     Attributes:
@@ -76,7 +76,7 @@ def write_request(
     return say(REQUEST, told, key)
 
 
-def read_request(data: bytes, where: str) -> Request:
+def read_request(data: bytes, where: str) -> EnrolmentRequest:
     """Read a request from a stranger.
 
     Raises:
@@ -84,7 +84,7 @@ def read_request(data: bytes, where: str) -> Request:
             word of an older key in it is not for this key and site.
     """
     told, key = hear(REQUEST, data, where)
-    return Request(told["site"], key, told["made"], _voucher(told, key, where))
+    return EnrolmentRequest(told["site"], key, told["made"], _voucher(told, key, where))
 
 
 def _voucher(
@@ -97,12 +97,13 @@ def _voucher(
         word = base64.b64decode(told["vouched"], validate=True)
     except ValueError:
         raise KeyFileError(
-            f"{inner} is not base64; have the request made again with `gdshare keys rotate`"
+            f"{inner} is not base64",
+            remedy="have the request made again with `gdshare keys rotate`",
         ) from None
     vouched, older = hear(SUCCESSION, word, inner)
     if vouched != {"site": told["site"], "next": fingerprint(key)}:
         raise KeyFileError(
-            f"{inner} is for another key or another site than the request; ask the hospital who "
-            "put it there"
+            f"{inner} is for another key or another site than the request",
+            remedy="ask the hospital who put it there",
         )
     return older

@@ -101,7 +101,8 @@ def read_envelope(data: bytes, where: str) -> Envelope:
         envelope = _dig(value)
     except (KeyError, TypeError, IndexError, ValueError):
         raise MalformedSignature(
-            f"{where} is not a Sigstore bundle with a key hint and a signed statement; {SEND_AGAIN}"
+            f"{where} is not a Sigstore bundle with a key hint and a signed statement",
+            remedy=SEND_AGAIN,
         ) from None
     canonical.require_same(data, envelope.to_bytes(), where)
     _check_one_form(envelope.signature, where)
@@ -113,16 +114,17 @@ def _check_one_form(signature: bytes, where: str) -> None:
         r, s = decode_dss_signature(signature)
     except ValueError:
         raise MalformedSignature(
-            f"the signature in {where} is not an ECDSA signature; {SEND_AGAIN}"
+            f"the signature in {where} is not an ECDSA signature", remedy=SEND_AGAIN
         ) from None
     if not (0 < r < P256_ORDER and 0 < s < P256_ORDER):
         raise MalformedSignature(
-            f"the signature in {where} has numbers beyond the curve P-256; {SEND_AGAIN}"
+            f"the signature in {where} has numbers beyond the curve P-256", remedy=SEND_AGAIN
         )
     if s > P256_ORDER // 2 or encode_dss_signature(r, s) != signature:
         raise NotCanonical(
             f"the signature in {where} is not in the one form the format allows "
-            f"(shortest DER, lower s); {SEND_AGAIN}"
+            "(shortest DER, lower s)",
+            remedy=SEND_AGAIN,
         )
 
 
@@ -147,11 +149,12 @@ def check_signature(envelope: Envelope, key: ec.EllipticCurvePublicKey, where: s
     if envelope.hint != fingerprint(key):
         raise WrongKey(
             f"{where} was made with the key {envelope.hint[:16]}..., not with "
-            f"{fingerprint(key)[:16]}...; check it against the right hospital's public key"
+            f"{fingerprint(key)[:16]}...",
+            remedy="check it against the right hospital's public key",
         )
     try:
         key.verify(envelope.signature, pre_authentication(envelope.payload), ec.ECDSA(SHA256()))
     except InvalidSignature:
         raise BadSignature(
-            f"the signature in {where} does not fit the statement it signs; {SEND_AGAIN}"
+            f"the signature in {where} does not fit the statement it signs", remedy=SEND_AGAIN
         ) from None

@@ -81,8 +81,8 @@ def write_pair(
     """Store a key of either kind; as ``write_key_pair``, which see, but for the files' suffix."""
     if not re.fullmatch(SITE, name):
         raise KeyFileError(
-            f"the name {quoted(name)} cannot name a key; use lower-case letters, digits and "
-            "hyphens, 32 characters at most"
+            f"the name {quoted(name)} cannot name a key",
+            remedy="use lower-case letters, digits and hyphens, 32 characters at most",
         )
     _check_passphrase(passphrase)
     private, public = folder / f"{name}{suffix}.key", folder / f"{name}{suffix}.pub"
@@ -106,8 +106,11 @@ def write_pair(
 def _check_passphrase(passphrase: bytes) -> None:
     if not 0 < len(passphrase) <= LONGEST_PASSPHRASE:
         raise KeyFileError(
-            f"the passphrase has {len(passphrase)} bytes; give one of 1 to {LONGEST_PASSPHRASE}, "
-            "since a key without one signs for whoever copies the file"
+            f"the passphrase has {len(passphrase)} bytes",
+            remedy=(
+                f"give one of 1 to {LONGEST_PASSPHRASE}, since a key without one signs for "
+                "whoever copies the file"
+            ),
         )
 
 
@@ -132,18 +135,19 @@ def require_absent(path: Path) -> None:
     """
     if os.path.lexists(path):
         raise KeyFileError(
-            f"{path} already exists and is never overwritten; choose another name or folder"
+            f"{path} already exists and is never overwritten",
+            remedy="choose another name or folder",
         )
 
 
 def _unwritten(path: Path, fault: OSError) -> KeyFileError:
     if isinstance(fault, FileExistsError):
         return KeyFileError(
-            f"{fault.filename} already exists and is never overwritten; choose another name or "
-            "folder"
+            f"{fault.filename} already exists and is never overwritten",
+            remedy="choose another name or folder",
         )
     return KeyFileError(
-        f"{path} cannot be written ({fault.strerror}); choose a folder you can write to"
+        f"{path} cannot be written ({fault.strerror})", remedy="choose a folder you can write to"
     )
 
 
@@ -179,15 +183,15 @@ def _read_with_mode(path: Path) -> tuple[bytes, int]:
         with os.fdopen(descriptor, "rb") as stream:
             status = os.fstat(stream.fileno())
             if not stat.S_ISREG(status.st_mode):
-                raise KeyFileError(f"{path} is not a plain file; name the key file itself")
+                raise KeyFileError(f"{path} is not a plain file", remedy="name the key file itself")
             content = stream.read(LARGEST_KEY_FILE + 1)
     except OSError as fault:
         raise KeyFileError(
-            f"{path} cannot be read ({fault.strerror}); give the path of a key file made by "
-            "`gdshare keys new`"
+            f"{path} cannot be read ({fault.strerror})",
+            remedy="give the path of a key file made by `gdshare keys new`",
         ) from None
     if len(content) > LARGEST_KEY_FILE:
-        raise KeyFileError(f"{path} is too large to be a key; name the key file itself")
+        raise KeyFileError(f"{path} is too large to be a key", remedy="name the key file itself")
     return content, stat.S_IMODE(status.st_mode)
 
 
@@ -201,11 +205,13 @@ def load_private_key(path: Path, passphrase: bytes) -> ec.EllipticCurvePrivateKe
     key = unlock(path, passphrase)
     if isinstance(key, X25519PrivateKey):
         raise KeyFileError(
-            f"{path} is a sealing key, which opens what was sealed and signs nothing; give the "
-            "NAME.key of the one who signs"
+            f"{path} is a sealing key, which opens what was sealed and signs nothing",
+            remedy="give the NAME.key of the one who signs",
         )
     if not isinstance(key, ec.EllipticCurvePrivateKey) or not _is_p256(key.curve):
-        raise KeyFileError(f"{path} is another kind of key; make one with `gdshare keys new`")
+        raise KeyFileError(
+            f"{path} is another kind of key", remedy="make one with `gdshare keys new`"
+        )
     return key
 
 
@@ -218,22 +224,22 @@ def unlock(path: Path, passphrase: bytes) -> PrivateKeyTypes:
     _check_passphrase(passphrase)
     content, mode = _read_with_mode(path)
     if content.startswith(b"-----BEGIN PUBLIC KEY-----"):
-        raise KeyFileError(f"{path} is the public half of a key; give its NAME.key")
+        raise KeyFileError(f"{path} is the public half of a key", remedy="give its NAME.key")
     if mode & 0o077:
         raise KeyFileError(
-            f"{path} can be read by other users (mode {mode:o}); run `chmod 600` on it, and make "
-            "a new key if somebody may have copied it"
+            f"{path} can be read by other users (mode {mode:o})",
+            remedy="run `chmod 600` on it, and make a new key if somebody may have copied it",
         )
     try:
         return load_pem_private_key(content, passphrase)
     except TypeError:
         raise KeyFileError(
-            f"{path} is not encrypted; make a key with `gdshare keys new`, which always is"
+            f"{path} is not encrypted", remedy="make a key with `gdshare keys new`, which always is"
         ) from None
     except (ValueError, UnsupportedAlgorithm):
         raise KeyFileError(
-            f"{path} does not open with this passphrase, or is not a private key; try the "
-            "passphrase again, and check that this is the .key file"
+            f"{path} does not open with this passphrase, or is not a private key",
+            remedy="try the passphrase again, and check that this is the .key file",
         ) from None
 
 
@@ -254,8 +260,8 @@ def parse_public_key(content: bytes, where: str) -> ec.EllipticCurvePublicKey:
     key = parse_public_pem(content, where)
     if isinstance(key, X25519PublicKey):
         raise KeyFileError(
-            f"{where} is a public sealing key, with which no signature can be checked; use the "
-            "NAME.pub of the one who signs"
+            f"{where} is a public sealing key, with which no signature can be checked",
+            remedy="use the NAME.pub of the one who signs",
         )
     return key
 

@@ -46,8 +46,8 @@ def load_sealing_key(path: Path, passphrase: bytes) -> X25519PrivateKey:
     key = unlock(path, passphrase)
     if not isinstance(key, X25519PrivateKey):
         raise KeyFileError(
-            f"{path} is no sealing key, and opens nothing; give the NAME.seal.key that `gdshare "
-            "keys new --sealing` made"
+            f"{path} is no sealing key, and opens nothing",
+            remedy="give the NAME.seal.key that `gdshare keys new --sealing` made",
         )
     return key
 
@@ -61,7 +61,7 @@ def load_sealing_public_key(path: Path) -> X25519PublicKey:
     key = parse_public_pem(read_key_file(path), str(path))
     if not isinstance(key, X25519PublicKey):
         raise KeyFileError(
-            f"{path} is no public sealing key, so nothing can be sealed to it; ask the aggregator "
-            "for its NAME.seal.pub"
+            f"{path} is no public sealing key, so nothing can be sealed to it",
+            remedy="ask the aggregator for its NAME.seal.pub",
         )
     return key

@@ -65,7 +65,7 @@ def hear(
         KeyFileError: with the reason in one sentence; nothing of it is to be believed then.
     """
     if len(data) > MAX_BYTES:
-        raise KeyFileError(f"{where} is too large to be {kind.name}; name the file itself")
+        raise KeyFileError(f"{where} is too large to be {kind.name}", remedy="name the file itself")
     try:
         envelope = read_envelope(data, where)
         told = canonical.parse(envelope.payload, where, MalformedSignature)
@@ -75,16 +75,18 @@ def hear(
         _require_one_form(envelope, kind, fields, key)
     except (WrongKey, BadSignature):
         raise KeyFileError(
-            f"{where} is not signed with the key it names: it was altered, or written by somebody "
-            "who does not hold that key; ask the hospital for it again, and who passed it on"
+            f"{where} is not signed with the key it names: it was altered, or written "
+            "by somebody who does not hold that key",
+            remedy="ask the hospital for it again, and who passed it on",
         ) from None
     except NotCanonical:
         raise KeyFileError(
-            f"{where} is not written in the one form that {kind.name} has; ask for it again"
+            f"{where} is not written in the one form that {kind.name} has",
+            remedy="ask for it again",
         ) from None
     except (BundleError, KeyFileError):
         raise KeyFileError(
-            f"{where} is not {kind.name}; give the file that `gdshare keys` wrote"
+            f"{where} is not {kind.name}", remedy="give the file that `gdshare keys` wrote"
         ) from None
     _check_fields(kind, fields, where)
     return fields, key
@@ -114,8 +116,9 @@ def _check_fields(kind: Kind, told: Mapping[str, str], where: str = "") -> None:
     for name, pattern in kind.fields.items():
         if pattern.fullmatch(told[name]) is None:
             raise KeyFileError(
-                f"{where or kind.name}: {quoted(told[name])} cannot stand as its {name}; see "
-                "docs/bundle-format.md for what can"
+                f"{quoted(told[name])} cannot stand as its {name}",
+                where or kind.name,
+                "see docs/bundle-format.md for what can",
             )
 
 

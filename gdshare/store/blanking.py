@@ -38,13 +38,13 @@ def blanked(
         Box(width - border, 0, width, height),
     )
     if 2 * border >= min(height, width):
-        raise FilmError(f"{path}: a border of {border} px leaves nothing of it; choose a narrower")
+        raise FilmError(f"a border of {border} px leaves nothing of it", path, "choose a narrower")
     shown = pixels.copy()
     done = [_clipped(box, width, height, path) for box in (*boxes, *(edges if border else ()))]
     for box in done:
         shown[box.top : box.bottom, box.left : box.right] = 0
     if done and not shown.any():
-        raise FilmError(f"{path}: nothing of it is left; choose smaller boxes")
+        raise FilmError("nothing of it is left", path, "choose smaller boxes")
     return shown, tuple(done)
 
 
@@ -52,7 +52,8 @@ def _clipped(box: Box, width: int, height: int, path: Path) -> Box:
     inside = Box(max(0, box.left), max(0, box.top), min(width, box.right), min(height, box.bottom))
     if inside.left >= inside.right or inside.top >= inside.bottom:
         raise FilmError(
-            f"{path}: the box {box.left},{box.top},{box.right},{box.bottom} lies off the film, "
-            f"which is {width} x {height} px"
+            f"the box {box.left},{box.top},{box.right},{box.bottom} lies off the film, "
+            f"which is {width} x {height} px",
+            path,
         )
     return inside

@@ -26,7 +26,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from gdshare.errors import FilmError, StoreError
 from gdshare.films import Film, read_film
-from gdshare.lock import alone
+from gdshare.lock import lock
 from gdshare.storage import replacing, write_bytes, write_json
 from gdshare.store.record import NAME, StoredFilm
 
@@ -82,16 +82,16 @@ class Store:
         try:
             if path.stat().st_size > MAX_RECORD_BYTES:
                 raise StoreError(
-                    f"{path}: too large for a film's record; delete it and import the film again"
+                    "too large for a film's record", path, "delete it and import the film again"
                 )
             found = StoredFilm.model_validate_json(path.read_bytes())
         except FileNotFoundError as error:
-            raise StoreError(f"{self.path}: holds no film {film}; see gdshare review") from error
+            raise StoreError(f"holds no film {film}", self.path, "see gdshare review") from error
         except (OSError, ValidationError) as error:
-            raise StoreError(f"{path}: damaged; delete it and import the film again") from error
+            raise StoreError("damaged", path, "delete it and import the film again") from error
         if found.film != film:
             raise StoreError(
-                f"{path}: is the record of {found.film}; delete it and import the film again"
+                f"is the record of {found.film}", path, "delete it and import the film again"
             )
         return found
 
@@ -104,8 +104,10 @@ class Store:
         path = self.pixels_path(film.film)
         if not path.exists():
             raise FilmError(
-                f"{path}: gone; put it back, or reject the film with gdshare review {self.path} "
-                f"{film.film} --reject"
+                "gone",
+                path,
+                f"put it back, or reject the film with gdshare review {self.path} "
+                f"{film.film} --reject",
             )
         shown = read_film(path)
         return Film(shown.pixels, shown.name, film.spacing_mm)
@@ -120,7 +122,7 @@ class Store:
 
     def changing(self) -> AbstractContextManager[None]:
         """Hold the store while a film that is in it is read, changed and written."""
-        return alone(self.path / LOCK)
+        return lock(self.path / LOCK)
 
     def sweep(self) -> None:
         """Delete what a kill left half written; nobody else may be importing."""
@@ -141,7 +143,7 @@ def make_store(path: Path) -> Store:
     if (path / INDEX).exists():
         return open_store(path)
     if path.exists() and (not path.is_dir() or _holds_something(path)):
-        raise StoreError(f"{path}: holds something else than a store; choose another --out")
+        raise StoreError("holds something else than a store", path, "choose another --out")
     path.mkdir(mode=0o700, parents=True, exist_ok=True)
     path.chmod(0o700)
     (path / FILMS).mkdir(mode=0o700, exist_ok=True)
@@ -165,17 +167,17 @@ def open_store(path: Path) -> Store:
         found = _Index.model_validate_json((path / INDEX).read_bytes())
     except OSError as error:
         raise StoreError(
-            f"{path}: not a store (no readable {INDEX}); make one with gdshare import"
+            f"not a store (no readable {INDEX})", path, "make one with gdshare import"
         ) from error
     except ValidationError as error:
-        raise StoreError(f"{path / INDEX}: damaged; import the films again") from error
+        raise StoreError("damaged", path / INDEX, "import the films again") from error
     if found.format != FORMAT:
-        raise StoreError(f"{path}: of another version ({found.format:.40}); import the films again")
+        raise StoreError(f"of another version ({found.format:.40})", path, "import the films again")
     return Store(path)
 
 
 def _checked(film: str) -> str:
     """A name that cannot lead out of the folder."""
     if not NAME.fullmatch(film):
-        raise StoreError(f"{film!r:.60}: not a film's name; they look like f-abcdefghijklmnop")
+        raise StoreError("not a film's name", f"{film!r:.60}", "they look like f-abcdefghijklmnop")
     return film

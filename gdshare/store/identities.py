@@ -10,13 +10,13 @@ import io
 import os
 import stat
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 
-from gdshare.errors import StoreError
-from gdshare.lock import alone
-from gdshare.storage import sync_folder
+from gdshare.errors import LockedError, StoreError
+from gdshare.lock import lock, lock_beside
+from gdshare.storage import append
 
 MODE = 0o600
 
@@ -76,13 +76,14 @@ def open_identities(path: Path, draw: Callable[[], str]) -> Iterator["Identities
     Raises:
         StoreError: another import is using it; or see ``Identities``.
     """
-    try:
-        with alone(path, wait=False):
-            yield Identities(path, draw)
-    except BlockingIOError as error:
-        raise StoreError(
-            f"{path}: another import is using it; wait until that has ended"
-        ) from error
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(lock(lock_beside(path), timeout_s=0))
+        except LockedError as error:
+            raise StoreError(
+                f"another import is using it ({error.what})", path, error.remedy
+            ) from error
+        yield Identities(path, draw)
 
 
 class Identities:
@@ -107,8 +108,7 @@ class Identities:
             for identity in _read(path):
                 self._remember(identity)
         else:
-            self._write(_line(COLUMNS))
-            sync_folder(path.parent)
+            append(self._path, _line(COLUMNS), mode=MODE)
 
     def require(self, films: Iterable[str]) -> None:
         """Refuse to go on with a file that does not know the films of a store.
@@ -120,8 +120,9 @@ class Identities:
         missing = [film for film in films if film not in there]
         if missing:
             raise StoreError(
-                f"{self._path}: does not know {len(missing)} films of the store, such as "
-                f"{missing[0]}; give the file that belongs to the store by --identities"
+                f"does not know {len(missing)} films of the store, such as {missing[0]}",
+                self._path,
+                "give the file that belongs to the store by --identities",
             )
 
     def known(self, instance_uid: str, frame: int) -> Identity | None:
@@ -142,7 +143,7 @@ class Identities:
             self._studies.get(subject.study) or f"s-{self._draw()}",
             subject,
         )
-        self._write(_line(identity.cells()))
+        append(self._path, _line(identity.cells()), mode=MODE)
         self._remember(identity)
         return identity
 
@@ -151,16 +152,6 @@ class Identities:
         self._known[subject.instance_uid, subject.frame] = identity
         self._patients[subject.person] = identity.patient
         self._studies[subject.study] = identity.study
-
-    def _write(self, line: bytes) -> None:
-        descriptor = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, MODE)
-        try:
-            left = memoryview(line)
-            while left:
-                left = left[os.write(descriptor, left) :]
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
 
 
 def _line(cells: tuple[object, ...]) -> bytes:
@@ -172,7 +163,7 @@ def _line(cells: tuple[object, ...]) -> bytes:
 def _require_private(path: Path) -> None:
     if stat.S_IMODE(path.stat().st_mode) & 0o077:
         raise StoreError(
-            f"{path}: leads back to patients and others may read it; chmod 600 {path.name}"
+            "leads back to patients and others may read it", path, f"chmod 600 {path.name}"
         )
 
 
@@ -200,7 +191,7 @@ def _read(path: Path) -> list[Identity]:
         return [_identity(cells) for cells in lines]
     except (ValueError, csv.Error) as error:
         raise StoreError(
-            f"{path}: damaged ({error}); put its last good copy back, or import into a new store"
+            f"damaged ({error})", path, "put its last good copy back, or import into a new store"
         ) from error
 
 

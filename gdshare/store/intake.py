@@ -151,14 +151,15 @@ def _film(path: Path, intake: Intake, begun: set[str]) -> _Prepared:
     header = header_of(dataset, path)
     if intake.frame is None and header.frames > 1:
         raise FilmError(
-            f"{path}: holds {header.frames} frames; say which is the film by --frame, from 1"
+            f"holds {header.frames} frames", path, "say which is the film by --frame, from 1"
         )
     subject = _subject(dataset, path, intake.frame or 1)
     known = intake.identities.known(subject.instance_uid, subject.frame)
     if known is not None and known.subject.person != subject.person:
         raise FilmError(
-            f"{path}: another patient's film came in under the same SOPInstanceUID; find out whose "
-            "it is, and export it again"
+            "another patient's film came in under the same SOPInstanceUID",
+            path,
+            "find out whose it is, and export it again",
         )
     if known is not None and (known.film in begun or intake.store.record_path(known.film).exists()):
         return _Prepared(Outcome(path, "known", known.film))
@@ -186,11 +187,11 @@ def _film(path: Path, intake: Intake, begun: set[str]) -> _Prepared:
 def _subject(dataset: Dataset, path: Path, frame: int) -> Subject:
     patient, issuer, study, instance = (str(dataset.get(name) or "").strip() for name in WHOSE)
     if not instance:
-        raise FilmError(f"{path}: its header lacks SOPInstanceUID; export it again")
+        raise FilmError("its header lacks SOPInstanceUID", path, "export it again")
     for name, value in zip(WHOSE, (patient, issuer, study, instance), strict=True):
         # Bytes that do not decode become one and the same sign, and two patients one.
         if len(value) > LONGEST or not value.isprintable() or "\ufffd" in value:
-            raise FilmError(f"{path}: its {name} cannot be read; export it again")
+            raise FilmError(f"its {name} cannot be read", path, "export it again")
     return Subject(patient, issuer, study, instance, frame)
 
 

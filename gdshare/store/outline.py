@@ -18,7 +18,7 @@ from pydantic import AfterValidator, AwareDatetime, Field, ValidationError
 
 from gdshare.errors import StaleError, StoreError
 from gdshare.films.outlines.polygons import Polygon, rasterise
-from gdshare.lock import alone
+from gdshare.lock import lock
 from gdshare.storage import write_json
 from gdshare.store.folder import Store
 from gdshare.store.record import Frozen, Name, StoredFilm
@@ -94,16 +94,16 @@ def outline_of(store: Store, film: str) -> Outline:
     path = _path(store, film)
     try:
         if path.stat().st_size > MAX_FILE_BYTES:
-            raise StoreError(f"{path}: too large for an outline; put its last good copy back")
+            raise StoreError("too large for an outline", path, "put its last good copy back")
         found = Outline.model_validate_json(path.read_bytes())
     except FileNotFoundError:
         return Outline(film=film)
     except (OSError, ValidationError) as error:
         raise StoreError(
-            f"{path}: damaged; put its last good copy back, or delete it and outline the film again"
+            "damaged", path, "put its last good copy back, or delete it and outline the film again"
         ) from error
     if found.film != film:
-        raise StoreError(f"{path}: is the outline of {found.film}; put the right file back")
+        raise StoreError(f"is the outline of {found.film}", path, "put the right file back")
     return found
 
 
@@ -127,17 +127,18 @@ def save_outline(
         StoreError: the film is not released, or its outline is damaged.
     """
     if film.state != "released":
-        raise StoreError(f"{film.film}: is {film.state}, so it is not outlined; see gdshare review")
+        raise StoreError(f"is {film.state}, so it is not outlined", film.film, "see gdshare review")
     path = _path(store, film.film)
     path.parent.mkdir(mode=0o700, exist_ok=True)
-    with alone(path.parent / LOCK):
+    with lock(path.parent / LOCK):
         before = outline_of(store, film.film)
         if before.version and before.drawing == drawing:
             return before  # an answer that was lost on its way is asked for again
         if before.version != based_on:
             raise StaleError(
-                f"{film.film}: was changed elsewhere since (version {before.version}, not "
-                f"{based_on}); look at it again"
+                f"was changed elsewhere since (version {before.version}, not {based_on})",
+                film.film,
+                "look at it again",
             )
         after = Outline(film=film.film, drawing=drawing, version=before.version + 1, saved_at=now)
         write_json(path, after.model_dump(mode="json"))

@@ -90,7 +90,7 @@ def review_film(
     with store.changing():
         decided = len(store.record(film).reviews)
         if seen is not None and decided != seen:
-            raise StaleError(f"{film}: somebody else has decided about it since; look at it again")
+            raise StaleError("somebody else has decided about it since", film, "look at it again")
         return _reviewed_film(store, film, Review(at=now, by=by, decision=decision), boxes, border)
 
 
@@ -99,7 +99,7 @@ def _reviewed_film(
 ) -> StoredFilm:
     record = store.record(film)
     if record.state == "rejected":
-        raise StoreError(f"{film}: was rejected and its pixels deleted; import it into a new store")
+        raise StoreError("was rejected and its pixels deleted", film, "import it into a new store")
     if review.decision == "reject":
         rejected = _reviewed(record, "rejected", review)
         store.drop_pixels(

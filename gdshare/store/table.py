@@ -52,9 +52,11 @@ def outlined_films(store: Store) -> list[Outlined]:
         first = told.setdefault(film.patient, one)
         if first.diagnosis != one.diagnosis:
             raise StoreError(
-                f"{store.path}: {first.film.film} and {film.film} are of one patient but "
-                f"{first.diagnosis} and {one.diagnosis}; the diagnosis is the patient's, so choose "
-                "the same for both with gdshare label --serve"
+                f"{first.film.film} and {film.film} are of one patient but "
+                f"{first.diagnosis} and {one.diagnosis}",
+                store.path,
+                "the diagnosis is the patient's, so choose the same for both with "
+                "gdshare label --serve",
             )
         found.append(one)
     return found
@@ -79,8 +81,9 @@ def write_table(
     ready = outlined_films(store)
     if not ready:
         raise StoreError(
-            f"{store.path}: no film has both an outline and a diagnosis; draw and choose them with "
-            f"gdshare label --serve {store.path}"
+            "no film has both an outline and a diagnosis",
+            store.path,
+            f"draw and choose them with gdshare label --serve {store.path}",
         )
     (store.path / MASKS).mkdir(mode=0o700, exist_ok=True)
     text = io.StringIO()

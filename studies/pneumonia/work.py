@@ -15,11 +15,11 @@ from safetensors.torch import load, save
 from torch import Tensor
 from torch.nn import functional
 
-from benchmarks.engine.judge import score, trained
 from benchmarks.engine.ours import Ours
+from benchmarks.engine.problem import drawn_from
+from benchmarks.engine.score import score, trained
 from benchmarks.engine.tasks import (
     PNEUMONIA_CLASSES,
-    drawn_from,
     pneumonia,
     pneumonia_network,
     pneumonia_split,
@@ -38,23 +38,28 @@ SIDE = 28
 
 
 def draw_images(piece: Piece, per_class: int) -> Result:
-    """The cell that draws images like PneumoniaMNIST's: a bright spot is class 1."""
+    """The cell that draws images in place of PneumoniaMNIST's."""
+    write_synthetic(piece.folder / SYNTHETIC, per_class)
+    return Result()
+
+
+def write_synthetic(file: Path, per_class: int) -> None:
+    """Draw images like PneumoniaMNIST's, the same ones each time: a bright spot is class 1."""
     arrays: dict[str, npt.NDArray[np.uint8]] = {}
     labels = np.repeat(np.arange(PNEUMONIA_CLASSES, dtype=np.uint8), per_class)
     for index, split in enumerate(("train", "val", "test")):
-        generator = numpy_generator(piece.seed, "pneumonia-synthetic", index)
+        generator = numpy_generator(0, "pneumonia-synthetic", index)
         images = generator.normal(90, 20, (len(labels), SIDE, SIDE))
         images[:, 8:20, 8:20] += 60 * labels[:, None, None]
         arrays[f"{split}_images"] = images.clip(0, 255).astype(np.uint8)
         arrays[f"{split}_labels"] = labels[:, None]
-    write_arrays(piece.folder / SYNTHETIC, arrays)
-    return Result()
+    write_arrays(file, arrays)
 
 
 def distil(file: Path, piece: Piece, plan: Distilling) -> Result:
     """The cell that distils; after a kill it goes on at its last score, to the same images."""
-    task = pneumonia(file, plan.batch, piece.seed)
-    problem = replace(task.problem, outer_steps=plan.outer_steps, steps=plan.steps)
+    task = pneumonia(file, plan.batch, plan.steps, piece.seed)
+    problem = replace(task.problem, outer_steps=plan.outer_steps)
     engine, scores = Ours(problem, plan.engine), list[dict[str, float]]()
     path = piece.folder / CHECKPOINT
     if path.exists():

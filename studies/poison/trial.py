@@ -10,12 +10,12 @@ import numpy as np
 import torch
 from pydantic import JsonValue
 
-from aggregator.agreement import LIMITS, agreements, compare
-from aggregator.plausibility import NETWORKS
-from aggregator.teaching import (
+from aggregator.admission.agreement import LIMITS, agreements, compare
+from aggregator.admission.plausibility import NETWORKS
+from aggregator.admission.utility import (
     Ranking,
     Reference,
-    Teaching,
+    Utility,
     ranking_of_counts,
     ranking_of_votes,
     teaching,
@@ -194,7 +194,7 @@ def _as_counted(one: Ranking) -> Ranking:
     )
 
 
-def _plain(utility: Teaching | None) -> JsonValue:
+def _plain(utility: Utility | None) -> JsonValue:
     if utility is None:
         return None
     return asdict(utility) | {"tested": utility.tested, "beats_chance": utility.beats_chance}

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,8 +13,8 @@ import numpy.typing as npt
 import torch
 from pydantic import TypeAdapter
 
-from gdshare.errors import RunError
-from gdshare.lock import alone
+from gdshare.errors import LockedError, RunError
+from gdshare.lock import lock
 from gdshare.storage import replacing, write_json
 from studies.runner.cell import SECONDS, Cell, Result
 
@@ -142,7 +142,7 @@ class Store:
         if self.archive is None or json_path is None or npz_path is None:
             return
         self.archive.mkdir(parents=True, exist_ok=True)
-        with alone(self.archive / f".{self.study}.lock"):
+        with lock(self.archive / f".{self.study}.lock"):
             records = self.archived(cells)
             new = [c for c in cells if self.worked_out(c) and c.name not in records]
             if not new:
@@ -168,11 +168,14 @@ class Store:
 def claimed(folder: Path) -> Iterator[bool]:
     """Hold a folder for this process alone while the block runs; False: another one holds it."""
     folder.mkdir(parents=True, exist_ok=True)
-    try:
-        with alone(folder / CLAIM, wait=False):
-            yield True
-    except BlockingIOError:
-        yield False
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(lock(folder / CLAIM, timeout_s=0))
+        except LockedError:
+            mine = False
+        else:
+            mine = True
+        yield mine
 
 
 def _record(cell: Cell, result: Result) -> Record:

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from site_kit import make_bundle, make_cohort, manifest, write_files
 
-from aggregator.flower_cli import FlowerCli, SuperLinkAddress
-from aggregator.local_federation import SiteNode, local_federation
-from aggregator.order import Order
-from aggregator.submit import APP, run_round
+from aggregator.flower.cli import FlowerCli, SuperLinkAddress
+from aggregator.flower.local_federation import SiteNode, local_federation
+from aggregator.flower.order import Order
+from aggregator.flower.submit import APP, run_round
 from gdshare.errors import UsageError
 from gdshare.model import load_model
 from gdshare.signing import new_key, public_pem

@@ -10,8 +10,8 @@ from round_kit import World, again, make_world, newer, released
 from site_kit import NOW, make_bundle, make_cohort
 
 import aggregator.command
-from aggregator.flower_cli import SuperLinkAddress, quiet_environment
-from aggregator.order import Order
+from aggregator.flower.cli import SuperLinkAddress, quiet_environment
+from aggregator.flower.order import Order
 from aggregator.receipts import Signer, receipts_for
 from aggregator.results import table
 from aggregator.round import hold_round
@@ -21,7 +21,7 @@ from gdshare.bundle.receipt import Receipt
 from gdshare.bundle.withdrawal import Withdrawal
 from gdshare.cli.main import main
 from gdshare.errors import BundleError, LedgerError
-from gdshare.ledger import Act, open_ledger, read_ledger
+from gdshare.ledger import Entry, open_ledger, read_ledger
 from gdshare.signing import load_private_key, load_public_key, new_key
 from gdshare.signing.names import hour_of
 
@@ -74,8 +74,8 @@ class Desk:
         words = ("--key", key or self.public, "--outbox", outbox)
         return self.gdshare("ledger", "receive", self.out / "receipts" / name, *words)
 
-    def taken_in(self) -> list[Act]:
-        return [act for act in read_ledger(self.ledger) if act.act == "receipt"]
+    def taken_in(self) -> list[Entry]:
+        return [entry for entry in read_ledger(self.ledger) if entry.act == "receipt"]
 
     def holds_to(self, *names: str) -> tuple[int, str, str]:
         """Hold the aggregator's ledger to receipts."""
@@ -131,8 +131,8 @@ def test_every_bundle_that_was_admitted_or_refused_gets_a_signed_receipt(desk: D
     }
     one = found["north-1.receipt"]
     assert (one.aggregator, one.site, one.sequence, one.at) == ("tokyo", "north", 1, NOW)
-    acts = read_ledger(desk.world.ledger)
-    assert (acts[one.line - 1].act, acts[one.line - 1].what) == ("admit", "north-1")
+    entries = read_ledger(desk.world.ledger)
+    assert (entries[one.line - 1].act, entries[one.line - 1].what) == ("admit", "north-1")
     assert one.line > 6, "of this round, not of the one before"
 
 
@@ -212,11 +212,11 @@ def test_receipt_is_taken_into_the_hospitals_ledger(held: Desk) -> None:
     assert status == 0
     assert out.startswith("admitted   east-1\n")
     assert "WARNING" not in out
-    [act] = held.taken_in()
+    [entry] = held.taken_in()
     [release, *_] = read_ledger(held.ledger)
-    assert (act.what, act.digest) == ("east-1", release.digest)
+    assert (entry.what, entry.digest) == ("east-1", release.digest)
     one = held.receipts()["east-1.receipt"]
-    assert act.why.startswith(f"tokyo: admitted, line {one.line} {one.sha256} of its ledger")
+    assert entry.why.startswith(f"tokyo: admitted, line {one.line} {one.sha256} of its ledger")
 
 
 def refused(desk: Desk, told: str, name: str = "east-1.receipt", key: Path | None = None) -> None:
@@ -297,13 +297,18 @@ def test_ledger_is_held_to_its_receipts(held: Desk) -> None:
 
 def rewritten(desk: Desk, **changes: str) -> None:
     """Write the aggregator's ledger anew, its head too, with something changed in each line."""
-    acts = read_ledger(desk.world.ledger)
+    entries = read_ledger(desk.world.ledger)
     desk.world.ledger.unlink()
     desk.world.ledger.with_name(f"{desk.world.ledger.name}.head").unlink()
     with open_ledger(desk.world.ledger) as book:
-        for act in acts:
-            told = {"act": act.act, "by": act.by, "what": act.what, "why": act.why} | changes
-            book.write(act.at, digest=act.digest, **told)
+        for entry in entries:
+            told = {
+                "act": entry.act,
+                "by": entry.by,
+                "what": entry.what,
+                "why": entry.why,
+            } | changes
+            book.write(entry.at, digest=entry.digest, **told)
 
 
 def test_ledger_rewritten_after_a_receipt_was_given_is_found_out_by_it(held: Desk) -> None:

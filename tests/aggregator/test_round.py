@@ -13,9 +13,9 @@ from grid_kit import ClientApp, MemoryGrid
 from round_kit import (
     SITES,
     World,
-    acts,
     again,
     disown,
+    entries,
     hand_out,
     held_again,
     in_ledger,
@@ -37,11 +37,11 @@ from site_kit import (
     manifest,
 )
 
-from aggregator.order import Order
+from aggregator.flower.order import Order
 from aggregator.results import table
 from aggregator.round import hold_round
-from aggregator.seen import newest_seen
-from aggregator.standing import REVOKE, TRUST, from_line, until
+from aggregator.trust.bundle_history import newest_seen
+from aggregator.trust.key_history import REVOKE, TRUST, from_line, until
 from gdshare.bundle import Terms, verify_files
 from gdshare.cli.main import main
 from gdshare.errors import FederationError, LedgerError
@@ -338,7 +338,7 @@ def test_what_is_admitted_and_refused_is_in_the_ledger(world: World) -> None:
     released(world, "east", "north")
     world.release("west", make_bundle("west", new_key()))
     found = world.hold(world.grid())
-    told = acts(world)
+    told = entries(world)
     assert [one[:2] for one in told[1:3]] == [("admit", "east-1"), ("admit", "north-1")]
     assert [one[2] for one in told[1:3]] == [found.bundles["east"], found.bundles["north"]]
     assert told[0][0] == "refuse"  # before anything is judged, lest a stop lose it
@@ -628,7 +628,7 @@ def test_replayed_old_bundle_evicts_nobody(world: World) -> None:
     assert set(found.bundles) == set(SITES)
     [refusal] = world.refusals()
     assert refusal["reason"] == "Rollback"
-    [told] = [act for act in read_ledger(world.ledger) if act.act == "refuse"]
+    [told] = [entry for entry in read_ledger(world.ledger) if entry.act == "refuse"]
     assert told.digest == refusal["digest"] is not None
 
 

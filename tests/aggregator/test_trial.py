@@ -7,12 +7,12 @@ import pytest
 from film_kit import PROTOCOL, write_films
 
 from aggregator.results import POOLED
-from aggregator.seen import accepted
 from aggregator.trial.compare import ROW_POOLED, ROW_REAL, RoundOutcome, compare
 from aggregator.trial.plan import Hospital, Stage, Trial
 from aggregator.trial.run import accept_all
 from aggregator.trial.side_by_side import release_all
 from aggregator.trial.table import as_data, markdown
+from aggregator.trust.bundle_history import accepted
 from gdshare.bundle import verify_folder
 from gdshare.errors import CohortError, FederationError
 from gdshare.evaluation import cohort_votes, confusions
@@ -63,9 +63,9 @@ def test_no_bundle_of_a_trial_is_left_out_for_its_figures(held, tmp_path):
     _, _, released, _ = held
     for _ in range(2):
         accept_all(released, tmp_path / "ledger.jsonl", NOW)
-    acts = read_ledger(tmp_path / "ledger.jsonl")
-    assert accepted(acts) == {one.digest for one in released}
-    assert len(acts) == len(released)
+    entries = read_ledger(tmp_path / "ledger.jsonl")
+    assert accepted(entries) == {one.digest for one in released}
+    assert len(entries) == len(released)
 
 
 def test_no_private_key_and_no_two_hospitals_with_the_same_draws_are_left(held):

@@ -3,7 +3,7 @@ import sys
 
 import pytest
 
-from benchmarks import versions
+from benchmarks import command
 from benchmarks.command import faults_told, write_figures
 from gdshare.errors import UsageError
 
@@ -40,9 +40,9 @@ def test_generations_of_one_processor_name_are_told_apart(tmp_path, monkeypatch)
     found = []
     for model in (1, 17):
         (tmp_path / str(model)).write_text(one.format(model))
-        monkeypatch.setattr(versions, "CPUINFO", tmp_path / str(model))
-        found.append(versions.machine())
+        monkeypatch.setattr(command, "CPUINFO", tmp_path / str(model))
+        found.append(command.machine())
     assert "AMD EPYC, family 25, model 1, " in found[0]
     assert "AMD EPYC, family 25, model 17, " in found[1]
-    monkeypatch.setattr(versions, "CPUINFO", tmp_path / "none")
-    assert versions.machine()
+    monkeypatch.setattr(command, "CPUINFO", tmp_path / "none")
+    assert command.machine()

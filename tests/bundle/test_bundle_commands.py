@@ -145,15 +145,15 @@ def test_every_release_is_in_the_ledger_before_the_bundle_is_in_the_outbox(place
 
     monkeypatch.setattr(gdshare.release.publish, "write_bundle", killed)
     publish_run(place)
-    acts = read_ledger(place / "outbox-ledger.jsonl")
-    assert [(act.act, act.what) for act in acts] == [
+    entries = read_ledger(place / "outbox-ledger.jsonl")
+    assert [(entry.act, entry.what) for entry in entries] == [
         ("release", "st-mary-1"),
         ("release", "st-mary-2"),
     ]
-    assert acts[0].by == "A. Officer"
+    assert entries[0].by == "A. Officer"
     public = load_public_key(place / "keys" / "st-mary.pub")
     bundle = verify_folder(place / "outbox" / "st-mary-1", public, datetime.now(UTC))
-    assert acts[0].digest == bundle.digest
+    assert entries[0].digest == bundle.digest
     assert [path.name for path in (place / "outbox").iterdir()] == ["st-mary-1"]
 
 
@@ -161,9 +161,9 @@ def test_bundle_that_cannot_be_written_is_abandoned_in_the_ledger(place):
     (place / "outbox").write_text("a file where a folder should be")
     with pytest.raises(GdshareError):
         publish_run(place)
-    acts = read_ledger(place / "outbox-ledger.jsonl")
-    assert [act.act for act in acts] == ["release", "abandon"]
-    assert str(place / "outbox") in acts[1].why
+    entries = read_ledger(place / "outbox-ledger.jsonl")
+    assert [entry.act for entry in entries] == ["release", "abandon"]
+    assert str(place / "outbox") in entries[1].why
 
 
 def test_nothing_is_published_while_the_ledger_is_damaged(place):

@@ -7,12 +7,12 @@ from gdshare.distill.problem import prepare
 
 
 def test_fixed_theta0_is_the_same_at_every_step_and_named_in_the_record(cohort, tmp_path):
-    bench = prepare(cohort, settings(theta0="fixed", theta0_number=7, seed=1), "cpu")
+    problem = prepare(cohort, settings(theta0="fixed", theta0_number=7, seed=1), "cpu")
     other = prepare(cohort, settings(theta0="fixed", theta0_number=7, seed=2), "cpu")
     another = prepare(cohort, settings(theta0="fixed", theta0_number=8), "cpu")
     first, later, elsewhere, different = (
-        bench.draw(0, 0).theta0,
-        bench.draw(3, 0).theta0,
+        problem.draw(0, 0).theta0,
+        problem.draw(3, 0).theta0,
         other.draw(0, 0).theta0,
         another.draw(0, 0).theta0,
     )
@@ -20,13 +20,13 @@ def test_fixed_theta0_is_the_same_at_every_step_and_named_in_the_record(cohort, 
     assert torch.equal(first[weight], later[weight])
     assert torch.equal(first[weight], elsewhere[weight]), "public: it does not hang on the seed"
     assert not torch.equal(first[weight], different[weight])
-    assert bench.record().theta0_sha256 == other.record().theta0_sha256
-    assert bench.record().theta0_sha256 != another.record().theta0_sha256
+    assert problem.record().theta0_sha256 == other.record().theta0_sha256
+    assert problem.record().theta0_sha256 != another.record().theta0_sha256
 
 
 def test_no_two_draws_share_their_theta0_or_minibatch(cohort):
-    bench = prepare(cohort, settings(draws=2), "cpu")
-    drawn = [bench.draw(step, number) for step in range(2) for number in range(2)]
+    problem = prepare(cohort, settings(draws=2), "cpu")
+    drawn = [problem.draw(step, number) for step in range(2) for number in range(2)]
     for i, one in enumerate(drawn):
         for other in drawn[i + 1 :]:
             assert not torch.equal(one.theta0["0.weight"], other.theta0["0.weight"])
@@ -47,7 +47,7 @@ def test_mirrored_minibatches_are_about_half_of_them_and_nothing_else_changes(co
 
 
 def test_window_ends_anywhere_from_its_length_to_the_whole_trajectory(cohort):
-    bench = prepare(cohort, settings(unroll="window", window=2), "cpu")
-    assert {bench.draw(step, 0).stop for step in range(30)} == {2, 3, 4}
+    problem = prepare(cohort, settings(unroll="window", window=2), "cpu")
+    assert {problem.draw(step, 0).stop for step in range(30)} == {2, 3, 4}
     longer = prepare(cohort, settings(unroll="window", window=9), "cpu")
     assert {longer.draw(step, 0).stop for step in range(5)} == {4}

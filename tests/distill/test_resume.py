@@ -26,10 +26,11 @@ from run_kit import (
 )
 
 from gdshare.cohort import label_cohort, open_cohort
-from gdshare.distill.folder import RESULT, held, read_record, read_result
+from gdshare.distill.folder import LOCK, RESULT, read_record, read_result
 from gdshare.distill.loop import StoppedError, distill
 from gdshare.distill.state import load_checkpoint
-from gdshare.errors import RunError
+from gdshare.errors import LockedError, RunError
+from gdshare.lock import lock
 from gdshare.method import Settings
 
 
@@ -136,23 +137,32 @@ def test_finished_run_that_is_resumed_stays_as_it_is(cohort, whole, tmp_path):
 def test_run_that_another_process_is_at_is_left_to_it(cohort, whole, tmp_path):
     shutil.copytree(whole, tmp_path / "run")
     before = contents(tmp_path / "run")
-    with held(tmp_path / "run"), pytest.raises(RunError, match="another process is at this run"):
+    refused = pytest.raises(RunError, match="another process is at this run .* process")
+    with lock(tmp_path / "run" / LOCK), refused:
         distill(cohort, tmp_path / "run", SETTINGS, resume=True)
     assert contents(tmp_path / "run") == before
     distill(cohort, tmp_path / "run", SETTINGS, resume=True)  # it has ended
 
 
-def test_run_is_held_from_its_first_step_to_its_last(cohort, tmp_path):
-    seen = []
+def test_second_process_that_begins_in_the_same_new_folder_is_refused(cohort, tmp_path):
+    (tmp_path / "run").mkdir()
+    refused = pytest.raises(RunError, match="another process is at this run")
+    with lock(tmp_path / "run" / LOCK), refused:
+        distill(cohort, tmp_path / "run", SETTINGS)
+    assert [path.name for path in (tmp_path / "run").iterdir()] == [LOCK]
 
-    def try_to_hold(tick):
-        with pytest.raises(RunError, match="another process"), held(tmp_path / "run"):
-            pass
-        seen.append(tick.step)
 
-    distill(cohort, tmp_path / "run", SETTINGS, progress=try_to_hold)
-    assert len(seen) == SETTINGS.outer_steps
-    with held(tmp_path / "run"):
+def test_run_is_locked_from_its_first_step_to_its_last(cohort, tmp_path):
+    steps = []
+
+    def try_to_lock(tick):
+        with pytest.raises(LockedError), lock(tmp_path / "run" / LOCK, timeout_s=0):
+            pytest.fail("two at once")
+        steps.append(tick.step)
+
+    distill(cohort, tmp_path / "run", SETTINGS, progress=try_to_lock)
+    assert len(steps) == SETTINGS.outer_steps
+    with lock(tmp_path / "run" / LOCK, timeout_s=0):
         pass
 
 
@@ -209,7 +219,8 @@ torch.set_num_threads(1)
 from gdshare.cohort import open_cohort
 from gdshare.distill.loop import distill
 from gdshare.method import Settings
-from gdshare.errors import RunError
+from gdshare.errors import LockedError, RunError
+from gdshare.lock import lock
 cohort, disk = open_cohort(Path(sys.argv[1])), Path(sys.argv[2])
 settings = Settings.model_validate_json(sys.argv[3])
 def fill(tick):
@@ -254,7 +265,8 @@ def test_full_disk_is_one_error_that_names_the_last_checkpoint(cohort, whole, tm
         f"{run}: cannot be written (No space left on device); the last good checkpoint is "
         f"{run / 'checkpoint.safetensors'}; make room, then go on with --resume"
     )
-    assert not [name for name in told["left"] if name.startswith(".")], "no half-written file"
+    hidden = [name for name in told["left"] if name.startswith(".") and name != LOCK]
+    assert not hidden, "no half-written file"
     assert contents(rescued) == contents(whole)
 
 
@@ -267,13 +279,13 @@ from gdshare.cohort import open_cohort
 from gdshare.distill.workers import join
 from gdshare.distill.loop import StoppedError, distill
 from gdshare.method import Settings
-crew = join()
+workers = join()
 cohort, out = open_cohort(Path(sys.argv[1])), Path(sys.argv[2])
 whole, begun = (Settings.model_validate_json(text) for text in sys.argv[3:])
-print(distill(cohort, out / "whole-by-two", whole, crew=crew).score)
-asked = iter([False] * 4 + [crew.rank == 1])
+print(distill(cohort, out / "whole-by-two", whole, workers=workers).score)
+asked = iter([False] * 4 + [workers.rank == 1])
 try:
-    distill(cohort, out / "begun-by-two", begun, stopping=lambda: next(asked), crew=crew)
+    distill(cohort, out / "begun-by-two", begun, stopping=lambda: next(asked), workers=workers)
 except StoppedError:
     print("stopped")
 """
@@ -284,7 +296,7 @@ def test_two_processes_make_the_bytes_of_one_and_one_goes_on_where_two_stopped(c
     begun = settings(draws=2, outer_steps=6, unroll="greedy")
     alone = distill(cohort, tmp_path / "whole-by-one", whole)
     distill(cohort, tmp_path / "begun-by-one", begun)
-    script = tmp_path / "crew.py"
+    script = tmp_path / "workers.py"
     script.write_text(CREW)
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
     local = ["--local-addr", "127.0.0.1", "--nproc-per-node", "2"]

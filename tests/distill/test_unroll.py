@@ -150,7 +150,7 @@ def test_trail_keeps_weights_only_where_tapes_would_take_too_much(monkeypatch):
 
     def kept():
         with torch.no_grad():
-            trail = unroll._Trail(one.chain, one.chain.pack(one.theta), data, 0, STEPS)
+            trail = unroll._Trajectory(one.chain, one.chain.pack(one.theta), data, 0, STEPS)
         return [type(step).__name__ for step in trail._kept]
 
     assert kept() == ["Step"] * STEPS

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from gdshare.distill.state import initial_state
-from gdshare.distill.update import CLIP, EXPLODED, MEMORY, SURPRISE, adam, moved
+from gdshare.distill.update import CLIP, EMA_DECAY, EXPLODED, MAX_SPIKE, adam, moved
 from gdshare.method import Settings
 
 SETTINGS = Settings(images=3, epochs=2, steps=2)
@@ -71,7 +71,7 @@ def test_usual_derivatives_move_the_unknowns_as_they_are_and_are_remembered():
     assert state.progress.norm == pytest.approx(1.0)
     after = moved(state, derivative(1.9, 1), RATE)
     assert same(after, adam(state, derivative(1.9, 1), RATE))
-    assert after.progress.norm == pytest.approx(MEMORY * 1.0 + (1 - MEMORY) * 1.9)
+    assert after.progress.norm == pytest.approx(EMA_DECAY * 1.0 + (1 - EMA_DECAY) * 1.9)
     assert after.progress.skipped == 0
 
 
@@ -79,7 +79,7 @@ def test_derivative_longer_than_twice_the_running_mean_is_shortened_to_that():
     state = moved(start(), derivative(1.0), RATE)
     after = moved(state, derivative(50.0, 1), RATE)
     assert close(after, adam(state, derivative(CLIP, 1), RATE))
-    assert after.progress.norm == pytest.approx(MEMORY * 1.0 + (1 - MEMORY) * SURPRISE)
+    assert after.progress.norm == pytest.approx(EMA_DECAY * 1.0 + (1 - EMA_DECAY) * MAX_SPIKE)
     assert (after.progress.updates, after.progress.skipped) == (2, 0)
 
 
@@ -113,7 +113,7 @@ def test_derivative_that_exploded_is_left_out_and_hardly_raises_the_mean():
     state = moved(start(), derivative(1.0), RATE)
     after = moved(state, derivative(1.01 * EXPLODED, 1), RATE)
     assert same(after, state)
-    assert after.progress.norm == pytest.approx(MEMORY + (1 - MEMORY) * SURPRISE)
+    assert after.progress.norm == pytest.approx(EMA_DECAY + (1 - EMA_DECAY) * MAX_SPIKE)
     assert (after.progress.skipped, after.progress.skipped_in_a_row) == (1, 1)
 
 

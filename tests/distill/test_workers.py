@@ -10,18 +10,18 @@ from pathlib import Path
 import pytest
 import torch
 
-from gdshare.distill.workers import ALONE, Crew, join
+from gdshare.distill.workers import ALONE, Workers, join
 
 
 def test_shares_are_disjoint_and_together_everything():
     for size in (1, 2, 3, 5):
-        shares = [list(Crew(rank, size).share(4)) for rank in range(size)]
+        shares = [list(Workers(rank, size).share(4)) for rank in range(size)]
         assert sorted(chain.from_iterable(shares)) == [0, 1, 2, 3]
         assert max(map(len, shares)) - min(map(len, shares)) <= 1
 
 
 def test_first_process_leads():
-    assert [Crew(rank, 3).leads for rank in range(3)] == [True, False, False]
+    assert [Workers(rank, 3).is_main for rank in range(3)] == [True, False, False]
 
 
 def test_one_process_is_a_crew_without_any_talk():
@@ -38,25 +38,25 @@ import torch
 from gdshare.distill.workers import ALONE, join, recruited
 from gdshare.errors import RunError
 
-def work(crew):
+def work(workers):
     table = torch.zeros(5, 2)
-    for row in crew.share(5):
+    for row in workers.share(5):
         table[row] = torch.tensor([row + 0.1, torch.nan if row == 3 else 1e-30])
-    told = {"rank": crew.rank, "size": crew.size, "table": crew.gathered(table).tolist()}
-    told["any"] = crew.any(crew.rank == 1), crew.any(False)
-    crew.wait()
-    with open(os.path.join(sys.argv[1], str(crew.rank)), "w") as out:
+    told = {"rank": workers.rank, "size": workers.size, "table": workers.gathered(table).tolist()}
+    told["any"] = workers.any(workers.rank == 1), workers.any(False)
+    workers.wait()
+    with open(os.path.join(sys.argv[1], str(workers.rank)), "w") as out:
         json.dump(told, out)
 
 if "WORLD_SIZE" in os.environ:
     work(join())
     os._exit(0 if sys.argv[2] == "stay" else 9)
 with recruited(2, [sys.executable, *sys.argv]):
-    crew = join()
-    work(crew)
+    workers = join()
+    work(workers)
     if sys.argv[2] == "leave":
         try:
-            crew.wait()
+            workers.wait()
         except RunError as error:
             print(error)
 left = {"WORLD_SIZE", "RANK", "GDSHARE_CREW"} & set(os.environ)
@@ -116,11 +116,11 @@ import sys
 from gdshare.distill.workers import join, recruited
 import os
 if "WORLD_SIZE" in os.environ:
-    crew = join()
-    crew.wait()
+    workers = join()
+    workers.wait()
     os._exit(0)
 with recruited(2, [sys.executable, *sys.argv]):
-    crew = join()
+    workers = join()
     inodes = set()
     for name in os.listdir("/proc/self/fd"):
         try:
@@ -134,7 +134,7 @@ with recruited(2, [sys.executable, *sys.argv]):
             words = line.split()
             if words[3] == "0A" and words[9] in inodes:
                 print(words[1])
-    crew.wait()
+    workers.wait()
 """
 
 

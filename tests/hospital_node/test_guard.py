@@ -9,7 +9,7 @@ from flwr.cli.build import build_fab_from_disk
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aggregator.submit import APP, write_app
+from aggregator.flower.submit import APP, write_app
 from gdshare.errors import FederationError, UsageError
 from hospital_node import guard
 from hospital_node.__main__ import lay_out_runners, read_settings

@@ -20,7 +20,7 @@ from gdshare.bundle import write_bundle
 from gdshare.cohort import open_cohort
 from gdshare.errors import UsageError
 from gdshare.evaluation import cohort_votes, confusions
-from gdshare.messages import CountQuestion, counts_from_fields
+from gdshare.messages import CountRequest, counts_from_fields
 from gdshare.metrics import THRESHOLDS
 from gdshare.model import Model
 from gdshare.networks import build, draw
@@ -55,7 +55,7 @@ def model(seed: int = 0) -> Model:
 
 
 def question(epsilon: float | None = None, seed: int = 0, **changes: object) -> dict[str, object]:
-    asked = CountQuestion("convnet", PROTOCOL, model(seed).to_bytes(), epsilon)
+    asked = CountRequest("convnet", PROTOCOL, model(seed).to_bytes(), epsilon)
     return {**asked.to_fields(), **changes}
 
 

@@ -9,7 +9,7 @@ from flwr.serverapp import Grid
 from flwr.supercore.run import Run
 from flwr.supercore.task_identity import TaskIdentity
 
-from gdshare.messages import ANSWER_RECORD, QUESTION_RECORD
+from gdshare.messages import ANSWER_RECORD, REQUEST_RECORD
 from hospital_node.client_app import app
 
 # Flower's own processes set these before an app runs; a Message cannot be made without them.
@@ -32,7 +32,7 @@ def numbered(message: Message) -> Message:
 
 def ask_node(settings: Mapping[str, object], kind: str, fields: Mapping[str, object]) -> dict:
     """Put one question to the real ClientApp and return the fields of its answer."""
-    question = RecordDict({QUESTION_RECORD: ConfigRecord(dict(fields))})
+    question = RecordDict({REQUEST_RECORD: ConfigRecord(dict(fields))})
     message = numbered(Message(question, dst_node_id=1, message_type=kind))
     reply = app(message, context(settings))
     assert set(reply.content) == {ANSWER_RECORD}

@@ -10,11 +10,11 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from grid_kit import MemoryGrid
 from site_kit import NOW, make_bundle, manifest, write_files
 
-from aggregator.order import Order
+from aggregator.flower.order import Order
 from aggregator.results import RoundResult
 from aggregator.round import hold_round
-from aggregator.seen import ADMIT
-from aggregator.standing import DISOWN, REVOKE, from_line
+from aggregator.trust.bundle_history import ADMIT
+from aggregator.trust.key_history import DISOWN, REVOKE, from_line
 from gdshare.bundle import Manifest
 from gdshare.bundle.layout import MANIFEST
 from gdshare.ledger import open_ledger, read_ledger
@@ -80,8 +80,8 @@ def refused_with(world: World) -> dict[object, object]:
     return {refusal["node"]: refusal["reason"] for refusal in world.refusals()}
 
 
-def acts(world: World) -> list[tuple[str, str, str | None]]:
-    return [(act.act, act.what, act.digest) for act in read_ledger(world.ledger)]
+def entries(world: World) -> list[tuple[str, str, str | None]]:
+    return [(entry.act, entry.what, entry.digest) for entry in read_ledger(world.ledger)]
 
 
 def again(world: World) -> None:
@@ -96,11 +96,11 @@ def newer(world: World, site: str, sequence: int, **changes: object) -> None:
     write_files(world.folder / site / "outbox" / f"{site}-{sequence}", files)
 
 
-def in_ledger(world: World, site: str, act: str, why: str) -> None:
+def in_ledger(world: World, site: str, entry: str, why: str) -> None:
     """An act of the operator's about the site's first key."""
     told = fingerprint(world.keys[site].public_key())
     with open_ledger(world.ledger) as book:
-        book.write(NOW, act, "an operator", site, told, why)
+        book.write(NOW, entry, "an operator", site, told, why)
 
 
 def revoke(world: World, site: str) -> None:
@@ -111,10 +111,10 @@ def disown(world: World, site: str, line: int) -> None:
     in_ledger(world, site, DISOWN, from_line(line, "stolen"))
 
 
-def lines(world: World, what: str, act: str = ADMIT) -> list[int]:
+def lines(world: World, what: str, entry: str = ADMIT) -> list[int]:
     """The lines on which a bundle was admitted, or had another act done to it."""
     known = read_ledger(world.ledger)
-    return [one.number for one in known if (one.act, one.what) == (act, what)]
+    return [one.number for one in known if (one.act, one.what) == (entry, what)]
 
 
 def held_again(world: World, **changes: object) -> set[str]:

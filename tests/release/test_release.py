@@ -18,9 +18,8 @@ from gdshare.bundle.layout import SIGNED
 from gdshare.cli.main import main
 from gdshare.distill.folder import read_result
 from gdshare.ledger import read_ledger
-from gdshare.release import drawn, policy_digest, prepare, read_policy, read_prepared
+from gdshare.release import approval, drawn, policy_digest, prepare, read_policy, read_prepared
 from gdshare.release.policy import findings
-from gdshare.release.publish import approval
 from gdshare.report.preview import render_preview
 from gdshare.report.release_page import release_pages
 from gdshare.signing import fingerprint, load_private_key, load_public_key, public_pem
@@ -74,8 +73,8 @@ class Desk:
         words = ("--key", self.key(signer), "--outbox", self.outbox)
         return self.gdshare("release", self.prepared, *words, *more)
 
-    def acts(self) -> list[str]:
-        return [act.act for act in read_ledger(self.folder / "outbox-ledger.jsonl")]
+    def entries(self) -> list[str]:
+        return [entry.act for entry in read_ledger(self.folder / "outbox-ledger.jsonl")]
 
     def refused(self, told: str, *more: object, signer: str = "st-mary") -> None:
         """Nothing leaves, and one sentence says why."""
@@ -83,7 +82,7 @@ class Desk:
         assert (status, err.count("\n")) == (2, 1), err
         assert told in err
         assert not self.outbox.exists()
-        assert "release" not in self.acts()
+        assert "release" not in self.entries()
 
 
 @pytest.fixture
@@ -102,14 +101,14 @@ def test_what_was_prepared_and_approved_leaves_and_nothing_else(desk: Desk) -> N
     for path in (desk.prepared / "content").iterdir():
         assert (bundle / path.name).read_bytes() == path.read_bytes()
     found = verify_folder(bundle, load_public_key(desk.key("st-mary", "pub")), datetime.now(UTC))
-    acts = read_ledger(desk.folder / "outbox-ledger.jsonl")
-    assert [(act.act, act.digest) for act in acts] == [
-        (act, found.digest) for act in ("prepare", "approve", "release")
+    entries = read_ledger(desk.folder / "outbox-ledger.jsonl")
+    assert [(entry.act, entry.digest) for entry in entries] == [
+        (entry, found.digest) for entry in ("prepare", "approve", "release")
     ]
-    assert acts[1].by == "officer"
+    assert entries[1].by == "officer"
     officer = fingerprint(load_public_key(desk.key("officer", "pub")))
-    assert acts[0].why == acts[1].why
-    assert acts[2].why == f"{acts[0].why}, approved by {officer}"
+    assert entries[0].why == entries[1].why
+    assert entries[2].why == f"{entries[0].why}, approved by {officer}"
 
 
 def test_page_shows_every_file_image_and_number_and_loads_nothing(desk: Desk) -> None:
@@ -135,7 +134,7 @@ def test_dry_run_checks_all_and_releases_nothing(desk: Desk) -> None:
     assert status == 0
     assert "would release  st-mary-1" in out
     assert not desk.outbox.exists()
-    assert desk.acts() == ["prepare", "approve"]
+    assert desk.entries() == ["prepare", "approve"]
 
 
 def test_nothing_leaves_unapproved(desk: Desk) -> None:
@@ -232,7 +231,7 @@ def test_digest_that_was_not_read_off_the_page_approves_nothing(desk: Desk, dige
     assert status == 2
     assert "look at review.html" in err
     assert desk.shown()[:16] not in err  # or anybody would copy it from there
-    assert desk.acts() == ["prepare"]
+    assert desk.entries() == ["prepare"]
 
 
 def test_approval_that_cannot_be_recorded_is_not_made(desk: Desk) -> None:
@@ -377,7 +376,7 @@ def test_what_is_there_is_not_prepared_over(desk: Desk) -> None:
     status, _, err = desk.prepare()
     assert status == 2
     assert "is there already" in err
-    assert desk.acts() == ["prepare"]
+    assert desk.entries() == ["prepare"]
 
 
 def test_released_once_it_is_not_released_again(desk: Desk) -> None:
@@ -538,13 +537,13 @@ def test_every_act_can_be_tried_without_being_done(desk: Desk) -> None:
     status, out, _ = desk.prepare("--dry-run")
     assert (status, out) == (0, "would prepare  st-mary-1\n")
     assert not desk.prepared.exists()
-    assert desk.acts() == []
+    assert desk.entries() == []
     desk.prepare()
     approve = ("approve", desk.prepared, "--key", desk.key("officer"), "--outbox", desk.outbox)
     status, out, _ = desk.gdshare(*approve, "--digest", desk.shown(), "--dry-run")
     assert (status, out) == (0, f"would approve  st-mary-1  {desk.shown()}\n")
     assert list((desk.prepared / "approvals").iterdir()) == []
-    assert desk.acts() == ["prepare"]
+    assert desk.entries() == ["prepare"]
 
 
 def test_publishing_can_be_tried_without_being_done(desk: Desk) -> None:
@@ -554,7 +553,7 @@ def test_publishing_can_be_tried_without_being_done(desk: Desk) -> None:
     assert status == 0
     assert out.startswith("would publish  st-mary-1  ")
     assert not desk.outbox.exists()
-    assert desk.acts() == []
+    assert desk.entries() == []
     assert desk.gdshare("publish", desk.folder / "run", *words)[0] == 0
 
 

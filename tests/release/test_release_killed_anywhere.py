@@ -74,15 +74,17 @@ def done(act: str, desk: Path) -> bool:
 
 
 def record_and_outbox_agree(desk: Path) -> None:
-    acts = read_ledger(desk / "outbox-ledger.jsonl")
+    entries = read_ledger(desk / "outbox-ledger.jsonl")
     key = load_public_key(desk / "keys" / f"{SIGNER}.pub")
     for folder in published(desk / "outbox"):
         bundle = verify_folder(folder, key, datetime.now(UTC))
-        released = [act.digest for act in acts if (act.act, act.what) == ("release", folder.name)]
+        released = [
+            entry.digest for entry in entries if (entry.act, entry.what) == ("release", folder.name)
+        ]
         assert released == [bundle.digest] * len(released) != []
     if (desk / "prepared").exists():
         assert len(list((desk / "prepared" / "content").iterdir())) == 5
-        assert "prepare" in [act.act for act in acts]
+        assert "prepare" in [entry.act for entry in entries]
 
 
 @pytest.mark.parametrize("act", ["prepare", "approve", "release", "publish"])

@@ -16,7 +16,7 @@ from gdshare.bundle.outbox import newest, published
 from gdshare.bundle.withdrawal import Withdrawal
 from gdshare.cli.main import main
 from gdshare.errors import BundleError
-from gdshare.ledger import Act, read_ledger
+from gdshare.ledger import Entry, read_ledger
 from gdshare.signing import load_public_key, new_key
 
 
@@ -42,14 +42,14 @@ class Site:
             assert self.gdshare("publish", self.folder / "run", *words)[0] == 0
 
     def digest(self, name: str = "st-mary-1") -> str:
-        found = {act.what: act.digest for act in self.acts() if act.act == "release"}
+        found = {entry.what: entry.digest for entry in self.entries() if entry.act == "release"}
         return str(found[name])
 
     def withdraw(self, name: str = "st-mary-1", *more: object) -> tuple[int, str, str]:
         words = ("--key", self.key, "--outbox", self.outbox, "--digest", self.digest(name)[:16])
         return self.gdshare("withdraw", name, *words, *more)
 
-    def acts(self) -> list[Act]:
+    def entries(self) -> list[Entry]:
         return read_ledger(self.folder / "outbox-ledger.jsonl")
 
     def told(self, name: str = "st-mary-1") -> tuple[Withdrawal, str]:
@@ -81,9 +81,9 @@ def test_withdrawn_bundle_is_gone_and_a_signed_withdrawal_takes_its_place(site: 
     assert told.reason == "a consent was taken back"
     assert told.at.minute == told.at.second == 0
     assert 0 <= (began - told.at).total_seconds() < 3600
-    act = site.acts()[-1]
-    assert (act.act, act.what, act.digest) == ("withdraw", "st-mary-1", digest)
-    assert (act.by, act.why) == ("A.", "a consent was taken back")
+    entry = site.entries()[-1]
+    assert (entry.act, entry.what, entry.digest) == ("withdraw", "st-mary-1", digest)
+    assert (entry.by, entry.why) == ("A.", "a consent was taken back")
 
 
 def test_node_hands_the_withdrawal_over_in_place_of_the_bundle(site: Site) -> None:
@@ -162,14 +162,16 @@ def test_kill_between_two_steps_leaves_nothing_half_and_the_next_attempt_complet
         assert handed == whole, "whole, since nothing was signed yet"
     else:
         assert set(handed) == {"st-mary-2.withdrawal"}
-    assert [act.act for act in site.acts()][2:] == ["withdraw"], "its line is there before all"
-    at = site.acts()[-1].at
+    assert [entry.act for entry in site.entries()][2:] == ["withdraw"], (
+        "its line is there before all"
+    )
+    at = site.entries()[-1].at
     assert site.withdraw("st-mary-2")[0] == 0
     assert sorted(path.name for path in site.outbox.iterdir()) == [
         "st-mary-1",
         "st-mary-2.withdrawal",
     ]
-    assert [act.act for act in site.acts()][2:] == ["withdraw"], "and it stays one"
+    assert [entry.act for entry in site.entries()][2:] == ["withdraw"], "and it stays one"
     told, _ = site.told("st-mary-2")
     assert told.reason == reason[1]
     assert told.at == at.replace(minute=0, second=0)
@@ -203,7 +205,7 @@ def test_withdrawal_that_was_lost_is_written_again_to_the_same_byte(site: Site) 
     path.unlink()
     status, out, _ = site.withdraw("st-mary-1", "--why", "another")
     assert status == 0
-    assert f"on {site.acts()[-1].at:%Y-%m-%d}" in out
+    assert f"on {site.entries()[-1].at:%Y-%m-%d}" in out
     assert path.read_bytes() == before
 
 
@@ -223,7 +225,7 @@ def test_dry_run_says_what_would_happen_and_changes_nothing(site: Site) -> None:
     assert "nothing to hand over" in out
     assert "st-mary-2 to hand over" in site.withdraw("st-mary-1", "--dry-run")[1]
     assert sorted(site.folder.rglob("*")) == before
-    assert [act.act for act in site.acts()] == ["release", "release"]
+    assert [entry.act for entry in site.entries()] == ["release", "release"]
 
 
 def test_it_takes_one_person_whatever_the_policy_says(site: Site) -> None:
@@ -260,7 +262,7 @@ def test_digest_of_another_bundle_withdraws_nothing(site: Site, digest: str) -> 
     assert status == 2
     assert "gdshare ledger show tells that of st-mary-1" in err
     assert site.digest()[:16] not in err
-    assert [act.act for act in site.acts()] == ["release"]
+    assert [entry.act for entry in site.entries()] == ["release"]
 
 
 def test_digest_is_asked_for_at_a_terminal_and_demanded_elsewhere(
@@ -280,7 +282,7 @@ def test_reason_that_no_withdrawal_takes_changes_nothing(site: Site, reason: str
     status, _, err = site.withdraw("st-mary-1", "--why", reason)
     assert status == 2
     assert "printable ASCII" in err
-    assert [act.act for act in site.acts()] == ["release"]
+    assert [entry.act for entry in site.entries()] == ["release"]
     assert newest(site.outbox, "st-mary") is not None
 
 
@@ -288,7 +290,7 @@ def test_wrong_passphrase_changes_nothing(site: Site, monkeypatch: pytest.Monkey
     site.publish()
     monkeypatch.setenv("GDSHARE_PASSPHRASE", "wrong")
     assert site.withdraw()[0] == 2
-    assert [act.act for act in site.acts()] == ["release"]
+    assert [entry.act for entry in site.entries()] == ["release"]
 
 
 def test_outbox_that_cannot_be_changed_is_told_and_tried_again(
@@ -434,7 +436,7 @@ def test_approvers_key_withdraws_nothing_unless_it_is_said_to_be_the_hospitals(s
     for more in ((), ("--dry-run",)):
         status, _, err = site.gdshare("withdraw", "st-mary-1", *words, *more)
         assert (status, "was released with the key" in err) == (2, True)
-    assert [act.act for act in site.acts()] == ["release"]
+    assert [entry.act for entry in site.entries()] == ["release"]
     assert (site.outbox / "st-mary-1").is_dir()
     assert site.gdshare("withdraw", "st-mary-1", *words, "--another-key")[0] == 0
 

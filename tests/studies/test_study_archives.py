@@ -6,22 +6,26 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-ARCHIVE = Path(__file__).parents[2] / "studies" / "archive"
-STUDIES = sorted(path.stem for path in ARCHIVE.glob("*.json"))
+ROOT = Path(__file__).parents[2]
+ARCHIVE = ROOT / "studies" / "archive"
+ARCHIVES = [
+    *sorted(ARCHIVE.glob("*.json")),
+    *sorted((ROOT / "benchmarks" / "archive").rglob("*.json")),
+]
 
 
 def test_there_are_archives_and_they_are_small():
     files = [path for path in ARCHIVE.iterdir() if not path.name.startswith(".")]
-    assert set(STUDIES) == {"options", "quality"}
+    assert [path.stem for path in ARCHIVES] == ["options", "quality", "races"]
     assert {path.suffix for path in files} <= {".json", ".npz"}
     assert sum(path.stat().st_size for path in files) < 2**20
 
 
-@pytest.mark.parametrize("study", STUDIES)
-def test_every_cell_says_what_it_was_computed_from(study):
-    archive = json.loads((ARCHIVE / f"{study}.json").read_text())
+@pytest.mark.parametrize("path", ARCHIVES)
+def test_every_cell_says_what_it_was_computed_from(path):
+    archive = json.loads(path.read_text())
     keys = {"version", "parameters", "seed", "needs", "facts", "cpu_seconds"}
-    assert archive["study"] == study
+    assert archive["study"] == path.stem
     for cell in archive["cells"].values():
         assert set(cell) == keys
         assert set(cell["needs"].values()) <= set(archive["cells"])

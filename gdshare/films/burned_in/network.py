@@ -72,8 +72,8 @@ def _weights() -> bytes:
     folders = found.submodule_search_locations if found else None
     if not folders:
         raise TextDetectorError(
-            f"the text detector's weights are missing: the package {PACKAGE} is not installed; "
-            "install gdshare again with all it needs"
+            f"the text detector's weights are missing: the package {PACKAGE} is not installed",
+            remedy="install gdshare again with all it needs",
         )
     path = Path(folders[0]) / WEIGHTS
     try:

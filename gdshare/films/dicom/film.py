@@ -32,6 +32,6 @@ def read_dicom(path: Path, frame: int | None = None, decode: Decode = decode_apa
         dataset = read_dataset(path)
         header = header_of(dataset, path)
         if frame is None and header.frames > 1:
-            raise FilmError(f"{path}: holds {header.frames} frames; say which is the film, from 1")
+            raise FilmError(f"holds {header.frames} frames", path, "say which is the film, from 1")
         stored = stored_values(dataset, header, path, frame or 1, decode)
         return Film(present(stored, dataset, header, path), str(path), header.spacing)

@@ -117,13 +117,13 @@ def read_dataset(path: Path, wanted: list[BaseTag] = WANTED) -> Dataset:
     try:
         if path.stat().st_size > MAX_FILE_BYTES:
             raise FilmError(
-                f"{path}: larger than {MAX_FILE_BYTES // 1024**2} MB; export its frames singly"
+                f"larger than {MAX_FILE_BYTES // 1024**2} MB", path, "export its frames singly"
             )
         meta = read_file_meta_info(path)
         # Before the rest is read: inflating knows no bound.
         if meta.get("TransferSyntaxUID") == uid.DeflatedExplicitVRLittleEndian:
             raise FilmError(
-                f"{path}: deflated as a whole, which a film never needs; export it uncompressed"
+                "deflated as a whole, which a film never needs", path, "export it uncompressed"
             )
         dataset = dcmread(path, specific_tags=list(wanted))
         for _ in dataset.iterall():
@@ -132,12 +132,12 @@ def read_dataset(path: Path, wanted: list[BaseTag] = WANTED) -> Dataset:
     except FilmError:
         raise
     except FileNotFoundError as error:
-        raise FilmError(f"{path}: no such file; check the path") from error
+        raise FilmError("no such file", path, "check the path") from error
     except (IsADirectoryError, PermissionError) as error:
-        raise FilmError(f"{path}: cannot be opened ({error.strerror}); check the path") from error
+        raise FilmError(f"cannot be opened ({error.strerror})", path, "check the path") from error
     except Exception as error:  # pydicom raises what it stumbles over: struct, key, value, ...
         raise FilmError(
-            f"{path}: not DICOM, or damaged ({_told(error)}); export it again"
+            f"not DICOM, or damaged ({_told(error)})", path, "export it again"
         ) from error
 
 
@@ -155,28 +155,29 @@ def header_of(dataset: Dataset, path: Path) -> Header:
     kind = UID(_text(dataset.get("SOPClassUID")))
     if kind == uid.DigitalXRayImageStorageForProcessing:
         raise FilmError(
-            f"{path}: raw detector values (DX for processing), not meant to be looked at; export "
-            "the image for presentation"
+            "raw detector values (DX for processing), not meant to be looked at",
+            path,
+            "export the image for presentation",
         )
     if kind not in FILMS:
         what = kind.name[:60] or "an unnamed object"
-        raise FilmError(f"{path}: {what}, not a CR, DX, RF or secondary capture film; leave it out")
+        raise FilmError(f"{what}, not a CR, DX, RF or secondary capture film", path, "leave it out")
     encoding = UID(_text(dataset.file_meta.get("TransferSyntaxUID")))
     if encoding not in ENCODINGS:
         name = encoding.name[:60] or "not told"
-        raise FilmError(f"{path}: its encoding ({name}) is not read; export it uncompressed")
+        raise FilmError(f"its encoding ({name}) is not read", path, "export it uncompressed")
     if "PixelData" not in dataset or not dataset["PixelData"].value:
-        raise FilmError(f"{path}: holds no pixel data; export the image together with its header")
+        raise FilmError("holds no pixel data", path, "export the image together with its header")
     _require_gray(dataset, path)
     rows, columns = (_whole(dataset, path, name, 1, 2**16 - 1) for name in ("Rows", "Columns"))
     require_pixels(path, rows, columns)
     allocated = _whole(dataset, path, "BitsAllocated", 1, 64)
     if allocated not in (8, 16):
-        raise FilmError(f"{path}: {allocated} bits allocated to a pixel; 8 and 16 are read")
+        raise FilmError(f"{allocated} bits allocated to a pixel", path, "8 and 16 are read")
     stored = _whole(dataset, path, "BitsStored", 2, allocated)
     if _whole(dataset, path, "HighBit", 0, 63) != stored - 1:
         raise FilmError(
-            f"{path}: its values do not begin at the lowest bit (HighBit); export it again"
+            "its values do not begin at the lowest bit (HighBit)", path, "export it again"
         )
     return Header(
         encoding,
@@ -204,8 +205,9 @@ def _require_gray(dataset: Dataset, path: Path) -> None:
     colour = _text(dataset.get("PhotometricInterpretation"))
     if colour not in ("MONOCHROME1", "MONOCHROME2") or dataset.get("SamplesPerPixel", 1) != 1:
         raise FilmError(
-            f"{path}: not gray-scale (PhotometricInterpretation {colour!s:.40}); export it as "
-            "MONOCHROME2"
+            f"not gray-scale (PhotometricInterpretation {colour!s:.40})",
+            path,
+            "export it as MONOCHROME2",
         )
 
 
@@ -214,15 +216,16 @@ def _whole(
 ) -> int:
     value = dataset.get(name, missing)
     if value is None:
-        raise FilmError(f"{path}: its header lacks {name}; export it again")
+        raise FilmError(f"its header lacks {name}", path, "export it again")
     try:
         number = int(value)
     except (TypeError, ValueError, OverflowError):
         number = least - 1
     if not least <= number <= most:
         raise FilmError(
-            f"{path}: {name} is {value!s:.40}, not a whole number from {least} to {most}; export "
-            "it again"
+            f"{name} is {value!s:.40}, not a whole number from {least} to {most}",
+            path,
+            "export it again",
         )
     return number
 

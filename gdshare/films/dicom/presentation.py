@@ -48,8 +48,9 @@ def present(stored: Stored, dataset: Dataset, header: Header, path: Path) -> npt
     ]
     if shown.size > 1 and shown.min() == shown.max():
         raise FilmError(
-            f"{path}: shown by its own window, all of it is one gray; check it on a viewer, and "
-            "export it with a window that fits"
+            "shown by its own window, all of it is one gray",
+            path,
+            "check it on a viewer, and export it with a window that fits",
         )
     return shown
 
@@ -70,11 +71,11 @@ def presentation_table(dataset: Dataset, header: Header, path: Path) -> npt.NDAr
     except Exception as error:  # a LUT or number in the header may be anything
         said = f"{type(error).__name__}: {error}"[:120].replace("\n", " ")
         raise FilmError(
-            f"{path}: its modality or VOI transform is malformed ({said}); export it again"
+            f"its modality or VOI transform is malformed ({said})", path, "export it again"
         ) from error
     if not np.isfinite(shown).all():
         raise FilmError(
-            f"{path}: its modality or VOI transform leaves the range of numbers; export it again"
+            "its modality or VOI transform leaves the range of numbers", path, "export it again"
         )
     shown = np.clip(shown, 0.0, 1.0)
     table: npt.NDArray[np.uint16] = np.rint(FULL * (1.0 - shown if header.inverted else shown))

@@ -80,7 +80,7 @@ def stored_values(
         FilmError: no such frame, or damaged pixel data.
     """
     if not 1 <= frame <= header.frames:
-        raise FilmError(f"{path}: there is no frame {frame}; it holds {header.frames}")
+        raise FilmError(f"there is no frame {frame}", path, f"it holds {header.frames}")
     try:
         if header.encoding.is_compressed:
             return decode(_frame(dataset, header, frame))
@@ -93,10 +93,10 @@ def stored_values(
         )
         return values
     except FilmError as error:
-        raise FilmError(f"{path}: {error}") from error
+        raise error.at(path) from error
     except Exception as error:  # pydicom raises what it stumbles over
         said = f"{type(error).__name__}: {error}"[:120].replace("\n", " ")
-        raise FilmError(f"{path}: its pixel data is damaged ({said}); export it again") from error
+        raise FilmError(f"its pixel data is damaged ({said})", path, "export it again") from error
 
 
 def _frame(dataset: Dataset, header: Header, frame: int) -> Frame:

@@ -1,9 +1,9 @@
 """Organ outlines from any tool: each file becomes one boolean mask of its film's size.
 
-``labelme``, ``coco``, ``cvat``, ``geojson`` and ``seg`` take a format apart into sheets of labelled
-shapes (``sheet``), ``choose`` finds the film's sheet and the organ's shapes on it, and ``polygons``
-and ``runs`` turn those into pixels. ``read`` tells the formats apart and puts the parts together;
-``write`` goes the other way, through ``trace``.
+``labelme``, ``coco``, ``cvat``, ``geojson`` and ``seg`` each read one format into annotation sets
+of labelled shapes (``annotation_set``); ``choose`` picks the film's set and the organ's shapes in
+it; ``polygons`` and ``runs`` turn those into pixels. ``read`` recognises the format and joins
+these steps; ``write`` goes the other way, through ``trace``.
 
 Nothing is ever resized: an outline drawn at another size than its film's is an error.
 """

@@ -5,7 +5,7 @@ import unicodedata
 from collections.abc import Sequence
 
 from gdshare.errors import FilmError
-from gdshare.films.outlines.sheet import Shape, Sheet, listed, quoted
+from gdshare.films.outlines.annotation_set import AnnotationSet, Shape, listed, quoted
 
 _IMAGE = re.compile(r"\.(?:png|jpe?g|jpe|jp2|tiff?|bmp|gif|webp|dcm|dicom)$", re.IGNORECASE)
 """A film may have been shown to the tool as a copy in another format. Only these count as
@@ -13,7 +13,7 @@ suffixes: what follows the last dot of a DICOM file's name is often a number tha
 apart."""
 
 
-def sheet_of(sheets: Sequence[Sheet], film_name: str) -> Sheet:
+def sheet_of(sheets: Sequence[AnnotationSet], film_name: str) -> AnnotationSet:
     """Find the sheet of a film by its file name.
 
     A sheet of the same file name is the film's; failing that, one of the same name but for the
@@ -29,37 +29,45 @@ def sheet_of(sheets: Sequence[Sheet], film_name: str) -> Sheet:
     if len(sheets) == 1 and sheets[0].film is None:
         return sheets[0]
     *folders, name = _parts(film_name)
-    named = [(_parts(sheet.film or ""), sheet) for sheet in sheets]
-    found = [(parts, sheet) for parts, sheet in named if parts[-1] == name]
+    named = [(_parts(annotations.film or ""), annotations) for annotations in sheets]
+    found = [(parts, annotations) for parts, annotations in named if parts[-1] == name]
     if not found:
         stem = _IMAGE.sub("", name)
-        found = [(parts, sheet) for parts, sheet in named if _IMAGE.sub("", parts[-1]) == stem]
+        found = [
+            (parts, annotations)
+            for parts, annotations in named
+            if _IMAGE.sub("", parts[-1]) == stem
+        ]
     if not found:
         raise FilmError(
             f"says nothing of the film {quoted(name)}, only of "
-            f"{listed([sheet.film or '' for sheet in sheets])}; give the file that was drawn on it"
+            f"{listed([annotations.film or '' for annotations in sheets])}",
+            remedy="give the file that was drawn on it",
         )
     closeness = [_shared(parts[:-1], folders) for parts, _ in found]
     nearest = [
-        sheet for (_, sheet), own in zip(found, closeness, strict=True) if own == max(closeness)
+        annotations
+        for (_, annotations), own in zip(found, closeness, strict=True)
+        if own == max(closeness)
     ]
     if len(nearest) > 1:
         raise FilmError(
             f"names several films that may be {quoted(name)}: "
-            f"{listed([sheet.film or '' for sheet in nearest])}; give each film its own file name"
+            f"{listed([annotations.film or '' for annotations in nearest])}",
+            remedy="give each film its own file name",
         )
     return nearest[0]
 
 
 def shapes_of(
-    sheets: Sequence[Sheet], sheet: Sheet, organ: str | None
+    sheets: Sequence[AnnotationSet], annotations: AnnotationSet, organ: str | None
 ) -> tuple[str, tuple[Shape, ...]]:
     """Find the organ's shapes on a sheet.
 
     Args:
         sheets: all of the file: without ``organ`` it may hold one name only, on whatever film, so
             that no film's outline is of another organ than the last one's.
-        sheet: the film's.
+        annotations: the film's.
         organ: the label to look for; None: there is only one.
 
     Returns:
@@ -73,28 +81,29 @@ def shapes_of(
         names = _names(sheets)
         if len(names) > 1:
             raise FilmError(
-                f"holds several names: {listed(names)}; say which is the organ with --organ NAME"
+                f"holds several names: {listed(names)}",
+                remedy="say which is the organ with --organ NAME",
             )
         organ = names[0] if names else ""
-    elif _plain(organ) not in map(_plain, _names([sheet])):
-        there = listed(_names([sheet])) or "nothing"
+    elif _plain(organ) not in map(_plain, _names([annotations])):
+        there = listed(_names([annotations])) or "nothing"
         raise FilmError(
-            f"has nothing named {quoted(organ)} on this film, but {there}; check --organ, or "
-            "outline the organ"
+            f"has nothing named {quoted(organ)} on this film, but {there}",
+            remedy="check --organ, or outline the organ",
         )
-    chosen = tuple(one for one in sheet.shapes if _plain(one.label) == _plain(organ))
+    chosen = tuple(one for one in annotations.shapes if _plain(one.label) == _plain(organ))
     for one in chosen:
         if not one.areas:
             raise FilmError(
-                f"marks {quoted(organ)} by a {one.kind}, which encloses nothing; outline the organ "
-                "with polygons"
+                f"marks {quoted(organ)} by a {one.kind}, which encloses nothing",
+                remedy="outline the organ with polygons",
             )
     return organ, chosen
 
 
-def _names(sheets: Sequence[Sheet]) -> list[str]:
+def _names(sheets: Sequence[AnnotationSet]) -> list[str]:
     """List the labels in their order, each once."""
-    return list(dict.fromkeys(one.label for sheet in sheets for one in sheet.shapes))
+    return list(dict.fromkeys(one.label for annotations in sheets for one in annotations.shapes))
 
 
 def _plain(name: str) -> str:

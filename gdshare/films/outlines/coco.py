@@ -8,10 +8,10 @@ import numpy.typing as npt
 from pydantic import Field
 
 from gdshare.errors import FilmError
+from gdshare.films.outlines.annotation_set import AnnotationSet, Raster, Shape, quoted
 from gdshare.films.outlines.json_text import Coordinate, Length, ListOf, Record, Side, fitted
 from gdshare.films.outlines.polygons import Polygon
 from gdshare.films.outlines.runs import Runs, compact_lengths
-from gdshare.films.outlines.sheet import Raster, Shape, Sheet, quoted
 
 _Id = int | str
 
@@ -78,7 +78,7 @@ def is_coco(value: object) -> bool:
     return isinstance(value, dict) and "images" in value and "annotations" in value
 
 
-def coco_sheets(value: object) -> tuple[Sheet, ...]:
+def coco_sheets(value: object) -> tuple[AnnotationSet, ...]:
     """Take parsed JSON as COCO's, one sheet an image; a shape's label is its category's name.
 
     Several polygons of an annotation are its parts; the format has no holes but in run lengths.
@@ -91,19 +91,22 @@ def coco_sheets(value: object) -> tuple[Sheet, ...]:
     images = {image.id: image for image in file.images}
     names = {category.id: category.name for category in file.categories}
     if len(images) != len(file.images) or len(names) != len(file.categories):
-        raise FilmError("the COCO file has the id of an image or category twice; export it again")
+        raise FilmError(
+            "the COCO file has the id of an image or category twice", remedy="export it again"
+        )
     shapes: defaultdict[_Id, list[Shape]] = defaultdict(list)
     for number, one in enumerate(file.annotations):
         if one.image_id not in images or one.category_id not in names:
             raise FilmError(
-                f"annotations.{number} of the COCO file is of an image or category that is not in "
-                "it; export them together"
+                f"annotations.{number} of the COCO file is of an image or category that "
+                "is not in it",
+                remedy="export them together",
             )
         areas = _areas(one.segmentation, images[one.image_id], f"annotations.{number}")
         kind = "segmentation" if areas else "bounding box"
         shapes[one.image_id].append(Shape(names[one.category_id], kind, areas))
     return tuple(
-        Sheet(image.file_name, (image.height, image.width), tuple(shapes[image.id]))
+        AnnotationSet(image.file_name, (image.height, image.width), tuple(shapes[image.id]))
         for image in file.images
     )
 
@@ -115,7 +118,7 @@ def _areas(segmentation: object, image: _Image, what: str) -> tuple[Polygon | Ra
         return (_runs(segmentation, image, what),)
     parts = fitted(_Polygons, {"polygons": segmentation}, what).polygons
     if any(len(part) % 2 for part in parts):
-        raise FilmError(f"a polygon of {what} has an x without its y; export it again")
+        raise FilmError(f"a polygon of {what} has an x without its y", remedy="export it again")
     return tuple(Polygon((np.array(part, dtype=np.float64).reshape(-1, 2),)) for part in parts)
 
 
@@ -124,7 +127,8 @@ def _runs(segmentation: dict[str, object], image: _Image, what: str) -> Raster:
     if (height, width) != (image.height, image.width):
         raise FilmError(
             f"the run lengths of {what} are of {width} x {height} px but its image "
-            f"{quoted(image.file_name)} is {image.width} x {image.height}; export it again"
+            f"{quoted(image.file_name)} is {image.width} x {image.height}",
+            remedy="export it again",
         )
     if isinstance(segmentation.get("counts"), str):
         return _Compact(fitted(_CompactRuns, segmentation, what).counts, height, width)

@@ -8,11 +8,11 @@ from defusedxml.ElementTree import ParseError, fromstring
 from pydantic import ConfigDict
 
 from gdshare.errors import FilmError
+from gdshare.films.outlines.annotation_set import AnnotationSet, Raster, Shape
 from gdshare.films.outlines.json_text import Coordinate, Length, Record, Side, fitted
 from gdshare.films.outlines.polygons import Polygon
 from gdshare.films.outlines.rings import box, ellipse
 from gdshare.films.outlines.runs import Runs
-from gdshare.films.outlines.sheet import Raster, Shape, Sheet
 
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
@@ -72,7 +72,7 @@ _ENCLOSING = ("polygon", "box", "ellipse", "mask")
 _OTHERS = ("polyline", "points", "cuboid", "skeleton")
 
 
-def cvat_sheets(data: bytes) -> tuple[Sheet, ...]:
+def cvat_sheets(data: bytes) -> tuple[AnnotationSet, ...]:
     """Read a CVAT for images file, one sheet an image.
 
     Polygons, boxes, ellipses and masks enclose something; the other shapes do not, and tags are
@@ -87,36 +87,38 @@ def cvat_sheets(data: bytes) -> tuple[Sheet, ...]:
     """
     images = _root(data).findall("image")
     if not images:
-        raise FilmError("holds no image; export it from CVAT as 'CVAT for images 1.1'")
+        raise FilmError("holds no image", remedy="export it from CVAT as 'CVAT for images 1.1'")
     return tuple(_sheet(image) for image in images)
 
 
 def _root(data: bytes) -> "Element":
     # Before any memory is spent; "=" also counts what is in text, of which CVAT writes little.
     if data.count(b"<") > 2 * MAX_ELEMENTS or data.count(b"=") > MAX_ELEMENTS:
-        raise FilmError(f"holds over {MAX_ELEMENTS:,} elements; export fewer films a file")
+        raise FilmError(f"holds over {MAX_ELEMENTS:,} elements", remedy="export fewer films a file")
     try:
         # As text: whatever encoding the document itself claims no longer matters.
         root: Element = fromstring(data.decode("utf-8-sig"), forbid_dtd=True)
     except DefusedXmlException as error:
         raise FilmError(
-            "declares a document type or entities, which CVAT never does; export it again"
+            "declares a document type or entities, which CVAT never does", remedy="export it again"
         ) from error
     except (ParseError, ValueError) as error:
-        raise FilmError(f"is not readable XML ({error}); export it again") from error
+        raise FilmError(f"is not readable XML ({error})", remedy="export it again") from error
     if root.tag != "annotations":
-        raise FilmError("is XML, but not CVAT's; export it from CVAT as 'CVAT for images 1.1'")
+        raise FilmError(
+            "is XML, but not CVAT's", remedy="export it from CVAT as 'CVAT for images 1.1'"
+        )
     return root
 
 
-def _sheet(element: "Element") -> Sheet:
+def _sheet(element: "Element") -> AnnotationSet:
     image = fitted(_Image, element.attrib, "an image")
     shapes = tuple(
         Shape(fitted(_Labelled, one.attrib, f"a {one.tag}").label, one.tag, _areas(one, image))
         for one in element
         if one.tag in (*_ENCLOSING, *_OTHERS)
     )
-    return Sheet(
+    return AnnotationSet(
         f"{image.subset}/{image.name}".removeprefix("/"), (image.height, image.width), shapes
     )
 
@@ -140,15 +142,19 @@ def _polygon(text: str) -> Polygon:
     try:
         points = [(float(x), float(y)) for x, y in (at.split(",") for at in text.split(";"))]
     except ValueError as error:
-        raise FilmError("the points of a polygon are not x,y;x,y; export it again") from error
+        raise FilmError(
+            "the points of a polygon are not x,y;x,y", remedy="export it again"
+        ) from error
     return Polygon((np.array(points, dtype=np.float64),))
 
 
 def _mask(own: _Mask, image: _Image) -> Runs:
     if own.left + own.width > image.width or own.top + own.height > image.height:
-        raise FilmError("a mask reaches beyond its image; export it again")
+        raise FilmError("a mask reaches beyond its image", remedy="export it again")
     try:
         lengths = np.array([int(run) for run in own.rle.split(",")], dtype=np.int64)
     except (ValueError, OverflowError) as error:
-        raise FilmError("the run lengths of a mask are not whole numbers; export it") from error
+        raise FilmError(
+            "the run lengths of a mask are not whole numbers", remedy="export it"
+        ) from error
     return Runs(lengths, own.top, own.left, own.height, own.width, down=False)

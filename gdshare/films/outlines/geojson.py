@@ -9,9 +9,9 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import Field
 
+from gdshare.films.outlines.annotation_set import AnnotationSet, Shape
 from gdshare.films.outlines.json_text import Coordinate, ListOf, Record, fitted
 from gdshare.films.outlines.polygons import Polygon
-from gdshare.films.outlines.sheet import Shape, Sheet
 
 _Position = Annotated[list[Coordinate], Field(min_length=2, max_length=3)]
 """x, y, and by RFC 7946 perhaps a height, which a film has none of."""
@@ -60,7 +60,7 @@ def is_geojson(value: object) -> bool:
     return isinstance(value, dict) and value.get("type") in ("FeatureCollection", "Feature")
 
 
-def geojson_sheets(value: object) -> tuple[Sheet, ...]:
+def geojson_sheets(value: object) -> tuple[AnnotationSet, ...]:
     """Take parsed JSON as QuPath's GeoJSON.
 
     A shape's label is its classification, or else its own name, or else empty. Polygons and
@@ -78,7 +78,7 @@ def geojson_sheets(value: object) -> tuple[Sheet, ...]:
         Shape(_label(feature.properties), *_areas(feature.geometry, f"features.{number}"))
         for number, feature in enumerate(features)
     )
-    return (Sheet(None, None, shapes),)
+    return (AnnotationSet(None, None, shapes),)
 
 
 def _label(properties: _Properties | None) -> str:

@@ -12,8 +12,8 @@ from pydantic import BaseModel, ConfigDict, FailFast, Field, ValidationError
 
 from gdshare.errors import FilmError
 from gdshare.films.bounds import MAX_PIXELS
+from gdshare.films.outlines.annotation_set import quoted
 from gdshare.films.outlines.polygons import MAX_COORDINATE
-from gdshare.films.outlines.sheet import quoted
 
 MAX_VALUES = 20_000_000
 """In one file: 10,000 films of 1,000 vertices. They take 2 GB in memory at worst."""
@@ -47,14 +47,17 @@ def parse_json(data: bytes) -> object:
     values = sum(data.count(mark) for mark in (b",", b"[", b"{"))
     if values > MAX_VALUES:
         raise FilmError(
-            f"holds about {values:,} values ({MAX_VALUES:,} at most); export fewer films a file"
+            f"holds about {values:,} values ({MAX_VALUES:,} at most)",
+            remedy="export fewer films a file",
         )
     try:
         return json.loads(data.decode("utf-8-sig"), object_pairs_hook=_unique)
     except RecursionError as error:
-        raise FilmError("is nested too deeply for an annotation; export it again") from error
+        raise FilmError(
+            "is nested too deeply for an annotation", remedy="export it again"
+        ) from error
     except ValueError as error:  # UnicodeDecodeError, JSONDecodeError, an integer without end
-        raise FilmError(f"is not readable JSON ({error}); export it again") from error
+        raise FilmError(f"is not readable JSON ({error})", remedy="export it again") from error
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -84,5 +87,5 @@ def fitted(model: type[_Record], value: object, what: str) -> _Record:
         where = ".".join(str(part) for part in first["loc"]) or "all of it"
         why = "should be an object" if first["type"] == "model_type" else first["msg"]
         raise FilmError(
-            f"{what} is not as its tool writes it ({where[:80]}: {why}); export it again"
+            f"{what} is not as its tool writes it ({where[:80]}: {why})", remedy="export it again"
         ) from error

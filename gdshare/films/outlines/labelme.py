@@ -15,10 +15,10 @@ from pydantic import Field
 
 from gdshare.errors import FilmError
 from gdshare.films.bounds import MAX_PIXELS
+from gdshare.films.outlines.annotation_set import AnnotationSet, Raster, Shape, Stamp
 from gdshare.films.outlines.json_text import ListOf, Point, Record, Side, fitted
 from gdshare.films.outlines.polygons import Polygon
 from gdshare.films.outlines.rings import box, ellipse, polygon
-from gdshare.films.outlines.sheet import Raster, Shape, Sheet, Stamp
 
 _POLYGONS = ("polygon", "oriented_rectangle")
 """A rectangle with all four corners, as tools that descend from LabelMe write, is one too."""
@@ -43,7 +43,7 @@ def is_labelme(value: object) -> bool:
     return isinstance(value, dict) and "shapes" in value and "imagePath" in value
 
 
-def labelme_sheets(value: object) -> tuple[Sheet, ...]:
+def labelme_sheets(value: object) -> tuple[AnnotationSet, ...]:
     """Take parsed JSON as LabelMe's.
 
     Polygons, rectangles, oriented rectangles, circles and masks enclose something; lines, points
@@ -58,7 +58,7 @@ def labelme_sheets(value: object) -> tuple[Sheet, ...]:
         Shape(one.label, one.shape_type or "polygon", _areas(one, number, file))
         for number, one in enumerate(file.shapes)
     )
-    return (Sheet(file.image_path, (file.image_height, file.image_width), shapes),)
+    return (AnnotationSet(file.image_path, (file.image_height, file.image_width), shapes),)
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,9 @@ def _areas(shape: _Shape, number: int, file: _File) -> tuple[Polygon | Raster, .
     if kind not in ("rectangle", "circle", "mask"):
         return ()
     if len(points) != 2:
-        raise FilmError(f"the {kind} shapes.{number} has not 2 points; draw it again in LabelMe")
+        raise FilmError(
+            f"the {kind} shapes.{number} has not 2 points", remedy="draw it again in LabelMe"
+        )
     if kind == "rectangle":
         return (box(points[0], points[1]),)
     if kind == "circle":
@@ -108,12 +110,14 @@ def _mask(
     image = _opened(encoded)
     # A picture larger than the film could only be a bomb; its own edge may be rounded up.
     if image.height > file.image_height + 1 or image.width > file.image_width + 1:
-        raise FilmError("a mask shape is larger than its film; draw it again in LabelMe")
+        raise FilmError("a mask shape is larger than its film", remedy="draw it again in LabelMe")
     spanned = (last[1] - first[1] + 1, last[0] - first[0] + 1)
     # Newer versions write fractional corners, which round to one pixel more or less.
     sides = zip(spanned, (image.height, image.width), strict=True)
     if any(abs(span - have) > 1 for span, have in sides):
-        raise FilmError("a mask shape is not as large as its points say; draw it again in LabelMe")
+        raise FilmError(
+            "a mask shape is not as large as its points say", remedy="draw it again in LabelMe"
+        )
     return _Picture(image, round(first[1]), round(first[0]))
 
 
@@ -125,7 +129,7 @@ def _opened(encoded: str) -> Image.Image:
             warnings.simplefilter("ignore")  # the bounds here replace pillow's own
             image = Image.open(io.BytesIO(content), formats=("PNG",))
         if image.width * image.height > MAX_PIXELS or image.mode not in ("1", "L", "P"):
-            raise FilmError("a mask shape holds a picture that is no mask; draw it again")
+            raise FilmError("a mask shape holds a picture that is no mask", remedy="draw it again")
         return image
 
 
@@ -137,8 +141,10 @@ def _told() -> Iterator[None]:
     except FilmError:
         raise
     except (binascii.Error, ValueError) as error:
-        raise FilmError("a mask shape holds no picture; draw it again in LabelMe") from error
+        raise FilmError(
+            "a mask shape holds no picture", remedy="draw it again in LabelMe"
+        ) from error
     except Exception as error:  # pillow's decoders raise OSError, SyntaxError, struct.error, ...
         raise FilmError(
-            f"a mask shape holds a damaged picture ({error}); draw it again in LabelMe"
+            f"a mask shape holds a damaged picture ({error})", remedy="draw it again in LabelMe"
         ) from error

@@ -121,8 +121,8 @@ def _crossings(polygons: Sequence[Polygon], shape: tuple[int, int]) -> _Integers
     total = int(count.sum())
     if total > MAX_CROSSINGS:
         raise FilmError(
-            f"the outline crosses the film's rows {total:,} times ({MAX_CROSSINGS:,} at most); "
-            "draw it with fewer, shorter edges, or export a mask"
+            f"the outline crosses the film's rows {total:,} times ({MAX_CROSSINGS:,} at most)",
+            remedy="draw it with fewer, shorter edges, or export a mask",
         )
     edge = np.repeat(np.arange(len(count)), count)
     row = np.arange(total) - np.repeat(np.cumsum(count) - count - first, count)
@@ -146,12 +146,14 @@ def _edges(polygons: Sequence[Polygon]) -> tuple[Ring, Ring, _Integers]:
     lengths = np.array([len(ring) for _, ring in rings], dtype=np.int64)
     if lengths.sum() > MAX_VERTICES:
         raise FilmError(
-            f"the outline has {lengths.sum():,} vertices ({MAX_VERTICES:,} at most); "
-            "simplify it in the tool it was drawn with, or export a mask"
+            f"the outline has {lengths.sum():,} vertices ({MAX_VERTICES:,} at most)",
+            remedy="simplify it in the tool it was drawn with, or export a mask",
         )
     start = np.concatenate([np.zeros((0, 2)), *(ring for _, ring in rings)])
     if not (np.abs(start) <= MAX_COORDINATE).all():  # NaN is not at most anything
-        raise FilmError("a vertex is no place on a film (not a number, or far off); draw it again")
+        raise FilmError(
+            "a vertex is no place on a film (not a number, or far off)", remedy="draw it again"
+        )
     following = np.arange(1, len(start) + 1)
     ends = np.cumsum(lengths)
     following[ends - 1] = ends - lengths

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from gdshare.errors import FilmError
 from gdshare.films.film import DICOM_MARK, DICOM_PREAMBLE, read_mask
+from gdshare.films.outlines.annotation_set import AnnotationSet, cover
 from gdshare.films.outlines.choose import shapes_of, sheet_of
 from gdshare.films.outlines.coco import coco_sheets, is_coco
 from gdshare.films.outlines.cvat import cvat_sheets
@@ -18,7 +19,6 @@ from gdshare.films.outlines.geojson import geojson_sheets, is_geojson
 from gdshare.films.outlines.json_text import parse_json
 from gdshare.films.outlines.labelme import is_labelme, labelme_sheets
 from gdshare.films.outlines.polygons import Polygon, bounds
-from gdshare.films.outlines.sheet import Sheet, cover
 
 MAX_BYTES = 256 * 1024**2
 """Of a JSON or XML file: LabelMe's may hold the whole film, COCO's a whole cohort's outlines."""
@@ -54,21 +54,24 @@ class Annotations:
     """
 
     path: Path
-    sheets: tuple[Sheet, ...] | None
+    sheets: tuple[AnnotationSet, ...] | None
 
     def outline(self, shape: tuple[int, int], film_name: str, organ: str | None) -> OrganMask:
         """Return the organ's mask on one film; see ``read_outline``."""
         if self.sheets is None:
             return OrganMask(organ or "", read_mask(self.path, shape))
         with _naming(self.path):
-            sheet = sheet_of(self.sheets, film_name)
-            _require_size(sheet, shape)
-            name, chosen = shapes_of(self.sheets, sheet, organ)
+            annotations = sheet_of(self.sheets, film_name)
+            _require_size(annotations, shape)
+            name, chosen = shapes_of(self.sheets, annotations, organ)
             inside = cover(chosen, shape)
             if not inside.any():
                 raise FilmError(
-                    "the outline marks no pixel as inside the organ; outline the organ, or leave "
-                    "the mask column empty to keep the film for classification only"
+                    "the outline marks no pixel as inside the organ",
+                    remedy=(
+                        "outline the organ, or leave the mask column empty to keep the "
+                        "film for classification only"
+                    ),
                 )
             return OrganMask(name, inside)
 
@@ -111,16 +114,18 @@ def read_annotations(path: Path) -> Annotations:
         return Annotations(path, None if head.startswith(_IMAGES) else _sheets(path, head))
 
 
-def _sheets(path: Path, head: bytes) -> tuple[Sheet, ...]:
+def _sheets(path: Path, head: bytes) -> tuple[AnnotationSet, ...]:
     if head.endswith(DICOM_MARK):
         from gdshare.films.outlines.seg import seg_sheets
 
         return seg_sheets(path)
     start = head.removeprefix(codecs.BOM_UTF8).lstrip()[:1]
     if start not in (b"<", b"{", b"["):
-        raise FilmError(f"not an annotation that gdshare reads; give {_KNOWN}")
+        raise FilmError("not an annotation that gdshare reads", remedy=f"give {_KNOWN}")
     if path.stat().st_size > MAX_BYTES:
-        raise FilmError(f"larger than {MAX_BYTES // 1024**2} MB; export fewer films a file")
+        raise FilmError(
+            f"larger than {MAX_BYTES // 1024**2} MB", remedy="export fewer films a file"
+        )
     data = _bytes(path, MAX_BYTES)
     if start == b"<":
         return cvat_sheets(data)
@@ -128,10 +133,12 @@ def _sheets(path: Path, head: bytes) -> tuple[Sheet, ...]:
     for is_it, sheets in _JSON:
         if is_it(value):
             return sheets(value)
-    raise FilmError(f"JSON of no tool that gdshare reads; give {_KNOWN}")
+    raise FilmError("JSON of no tool that gdshare reads", remedy=f"give {_KNOWN}")
 
 
-_JSON: tuple[tuple[Callable[[object], bool], Callable[[object], tuple[Sheet, ...]]], ...] = (
+_JSON: tuple[
+    tuple[Callable[[object], bool], Callable[[object], tuple[AnnotationSet, ...]]], ...
+] = (
     (is_labelme, labelme_sheets),
     (is_coco, coco_sheets),
     (is_geojson, geojson_sheets),
@@ -144,9 +151,9 @@ def _bytes(path: Path, most: int) -> bytes:
         with path.open("rb") as stream:
             return stream.read(most)
     except FileNotFoundError as error:
-        raise FilmError("no such file; check the path") from error
+        raise FilmError("no such file", remedy="check the path") from error
     except OSError as error:
-        raise FilmError(f"cannot be opened ({error.strerror}); check the path") from error
+        raise FilmError(f"cannot be opened ({error.strerror})", remedy="check the path") from error
 
 
 @contextmanager
@@ -155,23 +162,26 @@ def _naming(path: Path) -> Iterator[None]:
     try:
         yield
     except FilmError as error:
-        raise FilmError(f"{path}: {error}") from error
+        raise error.at(path) from error
 
 
-def _require_size(sheet: Sheet, shape: tuple[int, int]) -> None:
+def _require_size(annotations: AnnotationSet, shape: tuple[int, int]) -> None:
     height, width = shape
-    if sheet.size is not None and sheet.size != shape:
+    if annotations.size is not None and annotations.size != shape:
         raise FilmError(
-            f"the outline was drawn on {sheet.size[1]} x {sheet.size[0]} px but its film is "
-            f"{width} x {height}; draw or export it at the film's own size"
+            f"the outline was drawn on {annotations.size[1]} x {annotations.size[0]} px "
+            f"but its film is {width} x {height}",
+            remedy="draw or export it at the film's own size",
         )
-    if sheet.size is None:
-        polygons = [area for one in sheet.shapes for area in one.areas if isinstance(area, Polygon)]
+    if annotations.size is None:
+        polygons = [
+            area for one in annotations.shapes for area in one.areas if isinstance(area, Polygon)
+        ]
         left, top, right, bottom = bounds(polygons)
         most = OVERSHOOT * max(shape)
         if left < -most or top < -most or right > width + most or bottom > height + most:
             raise FilmError(
                 f"the outline reaches beyond its film of {width} x {height} px, to x "
-                f"{left:.0f} to {right:.0f}, y {top:.0f} to {bottom:.0f}; check that it was drawn "
-                "on this film, at the film's own size"
+                f"{left:.0f} to {right:.0f}, y {top:.0f} to {bottom:.0f}",
+                remedy="check that it was drawn on this film, at the film's own size",
             )

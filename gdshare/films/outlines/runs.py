@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gdshare.errors import FilmError
-from gdshare.films.outlines.sheet import Stamp
+from gdshare.films.outlines.annotation_set import Stamp
 
 MAX_CHARACTERS = 20_000_000
 """Of one mask: a noisy one of 60 million pixels; decoding them takes 1 GB."""
@@ -54,7 +54,8 @@ class Runs:
         fitting = ((self.lengths >= 0) & (self.lengths <= self.area)).all()
         if not fitting or int(self.lengths.sum()) != self.area:
             raise FilmError(
-                f"run lengths do not fill their {self.width} x {self.height} px; export it again"
+                f"run lengths do not fill their {self.width} x {self.height} px",
+                remedy="export it again",
             )
 
     @property
@@ -78,18 +79,20 @@ def compact_lengths(text: str) -> npt.NDArray[np.int64]:
             message does not name the file.
     """
     if len(text) > MAX_CHARACTERS:
-        raise FilmError("compact run lengths go on beyond any film; export a mask instead")
+        raise FilmError("compact run lengths go on beyond any film", remedy="export a mask instead")
     characters = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), "<u4").astype(np.int64)
     if ((characters < _FIRST_CHARACTER) | (characters > _LAST_CHARACTER)).any():
-        raise FilmError("compact run lengths hold a character of no meaning; export it again")
+        raise FilmError(
+            "compact run lengths hold a character of no meaning", remedy="export it again"
+        )
     groups = characters - _FIRST_CHARACTER
     ends = np.flatnonzero(groups & _MORE == 0)
     if len(groups) and (not len(ends) or ends[-1] != len(groups) - 1):
-        raise FilmError("compact run lengths end amid a run; export it again")
+        raise FilmError("compact run lengths end amid a run", remedy="export it again")
     begins = np.concatenate([[0], ends[:-1] + 1]).astype(np.int64)[: len(ends)]
     counts = ends - begins + 1
     if (counts > _MOST_GROUPS).any():
-        raise FilmError("a run is longer than any film; export it again")
+        raise FilmError("a run is longer than any film", remedy="export it again")
     place = np.arange(len(groups)) - np.repeat(begins, counts)
     values = np.add.reduceat((groups & 0b11111) << (_GROUP * place), begins) if len(ends) else ends
     lengths = values - np.where(groups[ends] & _SIGN, 1 << (_GROUP * counts), 0)

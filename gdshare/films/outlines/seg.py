@@ -24,7 +24,7 @@ from gdshare.errors import FilmError
 from gdshare.films.bounds import MAX_PIXELS
 from gdshare.films.dicom.decoder import decode_apart
 from gdshare.films.dicom.stored import Frame
-from gdshare.films.outlines.sheet import Raster, Shape, Sheet, Stamp
+from gdshare.films.outlines.annotation_set import AnnotationSet, Raster, Shape, Stamp
 
 MAX_BYTES = 128 * 1024**2
 """Of a file, inflated: eight segments of a film at 8 bits, or sixty at one."""
@@ -58,11 +58,11 @@ class _Segment:
             raise
         except Exception as error:  # pydicom and highdicom raise what they stumble over
             raise FilmError(
-                f"its pixel data is damaged ({_told(error)}); export it again"
+                f"its pixel data is damaged ({_told(error)})", remedy="export it again"
             ) from error
 
 
-def seg_sheets(path: Path) -> tuple[Sheet, ...]:
+def seg_sheets(path: Path) -> tuple[AnnotationSet, ...]:
     """Read a DICOM-SEG of a single film; a shape's label is its segment's.
 
     Binary, fractional (a pixel counts from half of the range) and label-map segmentations,
@@ -80,13 +80,15 @@ def seg_sheets(path: Path) -> tuple[Sheet, ...]:
         raise
     except Exception as error:  # pydicom and highdicom raise what they stumble over
         raise FilmError(
-            f"is not a DICOM-SEG that can be read ({_told(error)}); export it again"
+            f"is not a DICOM-SEG that can be read ({_told(error)})", remedy="export it again"
         ) from error
 
 
 def _opened(path: Path) -> Segmentation:
     if path.stat().st_size > MAX_BYTES:
-        raise FilmError(f"is over {MAX_BYTES // 1024**2} MB; export the film's own segments only")
+        raise FilmError(
+            f"is over {MAX_BYTES // 1024**2} MB", remedy="export the film's own segments only"
+        )
     meta = read_file_meta_info(path)
     data = path.read_bytes()
     if meta.get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian:
@@ -94,12 +96,15 @@ def _opened(path: Path) -> Segmentation:
     dataset = dcmread(io.BytesIO(data))
     if dataset.get("SOPClassUID") not in SOP_CLASS_UIDS:
         raise FilmError(
-            "is DICOM, but not a segmentation; give the DICOM-SEG that was drawn on the film"
+            "is DICOM, but not a segmentation",
+            remedy="give the DICOM-SEG that was drawn on the film",
         )
     told = int(dataset.get("NumberOfFrames") or 1)
     if told != len(dataset.PerFrameFunctionalGroupsSequence):
         # Before highdicom makes a list of so many.
-        raise FilmError(f"claims {told:,} frames and does not describe as many; export it again")
+        raise FilmError(
+            f"claims {told:,} frames and does not describe as many", remedy="export it again"
+        )
     return Segmentation.from_dataset(dataset, copy=False)
 
 
@@ -108,7 +113,9 @@ def _inflated(data: bytes, meta: FileMetaDataset) -> bytes:
     begin = _META + int(meta.FileMetaInformationGroupLength)
     content = zlib.decompressobj(-zlib.MAX_WBITS).decompress(data[begin:], MAX_BYTES + 1)
     if len(content) > MAX_BYTES:
-        raise FilmError(f"is over {MAX_BYTES // 1024**2} MB when inflated; export it again")
+        raise FilmError(
+            f"is over {MAX_BYTES // 1024**2} MB when inflated", remedy="export it again"
+        )
     meta.TransferSyntaxUID = ExplicitVRLittleEndian
     stream = DicomBytesIO()
     stream.write(bytes(128) + b"DICM")
@@ -117,12 +124,14 @@ def _inflated(data: bytes, meta: FileMetaDataset) -> bytes:
     return stream.getvalue()
 
 
-def _sheet(image: Segmentation) -> Sheet:
+def _sheet(image: Segmentation) -> AnnotationSet:
     height, width = int(image.Rows), int(image.Columns)
     if height * width > MAX_PIXELS:
-        raise FilmError(f"is beyond any film ({MAX_PIXELS:,} px at most); check the export")
+        raise FilmError(
+            f"is beyond any film ({MAX_PIXELS:,} px at most)", remedy="check the export"
+        )
     if "TotalPixelMatrixRows" in image:
-        raise FilmError("is a segmentation in tiles; export one of the single film")
+        raise FilmError("is a segmentation in tiles", remedy="export one of the single film")
     label_map = image.segmentation_type == SegmentationTypeValues.LABELMAP
     frames = {} if label_map else _frames(image)
     shapes = []
@@ -135,7 +144,7 @@ def _sheet(image: Segmentation) -> Sheet:
             areas = (Stamp(0, 0, np.zeros((0, 0), dtype=np.bool_)),)
         label = str(image.get_segment_description(number).segment_label)
         shapes.append(Shape(label, "segment", areas))
-    return Sheet(None, (height, width), tuple(shapes))
+    return AnnotationSet(None, (height, width), tuple(shapes))
 
 
 def _inside(image: Segmentation) -> tuple[int, int]:
@@ -155,13 +164,15 @@ def _frames(image: Segmentation) -> dict[int, int]:
         number = int(holder.SegmentIdentificationSequence[0].ReferencedSegmentNumber)
         found[number].append(frame)
     if any(len(frames) > 1 for frames in found.values()):
-        raise FilmError("has several frames a segment; export a segmentation of the single film")
+        raise FilmError(
+            "has several frames a segment", remedy="export a segmentation of the single film"
+        )
     return {number: frames[0] for number, frames in found.items()}
 
 
 def _only_frame(image: Segmentation) -> int:
     if image.number_of_frames != 1:
-        raise FilmError("has several frames; export a segmentation of the single film")
+        raise FilmError("has several frames", remedy="export a segmentation of the single film")
     return 1
 
 

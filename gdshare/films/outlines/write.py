@@ -33,7 +33,7 @@ def write_outline(mask: npt.NDArray[np.bool_], path: Path, organ: str = "") -> N
     """
     suffix = path.suffix.lower()
     if suffix not in WRITERS:
-        raise UsageError(f"{path}: its suffix names no format; give it one of {', '.join(WRITERS)}")
+        raise UsageError("its suffix names no format", path, f"give it one of {', '.join(WRITERS)}")
     write_bytes(path, WRITERS[suffix](mask, organ))
 
 

@@ -90,7 +90,7 @@ def require_size(size: int) -> None:
     """
     if not SMALLEST <= size <= LARGEST:
         raise UsageError(
-            f"a phantom film of {size} px cannot be made; choose {SMALLEST} to {LARGEST}"
+            f"a phantom film of {size} px cannot be made", remedy=f"choose {SMALLEST} to {LARGEST}"
         )
 
 

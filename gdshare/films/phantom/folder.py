@@ -2,8 +2,6 @@
 
 import csv
 import io
-import shutil
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,7 +14,7 @@ from gdshare.errors import CohortError, UsageError
 from gdshare.films.phantom.exposure import MARK, site_look
 from gdshare.films.phantom.fields import Stream, stream
 from gdshare.films.phantom.film import phantom_film, require_size
-from gdshare.storage import sync_folder, write_bytes
+from gdshare.storage import new_folder, write_bytes
 
 COLUMNS = ("patient", "image", "mask", "diagnosis")
 NOTE = f"{MARK}: made by gdshare's phantom generator; no patient, no X-ray, no clinical meaning"
@@ -71,31 +69,23 @@ def write_phantom_cohort(
     """
     if min(site, seed, negatives, positives) < 0 or negatives + positives == 0:
         raise UsageError(
-            f"a phantom hospital with site {site}, seed {seed}, {negatives} negative and "
-            f"{positives} positive films cannot be made; give no negative number and at least "
-            "one film"
+            f"a phantom hospital with site {site}, seed {seed}, {negatives} negative "
+            f"and {positives} positive films cannot be made",
+            remedy="give no negative number and at least one film",
         )
     require_size(size)
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise CohortError(f"{folder}: already exists; choose another --out, or remove it first")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    aside = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
     readme = _README.format(
         mark=MARK, site=site, seed=seed, negatives=negatives, positives=positives, size=size
     )
+    diagnoses = _diagnoses(site, seed, negatives, positives)
     try:
-        _write_films(
-            aside, site, _diagnoses(site, seed, negatives, positives), size, seed, progress
-        )
-        write_bytes(aside / "README.txt", readme.encode())
-        aside.chmod(0o755)
-        if folder.exists():
-            folder.rmdir()
-        aside.rename(folder)
-        sync_folder(folder.parent)
-    except BaseException:
-        shutil.rmtree(aside, ignore_errors=True)
-        raise
+        with new_folder(folder) as aside:
+            _write_films(aside, site, diagnoses, size, seed, progress)
+            write_bytes(aside / "README.txt", readme.encode())
+    except FileExistsError as error:
+        raise CohortError(
+            "already exists", folder, "choose another --out, or remove it first"
+        ) from error
     return folder / "labels.csv"
 
 

@@ -50,8 +50,8 @@ def access_to(url: str, login: Login | None = None, authority: Path | None = Non
     """
     if login is not None and ":" in login.user:
         raise PacsError(
-            "--dicomweb-user: holds a colon; give the name alone, and the password by "
-            "--dicomweb-password-file"
+            "--dicomweb-user: holds a colon",
+            remedy="give the name alone, and the password by --dicomweb-password-file",
         )
     if authority is not None:
         _require_certificates(authority)
@@ -70,13 +70,13 @@ def read_password(path: Path) -> bytes:
             content = stream.read(LONGEST_PASSWORD + 2)
     except OSError as error:
         raise PacsError(
-            f"{path}: cannot be read ({error.strerror}); give a file that holds the password"
+            f"cannot be read ({error.strerror})", path, "give a file that holds the password"
         ) from error
     if mode & 0o077:
-        raise PacsError(f"{path}: holds a password and others may read it; chmod 600 {path.name}")
+        raise PacsError("holds a password and others may read it", path, f"chmod 600 {path.name}")
     password = content.removesuffix(b"\n").removesuffix(b"\r")
     if not 0 < len(password) <= LONGEST_PASSWORD:
-        raise PacsError(f"{path}: holds no password of 1 to {LONGEST_PASSWORD} bytes; write it in")
+        raise PacsError(f"holds no password of 1 to {LONGEST_PASSWORD} bytes", path, "write it in")
     return password
 
 
@@ -93,12 +93,13 @@ def _checked(url: str) -> str:
         host = None
     if host is None or parts.scheme not in ("http", "https") or parts.fragment:
         raise PacsError(
-            f"{url}: not an address of DICOMweb; they look like https://pacs.hospital/dicom-web"
+            "not an address of DICOMweb", url, "they look like https://pacs.hospital/dicom-web"
         )
     if parts.scheme == "http" and not _is_here(host):
         raise PacsError(
-            f"{url}: films and passwords would cross the network in clear; give its https address, "
-            "or a tunnel that begins at http://localhost"
+            "films and passwords would cross the network in clear",
+            url,
+            "give its https address, or a tunnel that begins at http://localhost",
         )
     return url.rstrip("/")
 
@@ -115,5 +116,5 @@ def _require_certificates(path: Path) -> None:
         ssl.create_default_context(cafile=str(path))
     except OSError as error:  # ssl.SSLError is one
         raise PacsError(
-            f"{path}: holds no certificates in PEM; give the file of your hospital's authority"
+            "holds no certificates in PEM", path, "give the file of your hospital's authority"
         ) from error

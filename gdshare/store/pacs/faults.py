@@ -46,7 +46,7 @@ def explained(url: str) -> Iterator[None]:
     try:
         yield
     except PacsError as error:  # raised deep inside, where the address is not known
-        raise type(error)(f"{url}: {error}") from error
+        raise error.at(url) from error
     except (
         requests.RequestException,
         urllib3.exceptions.HTTPError,  # while a body is read
@@ -61,11 +61,12 @@ def _explanation(error: Exception, url: str) -> PacsError:
         return _refusal(error.response.status_code, url)
     if isinstance(error, requests.exceptions.SSLError | urllib3.exceptions.SSLError):
         return PacsError(
-            f"{url}: its certificate is not one to be trusted; give the file of the authority that "
-            "your hospital uses by --dicomweb-ca"
+            "its certificate is not one to be trusted",
+            url,
+            "give the file of the authority that your hospital uses by --dicomweb-ca",
         )
     if isinstance(error, requests.TooManyRedirects):
-        return PacsError(f"{url}: sends on to another address; give that one, if it is right")
+        return PacsError("sends on to another address", url, "give that one, if it is right")
     if isinstance(
         error,
         requests.ConnectionError
@@ -75,21 +76,22 @@ def _explanation(error: Exception, url: str) -> PacsError:
         | urllib3.exceptions.TimeoutError,
     ):
         return PassingError(
-            f"{url}: does not answer, or breaks off; check the address and whether the PACS runs"
+            "does not answer, or breaks off", url, "check the address and whether the PACS runs"
         )
     return AnswerError(
-        f"{url}: answers what is not DICOMweb ({type(error).__name__}); check the address"
+        f"answers what is not DICOMweb ({type(error).__name__})", url, "check the address"
     )
 
 
 def _refusal(status: int, url: str) -> PacsError:
     if status in NOT_ALLOWED:
         return PacsError(
-            f"{url}: does not let this user in ({status}); check --dicomweb-user and "
-            "--dicomweb-password-file"
+            f"does not let this user in ({status})",
+            url,
+            "check --dicomweb-user and --dicomweb-password-file",
         )
     if status in PASSING:
-        return PassingError(f"{url}: is too busy to answer ({status}); try again later")
+        return PassingError(f"is too busy to answer ({status})", url, "try again later")
     if status == HTTPStatus.NOT_FOUND:
-        return AnswerError(f"{url}: has nothing at that address (404); check its path")
-    return AnswerError(f"{url}: answers with an error ({status}); ask whoever runs it")
+        return AnswerError("has nothing at that address (404)", url, "check its path")
+    return AnswerError(f"answers with an error ({status})", url, "ask whoever runs it")

@@ -58,8 +58,9 @@ def take_in_from(
             lost += 1
             if lost == IN_A_ROW:
                 raise PacsError(
-                    f"{line.url}: brings no films any more; see that it runs, then call this "
-                    "again: what is in already stays"
+                    "brings no films any more",
+                    line.url,
+                    "see that it runs, then call this again: what is in already stays",
                 ) from error
             outcome = _refused(film, str(error))
         yield outcome

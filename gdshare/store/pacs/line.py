@@ -148,14 +148,15 @@ class _Body:
         if self._left < 0:
             self.close()
             raise AnswerError(
-                f"sends more than {self._bounds.most_bytes} bytes at once, as nothing asked for "
-                "should need; ask whoever runs it"
+                f"sends more than {self._bounds.most_bytes} bytes at once, as nothing "
+                "asked for should need",
+                remedy="ask whoever runs it",
             )
         if self._bounds.clock() > self._until:
             self.close()
             raise AnswerError(
-                f"takes longer than {self._bounds.seconds:.0f} s for one answer; ask whoever runs "
-                "it"
+                f"takes longer than {self._bounds.seconds:.0f} s for one answer",
+                remedy="ask whoever runs it",
             )
         return piece
 

@@ -110,14 +110,14 @@ def _all(line: Line, ask: Callable[..., list[Result]], tag: str) -> dict[str, Re
     while len(found) <= MOST:
         results = line.asked(partial(ask, limit=A_PAGE, offset=len(found)))
         if not isinstance(results, list):
-            raise AnswerError(f"{line.url}: answers a query with no list; check the address")
+            raise AnswerError("answers a query with no list", line.url, "check the address")
         new = {_text(result, tag): result for result in results}
         if "" in new:
-            raise AnswerError(f"{line.url}: finds something that has no UID; ask whoever runs it")
+            raise AnswerError("finds something that has no UID", line.url, "ask whoever runs it")
         if not new.keys() - found.keys():
             return found
         found |= new
-    raise AnswerError(f"{line.url}: finds more than {MOST}; ask for fewer days")
+    raise AnswerError(f"finds more than {MOST}", line.url, "ask for fewer days")
 
 
 def _text(result: object, tag: str) -> str:

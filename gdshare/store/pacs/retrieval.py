@@ -89,5 +89,5 @@ def _after(mark: bytes, held: bytes, pieces: Iterator[bytes]) -> bytes:
 def _next(pieces: Iterator[bytes]) -> bytes:
     piece = next(pieces, None)
     if piece is None:
-        raise PassingError("breaks off within a film; see that it runs")
+        raise PassingError("breaks off within a film", remedy="see that it runs")
     return piece

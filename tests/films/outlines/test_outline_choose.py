@@ -3,13 +3,13 @@ import unicodedata
 import pytest
 
 from gdshare.errors import FilmError
+from gdshare.films.outlines.annotation_set import AnnotationSet, Shape
 from gdshare.films.outlines.choose import shapes_of, sheet_of
 from gdshare.films.outlines.rings import box
-from gdshare.films.outlines.sheet import Shape, Sheet
 
 
 def sheets(*names):
-    return [Sheet(name, (4, 4), ()) for name in names]
+    return [AnnotationSet(name, (4, 4), ()) for name in names]
 
 
 @pytest.mark.parametrize(
@@ -49,39 +49,39 @@ def test_name_is_found_however_its_accents_are_composed():
 
 
 def test_sheet_without_a_film_is_every_films():
-    assert sheet_of([Sheet(None, None, ())], "17.png").film is None
+    assert sheet_of([AnnotationSet(None, None, ())], "17.png").film is None
 
 
 def drawn(*labels):
     area = (box((0, 0), (2, 2)),)
-    return Sheet("17.png", (4, 4), tuple(Shape(label, "polygon", area) for label in labels))
+    return AnnotationSet("17.png", (4, 4), tuple(Shape(label, "polygon", area) for label in labels))
 
 
 def test_only_label_of_the_file_needs_no_naming():
-    sheet = drawn("stomach", "stomach")
-    assert shapes_of([sheet], sheet, None) == ("stomach", sheet.shapes)
+    annotations = drawn("stomach", "stomach")
+    assert shapes_of([annotations], annotations, None) == ("stomach", annotations.shapes)
 
 
 def test_another_label_on_another_film_must_be_told_apart_too():
-    sheet = drawn("stomach")
+    annotations = drawn("stomach")
     with pytest.raises(FilmError, match="'liver', 'stomach'; say which is the organ with --organ"):
-        shapes_of([drawn("liver"), sheet], sheet, None)
+        shapes_of([drawn("liver"), annotations], annotations, None)
 
 
 def test_at_most_ten_names_are_listed_and_no_control_character_is_printed():
-    sheet = drawn("\x1b[2J", "x" * 100, *map(str, range(20)))
+    annotations = drawn("\x1b[2J", "x" * 100, *map(str, range(20)))
     with pytest.raises(FilmError) as caught:
-        shapes_of([sheet], sheet, None)
+        shapes_of([annotations], annotations, None)
     assert "\x1b" not in str(caught.value)
     assert "and 12 more" in str(caught.value)
     assert len(str(caught.value)) < 250
 
 
 def test_label_in_any_script_is_shown_as_itself():
-    sheet = drawn("胃")
+    annotations = drawn("胃")
     with pytest.raises(FilmError, match="but '胃'"):
-        shapes_of([sheet], sheet, "肝")
-    assert shapes_of([sheet], sheet, "胃")[0] == "胃"
+        shapes_of([annotations], annotations, "肝")
+    assert shapes_of([annotations], annotations, "胃")[0] == "胃"
 
 
 def test_sheet_without_shapes_has_nothing_by_any_name():

@@ -1,0 +1,125 @@
+"""Talking to a SuperLink through Flower's own command line, in a private Flower home.
+
+The commands are Flower's public interface; its Python client for the same is internal.
+"""
+
+import json
+import os
+import subprocess
+import sysconfig
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gdshare.cli.passphrase import VARIABLE
+from gdshare.errors import FederationError
+
+CONNECTION = "round"
+PATIENCE = 60.0
+"""Seconds a command has; they take one or two."""
+
+
+@dataclass(frozen=True)
+class SuperLinkAddress:
+    """Where a SuperLink listens.
+
+    Attributes:
+        address: HOST:PORT.
+        insecure: no TLS, for one machine only.
+        root_certificates: PEM of the authority that signed its certificate; None: the system's.
+    """
+
+    address: str
+    insecure: bool = False
+    root_certificates: Path | None = None
+
+
+def quiet_environment(home: Path) -> dict[str, str]:
+    """The environment for Flower's processes: private home, no telemetry, no look at the network.
+
+    No passphrase either: whoever signs does so in a process of their own.
+
+    The folder of this Python's commands comes first on the search path, since Flower finds its own
+    programs there.
+    """
+    return {
+        **{name: value for name, value in os.environ.items() if name != VARIABLE},
+        "FLWR_HOME": str(home),
+        "FLWR_TELEMETRY_ENABLED": "0",
+        "FLWR_DISABLE_UPDATE_CHECK": "1",
+        "PATH": f"{sysconfig.get_path('scripts')}{os.pathsep}{os.environ.get('PATH', '')}",
+    }
+
+
+@dataclass(frozen=True)
+class FlowerCli:
+    """Flower's commands, bound to one SuperLink."""
+
+    home: Path
+
+    @classmethod
+    def connect(cls, home: Path, superlink: SuperLinkAddress) -> "FlowerCli":
+        """Write the connection into a Flower home (made if missing); nothing is contacted yet."""
+        lines = [
+            "[superlink]",
+            f'default = "{CONNECTION}"',
+            f"[superlink.{CONNECTION}]",
+            f"address = {json.dumps(superlink.address)}",
+            f"insecure = {str(superlink.insecure).lower()}",
+        ]
+        if superlink.root_certificates is not None:
+            lines.append(f"root-certificates = {json.dumps(str(superlink.root_certificates))}")
+        home.mkdir(parents=True, exist_ok=True, mode=0o700)
+        (home / "config.toml").write_text("\n".join(lines) + "\n", encoding="utf-8")
+        return cls(home)
+
+    def start_run(self, app: Path, config: dict[str, str]) -> str:
+        """Submit the app in a folder; returns the run's number."""
+        settings = " ".join(f"{name}={json.dumps(value)}" for name, value in config.items())
+        answer = self._call("run", str(app), CONNECTION, "--run-config", settings)
+        return str(answer["run-id"])
+
+    def status(self, run: str) -> tuple[str, str]:
+        """A run's status, such as ``finished:failed``, and its details."""
+        found = self._call("list", CONNECTION, "--run-id", run)["runs"][0]
+        return str(found["status"]), str(found.get("status-details", ""))
+
+    def stop_run(self, run: str) -> None:
+        """End a run."""
+        self._call("stop", run, CONNECTION)
+
+    def nodes_online(self) -> int:
+        """How many SuperNodes are connected."""
+        nodes = self._call("supernode", "list", CONNECTION)["nodes"]
+        return sum(node["status"] == "online" for node in nodes)
+
+    def _call(self, *arguments: str) -> dict[str, Any]:
+        """Run one command and read its JSON.
+
+        Raises:
+            FederationError: it failed, for want of a SuperLink as a rule.
+        """
+        command = [str(Path(sysconfig.get_path("scripts")) / "flwr"), *arguments]
+        try:
+            done = subprocess.run(
+                [*command, "--format", "json"],
+                env=quiet_environment(self.home),
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                timeout=PATIENCE,
+                check=False,
+                text=True,
+            )
+            answer = json.loads(done.stdout[done.stdout.index("{") :])
+        except (OSError, ValueError, subprocess.TimeoutExpired) as error:
+            raise FederationError(
+                f"flwr {arguments[0]}: no answer from the SuperLink ({error})",
+                remedy="check its address and that it runs",
+            ) from error
+        if not isinstance(answer, dict) or not answer.get("success"):
+            said = str(answer.get("error-message", "")).strip() if isinstance(answer, dict) else ""
+            raise FederationError(
+                f"flwr {arguments[0]}: {said or 'refused'}",
+                remedy="check the SuperLink's address, certificates and log",
+            )
+        return answer

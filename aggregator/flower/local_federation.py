@@ -1,0 +1,153 @@
+"""A SuperLink and one SuperNode a hospital, all on this machine's loopback, for trials and demos.
+
+Without TLS and without node authentication: nothing but this machine can reach it, and everything
+on this machine can.
+"""
+
+import json
+import socket
+import sys
+import sysconfig
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from aggregator.flower.cli import FlowerCli, SuperLinkAddress, quiet_environment
+from aggregator.flower.processes import Processes, together
+from gdshare.errors import FederationError
+
+LOOPBACK = "127.0.0.1"
+START = 120.0
+POLL = 0.3
+
+
+@dataclass(frozen=True)
+class SiteNode:
+    """One hospital of a local federation.
+
+    Attributes:
+        name: for its files; what counts is the name in its bundle.
+        outbox: what it may hand over.
+        cohort: whose validation and test films it may count; None: none.
+        minimum_films: a split with fewer is not counted.
+        device: cpu or cuda.
+    """
+
+    name: str
+    outbox: Path
+    cohort: Path | None = None
+    minimum_films: int = 10
+    device: str = "cpu"
+
+
+@contextmanager
+def local_federation(sites: Sequence[SiteNode], folder: Path) -> Iterator[SuperLinkAddress]:
+    """Run a SuperLink and the sites' SuperNodes for the length of the block.
+
+    Args:
+        sites: at least one, with different names.
+        folder: settings, logs, ledgers and Flower's own files go here; made if missing.
+
+    Yields:
+        The SuperLink's address, once every node is connected.
+
+    Raises:
+        FederationError: something ended early or did not come up within two minutes.
+    """
+    folder = folder.absolute()
+    folder.mkdir(parents=True, exist_ok=True)
+    ports = free_ports(1 + len(sites))
+    superlink = SuperLinkAddress(f"{LOOPBACK}:{ports[0]}", insecure=True)
+    with together() as processes:
+        _start_superlink(processes, folder, ports[0])
+        _wait_until_up(processes, superlink)
+        for site, port in zip(sites, ports[1:], strict=True):
+            _start_node(processes, folder, site, superlink, port)
+        _wait_for_nodes(processes, superlink, folder, len(sites))
+        yield superlink
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports nothing listens on right now, all different."""
+    with ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for one in sockets:
+            one.bind((LOOPBACK, 0))
+        return [int(one.getsockname()[1]) for one in sockets]
+
+
+def _environment(home: Path) -> dict[str, str]:
+    """Quiet, and looking for work more often than Flower's once a second."""
+    return {**quiet_environment(home), "FLWR_SUPEREXEC_TASK_POLL_INTERVAL": "0.2"}
+
+
+def _start_superlink(processes: Processes, folder: Path, port: int) -> None:
+    command = [
+        str(Path(sysconfig.get_path("scripts")) / "flower-superlink"),
+        "--insecure",
+        "--host",
+        LOOPBACK,
+        "--port",
+        str(port),
+        "--disable-runtime-dependency-installation",
+    ]
+    processes.start(command, _environment(folder / "superlink"), folder / "superlink.log")
+
+
+def _start_node(
+    processes: Processes, folder: Path, site: SiteNode, superlink: SuperLinkAddress, port: int
+) -> None:
+    settings = folder / f"{site.name}.toml"
+    values: dict[str, str | int] = {
+        "outbox": str(site.outbox.absolute()),
+        "state": str(folder / site.name),
+        "minimum-films": site.minimum_films,
+        "device": site.device,
+    }
+    if site.cohort is not None:
+        values["cohort"] = str(site.cohort.absolute())
+    lines = [f"{name} = {json.dumps(value)}\n" for name, value in values.items()]
+    settings.write_text("".join(lines), encoding="utf-8")
+    address = ["--superlink", superlink.address, "--insecure", "--host", LOOPBACK]
+    command = [
+        sys.executable,
+        "-P",
+        "-m",
+        "hospital_node",
+        str(settings),
+        *address,
+        "--port",
+        str(port),
+    ]
+    processes.start(command, _environment(folder), folder / f"{site.name}.log")
+
+
+def _wait_until_up(processes: Processes, superlink: SuperLinkAddress) -> None:
+    end = time.monotonic() + START
+    while time.monotonic() < end:
+        processes.require_alive()
+        try:
+            with urllib.request.urlopen(f"http://{superlink.address}/health", timeout=2):
+                return
+        except (urllib.error.URLError, OSError):
+            time.sleep(POLL)
+    raise FederationError("the SuperLink did not come up", remedy="look into superlink.log")
+
+
+def _wait_for_nodes(
+    processes: Processes, superlink: SuperLinkAddress, folder: Path, count: int
+) -> None:
+    cli = FlowerCli.connect(folder / "cli", superlink)
+    end = time.monotonic() + START
+    while time.monotonic() < end:
+        processes.require_alive()
+        if cli.nodes_online() >= count:
+            return
+        time.sleep(POLL)
+    raise FederationError(
+        f"not all {count} nodes connected", remedy=f"look into the logs in {folder}"
+    )

@@ -1,0 +1,75 @@
+"""What one round is asked to do: the order, left in the results' folder for the ServerApp."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from aggregator.flower.folder import ORDER
+from gdshare.errors import FederationError
+from gdshare.protocol import MAX_ENSEMBLE
+from gdshare.signing.names import SiteName
+from gdshare.storage import write_json
+
+Scheme = Literal["average", "in-step", "sequential", "union"]
+"""As in ``gdshare.pooling``, said again here because that page takes torch to read."""
+
+
+class Order(BaseModel):
+    """A round's order.
+
+    Attributes:
+        trust: folder of the hospitals' public keys, ``NAME.pub`` each.
+        ledger: file of what is admitted and refused, over all rounds.
+        operator: who holds the round, for the ledger.
+        name: the aggregator's own, by which hospitals name it as a recipient.
+        reference: a labelled cohort of the operator's, to see on what each bundle teaches.
+        pooling: how each network is trained from the bundles (method.md section 5).
+        ensemble: networks trained from the bundles, each from its own θ0, that vote together.
+        seed: decides every θ0 and the bootstrap.
+        sites: how many nodes to wait for before asking; those that came by then are asked.
+        wait: seconds to wait for them.
+        timeout: seconds a node has for one answer.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    trust: Path
+    ledger: Path
+    operator: Annotated[str, Field(min_length=1, max_length=200)]
+    name: SiteName | None = None
+    reference: Path | None = None
+    pooling: Scheme = "average"
+    ensemble: Annotated[int, Field(ge=1, le=MAX_ENSEMBLE)] = 5
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
+    sites: Annotated[int, Field(ge=1, le=10_000)] = 1
+    wait: Annotated[float, Field(gt=0, le=86_400)] = 120.0
+    timeout: Annotated[float, Field(gt=0, le=86_400)] = 1800.0
+
+
+def ledger_beside(trust: Path) -> Path:
+    """Where the ledger of those who trust these keys lies."""
+    real = trust.resolve()
+    return real.with_name(f"{real.name}-ledger.jsonl")
+
+
+def write_order(out: Path, order: Order) -> None:
+    """Leave the order in ``out``."""
+    write_json(out / ORDER, order.model_dump(mode="json"))
+
+
+def read_order(out: Path) -> Order:
+    """Read the order left in ``out``.
+
+    Raises:
+        FederationError: none there, which is so when this runs on another machine than
+            ``gdshare aggregate`` did.
+    """
+    try:
+        return Order.model_validate_json((out / ORDER).read_bytes())
+    except (OSError, ValidationError) as error:
+        raise FederationError(
+            "no readable order",
+            out / ORDER,
+            "run gdshare aggregate on the SuperLink's machine, as the same user",
+        ) from error

@@ -1,0 +1,128 @@
+"""Giving a round to a running SuperLink, and waiting for its results.
+
+The app that is submitted holds no code: one ``pyproject.toml`` that names the ServerApp and the
+ClientApp installed on each machine (docs/adr/0003-flower-runs-installed-code.md).
+"""
+
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from aggregator.flower.cli import FlowerCli, SuperLinkAddress
+from aggregator.flower.folder import FAILURE, ORDER, OUT, PROGRESS, RESULT, TABLE
+from aggregator.flower.order import Order, write_order
+from gdshare.errors import FederationError, UsageError
+
+APP = """\
+[project]
+name = "gdshare-round"
+version = "1.0"
+description = "One gdshare round; runs the code installed on each machine."
+license = { file = "LICENSE" }
+
+[tool.flwr.app]
+publisher = "gdshare"
+fab-include = ["pyproject.toml"]
+
+[tool.flwr.app.components]
+serverapp = "aggregator.server_app:app"
+clientapp = "hospital_node.client_app:app"
+
+[tool.flwr.app.config]
+out = ""
+"""
+LOOK = 0.3
+ASK_FLOWER = 10.0
+
+
+def run_round(
+    superlink: SuperLinkAddress,
+    out: Path,
+    order: Order,
+    tell: Callable[[str], None] = lambda line: None,
+) -> str:
+    """Hold one round on a running SuperLink of this machine; returns the table.
+
+    Args:
+        superlink: its address.
+        out: folder for the results: ``round.json``, ``table.txt``, ``refusals.jsonl``, ``model/``.
+        order: what to do.
+        tell: told each step in one line, as it happens.
+
+    Raises:
+        UsageError: ``out`` holds a round already.
+        FederationError: no SuperLink, or the round failed; the message says why.
+    """
+    out = out.absolute()
+    if (out / ORDER).exists():
+        raise UsageError("holds a round already", out, "choose another --out")
+    out.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="gdshare-") as scratch:
+        cli = FlowerCli.connect(Path(scratch) / "home", superlink)
+        write_order(out, _from_anywhere(order))
+        try:
+            run = cli.start_run(write_app(Path(scratch) / "app"), {OUT: str(out)})
+        except BaseException:
+            (out / ORDER).unlink()
+            raise
+        try:
+            _wait(cli, run, out, tell)
+        except BaseException:
+            _stop(cli, run)
+            raise
+    return (out / TABLE).read_text(encoding="utf-8")
+
+
+def _from_anywhere(order: Order) -> Order:
+    """With paths that hold in the ServerApp's folder too."""
+    reference = order.reference and order.reference.absolute()
+    return order.model_copy(update={"trust": order.trust.absolute(), "reference": reference})
+
+
+def write_app(folder: Path) -> Path:
+    """Lay out the app to submit; returns its folder."""
+    folder.mkdir(parents=True)
+    (folder / "pyproject.toml").write_text(APP, encoding="utf-8")
+    return folder
+
+
+def _wait(cli: FlowerCli, run: str, out: Path, tell: Callable[[str], None]) -> None:
+    """Follow the files the ServerApp writes; ask Flower now and then whether it still lives."""
+    told, asked = 0, time.monotonic()
+    while True:
+        over = (out / RESULT).exists()
+        lines = _lines(out / PROGRESS)
+        for line in lines[told:]:
+            tell(line)
+        told = len(lines)
+        if over:
+            return
+        if (out / FAILURE).exists():
+            raise FederationError((out / FAILURE).read_text(encoding="utf-8"))
+        if time.monotonic() - asked > ASK_FLOWER:
+            _require_alive(cli, run, out)
+            asked = time.monotonic()
+        time.sleep(LOOK)
+
+
+def _lines(path: Path) -> list[str]:
+    return path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+
+
+def _require_alive(cli: FlowerCli, run: str, out: Path) -> None:
+    status, details = cli.status(run)
+    if status.startswith("finished") and not (out / RESULT).exists() | (out / FAILURE).exists():
+        raise FederationError(
+            f"the round ended without results ({status}: {details})",
+            remedy="it must run on the SuperLink's machine, as a user who may write to --out",
+        )
+
+
+def _stop(cli: FlowerCli, run: str) -> None:
+    """End a run that nobody waits for any more; if that fails too, the first error matters."""
+    try:
+        if not cli.status(run)[0].startswith("finished"):
+            cli.stop_run(run)
+    except FederationError:
+        pass

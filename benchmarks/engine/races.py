@@ -1,0 +1,260 @@
+"""The races of time to quality as a study: each seed a cell, shared, resumable, archived.
+
+A cell is both sides' runs of one seed: CPU-seconds can only be compared on one machine.
+"""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+import torch
+from pydantic import JsonValue, TypeAdapter
+
+from benchmarks.command import machine
+from benchmarks.engine.race import COURSES, Course, Evaluation, Finish, Result, Side
+from benchmarks.engine.recipe import RECIPE, RecipeSettings
+from benchmarks.engine.rivals import make, stand_in
+from benchmarks.engine.ssnl import COMMIT, SHA256, digest
+from benchmarks.engine.tasks import (
+    FILMS,
+    FILMS_PROTOCOL,
+    FILMS_SHA256,
+    FILMS_SPLIT,
+    PNEUMONIA,
+    QualityTask,
+    cut_films,
+    data_digest,
+    pneumonia,
+    tuberculosis,
+)
+from benchmarks.engine.timed_run import Line, TimedRun
+from gdshare.errors import RunError, UsageError
+from gdshare.method import Settings
+from gdshare.networks import INITIALISERS
+from gdshare.storage import write_json
+from studies import runner
+from studies.runner import Cell, Piece, Store
+
+STUDY = "races"
+COHORT = "cohort"
+MACHINE = "machine.json"
+FILES = {"pneumonia": PNEUMONIA, "tb": FILMS}
+NETWORKS: Mapping[str, Literal["convnet", "resnet18"]] = {"pneumonia": "convnet", "tb": "resnet18"}
+DECISIVE = {"inner_rate", "inner_rates", "label_scale", "outer_decay", "outer_rate"}
+"""Those of our defaults that decide a run, beside what a course names."""
+
+
+@dataclass(frozen=True)
+class RaceParameters:
+    """All that decides a race but its seed.
+
+    Attributes:
+        checkout_sha256: of ssnl/dataset-distillation; None: ``recipe`` stands in.
+        defaults: those of ``gdshare distill`` that a course leaves alone.
+    """
+
+    course: Course
+    checkout_sha256: str | None
+    recipe: RecipeSettings
+    defaults: Mapping[str, JsonValue]
+    initialiser: str
+
+
+def hold(
+    seeds: int,
+    data: Path,
+    store: Store,
+    checkout: Path | None,
+    say: Callable[[str], None],
+    minutes: float | None = None,
+    courses: Sequence[Course] = COURSES,
+) -> list[Result]:
+    """Run every race that is not done yet, and compare the sides.
+
+    Args:
+        seeds: comparisons of each course, from seed 0; more of them may be asked for later.
+        data: folder that holds medmnist/ and tb_cxr/; read for races that are not done.
+        store: of the study.
+        checkout: of ssnl/dataset-distillation; without it ``recipe`` stands in.
+        say: called with the forecast and at each race's start and end.
+        minutes: CPU-minutes after which to stop; None: when all are done.
+        courses: what to compare.
+
+    Raises:
+        UsageError: no seed; the data or the checkout are missing, or are others.
+        RunError: a run has no score, or the archive holds other races.
+    """
+    if seeds < 1:
+        raise UsageError(f"--seeds {seeds}: there must be one or more")
+    courses = against(stand_in(checkout), courses)
+    cells = cells_of(courses, seeds, data, checkout)
+    done = store.done(cells)
+    for course in courses:
+        if any(_name(course, seed) not in done for seed in range(seeds)):
+            _require_same(course, data, checkout)
+    runner.run(cells, store, say, minutes=minutes)
+    return results(courses, seeds, store, cells)
+
+
+def report(seeds: int, store: Store, courses: Sequence[Course] = COURSES) -> list[Result]:
+    """Compare the sides of the races that are done, against their own code if any is.
+
+    Raises:
+        UsageError: none is.
+    """
+    for rival in ("ssnl", "recipe"):
+        own = against(rival, courses)
+        compared = results(own, seeds, store, cells_of(own, seeds, Path(), None))
+        if any(result.finishes for result in compared):
+            return compared
+    raise UsageError(f"{store.archive or store.out}: no race is done; run them by --only quality")
+
+
+def against(rival: Literal["ssnl", "recipe"], courses: Sequence[Course]) -> list[Course]:
+    """The courses with that rival as theirs."""
+    return [replace(course, theirs=replace(course.theirs, rival=rival)) for course in courses]
+
+
+def cells_of(
+    courses: Sequence[Course], seeds: int, data: Path, checkout: Path | None
+) -> list[Cell]:
+    """Every race, and before them the films' patches.
+
+    The longest come first, so that processes that share them end at about the same time.
+    """
+    cut = {"protocol": FILMS_PROTOCOL, "split": FILMS_SPLIT, "films_sha256": FILMS_SHA256}
+    cohort = Cell(COHORT, COHORT, partial(_cut, data), cut, cpu_seconds=3)
+    races = [
+        Cell(
+            _name(course, seed),
+            "race",
+            partial(_race, data, checkout),
+            _parameters(course),
+            seed,
+            {COHORT: cohort} if course.task == "tb" else {},
+            cpu_seconds=course.theirs.budget + course.ours.budget,
+            resumable=True,
+        )
+        for course in sorted(courses, key=lambda course: course.theirs.budget, reverse=True)
+        for seed in range(seeds)
+    ]
+    return [cohort, *races] if any(course.task == "tb" for course in courses) else races
+
+
+def results(
+    courses: Sequence[Course], seeds: int, store: Store, cells: Sequence[Cell]
+) -> list[Result]:
+    """The comparisons of the races that are done."""
+    done = {name: result.facts for name, result in store.results(cells).items()}
+    return [
+        Result(
+            course,
+            seeds,
+            tuple(
+                Finish(seed, *(evaluations(done[name][side]) for side in ("theirs", "ours")))
+                for seed in range(seeds)
+                if (name := _name(course, seed)) in done
+            ),
+        )
+        for course in courses
+    ]
+
+
+def evaluations(lines: JsonValue) -> tuple[Evaluation, ...]:
+    """One side's, in their order; a divergence has no score."""
+    return tuple(
+        Evaluation(line["cpu_seconds"], line["score"], line["deviation"])
+        for line in TypeAdapter(list[Line]).validate_python(lines)
+        if "score" in line
+    )
+
+
+def _name(course: Course, seed: int) -> str:
+    return f"{course.task}-{course.theirs.rival}-{seed}"
+
+
+def _parameters(course: Course) -> RaceParameters:
+    network = NETWORKS[course.task]
+    return RaceParameters(
+        course,
+        SHA256 if course.theirs.rival == "ssnl" else None,
+        RECIPE,
+        Settings(network=network).model_dump(mode="json", include=DECISIVE),
+        INITIALISERS[network],
+    )
+
+
+def _require_same(course: Course, data: Path, checkout: Path | None) -> None:
+    """Refuse other data and other code of theirs than a race is declared for.
+
+    Raises:
+        UsageError: something is missing, or another.
+    """
+    file = data / FILES[course.task]
+    if data_digest(file) != course.data_sha256:
+        raise UsageError(f"{file}: not the data that the race {course.task} is of; see --data")
+    if checkout is not None and digest(checkout) != SHA256:
+        raise UsageError(f"{checkout}: not their code as published; check out {COMMIT} unchanged")
+
+
+def _cut(data: Path, piece: Piece, parameters: object) -> runner.Result:
+    """The cell that cuts the films' patches."""
+    cut_films(data, piece.folder / COHORT)
+    return runner.Result()
+
+
+def _race(
+    data: Path, checkout: Path | None, piece: Piece, parameters: RaceParameters
+) -> runner.Result:
+    """The cell that is both runs, theirs first; each goes on at its checkpoint.
+
+    Raises:
+        RunError: it was begun on another machine.
+    """
+    _require_same_machine(piece.folder / MACHINE)
+    lines: dict[str, JsonValue] = {
+        name: [dict(line) for line in _run(side, data, checkout, piece, name, parameters.course)]
+        for name, side in (("theirs", parameters.course.theirs), ("ours", parameters.course.ours))
+    }
+    return runner.Result(lines | {"machine": machine()})
+
+
+def _run(
+    side: Side, data: Path, checkout: Path | None, piece: Piece, name: str, course: Course
+) -> Sequence[Line]:
+    task = _task(side, data, piece, course)
+    engine = make(side.rival, task.problem, checkout)
+    timed = TimedRun(
+        piece.folder / name, task, engine, side.budget, side.outer_steps, side.score_every
+    )
+    return timed.finish(piece.keep, lambda: piece.over)
+
+
+def _task(side: Side, data: Path, piece: Piece, course: Course) -> QualityTask:
+    if course.task == "pneumonia":
+        task = pneumonia(data / PNEUMONIA, side.batch, side.inner_steps, piece.seed)
+    else:
+        cohort = piece.needs[COHORT].folder / COHORT
+        task = tuberculosis(cohort, side.batch, side.inner_steps, piece.seed)
+    if side.outer_steps is None:
+        return task
+    return replace(task, problem=replace(task.problem, outer_steps=side.outer_steps))
+
+
+def _require_same_machine(path: Path) -> None:
+    """Note where a race was begun, or refuse to go on with it elsewhere.
+
+    Raises:
+        RunError: it was begun on another machine, or with another torch.
+    """
+    here = {"machine": machine(), "torch": torch.__version__}
+    if not path.exists():
+        write_json(path, here)
+    elif (before := json.loads(path.read_bytes())) != here:
+        raise RunError(
+            f"{path}: begun on another machine ({' '.join(before.values())}), whose CPU-seconds "
+            "cannot be compared; remove the folder, and run again"
+        )

@@ -1,0 +1,75 @@
+"""Who is set aside among bundles that were compared."""
+
+import numpy as np
+import pytest
+import torch
+
+from aggregator.admission.agreement import Compared, Limits, agreements, compare
+from gdshare.pooling import Alone
+
+LIMITS = Limits(0.2, -0.05, 3.0)
+
+
+def compared(*signs: float, length: tuple[float, ...] = ()) -> Compared:
+    """Bundles that agree in the whole, and in the diagnosis by their signs."""
+    direction = np.full((len(signs), len(signs)), 0.6)
+    diagnosis = 0.3 * np.outer(signs, signs)
+    return Compared(direction, diagnosis, np.array(length or [1.0] * len(signs)))
+
+
+def blamed(of: Compared, limits: Limits | None = LIMITS) -> list[int]:
+    return [n for n, one in enumerate(agreements(of, limits)) if one and one.faults]
+
+
+def test_odd_one_of_three_is_blamed_and_not_those_it_speaks_against() -> None:
+    assert blamed(compared(1, 1, -1)) == [2]
+    assert blamed(compared(-1, 1, 1)) == [0]
+
+
+def test_two_of_five_are_found_one_after_the_other() -> None:
+    assert blamed(compared(1, -1, 1, -1, 1)) == [1, 3]
+
+
+def test_never_half_of_the_bundles_are_blamed() -> None:
+    assert len(blamed(compared(1, -1, 1, -1))) == 1
+
+
+def test_most_are_believed_even_when_they_lie() -> None:
+    """What no comparison can mend."""
+    assert blamed(compared(1, -1, -1)) == [0]
+
+
+def test_loud_update_is_measured_by_the_median() -> None:
+    assert blamed(compared(1, 1, 1, length=(1.0, 1.2, 40.0))) == [2]
+    assert blamed(compared(1, 1, 1, length=(1.0, 1.2, 0.01))) == [2]
+
+
+def test_network_without_limits_is_not_judged() -> None:
+    found = agreements(compared(1, 1, -1), None)
+    assert [one.faults for one in found if one] == [(), (), ()]
+
+
+def test_single_bundle_has_no_peers() -> None:
+    assert agreements(compared(1), LIMITS) == [None]
+
+
+def test_flipped_diagnoses_turn_that_part_of_the_update_alone() -> None:
+    start = {"body": torch.zeros(2, 2, 1, 1), "head": torch.zeros(3, 4)}
+
+    def ended(n: list[float], p: list[float]) -> list[Alone]:
+        head = torch.tensor([[-1.0, 0, 0, 0], n, p])
+        return [Alone(start, {"body": torch.ones(2, 2, 1, 1), "head": head})]
+
+    plain = ended([1, 0.5, 0, 0], [1, 0, 0.5, 0])
+    turned = ended([1, 0, 0.5, 0], [1, 0.5, 0, 0])
+    found = compare([plain, plain, turned])
+    assert found.diagnosis[0, 1] == pytest.approx(1)
+    assert found.diagnosis[0, 2] == pytest.approx(-1)
+    assert found.direction[0, 2] > 0.9
+
+
+def test_update_that_is_none_agrees_with_nobody() -> None:
+    start = {"head": torch.zeros(3, 4)}
+    still, moved = [Alone(start, start)], [Alone(start, {"head": torch.eye(4)[:3]})]
+    assert compare([still, moved]).direction[0, 1] == 0
+    assert blamed(compare([still, moved, moved])) == [0]

@@ -1,0 +1,121 @@
+"""Following a round through the files its ServerApp writes; Flower's commands are stood in for."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import typer
+from grid_kit import MemoryGrid, context
+from typer.testing import CliRunner
+
+from aggregator import command
+from aggregator.flower import submit
+from aggregator.flower.cli import FlowerCli, SuperLinkAddress
+from aggregator.flower.local_federation import free_ports
+from aggregator.flower.order import Order, read_order
+from aggregator.flower.submit import run_round
+from aggregator.server_app import app as server_app
+from gdshare.errors import FederationError, UsageError
+
+HERE = SuperLinkAddress("127.0.0.1:1", insecure=True)
+
+
+@pytest.fixture
+def order(tmp_path: Path) -> Order:
+    return Order(
+        trust=tmp_path / "trust", ledger=tmp_path / "ledger.jsonl", operator="tests", wait=0.1
+    )
+
+
+@pytest.fixture
+def flower(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[str]]:
+    """Make the submitted run write files; returns the list of runs that were stopped."""
+
+    def stand_in(status: str = "running", **files: str) -> list[str]:
+        stopped: list[str] = []
+
+        def start(_: FlowerCli, app: Path, config: dict[str, str]) -> str:
+            assert [path.name for path in app.iterdir()] == ["pyproject.toml"]
+            for name, text in files.items():
+                (Path(config["out"]) / name.replace("_", ".")).write_text(text)
+            return "7"
+
+        monkeypatch.setattr(FlowerCli, "start_run", start)
+        monkeypatch.setattr(FlowerCli, "status", lambda *_: (status, "killed"))
+        monkeypatch.setattr(FlowerCli, "stop_run", lambda _, run: stopped.append(run))
+        monkeypatch.setattr(submit, "ASK_FLOWER", 0.1)
+        monkeypatch.setattr(submit, "LOOK", 0.05)
+        return stopped
+
+    return stand_in
+
+
+def test_tells_the_steps_and_returns_the_table(
+    tmp_path: Path, order: Order, flower: Callable[..., list[str]]
+) -> None:
+    flower(progress_txt="one\ntwo\n", table_txt="the table\n", round_json="{}")
+    told: list[str] = []
+    assert run_round(HERE, tmp_path / "out", order, told.append) == "the table\n"
+    assert told == ["one", "two"]
+    assert read_order(tmp_path / "out") == order
+
+
+def test_a_failure_over_there_is_an_error_here(
+    tmp_path: Path, order: Order, flower: Callable[..., list[str]]
+) -> None:
+    stopped = flower(failure_txt="no bundle was admitted")
+    with pytest.raises(FederationError, match="no bundle was admitted"):
+        run_round(HERE, tmp_path / "out", order)
+    assert stopped == ["7"]
+
+
+def test_a_run_that_dies_without_a_word_is_noticed(
+    tmp_path: Path, order: Order, flower: Callable[..., list[str]]
+) -> None:
+    flower("finished:failed")
+    with pytest.raises(FederationError, match=r"without results \(finished:failed: killed\)"):
+        run_round(HERE, tmp_path / "out", order)
+
+
+def test_results_are_never_overwritten(
+    tmp_path: Path, order: Order, flower: Callable[..., list[str]]
+) -> None:
+    flower(table_txt="", round_json="{}")
+    run_round(HERE, tmp_path / "out", order)
+    with pytest.raises(UsageError, match="holds a round already"):
+        run_round(HERE, tmp_path / "out", order)
+
+
+def test_no_superlink_there_is_an_error_and_can_be_tried_again(
+    tmp_path: Path, order: Order
+) -> None:
+    nobody = SuperLinkAddress(f"127.0.0.1:{free_ports(1)[0]}", insecure=True)
+    for _ in range(2):
+        with pytest.raises(FederationError, match=r"flwr run: .*SuperLink"):
+            run_round(nobody, tmp_path / "out", order)
+
+
+def test_the_server_app_leaves_word_of_a_failure(tmp_path: Path, order: Order) -> None:
+    asked = context({})
+    asked.run_config = {"out": str(tmp_path)}
+    with pytest.raises(FederationError, match="no readable order"):
+        server_app(MemoryGrid({}), asked)
+    assert "no readable order" in (tmp_path / "failure.txt").read_text()
+
+
+def test_the_server_app_takes_no_order_from_a_relative_folder() -> None:
+    with pytest.raises(FederationError, match="names no folder"):
+        server_app(MemoryGrid({}), context({}))
+
+
+def test_the_command_prints_the_table(tmp_path: Path, flower: Callable[..., list[str]]) -> None:
+    flower(progress_txt="a step\n", table_txt="the table\n", round_json='{"epsilon": 0.4}\n')
+    gdshare = typer.Typer()
+    command.register(gdshare)
+    options = ["--superlink", "h:1", "--trust", str(tmp_path), "--out"]
+    done = CliRunner().invoke(gdshare, [*options, str(tmp_path / "a")])
+    assert (done.stdout, done.stderr) == ("the table\n", "a step\n")
+    done = CliRunner().invoke(gdshare, [*options, str(tmp_path / "b"), "--json"])
+    assert done.stdout == '{"epsilon": 0.4}\n'
+    done = CliRunner().invoke(gdshare, [*options, str(tmp_path / "c"), "--pooling", "vote"])
+    assert done.exit_code == 2

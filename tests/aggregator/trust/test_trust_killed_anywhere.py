@@ -1,0 +1,93 @@
+"""kill -9 before any change of gdshare trust: ledger and keys agree, and it can be done again."""
+
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from bundle_run_kit import PASSPHRASE
+from kill_kit import KILLED, Killer, killer
+
+from aggregator.trust.key_history import REVOKE, TRUST, revoked
+from aggregator.trust.keys import load_trust
+from gdshare.ledger import read_ledger
+from gdshare.signing import fingerprint, load_public_key
+
+MOST_CHANGES = 40
+
+
+@pytest.fixture(scope="module")
+def started() -> Iterator[Killer]:
+    patch = pytest.MonkeyPatch()
+    patch.setenv("GDSHARE_PASSPHRASE", PASSPHRASE)
+    with killer() as one:
+        yield one
+    patch.undo()
+
+
+@pytest.fixture(scope="module")
+def desk(started: Killer, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("aggregator") / "desk"
+    folder.mkdir()
+    new = ["keys", "new", "--name", "north", "--out", folder / "keys"]
+    assert started.run(new, folder) == 0
+    return folder
+
+
+def told(desk: Path) -> str:
+    return fingerprint(load_public_key(desk / "keys" / "north.pub"))
+
+
+def add(desk: Path) -> list[object]:
+    key, trust = desk / "keys" / "north.pub", desk / "trust"
+    return ["trust", "add", key, "--site", "north", "--fingerprint", told(desk), "--trust", trust]
+
+
+def revoke(desk: Path) -> list[object]:
+    return ["trust", "revoke", told(desk), "--why", "stolen", "--trust", desk / "trust"]
+
+
+def killed_at_each(
+    words: Callable[[Path], list[object]], started: Killer, template: Path, desk: Path
+) -> Iterator[Path]:
+    """The folder after a kill before the first change, the second and so on, fresh each time."""
+    for at in range(1, MOST_CHANGES):
+        shutil.rmtree(desk, ignore_errors=True)
+        shutil.copytree(template, desk)
+        status = started.run(words(desk), desk, at)
+        if status != KILLED:
+            assert status == 0
+            return
+        yield desk
+    raise AssertionError(f"more than {MOST_CHANGES} changes")
+
+
+def test_key_is_never_on_the_list_without_its_line(
+    started: Killer, desk: Path, tmp_path: Path
+) -> None:
+    kills = 0
+    for left in killed_at_each(add, started, desk, tmp_path / "desk"):
+        entries = read_ledger(left / "trust-ledger.jsonl")
+        listed = list((left / "trust").glob("*.pub"))
+        if listed:
+            assert [entry.digest for entry in entries if entry.act == TRUST] == [told(left)]
+        else:
+            assert started.run(add(left), left) == 0
+        assert [one.fingerprint for one in load_trust(left / "trust").keys] == [told(left)]
+        kills += 1
+    assert kills >= 3
+
+
+def test_revocation_is_whole_or_can_be_made_again(
+    started: Killer, desk: Path, tmp_path: Path
+) -> None:
+    trusting = shutil.copytree(desk, tmp_path / "trusting")
+    assert started.run(add(trusting), trusting) == 0
+    kills = 0
+    for left in killed_at_each(revoke, started, trusting, tmp_path / "desk"):
+        done = told(left) in revoked(read_ledger(left / "trust-ledger.jsonl"))
+        assert started.run(revoke(left), left) == (2 if done else 0)
+        entries = read_ledger(left / "trust-ledger.jsonl")
+        assert [entry.act for entry in entries] == [TRUST, REVOKE]
+        kills += 1
+    assert kills >= 2
