@@ -43,7 +43,7 @@ def hospitals_of(
 
     Args:
         phantoms: None: real ones.
-        data: folder with a folder for each real hospital.
+        data: folder that holds tb_cxr, which has a folder for each real hospital.
         store: where the synthetic films will lie.
         names: of the real ones.
 
@@ -61,17 +61,17 @@ def hospitals_of(
 
 
 def real_hospital(data: Path, name: str) -> Hospital:
-    """A hospital of tb_cxr, whose folder is ``data``.
+    """A hospital of tb_cxr, which lies in ``data``.
 
     Raises:
         UsageError: its table is not there.
     """
-    table = (data / name / TABLE).absolute()
+    table = (data / "tb_cxr" / name / TABLE).absolute()
     try:
         return Hospital(name, table, hashlib.sha256(table.read_bytes()).hexdigest())
     except OSError as error:
         what = f"cannot be read ({error.strerror}), so there are no real films to measure on"
-        remedy = "give their folder by --data, or try everything out on synthetic films by --quick"
+        remedy = "give the folder that holds tb_cxr by --data, or try everything out by --quick"
         raise UsageError(what, table, remedy) from error
 
 

@@ -27,16 +27,9 @@ import numpy as np
 import numpy.typing as npt
 
 from gdshare.errors import RunError
-from gdshare.metrics import (
-    SOURCE_THRESHOLD,
-    THRESHOLDS,
-    Confusion,
-    auc,
-    best_threshold,
-    count,
-)
+from gdshare.metrics import SOURCE_THRESHOLD, THRESHOLDS, Confusion, auc, best_threshold, count
 from gdshare.protocol import PatchClass
-from studies.tables import Ends, Float, interval, resamples
+from studies.tables import Difference, Float, interval, resamples
 
 Way = Literal["votes", "probabilities"]
 Rule = Literal["source", "coarse", "fine", "own"]
@@ -96,13 +89,10 @@ class Verdicts:
 
     def at(self, site: int) -> "Verdicts":
         """Of one hospital's films alone."""
-        here = self.site == site
+        own = self.site == site
+        ratio, indeterminate, epsilon = self.ratio, self.indeterminate, self.threshold
         return Verdicts(
-            self.site[here],
-            self.positive[here],
-            self.ratio[here],
-            self.indeterminate[here],
-            self.threshold[here],
+            self.site[own], self.positive[own], ratio[own], indeterminate[own], epsilon[own]
         )
 
 
@@ -203,28 +193,13 @@ class Resampled:
     aucs: Float  # [resamples]
 
 
-@dataclass(frozen=True)
-class Difference:
-    """One model's figures minus another's, with 95% percentile intervals; NaN where an AUC is."""
-
-    harmonic_mean: float
-    harmonic_mean_interval: Ends
-    auc: float
-    auc_interval: Ends
-
-
 def weights(films: Films, generator: np.random.Generator, count: int) -> Float:
     """How often each film of a fold occurs in each resample: float64 [count, films]."""
     return resamples(2 * films.site + films.positive, films.patient, generator, count)
 
 
 def resampled(models: Sequence[Sequence[Verdicts]], drawn: Sequence[Float]) -> Resampled:
-    """Figures of one model, or the mean figures of several, on the given resamples.
-
-    Args:
-        models: of each model, every fold's verdicts.
-        drawn: of each fold, ``weights``.
-    """
+    """Figures of models, each given by its folds' verdicts, on every fold's ``weights``."""
     seen = [merit(folds) for folds in models]
     return Resampled(
         float(np.mean([one.confusion.harmonic_mean for one in seen])),
@@ -234,13 +209,12 @@ def resampled(models: Sequence[Sequence[Verdicts]], drawn: Sequence[Float]) -> R
     )
 
 
-def difference(first: Resampled, second: Resampled) -> Difference:
-    """The first minus the second; above 0 the first is better."""
-    return Difference(
-        first.harmonic_mean - second.harmonic_mean,
-        interval(first.harmonic_means - second.harmonic_means),
-        first.auc - second.auc,
-        interval(first.aucs - second.aucs),
+def difference(first: Resampled, second: Resampled) -> tuple[Difference, Difference]:
+    """HM and AUC of the first minus the second's; above 0 the first is better."""
+    hms, aucs = first.harmonic_means - second.harmonic_means, first.aucs - second.aucs
+    return (
+        Difference(first.harmonic_mean - second.harmonic_mean, *interval(hms)),
+        Difference(first.auc - second.auc, *interval(aucs)),
     )
 
 

@@ -53,7 +53,7 @@ class Division:
             if not len(parts[self.fold]) or validation >= len(rest):
                 raise CohortError(
                     f"{len(patients)} {word} patients cannot be divided into training, validation "
-                    f"and test in {self.folds} folds; give more patients, or fewer --folds"
+                    f"and test in {self.folds} folds; give more patients"
                 )
             divided |= {patients[index]: "test" for index in parts[self.fold]}
             divided |= {patients[index]: "val" for index in rest[:validation]}
