@@ -36,16 +36,6 @@ def parser(name: str, description: str | None, quick: str) -> argparse.ArgumentP
     return command
 
 
-def add_archive(command: argparse.ArgumentParser) -> None:
-    """The option ``--archive`` of a benchmark whose pieces take hours."""
-    command.add_argument(
-        "--archive",
-        type=Path,
-        help="a small folder: pieces whose figures are in it are not done again, and the figures "
-        "of finished ones are kept in it; it holds no patch, image, weight, name or diagnosis",
-    )
-
-
 def say(line: str) -> None:
     """Print progress, apart from the figures."""
     print(line, file=sys.stderr, flush=True)
@@ -69,7 +59,7 @@ def write_figures(path: Path | None, name: str, figures: Mapping[str, object]) -
 
 
 @contextmanager
-def faults_told(goes_on: bool = False) -> Iterator[None]:
+def one_line_errors(goes_on: bool = False) -> Iterator[None]:
     """Turn a known error in the block, or Ctrl-C, into an exit with one sentence.
 
     Args:

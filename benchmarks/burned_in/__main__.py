@@ -10,7 +10,7 @@ from pathlib import Path
 from benchmarks.burned_in.films import CHOSEN_ON, REPORTED_ON
 from benchmarks.burned_in.recall import NOTES, tables
 from benchmarks.burned_in.trial import FULL, QUICK, detect
-from benchmarks.command import faults_told, parser, say, write_figures
+from benchmarks.command import one_line_errors, parser, say, write_figures
 from gdshare.films.burned_in import find_text
 
 NAME = "benchmarks.burned_in"
@@ -42,7 +42,7 @@ def main() -> None:
     real = (chosen.data / "tb_cxr").is_dir()
     if not real:
         print(f"no real films: there is no {chosen.data / 'tb_cxr'}; phantoms only\n")
-    with faults_told():
+    with one_line_errors():
         findings = detect(find_text, plan, HOSPITALS[chosen.on], chosen.data, say)
         shown = tables(findings)
         print("\n\n".join([*NOTES, *map(str, shown)]))

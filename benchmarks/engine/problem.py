@@ -58,9 +58,8 @@ def gaussian(network: str, side: int, batch: int, steps: int, seed: int) -> Prob
 
     def minibatch(step: int) -> Minibatch:
         generator = torch_generator(seed, "gaussian", step)
-        return torch.randn(batch, 1, side, side, generator=generator), (
-            torch.arange(batch) % len(CLASSES)
-        )
+        classes = torch.arange(batch) % len(CLASSES)
+        return torch.randn(batch, 1, side, side, generator=generator), classes
 
     theta0 = drawn_from(network, module, seed, "theta0")
     return Problem(module, theta0, minibatch, side, len(CLASSES), steps, 1000, seed)
@@ -70,11 +69,7 @@ def drawn_from(
     network: str, module: nn.Module, seed: int, purpose: str
 ) -> Callable[[int], Parameters]:
     """Training step -> θ0 by the network's own initialiser."""
-
-    def theta0(step: int) -> Parameters:
-        return draw(network, module, torch_generator(seed, purpose, step))
-
-    return theta0
+    return lambda step: draw(network, module, torch_generator(seed, purpose, step))
 
 
 @dataclass(frozen=True)

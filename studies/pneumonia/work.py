@@ -17,13 +17,13 @@ from torch.nn import functional
 
 from benchmarks.engine.ours import Ours
 from benchmarks.engine.problem import drawn_from
-from benchmarks.engine.score import score, trained
 from benchmarks.engine.tasks import (
     PNEUMONIA_CLASSES,
     pneumonia,
     pneumonia_network,
     pneumonia_split,
 )
+from benchmarks.engine.timed_run import score, trained
 from gdshare.distilled import TENSORS, Distilled
 from gdshare.networks import draw, forward
 from gdshare.seeding import balanced_rows, derived_seed, numpy_generator, torch_generator
@@ -72,10 +72,10 @@ def distil(file: Path, piece: Piece, plan: Distilling) -> Result:
             images = engine.distilled()
             if images.problem():
                 break
-            seen = score(problem.module, task.inits, images, problem.steps, task.scoring)
-            if all(seen.mean > one["score"] for one in scores):
+            result = score(images, task)
+            if all(result["score"] > earlier["score"] for earlier in scores):
                 write_bytes(piece.folder / BEST, images.to_bytes())
-            scores.append({"step": engine.done, "score": seen.mean, "deviation": seen.deviation})
+            scores.append({"step": engine.done, **result})
             write_bytes(path, save(engine.tensors(), {"scores": json.dumps(scores)}))
             piece.keep()
         if engine.done >= plan.outer_steps or not isfinite(engine.outer_step()):

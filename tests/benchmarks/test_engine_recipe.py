@@ -10,7 +10,7 @@ from benchmarks.engine.agreement import relative
 from benchmarks.engine.problem import Problem, gaussian
 from benchmarks.engine.recipe import RECIPE, Graph, Recipe
 from benchmarks.engine.rivals import CHECKOUT_VARIABLE, make
-from benchmarks.engine.score import trained
+from benchmarks.engine.timed_run import trained
 from benchmarks.engine.worker import Job, worker
 from gdshare.errors import UsageError
 from gdshare.networks import forward
