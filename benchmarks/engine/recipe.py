@@ -32,10 +32,8 @@ class RecipeSettings:
     """The recipe's constants.
 
     Attributes:
-        outer_rate: Adam's learning rate at the start.
-        betas: Adam's.
-        decay_every: passes over the data after which the rate is cut.
-        decay: factor of each cut.
+        outer_rate, betas: Adam's, the rate at the start.
+        decay_every, decay: after so many passes over the data the rate is multiplied by that.
         inner_rate: every inner step's rate at the start.
         batch: K, real patches a training step.
     """
