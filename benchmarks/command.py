@@ -19,13 +19,7 @@ CPUINFO = Path("/proc/cpuinfo")
 
 
 def parser(name: str, description: str | None, quick: str) -> argparse.ArgumentParser:
-    """The command line of one benchmark, with ``--quick`` and ``--json``.
-
-    Args:
-        name: as it is imported, ``benchmarks.NAME``.
-        description: the docstring of its command.
-        quick: help of ``--quick``.
-    """
+    """The command line of ``python -m NAME``, with ``--quick`` (its help) and ``--json``."""
     command = argparse.ArgumentParser(
         prog=f"python -m {name}",
         description=description,
@@ -42,13 +36,7 @@ def say(line: str) -> None:
 
 
 def write_figures(path: Path | None, name: str, figures: Mapping[str, object]) -> None:
-    """Write a benchmark's figures with the date, the command, and what they were measured on.
-
-    Args:
-        path: where to; None: nowhere.
-        name: of the benchmark, as it is imported.
-        figures: plain data.
-    """
+    """Write a benchmark's figures with the date, the command, and what they were measured on."""
     if path is not None:
         head = {
             "date": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -62,11 +50,7 @@ def write_figures(path: Path | None, name: str, figures: Mapping[str, object]) -
 def one_line_errors(goes_on: bool = False) -> Iterator[None]:
     """Turn a known error in the block, or Ctrl-C, into an exit with one sentence.
 
-    Args:
-        goes_on: whether the same command takes up what was done.
-
-    Raises:
-        SystemExit: with the sentence.
+    ``goes_on``: the same command takes up what was done.
     """
     try:
         yield

@@ -33,13 +33,7 @@ Detector = Callable[[Pixels], Sequence[Box]]
 
 @dataclass(frozen=True)
 class Plan:
-    """How much is tried.
-
-    Attributes:
-        films: how many.
-        lines: written on each; where there is no room for one it is left out.
-        sides: of the films, px, by turns.
-    """
+    """How many films, of sides in px by turns, and lines on each, as far as there is room."""
 
     films: int
     lines: int = 6
@@ -53,15 +47,7 @@ QUICK = Plan(films=6, sides=(512, 1024))
 def detect(
     detector: Detector, plan: Plan, hospitals: Hospitals, data: Path, say: Callable[[str], None]
 ) -> Findings:
-    """Run the detector twice on each film, before and after lines are written on it.
-
-    Args:
-        detector: pixels -> boxes.
-        plan: how much is tried.
-        hospitals: where the films come from.
-        data: folder that holds tb_cxr.
-        say: called with a line a film.
-    """
+    """Run the detector twice on each film, before and after lines are written on it."""
     findings = Findings()
     order = numpy_generator(1, "burned-in-cells").permutation(len(CELLS))
     for number, film in enumerate(films(hospitals, data, plan.films, plan.sides)):

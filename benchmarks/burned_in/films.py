@@ -50,14 +50,7 @@ class Film:
 
 
 def films(hospitals: Hospitals, data: Path, count: int, sides: Sequence[int]) -> Iterator[Film]:
-    """Films to write on, one in memory at a time: real ones and phantoms by turns, of every side.
-
-    Args:
-        hospitals: where they come from.
-        data: folder that holds tb_cxr; without it all films are phantoms.
-        count: how many films.
-        sides: of the films, px, by turns.
-    """
+    """Real films and phantoms by turns, of every side; without real ones all are phantoms."""
     folders = [data / "tb_cxr" / name / "images" for name in hospitals.real]
     real = [file for folder in folders for file in sorted(folder.glob("*.png"))]
     order = numpy_generator(0, "burned-in-films", hospitals.phantom).permutation(len(real))

@@ -92,16 +92,9 @@ def line_mask(text: str, cell: Cell, generator: np.random.Generator) -> npt.NDAr
 def write_line(
     pixels: Pixels, cell: Cell, taken: list[Box], generator: np.random.Generator
 ) -> tuple[Pixels, Line] | None:
-    """Write a line where nothing is written and the film leaves room for the contrast.
+    """Write a line outside the ``taken`` boxes, where the film leaves room for the contrast.
 
-    Args:
-        pixels: uint8 [H, W]; not modified.
-        cell: what the line looks like.
-        taken: boxes that it must not touch.
-        generator: draws the text, the font and the place.
-
-    Returns:
-        a film with the line, and the line; None if no place was found.
+    Returns a new film and the line; None if no place was found.
     """
     ink = line_mask(sentence(generator), cell, generator)
     height, width = ink.shape[0] + 2 * _MARGIN, ink.shape[1] + 2 * _MARGIN

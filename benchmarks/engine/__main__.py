@@ -68,14 +68,7 @@ def options() -> argparse.ArgumentParser:
 def speeds(
     size: speed.SpeedScale, checkout: Path | None, compare: bool, start: speed.Start = worker
 ) -> dict[str, object]:
-    """Time the rivals, print the tables, and return the figures.
-
-    Args:
-        size: how much work.
-        checkout: of ssnl/dataset-distillation.
-        compare: whether to compare derivatives as well.
-        start: makes a rival ready for a job.
-    """
+    """Time the rivals and, if asked, compare their derivatives; print and return the figures."""
     result = speed.measure(size, checkout, say, start)
     print(f"{speed.table(result)}\n")
     if not compare:

@@ -21,13 +21,7 @@ SEED = 1
 
 
 def agreement(job: Job, checkout: Path | None, start: Start = worker) -> Table:
-    """Compute one meta-gradient by every rival, and compare each with Wang et al.'s.
-
-    Args:
-        job: the problem; its rival, seed and precision do not matter.
-        checkout: of ssnl/dataset-distillation; without it ``recipe`` stands in.
-        start: makes a rival ready for a job.
-    """
+    """Compute the job's meta-gradient by every rival, and compare each with Wang et al.'s."""
     reference = stand_in(checkout)
     others: list[Name] = ["graph", "ours-recipe"]
     if reference == "ssnl":

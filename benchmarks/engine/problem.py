@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -103,8 +103,8 @@ class Engine(Protocol):
     def distilled(self) -> Distilled:
         """Images, labels and learning rates as a receiver would get them."""
 
-    def tensors(self) -> dict[str, Tensor]:
-        """All that a checkpoint needs beside ``done``."""
+    def state(self) -> dict[str, Any]:
+        """All that a checkpoint needs: tensors, numbers, and dicts, lists and tuples of them."""
 
-    def restore(self, tensors: Mapping[str, Tensor], done: int) -> None:
+    def restore(self, state: Mapping[str, Any]) -> None:
         """Go back to a checkpoint."""

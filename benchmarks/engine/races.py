@@ -61,16 +61,7 @@ def hold(
     minutes: float | None = None,
     courses: Sequence[Course] = COURSES,
 ) -> list[Result]:
-    """Run every race that is not done yet, and compare the sides.
-
-    Args:
-        seeds: comparisons of each course, from seed 0; more of them may be asked for later.
-        data: folder that holds medmnist/ and tb_cxr/; read for races that are not done.
-        store: of the study.
-        checkout: of ssnl/dataset-distillation; without it ``recipe`` stands in.
-        say: called with the forecast and at each race's start and end.
-        minutes: CPU-minutes after which to stop; None: when all are done.
-        courses: what to compare.
+    """Run every race that is not done yet, and compare the sides of those that are.
 
     Raises:
         UsageError: no seed; the data or the checkout are missing, or are others.
@@ -89,11 +80,7 @@ def hold(
 
 
 def report(seeds: int, store: Store, courses: Sequence[Course] = COURSES) -> list[Result]:
-    """Compare the sides of the races that are done, against their own code if any is.
-
-    Raises:
-        UsageError: none is.
-    """
+    """Compare the sides of the races that are done, against their own code if any is."""
     for rival in ("ssnl", "recipe"):
         own = against(rival, courses)
         compared = results(own, seeds, store, cells_of(own, seeds, Path(), None))

@@ -17,11 +17,7 @@ CHECKOUT_VARIABLE = "GDSHARE_SSNL"
 
 
 def make(name: Name, problem: Problem, checkout: Path | None) -> Engine:
-    """Set a rival to work on a problem.
-
-    Raises:
-        UsageError: ``ssnl`` without a checkout.
-    """
+    """Set a rival to work on a problem; ``ssnl`` needs a checkout."""
     if name == "recipe":
         return Recipe(problem)
     if name == "graph":

@@ -60,11 +60,9 @@ QUICK = SpeedScale(rounds=3, every_rival=False)
 
 @dataclass(frozen=True)
 class Speed:
-    """Measured of all rivals.
+    """Measured of all rivals: a report a round of each.
 
     Attributes:
-        stand_in: the rival that stands for Wang et al.
-        rounds: of each rival, a report a round.
         longer_bytes: memory that our engine added with ``scale.more_steps``.
         weight_bytes: one set of float32 weights.
         flops: of one training step, see ``outer_step_flops``.
@@ -133,17 +131,7 @@ def measure(
     say: Callable[[str], None],
     start: Start = worker,
 ) -> Speed:
-    """Time every rival that can run here.
-
-    Args:
-        scale: how much work.
-        checkout: of ssnl/dataset-distillation; without it ``recipe`` stands in.
-        say: called with a line a round.
-        start: makes a rival ready for a job.
-
-    Raises:
-        RunError: a rival's process ended.
-    """
+    """Time every rival that can run here; ``say`` is called with a line a round."""
     job = scale.job
     names = _rivals(scale, stand_in(checkout))
     jobs = {name: replace(job, rival=name, checkout=checkout) for name in names}

@@ -28,7 +28,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.engine.problem import MetaGradient, Problem
-from benchmarks.engine.recipe import RECIPE, adam_tensors, flat, hard_labelled, restore_adam
+from benchmarks.engine.recipe import RECIPE, flat, hard_labelled, restore_state, state_of
 from gdshare.distilled import Distilled
 from gdshare.errors import UsageError
 from gdshare.networks import Parameters
@@ -41,11 +41,7 @@ IMPORTED = ("*.py", "networks/*.py", "utils/*.py")
 
 
 def digest(path: Path) -> str:
-    """SHA-256 of what is imported from a checkout.
-
-    Raises:
-        UsageError: it is not a checkout of theirs.
-    """
+    """SHA-256 of what is imported from a checkout."""
     _require(path)
     sha = hashlib.sha256()
     for file in sorted(file for pattern in IMPORTED for file in path.glob(pattern)):
@@ -114,14 +110,13 @@ class Ssnl:
     def distilled(self) -> Distilled:
         return hard_labelled(self._problem, *self._trainer.params)
 
-    def tensors(self) -> dict[str, Tensor]:
-        return adam_tensors(self._trainer.params, self._trainer.optimizer)
+    def state(self) -> dict[str, Any]:
+        return state_of(self.done, self._trainer.params, self._trainer.optimizer)
 
-    def restore(self, tensors: Mapping[str, Tensor], done: int) -> None:
-        restore_adam(tensors, self._trainer.params, self._trainer.optimizer)
-        self.done = done
+    def restore(self, state: Mapping[str, Any]) -> None:
+        self.done = restore_state(state, self._trainer.params, self._trainer.optimizer)
         # The pass of the last step done: the schedule advances before the next.
-        epoch = max(done - 1, 0) // self._problem.steps_per_epoch
+        epoch = max(self.done - 1, 0) // self._problem.steps_per_epoch
         self._trainer.scheduler.last_epoch = epoch
         self._trainer.optimizer.param_groups[0]["lr"] = RECIPE.outer_rate_at(epoch)
 

@@ -37,13 +37,7 @@ Rows = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class QualityTask:
-    """A problem, and what its distilled images are scored on.
-
-    Attributes:
-        problem: what the rivals work on.
-        inits: fresh θ0, never used in distilling.
-        scoring: real patches of validation patients.
-    """
+    """A problem, fresh θ0 to score its images from, and validation patches to score on."""
 
     problem: Problem
     inits: list[Parameters]
@@ -51,11 +45,7 @@ class QualityTask:
 
 
 def data_digest(path: Path) -> str:
-    """SHA-256 of the file that says which data it is.
-
-    Raises:
-        UsageError: it cannot be read.
-    """
+    """SHA-256 of the file that says which data it is."""
     try:
         return hashlib.sha256(path.read_bytes()).hexdigest()
     except OSError as error:
@@ -91,11 +81,7 @@ def tuberculosis(folder: Path, batch: int, steps: int, seed: int) -> QualityTask
 
 
 def pneumonia(file: Path, batch: int, steps: int, seed: int) -> QualityTask:
-    """PneumoniaMNIST, 28 px padded to 32: normal or pneumonia, the ConvNet with two outputs.
-
-    Raises:
-        CohortError: the file is not there, or holds something else.
-    """
+    """PneumoniaMNIST, 28 px padded to 32: normal or pneumonia, the ConvNet with two outputs."""
     images, classes = pneumonia_split(file, "train")
     module = pneumonia_network()
     rows_by_class = [np.flatnonzero(classes.numpy() == c) for c in range(PNEUMONIA_CLASSES)]

@@ -1,20 +1,19 @@
 """One rival against the clock: its images are scored as it goes, and a killed run goes on.
 
-FOLDER/checkpoint.safetensors holds where to go on, and every score so far. CPU-seconds are those of
+FOLDER/checkpoint.pt holds where to go on, and every score so far. CPU-seconds are those of
 this process (all its threads) inside training steps; scoring, reading and saving do not count.
 """
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from pickle import UnpicklingError
 from statistics import fmean, stdev
 
 import torch
 from pydantic import BaseModel, ConfigDict, ValidationError
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import load, save
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -23,10 +22,10 @@ from benchmarks.engine.tasks import QualityTask
 from gdshare.distilled import Distilled
 from gdshare.errors import RunError
 from gdshare.networks import Parameters, forward
-from gdshare.storage import write_bytes
+from gdshare.storage import replacing
 from gdshare.training import patch_accuracy
 
-CHECKPOINT = "checkpoint.safetensors"
+CHECKPOINT = "checkpoint.pt"
 CHECKPOINT_S = 60.0
 
 Line = dict[str, float | int | bool]
@@ -34,15 +33,7 @@ Line = dict[str, float | int | bool]
 
 
 class Progress(BaseModel):
-    """The part of a checkpoint that is not a tensor.
-
-    Attributes:
-        step: training steps done.
-        cpu_seconds: spent in them.
-        due: CPU-seconds at which the next score is due.
-        lines: of the scores so far.
-        ended: whether the run is over.
-    """
+    """The part of a checkpoint that is not a tensor; ``due``: CPU-seconds of the next score."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -64,15 +55,7 @@ class Progress(BaseModel):
 
 @dataclass(frozen=True)
 class TimedRun:
-    """A run in its folder.
-
-    Attributes:
-        engine: at work on ``task.problem``.
-        budget: CPU-seconds after which the run ends.
-        steps: training steps after which it ends; None: no number of them.
-        score_every: CPU-seconds between scores.
-        clock: CPU-seconds of this process.
-    """
+    """A run in its folder, over after ``budget`` CPU-seconds or ``steps`` training steps."""
 
     folder: Path
     task: QualityTask
@@ -81,6 +64,7 @@ class TimedRun:
     steps: int | None
     score_every: float
     clock: Callable[[], float] = time.process_time
+    scored: Callable[[Sequence[Line], Distilled], None] = lambda lines, images: None
 
     def finish(
         self, keep: Callable[[], None], over: Callable[[], bool] = lambda: False
@@ -88,14 +72,8 @@ class TimedRun:
         """Train from the last checkpoint to the end, or until ``keep`` raises.
 
         Scores are taken at the start, when due, and at the end. A loss or images that are not
-        finite end the run for good.
-
-        Args:
-            keep: called after each checkpoint.
-            over: whether to make a checkpoint now.
-
-        Returns:
-            a line a score.
+        finite end the run for good. ``keep`` is called after each checkpoint; ``over`` tells
+        whether to make one now. Returns a line a score.
         """
         progress = self._restore()
         saved = progress.cpu_seconds
@@ -124,24 +102,27 @@ class TimedRun:
         if distilled.problem():
             return progress.with_line({"diverged": True}, ended=True)
         due = self.score_every * (math.floor(progress.cpu_seconds / self.score_every) + 1)
-        return progress.with_line(score(distilled, self.task), due=due, ended=last)
+        progress = progress.with_line(score(distilled, self.task), due=due, ended=last)
+        self.scored(progress.lines, distilled)
+        return progress
 
     def _restore(self) -> Progress:
         path = self.folder / CHECKPOINT
         if not path.exists():
             return Progress()
         try:
-            with safe_open(path, framework="pt") as handle:
-                progress = Progress.model_validate_json(handle.metadata()["progress"])
-            self.engine.restore(load(path.read_bytes()), progress.step)
-        except (OSError, SafetensorError, KeyError, ValidationError) as error:
+            checkpoint = torch.load(path, weights_only=True)
+            progress = Progress.model_validate_json(checkpoint["progress"])
+            self.engine.restore(checkpoint["engine"])
+        except (OSError, RuntimeError, UnpicklingError, KeyError, ValidationError) as error:
             raise RunError(f"damaged ({error})", path, "remove it, and run again") from error
         return progress
 
     def _save(self, progress: Progress) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
-        metadata = {"progress": progress.model_dump_json()}
-        write_bytes(self.folder / CHECKPOINT, save(self.engine.tensors(), metadata))
+        checkpoint = {"progress": progress.model_dump_json(), "engine": self.engine.state()}
+        with replacing(self.folder / CHECKPOINT) as stream:
+            torch.save(checkpoint, stream)
 
 
 def score(distilled: Distilled, task: QualityTask) -> Line:

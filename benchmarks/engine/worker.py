@@ -132,11 +132,7 @@ def obey(order: Order, engine: Engine, memory: PeakMemory) -> Report:
 def worker(job: Job) -> Iterator[Do]:
     """A rival in a process of its own, with one thread, for as long as the ``with`` block.
 
-    Yields:
-        what carries out an order there; RunError where the process ends instead.
-
-    Raises:
-        RunError: the rival cannot be made ready.
+    Yields what carries out an order there, or raises RunError where the process ends instead.
     """
     context = get_context("spawn")
     pipe, far_end = context.Pipe()

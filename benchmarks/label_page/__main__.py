@@ -63,12 +63,7 @@ class Waits:
 
 
 def measure(side: int, edits: int) -> Waits:
-    """Outline a synthetic film in the source's proportions and edit it.
-
-    Args:
-        side: of the film, px.
-        edits: how often a point is dragged, and how often the brightness changed.
-    """
+    """Outline a synthetic film in the source's proportions, and edit it so many times."""
     patch, stride = (size * side / SOURCE_SIDE for size in (SOURCE_PATCH, SOURCE_STRIDE))
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
         store = browser.phantom_store(Path(folder) / "store", [browser.phantom_record(0, side)])

@@ -1,17 +1,13 @@
 """The work of the cells: two distilled images, trainings on all real ones, and the test images."""
 
-import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from math import isfinite
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from safetensors import safe_open
 from safetensors.numpy import load as load_arrays
-from safetensors.torch import load, save
 from torch import Tensor
 from torch.nn import functional
 
@@ -23,7 +19,7 @@ from benchmarks.engine.tasks import (
     pneumonia_network,
     pneumonia_split,
 )
-from benchmarks.engine.timed_run import score, trained
+from benchmarks.engine.timed_run import Line, TimedRun, trained
 from gdshare.distilled import TENSORS, Distilled
 from gdshare.networks import draw, forward
 from gdshare.seeding import balanced_rows, derived_seed, numpy_generator, torch_generator
@@ -33,7 +29,7 @@ from studies.network import Network
 from studies.pneumonia.plan import DISTILLED, Batches, Distilling, Judging, Training
 from studies.runner import Piece, Result, write_arrays
 
-SYNTHETIC, CHECKPOINT, BEST = "synthetic.npz", "checkpoint.safetensors", "best.safetensors"
+SYNTHETIC, BEST = "synthetic.npz", "best.safetensors"
 SIDE = 28
 
 
@@ -57,31 +53,30 @@ def write_synthetic(file: Path, per_class: int) -> None:
 
 
 def distil(file: Path, piece: Piece, plan: Distilling) -> Result:
-    """The cell that distils; after a kill it goes on at its last score, to the same images."""
+    """The cell that distils; after a kill it goes on at its last checkpoint, to the same images.
+
+    Its clock counts training steps, so that what comes out does not depend on the machine's speed.
+    """
     task = pneumonia(file, plan.batch, plan.steps, piece.seed)
-    problem = replace(task.problem, outer_steps=plan.outer_steps)
-    engine, scores = Ours(problem, plan.engine), list[dict[str, float]]()
-    path = piece.folder / CHECKPOINT
-    if path.exists():
-        with safe_open(path, framework="pt") as stream:
-            scores = json.loads(stream.metadata()["scores"])
-        engine.restore(load(path.read_bytes()), int(scores[-1]["step"]))
-    while True:
-        due = engine.done % plan.score_every == 0 or engine.done == plan.outer_steps
-        if due and not (scores and scores[-1]["step"] == engine.done):
-            images = engine.distilled()
-            if images.problem():
-                break
-            result = score(images, task)
-            if all(result["score"] > earlier["score"] for earlier in scores):
-                write_bytes(piece.folder / BEST, images.to_bytes())
-            scores.append({"step": engine.done, **result})
-            write_bytes(path, save(engine.tensors(), {"scores": json.dumps(scores)}))
-            piece.keep()
-        if engine.done >= plan.outer_steps or not isfinite(engine.outer_step()):
-            break
-    best = max(scores, key=lambda one: one["score"])
-    return Result({**best, "step": int(best["step"])})
+    engine = Ours(replace(task.problem, outer_steps=plan.outer_steps), plan.engine)
+
+    def keep_best(lines: Sequence[Line], images: Distilled) -> None:
+        if all(lines[-1]["score"] > line["score"] for line in lines[:-1]):
+            write_bytes(piece.folder / BEST, images.to_bytes())
+
+    run = TimedRun(
+        piece.folder,
+        task,
+        engine,
+        budget=plan.outer_steps,
+        steps=plan.outer_steps,
+        score_every=plan.score_every,
+        clock=lambda: float(engine.done),
+        scored=keep_best,
+    )
+    lines = run.finish(piece.keep, lambda: piece.over)
+    best = max((line for line in lines if "score" in line), key=lambda line: line["score"])
+    return Result({name: best[name] for name in ("step", "score", "deviation")})
 
 
 def train_real(file: Path, piece: Piece, trial: Training) -> Result:

@@ -93,7 +93,7 @@ def test_a_restored_rival_goes_on_as_if_nothing_had_happened(name):
         straight.outer_step()
     for _ in range(2):
         first.outer_step()
-    second.restore(first.tensors(), first.done)
+    second.restore(first.state())
     for _ in range(2):
         second.outer_step()
     assert second.distilled().to_bytes() == straight.distilled().to_bytes()
