@@ -19,13 +19,7 @@ CPUINFO = Path("/proc/cpuinfo")
 
 
 def parser(name: str, description: str | None, quick: str) -> argparse.ArgumentParser:
-    """The command line of one benchmark, with ``--quick`` and ``--json``.
-
-    Args:
-        name: as it is imported, ``benchmarks.NAME``.
-        description: the docstring of its command.
-        quick: help of ``--quick``.
-    """
+    """The command line of ``python -m NAME``, with ``--quick`` (its help) and ``--json``."""
     command = argparse.ArgumentParser(
         prog=f"python -m {name}",
         description=description,
@@ -36,29 +30,13 @@ def parser(name: str, description: str | None, quick: str) -> argparse.ArgumentP
     return command
 
 
-def add_archive(command: argparse.ArgumentParser) -> None:
-    """The option ``--archive`` of a benchmark whose pieces take hours."""
-    command.add_argument(
-        "--archive",
-        type=Path,
-        help="a small folder: pieces whose figures are in it are not done again, and the figures "
-        "of finished ones are kept in it; it holds no patch, image, weight, name or diagnosis",
-    )
-
-
 def say(line: str) -> None:
     """Print progress, apart from the figures."""
     print(line, file=sys.stderr, flush=True)
 
 
 def write_figures(path: Path | None, name: str, figures: Mapping[str, object]) -> None:
-    """Write a benchmark's figures with the date, the command, and what they were measured on.
-
-    Args:
-        path: where to; None: nowhere.
-        name: of the benchmark, as it is imported.
-        figures: plain data.
-    """
+    """Write a benchmark's figures with the date, the command, and what they were measured on."""
     if path is not None:
         head = {
             "date": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -69,14 +47,10 @@ def write_figures(path: Path | None, name: str, figures: Mapping[str, object]) -
 
 
 @contextmanager
-def faults_told(goes_on: bool = False) -> Iterator[None]:
+def one_line_errors(goes_on: bool = False) -> Iterator[None]:
     """Turn a known error in the block, or Ctrl-C, into an exit with one sentence.
 
-    Args:
-        goes_on: whether the same command takes up what was done.
-
-    Raises:
-        SystemExit: with the sentence.
+    ``goes_on``: the same command takes up what was done.
     """
     try:
         yield

@@ -11,7 +11,7 @@ from typing import Protocol, cast
 import torch
 from pydantic_core import to_jsonable_python
 
-from benchmarks.command import faults_told, parser, say, write_figures
+from benchmarks.command import one_line_errors, parser, say, write_figures
 from gdshare.allocator import keep_freed_memory
 from gdshare.errors import RunError
 from studies.runner import Cell, Result, Store, forecast, run
@@ -91,7 +91,7 @@ def main(words: Sequence[str]) -> None:
         line.error(f"--only {chosen.only} works out no figures, so there is nothing for --json")
     torch.set_num_threads(1)
     keep_freed_memory()
-    with faults_told(goes_on=not chosen.quick), TemporaryDirectory() as aside:
+    with one_line_errors(goes_on=not chosen.quick), TemporaryDirectory() as aside:
         # A quick run that met old results would try nothing.
         out = chosen.out or Path(aside if chosen.quick else f"{name}-runs")
         store = Store(name, out, chosen.archive)

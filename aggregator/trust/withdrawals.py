@@ -17,9 +17,8 @@ from aggregator.refusals import Refusal, RevokedKey, UnknownSite
 from aggregator.trust.bundle_history import ADMIT, signed_with, standing, trained_with, withdrawn
 from aggregator.trust.key_history import revoked
 from aggregator.trust.keys import Trust
-from gdshare.bundle.attestation import read_signed, signer_of
+from gdshare.bundle.attestation import Withdrawal, claimed_signer, read_signed
 from gdshare.bundle.errors import WrongSite
-from gdshare.bundle.withdrawal import Withdrawal
 from gdshare.errors import BundleError
 from gdshare.ledger import Entry, Ledger
 from gdshare.release.publish import WITHDRAW
@@ -59,7 +58,7 @@ def verify_withdrawal(data: bytes, trust: Trust, entries: Sequence[Entry]) -> Ve
         UnknownSite, RevokedKey: signed with a key that is not trusted, or not any more.
         WrongSite: of another hospital's bundle than the key's owner's.
     """
-    named = signer_of(data, Withdrawal)
+    named = claimed_signer(data, Withdrawal)
     signer = next((one for one in trust.keys if one.fingerprint == named), None)
     if signer is None:
         raise UnknownSite(

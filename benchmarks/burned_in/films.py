@@ -50,19 +50,9 @@ class Film:
 
 
 def films(hospitals: Hospitals, data: Path, count: int, sides: Sequence[int]) -> Iterator[Film]:
-    """Films to write on, one in memory at a time: real ones and phantoms by turns, of every side.
-
-    Args:
-        hospitals: where they come from.
-        data: folder that holds tb_cxr; without it all films are phantoms.
-        count: how many films.
-        sides: of the films, px, by turns.
-    """
-    real = [
-        file
-        for name in hospitals.real
-        for file in sorted((data / "tb_cxr" / name / "images").glob("*.png"))
-    ]
+    """Real films and phantoms by turns, of every side; without real ones all are phantoms."""
+    folders = [data / "tb_cxr" / name / "images" for name in hospitals.real]
+    real = [file for folder in folders for file in sorted(folder.glob("*.png"))]
     order = numpy_generator(0, "burned-in-films", hospitals.phantom).permutation(len(real))
     for number in range(count):
         turn, is_phantom = divmod(number, 2)
@@ -78,12 +68,8 @@ def phantom(site: int, number: int, side: int) -> Film:
     patient = phantom_patient(site, 0, number)
     pixels, _ = phantom_film(patient, number % 4 > 1, 0, side, site_look(site))
     bare = np.ones(pixels.shape, np.bool_)
-    rows, columns = (
-        slice(max(0, span.start - margin), span.stop + margin)
-        for margin in [round(side * _AROUND_MARK)]
-        for span in mark_box(side)
-    )
-    bare[rows, columns] = False
+    margin = round(side * _AROUND_MARK)
+    bare[*(slice(max(0, s.start - margin), s.stop + margin) for s in mark_box(side))] = False
     return Film(f"phantom-{site}-{number}", "phantom", pixels, bare)
 
 

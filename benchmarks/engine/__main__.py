@@ -10,53 +10,54 @@ two processes. ``--only report`` prints what is done, without the data and witho
 
 import argparse
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 
 import torch
 
-from benchmarks.command import add_archive, faults_told, parser, say, write_figures
-from benchmarks.engine import agreement, race, races, scale, speed
-from benchmarks.engine.race import Result
+from benchmarks.command import one_line_errors, parser, say, write_figures
+from benchmarks.engine import race, races, scale, speed
+from benchmarks.engine.agreement import agreement
 from benchmarks.engine.rivals import checkout_from_environment
-from benchmarks.engine.speed import SpeedScale, Start
 from benchmarks.engine.worker import worker
 from studies.runner import Store
 
 NAME = "benchmarks.engine"
 SPEED, QUALITY, REPORT = "speed", "quality", "report"
+RATIO = "time_to_quality_ratio_vs_ssnl"
 
 
 def options() -> argparse.ArgumentParser:
     """The command line."""
     command = parser(NAME, __doc__, "fewer rounds, no time to quality")
-    command.add_argument("--ssnl", type=Path, help="checkout of ssnl/dataset-distillation")
-    command.add_argument("--agreement", action="store_true", help="compare the derivatives as well")
-    command.add_argument(
+    add = command.add_argument
+    add("--ssnl", type=Path, help="checkout of ssnl/dataset-distillation")
+    add("--agreement", action="store_true", help="compare the derivatives as well")
+    add(
         "--data",
         type=Path,
         default=Path("../shared/data"),
         help="real data for time to quality: medmnist/ and tb_cxr/ (default ../shared/data)",
     )
-    command.add_argument(
+    add(
         "--out",
         type=Path,
         default=Path("engine-runs"),
-        help="folder for the runs of time to quality; they go on there (default engine-runs)",
+        help="folder for the races, which go on there (default engine-runs)",
     )
-    add_archive(command)
-    command.add_argument(
+    add(
+        "--archive",
+        type=Path,
+        help="a small folder: races whose scores are in it are not run again, and the scores of "
+        "finished ones are kept in it",
+    )
+    add(
         "--seeds",
         type=int,
         default=race.SEEDS,
         help=f"comparisons of time to quality, from seed 0 (default {race.SEEDS})",
     )
-    command.add_argument(
-        "--minutes",
-        type=float,
-        help="CPU-minutes after which time to quality stops, to go on later",
-    )
-    command.add_argument(
+    add("--minutes", type=float, help="stop the races after so many CPU-minutes, to go on")
+    add(
         "--only",
         choices=(SPEED, QUALITY, REPORT),
         help="one of the two parts, or the tables of the races that are done",
@@ -65,41 +66,32 @@ def options() -> argparse.ArgumentParser:
 
 
 def speeds(
-    size: SpeedScale, checkout: Path | None, compare: bool, start: Start = worker
+    size: speed.SpeedScale, checkout: Path | None, compare: bool, start: speed.Start = worker
 ) -> dict[str, object]:
-    """Time the rivals, print the tables, and return the figures.
-
-    Args:
-        size: how much work.
-        checkout: of ssnl/dataset-distillation.
-        compare: whether to compare derivatives as well.
-        start: makes a rival ready for a job.
-    """
+    """Time the rivals and, if asked, compare their derivatives; print and return the figures."""
     result = speed.measure(size, checkout, say, start)
-    print(speed.table(result) + "\n")
+    print(f"{speed.table(result)}\n")
     if not compare:
         return result.figures()
-    pairs = agreement.agreements(size.job, checkout, start)
-    print(agreement.table(pairs) + "\n")
-    return result.figures() | {"agreement": [asdict(pair) for pair in pairs]}
+    compared = agreement(size.job, checkout, start)
+    print(f"{compared}\n")
+    return result.figures() | {"agreement": compared.as_data()}
 
 
 def full_speeds(checkout: Path | None, compare: bool) -> dict[str, object]:
     """All of the speed part: the claims' work, the defaults' work, and workers."""
     figures = speeds(speed.FULL, checkout, compare)
     figures |= {"at_default": speeds(speed.DEFAULT, checkout, compare=False)}
-    workers = scale.measure()
-    print(scale.table(workers) + "\n")
-    return figures | {"workers_speedup": workers.speedup}
+    alone, together = scale.measure()
+    print(scale.line(alone, together) + "\n")
+    return figures | {"workers_speedup": alone / together}
 
 
-def qualities(results: Sequence[Result]) -> dict[str, object]:
+def qualities(results: Sequence[race.Result]) -> dict[str, object]:
     """Print the tables of the races, and return their figures."""
     print(race.table(results))
-    return {
-        "time_to_quality_ratio_vs_ssnl": race.smallest_mean(results),
-        "time_to_quality": {result.course.task: result.figures() for result in results},
-    }
+    courses = {result.course.task: result.figures() for result in results}
+    return {RATIO: race.smallest_mean(results), "time_to_quality": courses}
 
 
 def main() -> None:
@@ -109,7 +101,7 @@ def main() -> None:
     if chosen.quick and chosen.only in (QUALITY, REPORT):
         command.error("--quick leaves out the time to quality; leave out --quick or --only")
     torch.set_num_threads(1)
-    with faults_told(goes_on=not chosen.quick):
+    with one_line_errors(goes_on=not chosen.quick):
         checkout = chosen.ssnl or checkout_from_environment()
         store = Store(races.STUDY, chosen.out, chosen.archive)
         figures: dict[str, object] = {}
@@ -119,12 +111,10 @@ def main() -> None:
             figures = full_speeds(checkout, chosen.agreement)
         if chosen.only == REPORT:
             figures = qualities(races.report(chosen.seeds, store))
-        elif chosen.quick or chosen.only == SPEED:
-            pass
-        elif chosen.only is None and not chosen.data.exists():
+        elif chosen.only is None and not chosen.quick and not chosen.data.exists():
             print(f"time to quality: skipped, there is no {chosen.data}; give the data by --data")
-            figures |= {"time_to_quality_ratio_vs_ssnl": None}
-        else:
+            figures |= {RATIO: None}
+        elif chosen.only != SPEED and not chosen.quick:
             held = races.hold(chosen.seeds, chosen.data, store, checkout, say, chosen.minutes)
             figures |= qualities(held)
         write_figures(chosen.json, NAME, figures)

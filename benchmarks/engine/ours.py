@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Literal
+from typing import Any, Literal
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from benchmarks.engine.problem import MetaGradient, Problem
 from benchmarks.engine.recipe import RECIPE, raw_rate
@@ -59,7 +59,8 @@ class Ours:
     def outer_step(self) -> float:
         gradient, step = self._gradient(), self.done
         state = moved(self._state, gradient.tensors(), self._settings.outer_rate_at(step))
-        self._set(state, step + 1)
+        progress = state.progress.model_copy(update={"step": step + 1})
+        self._state = replace(state, progress=progress)
         return gradient.loss
 
     def _gradient(self) -> unroll.MetaGradient:
@@ -77,24 +78,14 @@ class Ours:
         parts = (data.images, data.labels, data.rates)
         return Distilled(*(part.float().numpy().copy() for part in parts))
 
-    def tensors(self) -> dict[str, Tensor]:
+    def state(self) -> dict[str, Any]:
         state = self._state
-        groups = {"unknown": state.unknowns.tensors(), "first": state.first, "second": state.second}
-        named = {f"{g}.{i}": t.clone() for g, three in groups.items() for i, t in enumerate(three)}
-        norm = torch.tensor(state.progress.norm, dtype=torch.float64)
-        return named | {"updates": torch.tensor(state.progress.updates), "norm": norm}
+        groups = {"unknowns": state.unknowns.tensors(), "first": state.first}
+        return {**groups, "second": state.second, "progress": state.progress.model_dump()}
 
-    def restore(self, tensors: Mapping[str, Tensor], done: int) -> None:
-        unknowns, first, second = (
-            (tensors[f"{g}.0"], tensors[f"{g}.1"], tensors[f"{g}.2"])
-            for g in ("unknown", "first", "second")
-        )
-        progress = Progress(updates=int(tensors["updates"]), norm=float(tensors["norm"]))
-        self._set(State(Unknowns(*unknowns), first, second, Unknowns(*unknowns), progress), done)
-
-    def _set(self, state: State, done: int) -> None:
-        progress = state.progress.model_copy(update={"step": done})
-        self._state = replace(state, best=state.unknowns, progress=progress)
+    def restore(self, state: Mapping[str, Any]) -> None:
+        unknowns, progress = Unknowns(*state["unknowns"]), Progress(**state["progress"])
+        self._state = State(unknowns, state["first"], state["second"], unknowns, progress)
 
 
 def _factors(name: OurName, network: str) -> torch.dtype | None:

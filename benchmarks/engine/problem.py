@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -58,9 +58,8 @@ def gaussian(network: str, side: int, batch: int, steps: int, seed: int) -> Prob
 
     def minibatch(step: int) -> Minibatch:
         generator = torch_generator(seed, "gaussian", step)
-        return torch.randn(batch, 1, side, side, generator=generator), (
-            torch.arange(batch) % len(CLASSES)
-        )
+        classes = torch.arange(batch) % len(CLASSES)
+        return torch.randn(batch, 1, side, side, generator=generator), classes
 
     theta0 = drawn_from(network, module, seed, "theta0")
     return Problem(module, theta0, minibatch, side, len(CLASSES), steps, 1000, seed)
@@ -70,11 +69,7 @@ def drawn_from(
     network: str, module: nn.Module, seed: int, purpose: str
 ) -> Callable[[int], Parameters]:
     """Training step -> θ0 by the network's own initialiser."""
-
-    def theta0(step: int) -> Parameters:
-        return draw(network, module, torch_generator(seed, purpose, step))
-
-    return theta0
+    return lambda step: draw(network, module, torch_generator(seed, purpose, step))
 
 
 @dataclass(frozen=True)
@@ -108,8 +103,8 @@ class Engine(Protocol):
     def distilled(self) -> Distilled:
         """Images, labels and learning rates as a receiver would get them."""
 
-    def tensors(self) -> dict[str, Tensor]:
-        """All that a checkpoint needs beside ``done``."""
+    def state(self) -> dict[str, Any]:
+        """All that a checkpoint needs: tensors, numbers, and dicts, lists and tuples of them."""
 
-    def restore(self, tensors: Mapping[str, Tensor], done: int) -> None:
+    def restore(self, state: Mapping[str, Any]) -> None:
         """Go back to a checkpoint."""

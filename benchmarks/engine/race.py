@@ -75,25 +75,15 @@ SEEDS = 3
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The score of a run's images over fresh θ0, and when it was taken.
+    """The score of a run's images: mean and deviation over ``SCORE_INITS`` fresh θ0.
 
     Attributes:
         cpu_seconds: of training so far; 0 before the first step.
-        value: mean over ``tasks.SCORE_INITS`` θ0.
-        deviation: over these θ0.
     """
 
     cpu_seconds: float
     value: float
     deviation: float
-
-    @property
-    def standard_error(self) -> float:
-        """Of the mean."""
-        return self.deviation / sqrt(SCORE_INITS)
-
-
-Evaluations = Sequence[Evaluation]
 
 
 @dataclass(frozen=True)
@@ -108,6 +98,10 @@ class Times:
         """How many times less ours took."""
         return None if self.theirs is None or self.ours is None else self.theirs / self.ours
 
+    def __str__(self) -> str:
+        """Three columns."""
+        return f"{_seconds(self.theirs):>9}{_seconds(self.ours):>9}{_times(self.ratio):>8}"
+
 
 @dataclass(frozen=True)
 class Finish:
@@ -117,34 +111,30 @@ class Finish:
     theirs: tuple[Evaluation, ...]
     ours: tuple[Evaluation, ...]
 
-    def __post_init__(self) -> None:
-        """Refuse a run without a score.
-
-        Raises:
-            RunError: a side has none after its first training step.
-        """
-        if not (_trained(self.theirs) and _trained(self.ours)):
-            raise RunError(f"time to quality, seed {self.seed}: a run has no score; run it again")
-
     @property
     def target(self) -> Evaluation:
         """Their best."""
-        return _best(self.theirs)
+        return self._best(self.theirs)
 
     @property
     def best(self) -> Evaluation:
         """Our own best."""
-        return _best(self.ours)
+        return self._best(self.ours)
+
+    @property
+    def error(self) -> float:
+        """Standard error of their best score."""
+        return self.target.deviation / sqrt(SCORE_INITS)
 
     @property
     def at_their_best(self) -> Times:
         """Theirs at its best, ours when first as good: the figure of the comparison."""
-        return Times(self.target.cpu_seconds, _first(self.ours, self.target.value))
+        return self._first(self.target.value)
 
     @property
     def at_our_best(self) -> Times:
         """Ours at its best, theirs when first as good, to tell a near miss from a far one."""
-        return Times(_first(self.theirs, self.best.value), self.best.cpu_seconds)
+        return self._first(self.best.value)
 
     @property
     def near_their_best(self) -> Times:
@@ -152,27 +142,35 @@ class Finish:
 
         The best of a dozen noisy scores comes late by chance; this asks both the same question.
         """
-        near = self.target.value - self.target.standard_error
-        return Times(_first(self.theirs, near), _first(self.ours, near))
+        return self._first(self.target.value - self.error)
+
+    def _best(self, evaluations: Sequence[Evaluation]) -> Evaluation:
+        trained = _trained(evaluations)
+        if not trained:
+            raise RunError("a run has no score", f"time to quality, seed {self.seed}", "run again")
+        return max(trained, key=lambda evaluation: evaluation.value)
+
+    def _first(self, value: float) -> Times:
+        theirs, ours = (
+            next((e.cpu_seconds for e in _trained(side) if e.value >= value), None)
+            for side in (self.theirs, self.ours)
+        )
+        return Times(theirs, ours)
 
     def figures(self) -> dict[str, object]:
         """For JSON."""
-        near = self.near_their_best
-        return {
-            "seed": self.seed,
-            "target": self.target.value,
-            "their_cpu_seconds": self.at_their_best.theirs,
-            "our_cpu_seconds": self.at_their_best.ours,
-            "ratio": self.at_their_best.ratio,
-            "our_best": self.best.value,
-            "our_best_cpu_seconds": self.at_our_best.ours,
-            "their_cpu_seconds_to_our_best": self.at_our_best.theirs,
-            "within_standard_error": asdict(near) | {"ratio": near.ratio},
-            "evaluations": {
-                "theirs": [asdict(evaluation) for evaluation in self.theirs],
-                "ours": [asdict(evaluation) for evaluation in self.ours],
-            },
+        times = {
+            "at_their_best": self.at_their_best,
+            "at_our_best": self.at_our_best,
+            "within_standard_error": self.near_their_best,
         }
+        readings = {name: asdict(t) | {"ratio": t.ratio} for name, t in times.items()}
+        return {"target": self.target.value, "our_best": self.best.value} | asdict(self) | readings
+
+
+def _trained(evaluations: Sequence[Evaluation]) -> list[Evaluation]:
+    """Step 0 is excluded: both sides start from the same noise."""
+    return [evaluation for evaluation in evaluations if evaluation.cpu_seconds > 0]
 
 
 @dataclass(frozen=True)
@@ -191,7 +189,7 @@ class Result:
         return known if len(known) == self.seeds else None
 
     def figures(self) -> dict[str, object]:
-        """For JSON; the mean is null where there is no ratio of a seed."""
+        """For JSON; the mean is null where a seed has no ratio."""
         ratios = self.ratios
         return {
             "stand_in": self.course.theirs.rival,
@@ -204,25 +202,8 @@ class Result:
 
 def smallest_mean(results: Sequence[Result]) -> float | None:
     """The one figure: the smaller course mean; None where a seed has no ratio."""
-    means = [mean(result.ratios) if result.ratios else None for result in results]
-    known = [value for value in means if value is not None]
-    return min(known, default=None) if len(known) == len(means) else None
-
-
-def _trained(evaluations: Evaluations) -> list[Evaluation]:
-    """Step 0 is excluded: both sides start from the same noise."""
-    return [evaluation for evaluation in evaluations if evaluation.cpu_seconds > 0]
-
-
-def _best(evaluations: Evaluations) -> Evaluation:
-    """The first of the best."""
-    return max(_trained(evaluations), key=lambda evaluation: evaluation.value)
-
-
-def _first(evaluations: Evaluations, value: float) -> float | None:
-    """CPU-seconds at which a run first scored as high; None: it never did."""
-    reached = [e.cpu_seconds for e in _trained(evaluations) if e.value >= value]
-    return min(reached, default=None)
+    means = [mean(result.ratios) for result in results if result.ratios]
+    return min(means, default=None) if len(means) == len(results) else None
 
 
 def table(results: Sequence[Result]) -> str:
@@ -239,27 +220,20 @@ def _course(result: Result) -> str:
         f"standard error of {name}'s best",
         f"{'seed':>4}{'target':>9}{sides}"
         f"{'our best':>10}{'at':>7}{name:>9}{'ratio':>8}{'within':>9}{sides}",
-        *(_seed(finish) for finish in result.finishes),
-        *_mean(result),
     ]
+    for finish in result.finishes:
+        ours = finish.at_our_best
+        lines.append(
+            f"{finish.seed:4}{finish.target.value:9.3f}{finish.at_their_best}"
+            f"{finish.best.value:10.3f}{_seconds(ours.ours):>7}{_seconds(ours.theirs):>9}"
+            f"{_times(ours.ratio):>8}{finish.error:9.3f}{finish.near_their_best}"
+        )
+    lines += _mean(result)
     for finish in result.finishes:
         for side, evaluations in ((name, finish.theirs), ("ours", finish.ours)):
             shown = ", ".join(f"{e.value:.3f} ({e.cpu_seconds:.0f} s)" for e in evaluations)
             lines.append(f"seed {finish.seed}, every look at {side}: {shown}")
     return "\n".join(lines)
-
-
-def _seed(finish: Finish) -> str:
-    best, ours, near = finish.at_their_best, finish.at_our_best, finish.near_their_best
-    return (
-        f"{finish.seed:4}{finish.target.value:9.3f}{_both(best)}"
-        f"{finish.best.value:10.3f}{_seconds(ours.ours):>7}{_seconds(ours.theirs):>9}"
-        f"{_times(ours.ratio):>8}{finish.target.standard_error:9.3f}{_both(near)}"
-    )
-
-
-def _both(times: Times) -> str:
-    return f"{_seconds(times.theirs):>9}{_seconds(times.ours):>9}{_times(times.ratio):>8}"
 
 
 def _mean(result: Result) -> list[str]:

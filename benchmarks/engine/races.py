@@ -14,22 +14,11 @@ import torch
 from pydantic import JsonValue, TypeAdapter
 
 from benchmarks.command import machine
+from benchmarks.engine import tasks
 from benchmarks.engine.race import COURSES, Course, Evaluation, Finish, Result, Side
 from benchmarks.engine.recipe import RECIPE, RecipeSettings
 from benchmarks.engine.rivals import make, stand_in
 from benchmarks.engine.ssnl import COMMIT, SHA256, digest
-from benchmarks.engine.tasks import (
-    FILMS,
-    FILMS_PROTOCOL,
-    FILMS_SHA256,
-    FILMS_SPLIT,
-    PNEUMONIA,
-    QualityTask,
-    cut_films,
-    data_digest,
-    pneumonia,
-    tuberculosis,
-)
 from benchmarks.engine.timed_run import Line, TimedRun
 from gdshare.errors import RunError, UsageError
 from gdshare.method import Settings
@@ -41,7 +30,7 @@ from studies.runner import Cell, Piece, Store
 STUDY = "races"
 COHORT = "cohort"
 MACHINE = "machine.json"
-FILES = {"pneumonia": PNEUMONIA, "tb": FILMS}
+FILES = {"pneumonia": tasks.PNEUMONIA, "tb": tasks.FILMS}
 NETWORKS: Mapping[str, Literal["convnet", "resnet18"]] = {"pneumonia": "convnet", "tb": "resnet18"}
 DECISIVE = {"inner_rate", "inner_rates", "label_scale", "outer_decay", "outer_rate"}
 """Those of our defaults that decide a run, beside what a course names."""
@@ -72,23 +61,14 @@ def hold(
     minutes: float | None = None,
     courses: Sequence[Course] = COURSES,
 ) -> list[Result]:
-    """Run every race that is not done yet, and compare the sides.
-
-    Args:
-        seeds: comparisons of each course, from seed 0; more of them may be asked for later.
-        data: folder that holds medmnist/ and tb_cxr/; read for races that are not done.
-        store: of the study.
-        checkout: of ssnl/dataset-distillation; without it ``recipe`` stands in.
-        say: called with the forecast and at each race's start and end.
-        minutes: CPU-minutes after which to stop; None: when all are done.
-        courses: what to compare.
+    """Run every race that is not done yet, and compare the sides of those that are.
 
     Raises:
         UsageError: no seed; the data or the checkout are missing, or are others.
         RunError: a run has no score, or the archive holds other races.
     """
     if seeds < 1:
-        raise UsageError(f"--seeds {seeds}: there must be one or more")
+        raise UsageError("there must be one or more", f"--seeds {seeds}")
     courses = against(stand_in(checkout), courses)
     cells = cells_of(courses, seeds, data, checkout)
     done = store.done(cells)
@@ -100,17 +80,13 @@ def hold(
 
 
 def report(seeds: int, store: Store, courses: Sequence[Course] = COURSES) -> list[Result]:
-    """Compare the sides of the races that are done, against their own code if any is.
-
-    Raises:
-        UsageError: none is.
-    """
+    """Compare the sides of the races that are done, against their own code if any is."""
     for rival in ("ssnl", "recipe"):
         own = against(rival, courses)
         compared = results(own, seeds, store, cells_of(own, seeds, Path(), None))
         if any(result.finishes for result in compared):
             return compared
-    raise UsageError(f"{store.archive or store.out}: no race is done; run them by --only quality")
+    raise UsageError("no race is done", store.archive or store.out, "run them by --only quality")
 
 
 def against(rival: Literal["ssnl", "recipe"], courses: Sequence[Course]) -> list[Course]:
@@ -121,11 +97,12 @@ def against(rival: Literal["ssnl", "recipe"], courses: Sequence[Course]) -> list
 def cells_of(
     courses: Sequence[Course], seeds: int, data: Path, checkout: Path | None
 ) -> list[Cell]:
-    """Every race, and before them the films' patches.
-
-    The longest come first, so that processes that share them end at about the same time.
-    """
-    cut = {"protocol": FILMS_PROTOCOL, "split": FILMS_SPLIT, "films_sha256": FILMS_SHA256}
+    """Every race, the longest first, and before them the films' patches."""
+    cut = {
+        "protocol": tasks.FILMS_PROTOCOL,
+        "split": tasks.FILMS_SPLIT,
+        "films_sha256": tasks.FILMS_SHA256,
+    }
     cohort = Cell(COHORT, COHORT, partial(_cut, data), cut, cpu_seconds=3)
     races = [
         Cell(
@@ -149,18 +126,16 @@ def results(
 ) -> list[Result]:
     """The comparisons of the races that are done."""
     done = {name: result.facts for name, result in store.results(cells).items()}
-    return [
-        Result(
-            course,
-            seeds,
-            tuple(
-                Finish(seed, *(evaluations(done[name][side]) for side in ("theirs", "ours")))
-                for seed in range(seeds)
-                if (name := _name(course, seed)) in done
-            ),
+
+    def finishes(course: Course) -> tuple[Finish, ...]:
+        facts = {seed: done.get(_name(course, seed)) for seed in range(seeds)}
+        return tuple(
+            Finish(seed, evaluations(sides["theirs"]), evaluations(sides["ours"]))
+            for seed, sides in facts.items()
+            if sides
         )
-        for course in courses
-    ]
+
+    return [Result(course, seeds, finishes(course)) for course in courses]
 
 
 def evaluations(lines: JsonValue) -> tuple[Evaluation, ...]:
@@ -188,73 +163,57 @@ def _parameters(course: Course) -> RaceParameters:
 
 
 def _require_same(course: Course, data: Path, checkout: Path | None) -> None:
-    """Refuse other data and other code of theirs than a race is declared for.
-
-    Raises:
-        UsageError: something is missing, or another.
-    """
+    """Refuse other data and other code of theirs than a race is declared for."""
     file = data / FILES[course.task]
-    if data_digest(file) != course.data_sha256:
-        raise UsageError(f"{file}: not the data that the race {course.task} is of; see --data")
+    if tasks.data_digest(file) != course.data_sha256:
+        raise UsageError(f"not the data of the race {course.task}", file, "give that by --data")
     if checkout is not None and digest(checkout) != SHA256:
-        raise UsageError(f"{checkout}: not their code as published; check out {COMMIT} unchanged")
+        raise UsageError("not their code as published", checkout, f"check out {COMMIT} unchanged")
 
 
 def _cut(data: Path, piece: Piece, parameters: object) -> runner.Result:
     """The cell that cuts the films' patches."""
-    cut_films(data, piece.folder / COHORT)
+    tasks.cut_films(data, piece.folder / COHORT)
     return runner.Result()
 
 
 def _race(
     data: Path, checkout: Path | None, piece: Piece, parameters: RaceParameters
 ) -> runner.Result:
-    """The cell that is both runs, theirs first; each goes on at its checkpoint.
-
-    Raises:
-        RunError: it was begun on another machine.
-    """
+    """The cell that is both runs, theirs first; each goes on at its checkpoint."""
     _require_same_machine(piece.folder / MACHINE)
-    lines: dict[str, JsonValue] = {
-        name: [dict(line) for line in _run(side, data, checkout, piece, name, parameters.course)]
-        for name, side in (("theirs", parameters.course.theirs), ("ours", parameters.course.ours))
-    }
-    return runner.Result(lines | {"machine": machine()})
+    course = parameters.course
+    facts: dict[str, JsonValue] = {"machine": machine()}
+    for name, side in (("theirs", course.theirs), ("ours", course.ours)):
+        task = _task(side, course, data, piece)
+        engine = make(side.rival, task.problem, checkout)
+        timed = TimedRun(
+            piece.folder / name, task, engine, side.budget, side.outer_steps, side.score_every
+        )
+        facts[name] = [dict(line) for line in timed.finish(piece.keep, lambda: piece.over)]
+    return runner.Result(facts)
 
 
-def _run(
-    side: Side, data: Path, checkout: Path | None, piece: Piece, name: str, course: Course
-) -> Sequence[Line]:
-    task = _task(side, data, piece, course)
-    engine = make(side.rival, task.problem, checkout)
-    timed = TimedRun(
-        piece.folder / name, task, engine, side.budget, side.outer_steps, side.score_every
-    )
-    return timed.finish(piece.keep, lambda: piece.over)
-
-
-def _task(side: Side, data: Path, piece: Piece, course: Course) -> QualityTask:
+def _task(side: Side, course: Course, data: Path, piece: Piece) -> tasks.QualityTask:
     if course.task == "pneumonia":
-        task = pneumonia(data / PNEUMONIA, side.batch, side.inner_steps, piece.seed)
+        task = tasks.pneumonia(data / tasks.PNEUMONIA, side.batch, side.inner_steps, piece.seed)
     else:
         cohort = piece.needs[COHORT].folder / COHORT
-        task = tuberculosis(cohort, side.batch, side.inner_steps, piece.seed)
+        task = tasks.tuberculosis(cohort, side.batch, side.inner_steps, piece.seed)
     if side.outer_steps is None:
         return task
     return replace(task, problem=replace(task.problem, outer_steps=side.outer_steps))
 
 
 def _require_same_machine(path: Path) -> None:
-    """Note where a race was begun, or refuse to go on with it elsewhere.
-
-    Raises:
-        RunError: it was begun on another machine, or with another torch.
-    """
+    """Note where a race was begun, or refuse to go on with it elsewhere or with another torch."""
     here = {"machine": machine(), "torch": torch.__version__}
     if not path.exists():
         write_json(path, here)
     elif (before := json.loads(path.read_bytes())) != here:
         raise RunError(
-            f"{path}: begun on another machine ({' '.join(before.values())}), whose CPU-seconds "
-            "cannot be compared; remove the folder, and run again"
+            f"begun on another machine ({', '.join(before.values())}), whose CPU-seconds cannot "
+            "be compared",
+            path,
+            "remove the folder, and run again",
         )

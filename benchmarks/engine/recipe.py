@@ -14,6 +14,7 @@ The outer optimiser and its schedule are those of the paper's experiments: Adam,
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import expm1, log
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -24,18 +25,14 @@ from benchmarks.engine.problem import MetaGradient, Problem
 from gdshare.distilled import Distilled
 from gdshare.networks import Parameters, forward
 
-ADAM_STATE = ("step", "exp_avg", "exp_avg_sq")
-
 
 @dataclass(frozen=True)
 class RecipeSettings:
     """The recipe's constants.
 
     Attributes:
-        outer_rate: Adam's learning rate at the start.
-        betas: Adam's.
-        decay_every: passes over the data after which the rate is cut.
-        decay: factor of each cut.
+        outer_rate, betas: Adam's, the rate at the start.
+        decay_every, decay: after so many passes over the data the rate is multiplied by that.
         inner_rate: every inner step's rate at the start.
         batch: K, real patches a training step.
     """
@@ -112,12 +109,11 @@ class Recipe:
     def distilled(self) -> Distilled:
         return hard_labelled(self._problem, self._images, self._rates)
 
-    def tensors(self) -> dict[str, Tensor]:
-        return adam_tensors(self._leaves, self._adam)
+    def state(self) -> dict[str, Any]:
+        return state_of(self.done, self._leaves, self._adam)
 
-    def restore(self, tensors: Mapping[str, Tensor], done: int) -> None:
-        restore_adam(tensors, self._leaves, self._adam)
-        self.done = done
+    def restore(self, state: Mapping[str, Any]) -> None:
+        self.done = restore_state(state, self._leaves, self._adam)
 
 
 class Graph(Recipe):
@@ -155,19 +151,15 @@ def hard_labelled(problem: Problem, images: Tensor, raw_rates: Tensor) -> Distil
     return Distilled(*(part.detach().float().numpy().copy() for part in parts))
 
 
-def adam_tensors(leaves: Sequence[Tensor], adam: Adam) -> dict[str, Tensor]:
-    """Copies of the unknowns and of Adam's moments, by name."""
-    tensors = {f"leaf.{i}": leaf.detach().clone() for i, leaf in enumerate(leaves)}
-    for i, leaf in enumerate(leaves):
-        for name, value in adam.state.get(leaf, {}).items():
-            tensors[f"{name}.{i}"] = torch.as_tensor(value).detach().clone()
-    return tensors
+def state_of(done: int, leaves: Sequence[Tensor], adam: Adam) -> dict[str, Any]:
+    """A checkpoint of what torch's Adam optimises."""
+    return {"done": done, "leaves": [leaf.detach() for leaf in leaves], "adam": adam.state_dict()}
 
 
-def restore_adam(tensors: Mapping[str, Tensor], leaves: Sequence[Tensor], adam: Adam) -> None:
-    """Write what ``adam_tensors`` copied back into the unknowns and into Adam."""
-    with torch.no_grad():
-        for i, leaf in enumerate(leaves):
-            leaf.copy_(tensors[f"leaf.{i}"])
-            if f"step.{i}" in tensors:
-                adam.state[leaf] = {name: tensors[f"{name}.{i}"].clone() for name in ADAM_STATE}
+@torch.no_grad()
+def restore_state(state: Mapping[str, Any], leaves: Sequence[Tensor], adam: Adam) -> int:
+    """Write it back, and return the training steps done."""
+    for leaf, value in zip(leaves, state["leaves"], strict=True):
+        leaf.copy_(value)
+    adam.load_state_dict(state["adam"])
+    return int(state["done"])

@@ -13,32 +13,21 @@ from gdshare.errors import UsageError
 Name = Literal["ssnl", "recipe", "graph"] | OurName
 
 CHECKOUT_VARIABLE = "GDSHARE_SSNL"
-"""Environment variable that names the checkout where no option does."""
+"""Environment variable that names the checkout of ssnl/dataset-distillation without an option."""
 
 
 def make(name: Name, problem: Problem, checkout: Path | None) -> Engine:
-    """Set a rival to work on a problem.
-
-    Args:
-        name: of the rival.
-        problem: what it distils.
-        checkout: of ssnl/dataset-distillation; only ``ssnl`` needs it.
-
-    Raises:
-        UsageError: ``ssnl`` without a checkout.
-    """
-    if name == "ssnl":
-        if checkout is None:
-            raise UsageError(
-                "rival ssnl: runs Wang et al.'s own code, so it needs a checkout; give it by "
-                f"--ssnl PATH or in {CHECKOUT_VARIABLE}, or take the rival recipe"
-            )
-        return Ssnl(problem, checkout)
+    """Set a rival to work on a problem; ``ssnl`` needs a checkout."""
     if name == "recipe":
         return Recipe(problem)
     if name == "graph":
         return Graph(problem)
-    return Ours(problem, name)
+    if name != "ssnl":
+        return Ours(problem, name)
+    if checkout is None:
+        remedy = f"give it by --ssnl PATH or in {CHECKOUT_VARIABLE}, or take the rival recipe"
+        raise UsageError("runs Wang et al.'s own code, so it needs a checkout", "ssnl", remedy)
+    return Ssnl(problem, checkout)
 
 
 def checkout_from_environment() -> Path | None:

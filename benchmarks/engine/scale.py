@@ -10,7 +10,6 @@ import os
 import subprocess
 import sys
 import tempfile
-from dataclasses import dataclass
 from pathlib import Path
 
 from gdshare.distill.folder import seconds_of
@@ -21,28 +20,14 @@ SHORT, LONG = 3, 15
 """Training steps of the two lengths of run."""
 FILMS = ["--negatives", "6", "--positives", "6", "--size", "256"]
 PATCHES = ["--patch", "40", "--stride", "20", "--side", "32"]
-RUN = (
-    f"--network resnet18 --device cpu --seed 1 --score-inits 1 --score-patches 10 --draws {WORKERS}"
-).split()
+RUN = ["--network", "resnet18", "--device", "cpu", "--seed", "1", "--draws", str(WORKERS)]
+SCORES = ["--score-inits", "1", "--score-patches", "10"]
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive"}
 LAST_WORDS = 2000
 
 
-@dataclass(frozen=True)
-class Scale:
-    """Seconds a training step, by the wall clock, of one process and of ``WORKERS``."""
-
-    alone: float
-    together: float
-
-    @property
-    def speedup(self) -> float:
-        """Training steps in the same time, over those of one process."""
-        return self.alone / self.together
-
-
-def measure() -> Scale:
-    """Time one process and several on the same run.
+def measure() -> tuple[float, float]:
+    """Seconds a training step, by the wall clock, of one process and of ``WORKERS``.
 
     Raises:
         RunError: a command failed.
@@ -52,24 +37,16 @@ def measure() -> Scale:
         _gdshare("phantom", "--out", str(root / "films"), *FILMS)
         labels, cohort = root / "films" / "labels.csv", root / "cohort"
         _gdshare("label", str(labels), "--out", str(cohort), *PATCHES)
-        return Scale(_seconds_a_step(root, 1), _seconds_a_step(root, WORKERS))
-
-
-def table(scale: Scale) -> str:
-    """One line for people."""
-    return (
-        f"--workers {WORKERS} --draws {WORKERS}: {scale.speedup:.2f}x the training steps a second "
-        f"of one process ({scale.together:.2f} against {scale.alone:.2f} s a step, wall clock)"
-    )
+        return _seconds_a_step(root, 1), _seconds_a_step(root, WORKERS)
 
 
 def _seconds_a_step(root: Path, workers: int) -> float:
     seconds = []
     for steps in (SHORT, LONG):
         out, every = root / f"run-{workers}-{steps}", str(steps)
-        lengths = ("--outer-steps", every, "--score-every", every, "--checkpoint-every", every)
-        words = (str(root / "cohort"), "--out", str(out), *RUN, *lengths)
-        _gdshare("distill", *words, "--workers", str(workers))
+        lengths = ["--outer-steps", every, "--score-every", every, "--checkpoint-every", every]
+        words = [str(root / "cohort"), "--out", str(out), "--workers", str(workers)]
+        _gdshare("distill", *words, *RUN, *SCORES, *lengths)
         seconds.append(seconds_of(out))
     return (seconds[1] - seconds[0]) / (LONG - SHORT)
 
@@ -81,4 +58,12 @@ def _gdshare(*words: str) -> None:
     )
     if done.returncode:
         last = done.stderr[-LAST_WORDS:].strip()
-        raise RunError(f"{' '.join(command)}: ended with status {done.returncode}: {last}")
+        raise RunError(f"ended with status {done.returncode}: {last}", " ".join(command))
+
+
+def line(alone: float, together: float) -> str:
+    """For people."""
+    return (
+        f"--workers {WORKERS} --draws {WORKERS}: {alone / together:.2f}x the training steps a "
+        f"second of one process ({together:.2f} against {alone:.2f} s a step, wall clock)"
+    )

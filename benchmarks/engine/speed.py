@@ -5,19 +5,22 @@ wait, so that a machine that is busy for a while is busy for all of them, and ea
 another rival. The first round warms up; its times are dropped.
 """
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
 
-from benchmarks.engine.flops import forward_flops, gemm_gflops, outer_step_flops
+import torch
+from torch import Tensor, nn
+
 from benchmarks.engine.rivals import Name, stand_in
 from benchmarks.engine.worker import Do, Job, Report, worker
 from gdshare.distill.precision import fitting
 from gdshare.networks import build
 from gdshare.protocol import CLASSES
-from studies.tables import Table
+from studies.tables import Row, Table
 
 Start = Callable[[Job], AbstractContextManager[Do]]
 """Makes a rival ready for a job; ``worker`` but in tests."""
@@ -26,8 +29,7 @@ MEGABYTE = 1e6
 FLOAT32_BYTES = 4
 SETTLING_STEPS = 2
 """Steps after which a process's memory no longer rises."""
-
-
+GEMM_SIDE, GEMM_REPEATS = 1024, 15
 RESNET = Job()
 
 
@@ -57,80 +59,68 @@ QUICK = SpeedScale(rounds=3, every_rival=False)
 
 
 @dataclass(frozen=True)
-class RivalSpeed:
-    """Measured of one rival.
-
-    Attributes:
-        cpu_seconds: of a training step, by round.
-        added_bytes: memory.
-    """
-
-    cpu_seconds: tuple[float, ...]
-    added_bytes: int
-
-    @property
-    def median(self) -> float:
-        """Median CPU-seconds a training step."""
-        return median(self.cpu_seconds)
-
-
-@dataclass(frozen=True)
 class Speed:
-    """Measured of all rivals.
+    """Measured of all rivals: a report a round of each.
 
     Attributes:
-        stand_in: the rival that stands for Wang et al.
         longer_bytes: memory that our engine added with ``scale.more_steps``.
         weight_bytes: one set of float32 weights.
-        flops: of one training step, see ``flops.outer_step_flops``.
+        flops: of one training step, see ``outer_step_flops``.
         gemm: GFLOP a CPU-second, median over the rounds.
     """
 
     scale: SpeedScale
     stand_in: Name
-    rivals: Mapping[Name, RivalSpeed]
+    rounds: Mapping[Name, Sequence[Report]]
     longer_bytes: int
     weight_bytes: int
     flops: int
     gemm: float
 
+    def seconds(self, name: Name) -> float:
+        """Median CPU-seconds a training step."""
+        return median(report.cpu_seconds for report in self.rounds[name])
+
+    def added_bytes(self, name: Name) -> int:
+        """Memory."""
+        return self.rounds[name][-1].added_bytes
+
+    def of_gemm(self, name: Name) -> float:
+        """Share of the matrix product's speed that a rival reaches in a training step."""
+        return self.flops / self.seconds(name) / 1e9 / self.gemm
+
     @property
     def round_speedups(self) -> list[float]:
         """By round: the stand-in's CPU-seconds over ours."""
-        theirs, ours = self.rivals[self.stand_in].cpu_seconds, self.rivals["ours"].cpu_seconds
-        return [a / b for a, b in zip(theirs, ours, strict=True)]
+        pairs = zip(self.rounds[self.stand_in], self.rounds["ours"], strict=True)
+        return [theirs.cpu_seconds / ours.cpu_seconds for theirs, ours in pairs]
 
     @property
     def memory_growth(self) -> float:
         """Bytes that each inner step beyond the job's adds to our engine's memory."""
         further = self.scale.more_steps - self.scale.job.steps
-        return (self.longer_bytes - self.rivals["ours"].added_bytes) / further
-
-    def of_gemm(self, name: Name) -> float:
-        """Share of the matrix product's speed that a rival reaches in a training step."""
-        return self.flops / self.rivals[name].median / 1e9 / self.gemm
+        return (self.longer_bytes - self.added_bytes("ours")) / further
 
     def figures(self) -> dict[str, object]:
         """The figures by name, for JSON."""
-        theirs, ours = self.rivals[self.stand_in], self.rivals["ours"]
         return {
             "stand_in": self.stand_in,
-            "speedup_vs_ssnl": theirs.median / ours.median,
+            "speedup_vs_ssnl": self.seconds(self.stand_in) / self.seconds("ours"),
             "speedup_vs_ssnl_low": min(self.round_speedups),
             "speedup_vs_ssnl_high": max(self.round_speedups),
-            "memory_ratio_vs_ssnl": ours.added_bytes / theirs.added_bytes,
+            "memory_ratio_vs_ssnl": self.added_bytes("ours") / self.added_bytes(self.stand_in),
             "memory_growth_per_step_bytes": self.memory_growth,
             "weight_bytes": self.weight_bytes,
             "gemm_gflops": self.gemm,
             "outer_step_gflop": self.flops / 1e9,
             "rivals": {
                 name: {
-                    "median_cpu_seconds": rival.median,
-                    "cpu_seconds": list(rival.cpu_seconds),
-                    "added_bytes": rival.added_bytes,
+                    "median_cpu_seconds": self.seconds(name),
+                    "cpu_seconds": [report.cpu_seconds for report in reports],
+                    "added_bytes": self.added_bytes(name),
                     "fraction_of_gemm": self.of_gemm(name),
                 }
-                for name, rival in self.rivals.items()
+                for name, reports in self.rounds.items()
             },
         }
 
@@ -141,17 +131,7 @@ def measure(
     say: Callable[[str], None],
     start: Start = worker,
 ) -> Speed:
-    """Time every rival that can run here.
-
-    Args:
-        scale: how much work.
-        checkout: of ssnl/dataset-distillation; without it ``recipe`` stands in.
-        say: called with a line a round.
-        start: makes a rival ready for a job.
-
-    Raises:
-        RunError: a rival's process ended.
-    """
+    """Time every rival that can run here; ``say`` is called with a line a round."""
     job = scale.job
     names = _rivals(scale, stand_in(checkout))
     jobs = {name: replace(job, rival=name, checkout=checkout) for name in names}
@@ -159,28 +139,16 @@ def measure(
     with start(replace(job, rival="ours", steps=scale.more_steps)) as do:
         longer = [do("step") for _ in range(SETTLING_STEPS)][-1]
     module = build(job.network, job.side)
-    weights = sum(parameter.numel() for parameter in module.parameters())
     forward = forward_flops(module, job.side)
     return Speed(
         scale,
         stand_in(checkout),
-        {
-            name: RivalSpeed(
-                tuple(reports[name].cpu_seconds for reports in rounds[1:]),
-                rounds[-1][name].added_bytes,
-            )
-            for name in names
-        },
+        {name: [reports[name] for reports in rounds[1:]] for name in names},
         longer.added_bytes,
-        FLOAT32_BYTES * weights,
+        FLOAT32_BYTES * sum(parameter.numel() for parameter in module.parameters()),
         outer_step_flops(forward, len(CLASSES), job.steps, job.batch),
         gemm,
     )
-
-
-def other_precision(network: str) -> Name:
-    """Our engine at the precision that it would not choose by itself."""
-    return "ours-f32" if fitting(network, "cpu") == "bfloat16" else "ours-bf16"
 
 
 def _rivals(scale: SpeedScale, theirs: Name) -> list[Name]:
@@ -191,6 +159,11 @@ def _rivals(scale: SpeedScale, theirs: Name) -> list[Name]:
     if theirs == "ssnl" and scale.every_rival:
         names.insert(1, "recipe")
     return names
+
+
+def other_precision(network: str) -> Name:
+    """Our engine at the precision that it would not choose by itself."""
+    return "ours-f32" if fitting(network, "cpu") == "bfloat16" else "ours-bf16"
 
 
 def _rounds(
@@ -211,36 +184,78 @@ def _rounds(
     return rounds, median(products)
 
 
+def forward_flops(module: nn.Module, side: int) -> int:
+    """Floating-point operations of a forward pass of one patch of ``side`` px: 2 a multiply-add.
+
+    Counted on the meta device from the shapes of convolutions and linear layers; beside those,
+    norms, activations and pooling are small.
+    """
+    flops = 0
+
+    def count(layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        nonlocal flops
+        if isinstance(layer, nn.Conv2d):
+            taps = layer.kernel_size[0] * layer.kernel_size[1]
+            flops += 2 * output.numel() * layer.in_channels // layer.groups * taps
+        elif isinstance(layer, nn.Linear):
+            flops += 2 * output.numel() * layer.in_features
+
+    hooks = [layer.register_forward_hook(count) for layer in module.modules()]
+    module(torch.empty(1, 1, side, side, device="meta"))
+    for hook in hooks:
+        hook.remove()
+    return flops
+
+
+def outer_step_flops(forward: int, images: int, steps: int, batch: int) -> int:
+    """Floating-point operations that one training step cannot do without.
+
+    With F those of a forward pass: an inner step's gradient is F forward and 2F back, on each of M
+    images. Sending a vector back through that gradient touches each of its three products once
+    more for each of their two factors, 6F. The final loss on the minibatch and its derivative by
+    the weights are 3F a patch. In all, F · (9 · M · E · I + 3 · K). What an engine computes a
+    second time to save memory is not counted in its favour, nor are Adam and the drawing of θ0.
+    """
+    return forward * (9 * images * steps + 3 * batch)
+
+
+def gemm_gflops() -> float:
+    """Speed of a float32 product of two 1024 x 1024 matrices, GFLOP a CPU-second, one thread."""
+    a, b = torch.randn(2, GEMM_SIDE, GEMM_SIDE, dtype=torch.float32)
+    seconds = []
+    for _ in range(GEMM_REPEATS):
+        began = time.process_time()
+        a @ b
+        seconds.append(time.process_time() - began)
+    return 2 * GEMM_SIDE**3 / median(seconds) / 1e9
+
+
 def table(speed: Speed) -> str:
     """The table for people."""
-    job, theirs = speed.scale.job, speed.rivals[speed.stand_in]
+    job, theirs = speed.scale.job, speed.stand_in
     title = (
         f"One training step: {job.network}, {job.side} px, {len(CLASSES)} images, "
         f"{job.steps} inner steps, {job.batch} real patches, one thread"
     )
-    rows = [
+    rows: list[Row] = [
         [
             name,
-            f"{rival.median:.2f}",
-            f"{theirs.median / rival.median:.2f}x",
-            f"{rival.added_bytes / MEGABYTE:.0f}",
-            f"{rival.added_bytes / theirs.added_bytes:.2f}x",
+            f"{speed.seconds(name):.2f}",
+            f"{speed.seconds(theirs) / speed.seconds(name):.2f}x",
+            f"{speed.added_bytes(name) / MEGABYTE:.0f}",
+            f"{speed.added_bytes(name) / speed.added_bytes(theirs):.2f}x",
             f"{speed.of_gemm(name):.0%}",
         ]
-        for name, rival in speed.rivals.items()
+        for name in speed.rounds
     ]
     low, high = min(speed.round_speedups), max(speed.round_speedups)
-    return "\n".join(
-        [
-            str(Table(title, ["", "CPU-s", "speed", "added MB", "memory", "of GEMM"], rows)),
-            f"1x is {speed.stand_in}; over {speed.scale.rounds} rounds ours is {low:.2f}x to "
-            f"{high:.2f}x",
-            f"Here ours computes in {fitting(job.network, 'cpu')}; with bfloat16 (bf16) the "
-            "factors of products are rounded: the same work, less exact.",
-            f"A training step is {speed.flops / 1e9:.0f} GFLOP; matrix products run at "
-            f"{speed.gemm:.0f} GFLOP/s here.",
-            f"Ours at {speed.scale.more_steps} inner steps adds "
-            f"{speed.longer_bytes / MEGABYTE:.0f} MB: {speed.memory_growth / MEGABYTE:.1f} MB a "
-            f"further step; one set of weights is {speed.weight_bytes / MEGABYTE:.1f} MB.",
-        ]
-    )
+    return f"""\
+{Table(title, ["", "CPU-s", "speed", "added MB", "memory", "of GEMM"], rows)}
+1x is {theirs}; over {speed.scale.rounds} rounds ours is {low:.2f}x to {high:.2f}x
+Here ours computes in {fitting(job.network, "cpu")}; with bfloat16 (bf16) the factors of products \
+are rounded: the same work, less exact.
+A training step is {speed.flops / 1e9:.0f} GFLOP; matrix products run at {speed.gemm:.0f} GFLOP/s \
+here.
+Ours at {speed.scale.more_steps} inner steps adds {speed.longer_bytes / MEGABYTE:.0f} MB: \
+{speed.memory_growth / MEGABYTE:.1f} MB a further step; one set of weights is \
+{speed.weight_bytes / MEGABYTE:.1f} MB."""

@@ -28,7 +28,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.engine.problem import MetaGradient, Problem
-from benchmarks.engine.recipe import RECIPE, adam_tensors, flat, hard_labelled, restore_adam
+from benchmarks.engine.recipe import RECIPE, flat, hard_labelled, restore_state, state_of
 from gdshare.distilled import Distilled
 from gdshare.errors import UsageError
 from gdshare.networks import Parameters
@@ -41,11 +41,7 @@ IMPORTED = ("*.py", "networks/*.py", "utils/*.py")
 
 
 def digest(path: Path) -> str:
-    """SHA-256 of what is imported from a checkout.
-
-    Raises:
-        UsageError: it is not a checkout of theirs.
-    """
+    """SHA-256 of what is imported from a checkout."""
     _require(path)
     sha = hashlib.sha256()
     for file in sorted(file for pattern in IMPORTED for file in path.glob(pattern)):
@@ -54,34 +50,22 @@ def digest(path: Path) -> str:
     return sha.hexdigest()
 
 
-def load_checkout(path: Path) -> tuple[type[Any], type[Any]]:
-    """Import their trainer and the base class of their networks from a checkout.
-
-    Raises:
-        UsageError: it is not a checkout of theirs.
-    """
-    _require(path)
-    _stand_in()
-    if str(path) not in sys.path:
-        sys.path.insert(0, str(path))
-    trainer = importlib.import_module("train_distilled_image")
-    networks = importlib.import_module("networks")
-    return trainer.Trainer, networks.utils.ReparamModule
-
-
 def _require(path: Path) -> None:
     if not (path / TRAINER).is_file():
-        raise UsageError(
-            f"{path}: no checkout of ssnl/dataset-distillation (no {TRAINER}); git clone "
-            f"https://github.com/ssnl/dataset-distillation and check out {COMMIT}"
-        )
+        remedy = f"git clone https://github.com/ssnl/dataset-distillation, check out {COMMIT}"
+        raise UsageError(f"no checkout of ssnl/dataset-distillation (no {TRAINER})", path, remedy)
 
 
 class Ssnl:
     """Their trainer, driven one training step at a time. See ``problem.Engine``."""
 
     def __init__(self, problem: Problem, checkout: Path) -> None:
-        trainer, base = load_checkout(checkout)
+        _require(checkout)
+        _stand_in()
+        if str(checkout) not in sys.path:
+            sys.path.insert(0, str(checkout))
+        trainer = importlib.import_module("train_distilled_image").Trainer
+        base = importlib.import_module("networks").utils.ReparamModule
         self.done = 0
         self._problem = problem
         self._state = _state(problem)
@@ -126,14 +110,13 @@ class Ssnl:
     def distilled(self) -> Distilled:
         return hard_labelled(self._problem, *self._trainer.params)
 
-    def tensors(self) -> dict[str, Tensor]:
-        return adam_tensors(self._trainer.params, self._trainer.optimizer)
+    def state(self) -> dict[str, Any]:
+        return state_of(self.done, self._trainer.params, self._trainer.optimizer)
 
-    def restore(self, tensors: Mapping[str, Tensor], done: int) -> None:
-        restore_adam(tensors, self._trainer.params, self._trainer.optimizer)
-        self.done = done
+    def restore(self, state: Mapping[str, Any]) -> None:
+        self.done = restore_state(state, self._trainer.params, self._trainer.optimizer)
         # The pass of the last step done: the schedule advances before the next.
-        epoch = max(done - 1, 0) // self._problem.steps_per_epoch
+        epoch = max(self.done - 1, 0) // self._problem.steps_per_epoch
         self._trainer.scheduler.last_epoch = epoch
         self._trainer.optimizer.param_groups[0]["lr"] = RECIPE.outer_rate_at(epoch)
 
@@ -184,25 +167,25 @@ def _adapted(
 
 def _stand_in() -> None:
     """Empty modules for what they import and nothing here uses."""
-    empty: dict[str, dict[str, object]] = {"datasets": {}}
+    modules: dict[str, dict[str, object]] = {"datasets": {}}
     for package, parts in PICTURES_AND_OLD_PYTHONS.items():
         if importlib.util.find_spec(package) is None:
-            empty |= parts
-    for name, content in empty.items():
+            modules |= parts
+    for name, content in modules.items():
         module = ModuleType(name)
-        module.__spec__ = ModuleSpec(name, None)  # torch looks whether some packages are there
+        module.__spec__ = ModuleSpec(name, None)  # torch checks whether some packages are there
         vars(module).update(content)
         sys.modules[name] = module
 
 
 def _add_metaclass(metaclass: type[type]) -> Callable[[type], type]:
     """A class decorator that rebuilds the class under another metaclass."""
-
-    def rebuild(original: type) -> type:
-        body = {k: v for k, v in vars(original).items() if k not in {"__dict__", "__weakref__"}}
-        return metaclass(original.__name__, original.__bases__, body)
-
-    return rebuild
+    own = {"__dict__", "__weakref__"}
+    return lambda original: metaclass(
+        original.__name__,
+        original.__bases__,
+        {name: value for name, value in vars(original).items() if name not in own},
+    )
 
 
 PICTURES_AND_OLD_PYTHONS: dict[str, dict[str, dict[str, object]]] = {

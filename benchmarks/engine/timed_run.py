@@ -1,33 +1,31 @@
 """One rival against the clock: its images are scored as it goes, and a killed run goes on.
 
-::
-
-    FOLDER/
-      checkpoint.safetensors            where to go on, and every score so far
-      distilled-000120.safetensors      the images scored at training step 120
-
-CPU-seconds are those of this process (all its threads) inside training steps; scoring, reading and
-saving do not count.
+FOLDER/checkpoint.pt holds where to go on, and every score so far. CPU-seconds are those of
+this process (all its threads) inside training steps; scoring, reading and saving do not count.
 """
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from pickle import UnpicklingError
+from statistics import fmean, stdev
 
+import torch
 from pydantic import BaseModel, ConfigDict, ValidationError
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import load, save
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn import functional
 
 from benchmarks.engine.problem import Engine
-from benchmarks.engine.score import score
 from benchmarks.engine.tasks import QualityTask
+from gdshare.distilled import Distilled
 from gdshare.errors import RunError
-from gdshare.storage import write_bytes
+from gdshare.networks import Parameters, forward
+from gdshare.storage import replacing
+from gdshare.training import patch_accuracy
 
-CHECKPOINT = "checkpoint.safetensors"
+CHECKPOINT = "checkpoint.pt"
 CHECKPOINT_S = 60.0
 
 Line = dict[str, float | int | bool]
@@ -35,15 +33,7 @@ Line = dict[str, float | int | bool]
 
 
 class Progress(BaseModel):
-    """The part of a checkpoint that is not a tensor.
-
-    Attributes:
-        step: training steps done.
-        cpu_seconds: spent in them.
-        due: CPU-seconds at which the next score is due.
-        lines: of the scores so far.
-        ended: whether the run is over.
-    """
+    """The part of a checkpoint that is not a tensor; ``due``: CPU-seconds of the next score."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -53,18 +43,19 @@ class Progress(BaseModel):
     lines: tuple[Line, ...] = ()
     ended: bool = False
 
+    def after(self, **changes: object) -> "Progress":
+        """With these values in place of its own."""
+        return self.model_copy(update=changes)
+
+    def with_line(self, result: Line, **changes: object) -> "Progress":
+        """With a line more, and with these values in place of its own."""
+        line: Line = {"cpu_seconds": self.cpu_seconds, "step": self.step, **result}
+        return self.after(lines=(*self.lines, line), **changes)
+
 
 @dataclass(frozen=True)
 class TimedRun:
-    """A run in its folder.
-
-    Attributes:
-        engine: at work on ``task.problem``.
-        budget: CPU-seconds after which the run ends.
-        steps: training steps after which it ends; None: no number of them.
-        score_every: CPU-seconds between scores.
-        clock: CPU-seconds of this process.
-    """
+    """A run in its folder, over after ``budget`` CPU-seconds or ``steps`` training steps."""
 
     folder: Path
     task: QualityTask
@@ -73,6 +64,7 @@ class TimedRun:
     steps: int | None
     score_every: float
     clock: Callable[[], float] = time.process_time
+    scored: Callable[[Sequence[Line], Distilled], None] = lambda lines, images: None
 
     def finish(
         self, keep: Callable[[], None], over: Callable[[], bool] = lambda: False
@@ -80,14 +72,8 @@ class TimedRun:
         """Train from the last checkpoint to the end, or until ``keep`` raises.
 
         Scores are taken at the start, when due, and at the end. A loss or images that are not
-        finite end the run for good.
-
-        Args:
-            keep: called after each checkpoint.
-            over: whether to make a checkpoint now.
-
-        Returns:
-            a line a score.
+        finite end the run for good. ``keep`` is called after each checkpoint; ``over`` tells
+        whether to make one now. Returns a line a score.
         """
         progress = self._restore()
         saved = progress.cpu_seconds
@@ -106,49 +92,57 @@ class TimedRun:
         began = self.clock()
         loss = self.engine.outer_step()
         spent = progress.cpu_seconds + self.clock() - began
-        after = progress.model_copy(update={"step": self.engine.done, "cpu_seconds": spent})
-        return after if math.isfinite(loss) else _diverged(after)
+        progress = progress.after(step=self.engine.done, cpu_seconds=spent)
+        finite = math.isfinite(loss)
+        return progress if finite else progress.with_line({"diverged": True}, ended=True)
 
     def _scored(self, progress: Progress, last: bool) -> Progress:
         """With the score of the images as they are."""
-        distilled, problem = self.engine.distilled(), self.task.problem
+        distilled = self.engine.distilled()
         if distilled.problem():
-            return _diverged(progress)
-        result = score(problem.module, self.task.inits, distilled, problem.steps, self.task.scoring)
-        self.folder.mkdir(parents=True, exist_ok=True)
-        write_bytes(scored_images(self.folder, progress.step), distilled.to_bytes())
+            return progress.with_line({"diverged": True}, ended=True)
         due = self.score_every * (math.floor(progress.cpu_seconds / self.score_every) + 1)
-        scored = _with_line(progress, {"score": result.mean, "deviation": result.deviation})
-        return scored.model_copy(update={"due": due, "ended": last})
+        progress = progress.with_line(score(distilled, self.task), due=due, ended=last)
+        self.scored(progress.lines, distilled)
+        return progress
 
     def _restore(self) -> Progress:
         path = self.folder / CHECKPOINT
         if not path.exists():
             return Progress()
         try:
-            with safe_open(path, framework="pt") as handle:
-                progress = Progress.model_validate_json(handle.metadata()["progress"])
-            tensors: Mapping[str, Tensor] = load(path.read_bytes())
-        except (OSError, SafetensorError, KeyError, ValidationError) as error:
-            raise RunError(f"{path}: damaged ({error}); remove it, and run again") from error
-        self.engine.restore(tensors, progress.step)
+            checkpoint = torch.load(path, weights_only=True)
+            progress = Progress.model_validate_json(checkpoint["progress"])
+            self.engine.restore(checkpoint["engine"])
+        except (OSError, RuntimeError, UnpicklingError, KeyError, ValidationError) as error:
+            raise RunError(f"damaged ({error})", path, "remove it, and run again") from error
         return progress
 
     def _save(self, progress: Progress) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
-        metadata = {"progress": progress.model_dump_json()}
-        write_bytes(self.folder / CHECKPOINT, save(self.engine.tensors(), metadata))
+        checkpoint = {"progress": progress.model_dump_json(), "engine": self.engine.state()}
+        with replacing(self.folder / CHECKPOINT) as stream:
+            torch.save(checkpoint, stream)
 
 
-def scored_images(folder: Path, step: int) -> Path:
-    """Where the images scored at a training step are kept."""
-    return folder / f"distilled-{step:06d}.safetensors"
+def score(distilled: Distilled, task: QualityTask) -> Line:
+    """Train from each of the task's θ0 and score each network on its real patches."""
+    module, steps = task.problem.module, task.problem.steps
+    networks = (trained(module, theta0, distilled, steps) for theta0 in task.inits)
+    accuracies = [patch_accuracy(module, network, *task.scoring) for network in networks]
+    return {"score": fmean(accuracies), "deviation": stdev(accuracies)}
 
 
-def _diverged(progress: Progress) -> Progress:
-    return _with_line(progress, {"diverged": True}).model_copy(update={"ended": True})
-
-
-def _with_line(progress: Progress, result: Line) -> Progress:
-    at: Line = {"cpu_seconds": progress.cpu_seconds, "step": progress.step}
-    return progress.model_copy(update={"lines": (*progress.lines, at | result)})
+def trained(module: nn.Module, theta0: Parameters, distilled: Distilled, steps: int) -> Parameters:
+    """Take ``steps`` plain gradient steps from θ0 on the distilled images, as a receiver would."""
+    images, labels = torch.from_numpy(distilled.images), torch.from_numpy(distilled.labels)
+    theta = theta0
+    for rate in torch.from_numpy(distilled.learning_rates).expand(steps):
+        leaves = {name: weight.detach().requires_grad_() for name, weight in theta.items()}
+        loss: Tensor = functional.cross_entropy(forward(module, leaves, images), labels)
+        slopes = torch.autograd.grad(loss, list(leaves.values()))
+        theta = {
+            name: weight.detach() - rate * slope
+            for (name, weight), slope in zip(leaves.items(), slopes, strict=True)
+        }
+    return theta

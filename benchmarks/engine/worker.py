@@ -71,7 +71,7 @@ class Report:
     cpu_seconds: float
     loss: float
     added_bytes: int
-    gradient: tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]] | None = None
+    gradient: tuple[npt.NDArray[np.floating[Any]], ...] = ()
 
 
 Do = Callable[[Order], Report]
@@ -90,8 +90,9 @@ class PeakMemory:
             CLEAR.write_text(RESET_PEAK)
         except OSError as error:
             raise UsageError(
-                f"{CLEAR}: cannot be written ({error}), and only there can the peak of memory be "
-                "set back; run the benchmark on Linux with /proc"
+                f"cannot be written ({error}), and only there can the peak of memory be reset",
+                CLEAR,
+                "run the benchmark on Linux with /proc",
             ) from error
         self._before = _status("VmRSS")
 
@@ -102,11 +103,8 @@ class PeakMemory:
 
 def _status(field: str) -> int:
     """A field of the process's status, bytes."""
-    for line in STATUS.read_text().splitlines():
-        name, _, value = line.partition(":")
-        if name == field:
-            return int(value.split()[0]) * 1024
-    raise UsageError(f"{STATUS}: has no {field}; run the benchmark on Linux")
+    lines = (line.partition(":") for line in STATUS.read_text().splitlines())
+    return next(int(value.split()[0]) * 1024 for name, _, value in lines if name == field)
 
 
 def engine_for(job: Job) -> Engine:
@@ -134,11 +132,7 @@ def obey(order: Order, engine: Engine, memory: PeakMemory) -> Report:
 def worker(job: Job) -> Iterator[Do]:
     """A rival in a process of its own, with one thread, for as long as the ``with`` block.
 
-    Yields:
-        what carries out an order there; RunError where the process ends instead.
-
-    Raises:
-        RunError: the rival cannot be made ready.
+    Yields what carries out an order there, or raises RunError where the process ends instead.
     """
     context = get_context("spawn")
     pipe, far_end = context.Pipe()
@@ -151,10 +145,8 @@ def worker(job: Job) -> Iterator[Do]:
             return pipe.recv()
         except (EOFError, ConnectionError) as error:
             process.join()
-            raise RunError(
-                f"rival {job.rival}: its process ended with status {process.exitcode}; its last "
-                "words are above"
-            ) from error
+            ended = f"its process ended with status {process.exitcode}; its last words are above"
+            raise RunError(ended, f"rival {job.rival}") from error
 
     def do(order: Order) -> Report:
         with suppress(ConnectionError):  # it has ended; ``answer`` says so
@@ -165,7 +157,7 @@ def worker(job: Job) -> Iterator[Do]:
     try:
         refusal = answer()
         if refusal is not None:
-            raise RunError(f"rival {job.rival}: {refusal}")
+            raise RunError(refusal, f"rival {job.rival}")
         yield do
     finally:
         process.kill()  # it has nothing to save

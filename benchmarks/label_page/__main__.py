@@ -13,19 +13,7 @@ from statistics import median
 from playwright.sync_api import Page, sync_playwright
 
 from benchmarks.command import parser, write_figures
-from benchmarks.label_page.browser import (
-    CHROMIUM,
-    FILM,
-    VIEW,
-    chromium,
-    drag,
-    draw,
-    phantom_record,
-    phantom_store,
-    saved,
-    served,
-    version,
-)
+from benchmarks.label_page import browser
 
 NAME = "benchmarks.label_page"
 SIDES = (512, 2048)
@@ -75,36 +63,33 @@ class Waits:
 
 
 def measure(side: int, edits: int) -> Waits:
-    """Outline a synthetic film in the source's proportions and edit it.
-
-    Args:
-        side: of the film, px.
-        edits: how often a point is dragged, and how often the brightness changed.
-    """
+    """Outline a synthetic film in the source's proportions, and edit it so many times."""
     patch, stride = (size * side / SOURCE_SIDE for size in (SOURCE_PATCH, SOURCE_STRIDE))
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
-        store = phantom_store(Path(folder) / "store", [phantom_record(0, side)])
-        with served(store, "--patch", f"{patch:.0f}", "--stride", f"{stride:.0f}") as address:
-            browser = chromium(playwright)
-            page = browser.new_page(viewport=VIEW)
+        store = browser.phantom_store(Path(folder) / "store", [browser.phantom_record(0, side)])
+        with browser.served(
+            store, "--patch", f"{patch:.0f}", "--stride", f"{stride:.0f}"
+        ) as address:
+            chromium = browser.chromium(playwright)
+            page = chromium.new_page(viewport=browser.VIEW)
             page.goto(address)
-            page.locator(FILM).wait_for()
+            page.locator(browser.FILM).wait_for()
             opening: float = page.evaluate("performance.now()")
             times = _edit(page, edits)
-            browser.close()
+            chromium.close()
     return Waits(opening, **times)
 
 
 def _edit(page: Page, edits: int) -> dict[str, list[float]]:
-    draw(page, BORDER)
+    browser.draw(page, BORDER)
     page.evaluate(CLOCK)
     here = BORDER[0]
     for number in range(edits):
         # Never a place twice: the server remembers the last grids.
         there = (here[0] + (0.15, -0.16)[number % 2], here[1] + 0.005)
-        before = version(page)
-        drag(page, here, there)
-        saved(page, before + 1)
+        before = browser.version(page)
+        browser.drag(page, here, there)
+        browser.saved(page, before + 1)
         page.keyboard.press(".")
         page.wait_for_timeout(300)
         here = there
@@ -124,8 +109,8 @@ def line(side: int, waits: Waits) -> str:
 def main() -> None:
     """Read the options and measure."""
     chosen = parser(NAME, __doc__, f"{QUICK_EDITS} edits a film").parse_args()
-    if not CHROMIUM.exists():
-        sys.exit(f"{CHROMIUM}: not there; install Debian's chromium with make system")
+    if not browser.CHROMIUM.exists():
+        sys.exit(f"{browser.CHROMIUM}: not there; install Debian's chromium with make system")
     films = {}
     for side in SIDES:
         films[side] = measure(side, QUICK_EDITS if chosen.quick else EDITS)

@@ -44,11 +44,11 @@ def screenshot(run: Path) -> bytes:
     )
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
         path = Path(folder) / "prepared"
-        told = drawn(path, manifest, distilled, render_preview)
-        prepare(told, lambda what: release_pages(what, policy))
+        prepared = drawn(path, manifest, distilled, render_preview)
+        prepare(prepared, lambda content: release_pages(content, policy))
         browser = chromium(playwright)
         page = browser.new_page(viewport=VIEW)
-        page.goto((told.path / PAGE).as_uri())
+        page.goto((prepared.path / PAGE).as_uri())
         shot = page.screenshot()
         browser.close()
     few, stream = Image.open(io.BytesIO(shot)).convert("RGB").quantize(COLOURS), io.BytesIO()

@@ -10,8 +10,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from gdshare.bundle.verdict import acceptance, as_json, refusal, sentence
-from gdshare.bundle.verify import verify_folder
+from gdshare.bundle.verify import acceptance, as_json, refusal, sentence, verify_folder
 from gdshare.errors import GdshareError
 from gdshare.signing.keys import load_public_key
 

@@ -9,16 +9,16 @@ from gdshare.bundle.attacks import Attack
 from gdshare.bundle.counts import SUPPRESS_BELOW, published_counts
 from gdshare.bundle.croissant import croissant
 from gdshare.bundle.datasheet import datasheet
+from gdshare.bundle.digests import digests_of, statement_of
 from gdshare.bundle.layout import CROISSANT, MANIFEST, PREVIEW, README, SIGNATURE, TENSORS
 from gdshare.bundle.manifest import Manifest, first_problem
-from gdshare.bundle.model_signing import digests_of, write_statement
 from gdshare.bundle.terms import Terms
 from gdshare.bundle.verify import verify_files
 from gdshare.distilled import Distilled
 from gdshare.errors import UsageError
 from gdshare.method import RunRecord
-from gdshare.signing.envelope import sign
 from gdshare.signing.names import hour_of
+from gdshare.signing.statement import sign_statement
 
 TERMS = Terms()
 """Where nobody says otherwise."""
@@ -114,6 +114,6 @@ def build_files(
         BundleError: the tensors do not fit the manifest, or something is too large.
     """
     files = content_files(manifest, distilled, preview_png)
-    files[SIGNATURE] = sign(write_statement(digests_of(files)), key).to_bytes()
+    files[SIGNATURE] = sign_statement(statement_of(digests_of(files)), key)
     verify_files(files, key.public_key(), manifest.created, manifest.site)
     return files

@@ -25,10 +25,6 @@ class ExtraFile(BundleError):
     """There is a file beyond the six, or the signature lists one."""
 
 
-class Oversized(BundleError):
-    """A file is larger than the format allows; nothing in it was parsed."""
-
-
 class Altered(BundleError):
     """A file is not the one that was signed."""
 

@@ -7,8 +7,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from gdshare.bundle.errors import NotAPlainFile, Oversized, UnreadableBundle
+from gdshare.bundle.errors import NotAPlainFile, UnreadableBundle
 from gdshare.bundle.layout import BOUNDS, check_complete, check_name, check_size
+from gdshare.signing.errors import Oversized
 
 
 def read_folder(path: Path, wanted: Collection[str] = BOUNDS.keys()) -> dict[str, bytes]:

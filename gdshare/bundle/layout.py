@@ -2,8 +2,8 @@
 
 from collections.abc import Collection, Mapping
 
-from gdshare.bundle.errors import ExtraFile, MissingFile, Oversized
-from gdshare.signing.errors import SEND_AGAIN, quoted
+from gdshare.bundle.errors import ExtraFile, MissingFile
+from gdshare.signing.errors import SEND_AGAIN, Oversized, quoted
 
 README = "README.md"
 SIGNATURE = "bundle.sig"

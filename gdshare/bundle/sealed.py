@@ -31,12 +31,12 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 from cryptography.hazmat.primitives.hpke import AEAD, KDF, KEM, Suite
 
+from gdshare.bundle.digests import WHERE, check_digests, listed_digests
 from gdshare.bundle.errors import (
     BrokenSeal,
     CutShort,
     NotAPlainFile,
     NotSealed,
-    Oversized,
     PassedOff,
     SealedForAnother,
     TrailingBytes,
@@ -51,10 +51,11 @@ from gdshare.bundle.layout import (
     check_size,
 )
 from gdshare.bundle.manifest import Manifest
-from gdshare.bundle.model_signing import check_digests, read_statement, subject_digest
 from gdshare.signing.envelope import read_envelope
+from gdshare.signing.errors import Oversized
 from gdshare.signing.keys import fingerprint
 from gdshare.signing.names import SITE
+from gdshare.signing.statement import read_statement
 
 FORMAT: Final = "gdshare-sealed/0.1"
 _SUITE = Suite(KEM.X25519, KDF.HKDF_SHA256, AEAD.CHACHA20_POLY1305)
@@ -174,9 +175,9 @@ def _head(to: str, site: str, digest: str, length: int) -> bytes:
 
 def _named(files: Mapping[str, bytes]) -> tuple[str, str]:
     """The site and the digest of a bundle whose files are the ones its signature lists."""
-    listed = read_statement(read_envelope(files[SIGNATURE], SIGNATURE).payload)
-    check_digests(files, listed)
-    return Manifest.from_bytes(files[MANIFEST]).site, subject_digest(listed)
+    statement = read_statement(read_envelope(files[SIGNATURE], SIGNATURE).payload, WHERE)
+    check_digests(files, listed_digests(statement))
+    return Manifest.from_bytes(files[MANIFEST]).site, statement.digest
 
 
 def _check_length(found: int, told: int) -> None:

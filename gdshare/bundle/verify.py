@@ -26,9 +26,11 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from gdshare.bundle.digests import check_digests, listed_digests
 from gdshare.bundle.errors import Expired, NotYetValid, WrongSite
 from gdshare.bundle.folder import read_folder
 from gdshare.bundle.layout import (
+    BOUNDS,
     MANIFEST,
     SIGNATURE,
     TENSORS,
@@ -37,13 +39,13 @@ from gdshare.bundle.layout import (
     check_size,
 )
 from gdshare.bundle.manifest import Manifest
-from gdshare.bundle.model_signing import check_digests, read_statement, subject_digest
 from gdshare.bundle.tensors import read_tensors
 from gdshare.distilled import Distilled
-from gdshare.errors import UsageError
-from gdshare.signing.envelope import check_signature, read_envelope
+from gdshare.errors import GdshareError, UsageError
+from gdshare.signing import canonical
 from gdshare.signing.errors import quoted
 from gdshare.signing.names import format_utc
+from gdshare.signing.statement import verify_statement
 
 CLOCK_TOLERANCE = timedelta(minutes=10)
 """How far a hospital's clock may run ahead of the reader's."""
@@ -87,15 +89,14 @@ def verify_files(
     for name in files:
         check_name(name)
     check_complete(files)
-    envelope = read_envelope(files[SIGNATURE], SIGNATURE)
-    check_signature(envelope, public_key, SIGNATURE)
-    listed = read_statement(envelope.payload)
+    statement = verify_statement(files[SIGNATURE], public_key, SIGNATURE, BOUNDS[SIGNATURE])
+    listed = listed_digests(statement)
     check_digests(files, listed)
     manifest = Manifest.from_bytes(files[MANIFEST])
     check_site(manifest, site)
     distilled = read_tensors(files[TENSORS], manifest)
     check_freshness(manifest, now)
-    return Bundle(manifest, distilled, subject_digest(listed))
+    return Bundle(manifest, distilled, statement.digest)
 
 
 def verify_folder(path: Path, public_key: ec.EllipticCurvePublicKey, now: datetime) -> Bundle:
@@ -141,3 +142,32 @@ def check_freshness(manifest: Manifest, now: datetime) -> None:
             f"the bundle expired at {format_utc(manifest.expires)}",
             remedy="ask the hospital whether it will publish a new one",
         )
+
+
+def sentence(bundle: Bundle) -> str:
+    """Say in one sentence what was verified."""
+    manifest = bundle.manifest
+    return (
+        f"yes: {manifest.name} is signed with this key and unaltered: "
+        f"{manifest.method.images} images of {manifest.protocol.side} x {manifest.protocol.side} "
+        f"px, valid until {format_utc(manifest.expires)}, digest {bundle.digest}"
+    )
+
+
+def acceptance(bundle: Bundle) -> dict[str, object]:
+    """Give the outcome for machines when every rule was passed."""
+    return {
+        "verified": True,
+        "digest": bundle.digest,
+        "manifest": bundle.manifest.model_dump(mode="json"),
+    }
+
+
+def refusal(fault: GdshareError) -> dict[str, object]:
+    """Give the outcome for machines otherwise: the reason's name and its sentence."""
+    return {"verified": False, "reason": type(fault).__name__, "message": str(fault)}
+
+
+def as_json(verdict: dict[str, object]) -> str:
+    """Write a verdict as indented JSON with a newline at the end."""
+    return canonical.pretty(verdict).decode()

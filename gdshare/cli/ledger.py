@@ -8,9 +8,8 @@ from typing import Annotated
 
 import typer
 
-from gdshare.bundle.attestation import MAX_BYTES, read_signed
+from gdshare.bundle.attestation import MAX_BYTES, Receipt, read_signed
 from gdshare.bundle.folder import read_plain
-from gdshare.bundle.receipt import Receipt
 from gdshare.cli.terminal import AsJson, print_json, print_table
 from gdshare.errors import BundleError, UsageError
 from gdshare.ledger import Anchor, head_of, open_ledger, read_ledger

@@ -1,9 +1,12 @@
 """The ``gdshare`` command's front door: options for all commands, errors in one sentence."""
 
+import logging
+import os
 import sys
 import traceback
 from collections.abc import Sequence
 from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
 from typing import Annotated
 
 import click
@@ -11,7 +14,8 @@ import typer
 
 from gdshare import __version__
 from gdshare.allocator import keep_freed_memory
-from gdshare.errors import GdshareError
+from gdshare.errors import GdshareError, UsageError
+from gdshare.logs import FILE_VARIABLE, LEVEL_VARIABLE, LEVELS, start_logging, start_logging_from
 
 MODULES = {
     "import": "intake",
@@ -50,6 +54,9 @@ OWN_COMMANDS: dict[str, str] = {
 """In the order of the walk, which is the order of the help."""
 
 ENTRY_POINTS = "gdshare.commands"
+LOG_OPTIONS = {"--log-level": LEVEL_VARIABLE, "--log-file": FILE_VARIABLE}
+"""They may stand before or behind the command, as --debug may."""
+log = logging.getLogger(__name__)
 REFUSED, INTERRUPTED = 2, 130
 
 
@@ -85,10 +92,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     keep_freed_memory()
     words = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in words
-    first = next((word for word in words if not word.startswith("-")), None)
     try:
-        arguments = [word for word in words if word != "--debug"]
-        status = build_app(first)(args=arguments, prog_name="gdshare", standalone_mode=False)
+        start_logging()  # for what is wrong with the options of the log themselves
+        log_options, words = _log_options([word for word in words if word != "--debug"])
+        start_logging_from(os.environ | log_options)
+        first = next((word for word in words if not word.startswith("-")), None)
+        status = build_app(first)(args=words, prog_name="gdshare", standalone_mode=False)
         sys.exit(status if isinstance(status, int) else 0)
     except click.exceptions.NoArgsIsHelpError:
         sys.exit(REFUSED)  # the help was shown
@@ -108,14 +117,36 @@ def main(arguments: Sequence[str] | None = None) -> None:
             f"a fault in gdshare itself ({type(error).__name__}: {error}); run it again with "
             "--debug and report what it prints",
             debug,
+            fault=True,
         )
 
 
-def _refuse(message: str, debug: bool) -> None:
+def _refuse(message: str, debug: bool, fault: bool = False) -> None:
     if debug:
         traceback.print_exc()
-    sys.stderr.write(f"gdshare: {message}\n")
+    log.error(message, exc_info=debug or fault)
     sys.exit(REFUSED)
+
+
+def _log_options(words: list[str]) -> tuple[dict[str, str], list[str]]:
+    """The options of the log, wherever they stand, as their environment variables; and the rest.
+
+    Raises:
+        UsageError: an option without its value.
+    """
+    found: dict[str, str] = {}
+    rest: list[str] = []
+    remaining = iter(words)
+    for word in remaining:
+        name, equals, value = word.partition("=")
+        if name not in LOG_OPTIONS:
+            rest.append(word)
+            continue
+        value = value if equals else next(remaining, "")
+        if not value:
+            raise UsageError(f"{name} needs a value", remedy="see gdshare --help")
+        found[LOG_OPTIONS[name]] = value
+    return found, rest
 
 
 def _show_version(wanted: bool) -> None:
@@ -128,6 +159,19 @@ def _front(
     debug: Annotated[
         bool, typer.Option("--debug", help="On an error, show where in the program it arose.")
     ] = False,
+    log_level: Annotated[
+        str,
+        typer.Option(
+            envvar=LEVEL_VARIABLE, metavar="|".join(LEVELS), help="What is printed and logged."
+        ),
+    ] = "info",
+    log_file: Annotated[
+        Path | None,
+        typer.Option(
+            envvar=FILE_VARIABLE,
+            help="File to append the log to, with times, levels and tracebacks.",
+        ),
+    ] = None,
     version: Annotated[
         bool,
         typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version."),

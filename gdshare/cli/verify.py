@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from gdshare.bundle import verify_folder
-from gdshare.bundle.verdict import acceptance, as_json, refusal, sentence
+from gdshare.bundle.verify import acceptance, as_json, refusal, sentence
 from gdshare.cli.terminal import AsJson
 from gdshare.errors import GdshareError
 from gdshare.signing import load_public_key

@@ -9,19 +9,16 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from gdshare.bundle.model_signing import SUBJECT
+from gdshare.bundle.digests import SUBJECT
 from gdshare.errors import BundleError, KeyFileError, PolicyError
 from gdshare.release.policy import Policy, policy_digest
 from gdshare.release.prepared import APPROVALS, Prepared
-from gdshare.signing import canonical, fingerprint
-from gdshare.signing.envelope import Envelope, check_signature, read_envelope, sign
-from gdshare.signing.errors import MalformedSignature
-from gdshare.signing.keys import parse_public_key, public_pem
-from gdshare.signing.statement import STATEMENT_TYPE
+from gdshare.signing import fingerprint
+from gdshare.signing.keys import public_pem
+from gdshare.signing.statement import Statement, sign_statement, verify_self_signed
 from gdshare.storage import write_bytes
 
 PREDICATE_TYPE = "https://gdshare/approval/v1"
@@ -65,9 +62,8 @@ def approve(prepared: Prepared, policy: Policy, by: str, key: ec.EllipticCurvePr
     """
     require_approver(policy, key.public_key())
     name = fingerprint(key.public_key())
-    statement = _statement(prepared.digest, policy_digest(policy), by, public_pem(key.public_key()))
     path = prepared.path / APPROVALS / f"{name}.sig"
-    write_bytes(path, sign(statement, key).to_bytes())
+    write_bytes(path, sign_statement(_statement(prepared, policy, by, key.public_key()), key))
     return path
 
 
@@ -107,55 +103,34 @@ def require_approved(approvals: Sequence[Approval], policy: Policy, signer: str)
 def _read(path: Path, prepared: Prepared, policy: Policy) -> Approval:
     if _NAME.fullmatch(path.name) is None:
         raise PolicyError(
-            f"{path.name!r:.100} is no approval", prepared.path / APPROVALS, "remove it"
+            f"{path.name!r:.100} is not an approval", prepared.path / APPROVALS, "remove it"
         )
     try:
         with path.open("rb") as stream:
             data = stream.read(MAX_BYTES + 1)
-        if len(data) > MAX_BYTES:
-            raise MalformedSignature("too large")
-        envelope = read_envelope(data, path.name)
-        told = canonical.parse(envelope.payload, path.name, MalformedSignature)
-        by, pem = _dug(told)
-        key = parse_public_key(pem, path.name)
-        check_signature(envelope, key, path.name)
+        statement, key = verify_self_signed(data, path.name, MAX_BYTES)
     except (OSError, BundleError, KeyFileError) as error:
-        raise PolicyError(f"no sound approval ({error})", path, "have it approved anew") from error
-    wanted = _statement(prepared.digest, policy_digest(policy), by, pem)
-    if envelope.payload != wanted:
         raise PolicyError(
-            "approves another content, or by another policy, than there is now",
+            f"not a sound approval ({error})", path, "have it approved again"
+        ) from error
+    by = str(statement.predicate.get("by"))
+    if statement.to_bytes() != _statement(prepared, policy, by, key).to_bytes():
+        raise PolicyError(
+            "approves other content, or by another policy, than there is now",
             path,
-            "look at it again and approve it anew",
+            "look at it again and approve it again",
         )
-    return _allowed(path, envelope, policy, by)
-
-
-def _allowed(path: Path, envelope: Envelope, policy: Policy, by: str) -> Approval:
-    if envelope.hint not in policy.release.approvers:
+    signer = fingerprint(key)
+    if signer not in policy.release.approvers:
         raise PolicyError(
-            f"signed with {envelope.hint}, which the policy does not name as an approver", path
+            f"signed with {signer}, which the policy does not name as an approver", path
         )
-    return Approval(envelope.hint, by)
+    return Approval(signer, by)
 
 
-def _dug(told: Any) -> tuple[str, bytes]:
-    try:
-        predicate = told["predicate"]
-        by, pem = predicate["by"], predicate["key"]
-        if not (isinstance(by, str) and isinstance(pem, str)):
-            raise TypeError
-    except (KeyError, TypeError) as error:
-        raise MalformedSignature("it names nobody") from error
-    return by, pem.encode()
-
-
-def _statement(digest: str, policy: str, by: str, pem: bytes) -> bytes:
-    return canonical.compact(
-        {
-            "_type": STATEMENT_TYPE,
-            "subject": [{"name": SUBJECT, "digest": {"sha256": digest}}],
-            "predicateType": PREDICATE_TYPE,
-            "predicate": {"policy": policy, "by": by, "key": pem.decode("ascii")},
-        }
-    )
+def _statement(
+    prepared: Prepared, policy: Policy, by: str, key: ec.EllipticCurvePublicKey
+) -> Statement:
+    pem = public_pem(key).decode("ascii")
+    predicate = {"policy": policy_digest(policy), "by": by, "key": pem}
+    return Statement(SUBJECT, prepared.digest, PREDICATE_TYPE, predicate)

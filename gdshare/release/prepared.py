@@ -15,9 +15,9 @@ from pathlib import Path
 
 from gdshare.bundle import Manifest, read_tensors
 from gdshare.bundle.build import content_files
+from gdshare.bundle.digests import digests_of, subject_digest
 from gdshare.bundle.folder import read_folder
 from gdshare.bundle.layout import MANIFEST, SIGNED, TENSORS
-from gdshare.bundle.model_signing import digests_of, subject_digest
 from gdshare.distilled import Distilled
 from gdshare.errors import PolicyError, UsageError
 from gdshare.storage import new_folder, write_bytes

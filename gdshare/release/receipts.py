@@ -7,7 +7,7 @@ hospital, or whoever it asks, can hold the aggregator's ledger to it later.
 from collections.abc import Sequence
 from datetime import datetime
 
-from gdshare.bundle.receipt import Receipt
+from gdshare.bundle.attestation import Receipt
 from gdshare.errors import LedgerError, UsageError
 from gdshare.ledger import Anchor, Entry, Ledger, anchor_of
 from gdshare.release.withdraw import Released, released_by, withdrawn_by

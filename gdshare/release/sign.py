@@ -4,15 +4,15 @@ from collections.abc import Sequence
 
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from gdshare.bundle.digests import digests_of, statement_of
 from gdshare.bundle.layout import SIGNATURE
-from gdshare.bundle.model_signing import digests_of, write_statement
 from gdshare.errors import PolicyError
 from gdshare.ledger import Entry
 from gdshare.release.approval import Approval, read_approvals, require_approved
 from gdshare.release.policy import Policy, by_policy, require_allowed
 from gdshare.release.prepared import Prepared
 from gdshare.signing import fingerprint
-from gdshare.signing.envelope import sign
+from gdshare.signing.statement import sign_statement
 
 PREPARE, APPROVE = "prepare", "approve"
 
@@ -68,5 +68,5 @@ def sign_prepared(
     approvals = read_approvals(prepared, policy)
     require_approved(approvals, policy, fingerprint(key.public_key()))
     require_recorded(prepared, policy, approvals, entries)
-    signature = sign(write_statement(digests_of(prepared.files)), key).to_bytes()
+    signature = sign_statement(statement_of(digests_of(prepared.files)), key)
     return {**prepared.files, SIGNATURE: signature}, approvals

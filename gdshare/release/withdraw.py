@@ -20,11 +20,11 @@ from pathlib import Path
 from cryptography.hazmat.primitives.asymmetric import ec
 from pydantic import ValidationError
 
+from gdshare.bundle.attestation import MAX_REASON, Withdrawal
 from gdshare.bundle.folder import read_plain
 from gdshare.bundle.layout import BOUNDS, SIGNATURE
 from gdshare.bundle.manifest import first_problem
 from gdshare.bundle.outbox import WITHDRAWAL
-from gdshare.bundle.withdrawal import MAX_REASON, Withdrawal
 from gdshare.errors import BundleError, UsageError
 from gdshare.ledger import Entry, Ledger
 from gdshare.release.publish import RELEASE, WITHDRAW

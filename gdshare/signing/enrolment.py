@@ -1,8 +1,8 @@
-"""A hospital asks to be believed: an enrolment request, signed with the very key it brings.
+"""A hospital asks an aggregator to trust its key: an enrolment request, signed with that key.
 
-As NVFLARE's sites send theirs. The signature shows that the sender holds the key, not who the
-sender is: that is heard over the phone. Where a key succeeds another, the older one's signature on
-that stands in the request as well. It is worth a hint and no more, since a key may be stolen.
+The signature shows that the sender holds the key, not who the sender is: for that, the fingerprint
+is read out over the phone. When a key replaces an older one, the request also holds the older key's
+signature on the succession. That is a hint and no more, since the older key may have been stolen.
 """
 
 import base64
@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from gdshare.errors import KeyFileError
 from gdshare.signing.keys import fingerprint
 from gdshare.signing.names import HOUR, SITE, format_hour
-from gdshare.signing.self_signed import Kind, hear, say
+from gdshare.signing.self_signed import Kind, sign_fields, verify_fields
 
 _NAME = re.compile(SITE)
 REQUEST = Kind(
@@ -25,7 +25,7 @@ REQUEST = Kind(
     {"site": _NAME, "made": HOUR, "vouched": re.compile(r"[A-Za-z0-9+/=]{0,8192}")},
 )
 SUCCESSION = Kind(
-    "a key's word for the next",
+    "a key's statement on its successor",
     "https://gdshare/succession/v1",
     {"site": _NAME, "next": re.compile(r"[0-9a-f]{64}")},
 )
@@ -33,13 +33,13 @@ SUCCESSION = Kind(
 
 @dataclass(frozen=True)
 class EnrolmentRequest:
-    """A sound one; whose it is, is still to be heard.
+    """A verified request. The sender's identity is not yet confirmed.
 
     Attributes:
-        site: the hospital's short name, in the sender's words.
-        key: to be believed; the sender holds its private half.
-        made: to the hour, in the sender's words.
-        vouched_by: an older key that signed this succession, if there is one.
+        site: the hospital's short name, as the sender gives it.
+        key: the key to trust; the sender holds its private half.
+        made: the hour, as the sender gives it.
+        vouched_by: an older key that signed the succession, if there is one.
     """
 
     site: str
@@ -54,56 +54,58 @@ def write_request(
     now: datetime,
     older: ec.EllipticCurvePrivateKey | None = None,
 ) -> bytes:
-    """Ask for a key to be believed as a site's.
+    """Ask for a key to be trusted as a site's.
 
     Args:
         site: the hospital's short name.
-        key: to be believed.
+        key: the key to trust.
         now: the site's clock, UTC.
-        older: vouches for ``key``, which succeeds it.
+        older: the key that ``key`` replaces; vouches for it.
 
     Raises:
         KeyFileError: not a site's name.
     """
-    vouched = b""
+    voucher = b""
     if older is not None:
-        vouched = say(SUCCESSION, {"site": site, "next": fingerprint(key.public_key())}, older)
-    told = {
+        succession = {"site": site, "next": fingerprint(key.public_key())}
+        voucher = sign_fields(SUCCESSION, succession, older)
+    fields = {
         "site": site,
         "made": format_hour(now),
-        "vouched": base64.b64encode(vouched).decode("ascii"),
+        "vouched": base64.b64encode(voucher).decode("ascii"),
     }
-    return say(REQUEST, told, key)
+    return sign_fields(REQUEST, fields, key)
 
 
 def read_request(data: bytes, where: str) -> EnrolmentRequest:
     """Read a request from a stranger.
 
     Raises:
-        KeyFileError: too large, malformed, altered, or not signed with the key it brings; or the
-            word of an older key in it is not for this key and site.
+        KeyFileError: too large, malformed, altered, or not signed with the key in it; or the older
+            key's statement in it is about another key or site.
     """
-    told, key = hear(REQUEST, data, where)
-    return EnrolmentRequest(told["site"], key, told["made"], _voucher(told, key, where))
+    fields, key = verify_fields(REQUEST, data, where)
+    older = _voucher(fields, key, where)
+    return EnrolmentRequest(fields["site"], key, fields["made"], older)
 
 
 def _voucher(
-    told: Mapping[str, str], key: ec.EllipticCurvePublicKey, where: str
+    fields: Mapping[str, str], key: ec.EllipticCurvePublicKey, where: str
 ) -> ec.EllipticCurvePublicKey | None:
-    if not told["vouched"]:
+    if not fields["vouched"]:
         return None
-    inner = f"the older key's word in {where}"
+    inner = f"the older key's statement in {where}"
     try:
-        word = base64.b64decode(told["vouched"], validate=True)
+        data = base64.b64decode(fields["vouched"], validate=True)
     except ValueError:
         raise KeyFileError(
             f"{inner} is not base64",
             remedy="have the request made again with `gdshare keys rotate`",
         ) from None
-    vouched, older = hear(SUCCESSION, word, inner)
-    if vouched != {"site": told["site"], "next": fingerprint(key)}:
+    succession, older = verify_fields(SUCCESSION, data, inner)
+    if succession != {"site": fields["site"], "next": fingerprint(key)}:
         raise KeyFileError(
-            f"{inner} is for another key or another site than the request",
+            f"{inner} is about another key or another site than the request",
             remedy="ask the hospital who put it there",
         )
     return older

@@ -32,3 +32,7 @@ class WrongKey(BundleError):
 
 class BadSignature(BundleError):
     """The signature names this key but does not fit the statement."""
+
+
+class Oversized(BundleError):
+    """A file is larger than the format allows; nothing in it was parsed."""

@@ -1,7 +1,7 @@
-"""A hospital takes its key back: a revocation, signed with the very key.
+"""A hospital ends the trust in its key: a revocation, signed with that very key.
 
-It can be made beforehand and kept apart, for the day when the key is lost. A thief who holds the
-key can make one too; so all it can do is end that key.
+It can be made in advance and kept apart, for the day the key is lost. A thief who holds the key can
+make one too; all it can do is end that key.
 """
 
 import re
@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from gdshare.signing.keys import fingerprint
 from gdshare.signing.names import HOUR, format_hour
-from gdshare.signing.self_signed import Kind, hear, say
+from gdshare.signing.self_signed import Kind, sign_fields, verify_fields
 
 REVOCATION = Kind(
     "a revocation",
@@ -23,12 +23,12 @@ REVOCATION = Kind(
 
 @dataclass(frozen=True)
 class Revocation:
-    """A sound one.
+    """A verified revocation.
 
     Attributes:
-        fingerprint: of the key that says so, and that is to be believed no more.
-        made: to the hour, in its holder's words.
-        why: printable ASCII, 300 characters at most, in its holder's words.
+        fingerprint: of the key that is no longer to be trusted.
+        made: the hour, as its holder wrote it.
+        why: the holder's reason, printable ASCII, 300 characters at most.
     """
 
     fingerprint: str
@@ -37,17 +37,17 @@ class Revocation:
 
 
 def write_revocation(key: ec.EllipticCurvePrivateKey, why: str, now: datetime) -> bytes:
-    """Say that a key is to be believed no more.
+    """Revoke a key.
 
     Args:
-        key: that.
+        key: the key to revoke; signs its own revocation.
         why: the reason, printable ASCII, 300 characters at most.
         now: the site's clock, UTC.
 
     Raises:
-        KeyFileError: a reason that cannot stand there.
+        KeyFileError: a reason that is not allowed.
     """
-    return say(REVOCATION, {"made": format_hour(now), "why": why}, key)
+    return sign_fields(REVOCATION, {"made": format_hour(now), "why": why}, key)
 
 
 def read_revocation(data: bytes, where: str) -> Revocation:
@@ -56,5 +56,5 @@ def read_revocation(data: bytes, where: str) -> Revocation:
     Raises:
         KeyFileError: too large, malformed, altered, or not signed with the key it is about.
     """
-    told, key = hear(REVOCATION, data, where)
-    return Revocation(fingerprint(key), told["made"], told["why"])
+    fields, key = verify_fields(REVOCATION, data, where)
+    return Revocation(fingerprint(key), fields["made"], fields["why"])

@@ -1,88 +1,36 @@
 """The work of the cells: two distilled images, trainings on all real ones, and the test images."""
 
-import json
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from math import isfinite
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from safetensors import safe_open
 from safetensors.numpy import load as load_arrays
-from safetensors.torch import load, save
 from torch import Tensor
 from torch.nn import functional
 
 from benchmarks.engine.ours import Ours
 from benchmarks.engine.problem import drawn_from
-from benchmarks.engine.score import score, trained
 from benchmarks.engine.tasks import (
     PNEUMONIA_CLASSES,
     pneumonia,
     pneumonia_network,
     pneumonia_split,
 )
+from benchmarks.engine.timed_run import Line, TimedRun, trained
 from gdshare.distilled import TENSORS, Distilled
 from gdshare.networks import draw, forward
 from gdshare.seeding import balanced_rows, derived_seed, numpy_generator, torch_generator
 from gdshare.storage import write_bytes
 from gdshare.training import FORWARD_BATCH, patch_accuracy
-from studies.networks import Network
+from studies.network import Network
+from studies.pneumonia.plan import DISTILLED, Batches, Distilling, Judging, Training
 from studies.runner import Piece, Result, write_arrays
 
-Batches = Literal["plain", "balanced"]
-
-SYNTHETIC, CHECKPOINT, BEST = "synthetic.npz", "checkpoint.safetensors", "best.safetensors"
-DISTILLED = "distilled"  # the role of the distillation that is judged
+SYNTHETIC, BEST = "synthetic.npz", "best.safetensors"
 SIDE = 28
-
-
-@dataclass(frozen=True)
-class Distilling:
-    """How one image a class is distilled, all as ``gdshare distill`` does it but for the labels.
-
-    With hard labels seed 0's images scored higher on validation images (docs/distill-options.md).
-    """
-
-    engine: Literal["ours", "ours-hard"] = "ours-hard"
-    steps: int = 3  # E · I
-    batch: int = 24  # K
-    outer_steps: int = 600  # T
-    score_every: int = 50  # training steps; the best scored state is the result
-    images: str | None = None  # SHA-256 of the real images' file
-
-
-@dataclass(frozen=True)
-class Training:
-    """One way of training on real images; which is best, validation images say.
-
-    Plain batches are shuffled passes over the images; balanced ones have as many of each class: the
-    figure of merit is balanced, and the classes are 1 to 3.
-    """
-
-    batches: Batches
-    rate: float  # Adam's
-    epochs: int = 30
-    patience: int = 4
-    batch: int = 64
-    images: str | None = None  # SHA-256 of the real images' file
-
-    @property
-    def name(self) -> str:
-        """Of its cell."""
-        return f"{self.batches}-{self.rate:g}"
-
-
-@dataclass(frozen=True)
-class Judging:
-    """Which networks see the test images."""
-
-    networks: int  # fresh θ0 that networks are trained from on the distilled images
-    steps: int
-    trials: tuple[Training, ...]  # of which the best is taken
 
 
 def draw_images(piece: Piece, per_class: int) -> Result:
@@ -105,31 +53,30 @@ def write_synthetic(file: Path, per_class: int) -> None:
 
 
 def distil(file: Path, piece: Piece, plan: Distilling) -> Result:
-    """The cell that distils; after a kill it goes on at its last score, to the same images."""
+    """The cell that distils; after a kill it goes on at its last checkpoint, to the same images.
+
+    Its clock counts training steps, so that what comes out does not depend on the machine's speed.
+    """
     task = pneumonia(file, plan.batch, plan.steps, piece.seed)
-    problem = replace(task.problem, outer_steps=plan.outer_steps)
-    engine, scores = Ours(problem, plan.engine), list[dict[str, float]]()
-    path = piece.folder / CHECKPOINT
-    if path.exists():
-        with safe_open(path, framework="pt") as stream:
-            scores = json.loads(stream.metadata()["scores"])
-        engine.restore(load(path.read_bytes()), int(scores[-1]["step"]))
-    while True:
-        due = engine.done % plan.score_every == 0 or engine.done == plan.outer_steps
-        if due and not (scores and scores[-1]["step"] == engine.done):
-            images = engine.distilled()
-            if images.problem():
-                break
-            seen = score(problem.module, task.inits, images, problem.steps, task.scoring)
-            if all(seen.mean > one["score"] for one in scores):
-                write_bytes(piece.folder / BEST, images.to_bytes())
-            scores.append({"step": engine.done, "score": seen.mean, "deviation": seen.deviation})
-            write_bytes(path, save(engine.tensors(), {"scores": json.dumps(scores)}))
-            piece.keep()
-        if engine.done >= plan.outer_steps or not isfinite(engine.outer_step()):
-            break
-    best = max(scores, key=lambda one: one["score"])
-    return Result({**best, "step": int(best["step"])})
+    engine = Ours(replace(task.problem, outer_steps=plan.outer_steps), plan.engine)
+
+    def keep_best(lines: Sequence[Line], images: Distilled) -> None:
+        if all(lines[-1]["score"] > line["score"] for line in lines[:-1]):
+            write_bytes(piece.folder / BEST, images.to_bytes())
+
+    run = TimedRun(
+        piece.folder,
+        task,
+        engine,
+        budget=plan.outer_steps,
+        steps=plan.outer_steps,
+        score_every=plan.score_every,
+        clock=lambda: float(engine.done),
+        scored=keep_best,
+    )
+    lines = run.finish(piece.keep, lambda: piece.over)
+    best = max((line for line in lines if "score" in line), key=lambda line: line["score"])
+    return Result({name: best[name] for name in ("step", "score", "deviation")})
 
 
 def train_real(file: Path, piece: Piece, trial: Training) -> Result:

@@ -15,10 +15,8 @@ from aggregator.flower.order import Order
 from aggregator.receipts import Signer, receipts_for
 from aggregator.results import table
 from aggregator.round import hold_round
-from gdshare.bundle.attestation import read_signed
-from gdshare.bundle.model_signing import digests_of, subject_digest
-from gdshare.bundle.receipt import Receipt
-from gdshare.bundle.withdrawal import Withdrawal
+from gdshare.bundle.attestation import Receipt, Withdrawal, read_signed
+from gdshare.bundle.digests import digests_of, subject_digest
 from gdshare.cli.main import main
 from gdshare.errors import BundleError, LedgerError
 from gdshare.ledger import Entry, open_ledger, read_ledger
@@ -244,7 +242,7 @@ def test_receipt_for_a_bundle_that_was_never_released_is_refused(desk: Desk) -> 
 
 def test_receipt_signed_with_another_key_is_refused(held: Desk) -> None:
     held.gdshare("keys", "new", "--name", "osaka", "--out", held.key.parent)
-    refused(held, "no sound receipt (WrongKey)", key=held.key.with_name("osaka.pub"))
+    refused(held, "not a sound receipt (WrongKey)", key=held.key.with_name("osaka.pub"))
 
 
 def test_forged_receipt_is_refused(held: Desk) -> None:
@@ -253,7 +251,7 @@ def test_forged_receipt_is_refused(held: Desk) -> None:
     other = (held.out / "receipts" / "west-1.receipt").read_bytes()
     theirs = json.loads(other)["dsseEnvelope"]["signatures"][0]["sig"].encode()
     path.write_bytes(path.read_bytes().replace(mine, theirs))
-    refused(held, "no sound receipt (BadSignature)")
+    refused(held, "not a sound receipt (BadSignature)")
 
 
 def test_no_flipped_bit_of_a_receipt_survives(held: Desk) -> None:
@@ -261,7 +259,7 @@ def test_no_flipped_bit_of_a_receipt_survives(held: Desk) -> None:
     public = load_public_key(held.public)
     for place in range(len(data)):
         flipped = data[:place] + bytes([data[place] ^ (1 << place % 8)]) + data[place + 1 :]
-        with pytest.raises(BundleError, match="no sound receipt"):
+        with pytest.raises(BundleError, match="not a sound receipt"):
             read_signed(flipped, public, Receipt)
 
 
@@ -269,7 +267,7 @@ def test_withdrawal_signed_with_the_same_key_does_not_pass_for_a_receipt(held: D
     key = load_private_key(held.key, PASSPHRASE.encode())
     told = Withdrawal(site="east", sequence=1, at=hour_of(NOW)).signed("ab" * 32, key)
     (held.out / "receipts" / "east-1.receipt").write_bytes(told)
-    refused(held, "no sound receipt (MalformedSignature)")
+    refused(held, "not a sound receipt (MalformedSignature)")
 
 
 def test_bundle_that_somebody_else_withdrew_is_an_alarm(desk: Desk) -> None:
@@ -352,13 +350,11 @@ def test_forged_receipt_accuses_nobody(held: Desk) -> None:
     path.write_bytes(honest.model_copy(update={"sha256": "0" * 64}).signed(digest, new_key()))
     status, _, err = held.holds_to("east-1.receipt")
     assert status == 2
-    assert "no sound receipt (WrongKey)" in err
+    assert "not a sound receipt (WrongKey)" in err
 
 
-@pytest.mark.parametrize("ending", [KeyboardInterrupt, OSError, LedgerError])
-def test_receipts_are_given_however_the_command_ends(
-    tmp_path: Path, ending: type[BaseException]
-) -> None:
+@pytest.mark.parametrize("ending", [KeyboardInterrupt(), OSError(), LedgerError("x")])
+def test_receipts_are_given_however_the_command_ends(tmp_path: Path, ending: BaseException) -> None:
     ledger, signer = tmp_path / "ledger.jsonl", Signer("tokyo", new_key())
 
     def breaks_off() -> None:
@@ -366,6 +362,9 @@ def test_receipts_are_given_however_the_command_ends(
             book.write(NOW, "admit", "an operator", "east-1", "ab" * 32, "signed with x")
         raise ending
 
-    with pytest.raises(ending), receipts_for(ledger, tmp_path / "out", signer, lambda _: None):
+    with (
+        pytest.raises(type(ending)),
+        receipts_for(ledger, tmp_path / "out", signer, lambda _: None),
+    ):
         breaks_off()
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["east-1.receipt"]

@@ -5,10 +5,9 @@ import numpy as np
 import pytest
 
 from benchmarks.burned_in import __main__ as command
-from benchmarks.burned_in import trial
+from benchmarks.burned_in.__main__ import FULL, QUICK, Plan, detect, write_lines
 from benchmarks.burned_in.films import CHOSEN_ON, REPORTED_ON, phantom
 from benchmarks.burned_in.recall import Findings, Written, clean, covered, mostly, share, tables
-from benchmarks.burned_in.trial import FULL, QUICK, Plan, detect, write_lines
 from benchmarks.burned_in.writing import CELLS, Cell, line_mask, overlap, write_line
 from gdshare.films.box import Box
 
@@ -164,4 +163,3 @@ def test_every_sort_of_line_and_film_has_its_turn():
     assert FULL.films % (2 * len(FULL.sides)) == 0
     assert FULL.films * FULL.lines >= 5 * len(CELLS)
     assert max(QUICK.sides) < max(FULL.sides)
-    assert trial.QUICK is QUICK

@@ -41,7 +41,7 @@ def test_how_long_they_took_to_our_best_is_reported_as_well():
 def test_both_sides_are_asked_when_they_came_within_a_standard_error_of_the_best():
     theirs = evaluations((0, 0.3), (100, 0.78), (200, 0.79), (300, 0.8), deviation=0.1)
     finish = Finish(7, theirs, evaluations((10, 0.7), (20, 0.775)))
-    assert finish.target.standard_error == pytest.approx(0.0316, abs=1e-4)  # of ten θ0
+    assert finish.error == pytest.approx(0.0316, abs=1e-4)  # of ten θ0
     assert (finish.near_their_best.theirs, finish.near_their_best.ours) == (100, 20)
     assert finish.near_their_best.ratio == 5
     assert finish.at_their_best.ratio is None
@@ -60,7 +60,7 @@ def test_what_the_starting_noise_scores_counts_for_neither_side():
 def test_a_run_without_a_score_after_its_start_is_refused():
     for ours in (evaluations((0, 0.5)), ()):
         with pytest.raises(RunError, match="seed 7: a run has no score"):
-            Finish(7, THEIRS, ours)
+            table([Result(COURSE, 1, (Finish(7, THEIRS, ours),))])
 
 
 def test_never_getting_there_is_said_and_leaves_no_mean():
@@ -89,5 +89,5 @@ def test_every_evaluation_is_shown_so_that_the_noise_can_be_seen():
     shown = table([result(50.0)])
     assert "every look at recipe: 0.300 (0 s), 0.600 (100 s), 0.800 (200 s), 0.500 (300 s)" in shown
     assert "every look at ours: 0.300 (0 s), 0.400 (10 s), 0.900 (50 s)" in shown
-    ours = result(50.0).figures()["seeds"][0]["evaluations"]["ours"]
+    ours = result(50.0).figures()["seeds"][0]["ours"]
     assert ours[2] == {"cpu_seconds": 50.0, "value": 0.9, "deviation": 0.0}

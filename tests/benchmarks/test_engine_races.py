@@ -110,7 +110,7 @@ def test_no_seed_other_data_and_other_code_are_refused_before_anything_is_run(
     for missing in COURSES:
         with pytest.raises(UsageError, match="--data"):
             hold(1, tmp_path, store, None, pytest.fail, courses=[missing])
-    with pytest.raises(UsageError, match="not the data that the race pneumonia is of"):
+    with pytest.raises(UsageError, match="not the data of the race pneumonia"):
         hold(1, data, store, None, pytest.fail, courses=COURSES[:1])
     with pytest.raises(UsageError, match="no checkout"):
         hold(1, data, store, tmp_path, pytest.fail, courses=[course])

@@ -10,7 +10,7 @@ from benchmarks.engine.agreement import relative
 from benchmarks.engine.problem import Problem, gaussian
 from benchmarks.engine.recipe import RECIPE, Graph, Recipe
 from benchmarks.engine.rivals import CHECKOUT_VARIABLE, make
-from benchmarks.engine.score import trained
+from benchmarks.engine.timed_run import trained
 from benchmarks.engine.worker import Job, worker
 from gdshare.errors import UsageError
 from gdshare.networks import forward
@@ -93,7 +93,7 @@ def test_a_restored_rival_goes_on_as_if_nothing_had_happened(name):
         straight.outer_step()
     for _ in range(2):
         first.outer_step()
-    second.restore(first.tensors(), first.done)
+    second.restore(first.state())
     for _ in range(2):
         second.outer_step()
     assert second.distilled().to_bytes() == straight.distilled().to_bytes()

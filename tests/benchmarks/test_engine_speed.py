@@ -9,9 +9,14 @@ from torch import nn
 
 from benchmarks.command import write_figures
 from benchmarks.engine.__main__ import NAME, options, speeds
-from benchmarks.engine.flops import forward_flops, outer_step_flops
-from benchmarks.engine.speed import RivalSpeed, Speed, SpeedScale, other_precision
-from benchmarks.engine.worker import Job, PeakMemory, engine_for, obey, worker
+from benchmarks.engine.speed import (
+    Speed,
+    SpeedScale,
+    forward_flops,
+    other_precision,
+    outer_step_flops,
+)
+from benchmarks.engine.worker import Job, PeakMemory, Report, engine_for, obey, worker
 from gdshare.errors import RunError
 from gdshare.networks import build
 
@@ -54,9 +59,9 @@ def test_the_json_holds_what_is_promised(tmp_path, capsys, gemm):
     assert read["stand_in"] == "recipe"
     assert set(read["rivals"]) == {"recipe", "graph", "ours", other_precision("convnet")}
     assert all(len(rival["cpu_seconds"]) == 2 for rival in read["rivals"].values())
-    pairs = {(pair["rival"], pair["precision"]): pair for pair in read["agreement"]}
-    assert pairs["ours-recipe", "float64"]["images"] < 1e-12
-    assert 1e-9 < pairs["graph", "float32"]["rates"] < 1e-3
+    pairs = {tuple(row[:2]): row[2:] for row in read["agreement"]["rows"]}
+    assert pairs["ours-recipe : recipe", "float64"][0] < 1e-12
+    assert 1e-9 < pairs["graph : recipe", "float32"][1] < 1e-3
     printed = capsys.readouterr().out
     assert "1x is recipe" in printed
     assert "ours-recipe : recipe  float64" in printed
@@ -71,7 +76,10 @@ def test_a_quick_run_does_not_wait_for_an_emulated_precision(fits, timed, monkey
 
 
 def test_ratios_are_theirs_over_ours_in_time_and_ours_over_theirs_in_memory():
-    rivals = {"ssnl": RivalSpeed((4.0, 8.0, 6.0), 300), "ours": RivalSpeed((2.0, 2.0, 3.0), 30)}
+    rivals = {
+        "ssnl": [Report(seconds, 1.0, 300) for seconds in (4.0, 8.0, 6.0)],
+        "ours": [Report(seconds, 1.0, 30) for seconds in (2.0, 2.0, 3.0)],
+    }
     scale = SpeedScale(Job(steps=9), more_steps=27)
     speed = Speed(scale, "ssnl", rivals, 30 + 18 * 7, 100, flops=12 * 10**9, gemm=12.0)
     figures = speed.figures()

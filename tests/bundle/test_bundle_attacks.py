@@ -38,7 +38,6 @@ from gdshare.bundle.errors import (
     NotFinite,
     NotYetValid,
     OutOfRange,
-    Oversized,
     UnknownFormat,
     WrongShape,
     WrongSite,
@@ -47,7 +46,13 @@ from gdshare.bundle.layout import BOUNDS
 from gdshare.distilled import TENSORS
 from gdshare.errors import BundleError, UsageError
 from gdshare.signing.envelope import P256_ORDER, sign
-from gdshare.signing.errors import BadSignature, MalformedSignature, NotCanonical, WrongKey
+from gdshare.signing.errors import (
+    BadSignature,
+    MalformedSignature,
+    NotCanonical,
+    Oversized,
+    WrongKey,
+)
 
 
 def refused(files, reason, match=None, *, now=NOW, site=None):
@@ -333,18 +338,18 @@ def test_another_predicate_type_is_refused():
 
 
 def test_a_statement_that_leaves_a_file_out_is_refused():
-    from gdshare.bundle.model_signing import digests_of, write_statement
+    from gdshare.bundle.digests import digests_of, statement_of
 
     digests = digests_of(sound())
     del digests["README.md"]
-    refused(signed_payload(write_statement(digests)), MissingFile, "README.md")
+    refused(signed_payload(statement_of(digests).to_bytes()), MissingFile, "README.md")
 
 
 def test_a_statement_that_lists_another_file_is_refused():
-    from gdshare.bundle.model_signing import digests_of, write_statement
+    from gdshare.bundle.digests import digests_of, statement_of
 
     digests = digests_of(sound()) | {"x.bin": hashlib.sha256(b"").hexdigest()}
-    refused(signed_payload(write_statement(digests)), ExtraFile, "x.bin")
+    refused(signed_payload(statement_of(digests).to_bytes()), ExtraFile, "x.bin")
 
 
 @pytest.mark.parametrize("name", sorted(set(BOUNDS) - {"bundle.sig"}))

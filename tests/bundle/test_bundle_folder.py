@@ -8,8 +8,9 @@ import pytest
 from bundle_factory import sound
 
 from gdshare.bundle import read_folder
-from gdshare.bundle.errors import ExtraFile, MissingFile, NotAPlainFile, Oversized, UnreadableBundle
+from gdshare.bundle.errors import ExtraFile, MissingFile, NotAPlainFile, UnreadableBundle
 from gdshare.bundle.layout import BOUNDS
+from gdshare.signing.errors import Oversized
 
 
 @pytest.fixture

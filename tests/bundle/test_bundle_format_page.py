@@ -8,11 +8,9 @@ import pytest
 from bundle_factory import rich_manifest
 
 from gdshare.bundle import Manifest, errors
-from gdshare.bundle.attestation import MAX_BYTES
+from gdshare.bundle.attestation import MAX_BYTES, MAX_REASON, Receipt, Withdrawal
 from gdshare.bundle.layout import BOUNDS, KIB, MIB
-from gdshare.bundle.receipt import Receipt
 from gdshare.bundle.tensors import LARGEST_HEADER, LARGEST_PIXEL, LARGEST_RATE
-from gdshare.bundle.withdrawal import MAX_REASON, Withdrawal
 from gdshare.errors import BundleError
 
 DOCS = Path(__file__).parents[2] / "docs"

@@ -7,11 +7,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gdshare.bundle import Manifest, verify_files
+from gdshare.bundle.digests import WHERE, listed_digests
 from gdshare.bundle.layout import BOUNDS
-from gdshare.bundle.model_signing import read_statement
 from gdshare.bundle.tensors import read_tensors
 from gdshare.errors import BundleError
 from gdshare.signing.envelope import read_envelope
+from gdshare.signing.statement import read_statement
 
 QUICK = settings(max_examples=150, deadline=None, database=None, derandomize=True)
 NAMES = st.sampled_from(sorted(BOUNDS))
@@ -75,7 +76,7 @@ def test_any_json_in_any_manifest_field_is_sound_or_refused(value, field):
 def test_no_reader_raises_anything_but_a_bundle_error(content):
     readers = (
         lambda data: read_envelope(data, "bundle.sig"),
-        read_statement,
+        lambda data: listed_digests(read_statement(data, WHERE)),
         Manifest.from_bytes,
         lambda data: read_tensors(data, manifest()),
         lambda data: read_tensors(len(data).to_bytes(8, "little") + data, manifest()),

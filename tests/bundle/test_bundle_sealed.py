@@ -16,7 +16,6 @@ from gdshare.bundle.errors import (
     CutShort,
     NotAPlainFile,
     NotSealed,
-    Oversized,
     PassedOff,
     SealedForAnother,
     TrailingBytes,
@@ -35,6 +34,7 @@ from gdshare.signing import (
     write_key_pair,
     write_sealing_pair,
 )
+from gdshare.signing.errors import Oversized
 
 SUITE = Suite(KEM.X25519, KDF.HKDF_SHA256, AEAD.CHACHA20_POLY1305)
 PHRASE = b"a passphrase for the test"

@@ -139,7 +139,7 @@ def test_import_from_a_pacs_leaves_the_store_and_the_way_back_and_nothing_else(
     (tmp_path / "sent.dcm").unlink()
     gdshare("import", "--dicomweb", server.url, *login, "--out", tmp_path / "store")
     left = sorted(path.name for path in tmp_path.iterdir())
-    assert left == ["password", "store", "store-identities.csv"]
+    assert left == [".store-identities.csv.lock", "password", "store", "store-identities.csv"]
     for path in (tmp_path / "store").rglob("*.*"):
         assert NAME.encode() not in path.read_bytes()
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from run_kit import BrokenOffError, break_off_after, contents
 
-from gdshare.distill.journal import Journal, faults_told
+from gdshare.distill.journal import Journal, one_line_errors
 from gdshare.distill.loop import distill
 from gdshare.errors import RunError, UsageError
 from gdshare.method import Settings
@@ -59,7 +59,7 @@ def test_tensorboard_that_is_not_there_is_said_before_a_run_is_begun(cohort, tmp
 def test_disk_that_takes_nothing_is_told_with_the_remedy(tmp_path, number):
     with (
         pytest.raises(RunError, match=r"cannot be written .*there is no checkpoint yet; make room"),
-        faults_told(tmp_path),
+        one_line_errors(tmp_path),
     ):
         raise OSError(number, "No more")
 
@@ -67,7 +67,7 @@ def test_disk_that_takes_nothing_is_told_with_the_remedy(tmp_path, number):
 def test_device_that_is_lost_is_told_in_one_line_with_the_last_checkpoint(tmp_path):
     checkpoint = tmp_path / "checkpoint.safetensors"
     checkpoint.touch()
-    with pytest.raises(RunError) as told, faults_told(tmp_path):
+    with pytest.raises(RunError) as told, one_line_errors(tmp_path):
         raise torch.AcceleratorError("the device has fallen off the bus\nand much more")
     assert str(told.value) == (
         f"{tmp_path}: the device failed (the device has fallen off the bus); the last good "
@@ -78,12 +78,12 @@ def test_device_that_is_lost_is_told_in_one_line_with_the_last_checkpoint(tmp_pa
 
 def test_too_little_memory_on_the_device_is_not_told_to_be_tried_again_as_it_was(tmp_path):
     advice = r"too little memory.*fewer --workers.*smaller --batch"
-    with pytest.raises(RunError, match=advice), faults_told(tmp_path):
+    with pytest.raises(RunError, match=advice), one_line_errors(tmp_path):
         raise torch.OutOfMemoryError("tried to allocate")
 
 
 def test_other_errors_are_not_taken_for_a_full_disk():
-    with pytest.raises(PermissionError), faults_told(Path("run")):
+    with pytest.raises(PermissionError), one_line_errors(Path("run")):
         raise PermissionError(errno.EACCES, "not yours")
 
 

@@ -137,7 +137,7 @@ def test_finished_run_that_is_resumed_stays_as_it_is(cohort, whole, tmp_path):
 def test_run_that_another_process_is_at_is_left_to_it(cohort, whole, tmp_path):
     shutil.copytree(whole, tmp_path / "run")
     before = contents(tmp_path / "run")
-    refused = pytest.raises(RunError, match="another process is at this run .* process")
+    refused = pytest.raises(RunError, match=r"another process is at this run .* process")
     with lock(tmp_path / "run" / LOCK), refused:
         distill(cohort, tmp_path / "run", SETTINGS, resume=True)
     assert contents(tmp_path / "run") == before

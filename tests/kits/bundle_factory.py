@@ -12,8 +12,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from gdshare.bundle import Manifest, Terms, build_files
 from gdshare.bundle.attacks import Attack
 from gdshare.bundle.counts import published_counts
+from gdshare.bundle.digests import digests_of, statement_of
 from gdshare.bundle.layout import SIGNATURE
-from gdshare.bundle.model_signing import digests_of, write_statement
 from gdshare.distilled import Distilled
 from gdshare.method import Counts, Method
 from gdshare.protocol import Protocol
@@ -153,7 +153,7 @@ def sound() -> dict[str, bytes]:
 
 def signed(files: Mapping[str, bytes]) -> dict[str, bytes]:
     """Sign whatever the files hold, as a hostile hospital could."""
-    payload = write_statement(digests_of(files))
+    payload = statement_of(digests_of(files)).to_bytes()
     return {**files, SIGNATURE: sign(payload, key()).to_bytes()}
 
 

@@ -18,11 +18,11 @@ from gdshare.bundle.layout import SIGNED
 from gdshare.cli.main import main
 from gdshare.distill.folder import read_result
 from gdshare.ledger import read_ledger
-from gdshare.release import approval, drawn, policy_digest, prepare, read_policy, read_prepared
+from gdshare.release import approval, drawn, prepare, read_policy, read_prepared
 from gdshare.release.policy import findings
 from gdshare.report.preview import render_preview
 from gdshare.report.release_page import release_pages
-from gdshare.signing import fingerprint, load_private_key, load_public_key, public_pem
+from gdshare.signing import fingerprint, load_private_key, load_public_key
 from gdshare.signing.envelope import Envelope, sign
 
 
@@ -173,7 +173,7 @@ def smuggle(desk: Desk, claimed: str, signer: str) -> None:
     rules = read_policy(desk.outbox)
     what = read_prepared(desk.prepared, render_preview, lambda told: release_pages(told, rules))
     public = load_public_key(desk.key(claimed, "pub"))
-    statement = approval._statement(what.digest, policy_digest(rules), claimed, public_pem(public))
+    statement = approval._statement(what, rules, claimed, public).to_bytes()
     secret = load_private_key(desk.key(signer), PASSPHRASE.encode())
     signed = sign(statement, secret)
     forged = Envelope(fingerprint(public), signed.payload, signed.signature)
@@ -192,7 +192,7 @@ def test_approval_of_an_outsider_is_refused(desk: Desk) -> None:
 def test_approval_with_a_forged_signature_is_refused(desk: Desk) -> None:
     desk.prepare()
     smuggle(desk, claimed="officer", signer="head")
-    desk.refused("no sound approval")
+    desk.refused("not a sound approval")
 
 
 def test_approval_that_the_ledger_does_not_know_is_refused(desk: Desk) -> None:
@@ -305,7 +305,7 @@ def test_content_that_was_exchanged_after_its_approval_is_refused(desk: Desk) ->
     desk.prepare("--expires-days", 60)
     for name, content in zip(names, kept, strict=True):
         (desk.prepared / "approvals" / name).write_bytes(content)
-    desk.refused("approves another content")
+    desk.refused("approves other content")
 
 
 def test_policy_that_was_loosened_after_the_approval_is_refused(desk: Desk) -> None:
@@ -341,7 +341,7 @@ def test_damaged_approval_is_refused_and_not_passed_over(desk: Desk, damage: byt
     desk.approve("officer")
     desk.approve("head")
     next(iter((desk.prepared / "approvals").iterdir())).write_bytes(damage)
-    desk.refused("no sound approval")
+    desk.refused("not a sound approval")
 
 
 @pytest.mark.parametrize("name", ["note.txt", ".officer.sig.half", "\x1b[2J"])
@@ -349,7 +349,7 @@ def test_stray_file_among_the_approvals_is_named_and_refused(desk: Desk, name: s
     desk.prepare()
     desk.approve()
     (desk.prepared / "approvals" / name).write_text("")
-    desk.refused(f"{name!r} is no approval")
+    desk.refused(f"{name!r} is not an approval")
 
 
 def test_signature_on_a_bundle_does_not_pass_for_an_approval(desk: Desk) -> None:
@@ -361,7 +361,7 @@ def test_signature_on_a_bundle_does_not_pass_for_an_approval(desk: Desk) -> None
     (desk.prepared / "approvals" / name).write_bytes(signature)
     status, _, err = desk.release("--dry-run")
     assert status == 2
-    assert "no sound approval" in err
+    assert "not a sound approval" in err
 
 
 def test_further_file_among_the_content_is_refused(desk: Desk) -> None:

@@ -11,9 +11,8 @@ from grid_kit import ask_node
 
 import gdshare.release.withdraw
 from gdshare.bundle import read_folder, verify_folder
-from gdshare.bundle.attestation import MAX_BYTES, read_signed
+from gdshare.bundle.attestation import MAX_BYTES, Withdrawal, read_signed
 from gdshare.bundle.outbox import newest, published
-from gdshare.bundle.withdrawal import Withdrawal
 from gdshare.cli.main import main
 from gdshare.errors import BundleError
 from gdshare.ledger import Entry, read_ledger
@@ -366,7 +365,7 @@ def test_node_does_not_choose_between_two_sites_withdrawals(site: Site) -> None:
 def test_signature_on_a_bundle_does_not_pass_for_a_withdrawal(site: Site) -> None:
     site.publish()
     data = (site.outbox / "st-mary-1" / "bundle.sig").read_bytes()
-    with pytest.raises(BundleError, match="no sound withdrawal"):
+    with pytest.raises(BundleError, match="not a sound withdrawal"):
         read_signed(data, load_public_key(site.key.with_suffix(".pub")), Withdrawal)
 
 
@@ -386,7 +385,7 @@ def test_no_flipped_bit_of_a_withdrawal_survives(site: Site) -> None:
     public = load_public_key(site.key.with_suffix(".pub"))
     for place in range(len(data)):
         flipped = data[:place] + bytes([data[place] ^ (1 << place % 8)]) + data[place + 1 :]
-        with pytest.raises(BundleError, match="no sound withdrawal"):
+        with pytest.raises(BundleError, match="not a sound withdrawal"):
             read_signed(flipped, public, Withdrawal)
 
 
@@ -417,14 +416,14 @@ def test_signed_content_out_of_bounds_is_refused(changes: dict[str, object]) -> 
         told = Other.model_construct(**dict(told))
     sound = withdrawal().signed("ab" * 32, key)
     assert read_signed(sound, key.public_key(), Withdrawal)[1] == "ab" * 32
-    with pytest.raises(BundleError, match="no sound withdrawal"):
+    with pytest.raises(BundleError, match="not a sound withdrawal"):
         read_signed(told.signed("ab" * 32, key), key.public_key(), Withdrawal)
 
 
 @pytest.mark.parametrize("digest", ["AB" * 32, "ab" * 31, ""])
 def test_digest_that_is_none_is_refused(digest: str) -> None:
     key = new_key()
-    with pytest.raises(BundleError, match="no sound withdrawal"):
+    with pytest.raises(BundleError, match="not a sound withdrawal"):
         read_signed(withdrawal().signed(digest, key), key.public_key(), Withdrawal)
 
 

@@ -9,13 +9,14 @@ from bundle_factory import key, other_key, sound
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gdshare.bundle.model_signing import read_statement
+from gdshare.bundle.digests import WHERE, listed_digests
 from gdshare.errors import BundleError, KeyFileError
 from gdshare.signing import fingerprint, new_key, public_pem, read_request, write_request
 from gdshare.signing.enrolment import REQUEST, SUCCESSION
 from gdshare.signing.envelope import Envelope, read_envelope, sign
 from gdshare.signing.keys import parse_public_key
-from gdshare.signing.self_signed import MAX_BYTES, say
+from gdshare.signing.self_signed import MAX_BYTES, sign_fields
+from gdshare.signing.statement import read_statement
 
 NOW = datetime(2026, 11, 22, 9, 41, 7, tzinfo=UTC)
 
@@ -133,14 +134,14 @@ def test_other_files_are_refused(data):
 
 
 def test_oversized_request_is_refused_before_anything_is_parsed(monkeypatch):
-    monkeypatch.setattr("gdshare.signing.self_signed.read_envelope", None)
+    monkeypatch.setattr("gdshare.signing.statement.read_envelope", None)
     refused(b"{" + b" " * MAX_BYTES, "too large")
 
 
 def test_neither_bundle_nor_request_passes_for_the_other():
     refused(sound()["bundle.sig"], "is not an enrolment request")
     with pytest.raises(BundleError):
-        read_statement(read_envelope(request(), "the request").payload)
+        listed_digests(read_statement(read_envelope(request(), "the request").payload, WHERE))
 
 
 def test_older_keys_word_is_for_this_key_and_site_only():
@@ -148,7 +149,7 @@ def test_older_keys_word_is_for_this_key_and_site_only():
         read_request(write_request("st-mary", key(), NOW, other_key()), "here").vouched_by
     ) == fingerprint(other_key().public_key())
     for site, following in (("st-john", key()), ("st-mary", new_key())):
-        word = say(
+        word = sign_fields(
             SUCCESSION, {"site": site, "next": fingerprint(following.public_key())}, other_key()
         )
         fields = {
@@ -156,7 +157,7 @@ def test_older_keys_word_is_for_this_key_and_site_only():
             "made": "2026-11-22T09:00:00Z",
             "vouched": base64.b64encode(word).decode(),
         }
-        refused(say(REQUEST, fields, key()), "for another key or another site")
+        refused(sign_fields(REQUEST, fields, key()), "about another key or another site")
 
 
 @pytest.mark.parametrize("word", [b"x", b"{}", request(), sound()["bundle.sig"]])
@@ -166,12 +167,14 @@ def test_older_keys_word_that_is_none_is_refused(word):
         "made": "2026-11-22T09:00:00Z",
         "vouched": base64.b64encode(word).decode(),
     }
-    refused(say(REQUEST, fields, key()), "is not a key's word for the next")
+    refused(sign_fields(REQUEST, fields, key()), "is not a key's statement on its successor")
 
 
 def test_older_keys_word_that_it_did_not_sign_is_refused():
     """Somebody writes it who does not hold the older key."""
-    made = say(SUCCESSION, {"site": "st-mary", "next": fingerprint(key().public_key())}, key())
+    made = sign_fields(
+        SUCCESSION, {"site": "st-mary", "next": fingerprint(key().public_key())}, key()
+    )
     pem = public_pem(other_key().public_key()).decode()
     value = json.loads(read_envelope(made, "the request").payload)
     value["predicate"]["key"] = pem
@@ -182,7 +185,7 @@ def test_older_keys_word_that_it_did_not_sign_is_refused():
         "made": "2026-11-22T09:00:00Z",
         "vouched": base64.b64encode(forged).decode(),
     }
-    refused(say(REQUEST, fields, key()), "not signed with the key it names")
+    refused(sign_fields(REQUEST, fields, key()), "not signed with the key it names")
 
 
 JSON = st.recursive(

@@ -29,8 +29,8 @@ from site_kit import NOW, make_bundle, make_cohort, manifest
 
 import aggregator.round
 from aggregator.results import RoundResult
-from gdshare.bundle.model_signing import digests_of, subject_digest
-from gdshare.bundle.withdrawal import Withdrawal
+from gdshare.bundle.attestation import Withdrawal
+from gdshare.bundle.digests import digests_of, subject_digest
 from gdshare.cli.main import main
 from gdshare.errors import FederationError
 from gdshare.ledger import read_ledger

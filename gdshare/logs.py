@@ -1,0 +1,96 @@
+"""Standard logging for every command and both Flower sides.
+
+Every module logs to ``logging.getLogger(__name__)``. What people read on the terminal is printed
+from there: the message alone, on stderr. A log file gets the same lines with time (UTC, ISO 8601),
+level and module, and the traceback of a fault in gdshare itself::
+
+    2026-01-31T12:00:00Z INFO aggregator.round: collected 3 bundles
+
+No passphrase, key or pixel is ever logged; a message may name files and, at a hospital, patients.
+"""
+
+import logging
+import os
+import sys
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+from gdshare.errors import UsageError
+
+PACKAGES: Final = ("gdshare", "hospital_node", "aggregator")
+LEVELS: Final = ("debug", "info", "warning", "error")
+LEVEL_VARIABLE: Final = "GDSHARE_LOG_LEVEL"
+FILE_VARIABLE: Final = "GDSHARE_LOG_FILE"
+
+
+class TerminalHandler(logging.Handler):
+    """Print messages for people on stderr, as ``sys.stderr`` is at that moment."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Errors are marked as gdshare's, since other programs print beside it."""
+        prefix = "gdshare: " if record.levelno >= logging.ERROR else ""
+        print(f"{prefix}{record.getMessage()}", file=sys.stderr, flush=True)  # noqa: T201
+
+
+class _FileFormatter(logging.Formatter):
+    def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: N802
+        return f"{datetime.fromtimestamp(record.created, UTC):{datefmt or '%Y-%m-%dT%H:%M:%SZ'}}"
+
+
+class LogFileHandler(logging.FileHandler):
+    """Append lines with time, level and module to a file that only its owner may read.
+
+    Raises:
+        UsageError: the file cannot be written.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Make the file if it is missing."""
+        try:
+            os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600))
+            super().__init__(path, encoding="utf-8")
+        except OSError as error:
+            raise UsageError(
+                f"the log cannot be written ({error.strerror})", path, "choose another --log-file"
+            ) from error
+        self.setFormatter(_FileFormatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+
+
+def start_logging(level: str = "info", file: Path | None = None) -> None:
+    """Send the log to the terminal, and to a file if there is one; replaces an earlier call's.
+
+    Args:
+        level: the least level that is shown, one of ``LEVELS``.
+        file: appended to; made, mode 600, if missing.
+
+    Raises:
+        UsageError: an unknown level, or a file that cannot be written.
+    """
+    if level not in LEVELS:
+        raise UsageError(
+            f"there is no log level {level!r:.20}", remedy=f"choose one of {', '.join(LEVELS)}"
+        )
+    handlers: list[logging.Handler] = [TerminalHandler()]
+    if file is not None:
+        handlers.append(LogFileHandler(file))
+    for name in PACKAGES:
+        logger = logging.getLogger(name)
+        for handler in [*logger.handlers]:
+            if isinstance(handler, (TerminalHandler, LogFileHandler)):
+                logger.removeHandler(handler)
+                handler.close()
+        for handler in handlers:
+            logger.addHandler(handler)
+        logger.setLevel(level.upper())
+
+
+def start_logging_from(environment: Mapping[str, str]) -> None:
+    """``start_logging`` as ``GDSHARE_LOG_LEVEL`` and ``GDSHARE_LOG_FILE`` say.
+
+    Raises:
+        UsageError: as ``start_logging``.
+    """
+    file = environment.get(FILE_VARIABLE)
+    start_logging(environment.get(LEVEL_VARIABLE, "info"), Path(file) if file else None)

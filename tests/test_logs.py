@@ -1,0 +1,105 @@
+"""People read the message; a log file has the time, the level and the module as well."""
+
+import logging
+import re
+from pathlib import Path
+
+import pytest
+
+from gdshare.cli.main import main
+from gdshare.errors import UsageError
+from gdshare.logs import start_logging, start_logging_from
+
+STAMPED = r"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\dZ "
+NOT_A_KEY = ["verify", "nowhere", "--key", "nowhere.pub"]
+
+
+@pytest.fixture(autouse=True)
+def _as_before():
+    yield
+    start_logging()
+
+
+def run(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str]:
+    with pytest.raises(SystemExit) as ended:
+        main(words)
+    return int(ended.value.code or 0), capsys.readouterr().err
+
+
+def test_terminal_shows_the_message_alone(capsys):
+    start_logging()
+    logging.getLogger("aggregator.round").info("collected %d bundles", 3)
+    assert capsys.readouterr().err == "collected 3 bundles\n"
+
+
+def test_file_has_time_level_and_module(tmp_path, capsys):
+    start_logging(file=tmp_path / "log")
+    logging.getLogger("hospital_node.outbox").warning("no bundle")
+    assert re.fullmatch(
+        STAMPED + r"WARNING hospital_node\.outbox: no bundle\n", (tmp_path / "log").read_text()
+    )
+    assert (tmp_path / "log").stat().st_mode & 0o777 == 0o600
+
+
+def test_level_hides_what_is_below_it(tmp_path, capsys):
+    start_logging("warning", tmp_path / "log")
+    logging.getLogger("gdshare.store").info("one film")
+    assert capsys.readouterr().err == ""
+    assert (tmp_path / "log").read_text() == ""
+
+
+def test_second_start_prints_nothing_twice(tmp_path, capsys):
+    start_logging(file=tmp_path / "first")
+    start_logging(file=tmp_path / "second")
+    logging.getLogger("gdshare").info("once")
+    assert capsys.readouterr().err == "once\n"
+    assert (tmp_path / "first").read_text() == ""
+
+
+@pytest.mark.parametrize("behind", [True, False])
+def test_refusal_of_a_command_is_logged_wherever_the_option_stands(tmp_path, capsys, behind):
+    options = ["--log-file", str(tmp_path / "log")]
+    words = [*NOT_A_KEY, *options] if behind else [*options, *NOT_A_KEY]
+    status, shown = run(capsys, *words)
+    assert status == 2
+    assert shown.startswith("gdshare: nowhere.pub cannot be read")
+    logged = (tmp_path / "log").read_text()
+    assert re.match(STAMPED + "ERROR gdshare.cli.main: nowhere.pub cannot be read", logged)
+    assert "Traceback" not in logged
+
+
+def test_environment_chooses_where_options_do_not(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("GDSHARE_LOG_FILE", str(tmp_path / "by-environment"))
+    run(capsys, *NOT_A_KEY)
+    assert "nowhere.pub" in (tmp_path / "by-environment").read_text()
+    run(capsys, *NOT_A_KEY, f"--log-file={tmp_path / 'by-option'}")
+    assert "nowhere.pub" in (tmp_path / "by-option").read_text()
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        (("--log-level", "loud"), "there is no log level 'loud'; choose one of debug, info"),
+        (("--log-level",), "--log-level needs a value"),
+        (("--log-file", "no/such/folder/log"), "no/such/folder/log: the log cannot be written"),
+    ],
+)
+def test_option_that_cannot_be_honoured_is_one_error(tmp_path, capsys, monkeypatch, words, reason):
+    monkeypatch.chdir(tmp_path)
+    status, shown = run(capsys, "verify", *words)
+    assert status == 2
+    assert shown.startswith(f"gdshare: {reason}")
+    assert shown.count("\n") == 1
+
+
+def test_unknown_level_of_the_environment_is_refused():
+    with pytest.raises(UsageError, match="no log level"):
+        start_logging_from({"GDSHARE_LOG_LEVEL": "loud"})
+
+
+def test_unwritable_file_leaves_the_log_as_it_was(tmp_path: Path, capsys):
+    start_logging()
+    with pytest.raises(UsageError):
+        start_logging(file=tmp_path / "no" / "log")
+    logging.getLogger("gdshare").info("still here")
+    assert capsys.readouterr().err == "still here\n"
