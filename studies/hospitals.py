@@ -2,7 +2,7 @@
 
 import hashlib
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -36,6 +36,30 @@ class Hospital:
     films: Cell | None = None  # the cell that draws them; None of real films
 
 
+def hospitals_of(
+    phantoms: Phantoms | None, data: Path, store: Store, names: Sequence[str] = NAMES
+) -> list[Hospital]:
+    """Synthetic hospitals, each with the cell that draws its films; or real ones.
+
+    Args:
+        phantoms: None: real ones.
+        data: folder with a folder for each real hospital.
+        store: where the synthetic films will lie.
+        names: of the real ones.
+
+    Raises:
+        UsageError: the table of a real one is not there.
+    """
+    if phantoms is None:
+        return [real_hospital(data, name) for name in names]
+    cells = [
+        Cell(f"phantom-{number}", "cohorts", draw_films, phantoms, number)
+        for number in range(phantoms.hospitals)
+    ]
+    tables = [(store.folder(cell) / FILMS / TABLE).absolute() for cell in cells]
+    return [Hospital(c.name, table, films=c) for c, table in zip(cells, tables, strict=True)]
+
+
 def real_hospital(data: Path, name: str) -> Hospital:
     """A hospital of tb_cxr, whose folder is ``data``.
 
@@ -46,22 +70,9 @@ def real_hospital(data: Path, name: str) -> Hospital:
     try:
         return Hospital(name, table, hashlib.sha256(table.read_bytes()).hexdigest())
     except OSError as error:
-        raise UsageError(
-            f"{table}: cannot be read ({error.strerror}), so there are no real films to measure "
-            "on; give their folder by --data, or try everything out on synthetic films by --quick"
-        ) from error
-
-
-def phantom_hospitals(phantoms: Phantoms, store: Store) -> tuple[Hospital, ...]:
-    """Synthetic hospitals, each with the cell that draws its films."""
-    films = [
-        Cell(f"phantom-{number}", "cohorts", draw_films, phantoms, number)
-        for number in range(phantoms.hospitals)
-    ]
-    return tuple(
-        Hospital(cell.name, (store.folder(cell) / FILMS / TABLE).absolute(), films=cell)
-        for cell in films
-    )
+        what = f"cannot be read ({error.strerror}), so there are no real films to measure on"
+        remedy = "give their folder by --data, or try everything out on synthetic films by --quick"
+        raise UsageError(what, table, remedy) from error
 
 
 def draw_films(piece: Piece, phantoms: Phantoms) -> Result:
@@ -83,26 +94,21 @@ class Cut:
     split: tuple[float, float, float] = (0.6, 0.2, 0.2)  # training, validation, test
 
 
-def cut_cohort(table: Path, piece: Piece, cut: Cut) -> Result:
+def cohort_cell(hospital: Hospital, protocol: Protocol) -> Cell:
     """The cell that cuts one hospital's cohort."""
+    needs = {"films": hospital.films} if hospital.films else {}
+    cut, cut_it = Cut(hospital.digest, protocol), partial(cut_cohort, hospital.table)
+    return Cell("cohort", "cohorts", cut_it, cut, needs=needs, cpu_seconds=3.0)
+
+
+def cut_cohort(table: Path, piece: Piece, cut: Cut) -> Result:
+    """The work of that cell."""
 
     def label(cohort: Path) -> None:
         label_cohort(table, cohort, cut.protocol, cut.split, piece.seed)
 
     cut_once(piece.folder, label)
     return Result()
-
-
-def cohort_cell(hospital: Hospital, protocol: Protocol) -> Cell:
-    """The cell that cuts one hospital's cohort."""
-    return Cell(
-        "cohort",
-        "cohorts",
-        partial(cut_cohort, hospital.table),
-        Cut(hospital.digest, protocol),
-        needs={"films": hospital.films} if hospital.films else {},
-        cpu_seconds=3.0,
-    )
 
 
 def cut_once(folder: Path, label: Callable[[Path], object]) -> Cohort:

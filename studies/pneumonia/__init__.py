@@ -13,25 +13,63 @@ test images. In full about an hour of CPU; ``--quick`` takes under a minute, on 
 """
 
 import argparse
-import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from gdshare.errors import CohortError, UsageError
-from studies.command import Report, Study, require_all
-from studies.pneumonia.plan import DISTILLED, FULL, QUICK, Judging, Plan
+from benchmarks.engine.tasks import PNEUMONIA, data_digest
+from gdshare.errors import UsageError
+from studies.command import Report, Study
 from studies.pneumonia.report import report_of
-from studies.pneumonia.work import SYNTHETIC, distil, draw_images, judge, train_real
+from studies.pneumonia.work import (
+    DISTILLED,
+    SYNTHETIC,
+    Distilling,
+    Judging,
+    Training,
+    distil,
+    draw_images,
+    judge,
+    train_real,
+)
 from studies.runner import Cell, Result, Store
 
 KINDS = ("images", "distil", "real", "judge")
 QUICK_HELP = "a tiny plan on drawn images"
-REAL = Path("medmnist") / "pneumoniamnist.npz"
-DATA, DATA_HELP = Path("../shared/data"), f"the folder that holds {REAL}"
+DATA, DATA_HELP = Path("../shared/data"), f"the folder that holds {PNEUMONIA}"
 
 DISTIL_S, REAL_S, JUDGE_S = 200.0, 240.0, 20.0  # CPU-seconds of the full plan
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything that decides a study but its seeds."""
+
+    distilling: Distilling
+    trials: tuple[Training, ...]  # every way of training on real images
+    networks: int = 10  # fresh θ0 that networks are trained from on the distilled images
+    team: int = 5  # how many of these vote together
+    synthetic: int | None = None  # so many drawn images of each class and split, not real ones
+
+
+FULL = Plan(
+    Distilling(),
+    (
+        Training("plain", 1e-3),
+        Training("plain", 3e-4),
+        Training("balanced", 1e-3),
+        Training("balanced", 3e-4),
+    ),
+)
+QUICK = Plan(
+    Distilling(batch=8, outer_steps=4, score_every=2),
+    (Training("plain", 1e-3, 2, batch=8), Training("balanced", 1e-3, 2, batch=8)),
+    networks=4,
+    team=2,
+    synthetic=12,
+)
+"""To see that everything runs; its figures say nothing."""
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -43,8 +81,7 @@ def study(chosen: argparse.Namespace, store: Store) -> Study:
     """The cells, and the report of all of them.
 
     Raises:
-        UsageError: no seed.
-        CohortError: PneumoniaMNIST is not there.
+        UsageError: no seed, or PneumoniaMNIST is not there.
     """
     plan, seeds = (QUICK, 2) if chosen.quick else (FULL, 3)
     seeds = seeds if chosen.seeds is None else chosen.seeds
@@ -53,72 +90,33 @@ def study(chosen: argparse.Namespace, store: Store) -> Study:
     cells = cells_of(plan, chosen.data, range(seeds), store)
 
     def report(results: Mapping[str, Result]) -> Report:
-        require_all(cells, results)
-        return report_of(plan, range(seeds), cells, results)
+        return report_of(plan.networks, plan.team, plan.trials, range(seeds), cells, results)
 
-    return Study(cells, report)
+    return Study(plan, cells, report)
 
 
 def cells_of(plan: Plan, data: Path, seeds: Sequence[int], store: Store) -> list[Cell]:
     """All cells, seed after seed, so that whole seeds are done early.
 
     Raises:
-        CohortError: PneumoniaMNIST is not there.
+        UsageError: PneumoniaMNIST is not there.
     """
-    needs: dict[str, Cell] = {}
-    full = plan.synthetic is None
-    if full:
-        file, source = data / REAL, real_digest(data / REAL)
-    else:
-        needs = {"images": Cell("images", "images", draw_images, plan.synthetic)}
-        file, source = store.folder(needs["images"]) / SYNTHETIC, None
+    drawn, full = Cell("images", "images", draw_images, plan.synthetic), plan.synthetic is None
+    file = data / PNEUMONIA if full else store.folder(drawn) / SYNTHETIC
+    source = data_digest(file) if full else None
+    needs = {} if full else {"images": drawn}
+    costs = (DISTIL_S, REAL_S, JUDGE_S) if full else (1.0, 1.0, 1.0)
+    work = [partial(function, file) for function in (distil, train_real, judge)]
+    distilling = replace(plan.distilling, images=source)
+    judging = Judging(plan.networks, plan.distilling.steps, plan.trials)
     cells = list(needs.values())
     for seed in seeds:
-        ours = Cell(
-            f"distil-{seed}",
-            "distil",
-            partial(distil, file),
-            replace(plan.distilling, images=source),
-            seed,
-            needs,
-            cpu_seconds=DISTIL_S if full else 1.0,
-            resumable=True,
-        )
-        theirs = [
-            Cell(
-                f"real-{seed}-{trial.name}",
-                "real",
-                partial(train_real, file),
-                replace(trial, images=source),
-                seed,
-                needs,
-                cpu_seconds=REAL_S if full else 1.0,
-            )
-            for trial in plan.trials
-        ]
-        judging = Cell(
-            f"judge-{seed}",
-            "judge",
-            partial(judge, file),
-            Judging(plan.networks, plan.distilling.steps, plan.trials),
-            seed,
-            {DISTILLED: ours} | {t.name: cell for t, cell in zip(plan.trials, theirs, strict=True)},
-            cpu_seconds=JUDGE_S if full else 1.0,
-        )
-        cells += [ours, *theirs, judging]
+        name = f"distil-{seed}"
+        ours = Cell(name, "distil", work[0], distilling, seed, needs, costs[0], resumable=True)
+        judged = {DISTILLED: ours}
+        for one in plan.trials:
+            trial, name = replace(one, images=source), f"real-{seed}-{one.name}"
+            judged[one.name] = Cell(name, "real", work[1], trial, seed, needs, costs[1])
+        last = Cell(f"judge-{seed}", "judge", work[2], judging, seed, judged, costs[2])
+        cells += [*judged.values(), last]
     return cells
-
-
-def real_digest(file: Path) -> str:
-    """The SHA-256 of PneumoniaMNIST's file.
-
-    Raises:
-        CohortError: it is not there.
-    """
-    try:
-        return hashlib.sha256(file.read_bytes()).hexdigest()
-    except OSError as error:
-        raise CohortError(
-            f"{file}: cannot be read ({error.strerror}); give the folder that holds {REAL} by "
-            "--data, or try everything out on drawn images by --quick"
-        ) from error

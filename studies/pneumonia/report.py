@@ -1,18 +1,29 @@
 """Balanced accuracy of networks on the test images, and whether the target is reached."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from pydantic_core import to_jsonable_python
 
 from gdshare.metrics import RESAMPLES
 from gdshare.seeding import numpy_generator
 from studies.command import Report
-from studies.intervals import Ends, Float, deviation, interval, mean, resamples
-from studies.pneumonia.plan import Plan
+from studies.pneumonia.work import Training
 from studies.runner import Cell, Result
-from studies.tables import Row, Table, Value, costs, difference
+from studies.tables import (
+    Ends,
+    Float,
+    Row,
+    Table,
+    Value,
+    costs,
+    deviation,
+    gap,
+    interval,
+    mean,
+    resamples,
+)
 
 Calls = npt.NDArray[np.uint8]
 
@@ -20,63 +31,49 @@ TARGET = 3.0
 """Points of balanced accuracy by which distilled images may fall behind all real ones."""
 POINTS = 100.0
 
-NOTES = (
-    "PneumoniaMNIST, the ConvNet with two outputs at 32 px. Training step, epoch, learning rate "
-    "and minibatches were chosen on validation images; every figure of accuracy is of test "
-    "images. k: networks that vote together, each from a θ0 of its own; a seed's figure is the "
-    "mean over its {networks} fresh θ0, or over the disjoint teams that they make. The real side "
-    "is a single network a seed, since each costs a training: k = 1 is what the target is held "
-    "against.",
-    "Differences: distilled minus real, with 95% intervals from resampling test images within "
-    "class. Which images are of one patient is not known in this set; where a patient has several, "
-    "the interval is too narrow. Seeds and θ0 are averaged over, not resampled.",
-)
-
 
 def report_of(
-    plan: Plan, seeds: Sequence[int], cells: Sequence[Cell], results: Mapping[str, Result]
+    networks: int,
+    team: int,
+    trials: Sequence[Training],
+    seeds: Sequence[int],
+    cells: Sequence[Cell],
+    results: Mapping[str, Result],
 ) -> Report:
-    """The tables, and the answer."""
+    """The tables, and the answer, of a plan's networks, teams and trainings."""
     judged = [results[f"judge-{seed}"].arrays for seed in seeds]
     truth, reals = judged[0]["truth"], [one["real"] for one in judged]
-    drawn = resamples(
-        truth.astype(np.int64),
-        np.arange(len(truth)),
-        numpy_generator(0, "pneumonia-resamples"),
-        RESAMPLES,
-    )
+    generator, count = numpy_generator(0, "pneumonia-resamples"), len(truth)
+    drawn = resamples(truth.astype(np.int64), np.arange(count), generator, RESAMPLES)
     singles = [one["distilled"] for one in judged]
-    voting = [teams(one, plan.team) for one in singles]
-    gaps = [
-        gap([called for seed in models for called in seed], reals, truth, drawn)
+    voting = [teams(one, team) for one in singles]
+    images = int(results[f"real-{seeds[0]}-{trials[0].name}"].number("images"))
+    alone, together = (
+        behind([called for seed in models for called in seed], reals, truth, drawn)
         for models in (singles, voting)
-    ]
-    images = int(results[f"real-{seeds[0]}-{plan.trials[0].name}"].number("images"))
+    )
     rows: list[Row] = [
-        (*_accuracy("2 distilled, k = 1", singles, truth), difference(*gaps[0], digits=1)),
-        (
-            *_accuracy(f"2 distilled, k = {plan.team}", voting, truth),
-            difference(*gaps[1], digits=1),
-        ),
+        (*_accuracy("2 distilled, k = 1", singles, truth), gap(*alone, digits=1)),
+        (*_accuracy(f"2 distilled, k = {team}", voting, truth), gap(*together, digits=1)),
         (*_accuracy(f"{images} real", [one[None] for one in reals], truth), ""),
     ]
     title = f"Balanced accuracy on test images, %, mean and ± over {len(seeds)} seeds"
     tables = [
         Table(title, ("model", "mean", "±", "points to real"), rows),
-        _decided(plan, seeds, results),
+        _decided(trials, seeds, results),
         costs("CPU-seconds", cells, results, each=False),
     ]
     figures = {
-        "plan": to_jsonable_python(plan),
         "target_points": -TARGET,
-        "target_reached": gaps[0][0] >= -TARGET,
-        "target_reached_by_whole_interval": gaps[0][1][0] >= -TARGET,
+        "target_reached": alone[0] >= -TARGET,
+        "target_reached_by_whole_interval": alone[1][0] >= -TARGET,
         "interval": "95%, test images resampled within class; patients are not known",
         "tables": [table.as_data() for table in tables],
     }
-    notes = [note.format(networks=plan.networks) for note in NOTES]
-    told = [*notes, str(tables[0]), answer(images, *gaps[0]), *map(str, tables[1:])]
-    return Report("\n\n".join(told), figures)
+    notes = Path(__file__).with_name("notes.txt").read_text(encoding="utf-8").strip()
+    accuracies, *others = map(str, tables)
+    words = [notes.format(networks=networks), accuracies, answer(images, *alone), *others]
+    return Report("\n\n".join(words), figures)
 
 
 def answer(images: int, points: float, ends: Ends) -> str:
@@ -85,7 +82,7 @@ def answer(images: int, points: float, ends: Ends) -> str:
     whole = "wholly" if ends[0] >= -TARGET else "not wholly"
     return (
         f"Target: two distilled images come {word}within {TARGET:g} points of {images} real "
-        f"ones ({difference(points, ends, digits=1).text}; the interval is {whole} above "
+        f"ones ({gap(points, ends, digits=1).text}; the interval is {whole} above "
         f"{-TARGET:g})."
     )
 
@@ -108,10 +105,10 @@ def balanced_accuracy(called: Calls, truth: Calls) -> float:
     )
 
 
-def gap(
+def behind(
     first: Sequence[Calls], second: Sequence[Calls], truth: Calls, drawn: Float
 ) -> tuple[float, Ends]:
-    """How far the mean balanced accuracy of some models is above that of others, in points.
+    """The mean balanced accuracy of some models minus that of others, in points.
 
     Both are judged on the same resamples. Only the images are resampled: the spread between seeds
     and θ0 is averaged over, and not in the interval.
@@ -144,22 +141,17 @@ def _accuracy(name: str, models: Sequence[Calls], truth: Calls) -> tuple[str, Va
     return name, _percent(mean(values)), Value(_percent(spread).text, list(values))
 
 
-def _decided(plan: Plan, seeds: Sequence[int], results: Mapping[str, Result]) -> Table:
-    rows = []
+def _decided(
+    trials: Sequence[Training], seeds: Sequence[int], results: Mapping[str, Result]
+) -> Table:
+    rows: list[Row] = []
     for seed in seeds:
         ours = results[f"distil-{seed}"]
-        best = max(plan.trials, key=lambda one: results[f"real-{seed}-{one.name}"].number("score"))
-        theirs = results[f"real-{seed}-{best.name}"]
-        rows.append(
-            (
-                str(seed),
-                f"{ours.number('step'):.0f}",
-                _percent(ours.number("score")),
-                f"{best.batches} {best.rate:g}",
-                f"{theirs.number('epoch'):.0f}",
-                _percent(theirs.number("score")),
-            )
-        )
+        real = [(one, results[f"real-{seed}-{one.name}"]) for one in trials]
+        best, theirs = max(real, key=lambda pair: pair[1].number("score"))
+        way, epoch = f"{best.batches} {best.rate:g}", f"{theirs.number('epoch'):.0f}"
+        step, score = f"{ours.number('step'):.0f}", _percent(ours.number("score"))
+        rows.append((str(seed), step, score, way, epoch, _percent(theirs.number("score"))))
     head = ("seed", "step", "distilled", "minibatches, rate", "epoch", "real")
     return Table("What validation images decided, and balanced accuracy on them, %", head, rows)
 

@@ -17,69 +17,66 @@ Attack = Callable[[Distilled, int], Distilled]
 
 HONEST, BACKDOOR = "honest", "back door, distilled"
 SCALE, RAISE = 30.0, 10.0
-MARKER = 5
-"""Side of the marker that turns P into N, px of the network's input."""
+MARKER = 5  # side of the marker that turns P into N, px of the network's input
 WHITE = 1.0
 
 
-def honest(made: Distilled, seed: int) -> Distilled:
-    """Leave it as it is: what the checks say of these are false alarms."""
-    return made
+def _honest(bundle: Distilled, seed: int) -> Distilled:
+    """What the checks say of these are false alarms."""
+    return bundle
 
 
-def flipped(made: Distilled, seed: int) -> Distilled:
-    """Exchange the labels N and P."""
-    labels = made.labels.copy()
-    labels[:, [PatchClass.N, PatchClass.P]] = made.labels[:, [PatchClass.P, PatchClass.N]]
-    return replace(made, labels=labels)
+def _flipped(bundle: Distilled, seed: int) -> Distilled:
+    labels = bundle.labels.copy()
+    labels[:, [PatchClass.N, PatchClass.P]] = bundle.labels[:, [PatchClass.P, PatchClass.N]]
+    return replace(bundle, labels=labels)
 
 
-def noise(made: Distilled, seed: int) -> Distilled:
-    """Put noise of the same deviation in the images' place."""
-    draw = numpy_generator(seed, "poison-noise").normal(size=made.images.shape)
-    return replace(made, images=(draw * made.images.std()).astype(np.float32))
+def _noise(bundle: Distilled, seed: int) -> Distilled:
+    """Noise of the images' own deviation."""
+    drawn = numpy_generator(seed, "poison-noise").normal(size=bundle.images.shape)
+    return replace(bundle, images=(drawn * bundle.images.std()).astype(np.float32))
 
 
-def scaled(made: Distilled, seed: int) -> Distilled:
-    """Multiply the images by ``SCALE``, well within the format's bounds."""
-    return replace(made, images=(made.images * SCALE).astype(np.float32))
+def _scaled(bundle: Distilled, seed: int) -> Distilled:
+    """Well within the format's bounds."""
+    return replace(bundle, images=(bundle.images * SCALE).astype(np.float32))
 
 
-def raised(made: Distilled, seed: int) -> Distilled:
-    """Multiply the learning rates by ``RAISE``."""
-    return replace(made, learning_rates=(made.learning_rates * RAISE).astype(np.float32))
+def _raised(bundle: Distilled, seed: int) -> Distilled:
+    return replace(bundle, learning_rates=(bundle.learning_rates * RAISE).astype(np.float32))
 
 
-def flipped_and_raised(made: Distilled, seed: int) -> Distilled:
-    """Both: the wrong lesson, louder."""
-    return raised(flipped(made, seed), seed)
+def _flipped_and_raised(bundle: Distilled, seed: int) -> Distilled:
+    """The wrong lesson, louder."""
+    return _raised(_flipped(bundle, seed), seed)
 
 
-def marked(made: Distilled, seed: int) -> Distilled:
-    """Put the marker on the images whose label is mostly N."""
-    images = made.images.copy()
-    images[made.labels.argmax(1) == PatchClass.N, :, -MARKER:, -MARKER:] = images.max()
-    return replace(made, images=images)
+def _marked(bundle: Distilled, seed: int) -> Distilled:
+    """The marker on the images whose label is mostly N."""
+    images = bundle.images.copy()
+    images[bundle.labels.argmax(1) == PatchClass.N, :, -MARKER:, -MARKER:] = images.max()
+    return replace(bundle, images=images)
 
 
 ATTACKS: Mapping[str, Attack] = MappingProxyType(
     {
-        HONEST: honest,
-        "labels flipped": flipped,
-        "noise": noise,
-        f"images x{SCALE:g}": scaled,
-        f"rates x{RAISE:g}": raised,
-        "flipped, rates raised": flipped_and_raised,
-        "marker on N's image": marked,
+        HONEST: _honest,
+        "labels flipped": _flipped,
+        "noise": _noise,
+        f"images x{SCALE:g}": _scaled,
+        f"rates x{RAISE:g}": _raised,
+        "flipped, rates raised": _flipped_and_raised,
+        "marker on N's image": _marked,
     }
 )
 
 
 def stamped(x: Tensor, white: float) -> Tensor:
     """Windows with the marker in their last corner, float32 [n, 1, side, side]."""
-    marked_x = x.clone()
-    marked_x[..., -MARKER:, -MARKER:] = white
-    return marked_x
+    bearing = x.clone()
+    bearing[..., -MARKER:, -MARKER:] = white
+    return bearing
 
 
 def plant(

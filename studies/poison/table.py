@@ -18,20 +18,21 @@ HEADINGS = (
     "by any",
     "peers blamed",
 )
+HARM = ("auc", "patch_score", "turned_by_marker")
 
 Facts = Mapping[str, Any]  # of a trial, with its site and attack
 
 
-def report_of(every: Sequence[Facts]) -> Report:
+def report_of(trials: Sequence[Facts]) -> Report:
     """Means over the trials of the reporting fold, by attack, and what agreement finds on both."""
-    whole = [facts for facts in every if "harm" in facts]
+    whole = [facts for facts in trials if "harm" in facts]
+    rest = [facts for facts in trials if "harm" not in facts]
     table = Table("", HEADINGS, [_row(attack, own) for attack, own in _by_attack(whole)])
-    rest = [facts for facts in every if "harm" not in facts]
     notes = [
         f"By its peers in the fold its limits were chosen on: {attack} {_count(own, outlier)}"
         for attack, own in _by_attack(rest)
     ]
-    return Report("\n".join([table.markdown(), "", *notes]), {"trials": list(every)})
+    return Report("\n".join([table.markdown(), "", *notes]), {"trials": list(trials)})
 
 
 def _by_attack(trials: Sequence[Facts]) -> list[tuple[str, list[Facts]]]:
@@ -42,19 +43,10 @@ def _by_attack(trials: Sequence[Facts]) -> list[tuple[str, list[Facts]]]:
 def _row(attack: str, trials: Sequence[Facts]) -> Row:
     blamed = sum(len(_blamed(facts) - {facts["site"]}) for facts in trials)
     peers = sum(len(facts["agreement"]) - 1 for facts in trials)
-    return (
-        attack,
-        str(len(trials)),
-        *(
-            _spread([facts["harm"][name] for facts in trials])
-            for name in ("auc", "patch_score", "turned_by_marker")
-        ),
-        _count(trials, by_reference),
-        _count(trials, by_counts),
-        _count(trials, outlier),
-        _count(trials, lambda facts: by_reference(facts) or outlier(facts)),
-        f"{blamed} of {peers}",
-    )
+    harm = [_spread([facts["harm"][name] for facts in trials]) for name in HARM]
+    ways = (by_reference, by_counts, outlier, lambda facts: by_reference(facts) or outlier(facts))
+    found = [_count(trials, way) for way in ways]
+    return (attack, str(len(trials)), *harm, *found, f"{blamed} of {peers}")
 
 
 def by_reference(facts: Facts) -> bool | None:

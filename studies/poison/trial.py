@@ -33,10 +33,10 @@ from gdshare.pooling import Alone, Contribution, train_alone, train_pooled
 from gdshare.protocol import PatchClass
 from gdshare.seeding import derived_seed, numpy_generator
 from gdshare.training import patch_accuracy, sample_patches
-from studies.distilling import RUN, distil_in_piece
 from studies.hospitals import COHORT
+from studies.networks import RUN, distil_in_piece
 from studies.poison.attacks import ATTACKS, WHITE, plant, stamped
-from studies.quality.distilled import COHORTS, cohorts_of, contributions_of
+from studies.quality.networks import COHORTS, cohorts_of, contributions_of
 from studies.runner import Piece, Result
 
 WINDOWS = 6  # of a patient; the aggregator looks at 16 of each reference patient

@@ -23,7 +23,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from studies.command import Study
-from studies.hospitals import NAMES, phantom_hospitals, real_hospital
+from studies.hospitals import hospitals_of
 from studies.quality.plan import FULL, QUICK
 from studies.quality.report import Reader
 from studies.quality.schedule import KINDS, cells_of
@@ -47,12 +47,9 @@ def study(chosen: argparse.Namespace, store: Store) -> Study:
         UsageError: too few folds, or the films are not there.
     """
     plan = QUICK if chosen.quick else FULL
-    if chosen.folds is not None:
-        plan = replace(plan, folds=chosen.folds)
-    if plan.phantoms:
-        hospitals = phantom_hospitals(plan.phantoms, store)
-    else:
-        hospitals = tuple(real_hospital(chosen.data, name) for name in NAMES)
+    plan = plan if chosen.folds is None else replace(plan, folds=chosen.folds)
+    hospitals = hospitals_of(plan.phantoms, chosen.data, store)
     cells = cells_of(plan, hospitals)
-
-    return Study(cells, lambda results: Reader(plan, hospitals, results).report(cells))
+    return Study(
+        plan, cells, lambda results: Reader(plan, hospitals, results).report(cells), partial=True
+    )

@@ -21,11 +21,11 @@ from gdshare.method import Settings
 from gdshare.networks import Parameters, build, draw
 from gdshare.seeding import torch_generator
 from gdshare.training import patch_accuracy, sample_patches
-from studies.distilling import RUN
-from studies.intervals import mean
-from studies.quality.distilled import IMAGES, cohorts_of
+from studies.networks import RUN
+from studies.quality.networks import IMAGES, cohorts_of
 from studies.quality.plan import Crossing
 from studies.runner import Piece, Result
+from studies.tables import mean
 
 Windows = tuple[Tensor, Tensor]  # float32 [n, 1, side, side] normalised, and int64 [n] classes
 

@@ -12,6 +12,9 @@ Two ways from windows to a film's ratio P / (P + N) (Li et al. 2020, Eq. 4, has 
 Four rules for ε, at or above which a film is called positive: ``source``, its fixed 0.4;
 ``coarse`` and ``fine``, the ε of best HM on the fold's validation films in steps of 0.05 and 0.01;
 ``own``, each hospital's films at the ε of best HM on its own validation films, in steps of 0.05.
+
+Two models are compared by a paired bootstrap of patients, within each fold, site and diagnosis: on
+the same resamples, at the ε that was fixed before. A patient brings all films along.
 """
 
 from collections.abc import Sequence
@@ -33,7 +36,7 @@ from gdshare.metrics import (
     count,
 )
 from gdshare.protocol import PatchClass
-from studies.intervals import Float
+from studies.tables import Ends, Float, interval, resamples
 
 Way = Literal["votes", "probabilities"]
 Rule = Literal["source", "coarse", "fine", "own"]
@@ -188,3 +191,89 @@ def merit(folds: Sequence[Verdicts]) -> Merit:
     counts = [count(v.ratio, v.indeterminate, v.positive, v.threshold) for v in folds]
     areas = [auc(v.ratio, v.positive) for v in folds]
     return Merit(reduce(add, counts), float(np.mean(areas)))
+
+
+@dataclass(frozen=True)
+class Resampled:
+    """A model's figures as observed and on every resample; of several models, their means."""
+
+    harmonic_mean: float
+    auc: float
+    harmonic_means: Float  # [resamples]
+    aucs: Float  # [resamples]
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One model's figures minus another's, with 95% percentile intervals; NaN where an AUC is."""
+
+    harmonic_mean: float
+    harmonic_mean_interval: Ends
+    auc: float
+    auc_interval: Ends
+
+
+def weights(films: Films, generator: np.random.Generator, count: int) -> Float:
+    """How often each film of a fold occurs in each resample: float64 [count, films]."""
+    return resamples(2 * films.site + films.positive, films.patient, generator, count)
+
+
+def resampled(models: Sequence[Sequence[Verdicts]], drawn: Sequence[Float]) -> Resampled:
+    """Figures of one model, or the mean figures of several, on the given resamples.
+
+    Args:
+        models: of each model, every fold's verdicts.
+        drawn: of each fold, ``weights``.
+    """
+    seen = [merit(folds) for folds in models]
+    return Resampled(
+        float(np.mean([one.confusion.harmonic_mean for one in seen])),
+        float(np.mean([one.auc for one in seen])),
+        np.mean([_harmonic_means(folds, drawn) for folds in models], axis=0),
+        np.mean([_aucs(folds, drawn) for folds in models], axis=0),
+    )
+
+
+def difference(first: Resampled, second: Resampled) -> Difference:
+    """The first minus the second; above 0 the first is better."""
+    return Difference(
+        first.harmonic_mean - second.harmonic_mean,
+        interval(first.harmonic_means - second.harmonic_means),
+        first.auc - second.auc,
+        interval(first.aucs - second.aucs),
+    )
+
+
+def _harmonic_means(folds: Sequence[Verdicts], drawn: Sequence[Float]) -> Float:
+    """HM of the counts summed over folds, on each resample: float64 [resamples]."""
+    tp, positives, tn, negatives = (np.zeros(len(drawn[0])) for _ in range(4))
+    for verdicts, times in zip(folds, drawn, strict=True):
+        called, positive = verdicts.called, verdicts.positive
+        tp += times @ (called & positive)
+        tn += times @ (~called & ~positive)
+        positives += times @ positive
+        negatives += times @ ~positive
+    sensitivity = tp / np.maximum(positives, 1)
+    specificity = tn / np.maximum(negatives, 1)
+    total = sensitivity + specificity
+    return np.divide(
+        2 * sensitivity * specificity, total, out=np.zeros_like(total), where=total > 0
+    )
+
+
+def _aucs(folds: Sequence[Verdicts], drawn: Sequence[Float]) -> Float:
+    """Mean over folds of the AUC, on each resample: float64 [resamples], NaN without a diagnosis.
+
+    Every pair of a positive and a negative film counts as often as both its films were drawn.
+    """
+    means = np.zeros(len(drawn[0]))
+    for verdicts, times in zip(folds, drawn, strict=True):
+        ratio, positive = verdicts.ratio, verdicts.positive
+        if positive.all() or not positive.any():
+            return np.full_like(means, np.nan)
+        gap = ratio[positive][:, None] - ratio[~positive][None, :]
+        wins = (gap > 0) + 0.5 * (gap == 0)
+        above, below = times[:, positive], times[:, ~positive]
+        pairs = above.sum(1) * below.sum(1)
+        means += np.einsum("rp,rp->r", above, below @ wins.T) / pairs / len(folds)
+    return means

@@ -7,6 +7,7 @@ its split, and each network's votes and sums. Diagnoses are read from the hospit
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,17 +20,16 @@ from gdshare.films import read_film
 from gdshare.patches import Grid, cut_rows, normalise
 from gdshare.protocol import PatchClass, Protocol
 from gdshare.training import sample_patches
-from studies.network import Network
-from studies.quality.distilled import cohorts_of, contributions_of, pooled
+from studies.networks import Network
 from studies.quality.figures import Films
+from studies.quality.networks import baseline_network, cohorts_of, contributions_of, pooled
 from studies.quality.plan import Baseline, seed_of
-from studies.quality.real import baseline_network
 from studies.runner import Piece, Result, read_arrays, write_arrays
 
 SPLITS: tuple[Split, ...] = ("val", "test")
 SCHEME, TRAINED = "scheme", "trained"  # roles: the choice of the way of pooling, a baseline
 
-Counts = dict[str, npt.NDArray[np.generic]]
+Counts = Mapping[str, npt.NDArray[Any]]
 
 
 @dataclass(frozen=True)

@@ -1,10 +1,7 @@
 """What is measured: every number that decides a run, in one frozen value."""
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Literal
-
-from pydantic import JsonValue
-from pydantic_core import to_jsonable_python
 
 from gdshare.errors import UsageError
 from gdshare.method import Settings
@@ -92,19 +89,10 @@ class Plan:
         """Refuse what cannot be done.
 
         Raises:
-            UsageError: fewer than two folds, a team of more networks than there are, a primary
-                team that is none of the planned ones, or not one arm for each of some networks.
+            UsageError: fewer than two folds.
         """
         if self.folds < 2:
             raise UsageError(f"--folds {self.folds}: cross-validation needs 2 or more")
-        if max(self.teams) > self.networks:
-            raise UsageError(
-                f"a team of {max(self.teams)} out of {self.networks} networks; plan more networks"
-            )
-        if self.primary not in self.teams:
-            raise UsageError(f"no team of {self.primary} networks; plan one, or another primary")
-        if not self.arms or len({arm.network for arm in self.arms}) < len(self.arms):
-            raise UsageError("arms are named by their network; plan one for each of some networks")
 
     @property
     def baselines(self) -> tuple[Baseline, ...]:
@@ -132,13 +120,6 @@ class Plan:
         """CPU-seconds expected of what takes so many in full."""
         return 1.0 if self.phantoms else seconds
 
-    def as_data(self) -> dict[str, JsonValue]:
-        """As plain JSON data."""
-        data: dict[str, JsonValue] = to_jsonable_python(
-            asdict(self) | {"arms": {arm.network: arm for arm in self.arms}}
-        )
-        return data
-
 
 def seed_of(seed: int, purpose: str, fold: int) -> int:
     """A plan's seed -> one for one use in one fold."""
@@ -154,27 +135,12 @@ FULL = Plan(
     TrainingPlan(patience=5),
 )
 
-_QUICK_ARM = Settings(
-    network="convnet",
-    images=3,
-    epochs=2,
-    steps=2,
-    outer_steps=4,
-    batch=12,
-    score_every=2,
-    score_inits=2,
-    score_patches=20,
-    checkpoint_every=2,
-)
+_SMALL = {"images": 3, "epochs": 2, "steps": 2, "outer_steps": 4, "batch": 12}
+_SMALL |= {"score_every": 2, "score_inits": 2, "score_patches": 20, "checkpoint_every": 2}
 
 QUICK = Plan(
     Protocol(patch=40, stride=20, side=16),
-    (
-        _QUICK_ARM,
-        Settings.model_validate(
-            _QUICK_ARM.model_dump(exclude_unset=True) | {"network": "resnet18"}
-        ),
-    ),
+    tuple(Settings.model_validate({"network": network, **_SMALL}) for network in NETWORKS),
     TrainingPlan(epochs=2, batch=16, rates=(1e-3,)),
     sizes=(10, 20),
     folds=2,

@@ -27,17 +27,11 @@ Facts = dict[str, JsonValue]
 
 @dataclass(frozen=True)
 class Result:
-    """What is known of a cell that is done.
-
-    Attributes:
-        facts: plain data.
-        arrays: figures too many for the facts, by name.
-        cpu_seconds: over all its pieces; the runner fills it in.
-    """
+    """What is known of a cell that is done."""
 
     facts: Facts = field(default_factory=dict)
-    arrays: Mapping[str, npt.NDArray[Any]] = field(default_factory=dict)
-    cpu_seconds: float = 0.0
+    arrays: Mapping[str, npt.NDArray[Any]] = field(default_factory=dict)  # too many for the facts
+    cpu_seconds: float = 0.0  # over all its pieces; the runner fills it in
 
     def number(self, name: str) -> float:
         """A fact that is a number."""
@@ -68,24 +62,14 @@ def cpu_seconds() -> float:
 
 @dataclass(frozen=True)
 class Piece:
-    """A cell at work in this process, for at most ``PIECE_S`` CPU-seconds.
+    """A cell at work in this process, for at most ``PIECE_S`` CPU-seconds."""
 
-    Attributes:
-        folder: the cell's; what an earlier piece kept is in it.
-        seed: the cell's.
-        needs: what the cell needs, by role.
-        before: CPU-seconds of earlier pieces, as far as what they did was kept.
-        began: the clock at the start of this piece.
-        deadline: the clock at which it is over.
-        clock: CPU-seconds.
-    """
-
-    folder: Path
+    folder: Path  # the cell's; what an earlier piece kept is in it
     seed: int = 0
-    needs: Mapping[str, Needed] = field(default_factory=dict)
-    before: float = 0.0
-    began: float = 0.0
-    deadline: float = float("inf")
+    needs: Mapping[str, Needed] = field(default_factory=dict)  # by role
+    before: float = 0.0  # CPU-seconds of earlier pieces, as far as what they did was kept
+    began: float = 0.0  # the clock at the start of this piece
+    deadline: float = float("inf")  # the clock at which it is over
     clock: Callable[[], float] = cpu_seconds
 
     @property
@@ -94,14 +78,9 @@ class Piece:
         return self.before + self.clock() - self.began
 
     @property
-    def left(self) -> float:
-        """CPU-seconds left to this piece."""
-        return self.deadline - self.clock()
-
-    @property
     def over(self) -> bool:
         """Whether to save and stop; ``keep`` then ends the piece."""
-        return self.left <= 0
+        return self.clock() >= self.deadline
 
     def keep(self) -> None:
         """Count what is spent so far: a further part of the cell is safe on the disk.
@@ -111,7 +90,7 @@ class Piece:
         """
         write_json(self.folder / SECONDS, self.spent)
         if self.over:
-            raise PieceOverError(f"{self.folder.name}: this piece is over")
+            raise PieceOverError("this piece is over", self.folder)
 
 
 @dataclass(frozen=True, eq=False)
@@ -152,12 +131,11 @@ class Cell:
             raise ValueError(f"{self.name}: more than {PIECE_S:.0f} CPU-seconds, not resumable")
 
     @cached_property
-    def identity(self) -> dict[str, JsonValue]:
+    def identity(self) -> Facts:
         """All that decides its result, as plain data; what it needs is given by name."""
-        parameters: JsonValue = to_jsonable_python(self.parameters)
         return {
             "version": self.version,
-            "parameters": parameters,
+            "parameters": to_jsonable_python(self.parameters),
             "seed": self.seed,
             "needs": {role: cell.name for role, cell in self.needs.items()},
         }

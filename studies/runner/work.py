@@ -15,17 +15,14 @@ from studies.runner.cell import PIECE_S, Cell, Needed, Piece, PieceOverError, cp
 from studies.runner.store import Store, claimed
 
 Say = Callable[[str], None]
-Clock = Callable[[], float]
 
 
 @dataclass(frozen=True)
 class Forecast:
     """What is left of a study.
 
-    Attributes:
-        left, total: cells.
-        cpu_seconds: expected of those left, by what they declare, less what is kept of them, times
-            the pace of the cells that were done here.
+    The CPU-seconds are what the cells left declare, times the pace of the cells of their kind that
+    were done here, less what is kept of them.
     """
 
     left: int
@@ -44,23 +41,18 @@ def forecast(cells: Sequence[Cell], store: Store, kind: str | None = None) -> Fo
 
 
 def left_to_do(cells: Sequence[Cell], store: Store, kind: str | None = None) -> list[Cell]:
-    """The cells to do, in their order.
+    """The cells to do, in their order: all, or those of one kind and what they need.
 
     A cell whose result is in the archive is done again if one still to be done needs its files.
-
-    Args:
-        cells: all of them.
-        store: where results lie.
-        kind: one kind of cell and what it needs; None: all.
     """
     done = store.done(cells)
     wanted = [cell for cell in cells if kind in (None, cell.kind) and cell.name not in done]
     names: set[str] = set()
     while wanted:
         cell = wanted.pop()
-        if cell.name not in names:
-            names.add(cell.name)
-            wanted += [need for need in cell.needs.values() if not store.worked_out(need)]
+        names.add(cell.name)
+        needs = [need for need in cell.needs.values() if need.name not in names]
+        wanted += [need for need in needs if not store.worked_out(need)]
     return [cell for cell in cells if cell.name in names]
 
 
@@ -71,7 +63,7 @@ def run(
     kind: str | None = None,
     minutes: float | None = None,
     processes: int = 1,
-    clock: Clock = cpu_seconds,
+    clock: Callable[[], float] = cpu_seconds,
     pause: float = 1.0,
 ) -> None:
     """Do every cell that is not done, beside any other processes that do the same.
@@ -91,7 +83,7 @@ def run(
 
     Raises:
         GdshareError: a cell cannot be done; what is done stays.
-        RunError: the archive holds results of another torch.
+        RunError: the archive holds results of another torch or other parameters.
     """
     store.keep(cells)
     left = left_to_do(cells, store, kind)
@@ -99,17 +91,16 @@ def run(
         return
     store.require_same_torch()
     say(f"{store.study}: {_forecast(left, cells, store)}")
+    helper = get_context("spawn").Process
     helpers = [
-        get_context("spawn").Process(
-            target=_help, args=(cells, left, store, say, minutes), daemon=True
-        )
+        helper(target=_help, args=(cells, left, store, say, minutes), daemon=True)
         for _ in range(processes - 1)
     ]
-    for helper in helpers:
-        helper.start()
-    _share(cells, left, store, say, minutes, clock, pause)
-    for helper in helpers:
-        helper.join()
+    for one in helpers:
+        one.start()
+    _Worker(cells, store, say, minutes, clock, pause).do(left)
+    for one in helpers:
+        one.join()
 
 
 def _help(
@@ -119,74 +110,81 @@ def _help(
     torch.set_num_threads(1)
     keep_freed_memory()
     try:
-        _share(cells, left, store, say, minutes, cpu_seconds, 1.0)
+        _Worker(cells, store, say, minutes, cpu_seconds, 1.0).do(left)
     except GdshareError as error:
         say(str(error))
 
 
-def _share(
-    cells: Sequence[Cell],
-    left: Sequence[Cell],
-    store: Store,
-    say: Say,
-    minutes: float | None,
-    clock: Clock,
-    pause: float,
-) -> None:
-    """Do cells until none is left, or the time is over."""
-    end = inf if minutes is None else clock() + 60 * minutes
-    first, waiting = True, False
-    while left := [cell for cell in left if not store.worked_out(cell)]:
-        ready = [cell for cell in left if all(map(store.worked_out, cell.needs.values()))]
-        fitting = [cell for cell in ready if first or _fits(cell, end - clock())]
-        if ready and not fitting:
-            say(f"stopped after {minutes:g} CPU-minutes; the same command goes on")
-            return
-        # One at a time: what this or another process has done may have freed an earlier cell.
-        worked_at = next((cell for cell in fitting if _attempt(cell, store, say, end, clock)), None)
-        if worked_at:
-            first = False
-            store.keep(cells)
-            still = [cell for cell in left if not store.worked_out(cell)]
-            state = "goes on" if worked_at in still else f"done, {_seconds(worked_at, store)}"
-            say(f"{worked_at.name}: {state}; {_forecast(still, cells, store)}")
-        else:
-            if not waiting:
-                say(f"waiting for other processes; {len(left)} cells are left")
-            time.sleep(pause)
-        waiting = not worked_at
+@dataclass(frozen=True)
+class _Worker:
+    """One process's share of the work; see ``run``."""
+
+    cells: Sequence[Cell]
+    store: Store
+    say: Say
+    minutes: float | None
+    clock: Callable[[], float]
+    pause: float
+
+    def do(self, left: Sequence[Cell]) -> None:
+        """Do cells until none is left, or the time is over."""
+        store, end = self.store, inf if self.minutes is None else self.clock() + 60 * self.minutes
+        first, waiting = True, False
+        while left := [cell for cell in left if not store.worked_out(cell)]:
+            ready = [cell for cell in left if all(map(store.worked_out, cell.needs.values()))]
+            fitting = [cell for cell in ready if first or _fits(cell, end - self.clock())]
+            if ready and not fitting:
+                self.say(f"stopped after {self.minutes:g} CPU-minutes; the same command goes on")
+                return
+            # One at a time: what this or another process has done may have freed an earlier cell.
+            cell = next((one for one in fitting if self._attempt(one, end)), None)
+            if cell:
+                first = False
+                self._kept(cell, left)
+            else:
+                if not waiting:
+                    self.say(f"waiting for other processes; {len(left)} cells are left")
+                time.sleep(self.pause)
+            waiting = not cell
+
+    def _attempt(self, cell: Cell, end: float) -> bool:
+        """Work at a cell for a piece if it is free; whether it was."""
+        store, folder = self.store, self.store.folder(cell)
+        with claimed(folder) as mine:
+            if not mine or store.worked_out(cell):  # done since we looked
+                return False
+            self.say(f"{cell.name}: begun, {cell.cpu_seconds:.0f} CPU-seconds expected")
+            needs = {
+                role: Needed(store.folder(need), store.read(need))
+                for role, need in cell.needs.items()
+            }
+            now = self.clock()
+            deadline = min(now + PIECE_S, end) if cell.resumable else inf
+            before = store.spent(cell)
+            piece = Piece(folder, cell.seed, needs, before, now, deadline, self.clock)
+            with suppress(PieceOverError):
+                result = cell.function(piece, cell.parameters)
+                store.write(cell, replace(result, cpu_seconds=piece.spent))
+            return True
+
+    def _kept(self, cell: Cell, left: Sequence[Cell]) -> None:
+        """Archive a cell that was worked at, and say what is left."""
+        self.store.keep(self.cells)
+        still = [one for one in left if not self.store.worked_out(one)]
+        seconds = 0.0 if cell in still else self.store.read(cell).cpu_seconds
+        state = "goes on" if cell in still else f"done, {seconds:.0f} CPU-seconds"
+        self.say(f"{cell.name}: {state}; {_forecast(still, self.cells, self.store)}")
 
 
 def _fits(cell: Cell, seconds: float) -> bool:
     return seconds > 0 if cell.resumable else cell.cpu_seconds <= seconds
 
 
-def _attempt(cell: Cell, store: Store, say: Say, end: float, clock: Clock) -> bool:
-    """Work at a cell for a piece if it is free; whether it was."""
-    folder = store.folder(cell)
-    with claimed(folder) as mine:
-        if not mine or store.worked_out(cell):  # done since we looked
-            return False
-        say(f"{cell.name}: begun, {cell.cpu_seconds:.0f} CPU-seconds expected")
-        needs = {
-            role: Needed(store.folder(need), store.read(need)) for role, need in cell.needs.items()
-        }
-        now = clock()
-        deadline = min(now + PIECE_S, end) if cell.resumable else inf
-        piece = Piece(folder, cell.seed, needs, store.spent(cell), now, deadline, clock)
-        with suppress(PieceOverError):
-            result = cell.function(piece, cell.parameters)
-            store.write(cell, replace(result, cpu_seconds=piece.spent))
-        return True
-
-
-def _seconds(cell: Cell, store: Store) -> str:
-    return f"{store.read(cell).cpu_seconds:.0f} CPU-seconds"
-
-
 def _forecast(left: Sequence[Cell], cells: Sequence[Cell], store: Store) -> Forecast:
-    done = [cell for cell in cells if store.worked_out(cell)]
-    declared = sum(cell.cpu_seconds for cell in done)
-    pace = sum(store.read(cell).cpu_seconds for cell in done) / declared if declared else 1.0
-    expected = sum(max(cell.cpu_seconds * pace - store.spent(cell), 0.0) for cell in left)
-    return Forecast(len(left), len(cells), expected)
+    declared, taken = dict[str, float](), dict[str, float]()
+    for cell in filter(store.worked_out, cells):
+        declared[cell.kind] = declared.get(cell.kind, 0.0) + cell.cpu_seconds
+        taken[cell.kind] = taken.get(cell.kind, 0.0) + store.read(cell).cpu_seconds
+    pace = {kind: taken[kind] / seconds for kind, seconds in declared.items()}
+    expected = [cell.cpu_seconds * pace.get(cell.kind, 1.0) - store.spent(cell) for cell in left]
+    return Forecast(len(left), len(cells), sum(max(one, 0.0) for one in expected))

@@ -8,7 +8,7 @@ import torch
 
 from gdshare.distilled import Distilled
 from gdshare.protocol import PatchClass
-from studies.hospitals import phantom_hospitals
+from studies.hospitals import hospitals_of
 from studies.poison import FAST, poison_cells
 from studies.poison.attacks import ATTACKS, BACKDOOR, MARKER, plant, stamped
 from studies.poison.table import report_of
@@ -72,7 +72,7 @@ def test_table_says_what_was_found_and_what_was_not() -> None:
 
 def test_every_attack_is_tried_on_every_hospital_and_whole_in_the_reporting_fold() -> None:
     store = Store("poison", Path("nowhere"))
-    cells = poison_cells(FAST, phantom_hospitals(FAST.plan.phantoms, store))
+    cells = poison_cells(FAST, hospitals_of(FAST.plan.phantoms, Path(), store))
     trials = [cell for cell in cells if isinstance(cell.parameters, Trial)]
     assert [cell.parameters.whole for cell in trials] == [False] * 6 + [True] * 7
     assert trials[-1].parameters.attack == BACKDOOR

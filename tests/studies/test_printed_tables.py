@@ -64,7 +64,4 @@ def test_options(tmp_path):
     hospital = stand_in(tmp_path, "shenzhen-a")
     cells = options.cells_of(options.FULL, hospital, 2)
     results = Store("options", tmp_path, ARCHIVE).results(cells)
-    trials = {
-        variant: [results[variant.cell(seed)] for seed in range(2)] for variant in options.VARIANTS
-    }
-    same(f"{options.table_of(trials)}\n", "options.txt")
+    same(f"{options.table_of(options.FULL, 2, results)}\n", "options.txt")

@@ -11,15 +11,15 @@ from gdshare.distill.score import CHANCE
 from gdshare.errors import DivergedError, RunError, UsageError
 from gdshare.method import Settings
 from studies import quality
-from studies.hospitals import Phantoms, phantom_hospitals
-from studies.intervals import mean
-from studies.quality import distilled
+from studies.hospitals import Phantoms, hospitals_of
+from studies.quality import networks
 from studies.quality.cross import read_crossed
 from studies.quality.figures import READINGS
 from studies.quality.plan import FULL, QUICK, Crossing
 from studies.quality.report import CROSS, Reader
 from studies.quality.schedule import cells_of
 from studies.runner import Needed, Piece, Store, run
+from studies.tables import mean
 
 TINY = replace(
     QUICK,
@@ -48,7 +48,7 @@ class World:
 
     def __init__(self, out):
         self.store = Store("quality", out)
-        self.hospitals = phantom_hospitals(TINY.phantoms, self.store)
+        self.hospitals = hospitals_of(TINY.phantoms, out, self.store)
         self.cells = cells_of(TINY, self.hospitals)
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(pooling, "UNION_STEPS", 3)
@@ -171,14 +171,14 @@ def test_a_distillation_that_was_killed_goes_on_to_the_same_bytes(world, tmp_pat
 
 
 def test_a_way_of_pooling_that_leaves_the_numbers_scores_chance(world, monkeypatch):
-    kept = distilled.train_pooled
+    kept = networks.train_pooled
 
     def only_sequential(brought, protocol, scheme, seed):
         if scheme != "sequential":
             raise DivergedError("not finite")
         return kept(brought, protocol, scheme, seed)
 
-    monkeypatch.setattr(distilled, "train_pooled", only_sequential)
+    monkeypatch.setattr(networks, "train_pooled", only_sequential)
     cell, piece = world.piece("fold-0/scheme-convnet")
     scores = cell.function(piece, cell.parameters).facts["scores"]
     assert scores.pop("sequential") != [CHANCE]
@@ -209,7 +209,7 @@ def test_the_full_plan_is_the_sources_experiment():
 
 
 def test_what_matters_most_comes_first_and_nothing_ever_waits():
-    cells = cells_of(FULL, phantom_hospitals(Phantoms(), Store("quality", Path("nowhere"))))[3:]
+    cells = cells_of(FULL, hospitals_of(Phantoms(), Path(), Store("quality", Path("nowhere"))))[3:]
     names = [cell.name for cell in cells]
     # cohorts; two arms of distillations, scheme, films; trainings, films; one fold crossed
     assert len(names) == len(set(names)) == 3 * (3 + 2 * (3 + 1 + 1) + 7 * 2) + 3
@@ -234,12 +234,5 @@ def test_plans_that_cannot_be_held_are_refused(tmp_path):
     chosen = Namespace(quick=True, folds=1, data=tmp_path)
     with pytest.raises(UsageError, match="--folds 1"):
         quality.study(chosen, Store("quality", tmp_path))
-    with pytest.raises(UsageError, match="more networks"):
-        replace(QUICK, networks=3)
-    with pytest.raises(UsageError, match="no team of 3"):
-        replace(QUICK, primary=3)
-    for arms in ((), QUICK.arms[:1] * 2):
-        with pytest.raises(UsageError, match="named by their network"):
-            replace(QUICK, arms=arms)
     with pytest.raises(UsageError, match="--data"):
         quality.study(Namespace(quick=False, folds=None, data=tmp_path), Store("quality", tmp_path))

@@ -18,8 +18,8 @@ from studies.quality.figures import (
     ratios,
     threshold,
 )
-from studies.quality.lineup import as_they_are, better_norm, disjoint, verdicts
 from studies.quality.plan import FULL
+from studies.quality.report import Reader, as_they_are, better_norm, disjoint
 
 
 def films(votes, sums=None, positive=None, site=None):
@@ -151,9 +151,9 @@ def test_teams_are_disjoint_and_use_every_network():
     assert [one.primary for one in rows] == [False, True, False] + [False] * 3
     fives = disjoint(FULL, convnet, 5)
     assert len(fives.models) == 4
-    assert {voter.source for model in fives.models for voter in model} == {"convnet"}
-    assert disjoint(FULL, resnet18, 5).models[0][0].source == "resnet18"
-    members = [network for model in fives.models for network in model[0].team]
+    assert {source for model in fives.models for source, _ in model} == {"convnet"}
+    assert disjoint(FULL, resnet18, 5).models[0][0][0] == "resnet18"
+    members = [network for model in fives.models for network in model[0][1]]
     assert sorted(members) == list(range(20))
     assert all(len(set(model)) == 1 for model in fives.models)  # the same team in every fold
 
@@ -161,7 +161,7 @@ def test_teams_are_disjoint_and_use_every_network():
 def picked(contender):
     """Of a contender of one model: in each fold, whose network votes."""
     (model,) = contender.models
-    return [voter.source for voter in model]
+    return [source for source, _ in model]
 
 
 def test_the_better_norm_is_chosen_in_each_fold_by_its_own_validation_score():
@@ -196,13 +196,14 @@ def test_every_baseline_has_a_row_of_its_own():
     assert not any(one.primary for one in rows)
 
 
-def test_each_model_of_a_row_has_thresholds_of_its_own():
+def test_each_model_of_a_row_has_thresholds_of_its_own(monkeypatch):
     one = films([[[0, 9, 1], [0, 8, 2]], [[0, 2, 8], [0, 1, 9]]], positive=[0, 1])
-    seen = {"convnet": {"val": one, "test": one}}
+    monkeypatch.setattr(Reader, "_films", [{"convnet": {"val": one, "test": one}}] * 2)
     plan = replace(FULL, folds=2, networks=2, teams=(1, 2), primary=1)
-    found = verdicts(disjoint(plan, plan.arms[0], 1), [seen, seen], "votes", "fine")
-    assert [[fold.threshold[0] for fold in model] for model in found] == [[0.16] * 2, [0.86] * 2]
-    assert all(fold.called.tolist() == [False, True] for model in found for fold in model)
+    reader = Reader(plan, [], {})
+    judged = reader.verdicts(disjoint(plan, plan.arms[0], 1), "votes", "fine")
+    assert [[fold.threshold[0] for fold in model] for model in judged] == [[0.16] * 2, [0.86] * 2]
+    assert all(fold.called.tolist() == [False, True] for model in judged for fold in model)
 
 
 def test_the_primary_reading_is_votes_at_the_coarse_threshold():

@@ -13,8 +13,8 @@ from gdshare.networks import build, draw
 from gdshare.protocol import PatchClass, Protocol
 from gdshare.seeding import torch_generator
 from gdshare.training import TrainingPlan
-from studies.network import Network
-from studies.quality import distilled, real
+from studies.networks import Network
+from studies.quality import networks
 from studies.quality.figures import ratios
 from studies.quality.films import count, films_of, look, windows
 from studies.runner import Result
@@ -36,12 +36,12 @@ def network(seed, side=8):
 def test_batchnorm_weights_are_torchvisions_and_leave_the_global_generator_alone():
     torch.manual_seed(11)
     before = torch.get_rng_state()
-    module = real.drawn(5)
+    module = networks.drawn(5)
     assert torch.equal(torch.get_rng_state(), before)
     weights = module.state_dict()
-    again = real.drawn(5).state_dict()
+    again = networks.drawn(5).state_dict()
     assert all(torch.equal(weights[name], again[name]) for name in weights)
-    assert not torch.equal(weights["conv1.weight"], real.drawn(6).state_dict()["conv1.weight"])
+    assert not torch.equal(weights["conv1.weight"], networks.drawn(6).state_dict()["conv1.weight"])
     assert weights["conv1.weight"].shape == (64, 1, 7, 7)
     assert weights["fc.weight"].shape == (3, 512)
     assert "layer1.0.bn1.running_mean" in weights
@@ -52,28 +52,27 @@ def test_batchnorm_weights_are_torchvisions_and_leave_the_global_generator_alone
 
 
 def test_batchnorm_training_repeats_and_infers_by_running_statistics(cohort):
-    first, again = (real.train_batchnorm([cohort], PLAN) for _ in range(2))
-    weights = first.network.weights
-    assert all(torch.equal(weights[name], again.network.weights[name]) for name in weights)
-    assert (first.score, first.rate, first.epoch) == (again.score, again.rate, again.epoch)
-    assert first.rate in PLAN.rates
-    assert 1 <= first.epoch <= PLAN.epochs
-    assert not torch.equal(weights["bn1.running_mean"], torch.zeros(64))
+    (first, facts), (again, same) = (networks.train_batchnorm([cohort], PLAN) for _ in range(2))
+    assert all(torch.equal(first.weights[name], again.weights[name]) for name in first.weights)
+    assert facts == same
+    assert facts["rate"] in PLAN.rates
+    assert 1 <= facts["epoch"] <= PLAN.epochs
+    assert not torch.equal(first.weights["bn1.running_mean"], torch.zeros(64))
     # a patch's probabilities do not depend on which others are looked at with it
     x = torch.randn(5, 1, 8, 8, generator=torch.Generator().manual_seed(0))
-    together = first.network.probabilities(x)
-    alone = torch.cat([first.network.probabilities(one) for one in x.split(1)])
+    together = first.probabilities(x)
+    alone = torch.cat([first.probabilities(one) for one in x.split(1)])
     assert torch.allclose(together, alone, atol=1e-5)
 
 
 def test_a_last_batch_of_a_single_patch_is_left_out(cohort):
     plan = replace(PLAN, per_class=5, batch=14, rates=(1e-3,), epochs=1)  # 15 patches: 14 and 1
-    assert real.train_batchnorm([cohort], plan).patches == 15
+    assert networks.train_batchnorm([cohort], plan)[1]["patches"] == 15
 
 
 def test_no_learning_rate_is_refused(cohort):
     with pytest.raises(UsageError, match="learning rate"):
-        real.train_batchnorm([cohort], replace(PLAN, rates=()))
+        networks.train_batchnorm([cohort], replace(PLAN, rates=()))
 
 
 def test_a_film_is_cut_by_the_grid_it_is_asked_for(cohort):
@@ -89,9 +88,9 @@ def test_a_film_is_cut_by_the_grid_it_is_asked_for(cohort):
 
 
 def test_what_networks_see_is_counted_without_pixels_and_names(cohort):
-    networks = [network(seed) for seed in range(3)]
+    several = [network(seed) for seed in range(3)]
     film = cohort.films_of("test")[0]
-    counts = look(film.image, PROTOCOL, networks)
+    counts = look(film.image, PROTOCOL, several)
     assert {name: array.shape for name, array in counts.items()} == {
         "votes": (3, 3),
         "sums": (3, 3),
@@ -99,7 +98,7 @@ def test_what_networks_see_is_counted_without_pixels_and_names(cohort):
     assert (counts["votes"].sum(1) == 16).all()
     # of every window a network calls N or P, probabilities sum to 1; of the others nothing is kept
     assert counts["sums"].sum(1) == pytest.approx(counts["votes"][:, 1:].sum(1), abs=0.05)
-    exact = networks[2].probabilities(windows(film.image, PROTOCOL))
+    exact = several[2].probabilities(windows(film.image, PROTOCOL))
     called = exact.argmax(1)
     assert counts["votes"][2].tolist() == [int((called == one).sum()) for one in PatchClass]
     kept = exact[called != PatchClass.I]
@@ -151,8 +150,8 @@ def test_a_network_that_leaves_the_range_of_numbers_calls_every_window_i(monkeyp
     def diverge(*given):
         raise DivergedError("out of range")
 
-    monkeypatch.setattr(distilled, "train_pooled", diverge)
+    monkeypatch.setattr(networks, "train_pooled", diverge)
     protocol = Protocol(patch=16, stride=16, side=16)
     brought = [SimpleNamespace(method=SimpleNamespace(network="convnet"))]
-    (network,) = distilled.pooled(brought, protocol, "in-step", 0, 1)
+    (network,) = networks.pooled(brought, protocol, "in-step", 0, 1)
     assert (network.probabilities(torch.randn(5, 1, 16, 16)).argmax(1) == 0).all()

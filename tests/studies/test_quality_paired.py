@@ -2,8 +2,14 @@ import numpy as np
 import pytest
 
 from gdshare.metrics import Confusion, auc, count
-from studies.quality.figures import Films, Verdicts, merit
-from studies.quality.paired import difference, resampled, weights
+from studies.quality.figures import (
+    Films,
+    Verdicts,
+    difference,
+    merit,
+    resampled,
+    weights,
+)
 
 RESAMPLES = 400
 
