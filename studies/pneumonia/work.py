@@ -1,8 +1,9 @@
 """The work of the cells: two distilled images, trainings on all real ones, and the test images."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -25,12 +26,59 @@ from gdshare.networks import draw, forward
 from gdshare.seeding import balanced_rows, derived_seed, numpy_generator, torch_generator
 from gdshare.storage import write_bytes
 from gdshare.training import FORWARD_BATCH, patch_accuracy
-from studies.network import Network
-from studies.pneumonia.plan import DISTILLED, Batches, Distilling, Judging, Training
+from studies.networks import Network
 from studies.runner import Piece, Result, write_arrays
 
+Batches = Literal["plain", "balanced"]
+
 SYNTHETIC, BEST = "synthetic.npz", "best.safetensors"
+DISTILLED = "distilled"  # the role of the distillation that is judged
 SIDE = 28
+
+
+@dataclass(frozen=True)
+class Distilling:
+    """How one image a class is distilled, all as ``gdshare distill`` does it but for the labels.
+
+    With hard labels seed 0's images scored higher on validation images (docs/distill-options.md).
+    """
+
+    engine: Literal["ours", "ours-hard"] = "ours-hard"
+    steps: int = 3  # E · I
+    batch: int = 24  # K
+    outer_steps: int = 600  # T
+    score_every: int = 50  # training steps; the best scored state is the result
+    images: str | None = None  # SHA-256 of the real images' file
+
+
+@dataclass(frozen=True)
+class Training:
+    """One way of training on real images; which is best, validation images say.
+
+    Plain batches are shuffled passes over the images; balanced ones have as many of each class: the
+    figure of merit is balanced, and the classes are 1 to 3.
+    """
+
+    batches: Batches
+    rate: float  # Adam's
+    epochs: int = 30
+    patience: int = 4
+    batch: int = 64
+    images: str | None = None  # SHA-256 of the real images' file
+
+    @property
+    def name(self) -> str:
+        """Of its cell."""
+        return f"{self.batches}-{self.rate:g}"
+
+
+@dataclass(frozen=True)
+class Judging:
+    """Which networks see the test images."""
+
+    networks: int  # fresh θ0 that networks are trained from on the distilled images
+    steps: int
+    trials: tuple[Training, ...]  # of which the best is taken
 
 
 def draw_images(piece: Piece, per_class: int) -> Result:
