@@ -75,11 +75,7 @@ def options(name: str, about: str | None) -> argparse.ArgumentParser:
 
 
 def main(words: Sequence[str]) -> None:
-    """Run the study that the first word names.
-
-    Raises:
-        SystemExit: an option is wrong, or the study fails in a way that is known.
-    """
+    """Run the study that the first word names."""
     about = "Research on the method. A study's own help: python -m studies STUDY --help"
     names = argparse.ArgumentParser(prog="python -m studies", description=about)
     names.add_argument("study", choices=NAMES)
@@ -109,11 +105,7 @@ def main(words: Sequence[str]) -> None:
 
 
 def measure(study: Study, store: Store, chosen: argparse.Namespace) -> Report | None:
-    """Do what is not done yet, and report it, unless that was not asked for or much is left.
-
-    Raises:
-        GdshareError: a cell cannot be done; what is finished stays.
-    """
+    """Do what is not done yet, and report it, unless that was not asked for or much is left."""
     kind = None if chosen.only == REPORT else chosen.only
     if chosen.forecast:
         say(f"{store.study}: {forecast(study.cells, store, kind)}")

@@ -40,11 +40,7 @@ class Network:
 
     @classmethod
     def read(cls, folder: Path, module: nn.Module) -> "Network":
-        """What ``write`` left in the folder of a cell.
-
-        Raises:
-            RunError: it cannot be read.
-        """
+        """What ``write`` left in the folder of a cell."""
         path = folder / WEIGHTS
         try:
             return cls(module, load(path.read_bytes()))
@@ -82,11 +78,7 @@ def distil_in_piece(cohort: Cohort, settings: Settings, piece: Piece) -> Outcome
 
 
 def contributions(folders: Iterable[tuple[str, Path]]) -> list[Contribution]:
-    """What the finished distillations of some hospitals bring to a pooled training.
-
-    Raises:
-        RunError: one is not finished, or was made by a gdshare that draws θ0 in another way.
-    """
+    """What the finished distillations of some hospitals bring to a pooled training."""
     return [_contribution(site, folder / RUN) for site, folder in folders]
 
 

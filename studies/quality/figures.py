@@ -50,10 +50,9 @@ READINGS: tuple[tuple[Way, Rule], ...] = (
     ("probabilities", "fine"),
     ("votes", "own"),
 )
-"""The ways of reading films that are reported, the primary first; summed probabilities may part
-films within a narrow range of ratios, so they get finer steps as well. The last was added after the
-figures of the others had been seen, for what they showed: an ε for all, and one hospital's films
-nearly all on one side of it."""
+"""Those reported. Summed probabilities may part films within a narrow range of ratios, so they get
+finer steps as well. The last was added for what the others showed: one ε for all, and one
+hospital's films nearly all on one side of it."""
 
 
 @dataclass(frozen=True)
@@ -98,10 +97,8 @@ class Verdicts:
 
 @dataclass(frozen=True)
 class Merit:
-    """Figures of one model over all folds: counts summed, AUC averaged.
-
-    The scores of different folds' models cannot be compared, so the AUC is taken within each fold;
-    it is NaN when a fold lacks a diagnosis.
+    """Figures of one model over all folds: counts summed, AUC averaged, since the scores of
+    different folds' models cannot be compared; NaN when a fold lacks a diagnosis.
     """
 
     confusion: Confusion
@@ -109,11 +106,8 @@ class Merit:
 
 
 def ratios(films: Films, team: Team, way: Way) -> tuple[Float, Bool]:
-    """Each film's ratio by a team of networks, and whether it is indeterminate.
-
-    Returns:
-        float64 [films], 0 where the film is indeterminate; bool [films], without N and P votes,
-        which is the same by both ways.
+    """Each film's ratio by a team of networks, and whether it is indeterminate: without N and P
+    votes, which is the same by both ways; its ratio is 0.
     """
     votes = films.votes[list(team)].sum(0)
     tally = votes if way == "votes" else films.sums[list(team)].sum(0)
@@ -123,11 +117,7 @@ def ratios(films: Films, team: Team, way: Way) -> tuple[Float, Bool]:
 
 
 def threshold(films: Films, team: Team, way: Way, rule: Rule) -> float:
-    """The ε that a rule gives a team, from validation films.
-
-    Raises:
-        UsageError: there is no validation film.
-    """
+    """The ε that a rule gives a team, from validation films; UsageError without any."""
     if rule == "source":
         return SOURCE_THRESHOLD
     ratio, indeterminate = ratios(films, team, way)
@@ -137,12 +127,7 @@ def threshold(films: Films, team: Team, way: Way, rule: Rule) -> float:
 
 
 def judge(val: Films, test: Films, team: Team, way: Way, rule: Rule) -> Verdicts:
-    """Judge a fold's test films at the ε that its validation films give.
-
-    Raises:
-        UsageError: there is no validation film; with ``own``, none of a hospital that has test
-            films.
-    """
+    """Judge a fold's test films at the ε that its validation films give."""
     ratio, indeterminate = ratios(test, team, way)
     epsilon = np.zeros(len(ratio))
     if rule == "own":
@@ -158,19 +143,13 @@ def judge_without_oneself(val: Films, team: Team, rule: Rule) -> Verdicts:
     """Judge a fold's validation films by votes, each patient's at the ε of the other patients.
 
     No test patient has a part in it, so a rule for ε may be chosen by what comes out.
-
-    Raises:
-        RunError: a hospital has one validation patient, hence no other to take its ε from.
     """
     ratio, indeterminate = ratios(val, team, "votes")
     epsilon = np.empty(len(ratio))
     for site, patient in sorted(set(zip(val.site.tolist(), val.patient.tolist(), strict=True))):
         here = (val.site == site) & (val.patient == patient)
         if (val.site == site).sum() == here.sum():
-            raise RunError(
-                "a hospital has one validation patient in a fold, so that none is left to fix ε "
-                "by; give the study more films"
-            )
+            raise RunError("a hospital has one validation patient, so none is left to fix ε by")
         judged = judge(val.where(~here), val.where(here), team, "votes", rule)
         epsilon[here] = judged.threshold
     return Verdicts(val.site, val.positive, ratio, indeterminate, epsilon)

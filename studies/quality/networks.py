@@ -20,7 +20,7 @@ from torchvision.models.resnet import BasicBlock, ResNet
 
 from gdshare.cohort import Cohort, open_cohort
 from gdshare.dead_taps import trimmed, trims_of, with_dead
-from gdshare.errors import DivergedError, UsageError
+from gdshare.errors import DivergedError
 from gdshare.method import Settings
 from gdshare.networks import Parameters, build
 from gdshare.pooling import SCHEMES, Contribution, Scheme, train_pooled
@@ -67,14 +67,9 @@ def distil_site(piece: Piece, settings: Settings) -> Result:
     """The cell that distils one hospital's training patches of one fold on one arm's network."""
     (cohort,) = cohorts_of(piece)
     outcome = distil_in_piece(cohort, settings, piece)
-    return Result(
-        {
-            "patch_score": outcome.score.mean,
-            "patch_score_deviation": outcome.score.deviation,
-            "step": outcome.step,
-            "at_chance": outcome.at_chance,
-        }
-    )
+    score: Facts = {"patch_score": outcome.score.mean}
+    score |= {"patch_score_deviation": outcome.score.deviation}
+    return Result(score | {"step": outcome.step, "at_chance": outcome.at_chance})
 
 
 def choose_scheme(piece: Piece, choosing: Choosing) -> Result:
@@ -164,15 +159,9 @@ def drawn(seed: int) -> nn.Module:
 
 
 def train_batchnorm(cohorts: Sequence[Cohort], plan: TrainingPlan) -> tuple[Network, Facts]:
-    """Train on real patches, choosing learning rate and epoch on validation patients.
-
-    Raises:
-        UsageError: the plan has no learning rate to try.
-    """
+    """Train on real patches, choosing learning rate and epoch on validation patients."""
     train = sample_patches(cohorts, "train", plan.per_class, plan.seed)
     val = sample_patches(cohorts, "val", VALIDATION_PER_CLASS * len(cohorts), plan.seed)
-    if not plan.rates:
-        raise UsageError("no learning rate to try", remedy="give at least one in the plan")
     trained = [_train_at(rate, plan, train, val) for rate in plan.rates]
     best = max(range(len(trained)), key=lambda index: trained[index][1])
     network, score, epoch = trained[best]
