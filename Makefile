@@ -1,10 +1,12 @@
-# Two commands set everything up on a fresh machine with Python 3.11 and make:
+# Two commands set everything up on a fresh machine with Python 3.11 to 3.13 and make:
 #   make demo    the main job on synthetic films
 #   make test    every check, then the tests
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# What `make demo` needs, and the development tools besides.
 READY := $(VENV)/.ready
+READY_DEV := $(VENV)/.ready-dev
 
 # One thread: two busy processes of two threads each crawl on two cores.
 export OMP_NUM_THREADS ?= 1
@@ -18,16 +20,16 @@ demo: $(READY)
 test: check
 	$(BIN)/python -m pytest
 
-test-slow: $(READY)
+test-slow: $(READY_DEV)
 	$(BIN)/python -m pytest -m slow
 
-check: $(READY)
+check: $(READY_DEV)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-format: $(READY)
+format: $(READY_DEV)
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
@@ -47,10 +49,18 @@ system:
 			jq openssl chromium fonts-dejavu-core orthanc orthanc-dicomweb; \
 		test -n "$$was" || update-rc.d orthanc disable )
 
+INSTALL := $(BIN)/pip install --disable-pip-version-check --quiet --editable
+
 $(READY): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --disable-pip-version-check --quiet --editable '.[dev]'
-	touch $(READY)
+	$(INSTALL) '.[all]'
+	touch $@
+
+# dev includes all: whoever has it needs nothing more for the demo.
+$(READY_DEV): pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(INSTALL) '.[dev]'
+	touch $@ $(READY)
 
 clean:
 	rm -rf $(VENV) demo-out build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,6 +1,5 @@
 """``gdshare aggregate``: one round on a running SuperLink."""
 
-import getpass
 import re
 from functools import partial
 from pathlib import Path
@@ -13,10 +12,11 @@ from aggregator.flower.folder import RECEIPTS, RESULT
 from aggregator.flower.order import Order, Scheme, ledger_beside
 from aggregator.flower.submit import run_round
 from aggregator.receipts import receipts_for, signer_from
+from gdshare.cli.operator import operator_name
 from gdshare.cli.passphrase import PASSPHRASE_FILE
 from gdshare.cli.terminal import AsJson
-from gdshare.cohort import open_cohort
 from gdshare.errors import UsageError
+from gdshare.extras import require_extra
 from gdshare.protocol import MAX_ENSEMBLE
 from gdshare.signing import SITE
 
@@ -88,12 +88,15 @@ def aggregate(
     goes on with the rest. Films never leave a hospital: it returns counts of validation films at
     ε = 0, 0.05, ..., 1, one ε is fixed for all, and test films are counted once, at that ε.
     """
+    require_extra("federation")
+    from gdshare.cohort import open_cohort
+
     if name is not None and re.fullmatch(SITE, name) is None:
         raise UsageError(f"--name {name}: a name has lower-case letters, digits and hyphens only")
     order = Order(
         trust=trust,
         ledger=ledger_beside(trust),
-        operator=getpass.getuser(),
+        operator=operator_name(),
         name=name,
         reference=reference,
         pooling=pooling,

@@ -8,7 +8,7 @@ import typer
 from rich.console import Console
 from rich.markdown import Markdown
 
-from gdshare.films.phantom import write_phantom_cohort
+from gdshare.extras import require_extra
 from gdshare.method import Settings
 from gdshare.protocol import Protocol
 
@@ -35,6 +35,7 @@ def demo(
     two cores it uses the small network, small patches and few steps: look at how it works here, not
     at how well.
     """
+    require_extra("federation")
     from aggregator.trial.run import run_trial
     from aggregator.trial.terminal import on_terminal
 
@@ -61,6 +62,7 @@ def demo(
 def _plan(out: Path, seed: int, stage: "Stage") -> "Trial":
     """Draw the phantom hospitals that are not there yet, and say what to do with them."""
     from aggregator.trial.plan import Hospital, Trial
+    from gdshare.films.phantom import write_phantom_cohort
     from gdshare.training import TrainingPlan
 
     hospitals = []

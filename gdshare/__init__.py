@@ -2,16 +2,28 @@
 
 The walk, in the order the data takes it::
 
-    films -> patches -> labels -> distil -> bundle -> publish | collect -> verify -> pool -> vote
+    films -> patches -> labels -> distil -> audit -> bundle -> release
+        | collect -> verify -> pool -> vote
 
 Left of the bar is the hospital, right of it the aggregator. Only the bundle crosses.
 
-``films`` reads gray-scale X-rays and makes synthetic ones; ``patches`` cuts windows from them;
-``labels`` names each window I, N or P; ``cohort`` keeps labelled patches on disk, split by
-patient; ``networks`` holds ResNet18 and a small ConvNet with named initialisers; ``distill`` turns
-a cohort into a few soft-labelled images; ``bundle`` signs and verifies what leaves; ``vote`` and
-``metrics`` classify whole films and count. ``cli`` is the ``gdshare`` command. The Flower apps are
-the sibling packages ``hospital_node`` and ``aggregator``, which import this one and never each
+``films`` reads X-rays, organ outlines and DICOM files, and makes synthetic films; ``store`` keeps
+imported films under random names, and ``label_page`` is where people outline organs. ``patches``
+cuts windows, ``labels`` names each I, N or P, ``cohort`` keeps them on disk, split by patient;
+``protocol`` is what all hospitals of a round must agree on.
+
+``distill`` turns a cohort into a few soft-labelled images (``distilled``) by a ``method``;
+``networks`` and their initialisers, ``training`` on real patches and ``seeding`` stand below it.
+``audit`` attacks the images before they leave.
+
+``bundle`` is what crosses the bar, ``signing`` the keys and statements around it; ``release`` is how
+it leaves: policy, approvals, outbox, withdrawals; ``ledger`` records each act.
+
+``pooling`` trains one ``model`` from bundles; ``vote``, ``metrics`` and ``evaluation`` classify whole
+films and count; ``messages`` are the two requests that an aggregator may send to a hospital.
+
+``cli`` is the ``gdshare`` command, ``report`` the pages and pictures it makes. The two Flower sides
+are the sibling packages ``hospital_node`` and ``aggregator``, which import this one and never each
 other.
 """
 

@@ -2,16 +2,16 @@
 
 ::
 
-    LEDGER         an ``Entry`` a line, each holding the SHA-256 of the line before it
-    LEDGER.head    the number and the SHA-256 of the last line, written after it
+    LEDGER         one ``Entry`` per line, with the SHA-256 of the line before it
+    LEDGER.head    number and SHA-256 of the last line, written after it
 
-A line is compact JSON, ASCII, its keys sorted, so that it can be written in one way only. Whoever
-alters, takes out or inserts a line breaks the chain behind it. Whoever cuts off its end breaks with
-the head beside it; whoever rewrites both breaks with every **anchor**: a line's number and SHA-256
-that somebody else was given, on a receipt or on paper, and still has.
+A line is compact ASCII JSON with sorted keys, so that there is one way to write it. Altering,
+removing or inserting a line breaks the chain behind it. Cutting off the end contradicts the head
+beside it; rewriting both contradicts every **anchor**: a line's number and SHA-256 that somebody
+else keeps, on a receipt or on paper.
 
-A kill while a line is written leaves a piece of one, which the next writer cuts off: what it was to
-record had not been done yet, since a line is on the disk before the act.
+A line is on the disk before the act it records. A kill while it is written leaves part of a line;
+the next writer cuts that off, since its act was not done.
 """
 
 import hashlib
@@ -31,13 +31,13 @@ from gdshare.storage import append, write_bytes
 
 MODE = 0o600
 START = "0" * 64
-"""In the place of a line before the first."""
-MAX_TOLD = 1000
-"""Characters of a reason, a name or a thing."""
+"""The first line's predecessor."""
+MAX_TEXT = 1000
+"""Characters of a reason, a name or a subject."""
 MAX_LINE = 64 * 1024
-"""Bytes: three texts of 1000 characters, twelve bytes each at worst."""
+"""Bytes: three texts of 1000 characters, of twelve bytes each at worst."""
 MAX_BYTES = 1024**3
-_NOT_SO = "; keep this file as evidence, and put its last good copy back"
+_KEEP_IT = "keep this file as evidence, and put its last good copy back"
 
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
@@ -48,7 +48,7 @@ def _printable(text: str) -> str:
     return text
 
 
-_Told = Annotated[str, Field(max_length=MAX_TOLD), AfterValidator(_printable)]
+_Text = Annotated[str, Field(max_length=MAX_TEXT), AfterValidator(_printable)]
 
 
 class Entry(BaseModel):
@@ -56,13 +56,13 @@ class Entry(BaseModel):
 
     Attributes:
         number: from 1.
-        at: when, UTC, in whole seconds, by the clock of whoever wrote it.
+        at: when, UTC, in whole seconds, by the writer's clock.
         act: what was done, such as ``release`` or ``refuse``.
         by: who did it, in the hospital's or the aggregator's own words.
         what: what it was done to, such as ``st-mary-3``.
-        digest: of that; null where nothing has one.
+        digest: of that; null where there is none.
         why: the reason.
-        before: SHA-256 of the line before, without its end; zeros for the first.
+        before: SHA-256 of the line before, without its line end; zeros for the first.
     """
 
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
@@ -70,10 +70,10 @@ class Entry(BaseModel):
     number: Annotated[int, Field(ge=1)]
     at: Annotated[datetime, Field(strict=False)]
     act: Annotated[str, Field(pattern="^[a-z][a-z-]{0,39}$")]
-    by: Annotated[_Told, Field(min_length=1)]
-    what: _Told
+    by: Annotated[_Text, Field(min_length=1)]
+    what: _Text
     digest: Sha256 | None
-    why: _Told
+    why: _Text
     before: Sha256
 
     @field_serializer("at")
@@ -81,60 +81,61 @@ class Entry(BaseModel):
         return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
     def line(self) -> bytes:
-        """As it is written, without its end."""
-        told = self.model_dump(mode="json")
-        return json.dumps(told, separators=(",", ":"), sort_keys=True).encode("ascii")
+        """The line as it is written, without its line end."""
+        values = self.model_dump(mode="json")
+        return json.dumps(values, separators=(",", ":"), sort_keys=True).encode("ascii")
 
 
 @dataclass(frozen=True)
 class Anchor:
-    """A line that somebody remembers: its number, and the SHA-256 of its bytes without the end."""
+    """What identifies a line: its number, and the SHA-256 of its bytes without the line end."""
 
     number: int
     sha256: str
 
 
 def read_ledger(path: Path, anchors: Sequence[Anchor] = ()) -> list[Entry]:
-    """Read a ledger whole and check it: form, chain, head and anchors.
+    """Read a whole ledger and check its form, chain, head and anchors.
 
     Args:
-        path: of it; a ledger that is not there is empty.
-        anchors: that it must agree with.
+        path: the ledger; a missing one is empty.
+        anchors: lines that it must still have.
 
     Returns:
-        its acts, the oldest first.
+        its entries, the oldest first.
 
     Raises:
-        LedgerError: altered, cut short, at odds with an anchor, or not readable.
+        LedgerError: altered, cut short, without an anchor's line, or not readable.
+        LockedError: a writer keeps it locked.
     """
-    # A writer may be between a line and its head. Whoever may only read cannot keep writers away.
-    with ExitStack() as held:
+    # A writer may be between a line and its head. Without the right to write, read unlocked.
+    with ExitStack() as stack:
         with suppress(OSError):
             if path.exists():
-                held.enter_context(lock(lock_beside(path)))
+                stack.enter_context(lock(lock_beside(path)))
         return _checked(path, anchors)[0]
 
 
 def head_of(entries: Sequence[Entry]) -> Anchor:
-    """What to write down, or to give to somebody else, in order to recognise the ledger by."""
+    """The anchor of the last line: what to keep elsewhere, to recognise the ledger by."""
     return anchor_of(entries[-1]) if entries else Anchor(0, START)
 
 
 def anchor_of(act: Entry) -> Anchor:
-    """What names a line that was read."""
+    """The anchor of an entry's line."""
     return Anchor(act.number, _sha256(act.line()))
 
 
 def in_one_line(text: str) -> str:
-    """Make a message fit for a line: printable, in one line, short."""
-    return "".join(one if one.isprintable() else " " for one in text)[:MAX_TOLD]
+    """Make a message fit for the ledger: printable, in one line, short."""
+    return "".join(char if char.isprintable() else " " for char in text)[:MAX_TEXT]
 
 
 class Ledger:
-    """A ledger that nobody else writes to for as long as ``open_ledger`` holds it.
+    """A ledger that is locked by ``open_ledger``.
 
     Attributes:
-        entries: all of them, the oldest first.
+        entries: all entries, the oldest first.
     """
 
     def __init__(self, path: Path) -> None:
@@ -152,10 +153,10 @@ class Ledger:
             act, by, what, digest, why: see ``Entry``.
 
         Returns:
-            the line's number and SHA-256.
+            the line's anchor.
 
         Raises:
-            LedgerError: a value that no line takes, or the file cannot be written.
+            LedgerError: a value that the ledger does not allow, or the file cannot be written.
         """
         added = _act(head_of(self.entries), now, act, by, what, digest, why)
         line = added.line() + b"\n"
@@ -172,19 +173,20 @@ class Ledger:
 
 @contextmanager
 def open_ledger(path: Path) -> Iterator[Ledger]:
-    """Read a ledger and keep other writers away until the block ends.
+    """Read a ledger and lock it until the block ends.
 
     Args:
-        path: of it; made, mode 600, with the first line.
+        path: the ledger; made, mode 600, with the first line.
 
     Raises:
-        LedgerError: what is there is altered or cut short, so nothing is added to it; or it cannot
-            be written.
+        LedgerError: the ledger was altered or cut short, so nothing is added; or it cannot be
+            written.
+        LockedError: another writer keeps it locked.
     """
-    with ExitStack() as held:
+    with ExitStack() as stack:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            held.enter_context(lock(lock_beside(path)))
+            stack.enter_context(lock(lock_beside(path)))
         except OSError as error:
             raise _unwritable(path, error) from error
         yield Ledger(path)
@@ -215,31 +217,31 @@ def _act(
     except ValidationError as error:
         first = error.errors()[0]
         raise LedgerError(
-            f"the ledger does not take {first['loc'][0]} ({first['msg']})",
+            f"the ledger does not allow {first['loc'][0]} ({first['msg']})",
             remedy="shorten it, in one line",
         ) from error
 
 
 def _checked(path: Path, anchors: Sequence[Anchor]) -> tuple[list[Entry], int]:
-    """The acts, and the length of their lines in bytes."""
+    """The entries, and the length of their lines in bytes."""
     content = _content(path)
     length = content.rfind(b"\n") + 1
     entries, sums = _chain(path, content[:length])
     head = _read_head(path)
     # A kill between a line and its head leaves the head one line behind.
     if head is not None and head.number < len(entries) - 1:
-        raise LedgerError(f"its head knows only line {head.number}{_NOT_SO}", path)
+        raise LedgerError(f"its head knows only line {head.number}", path, _KEEP_IT)
     if head is None and len(entries) > 1:
-        raise LedgerError(f"its head, {_head_path(path).name}, is missing{_NOT_SO}", path)
+        raise LedgerError(f"its head, {_head_path(path).name}, is missing", path, _KEEP_IT)
     for anchor in (*anchors, *([head] if head is not None else [])):
         if not 1 <= anchor.number <= len(entries):
             raise LedgerError(
-                f"was cut short: line {anchor.number} was there, and there are "
-                f"{len(entries)}{_NOT_SO}",
+                f"was cut short: line {anchor.number} was there, and there are {len(entries)}",
                 path,
+                _KEEP_IT,
             )
         if sums[anchor.number] != anchor.sha256:
-            raise LedgerError(f"line {anchor.number} is not the one that was there{_NOT_SO}", path)
+            raise LedgerError(f"line {anchor.number} is not the one that was there", path, _KEEP_IT)
     return entries, length
 
 
@@ -255,25 +257,26 @@ def _content(path: Path) -> bytes:
 
 
 def _chain(path: Path, content: bytes) -> tuple[list[Entry], list[str]]:
-    """The acts, and the sums of their lines after ``START``."""
+    """The entries, and ``START`` followed by their lines' digests."""
     entries: list[Entry] = []
     sums = [START]
     for number, line in enumerate(content.split(b"\n")[:-1], start=1):
         try:
             if len(line) > MAX_LINE:
                 raise ValueError("too long")
-            act = Entry.model_validate(json.loads(line))
+            entry = Entry.model_validate(json.loads(line))
         except (ValueError, RecursionError) as error:
-            raise LedgerError(f"line {number} is no act of a ledger{_NOT_SO}", path) from error
-        if act.line() != line:
-            raise LedgerError(f"line {number} was written by another program{_NOT_SO}", path)
-        if act.number != number or act.before != sums[-1]:
+            raise LedgerError(f"line {number} is no entry of a ledger", path, _KEEP_IT) from error
+        if entry.line() != line:
+            raise LedgerError(f"line {number} was written by another program", path, _KEEP_IT)
+        if entry.number != number or entry.before != sums[-1]:
             raise LedgerError(
                 f"line {number} does not follow the line before it: one of them was "
-                f"altered, taken out or put in{_NOT_SO}",
+                f"altered, taken out or put in",
                 path,
+                _KEEP_IT,
             )
-        entries.append(act)
+        entries.append(entry)
         sums.append(_sha256(line))
     return entries, sums
 
@@ -285,9 +288,9 @@ def _read_head(path: Path) -> Anchor | None:
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:
-        raise LedgerError(f"no head of a ledger{_NOT_SO}", _head_path(path)) from error
+        raise LedgerError("not the head of a ledger", _head_path(path), _KEEP_IT) from error
     if head.number < 1:
-        raise LedgerError(f"no head of a ledger{_NOT_SO}", _head_path(path))
+        raise LedgerError("not the head of a ledger", _head_path(path), _KEEP_IT)
     return head
 
 

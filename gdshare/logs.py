@@ -50,7 +50,7 @@ class LogFileHandler(logging.FileHandler):
         """Make the file if it is missing."""
         try:
             os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600))
-            super().__init__(path, encoding="utf-8")
+            super().__init__(path, encoding="utf-8", errors="backslashreplace")
         except OSError as error:
             raise UsageError(
                 f"the log cannot be written ({error.strerror})", path, "choose another --log-file"

@@ -79,14 +79,14 @@ def lay_out_runners(flower: Path) -> Path:
 
 
 def _write_runner(path: Path, line: str) -> None:
-    path.write_text(f"#!/bin/sh\n{line}\n", encoding="utf-8")
+    path.write_bytes(os.fsencode(f"#!/bin/sh\n{line}\n"))  # paths as the system spells them
     path.chmod(0o700)
 
 
 def _script(name: str) -> Path:
     script = Path(sysconfig.get_path("scripts")) / name
     if not script.exists():
-        raise UsageError("not there", script, "install gdshare again, Flower comes with it")
+        raise UsageError("not there", script, "pip install 'gdshare[federation]'")
     return script
 
 

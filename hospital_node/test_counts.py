@@ -85,6 +85,6 @@ def write_ledger(state: Path, ledger: Ledger) -> None:
 def sole_user(state: Path) -> Iterator[None]:
     """Hold the state folder, so that two questions at once cannot both be the first."""
     state.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with (state / ".lock").open("w") as lock:
+    with (state / ".lock").open("w", encoding="utf-8") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield

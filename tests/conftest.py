@@ -1,5 +1,43 @@
-"""What every test may count on: torch computes on one thread, as one seed's bytes depend on it."""
+"""What every test may count on: torch computes on one thread, as one seed's bytes depend on it.
 
+And the servers that more than one module of tests starts; what they are stands in the kits.
+"""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import pytest
 import torch
 
+if TYPE_CHECKING:
+    from kill_kit import Killer
+    from orthanc_kit import Orthanc
+
 torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="module")
+def pacs(tmp_path_factory: pytest.TempPathFactory) -> Iterator["Orthanc"]:
+    from orthanc_kit import orthanc
+
+    with orthanc(tmp_path_factory.mktemp("orthanc")) as server:
+        yield server
+
+
+@pytest.fixture
+def server(pacs: "Orthanc") -> "Orthanc":
+    """The PACS, empty."""
+    pacs.clear()
+    return pacs
+
+
+@pytest.fixture(scope="module")
+def killer() -> Iterator["Killer"]:
+    """It runs commands with the passphrase of the kits."""
+    from bundle_run_kit import PASSPHRASE
+    from kill_kit import start_killer
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GDSHARE_PASSPHRASE", PASSPHRASE)
+        with start_killer() as process:
+            yield process

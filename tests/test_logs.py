@@ -32,11 +32,18 @@ def test_terminal_shows_the_message_alone(capsys):
     assert capsys.readouterr().err == "collected 3 bundles\n"
 
 
+def test_file_name_that_is_no_text_is_logged(tmp_path):
+    start_logging(file=tmp_path / "log")
+    logging.getLogger("gdshare.store").warning("refused %s", "S\udcfcd.dcm")
+    assert r"refused S\udcfcd.dcm" in (tmp_path / "log").read_text(encoding="utf-8")
+
+
 def test_file_has_time_level_and_module(tmp_path, capsys):
     start_logging(file=tmp_path / "log")
     logging.getLogger("hospital_node.outbox").warning("no bundle")
     assert re.fullmatch(
-        STAMPED + r"WARNING hospital_node\.outbox: no bundle\n", (tmp_path / "log").read_text()
+        STAMPED + r"WARNING hospital_node\.outbox: no bundle\n",
+        (tmp_path / "log").read_text(encoding="utf-8"),
     )
     assert (tmp_path / "log").stat().st_mode & 0o777 == 0o600
 
@@ -45,7 +52,7 @@ def test_level_hides_what_is_below_it(tmp_path, capsys):
     start_logging("warning", tmp_path / "log")
     logging.getLogger("gdshare.store").info("one film")
     assert capsys.readouterr().err == ""
-    assert (tmp_path / "log").read_text() == ""
+    assert (tmp_path / "log").read_text(encoding="utf-8") == ""
 
 
 def test_second_start_prints_nothing_twice(tmp_path, capsys):
@@ -53,7 +60,7 @@ def test_second_start_prints_nothing_twice(tmp_path, capsys):
     start_logging(file=tmp_path / "second")
     logging.getLogger("gdshare").info("once")
     assert capsys.readouterr().err == "once\n"
-    assert (tmp_path / "first").read_text() == ""
+    assert (tmp_path / "first").read_text(encoding="utf-8") == ""
 
 
 @pytest.mark.parametrize("behind", [True, False])
@@ -63,7 +70,7 @@ def test_refusal_of_a_command_is_logged_wherever_the_option_stands(tmp_path, cap
     status, shown = run(capsys, *words)
     assert status == 2
     assert shown.startswith("gdshare: nowhere.pub cannot be read")
-    logged = (tmp_path / "log").read_text()
+    logged = (tmp_path / "log").read_text(encoding="utf-8")
     assert re.match(STAMPED + "ERROR gdshare.cli.main: nowhere.pub cannot be read", logged)
     assert "Traceback" not in logged
 
@@ -71,9 +78,9 @@ def test_refusal_of_a_command_is_logged_wherever_the_option_stands(tmp_path, cap
 def test_environment_chooses_where_options_do_not(tmp_path, capsys, monkeypatch):
     monkeypatch.setenv("GDSHARE_LOG_FILE", str(tmp_path / "by-environment"))
     run(capsys, *NOT_A_KEY)
-    assert "nowhere.pub" in (tmp_path / "by-environment").read_text()
+    assert "nowhere.pub" in (tmp_path / "by-environment").read_text(encoding="utf-8")
     run(capsys, *NOT_A_KEY, f"--log-file={tmp_path / 'by-option'}")
-    assert "nowhere.pub" in (tmp_path / "by-option").read_text()
+    assert "nowhere.pub" in (tmp_path / "by-option").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(

@@ -117,8 +117,8 @@ def test_bytes_that_are_not_safetensors_are_refused(data):
 
 def test_unknown_network_in_a_record_is_refused(model, tmp_path):
     save_model(tmp_path, model, {})
-    record = json.loads((tmp_path / "model.json").read_text()) | {"network": "vgg"}
-    (tmp_path / "model.json").write_text(json.dumps(record))
+    record = json.loads((tmp_path / "model.json").read_text(encoding="utf-8")) | {"network": "vgg"}
+    (tmp_path / "model.json").write_text(json.dumps(record), encoding="utf-8")
     with pytest.raises(ModelError, match="vgg"):
         load_model(tmp_path)
 

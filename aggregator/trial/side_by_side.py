@@ -1,15 +1,14 @@
 """The hospitals' parts at once, one process each, as they would be in the world."""
 
-import queue
 import signal
 from collections.abc import Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
 from multiprocessing import get_context
-from multiprocessing.synchronize import Event
+from multiprocessing.connection import Connection
+from multiprocessing.synchronize import Event, Lock
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -25,14 +24,20 @@ class _StopAskedError(Exception):
     """Raised inside a part that nobody waits for any more."""
 
 
-_stop: Event | None = None  # in a hospital's process: set when the trial is given up
-
-
 @dataclass(frozen=True)
 class _Mail:
-    """A stage whose words travel to the process that has the terminal."""
+    """A stage whose words travel to the process that has the terminal.
 
-    box: Any  # a proxy of a queue, for which multiprocessing has no public type
+    Through a pipe: the socket of a manager cannot be made where TMPDIR is longer than 80 bytes.
+
+    Attributes:
+        pipe: written by every hospital's process, a message at a time under the lock.
+        stop: set when the trial is given up.
+    """
+
+    pipe: Connection
+    lock: Lock
+    stop: Event
 
     def tell(self, line: str) -> None:
         self._send(line)
@@ -41,9 +46,13 @@ class _Mail:
         self._send((what, done, total))
 
     def _send(self, words: object) -> None:
-        if _stop is not None and _stop.is_set():
+        if self.stop.is_set():
             raise _StopAskedError
-        self.box.put(words)
+        with self.lock:
+            self.pipe.send(words)
+
+
+_mail: _Mail  # in a hospital's process, from its beginning
 
 
 def release_all(
@@ -66,58 +75,57 @@ def release_all(
     """
     # Started afresh rather than forked: a fork would copy the progress bar's thread half-way.
     fresh = get_context("spawn")
-    stop = fresh.Event()
+    arriving, pipe = fresh.Pipe(duplex=False)
+    mail = _Mail(pipe, fresh.Lock(), fresh.Event())
     with (
         ending_in_order(),
-        fresh.Manager() as manager,
-        ProcessPoolExecutor(workers, fresh, _begin, (stop,)) as pool,
+        arriving,
+        pipe,
+        ProcessPoolExecutor(workers, fresh, _begin, (mail,)) as pool,
     ):
         try:
-            box = manager.Queue()
             parts = [
-                pool.submit(_part, hospital, place, out, trial, now, _Mail(box))
+                pool.submit(_part, hospital, place, out, trial, now)
                 for place, hospital in enumerate(trial.hospitals)
             ]
-            _pass_on(box, parts, stage)
+            _pass_on(arriving, parts, stage)
             for part in parts:
                 if part.done():
                     part.result()  # raises what went wrong, before the others are waited for
             return [part.result() for part in parts]
         except BaseException:
-            stop.set()  # running parts end at their next word, within a training step
+            mail.stop.set()  # running parts end at their next word, within a training step
+            arriving.close()  # a full pipe would keep them from ending
             pool.shutdown(wait=True, cancel_futures=True)
             raise
 
 
-def _begin(stop: Event) -> None:
+def _begin(mail: _Mail) -> None:
     """One thread; and Ctrl-C, which a terminal sends to all, is for the first process to judge."""
-    global _stop  # noqa: PLW0603 - an event reaches a process only as it starts
-    _stop = stop
+    global _mail  # noqa: PLW0603 - a pipe reaches a process only as it starts
+    _mail = mail
     keep_freed_memory()
     torch.set_num_threads(1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-def _part(
-    hospital: Hospital, place: int, out: Path, trial: Trial, now: datetime, mail: _Mail
-) -> Released:
-    stage = Stage(mail.tell, mail.show)
+def _part(hospital: Hospital, place: int, out: Path, trial: Trial, now: datetime) -> Released:
+    stage = Stage(_mail.tell, _mail.show)
     return release(hospital, place, out / "sites" / hospital.name, out / "trust", trial, now, stage)
 
 
-def _pass_on(box: Any, parts: Sequence[Future[Released]], stage: Stage) -> None:
+def _pass_on(arriving: Connection, parts: Sequence[Future[Released]], stage: Stage) -> None:
     """Hand on what the parts say until all have ended, or one failed; their bars become one."""
     counts: dict[str, tuple[int, int]] = {}
     while True:
         ended = all(part.done() for part in parts)
         if any(part.done() and part.exception() for part in parts):
             return
-        try:
-            said = box.get(timeout=LOOK)
-        except queue.Empty:
+        if not arriving.poll(LOOK):
             if ended:
                 return
             continue
+        said = arriving.recv()
         if isinstance(said, str):
             stage.tell(said)
         else:

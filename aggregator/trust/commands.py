@@ -1,10 +1,10 @@
 """``gdshare trust``: whose bundles the aggregator believes."""
 
-import getpass
 import re
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from shlex import quote
 from typing import Annotated
 
 import typer
@@ -34,6 +34,7 @@ from aggregator.trust.key_history import (
     until,
 )
 from aggregator.trust.keys import SHORT, TrustedKey, load_trust, place_for, put_key
+from gdshare.cli.operator import operator_name
 from gdshare.cli.terminal import AsJson, print_json, print_table
 from gdshare.cli.typed_digest import LEAST_DIGITS, is_told, require_told
 from gdshare.errors import FederationError, UsageError
@@ -95,7 +96,7 @@ def add(
             )
         path = place_for(trust, candidate.site, candidate.key)
         vouched = _vouched(trust, candidate, entries.entries, now)
-        entries.write(now, TRUST, _who(by), candidate.site, known, until(end))
+        entries.write(now, TRUST, operator_name(by), candidate.site, known, until(end))
         put_key(path, candidate.key)
     typer.echo(f"trusted      {path}")
     typer.echo(f"until        {end:%Y-%m-%d}")
@@ -140,7 +141,8 @@ def revoke(
     with open_ledger(ledger_beside(trust)) as book:
         act, text = _revocation(one, book.entries, reason, since)
         before = _admitted_of(one, book.entries)
-        book.write(datetime.now(UTC), act, _who(by), one.site, one.fingerprint, in_one_line(text))
+        now, who = datetime.now(UTC), operator_name(by)
+        book.write(now, act, who, one.site, one.fingerprint, in_one_line(text))
         entries = tuple(book.entries)
     good = _admitted_of(one, entries)
     typer.echo(f"revoked     {one.path}")
@@ -201,7 +203,7 @@ def accept(
             raise UsageError(
                 f"{len(found)} quarantined bundles begin so",
                 f"{told:.70}",
-                f"see gdshare ledger show {ledger_beside(trust)}",
+                f"see gdshare ledger show {quote(str(ledger_beside(trust)))}",
             )
         if found[0] in accepted(entries.entries):
             raise FederationError("is accepted already", found[0])
@@ -212,7 +214,8 @@ def accept(
             raise FederationError(
                 "was withdrawn by its hospital, for ever", what, "nobody lets it in"
             )
-        entries.write(datetime.now(UTC), ACCEPT, _who(by), what, found[0], in_one_line(why))
+        now, who = datetime.now(UTC), operator_name(by)
+        entries.write(now, ACCEPT, who, what, found[0], in_one_line(why))
     typer.echo(f"accepted  {what}  {found[0]}")
 
 
@@ -297,10 +300,6 @@ def _revocation(
 
 def _require_told(known: str, told: str, key: Path) -> None:
     require_told(known, told, "--fingerprint", f"call the hospital about {key} before you trust it")
-
-
-def _who(by: str | None) -> str:
-    return by or getpass.getuser()
 
 
 def register(app: typer.Typer) -> None:

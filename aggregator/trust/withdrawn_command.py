@@ -1,6 +1,5 @@
 """``gdshare trust withdrawn``: what hospitals took back, and the models that must go with it."""
 
-import getpass
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import partial
@@ -16,6 +15,7 @@ from aggregator.trust.keys import load_trust
 from aggregator.trust.withdrawals import VerifiedWithdrawal, consequences, record, verify_withdrawal
 from gdshare.bundle.attestation import MAX_BYTES
 from gdshare.bundle.folder import read_plain
+from gdshare.cli.operator import operator_name
 from gdshare.cli.passphrase import PASSPHRASE_FILE
 from gdshare.cli.terminal import AsJson, print_json, print_table
 from gdshare.errors import BundleError
@@ -60,7 +60,7 @@ def withdrawn(
     signer = signer_from(key, name, passphrase_file)
     if files:
         with receipts_for(ledger, receipts, signer, partial(typer.echo, err=True)):
-            entries, chosen = _take_in(files, trust, ledger, by or getpass.getuser())
+            entries, chosen = _take_in(files, trust, ledger, operator_name(by))
     else:
         entries = read_ledger(ledger)
         chosen = list(withdrawn_by(entries))

@@ -1,5 +1,6 @@
 """A real browser that asks for nothing but the page, and the page served by the command itself."""
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -24,8 +25,15 @@ Places = Sequence[tuple[float, float]]
 
 
 def chromium(playwright: Playwright) -> Browser:
-    """Start Debian's Chromium without a screen."""
-    return playwright.chromium.launch(executable_path=str(CHROMIUM), args=list(FLAGS))
+    """Start Debian's Chromium without a screen.
+
+    With a short path for its temporary files: one of them is a socket, whose path has 107 bytes.
+    """
+    return playwright.chromium.launch(
+        executable_path=str(CHROMIUM),
+        args=list(FLAGS),
+        env={**os.environ, "TMPDIR": "/tmp"},  # noqa: S108 - it makes a folder of its own there
+    )
 
 
 def phantom_record(number: int, side: int) -> StoredFilm:

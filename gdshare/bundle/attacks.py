@@ -1,4 +1,4 @@
-"""What was tried on the distilled images, and what came out."""
+"""The attacks that were tried on the distilled images, and their results."""
 
 from typing import Annotated, Final, Self
 
@@ -21,13 +21,13 @@ Figure = Annotated[Fraction, AfterValidator(_three_decimals)]
 
 
 class Attack(BaseModel):
-    """One attack on the distilled images, made by the hospital before they leave.
+    """The result of one attack on the distilled images, run by the hospital before they leave.
 
     Attributes:
-        name: which, and its version.
-        figure: 0 to 1, in thousandths, the more the attack finds out the higher.
+        name: name and version.
+        figure: 0 to 1, in thousandths; the higher, the more the attack finds out.
         low, high: its 95% interval over patients.
-        unrelated: the same where images and patients have nothing to do with each other.
+        unrelated: the figure for images that have nothing to do with the patients.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
@@ -39,14 +39,14 @@ class Attack(BaseModel):
     unrelated: Figure
 
     @model_validator(mode="after")
-    def _interval_is_one(self) -> Self:
+    def _figure_lies_in_its_interval(self) -> Self:
         if not self.low <= self.figure <= self.high:
             raise ValueError(f"{self.figure} lies outside its interval")
         return self
 
     @property
-    def told(self) -> str:
-        """For people, e.g. ``0.512 (0.430 to 0.591; 0.500 where nothing is known)``."""
+    def text(self) -> str:
+        """For people, such as ``0.512 (0.430 to 0.591; 0.500 where nothing is known)``."""
         return (
             f"{self.figure:.3f} ({self.low:.3f} to {self.high:.3f}; {self.unrelated:.3f} where "
             "nothing is known)"

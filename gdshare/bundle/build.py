@@ -21,7 +21,7 @@ from gdshare.signing.names import hour_of
 from gdshare.signing.statement import sign_statement
 
 TERMS = Terms()
-"""Where nobody says otherwise."""
+"""The default."""
 
 
 def describe_run(
@@ -35,10 +35,10 @@ def describe_run(
     suppress_below: int = SUPPRESS_BELOW,
     attacks: tuple[Attack, ...] = (),
 ) -> Manifest:
-    """Say about a run what may be said: its method, protocol and counts, never its seed.
+    """The manifest of a run: its method, protocol and counts, never its seed.
 
-    The creation time is rounded down to the whole hour, so that it says less about when somebody
-    sat at the machine; the sequence number is what orders bundles.
+    The creation time is rounded down to the hour, so that it says little about when somebody was at
+    work; bundles are ordered by their sequence numbers.
 
     Args:
         record: ``run.json``.
@@ -46,9 +46,9 @@ def describe_run(
         sequence: this bundle's number.
         now: the site's clock, in UTC.
         lifetime: from creation to expiry.
-        terms: on which it leaves.
-        suppress_below: counts below this are not told.
-        attacks: what was tried on the images, sorted by name.
+        terms: for what, to whom and for how long it leaves.
+        suppress_below: counts below this are suppressed.
+        attacks: the attacks that were tried, sorted by name.
 
     Raises:
         UsageError: a name, number or time that the format does not allow.

@@ -1,7 +1,7 @@
-"""How much data stands behind a bundle, small numbers left out.
+"""How much data a bundle was made from, small counts suppressed.
 
-A number below a bound that the hospital chose is not told but ``null``: of three patients with a
-finding the next hospital might know two.
+A count below the hospital's bound is written as ``null``: of three patients with a finding, another
+hospital might know two.
 """
 
 from typing import Annotated, Final, Self
@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from gdshare.method import Counts
 
 SUPPRESS_BELOW: Final = 5
-"""Where nobody chose another bound."""
+"""The default bound."""
 
 Patients = Annotated[int, Field(ge=0, le=10**9)]
 Patches = Annotated[int, Field(ge=0, le=10**12)]
@@ -22,9 +22,9 @@ class PublishedCounts(BaseModel):
 
     Attributes:
         patients_negative: training patients without the finding; None: fewer than the bound.
-        patients_positive: with it.
+        patients_positive: training patients with it; None likewise.
         patches_i, patches_n, patches_p: training patches of each class.
-        suppressed_below: the bound; 0: nothing is left out.
+        suppressed_below: the bound; 0: nothing is suppressed.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
@@ -37,7 +37,7 @@ class PublishedCounts(BaseModel):
     suppressed_below: Annotated[int, Field(ge=0, le=1000)]
 
     @model_validator(mode="after")
-    def _small_ones_are_left_out_and_no_others(self) -> Self:
+    def _small_counts_are_suppressed_and_no_others(self) -> Self:
         for name in Counts.model_fields:
             value = getattr(self, name)
             if value is None and self.suppressed_below == 0:
@@ -55,21 +55,23 @@ class PublishedCounts(BaseModel):
 
     @property
     def patients_at_least(self) -> int:
-        """What may safely be believed of ``patients``: nobody distils a class without a patient."""
+        """A lower bound of ``patients``: each diagnosis has one at least."""
         return (self.patients_negative or 1) + (self.patients_positive or 1)
 
 
 def published_counts(counts: Counts, below: int) -> PublishedCounts:
-    """Leave out what is below a bound.
+    """Suppress counts below a bound.
 
     Args:
-        counts: as the run has them.
-        below: 0 to 1000.
+        counts: the run's.
+        below: the bound, 0 to 1000.
     """
-    told = {name: None if value < below else value for name, value in counts.model_dump().items()}
-    return PublishedCounts(**told, suppressed_below=below)
+    published = {
+        name: None if count < below else count for name, count in counts.model_dump().items()
+    }
+    return PublishedCounts(**published, suppressed_below=below)
 
 
-def spelled_count(count: int | None, counts: PublishedCounts) -> str:
-    """Tell one number to people, e.g. ``34`` or ``fewer than 5``."""
+def format_count(count: int | None, counts: PublishedCounts) -> str:
+    """A count for people, such as ``34`` or ``fewer than 5``."""
     return f"fewer than {counts.suppressed_below}" if count is None else str(count)

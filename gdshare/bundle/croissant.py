@@ -1,14 +1,14 @@
-"""``croissant.json``: the bundle told to dataset tools, drawn from manifest and tensors alone.
+"""``croissant.json``: a description for dataset tools, made from manifest and tensors alone.
 
 Source: MLCommons Croissant Format Specification 1.0, and its RAI vocabulary 1.0. Only the soft
-labels are a record set, written out: no tool of Croissant's reads safetensors.
+labels are a record set, written out: no Croissant tool reads safetensors.
 """
 
 import hashlib
 
 from pydantic import JsonValue
 
-from gdshare.bundle.counts import spelled_count
+from gdshare.bundle.counts import format_count
 from gdshare.bundle.layout import TENSORS
 from gdshare.bundle.manifest import Manifest
 from gdshare.distilled import Distilled
@@ -40,7 +40,7 @@ CONTEXT: JsonValue = {
     "examples": {"@id": "cr:examples", "@type": "@json"},
     **{term: f"cr:{term}" for term in _TERMS},
 }
-"""The vocabulary as the specification wants it spelled out in every file."""
+"""The vocabulary, which the specification wants in every file."""
 
 LABELS = "soft-labels"
 
@@ -105,9 +105,9 @@ def _licence(manifest: Manifest) -> str:
 
 def _sensitive(manifest: Manifest) -> str:
     counts = manifest.counts
-    negative = spelled_count(counts.patients_negative, counts)
-    positive = spelled_count(counts.patients_positive, counts)
-    tried = ", ".join(f"{one.name} {one.told}" for one in manifest.attacks) or "none"
+    negative = format_count(counts.patients_negative, counts)
+    positive = format_count(counts.patients_positive, counts)
+    tried = ", ".join(f"{attack.name} {attack.text}" for attack in manifest.attacks) or "none"
     return (
         f"Computed from X-rays of {negative} patients without and {positive} with the finding. "
         f"Attacks tried before they left: {tried}. No differential privacy is claimed."
@@ -138,10 +138,10 @@ def _labels(distilled: Distilled) -> dict[str, JsonValue]:
                 "@type": "cr:Field",
                 "@id": f"{LABELS}/{name}",
                 "name": name,
-                "description": told,
+                "description": description,
                 "dataType": kind,
             }
-            for name, kind, told in fields
+            for name, kind, description in fields
         ],
         "data": rows,
     }

@@ -1,9 +1,9 @@
-"""``README.md``: the bundle told to people, drawn from manifest and tensors and nothing else.
+"""``README.md``: a description for people, made from manifest and tensors and nothing else.
 
-Deterministic, so that anybody can write it anew and compare: prose is a place to hide things in.
+Deterministic, so that anybody can make it again and compare: data could be hidden in prose.
 """
 
-from gdshare.bundle.counts import PublishedCounts, spelled_count
+from gdshare.bundle.counts import PublishedCounts, format_count
 from gdshare.bundle.manifest import Manifest
 from gdshare.distilled import Distilled
 from gdshare.method import Counts
@@ -105,8 +105,9 @@ def _attacks(manifest: Manifest) -> str:
     if not manifest.attacks:
         return f"{opening}No attack on these images was tried before they left.\n"
     rows = [
-        f"| {one.name} | {one.figure:.3f} | {one.low:.3f} to {one.high:.3f} | {one.unrelated:.3f} |"
-        for one in manifest.attacks
+        f"| {attack.name} | {attack.figure:.3f} | {attack.low:.3f} to {attack.high:.3f} | "
+        f"{attack.unrelated:.3f} |"
+        for attack in manifest.attacks
     ]
     head = ["| attack | figure | 95% interval | where nothing is known |", "|---|---|---|---|"]
     return (
@@ -129,7 +130,7 @@ def _labels(distilled: Distilled) -> str:
 
 def _data(manifest: Manifest) -> str:
     counts, protocol = manifest.counts, manifest.protocol
-    told = {name: spelled_count(getattr(counts, name), counts) for name in Counts.model_fields}
+    texts = {name: format_count(getattr(counts, name), counts) for name in Counts.model_fields}
     origin = {
         "protocol": "agreed for all hospitals",
         "site": "computed over this hospital's own patches",
@@ -137,8 +138,8 @@ def _data(manifest: Manifest) -> str:
     pixels = "" if protocol.resample_mm is None else f", at {protocol.resample_mm:g} mm a pixel,"
     return (
         "## What it was made from\n\n"
-        f"Training patients: {_patients(counts)}. Training patches: {told['patches_i']} I, "
-        f"{told['patches_n']} N, {told['patches_p']} P.\n\n"
+        f"Training patients: {_patients(counts)}. Training patches: {texts['patches_i']} I, "
+        f"{texts['patches_n']} N, {texts['patches_p']} P.\n\n"
         f"Patches are windows of {protocol.patch} x {protocol.patch} px cut every "
         f"{protocol.stride} px{pixels} and brought to {protocol.side} x {protocol.side} px. A "
         f"window with less than {protocol.outside:.2%} organ is I, with more than "
@@ -148,8 +149,8 @@ def _data(manifest: Manifest) -> str:
 
 
 def _patients(counts: PublishedCounts) -> str:
-    negative = spelled_count(counts.patients_negative, counts)
-    positive = spelled_count(counts.patients_positive, counts)
+    negative = format_count(counts.patients_negative, counts)
+    positive = format_count(counts.patients_positive, counts)
     parts = f"{negative} without the finding, {positive} with it"
     return parts if counts.patients is None else f"{counts.patients} ({parts})"
 

@@ -9,18 +9,19 @@ from typing import BinaryIO
 
 from gdshare.bundle.errors import NotAPlainFile, UnreadableBundle
 from gdshare.bundle.layout import BOUNDS, check_complete, check_name, check_size
+from gdshare.open_flags import NO_FOLLOW, NO_WAIT
 from gdshare.signing.errors import Oversized
 
 
-def read_folder(path: Path, wanted: Collection[str] = BOUNDS.keys()) -> dict[str, bytes]:
+def read_folder(path: Path, expected: Collection[str] = BOUNDS.keys()) -> dict[str, bytes]:
     """Read a bundle's six files into memory; never more than the sum of their bounds.
 
     Links are not followed, subfolders not entered, and a file that grows while it is read is
-    refused. Whether the content is any good is for ``verify_files``.
+    refused. The content is for ``verify_files`` to check.
 
     Args:
         path: the bundle's folder.
-        wanted: the files it must hold, and no other.
+        expected: the names of the files it must hold, and no other.
 
     Returns:
         file name -> content.
@@ -31,22 +32,22 @@ def read_folder(path: Path, wanted: Collection[str] = BOUNDS.keys()) -> dict[str
     """
     try:
         with os.scandir(path) as entries:
-            names = [_checked(entry.name, wanted) for entry in entries]
+            names = [_checked(entry.name, expected) for entry in entries]
         files = {name: _read_file(path / name, name) for name in sorted(names)}
     except OSError as fault:
         raise UnreadableBundle(
             f"{path} cannot be read as a bundle ({fault.strerror})",
             remedy="give the path of a bundle's folder",
         ) from None
-    check_complete(files, wanted)
+    check_complete(files, expected)
     return files
 
 
 def read_plain(path: Path, bound: int) -> bytes:
-    """Read one file that belongs to no bundle, such as a withdrawal.
+    """Read one small file from outside a bundle, such as a withdrawal.
 
     Args:
-        path: of it; a link is not followed.
+        path: the file; a link is not followed.
         bound: its largest size, in bytes.
 
     Raises:
@@ -67,8 +68,8 @@ def read_plain(path: Path, bound: int) -> bytes:
     return content
 
 
-def _checked(name: str, wanted: Collection[str]) -> str:
-    check_name(name, wanted)
+def _checked(name: str, expected: Collection[str]) -> str:
+    check_name(name, expected)
     return name
 
 
@@ -85,7 +86,7 @@ def _opened(path: Path, name: str) -> Iterator[BinaryIO]:
     if not stat.S_ISREG(path.lstat().st_mode):
         raise _not_plain(name)
     # The check above gives the clear message; these flags hold if the entry is swapped after it.
-    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    descriptor = os.open(path, os.O_RDONLY | NO_FOLLOW | NO_WAIT)
     with os.fdopen(descriptor, "rb") as stream:
         if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
             raise _not_plain(name)

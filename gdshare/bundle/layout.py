@@ -32,7 +32,7 @@ def check_size(name: str, size: int) -> None:
     """Refuse a file that is larger than its bound.
 
     Args:
-        name: the file's name; one that is no part of a bundle passes here and fails the names.
+        name: the file's name; an unexpected one passes here and fails ``check_name``.
         size: in bytes.
 
     Raises:
@@ -46,25 +46,25 @@ def check_size(name: str, size: int) -> None:
         )
 
 
-def check_name(name: str, wanted: Collection[str] = BOUNDS.keys()) -> None:
+def check_name(name: str, expected: Collection[str] = BOUNDS.keys()) -> None:
     """Refuse a file that no bundle has.
 
     Raises:
         ExtraFile: naming the file.
     """
-    if name not in wanted:
+    if name not in expected:
         raise ExtraFile(
             f"the bundle holds {quoted(name)}, which is no part of a bundle",
             remedy="do not open it, and ask the hospital why it is there",
         )
 
 
-def check_complete(names: Mapping[str, object], wanted: Collection[str] = BOUNDS.keys()) -> None:
+def check_complete(names: Mapping[str, object], expected: Collection[str] = BOUNDS.keys()) -> None:
     """Refuse a bundle that lacks one of its files.
 
     Raises:
         MissingFile: naming the first that is missing.
     """
-    for name in sorted(wanted):
+    for name in sorted(expected):
         if name not in names:
             raise MissingFile(f"the bundle has no {name}", remedy=SEND_AGAIN)

@@ -1,4 +1,4 @@
-"""``gdshare.json``: what a bundle says about itself. Closed, frozen, and without a seed.
+"""``gdshare.json``: the bundle's manifest. Closed, frozen, and without a seed.
 
 Source: docs/bundle-format.md, section "gdshare.json".
 """
@@ -33,24 +33,24 @@ Initialiser = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,39}/[1-9][0-9]{0,
 
 
 class Manifest(BaseModel):
-    """Everything a reader must know to use the tensors, and nothing about any one patient.
+    """Everything a reader needs to use the tensors, and nothing about any single patient.
 
     Attributes:
         format: version of the bundle format.
         site: the hospital's short name: lower-case letters, digits, inner hyphens; 32 at most.
-        sequence: counts a site's bundles upwards from 1.
+        sequence: numbers a site's bundles, from 1 upwards.
         created: UTC, whole seconds (``gdshare publish`` rounds down to the whole hour).
         expires: UTC, whole seconds; from this moment on the bundle is refused.
         classes: the classes' letters in the order of the soft labels' columns.
         start: what the images were before the first training step; never a real patch.
         protocol: how patches were cut, labelled and normalised.
         initialiser: name and version of the scheme that θ0 is drawn by.
-        theta0_sha256: of the one θ0 it was distilled for (``networks.digest``), since a seed alone
-            gives other weights on another torch; None when θ0 was random.
+        theta0_sha256: digest of the fixed θ0 (``networks.digest``), since another torch draws other
+            weights from the same seed; None when θ0 was random.
         method: Algorithm 1's settings.
-        counts: how much data was read, in all, small numbers left out.
-        attacks: what was tried on the images, and what came out, sorted by name.
-        terms: for what it may be used, by whom, and until when it may be kept.
+        counts: how much data was read, small counts suppressed.
+        attacks: the attacks that were tried and their results, sorted by name.
+        terms: for what, by whom and for how long it may be used.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
@@ -98,9 +98,9 @@ class Manifest(BaseModel):
 
     @model_validator(mode="after")
     def _attacks_in_one_order(self) -> Self:
-        names = [one.name for one in self.attacks]
+        names = [attack.name for attack in self.attacks]
         if names != sorted(set(names)):
-            raise ValueError("attacks must be sorted by name, each there once")
+            raise ValueError("attacks must be sorted by name, each listed once")
         return self
 
     @property

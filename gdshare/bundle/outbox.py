@@ -1,8 +1,8 @@
-"""The outbox: one folder a bundle, named SITE-SEQUENCE, appearing whole or not at all.
+"""The outbox: one folder per bundle, named SITE-SEQUENCE, appearing whole or not at all.
 
-Names that begin with a dot are bundles still being written, or left by a crash; readers pass over
-them. ``SITE-SEQUENCE.withdrawal`` takes the bundle of that name back: from then on neither it nor
-an older one is handed over.
+Names that begin with a dot are bundles being written, or left by a crash; readers skip them.
+``SITE-SEQUENCE.withdrawal`` withdraws the bundle of that name: from then on neither it nor an older
+one is sent.
 """
 
 import re
@@ -21,35 +21,35 @@ WITHDRAWAL = ".withdrawal"
 
 
 def published(outbox: Path) -> tuple[Path, ...]:
-    """List the bundles' folders, by site and then by sequence number; empty without an outbox."""
+    """The bundles' folders, by site and then sequence number; empty without an outbox."""
     return _listed(outbox, "")
 
 
 def withdrawals(outbox: Path) -> tuple[Path, ...]:
-    """List the withdrawals' files, by site and then by sequence number."""
+    """The withdrawals' files, by site and then sequence number."""
     return _listed(outbox, WITHDRAWAL)
 
 
 def newest(outbox: Path, site: str) -> Path | None:
-    """Give the bundle to hand over: a site's newest, and none if that or a newer was withdrawn.
+    """The bundle to send: a site's newest, or None if that or a newer one was withdrawn.
 
-    An older one never takes a withdrawn one's place: nobody decided that, and to an aggregator it
-    would be an attack.
+    An older bundle never replaces a withdrawn one: nobody decided that, and to an aggregator it
+    looks like an attack.
     """
     bundles = [path for path in published(outbox) if site_of(path) == site]
-    gone = [path for path in withdrawals(outbox) if site_of(path) == site]
-    if not bundles or (gone and _number(gone[-1]) >= _number(bundles[-1])):
+    withdrawn = [path for path in withdrawals(outbox) if site_of(path) == site]
+    if not bundles or (withdrawn and _number(withdrawn[-1]) >= _number(bundles[-1])):
         return None
     return bundles[-1]
 
 
 def is_withdrawal(name: str) -> bool:
-    """Whether a file is called as a withdrawal is."""
+    """Whether a file name is a withdrawal's."""
     return name.endswith(WITHDRAWAL) and bool(_NAME.fullmatch(name.removesuffix(WITHDRAWAL)))
 
 
 def site_of(path: Path) -> str:
-    """Whose a bundle's folder or a withdrawal is, by its name."""
+    """The site in the name of a bundle's folder or of a withdrawal."""
     return path.stem.rpartition("-")[0]
 
 
@@ -69,7 +69,7 @@ def _listed(outbox: Path, suffix: str) -> tuple[Path, ...]:
 
 
 def next_sequence(outbox: Path, site: str) -> int:
-    """Give the number after the highest this site has in the outbox, 1 if it has none."""
+    """The number after the site's highest in the outbox; 1 if it has none."""
     names = (_NAME.fullmatch(path.name) for path in published(outbox))
     return 1 + max((int(m["number"]) for m in names if m and m["site"] == site), default=0)
 
@@ -77,8 +77,7 @@ def next_sequence(outbox: Path, site: str) -> int:
 def write_bundle(outbox: Path, files: Mapping[str, bytes]) -> Path:
     """Put a bundle into the outbox.
 
-    Written aside, flushed to the disk, then renamed: a folder with content is never renamed over,
-    so of two that publish the same number at once exactly one succeeds.
+    If two publish the same number at once, exactly one succeeds (``storage.new_folder``).
 
     Args:
         outbox: made if missing.

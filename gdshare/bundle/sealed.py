@@ -1,4 +1,4 @@
-"""A sealed bundle: one file that only the aggregator can read; whoever carries it cannot.
+"""A sealed bundle: one file that only the aggregator can read, not whoever carries it.
 
 ::
 
@@ -10,10 +10,10 @@
 
     BYTES                      HPKE (RFC 9180): the encapsulated key, then the ciphertext
 
-These lines are HPKE's ``info``, byte for byte, so no seal opens under others. What is sealed are
-the six files in the order of their names, each as its length (four bytes, the highest first) and
-its content; no name is in it, and so no path. HPKE in its base mode keeps a secret and proves
-nothing of who sealed it: that is for the signature inside.
+These lines are HPKE's ``info``, byte for byte, so the seal opens under no others. Sealed are the
+six files in the order of their names, each as its length (four bytes, big-endian) and its content;
+there are no names in it, and so no paths. HPKE's base mode keeps a secret and proves nothing about
+who sealed it: that is for the signature inside.
 
 ``unseal`` enforces, in this order: size, first lines, key, length, seal, the six lengths against
 the bundle's bounds, the signature's digests, and that site and digest are those of the lines.
@@ -51,6 +51,7 @@ from gdshare.bundle.layout import (
     check_size,
 )
 from gdshare.bundle.manifest import Manifest
+from gdshare.open_flags import NO_WAIT
 from gdshare.signing.envelope import read_envelope
 from gdshare.signing.errors import Oversized
 from gdshare.signing.keys import fingerprint
@@ -81,7 +82,7 @@ def seal(files: Mapping[str, bytes], to: X25519PublicKey) -> bytes:
         to: the reader's public sealing key.
 
     Returns:
-        the file; another one each time, since the encapsulated key is drawn.
+        the file; it differs each time, since the encapsulated key is random.
 
     Raises:
         BundleError: these are not the files of a bundle that its signature covers.
@@ -90,14 +91,14 @@ def seal(files: Mapping[str, bytes], to: X25519PublicKey) -> bytes:
         check_name(name)
         check_size(name, len(content))
     check_complete(files)
-    site, digest = _named(files)
+    site, digest = _identify(files)
     content = b"".join(_LENGTH.pack(len(files[name])) + files[name] for name in _ORDER)
     head = _head(fingerprint(to), site, digest, len(content) + _ADDED)
     return head + _SUITE.encrypt(content, to, info=head)
 
 
 def unseal(data: bytes, key: X25519PrivateKey) -> dict[str, bytes]:
-    """Open what a stranger sealed; whether the bundle is any good is for ``verify_files``.
+    """Open a stranger's sealed bundle; ``verify_files`` checks what is inside.
 
     Args:
         data: the file.
@@ -107,33 +108,33 @@ def unseal(data: bytes, key: X25519PrivateKey) -> dict[str, bytes]:
         file name -> content of the six files, each within its bound.
 
     Raises:
-        BundleError: one subclass a reason.
+        BundleError: one subclass per reason.
     """
     if len(data) > MAX_BYTES:
         raise _oversized(len(data))
-    told = _HEAD.match(data[:_MAX_HEAD])
-    if told is None:
+    head = _HEAD.match(data[:_MAX_HEAD])
+    if head is None:
         raise NotSealed(
             f"the file is not a bundle sealed as {FORMAT}, or ends within its first lines",
             remedy=f"give what `gdshare seal` wrote, or {_ASK}",
         )
     mine = fingerprint(key.public_key())
-    if told["to"].decode("ascii") != mine:
+    if head["to"].decode("ascii") != mine:
         raise SealedForAnother(
-            f"sealed to the key {told['to'].decode('ascii')[:16]}..., and this is {mine[:16]}...",
-            remedy="open it with that one, or ask the hospital to seal it to this one",
+            f"sealed to the key {head['to'].decode('ascii')[:16]}..., and this is {mine[:16]}...",
+            remedy="open it with that key, or ask the hospital to seal it to this one",
         )
-    body = data[told.end() :]
-    _check_length(len(body), int(told["length"]))
+    body = data[head.end() :]
+    _check_length(len(body), int(head["length"]))
     try:
-        content = _SUITE.decrypt(body, key, info=told[0])
+        content = _SUITE.decrypt(body, key, info=head[0])
     except InvalidTag:
         raise BrokenSeal(
             "the sealed bundle was altered on its way, or its first lines were", remedy=_ASK
         ) from None
-    files = _divided(content)
-    site, digest = _named(files)
-    if (site.encode("ascii"), digest.encode("ascii")) != (told["site"], told["digest"]):
+    files = _split(content)
+    site, digest = _identify(files)
+    if (site.encode("ascii"), digest.encode("ascii")) != (head["site"], head["digest"]):
         raise PassedOff(
             f"what was sealed is a bundle of {site} with the digest {digest}, not the "
             "one that the first lines name",
@@ -143,14 +144,13 @@ def unseal(data: bytes, key: X25519PrivateKey) -> dict[str, bytes]:
 
 
 def read_sealed(path: Path) -> bytes:
-    """Read a sealed bundle from the disk, never more than the largest there can be.
+    """Read a sealed bundle from the disk, within the size bound.
 
     Raises:
         UnreadableBundle, NotAPlainFile, Oversized: what their names say.
     """
     try:
-        # Without O_NONBLOCK, opening a pipe would wait for ever.
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+        descriptor = os.open(path, os.O_RDONLY | NO_WAIT)
         with os.fdopen(descriptor, "rb") as stream:
             status = os.fstat(stream.fileno())
             if not stat.S_ISREG(status.st_mode):
@@ -173,24 +173,24 @@ def _head(to: str, site: str, digest: str, length: int) -> bytes:
     return "\n".join(lines).encode("ascii")
 
 
-def _named(files: Mapping[str, bytes]) -> tuple[str, str]:
+def _identify(files: Mapping[str, bytes]) -> tuple[str, str]:
     """The site and the digest of a bundle whose files are the ones its signature lists."""
     statement = read_statement(read_envelope(files[SIGNATURE], SIGNATURE).payload, WHERE)
     check_digests(files, listed_digests(statement))
     return Manifest.from_bytes(files[MANIFEST]).site, statement.digest
 
 
-def _check_length(found: int, told: int) -> None:
-    if found < told:
-        raise CutShort(f"the sealed bundle ends after {found} of {told} bytes", remedy=_ASK)
-    if found > told:
+def _check_length(length: int, announced: int) -> None:
+    if length < announced:
+        raise CutShort(f"the sealed bundle ends after {length} of {announced} bytes", remedy=_ASK)
+    if length > announced:
         raise TrailingBytes(
-            f"{found - told} bytes follow after the end of the sealed bundle",
+            f"{length - announced} bytes follow after the end of the sealed bundle",
             remedy=f"{_ASK}, and find out who added them",
         )
 
 
-def _divided(content: bytes) -> dict[str, bytes]:
+def _split(content: bytes) -> dict[str, bytes]:
     files, at = {}, 0
     for name in _ORDER:
         begin = at + _LENGTH.size

@@ -71,9 +71,9 @@ def check_header(data: bytes, shapes: Shapes) -> None:
         )
     header = canonical.parse(data[8 : 8 + size], f"the header of {FILE}", MalformedTensors)
     if not isinstance(header, dict) or set(header) != set(TENSORS):
-        found = ", ".join(header) if isinstance(header, dict) else "something else"
+        names = ", ".join(header) if isinstance(header, dict) else "something else"
         raise MalformedTensors(
-            f"{FILE} holds {quoted(found)} where exactly {', '.join(TENSORS)} belong, "
+            f"{FILE} holds {quoted(names)} where exactly {', '.join(TENSORS)} belong, "
             "without metadata",
             remedy=SEND_AGAIN,
         )

@@ -1,4 +1,4 @@
-"""On what terms a bundle leaves: for what, to whom, and until when it may be kept."""
+"""The terms on which a bundle leaves: for what, to whom, and for how long."""
 
 from typing import Annotated, Final, Self
 
@@ -10,12 +10,13 @@ PURPOSE: Final = "training and evaluating classifiers of X-ray films"
 
 
 class Terms(BaseModel):
-    """What the hospital's policy says of use; a promise that a reader makes, not one that is kept.
+    """Terms of use, from the hospital's policy; a reader's promise, which nothing enforces.
 
     Attributes:
-        purpose: in one sentence of printable ASCII.
-        recipients: names of those who may use it, sorted; empty: whoever the hospitals agreed on.
-        retention_days: after ``expires``, until when every copy must be deleted.
+        purpose: one sentence of printable ASCII.
+        recipients: short names of those who may use it, sorted; empty: whoever the hospitals agreed
+            on.
+        retention_days: days after ``expires`` by which every copy must be deleted.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)

@@ -6,10 +6,10 @@
     signature, canonical base64, shortest DER, lower s (envelope).
 4.  Signature: made with this key, over exactly this statement (envelope).
 5.  Statement and digests: the statement is in its one form, covers the five other files and no
-    more, and each file has the digest it lists (statement).
+    more, and each file has the digest it lists (digests).
 6.  Manifest: a known format version; every field there, none unknown or repeated, each within its
     bounds; written in its one form (manifest).
-7.  Site: the manifest names the hospital that the key belongs to, when the caller says which.
+7.  Site: the manifest names the hospital that owns the key, if the caller says which.
 8.  Tensors: the header first; the three float32 tensors in the shapes the manifest implies, no
     metadata, in the one form; finite, in range, soft labels on the simplex (tensors).
 9.  Freshness: not made in the future, not expired.
@@ -58,7 +58,7 @@ class Bundle:
     Attributes:
         manifest: what it says about itself.
         distilled: the tensors.
-        digest: names the content: the statement's subject digest, 64 hex digits.
+        digest: identifies the content: the statement's subject digest, 64 hex digits.
     """
 
     manifest: Manifest
@@ -81,7 +81,7 @@ def verify_files(
         site: the name of the hospital the key belongs to; None leaves that to the caller.
 
     Raises:
-        BundleError: one subclass a reason, see ``gdshare.bundle.errors``.
+        BundleError: one subclass per reason, see ``gdshare.bundle.errors``.
         UsageError: ``now`` has no time zone.
     """
     for name, content in files.items():
@@ -103,13 +103,13 @@ def verify_folder(path: Path, public_key: ec.EllipticCurvePublicKey, now: dateti
     """Read a bundle's folder and enforce the rules on it.
 
     Raises:
-        BundleError: one subclass a reason.
+        BundleError: one subclass per reason.
     """
     return verify_files(read_folder(path), public_key, now)
 
 
 def check_site(manifest: Manifest, site: str | None) -> None:
-    """Refuse a bundle that speaks for another hospital than its key's owner.
+    """Refuse a bundle of another hospital than its key's owner.
 
     Raises:
         WrongSite: naming both.
@@ -123,7 +123,7 @@ def check_site(manifest: Manifest, site: str | None) -> None:
 
 
 def check_freshness(manifest: Manifest, now: datetime) -> None:
-    """Refuse a bundle outside its time.
+    """Refuse a bundle from the future or past its expiry.
 
     Raises:
         NotYetValid: made more than ten minutes after ``now``.
@@ -145,7 +145,7 @@ def check_freshness(manifest: Manifest, now: datetime) -> None:
 
 
 def sentence(bundle: Bundle) -> str:
-    """Say in one sentence what was verified."""
+    """The outcome for people when every rule was passed."""
     manifest = bundle.manifest
     return (
         f"yes: {manifest.name} is signed with this key and unaltered: "
@@ -155,7 +155,7 @@ def sentence(bundle: Bundle) -> str:
 
 
 def acceptance(bundle: Bundle) -> dict[str, object]:
-    """Give the outcome for machines when every rule was passed."""
+    """The outcome for programs when every rule was passed."""
     return {
         "verified": True,
         "digest": bundle.digest,
@@ -164,7 +164,7 @@ def acceptance(bundle: Bundle) -> dict[str, object]:
 
 
 def refusal(fault: GdshareError) -> dict[str, object]:
-    """Give the outcome for machines otherwise: the reason's name and its sentence."""
+    """The outcome for programs otherwise: the reason's name and a sentence."""
     return {"verified": False, "reason": type(fault).__name__, "message": str(fault)}
 
 

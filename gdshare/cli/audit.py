@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from gdshare.cli.terminal import AsJson, Device, chosen_device, print_json, print_table, progress
-from gdshare.cohort import open_cohort
+from gdshare.extras import require_extra
 
 
 def audit(
@@ -22,8 +22,10 @@ def audit(
     run's audit.json; from then on it is part of what is prepared and published, and a policy may
     set bounds to it. No attack finding anything is no proof that there is nothing.
     """
+    require_extra("distill")
     from gdshare.audit import write_attacks
     from gdshare.audit.attack import attack_run
+    from gdshare.cohort import open_cohort
     from gdshare.distill.folder import read_record, read_result
 
     record, distilled = read_record(run), read_result(run)

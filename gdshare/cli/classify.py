@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gdshare.cli.terminal import AsJson, Device, chosen_device, print_json, print_table, progress
+from gdshare.extras import require_extra
 from gdshare.films import read_film
 from gdshare.metrics import SOURCE_THRESHOLD
 
@@ -38,6 +39,7 @@ def classify(
     A film without a single N or P vote is indeterminate: a person must look. For research only; not
     a medical device.
     """
+    require_extra("distill")
     from gdshare.model import load_model
     from gdshare.vote import film_votes, predictor
 

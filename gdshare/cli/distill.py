@@ -16,14 +16,15 @@ from pydantic.fields import FieldInfo
 
 from gdshare.cli.interruption import asked_to_stop
 from gdshare.cli.terminal import AsJson, Device, chosen_device, print_json, progress_bar
-from gdshare.cohort import Cohort, open_cohort
 from gdshare.distill.folder import PREVIEW, RECORD, RESULT, read_record
 from gdshare.errors import UsageError
+from gdshare.extras import require_extra
 from gdshare.method import BY_NETWORK, Method, Settings
 from gdshare.report.preview import render_preview
 from gdshare.storage import write_bytes
 
 if TYPE_CHECKING:
+    from gdshare.cohort import Cohort
     from gdshare.distill.loop import Outcome, Tick
     from gdshare.distill.workers import Workers
 
@@ -57,6 +58,8 @@ def distill(
     Wang et al.'s code. Ctrl-C ends the run after its current step; from there, or after a power
     cut, --resume goes on, and on a CPU ends with the bytes of a run never interrupted.
     """
+    require_extra("distill")
+    from gdshare.cohort import open_cohort
     from gdshare.distill.precision import fitted
     from gdshare.distill.workers import join, spawn_workers
 
@@ -116,7 +119,7 @@ def _without_seed(words: list[str]) -> list[str]:
 class _Call:
     """What was asked for."""
 
-    cohort: Cohort
+    cohort: "Cohort"
     out: Path
     settings: Settings
     device: str

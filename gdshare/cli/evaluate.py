@@ -9,7 +9,7 @@ import numpy as np
 import typer
 
 from gdshare.cli.terminal import AsJson, Device, chosen_device, print_json, print_table, progress
-from gdshare.cohort import open_cohort
+from gdshare.extras import require_extra
 from gdshare.metrics import SOURCE_TABLE, Interval, best_threshold
 
 if TYPE_CHECKING:
@@ -43,6 +43,8 @@ def evaluate(
 
     The intervals come from resampling patients. The source's table stands beside, on other data.
     """
+    require_extra("distill")
+    from gdshare.cohort import open_cohort
     from gdshare.evaluation import cohort_votes, confusions, local_figures
     from gdshare.model import load_model
 

@@ -1,6 +1,5 @@
 """``gdshare prepare``, ``approve`` and ``release``: the three acts by which a bundle leaves."""
 
-import getpass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated
@@ -9,6 +8,7 @@ import typer
 
 from gdshare.audit import read_attacks
 from gdshare.bundle import describe_run, verify_files, verify_folder
+from gdshare.cli.operator import operator_name
 from gdshare.cli.passphrase import PASSPHRASE_FILE, read_passphrase
 from gdshare.cli.publish import require_fitting
 from gdshare.cli.terminal import DryRun
@@ -18,7 +18,7 @@ from gdshare.errors import UsageError
 from gdshare.ledger import in_one_line, open_ledger
 from gdshare.release import (
     Policy,
-    drawn,
+    prepared_from,
     read_policy,
     read_prepared,
     require_allowed,
@@ -27,10 +27,11 @@ from gdshare.release import (
 )
 from gdshare.release import approve as sign_approval
 from gdshare.release import prepare as lay_out
-from gdshare.release.policy import by_policy, findings, require_there, terms_of
+from gdshare.release.policy import by_policy, require_not_lost, terms_of
 from gdshare.release.prepared import PAGE, Pages
 from gdshare.release.publish import ledger_beside, next_number, require_unused
 from gdshare.release.publish import release as let_out
+from gdshare.release.rules import findings
 from gdshare.release.sign import APPROVE, PREPARE
 from gdshare.report.preview import render_preview
 from gdshare.report.release_page import release_pages
@@ -73,12 +74,12 @@ def prepare(
 
     Nothing is signed and nothing leaves. Open review.html in a browser, or read review.txt.
     """
-    rules, now = read_policy(outbox), datetime.now(UTC)
+    rules, now, who = read_policy(outbox), datetime.now(UTC), operator_name(by)
     record, distilled = read_record(run), read_result(run)
     if out.exists():
         raise UsageError("is there already", out, "choose another --out, or remove it")
     with open_ledger(ledger_beside(outbox)) as book:
-        require_there(outbox, book.entries)
+        require_not_lost(outbox, book.entries)
         manifest = describe_run(
             record,
             site=site,
@@ -90,11 +91,11 @@ def prepare(
             attacks=read_attacks(run, distilled),
         )
         require_fitting(distilled, manifest, run)
-        made = drawn(out, manifest, distilled, render_preview)
+        made = prepared_from(out, manifest, distilled, render_preview)
         if dry_run:
             typer.echo(f"would prepare  {manifest.name}")
         else:
-            book.write(now, PREPARE, _who(by), manifest.name, made.digest, by_policy(rules))
+            book.write(now, PREPARE, who, manifest.name, made.digest, by_policy(rules))
             lay_out(made, _pages(rules))
             typer.echo(f"prepared  {out}")
             typer.echo(f"look at   {out / PAGE}")
@@ -126,19 +127,19 @@ def approve(
     worth nothing.
     """
     _require_known(outbox)
-    rules, now = read_policy(outbox), datetime.now(UTC)
+    rules, now, who = read_policy(outbox), datetime.now(UTC), operator_name(by)
     what = read_prepared(prepared, render_preview, _pages(rules))
     _require_seen(what.digest, digest)
     require_allowed(rules, what.manifest)
     secret = load_private_key(key, read_passphrase(passphrase_file, confirm=False))
     require_approver(rules, secret.public_key())
     with open_ledger(ledger_beside(outbox)) as book:
-        require_there(outbox, book.entries)
+        require_not_lost(outbox, book.entries)
         if dry_run:
             typer.echo(f"would approve  {what.manifest.name}  {what.digest}")
             return
-        book.write(now, APPROVE, _who(by), what.manifest.name, what.digest, by_policy(rules))
-        path = sign_approval(what, rules, _who(by), secret)
+        book.write(now, APPROVE, who, what.manifest.name, what.digest, by_policy(rules))
+        path = sign_approval(what, rules, who, secret)
     typer.echo(f"approved  {what.manifest.name}")
     typer.echo(f"digest    {what.digest}")
     typer.echo(f"signed    {path}")
@@ -158,11 +159,11 @@ def release(
     signs here does not count as an approver.
     """
     _require_known(outbox)
-    rules, now = read_policy(outbox), datetime.now(UTC)
+    rules, now, who = read_policy(outbox), datetime.now(UTC), operator_name(by)
     what = read_prepared(prepared, render_preview, _pages(rules))
     secret = load_private_key(key, read_passphrase(passphrase_file, confirm=False))
     with open_ledger(ledger_beside(outbox)) as book:
-        require_there(outbox, book.entries)
+        require_not_lost(outbox, book.entries)
         files, approvals = sign_prepared(what, rules, secret, book.entries)
         made = verify_files(files, secret.public_key(), now, what.manifest.site)
         if dry_run:
@@ -171,7 +172,7 @@ def release(
             return
         agreed = "".join(f", approved by {one.fingerprint}" for one in approvals)
         why = in_one_line(f"{by_policy(rules)}{agreed}")
-        folder = let_out(made, files, outbox, book, _who(by), now, why)
+        folder = let_out(made, files, outbox, book, who, now, why)
     bundle = verify_folder(folder, secret.public_key(), now)
     typer.echo(f"bundle       {folder}")
     typer.echo(f"digest       {bundle.digest}")
@@ -186,10 +187,6 @@ def _require_known(outbox: Path) -> None:
     """A mistyped outbox has no policy, by which a page would look forged."""
     if not ledger_beside(outbox).exists():
         raise UsageError("nothing was prepared for this outbox", outbox, "check --outbox")
-
-
-def _who(by: str | None) -> str:
-    return by or getpass.getuser()
 
 
 def _require_seen(known: str, told: str) -> None:

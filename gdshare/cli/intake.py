@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -14,6 +15,7 @@ import typer
 from gdshare.cli.boxes import parse_box
 from gdshare.cli.terminal import AsJson, print_json, print_table, progress
 from gdshare.errors import UsageError
+from gdshare.extras import require_extra
 
 if TYPE_CHECKING:
     from gdshare.store import Intake, Outcome
@@ -97,6 +99,7 @@ def take_in(
     gdshare review. Stopped, it goes on where it was when called again, and asks a PACS only for
     what is not in yet.
     """
+    require_extra("pacs" if dicomweb else "dicom")
     from gdshare.films.dicom.decoder import decoder
     from gdshare.store import Intake, make_store, open_identities
 
@@ -198,7 +201,7 @@ def _print(outcomes: "list[Outcome]", out: Path, who: Path, as_json: bool) -> No
     print_table(f"{out}: files by what became of them", kinds, [[counts[kind] for kind in kinds]])
     typer.echo(f"who is who  {who} (keep it apart from the store)")
     if counts["held"]:
-        typer.echo(f"go on with  gdshare review {out}")
+        typer.echo(f"go on with  gdshare review {quote(str(out))}")
     return None
 
 

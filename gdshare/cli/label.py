@@ -3,16 +3,17 @@
 With ``--serve``: the page on which a person outlines it.
 """
 
-import getpass
 from pathlib import Path
+from shlex import quote
 from typing import Annotated
 
 import typer
 from pydantic import ValidationError
 
+from gdshare.cli.operator import operator_name
 from gdshare.cli.terminal import AsJson, print_json, print_table, progress
-from gdshare.cohort import SPLITS, label_cohort
 from gdshare.errors import UsageError
+from gdshare.extras import require_extra
 from gdshare.protocol import Protocol
 
 DEFAULTS = Protocol()
@@ -95,6 +96,9 @@ def label(
     of positives, unless the table has a column split that says where each goes. A film without a
     mask is kept for classification only. The cohort stays at the hospital.
     """
+    require_extra("films")
+    from gdshare.cohort import SPLITS, label_cohort
+
     try:
         protocol = Protocol(
             patch=patch,
@@ -150,6 +154,7 @@ def label(
 
 
 def _serve(source: Path, protocol: Protocol, port: int) -> None:
+    require_extra("dicom")
     from gdshare.label_page import serve
     from gdshare.store.folder import open_store
 
@@ -157,9 +162,9 @@ def _serve(source: Path, protocol: Protocol, port: int) -> None:
         typer.echo(f"open in a browser of this machine, once  {address}")
         typer.echo("every outline and diagnosis is saved at once; stop with Ctrl-C")
 
-    serve(open_store(source), protocol, getpass.getuser(), port, announce)
-    told = _as_options(protocol)
-    typer.echo(f"go on with  {' '.join(['gdshare label', str(source), *told, '--out COHORT'])}")
+    serve(open_store(source), protocol, operator_name(), port, announce)
+    words = ["gdshare label", quote(str(source)), *_as_options(protocol), "--out COHORT"]
+    typer.echo(f"go on with  {' '.join(words)}")
 
 
 def _table_of(source: Path) -> Path:
@@ -173,7 +178,7 @@ def _table_of(source: Path) -> Path:
     with progress("drawing masks") as report:
         table = write_table(store, report)
     if lacking := left_out(store):
-        typer.echo(f"left out: {lacking} (gdshare label --serve {source})", err=True)
+        typer.echo(f"left out: {lacking} (gdshare label --serve {quote(str(source))})", err=True)
     return table
 
 

@@ -1,6 +1,5 @@
 """``gdshare ledger``: check and read what was done with bundles."""
 
-import getpass
 import re
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,11 +9,12 @@ import typer
 
 from gdshare.bundle.attestation import MAX_BYTES, Receipt, read_signed
 from gdshare.bundle.folder import read_plain
+from gdshare.cli.operator import operator_name
 from gdshare.cli.terminal import AsJson, print_json, print_table
 from gdshare.errors import BundleError, UsageError
 from gdshare.ledger import Anchor, head_of, open_ledger, read_ledger
 from gdshare.release.publish import ledger_beside
-from gdshare.release.receipts import anchor_in, require_says, take_in
+from gdshare.release.receipts import anchor_in, record_receipt, require_says
 from gdshare.signing import fingerprint, load_public_key
 
 _ANCHOR = re.compile(r"([1-9][0-9]{0,8}):([0-9a-f]{64})")
@@ -105,9 +105,9 @@ def receive(
     the aggregator's ledger was written anew. Receipts come by mail or courier, never by the node.
     """
     told, digest = _receipt(receipt, key)
-    signer, who = fingerprint(load_public_key(key)), by or getpass.getuser()
+    signer, who = fingerprint(load_public_key(key)), operator_name(by)
     with open_ledger(ledger_beside(outbox)) as book:
-        can_be = take_in(told, digest, signer, book, who, datetime.now(UTC))
+        can_be = record_receipt(told, digest, signer, book, who, datetime.now(UTC))
     typer.echo(f"{told.verdict:<10} {told.name}{f'  {told.reason}' if told.reason else ''}")
     typer.echo(f"by         {told.aggregator}, {told.at:%Y-%m-%d %H:%M:%S} UTC")
     typer.echo(f"digest     {digest}")

@@ -1,5 +1,6 @@
 """The ``gdshare`` command's front door: options for all commands, errors in one sentence."""
 
+import io
 import logging
 import os
 import sys
@@ -15,6 +16,7 @@ import typer
 from gdshare import __version__
 from gdshare.allocator import keep_freed_memory
 from gdshare.errors import GdshareError, UsageError
+from gdshare.extras import extra_missing
 from gdshare.logs import FILE_VARIABLE, LEVEL_VARIABLE, LEVELS, start_logging, start_logging_from
 
 MODULES = {
@@ -90,6 +92,7 @@ def build_app(first_word: str | None = None) -> typer.Typer:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command; every refusal is one sentence on stderr and exit status 2."""
     keep_freed_memory()
+    _print_whatever_the_encoding()
     words = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in words
     try:
@@ -113,12 +116,25 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
     except Exception as error:
+        missing = extra_missing(error.name) if isinstance(error, ModuleNotFoundError) else None
+        if missing is not None:
+            _refuse(str(missing), debug)
         _refuse(
             f"a fault in gdshare itself ({type(error).__name__}: {error}); run it again with "
             "--debug and report what it prints",
             debug,
             fault=True,
         )
+
+
+def _print_whatever_the_encoding() -> None:
+    """Show an escape where the terminal's encoding lacks a character, such as the ε of Eq. 4.
+
+    A file name of other bytes than UTF-8 is no fault either.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _refuse(message: str, debug: bool, fault: bool = False) -> None:

@@ -7,8 +7,8 @@ import typer
 
 from gdshare.cli.terminal import AsJson, print_json
 from gdshare.errors import UsageError
+from gdshare.extras import require_extra
 from gdshare.films import read_film
-from gdshare.films.outlines import WRITERS, read_annotations, write_outline
 
 
 def outline(
@@ -33,6 +33,9 @@ def outline(
     resized: an outline drawn at another size than its film's is refused. GeoJSON does not say at
     which size it was drawn; it is refused only where it reaches beyond the film.
     """
+    require_extra("films")
+    from gdshare.films.outlines import WRITERS, read_annotations, write_outline
+
     if out.suffix.lower() not in WRITERS:
         raise UsageError(f"--out {out}: end it in {' or '.join(WRITERS)}, for the format to write")
     if out.exists():

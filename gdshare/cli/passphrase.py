@@ -46,7 +46,7 @@ def read_passphrase(file: Path | None, *, confirm: bool, what: str = "the signin
             ) from None
         return content.removesuffix(b"\n").removesuffix(b"\r")
     if VARIABLE in os.environ:
-        return os.environb[VARIABLE.encode()]
+        return os.fsencode(os.environ[VARIABLE])
     if not has_terminal():
         raise KeyFileError(
             "there is no terminal to ask for the passphrase",

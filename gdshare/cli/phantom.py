@@ -1,12 +1,13 @@
 """``gdshare phantom``: make a phantom hospital's folder of synthetic films."""
 
 from pathlib import Path
+from shlex import quote
 from typing import Annotated
 
 import typer
 
 from gdshare.cli.terminal import progress
-from gdshare.films.phantom import write_phantom_cohort
+from gdshare.extras import require_extra
 
 
 def phantom(
@@ -24,6 +25,9 @@ def phantom(
     No patient was ever near them, and each film says so in its corner, its name and its file. The
     last line printed is the command to go on with.
     """
+    require_extra("films")
+    from gdshare.films.phantom import write_phantom_cohort
+
     with progress("drawing films") as report:
         table = write_phantom_cohort(
             out,
@@ -38,8 +42,8 @@ def phantom(
     typer.echo(f"synthetic films  {negatives} negative, {positives} positive, {size} x {size} px")
     typer.echo(f"table            {table}")
     typer.echo(
-        f"go on with       gdshare label {table} --out COHORT --patch {patch} --stride {stride} "
-        "--side 32"
+        f"go on with       gdshare label {quote(str(table))} --out COHORT --patch {patch} "
+        f"--stride {stride} --side 32"
     )
 
 

@@ -1,6 +1,5 @@
 """``gdshare publish``: turn a finished run into a signed bundle in the outbox."""
 
-import getpass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated
@@ -16,6 +15,7 @@ from gdshare.bundle import (
     verify_files,
     verify_folder,
 )
+from gdshare.cli.operator import operator_name
 from gdshare.cli.passphrase import PASSPHRASE_FILE, read_passphrase
 from gdshare.cli.terminal import DryRun
 from gdshare.distill.folder import read_record, read_result
@@ -23,7 +23,7 @@ from gdshare.distilled import Distilled
 from gdshare.errors import BundleError, PolicyError, RunError
 from gdshare.ledger import open_ledger
 from gdshare.release import read_policy, require_allowed
-from gdshare.release.policy import by_policy, require_there, terms_of
+from gdshare.release.policy import by_policy, require_not_lost, terms_of
 from gdshare.release.publish import ledger_beside, next_number, release, require_unused
 from gdshare.report.preview import render_preview
 from gdshare.signing import fingerprint, load_private_key
@@ -80,9 +80,9 @@ def publish(
         )
     record, distilled = read_record(run), read_result(run)
     signing_key = load_private_key(key, read_passphrase(passphrase_file, confirm=False))
-    now, who = datetime.now(UTC), by or getpass.getuser()
+    now, who = datetime.now(UTC), operator_name(by)
     with open_ledger(ledger_beside(outbox)) as book:
-        require_there(outbox, book.entries)
+        require_not_lost(outbox, book.entries)
         manifest = describe_run(
             record,
             site=site,

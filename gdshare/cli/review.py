@@ -1,6 +1,5 @@
 """``gdshare review``: look at films that may show a name, and decide."""
 
-import getpass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -8,8 +7,10 @@ from typing import Annotated
 import typer
 
 from gdshare.cli.boxes import parse_box
+from gdshare.cli.operator import operator_name
 from gdshare.cli.terminal import AsJson, print_json, print_table, progress
 from gdshare.errors import UsageError
+from gdshare.extras import require_extra
 from gdshare.films.box import Box
 
 
@@ -52,6 +53,7 @@ def review(
     Look at the pictures first. The list names the films, and where a detector, which has looked
     before you, sees something like writing. It misses some, so its silence clears no film.
     """
+    require_extra("dicom")
     from gdshare.store import Decision, look, open_store, review_film
     from gdshare.store.record import MAX_REVIEWER
 
@@ -80,7 +82,7 @@ def review(
     if reject and (crop_border or mask_boxes):
         raise UsageError("--crop-border and --mask-boxes go with --release only")
     boxes = [parse_box(text, "--mask-boxes") for text in mask_boxes or ()]
-    who, now = by or getpass.getuser(), datetime.now(UTC)
+    who, now = operator_name(by), datetime.now(UTC)
     decision: Decision = "release" if release else "reject"
     done = []
     for name in films:

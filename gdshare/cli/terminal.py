@@ -80,8 +80,8 @@ def progress(description: str) -> Iterator[Report]:
 
 
 def print_json(value: object) -> None:
-    """Print one JSON document; figures that do not exist are null."""
-    typer.echo(json.dumps(value, indent=2, ensure_ascii=False))
+    """Print one JSON document in ASCII, so in any encoding; figures that do not exist are null."""
+    typer.echo(json.dumps(value, indent=2))
 
 
 def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:

@@ -7,8 +7,8 @@ import typer
 from pydantic import JsonValue
 
 from gdshare.cli.terminal import AsJson, Device, chosen_device, print_json, progress
-from gdshare.cohort import open_cohort
 from gdshare.errors import UsageError
+from gdshare.extras import require_extra
 
 
 def train(
@@ -30,6 +30,8 @@ def train(
     Learning rate and epoch are chosen on validation patients. The model was trained on patients'
     pixels and has not been examined for what it gives away: it is for use inside the hospital.
     """
+    require_extra("distill")
+    from gdshare.cohort import open_cohort
     from gdshare.model import save_model
     from gdshare.training import TrainingPlan, train_on_real
 

@@ -1,6 +1,5 @@
 """``gdshare withdraw``: take a released bundle back."""
 
-import getpass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -8,6 +7,7 @@ from typing import Annotated
 import typer
 
 from gdshare.bundle.outbox import newest
+from gdshare.cli.operator import operator_name
 from gdshare.cli.passphrase import PASSPHRASE_FILE, has_terminal, read_passphrase
 from gdshare.cli.terminal import DryRun
 from gdshare.cli.typed_digest import LEAST_DIGITS, is_told, require_told
@@ -72,7 +72,7 @@ def withdraw(
     _require_meant(one, bundle, digest)
     with open_ledger(ledger_beside(outbox)) as book:
         before = withdrawn_by(book.entries, one)
-        who = by or getpass.getuser()
+        who = operator_name(by)
         path = take_back(one, why, outbox, book, who, datetime.now(UTC), secret)
     typer.echo(f"withdrawn    {one.name}{f', on {before.at:%Y-%m-%d}' if before else ''}")
     typer.echo(f"digest       {one.digest}")

@@ -1,17 +1,22 @@
-"""The release gate: what leaves a hospital is prepared, seen, approved and only then released.
+"""How a bundle leaves a hospital: prepared, reviewed, approved and only then released.
 
 ::
 
-    prepare     what would leave, every file, picture and number, and what the policy says of it
+    prepare     what would leave: every file, picture and number, and what the policy says of it
     approve     a person's signature on the digest of exactly that
-    release     drawn anew, compared, held to policy and approvals, signed, into the outbox
+    release     made again, compared, held to policy and approvals, signed, put into the outbox
+    withdraw    taken back, for good
 
-Whatever is missing, altered or in doubt in between refuses the release.
+Anything missing, altered or doubtful stops the release. ``policy`` is the hospital's policy and
+``rules`` holds a bundle to it; ``prepared`` and ``approval`` are what people see and sign; ``sign``
+and ``publish`` put a bundle into the outbox, ``withdraw`` takes it out, and ``receipts`` records
+what the aggregator made of it.
 """
 
 from gdshare.release.approval import Approval, approve, read_approvals, require_approver
-from gdshare.release.policy import Finding, Policy, policy_digest, read_policy, require_allowed
-from gdshare.release.prepared import Prepared, drawn, prepare, read_prepared
+from gdshare.release.policy import Policy, policy_digest, read_policy
+from gdshare.release.prepared import Prepared, prepare, prepared_from, read_prepared
+from gdshare.release.rules import Finding, require_allowed
 from gdshare.release.sign import sign_prepared
 
 __all__ = [
@@ -20,9 +25,9 @@ __all__ = [
     "Policy",
     "Prepared",
     "approve",
-    "drawn",
     "policy_digest",
     "prepare",
+    "prepared_from",
     "read_approvals",
     "read_policy",
     "read_prepared",

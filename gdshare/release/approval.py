@@ -1,8 +1,8 @@
 """A person's signature on what would leave.
 
-One file an approver, ``approvals/FINGERPRINT.sig``: the envelope of ``bundle.sig`` (DSSE, ECDSA on
-P-256) around an in-toto statement that names the digest of the content and of the policy it was
-judged by. Its predicate is another than a bundle's, so that neither passes for the other.
+One file per approver, ``approvals/FINGERPRINT.sig``: a ``gdshare.signing.statement`` whose subject
+is the content's digest, and which names the policy it was checked against. Its predicate type is
+not a bundle's, so that neither passes for the other.
 """
 
 import re
@@ -29,11 +29,11 @@ _NAME = re.compile(r"[0-9a-f]{64}\.sig")
 
 @dataclass(frozen=True)
 class Approval:
-    """A good one.
+    """A verified approval.
 
     Attributes:
         fingerprint: of the key that signed it.
-        by: who that says they are.
+        by: the approver's name, as the approver gave it.
     """
 
     fingerprint: str
@@ -50,12 +50,12 @@ def require_approver(policy: Policy, key: ec.EllipticCurvePublicKey) -> None:
     if name not in policy.release.approvers:
         raise PolicyError(
             f"the key {name} is not among the policy's approvers",
-            remedy="have it entered there, or approve with one that is",
+            remedy="have it entered there, or approve with a key that is",
         )
 
 
 def approve(prepared: Prepared, policy: Policy, by: str, key: ec.EllipticCurvePrivateKey) -> Path:
-    """Sign what would leave; returns the file.
+    """Approve a prepared bundle; returns the approval's file.
 
     Raises:
         PolicyError: this key may not approve.
@@ -68,11 +68,11 @@ def approve(prepared: Prepared, policy: Policy, by: str, key: ec.EllipticCurvePr
 
 
 def read_approvals(prepared: Prepared, policy: Policy) -> tuple[Approval, ...]:
-    """Read all approvals, each by a key of its own that the policy names.
+    """Read all approvals.
 
     Raises:
-        PolicyError: one that is damaged, of another content or policy, or by a key that may not
-            approve. Nothing is passed over.
+        PolicyError: any file there is damaged, approves other content or by another policy, or is
+            signed with a key that may not approve.
     """
     paths = sorted((prepared.path / APPROVALS).glob("*"))
     if len(paths) > MAX_FILES:
@@ -84,14 +84,14 @@ def require_approved(approvals: Sequence[Approval], policy: Policy, signer: str)
     """Refuse what too few people have approved.
 
     Args:
-        approvals: good ones.
-        policy: how many it takes.
+        approvals: verified approvals.
+        policy: says how many it takes.
         signer: fingerprint of the key that will sign the bundle; its owner does not count.
 
     Raises:
         PolicyError: too few.
     """
-    people = {one.fingerprint for one in approvals} - {signer}
+    people = {approval.fingerprint for approval in approvals} - {signer}
     if len(people) < policy.release.approvals:
         raise PolicyError(
             f"{len(people)} of {policy.release.approvals} approvals are there, besides "

@@ -1,12 +1,12 @@
-"""What would leave, laid out to be looked at.
+"""A prepared bundle: what would leave, laid out for people to review.
 
 ::
 
     PREPARED/
       content/        the five files that a signature would cover
-      review.html     all of it on one page, for whoever approves
-      review.txt      the same in text
-      approvals/      signatures of those who approve, see ``approval``
+      review.html     all of it on one page, for the approvers
+      review.txt      the same as text
+      approvals/      the approvers' signatures, see ``approval``
 """
 
 from collections.abc import Callable, Mapping
@@ -28,7 +28,7 @@ PAGE, TEXT = "review.html", "review.txt"
 Render = Callable[[Distilled], bytes]
 """Draws the preview: a PNG of the tensors and nothing else."""
 Pages = Callable[["Prepared"], Mapping[str, bytes]]
-"""Writes what people are shown, by its file name."""
+"""Writes the pages people review: file name -> content."""
 
 
 @dataclass(frozen=True)
@@ -49,21 +49,21 @@ class Prepared:
     digest: str
 
 
-def drawn(path: Path, manifest: Manifest, distilled: Distilled, render: Render) -> Prepared:
+def prepared_from(path: Path, manifest: Manifest, distilled: Distilled, render: Render) -> Prepared:
     """What ``prepare`` would lay out at ``path``."""
     files = content_files(manifest, distilled, render(distilled))
     return Prepared(path, files, manifest, distilled, subject_digest(digests_of(files)))
 
 
 def prepare(prepared: Prepared, pages: Pages) -> None:
-    """Lay out a folder, whole or not at all.
+    """Write the folder, whole or not at all.
 
     Args:
         prepared: what would leave, and where the folder goes.
-        pages: what people are shown.
+        pages: writes the pages people review.
 
     Raises:
-        UsageError: the folder is there, or cannot be made.
+        UsageError: the folder exists, or cannot be made.
     """
     path = prepared.path
     try:
@@ -81,26 +81,26 @@ def prepare(prepared: Prepared, pages: Pages) -> None:
 
 
 def read_prepared(path: Path, render: Render, pages: Pages) -> Prepared:
-    """Read what was prepared, and draw all that people look at anew to compare it.
+    """Read a prepared bundle; preview, datasheet and pages are made again and compared.
 
     Args:
         path: the folder.
         render: draws the preview.
-        pages: what people are shown, by the policy that holds now.
+        pages: writes the pages people review, for today's policy.
 
     Raises:
-        PolicyError: the preview, the datasheet or a page is not what the numbers and the policy
-            give: a place to hide something, or to show something else than what leaves.
-        BundleError: a file missing, too many, too large or malformed.
+        PolicyError: the preview, the datasheet or a page is not what tensors, manifest and policy
+            give; it could hide data, or show something other than what leaves.
+        BundleError: a file is missing, unexpected, too large or malformed.
     """
     files = read_folder(path / CONTENT, SIGNED)
     manifest = Manifest.from_bytes(files[MANIFEST])
-    anew = drawn(path, manifest, read_tensors(files[TENSORS], manifest), render)
-    for name, content in anew.files.items():
+    prepared = prepared_from(path, manifest, read_tensors(files[TENSORS], manifest), render)
+    for name, content in prepared.files.items():
         _require_same(path / CONTENT / name, files[name], content)
-    for name, content in pages(anew).items():
+    for name, content in pages(prepared).items():
         _require_same(path / name, _page(path / name, len(content)), content)
-    return anew
+    return prepared
 
 
 def _page(path: Path, length: int) -> bytes:
@@ -111,10 +111,10 @@ def _page(path: Path, length: int) -> bytes:
         raise PolicyError(f"cannot be read ({error.strerror})", path, "prepare it again") from error
 
 
-def _require_same(path: Path, there: bytes, anew: bytes) -> None:
-    if there != anew:
+def _require_same(path: Path, content: bytes, expected: bytes) -> None:
+    if content != expected:
         raise PolicyError(
-            "is not what its numbers and the policy give when it is drawn anew",
+            "is not what the images, the manifest and the policy give",
             path,
             "prepare it again, and find out who changed it, or the policy",
         )

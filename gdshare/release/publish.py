@@ -1,7 +1,7 @@
-"""Letting a bundle out of the hospital: first into the ledger, then into the outbox.
+"""Releasing a bundle: first into the ledger, then into the outbox.
 
 In this order, so that no bundle is ever in the outbox without its line. A kill between the two
-leaves a line without its bundle; its number is then used up.
+leaves a line without a bundle; its number is then used up.
 """
 
 from collections.abc import Mapping
@@ -17,13 +17,13 @@ RELEASE, ABANDON, WITHDRAW = "release", "abandon", "withdraw"
 
 
 def ledger_beside(outbox: Path) -> Path:
-    """Where the ledger of an outbox lies: beside it, never inside."""
+    """The ledger of an outbox: beside it, never inside."""
     real = outbox.resolve()
     return real.with_name(f"{real.name}-ledger.jsonl")
 
 
 def next_number(outbox: Path, ledger: Ledger, site: str) -> int:
-    """Give a site's next sequence number: above all in its outbox, and all in its ledger."""
+    """A site's next sequence number: higher than any in its outbox or its ledger."""
     names = (entry.what.rpartition("-") for entry in ledger.entries if entry.act == RELEASE)
     used = (int(number) for name, _, number in names if name == site)
     return max(next_sequence(outbox, site), 1 + max(used, default=0))
@@ -44,7 +44,7 @@ def release(
         bundle: as its own readers verified it.
         files: its files.
         outbox: made if missing.
-        ledger: of the outbox, held open.
+        ledger: of the outbox, locked.
         by: who releases it.
         now: UTC.
         why: for the ledger.
@@ -53,8 +53,7 @@ def release(
         The bundle's folder in the outbox.
 
     Raises:
-        AlreadyPublished: its number, or a higher one, was used before, whether that bundle is still
-            there or not.
+        AlreadyPublished: its number, or a higher one, was used before, even if that bundle is gone.
         UsageError: the outbox cannot be written to.
         LedgerError: the ledger cannot be written to; nothing is released.
     """
@@ -70,10 +69,10 @@ def release(
 
 
 def require_unused(bundle: Bundle, outbox: Path, ledger: Ledger) -> None:
-    """Refuse a number that was used before, but for a release of this very bundle that broke off.
+    """Refuse a number that was used before, except by an interrupted release of this very bundle.
 
     Raises:
-        AlreadyPublished: naming the number that is next; also for a bundle that was withdrawn.
+        AlreadyPublished: naming the next number; also for a bundle that was withdrawn.
     """
     name, following = bundle.manifest.name, next_number(outbox, ledger, bundle.manifest.site)
     if any((entry.act, entry.digest) == (WITHDRAW, bundle.digest) for entry in ledger.entries):
@@ -82,7 +81,7 @@ def require_unused(bundle: Bundle, outbox: Path, ledger: Ledger) -> None:
             name,
             f"if it may leave after all, prepare it anew, with number {following}",
         )
-    if bundle.manifest.sequence < following and not _broken_off(bundle, outbox, ledger):
+    if bundle.manifest.sequence < following and not _was_interrupted(bundle, outbox, ledger):
         raise AlreadyPublished(
             "this number, or a higher one, was released before, and nothing is ever overwritten",
             name,
@@ -90,8 +89,8 @@ def require_unused(bundle: Bundle, outbox: Path, ledger: Ledger) -> None:
         )
 
 
-def _broken_off(bundle: Bundle, outbox: Path, ledger: Ledger) -> bool:
-    """Whether this very bundle was recorded last of its site's, and never came into the outbox."""
+def _was_interrupted(bundle: Bundle, outbox: Path, ledger: Ledger) -> bool:
+    """Whether this bundle is its site's last release in the ledger, and not in the outbox."""
     site = bundle.manifest.site
     releases = [entry for entry in ledger.entries if entry.what.rpartition("-")[0] == site]
     last = [entry for entry in releases if entry.act in (RELEASE, ABANDON)][-1:]

@@ -1,7 +1,7 @@
-"""Receipts: made of a line of the aggregator's ledger, kept in a line of the hospital's.
+"""Receipts: made from a line of the aggregator's ledger, recorded in a line of the hospital's.
 
-A receipt says what one line says and nothing else, and names it by number and SHA-256. So the
-hospital, or whoever it asks, can hold the aggregator's ledger to it later.
+A receipt states what one line states, and names it by number and SHA-256. So the hospital, or
+anybody it asks, can check the aggregator's ledger against it later.
 """
 
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ _VERDICTS = {
 
 
 def receipt_of(entry: Entry, aggregator: str) -> Receipt | None:
-    """Say what a line of an aggregator's ledger says of a bundle; None where it tells of none."""
+    """The receipt for a line of an aggregator's ledger; None where the line is about no bundle."""
     if entry.act not in _VERDICTS or entry.digest is None:
         return None
     verdict, line = _VERDICTS[entry.act], anchor_of(entry)
@@ -38,81 +38,80 @@ def receipt_of(entry: Entry, aggregator: str) -> Receipt | None:
             line=line.number,
             sha256=line.sha256,
         )
-    except ValueError:  # of a node or a hospital, and of no one bundle
+    except ValueError:  # about a node or a hospital
         return None
 
 
-def anchor_in(told: Receipt) -> Anchor:
-    """What a ledger must agree with if the receipt is to be true."""
-    return Anchor(told.line, told.sha256)
+def anchor_in(receipt: Receipt) -> Anchor:
+    """The line that the aggregator's ledger must still have."""
+    return Anchor(receipt.line, receipt.sha256)
 
 
-def require_says(entries: Sequence[Entry], told: Receipt, digest: str) -> None:
-    """Refuse a ledger whose line says something else than the receipt that was given for it.
+def require_says(entries: Sequence[Entry], receipt: Receipt, digest: str) -> None:
+    """Refuse a ledger whose line differs from the receipt that was given for it.
 
     Args:
-        entries: of the aggregator's ledger, which agrees with ``anchor_in(told)``.
-        told: the receipt.
-        digest: of the bundle that it is for.
+        entries: of the aggregator's ledger, which matches ``anchor_in(receipt)``.
+        receipt: the receipt.
+        digest: of the bundle it is for.
 
     Raises:
         LedgerError: naming the line.
     """
-    entry = entries[told.line - 1]
-    if entry.digest != digest or receipt_of(entry, told.aggregator) != told:
+    entry = entries[receipt.line - 1]
+    if entry.digest != digest or receipt_of(entry, receipt.aggregator) != receipt:
         raise LedgerError(
-            f"line {told.line} does not say what {told.aggregator} gave a receipt for: "
-            f"{told.name} {_verdict(told)}",
-            remedy=f"ask {told.aggregator} which of the two is true",
+            f"line {receipt.line} does not say what {receipt.aggregator} gave a receipt for: "
+            f"{receipt.name} {_verdict(receipt)}",
+            remedy=f"ask {receipt.aggregator} which of the two is true",
         )
 
 
-def take_in(
-    told: Receipt, digest: str, signer: str, ledger: Ledger, by: str, now: datetime
+def record_receipt(
+    receipt: Receipt, digest: str, signer: str, ledger: Ledger, by: str, now: datetime
 ) -> bool:
     """Add a receipt to the hospital's ledger.
 
     Args:
-        told: the receipt, whose signature is good.
-        digest: of the bundle that it is for.
+        receipt: the receipt; its signature is good.
+        digest: of the bundle it is for.
         signer: fingerprint of the aggregator's key.
-        ledger: the hospital's, held open.
-        by: who takes it in.
+        ledger: the hospital's, locked.
+        by: who records it.
         now: UTC.
 
     Returns:
-        Whether what it says can be: False where the aggregator has the bundle as withdrawn and
-        this hospital never withdrew it, so that somebody else has its key.
+        Whether the receipt agrees with this ledger: False where the aggregator recorded a
+        withdrawal that this hospital never made, so that somebody else has its key.
 
     Raises:
-        UsageError: for another hospital's bundle, for one that was never released by this ledger,
-            or taken in before.
+        UsageError: for another hospital's bundle, for one that this ledger never released, or
+            recorded before.
         LedgerError: the ledger cannot be written to.
     """
-    known, one = released_by(ledger.entries), Released(told.name, digest)
-    sites = sorted({other.name.rpartition("-")[0] for other in known})
-    if told.site not in sites:
+    released, bundle = released_by(ledger.entries), Released(receipt.name, digest)
+    sites = sorted({other.name.rpartition("-")[0] for other in released})
+    if receipt.site not in sites:
         raise UsageError(
-            f"a receipt for a bundle of {told.site}, and this ledger has released "
+            f"a receipt for a bundle of {receipt.site}, but this ledger released "
             f"bundles of {', '.join(sites) or 'nobody'}",
-            remedy="give it to whom it is for",
+            remedy="give it to the hospital it is for",
         )
-    if one not in known:
+    if bundle not in released:
         raise UsageError(
-            f"a receipt for {told.name} of digest {digest}, which this ledger has never released",
-            remedy=f"ask {told.aggregator} who handed that in",
+            f"a receipt for {receipt.name} of digest {digest}, which this ledger never released",
+            remedy=f"ask {receipt.aggregator} who sent that bundle",
         )
     why = (
-        f"{told.aggregator}: {_verdict(told)}, line {told.line} {told.sha256} of its ledger, "
-        f"signed with {signer}"
+        f"{receipt.aggregator}: {_verdict(receipt)}, line {receipt.line} {receipt.sha256} of its "
+        f"ledger, signed with {signer}"
     )
-    if any(
-        (entry.act, entry.digest, entry.why) == (RECEIPT, digest, why) for entry in ledger.entries
-    ):
-        raise UsageError(f"this receipt for {told.name} is in the ledger already")
-    ledger.write(now, RECEIPT, by, told.name, digest, why)
-    return told.verdict != "withdrawn" or withdrawn_by(ledger.entries, one) is not None
+    recorded = {(entry.act, entry.digest, entry.why) for entry in ledger.entries}
+    if (RECEIPT, digest, why) in recorded:
+        raise UsageError(f"this receipt for {receipt.name} is in the ledger already")
+    ledger.write(now, RECEIPT, by, receipt.name, digest, why)
+    return receipt.verdict != "withdrawn" or withdrawn_by(ledger.entries, bundle) is not None
 
 
-def _verdict(told: Receipt) -> str:
-    return f"{told.verdict}{f' ({told.reason})' if told.reason else ''}"
+def _verdict(receipt: Receipt) -> str:
+    return f"{receipt.verdict}{f' ({receipt.reason})' if receipt.reason else ''}"

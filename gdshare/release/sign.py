@@ -1,4 +1,4 @@
-"""From what was prepared and approved to a signed bundle's files."""
+"""Signing a prepared bundle, after a last check of policy, approvals and ledger."""
 
 from collections.abc import Sequence
 
@@ -9,8 +9,9 @@ from gdshare.bundle.layout import SIGNATURE
 from gdshare.errors import PolicyError
 from gdshare.ledger import Entry
 from gdshare.release.approval import Approval, read_approvals, require_approved
-from gdshare.release.policy import Policy, by_policy, require_allowed
+from gdshare.release.policy import Policy, by_policy
 from gdshare.release.prepared import Prepared
+from gdshare.release.rules import require_allowed
 from gdshare.signing import fingerprint
 from gdshare.signing.statement import sign_statement
 
@@ -20,27 +21,27 @@ PREPARE, APPROVE = "prepare", "approve"
 def require_recorded(
     prepared: Prepared, policy: Policy, approvals: Sequence[Approval], entries: Sequence[Entry]
 ) -> None:
-    """Refuse what the ledger does not know as prepared, and approved as often as it claims to be.
+    """Refuse what the ledger does not show as prepared, and as often approved as the folder says.
 
     Raises:
-        PolicyError: made or approved without ``gdshare prepare`` and ``approve``, or before the
-            policy was what it is now.
+        PolicyError: made or approved without ``gdshare prepare`` and ``approve``, or under an
+            earlier policy.
     """
-    known = [
+    recorded = [
         entry
         for entry in entries
         if entry.digest == prepared.digest and entry.why == by_policy(policy)
     ]
-    if not any(entry.act == PREPARE for entry in known):
+    if not any(entry.act == PREPARE for entry in recorded):
         raise PolicyError(
-            "the ledger knows nothing of its being prepared by this policy",
+            "the ledger does not show that it was prepared under this policy",
             prepared.path,
             "prepare it with gdshare prepare",
         )
-    recorded = sum(entry.act == APPROVE for entry in known)
-    if recorded < len(approvals):
+    count = sum(entry.act == APPROVE for entry in recorded)
+    if count < len(approvals):
         raise PolicyError(
-            f"holds {len(approvals)} approvals and the ledger knows of {recorded}",
+            f"holds {len(approvals)} approvals, and the ledger shows {count}",
             prepared.path,
             "have it approved with gdshare approve",
         )
@@ -49,7 +50,7 @@ def require_recorded(
 def sign_prepared(
     prepared: Prepared, policy: Policy, key: ec.EllipticCurvePrivateKey, entries: Sequence[Entry]
 ) -> tuple[dict[str, bytes], tuple[Approval, ...]]:
-    """Hold what was prepared to the policy, its approvals and the ledger, then sign it.
+    """Check a prepared bundle against policy, approvals and ledger, then sign it.
 
     Args:
         prepared: as ``read_prepared`` gave it.
@@ -58,11 +59,11 @@ def sign_prepared(
         entries: of the ledger.
 
     Returns:
-        The bundle's files, those that are signed byte for byte as prepared; and the approvals.
+        the bundle's six files, five of them byte for byte as prepared; and the approvals.
 
     Raises:
-        PolicyError: the policy does not let it out, too few people have approved it, or the ledger
-            does not know of it.
+        PolicyError: the policy does not allow it, too few people have approved it, or the ledger
+            does not show that it was prepared.
     """
     require_allowed(policy, prepared.manifest)
     approvals = read_approvals(prepared, policy)

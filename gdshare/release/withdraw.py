@@ -1,14 +1,14 @@
-"""Taking a bundle back: first into the ledger, then beside the bundle, then the bundle away.
+"""Withdrawing a bundle: first the ledger, then the withdrawal, then the bundle is deleted.
 
 ::
 
     1  the ledger's line
-    2  OUTBOX/SITE-SEQUENCE.withdrawal, signed; from here on the node hands the bundle over no more
+    2  OUTBOX/SITE-SEQUENCE.withdrawal, signed; from here on the node no longer sends the bundle
     3  the bundle's folder renamed out of sight, then deleted
 
-Whoever is stopped in between runs it again: what the line says is signed as it stands there, so
-that each attempt leaves the same file. It takes one person and no policy, and asks of the bundle
-only whose key signed it, where that can be read.
+If a step is interrupted, withdraw again: the withdrawal repeats the ledger's line, so every attempt
+writes the same file. It takes one person and no policy; of the bundle it checks only which key
+signed it, where that is readable.
 """
 
 import shutil
@@ -35,7 +35,7 @@ from gdshare.storage import sync_folder, write_bytes
 
 @dataclass(frozen=True)
 class Released:
-    """A bundle that a ledger knows as released.
+    """A bundle that was released, according to a ledger.
 
     Attributes:
         name: ``SITE-SEQUENCE``.
@@ -47,7 +47,7 @@ class Released:
 
 
 def released_by(entries: Iterable[Entry]) -> tuple[Released, ...]:
-    """Return what was released, the oldest first, whether it is still in the outbox or not."""
+    """All released bundles, the oldest first, still in the outbox or not."""
     return tuple(
         dict.fromkeys(
             Released(entry.what, entry.digest)
@@ -57,23 +57,24 @@ def released_by(entries: Iterable[Entry]) -> tuple[Released, ...]:
     )
 
 
-def withdrawn_by(entries: Sequence[Entry], one: Released) -> Entry | None:
-    """Return the act by which a bundle was taken back, if it was."""
-    of_it = [entry for entry in entries if (entry.act, entry.what) == (WITHDRAW, one.name)]
-    return next((entry for entry in of_it if entry.digest == one.digest), None)
+def withdrawn_by(entries: Sequence[Entry], bundle: Released) -> Entry | None:
+    """The entry by which a bundle was withdrawn, if it was."""
+    withdrawal = (WITHDRAW, bundle.name, bundle.digest)
+    matches = (entry for entry in entries if (entry.act, entry.what, entry.digest) == withdrawal)
+    return next(matches, None)
 
 
-def require_own_key(outbox: Path, one: Released, signer: str, another: bool) -> None:
-    """Refuse another key than the one that signed the bundle, unless somebody means it.
+def require_own_key(outbox: Path, bundle: Released, signer: str, another: bool) -> None:
+    """Refuse a key other than the bundle's own, unless it is said to be the hospital's as well.
 
-    The aggregator believes no withdrawal by an approver's key, and the bundle would be gone here
-    and used there.
+    With an approver's key, for example, the aggregator would refuse the withdrawal: the bundle
+    would be gone here and still used there.
 
     Args:
-        outbox: where the bundle lies; one that is gone or damaged asks nothing.
-        one: the bundle.
+        outbox: holds the bundle; if it is gone or damaged, nothing is checked.
+        bundle: the bundle.
         signer: fingerprint of the key that is about to sign.
-        another: whether somebody said that it is another of the hospital's.
+        another: the user says that this key is the hospital's as well.
 
     Raises:
         UsageError: it is another key.
@@ -81,19 +82,19 @@ def require_own_key(outbox: Path, one: Released, signer: str, another: bool) -> 
     if another:
         return
     try:
-        signature = read_plain(outbox / one.name / SIGNATURE, BOUNDS[SIGNATURE])
+        signature = read_plain(outbox / bundle.name / SIGNATURE, BOUNDS[SIGNATURE])
         released = read_envelope(signature, SIGNATURE).hint
     except BundleError:
-        return  # gone or damaged: taking it back must not wait for that
+        return  # gone or damaged: that must not delay a withdrawal
     if released != signer:
         raise UsageError(
-            f"{one.name} was released with the key {released}, and this is {signer}",
-            remedy="give that one, or say --another-key if this is the hospital's as well",
+            f"{bundle.name} was released with the key {released}, and this is {signer}",
+            remedy="give that key, or add --another-key if this is the hospital's as well",
         )
 
 
 def withdraw(
-    one: Released,
+    bundle: Released,
     reason: str,
     outbox: Path,
     ledger: Ledger,
@@ -101,14 +102,14 @@ def withdraw(
     now: datetime,
     key: ec.EllipticCurvePrivateKey,
 ) -> Path:
-    """Take a bundle back, or complete what was broken off.
+    """Withdraw a bundle, or complete an interrupted withdrawal.
 
     Args:
-        one: the bundle.
-        reason: for everybody who gets the withdrawal; one that stands in the ledger already counts.
-        outbox: from which it was handed over.
-        ledger: of the outbox, held open.
-        by: who takes it back.
+        bundle: the bundle.
+        reason: for everybody who receives the withdrawal; after an interruption, the ledger's.
+        outbox: the outbox it was released into.
+        ledger: of the outbox, locked.
+        by: who withdraws it.
         now: UTC.
         key: the hospital's.
 
@@ -116,32 +117,32 @@ def withdraw(
         The withdrawal, in the outbox.
 
     Raises:
-        UsageError: a reason that no withdrawal takes; or the outbox cannot be written to.
+        UsageError: a reason that is not allowed; or the outbox cannot be written to.
         LedgerError: the ledger cannot be written to; nothing was changed.
     """
-    _told(one, now, reason)
-    entry = withdrawn_by(ledger.entries, one)
+    _withdrawal(bundle, now, reason)
+    entry = withdrawn_by(ledger.entries, bundle)
     if entry is None:
-        ledger.write(now, WITHDRAW, by, one.name, one.digest, reason)
+        ledger.write(now, WITHDRAW, by, bundle.name, bundle.digest, reason)
         entry = ledger.entries[-1]
-    signed = _told(one, entry.at, entry.why).signed(one.digest, key)
-    path = outbox / f"{one.name}{WITHDRAWAL}"
+    signed = _withdrawal(bundle, entry.at, entry.why).signed(bundle.digest, key)
+    path = outbox / f"{bundle.name}{WITHDRAWAL}"
     try:
         outbox.mkdir(parents=True, exist_ok=True)
         write_bytes(path, signed)
-        _take_away(outbox / one.name)
+        _delete_bundle(outbox / bundle.name)
     except OSError as error:
         raise UsageError(
-            f"cannot be changed ({error.strerror}), so {one.name} may still be handed "
-            "over, though the ledger has it as withdrawn",
+            f"cannot be changed ({error.strerror}), so {bundle.name} may still be "
+            "sent, although the ledger says that it is withdrawn",
             outbox,
-            "mend that and withdraw it again",
+            "correct that and withdraw it again",
         ) from error
     return path
 
 
-def _told(one: Released, moment: datetime, reason: str) -> Withdrawal:
-    site, _, sequence = one.name.rpartition("-")
+def _withdrawal(bundle: Released, moment: datetime, reason: str) -> Withdrawal:
+    site, _, sequence = bundle.name.rpartition("-")
     try:
         return Withdrawal(site=site, sequence=int(sequence), at=hour_of(moment), reason=reason)
     except ValidationError as error:
@@ -151,8 +152,8 @@ def _told(one: Released, moment: datetime, reason: str) -> Withdrawal:
         ) from None
 
 
-def _take_away(folder: Path) -> None:
-    """Out of sight at once, then deleted; what an earlier attempt has left there too."""
+def _delete_bundle(folder: Path) -> None:
+    """Rename it out of sight at once, then delete it; what an earlier attempt left, too."""
     aside = folder.with_name(f".{folder.name}.withdrawn")
     _delete(aside)
     if folder.is_symlink() or folder.exists():

@@ -14,8 +14,8 @@ from PIL import Image
 from gdshare.distilled import Distilled
 from gdshare.protocol import CLASSES
 from gdshare.release import Policy, Prepared
-from gdshare.release.policy import Finding, findings
 from gdshare.release.prepared import PAGE, TEXT
+from gdshare.release.rules import Finding, findings
 
 SIDE = 384
 """Of an image on the page, px."""

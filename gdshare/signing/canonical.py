@@ -1,7 +1,7 @@
-"""JSON in one form only: strict reading, two ways of writing.
+"""JSON in one form only: strict reading, and two writers.
 
-A value that can be written in two ways gives an attacker a bit to hide in and a verifier two
-things to compare. So whatever is read here must equal what these writers would have written.
+A value that can be written in two ways lets an attacker hide a bit, and makes a verifier compare
+two forms. So whatever is read must equal what these writers would have written.
 """
 
 import json

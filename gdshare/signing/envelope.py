@@ -1,8 +1,8 @@
 """``bundle.sig``: a Sigstore bundle v0.3 holding a DSSE envelope, signed with ECDSA P-256.
 
 The outer JSON is not itself signed, so nothing in it may be free: a key's fingerprint, a payload
-and a signature are read out, the file is written anew from these three, and must be the same. Of
-the two signatures (r, s) and (r, n - s) that fit, only the one with the lower s is accepted.
+and a signature are read out, the file is written again from these three, and must be the same. Of
+the two valid signatures (r, s) and (r, n - s), only the one with the lower s is accepted.
 """
 
 import base64
@@ -36,7 +36,7 @@ HINT = re.compile(r"[0-9a-f]{64}", re.ASCII)
 
 @dataclass(frozen=True)
 class Envelope:
-    """The three things ``bundle.sig`` says.
+    """The three values in a signed file.
 
     Attributes:
         hint: the signing key's fingerprint, 64 lower-case hex digits.
@@ -49,7 +49,7 @@ class Envelope:
     signature: bytes
 
     def to_bytes(self) -> bytes:
-        """Write ``bundle.sig`` in its one form (canonical.compact)."""
+        """Write the file in its one form (``canonical.compact``)."""
         return canonical.compact(
             {
                 "mediaType": MEDIA_TYPE,
@@ -71,8 +71,8 @@ def pre_authentication(payload: bytes) -> bytes:
     return b"DSSEv1 %d %b %d %b" % (len(kind), kind, len(payload), payload)
 
 
-def _dig(value: Any) -> Envelope:
-    """Read the three things out of parsed JSON; any other structure raises."""
+def _from_json(value: Any) -> Envelope:
+    """Take the three values out of parsed JSON; any other structure raises."""
     hint = value["verificationMaterial"]["publicKey"]["hint"]
     envelope = value["dsseEnvelope"]
     if not HINT.fullmatch(hint):
@@ -98,7 +98,7 @@ def read_envelope(data: bytes, where: str) -> Envelope:
     """
     value = canonical.parse(data, where, MalformedSignature)
     try:
-        envelope = _dig(value)
+        envelope = _from_json(value)
     except (KeyError, TypeError, IndexError, ValueError):
         raise MalformedSignature(
             f"{where} is not a Sigstore bundle with a key hint and a signed statement",

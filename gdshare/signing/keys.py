@@ -1,7 +1,7 @@
-"""Signing keys: ECDSA on the curve P-256, in PEM files; and what all key files have in common.
+"""Signing keys (ECDSA, P-256) in PEM files, and what all key files have in common.
 
-The private key lies encrypted under a passphrase in a file only its owner may read; the public key
-is what the aggregator is given. A key is named by its fingerprint, the SHA-256 of its public PEM.
+The private key is encrypted under a passphrase, in a file only its owner may read; the public key
+goes to the aggregator. A key is identified by its fingerprint, the SHA-256 of its public PEM.
 """
 
 import hashlib
@@ -25,6 +25,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from gdshare.errors import KeyFileError
+from gdshare.open_flags import NO_FOLLOW, NO_WAIT
 from gdshare.signing.errors import quoted
 from gdshare.signing.names import SITE
 from gdshare.storage import sync_folder
@@ -35,7 +36,7 @@ NOT_A_PUBLIC_KEY = "is not a PEM public key on the curve P-256; use the .pub fil
 
 
 AnyPublicKey = ec.EllipticCurvePublicKey | X25519PublicKey
-"""A signing key's, or a sealing key's (``sealing_keys``)."""
+"""The public half of a signing key or of a sealing key (``sealing_keys``)."""
 
 
 def new_key() -> ec.EllipticCurvePrivateKey:
@@ -44,12 +45,12 @@ def new_key() -> ec.EllipticCurvePrivateKey:
 
 
 def public_pem(key: AnyPublicKey) -> bytes:
-    """Write a public key as PEM (SubjectPublicKeyInfo), the form its fingerprint is taken of."""
+    """Write a public key as PEM (SubjectPublicKeyInfo), which its fingerprint is computed from."""
     return key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
 
 
 def fingerprint(key: AnyPublicKey) -> str:
-    """Name a key: the SHA-256 of its public PEM, 64 lower-case hex digits."""
+    """Identify a key: the SHA-256 of its public PEM, 64 lower-case hex digits."""
     return hashlib.sha256(public_pem(key)).hexdigest()
 
 
@@ -78,7 +79,7 @@ def write_pair(
     key: ec.EllipticCurvePrivateKey | X25519PrivateKey,
     passphrase: bytes,
 ) -> tuple[Path, Path]:
-    """Store a key of either kind; as ``write_key_pair``, which see, but for the files' suffix."""
+    """Store a key of either kind, as ``write_key_pair`` does; ``suffix`` follows the name."""
     if not re.fullmatch(SITE, name):
         raise KeyFileError(
             f"the name {quoted(name)} cannot name a key",
@@ -115,10 +116,10 @@ def _check_passphrase(passphrase: bytes) -> None:
 
 
 def write_new(path: Path, content: bytes) -> None:
-    """Write what ``gdshare keys`` makes for others; nothing is ever overwritten.
+    """Write a file that does not exist yet.
 
     Raises:
-        KeyFileError: something lies there already, or it cannot be written.
+        KeyFileError: the file exists, or cannot be written.
     """
     try:
         _write_new(path, content, 0o644)
@@ -128,10 +129,10 @@ def write_new(path: Path, content: bytes) -> None:
 
 
 def require_absent(path: Path) -> None:
-    """Refuse early what ``write_new`` would refuse.
+    """Refuse a path that ``write_new`` would refuse.
 
     Raises:
-        KeyFileError: something lies there already.
+        KeyFileError: the file exists.
     """
     if os.path.lexists(path):
         raise KeyFileError(
@@ -153,10 +154,10 @@ def _unwritten(path: Path, fault: OSError) -> KeyFileError:
 
 def _write_new(path: Path, content: bytes, mode: int) -> None:
     """Create ``path``, which must not exist, and flush it to the disk."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | NO_FOLLOW, mode)
     try:
         with os.fdopen(descriptor, "wb") as stream:
-            os.fchmod(stream.fileno(), mode)
+            path.chmod(mode)
             stream.write(content)
             stream.flush()
             os.fsync(stream.fileno())
@@ -167,19 +168,18 @@ def _write_new(path: Path, content: bytes, mode: int) -> None:
 
 
 def read_key_file(path: Path) -> bytes:
-    """Read a small file that somebody sent: a public key, or a statement about one.
+    """Read a small file from a stranger: a public key, or a statement about one.
 
     Raises:
-        KeyFileError: unreadable, no plain file, or too large for either.
+        KeyFileError: unreadable, not a plain file, or too large for either.
     """
     return _read_with_mode(path)[0]
 
 
 def _read_with_mode(path: Path) -> tuple[bytes, int]:
-    """Read a key file and its permission bits from one and the same opened file."""
+    """Read a key file and its permission bits, from the same open file."""
     try:
-        # Without O_NONBLOCK, opening a pipe would wait for ever.
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+        descriptor = os.open(path, os.O_RDONLY | NO_WAIT)
         with os.fdopen(descriptor, "rb") as stream:
             status = os.fstat(stream.fileno())
             if not stat.S_ISREG(status.st_mode):
@@ -206,7 +206,7 @@ def load_private_key(path: Path, passphrase: bytes) -> ec.EllipticCurvePrivateKe
     if isinstance(key, X25519PrivateKey):
         raise KeyFileError(
             f"{path} is a sealing key, which opens what was sealed and signs nothing",
-            remedy="give the NAME.key of the one who signs",
+            remedy="give the signer's NAME.key",
         )
     if not isinstance(key, ec.EllipticCurvePrivateKey) or not _is_p256(key.curve):
         raise KeyFileError(
@@ -216,16 +216,16 @@ def load_private_key(path: Path, passphrase: bytes) -> ec.EllipticCurvePrivateKe
 
 
 def unlock(path: Path, passphrase: bytes) -> PrivateKeyTypes:
-    """Unlock a private key of whatever kind.
+    """Unlock a private key of either kind.
 
     Raises:
-        KeyFileError: as ``load_private_key``, but for the kind.
+        KeyFileError: as ``load_private_key``, except for the kind.
     """
     _check_passphrase(passphrase)
     content, mode = _read_with_mode(path)
     if content.startswith(b"-----BEGIN PUBLIC KEY-----"):
         raise KeyFileError(f"{path} is the public half of a key", remedy="give its NAME.key")
-    if mode & 0o077:
+    if os.name == "posix" and mode & 0o077:  # Windows keeps access elsewhere
         raise KeyFileError(
             f"{path} can be read by other users (mode {mode:o})",
             remedy="run `chmod 600` on it, and make a new key if somebody may have copied it",
@@ -261,7 +261,7 @@ def parse_public_key(content: bytes, where: str) -> ec.EllipticCurvePublicKey:
     if isinstance(key, X25519PublicKey):
         raise KeyFileError(
             f"{where} is a public sealing key, with which no signature can be checked",
-            remedy="use the NAME.pub of the one who signs",
+            remedy="use the signer's NAME.pub",
         )
     return key
 

@@ -1,7 +1,7 @@
-"""Sealing keys: X25519, in PEM files beside the signing keys and never in their place.
+"""Sealing keys (X25519) in PEM files, beside the signing keys and never in their place.
 
 What is sealed to ``NAME.seal.pub`` opens with ``NAME.seal.key`` only. A signing key proves who made
-something, a sealing key lets one reader read it; each is refused where the other is wanted.
+a file, a sealing key keeps it secret; each is refused where the other is needed.
 """
 
 from pathlib import Path
@@ -24,7 +24,7 @@ def write_sealing_pair(folder: Path, name: str, passphrase: bytes) -> tuple[Path
 
     Args:
         folder: made if missing, then readable by its owner only.
-        name: whose it is.
+        name: the owner's short name.
         passphrase: encrypts the private key; 1 to 1000 bytes.
 
     Returns:

@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 
 import numpy as np
 import numpy.typing as npt
@@ -106,8 +107,8 @@ class Store:
             raise FilmError(
                 "gone",
                 path,
-                f"put it back, or reject the film with gdshare review {self.path} "
-                f"{film.film} --reject",
+                f"put it back, or reject the film with gdshare review "
+                f"{quote(str(self.path))} {film.film} --reject",
             )
         shown = read_film(path)
         return Film(shown.pixels, shown.name, film.spacing_mm)

@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 
 from gdshare.errors import StoreError
 from gdshare.films.bounds import SQUARE
@@ -83,7 +84,7 @@ def write_table(
         raise StoreError(
             "no film has both an outline and a diagnosis",
             store.path,
-            f"draw and choose them with gdshare label --serve {store.path}",
+            f"draw and choose them with gdshare label --serve {quote(str(store.path))}",
         )
     (store.path / MASKS).mkdir(mode=0o700, exist_ok=True)
     text = io.StringIO()

@@ -30,14 +30,14 @@ def test_demo_pools_better_than_guessing_and_leaves_nothing_running(tmp_path, se
     run = subprocess.run(command, capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stderr
     assert "SYNTHETIC" in run.stdout
-    report = json.loads((out / "trial.json").read_text())
+    report = json.loads((out / "trial.json").read_text(encoding="utf-8"))
     lines = {line["trained_from"]: line for line in report["lines"]}
     pooled = lines["pooled"]
     assert pooled["patch_score"]["low"] > 1 / 3
     assert processes_under(out) == []
     assert not list(out.rglob("*.key"))
 
-    held = json.loads((out / "round" / "round.json").read_text())
+    held = json.loads((out / "round" / "round.json").read_text(encoding="utf-8"))
     assert held["epsilon"] == pooled["threshold"]
     assert held["epsilon"] in THRESHOLDS
     for site, counts in held["test"].items():

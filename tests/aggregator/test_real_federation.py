@@ -41,8 +41,8 @@ def main(grid, context):
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("world")
+def hospitals(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("hospitals")
     (folder / "trust").mkdir()
     now = datetime.now(UTC).replace(microsecond=0)
     for site in SITES:
@@ -55,15 +55,15 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def superlink(world: Path) -> Iterator[SuperLinkAddress]:
-    cohort = world / "films" / "cohort"
-    nodes = [SiteNode(site, world / site / "outbox", cohort, minimum_films=4) for site in SITES]
-    with local_federation(nodes, world / "federation") as address:
+def superlink(hospitals: Path) -> Iterator[SuperLinkAddress]:
+    cohort = hospitals / "films" / "cohort"
+    nodes = [SiteNode(site, hospitals / site / "outbox", cohort, minimum_films=4) for site in SITES]
+    with local_federation(nodes, hospitals / "federation") as address:
         yield address
-    assert left_over(world) == [], "processes of the federation are still running"
+    assert left_over(hospitals) == [], "processes of the federation are still running"
 
 
-def left_over(world: Path) -> list[str]:
+def left_over(hospitals: Path) -> list[str]:
     """Command lines of live processes that were told anything about this test's folder."""
     time.sleep(0.5)
     found: list[str] = []
@@ -72,48 +72,54 @@ def left_over(world: Path) -> list[str]:
             told = (process / "cmdline").read_bytes() + (process / "environ").read_bytes()
         except OSError:
             continue
-        if str(world).encode() in told and process.name != str(os.getpid()):
+        if str(hospitals).encode() in told and process.name != str(os.getpid()):
             found.append(told[:200].decode(errors="replace"))
     return found
 
 
-def test_a_round_over_real_processes(world: Path, superlink: SuperLinkAddress) -> None:
+def test_a_round_over_real_processes(hospitals: Path, superlink: SuperLinkAddress) -> None:
     told: list[str] = []
     order = Order(
-        trust=world / "trust",
-        ledger=world / "ledger.jsonl",
+        trust=hospitals / "trust",
+        ledger=hospitals / "ledger.jsonl",
         operator="tests",
         sites=3,
         timeout=120,
     )
-    table = run_round(superlink, world / "out", order, told.append)
+    table = run_round(superlink, hospitals / "out", order, told.append)
 
     assert all(site in table for site in SITES)
     assert told[0] == "3 of 3 nodes are connected"
     assert told[-1] == "counted test films of 3 sites"
-    assert set(load_model(world / "out" / "model")[1].origin["bundles"]) == set(SITES)  # type: ignore[arg-type]
+    assert set(load_model(hospitals / "out" / "model")[1].origin["bundles"]) == set(SITES)  # type: ignore[arg-type]
     with pytest.raises(UsageError, match="holds a round already"):
-        run_round(superlink, world / "out", order)
+        run_round(superlink, hospitals / "out", order)
 
 
 def test_code_in_the_app_does_not_run_at_a_hospital(
-    world: Path, superlink: SuperLinkAddress
+    hospitals: Path, superlink: SuperLinkAddress
 ) -> None:
-    app = world / "evil"
+    app = hospitals / "evil"
     (app / "hospital_node").mkdir(parents=True)
-    mark, answers = world / "ran", world / "answers"
+    mark, answers = hospitals / "ran", hospitals / "answers"
     server = APP.replace("aggregator.server_app", "evil_server")
-    (app / "pyproject.toml").write_text(server.replace('"pyproject.toml"', '"**/*.py"'))
-    (app / "evil_server.py").write_text(EVIL_SERVER.format(answers=str(answers)))
+    (app / "pyproject.toml").write_text(
+        server.replace('"pyproject.toml"', '"**/*.py"'), encoding="utf-8"
+    )
+    (app / "evil_server.py").write_text(EVIL_SERVER.format(answers=str(answers)), encoding="utf-8")
     (app / "hospital_node" / "__init__.py").touch()
-    (app / "hospital_node" / "client_app.py").write_text(EVIL_CLIENT.format(mark=str(mark)))
+    (app / "hospital_node" / "client_app.py").write_text(
+        EVIL_CLIENT.format(mark=str(mark)), encoding="utf-8"
+    )
 
-    cli = FlowerCli.connect(world / "evil-home", superlink)
+    cli = FlowerCli.connect(hospitals / "evil-home", superlink)
     cli.start_run(app, {"out": ""})
     end = time.monotonic() + 90
     while not answers.exists() and time.monotonic() < end:
         time.sleep(0.2)
 
-    assert "the app holds files of its own, which never run here" in answers.read_text()
-    assert answers.read_text().count("\n") == 2, "all three refused"
+    assert "the app holds files of its own, which never run here" in answers.read_text(
+        encoding="utf-8"
+    )
+    assert answers.read_text(encoding="utf-8").count("\n") == 2, "all three refused"
     assert not mark.exists()

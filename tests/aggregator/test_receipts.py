@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 from bundle_run_kit import PASSPHRASE
-from round_kit import World, again, make_world, newer, released
-from site_kit import NOW, make_bundle, make_cohort
+from command_kit import Ended, gdshare
+from round_kit import World, again, newer, released
+from site_kit import NOW, make_bundle
 
 import aggregator.command
 from aggregator.flower.cli import SuperLinkAddress, quiet_environment
@@ -17,38 +18,26 @@ from aggregator.results import table
 from aggregator.round import hold_round
 from gdshare.bundle.attestation import Receipt, Withdrawal, read_signed
 from gdshare.bundle.digests import digests_of, subject_digest
-from gdshare.cli.main import main
 from gdshare.errors import BundleError, LedgerError
 from gdshare.ledger import Entry, open_ledger, read_ledger
 from gdshare.signing import load_private_key, load_public_key, new_key
 from gdshare.signing.names import hour_of
 
 
-@pytest.fixture(scope="module")
-def cohort(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_cohort(tmp_path_factory.mktemp("films"))
-
-
 class Desk:
     """The aggregator's, with a key of its own, and the hospital east's."""
 
-    def __init__(self, world: World, capsys: pytest.CaptureFixture[str]) -> None:
-        self.world, self._capsys = world, capsys
+    def __init__(self, world: World) -> None:
+        self.world = world
         self.out, self.key = world.folder / "out", world.folder / "keys" / "tokyo.key"
         self.public = self.key.with_suffix(".pub")
-        self.gdshare("keys", "new", "--name", "tokyo", "--out", self.key.parent)
+        gdshare("keys", "new", "--name", "tokyo", "--out", self.key.parent)
         self.ledger = world.folder / "east" / "outbox-ledger.jsonl"
 
-    def gdshare(self, *words: object) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as ended:
-            main([str(word) for word in words])
-        told = self._capsys.readouterr()
-        return int(ended.value.code or 0), told.out, told.err
-
-    def aggregate(self, *more: object, signed: bool = True) -> tuple[int, str, str]:
+    def aggregate(self, *more: object, signed: bool = True) -> Ended:
         signing = ("--key", self.key, "--name", "tokyo") if signed else ()
         words = ("--superlink", "h:1", "--trust", self.world.folder / "trust", "--out", self.out)
-        return self.gdshare("aggregate", *words, "--wait", 1, "--ensemble", 1, *signing, *more)
+        return gdshare("aggregate", *words, "--wait", 1, "--ensemble", 1, *signing, *more)
 
     def receipts(self) -> dict[str, Receipt]:
         public = load_public_key(self.public)
@@ -65,40 +54,32 @@ class Desk:
             book.write(NOW, "release", "A. Officer", f"{site}-{sequence}", digest, "")
         return digest
 
-    def receive(
-        self, name: str = "east-1.receipt", key: Path | None = None
-    ) -> tuple[int, str, str]:
+    def receive(self, name: str = "east-1.receipt", key: Path | None = None) -> Ended:
         outbox = self.world.folder / "east" / "outbox"
         words = ("--key", key or self.public, "--outbox", outbox)
-        return self.gdshare("ledger", "receive", self.out / "receipts" / name, *words)
+        return gdshare("ledger", "receive", self.out / "receipts" / name, *words)
 
     def taken_in(self) -> list[Entry]:
         return [entry for entry in read_ledger(self.ledger) if entry.act == "receipt"]
 
-    def holds_to(self, *names: str) -> tuple[int, str, str]:
+    def holds_to(self, *names: str) -> Ended:
         """Hold the aggregator's ledger to receipts."""
         told = [word for name in names for word in ("--receipt", self.out / "receipts" / name)]
-        return self.gdshare("ledger", "verify", self.world.ledger, *told, "--key", self.public)
+        return gdshare("ledger", "verify", self.world.ledger, *told, "--key", self.public)
 
 
 @pytest.fixture
-def desk(
-    tmp_path: Path,
-    cohort: Path,
-    capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
-) -> Desk:
+def desk(world: World, monkeypatch: pytest.MonkeyPatch) -> Desk:
     monkeypatch.setenv("GDSHARE_PASSPHRASE", PASSPHRASE)
-    world = make_world(tmp_path, cohort)
 
     def in_memory(_: SuperLinkAddress, out: Path, order: Order, tell: Callable[[str], None]) -> str:
         out.mkdir()
-        (out / "order.json").write_text(order.model_dump_json())
+        (out / "order.json").write_text(order.model_dump_json(), encoding="utf-8")
         sites = [path.name for path in sorted(world.folder.glob("*")) if (path / "outbox").exists()]
         return table(hold_round(world.grid(*sites), order, out, NOW, tell))
 
     monkeypatch.setattr(aggregator.command, "run_round", in_memory)
-    return Desk(released(world), capsys)
+    return Desk(released(world))
 
 
 @pytest.fixture
@@ -198,7 +179,7 @@ def test_withdrawal_that_came_as_a_file_gets_a_receipt(desk: Desk) -> None:
     arrived.write_bytes(told.signed(digest, desk.world.keys["east"]))
     words = ("--trust", desk.world.folder / "trust", "--receipts", desk.out / "receipts")
     signing = ("--key", desk.key, "--name", "tokyo")
-    assert desk.gdshare("trust", "withdrawn", arrived, *words, *signing)[0] == 0
+    assert gdshare("trust", "withdrawn", arrived, *words, *signing)[0] == 0
     assert desk.receipts()["east-1.receipt"].verdict == "withdrawn"
 
 
@@ -237,11 +218,11 @@ def test_receipt_for_another_hospital_is_refused(held: Desk) -> None:
 def test_receipt_for_a_bundle_that_was_never_released_is_refused(desk: Desk) -> None:
     desk.has_released(sequence=2)
     desk.aggregate()
-    refused(desk, "which this ledger has never released")
+    refused(desk, "which this ledger never released")
 
 
 def test_receipt_signed_with_another_key_is_refused(held: Desk) -> None:
-    held.gdshare("keys", "new", "--name", "osaka", "--out", held.key.parent)
+    gdshare("keys", "new", "--name", "osaka", "--out", held.key.parent)
     refused(held, "not a sound receipt (WrongKey)", key=held.key.with_name("osaka.pub"))
 
 
@@ -290,7 +271,7 @@ def test_ledger_is_held_to_its_receipts(held: Desk) -> None:
     words = ("ledger", "verify", held.world.ledger)
     receipt = held.out / "receipts" / "east-1.receipt"
     for half in (("--receipt", receipt), ("--key", held.public)):
-        assert "go together" in held.gdshare(*words, *half)[2]
+        assert "go together" in gdshare(*words, *half)[2]
 
 
 def rewritten(desk: Desk, **changes: str) -> None:
@@ -311,7 +292,7 @@ def rewritten(desk: Desk, **changes: str) -> None:
 
 def test_ledger_rewritten_after_a_receipt_was_given_is_found_out_by_it(held: Desk) -> None:
     rewritten(held, by="somebody else")
-    assert held.gdshare("ledger", "verify", held.world.ledger)[0] == 0
+    assert gdshare("ledger", "verify", held.world.ledger)[0] == 0
     status, _, err = held.holds_to("east-1.receipt")
     assert status == 2
     assert "line 1 is not the one that was there" in err

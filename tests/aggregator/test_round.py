@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
+from command_kit import gdshare
 from cryptography.hazmat.primitives.asymmetric import ec
 from flwr.app import ConfigRecord, Context, Error, Message, RecordDict
 from grid_kit import ClientApp, MemoryGrid
@@ -20,7 +21,6 @@ from round_kit import (
     held_again,
     in_ledger,
     lines,
-    make_world,
     newer,
     refused_with,
     released,
@@ -33,7 +33,6 @@ from site_kit import (
     PROTOCOL,
     TEST_FILMS,
     make_bundle,
-    make_cohort,
     manifest,
 )
 
@@ -43,7 +42,6 @@ from aggregator.round import hold_round
 from aggregator.trust.bundle_history import newest_seen
 from aggregator.trust.key_history import REVOKE, TRUST, from_line, until
 from gdshare.bundle import Terms, verify_files
-from gdshare.cli.main import main
 from gdshare.errors import FederationError, LedgerError
 from gdshare.ledger import read_ledger
 from gdshare.messages import ANSWER_RECORD
@@ -52,17 +50,6 @@ from gdshare.model import load_model
 from gdshare.protocol import Protocol
 from gdshare.signing import load_private_key, load_public_key, new_key
 from hospital_node.client_app import app as real_app
-
-
-@pytest.fixture(scope="module")
-def cohort(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_cohort(tmp_path_factory.mktemp("films"))
-
-
-@pytest.fixture
-def world(tmp_path: Path, cohort: Path) -> World:
-    return make_world(tmp_path, cohort)
-
 
 # A sound round.
 
@@ -79,11 +66,11 @@ def test_a_round_ends_in_one_model_one_epsilon_and_a_table(world: World) -> None
     assert len(model.ensemble) == result.networks == 5
     told = {"bundles": result.bundles, "pooling": "average", "ensemble": 5, "seed": 3}
     assert record.origin == told | {"threshold": result.epsilon}, "classify goes by this ε"
-    text = (world.folder / "out" / "table.txt").read_text()
+    text = (world.folder / "out" / "table.txt").read_text(encoding="utf-8")
     assert text == table(result)
     assert "0.877" in text, "the source's figures stand beside ours"
     assert world.refusals() == []
-    saved = json.loads((world.folder / "out" / "round.json").read_text())
+    saved = json.loads((world.folder / "out" / "round.json").read_text(encoding="utf-8"))
     assert saved["epsilon"] == result.epsilon
     handed = [world.folder / site / "outbox" / f"{site}-1" for site in SITES]
     assert saved["bytes_moved"] == {
@@ -301,7 +288,7 @@ def test_counts_that_cannot_be_are_not_believed(world: World, app: ClientApp) ->
     grid.apps = {2: app}
     result = world.hold(grid)
     assert set(result.test) == set(result.validation) == {"east", "west"}
-    assert "/home/secret" not in (world.folder / "out" / "round.json").read_text()
+    assert "/home/secret" not in (world.folder / "out" / "round.json").read_text(encoding="utf-8")
 
 
 def test_no_count_at_all_is_an_error(world: World) -> None:
@@ -515,21 +502,13 @@ def test_no_words_of_a_revocation_take_an_admission_away(world: World) -> None:
 # A key that succeeds another.
 
 
-def said(capsys: pytest.CaptureFixture[str], *words: object) -> str:
-    with pytest.raises(SystemExit) as ended:
-        main([str(word) for word in words])
-    told = capsys.readouterr()
-    assert not ended.value.code, told.err
-    return told.out
-
-
 def test_key_is_rotated_from_the_first_bundle_to_the_old_keys_revocation(
-    world: World, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     phrase = "a passphrase for the test"
     monkeypatch.setenv("GDSHARE_PASSPHRASE", phrase)
     keys, trust = world.folder / "keys", world.folder / "trust"
-    said(capsys, "keys", "new", "--name", "east", "--out", keys)
+    gdshare("keys", "new", "--name", "east", "--out", keys, check=True)
     shutil.copy(keys / "east.pub", trust / "east.pub")
     old = load_private_key(keys / "east.key", phrase.encode())
 
@@ -540,10 +519,12 @@ def test_key_is_rotated_from_the_first_bundle_to_the_old_keys_revocation(
     released(world, "north", "west").release("east", first)
     assert set(world.hold(world.grid(), ensemble=1).bundles) == set(SITES)
 
-    told = said(capsys, "keys", "rotate", keys / "east.key", "east-2027", "--site", "east")
+    rotate = ("keys", "rotate", keys / "east.key", "east-2027", "--site", "east")
+    told = gdshare(*rotate, check=True).out
     heard = told.split("to say")[1].strip()
     sent = keys / "east-2027.request"
-    told = said(capsys, "trust", "add", sent, "--fingerprint", heard, "--trust", trust)
+    add = ("trust", "add", sent, "--fingerprint", heard, "--trust", trust)
+    told = gdshare(*add, check=True).out
     assert "of east, trusted" in told.split("vouched for")[1]
     new = load_private_key(keys / "east-2027.key", phrase.encode())
 
@@ -551,8 +532,8 @@ def test_key_is_rotated_from_the_first_bundle_to_the_old_keys_revocation(
         hand_out(world, "east", bundle(secret, number))
         assert held_again(world) == set(SITES), "either key is good"
 
-    said(capsys, "keys", "revoke", keys / "east.key", "--why", "we have a new one")
-    said(capsys, "trust", "revoke", keys / "east.revocation", "--trust", trust)
+    gdshare("keys", "revoke", keys / "east.key", "--why", "we have a new one", check=True)
+    gdshare("trust", "revoke", keys / "east.revocation", "--trust", trust, check=True)
     assert held_again(world) == set(SITES)
     for number, reason in ((6, "RevokedKey"), (4, "Rollback")):
         hand_out(world, "east", bundle(old, number))

@@ -72,7 +72,8 @@ def test_no_private_key_and_no_two_hospitals_with_the_same_draws_are_left(held):
     out, _, released, _ = held
     assert not list(out.rglob("*.key"))
     runs = [
-        json.loads((out / "sites" / one.name / "run" / "run.json").read_text()) for one in released
+        json.loads((out / "sites" / one.name / "run" / "run.json").read_text(encoding="utf-8"))
+        for one in released
     ]
     assert [run["settings"]["seed"] for run in runs] == [0, 1]
 
@@ -127,7 +128,7 @@ def test_table_has_every_model_on_every_site_and_the_sources_beside_it(held):
     assert all(f"{hm:.3f}" in text for *_, hm in SOURCE_TABLE)
     assert json.loads(json.dumps(as_data(found)))["lines"][2]["threshold"] == 0.5
     votes = sorted((out / "votes").rglob("*.json"))
-    assert all("patient-" not in path.read_text() for path in votes)
+    assert all("patient-" not in path.read_text(encoding="utf-8") for path in votes)
     stamps = {path: path.stat().st_mtime_ns for path in votes}
     assert markdown(compare(released, held, out, trial, Stage())) == text
     assert stamps == {path: path.stat().st_mtime_ns for path in votes}, "votes are taken once"

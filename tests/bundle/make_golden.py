@@ -23,4 +23,6 @@ if __name__ == "__main__":
         write_bundle(folder, build_files(about, tensors, render_preview(tensors), key))
     (folder / "site.pub").write_bytes(public_pem(key.public_key()))
     shape = shape_of(Manifest.model_json_schema(mode="serialization"))
-    (folder / "schema.json").write_text(json.dumps(shape, indent=1, sort_keys=True) + "\n")
+    (folder / "schema.json").write_text(
+        json.dumps(shape, indent=1, sort_keys=True) + "\n", encoding="utf-8"
+    )

@@ -8,23 +8,20 @@ from datetime import UTC, datetime
 
 import pytest
 import typer
-from bundle_factory import READ, distilled, manifest
+from bundle_factory import distilled, manifest
+from bundle_run_kit import PASSPHRASE, run_record
+from command_kit import gdshare
 from typer.testing import CliRunner
 
-import gdshare.release.publish
 from gdshare.bundle import datasheet, verify_folder
 from gdshare.bundle.errors import Altered
 from gdshare.cli import keys, publish, verify
-from gdshare.cli.main import main
 from gdshare.errors import GdshareError, KeyFileError, LedgerError, RunError, UsageError
 from gdshare.ledger import read_ledger
-from gdshare.method import RunRecord, Settings
-from gdshare.protocol import Protocol
+from gdshare.method import Settings
 from gdshare.report.preview import render_preview
 from gdshare.signing import fingerprint, load_private_key, load_public_key
 from gdshare.storage import write_json
-
-PASSPHRASE = "correct horse"
 
 
 @pytest.fixture
@@ -32,17 +29,7 @@ def place(tmp_path):
     """A folder with a finished run and a pair of keys."""
     run = tmp_path / "run"
     run.mkdir()
-    record = RunRecord(
-        settings=Settings(network="resnet18", epochs=1, steps=2, seed=77),
-        protocol=Protocol(patch=75, stride=13, side=16),
-        initialiser="near-identity/2",
-        theta0_sha256=None,
-        cohort_sha256="0" * 64,
-        counts=READ,
-        torch="2.9.0",
-        threads=2,
-        device="cpu",
-    )
+    record = run_record(Settings(network="resnet18", epochs=1, steps=2, seed=77))
     write_json(run / "run.json", record.model_dump(mode="json"))
     (run / "distilled.safetensors").write_bytes(distilled().to_bytes())
     invoke("keys", "new", "--out", tmp_path / "keys", "--name", "st-mary")
@@ -104,7 +91,9 @@ def test_text_and_picture_are_drawn_anew(place):
     public = load_public_key(place / "keys" / "st-mary.pub")
     bundle = verify_folder(folder, public, datetime.now(UTC))
     assert (folder / "preview.png").read_bytes() == render_preview(distilled())
-    assert (folder / "README.md").read_text() == datasheet(bundle.manifest, distilled())
+    assert (folder / "README.md").read_text(encoding="utf-8") == datasheet(
+        bundle.manifest, distilled()
+    )
 
 
 def test_the_next_bundle_gets_the_next_number(place):
@@ -143,7 +132,7 @@ def test_every_release_is_in_the_ledger_before_the_bundle_is_in_the_outbox(place
     def killed(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(gdshare.release.publish, "write_bundle", killed)
+    monkeypatch.setattr("gdshare.release.publish.write_bundle", killed)
     publish_run(place)
     entries = read_ledger(place / "outbox-ledger.jsonl")
     assert [(entry.act, entry.what) for entry in entries] == [
@@ -158,7 +147,7 @@ def test_every_release_is_in_the_ledger_before_the_bundle_is_in_the_outbox(place
 
 
 def test_bundle_that_cannot_be_written_is_abandoned_in_the_ledger(place):
-    (place / "outbox").write_text("a file where a folder should be")
+    (place / "outbox").write_text("a file where a folder should be", encoding="utf-8")
     with pytest.raises(GdshareError):
         publish_run(place)
     entries = read_ledger(place / "outbox-ledger.jsonl")
@@ -189,14 +178,12 @@ def test_verify_as_json(place):
     assert verdict["manifest"]["sequence"] == 1
 
 
-def test_the_whole_command_refuses_in_one_sentence_with_status_2(place, capsys):
+def test_the_whole_command_refuses_in_one_sentence_with_status_2(place):
     publish_run(place)
     bundle, public = place / "outbox" / "st-mary-1", place / "keys" / "st-mary.pub"
     (bundle / "README.md").unlink()
-    with pytest.raises(SystemExit) as left:
-        main(["verify", str(bundle), "--key", str(public), "--json"])
-    out, err = capsys.readouterr()
-    assert left.value.code == 2
+    status, out, err = gdshare("verify", bundle, "--key", public, "--json")
+    assert status == 2
     assert json.loads(out)["reason"] == "MissingFile"
     assert err.count("\n") == 1
     assert "README.md" in err
@@ -256,7 +243,7 @@ def test_keys_new_shows_the_fingerprint_and_locks_the_file(tmp_path):
 
 
 def test_a_wrong_passphrase_publishes_nothing(place):
-    (place / "secret").write_text("wrong")
+    (place / "secret").write_text("wrong", encoding="utf-8")
     with pytest.raises(KeyFileError, match="passphrase"):
         publish_run(place, "--passphrase-file", place / "secret")
     assert not (place / "outbox").exists()

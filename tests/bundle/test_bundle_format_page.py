@@ -14,7 +14,7 @@ from gdshare.bundle.tensors import LARGEST_HEADER, LARGEST_PIXEL, LARGEST_RATE
 from gdshare.errors import BundleError
 
 DOCS = Path(__file__).parents[2] / "docs"
-PAGE = (DOCS / "bundle-format.md").read_text()
+PAGE = (DOCS / "bundle-format.md").read_text(encoding="utf-8")
 
 
 def fields(value, prefix=""):
@@ -64,7 +64,7 @@ def test_the_tensors_bounds_are_on_the_page():
 
 
 def test_published_schema_is_the_manifests():
-    published = json.loads((DOCS / "gdshare.schema.json").read_text())
+    published = json.loads((DOCS / "gdshare.schema.json").read_text(encoding="utf-8"))
     assert published == json.loads(json.dumps(Manifest.model_json_schema(mode="serialization")))
 
 

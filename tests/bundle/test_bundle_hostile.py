@@ -6,14 +6,12 @@ A hundred thousand of them, with their figures:
 """
 
 import json
-import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
+from process_kit import environment
 
-HERE = Path(__file__).parent
 SECONDS, MEGABYTES = 2.0, 100.0
 """What one bundle may take; what the process that verifies them all ever holds."""
 
@@ -21,9 +19,13 @@ SECONDS, MEGABYTES = 2.0, 100.0
 def trial(count):
     """Have so many verified; returns what the other process says of it."""
     words = [sys.executable, "-P", "-m", "hostile_verifier", str(count)]
-    paths = os.pathsep.join(map(str, (HERE, HERE.parent / "kits")))
-    environment = {**os.environ, "PYTHONPATH": paths, "PYTHONFAULTHANDLER": "1"}
-    done = subprocess.run(words, env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        words,
+        env=environment(PYTHONFAULTHANDLER="1"),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr[-2000:]
     return json.loads(done.stdout)
 

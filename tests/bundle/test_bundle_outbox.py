@@ -79,21 +79,21 @@ def test_an_outbox_that_cannot_be_written_is_told(tmp_path):
         write_bundle(tmp_path / "file" / "outbox", sound())
 
 
-def publish_all(outbox, files, barrier, results):
+def publish_all(outbox, files, barrier, report):
     barrier.wait()
     for content in files:
         try:
             write_bundle(outbox, content)
-            results.append("won")
+            report("won")
         except AlreadyPublished:
-            results.append("lost")
+            report("lost")
 
 
 def test_of_threads_that_publish_one_number_at_once_exactly_one_wins(tmp_path):
     versions = [numbered(1, level=level) for level in range(4)]
     barrier, results = threading.Barrier(4), []
     threads = [
-        threading.Thread(target=publish_all, args=(tmp_path, [version], barrier, results))
+        threading.Thread(target=publish_all, args=(tmp_path, [version], barrier, results.append))
         for version in versions
     ]
     for thread in threads:
@@ -108,16 +108,15 @@ def test_of_threads_that_publish_one_number_at_once_exactly_one_wins(tmp_path):
 def test_of_processes_that_publish_the_same_numbers_at_once_one_wins_each(tmp_path):
     context = multiprocessing.get_context("spawn")
     numbers = [numbered(sequence) for sequence in range(1, 11)]
-    with context.Manager() as manager:
-        results, barrier = manager.list(), manager.Barrier(3)
-        workers = [
-            context.Process(target=publish_all, args=(tmp_path, numbers, barrier, results))
-            for _ in range(3)
-        ]
-        for worker in workers:
-            worker.start()
-        for worker in workers:
-            worker.join(60)
-        outcome = sorted(results)
-    assert outcome == ["lost"] * 20 + ["won"] * 10
+    results, barrier = context.SimpleQueue(), context.Barrier(3)
+    workers = [
+        context.Process(target=publish_all, args=(tmp_path, numbers, barrier, results.put))
+        for _ in range(3)
+    ]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join(60)
+    assert [worker.exitcode for worker in workers] == [0, 0, 0]
+    assert sorted(results.get() for _ in range(30)) == ["lost"] * 20 + ["won"] * 10
     assert len(published(tmp_path)) == len(list(tmp_path.iterdir())) == 10

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from bundle_factory import NOW, key, manifest, sound, with_file
+from command_kit import gdshare
 from cryptography.hazmat.primitives.hpke import AEAD, KDF, KEM, Suite
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -22,7 +23,6 @@ from gdshare.bundle.errors import (
 )
 from gdshare.bundle.layout import BOUNDS
 from gdshare.bundle.sealed import MAX_BYTES
-from gdshare.cli.main import main
 from gdshare.errors import BundleError, KeyFileError
 from gdshare.signing import (
     fingerprint,
@@ -275,18 +275,12 @@ def test_sealing_key_that_others_can_read_is_refused(pairs):
 # The commands.
 
 
-def gdshare(*words):
-    with pytest.raises(SystemExit) as ended:
-        main([str(word) for word in words])
-    return int(ended.value.code or 0)
-
-
 @pytest.fixture
 def courier(tmp_path, monkeypatch):
     """A folder with a released bundle and the aggregator's sealing key."""
     monkeypatch.setenv("GDSHARE_PASSPHRASE", PHRASE.decode())
     write_bundle(tmp_path / "outbox", sound())
-    assert gdshare("keys", "new", "--name", "tokyo", "--sealing", "--out", tmp_path / "keys") == 0
+    gdshare("keys", "new", "--name", "tokyo", "--sealing", "--out", tmp_path / "keys", check=True)
     return tmp_path
 
 
@@ -301,30 +295,33 @@ def opened(place):
 
 
 def test_bundle_goes_by_courier(courier):
-    assert sent(courier) == 0
-    assert opened(courier) == 0
+    assert sent(courier).status == 0
+    assert opened(courier).status == 0
     assert [path.name for path in (courier / "in").iterdir()] == ["st-mary-1"]
     assert read_folder(courier / "in" / "st-mary-1") == sound()
 
 
-def test_nothing_is_overwritten_by_the_commands(courier, capsys):
-    assert sent(courier) == opened(courier) == 0
-    assert sent(courier) == opened(courier) == 2
-    assert "holds a bundle of that site and number already" in capsys.readouterr().err
+def test_nothing_is_overwritten_by_the_commands(courier):
+    assert sent(courier).status == opened(courier).status == 0
+    assert sent(courier).status == 2
+    status, _, err = opened(courier)
+    assert status == 2
+    assert "holds a bundle of that site and number already" in err
 
 
-def test_nothing_lies_in_the_folder_after_a_refusal(courier, capsys):
+def test_nothing_lies_in_the_folder_after_a_refusal(courier):
     sent(courier)
     (courier / "sent").write_bytes((courier / "sent").read_bytes()[:-1])
-    assert opened(courier) == 2
-    assert "ends after" in capsys.readouterr().err
+    status, _, err = opened(courier)
+    assert status == 2
+    assert "ends after" in err
     assert not (courier / "in").exists()
 
 
-def test_fingerprint_of_a_sealing_key_can_be_read_out(courier, capsys):
-    assert gdshare("keys", "show", courier / "keys" / "tokyo.seal.pub") == 0
+def test_fingerprint_of_a_sealing_key_can_be_read_out(courier):
+    shown = gdshare("keys", "show", courier / "keys" / "tokyo.seal.pub", check=True).out
     known = fingerprint(load_sealing_public_key(courier / "keys" / "tokyo.seal.pub"))
-    assert known in capsys.readouterr().out
+    assert known in shown
 
 
 def test_oversized_file_inside_is_refused_like_any_bundles():

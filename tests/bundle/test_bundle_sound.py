@@ -5,7 +5,8 @@ from datetime import timedelta
 
 import numpy as np
 import pytest
-from bundle_factory import CREATED, NOW, READ, distilled, key, manifest, png, sound
+from bundle_factory import CREATED, NOW, distilled, key, manifest, png, sound
+from bundle_run_kit import run_record
 
 from gdshare.bundle import (
     Manifest,
@@ -25,17 +26,7 @@ from gdshare.protocol import Protocol
 
 
 def record(**settings: object) -> RunRecord:
-    return RunRecord(
-        settings=Settings(network="resnet18", **settings),
-        protocol=Protocol(),
-        initialiser="near-identity/2",
-        theta0_sha256=None,
-        cohort_sha256="0" * 64,
-        counts=READ,
-        torch="2.9.0",
-        threads=2,
-        device="cpu",
-    )
+    return run_record(Settings(network="resnet18", **settings))
 
 
 def test_what_was_built_comes_back_unchanged():

@@ -73,9 +73,9 @@ def test_croissant_validates_without_a_warning(folder):
 
 
 def test_croissants_validator_would_have_refused_a_missing_digest(folder):
-    page = json.loads((folder / "croissant.json").read_text())
+    page = json.loads((folder / "croissant.json").read_text(encoding="utf-8"))
     del page["distribution"][0]["sha256"]
-    (folder / "croissant.json").write_text(json.dumps(page))
+    (folder / "croissant.json").write_text(json.dumps(page), encoding="utf-8")
     result = run("mlcroissant", "validate", "--jsonld", folder / "croissant.json")
     assert result.returncode != 0
 
@@ -84,5 +84,5 @@ def test_croissant_loads_the_soft_labels(folder):
     command = ("mlcroissant", "load", "--jsonld", folder / "croissant.json")
     result = run(*command, "--record_set", "soft-labels", "--num_records", "100")
     assert result.returncode == 0, result.stderr
-    images = json.loads((folder / "gdshare.json").read_text())["method"]["images"]
+    images = json.loads((folder / "gdshare.json").read_text(encoding="utf-8"))["method"]["images"]
     assert result.stdout.count("soft-labels/image") == images

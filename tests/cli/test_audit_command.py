@@ -3,10 +3,10 @@
 import json
 
 import pytest
+from command_kit import gdshare
 from film_kit import small_cohort
 from run_kit import SETTINGS, TINY
 
-from gdshare.cli.main import main
 from gdshare.distill.loop import distill
 
 
@@ -17,29 +17,23 @@ def place(tmp_path_factory):
     return folder
 
 
-def gdshare(*words):
-    with pytest.raises(SystemExit) as ended:
-        main([str(word) for word in words])
-    return ended.value.code
+def test_attacks_are_told_and_written_down(place):
+    _, out, err = gdshare("audit", place / "run", "--cohort", place / "cohort", check=True)
+    assert "membership-loss/1" in out
+    assert "nearest-patch/1" in out
+    assert str(place / "run" / "audit.json") in out
+    assert err == ""  # no bar into a pipe
 
 
-def test_attacks_are_told_and_written_down(place, capsys):
-    assert gdshare("audit", place / "run", "--cohort", place / "cohort") == 0
-    told = capsys.readouterr()
-    assert "membership-loss/1" in told.out
-    assert "nearest-patch/1" in told.out
-    assert str(place / "run" / "audit.json") in told.out
-    assert told.err == ""  # no bar into a pipe
-
-
-def test_attacks_as_json(place, capsys):
+def test_attacks_as_json(place):
     words = ("audit", place / "run", "--cohort", place / "cohort", "--json")
-    assert gdshare(*words) == 0
-    attacks = json.loads(capsys.readouterr().out)
-    assert attacks == json.loads((place / "run" / "audit.json").read_text())["attacks"]
+    attacks = json.loads(gdshare(*words, check=True).out)
+    assert (
+        attacks == json.loads((place / "run" / "audit.json").read_text(encoding="utf-8"))["attacks"]
+    )
     assert set(attacks[0]) == {"name", "figure", "low", "high", "unrelated"}
 
 
-def test_unfinished_run_is_refused(place, tmp_path, capsys):
-    assert gdshare("audit", tmp_path, "--cohort", place / "cohort") == 2
-    assert capsys.readouterr().err.count("\n") == 1
+def test_unfinished_run_is_refused(place, tmp_path):
+    status, _, err = gdshare("audit", tmp_path, "--cohort", place / "cohort")
+    assert (status, err.count("\n")) == (2, 1)

@@ -1,36 +1,18 @@
-import io
 import json
 import subprocess
 import sys
-from contextlib import redirect_stderr, redirect_stdout
-from dataclasses import dataclass
 
 import pytest
 import torch
+from command_kit import gdshare
 from film_kit import PROTOCOL, write_films
 
 from gdshare.cli.distill import _without_seed, read_settings
-from gdshare.cli.main import OWN_COMMANDS, main
+from gdshare.cli.main import OWN_COMMANDS
 from gdshare.errors import UsageError
 from gdshare.method import Settings
 from gdshare.model import Model, save_model
 from gdshare.networks import build, draw
-
-
-@dataclass(frozen=True)
-class Said:
-    status: int
-    stdout: str
-    stderr: str
-
-
-def gdshare(*words, check=True):
-    """Run the command in this process, as a pipe would see it."""
-    out, err = io.StringIO(), io.StringIO()
-    with redirect_stdout(out), redirect_stderr(err), pytest.raises(SystemExit) as left:
-        main([str(word) for word in words])
-    assert not check or not left.value.code, err.getvalue()
-    return Said(int(left.value.code or 0), out.getvalue(), err.getvalue())
 
 
 @pytest.fixture(autouse=True)
@@ -45,14 +27,15 @@ LABEL = ("--patch", 16, "--stride", 8, "--side", 16, "--split", "0.34,0.33,0.33"
 def folder(tmp_path_factory):
     """A cohort labelled by the command, and an untrained model."""
     folder = tmp_path_factory.mktemp("commands")
-    gdshare("label", write_films(folder / "films"), "--out", folder / "cohort", *LABEL)
+    table = write_films(folder / "films")
+    gdshare("label", table, "--out", folder / "cohort", *LABEL, check=True)
     parameters = draw("convnet", build("convnet", 16), torch.Generator().manual_seed(0))
     save_model(folder / "model", Model("convnet", PROTOCOL, (parameters,)), {"threshold": 0.4})
     return folder
 
 
 def test_help_names_every_command():
-    shown = gdshare("--help").stdout
+    shown = gdshare("--help").out
     assert all(name in shown for name in (*OWN_COMMANDS, "aggregate", "demo"))
 
 
@@ -71,21 +54,21 @@ def test_help_does_not_wait_for_torch():
 
 def test_label_warns_of_films_of_different_size_on_the_patient(tmp_path):
     table = write_films(tmp_path / "films")
-    head, *lines = table.read_text().splitlines()
+    head, *lines = table.read_text(encoding="utf-8").splitlines()
     sizes = [f"{line},0.{1 + number % 2}" for number, line in enumerate(lines)]
-    table.write_text("\n".join([f"{head},spacing_mm", *sizes]) + "\n")
-    told = gdshare("label", table, "--out", tmp_path / "c", *LABEL).stderr
+    table.write_text("\n".join([f"{head},spacing_mm", *sizes]) + "\n", encoding="utf-8")
+    told = gdshare("label", table, "--out", tmp_path / "c", *LABEL).err
     assert "covers from 1.6 to 3.2 mm" in told
     assert "--resample-mm" in told
-    again = gdshare("label", table, "--out", tmp_path / "d", *LABEL, "--resample-mm", "0.2").stderr
+    again = gdshare("label", table, "--out", tmp_path / "d", *LABEL, "--resample-mm", "0.2").err
     assert "covers from" not in again
 
 
 def test_label_prints_counts_for_people_and_for_programs(folder, tmp_path):
     table = folder / "films" / "labels.csv"
-    counts = json.loads(gdshare("label", table, "--out", tmp_path / "c", *LABEL, "--json").stdout)
+    counts = json.loads(gdshare("label", table, "--out", tmp_path / "c", *LABEL, "--json").out)
     assert counts["train"]["films"] + counts["val"]["films"] + counts["test"]["films"] == 12
-    shown = gdshare("label", table, "--out", tmp_path / "d", *LABEL).stdout
+    shown = gdshare("label", table, "--out", tmp_path / "d", *LABEL).out
     for split in ("train", "val", "test"):
         line = next(x for x in shown.splitlines() if f" {split} " in x)
         assert str(counts[split]["discarded"]) in line
@@ -99,27 +82,24 @@ def test_distill_classify_and_evaluate_agree_on_the_files_they_pass_on(
     run = gdshare(
         "distill", folder / "cohort", "--out", tmp_path / "run", *knobs, "--json", "--device", "cpu"
     )
-    found = json.loads(run.stdout)
+    found = json.loads(run.out)
     assert found["inits"] == 2
     assert (tmp_path / "run" / "preview.png").exists()
-    assert run.stderr == "", "piped output stays quiet"
-    record = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert run.err == "", "piped output stays quiet"
+    record = json.loads((tmp_path / "run" / "run.json").read_text(encoding="utf-8"))
     assert record["settings"]["seed"] > 2**32, "drawn, when nobody gives one"
     assert record["settings"]["precision"] == "bfloat16", "as fits the machine"
     monkeypatch.setattr(torch.cpu, "get_capabilities", dict)  # gone on with elsewhere
     words = ("distill", folder / "cohort", "--out", tmp_path / "run", "--resume", "--json")
-    assert json.loads(gdshare(*words).stdout) == found, "goes on without saying its options again"
-    refused = gdshare(*words, "--batch", 12, check=False)
-    assert "batch 24 -> 12" in refused.stderr
-    shown = json.loads(
-        gdshare("classify", folder / "model", folder / "films/1.png", "--json").stdout
-    )
+    assert json.loads(gdshare(*words).out) == found, "goes on without saying its options again"
+    assert "batch 24 -> 12" in gdshare(*words, "--batch", 12).err
+    shown = json.loads(gdshare("classify", folder / "model", folder / "films/1.png", "--json").out)
     assert shown[0]["threshold"] == 0.4
     assert sum(shown[0]["votes"].values()) == 49
-    judged = json.loads(gdshare("evaluate", folder / "model", folder / "cohort", "--json").stdout)
+    judged = json.loads(gdshare("evaluate", folder / "model", folder / "cohort", "--json").out)
     assert judged["threshold_from"] == "the model's own"
     assert sum(judged["counts"][k] for k in ("tp", "fn", "tn", "fp")) == 4
-    assert "source: soft-label" in gdshare("evaluate", folder / "model", folder / "cohort").stdout
+    assert "source: soft-label" in gdshare("evaluate", folder / "model", folder / "cohort").out
 
 
 @pytest.mark.parametrize(
@@ -137,26 +117,26 @@ def test_distill_classify_and_evaluate_agree_on_the_files_they_pass_on(
     ],
 )
 def test_refusal_is_one_sentence_on_stderr_with_status_2(words, message):
-    run = gdshare(*words, check=False)
+    run = gdshare(*words)
     assert run.status == 2
-    assert run.stderr.startswith(f"gdshare: {message}")
-    assert run.stderr.count("\n") == 1
-    assert run.stdout == ""
+    assert run.err.startswith(f"gdshare: {message}")
+    assert run.err.count("\n") == 1
+    assert run.out == ""
 
 
 def test_debug_shows_the_traceback():
-    run = gdshare("classify", "none", "film.png", "--debug", check=False)
+    run = gdshare("classify", "none", "film.png", "--debug")
     assert run.status == 2
-    assert "Traceback" in run.stderr
-    assert "gdshare: none: not a model" in run.stderr
+    assert "Traceback" in run.err
+    assert "gdshare: none: not a model" in run.err
 
 
 def test_unknown_option_is_refused_with_status_2():
-    assert gdshare("label", "--nonsense", check=False).status == 2
+    assert gdshare("label", "--nonsense").status == 2
 
 
 def test_every_knob_of_algorithm_1_is_an_option_that_names_its_source():
-    shown = " ".join(gdshare("distill", "--help").stdout.split())
+    shown = " ".join(gdshare("distill", "--help").out.split())
     for name in ("images", "epochs", "steps", "outer-steps", "batch", "outer-rate", "label-scale"):
         assert f"--{name} " in shown
     for name, field in Settings.model_fields.items():
@@ -167,7 +147,7 @@ def test_every_knob_of_algorithm_1_is_an_option_that_names_its_source():
 
 def test_options_win_over_the_file_and_the_file_over_defaults(tmp_path):
     config = tmp_path / "knobs.toml"
-    config.write_text('network = "convnet"\nbatch = 12\n')
+    config.write_text('network = "convnet"\nbatch = 12\n', encoding="utf-8")
     settings = read_settings(config, {"batch": 15}, Settings())
     assert (settings.network, settings.batch, settings.epochs) == ("convnet", 15, 1)
 
@@ -175,14 +155,14 @@ def test_options_win_over_the_file_and_the_file_over_defaults(tmp_path):
 @pytest.mark.parametrize("text", ["batc = 12", "batch = '12'", "batch = [", "sets = 2"])
 def test_mistake_in_the_file_is_refused_not_ignored(tmp_path, text):
     config = tmp_path / "knobs.toml"
-    config.write_text(text)
+    config.write_text(text, encoding="utf-8")
     with pytest.raises(UsageError, match=r"knobs\.toml"):
         read_settings(config, {}, Settings())
 
 
 def test_values_that_do_not_go_together_are_blamed_on_file_and_options_alike(tmp_path):
     config = tmp_path / "knobs.toml"
-    config.write_text("sets = 3")
+    config.write_text("sets = 3", encoding="utf-8")
     with pytest.raises(UsageError, match=r"knobs\.toml with the options given: 3 sets for 2 steps"):
         read_settings(config, {"steps": 2}, Settings())
 

@@ -1,26 +1,18 @@
 import base64
-import io
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
-from contextlib import redirect_stderr, redirect_stdout
+from shlex import quote
 
 import pytest
+from command_kit import gdshare
 from dicom_kit import NAME, gradient, radiograph, save
-from orthanc_kit import PASSWORD, USER, orthanc
+from orthanc_kit import PASSWORD, USER
 
-from gdshare.cli.main import main
 from gdshare.store import open_store
-
-
-def gdshare(*words):
-    out, err = io.StringIO(), io.StringIO()
-    with redirect_stdout(out), redirect_stderr(err), pytest.raises(SystemExit) as left:
-        main([str(word) for word in words])
-    return int(left.value.code or 0), out.getvalue(), err.getvalue()
 
 
 @pytest.fixture
@@ -31,27 +23,15 @@ def folder(tmp_path):
     save(radiograph(gradient(), BurnedInAnnotation="NO"), made / "0.dcm")
     save(radiograph(gradient()), made / "1.dcm")
     save(radiograph(gradient(), SamplesPerPixel=3), made / "2.dcm")
-    (made / "note.txt").write_text("for Jane Doe")
+    (made / "note.txt").write_text("for Jane Doe", encoding="utf-8")
     return made
-
-
-@pytest.fixture(scope="module")
-def pacs(tmp_path_factory):
-    with orthanc(tmp_path_factory.mktemp("orthanc")) as server:
-        yield server
-
-
-@pytest.fixture
-def server(pacs):
-    pacs.clear()
-    return pacs
 
 
 @pytest.fixture
 def login(tmp_path):
     """What proves who asks Orthanc."""
     path = tmp_path / "password"
-    path.write_text(f"{PASSWORD}\n")
+    path.write_text(f"{PASSWORD}\n", encoding="utf-8")
     path.chmod(0o600)
     return ("--dicomweb-user", USER, "--dicomweb-password-file", path)
 
@@ -67,7 +47,7 @@ def test_folder_is_imported_and_what_became_of_it_is_told(folder, tmp_path):
     numbers = next(line for line in out.splitlines() if line.startswith("│"))
     assert [cell.strip() for cell in numbers.strip("│").split("│")] == list("11011")
     assert f"who is who  {tmp_path / 'store-identities.csv'}" in out
-    assert f"gdshare review {tmp_path / 'store'}" in out
+    assert f"gdshare review {quote(str(tmp_path / 'store'))}" in out
     assert err.startswith("refused  ")
     assert "2.dcm: not gray-scale" in err
     assert len(open_store(tmp_path / "store").names()) == 2
@@ -150,7 +130,7 @@ def test_password_is_in_no_output(server, login, tmp_path):
     told = []
     for url in (server.url, f"{server.root}/nowhere", server.url.replace("dicom-web", "wado")):
         told += gdshare(*words, url)[1:]
-    (tmp_path / "password").write_text("guessed-wrong")
+    (tmp_path / "password").write_text("guessed-wrong", encoding="utf-8")
     told += gdshare(*words, server.url)[1:]
     everything = "".join(told)
     assert "Traceback" in everything

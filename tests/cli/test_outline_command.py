@@ -1,21 +1,12 @@
-import io
 import json
-from contextlib import redirect_stderr, redirect_stdout
 
 import numpy as np
 import pytest
+from command_kit import gdshare
 from outline_kit import SHAPE, labelme, rings_mask, square, write
 from PIL import Image
 
-from gdshare.cli.main import main
 from gdshare.films.outlines import write_outline
-
-
-def gdshare(*words):
-    out, err = io.StringIO(), io.StringIO()
-    with redirect_stdout(out), redirect_stderr(err), pytest.raises(SystemExit) as left:
-        main([str(word) for word in words])
-    return int(left.value.code or 0), out.getvalue(), err.getvalue()
 
 
 @pytest.fixture

@@ -4,10 +4,9 @@ import json
 
 import numpy as np
 import pytest
+from command_kit import gdshare
 from PIL import Image, ImageDraw, ImageFont
 from store_kit import small_store, stored
-
-from gdshare.cli.main import main
 
 HELD = stored(0, 256, state="held", burned_in=None, text=None)
 SAID_NO = stored(1, 256, text=None)
@@ -25,15 +24,8 @@ def store(tmp_path):
     return store
 
 
-def gdshare(capsys, *words):
-    with pytest.raises(SystemExit) as ended:
-        main([str(word) for word in words])
-    told = capsys.readouterr()
-    return ended.value.code, told.out, told.err
-
-
-def test_held_films_are_listed_with_what_the_detector_sees(store, capsys):
-    status, out, _ = gdshare(capsys, "review", store.path, "--json")
+def test_held_films_are_listed_with_what_the_detector_sees(store):
+    status, out, _ = gdshare("review", store.path, "--json")
     assert status == 0
     [film] = json.loads(out)
     assert film["film"] == HELD.film
@@ -41,25 +33,25 @@ def test_held_films_are_listed_with_what_the_detector_sees(store, capsys):
     assert store.record(SAID_NO.film).text is None
 
 
-def test_all_looks_at_films_whose_header_says_no_and_tells_which_it_holds(store, capsys):
-    status, out, err = gdshare(capsys, "review", store.path, "--all")
+def test_all_looks_at_films_whose_header_says_no_and_tells_which_it_holds(store):
+    status, out, err = gdshare("review", store.path, "--all")
     assert status == 0
     assert "2 films held" in out
     assert "films that were released and are held now: 1" in err
     assert store.record(SAID_NO.film).state == "held"
 
 
-def test_release_makes_boxes_black_for_the_record(store, capsys):
+def test_release_makes_boxes_black_for_the_record(store):
     words = ("--release", "--by", "A. Reader", "--mask-boxes", "10,90,240,140")
-    status, out, _ = gdshare(capsys, "review", store.path, HELD.film, *words)
+    status, out, _ = gdshare("review", store.path, HELD.film, *words)
     assert (status, out) == (0, f"{HELD.film}  released\n")
     record = store.record(HELD.film)
     assert record.reviews[0].by == "A. Reader"
     assert not store.pixels(record).pixels[90:140, 10:240].any()
 
 
-def test_reject_deletes_the_pixels(store, capsys):
-    assert gdshare(capsys, "review", store.path, HELD.film, "--reject")[0] == 0
+def test_reject_deletes_the_pixels(store):
+    assert gdshare("review", store.path, HELD.film, "--reject")[0] == 0
     assert not store.pixels_path(HELD.film).exists()
 
 
@@ -76,8 +68,8 @@ def test_reject_deletes_the_pixels(store, capsys):
         (["f-" + "q" * 16, "--release"], "holds no film f-qqqqqqqqqqqqqqqq"),
     ],
 )
-def test_what_cannot_be_meant_is_refused_and_changes_nothing(store, capsys, words, told):
-    status, _, err = gdshare(capsys, "review", store.path, *words)
+def test_what_cannot_be_meant_is_refused_and_changes_nothing(store, words, told):
+    status, _, err = gdshare("review", store.path, *words)
     assert status == 2
     assert told in err
     assert store.record(HELD.film) == HELD

@@ -5,6 +5,7 @@ import sys
 import numpy as np
 import pytest
 from film_kit import PROTOCOL, write_films
+from process_kit import environment
 
 from gdshare.cohort import SPLITS, label_cohort, open_cohort
 from gdshare.errors import CohortError, FilmError, UsageError
@@ -72,9 +73,11 @@ def test_masks_may_be_the_annotations_of_any_tool(tmp_path):
             for c in (0, 1)
         ],
     }
-    (tmp_path / "films" / "all.json").write_text(json.dumps(coco))
+    (tmp_path / "films" / "all.json").write_text(json.dumps(coco), encoding="utf-8")
     plain = label_cohort(table, tmp_path / "c", PROTOCOL, THIRDS, 0)
-    table.write_text(table.read_text().replace("mask.png", "all.json"))
+    table.write_text(
+        table.read_text(encoding="utf-8").replace("mask.png", "all.json"), encoding="utf-8"
+    )
     with pytest.raises(FilmError, match="holds several names"):
         label_cohort(table, tmp_path / "d", PROTOCOL, THIRDS, 0)
     told = label_cohort(table, tmp_path / "d", PROTOCOL, THIRDS, 0, organ="stomach")
@@ -83,9 +86,9 @@ def test_masks_may_be_the_annotations_of_any_tool(tmp_path):
 
 def with_pixel_sizes(table, sizes):
     """The table with a column that tells the films' pixel sizes by turns."""
-    head, *lines = table.read_text().splitlines()
+    head, *lines = table.read_text(encoding="utf-8").splitlines()
     told = [f"{line},{sizes[number % len(sizes)]}" for number, line in enumerate(lines)]
-    table.write_text("\n".join([f"{head},spacing_mm", *told]) + "\n")
+    table.write_text("\n".join([f"{head},spacing_mm", *told]) + "\n", encoding="utf-8")
     return table
 
 
@@ -107,12 +110,12 @@ def test_films_of_two_pixel_sizes_are_cut_to_windows_of_one_size(tmp_path):
 
 def with_splits(table):
     """The table with a column that puts its patients into the three splits by turns."""
-    head, *lines = table.read_text().splitlines()
+    head, *lines = table.read_text(encoding="utf-8").splitlines()
     patients = {}
     for line in lines:
         patients.setdefault(line.split(",")[0], SPLITS[len(patients) % 3])
     told = [f"{line},{patients[line.split(',')[0]]}" for line in lines]
-    table.write_text("\n".join([f"{head},split", *told]))
+    table.write_text("\n".join([f"{head},split", *told]), encoding="utf-8")
     return patients
 
 
@@ -177,7 +180,7 @@ def test_damaged_cohort_is_refused(tmp_path, damage):
     label_cohort(write_films(tmp_path / "films"), tmp_path / "c", PROTOCOL, THIRDS, 0)
     folder = tmp_path / "c"
     if damage == "index":
-        (folder / "cohort.json").write_text("{}")
+        (folder / "cohort.json").write_text("{}", encoding="utf-8")
     elif damage == "swap":
         (folder / "val.patches.npy").write_bytes((folder / "val.windows.npy").read_bytes())
     else:
@@ -198,9 +201,10 @@ def test_cohorts_of_other_protocols_are_told_apart():
 
 
 SCRIPT = """
-import resource, sys
+import sys
 from pathlib import Path
 from film_kit import write_films
+from peak_kit import peak_mb
 from gdshare.cohort import label_cohort
 from gdshare.protocol import Protocol
 import numpy as np
@@ -213,22 +217,22 @@ Image.fromarray(mask).save(folder / "films" / "mask.png")
 for number in range(films):
     big.save(folder / "films" / f"{number}.png")
 label_cohort(table, folder / "c", Protocol(patch=64, stride=16, side=48), (0.6, 0.2, 0.2), 0)
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+print(peak_mb())
 """
 
 
 def test_peak_memory_stays_flat_as_films_are_added(tmp_path):
-    def peak_kib(films: int) -> int:
+    def peak(films: int) -> float:
         folder = tmp_path / str(films)
         folder.mkdir()
         run = subprocess.run(
             [sys.executable, "-c", SCRIPT, str(folder), str(films)],
             capture_output=True, text=True, check=True,
-            env={"PYTHONPATH": "tests/kits", "OMP_NUM_THREADS": "1"},
+            env=environment(OMP_NUM_THREADS="1"),
         )  # fmt: skip
-        return int(run.stdout)
+        return float(run.stdout)
 
-    few, many = peak_kib(4), peak_kib(40)
-    written = sum(p.stat().st_size for p in (tmp_path / "40" / "c").glob("*.npy")) // 1024
-    assert written > 100_000, "the test must write far more than the margin allowed below"
-    assert many < few + 20_000
+    few, many = peak(4), peak(40)
+    written = sum(p.stat().st_size for p in (tmp_path / "40" / "c").glob("*.npy")) / 2**20
+    assert written > 100, "the test must write far more than the margin allowed below"
+    assert many < few + 20

@@ -177,7 +177,7 @@ def test_one_attempt_is_noted_for_each_time_the_run_was_begun(cohort, tmp_path):
             clock=lambda: next(times),
         )
     distill(cohort, tmp_path / "run", SETTINGS, resume=True, clock=lambda: next(times))
-    lines = (tmp_path / "run" / "timings.jsonl").read_text().splitlines()
+    lines = (tmp_path / "run" / "timings.jsonl").read_text(encoding="utf-8").splitlines()
     assert [json.loads(line) for line in lines] == [
         {"began": 100.0, "seconds": 3.0, "from_step": 0},
         {"began": 200.0, "seconds": 7.0, "from_step": 3},
@@ -297,7 +297,7 @@ def test_two_processes_make_the_bytes_of_one_and_one_goes_on_where_two_stopped(c
     alone = distill(cohort, tmp_path / "whole-by-one", whole)
     distill(cohort, tmp_path / "begun-by-one", begun)
     script = tmp_path / "workers.py"
-    script.write_text(CREW)
+    script.write_text(CREW, encoding="utf-8")
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
     local = ["--local-addr", "127.0.0.1", "--nproc-per-node", "2"]
     kinds = [whole.model_dump_json(), begun.model_dump_json()]

@@ -67,7 +67,7 @@ print("alone again" if join() == ALONE and not left else left)
 @pytest.mark.parametrize("end", ["stay", "leave"])
 def test_recruited_processes_put_a_table_together_and_agree(tmp_path, end):
     script = tmp_path / "recruit.py"
-    script.write_text(RECRUIT)
+    script.write_text(RECRUIT, encoding="utf-8")
     ended = subprocess.run(
         [sys.executable, script, tmp_path, end],
         capture_output=True,
@@ -77,7 +77,7 @@ def test_recruited_processes_put_a_table_together_and_agree(tmp_path, end):
         timeout=120,
     )
     assert ended.returncode == 0, ended.stderr
-    first, second = (json.loads((tmp_path / rank).read_text()) for rank in "01")
+    first, second = (json.loads((tmp_path / rank).read_text(encoding="utf-8")) for rank in "01")
     assert (first.pop("rank"), second.pop("rank")) == (0, 1)
     assert str(first) == str(second), "nan is not equal to itself"
     table = torch.tensor(first["table"])
@@ -141,7 +141,7 @@ with recruited(2, [sys.executable, *sys.argv]):
 @pytest.mark.skipif(not Path("/proc/net/tcp").exists(), reason="reads Linux's /proc")
 def test_nothing_listens_beyond_the_loopback_interface(tmp_path):
     script = tmp_path / "listen.py"
-    script.write_text(LISTENING)
+    script.write_text(LISTENING, encoding="utf-8")
     ended = subprocess.run(
         [sys.executable, script], capture_output=True, text=True, check=False, timeout=120
     )

@@ -6,10 +6,11 @@ from pathlib import Path
 import click
 import pytest
 import typer
+from command_kit import gdshare
 from dicom_kit import gradient, radiograph, save
 from film_kit import write_films
 
-from gdshare.cli.main import build_app, main
+from gdshare.cli.main import build_app
 from gdshare.signing import fingerprint, load_public_key
 from gdshare.store import open_store
 
@@ -59,7 +60,7 @@ def _told(word, folder):
     if word == "FILM":
         return _held(folder / "store")
     if word == "$DIGEST":
-        page = (folder / "prepared" / "review.html").read_text()
+        page = (folder / "prepared" / "review.html").read_text(encoding="utf-8")
         return page.split("Digest of all: <code>")[1][:16]
     return word
 
@@ -75,7 +76,7 @@ def _name_approver(folder):
     lines = text[text.index("    [bundle]") :].split("\n\n")[0].splitlines()
     told = fingerprint(load_public_key(folder / "officer-keys" / "officer.pub"))
     rules = "\n".join(line.strip() for line in lines).replace("9f86...d1", told)
-    (folder / "outbox-policy.toml").write_text(rules)
+    (folder / "outbox-policy.toml").write_text(rules, encoding="utf-8")
 
 
 def test_hospitals_guide_leads_from_films_to_a_released_bundle(tmp_path, monkeypatch):
@@ -94,9 +95,7 @@ def test_hospitals_guide_leads_from_films_to_a_released_bundle(tmp_path, monkeyp
         if "--dicomweb" in words:
             continue  # tests/cli/test_import_command.py asks a real PACS
         told = [_told(word, tmp_path) for word in words]
-        with pytest.raises(SystemExit) as left:
-            main([*told, *SMALL.get(words[0], [])])
-        assert not left.value.code, words
+        gdshare(*told, *SMALL.get(words[0], []), check=True)
         walked.append(words[0])
         if "officer" in words:
             _name_approver(tmp_path)

@@ -1,8 +1,7 @@
 import socket
-import sys
+from importlib.resources import files
 from itertools import pairwise
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -206,29 +205,38 @@ def test_a_sheet_a_speck_and_a_doubtful_core_are_no_lines():
     assert core(10, 100, 0.9) == [Box(83, 93, 197, 117)]
 
 
-def test_nothing_is_fetched_and_none_of_the_packages_code_is_run(film, monkeypatch):
+def test_nothing_is_fetched(film, monkeypatch):
     def refuse(*arguments, **named):
         raise AssertionError("a socket was opened")
 
     monkeypatch.setattr(socket, "socket", refuse)
     network._session.cache_clear()
     assert find_text(film)
-    assert network.PACKAGE not in sys.modules
 
 
-def test_other_weights_are_refused_with_the_remedy(film, monkeypatch):
+def test_damaged_weights_are_refused_with_the_remedy(film, monkeypatch, tmp_path):
+    content = bytearray(network.WEIGHTS.read_bytes())
+    content[len(content) // 2] ^= 1
+    damaged = tmp_path / network.WEIGHTS.name
+    damaged.write_bytes(content)
+    monkeypatch.setattr(network, "WEIGHTS", damaged)
     network._session.cache_clear()
-    monkeypatch.setattr(network, "SHA256", "0" * 64)
-    with pytest.raises(TextDetectorError, match=r"det_small\.onnx.*not those.*install rapidocr"):
+    with pytest.raises(TextDetectorError, match=r"det_small\.onnx.*not those.*; install gdshare"):
         find_text(film)
 
 
 def test_missing_weights_are_told_with_the_remedy(film, monkeypatch, tmp_path):
+    monkeypatch.setattr(network, "WEIGHTS", tmp_path / network.WEIGHTS.name)
     network._session.cache_clear()
-    monkeypatch.setattr(network, "find_spec", lambda name: None)
-    with pytest.raises(TextDetectorError, match="rapidocr is not installed; install"):
+    with pytest.raises(
+        TextDetectorError, match=r"det_small\.onnx.*cannot be read, No such file.*; install gdshare"
+    ):
         find_text(film)
-    empty = SimpleNamespace(submodule_search_locations=[str(tmp_path)])
-    monkeypatch.setattr(network, "find_spec", lambda name: empty)
-    with pytest.raises(TextDetectorError, match=r"det_small\.onnx.*cannot be read, No such file"):
-        find_text(film)
+
+
+def test_the_weights_lie_in_the_package_with_their_licence():
+    folder = files("gdshare.films.burned_in") / "weights"
+    notice = (folder / "NOTICE").read_text(encoding="utf-8")
+    assert network.WEIGHTS.name in notice
+    assert network.SHA256 in notice
+    assert "Apache License" in (folder / "LICENSE").read_text(encoding="utf-8")

@@ -6,7 +6,6 @@ Ten thousand of them, with their table:
 """
 
 import json
-import os
 import subprocess
 import sys
 from collections import Counter
@@ -38,6 +37,7 @@ from outline_kit import (
     square,
 )
 from PIL import Image
+from process_kit import environment
 from pycocotools import mask as pycoco
 from pydicom import Dataset, dcmread
 from pydicom.data import get_testdata_file
@@ -51,7 +51,6 @@ from pydicom.uid import (
 )
 from seg_kit import segmentation
 
-KITS = Path(__file__).parents[1] / "kits"
 REAL = Path(__file__).parents[3] / "shared" / "data" / "dicom"
 
 SECONDS, MEGABYTES = 90.0, 1500.0
@@ -133,8 +132,8 @@ def annotations(folder):
         ),
     }
     for name, value in texts.items():
-        (folder / name).write_text(json.dumps(value))
-    (folder / "cvat.xml").write_text(cvat(cvat_polygon(BOX), cvat_mask(mask)))
+        (folder / name).write_text(json.dumps(value), encoding="utf-8")
+    (folder / "cvat.xml").write_text(cvat(cvat_polygon(BOX), cvat_mask(mask)), encoding="utf-8")
     Image.fromarray(mask).save(folder / "mask.png")
     planes = np.stack([mask, ~mask], axis=2).astype(np.uint8)
     labels = ("stomach", "liver")
@@ -216,7 +215,7 @@ class Reader:
     def _start(self):
         self.process = subprocess.Popen(
             [sys.executable, "-P", "-m", "hostile_reader", str(self.folder)],
-            env={**os.environ, "PYTHONPATH": str(KITS), "PYTHONFAULTHANDLER": "1"},
+            env=environment(PYTHONFAULTHANDLER="1"),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -252,7 +251,7 @@ def trial(seeds, each, folder):
 
 
 def _is_a_sentence(refusal, path):
-    return refusal.startswith(f"{path}: ") and len(refusal) < 1000
+    return refusal.startswith(f"{path}: ") and len(refusal) < len(str(path)) + 1000
 
 
 def table(tallies, peak):

@@ -193,7 +193,7 @@ def hospital(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def rows_of(folder: Path) -> list[dict[str, str]]:
-    with (folder / "labels.csv").open(newline="") as table:
+    with (folder / "labels.csv").open(newline="", encoding="utf-8") as table:
         return list(csv.DictReader(table))
 
 
@@ -212,7 +212,7 @@ def test_the_folder_reads_back_as_films_masks_and_diagnoses(hospital: Path) -> N
 
 
 def test_everything_in_the_folder_says_that_it_is_synthetic(hospital: Path) -> None:
-    assert MARK in (hospital / "README.txt").read_text()
+    assert MARK in (hospital / "README.txt").read_text(encoding="utf-8")
     for row in rows_of(hospital):
         assert row["patient"].startswith("PHANTOM-")
         for name in (row["image"], row["mask"]):
@@ -224,7 +224,9 @@ def test_everything_in_the_folder_says_that_it_is_synthetic(hospital: Path) -> N
 
 def test_the_readmes_command_makes_the_same_folder_again(hospital: Path, tmp_path: Path) -> None:
     command = next(
-        line for line in (hospital / "README.txt").read_text().splitlines() if "--out DIR" in line
+        line
+        for line in (hospital / "README.txt").read_text(encoding="utf-8").splitlines()
+        if "--out DIR" in line
     )
     app = Typer()
     register(app)
@@ -253,7 +255,7 @@ def test_names_and_order_do_not_tell_the_diagnosis(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_holds_something_is_left_alone(tmp_path: Path) -> None:
-    (tmp_path / "mine.txt").write_text("keep")
+    (tmp_path / "mine.txt").write_text("keep", encoding="utf-8")
     with pytest.raises(CohortError, match="already exists"):
         write_phantom_cohort(tmp_path, negatives=1, positives=0, size=128)
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]

@@ -127,7 +127,7 @@ def test_a_flower_without_that_name_is_not_started(monkeypatch: pytest.MonkeyPat
 
 def test_a_node_finds_no_runner_but_the_guarded_one(tmp_path: Path) -> None:
     folder = lay_out_runners(tmp_path)
-    runners = {path.name: path.read_text() for path in folder.iterdir()}
+    runners = {path.name: path.read_text(encoding="utf-8") for path in folder.iterdir()}
     assert "-m hospital_node.guard" in runners.pop("flwr-clientapp")
     assert "flower-superexec" in runners.pop("flower-superexec")
     from flwr.supercore.constant import TASK_TYPE_TO_COMMAND

@@ -67,7 +67,7 @@ def test_hands_over_the_newest_bundle_and_only_its_files(settings: dict[str, obj
     for sequence in (2, 10, 9):
         about = manifest("north", sequence=sequence)
         write_bundle(outbox, make_bundle("north", KEY, about))
-    (outbox / "notes-about-patients.txt").write_text("secret")
+    (outbox / "notes-about-patients.txt").write_text("secret", encoding="utf-8")
     (outbox / ".north-11.half-written").mkdir()
 
     answer = ask_node(settings, COLLECT, {})
@@ -90,7 +90,7 @@ def test_says_so_when_nothing_was_released(settings: dict[str, object]) -> None:
 def test_does_not_follow_a_link_out_of_the_outbox(
     settings: dict[str, object], tmp_path: Path
 ) -> None:
-    (tmp_path / "passwords").write_text("secret")
+    (tmp_path / "passwords").write_text("secret", encoding="utf-8")
     folder = Path(str(settings["outbox"])) / "north-1"
     write_files(folder, make_bundle("north", KEY))
     (folder / "README.md").unlink()
@@ -192,7 +192,7 @@ def test_models_altered_in_the_last_digit_run_into_the_limit(settings: dict[str,
 
 def test_a_damaged_ledger_stops_test_counts(settings: dict[str, object]) -> None:
     ask_node(settings, COUNTS, question(0.4))
-    (Path(str(settings["state"])) / "test-counts.json").write_text("{}x")
+    (Path(str(settings["state"])) / "test-counts.json").write_text("{}x", encoding="utf-8")
     assert ask_node(settings, COUNTS, question(0.4)) == {"refused": "fault"}
 
 

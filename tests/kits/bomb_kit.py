@@ -36,7 +36,7 @@ def bombs(folder: Path) -> Iterator[tuple[str, Path]]:
         "wide.json": "[" + "[]," * 9_000_000 + "[]]",
         "deep.xml": "<a>" * 2_000_000,
     }.items():
-        (folder / name).write_text(text)
+        (folder / name).write_text(text, encoding="utf-8")
         yield "outline", folder / name
 
 

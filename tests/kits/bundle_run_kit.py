@@ -3,9 +3,10 @@
 from pathlib import Path
 
 import numpy as np
+from bundle_factory import READ
 
 from gdshare.distilled import Distilled
-from gdshare.method import Counts, RunRecord, Settings
+from gdshare.method import RunRecord, Settings
 from gdshare.networks import INITIALISERS
 from gdshare.protocol import Protocol
 from gdshare.storage import write_json
@@ -13,23 +14,23 @@ from gdshare.storage import write_json
 PASSPHRASE = "correct horse"
 
 
+def run_record(settings: Settings, **machine: object) -> RunRecord:
+    """The record of a run with these settings, on this machine or another."""
+    return RunRecord(
+        settings=settings,
+        protocol=Protocol(patch=75, stride=13, side=16),
+        initialiser=INITIALISERS[settings.network],
+        theta0_sha256=None,
+        cohort_sha256="0" * 64,
+        counts=READ,
+        **({"torch": "2.9.0", "threads": 2, "device": "cpu"} | machine),
+    )
+
+
 def make_run(folder: Path) -> Path:
     """Three images of 16 px of 20 negative and 21 positive patients."""
     folder.mkdir()
-    settings = Settings(network="convnet", epochs=1, steps=2, seed=77)
-    record = RunRecord(
-        settings=settings,
-        protocol=Protocol(patch=75, stride=13, side=16),
-        initialiser=INITIALISERS["convnet"],
-        theta0_sha256=None,
-        cohort_sha256="0" * 64,
-        counts=Counts(
-            patients_negative=20, patients_positive=21, patches_i=300, patches_n=200, patches_p=201
-        ),
-        torch="2.9.0",
-        threads=2,
-        device="cpu",
-    )
+    record = run_record(Settings(network="convnet", epochs=1, steps=2, seed=77))
     write_json(folder / "run.json", record.model_dump(mode="json"))
     draw = np.random.default_rng(0)
     distilled = Distilled(

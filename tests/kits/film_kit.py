@@ -24,7 +24,7 @@ def write_films(folder: Path, patients: int = 12, films_each: int = 1, masks: bo
     mask = np.zeros((SIDE, SIDE), np.uint8)
     mask[:32] = 255
     Image.fromarray(mask).save(folder / "mask.png")
-    with (folder / "labels.csv").open("w", newline="") as stream:
+    with (folder / "labels.csv").open("w", newline="", encoding="utf-8") as stream:
         table = csv.writer(stream)
         table.writerow(["patient", "image", "mask", "diagnosis"])
         for number in range(patients * films_each):

@@ -21,7 +21,7 @@ KILLED = -signal.SIGKILL
 
 
 class Killer:
-    """The process that forks; ``with killer() as one``."""
+    """The process that forks; ``start_killer`` starts it."""
 
     def __init__(self, process: "subprocess.Popen[str]") -> None:
         self._process = process
@@ -41,7 +41,7 @@ class Killer:
 
 
 @contextmanager
-def killer() -> Iterator[Killer]:
+def start_killer() -> Iterator[Killer]:
     """Start it; it ends with the block."""
     with subprocess.Popen(
         [sys.executable, __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True

@@ -46,7 +46,7 @@ class Orthanc:
 
     def asked(self) -> list[str]:
         """The addresses of all GET requests so far, as the server itself noted them."""
-        return re.findall(r"\(http\) GET (\S+)", self.log.read_text())
+        return re.findall(r"\(http\) GET (\S+)", self.log.read_text(encoding="utf-8"))
 
     def retrieved(self) -> int:
         """How many films it was asked to hand out so far."""
@@ -65,7 +65,7 @@ def orthanc(folder: Path) -> Iterator[Orthanc]:
     if program is None or not PLUGIN.exists():
         pytest.skip("Orthanc with its DICOMweb plugin is not installed; make system")
     port = _free_port()
-    (folder / "orthanc.json").write_text(json.dumps(_settings(folder, port)))
+    (folder / "orthanc.json").write_text(json.dumps(_settings(folder, port)), encoding="utf-8")
     log = folder / "orthanc.log"
     with log.open("wb") as stream:
         process = subprocess.Popen(
@@ -111,7 +111,7 @@ def _wait(server: Orthanc, process: "subprocess.Popen[bytes]") -> None:
                 return
         except requests.ConnectionError:
             time.sleep(0.05)
-    raise RuntimeError(f"Orthanc does not start: {server.log.read_text()[-2000:]}")
+    raise RuntimeError(f"Orthanc does not start: {server.log.read_text(encoding='utf-8')[-2000:]}")
 
 
 def _free_port() -> int:

@@ -8,7 +8,7 @@ def peak_mb() -> float:
 
     Not ``ru_maxrss``, which a process inherits from the one that started it.
     """
-    for line in Path("/proc/self/status").read_text().splitlines():
+    for line in Path("/proc/self/status").read_text(encoding="utf-8").splitlines():
         if line.startswith("VmHWM:"):
             return int(line.split()[1]) / 1024
     raise RuntimeError("this system does not tell")

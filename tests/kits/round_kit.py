@@ -58,7 +58,7 @@ class World:
         return self.folder / "trust-ledger.jsonl"
 
     def refusals(self) -> list[dict[str, object]]:
-        lines = (self.folder / "out" / "refusals.jsonl").read_text().splitlines()
+        lines = (self.folder / "out" / "refusals.jsonl").read_text(encoding="utf-8").splitlines()
         return [json.loads(line) for line in lines]
 
 

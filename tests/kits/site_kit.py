@@ -33,7 +33,7 @@ def make_cohort(folder: Path, patients: int = 12, protocol: Protocol = PROTOCOL)
     mask = np.zeros((FILM, FILM), np.uint8)
     mask[:32, :] = 255
     Image.fromarray(mask).save(folder / "mask.png")
-    with (folder / "labels.csv").open("w", newline="") as stream:
+    with (folder / "labels.csv").open("w", newline="", encoding="utf-8") as stream:
         rows = csv.writer(stream)
         rows.writerow(["patient", "image", "mask", "diagnosis"])
         for number in range(patients):

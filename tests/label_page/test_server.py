@@ -6,14 +6,15 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
+from shlex import quote
 
 import numpy as np
 import pytest
+from command_kit import gdshare
 from page_kit import HOME, HOST, NOW, Visitor, visitor
 from store_kit import small_store, square, stored
 
-import gdshare.label_page
-from gdshare.cli.main import main
+from gdshare import label_page
 from gdshare.cohort import label_cohort
 from gdshare.films.box import Box
 from gdshare.label_page.answers import MAX_BODY
@@ -28,7 +29,7 @@ DOUBTED = {"state": "held", "burned_in": None, "text": (Box(4, 2, 30, 9),)}
 PROTOCOL = Protocol(patch=16, stride=8, side=16)
 FILM = stored(0).film
 ORGAN = [[square(4, 4, 60, 40), square(10, 10, 20, 20)]]
-VENDOR = Path(gdshare.label_page.__file__).parent / "static" / "vendor"
+VENDOR = Path(label_page.__file__).parent / "static" / "vendor"
 SUBJECTS = [
     "/",
     "/?token=wrong",
@@ -345,16 +346,17 @@ def test_counts_are_those_of_the_command_line_where_pixels_have_a_size(store, tm
 def test_damaged_outline_is_told_and_not_overwritten(page, store):
     put(page)
     path = store.path / "outlines" / f"{FILM}.json"
-    path.write_text("{")
+    path.write_text("{", encoding="utf-8")
     answer = put(page, based_on=1)
     assert answer.status_code == 422
     assert "damaged; put its last good copy back" in answer.json()["error"]
-    assert path.read_text() == "{"
+    assert path.read_text(encoding="utf-8") == "{"
 
 
 def test_no_vendored_file_is_altered_and_each_has_its_licence():
     listed = dict(
-        reversed(line.split("  ")) for line in (VENDOR / "SHA256SUMS").read_text().splitlines()
+        reversed(line.split("  "))
+        for line in (VENDOR / "SHA256SUMS").read_text(encoding="utf-8").splitlines()
     )
     found = {
         path.relative_to(VENDOR).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
@@ -397,7 +399,7 @@ def test_command_serves_until_ctrl_c_and_says_what_is_next(command, store):
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=20)
     assert process.returncode == 0, err
-    assert f"go on with  gdshare label {store.path} --patch 16 --out COHORT" in out
+    assert f"go on with  gdshare label {quote(str(store.path))} --patch 16 --out COHORT" in out
     assert err == ""
     assert sorted(path.name for path in store.path.iterdir()) == ["films", "store.json"]
 
@@ -411,15 +413,10 @@ def test_port_that_is_taken_is_told(store):
     assert f"--port {port}: cannot be listened on" in done.stderr
 
 
-def refusal(*words):
-    with pytest.raises(SystemExit) as left:
-        main(["label", *map(str, words)])
-    assert left.value.code == 2
-
-
-def test_store_is_labelled_only_when_a_film_is_ready(store, tmp_path, capsys):
-    refusal(store.path, "--out", tmp_path / "cohort")
-    assert "no film has both an outline and a diagnosis" in capsys.readouterr().err
+def test_store_is_labelled_only_when_a_film_is_ready(store, tmp_path):
+    status, _, err = gdshare("label", store.path, "--out", tmp_path / "cohort")
+    assert status == 2
+    assert "no film has both an outline and a diagnosis" in err
     assert not (tmp_path / "cohort").exists()
 
 
@@ -433,6 +430,7 @@ def test_store_is_labelled_only_when_a_film_is_ready(store, tmp_path, capsys):
         (["{}", "--serve", "--port", "65536"], "65536"),
     ],
 )
-def test_command_that_cannot_be_meant_is_refused(store, words, told, capsys):
-    refusal(*(word.format(store.path) for word in words))
-    assert told in capsys.readouterr().err
+def test_command_that_cannot_be_meant_is_refused(store, words, told):
+    status, _, err = gdshare("label", *(word.format(store.path) for word in words))
+    assert status == 2
+    assert told in err

@@ -9,17 +9,16 @@ from pathlib import Path
 
 import pytest
 from bundle_run_kit import PASSPHRASE, make_run
+from command_kit import Ended, gdshare
 
-import gdshare.release.publish
 from gdshare.audit import write_attacks
 from gdshare.bundle import Manifest, verify_folder
 from gdshare.bundle.attacks import Attack
 from gdshare.bundle.layout import SIGNED
-from gdshare.cli.main import main
 from gdshare.distill.folder import read_result
 from gdshare.ledger import read_ledger
-from gdshare.release import approval, drawn, prepare, read_policy, read_prepared
-from gdshare.release.policy import findings
+from gdshare.release import approval, prepare, prepared_from, read_policy, read_prepared
+from gdshare.release.rules import findings
 from gdshare.report.preview import render_preview
 from gdshare.report.release_page import release_pages
 from gdshare.signing import fingerprint, load_private_key, load_public_key
@@ -29,20 +28,13 @@ from gdshare.signing.envelope import Envelope, sign
 class Desk:
     """A hospital's: a run, the keys of three people, a policy and an outbox."""
 
-    def __init__(self, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def __init__(self, folder: Path) -> None:
         self.folder, self.outbox = folder, folder / "outbox"
         self.prepared, self.policy = folder / "prepared", folder / "outbox-policy.toml"
-        self._capsys = capsys
         make_run(folder / "run")
         for name in ("st-mary", "officer", "head"):
-            self.gdshare("keys", "new", "--name", name, "--out", folder / "keys")
+            gdshare("keys", "new", "--name", name, "--out", folder / "keys")
         self.rule(approvals=1, approvers=("officer", "head"))
-
-    def gdshare(self, *words: object) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as ended:
-            main([str(word) for word in words])
-        told = self._capsys.readouterr()
-        return int(ended.value.code or 0), told.out, told.err
 
     def key(self, name: str, kind: str = "key") -> Path:
         return self.folder / "keys" / f"{name}.{kind}"
@@ -50,28 +42,29 @@ class Desk:
     def rule(self, approvals: int, approvers: tuple[str, ...], more: str = "") -> None:
         named = [fingerprint(load_public_key(self.key(name, "pub"))) for name in approvers]
         self.policy.write_text(
-            f"[release]\napprovals = {approvals}\napprovers = {json.dumps(named)}\n{more}"
+            f"[release]\napprovals = {approvals}\napprovers = {json.dumps(named)}\n{more}",
+            encoding="utf-8",
         )
 
-    def prepare(self, *more: object) -> tuple[int, str, str]:
+    def prepare(self, *more: object) -> Ended:
         words = ("--out", self.prepared, "--outbox", self.outbox, "--site", "st-mary")
-        return self.gdshare("prepare", self.folder / "run", *words, *more)
+        return gdshare("prepare", self.folder / "run", *words, *more)
 
     def approve(
         self, name: str = "officer", digest: str | None = None, by: str | None = None
-    ) -> tuple[int, str, str]:
+    ) -> Ended:
         words = ("--key", self.key(name), "--outbox", self.outbox)
         seen = ("--digest", self.shown()[:16] if digest is None else digest)
-        return self.gdshare("approve", self.prepared, *words, *seen, "--by", by or name)
+        return gdshare("approve", self.prepared, *words, *seen, "--by", by or name)
 
     def shown(self) -> str:
         """The digest that the page shows."""
-        page = (self.prepared / "review.html").read_text()
+        page = (self.prepared / "review.html").read_text(encoding="utf-8")
         return page.split("Digest of all: <code>")[1][:64]
 
-    def release(self, *more: object, signer: str = "st-mary") -> tuple[int, str, str]:
+    def release(self, *more: object, signer: str = "st-mary") -> Ended:
         words = ("--key", self.key(signer), "--outbox", self.outbox)
-        return self.gdshare("release", self.prepared, *words, *more)
+        return gdshare("release", self.prepared, *words, *more)
 
     def entries(self) -> list[str]:
         return [entry.act for entry in read_ledger(self.folder / "outbox-ledger.jsonl")]
@@ -86,11 +79,9 @@ class Desk:
 
 
 @pytest.fixture
-def desk(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> Desk:
+def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Desk:
     monkeypatch.setenv("GDSHARE_PASSPHRASE", PASSPHRASE)
-    return Desk(tmp_path, capsys)
+    return Desk(tmp_path)
 
 
 def test_what_was_prepared_and_approved_leaves_and_nothing_else(desk: Desk) -> None:
@@ -113,8 +104,8 @@ def test_what_was_prepared_and_approved_leaves_and_nothing_else(desk: Desk) -> N
 
 def test_page_shows_every_file_image_and_number_and_loads_nothing(desk: Desk) -> None:
     desk.prepare()
-    page = (desk.prepared / "review.html").read_text()
-    text = (desk.prepared / "review.txt").read_text()
+    page = (desk.prepared / "review.html").read_text(encoding="utf-8")
+    text = (desk.prepared / "review.txt").read_text(encoding="utf-8")
     for told in (page, text):
         for name in SIGNED:
             assert name in told
@@ -198,7 +189,7 @@ def test_approval_with_a_forged_signature_is_refused(desk: Desk) -> None:
 def test_approval_that_the_ledger_does_not_know_is_refused(desk: Desk) -> None:
     desk.prepare()
     smuggle(desk, claimed="officer", signer="officer")
-    desk.refused("holds 1 approvals and the ledger knows of 0")
+    desk.refused("holds 1 approvals, and the ledger shows 0")
 
 
 def test_content_that_was_never_prepared_is_refused(desk: Desk) -> None:
@@ -209,8 +200,8 @@ def test_content_that_was_never_prepared_is_refused(desk: Desk) -> None:
     what = read_prepared(desk.prepared, render_preview, pages)
     other = what.manifest.model_copy(update={"sequence": 777})
     shutil.rmtree(desk.prepared)
-    prepare(drawn(desk.prepared, other, what.distilled, render_preview), pages)
-    desk.refused("the ledger knows nothing of its being prepared")
+    prepare(prepared_from(desk.prepared, other, what.distilled, render_preview), pages)
+    desk.refused("the ledger does not show that it was prepared")
 
 
 def test_page_that_shows_something_else_than_what_leaves_is_refused(desk: Desk) -> None:
@@ -220,8 +211,8 @@ def test_page_that_shows_something_else_than_what_leaves_is_refused(desk: Desk) 
     desk.prepare("--expires-days", 60)
     for name, content in shown.items():
         (desk.prepared / name).write_bytes(content)
-    assert "review.html: is not what its numbers" in desk.approve()[2]
-    desk.refused("review.html: is not what its numbers")
+    assert "review.html: is not what the images, the manifest" in desk.approve()[2]
+    desk.refused("review.html: is not what the images, the manifest")
 
 
 @pytest.mark.parametrize("digest", ["", "ab", "0" * 16, "0" * 64])
@@ -245,7 +236,7 @@ def test_link_to_the_outbox_has_no_policy_of_its_own(desk: Desk) -> None:
     (desk.folder / "o2").symlink_to(desk.outbox)
     for outbox in (desk.folder / "o2", desk.outbox / "x" / ".."):
         words = ("--key", desk.key("st-mary"), "--outbox", outbox, "--site", "st-mary")
-        status, _, err = desk.gdshare("publish", desk.folder / "run", *words)
+        status, _, err = gdshare("publish", desk.folder / "run", *words)
         assert status == 2
         assert "looked at and approved first" in err
     assert list(desk.outbox.iterdir()) == []
@@ -263,9 +254,9 @@ def test_policy_that_was_taken_away_lets_nothing_out(desk: Desk) -> None:
     desk.prepare()
     desk.policy.unlink()
     words = ("--key", desk.key("st-mary"), "--outbox", desk.outbox, "--site", "st-mary")
-    status, _, err = desk.gdshare("publish", desk.folder / "run", *words)
+    status, _, err = gdshare("publish", desk.folder / "run", *words)
     assert status == 2
-    assert "is gone, and the ledger shows that there was a policy" in err
+    assert "the policy is gone, and the ledger shows that there was one" in err
     assert not desk.outbox.exists()
 
 
@@ -279,7 +270,7 @@ def test_release_that_was_broken_off_after_its_line_is_completed(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(gdshare.release.publish, "write_bundle", killed)
+        patched.setattr("gdshare.release.publish.write_bundle", killed)
         desk.release()
     assert not desk.outbox.exists()
     assert desk.release()[0] == 0
@@ -292,7 +283,7 @@ def test_picture_or_text_that_its_numbers_do_not_give_is_refused(desk: Desk, nam
     desk.approve()
     path = desk.prepared / "content" / name
     path.write_bytes(path.read_bytes() + b"a note to the outside")
-    desk.refused(f"{name}: is not what its numbers")
+    desk.refused(f"{name}: is not what the images, the manifest")
     assert desk.approve()[0] == 2
 
 
@@ -312,7 +303,7 @@ def test_policy_that_was_loosened_after_the_approval_is_refused(desk: Desk) -> N
     desk.prepare()
     desk.approve()
     desk.rule(1, ("officer", "head"), "[bundle]\nimages = 300\n")
-    desk.refused("is not what its numbers and the policy give")
+    desk.refused("is not what the images, the manifest and the policy give")
 
 
 @pytest.mark.parametrize(
@@ -330,7 +321,7 @@ def test_rule_that_is_not_kept_is_shown_and_stops_all_acts(
     status, out, _ = desk.prepare()
     assert status == 0
     assert "NOT kept" in out
-    assert "does NOT let it out" in (desk.prepared / "review.html").read_text()
+    assert "does NOT let it out" in (desk.prepared / "review.html").read_text(encoding="utf-8")
     assert told in desk.approve()[2]
     desk.refused(told)
 
@@ -348,7 +339,7 @@ def test_damaged_approval_is_refused_and_not_passed_over(desk: Desk, damage: byt
 def test_stray_file_among_the_approvals_is_named_and_refused(desk: Desk, name: str) -> None:
     desk.prepare()
     desk.approve()
-    (desk.prepared / "approvals" / name).write_text("")
+    (desk.prepared / "approvals" / name).write_text("", encoding="utf-8")
     desk.refused(f"{name!r} is not an approval")
 
 
@@ -367,7 +358,7 @@ def test_signature_on_a_bundle_does_not_pass_for_an_approval(desk: Desk) -> None
 def test_further_file_among_the_content_is_refused(desk: Desk) -> None:
     desk.prepare()
     desk.approve()
-    (desk.prepared / "content" / "patients.csv").write_text("Doe")
+    (desk.prepared / "content" / "patients.csv").write_text("Doe", encoding="utf-8")
     desk.refused("no part of a bundle")
 
 
@@ -415,24 +406,26 @@ def test_policy_that_is_none_lets_nothing_out(desk: Desk, content: bytes | None,
     assert not desk.prepared.exists()
 
 
-def publish(desk: Desk) -> tuple[int, str, str]:
+def publish(desk: Desk) -> Ended:
     words = ("--key", desk.key("st-mary"), "--outbox", desk.outbox, "--site", "st-mary")
-    return desk.gdshare("publish", desk.folder / "run", *words)
+    return gdshare("publish", desk.folder / "run", *words)
 
 
 def test_all_acts_at_once_only_where_the_policy_allows_it(desk: Desk) -> None:
-    for content in ("[release]\none-shot = false\n", desk.policy.read_text()):
-        desk.policy.write_text(content)
+    for content in ("[release]\none-shot = false\n", desk.policy.read_text(encoding="utf-8")):
+        desk.policy.write_text(content, encoding="utf-8")
         assert "looked at and approved first" in publish(desk)[2]
-    desk.policy.write_text("[bundle]\nimages = 2\n")
+    desk.policy.write_text("[bundle]\nimages = 2\n", encoding="utf-8")
     assert "does not let st-mary-1 out" in publish(desk)[2]
     assert not desk.outbox.exists()
-    desk.policy.write_text("")
+    desk.policy.write_text("", encoding="utf-8")
     assert publish(desk)[0] == 0
 
 
 def manifest_of(desk: Desk) -> dict[str, object]:
-    found: dict[str, object] = json.loads((desk.prepared / "content" / "gdshare.json").read_text())
+    found: dict[str, object] = json.loads(
+        (desk.prepared / "content" / "gdshare.json").read_text(encoding="utf-8")
+    )
     return found
 
 
@@ -445,7 +438,7 @@ def test_purpose_retention_and_recipients_come_from_the_policy(desk: Desk) -> No
         "recipients": ["osaka", "tokyo"],
         "retention_days": 7,
     }
-    page = (desk.prepared / "review.html").read_text()
+    page = (desk.prepared / "review.html").read_text(encoding="utf-8")
     assert "the stomach study" in page
     assert "within 7 days" in page
 
@@ -465,15 +458,17 @@ def test_terms_that_no_bundle_takes_make_no_policy(desk: Desk, rule: str) -> Non
     desk.rule(1, ("officer",), f"[bundle]\n{rule}\n")
     status, _, err = desk.prepare()
     assert status == 2
-    assert "nothing is released by it" in err
+    assert "until then nothing is released" in err
 
 
 def test_numbers_below_the_policys_bound_are_not_told_and_count_as_none(desk: Desk) -> None:
     desk.rule(approvals=0, approvers=(), more="[bundle]\nsuppress-below = 21\n")
     desk.prepare()
-    counts = json.loads((desk.prepared / "content" / "gdshare.json").read_text())["counts"]
+    counts = json.loads((desk.prepared / "content" / "gdshare.json").read_text(encoding="utf-8"))[
+        "counts"
+    ]
     assert (counts["patients_negative"], counts["patients_positive"]) == (None, 21)
-    page = (desk.prepared / "review.html").read_text()
+    page = (desk.prepared / "review.html").read_text(encoding="utf-8")
     assert "fewer than 21" in page
     desk.refused("training patients without the finding: fewer than 21, at least 5")
 
@@ -517,9 +512,9 @@ def test_what_came_out_is_on_the_page_and_in_the_bundle(desk: Desk) -> None:
     attacked(desk, high=0.7)
     desk.prepare()
     for name in ("review.html", "review.txt", "content/README.md", "content/croissant.json"):
-        assert "membership-loss/1" in (desk.prepared / name).read_text()
+        assert "membership-loss/1" in (desk.prepared / name).read_text(encoding="utf-8")
     assert desk.release()[0] == 0
-    bundle = json.loads((desk.outbox / "st-mary-1" / "gdshare.json").read_text())
+    bundle = json.loads((desk.outbox / "st-mary-1" / "gdshare.json").read_text(encoding="utf-8"))
     assert bundle["attacks"][0]["high"] == 0.7
 
 
@@ -540,7 +535,7 @@ def test_every_act_can_be_tried_without_being_done(desk: Desk) -> None:
     assert desk.entries() == []
     desk.prepare()
     approve = ("approve", desk.prepared, "--key", desk.key("officer"), "--outbox", desk.outbox)
-    status, out, _ = desk.gdshare(*approve, "--digest", desk.shown(), "--dry-run")
+    status, out, _ = gdshare(*approve, "--digest", desk.shown(), "--dry-run")
     assert (status, out) == (0, f"would approve  st-mary-1  {desk.shown()}\n")
     assert list((desk.prepared / "approvals").iterdir()) == []
     assert desk.entries() == ["prepare"]
@@ -549,12 +544,12 @@ def test_every_act_can_be_tried_without_being_done(desk: Desk) -> None:
 def test_publishing_can_be_tried_without_being_done(desk: Desk) -> None:
     desk.policy.unlink()
     words = ("--key", desk.key("st-mary"), "--outbox", desk.outbox, "--site", "st-mary")
-    status, out, _ = desk.gdshare("publish", desk.folder / "run", *words, "--dry-run")
+    status, out, _ = gdshare("publish", desk.folder / "run", *words, "--dry-run")
     assert status == 0
     assert out.startswith("would publish  st-mary-1  ")
     assert not desk.outbox.exists()
     assert desk.entries() == []
-    assert desk.gdshare("publish", desk.folder / "run", *words)[0] == 0
+    assert gdshare("publish", desk.folder / "run", *words)[0] == 0
 
 
 def test_attack_that_nobody_makes_is_told_as_such(desk: Desk) -> None:
@@ -565,20 +560,22 @@ def test_attack_that_nobody_makes_is_told_as_such(desk: Desk) -> None:
 
 def test_page_says_that_nothing_was_tried_where_nothing_need_be(desk: Desk) -> None:
     desk.prepare()
-    assert "none tried; see gdshare audit" in (desk.prepared / "review.txt").read_text()
+    assert "none tried; see gdshare audit" in (desk.prepared / "review.txt").read_text(
+        encoding="utf-8"
+    )
 
 
 def test_mistyped_outbox_is_not_taken_for_a_forged_page(desk: Desk) -> None:
     desk.prepare()
     words = ("--key", desk.key("officer"), "--outbox", desk.folder / "outbx")
-    _, _, err = desk.gdshare("approve", desk.prepared, *words, "--digest", desk.shown())
+    _, _, err = gdshare("approve", desk.prepared, *words, "--digest", desk.shown())
     assert "nothing was prepared for this outbox; check --outbox" in err
 
 
 def test_public_half_of_a_key_is_told_as_such(desk: Desk) -> None:
     desk.prepare()
     words = ("--key", desk.key("officer", "pub"), "--outbox", desk.outbox)
-    _, _, err = desk.gdshare("approve", desk.prepared, *words, "--digest", desk.shown())
+    _, _, err = gdshare("approve", desk.prepared, *words, "--digest", desk.shown())
     assert "is the public half of a key; give its NAME.key" in err
 
 
@@ -586,8 +583,8 @@ def test_reason_of_a_withdrawal_is_not_taken_for_a_policy(desk: Desk) -> None:
     desk.policy.unlink()
     words = ("--key", desk.key("st-mary"), "--outbox", desk.outbox)
     run = ("publish", desk.folder / "run", *words, "--site", "st-mary")
-    assert desk.gdshare(*run)[0] == 0
+    assert gdshare(*run)[0] == 0
     digest = read_ledger(desk.folder / "outbox-ledger.jsonl")[0].digest
     why = ("--digest", digest, "--why", "by policy of our ethics board")
-    assert desk.gdshare("withdraw", "st-mary-1", *words, *why)[0] == 0
-    assert desk.gdshare(*run)[0] == 0
+    assert gdshare("withdraw", "st-mary-1", *words, *why)[0] == 0
+    assert gdshare(*run)[0] == 0

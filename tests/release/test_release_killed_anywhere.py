@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from bundle_run_kit import PASSPHRASE, make_run
-from kill_kit import KILLED, Killer, killer
+from bundle_run_kit import make_run
+from kill_kit import KILLED, Killer
 
 from gdshare.bundle import published, verify_folder
 from gdshare.ledger import read_ledger
@@ -18,30 +18,21 @@ MOST_CHANGES = 60
 
 
 @pytest.fixture(scope="module")
-def started() -> Iterator[Killer]:
-    patch = pytest.MonkeyPatch()
-    patch.setenv("GDSHARE_PASSPHRASE", PASSPHRASE)
-    with killer() as one:
-        yield one
-    patch.undo()
-
-
-@pytest.fixture(scope="module")
-def before(started: Killer, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+def before(killer: Killer, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """A hospital's folder before each act."""
     desk = tmp_path_factory.mktemp("hospital") / "desk"
     desk.mkdir()
     make_run(desk / "run")
     for name in (SIGNER, OFFICER):
-        assert started.run(["keys", "new", "--name", name, "--out", desk / "keys"], desk) == 0
+        assert killer.run(["keys", "new", "--name", name, "--out", desk / "keys"], desk) == 0
     kept = {"publish": _copy(desk, "publish")}
     officer = fingerprint(load_public_key(desk / "keys" / f"{OFFICER}.pub"))
     (desk / "outbox-policy.toml").write_text(
-        f'[release]\napprovals = 1\napprovers = ["{officer}"]\none-shot = false\n'
+        f'[release]\napprovals = 1\napprovers = ["{officer}"]\none-shot = false\n', encoding="utf-8"
     )
     for act in ("prepare", "approve", "release"):
         kept[act] = _copy(desk, act)
-        assert started.run(words(act, desk), desk) == 0
+        assert killer.run(words(act, desk), desk) == 0
     return kept
 
 
@@ -55,7 +46,7 @@ def words(act: str, desk: Path) -> list[object]:
         case "prepare":
             return [act, desk / "run", "--out", desk / "prepared", *outbox, *site]
         case "approve":
-            shown = (desk / "prepared" / "review.txt").read_text()
+            shown = (desk / "prepared" / "review.txt").read_text(encoding="utf-8")
             digest = shown.split("digest of all: ")[1][:64]
             key = desk / "keys" / f"{OFFICER}.key"
             return [act, desk / "prepared", "--key", key, *outbox, "--digest", digest]
@@ -89,16 +80,16 @@ def record_and_outbox_agree(desk: Path) -> None:
 
 @pytest.mark.parametrize("act", ["prepare", "approve", "release", "publish"])
 def test_act_that_is_killed_anywhere_leaves_what_agrees_and_can_be_redone(
-    act: str, started: Killer, before: dict[str, Path], tmp_path: Path
+    act: str, killer: Killer, before: dict[str, Path], tmp_path: Path
 ) -> None:
-    kills = list(killed_at_each(act, started, before[act], tmp_path / "desk", redo))
+    kills = list(killed_at_each(act, killer, before[act], tmp_path / "desk", redo))
     assert len(kills) >= 4
 
 
-def redo(act: str, started: Killer, desk: Path) -> None:
+def redo(act: str, killer: Killer, desk: Path) -> None:
     record_and_outbox_agree(desk)
     had = done(act, desk)
-    status = started.run(words(act, desk), desk)
+    status = killer.run(words(act, desk), desk)
     if act in ("prepare", "release") and had:
         assert status == 2  # it had been done, and is not done twice
     else:
@@ -109,7 +100,7 @@ def redo(act: str, started: Killer, desk: Path) -> None:
 
 def killed_at_each(
     act: str,
-    started: Killer,
+    killer: Killer,
     template: Path,
     desk: Path,
     after: Callable[[str, Killer, Path], None],
@@ -118,10 +109,10 @@ def killed_at_each(
     for at in range(1, MOST_CHANGES):
         shutil.rmtree(desk, ignore_errors=True)
         shutil.copytree(template, desk)
-        status = started.run(words(act, desk), desk, at)
+        status = killer.run(words(act, desk), desk, at)
         if status != KILLED:
             assert status == 0
             return
-        after(act, started, desk)
+        after(act, killer, desk)
         yield at
     raise AssertionError(f"{act} makes more than {MOST_CHANGES} changes")

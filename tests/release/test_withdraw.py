@@ -7,13 +7,12 @@ from pathlib import Path
 
 import pytest
 from bundle_run_kit import PASSPHRASE, make_run
+from command_kit import Ended, gdshare
 from grid_kit import ask_node
 
-import gdshare.release.withdraw
 from gdshare.bundle import read_folder, verify_folder
 from gdshare.bundle.attestation import MAX_BYTES, Withdrawal, read_signed
 from gdshare.bundle.outbox import newest, published
-from gdshare.cli.main import main
 from gdshare.errors import BundleError
 from gdshare.ledger import Entry, read_ledger
 from gdshare.signing import load_public_key, new_key
@@ -22,31 +21,24 @@ from gdshare.signing import load_public_key, new_key
 class Site:
     """A hospital with a key, an outbox and a node that serves it."""
 
-    def __init__(self, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def __init__(self, folder: Path) -> None:
         self.folder, self.outbox = folder, folder / "outbox"
         self.key = folder / "keys" / "st-mary.key"
-        self._capsys = capsys
         make_run(folder / "run")
-        self.gdshare("keys", "new", "--name", "st-mary", "--out", folder / "keys")
-
-    def gdshare(self, *words: object) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as ended:
-            main([str(word) for word in words])
-        told = self._capsys.readouterr()
-        return int(ended.value.code or 0), told.out, told.err
+        gdshare("keys", "new", "--name", "st-mary", "--out", folder / "keys")
 
     def publish(self, count: int = 1) -> None:
         for _ in range(count):
             words = ("--key", self.key, "--outbox", self.outbox, "--site", "st-mary")
-            assert self.gdshare("publish", self.folder / "run", *words)[0] == 0
+            assert gdshare("publish", self.folder / "run", *words)[0] == 0
 
     def digest(self, name: str = "st-mary-1") -> str:
         found = {entry.what: entry.digest for entry in self.entries() if entry.act == "release"}
         return str(found[name])
 
-    def withdraw(self, name: str = "st-mary-1", *more: object) -> tuple[int, str, str]:
+    def withdraw(self, name: str = "st-mary-1", *more: object) -> Ended:
         words = ("--key", self.key, "--outbox", self.outbox, "--digest", self.digest(name)[:16])
-        return self.gdshare("withdraw", name, *words, *more)
+        return gdshare("withdraw", name, *words, *more)
 
     def entries(self) -> list[Entry]:
         return read_ledger(self.folder / "outbox-ledger.jsonl")
@@ -61,11 +53,9 @@ class Site:
 
 
 @pytest.fixture
-def site(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> Site:
+def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Site:
     monkeypatch.setenv("GDSHARE_PASSPHRASE", PASSPHRASE)
-    return Site(tmp_path, capsys)
+    return Site(tmp_path)
 
 
 def test_withdrawn_bundle_is_gone_and_a_signed_withdrawal_takes_its_place(site: Site) -> None:
@@ -118,11 +108,11 @@ def test_number_of_a_withdrawn_bundle_stays_used(site: Site) -> None:
 
 def test_withdrawn_bundle_is_not_released_again(site: Site) -> None:
     words = ("--outbox", site.outbox, "--site", "st-mary", "--out", site.folder / "prepared")
-    site.gdshare("prepare", site.folder / "run", *words)
+    gdshare("prepare", site.folder / "run", *words)
     release = ("release", site.folder / "prepared", "--key", site.key, "--outbox", site.outbox)
-    assert site.gdshare(*release)[0] == 0
+    assert gdshare(*release)[0] == 0
     site.withdraw()
-    status, _, err = site.gdshare(*release)
+    status, _, err = gdshare(*release)
     assert status == 2
     assert "st-mary-1: was withdrawn, and stays so" in err
     assert published(site.outbox) == ()
@@ -133,7 +123,7 @@ def test_withdrawn_bundle_is_not_released_again(site: Site) -> None:
     [
         ("gdshare.ledger", "write_bytes", True),
         ("gdshare.release.withdraw", "write_bytes", True),
-        ("gdshare.release.withdraw", "_take_away", False),
+        ("gdshare.release.withdraw", "_delete_bundle", False),
         ("gdshare.release.withdraw", "sync_folder", False),
         ("gdshare.release.withdraw.shutil", "rmtree", False),
     ],
@@ -231,14 +221,14 @@ def test_it_takes_one_person_whatever_the_policy_says(site: Site) -> None:
     site.publish()
     policy = site.folder / "outbox-policy.toml"
     for content in ("[release]\none-shot = false\n", "no policy at all"):
-        policy.write_text(content)
+        policy.write_text(content, encoding="utf-8")
         assert site.withdraw()[0] == 0
 
 
 def test_bundle_is_named_by_its_digest_too(site: Site) -> None:
     site.publish(2)
     words = ("--key", site.key, "--outbox", site.outbox)
-    assert site.gdshare("withdraw", site.digest("st-mary-1")[:20].upper(), *words)[0] == 0
+    assert gdshare("withdraw", site.digest("st-mary-1")[:20].upper(), *words)[0] == 0
     assert [path.name for path in published(site.outbox)] == ["st-mary-2"]
 
 
@@ -246,7 +236,7 @@ def test_bundle_is_named_by_its_digest_too(site: Site) -> None:
 def test_what_was_never_released_cannot_be_withdrawn(site: Site, name: str) -> None:
     site.publish()
     words = ("--key", site.key, "--outbox", site.outbox, "--digest", site.digest())
-    status, _, err = site.gdshare("withdraw", name, *words)
+    status, _, err = gdshare("withdraw", name, *words)
     assert status == 2
     assert "0 bundles that were released are called so" in err
     assert "st-mary-1" in err
@@ -257,7 +247,7 @@ def test_what_was_never_released_cannot_be_withdrawn(site: Site, name: str) -> N
 def test_digest_of_another_bundle_withdraws_nothing(site: Site, digest: str) -> None:
     site.publish()
     words = ("--key", site.key, "--outbox", site.outbox, "--digest", digest)
-    status, _, err = site.gdshare("withdraw", "st-mary-1", *words)
+    status, _, err = gdshare("withdraw", "st-mary-1", *words)
     assert status == 2
     assert "gdshare ledger show tells that of st-mary-1" in err
     assert site.digest()[:16] not in err
@@ -269,10 +259,10 @@ def test_digest_is_asked_for_at_a_terminal_and_demanded_elsewhere(
 ) -> None:
     site.publish()
     words = ("withdraw", "st-mary-1", "--key", site.key, "--outbox", site.outbox)
-    assert "give --digest" in site.gdshare(*words)[2]
+    assert "give --digest" in gdshare(*words)[2]
     monkeypatch.setattr("gdshare.cli.withdraw.has_terminal", lambda: True)
     monkeypatch.setattr("typer.prompt", lambda *_, **__: site.digest()[:16])
-    assert site.gdshare(*words)[0] == 0
+    assert gdshare(*words)[0] == 0
 
 
 @pytest.mark.parametrize("reason", ["für immer", "x" * 301, "two\nlines", "\x1b[2J"])
@@ -301,10 +291,10 @@ def test_outbox_that_cannot_be_changed_is_told_and_tried_again(
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patched:
-        patched.setattr(gdshare.release.withdraw, "write_bytes", full)
+        patched.setattr("gdshare.release.withdraw.write_bytes", full)
         status, _, err = site.withdraw()
     assert status == 2
-    assert "st-mary-1 may still be handed over" in err
+    assert "st-mary-1 may still be sent" in err
     assert site.withdraw()[0] == 0
     assert set(site.handed_over()) == {"st-mary-1.withdrawal"}
 
@@ -314,7 +304,7 @@ def test_outbox_that_cannot_be_changed_is_told_and_tried_again(
 
 def test_node_does_not_follow_a_withdrawal_that_is_a_link(site: Site) -> None:
     site.publish()
-    (site.folder / "passwords").write_text("secret")
+    (site.folder / "passwords").write_text("secret", encoding="utf-8")
     (site.outbox / "st-mary-1.withdrawal").symlink_to(site.folder / "passwords")
     assert site.handed_over() == {"refused": "outbox-unreadable"}
 
@@ -429,15 +419,15 @@ def test_digest_that_is_none_is_refused(digest: str) -> None:
 
 def test_approvers_key_withdraws_nothing_unless_it_is_said_to_be_the_hospitals(site: Site) -> None:
     site.publish()
-    site.gdshare("keys", "new", "--name", "officer", "--out", site.folder / "keys")
+    gdshare("keys", "new", "--name", "officer", "--out", site.folder / "keys")
     other = site.folder / "keys" / "officer.key"
     words = ("--key", other, "--outbox", site.outbox, "--digest", site.digest())
     for more in ((), ("--dry-run",)):
-        status, _, err = site.gdshare("withdraw", "st-mary-1", *words, *more)
+        status, _, err = gdshare("withdraw", "st-mary-1", *words, *more)
         assert (status, "was released with the key" in err) == (2, True)
     assert [entry.act for entry in site.entries()] == ["release"]
     assert (site.outbox / "st-mary-1").is_dir()
-    assert site.gdshare("withdraw", "st-mary-1", *words, "--another-key")[0] == 0
+    assert gdshare("withdraw", "st-mary-1", *words, "--another-key")[0] == 0
 
 
 @pytest.mark.parametrize("name", ["bundle.sig", "README.md"])

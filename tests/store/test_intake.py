@@ -33,7 +33,7 @@ def hospital(tmp_path):
         dataset = radiograph(gradient(), PatientID=patient, StudyInstanceUID=study)
         dataset.BurnedInAnnotation = "NO"
         save(dataset, folder / f"{number}.dcm")
-    (folder / "notes.txt").write_text("for Jane Doe")
+    (folder / "notes.txt").write_text("for Jane Doe", encoding="utf-8")
     return folder
 
 
@@ -83,7 +83,7 @@ def test_the_way_back_to_patients_is_one_file_for_its_owner_alone(hospital, tmp_
     who = tmp_path / "who.csv"
     assert stat.S_IMODE(who.stat().st_mode) == 0o600
     assert stat.S_IMODE((tmp_path / "store").stat().st_mode) == 0o700
-    with who.open(newline="") as stream:
+    with who.open(newline="", encoding="utf-8") as stream:
         lines = list(csv.DictReader(stream))
     assert [line["patient_id"] for line in lines] == ["4711", "4711", "815"]
     assert [line["film"] for line in lines] == open_store(tmp_path / "store").names()
@@ -100,7 +100,7 @@ def test_way_back_that_others_may_read_is_refused(hospital, tmp_path):
 def test_damaged_way_back_is_refused_rather_than_patients_mixed(hospital, tmp_path, damage):
     list(take_in(files_in(hospital), intake(tmp_path)))
     who = tmp_path / "who.csv"
-    who.write_text(damage(who.read_text()))
+    who.write_text(damage(who.read_text(encoding="utf-8")), encoding="utf-8")
     with pytest.raises(StoreError, match="damaged"):
         intake(tmp_path)
 
@@ -190,7 +190,7 @@ def test_link_out_of_the_folder_is_not_followed(hospital, tmp_path):
 
 def test_store_is_not_made_over_something_else(tmp_path):
     (tmp_path / "store").mkdir()
-    (tmp_path / "store" / "mine.txt").write_text("mine")
+    (tmp_path / "store" / "mine.txt").write_text("mine", encoding="utf-8")
     with pytest.raises(StoreError, match="something else"):
         make_store(tmp_path / "store")
 
@@ -208,7 +208,7 @@ def test_damaged_record_is_refused_by_name(hospital, tmp_path):
     told = intake(tmp_path)
     list(take_in(files_in(hospital), told))
     path = told.store.record_path(told.store.names()[0])
-    path.write_text(json.dumps({"film": "x"}))
+    path.write_text(json.dumps({"film": "x"}), encoding="utf-8")
     with pytest.raises(StoreError, match=f"{path}: damaged"):
         list(told.store.films())
 
@@ -263,7 +263,8 @@ def test_last_line_in_another_programs_form_is_not_cut_off(hospital, tmp_path):
 
 
 def test_way_back_that_others_may_read_is_refused_empty_or_not(tmp_path):
-    (tmp_path / "who.csv").touch(mode=0o644)
+    (tmp_path / "who.csv").touch()
+    (tmp_path / "who.csv").chmod(0o644)
     with pytest.raises(StoreError, match=r"others may read it; chmod 600 who\.csv"):
         intake(tmp_path)
 
@@ -271,7 +272,7 @@ def test_way_back_that_others_may_read_is_refused_empty_or_not(tmp_path):
 def test_empty_way_back_is_begun_anew(tmp_path):
     (tmp_path / "who.csv").touch(mode=0o600)
     intake(tmp_path)
-    assert (tmp_path / "who.csv").read_text().startswith('"film"')
+    assert (tmp_path / "who.csv").read_text(encoding="utf-8").startswith('"film"')
 
 
 def test_second_import_is_turned_away_while_the_first_runs(tmp_path):
@@ -351,7 +352,7 @@ def test_damaged_record_that_is_deleted_comes_back_with_the_next_import_under_it
     told = intake(tmp_path)
     list(take_in(files_in(hospital), told))
     path = told.store.record_path(told.store.names()[0])
-    path.write_text("{}")
+    path.write_text("{}", encoding="utf-8")
     with pytest.raises(StoreError, match="delete it and import the film again"):
         list(told.store.films())
     path.unlink()

@@ -90,10 +90,10 @@ def test_polygons_that_are_no_outline_are_refused(polygons):
 def test_damaged_file_is_named_and_never_overwritten(store, content):
     save(store)
     path = store.path / "outlines" / f"{stored(0).film}.json"
-    path.write_text(content)
+    path.write_text(content, encoding="utf-8")
     with pytest.raises(StoreError, match=r"aaaa\.json: damaged; put its last good copy back"):
         save(store, based_on=1)
-    assert path.read_text() == content
+    assert path.read_text(encoding="utf-8") == content
 
 
 def test_outline_of_another_film_is_refused(store):
@@ -145,7 +145,7 @@ def test_store_without_a_ready_film_says_how_to_make_one(store):
 
 def test_table_lists_ready_films_with_masks_and_pixel_size(store):
     save(store)
-    with write_table(store).open() as stream:
+    with write_table(store).open(encoding="utf-8") as stream:
         (line,) = csv.DictReader(stream)
     assert line == {
         "patient": stored(0).patient,
@@ -162,7 +162,7 @@ def test_table_lists_ready_films_with_masks_and_pixel_size(store):
 def test_pixel_without_one_side_has_none_in_the_table(tmp_path, spacing):
     store = small_store(tmp_path / "store", stored(0, spacing_mm=spacing))
     save(store)
-    assert write_table(store).read_text().splitlines()[1].endswith("positive,")
+    assert write_table(store).read_text(encoding="utf-8").splitlines()[1].endswith("positive,")
 
 
 def test_table_is_labelled_like_any_other(store, tmp_path):
@@ -191,7 +191,7 @@ def test_drawing_after_a_kill_is_the_old_one_or_the_new(store, monkeypatch):
 def test_file_is_plain_json(store):
     save(store)
     path = store.path / "outlines" / f"{stored(0).film}.json"
-    assert json.loads(path.read_text())["drawing"]["polygons"][0][0][0] == [4, 4]
+    assert json.loads(path.read_text(encoding="utf-8"))["drawing"]["polygons"][0][0][0] == [4, 4]
 
 
 def test_films_that_the_table_lacks_are_told(tmp_path):

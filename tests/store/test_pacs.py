@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
 from dicom_kit import gradient, radiograph, save
-from orthanc_kit import PASSWORD, USER, orthanc
+from orthanc_kit import PASSWORD, USER
 from pydicom import dcmread
 from pydicom.uid import JPEGLSLossless, generate_uid
 
@@ -42,18 +42,6 @@ from gdshare.store.pacs.query import Reference
 from gdshare.store.pacs.retrieval import first_part, retrieve
 
 FILMS = Wanted(("CR", "DX"))
-
-
-@pytest.fixture(scope="module")
-def pacs(tmp_path_factory):
-    with orthanc(tmp_path_factory.mktemp("orthanc")) as server:
-        yield server
-
-
-@pytest.fixture
-def server(pacs):
-    pacs.clear()
-    return pacs
 
 
 class Sleeps(list):
@@ -652,7 +640,9 @@ def test_password_comes_from_a_file_for_its_owner_alone(tmp_path):
 def test_neither_proxy_nor_login_of_the_environment_is_used(tmp_path, monkeypatch):
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
-    (tmp_path / "netrc").write_text("machine 127.0.0.1 login other password s3cret\n")
+    (tmp_path / "netrc").write_text(
+        "machine 127.0.0.1 login other password s3cret\n", encoding="utf-8"
+    )
     (tmp_path / "netrc").chmod(0o600)
     with serving(lambda path, query: listed()) as (url, asked), line(url) as opened:
         assert find_films(opened, FILMS) == []
@@ -732,7 +722,7 @@ def test_authority_of_the_hospital_vouches_for_its_pacs(context, certificate, tm
 
 
 def test_authority_without_certificates_is_refused(tmp_path):
-    (tmp_path / "ca.pem").write_text("none here")
+    (tmp_path / "ca.pem").write_text("none here", encoding="utf-8")
     for name in ("ca.pem", "none.pem"):
         with pytest.raises(GdshareError, match=f"{name}: holds no certificates"):
             access_to("https://pacs/rs", authority=tmp_path / name)

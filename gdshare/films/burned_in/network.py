@@ -1,14 +1,12 @@
 """The network that tells writing from anything else, pixel by pixel.
 
 It is the small text detector of PP-OCRv6, trained by the PaddleOCR project on photographs and
-pages in many scripts. Its weights come inside the ``rapidocr`` package under Apache-2.0, so nothing
-is fetched when it runs; of that package nothing but this one file is used, and only if it is, byte
-for byte, the one that was measured.
+pages in many scripts. Its weights lie in ``weights/``, with their licence (Apache-2.0), so nothing
+is fetched at run time; they are loaded only if they are, byte for byte, those that were measured.
 """
 
 import hashlib
 from functools import cache
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -20,8 +18,7 @@ from gdshare.errors import GdshareError
 
 Gray = npt.NDArray[np.float32]
 
-PACKAGE = "rapidocr"
-WEIGHTS = Path("models") / "PP-OCRv6_det_small.onnx"
+WEIGHTS = Path(__file__).parent / "weights" / "PP-OCRv6_det_small.onnx"
 SHA256 = "090f04abcd9d9a7498bc4ebf677e4cb9bdce1fe4197ddb7e529f1ef44e1ff94f"
 
 _STRIDE = 32
@@ -67,23 +64,14 @@ def _session() -> InferenceSession:
 
 
 def _weights() -> bytes:
-    """The weights' file, found without running any of the package's code."""
-    found = find_spec(PACKAGE)
-    folders = found.submodule_search_locations if found else None
-    if not folders:
-        raise TextDetectorError(
-            f"the text detector's weights are missing: the package {PACKAGE} is not installed",
-            remedy="install gdshare again with all it needs",
-        )
-    path = Path(folders[0]) / WEIGHTS
     try:
-        content = path.read_bytes()
+        content = WEIGHTS.read_bytes()
     except OSError as error:
-        raise TextDetectorError(_other(path, f"cannot be read, {error.strerror}")) from error
+        raise _unusable(f"cannot be read, {error.strerror}") from error
     if hashlib.sha256(content).hexdigest() != SHA256:
-        raise TextDetectorError(_other(path, "are not those that were measured"))
+        raise _unusable("are not those that were measured")
     return content
 
 
-def _other(path: Path, why: str) -> str:
-    return f"{path}: the text detector's weights {why}; install {PACKAGE} as gdshare asks for it"
+def _unusable(why: str) -> TextDetectorError:
+    return TextDetectorError(f"the text detector's weights {why}", WEIGHTS, "install gdshare again")

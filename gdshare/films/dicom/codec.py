@@ -49,15 +49,19 @@ def _plugin(frame: Frame) -> str:
     return "gdcm"
 
 
-def _bound_memory(pixels: int) -> None:
-    """Where the system can; elsewhere the bound on a film's size has to do."""
+def _bound_memory(pixels: int) -> bool:
+    """Bound this process's memory; returns whether the system can: Windows and macOS cannot."""
     if resource is None:
-        return
+        return False
     _, most = resource.getrlimit(resource.RLIMIT_AS)
     bound = BASE_BYTES + BYTES_A_PIXEL * pixels
     if most != resource.RLIM_INFINITY:
         bound = min(bound, most)
-    resource.setrlimit(resource.RLIMIT_AS, (bound, most))
+    try:
+        resource.setrlimit(resource.RLIMIT_AS, (bound, most))
+    except (OSError, ValueError):  # macOS
+        return False
+    return True
 
 
 def _serve(requests: IO[bytes], answers: IO[bytes]) -> None:
@@ -68,13 +72,13 @@ def _serve(requests: IO[bytes], answers: IO[bytes]) -> None:
             return
         del head["bytes"]
         frame = Frame(content=content, **head)
+        bounded = _bound_memory(frame.rows * frame.columns)
         try:
-            _bound_memory(frame.rows * frame.columns)
             values = np.ascontiguousarray(_decoded(frame))
             told = {"dtype": values.dtype.str}, values.tobytes()
         except Exception as error:  # codecs and pydicom raise what they stumble over
             told = {"error": _reason(frame, error)}, b""
-        send(answers, *told)
+        send(answers, told[0] | {"bounded": bounded}, told[1])
 
 
 def _reason(frame: Frame, error: Exception) -> str:

@@ -8,6 +8,7 @@ One request or answer is a line of JSON, then as many bytes as it says.
 """
 
 import json
+import logging
 import os
 import subprocess
 import sys
@@ -24,6 +25,7 @@ from gdshare.films.dicom.stored import Decode, Frame, Stored
 SECONDS = 60.0
 """What a frame may take: 3.6 million px in JPEG 2000 took 0.2, so the largest film some 7."""
 CODEC = "gdshare.films.dicom.codec"
+log = logging.getLogger(__name__)
 DAMAGED = "its pixel data is damaged ({}); export it again"
 
 
@@ -55,6 +57,7 @@ class _Worker:
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
         self._process: subprocess.Popen[bytes] | None = None
+        self._bounded = True
 
     def decode(self, frame: Frame) -> Stored:
         process, overdue = self._running(), Event()
@@ -73,6 +76,9 @@ class _Worker:
             raise FilmError(DAMAGED.format(why)) from error
         finally:
             late.cancel()
+        if self._bounded and not answer.get("bounded", True):
+            self._bounded = False
+            log.warning("this system does not bound the decoder's memory; its time is bounded")
         if "error" in answer:
             raise FilmError(str(answer["error"]))
         values = np.frombuffer(content, np.dtype(str(answer["dtype"])))

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from command_kit import gdshare
 from grid_kit import MemoryGrid
 from site_kit import NOW, PROTOCOL, make_bundle, make_cohort, manifest, write_files
 
@@ -18,7 +19,6 @@ from aggregator.results import RoundResult
 from aggregator.round import hold_round
 from aggregator.trust.bundle_history import newest_seen
 from gdshare.bundle.counts import published_counts
-from gdshare.cli.main import main
 from gdshare.distilled import Distilled
 from gdshare.errors import CohortError, FederationError, UsageError
 from gdshare.ledger import open_ledger, read_ledger
@@ -27,12 +27,6 @@ from gdshare.signing import new_key, public_pem
 from studies.poison import attacks
 
 Change = Callable[[Distilled], Distilled]
-
-
-@pytest.fixture(scope="module")
-def cohort(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What every hospital counts on: too few films to conclude anything from."""
-    return make_cohort(tmp_path_factory.mktemp("films"))
 
 
 @pytest.fixture(scope="module")
@@ -113,13 +107,14 @@ class Rounds:
         return hold_round(self.grid, order, self.out, NOW, lambda line: None)
 
     def refusals(self) -> list[Mapping[str, str]]:
-        return [json.loads(one) for one in (self.out / "refusals.jsonl").read_text().splitlines()]
+        return [
+            json.loads(one)
+            for one in (self.out / "refusals.jsonl").read_text(encoding="utf-8").splitlines()
+        ]
 
     def accept(self, digest: str, why: str = "called, other films") -> int:
-        words = ["trust", "accept", digest, "--why", why, "--trust", str(self.folder / "trust")]
-        with pytest.raises(SystemExit) as ended:
-            main([*words, "--by", "a person"])
-        return int(ended.value.code or 0)
+        words = ("--why", why, "--by", "a person", "--trust", self.folder / "trust")
+        return gdshare("trust", "accept", digest, *words).status
 
     def _settings(self, site: str) -> dict[str, object]:
         return {
@@ -250,7 +245,7 @@ def test_declared_patients_weigh_at_most_twice_the_median(rounds: Rounds) -> Non
     rounds.release("west", honest(3), counts=many)
     result = rounds.hold()
     assert result.weights == pytest.approx({"east": 0.25, "north": 0.25, "west": 0.5})
-    assert "weight 0.50" in (rounds.out / "table.txt").read_text()
+    assert "weight 0.50" in (rounds.out / "table.txt").read_text(encoding="utf-8")
 
 
 # What is done with a quarantined bundle.
@@ -266,12 +261,12 @@ def test_quarantine_is_recorded_with_its_figures_and_admits_nothing(rounds: Roun
     assert (entry.what, entry.digest, entry.by) == ("west-1", found.digest, "an operator")
     assert f"(cosine {found.agreement.diagnosis:.2f}" in entry.why
     assert set(newest_seen(entries)) == {"east", "north"}
-    saved = json.loads((rounds.out / "round.json").read_text())
+    saved = json.loads((rounds.out / "round.json").read_text(encoding="utf-8"))
     assert saved["plausibility"]["west"]["agreement"]["diagnosis"] < 0
     assert "west" not in saved["weights"]
     [line] = [
         one
-        for one in (rounds.out / "table.txt").read_text().splitlines()
+        for one in (rounds.out / "table.txt").read_text(encoding="utf-8").splitlines()
         if one.startswith("west ")
     ]
     assert "quarantined" in line
@@ -290,7 +285,7 @@ def test_accepted_bundle_is_admitted_and_its_figures_are_still_told(rounds: Roun
     result = rounds.hold()
     assert set(result.bundles) == {"east", "north", "west"}
     assert result.plausibility["west"].faults
-    assert "accepted in spite of that" in (rounds.out / "table.txt").read_text()
+    assert "accepted in spite of that" in (rounds.out / "table.txt").read_text(encoding="utf-8")
     assert newest_seen(read_ledger(rounds.ledger))["west"].digest == digest
 
 
@@ -339,13 +334,13 @@ def test_too_few_films_condemn_nobody(rounds: Rounds, cohort: Path) -> None:
     taught = result.plausibility["west"].teaching
     assert taught is not None
     assert not taught.tested
-    assert ", too few" in (rounds.out / "table.txt").read_text()
+    assert ", too few" in (rounds.out / "table.txt").read_text(encoding="utf-8")
 
 
 def test_lone_bundle_without_reference_is_marked_not_tested(rounds: Rounds) -> None:
     rounds.release("west", flipped)
     assert rounds.hold().plausibility["west"].teaching is None
-    assert "not tested" in (rounds.out / "table.txt").read_text()
+    assert "not tested" in (rounds.out / "table.txt").read_text(encoding="utf-8")
 
 
 def test_reference_that_was_cut_otherwise_is_refused(rounds: Rounds, tmp_path: Path) -> None:

@@ -37,7 +37,7 @@ def flower(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[str]]:
         def start(_: FlowerCli, app: Path, config: dict[str, str]) -> str:
             assert [path.name for path in app.iterdir()] == ["pyproject.toml"]
             for name, text in files.items():
-                (Path(config["out"]) / name.replace("_", ".")).write_text(text)
+                (Path(config["out"]) / name.replace("_", ".")).write_text(text, encoding="utf-8")
             return "7"
 
         monkeypatch.setattr(FlowerCli, "start_run", start)
@@ -100,7 +100,7 @@ def test_the_server_app_leaves_word_of_a_failure(tmp_path: Path, order: Order) -
     asked.run_config = {"out": str(tmp_path)}
     with pytest.raises(FederationError, match="no readable order"):
         server_app(MemoryGrid({}), asked)
-    assert "no readable order" in (tmp_path / "failure.txt").read_text()
+    assert "no readable order" in (tmp_path / "failure.txt").read_text(encoding="utf-8")
 
 
 def test_the_server_app_takes_no_order_from_a_relative_folder() -> None:

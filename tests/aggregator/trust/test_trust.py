@@ -5,12 +5,12 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from command_kit import Ended, gdshare
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from aggregator.trust.bundle_history import ADMIT, admitted, signed_with, trained_from
 from aggregator.trust.key_history import Disowned, disowned, ends, revoked
 from aggregator.trust.keys import load_trust
-from gdshare.cli.main import main
 from gdshare.errors import FederationError
 from gdshare.ledger import open_ledger, read_ledger
 from gdshare.signing import (
@@ -36,15 +36,11 @@ def key(tmp_path: Path) -> Path:
 class Desk:
     """The operator's, with the trust folder on it."""
 
-    def __init__(self, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def __init__(self, folder: Path) -> None:
         self.trust, self.ledger = folder / "trust", folder / "trust-ledger.jsonl"
-        self._capsys = capsys
 
-    def gdshare(self, *words: object) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as ended:
-            main(["trust", *map(str, words), "--trust", str(self.trust)])
-        told = self._capsys.readouterr()
-        return int(ended.value.code or 0), told.out, told.err
+    def gdshare(self, *words: object) -> Ended:
+        return gdshare("trust", *words, "--trust", self.trust)
 
     def add(self, key: Path, site: str = "st-mary", told: str | None = None) -> int:
         said = fingerprint(load_public_key(key)) if told is None else told
@@ -56,8 +52,8 @@ class Desk:
 
 
 @pytest.fixture
-def desk(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Desk:
-    return Desk(tmp_path, capsys)
+def desk(tmp_path: Path) -> Desk:
+    return Desk(tmp_path)
 
 
 def another(tmp_path: Path, name: str = "second") -> Path:
@@ -211,24 +207,20 @@ def test_bare_key_needs_a_site(desk: Desk, key: Path) -> None:
 
 
 def test_site_asks_and_the_aggregator_takes_it_in(
-    desk: Desk, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("GDSHARE_PASSPHRASE", "a passphrase for the test")
-    at_site(capsys, "new", "--name", "st-mary", "--out", tmp_path / "keys")
-    told = at_site(capsys, "request", tmp_path / "keys" / "st-mary.key", "--site", "st-mary")
+    at_site("new", "--name", "st-mary", "--out", tmp_path / "keys")
+    told = at_site("request", tmp_path / "keys" / "st-mary.key", "--site", "st-mary")
     heard = told.split("to say")[1].strip()
     sent = tmp_path / "keys" / "st-mary.request"
     assert desk.gdshare("add", sent, "--fingerprint", heard[:19])[0] == 0
     assert load_trust(desk.trust).keys[0].site == "st-mary"
 
 
-def at_site(capsys: pytest.CaptureFixture[str], *words: object) -> str:
+def at_site(*words: object) -> str:
     """What the hospital does with its keys; returns what it is told."""
-    with pytest.raises(SystemExit) as ended:
-        main(["keys", *map(str, words)])
-    told = capsys.readouterr()
-    assert not ended.value.code, told.err
-    return told.out
+    return gdshare("keys", *words, check=True).out
 
 
 def test_key_ends_after_two_years_or_when_the_operator_says(desk: Desk, key: Path) -> None:
@@ -365,7 +357,7 @@ class Rotation:
         path.write_bytes(public_pem(self.old.public_key()))
         assert self.desk.add(path, site) == 0
 
-    def add(self, told: str) -> tuple[int, str, str]:
+    def add(self, told: str) -> Ended:
         path = self.folder / "new.request"
         path.write_bytes(write_request("st-mary", self.new, NOW, self.old))
         return self.desk.gdshare("add", path, "--fingerprint", told)
@@ -408,16 +400,13 @@ def test_word_of_a_revoked_key_is_told_as_such(rotation: Rotation) -> None:
     assert ": stolen" in rotation.add(rotation.known(rotation.new))[1]
 
 
-def test_rotation_overwrites_nothing(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_rotation_overwrites_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GDSHARE_PASSPHRASE", "a passphrase for the test")
-    at_site(capsys, "new", "--name", "st-mary", "--out", tmp_path)
+    at_site("new", "--name", "st-mary", "--out", tmp_path)
     (tmp_path / "next.request").write_bytes(b"precious")
     before = sorted(tmp_path.iterdir())
-    with pytest.raises(SystemExit) as ended:
-        main(["keys", "rotate", str(tmp_path / "st-mary.key"), "next", "--site", "st-mary"])
-    assert ended.value.code == 2
+    rotate = ("keys", "rotate", tmp_path / "st-mary.key", "next", "--site", "st-mary")
+    assert gdshare(*rotate).status == 2
     assert sorted(tmp_path.iterdir()) == before
     assert (tmp_path / "next.request").read_bytes() == b"precious"
 
@@ -435,7 +424,7 @@ class Revocation:
     def write(self, key: ec.EllipticCurvePrivateKey, why: str = "the laptop is gone") -> None:
         self.path.write_bytes(write_revocation(key, why, NOW))
 
-    def revoke(self, *words: str) -> tuple[int, str, str]:
+    def revoke(self, *words: str) -> Ended:
         return self.desk.gdshare("revoke", self.path, *words)
 
     def revoked(self) -> set[str]:

@@ -5,8 +5,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from bundle_run_kit import PASSPHRASE
-from kill_kit import KILLED, Killer, killer
+from kill_kit import KILLED, Killer
 
 from aggregator.trust.key_history import REVOKE, TRUST, revoked
 from aggregator.trust.keys import load_trust
@@ -17,20 +16,11 @@ MOST_CHANGES = 40
 
 
 @pytest.fixture(scope="module")
-def started() -> Iterator[Killer]:
-    patch = pytest.MonkeyPatch()
-    patch.setenv("GDSHARE_PASSPHRASE", PASSPHRASE)
-    with killer() as one:
-        yield one
-    patch.undo()
-
-
-@pytest.fixture(scope="module")
-def desk(started: Killer, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def desk(killer: Killer, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("aggregator") / "desk"
     folder.mkdir()
     new = ["keys", "new", "--name", "north", "--out", folder / "keys"]
-    assert started.run(new, folder) == 0
+    assert killer.run(new, folder) == 0
     return folder
 
 
@@ -48,13 +38,13 @@ def revoke(desk: Path) -> list[object]:
 
 
 def killed_at_each(
-    words: Callable[[Path], list[object]], started: Killer, template: Path, desk: Path
+    words: Callable[[Path], list[object]], killer: Killer, template: Path, desk: Path
 ) -> Iterator[Path]:
     """The folder after a kill before the first change, the second and so on, fresh each time."""
     for at in range(1, MOST_CHANGES):
         shutil.rmtree(desk, ignore_errors=True)
         shutil.copytree(template, desk)
-        status = started.run(words(desk), desk, at)
+        status = killer.run(words(desk), desk, at)
         if status != KILLED:
             assert status == 0
             return
@@ -63,30 +53,30 @@ def killed_at_each(
 
 
 def test_key_is_never_on_the_list_without_its_line(
-    started: Killer, desk: Path, tmp_path: Path
+    killer: Killer, desk: Path, tmp_path: Path
 ) -> None:
     kills = 0
-    for left in killed_at_each(add, started, desk, tmp_path / "desk"):
+    for left in killed_at_each(add, killer, desk, tmp_path / "desk"):
         entries = read_ledger(left / "trust-ledger.jsonl")
         listed = list((left / "trust").glob("*.pub"))
         if listed:
             assert [entry.digest for entry in entries if entry.act == TRUST] == [told(left)]
         else:
-            assert started.run(add(left), left) == 0
+            assert killer.run(add(left), left) == 0
         assert [one.fingerprint for one in load_trust(left / "trust").keys] == [told(left)]
         kills += 1
     assert kills >= 3
 
 
 def test_revocation_is_whole_or_can_be_made_again(
-    started: Killer, desk: Path, tmp_path: Path
+    killer: Killer, desk: Path, tmp_path: Path
 ) -> None:
     trusting = shutil.copytree(desk, tmp_path / "trusting")
-    assert started.run(add(trusting), trusting) == 0
+    assert killer.run(add(trusting), trusting) == 0
     kills = 0
-    for left in killed_at_each(revoke, started, trusting, tmp_path / "desk"):
+    for left in killed_at_each(revoke, killer, trusting, tmp_path / "desk"):
         done = told(left) in revoked(read_ledger(left / "trust-ledger.jsonl"))
-        assert started.run(revoke(left), left) == (2 if done else 0)
+        assert killer.run(revoke(left), left) == (2 if done else 0)
         entries = read_ledger(left / "trust-ledger.jsonl")
         assert [entry.act for entry in entries] == [TRUST, REVOKE]
         kills += 1

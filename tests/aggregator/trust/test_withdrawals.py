@@ -5,9 +5,9 @@ import json
 import shutil
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from pathlib import Path
 
 import pytest
+from command_kit import Ended, gdshare
 from cryptography.hazmat.primitives.asymmetric import ec
 from flwr.app import ConfigRecord, Context, Message, RecordDict
 from grid_kit import ClientApp, MemoryGrid
@@ -18,36 +18,24 @@ from round_kit import (
     disown,
     entries,
     lines,
-    make_world,
     newer,
     refused_with,
     released,
     revoke,
     with_new_key,
 )
-from site_kit import NOW, make_bundle, make_cohort, manifest
+from site_kit import NOW, make_bundle, manifest
 
 import aggregator.round
 from aggregator.results import RoundResult
 from gdshare.bundle.attestation import Withdrawal
 from gdshare.bundle.digests import digests_of, subject_digest
-from gdshare.cli.main import main
 from gdshare.errors import FederationError
 from gdshare.ledger import read_ledger
 from gdshare.messages import ANSWER_RECORD, MAX_WITHDRAWALS
 from gdshare.signing import new_key
 
 HOUR = datetime(2026, 3, 31, 11, tzinfo=UTC)
-
-
-@pytest.fixture(scope="module")
-def cohort(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_cohort(tmp_path_factory.mktemp("films"))
-
-
-@pytest.fixture
-def world(tmp_path: Path, cohort: Path) -> World:
-    return make_world(tmp_path, cohort)
 
 
 def digest_of(files: Mapping[str, bytes]) -> str:
@@ -330,7 +318,7 @@ def test_every_model_and_its_bundles_are_in_the_ledger_before_the_model_is_kept(
 
 
 def test_bundle_that_is_withdrawn_while_a_model_is_trained_from_it_ends_the_round(
-    world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     released(world)
     train = aggregator.round.train_pooled
@@ -338,7 +326,7 @@ def test_bundle_that_is_withdrawn_while_a_model_is_trained_from_it_ends_the_roun
     def late(*words: object) -> object:
         arrived = world.folder / "east-1.withdrawal"
         arrived.write_bytes(signed(world.keys["east"], bundle_digest(world, "east")))
-        take_in(world, capsys, arrived)
+        take_in(world, arrived)
         return train(*words)  # type: ignore[arg-type]
 
     monkeypatch.setattr(aggregator.round, "train_pooled", late)
@@ -348,13 +336,8 @@ def test_bundle_that_is_withdrawn_while_a_model_is_trained_from_it_ends_the_roun
     assert "train" not in [entry for entry, *_ in entries(world)]
 
 
-def take_in(
-    world: World, capsys: pytest.CaptureFixture[str], *words: object
-) -> tuple[int, str, str]:
-    with pytest.raises(SystemExit) as ended:
-        main(["trust", "withdrawn", *map(str, words), "--trust", str(world.folder / "trust")])
-    told = capsys.readouterr()
-    return int(ended.value.code or 0), told.out, told.err
+def take_in(world: World, *words: object) -> Ended:
+    return gdshare("trust", "withdrawn", *words, "--trust", world.folder / "trust")
 
 
 def model_digest(world: World, out: str) -> str:
@@ -363,7 +346,7 @@ def model_digest(world: World, out: str) -> str:
 
 
 def test_withdrawal_lists_the_models_that_were_trained_with_the_bundle_and_no_other(
-    world: World, capsys: pytest.CaptureFixture[str]
+    world: World,
 ) -> None:
     hold(released(world))
     digests = [model_digest(world, "out")]
@@ -375,11 +358,11 @@ def test_withdrawal_lists_the_models_that_were_trained_with_the_bundle_and_no_ot
     arrived = world.folder / "east-1.withdrawal"
     arrived.write_bytes(signed(world.keys["east"], bundle_digest(world, "east"), why="a reason"))
 
-    status, out, _ = take_in(world, capsys, arrived)
+    status, out, _ = take_in(world, arrived)
     assert status == 0
     assert all(digest in out.replace("\n", "") for digest in digests)
     assert model_digest(world, "out") not in out
-    status, out, _ = take_in(world, capsys, "--json")
+    status, out, _ = take_in(world, "--json")
     [told] = json.loads(out)
     assert (told["bundle"], told["digest"]) == ("east-1", bundle_digest(world, "east"))
     assert told["why"] == "a reason"
@@ -389,28 +372,24 @@ def test_withdrawal_lists_the_models_that_were_trained_with_the_bundle_and_no_ot
     ]
 
 
-def test_withdrawal_by_file_is_refused_whole_where_one_is_not_believed(
-    world: World, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_withdrawal_by_file_is_refused_whole_where_one_is_not_believed(world: World) -> None:
     released(world)
     good, bad = world.folder / "good.withdrawal", world.folder / "bad.withdrawal"
     good.write_bytes(signed(world.keys["east"], "ab" * 32))
     bad.write_bytes(signed(new_key(), "cd" * 32))
-    status, _, err = take_in(world, capsys, good, bad)
+    status, _, err = take_in(world, good, bad)
     assert status == 2
     assert f"{bad}: a withdrawal signed with a key that is on nobody's name" in err
     assert entries(world) == []
-    assert take_in(world, capsys, world.folder / "none")[0] == 2
+    assert take_in(world, world.folder / "none")[0] == 2
 
 
-def test_withdrawal_by_file_refuses_the_bundle_in_the_next_round(
-    world: World, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_withdrawal_by_file_refuses_the_bundle_in_the_next_round(world: World) -> None:
     released(world)
     arrived = world.folder / "east-1.withdrawal"
     arrived.write_bytes(signed(world.keys["east"], bundle_digest(world, "east")))
     for _ in range(2):
-        status, out, _ = take_in(world, capsys, arrived)
+        status, out, _ = take_in(world, arrived)
         assert status == 0
         assert "no model is known that was trained with a withdrawn bundle" in out
     assert [entry for entry, *_ in entries(world)] == ["withdraw"], "twice is once"

@@ -19,7 +19,7 @@ from pydicom.encaps import get_frame
 from pydicom.uid import JPEG2000Lossless, JPEGLosslessSV1, JPEGLSLossless, RLELossless
 
 from gdshare.errors import FilmError
-from gdshare.films.dicom.decoder import decoder
+from gdshare.films.dicom.decoder import CODEC, decoder
 from gdshare.films.dicom.stored import Frame
 
 HOSTILE = (RLELossless, JPEGLosslessSV1, JPEGLSLossless, JPEG2000Lossless)
@@ -40,11 +40,11 @@ def _frame(path, syntax, pixels=None):
 
 
 def children():
-    """Processes that this one started and that still run."""
-    listed = subprocess.run(
-        ["ps", "--ppid", str(os.getpid()), "-o", "pid=,args="], capture_output=True, check=False
-    ).stdout.decode()
-    return [int(line.split()[0]) for line in listed.splitlines() if "dicom.codec" in line]
+    """The codec processes that this one started and that still run."""
+    # -ww: without it ps cuts a line at 80 columns, and with it the module's name.
+    command = ["ps", "-ww", "--ppid", str(os.getpid()), "-o", "pid=,args="]
+    lines = subprocess.run(command, capture_output=True, check=False).stdout.splitlines()
+    return [int(line.split()[0]) for line in lines if CODEC.encode() in line]
 
 
 def test_one_process_decodes_many_frames_and_leaves_with_the_block(frames):
@@ -95,6 +95,31 @@ def test_bomb_of_runs_ends_within_the_memory_of_its_film():
     assert int(bound) < 1_100_000_000
     with decoder() as decode, pytest.raises(FilmError, match="damaged"):
         decode(bomb)
+
+
+@pytest.mark.parametrize("refusal", ["ValueError", "OSError"])
+def test_where_memory_cannot_be_bounded_frames_are_decoded_and_it_is_logged_once(
+    frames, refusal, tmp_path, monkeypatch, caplog
+):
+    # As on macOS.
+    (tmp_path / "sitecustomize.py").write_text(
+        f"import resource\ndef setrlimit(*limits):\n    raise {refusal}\n"
+        "resource.setrlimit = setrlimit\n"
+    )
+    path = os.pathsep.join([str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH")])])
+    monkeypatch.setenv("PYTHONPATH", path)
+    with decoder() as decode:
+        for _ in range(2):
+            np.testing.assert_array_equal(decode(frames[RLELossless]), gradient())
+    assert [record.getMessage() for record in caplog.records] == [
+        "this system does not bound the decoder's memory; its time is bounded"
+    ]
+
+
+def test_where_memory_is_bounded_nothing_is_logged(frames, caplog):
+    with decoder() as decode:
+        decode(frames[RLELossless])
+    assert not caplog.records
 
 
 @pytest.mark.parametrize("syntax", HOSTILE, ids=lambda syntax: syntax.keyword)

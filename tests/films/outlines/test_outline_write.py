@@ -74,7 +74,7 @@ def test_nameless_outline_is_an_unclassified_annotation(tmp_path):
     mask = np.zeros(SHAPE, bool)
     mask[3, 5] = True
     write_outline(mask, tmp_path / "out.geojson")
-    (feature,) = json.loads((tmp_path / "out.geojson").read_text())["features"]
+    (feature,) = json.loads((tmp_path / "out.geojson").read_text(encoding="utf-8"))["features"]
     assert feature["properties"] == {"objectType": "annotation"}
     assert feature["geometry"]["type"] == "Polygon"
 

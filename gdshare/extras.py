@@ -1,0 +1,58 @@
+"""The extras of the package: what each brings, and the refusal where it is missing.
+
+``pip install gdshare`` installs the core, enough to make keys, to approve and release what was
+prepared, and to verify. Everything else comes by an extra, such as ``gdshare[distill]``;
+pyproject.toml lists their requirements.
+"""
+
+from importlib.util import find_spec
+
+from gdshare.errors import UsageError
+
+MODULES = {
+    "films": ("defusedxml", "scipy"),
+    "dicom": ("gdcm", "highdicom", "onnxruntime", "pydicom", "starlette", "uvicorn"),
+    "pacs": ("dicomweb_client", "requests", "urllib3"),
+    "distill": ("torch", "torchvision"),
+    "federation": ("flwr",),
+}
+"""Extra -> the modules that it adds."""
+INCLUDES = {"dicom": "films", "pacs": "dicom", "distill": "films", "federation": "distill"}
+"""Extra -> the extra on which it builds."""
+
+
+class MissingExtraError(UsageError):
+    """A command whose extra is not installed."""
+
+
+def require_extra(extra: str) -> None:
+    """Check, without importing any of it, that all of an extra is installed.
+
+    Raises:
+        MissingExtraError: naming what is missing, and how to install it.
+    """
+    absent = sorted(module for module in _modules(extra) if find_spec(module) is None)
+    if absent:
+        raise _missing(absent, extra)
+
+
+def extra_missing(module: str | None) -> MissingExtraError | None:
+    """The refusal for a failed import, or None where no extra brings that module.
+
+    Args:
+        module: dotted, as in ``ModuleNotFoundError.name``.
+    """
+    top = (module or "").partition(".")[0]
+    extras = [extra for extra, modules in MODULES.items() if top in modules]
+    return _missing([top], extras[0]) if extras else None
+
+
+def _modules(extra: str | None) -> list[str]:
+    return [*MODULES[extra], *_modules(INCLUDES.get(extra))] if extra else []
+
+
+def _missing(modules: list[str], extra: str) -> MissingExtraError:
+    return MissingExtraError(
+        f"this needs {', '.join(modules)}, not installed here",
+        remedy=f"pip install 'gdshare[{extra}]'",
+    )

@@ -1,0 +1,8 @@
+"""Flags of ``os.open`` that some systems lack; there they are 0 and change nothing."""
+
+import os
+
+NO_FOLLOW: int = getattr(os, "O_NOFOLLOW", 0)
+"""Refuse a link. Not on Windows."""
+NO_WAIT: int = getattr(os, "O_NONBLOCK", 0)
+"""Do not wait for a pipe's other end. Not on Windows, where no folder holds a pipe."""

@@ -1,0 +1,158 @@
+"""The rules of a policy, each a small object that holds a bundle's manifest to one line of it.
+
+``findings`` applies them all, for people to read; ``require_allowed`` refuses a bundle that breaks
+any of them.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from gdshare.audit import ATTACKS
+from gdshare.bundle import Manifest
+from gdshare.bundle.counts import PublishedCounts, format_count
+from gdshare.errors import PolicyError
+from gdshare.release.policy import BundleRules, Policy
+
+ANYBODY = "anybody"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What a rule found.
+
+    Attributes:
+        what: what the rule is about, in words.
+        wanted: what the policy asks for.
+        found: what the bundle has.
+        passed: whether that is allowed.
+    """
+
+    what: str
+    wanted: str
+    found: str
+    passed: bool
+
+
+Rule = Callable[[BundleRules, Manifest], Finding]
+
+
+@dataclass(frozen=True)
+class AtMost:
+    """A number that may not exceed the policy's."""
+
+    what: str
+    bound: Callable[[BundleRules], int]
+    value: Callable[[Manifest], int]
+
+    def __call__(self, rules: BundleRules, manifest: Manifest) -> Finding:
+        """Compare."""
+        bound, value = self.bound(rules), self.value(manifest)
+        return Finding(self.what, f"at most {bound}", str(value), value <= bound)
+
+
+@dataclass(frozen=True)
+class EnoughPatients:
+    """Training patients of one diagnosis; a suppressed count passes as 0."""
+
+    what: str
+    count: Callable[[PublishedCounts], int | None]
+
+    def __call__(self, rules: BundleRules, manifest: Manifest) -> Finding:
+        """Compare."""
+        count = self.count(manifest.counts)
+        return Finding(
+            self.what,
+            f"at least {rules.patients_per_class}",
+            format_count(count, manifest.counts),
+            (count or 0) >= rules.patients_per_class,
+        )
+
+
+def _counts_suppressed(rules: BundleRules, manifest: Manifest) -> Finding:
+    bound = manifest.counts.suppressed_below
+    return Finding(
+        "counts that are not told",
+        f"those below {rules.suppress_below}",
+        f"those below {bound}",
+        bound >= rules.suppress_below,
+    )
+
+
+def _same_purpose(rules: BundleRules, manifest: Manifest) -> Finding:
+    purpose = manifest.terms.purpose
+    return Finding("purpose", rules.purpose, purpose, purpose == rules.purpose)
+
+
+def _allowed_recipients(rules: BundleRules, manifest: Manifest) -> Finding:
+    recipients, allowed = set(manifest.terms.recipients), set(rules.recipients)
+    return Finding(
+        "recipients",
+        f"of {', '.join(sorted(allowed))}" if allowed else ANYBODY,
+        ", ".join(manifest.terms.recipients) or ANYBODY,
+        not allowed or (bool(recipients) and recipients <= allowed),
+    )
+
+
+RULES: tuple[Rule, ...] = (
+    AtMost("distilled images", lambda rules: rules.images, lambda manifest: manifest.method.images),
+    EnoughPatients(
+        "training patients without the finding", lambda counts: counts.patients_negative
+    ),
+    EnoughPatients("training patients with the finding", lambda counts: counts.patients_positive),
+    _counts_suppressed,
+    AtMost(
+        "days from publication to expiry",
+        lambda rules: rules.days,
+        lambda manifest: (manifest.expires - manifest.created).days,
+    ),
+    _same_purpose,
+    AtMost(
+        "days until copies are deleted",
+        lambda rules: rules.retention_days,
+        lambda manifest: manifest.terms.retention_days,
+    ),
+    _allowed_recipients,
+)
+
+
+def findings(policy: Policy, manifest: Manifest) -> tuple[Finding, ...]:
+    """Hold a bundle to the policy, rule by rule."""
+    return (
+        *(rule(policy.bundle, manifest) for rule in RULES),
+        *_attack_findings(policy, manifest),
+    )
+
+
+def require_allowed(policy: Policy, manifest: Manifest) -> None:
+    """Refuse a bundle that the policy does not allow to leave.
+
+    Raises:
+        PolicyError: naming every broken rule.
+    """
+    broken = [finding for finding in findings(policy, manifest) if not finding.passed]
+    if broken:
+        reasons = "; ".join(
+            f"{finding.what}: {finding.found}, {finding.wanted}" for finding in broken
+        )
+        raise PolicyError(f"the policy does not let {manifest.name} out ({reasons})")
+
+
+def _attack_findings(policy: Policy, manifest: Manifest) -> Iterator[Finding]:
+    """One for each attack that the policy asks for or that was tried."""
+    tried = {attack.name: attack for attack in manifest.attacks}
+    if not tried and not policy.attacks:
+        yield Finding("attacks on the images", "no bound", "none tried; see gdshare audit", True)
+    for name in sorted({*policy.attacks, *tried}):
+        attack, bound = tried.get(name), policy.attacks.get(name)
+        yield Finding(
+            f"attack {name}",
+            "no bound" if bound is None else f"upper end {bound:.3f} at most",
+            _untried(name) if attack is None else attack.text,
+            bound is None or (attack is not None and attack.high <= bound),
+        )
+
+
+def _untried(name: str) -> str:
+    if name in ATTACKS:
+        return "not tried; see gdshare audit"
+    return f"not tried; gdshare audit knows {' and '.join(ATTACKS)}"
