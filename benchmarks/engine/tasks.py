@@ -49,7 +49,7 @@ def data_digest(path: Path) -> str:
     try:
         return hashlib.sha256(path.read_bytes()).hexdigest()
     except OSError as error:
-        remedy = "give the folder that holds medmnist and tb_cxr by --data"
+        remedy = "give the folder that holds medmnist and tb_cxr by --data, or take --quick"
         raise UsageError(f"cannot be read ({error.strerror})", path, remedy) from error
 
 

@@ -88,7 +88,7 @@ def test_races_of_other_parameters_are_not_compared(held, data, course, tmp_path
     store, _, _ = held
     longer = replace(course, ours=replace(course.ours, budget=0.2))
     elsewhere = Store(STUDY, tmp_path, store.archive)
-    with pytest.raises(RunError, match=r"parameters\.course\.ours\.budget 0\.1 -> 0\.2"):
+    with pytest.raises(RunError, match=r"other parameters: course ours budget 0\.1 -> 0\.2"):
         hold(1, data, elsewhere, None, pytest.fail, courses=[longer])
 
 
