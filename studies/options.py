@@ -25,10 +25,10 @@ from gdshare.distill.score import tensors_of
 from gdshare.distill.unroll import trajectory_end
 from gdshare.method import Settings
 from gdshare.networks import build, draw, forward
+from gdshare.patch_tensors import as_tensors, patch_accuracy
 from gdshare.protocol import Protocol
 from gdshare.seeding import numpy_generator, scoring_rows, torch_generator
 from gdshare.storage import write_json
-from gdshare.training import as_tensors, patch_accuracy
 from studies.command import Report, Study
 from studies.hospitals import COHORT, Hospital, Phantoms, cohort_cell, hospitals_of
 from studies.networks import distil_in_piece

@@ -23,8 +23,9 @@ from gdshare.evaluation import cohort_votes, confusions, local_figures
 from gdshare.films.phantom import write_phantom_cohort
 from gdshare.metrics import Confusion, best_threshold
 from gdshare.networks import build
+from gdshare.patch_tensors import patch_accuracy, sample_patches
 from gdshare.protocol import Protocol
-from gdshare.training import TrainingPlan, patch_accuracy, sample_patches, train_on_real
+from gdshare.training import TrainingPlan, train_on_real
 from studies.command import Report, Study
 from studies.runner import Cell, Piece, Result, Store
 from studies.tables import Row, Table, Value, mean, number

@@ -28,11 +28,11 @@ from gdshare.method import Settings
 from gdshare.metrics import THRESHOLDS, count
 from gdshare.model import Model
 from gdshare.networks import build, forward
+from gdshare.patch_tensors import patch_accuracy, sample_patches
 from gdshare.patches import normalise
 from gdshare.pooling import Alone, Contribution, train_alone, train_pooled
 from gdshare.protocol import PatchClass
 from gdshare.seeding import derived_seed, numpy_generator
-from gdshare.training import patch_accuracy, sample_patches
 from studies.hospitals import COHORT
 from studies.networks import RUN, distil_in_piece
 from studies.poison.attacks import ATTACKS, WHITE, plant, stamped

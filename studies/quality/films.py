@@ -17,9 +17,9 @@ from torch import Tensor
 from gdshare.cohort import Cohort, Split
 from gdshare.errors import RunError
 from gdshare.films import read_film
+from gdshare.patch_tensors import sample_patches
 from gdshare.patches import Grid, cut_rows, normalise
 from gdshare.protocol import PatchClass, Protocol
-from gdshare.training import sample_patches
 from studies.networks import Network
 from studies.quality.figures import Films
 from studies.quality.networks import baseline_network, cohorts_of, contributions_of, pooled

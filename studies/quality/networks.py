@@ -19,14 +19,15 @@ from torch.nn import functional
 from torchvision.models.resnet import BasicBlock, ResNet
 
 from gdshare.cohort import Cohort, open_cohort
-from gdshare.dead_taps import trimmed, trims_of, with_dead
+from gdshare.dead_taps import find_trims, restore_dead, trim_network
 from gdshare.errors import DivergedError
 from gdshare.method import Settings
 from gdshare.networks import Parameters, build
+from gdshare.patch_tensors import sample_patches
 from gdshare.pooling import SCHEMES, Contribution, Scheme, train_pooled
 from gdshare.protocol import CLASSES, Protocol
 from gdshare.seeding import derived_seed
-from gdshare.training import TrainingPlan, sample_patches, train_on_real
+from gdshare.training import TrainingPlan, train_on_real
 from studies.hospitals import COHORT
 from studies.networks import Network, contributions, distil_in_piece
 from studies.quality.plan import Baseline, Kind, seed_of
@@ -174,8 +175,8 @@ def _train_at(
 ) -> tuple[Network, float, int]:
     """The network, and the best validation patch score and its epoch."""
     whole = drawn(plan.seed)
-    trims = trims_of(shape(), train[0].shape[-1])
-    module = trimmed(whole, trims)
+    trims = find_trims(shape(), train[0].shape[-1])
+    module = trim_network(whole, trims)
     optimiser = torch.optim.Adam(module.parameters(), lr=rate, fused=True)
     best_score, best_epoch, kept = -1.0, 0, _weights(module)
     for epoch in range(1, plan.epochs + 1):
@@ -186,7 +187,7 @@ def _train_at(
             best_score, best_epoch, kept = score, epoch, weights
         if epoch - best_epoch >= plan.patience:
             break
-    return Network(shape(), with_dead(kept, _weights(whole), trims)), best_score, best_epoch
+    return Network(shape(), restore_dead(kept, _weights(whole), trims)), best_score, best_epoch
 
 
 def _pass(

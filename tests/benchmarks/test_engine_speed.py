@@ -69,7 +69,7 @@ def test_the_json_holds_what_is_promised(tmp_path, capsys, gemm):
 
 @pytest.mark.parametrize(("fits", "timed"), [("float32", False), ("bfloat16", True)])
 def test_a_quick_run_does_not_wait_for_an_emulated_precision(fits, timed, monkeypatch, gemm):
-    monkeypatch.setattr("benchmarks.engine.speed.fitting", lambda network, device: fits)
+    monkeypatch.setattr("benchmarks.engine.speed.fastest_precision", lambda network, device: fits)
     rivals = speeds(replace(TINY, every_rival=False), None, compare=False, start=here)["rivals"]
     assert (set(rivals) == {"recipe", "graph", "ours"}) is not timed
     assert len(rivals) == 3 + timed
