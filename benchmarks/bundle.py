@@ -8,7 +8,6 @@ rules. On one thread; by its CPU-seconds, so that other work on the machine does
 """
 
 import itertools
-import resource
 import sys
 import tempfile
 import time
@@ -19,7 +18,7 @@ from pathlib import Path
 import numpy as np
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from benchmarks.command import parser, write_figures
+from benchmarks.command import parser, peak_mb, write_figures
 from gdshare.bundle import Manifest, Terms, build_files, verify_folder, write_bundle
 from gdshare.bundle.counts import PublishedCounts
 from gdshare.distilled import Distilled
@@ -33,21 +32,22 @@ NAME = "benchmarks.bundle"
 CREATED = datetime(2026, 3, 1, 12, tzinfo=UTC)
 NOW = CREATED + timedelta(days=30)
 IMAGES, SIDE, SITES = 64, 64, 32
+TENSORS = "distilled.safetensors"
 RATE, FLAT_MB = 200.0, 8.0
 """Wanted: bundles a second, and what memory may grow by between a tenth of them and all."""
 
-Lot = list[tuple[Path, ec.EllipticCurvePublicKey]]
+Published = list[tuple[Path, ec.EllipticCurvePublicKey]]
 
 
 @dataclass(frozen=True)
 class Figures:
-    """What was measured.
+    """Measured.
 
     Attributes:
         bundles: how many were verified.
-        megabytes: of one, on the disk.
-        rate: a CPU-second.
-        refusals: a CPU-second, of bundles whose tensors had one bit flipped.
+        megabytes: of one bundle, on the disk.
+        rate: bundles a CPU-second.
+        refusals: likewise, of bundles whose tensors had one bit flipped.
         early, late: peak memory, MB, after a tenth of the bundles and after all.
     """
 
@@ -59,45 +59,48 @@ class Figures:
     late: float
 
 
-def measured(count: int) -> Figures:
+def measure(count: int) -> Figures:
     """Sign a few, verify many."""
+    tenth = max(1, count // 10)
     with tempfile.TemporaryDirectory() as name:
-        lot = [_published(Path(name), number) for number in range(SITES)]
-        size = sum(path.stat().st_size for path in lot[0][0].iterdir()) / 1e6
-        rate, early, late = _verified(lot, count)
-        for path, _ in lot:
-            _flip(path / "distilled.safetensors")
-        return Figures(count, size, rate, _refused(lot, max(1, count // 10)), early, late)
+        published = [_publish(Path(name), number) for number in range(SITES)]
+        size = sum(path.stat().st_size for path in published[0][0].iterdir()) / 1e6
+        began = time.process_time()
+        _verify(published, tenth)
+        early = peak_mb()
+        _verify(published, count - tenth)
+        rate, late = count / (time.process_time() - began), peak_mb()
+        for path, _ in published:
+            _flip(path / TENSORS)
+        began = time.process_time()
+        _refuse(published, tenth)
+        return Figures(count, size, rate, tenth / (time.process_time() - began), early, late)
 
 
-def _verified(lot: Lot, count: int) -> tuple[float, float, float]:
-    early, began = 0.0, time.process_time()
-    for number, (path, key) in enumerate(itertools.islice(itertools.cycle(lot), count), start=1):
+def _verify(published: Published, count: int) -> None:
+    for path, key in itertools.islice(itertools.cycle(published), count):
         verify_folder(path, key, NOW)
-        if number == max(1, count // 10):
-            early = _peak()
-    return count / (time.process_time() - began), early, _peak()
 
 
-def _refused(lot: Lot, count: int) -> float:
-    began = time.process_time()
-    for path, key in itertools.islice(itertools.cycle(lot), count):
+def _refuse(published: Published, count: int) -> None:
+    for path, key in itertools.islice(itertools.cycle(published), count):
         try:
             verify_folder(path, key, NOW)
         except BundleError:
             continue
         sys.exit(f"{path}: altered, and not refused")
-    return count / (time.process_time() - began)
 
 
-def _published(folder: Path, number: int) -> tuple[Path, ec.EllipticCurvePublicKey]:
-    draw, key = np.random.default_rng(number), new_key()
-    settings = Settings(images=IMAGES, steps=3)
+def _publish(folder: Path, number: int) -> tuple[Path, ec.EllipticCurvePublicKey]:
+    generator, key = np.random.default_rng(number), new_key()
+    method = Settings(images=IMAGES, steps=3).method()
     distilled = Distilled(
-        draw.normal(size=(IMAGES, 1, SIDE, SIDE)).astype(np.float32),
-        draw.dirichlet(np.ones(3), IMAGES).astype(np.float32),
-        np.full(settings.method().trajectory, 0.02, np.float32),
+        generator.normal(size=(IMAGES, 1, SIDE, SIDE)).astype(np.float32),
+        generator.dirichlet(np.ones(3), IMAGES).astype(np.float32),
+        np.full(method.trajectory, 0.02, np.float32),
     )
+    patients = {"patients_negative": 50, "patients_positive": 50}
+    patches = {"patches_i": 900, "patches_n": 900, "patches_p": 900}
     manifest = Manifest(
         site=f"site-{number}",
         sequence=1,
@@ -106,15 +109,8 @@ def _published(folder: Path, number: int) -> tuple[Path, ec.EllipticCurvePublicK
         protocol=Protocol(patch=75, stride=13, side=SIDE),
         initialiser="zero-head/1",  # by name: a verifier loads no torch
         theta0_sha256=None,
-        method=settings.method(),
-        counts=PublishedCounts(
-            patients_negative=50,
-            patients_positive=50,
-            patches_i=900,
-            patches_n=900,
-            patches_p=900,
-            suppressed_below=5,
-        ),
+        method=method,
+        counts=PublishedCounts(**patients, **patches, suppressed_below=5),
         attacks=(),
         terms=Terms(),
     )
@@ -128,32 +124,28 @@ def _flip(path: Path) -> None:
     path.write_bytes(content)
 
 
-def _peak() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-
-
-def table(found: Figures) -> str:
+def table(figures: Figures) -> str:
     """For people."""
-    fast = "yes" if found.rate >= RATE else "NO"
-    flat = "yes" if found.late - found.early <= FLAT_MB else "NO"
+    fast = "yes" if figures.rate >= RATE else "NO"
+    flat = "yes" if figures.late - figures.early <= FLAT_MB else "NO"
     return "\n".join(
         (
-            f"{found.bundles} bundles of {found.megabytes:.2f} MB",
-            f"verified   {found.rate:6.0f} a CPU-second   at least {RATE:.0f}: {fast}",
-            f"refused    {found.refusals:6.0f} a CPU-second   one bit of the images flipped",
-            f"memory     {found.early:.0f} to {found.late:.0f} MB   flat: {flat}",
+            f"{figures.bundles} bundles of {figures.megabytes:.2f} MB",
+            f"verified   {figures.rate:6.0f} a CPU-second   at least {RATE:.0f}: {fast}",
+            f"refused    {figures.refusals:6.0f} a CPU-second   one bit of the images flipped",
+            f"memory     {figures.early:.0f} to {figures.late:.0f} MB   flat: {flat}",
         )
     )
 
 
 def main() -> None:
     """Read the options and measure."""
-    words = parser(NAME, __doc__, "500 bundles")
-    words.add_argument("--bundles", type=int, default=10_000, help="(default 10000)")
-    chosen = words.parse_args()
-    found = measured(500 if chosen.quick else chosen.bundles)
-    print(table(found))
-    write_figures(chosen.json, NAME, asdict(found))
+    command = parser(NAME, __doc__, "500 bundles")
+    command.add_argument("--bundles", type=int, default=10_000, help="(default 10000)")
+    chosen = command.parse_args()
+    figures = measure(500 if chosen.quick else chosen.bundles)
+    print(table(figures))
+    write_figures(chosen.json, NAME, asdict(figures))
 
 
 if __name__ == "__main__":

@@ -1,76 +1,56 @@
 """What the commands of all benchmarks have in common: options, faults, and figures as JSON."""
 
 import argparse
+import platform
+import resource
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
-from benchmarks.versions import versions
+import numpy as np
+
+from gdshare import __version__
 from gdshare.errors import GdshareError
 from gdshare.storage import write_json
 
+CPUINFO = Path("/proc/cpuinfo")
+
 
 def parser(name: str, description: str | None, quick: str) -> argparse.ArgumentParser:
-    """The command line of one benchmark, with ``--quick`` and ``--json``.
-
-    Args:
-        name: as it is imported, ``benchmarks.NAME``.
-        description: the docstring of its command.
-        quick: help of ``--quick``.
-    """
-    made = argparse.ArgumentParser(
+    """The command line of ``python -m NAME``, with ``--quick`` (its help) and ``--json``."""
+    command = argparse.ArgumentParser(
         prog=f"python -m {name}",
         description=description,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    made.add_argument("--quick", action="store_true", help=quick)
-    made.add_argument("--json", type=Path, help="write the figures here as well")
-    return made
-
-
-def add_archive(made: argparse.ArgumentParser) -> None:
-    """The option ``--archive`` of a benchmark whose pieces take hours."""
-    made.add_argument(
-        "--archive",
-        type=Path,
-        help="a small folder: pieces whose figures are in it are not done again, and the figures "
-        "of finished ones are kept in it; it holds no patch, image, weight, name or diagnosis",
-    )
+    command.add_argument("--quick", action="store_true", help=quick)
+    command.add_argument("--json", type=Path, help="write the figures here as well")
+    return command
 
 
 def say(line: str) -> None:
-    """Tell a person how far things are; not among the figures."""
+    """Print progress, apart from the figures."""
     print(line, file=sys.stderr, flush=True)
 
 
 def write_figures(path: Path | None, name: str, figures: Mapping[str, object]) -> None:
-    """Write a benchmark's figures with the date, the command, and what they depend on.
-
-    Args:
-        path: where to; None: nowhere.
-        name: of the benchmark, as it is imported.
-        figures: plain data.
-    """
+    """Write a benchmark's figures with the date, the command, and what they were measured on."""
     if path is not None:
-        depends = {
+        head = {
             "date": datetime.now(UTC).isoformat(timespec="seconds"),
             "command": " ".join(["python", "-m", name, *sys.argv[1:]]),
             "versions": versions(),
         }
-        write_json(path, depends | dict(figures))
+        write_json(path, head | dict(figures))
 
 
 @contextmanager
-def faults_told(goes_on: bool = False) -> Iterator[None]:
-    """End the process with one sentence where the block fails in a way that is known, or by Ctrl-C.
+def one_line_errors(goes_on: bool = False) -> Iterator[None]:
+    """Turn a known error in the block, or Ctrl-C, into an exit with one sentence.
 
-    Args:
-        goes_on: whether the same command takes up what was done.
-
-    Raises:
-        SystemExit: it did.
+    ``goes_on``: the same command takes up what was done.
     """
     try:
         yield
@@ -78,3 +58,45 @@ def faults_told(goes_on: bool = False) -> Iterator[None]:
         sys.exit(str(error))
     except KeyboardInterrupt:
         sys.exit("stopped; the same command goes on" if goes_on else "stopped")
+
+
+def peak_mb() -> float:
+    """The highest resident memory of this process so far, MB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def versions() -> dict[str, str]:
+    """Releases and machine."""
+    # Here: a benchmark of what loads no torch would measure its memory.
+    import torch  # noqa: PLC0415
+
+    return {
+        "gdshare": __version__,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+        "machine": machine(),
+    }
+
+
+def machine() -> str:
+    """What CPU-seconds depend on: system, processor, and the instructions that torch uses."""
+    import torch  # noqa: PLC0415
+
+    capability = torch.backends.cpu.get_cpu_capability()
+    return f"{platform.system()} {platform.machine()}, {_processor()}, {capability}"
+
+
+def _processor() -> str:
+    """Its name, with the numbers that tell the generations of one name apart."""
+    if not CPUINFO.exists():
+        return platform.processor() or "processor unknown"
+    first, _, _ = CPUINFO.read_text(encoding="utf-8").partition("\n\n")
+    fields = {
+        name.strip(): value.strip()
+        for name, _, value in (line.partition(":") for line in first.splitlines())
+    }
+    numbers = [
+        f"{name.split()[-1]} {fields[name]}" for name in ("cpu family", "model") if name in fields
+    ]
+    return ", ".join([fields.get("model name", "processor unknown"), *numbers])

@@ -1,4 +1,4 @@
-"""How fast films come in, beside decoding them alone, and whether memory stays flat.
+"""How fast films are imported, beside decoding them alone, and whether memory stays flat.
 
     python -m benchmarks.intake [--films 300] [--side 2048] [--quick] [--json FILE]
 
@@ -9,7 +9,6 @@ imported. Films a second of the wall, since decoding has a process of its own.
 
 import base64
 import itertools
-import resource
 import sys
 import tempfile
 import time
@@ -23,7 +22,7 @@ from pydicom import Dataset, dcmread
 from pydicom.dataset import FileMetaDataset
 from pydicom.uid import ComputedRadiographyImageStorage, ExplicitVRLittleEndian, generate_uid
 
-from benchmarks.command import parser, say, write_figures
+from benchmarks.command import parser, peak_mb, say, write_figures
 from gdshare.films.dicom import read_dicom
 from gdshare.films.dicom.decoder import decoder
 from gdshare.store import Identities, Intake, import_films, make_store
@@ -62,45 +61,48 @@ class Line:
         return self.importing / self.decoding
 
 
-def measured(encoding: str, films: int, side: int) -> Line:
+def measure(encoding: str, films: int, side: int) -> Line:
     """Decode, then import."""
     with tempfile.TemporaryDirectory() as name, decoder() as decode:
-        paths = _written(Path(name), encoding, films, side)
-        read_dicom(paths[0], decode=decode)  # the decoder's process and all imports are there
+        paths = _write_films(Path(name), encoding, films, side)
+        read_dicom(paths[0], decode=decode)  # starts the decoder's process, and imports
         began = time.perf_counter()
         for path in paths:
             read_dicom(path, decode=decode)
         decoding = time.perf_counter() - began
-        numbers = itertools.count()
-        who = Identities(Path(name) / "who.csv", lambda: _name(next(numbers)))
-        told = Intake(make_store(Path(name) / "store"), who, decode)
+        pseudonyms = map(_pseudonym, itertools.count())
+        identities = Identities(Path(name) / "who.csv", lambda: next(pseudonyms))
+        intake = Intake(make_store(Path(name) / "store"), identities, decode)
         early = 0.0
         began = time.perf_counter()
-        for done, outcome in enumerate(import_films(paths, told), start=1):
+        for done, outcome in enumerate(import_films(paths, intake), start=1):
             if outcome.film is None:
                 sys.exit(f"{outcome.path}: {outcome.kind} {outcome.reason}")
             if done == max(1, films // 4):
-                early = _peak()
+                early = peak_mb()
         importing = time.perf_counter() - began
-    return Line(encoding, films, films / decoding, films / importing, early, _peak())
+    return Line(encoding, films, films / decoding, films / importing, early, peak_mb())
 
 
-def _written(folder: Path, encoding: str, films: int, side: int) -> list[Path]:
+def _pseudonym(number: int) -> str:
+    return base64.b32encode(number.to_bytes(10, "big")).decode().lower()
+
+
+def _write_films(folder: Path, encoding: str, films: int, side: int) -> list[Path]:
     """Films that differ in their identifiers only."""
-    draw = np.random.default_rng(0)
+    generator = np.random.default_rng(0)
     slope = np.linspace(500, 3000, side)[None, :] + np.linspace(0, 500, side)[:, None]
-    pixels = (slope + draw.normal(0, 8, (side, side))).clip(0, (1 << BITS) - 1).astype(np.uint16)
+    pixels = (slope + generator.normal(0, 8, (side, side))).clip(0, (1 << BITS) - 1)
     first = folder / "first.dcm"
-    _film(pixels).save_as(first, enforce_file_format=True)
+    _film(pixels.astype(np.uint16)).save_as(first, enforce_file_format=True)
     _compress(first, encoding)
     dataset = dcmread(first)
-    paths = []
-    for number in range(films):
+    paths = [folder / f"{number:05d}.dcm" for number in range(films)]
+    for number, path in enumerate(paths):
         dataset.SOPInstanceUID = generate_uid()
         dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
         dataset.PatientID = str(number // 2)
-        paths.append(folder / f"{number:05d}.dcm")
-        dataset.save_as(paths[-1])
+        dataset.save_as(path)
     return paths
 
 
@@ -125,28 +127,18 @@ def _compress(path: Path, encoding: str) -> None:
     syntax = ENCODINGS[encoding]
     if syntax is None:
         return
-    reader = gdcm.ImageReader()
+    reader, writer = gdcm.ImageReader(), gdcm.ImageWriter()
     reader.SetFileName(str(path))
-    change, writer = gdcm.ImageChangeTransferSyntax(), gdcm.ImageWriter()
+    read = reader.Read()
+    change = gdcm.ImageChangeTransferSyntax()
     change.SetTransferSyntax(gdcm.TransferSyntax(syntax))
-    if not reader.Read():
-        sys.exit(f"gdcm does not read {path}")
     change.SetInput(reader.GetImage())
-    if not change.Change():
-        sys.exit(f"gdcm does not write {encoding}")
+    changed = read and change.Change()
     writer.SetFileName(str(path))
     writer.SetFile(reader.GetFile())
     writer.SetImage(change.GetOutput())
-    if not writer.Write():
-        sys.exit(f"gdcm does not write {path}")
-
-
-def _name(number: int) -> str:
-    return base64.b32encode(number.to_bytes(10, "big")).decode().lower()
-
-
-def _peak() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    if not (changed and writer.Write()):
+        sys.exit(f"gdcm does not write {encoding}")
 
 
 def table(lines: Sequence[Line]) -> str:
@@ -162,14 +154,14 @@ def table(lines: Sequence[Line]) -> str:
 
 def main() -> None:
     """Read the options and measure."""
-    words = parser(NAME, __doc__, "20 films of 1024 px")
-    words.add_argument("--films", type=int, default=300, help="in each encoding (default 300)")
-    words.add_argument("--side", type=int, default=2048, help="px (default 2048)")
-    chosen = words.parse_args()
+    command = parser(NAME, __doc__, "20 films of 1024 px")
+    command.add_argument("--films", type=int, default=300, help="in each encoding (default 300)")
+    command.add_argument("--side", type=int, default=2048, help="px (default 2048)")
+    chosen = command.parse_args()
     films, side = (20, 1024) if chosen.quick else (chosen.films, chosen.side)
     lines = []
     for encoding in ENCODINGS:
-        lines.append(measured(encoding, films, side))
+        lines.append(measure(encoding, films, side))
         say(f"{encoding}: done")
     print(table(lines))
     encodings = [asdict(line) | {"ratio": line.ratio} for line in lines]

@@ -32,7 +32,7 @@ REPORTED_ON = Hospitals(("shenzhen-a", "shenzhen-b"), 1)
 
 
 @dataclass(frozen=True)
-class Ground:
+class Film:
     """A film before anything is written on it.
 
     Attributes:
@@ -49,54 +49,40 @@ class Ground:
     bare: npt.NDArray[np.bool_]
 
 
-def grounds(hospitals: Hospitals, data: Path, count: int, sides: Sequence[int]) -> Iterator[Ground]:
-    """Films to write on, one in memory at a time: real ones and phantoms by turns, of every side.
-
-    Args:
-        hospitals: where they come from.
-        data: folder that holds tb_cxr; where it is missing, all films are phantoms.
-        count: how many films.
-        sides: of the films, px, by turns.
-    """
-    real = [
-        file
-        for name in hospitals.real
-        for file in sorted((data / "tb_cxr" / name / "images").glob("*.png"))
-    ]
+def films(hospitals: Hospitals, data: Path, count: int, sides: Sequence[int]) -> Iterator[Film]:
+    """Real films and phantoms by turns, of every side; without real ones all are phantoms."""
+    folders = [data / "tb_cxr" / name / "images" for name in hospitals.real]
+    real = [file for folder in folders for file in sorted(folder.glob("*.png"))]
     order = numpy_generator(0, "burned-in-films", hospitals.phantom).permutation(len(real))
     for number in range(count):
         turn, is_phantom = divmod(number, 2)
         side = sides[turn % len(sides)]
         if is_phantom or not real:
-            yield phantom_ground(hospitals.phantom, number, side)
+            yield phantom(hospitals.phantom, number, side)
         else:
-            yield chest_ground(real[order[turn % len(real)]], side)
+            yield chest(real[order[turn % len(real)]], side)
 
 
-def phantom_ground(site: int, number: int, side: int) -> Ground:
+def phantom(site: int, number: int, side: int) -> Film:
     """A phantom stomach drawn at its size."""
     patient = phantom_patient(site, 0, number)
     pixels, _ = phantom_film(patient, number % 4 > 1, 0, side, site_look(site))
     bare = np.ones(pixels.shape, np.bool_)
-    rows, columns = mark_box(side)
-    around = round(side * _AROUND_MARK)
-    bare[
-        max(0, rows.start - around) : rows.stop + around,
-        max(0, columns.start - around) : columns.stop + around,
-    ] = False
-    return Ground(f"phantom-{site}-{number}", "phantom", pixels, bare)
+    margin = round(side * _AROUND_MARK)
+    bare[*(slice(max(0, s.start - margin), s.stop + margin) for s in mark_box(side))] = False
+    return Film(f"phantom-{site}-{number}", "phantom", pixels, bare)
 
 
-def chest_ground(file: Path, side: int) -> Ground:
+def chest(file: Path, side: int) -> Film:
     """A chest X-ray of tb_cxr, enlarged from 512 px, with the noise that a film of its size has."""
     film = read_film(file)
     lungs = read_mask(file.parent.parent / "masks" / file.name, film.shape)
     pixels = np.asarray(film.pixels, np.uint8)
     if side == max(film.shape):
-        return Ground(file.stem, "chest", pixels, lungs)
+        return Film(file.stem, "chest", pixels, lungs)
     size = (side, side)
     smooth = np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.BICUBIC), np.float64)
-    draw = numpy_generator(side, f"burned-in-grain/{file.stem}")
-    grainy = smooth + draw.normal(0, 255 * GRAIN, smooth.shape)
+    generator = numpy_generator(side, f"burned-in-grain/{file.stem}")
+    grainy = smooth + generator.normal(0, 255 * GRAIN, smooth.shape)
     inside = np.asarray(Image.fromarray(lungs).resize(size, Image.Resampling.NEAREST))
-    return Ground(file.stem, "chest", np.clip(np.rint(grainy), 0, 255).astype(np.uint8), inside)
+    return Film(file.stem, "chest", np.clip(np.rint(grainy), 0, 255).astype(np.uint8), inside)

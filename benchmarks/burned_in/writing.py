@@ -1,6 +1,7 @@
 """Writing a line of text into a film's pixels, as a workstation or an old scanner would."""
 
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Literal
 
@@ -44,13 +45,7 @@ class Cell:
     turned: bool
 
 
-CELLS = tuple(
-    Cell(height, contrast, ink, turned)
-    for height in HEIGHTS
-    for contrast in CONTRASTS
-    for ink in INKS
-    for turned in (False, True)
-)
+CELLS = tuple(Cell(*looks) for looks in product(HEIGHTS, CONTRASTS, INKS, (False, True)))
 
 
 @dataclass(frozen=True)
@@ -66,19 +61,16 @@ def sentence(generator: np.random.Generator) -> str:
     family, given, place = (str(generator.choice(words)) for words in (_FAMILY, _GIVEN, _PLACES))
     year, month, day = (int(generator.integers(*span)) for span in ((1930, 2012), (1, 13), (1, 29)))
     number = int(generator.integers(10**7))
-    return str(
-        generator.choice(
-            [
-                f"{family}^{given}",
-                f"{given} {family} [{'MF'[number % 2]}] {day:02d}.{month:02d}.{year}",
-                f"DOB: {year}-{month:02d}-{day:02d}",
-                f"{day:02d}/{month:02d}/{year}",
-                f"ID {number:07d}",
-                f"Acc. {number:07d}-{month}",
-                place,
-            ]
-        )
-    )
+    sentences = [
+        f"{family}^{given}",
+        f"{given} {family} [{'MF'[number % 2]}] {day:02d}.{month:02d}.{year}",
+        f"DOB: {year}-{month:02d}-{day:02d}",
+        f"{day:02d}/{month:02d}/{year}",
+        f"ID {number:07d}",
+        f"Acc. {number:07d}-{month}",
+        place,
+    ]
+    return str(generator.choice(sentences))
 
 
 def line_mask(text: str, cell: Cell, generator: np.random.Generator) -> npt.NDArray[np.float32]:
@@ -100,16 +92,9 @@ def line_mask(text: str, cell: Cell, generator: np.random.Generator) -> npt.NDAr
 def write_line(
     pixels: Pixels, cell: Cell, taken: list[Box], generator: np.random.Generator
 ) -> tuple[Pixels, Line] | None:
-    """Write one line where nothing is written and the film leaves room for the contrast.
+    """Write a line outside the ``taken`` boxes, where the film leaves room for the contrast.
 
-    Args:
-        pixels: uint8 [H, W]; it is left as it was.
-        cell: what the line looks like.
-        taken: boxes that it must not touch.
-        generator: draws the text, the font and the place.
-
-    Returns:
-        the film with the line, and the line; None if no place was found.
+    Returns a new film and the line; None if no place was found.
     """
     ink = line_mask(sentence(generator), cell, generator)
     height, width = ink.shape[0] + 2 * _MARGIN, ink.shape[1] + 2 * _MARGIN
@@ -118,27 +103,20 @@ def write_line(
     for _ in range(PLACES_TRIED):
         top = int(generator.integers(pixels.shape[0] - height + 1))
         left = int(generator.integers(pixels.shape[1] - width + 1))
-        outer = Box(left, top, left + width, top + height)
-        window = (slice(top, top + height), slice(left, left + width))
-        painted = _painted(pixels[window], np.pad(ink, _MARGIN), cell)
-        if painted is not None and not any(touch(outer, box) for box in taken):
-            written = pixels.copy()
-            written[window] = painted
-            inner = Box(
-                left + _MARGIN, top + _MARGIN, outer.right - _MARGIN, outer.bottom - _MARGIN
-            )
-            return written, Line(cell, inner)
+        right, bottom = left + width, top + height
+        painted = _painted(pixels[top:bottom, left:right], np.pad(ink, _MARGIN), cell)
+        if painted is None or any(overlap(Box(left, top, right, bottom), box) for box in taken):
+            continue
+        written = pixels.copy()
+        written[top:bottom, left:right] = painted
+        box = Box(left + _MARGIN, top + _MARGIN, right - _MARGIN, bottom - _MARGIN)
+        return written, Line(cell, box)
     return None
 
 
-def touch(one: Box, other: Box) -> bool:
+def overlap(a: Box, b: Box) -> bool:
     """Whether two boxes have a pixel in common."""
-    return (
-        one.left < other.right
-        and other.left < one.right
-        and one.top < other.bottom
-        and other.top < one.bottom
-    )
+    return a.left < b.right and b.left < a.right and a.top < b.bottom and b.top < a.bottom
 
 
 def _painted(under: Pixels, ink: npt.NDArray[np.float32], cell: Cell) -> Pixels | None:
@@ -164,12 +142,8 @@ def _font(height: int, generator: np.random.Generator) -> Font:
     def of_size(size: int) -> Font:
         return ImageFont.truetype(file, size) if file else ImageFont.load_default(size)
 
-    return min(
-        (of_size(size) for size in range(height, 2 * height)),
-        key=lambda font: abs(_capital(font) - height),
-    )
+    def error(font: Font) -> int:
+        _, top, _, bottom = font.getbbox("H")
+        return abs(int(bottom - top) - height)
 
-
-def _capital(font: Font) -> int:
-    _, top, _, bottom = font.getbbox("H")
-    return int(bottom - top)
+    return min((of_size(size) for size in range(height, 2 * height)), key=error)

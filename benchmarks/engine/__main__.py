@@ -1,151 +1,122 @@
 """``python -m benchmarks.engine``: the engine against its rivals, as a table and as JSON.
 
-Without ``--ssnl`` (or GDSHARE_SSNL) Wang et al.'s code is stood in for by ours of their recipe;
-``--agreement`` shows that the two compute the same. ``--quick`` takes some two minutes.
+Without ``--ssnl`` (or GDSHARE_SSNL) our own writing of Wang et al.'s recipe stands in for their
+code; ``--agreement`` shows that the two compute the same. ``--quick`` takes some two minutes.
 
-Time to quality takes six CPU-hours, in races that are held once: after a kill the same command goes
-on, and ``--only quality``, started twice, shares them between two processes.
+Time to quality takes six CPU-hours, in races that are run once, in pieces of up to 20 CPU-minutes.
+After a kill the same command goes on, and ``--only quality``, started twice, shares them between
+two processes. ``--only report`` prints what is done, without the data and without their code.
 """
 
 import argparse
-from dataclasses import asdict
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 
-from benchmarks.command import add_archive, faults_told, parser, say, write_figures
-from benchmarks.engine import agreement, race, runs, scale, speed
-from benchmarks.engine.agreement import Agreement, Precision
-from benchmarks.engine.rivals import Name, checkout_from_environment
-from benchmarks.engine.speed import SpeedScale
-from benchmarks.engine.team import Worker
+from benchmarks.command import one_line_errors, parser, say, write_figures
+from benchmarks.engine import race, races, scale, speed
+from benchmarks.engine.agreement import agreement
+from benchmarks.engine.rivals import checkout_from_environment
+from benchmarks.engine.worker import worker
+from studies.runner import Store
 
 NAME = "benchmarks.engine"
-SPEED, QUALITY = "speed", "quality"
-
-
-def agreements(scale: SpeedScale, checkout: Path | None) -> list[Agreement]:
-    """Everybody's derivative against Wang et al.'s code, or against the recipe in its stead."""
-    reference: Name = "recipe" if checkout is None else "ssnl"
-    others: list[Name] = ["graph", "ours-recipe"]
-    if checkout is not None:
-        others.append("recipe")
-    precisions: tuple[Precision, ...] = ("float32", "float64")
-    return [
-        one
-        for precision in precisions
-        for one in agreement.agreement(reference, others, scale, precision, checkout)
-    ]
+SPEED, QUALITY, REPORT = "speed", "quality", "report"
+RATIO = "time_to_quality_ratio_vs_ssnl"
 
 
 def options() -> argparse.ArgumentParser:
     """The command line."""
-    made = parser(NAME, __doc__, "fewer rounds, no time to quality")
-    made.add_argument("--ssnl", type=Path, help="checkout of ssnl/dataset-distillation")
-    made.add_argument("--agreement", action="store_true", help="compare the derivatives as well")
-    made.add_argument(
+    command = parser(NAME, __doc__, "fewer rounds, no time to quality")
+    add = command.add_argument
+    add("--ssnl", type=Path, help="checkout of ssnl/dataset-distillation")
+    add("--agreement", action="store_true", help="compare the derivatives as well")
+    add(
         "--data",
         type=Path,
         default=Path("../shared/data"),
         help="real data for time to quality: medmnist/ and tb_cxr/ (default ../shared/data)",
     )
-    made.add_argument(
+    add(
         "--out",
         type=Path,
         default=Path("engine-runs"),
-        help="folder for the runs of time to quality; they go on there (default engine-runs)",
+        help="folder for the races, which go on there (default engine-runs)",
     )
-    add_archive(made)
-    made.add_argument(
+    add(
+        "--archive",
+        type=Path,
+        help="a small folder: races whose scores are in it are not run again, and the scores of "
+        "finished ones are kept in it",
+    )
+    add(
         "--seeds",
         type=int,
         default=race.SEEDS,
         help=f"comparisons of time to quality, from seed 0 (default {race.SEEDS})",
     )
-    made.add_argument("--only", choices=(SPEED, QUALITY), help="do one of the two parts")
-    return made
+    add("--minutes", type=float, help="stop the races after so many CPU-minutes, to go on")
+    add(
+        "--only",
+        choices=(SPEED, QUALITY, REPORT),
+        help="one of the two parts, or the tables of the races that are done",
+    )
+    return command
 
 
-def timed(scale: SpeedScale, checkout: Path | None, start: speed.Start) -> dict[str, object]:
-    """Time the rivals, print the table, and return its figures."""
-    seen = speed.measure(scale, checkout, say, start)
-    print(speed.table(seen) + "\n")
-    return seen.figures()
-
-
-def report(
-    scale: SpeedScale,
-    checkout: Path | None,
-    compare: bool,
-    start: speed.Start = Worker,
+def speeds(
+    size: speed.SpeedScale, checkout: Path | None, compare: bool, start: speed.Start = worker
 ) -> dict[str, object]:
-    """Measure, print the tables, and return the figures.
-
-    Args:
-        scale: of the speed table.
-        checkout: of ssnl/dataset-distillation.
-        compare: whether to compare derivatives.
-        start: makes a rival ready for a job.
-    """
-    figures = timed(scale, checkout, start)
-    if compare:
-        pairs = agreements(scale, checkout)
-        print(agreement.table(pairs) + "\n")
-        figures["agreement"] = [asdict(pair) for pair in pairs]
-    return figures
+    """Time the rivals and, if asked, compare their derivatives; print and return the figures."""
+    result = speed.measure(size, checkout, say, start)
+    print(f"{speed.table(result)}\n")
+    if not compare:
+        return result.figures()
+    compared = agreement(size.job, checkout, start)
+    print(f"{compared}\n")
+    return result.figures() | {"agreement": compared.as_data()}
 
 
-def speeds(checkout: Path | None, compare: bool) -> dict[str, object]:
-    """All of the speed part at full length: the table's work, the defaults' work, and workers."""
-    figures = report(speed.FULL, checkout, compare)
-    figures |= {"at_default": timed(speed.DEFAULT, checkout, Worker)}
-    seen = scale.measure()
-    print(scale.table(seen) + "\n")
-    return figures | {"workers_speedup": seen.speedup}
+def full_speeds(checkout: Path | None, compare: bool) -> dict[str, object]:
+    """All of the speed part: the claims' work, the defaults' work, and workers."""
+    figures = speeds(speed.FULL, checkout, compare)
+    figures |= {"at_default": speeds(speed.DEFAULT, checkout, compare=False)}
+    alone, together = scale.measure()
+    print(scale.line(alone, together) + "\n")
+    return figures | {"workers_speedup": alone / together}
 
 
-def qualities(
-    seeds: int, data: Path, out: Path, archive: Path | None, checkout: Path | None
-) -> dict[str, object]:
-    """Hold the races, print their tables, and return their figures; hours of CPU.
-
-    Args:
-        seeds: comparisons of each course.
-        data: folder that holds medmnist/ and tb_cxr/; where it is missing, that is said.
-        out: folder for the runs.
-        archive: where the scores of finished runs are, and are kept.
-        checkout: of ssnl/dataset-distillation.
-    """
-    if not data.exists():
-        print(f"time to quality: skipped, there is no {data}; give the real data by --data")
-        return {"time_to_quality_ratio_vs_ssnl": None, "time_to_quality_skipped": f"no {data}"}
-    told = runs.hold(seeds, data, out, archive, checkout, say)
-    print(race.table(told))
-    return {
-        "time_to_quality_ratio_vs_ssnl": race.smallest_mean(told),
-        "time_to_quality": {one.course.task: one.figures() for one in told},
-    }
+def qualities(results: Sequence[race.Result]) -> dict[str, object]:
+    """Print the tables of the races, and return their figures."""
+    print(race.table(results))
+    courses = {result.course.task: result.figures() for result in results}
+    return {RATIO: race.smallest_mean(results), "time_to_quality": courses}
 
 
 def main() -> None:
     """Read the options and measure."""
-    words = options()
-    chosen = words.parse_args()
-    if chosen.quick and chosen.only == QUALITY:
-        words.error(
-            "--quick leaves out the time to quality, so there is nothing for --only quality"
-        )
+    command = options()
+    chosen = command.parse_args()
+    if chosen.quick and chosen.only in (QUALITY, REPORT):
+        command.error("--quick leaves out the time to quality; leave out --quick or --only")
     torch.set_num_threads(1)
-    with faults_told(goes_on=not chosen.quick):
+    with one_line_errors(goes_on=not chosen.quick):
         checkout = chosen.ssnl or checkout_from_environment()
-        checkout = checkout and checkout.resolve()  # rivals start in a folder of their own
+        store = Store(races.STUDY, chosen.out, chosen.archive)
         figures: dict[str, object] = {}
         if chosen.quick:
-            figures = report(speed.QUICK, checkout, chosen.agreement)
-        elif chosen.only != QUALITY:
-            figures = speeds(checkout, chosen.agreement)
-        if not chosen.quick and chosen.only != SPEED:
-            figures |= qualities(chosen.seeds, chosen.data, chosen.out, chosen.archive, checkout)
+            figures = speeds(speed.QUICK, checkout, chosen.agreement)
+        elif chosen.only in (None, SPEED):
+            figures = full_speeds(checkout, chosen.agreement)
+        if chosen.only == REPORT:
+            figures = qualities(races.report(chosen.seeds, store))
+        elif chosen.only is None and not chosen.quick and not chosen.data.exists():
+            print(f"time to quality: skipped, there is no {chosen.data}; give the data by --data")
+            figures |= {RATIO: None}
+        elif chosen.only != SPEED and not chosen.quick:
+            held = races.hold(chosen.seeds, chosen.data, store, checkout, say, chosen.minutes)
+            figures |= qualities(held)
         write_figures(chosen.json, NAME, figures)
 
 

@@ -1,18 +1,19 @@
 """gdshare's own engine as a rival: the one file here that knows its interface."""
 
 from collections.abc import Mapping
-from typing import Literal
+from dataclasses import replace
+from typing import Any, Literal
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from benchmarks.engine.contract import MetaGradient, Problem, one_hot
+from benchmarks.engine.problem import MetaGradient, Problem
 from benchmarks.engine.recipe import RECIPE, raw_rate
+from gdshare.distill import unroll
 from gdshare.distill.chain.network import chain_of
 from gdshare.distill.precision import FACTORS, fastest_precision
 from gdshare.distill.state import Progress, State
-from gdshare.distill.unroll import MetaGradient as Found
-from gdshare.distill.unroll import Unknowns, constrain, full
+from gdshare.distill.unroll import Unknowns
 from gdshare.distill.update import adam_step
 from gdshare.distilled import Distilled
 from gdshare.method import Settings
@@ -21,11 +22,11 @@ OurName = Literal["ours", "ours-hard", "ours-f32", "ours-bf16", "ours-recipe"]
 
 
 class Ours:
-    """What ``gdshare distill`` does, told nothing or told one thing. See ``contract.Engine``.
+    """What ``gdshare distill`` does by default or with one option set. See ``problem.Engine``.
 
-    ``ours`` is told nothing, ``ours-hard`` is told ``--labels hard``, ``ours-f32`` and
-    ``ours-bf16`` are told a ``--precision``. ``ours-recipe`` has the recipe's labels, rates and
-    precision, so that its derivatives can be held against the rivals'.
+    ``ours-hard`` is ``--labels hard``; ``ours-f32`` and ``ours-bf16`` are a ``--precision``.
+    ``ours-recipe`` has the recipe's labels, rates and precision, so that its derivatives can be
+    compared with the rivals'.
     """
 
     def __init__(self, problem: Problem, name: OurName = "ours") -> None:
@@ -35,36 +36,35 @@ class Ours:
         )
         self._settings = Settings(network=network, outer_steps=problem.outer_steps)
         hard = name in ("ours-hard", "ours-recipe")
-        self._targets = one_hot(problem.classes) if hard else torch.empty(0)
+        self._targets = problem.hard_labels() if hard else torch.empty(0)
         self._chain = chain_of(problem.module, problem.side, _factors(name, network))
         rate = RECIPE.inner_rate if name == "ours-recipe" else self._settings.inner_rate
         unknowns = Unknowns(
             problem.start_images(),
-            one_hot(problem.classes) * self._settings.label_scale,
+            problem.hard_labels() * self._settings.label_scale,
             torch.full((problem.steps,), raw_rate(rate)),
         )
         a, b, c = (torch.zeros_like(tensor) for tensor in unknowns.tensors())
-        self._state = State(
-            unknowns, (a, b, c), (a.clone(), b.clone(), c.clone()), unknowns, Progress()
-        )
+        moments = (a, b, c), (a.clone(), b.clone(), c.clone())
+        self._state = State(unknowns, *moments, unknowns, Progress())
 
     @property
     def done(self) -> int:
-        """Training steps done."""
         return self._state.progress.step
 
     def gradient(self) -> MetaGradient:
-        found = self._differentiate()
-        return MetaGradient(found.loss, found.images, found.rates)
+        gradient = self._gradient()
+        return MetaGradient(gradient.loss, gradient.images, gradient.rates)
 
     def outer_step(self) -> float:
-        found, step = self._differentiate(), self.done
-        state = adam_step(self._state, found.tensors(), self._settings.outer_rate_at(step))
-        self._advance(state, step + 1)
-        return found.loss
+        gradient, step = self._gradient(), self.done
+        state = adam_step(self._state, gradient.tensors(), self._settings.outer_rate_at(step))
+        progress = state.progress.model_copy(update={"step": step + 1})
+        self._state = replace(state, progress=progress)
+        return gradient.loss
 
-    def _differentiate(self) -> Found:
-        return full(
+    def _gradient(self) -> unroll.MetaGradient:
+        return unroll.full(
             self._chain,
             self._problem.theta0(self.done),
             self._state.unknowns,
@@ -74,31 +74,18 @@ class Ours:
         )
 
     def distilled(self) -> Distilled:
-        data = constrain(self._state.unknowns, self._targets, 1)
-        images, labels, rates = (
-            tensor.float().numpy().copy() for tensor in (data.images, data.labels, data.rates)
-        )
-        return Distilled(images, labels, rates)
+        data = unroll.constrain(self._state.unknowns, self._targets, 1)
+        parts = (data.images, data.labels, data.rates)
+        return Distilled(*(part.float().numpy().copy() for part in parts))
 
-    def tensors(self) -> dict[str, Tensor]:
-        groups = (self._state.unknowns.tensors(), self._state.first, self._state.second)
-        named = {
-            f"{g}.{i}": t.clone() for g, three in enumerate(groups) for i, t in enumerate(three)
-        }
-        norm = torch.tensor(self._state.progress.norm, dtype=torch.float64)
-        return named | {"updates": torch.tensor(self._state.progress.updates), "norm": norm}
+    def state(self) -> dict[str, Any]:
+        state = self._state
+        groups = {"unknowns": state.unknowns.tensors(), "first": state.first}
+        return {**groups, "second": state.second, "progress": state.progress.model_dump()}
 
-    def restore(self, tensors: Mapping[str, Tensor], done: int) -> None:
-        (a, b, c), first, second = (
-            (tensors[f"{g}.0"], tensors[f"{g}.1"], tensors[f"{g}.2"]) for g in range(3)
-        )
-        unknowns = Unknowns(a, b, c)
-        told = Progress(updates=int(tensors["updates"]), norm=float(tensors["norm"]))
-        self._advance(State(unknowns, first, second, unknowns, told), done)
-
-    def _advance(self, state: State, done: int) -> None:
-        progress = state.progress.model_copy(update={"step": done})
-        self._state = State(state.unknowns, state.first, state.second, state.unknowns, progress)
+    def restore(self, state: Mapping[str, Any]) -> None:
+        unknowns, progress = Unknowns(*state["unknowns"]), Progress(**state["progress"])
+        self._state = State(unknowns, state["first"], state["second"], unknowns, progress)
 
 
 def _factors(name: OurName, network: str) -> torch.dtype | None:

@@ -1,8 +1,8 @@
-"""Time to quality: what our engine needs to reach the best score that Wang et al.'s recipe reaches.
+"""Time to quality: what our engine needs to reach the best score that Wang et al.'s code reaches.
 
-Both distil the same data from the same kind of θ0, in processes of their own with one thread
-(``runs``); each is scored on validation patches as it goes (``quality_time``). The figure of a
-seed is the recipe's CPU-seconds when it was best, over ours when first as good.
+Both distil the same data from the same kind of θ0 on one thread, and are scored on validation
+patches as they go (``timed_run``). The figure of a seed is their CPU-seconds when they were best,
+over ours when first as good.
 """
 
 from collections.abc import Sequence
@@ -12,67 +12,83 @@ from statistics import mean, stdev
 from typing import Literal
 
 from benchmarks.engine.rivals import Name
-from benchmarks.engine.tasks import SCORE_INITS
+from benchmarks.engine.tasks import FILMS_SHA256, PNEUMONIA_SHA256, SCORE_INITS
 from gdshare.errors import RunError
+from gdshare.method import Settings
+
+
+@dataclass(frozen=True)
+class Side:
+    """How one side works.
+
+    Attributes:
+        budget: CPU-seconds of training.
+        batch: K; the recipe's own 1024 was tried once on pneumonia, and was slower to every score.
+        inner_steps: E · I.
+        outer_steps: training steps after which it ends; None: it uses up its budget.
+        score_every: CPU-seconds between scores.
+    """
+
+    rival: Name
+    budget: float
+    batch: int
+    inner_steps: int
+    outer_steps: int | None
+    score_every: float
 
 
 @dataclass(frozen=True)
 class Course:
-    """One comparison.
+    """One comparison; both sides are scored ten times (theirs twelve times on tb).
 
     Attributes:
         task: pneumonia: PneumoniaMNIST, ConvNet; tb: shenzhen-a's films, ResNet18 at 32 px.
-        budget: CPU-seconds that the recipe gets.
-        batch: K of the recipe; its own 1024 was tried once on pneumonia, and was slower to every
-            score.
-        ours_batch, ours_steps, ours_budget: K, planned training steps and CPU-seconds of ours,
-            which ends with whichever comes first. Its trajectory is ``gdshare distill``'s own.
-        score_every, ours_score_every: CPU-seconds; both sides get ten looks (twelve on tb).
-        ours: our engine with its own labels, soft ones, or with the recipe's, which are hard.
+        data_sha256: of the file that says which data it is.
+        ours: our engine with its own labels, soft ones, or with the recipe's, which are hard. The
+            trajectory is ``gdshare distill``'s own.
     """
 
     task: Literal["pneumonia", "tb"]
-    budget: float
-    batch: int
-    ours_batch: int
-    ours_steps: int
-    ours_budget: float
-    score_every: float
-    ours_score_every: float
-    ours: Literal["ours", "ours-hard"]
+    data_sha256: str
+    theirs: Side
+    ours: Side
 
 
+OUR_STEPS = Settings().trajectory
 COURSES = (
-    Course("pneumonia", 1200.0, 64, 24, 1500, 300.0, 120.0, 30.0, "ours-hard"),
-    Course("tb", 3600.0, 64, 24, 2400, 900.0, 300.0, 75.0, "ours"),
+    Course(
+        "pneumonia",
+        PNEUMONIA_SHA256,
+        Side("ssnl", 1200.0, 64, 9, None, 120.0),
+        Side("ours-hard", 300.0, 24, OUR_STEPS, 1500, 30.0),
+    ),
+    Course(
+        "tb",
+        FILMS_SHA256,
+        Side("ssnl", 3600.0, 64, 9, None, 300.0),
+        Side("ours", 900.0, 24, OUR_STEPS, 2400, 75.0),
+    ),
 )
 LABELS = {"ours": "ours with soft labels", "ours-hard": "ours with hard labels, like theirs"}
 SEEDS = 3
 
 
 @dataclass(frozen=True)
-class Score:
-    """A look at a run: the score over fresh θ0, and when it was taken.
+class Evaluation:
+    """The score of a run's images: mean and deviation over ``SCORE_INITS`` fresh θ0.
 
     Attributes:
         cpu_seconds: of training so far; 0 before the first step.
-        value: mean over ``tasks.SCORE_INITS`` θ0.
-        deviation: over these θ0.
     """
 
     cpu_seconds: float
     value: float
     deviation: float
 
-    @property
-    def standard_error(self) -> float:
-        """Of the mean."""
-        return self.deviation / sqrt(SCORE_INITS)
-
 
 @dataclass(frozen=True)
 class Times:
-    """When each side was first as good as some score: CPU-seconds; None: it never was."""
+    """When each side first reached some score: CPU-seconds; None: it never did."""
 
     theirs: float | None
     ours: float | None
@@ -82,121 +98,112 @@ class Times:
         """How many times less ours took."""
         return None if self.theirs is None or self.ours is None else self.theirs / self.ours
 
+    def __str__(self) -> str:
+        """Three columns."""
+        return f"{_seconds(self.theirs):>9}{_seconds(self.ours):>9}{_times(self.ratio):>8}"
+
 
 @dataclass(frozen=True)
 class Finish:
-    """One seed's result.
-
-    Attributes:
-        seed: of both runs.
-        theirs, ours: every look, in their order.
-    """
+    """One seed's result: every evaluation of both sides, in their order."""
 
     seed: int
-    theirs: tuple[Score, ...]
-    ours: tuple[Score, ...]
+    theirs: tuple[Evaluation, ...]
+    ours: tuple[Evaluation, ...]
 
     @property
-    def target(self) -> Score:
-        """The recipe's best look."""
-        return _best(self.theirs)
+    def target(self) -> Evaluation:
+        """Their best."""
+        return self._best(self.theirs)
 
     @property
-    def best(self) -> Score:
-        """Our own best look."""
-        return _best(self.ours)
+    def best(self) -> Evaluation:
+        """Our own best."""
+        return self._best(self.ours)
+
+    @property
+    def error(self) -> float:
+        """Standard error of their best score."""
+        return self.target.deviation / sqrt(SCORE_INITS)
 
     @property
     def at_their_best(self) -> Times:
-        """The recipe at its best, ours when first as good: the figure of the comparison."""
-        return Times(self.target.cpu_seconds, _first(self.ours, self.target.value))
+        """Theirs at its best, ours when first as good: the figure of the comparison."""
+        return self._first(self.target.value)
 
     @property
     def at_our_best(self) -> Times:
-        """Ours at its best, the recipe when first as good, to tell a near miss from a far one."""
-        return Times(_first(self.theirs, self.best.value), self.best.cpu_seconds)
+        """Ours at its best, theirs when first as good, to tell a near miss from a far one."""
+        return self._first(self.best.value)
 
     @property
     def near_their_best(self) -> Times:
-        """Either side when first within a standard error of the recipe's best.
+        """Either side when first within a standard error of their best.
 
-        The best of a dozen noisy looks comes late by chance; this asks both the same question.
+        The best of a dozen noisy scores comes late by chance; this asks both the same question.
         """
-        near = self.target.value - self.target.standard_error
-        return Times(_first(self.theirs, near), _first(self.ours, near))
+        return self._first(self.target.value - self.error)
+
+    def _best(self, evaluations: Sequence[Evaluation]) -> Evaluation:
+        trained = _trained(evaluations)
+        if not trained:
+            raise RunError("a run has no score", f"time to quality, seed {self.seed}", "run again")
+        return max(trained, key=lambda evaluation: evaluation.value)
+
+    def _first(self, value: float) -> Times:
+        theirs, ours = (
+            next((e.cpu_seconds for e in _trained(side) if e.value >= value), None)
+            for side in (self.theirs, self.ours)
+        )
+        return Times(theirs, ours)
+
+    def figures(self) -> dict[str, object]:
+        """For JSON."""
+        times = {
+            "at_their_best": self.at_their_best,
+            "at_our_best": self.at_our_best,
+            "within_standard_error": self.near_their_best,
+        }
+        readings = {name: asdict(t) | {"ratio": t.ratio} for name, t in times.items()}
+        return {"target": self.target.value, "our_best": self.best.value} | asdict(self) | readings
+
+
+def _trained(evaluations: Sequence[Evaluation]) -> list[Evaluation]:
+    """Step 0 is excluded: both sides start from the same noise."""
+    return [evaluation for evaluation in evaluations if evaluation.cpu_seconds > 0]
 
 
 @dataclass(frozen=True)
 class Result:
-    """All seeds of a course."""
+    """A course's seeds, as far as they are done."""
 
     course: Course
-    stand_in: Name
+    seeds: int
     finishes: tuple[Finish, ...]
 
     @property
     def ratios(self) -> list[float] | None:
-        """Of every seed; None: one of them never got there, so that a mean would leave it out."""
-        found = [one.at_their_best.ratio for one in self.finishes]
-        known = [ratio for ratio in found if ratio is not None]
-        return known if len(known) == len(found) else None
+        """Of every seed; None: one is not done, or ours never got there and a mean would lie."""
+        ratios = [finish.at_their_best.ratio for finish in self.finishes]
+        known = [ratio for ratio in ratios if ratio is not None]
+        return known if len(known) == self.seeds else None
 
     def figures(self) -> dict[str, object]:
-        """For JSON; the mean is null unless every seed got there."""
+        """For JSON; the mean is null where a seed has no ratio."""
         ratios = self.ratios
         return {
-            "stand_in": self.stand_in,
-            "budget_cpu_seconds": self.course.budget,
+            "stand_in": self.course.theirs.rival,
+            "budget_cpu_seconds": self.course.theirs.budget,
             "ratio_mean": mean(ratios) if ratios else None,
             "ratio_deviation": stdev(ratios) if ratios and len(ratios) > 1 else None,
-            "seeds": [
-                {
-                    "seed": one.seed,
-                    "target": one.target.value,
-                    "their_cpu_seconds": one.at_their_best.theirs,
-                    "our_cpu_seconds": one.at_their_best.ours,
-                    "ratio": one.at_their_best.ratio,
-                    "our_best": one.best.value,
-                    "our_best_cpu_seconds": one.at_our_best.ours,
-                    "their_cpu_seconds_to_our_best": one.at_our_best.theirs,
-                    "within_standard_error": asdict(one.near_their_best)
-                    | {"ratio": one.near_their_best.ratio},
-                    "looks": {
-                        "theirs": [asdict(look) for look in one.theirs],
-                        "ours": [asdict(look) for look in one.ours],
-                    },
-                }
-                for one in self.finishes
-            ],
+            "seeds": [finish.figures() for finish in self.finishes],
         }
 
 
-def finish(seed: int, theirs: Sequence[Score], ours: Sequence[Score]) -> Finish:
-    """Compare two runs' looks.
-
-    Raises:
-        RunError: one of them has none after its first training step.
-    """
-    for looks in (theirs, ours):
-        if not _trained(looks):
-            raise RunError(f"time to quality, seed {seed}: a run has no score; run it again")
-    return Finish(seed, tuple(theirs), tuple(ours))
-
-
-def _trained(looks: Sequence[Score]) -> list[Score]:
-    """Those after some training: what the noise that both start from scores is no one's merit."""
-    return [look for look in looks if look.cpu_seconds > 0]
-
-
-def _best(looks: Sequence[Score]) -> Score:
-    """The first of the best."""
-    return max(_trained(looks), key=lambda look: look.value)
-
-
-def _first(looks: Sequence[Score], value: float) -> float | None:
-    """CPU-seconds at which a run first scored as high; None: it never did."""
-    reached = [look.cpu_seconds for look in _trained(looks) if look.value >= value]
-    return min(reached) if reached else None
+def smallest_mean(results: Sequence[Result]) -> float | None:
+    """The one figure: the smaller course mean; None where a seed has no ratio."""
+    means = [mean(result.ratios) for result in results if result.ratios]
+    return min(means, default=None) if len(means) == len(results) else None
 
 
 def table(results: Sequence[Result]) -> str:
@@ -205,49 +212,40 @@ def table(results: Sequence[Result]) -> str:
 
 
 def _course(result: Result) -> str:
-    course, name = result.course, result.stand_in
+    course, name = result.course, result.course.theirs.rival
+    sides = f"{name:>9}{'ours':>9}{'ratio':>8}"
     lines = [
-        f"CPU-seconds to the best score of {name} in {course.budget:.0f} CPU-seconds: "
-        f"{course.task}, {LABELS[course.ours]}; then to our own best; then to within a standard "
-        f"error of {name}'s best",
-        f"{'seed':>4}{'target':>9}{name:>9}{'ours':>9}{'ratio':>8}"
-        f"{'our best':>10}{'at':>7}{name:>9}{'ratio':>8}"
-        f"{'within':>9}{name:>9}{'ours':>9}{'ratio':>8}",
+        f"CPU-seconds to the best score of {name} in {course.theirs.budget:.0f} CPU-seconds: "
+        f"{course.task}, {LABELS[course.ours.rival]}; then to our own best; then to within a "
+        f"standard error of {name}'s best",
+        f"{'seed':>4}{'target':>9}{sides}"
+        f"{'our best':>10}{'at':>7}{name:>9}{'ratio':>8}{'within':>9}{sides}",
     ]
-    for one in result.finishes:
-        best, ours, near = one.at_their_best, one.at_our_best, one.near_their_best
+    for finish in result.finishes:
+        ours = finish.at_our_best
         lines.append(
-            f"{one.seed:4}{one.target.value:9.3f}{_seconds(best.theirs):>9}"
-            f"{_seconds(best.ours):>9}{_times(best.ratio):>8}"
-            f"{one.best.value:10.3f}{_seconds(ours.ours):>7}{_seconds(ours.theirs):>9}"
-            f"{_times(ours.ratio):>8}{one.target.standard_error:9.3f}"
-            f"{_seconds(near.theirs):>9}{_seconds(near.ours):>9}{_times(near.ratio):>8}"
+            f"{finish.seed:4}{finish.target.value:9.3f}{finish.at_their_best}"
+            f"{finish.best.value:10.3f}{_seconds(ours.ours):>7}{_seconds(ours.theirs):>9}"
+            f"{_times(ours.ratio):>8}{finish.error:9.3f}{finish.near_their_best}"
         )
     lines += _mean(result)
-    for one in result.finishes:
-        lines += [
-            f"seed {one.seed}, every look at {side}" + _looks(looks)
-            for side, looks in (
-                (name, one.theirs),
-                ("ours", one.ours),
-            )
-        ]
+    for finish in result.finishes:
+        for side, evaluations in ((name, finish.theirs), ("ours", finish.ours)):
+            shown = ", ".join(f"{e.value:.3f} ({e.cpu_seconds:.0f} s)" for e in evaluations)
+            lines.append(f"seed {finish.seed}, every look at {side}: {shown}")
     return "\n".join(lines)
 
 
 def _mean(result: Result) -> list[str]:
-    ratios, seeds = result.ratios, len(result.finishes)
+    ratios, seeds = result.ratios, result.seeds
+    if left := seeds - len(result.finishes):
+        return [f"no mean: {left} of {seeds} seeds are not done"]
     if ratios is None:
-        missed = sum(one.at_their_best.ratio is None for one in result.finishes)
+        missed = sum(finish.at_their_best.ratio is None for finish in result.finishes)
         return [f"no mean: {missed} of {seeds} seeds never got there"]
     if len(ratios) < 2:
         return []
     return [f"mean {mean(ratios):.1f}x, deviation {stdev(ratios):.1f} over {seeds} seeds"]
-
-
-def _looks(looks: Sequence[Score]) -> str:
-    """Score and CPU-seconds of each."""
-    return ": " + ", ".join(f"{look.value:.3f} ({look.cpu_seconds:.0f} s)" for look in looks)
 
 
 def _seconds(value: float | None) -> str:
@@ -256,10 +254,3 @@ def _seconds(value: float | None) -> str:
 
 def _times(value: float | None) -> str:
     return "-" if value is None else f"{value:.1f}x"
-
-
-def smallest_mean(results: Sequence[Result]) -> float | None:
-    """The one figure: the smaller course mean; None when any seed never got there."""
-    means = [mean(result.ratios) if result.ratios else None for result in results]
-    known = [one for one in means if one is not None]
-    return min(known) if len(known) == len(means) else None

@@ -1,29 +1,29 @@
 """Wang et al. 2018, "Dataset Distillation", written from the paper's description.
 
-All weights are one flat vector. Forward, each inner step builds its own autograd graph, which is
-kept, and the next step starts from a copy cut off from it. Then the steps are walked back: the
-derivative of the outer loss by the weights after a step, sent through that step's kept gradient (a
-second backward pass), gives its derivative by the weights before the step, the images and the rate.
+``Recipe`` keeps all weights in one flat vector. Forward, each inner step builds an autograd graph
+of its own, and the next step starts from a copy detached from it. Then it walks the steps back: the
+derivative of the outer loss by the weights after a step, sent through that step's gradient (a
+second backward pass), gives the derivative by the weights before it, the images and the rate.
 
-Outer optimiser and its schedule are those of the paper's experiments: Adam, rate 0.01, betas 0.5
-and 0.999, halved every 40 passes over the data. Hard labels, one learned rate an inner step.
+``Graph`` is the formula as a reader would type it: one graph through all inner steps.
+
+The outer optimiser and its schedule are those of the paper's experiments: Adam, rate 0.01, betas
+0.5 and 0.999, halved every 40 passes over the data. Hard labels, one learned rate an inner step.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import expm1, log
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
+from torch.optim import Adam
 
-from benchmarks.engine.adam_state import frozen, thaw
-from benchmarks.engine.contract import MetaGradient, Minibatch, Problem, one_hot
+from benchmarks.engine.problem import MetaGradient, Problem
 from gdshare.distilled import Distilled
 from gdshare.networks import Parameters, forward
-
-FlatNetwork = Callable[[Tensor, Tensor], Tensor]
-"""(flat weights [P], patches [n, 1, side, side]) -> logits [n, C]."""
 
 
 @dataclass(frozen=True)
@@ -31,10 +31,8 @@ class RecipeSettings:
     """The recipe's constants.
 
     Attributes:
-        outer_rate: Adam's learning rate at the start.
-        betas: Adam's.
-        decay_every: passes over the data after which the rate is cut.
-        decay: what it is then multiplied by.
+        outer_rate, betas: Adam's, the rate at the start.
+        decay_every, decay: after so many passes over the data the rate is multiplied by that.
         inner_rate: every inner step's rate at the start.
         batch: K, real patches a training step.
     """
@@ -54,6 +52,88 @@ class RecipeSettings:
 RECIPE = RecipeSettings()
 
 
+class Recipe:
+    """The recipe at work. See ``problem.Engine``."""
+
+    def __init__(self, problem: Problem) -> None:
+        self.done = 0
+        self._problem = problem
+        self._images = problem.start_images()
+        self._rates = torch.full((problem.steps,), raw_rate(RECIPE.inner_rate))
+        self._leaves = [self._images, self._rates]
+        self._adam = Adam(self._leaves, lr=RECIPE.outer_rate, betas=RECIPE.betas)
+        self._named = list(problem.module.named_parameters())
+
+    def gradient(self) -> MetaGradient:
+        images = self._images.detach().requires_grad_()
+        labels = torch.arange(len(images))
+        rates = [rate.requires_grad_() for rate in functional.softplus(self._rates).unbind()]
+        starts, updates = [], []
+        theta = flat(self._problem.theta0(self.done)).requires_grad_()
+        for rate in rates:
+            loss = rate * functional.cross_entropy(self._logits(theta, images), labels)
+            (update,) = torch.autograd.grad(loss, theta, create_graph=True)
+            starts.append(theta)
+            updates.append(update)
+            theta = (theta - update).detach().requires_grad_()
+        x, y = self._problem.minibatch(self.done)
+        outer = functional.cross_entropy(self._logits(theta, x), y)
+        (by_theta,) = torch.autograd.grad(outer, theta)
+
+        by_images, by_rates = torch.zeros_like(images), torch.zeros_like(self._rates)
+        for step in reversed(range(len(rates))):
+            # θ' = θ - update(θ, x, rate), so the update passes the derivative on with a minus.
+            through = torch.autograd.grad(
+                updates.pop(), (starts.pop(), images, rates[step]), grad_outputs=-by_theta
+            )
+            by_theta += through[0]
+            by_images += through[1]
+            by_rates[step] = through[2]
+        return MetaGradient(outer.item(), by_images, by_rates * torch.sigmoid(self._rates))
+
+    def _logits(self, theta: Tensor, x: Tensor) -> Tensor:
+        """Logits [n, C] of patches [n, 1, side, side] by flat weights [P]."""
+        parts = torch.split(theta, [parameter.numel() for _, parameter in self._named])
+        shaped = {n: w.view(p.shape) for (n, p), w in zip(self._named, parts, strict=True)}
+        return forward(self._problem.module, shaped, x)
+
+    def outer_step(self) -> float:
+        gradient = self.gradient()
+        self._images.grad, self._rates.grad = gradient.images, gradient.rates
+        epoch = self.done // self._problem.steps_per_epoch
+        self._adam.param_groups[0]["lr"] = RECIPE.outer_rate_at(epoch)
+        self._adam.step()
+        self.done += 1
+        return gradient.loss
+
+    def distilled(self) -> Distilled:
+        return hard_labelled(self._problem, self._images, self._rates)
+
+    def state(self) -> dict[str, Any]:
+        return state_of(self.done, self._leaves, self._adam)
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        self.done = restore_state(state, self._leaves, self._adam)
+
+
+class Graph(Recipe):
+    """The same settings, with the whole trajectory in one autograd graph."""
+
+    def gradient(self) -> MetaGradient:
+        images, raw_rates = (leaf.detach().requires_grad_() for leaf in self._leaves)
+        module, labels = self._problem.module, torch.arange(len(images))
+        theta0 = self._problem.theta0(self.done)
+        theta = {name: weight.requires_grad_() for name, weight in theta0.items()}
+        for rate in functional.softplus(raw_rates):
+            loss = functional.cross_entropy(forward(module, theta, images), labels)
+            slopes = torch.autograd.grad(loss, list(theta.values()), create_graph=True)
+            theta = {n: w - rate * g for (n, w), g in zip(theta.items(), slopes, strict=True)}
+        x, y = self._problem.minibatch(self.done)
+        outer = functional.cross_entropy(forward(module, theta, x), y)
+        by_images, by_rates = torch.autograd.grad(outer, (images, raw_rates))
+        return MetaGradient(outer.item(), by_images, by_rates)
+
+
 def raw_rate(rate: float) -> float:
     """The number whose softplus is ``rate``."""
     return log(expm1(rate))
@@ -64,93 +144,22 @@ def flat(parameters: Parameters) -> Tensor:
     return torch.cat([weight.reshape(-1) for weight in parameters.values()])
 
 
-def flat_network(module: nn.Module) -> FlatNetwork:
-    """The network as a function of one flat weight vector."""
-    named = list(module.named_parameters())
-    sizes = [parameter.numel() for _, parameter in named]
-
-    def apply(weights: Tensor, x: Tensor) -> Tensor:
-        pieces = torch.split(weights, sizes)
-        shaped = {n: w.view(p.shape) for (n, p), w in zip(named, pieces, strict=True)}
-        return forward(module, shaped, x)
-
-    return apply
+def hard_labelled(problem: Problem, images: Tensor, raw_rates: Tensor) -> Distilled:
+    """Images and rates with hard labels, as a receiver would get them."""
+    rates = functional.softplus(raw_rates).flatten()
+    parts = (images, problem.hard_labels(), rates)
+    return Distilled(*(part.detach().float().numpy().copy() for part in parts))
 
 
-def meta_gradient(
-    network: FlatNetwork, theta0: Tensor, images: Tensor, raw_rates: Tensor, real: Minibatch
-) -> MetaGradient:
-    """Run all inner steps forward, keeping each one's graph, then walk them back.
-
-    Args:
-        network: of flat weights.
-        theta0: float [P].
-        images: float [C, 1, side, side], one a class in order.
-        raw_rates: float [E * I]; a step's rate is its softplus.
-        real: the minibatch the end network is judged on.
-    """
-    x = images.detach().requires_grad_()
-    labels = torch.arange(len(x))
-    rates = [r.requires_grad_() for r in functional.softplus(raw_rates.detach()).unbind()]
-    before, updates = [], []
-    theta = theta0.detach().requires_grad_()
-    for rate in rates:
-        loss = rate * functional.cross_entropy(network(theta, x), labels)
-        (update,) = torch.autograd.grad(loss, theta, create_graph=True)
-        before.append(theta)
-        updates.append(update)
-        theta = (theta - update).detach().requires_grad_()
-    outer = functional.cross_entropy(network(theta, real[0]), real[1])
-    (by_theta,) = torch.autograd.grad(outer, theta)
-
-    by_x, by_rates = torch.zeros_like(x), torch.zeros_like(raw_rates)
-    for step in reversed(range(len(rates))):
-        # θ' = θ - update(θ, x, rate), so whatever hangs on θ' hangs on the update with minus.
-        through = torch.autograd.grad(
-            updates.pop(), (before.pop(), x, rates[step]), grad_outputs=-by_theta
-        )
-        by_theta += through[0]
-        by_x += through[1]
-        by_rates[step] = through[2]
-    return MetaGradient(outer.item(), by_x, by_rates * torch.sigmoid(raw_rates.detach()))
+def state_of(done: int, leaves: Sequence[Tensor], adam: Adam) -> dict[str, Any]:
+    """A checkpoint of what torch's Adam optimises."""
+    return {"done": done, "leaves": [leaf.detach() for leaf in leaves], "adam": adam.state_dict()}
 
 
-class Recipe:
-    """The recipe at work. See ``contract.Engine``."""
-
-    def __init__(self, problem: Problem, settings: RecipeSettings = RECIPE) -> None:
-        self.done = 0
-        self._problem = problem
-        self._settings = settings
-        self._network = flat_network(problem.module)
-        self._images = problem.start_images()
-        self._rates = torch.full((problem.steps,), raw_rate(settings.inner_rate))
-        self._adam = torch.optim.Adam(
-            [self._images, self._rates], lr=settings.outer_rate, betas=settings.betas
-        )
-
-    def gradient(self) -> MetaGradient:
-        theta0 = flat(self._problem.theta0(self.done))
-        real = self._problem.minibatch(self.done)
-        return meta_gradient(self._network, theta0, self._images, self._rates, real)
-
-    def outer_step(self) -> float:
-        found = self.gradient()
-        self._images.grad, self._rates.grad = found.images, found.rates
-        epoch = self.done // self._problem.steps_per_epoch
-        self._adam.param_groups[0]["lr"] = self._settings.outer_rate_at(epoch)
-        self._adam.step()
-        self.done += 1
-        return found.loss
-
-    def distilled(self) -> Distilled:
-        rates = functional.softplus(self._rates)
-        labels = one_hot(self._problem.classes)
-        return Distilled(*(t.float().numpy().copy() for t in (self._images, labels, rates)))
-
-    def tensors(self) -> dict[str, Tensor]:
-        return frozen([self._images, self._rates], self._adam)
-
-    def restore(self, tensors: Mapping[str, Tensor], done: int) -> None:
-        thaw(tensors, [self._images, self._rates], self._adam)
-        self.done = done
+@torch.no_grad()
+def restore_state(state: Mapping[str, Any], leaves: Sequence[Tensor], adam: Adam) -> int:
+    """Write it back, and return the training steps done."""
+    for leaf, value in zip(leaves, state["leaves"], strict=True):
+        leaf.copy_(value)
+    adam.load_state_dict(state["adam"])
+    return int(state["done"])

@@ -2,52 +2,40 @@
 
 import os
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal
 
-from benchmarks.engine.contract import Engine, Problem
-from benchmarks.engine.graph import Graph
-from benchmarks.engine.recipe import Recipe
+from benchmarks.engine.ours import OurName, Ours
+from benchmarks.engine.problem import Engine, Problem
+from benchmarks.engine.recipe import Graph, Recipe
 from benchmarks.engine.ssnl import Ssnl
 from gdshare.errors import UsageError
 
-Name = Literal[
-    "ssnl", "recipe", "graph", "ours", "ours-hard", "ours-f32", "ours-bf16", "ours-recipe"
-]
-NAMES: tuple[Name, ...] = get_args(Name)
+Name = Literal["ssnl", "recipe", "graph"] | OurName
 
 CHECKOUT_VARIABLE = "GDSHARE_SSNL"
-"""Environment variable that names the checkout where no option does."""
+"""Environment variable that names the checkout of ssnl/dataset-distillation without an option."""
 
 
 def make(name: Name, problem: Problem, checkout: Path | None) -> Engine:
-    """Set a rival to work on a problem.
-
-    Args:
-        name: of the rival.
-        problem: what it distils.
-        checkout: of ssnl/dataset-distillation; only ``ssnl`` needs it.
-
-    Raises:
-        UsageError: no checkout for ``ssnl``, or not one.
-    """
-    if name == "ssnl":
-        if checkout is None:
-            raise UsageError(
-                "rival ssnl: runs Wang et al.'s own code, so it needs a checkout; give it by "
-                f"--ssnl PATH or in {CHECKOUT_VARIABLE}, or take the rival recipe"
-            )
-        return Ssnl(problem, checkout)
+    """Set a rival to work on a problem; ``ssnl`` needs a checkout."""
     if name == "recipe":
         return Recipe(problem)
     if name == "graph":
         return Graph(problem)
-    # gdshare's engine is imported last and alone, so that a rival runs without it.
-    from benchmarks.engine.ours import Ours  # noqa: PLC0415
-
-    return Ours(problem, name)
+    if name != "ssnl":
+        return Ours(problem, name)
+    if checkout is None:
+        remedy = f"give it by --ssnl PATH or in {CHECKOUT_VARIABLE}, or take the rival recipe"
+        raise UsageError("runs Wang et al.'s own code, so it needs a checkout", "ssnl", remedy)
+    return Ssnl(problem, checkout)
 
 
 def checkout_from_environment() -> Path | None:
     """The checkout that the environment names, if any."""
-    named = os.environ.get(CHECKOUT_VARIABLE)
-    return Path(named) if named else None
+    path = os.environ.get(CHECKOUT_VARIABLE)
+    return Path(path) if path else None
+
+
+def stand_in(checkout: Path | None) -> Literal["ssnl", "recipe"]:
+    """Who stands for Wang et al.: their own code, or without a checkout ours of their recipe."""
+    return "recipe" if checkout is None else "ssnl"

@@ -6,90 +6,64 @@ starting up, checkpoints and the scores at the end, alike in both, drop out. Eac
 thread; on a machine with fewer free cores than workers the figure says more about the machine.
 """
 
+import os
+import subprocess
 import sys
 import tempfile
-from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.engine.team import run_alone
 from gdshare.distill.run_folder import seconds_of
+from gdshare.errors import RunError
 
-
-@dataclass(frozen=True)
-class ScalePlan:
-    """How much work: two lengths of run, on so many films of each diagnosis.
-
-    Attributes:
-        short, long: training steps of the two runs.
-        films: of each diagnosis.
-        film, patch, stride, side: px.
-        network: to distil for.
-    """
-
-    short: int = 3
-    long: int = 15
-    films: int = 6
-    film: int = 256
-    patch: int = 40
-    stride: int = 20
-    side: int = 32
-    network: str = "resnet18"
-
-
-FULL = ScalePlan()
 WORKERS = 2
+SHORT, LONG = 3, 15
+"""Training steps of the two lengths of run."""
+FILMS = ["--negatives", "6", "--positives", "6", "--size", "256"]
+PATCHES = ["--patch", "40", "--stride", "20", "--side", "32"]
+RUN = ["--network", "resnet18", "--device", "cpu", "--seed", "1", "--draws", str(WORKERS)]
+SCORES = ["--score-inits", "1", "--score-patches", "10"]
+ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive"}
+LAST_WORDS = 2000
 
 
-@dataclass(frozen=True)
-class Scale:
-    """Seconds a training step, by the wall clock, of one process and of ``WORKERS``."""
-
-    alone: float
-    together: float
-
-    @property
-    def speedup(self) -> float:
-        """Training steps in the same time, over those of one process."""
-        return self.alone / self.together
-
-
-def measure(plan: ScalePlan = FULL) -> Scale:
-    """Time one process and several on the same run.
+def measure() -> tuple[float, float]:
+    """Seconds a training step, by the wall clock, of one process and of ``WORKERS``.
 
     Raises:
         RunError: a command failed.
     """
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
-        films = str(plan.films)
-        sizes = ["--negatives", films, "--positives", films, "--size", str(plan.film)]
-        _gdshare("phantom", "--out", str(root / "films"), *sizes)
-        grid = ["--patch", str(plan.patch), "--stride", str(plan.stride), "--side", str(plan.side)]
-        cohort = root / "cohort"
-        _gdshare("label", str(root / "films" / "labels.csv"), "--out", str(cohort), *grid)
-        return Scale(_step(plan, root, 1), _step(plan, root, WORKERS))
+        _gdshare("phantom", "--out", str(root / "films"), *FILMS)
+        labels, cohort = root / "films" / "labels.csv", root / "cohort"
+        _gdshare("label", str(labels), "--out", str(cohort), *PATCHES)
+        return _seconds_a_step(root, 1), _seconds_a_step(root, WORKERS)
 
 
-def table(scale: Scale) -> str:
-    """One line for people."""
-    return (
-        f"--workers {WORKERS} --draws {WORKERS}: {scale.speedup:.2f}x the training steps a second "
-        f"of one process ({scale.together:.2f} against {scale.alone:.2f} s a step, wall clock)"
-    )
-
-
-def _step(plan: ScalePlan, root: Path, workers: int) -> float:
+def _seconds_a_step(root: Path, workers: int) -> float:
     seconds = []
-    for steps in (plan.short, plan.long):
-        out = root / f"run-{workers}-{steps}"
-        words = ["distill", str(root / "cohort"), "--out", str(out), "--network", plan.network]
-        words += ["--device", "cpu", "--seed", "1", "--score-inits", "1", "--score-patches", "10"]
-        words += ["--outer-steps", str(steps), "--score-every", str(steps)]
-        words += ["--checkpoint-every", str(steps)]
-        _gdshare(*words, "--draws", str(WORKERS), "--workers", str(workers))
+    for steps in (SHORT, LONG):
+        out, every = root / f"run-{workers}-{steps}", str(steps)
+        lengths = ["--outer-steps", every, "--score-every", every, "--checkpoint-every", every]
+        words = [str(root / "cohort"), "--out", str(out), "--workers", str(workers)]
+        _gdshare("distill", *words, *RUN, *SCORES, *lengths)
         seconds.append(seconds_of(out))
-    return (seconds[1] - seconds[0]) / (plan.long - plan.short)
+    return (seconds[1] - seconds[0]) / (LONG - SHORT)
 
 
 def _gdshare(*words: str) -> None:
-    run_alone([sys.executable, "-m", "gdshare", *words])
+    command = [sys.executable, "-m", "gdshare", *words]
+    done = subprocess.run(
+        command, env=os.environ | ONE_THREAD, capture_output=True, errors="replace", check=False
+    )
+    if done.returncode:
+        last = done.stderr[-LAST_WORDS:].strip()
+        raise RunError(f"ended with status {done.returncode}: {last}", " ".join(command))
+
+
+def line(alone: float, together: float) -> str:
+    """For people."""
+    return (
+        f"--workers {WORKERS} --draws {WORKERS}: {alone / together:.2f}x the training steps a "
+        f"second of one process ({together:.2f} against {alone:.2f} s a step, wall clock)"
+    )

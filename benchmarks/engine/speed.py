@@ -2,40 +2,35 @@
 
 Rounds are interleaved: in each, every rival takes one step in its own process while the others
 wait, so that a machine that is busy for a while is busy for all of them, and each round begins with
-another rival. One round warms up; its times are dropped. Times are CPU-seconds of the rival's
-process, memory is the highest resident set since before the first step, less what was resident then
-(network and data loaded).
+another rival. The first round warms up; its times are dropped.
 """
 
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
-from typing import Literal, Protocol
 
-from benchmarks.engine.rivals import Name
-from benchmarks.engine.team import Worker
-from benchmarks.engine.work import forward_flops, gemm_gflops, outer_step_flops
-from benchmarks.engine.worker import Job, Report
+import torch
+from torch import Tensor, nn
+
+from benchmarks.engine.rivals import Name, stand_in
+from benchmarks.engine.worker import Do, Job, Report, worker
 from gdshare.distill.precision import fastest_precision
 from gdshare.networks import build
 from gdshare.protocol import CLASSES
+from studies.tables import Row, Table
 
-
-class Stepper(Protocol):
-    """Whoever takes training steps and reports them; ``team.Worker`` in earnest."""
-
-    def step(self) -> Report:
-        """One training step."""
-
-
-Start = Callable[[Job], AbstractContextManager[Stepper]]
+Start = Callable[[Job], AbstractContextManager[Do]]
+"""Makes a rival ready for a job; ``worker`` but in tests."""
 
 MEGABYTE = 1e6
 FLOAT32_BYTES = 4
 SETTLING_STEPS = 2
-"""Steps after which a process's memory has seen all that it will see."""
+"""Steps after which a process's memory no longer rises."""
+GEMM_SIDE, GEMM_REPEATS = 1024, 15
+RESNET = Job()
 
 
 @dataclass(frozen=True)
@@ -43,17 +38,14 @@ class SpeedScale:
     """How much work a measurement is.
 
     Attributes:
-        network, side, batch, steps: of the noise problem; M is one image a class.
-        more_steps: a longer trajectory, for how memory grows with it.
-        rounds: counted ones.
+        job: what every rival does; M is one image a class.
+        more_steps: of a longer trajectory, for how memory grows with it.
+        rounds: beside the one that warms up.
         every_rival: whether the recipe runs even where it need not stand in, and bfloat16 even
             where it is emulated.
     """
 
-    network: Literal["resnet18", "convnet"] = "resnet18"
-    side: int = 64
-    batch: int = 64
-    steps: int = 9
+    job: Job = RESNET
     more_steps: int = 27
     rounds: int = 7
     every_rival: bool = True
@@ -61,86 +53,74 @@ class SpeedScale:
 
 FULL = SpeedScale()
 """The work that the claims are made for."""
-DEFAULT = SpeedScale(network="convnet", side=32)
-"""What ``gdshare distill`` does at 32 px when told nothing."""
+DEFAULT = SpeedScale(Job(network="convnet", side=32))
+"""What ``gdshare distill`` does at 32 px by default."""
 QUICK = SpeedScale(rounds=3, every_rival=False)
 
 
 @dataclass(frozen=True)
-class RivalSpeed:
-    """What was seen of one rival.
-
-    Attributes:
-        cpu_seconds: a training step, one entry a counted round.
-        added_bytes: memory.
-    """
-
-    cpu_seconds: tuple[float, ...]
-    added_bytes: int
-
-    @property
-    def median(self) -> float:
-        """Median CPU-seconds a training step."""
-        return median(self.cpu_seconds)
-
-
-@dataclass(frozen=True)
 class Speed:
-    """What was seen of all.
+    """Measured of all rivals: a report a round of each.
 
     Attributes:
-        stand_in: the rival that stands for Wang et al.: their own code, or ours of their recipe.
         longer_bytes: memory that our engine added with ``scale.more_steps``.
         weight_bytes: one set of float32 weights.
-        flops: of one training step, see ``work.outer_step_flops``.
-        gemm: GFLOP a CPU-second, median of one look a round.
+        flops: of one training step, see ``outer_step_flops``.
+        gemm: GFLOP a CPU-second, median over the rounds.
     """
 
     scale: SpeedScale
     stand_in: Name
-    rivals: Mapping[Name, RivalSpeed]
+    rounds: Mapping[Name, Sequence[Report]]
     longer_bytes: int
     weight_bytes: int
     flops: int
     gemm: float
 
-    @property
-    def round_speedups(self) -> list[float]:
-        """For each round, the stand-in's CPU-seconds over ours."""
-        theirs, ours = self.rivals[self.stand_in].cpu_seconds, self.rivals["ours"].cpu_seconds
-        return [a / b for a, b in zip(theirs, ours, strict=True)]
+    def seconds(self, name: Name) -> float:
+        """Median CPU-seconds a training step."""
+        return median(report.cpu_seconds for report in self.rounds[name])
 
-    @property
-    def memory_growth(self) -> float:
-        """Bytes that each inner step beyond ``scale.steps`` adds to our engine's memory."""
-        further = self.scale.more_steps - self.scale.steps
-        return (self.longer_bytes - self.rivals["ours"].added_bytes) / further
+    def added_bytes(self, name: Name) -> int:
+        """Memory."""
+        return self.rounds[name][-1].added_bytes
 
     def of_gemm(self, name: Name) -> float:
         """Share of the matrix product's speed that a rival reaches in a training step."""
-        return self.flops / self.rivals[name].median / 1e9 / self.gemm
+        return self.flops / self.seconds(name) / 1e9 / self.gemm
+
+    @property
+    def round_speedups(self) -> list[float]:
+        """By round: the stand-in's CPU-seconds over ours."""
+        pairs = zip(self.rounds[self.stand_in], self.rounds["ours"], strict=True)
+        return [theirs.cpu_seconds / ours.cpu_seconds for theirs, ours in pairs]
+
+    @property
+    def memory_growth(self) -> float:
+        """Bytes that each inner step beyond the job's adds to our engine's memory."""
+        further = self.scale.more_steps - self.scale.job.steps
+        return (self.longer_bytes - self.added_bytes("ours")) / further
 
     def figures(self) -> dict[str, object]:
         """The figures by name, for JSON."""
-        theirs, ours = self.rivals[self.stand_in], self.rivals["ours"]
         return {
             "stand_in": self.stand_in,
-            "speedup_vs_ssnl": theirs.median / ours.median,
+            "speedup_vs_ssnl": self.seconds(self.stand_in) / self.seconds("ours"),
             "speedup_vs_ssnl_low": min(self.round_speedups),
             "speedup_vs_ssnl_high": max(self.round_speedups),
-            "memory_ratio_vs_ssnl": ours.added_bytes / theirs.added_bytes,
+            "memory_ratio_vs_ssnl": self.added_bytes("ours") / self.added_bytes(self.stand_in),
             "memory_growth_per_step_bytes": self.memory_growth,
             "weight_bytes": self.weight_bytes,
             "gemm_gflops": self.gemm,
             "outer_step_gflop": self.flops / 1e9,
             "rivals": {
                 name: {
-                    "median_cpu_seconds": seen.median,
-                    "cpu_seconds": list(seen.cpu_seconds),
-                    "added_bytes": seen.added_bytes,
+                    "median_cpu_seconds": self.seconds(name),
+                    "cpu_seconds": [report.cpu_seconds for report in reports],
+                    "added_bytes": self.added_bytes(name),
                     "fraction_of_gemm": self.of_gemm(name),
                 }
-                for name, seen in self.rivals.items()
+                for name, reports in self.rounds.items()
             },
         }
 
@@ -148,111 +128,134 @@ class Speed:
 def measure(
     scale: SpeedScale,
     checkout: Path | None,
-    say: Callable[[str], None] = lambda line: None,
-    start: Start = Worker,
+    say: Callable[[str], None],
+    start: Start = worker,
 ) -> Speed:
-    """Time every rival that can run here.
-
-    Args:
-        scale: how much work.
-        checkout: of ssnl/dataset-distillation; without it ``recipe`` stands in.
-        say: told of each round.
-        start: makes a rival ready for a job.
-
-    Raises:
-        RunError: a rival's process ended.
-    """
-    stand_in: Name = "recipe" if checkout is None else "ssnl"
-    names: list[Name] = [stand_in, "graph", "ours"]
-    # Without the processor's own instructions bfloat16 is emulated, ten times as slow as float32.
-    if scale.every_rival or fastest_precision("convnet", "cpu") == "bfloat16":
-        names.append(other_precision(scale.network))
-    if checkout is not None and scale.every_rival:
-        names.insert(1, "recipe")
-    jobs = {name: _job(scale, name, checkout) for name in names}
+    """Time every rival that can run here; ``say`` is called with a line a round."""
+    job = scale.job
+    names = _rivals(scale, stand_in(checkout))
+    jobs = {name: replace(job, rival=name, checkout=checkout) for name in names}
     rounds, gemm = _rounds(scale.rounds, jobs, say, start)
-    module = build(scale.network, scale.side)
-    weights = sum(parameter.numel() for parameter in module.parameters())
-    forward = forward_flops(module, scale.side)
+    with start(replace(job, rival="ours", steps=scale.more_steps)) as do:
+        longer = [do("step") for _ in range(SETTLING_STEPS)][-1]
+    module = build(job.network, job.side)
+    forward = forward_flops(module, job.side)
     return Speed(
         scale,
-        stand_in,
-        {
-            name: RivalSpeed(
-                tuple(one[name].cpu_seconds for one in rounds[1:]), rounds[-1][name].added_bytes
-            )
-            for name in names
-        },
-        _longer(scale, start),
-        FLOAT32_BYTES * weights,
-        outer_step_flops(forward, len(CLASSES), scale.steps, scale.batch),
+        stand_in(checkout),
+        {name: [reports[name] for reports in rounds[1:]] for name in names},
+        longer.added_bytes,
+        FLOAT32_BYTES * sum(parameter.numel() for parameter in module.parameters()),
+        outer_step_flops(forward, len(CLASSES), job.steps, job.batch),
         gemm,
     )
 
 
+def _rivals(scale: SpeedScale, theirs: Name) -> list[Name]:
+    names: list[Name] = [theirs, "graph", "ours"]
+    # Without the processor's own instructions bfloat16 is emulated, ten times as slow as float32.
+    if scale.every_rival or fastest_precision("convnet", "cpu") == "bfloat16":
+        names.append(other_precision(scale.job.network))
+    if theirs == "ssnl" and scale.every_rival:
+        names.insert(1, "recipe")
+    return names
+
+
 def other_precision(network: str) -> Name:
-    """Our engine at the precision that it would not take by itself."""
+    """Our engine at the precision that it would not choose by itself."""
     return "ours-f32" if fastest_precision(network, "cpu") == "bfloat16" else "ours-bf16"
 
 
 def _rounds(
     count: int, jobs: Mapping[Name, Job], say: Callable[[str], None], start: Start
-) -> tuple[list[dict[Name, Report]], float]:
+) -> tuple[Sequence[Mapping[Name, Report]], float]:
     """Every rival's step in every round, the warm-up first; and the matrix product's speed."""
     names = list(jobs)
-    rounds: list[dict[Name, Report]] = []
-    products = []
+    rounds, products = [], []
     with ExitStack() as stack:
-        workers = {name: stack.enter_context(start(job)) for name, job in jobs.items()}
+        ready = {name: stack.enter_context(start(job)) for name, job in jobs.items()}
         for index in range(count + 1):
             first = index % len(names)
-            rounds.append({n: workers[n].step() for n in (*names[first:], *names[:first])})
+            reports = {name: ready[name]("step") for name in (*names[first:], *names[:first])}
+            rounds.append(reports)
             products.append(gemm_gflops())
-            seconds = "  ".join(f"{n} {rounds[-1][n].cpu_seconds:.2f}" for n in names)
+            seconds = "  ".join(f"{name} {reports[name].cpu_seconds:.2f}" for name in names)
             say(f"round {index or 'to warm up'}: {seconds} CPU-s")
     return rounds, median(products)
 
 
-def _longer(scale: SpeedScale, start: Start) -> int:
-    """Memory that our engine adds with more inner steps."""
-    with start(_job(scale, "ours", None, scale.more_steps)) as worker:
-        return [worker.step() for _ in range(SETTLING_STEPS)][-1].added_bytes
+def forward_flops(module: nn.Module, side: int) -> int:
+    """Floating-point operations of a forward pass of one patch of ``side`` px: 2 a multiply-add.
+
+    Counted on the meta device from the shapes of convolutions and linear layers; beside those,
+    norms, activations and pooling are small.
+    """
+    flops = 0
+
+    def count(layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        nonlocal flops
+        if isinstance(layer, nn.Conv2d):
+            taps = layer.kernel_size[0] * layer.kernel_size[1]
+            flops += 2 * output.numel() * layer.in_channels // layer.groups * taps
+        elif isinstance(layer, nn.Linear):
+            flops += 2 * output.numel() * layer.in_features
+
+    hooks = [layer.register_forward_hook(count) for layer in module.modules()]
+    module(torch.empty(1, 1, side, side, device="meta"))
+    for hook in hooks:
+        hook.remove()
+    return flops
 
 
-def _job(scale: SpeedScale, name: Name, checkout: Path | None, steps: int | None = None) -> Job:
-    return Job(
-        rival=name,
-        network=scale.network,
-        side=scale.side,
-        batch=scale.batch,
-        steps=steps or scale.steps,
-        checkout=checkout,
-    )
+def outer_step_flops(forward: int, images: int, steps: int, batch: int) -> int:
+    """Floating-point operations that one training step cannot do without.
+
+    With F those of a forward pass: an inner step's gradient is F forward and 2F back, on each of M
+    images. Sending a vector back through that gradient touches each of its three products once
+    more for each of their two factors, 6F. The final loss on the minibatch and its derivative by
+    the weights are 3F a patch. In all, F · (9 · M · E · I + 3 · K). What an engine computes a
+    second time to save memory is not counted in its favour, nor are Adam and the drawing of θ0.
+    """
+    return forward * (9 * images * steps + 3 * batch)
+
+
+def gemm_gflops() -> float:
+    """Speed of a float32 product of two 1024 x 1024 matrices, GFLOP a CPU-second, one thread."""
+    a, b = torch.randn(2, GEMM_SIDE, GEMM_SIDE, dtype=torch.float32)
+    seconds = []
+    for _ in range(GEMM_REPEATS):
+        began = time.process_time()
+        a @ b
+        seconds.append(time.process_time() - began)
+    return 2 * GEMM_SIDE**3 / median(seconds) / 1e9
 
 
 def table(speed: Speed) -> str:
     """The table for people."""
-    scale, theirs = speed.scale, speed.rivals[speed.stand_in]
-    lines = [
-        f"One training step: {scale.network}, {scale.side} px, {len(CLASSES)} images, "
-        f"{scale.steps} inner steps, {scale.batch} real patches, one thread",
-        f"{'':10}{'CPU-s':>8}{'speed':>9}{'added MB':>10}{'memory':>9}{'of GEMM':>9}",
+    job, theirs = speed.scale.job, speed.stand_in
+    title = (
+        f"One training step: {job.network}, {job.side} px, {len(CLASSES)} images, "
+        f"{job.steps} inner steps, {job.batch} real patches, one thread"
+    )
+    rows: list[Row] = [
+        [
+            name,
+            f"{speed.seconds(name):.2f}",
+            f"{speed.seconds(theirs) / speed.seconds(name):.2f}x",
+            f"{speed.added_bytes(name) / MEGABYTE:.0f}",
+            f"{speed.added_bytes(name) / speed.added_bytes(theirs):.2f}x",
+            f"{speed.of_gemm(name):.0%}",
+        ]
+        for name in speed.rounds
     ]
-    for name, seen in speed.rivals.items():
-        lines.append(
-            f"{name:10}{seen.median:8.2f}{theirs.median / seen.median:8.2f}x"
-            f"{seen.added_bytes / MEGABYTE:10.0f}{seen.added_bytes / theirs.added_bytes:8.2f}x"
-            f"{speed.of_gemm(name):9.0%}"
-        )
     low, high = min(speed.round_speedups), max(speed.round_speedups)
-    lines += [
-        f"1x is {speed.stand_in}; over {scale.rounds} rounds ours is {low:.2f}x to {high:.2f}x",
-        f"Here ours computes in {fastest_precision(scale.network, 'cpu')}; with bfloat16 (bf16) "
-        "the factors of products are rounded: the same work, less exact.",
-        f"A training step is {speed.flops / 1e9:.0f} GFLOP; matrix products run at "
-        f"{speed.gemm:.0f} GFLOP/s here.",
-        f"Ours at {scale.more_steps} inner steps adds {speed.longer_bytes / MEGABYTE:.0f} MB: "
-        f"{speed.memory_growth / MEGABYTE:.1f} MB a further step; one set of weights is "
-        f"{speed.weight_bytes / MEGABYTE:.1f} MB.",
-    ]
-    return "\n".join(lines)
+    return f"""\
+{Table(title, ["", "CPU-s", "speed", "added MB", "memory", "of GEMM"], rows)}
+1x is {theirs}; over {speed.scale.rounds} rounds ours is {low:.2f}x to {high:.2f}x
+Here ours computes in {fastest_precision(job.network, "cpu")}; with bfloat16 (bf16) the factors \
+of products are rounded: the same work, less exact.
+A training step is {speed.flops / 1e9:.0f} GFLOP; matrix products run at {speed.gemm:.0f} GFLOP/s \
+here.
+Ours at {speed.scale.more_steps} inner steps adds {speed.longer_bytes / MEGABYTE:.0f} MB: \
+{speed.memory_growth / MEGABYTE:.1f} MB a further step; one set of weights is \
+{speed.weight_bytes / MEGABYTE:.1f} MB."""

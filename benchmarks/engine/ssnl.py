@@ -2,14 +2,14 @@
 
 Theirs: the inner loop forward, the walk back, the gradients' summing, labels and rates, Adam and
 its schedule. Ours: the network, θ0 and the images' start (so that all rivals have the same), and
-the loop over training steps, since theirs also saves pictures, evaluates and logs. Two things of
-that loop are done as in the torch of 2018: gradients are set to zero rather than to None, which
-their summing needs, and the schedule is not moved before the first pass over the data.
+the loop over training steps, since theirs also saves pictures, evaluates and logs. That loop does
+two things as in the torch of 2018: it sets gradients to zero rather than to None, which their
+summing needs, and it does not advance the schedule before the first pass over the data.
 
-Their top-level packages are called ``utils``, ``networks`` and ``datasets``, so a process should
-import them only if it holds nothing of those names. The last, which fetches MNIST and the like, is
-replaced by an empty one; so are, where missing, packages that they want only for pictures, progress
-bars and old Pythons.
+Their top-level packages are called ``utils``, ``networks`` and ``datasets``: nothing else of those
+names can be imported in the same process. The last, which downloads MNIST and the like, is replaced
+by an empty module; so are, where missing, packages that they need only for pictures, progress bars
+and old Pythons.
 """
 
 import hashlib
@@ -26,62 +26,46 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
-from benchmarks.engine.adam_state import frozen, thaw
-from benchmarks.engine.contract import MetaGradient, Problem, one_hot
-from benchmarks.engine.recipe import RECIPE, flat
+from benchmarks.engine.problem import MetaGradient, Problem
+from benchmarks.engine.recipe import RECIPE, flat, hard_labelled, restore_state, state_of
 from gdshare.distilled import Distilled
 from gdshare.errors import UsageError
 from gdshare.networks import Parameters
 
 COMMIT = "98e4894"
+SHA256 = "5e42ed69c4e44ebde42ea1c7ca7b5cefa9e35616ceff295ecb14514a8cea674f"
+"""``digest`` of that commit."""
 TRAINER = "train_distilled_image.py"
 IMPORTED = ("*.py", "networks/*.py", "utils/*.py")
 
 
 def digest(path: Path) -> str:
-    """SHA-256 of what is imported from a checkout, to tell one from another.
-
-    Raises:
-        UsageError: it is not a checkout of theirs.
-    """
+    """SHA-256 of what is imported from a checkout."""
     _require(path)
-    found = hashlib.sha256()
-    for file in sorted(one for part in IMPORTED for one in path.glob(part)):
-        found.update(f"{file.relative_to(path).as_posix()}\n".encode())
-        found.update(hashlib.sha256(file.read_bytes()).digest())
-    return found.hexdigest()
-
-
-def load_checkout(path: Path) -> tuple[type[Any], type[Any]]:
-    """Import their trainer and the base class of their networks from a checkout.
-
-    Raises:
-        UsageError: it is not a checkout of theirs.
-    """
-    _require(path)
-    _stand_in()
-    if str(path) not in sys.path:
-        sys.path.insert(0, str(path))
-    trainer = importlib.import_module("train_distilled_image")
-    networks = importlib.import_module("networks")
-    return trainer.Trainer, networks.utils.ReparamModule
+    sha = hashlib.sha256()
+    for file in sorted(file for pattern in IMPORTED for file in path.glob(pattern)):
+        sha.update(f"{file.relative_to(path).as_posix()}\n".encode())
+        sha.update(hashlib.sha256(file.read_bytes()).digest())
+    return sha.hexdigest()
 
 
 def _require(path: Path) -> None:
     if not (path / TRAINER).is_file():
-        raise UsageError(
-            f"{path}: no checkout of ssnl/dataset-distillation (no {TRAINER}); git clone "
-            f"https://github.com/ssnl/dataset-distillation and check out {COMMIT}"
-        )
+        remedy = f"git clone https://github.com/ssnl/dataset-distillation, check out {COMMIT}"
+        raise UsageError(f"no checkout of ssnl/dataset-distillation (no {TRAINER})", path, remedy)
 
 
 class Ssnl:
-    """Their trainer, driven one training step at a time. See ``contract.Engine``."""
+    """Their trainer, driven one training step at a time. See ``problem.Engine``."""
 
     def __init__(self, problem: Problem, checkout: Path) -> None:
-        trainer, base = load_checkout(checkout)
+        _require(checkout)
+        _stand_in()
+        if str(checkout) not in sys.path:
+            sys.path.insert(0, str(checkout))
+        trainer = importlib.import_module("train_distilled_image").Trainer
+        base = importlib.import_module("networks").utils.ReparamModule
         self.done = 0
         self._problem = problem
         self._state = _state(problem)
@@ -89,7 +73,7 @@ class Ssnl:
         self._trainer = trainer(self._state, [self._model])
         if problem.classes == 2:
             # With two classes they take one logit and binary cross entropy; our networks have a
-            # logit a class. They read this number only there once the labels are made.
+            # logit a class. After the labels are made they read this number only for that.
             self._state.num_classes = 0
         with torch.no_grad():
             self._trainer.data[0].copy_(problem.start_images())
@@ -102,7 +86,7 @@ class Ssnl:
     def outer_step(self) -> float:
         if self.done and self.done % self._problem.steps_per_epoch == 0:
             with warnings.catch_warnings():
-                # Right after a restore it misses the optimiser's earlier steps, and says so.
+                # Right after a restore it warns that the optimiser has taken no step.
                 warnings.simplefilter("ignore")
                 self._trainer.scheduler.step()
         loss = self._accumulate()
@@ -118,25 +102,21 @@ class Ssnl:
         steps = trainer.get_steps()
         self._model.reset(self._state)
         loss, saved = trainer.forward(self._model, real_x, real_y, steps)
-        found = trainer.backward(self._model, real_x, real_y, steps, saved)
+        gradients = trainer.backward(self._model, real_x, real_y, steps, saved)
         del saved
-        trainer.accumulate_grad([found])
+        trainer.accumulate_grad([gradients])
         return float(loss.item())
 
     def distilled(self) -> Distilled:
-        images, raw_rates = (leaf.detach() for leaf in self._trainer.params)
-        rates = functional.softplus(raw_rates).flatten()
-        labels = one_hot(self._problem.classes)
-        return Distilled(*(t.float().numpy().copy() for t in (images, labels, rates)))
+        return hard_labelled(self._problem, *self._trainer.params)
 
-    def tensors(self) -> dict[str, Tensor]:
-        return frozen(self._trainer.params, self._trainer.optimizer)
+    def state(self) -> dict[str, Any]:
+        return state_of(self.done, self._trainer.params, self._trainer.optimizer)
 
-    def restore(self, tensors: Mapping[str, Tensor], done: int) -> None:
-        thaw(tensors, self._trainer.params, self._trainer.optimizer)
-        self.done = done
-        # The pass that the last step done belonged to: the schedule moves on before the next.
-        epoch = max(done - 1, 0) // self._problem.steps_per_epoch
+    def restore(self, state: Mapping[str, Any]) -> None:
+        self.done = restore_state(state, self._trainer.params, self._trainer.optimizer)
+        # The pass of the last step done: the schedule advances before the next.
+        epoch = max(self.done - 1, 0) // self._problem.steps_per_epoch
         self._trainer.scheduler.last_epoch = epoch
         self._trainer.optimizer.param_groups[0]["lr"] = RECIPE.outer_rate_at(epoch)
 
@@ -186,26 +166,26 @@ def _adapted(
 
 
 def _stand_in() -> None:
-    """Empty modules for what they import but what nothing here reaches."""
-    empty: dict[str, dict[str, object]] = {"datasets": {}}
+    """Empty modules for what they import and nothing here uses."""
+    modules: dict[str, dict[str, object]] = {"datasets": {}}
     for package, parts in PICTURES_AND_OLD_PYTHONS.items():
         if importlib.util.find_spec(package) is None:
-            empty |= parts
-    for name, content in empty.items():
+            modules |= parts
+    for name, content in modules.items():
         module = ModuleType(name)
-        module.__spec__ = ModuleSpec(name, None)  # torch looks whether some packages are there
+        module.__spec__ = ModuleSpec(name, None)  # torch checks whether some packages are there
         vars(module).update(content)
         sys.modules[name] = module
 
 
 def _add_metaclass(metaclass: type[type]) -> Callable[[type], type]:
-    """A class decorator that makes the class anew under another metaclass."""
-
-    def remade(original: type) -> type:
-        kept = {k: v for k, v in vars(original).items() if k not in {"__dict__", "__weakref__"}}
-        return metaclass(original.__name__, original.__bases__, kept)
-
-    return remade
+    """A class decorator that rebuilds the class under another metaclass."""
+    own = {"__dict__", "__weakref__"}
+    return lambda original: metaclass(
+        original.__name__,
+        original.__bases__,
+        {name: value for name, value in vars(original).items() if name not in own},
+    )
 
 
 PICTURES_AND_OLD_PYTHONS: dict[str, dict[str, dict[str, object]]] = {

@@ -1,5 +1,6 @@
-"""The problems the rivals are set: noise for timing, real X-rays for time to quality."""
+"""The problems of time to quality: real X-rays."""
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,103 +8,123 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from benchmarks.engine.contract import Minibatch, Problem
-from gdshare.cohort import open_cohort
-from gdshare.errors import CohortError
-from gdshare.networks import Parameters, build, draw
+from benchmarks.engine.problem import Minibatch, Problem, drawn_from
+from gdshare.cohort import label_cohort, open_cohort
+from gdshare.errors import CohortError, UsageError
+from gdshare.networks import Parameters, build
 from gdshare.patch_tensors import as_tensors
 from gdshare.patches import normalise
 from gdshare.protocol import CLASSES, Protocol
-from gdshare.seeding import balanced_rows, numpy_generator, scoring_rows, torch_generator
-
-STEPS = 9
-"""E · I of the source, 3 times 3."""
+from gdshare.seeding import balanced_rows, numpy_generator, scoring_rows
 
 SCORE_INITS = 10
 SCORE_PER_CLASS = 200
+
+PNEUMONIA = Path("medmnist") / "pneumoniamnist.npz"
+PNEUMONIA_SHA256 = "8c555c787c4594882835129e3cee6a02cf9b8a6d8aed162b512521a5697177c8"
 PNEUMONIA_SIDE = 32
 PNEUMONIA_CLASSES = 2
+
+FILMS = Path("tb_cxr") / "shenzhen-a" / "labels.csv"
+FILMS_SHA256 = "0f6340e0a689407ae26a52bd20c2cf76a46b183bf66fe6a18966bc7dce7d4bd7"
+FILMS_PROTOCOL = Protocol(patch=75, stride=13, side=32)
+FILMS_SPLIT = (0.6, 0.2, 0.2)
 
 Rows = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
 class QualityTask:
-    """A problem, and how its distilled images are judged.
-
-    Attributes:
-        problem: what the rivals work on.
-        inits: fresh θ0, never used in distilling.
-        scoring: real patches of validation patients.
-    """
+    """A problem, fresh θ0 to score its images from, and validation patches to score on."""
 
     problem: Problem
     inits: list[Parameters]
     scoring: Minibatch
 
 
-def gaussian(network: str, side: int, batch: int, steps: int, seed: int) -> Problem:
-    """Noise patches of three classes: for time and memory, to which the pixels do not matter."""
-    module = build(network, side)
-
-    def minibatch(step: int) -> Minibatch:
-        generator = torch_generator(seed, "gaussian", step)
-        return torch.randn(batch, 1, side, side, generator=generator), (
-            torch.arange(batch) % len(CLASSES)
-        )
-
-    theta0 = drawn_from(network, module, seed, "theta0")
-    return Problem(module, theta0, minibatch, side, len(CLASSES), steps, 1000, seed)
+def data_digest(path: Path) -> str:
+    """SHA-256 of the file that says which data it is."""
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        remedy = "give the folder that holds medmnist and tb_cxr by --data, or take --quick"
+        raise UsageError(f"cannot be read ({error.strerror})", path, remedy) from error
 
 
-def pneumonia(file: Path, batch: int, seed: int) -> QualityTask:
-    """PneumoniaMNIST, 28 px padded to 32: normal or pneumonia, the ConvNet with two outputs.
+def cut_films(data: Path, cohort: Path) -> None:
+    """Cut and label the films of the task tb, once."""
+    if not cohort.exists():
+        label_cohort(data / FILMS, cohort, FILMS_PROTOCOL, FILMS_SPLIT, seed=0)
 
-    Raises:
-        CohortError: the file is not there, or holds something else.
-    """
-    train, val = (pneumonia_split(file, split) for split in ("train", "val"))
-    module = pneumonia_network()
-    rows_by_class = [np.flatnonzero(train[1].numpy() == c) for c in range(PNEUMONIA_CLASSES)]
 
-    def read(rows: Rows) -> Minibatch:
-        return train[0][rows], train[1][rows]
-
-    minibatch = balanced(rows_by_class, read, batch, seed)
-    theta0 = drawn_from("convnet", module, seed, "theta0")
-    epoch = -(-len(train[1]) // batch)
+def tuberculosis(folder: Path, batch: int, steps: int, seed: int) -> QualityTask:
+    """A cohort of chest X-ray patches, I / N / P, ResNet18."""
+    cohort = open_cohort(folder)
+    train, val = cohort.patches("train"), cohort.patches("val")
+    module = build("resnet18", cohort.protocol.side)
     problem = Problem(
-        module, theta0, minibatch, PNEUMONIA_SIDE, PNEUMONIA_CLASSES, STEPS, epoch, seed
+        module,
+        drawn_from("resnet18", module, seed, "theta0"),
+        _balanced(train.rows_by_class(), lambda rows: as_tensors(train, rows, cohort), batch, seed),
+        cohort.protocol.side,
+        len(CLASSES),
+        steps,
+        steps_per_epoch=-(-len(train) // batch),
+        seed=seed,
     )
-    return QualityTask(problem, _score_inits("convnet", module, seed), val)
+    chosen = scoring_rows(val, SCORE_PER_CLASS, numpy_generator(seed, "score-rows"))
+    return QualityTask(
+        problem, _score_inits("resnet18", module, seed), as_tensors(val, chosen, cohort)
+    )
+
+
+def pneumonia(file: Path, batch: int, steps: int, seed: int) -> QualityTask:
+    """PneumoniaMNIST, 28 px padded to 32: normal or pneumonia, the ConvNet with two outputs."""
+    images, classes = pneumonia_split(file, "train")
+    module = pneumonia_network()
+    rows_by_class = [np.flatnonzero(classes.numpy() == c) for c in range(PNEUMONIA_CLASSES)]
+    problem = Problem(
+        module,
+        drawn_from("convnet", module, seed, "theta0"),
+        _balanced(rows_by_class, lambda rows: (images[rows], classes[rows]), batch, seed),
+        PNEUMONIA_SIDE,
+        PNEUMONIA_CLASSES,
+        steps,
+        steps_per_epoch=-(-len(classes) // batch),
+        seed=seed,
+    )
+    return QualityTask(problem, _score_inits("convnet", module, seed), pneumonia_split(file, "val"))
 
 
 def pneumonia_split(file: Path, split: str) -> Minibatch:
     """All images of one split ("train", "val" or "test") of PneumoniaMNIST.
 
     Returns:
-        float32 [n, 1, 32, 32] normalised, and int64 [n], 0 normal and 1 pneumonia.
+        float32 [n, 1, 32, 32] normalised, the edge repeated around 28 px; and int64 [n], 0 normal
+        and 1 pneumonia.
 
     Raises:
         CohortError: the file is not there, or holds something else.
     """
     try:
         with np.load(file, allow_pickle=False) as arrays:
-            return _padded(arrays[f"{split}_images"], arrays[f"{split}_labels"])
+            images, labels = arrays[f"{split}_images"], arrays[f"{split}_labels"]
     except (OSError, KeyError, ValueError) as error:
-        raise CohortError(
-            f"{file}: not pneumoniamnist.npz ({error}); give the folder that holds "
-            "medmnist/pneumoniamnist.npz by --data"
-        ) from error
+        remedy = f"give the folder that holds {PNEUMONIA} by --data"
+        raise CohortError(f"not {PNEUMONIA.name} ({error})", file, remedy) from error
+    margin = (PNEUMONIA_SIDE - images.shape[-1]) // 2
+    wide = np.pad(images, ((0, 0), (margin, margin), (margin, margin)), mode="edge")
+    x = normalise(np.divide(wide, 255, dtype=np.float32), Protocol(side=PNEUMONIA_SIDE))
+    return torch.from_numpy(x).unsqueeze(1), torch.from_numpy(labels.reshape(-1).astype(np.int64))
 
 
 def pneumonia_network() -> nn.Module:
     """The ConvNet with two outputs.
 
-    gdshare's own has an output a patch class, so three; the last layer is made anew with two, since
-    an output that no label ever asks for would be a thing to unlearn at every θ0.
+    gdshare's own has an output a patch class, so three. An output that no label ever asks for would
+    have to be unlearned from every θ0, so the last layer is replaced by one with two.
     """
     module = build("convnet", PNEUMONIA_SIDE)
     if not (isinstance(module, nn.Sequential) and isinstance(module[-1], nn.Linear)):
@@ -112,59 +133,19 @@ def pneumonia_network() -> nn.Module:
     return module
 
 
-def tuberculosis(folder: Path, batch: int, seed: int) -> QualityTask:
-    """A cohort of chest X-ray patches, I / N / P, ResNet18."""
-    cohort = open_cohort(folder)
-    train, val = cohort.patches("train"), cohort.patches("val")
-    side = cohort.protocol.side
-    module = build("resnet18", side)
-
-    def read(rows: Rows) -> Minibatch:
-        return as_tensors(train, rows, cohort)
-
-    minibatch = balanced(train.rows_by_class(), read, batch, seed)
-    theta0 = drawn_from("resnet18", module, seed, "theta0")
-    epoch = -(-len(train) // batch)
-    problem = Problem(module, theta0, minibatch, side, len(CLASSES), STEPS, epoch, seed)
-    chosen = scoring_rows(val, SCORE_PER_CLASS, numpy_generator(seed, "score-rows"))
-    inits = _score_inits("resnet18", module, seed)
-    return QualityTask(problem, inits, as_tensors(val, chosen, cohort))
-
-
-def drawn_from(
-    network: str, module: nn.Module, seed: int, purpose: str
-) -> Callable[[int], Parameters]:
-    """Training step -> θ0 by the network's own initialiser."""
-
-    def theta0(step: int) -> Parameters:
-        return draw(network, module, torch_generator(seed, purpose, step))
-
-    return theta0
-
-
-def balanced(
+def _balanced(
     rows_by_class: list[Rows], read: Callable[[Rows], Minibatch], batch: int, seed: int
 ) -> Callable[[int], Minibatch]:
     """Training step -> class-balanced minibatch.
 
-    Wang et al. draw shuffled passes over the data; the score here is class-balanced, and a rival
-    that is trained on other shares than it is judged on would be handicapped.
+    Wang et al. draw shuffled passes over the data. The score here is class-balanced, and a rival
+    trained on other shares of the classes than it is scored on would be at a disadvantage.
     """
-
-    def minibatch(step: int) -> Minibatch:
-        return read(balanced_rows(rows_by_class, batch, numpy_generator(seed, "minibatch", step)))
-
-    return minibatch
+    return lambda step: read(
+        balanced_rows(rows_by_class, batch, numpy_generator(seed, "minibatch", step))
+    )
 
 
 def _score_inits(network: str, module: nn.Module, seed: int) -> list[Parameters]:
     theta0 = drawn_from(network, module, seed, "score-theta0")
     return [theta0(index) for index in range(SCORE_INITS)]
-
-
-def _padded(images: npt.NDArray[np.uint8], labels: npt.NDArray[np.uint8]) -> tuple[Tensor, Tensor]:
-    """Float32 [n, 1, 32, 32] by the protocol's constants, its edge repeated; int64 [n]."""
-    margin = (PNEUMONIA_SIDE - images.shape[-1]) // 2
-    wide = np.pad(images, ((0, 0), (margin, margin), (margin, margin)), mode="edge")
-    x = normalise(np.divide(wide, 255, dtype=np.float32), Protocol(side=PNEUMONIA_SIDE))
-    return torch.from_numpy(x).unsqueeze(1), torch.from_numpy(labels.reshape(-1).astype(np.int64))

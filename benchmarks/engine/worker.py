@@ -1,82 +1,110 @@
-"""A rival in a process of its own, taking orders: ``python -m benchmarks.engine.worker``.
+"""A rival in a process of its own, which takes orders over a pipe.
 
-The first line on standard input is a ``Job``, each further one an ``Order``; each is answered by
-one line of JSON. Only one rival works at a time, so that a round of orders compares them under the
-same load of the machine, and no rival's memory is hidden in what another left behind.
+Only one rival works at a time, so that a round of orders compares all of them under the same load
+of the machine, and no rival's memory is hidden in what another left behind.
 
-Before the job's own problem, a tiny one is solved, so that what torch sets up once for all (thread
-pools, kernels) is resident already when memory is first looked at.
+Before the job's own problem a tiny one is solved, so that what torch sets up once for all (thread
+pools, kernels) is resident before memory is first read.
 """
 
-import json
+import ctypes
+import gc
 import sys
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from multiprocessing import get_context
+from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Literal, TextIO
+from typing import Any, Literal
 
+import numpy as np
+import numpy.typing as npt
 import torch
-from pydantic import BaseModel, ConfigDict
-from safetensors.torch import save_file
 
-from benchmarks.engine.contract import Engine
-from benchmarks.engine.memory import PeakMemory
+from benchmarks.engine.problem import Engine, gaussian
 from benchmarks.engine.rivals import Name, make
-from benchmarks.engine.tasks import gaussian
+from gdshare.errors import GdshareError, RunError, UsageError
 
 TINY_SIDE, TINY_BATCH, TINY_STEPS = 16, 3, 2
+STATUS = Path("/proc/self/status")
+CLEAR = Path("/proc/self/clear_refs")
+RESET_PEAK = "5"
+
+Order = Literal["step", "gradient"]
+Precision = Literal["float32", "float64"]
 
 
-class Frozen(BaseModel):
-    """Frozen and closed to unknown keys."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Job(Frozen):
+@dataclass(frozen=True)
+class Job:
     """What a worker is to do.
 
     Attributes:
-        side, batch, steps, network: of the noise problem, see ``tasks.gaussian``.
+        network, side, batch, steps, seed: of the noise problem, see ``problem.gaussian``.
         precision: torch's float type throughout.
         checkout: of ssnl/dataset-distillation.
     """
 
-    rival: Name
-    network: Literal["resnet18", "convnet"]
-    side: int
-    batch: int
-    steps: int
+    rival: Name = "ours"
+    network: Literal["resnet18", "convnet"] = "resnet18"
+    side: int = 64
+    batch: int = 64
+    steps: int = 9
     seed: int = 0
-    precision: Literal["float32", "float64"] = "float32"
+    precision: Precision = "float32"
     checkout: Path | None = None
 
 
-class Order(Frozen):
-    """Take one training step, or write the meta-gradient to a file without moving."""
-
-    do: Literal["step", "gradient"]
-    to: Path | None = None
-
-
-class Report(Frozen):
+@dataclass(frozen=True)
+class Report:
     """The answer to an order.
 
     Attributes:
-        cpu_seconds: of this process and all its threads, for the order.
+        cpu_seconds: of the rival's process and all its threads, for the order.
         loss: outer loss, nats.
-        rss_before_bytes: resident before the first order, with network and data loaded.
-        rss_peak_bytes: highest since.
+        added_bytes: highest resident memory since before the first order, less what was resident
+            then, with network and data loaded.
+        gradient: by images and by rates, where the order asked for it.
     """
 
     cpu_seconds: float
     loss: float
-    rss_before_bytes: int
-    rss_peak_bytes: int
+    added_bytes: int
+    gradient: tuple[npt.NDArray[np.floating[Any]], ...] = ()
 
-    @property
-    def added_bytes(self) -> int:
-        """Memory that the orders so far needed."""
-        return self.rss_peak_bytes - self.rss_before_bytes
+
+Do = Callable[[Order], Report]
+
+
+class PeakMemory:
+    """How far resident memory has risen since this was made. Linux only."""
+
+    def __init__(self) -> None:
+        # Return freed memory to the system, or it would hide what is used next.
+        gc.collect()
+        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc's; other C libraries lack it
+        if trim is not None:
+            trim(0)
+        try:
+            CLEAR.write_text(RESET_PEAK)
+        except OSError as error:
+            raise UsageError(
+                f"cannot be written ({error}), and only there can the peak of memory be reset",
+                CLEAR,
+                "run the benchmark on Linux with /proc",
+            ) from error
+        self._before = _status("VmRSS")
+
+    def added(self) -> int:
+        """Bytes, at the highest so far."""
+        return _status("VmHWM") - self._before
+
+
+def _status(field: str) -> int:
+    """A field of the process's status, bytes."""
+    lines = (line.partition(":") for line in STATUS.read_text().splitlines())
+    return next(int(value.split()[0]) * 1024 for name, _, value in lines if name == field)
 
 
 def engine_for(job: Job) -> Engine:
@@ -89,36 +117,64 @@ def engine_for(job: Job) -> Engine:
 
 
 def obey(order: Order, engine: Engine, memory: PeakMemory) -> Report:
-    """Carry out one order and measure it."""
+    """Carry out an order and measure it."""
     began = time.process_time()
-    if order.do == "step":
+    if order == "step":
         loss = engine.outer_step()
-    else:
-        found = engine.gradient()
-        loss = found.loss
-        if order.to is not None:
-            images, rates = found.images.contiguous(), found.rates.contiguous()
-            save_file({"images": images, "rates": rates}, order.to)
+        return Report(time.process_time() - began, loss, memory.added())
+    gradient = engine.gradient()
     spent = time.process_time() - began
-    return Report(
-        cpu_seconds=spent,
-        loss=loss,
-        rss_before_bytes=memory.before,
-        rss_peak_bytes=memory.peak(),
-    )
+    arrays = gradient.images.numpy(), gradient.rates.numpy()
+    return Report(spent, gradient.loss, memory.added(), arrays)
 
 
-def serve(orders: TextIO, answers: TextIO) -> None:
-    """Take a job, then orders until there are no more."""
+@contextmanager
+def worker(job: Job) -> Iterator[Do]:
+    """A rival in a process of its own, with one thread, for as long as the ``with`` block.
+
+    Yields what carries out an order there, or raises RunError where the process ends instead.
+    """
+    context = get_context("spawn")
+    pipe, far_end = context.Pipe()
+    process = context.Process(target=_serve, args=(job, far_end), daemon=True)
+    process.start()
+    far_end.close()  # or the end of the process would not be noticed
+
+    def answer() -> Any:
+        try:
+            return pipe.recv()
+        except (EOFError, ConnectionError) as error:
+            process.join()
+            ended = f"its process ended with status {process.exitcode}; its last words are above"
+            raise RunError(ended, f"rival {job.rival}") from error
+
+    def do(order: Order) -> Report:
+        with suppress(ConnectionError):  # it has ended; ``answer`` says so
+            pipe.send(order)
+        report: Report = answer()
+        return report
+
+    try:
+        refusal = answer()
+        if refusal is not None:
+            raise RunError(refusal, f"rival {job.rival}")
+        yield do
+    finally:
+        process.kill()  # it has nothing to save
+        process.join()
+        pipe.close()
+
+
+def _serve(job: Job, pipe: Connection) -> None:
+    """Make the rival ready, then carry out orders until the other end is closed."""
+    sys.stdout = sys.stderr  # what a rival prints is no figure
     torch.set_num_threads(1)
-    engine = engine_for(Job.model_validate_json(orders.readline()))
-    memory = PeakMemory()
-    print(json.dumps({"ready": True}), file=answers, flush=True)
-    for line in orders:
-        report = obey(Order.model_validate_json(line), engine, memory)
-        print(report.model_dump_json(), file=answers, flush=True)
-
-
-if __name__ == "__main__":
-    answers, sys.stdout = sys.stdout, sys.stderr  # whatever a rival prints is no answer
-    serve(sys.stdin, answers)
+    try:
+        engine, memory = engine_for(job), PeakMemory()
+    except GdshareError as error:
+        pipe.send(str(error))
+        return
+    pipe.send(None)
+    with suppress(EOFError, ConnectionError):
+        while True:
+            pipe.send(obey(pipe.recv(), engine, memory))

@@ -15,15 +15,8 @@ from gdshare.store.folder import Store, make_store
 from gdshare.store.record import StoredFilm
 
 CHROMIUM = Path("/usr/bin/chromium")
-FLAGS = (
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
+OFF = ("gpu", "quic", "background-networking", "component-update", "sync")
+FLAGS = ("--no-sandbox", "--no-first-run", *(f"--disable-{feature}" for feature in OFF))
 VIEW: ViewportSize = {"width": 1400, "height": 900}
 FILM = "canvas.leaflet-image-layer"
 
@@ -73,8 +66,8 @@ def phantom_store(folder: Path, films: Sequence[StoredFilm]) -> Store:
 @contextmanager
 def served(store: Store, *options: str) -> Iterator[str]:
     """While the block runs, the command serves the page; yields the address it printed."""
-    words = [sys.executable, "-m", "gdshare", "label", "--serve", str(store.path), *options]
-    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as process:
+    command = [sys.executable, "-m", "gdshare", "label", "--serve", str(store.path), *options]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
             yield next(iter(process.stdout or ())).split()[-1]
         finally:
@@ -112,8 +105,8 @@ def drag(page: Page, start: tuple[float, float], end: tuple[float, float]) -> No
 
 def version(page: Page) -> int:
     """The version of the outline that the page says it saved; 0 before the first."""
-    told = page.locator("#status").text_content() or ""
-    return int(told.split("(version ")[1].rstrip(")")) if "(version " in told else 0
+    status = page.locator("#status").text_content() or ""
+    return int(status.split("(version ")[1].rstrip(")")) if "(version " in status else 0
 
 
 def saved(page: Page, number: int) -> None:

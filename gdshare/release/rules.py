@@ -52,7 +52,7 @@ class AtMost:
 
 @dataclass(frozen=True)
 class EnoughPatients:
-    """Training patients of one diagnosis; a suppressed count is treated as 0, and fails any minimum."""
+    """Training patients of one diagnosis; a suppressed count counts as 0 and fails any minimum."""
 
     what: str
     count: Callable[[PublishedCounts], int | None]

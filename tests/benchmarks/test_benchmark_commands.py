@@ -1,10 +1,11 @@
 import json
+import subprocess
 import sys
 
 import pytest
 
-from benchmarks import versions
-from benchmarks.command import faults_told, write_figures
+from benchmarks import command
+from benchmarks.command import one_line_errors, write_figures
 from gdshare.errors import UsageError
 
 
@@ -25,13 +26,13 @@ def test_without_a_file_nothing_is_written(tmp_path, monkeypatch):
 
 
 def test_a_known_fault_and_ctrl_c_end_in_one_sentence():
-    with pytest.raises(SystemExit, match=r"^give the films by --data$"), faults_told():
+    with pytest.raises(SystemExit, match=r"^give the films by --data$"), one_line_errors():
         raise UsageError("give the films by --data")
-    with pytest.raises(SystemExit, match="the same command goes on"), faults_told(goes_on=True):
+    with pytest.raises(SystemExit, match="the same command goes on"), one_line_errors(goes_on=True):
         raise KeyboardInterrupt
-    with pytest.raises(SystemExit, match=r"^stopped$"), faults_told():
+    with pytest.raises(SystemExit, match=r"^stopped$"), one_line_errors():
         raise KeyboardInterrupt
-    with pytest.raises(ZeroDivisionError), faults_told():
+    with pytest.raises(ZeroDivisionError), one_line_errors():
         raise ZeroDivisionError
 
 
@@ -40,9 +41,14 @@ def test_generations_of_one_processor_name_are_told_apart(tmp_path, monkeypatch)
     found = []
     for model in (1, 17):
         (tmp_path / str(model)).write_text(one.format(model))
-        monkeypatch.setattr(versions, "CPUINFO", tmp_path / str(model))
-        found.append(versions.machine())
+        monkeypatch.setattr(command, "CPUINFO", tmp_path / str(model))
+        found.append(command.machine())
     assert "AMD EPYC, family 25, model 1, " in found[0]
     assert "AMD EPYC, family 25, model 17, " in found[1]
-    monkeypatch.setattr(versions, "CPUINFO", tmp_path / "none")
-    assert versions.machine()
+    monkeypatch.setattr(command, "CPUINFO", tmp_path / "none")
+    assert command.machine()
+
+
+def test_what_loads_no_torch_is_measured_without_it():
+    words = "import sys, benchmarks.bundle; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", words], check=False).returncode == 0

@@ -5,12 +5,10 @@ import numpy as np
 import pytest
 
 from benchmarks.burned_in import __main__ as command
-from benchmarks.burned_in import trial
-from benchmarks.burned_in.films import CHOSEN_ON, REPORTED_ON, phantom_ground
-from benchmarks.burned_in.tables import as_data, text
-from benchmarks.burned_in.tally import Share, Sought, clean, covered, found, recall
-from benchmarks.burned_in.trial import FULL, QUICK, Plan, look, written
-from benchmarks.burned_in.writing import CELLS, Cell, Line, line_mask, touch, write_line
+from benchmarks.burned_in.__main__ import FULL, QUICK, Plan, detect, write_lines
+from benchmarks.burned_in.films import CHOSEN_ON, REPORTED_ON, phantom
+from benchmarks.burned_in.recall import Findings, Written, clean, covered, mostly, share, tables
+from benchmarks.burned_in.writing import CELLS, Cell, line_mask, overlap, write_line
 from gdshare.films.box import Box
 
 TINY = Plan(films=2, lines=3, sides=(256,))
@@ -64,69 +62,79 @@ def test_letters_are_as_high_as_asked(height):
 
 
 def test_lines_on_one_film_do_not_touch_and_come_out_the_same_again():
-    ground = phantom_ground(0, 1, 512)
-    pixels, lines = written(ground, CELLS[:6])
+    film = phantom(0, 1, 512)
+    pixels, lines = write_lines(film, CELLS[:6])
     assert len(lines) >= 4
     boxes = [line.box for line in lines]
-    assert not any(touch(a, b) for i, a in enumerate(boxes) for b in boxes[:i])
-    again, same = written(ground, CELLS[:6])
+    assert not any(overlap(a, b) for i, a in enumerate(boxes) for b in boxes[:i])
+    again, same = write_lines(film, CELLS[:6])
     np.testing.assert_array_equal(again, pixels)
     assert same == lines
 
 
 def test_half_of_a_line_is_enough_and_less_is_not():
-    line = Line(CELLS[0], Box(10, 10, 30, 20))
-    assert found(line, covered([Box(0, 0, 20, 50)], (60, 60)))
-    assert not found(line, covered([Box(0, 0, 19, 50)], (60, 60)))
-    assert found(line, covered([Box(10, 10, 15, 20), Box(22, 10, 40, 20)], (60, 60)))
+    line = Box(10, 10, 30, 20)
+    assert mostly(line, covered([Box(0, 0, 20, 50)], (60, 60)))
+    assert not mostly(line, covered([Box(0, 0, 19, 50)], (60, 60)))
+    assert mostly(line, covered([Box(10, 10, 15, 20), Box(22, 10, 40, 20)], (60, 60)))
 
 
 def test_boxes_count_as_false_only_where_surely_no_text_is():
     bare = np.zeros((100, 100), bool)
     bare[:, 50:] = True
-    seen = clean("chest", [Box(0, 0, 20, 10), Box(60, 0, 80, 10), Box(40, 20, 60, 30)], bare)
-    assert (seen.boxes, seen.false_boxes) == (3, 2)
-    assert seen.marked == pytest.approx(0.06)
+    film = clean("chest", [Box(0, 0, 20, 10), Box(60, 0, 80, 10), Box(40, 20, 60, 30)], bare)
+    assert (film.boxes, film.false_boxes) == (3, 2)
+    assert film.marked == pytest.approx(0.06)
 
 
 def test_shares_have_wilsons_interval():
-    share = Share(9, 10)
-    assert (share.value, round(share.interval.low, 3), round(share.interval.high, 3)) == (
-        0.9,
-        0.596,
-        0.982,
-    )
-    assert Share(0, 0).value == 0
-    assert (Share(0, 0).interval.low, Share(0, 0).interval.high) == (0, 1)
+    nine = share([True] * 9 + [False])
+    assert nine.text == "0.90 [0.60, 0.98] of 10"
+    assert nine.data["interval"] == pytest.approx([0.596, 0.982], abs=5e-4)
+    assert (share([]).text, share([]).data) == ("-", None)
 
 
-def test_recall_is_of_the_lines_that_are_wanted():
-    line = Line(CELLS[0], Box(0, 0, 1, 1))
-    sought = [Sought(line, "chest", 512, True), Sought(line, "phantom", 512, False)]
-    assert recall(sought, lambda one: True) == Share(1, 2)
-    assert recall(sought, lambda one: one.kind == "chest") == Share(1, 1)
+def entries(findings, title):
+    """First column -> the figures of the others."""
+    [table] = [table.as_data() for table in tables(findings) if table.title == title]
+    return {row[0]: row[1:] for row in table["rows"]}
 
 
-def test_a_box_around_everything_finds_all_and_is_told_to_be_false(tmp_path):
-    told = []
-    seen = look(everything, TINY, REPORTED_ON, tmp_path, told.append)
-    data = as_data(seen)
-    assert data["lines"] == len(seen.sought) > 0
-    assert data["recall"]["all"]["value"] == 1.0
-    assert data["recall"]["chest"] == {"value": None, "interval": [0, 1], "of": 0}
-    assert data["clean"]["phantom"]["false_boxes_per_film"] == 1.0
-    assert data["clean"]["phantom"]["area_marked"] == 1.0
-    assert len(told) == 2
-    assert "Recall by contrast and height" in text(seen)
+def test_every_line_counts_in_its_own_rows():
+    faint, plate = Cell(8, 0.1, "light", False), Cell(40, 1.0, "dark", True)
+    lines = [Written(faint, "chest", 512, True), Written(plate, "phantom", 1024, False)]
+    findings = Findings(lines)
+    sorts = entries(findings, "Recall by sort of line")
+    of = {name: entry and (entry["value"], entry["of"]) for name, [entry] in sorts.items()}
+    assert of["all"] == (0.5, 2)
+    assert of["light ink"] == of["level"] == of["chest"] == of["film of 512 px"] == (1, 1)
+    assert of["dark ink"] == of["turned"] == of["phantom"] == of["film of 1024 px"] == (0, 1)
+    assert of["film of 2048 px"] is None
+    grid = entries(findings, "Recall by contrast and height")
+    assert [entry and entry["value"] for entry in grid["10%"]] == [1, None, None, None, None]
+    assert [entry and entry["value"] for entry in grid["plate"]] == [None, None, None, None, 0]
+
+
+def test_a_box_around_everything_finds_all_and_counts_as_false(tmp_path):
+    said = []
+    findings = detect(everything, TINY, REPORTED_ON, tmp_path, said.append)
+    sorts = entries(findings, "Recall by sort of line")
+    assert sorts["all"][0]["value"] == 1.0
+    assert sorts["all"][0]["of"] == len(findings.written) > 0
+    assert sorts["chest"] == [None]
+    before = entries(findings, "Before anything was written")
+    false, with_one, _, marked = before["phantom (2 films)"]
+    assert (false, with_one["value"], marked) == (1.0, 1.0, 1.0)
+    assert len(said) == 2
 
 
 def test_a_blind_detector_finds_nothing_and_makes_nothing_up(tmp_path):
-    data = as_data(look(lambda pixels: [], TINY, CHOSEN_ON, tmp_path, lambda line: None))
-    assert data["recall"]["all"]["value"] == 0.0
-    assert data["clean"]["phantom"]["films_with_false_boxes"]["value"] == 0.0
+    findings = detect(lambda pixels: [], TINY, CHOSEN_ON, tmp_path, lambda line: None)
+    assert entries(findings, "Recall by sort of line")["all"][0]["value"] == 0.0
+    assert entries(findings, "Before anything was written")["phantom (2 films)"][0] == 0.0
 
 
-def test_the_command_tells_the_same_to_people_and_programs(tmp_path, monkeypatch, capsys):
+def test_the_command_gives_the_same_to_people_and_programs(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(command, "QUICK", TINY)
     monkeypatch.setattr(command, "find_text", everything)
     file = tmp_path / "figures.json"
@@ -138,8 +146,12 @@ def test_the_command_tells_the_same_to_people_and_programs(tmp_path, monkeypatch
     assert "phantoms only" in shown
     assert data["real_films"] is False
     assert data["on"] == "reported"
-    assert f"1.00 [{data['recall']['all']['interval'][0]:.2f}, 1.00]" in shown
-    assert {"versions", "date", "command", "plan", "cpu_seconds_per_film"} <= set(data)
+    titles = [table["title"] for table in data["tables"]]
+    assert all(title in shown for title in titles)
+    recall = data["tables"][1]["rows"][0][1]
+    assert recall["of"] == data["lines"]
+    assert f"1.00 [{recall['interval'][0]:.2f}, 1.00] of {data['lines']}" in shown
+    assert {"versions", "date", "command", "plan"} <= set(data)
 
 
 def test_what_is_reported_was_not_chosen_on():
@@ -151,4 +163,3 @@ def test_every_sort_of_line_and_film_has_its_turn():
     assert FULL.films % (2 * len(FULL.sides)) == 0
     assert FULL.films * FULL.lines >= 5 * len(CELLS)
     assert max(QUICK.sides) < max(FULL.sides)
-    assert trial.QUICK is QUICK

@@ -1,4 +1,5 @@
 import json
+import multiprocessing
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -7,15 +8,19 @@ import torch
 from torch import nn
 
 from benchmarks.command import write_figures
-from benchmarks.engine.__main__ import NAME, options, report
-from benchmarks.engine.memory import PeakMemory
-from benchmarks.engine.speed import RivalSpeed, Speed, SpeedScale, other_precision
-from benchmarks.engine.team import Worker
-from benchmarks.engine.work import forward_flops, outer_step_flops
-from benchmarks.engine.worker import Job, Order, engine_for, obey
+from benchmarks.engine.__main__ import NAME, options, speeds
+from benchmarks.engine.speed import (
+    Speed,
+    SpeedScale,
+    forward_flops,
+    other_precision,
+    outer_step_flops,
+)
+from benchmarks.engine.worker import Job, PeakMemory, Report, engine_for, obey, worker
+from gdshare.errors import RunError
 from gdshare.networks import build
 
-TINY = SpeedScale(network="convnet", side=8, batch=3, steps=2, more_steps=3, rounds=2)
+TINY = SpeedScale(Job(network="convnet", side=8, batch=3, steps=2), more_steps=3, rounds=2)
 
 PROMISED = {
     "speedup_vs_ssnl",
@@ -31,71 +36,89 @@ PROMISED = {
 }
 
 
-class Here:
-    """A worker in this process: quicker to start, and its memory means nothing."""
-
-    def __init__(self, job):
-        self._engine, self._memory = engine_for(job), PeakMemory()
-
-    def step(self):
-        return obey(Order(do="step"), self._engine, self._memory)
-
-
 @contextmanager
 def here(job):
-    yield Here(job)
+    """A worker in this process: quicker to start, and its memory means nothing."""
+    engine, memory = engine_for(job), PeakMemory()
+    try:
+        yield lambda order: obey(order, engine, memory)
+    finally:
+        torch.set_default_dtype(torch.float32)
 
 
-def test_the_json_holds_what_is_promised(tmp_path, capsys, monkeypatch):
+@pytest.fixture
+def gemm(monkeypatch):
     monkeypatch.setattr("benchmarks.engine.speed.gemm_gflops", lambda: 50.0)
-    figures = report(TINY, None, False, here)
+
+
+def test_the_json_holds_what_is_promised(tmp_path, capsys, gemm):
+    figures = speeds(TINY, None, compare=True, start=here)
     write_figures(tmp_path / "figures.json", NAME, figures)
     read = json.loads((tmp_path / "figures.json").read_text())
     assert set(read) >= PROMISED
     assert read["stand_in"] == "recipe"
     assert set(read["rivals"]) == {"recipe", "graph", "ours", other_precision("convnet")}
-    assert all(len(seen["cpu_seconds"]) == 2 for seen in read["rivals"].values())
+    assert all(len(rival["cpu_seconds"]) == 2 for rival in read["rivals"].values())
+    pairs = {tuple(row[:2]): row[2:] for row in read["agreement"]["rows"]}
+    assert pairs["ours-recipe : recipe", "float64"][0] < 1e-12
+    assert 1e-9 < pairs["graph : recipe", "float32"][1] < 1e-3
     printed = capsys.readouterr().out
     assert "1x is recipe" in printed
+    assert "ours-recipe : recipe  float64" in printed
 
 
 @pytest.mark.parametrize(("fits", "timed"), [("float32", False), ("bfloat16", True)])
-def test_a_quick_run_does_not_wait_for_an_emulated_precision(fits, timed, monkeypatch):
-    monkeypatch.setattr("benchmarks.engine.speed.gemm_gflops", lambda: 50.0)
+def test_a_quick_run_does_not_wait_for_an_emulated_precision(fits, timed, monkeypatch, gemm):
     monkeypatch.setattr("benchmarks.engine.speed.fastest_precision", lambda network, device: fits)
-    seen = report(replace(TINY, every_rival=False), None, False, here)["rivals"]
-    assert (set(seen) == {"recipe", "graph", "ours"}) is not timed
-    assert len(seen) == 3 + timed
+    rivals = speeds(replace(TINY, every_rival=False), None, compare=False, start=here)["rivals"]
+    assert (set(rivals) == {"recipe", "graph", "ours"}) is not timed
+    assert len(rivals) == 3 + timed
 
 
 def test_ratios_are_theirs_over_ours_in_time_and_ours_over_theirs_in_memory():
-    rivals = {"ssnl": RivalSpeed((4.0, 8.0, 6.0), 300), "ours": RivalSpeed((2.0, 2.0, 3.0), 30)}
-    scale = SpeedScale(steps=9, more_steps=27)
-    seen = Speed(scale, "ssnl", rivals, 30 + 18 * 7, 100, flops=12 * 10**9, gemm=12.0)
-    figures = seen.figures()
+    rivals = {
+        "ssnl": [Report(seconds, 1.0, 300) for seconds in (4.0, 8.0, 6.0)],
+        "ours": [Report(seconds, 1.0, 30) for seconds in (2.0, 2.0, 3.0)],
+    }
+    scale = SpeedScale(Job(steps=9), more_steps=27)
+    speed = Speed(scale, "ssnl", rivals, 30 + 18 * 7, 100, flops=12 * 10**9, gemm=12.0)
+    figures = speed.figures()
     assert figures["speedup_vs_ssnl"] == 3.0
     assert (figures["speedup_vs_ssnl_low"], figures["speedup_vs_ssnl_high"]) == (2.0, 4.0)
     assert figures["memory_ratio_vs_ssnl"] == pytest.approx(0.1)
     assert figures["memory_growth_per_step_bytes"] == 7
-    assert seen.of_gemm("ours") == pytest.approx(0.5)
+    assert speed.of_gemm("ours") == pytest.approx(0.5)
 
 
 def test_a_worker_reports_steps_and_the_memory_they_needed():
-    job = Job(rival="recipe", network="convnet", side=32, batch=64, steps=2)
-    with Worker(job) as worker:
-        reports = [worker.step() for _ in range(2)]
+    with worker(Job(rival="recipe", network="convnet", side=32, steps=2)) as do:
+        reports = [do("step") for _ in range(2)]
+        images, rates = do("gradient").gradient
     activations = 64 * 128 * 32 * 32 * 4  # of the first layer alone
     assert reports[-1].added_bytes > activations
-    assert all(0 < r.cpu_seconds < 60 and r.loss > 0 for r in reports)
+    assert all(0 < report.cpu_seconds < 60 and report.loss > 0 for report in reports)
+    assert (images.shape, rates.shape) == ((3, 1, 32, 32), (2,))
+
+
+def test_a_rival_that_cannot_start_says_why():
+    job = Job(rival="ssnl", network="convnet", side=8, batch=3, steps=2)
+    with pytest.raises(RunError, match="needs a checkout"), worker(job):
+        pass
+
+
+def test_a_rival_whose_process_dies_is_named():
+    with worker(Job(rival="recipe", network="convnet", side=8, batch=3, steps=2)) as do:
+        [process] = multiprocessing.active_children()
+        process.kill()
+        with pytest.raises(RunError, match="rival recipe: its process ended with status -9"):
+            do("step")
 
 
 def test_peak_memory_sees_what_was_freed_again():
     memory = PeakMemory()
     block = torch.ones(8_000_000)
     del block
-    assert (
-        memory.peak() - memory.before >= 30_000_000
-    )  # of 32: some was free in the process already
+    assert memory.added() >= 30_000_000  # of 32: some was free in the process already
 
 
 def test_operations_are_counted_from_shapes():

@@ -9,9 +9,9 @@ def test_quickest_run_gives_a_line_an_encoding_and_the_same_as_data(tmp_path, mo
     words = ["intake", "--films", "3", "--side", "64", "--json", str(out)]
     monkeypatch.setattr(sys, "argv", words)
     intake.main()
-    told = json.loads(out.read_text())
-    assert [line["encoding"] for line in told["encodings"]] == list(intake.ENCODINGS)
-    assert all(line["ratio"] > 0 and line["films"] == 3 for line in told["encodings"])
+    figures = json.loads(out.read_text())
+    assert [line["encoding"] for line in figures["encodings"]] == list(intake.ENCODINGS)
+    assert all(line["ratio"] > 0 and line["films"] == 3 for line in figures["encodings"])
     shown = capsys.readouterr().out
     assert all(encoding in shown for encoding in intake.ENCODINGS)
 

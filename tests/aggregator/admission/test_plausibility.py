@@ -18,13 +18,13 @@ from aggregator.flower.order import Order
 from aggregator.results import RoundResult
 from aggregator.round import Round
 from aggregator.trust.bundle_history import newest_bundles
-from benchmarks.poison import attacks
 from gdshare.bundle.counts import published_counts
 from gdshare.distilled import Distilled
 from gdshare.errors import CohortError, FederationError, UsageError
 from gdshare.ledger import open_ledger, read_ledger
 from gdshare.method import Counts
 from gdshare.signing import new_key, public_pem
+from studies.poison import attacks
 
 Change = Callable[[Distilled], Distilled]
 

@@ -1,0 +1,219 @@
+"""The races of time to quality as a study: each seed a cell, shared, resumable, archived.
+
+A cell is both sides' runs of one seed: CPU-seconds can only be compared on one machine.
+"""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+import torch
+from pydantic import JsonValue, TypeAdapter
+
+from benchmarks.command import machine
+from benchmarks.engine import tasks
+from benchmarks.engine.race import COURSES, Course, Evaluation, Finish, Result, Side
+from benchmarks.engine.recipe import RECIPE, RecipeSettings
+from benchmarks.engine.rivals import make, stand_in
+from benchmarks.engine.ssnl import COMMIT, SHA256, digest
+from benchmarks.engine.timed_run import Line, TimedRun
+from gdshare.errors import RunError, UsageError
+from gdshare.method import Settings
+from gdshare.networks import INITIALISERS
+from gdshare.storage import write_json
+from studies import runner
+from studies.runner import Cell, Piece, Store
+
+STUDY = "races"
+COHORT = "cohort"
+MACHINE = "machine.json"
+FILES = {"pneumonia": tasks.PNEUMONIA, "tb": tasks.FILMS}
+NETWORKS: Mapping[str, Literal["convnet", "resnet18"]] = {"pneumonia": "convnet", "tb": "resnet18"}
+DECISIVE = {"inner_rate", "inner_rates", "label_scale", "outer_decay", "outer_rate"}
+"""Those of our defaults that decide a run, beside what a course names."""
+
+
+@dataclass(frozen=True)
+class RaceParameters:
+    """All that decides a race but its seed.
+
+    Attributes:
+        checkout_sha256: of ssnl/dataset-distillation; None: ``recipe`` stands in.
+        defaults: those of ``gdshare distill`` that a course leaves alone.
+    """
+
+    course: Course
+    checkout_sha256: str | None
+    recipe: RecipeSettings
+    defaults: Mapping[str, JsonValue]
+    initialiser: str
+
+
+def hold(
+    seeds: int,
+    data: Path,
+    store: Store,
+    checkout: Path | None,
+    say: Callable[[str], None],
+    minutes: float | None = None,
+    courses: Sequence[Course] = COURSES,
+) -> list[Result]:
+    """Run every race that is not done yet, and compare the sides of those that are.
+
+    Raises:
+        UsageError: no seed; the data or the checkout are missing, or are others.
+        RunError: a run has no score, or the archive holds other races.
+    """
+    if seeds < 1:
+        raise UsageError("there must be one or more", f"--seeds {seeds}")
+    courses = against(stand_in(checkout), courses)
+    cells = cells_of(courses, seeds, data, checkout)
+    done = store.done(cells)
+    for course in courses:
+        if any(_name(course, seed) not in done for seed in range(seeds)):
+            _require_same(course, data, checkout)
+    runner.run(cells, store, say, minutes=minutes)
+    return results(courses, seeds, store, cells)
+
+
+def report(seeds: int, store: Store, courses: Sequence[Course] = COURSES) -> list[Result]:
+    """Compare the sides of the races that are done, against their own code if any is."""
+    for rival in ("ssnl", "recipe"):
+        own = against(rival, courses)
+        compared = results(own, seeds, store, cells_of(own, seeds, Path(), None))
+        if any(result.finishes for result in compared):
+            return compared
+    raise UsageError("no race is done", store.archive or store.out, "run them by --only quality")
+
+
+def against(rival: Literal["ssnl", "recipe"], courses: Sequence[Course]) -> list[Course]:
+    """The courses with that rival as theirs."""
+    return [replace(course, theirs=replace(course.theirs, rival=rival)) for course in courses]
+
+
+def cells_of(
+    courses: Sequence[Course], seeds: int, data: Path, checkout: Path | None
+) -> list[Cell]:
+    """Every race, the longest first, and before them the films' patches."""
+    cut = {
+        "protocol": tasks.FILMS_PROTOCOL,
+        "split": tasks.FILMS_SPLIT,
+        "films_sha256": tasks.FILMS_SHA256,
+    }
+    cohort = Cell(COHORT, COHORT, partial(_cut, data), cut, cpu_seconds=3)
+    races = [
+        Cell(
+            _name(course, seed),
+            "race",
+            partial(_race, data, checkout),
+            _parameters(course),
+            seed,
+            {COHORT: cohort} if course.task == "tb" else {},
+            cpu_seconds=course.theirs.budget + course.ours.budget,
+            resumable=True,
+        )
+        for course in sorted(courses, key=lambda course: course.theirs.budget, reverse=True)
+        for seed in range(seeds)
+    ]
+    return [cohort, *races] if any(course.task == "tb" for course in courses) else races
+
+
+def results(
+    courses: Sequence[Course], seeds: int, store: Store, cells: Sequence[Cell]
+) -> list[Result]:
+    """The comparisons of the races that are done."""
+    done = {name: result.facts for name, result in store.results(cells).items()}
+
+    def finishes(course: Course) -> tuple[Finish, ...]:
+        facts = {seed: done.get(_name(course, seed)) for seed in range(seeds)}
+        return tuple(
+            Finish(seed, evaluations(sides["theirs"]), evaluations(sides["ours"]))
+            for seed, sides in facts.items()
+            if sides
+        )
+
+    return [Result(course, seeds, finishes(course)) for course in courses]
+
+
+def evaluations(lines: JsonValue) -> tuple[Evaluation, ...]:
+    """One side's, in their order; a divergence has no score."""
+    return tuple(
+        Evaluation(line["cpu_seconds"], line["score"], line["deviation"])
+        for line in TypeAdapter(list[Line]).validate_python(lines)
+        if "score" in line
+    )
+
+
+def _name(course: Course, seed: int) -> str:
+    return f"{course.task}-{course.theirs.rival}-{seed}"
+
+
+def _parameters(course: Course) -> RaceParameters:
+    network = NETWORKS[course.task]
+    return RaceParameters(
+        course,
+        SHA256 if course.theirs.rival == "ssnl" else None,
+        RECIPE,
+        Settings(network=network).model_dump(mode="json", include=DECISIVE),
+        INITIALISERS[network],
+    )
+
+
+def _require_same(course: Course, data: Path, checkout: Path | None) -> None:
+    """Refuse other data and other code of theirs than a race is declared for."""
+    file = data / FILES[course.task]
+    if tasks.data_digest(file) != course.data_sha256:
+        raise UsageError(f"not the data of the race {course.task}", file, "give that by --data")
+    if checkout is not None and digest(checkout) != SHA256:
+        raise UsageError("not their code as published", checkout, f"check out {COMMIT} unchanged")
+
+
+def _cut(data: Path, piece: Piece, parameters: object) -> runner.Result:
+    """The cell that cuts the films' patches."""
+    tasks.cut_films(data, piece.folder / COHORT)
+    return runner.Result()
+
+
+def _race(
+    data: Path, checkout: Path | None, piece: Piece, parameters: RaceParameters
+) -> runner.Result:
+    """The cell that is both runs, theirs first; each goes on at its checkpoint."""
+    _require_same_machine(piece.folder / MACHINE)
+    course = parameters.course
+    facts: dict[str, JsonValue] = {"machine": machine()}
+    for name, side in (("theirs", course.theirs), ("ours", course.ours)):
+        task = _task(side, course, data, piece)
+        engine = make(side.rival, task.problem, checkout)
+        timed = TimedRun(
+            piece.folder / name, task, engine, side.budget, side.outer_steps, side.score_every
+        )
+        facts[name] = [dict(line) for line in timed.finish(piece.keep, lambda: piece.over)]
+    return runner.Result(facts)
+
+
+def _task(side: Side, course: Course, data: Path, piece: Piece) -> tasks.QualityTask:
+    if course.task == "pneumonia":
+        task = tasks.pneumonia(data / tasks.PNEUMONIA, side.batch, side.inner_steps, piece.seed)
+    else:
+        cohort = piece.needs[COHORT].folder / COHORT
+        task = tasks.tuberculosis(cohort, side.batch, side.inner_steps, piece.seed)
+    if side.outer_steps is None:
+        return task
+    return replace(task, problem=replace(task.problem, outer_steps=side.outer_steps))
+
+
+def _require_same_machine(path: Path) -> None:
+    """Note where a race was begun, or refuse to go on with it elsewhere or with another torch."""
+    here = {"machine": machine(), "torch": torch.__version__}
+    if not path.exists():
+        write_json(path, here)
+    elif (before := json.loads(path.read_bytes())) != here:
+        raise RunError(
+            f"begun on another machine ({', '.join(before.values())}), whose CPU-seconds cannot "
+            "be compared",
+            path,
+            "remove the folder, and run again",
+        )

@@ -1,1 +1,0 @@
-"""Work in pieces: shared between processes by locks, each done once, its figures kept."""

@@ -1,0 +1,91 @@
+"""Trained networks, and the distillations that some of them are trained from."""
+
+import shutil
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from torch import Tensor, nn
+
+from gdshare.cohort import Cohort
+from gdshare.distill.loop import Outcome, Tick, distill
+from gdshare.distill.run_folder import RECORD, read_record, read_result
+from gdshare.errors import RunError
+from gdshare.method import Settings
+from gdshare.model import Model
+from gdshare.networks import INITIALISERS, Parameters, build, forward
+from gdshare.patch_tensors import patch_accuracy
+from gdshare.pooling import Contribution, contribution_from
+from gdshare.storage import write_bytes
+from studies.runner import Piece
+
+WEIGHTS, RUN = "weights.safetensors", "run"
+
+
+@dataclass(frozen=True)
+class Network:
+    """A network's shape and its weights."""
+
+    module: nn.Module  # in evaluation mode; its own weights are not read
+    weights: Parameters  # parameters, and running statistics where it has any, by name
+
+    @classmethod
+    def of(cls, model: Model) -> "Network":
+        """The network of a model that has only one."""
+        (weights,) = model.ensemble
+        return cls(build(model.network, model.protocol.side), weights)
+
+    @classmethod
+    def read(cls, folder: Path, module: nn.Module) -> "Network":
+        """What ``write`` left in the folder of a cell."""
+        path = folder / WEIGHTS
+        try:
+            return cls(module, load(path.read_bytes()))
+        except (OSError, SafetensorError) as error:
+            remedy = "remove its folder, and run again"
+            raise RunError(f"cannot be read ({error})", path, remedy) from error
+
+    def write(self, folder: Path) -> None:
+        """Keep the weights."""
+        tensors = {name: tensor.detach().contiguous() for name, tensor in self.weights.items()}
+        write_bytes(folder / WEIGHTS, save(tensors))
+
+    @torch.inference_mode()
+    def probabilities(self, x: Tensor) -> Tensor:
+        """Float32 [n, 1, side, side], normalised -> float32 [n, classes], rows summing to 1."""
+        return forward(self.module, self.weights, x).softmax(1)
+
+    def patch_score(self, x: Tensor, classes: Tensor) -> float:
+        """Class-balanced patch accuracy in [0, 1]."""
+        return patch_accuracy(self.module, self.weights, x, classes)
+
+
+def distil_in_piece(cohort: Cohort, settings: Settings, piece: Piece) -> Outcome:
+    """Distil into the cell's folder, from the last checkpoint there."""
+    run = piece.folder / RUN
+    begun = (run / RECORD).exists()
+    if not begun:
+        shutil.rmtree(run, ignore_errors=True)  # an attempt killed before it wrote its record
+
+    def progress(tick: Tick) -> None:
+        if tick.step % settings.checkpoint_every == 0:
+            piece.keep()
+
+    return distill(cohort, run, settings, resume=begun, progress=progress)
+
+
+def contributions(folders: Iterable[tuple[str, Path]]) -> list[Contribution]:
+    """What the finished distillations of some hospitals bring to a pooled training."""
+    return [_contribution(site, folder / RUN) for site, folder in folders]
+
+
+def _contribution(site: str, run: Path) -> Contribution:
+    record = read_record(run)
+    drawn = INITIALISERS[record.settings.network]
+    if record.initialiser != drawn:
+        what = f"distilled for the θ0 scheme {record.initialiser}, and this gdshare draws {drawn}"
+        raise RunError(what, run, "choose another --out")
+    return contribution_from(site, read_result(run), record, record.counts.patients)

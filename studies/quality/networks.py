@@ -1,0 +1,219 @@
+"""Networks on both sides: trained on all hospitals' distilled images, or on their real patches.
+
+Real patches of all hospitals together are what no federation could have. The source's own network
+is torchvision's ResNet18 with BatchNorm; the project's has GroupNorm, since BatchNorm cannot be
+distilled into three images. A baseline might be held back by that, so it is trained with BatchNorm
+too: by torchvision's own initialiser, and for the rest exactly as ``gdshare.training`` does it, on
+the same patches in the same order.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import mean
+
+import torch
+from pydantic import JsonValue
+from torch import Tensor, nn
+from torch.nn import functional
+from torchvision.models.resnet import BasicBlock, ResNet
+
+from gdshare.cohort import Cohort, open_cohort
+from gdshare.dead_taps import find_trims, restore_dead, trim_network
+from gdshare.errors import DivergedError
+from gdshare.method import Settings
+from gdshare.networks import Parameters, build
+from gdshare.patch_tensors import sample_patches
+from gdshare.pooling import SCHEMES, Contribution, Scheme, train_pooled
+from gdshare.protocol import CLASSES, Protocol
+from gdshare.seeding import derived_seed
+from gdshare.training import TrainingPlan, train_on_real
+from studies.hospitals import COHORT
+from studies.networks import Network, contributions, distil_in_piece
+from studies.quality.plan import Baseline, Kind, seed_of
+from studies.runner import Facts, Piece, Result
+
+COHORTS, IMAGES = "cohort-", "images-"  # roles, each followed by a hospital's name
+
+
+@dataclass(frozen=True)
+class Choosing:
+    """How a fold's way of pooling is chosen."""
+
+    fold: int
+    schemes: tuple[Scheme, ...]  # to choose from
+    networks: int  # θ0 that each is tried from
+    score_patches: int  # validation patches of each class and site, at most
+
+
+def cohorts_of(piece: Piece) -> list[Cohort]:
+    """The cohorts that a cell needs, in the order of their hospitals."""
+    return [
+        open_cohort(need.folder / COHORT)
+        for role, need in piece.needs.items()
+        if role.startswith(COHORTS)
+    ]
+
+
+def contributions_of(piece: Piece) -> list[Contribution]:
+    """The distillations that a cell needs, in the order of their hospitals."""
+    return contributions(
+        (role.removeprefix(IMAGES), need.folder)
+        for role, need in piece.needs.items()
+        if role.startswith(IMAGES)
+    )
+
+
+def distil_site(piece: Piece, settings: Settings) -> Result:
+    """The cell that distils one hospital's training patches of one fold on one arm's network."""
+    (cohort,) = cohorts_of(piece)
+    outcome = distil_in_piece(cohort, settings, piece)
+    score: Facts = {"patch_score": outcome.score.mean}
+    score |= {"patch_score_deviation": outcome.score.deviation}
+    return Result(score | {"step": outcome.step, "at_chance": outcome.at_chance})
+
+
+def choose_scheme(piece: Piece, choosing: Choosing) -> Result:
+    """The cell that chooses an arm's way of pooling by patch scores on validation patients."""
+    cohorts, brought = cohorts_of(piece), contributions_of(piece)
+    seed = seed_of(piece.seed, "scheme", choosing.fold)
+    x, classes = sample_patches(cohorts, "val", choosing.score_patches * len(cohorts), seed)
+    theta0 = seed_of(piece.seed, "theta0-scheme", choosing.fold)
+    scores: dict[Scheme, list[float]] = {}
+    for scheme in choosing.schemes:
+        networks = pooled(brought, cohorts[0].protocol, scheme, theta0, choosing.networks)
+        scores[scheme] = [network.patch_score(x, classes) for network in networks]
+    best = max(scores, key=lambda scheme: mean(scores[scheme]))
+    listed: dict[str, JsonValue] = {scheme: list(values) for scheme, values in scores.items()}
+    return Result({"scheme": best, "scores": listed})
+
+
+def pooled(
+    brought: Sequence[Contribution], protocol: Protocol, scheme: str, seed: int, count: int
+) -> list[Network]:
+    """So many networks trained on all hospitals' distilled images, each from a θ0 of its own.
+
+    One that does not stay finite is kept as one that calls every window I.
+    """
+    way = next(one for one in SCHEMES if one == scheme)
+    return [_network(brought, protocol, way, derived_seed(seed, "theta0", n)) for n in range(count)]
+
+
+def _network(
+    brought: Sequence[Contribution], protocol: Protocol, scheme: Scheme, seed: int
+) -> Network:
+    try:
+        return Network.of(train_pooled(brought, protocol, scheme, seed))
+    except DivergedError:
+        module = build(brought[0].method.network, protocol.side)
+        # Weights of 0 give equal logits, of which the first class is called.
+        return Network(module, {n: torch.zeros(p.shape) for n, p in module.named_parameters()})
+
+
+VALIDATION_PER_CLASS = 300  # patches of each class and hospital, as ``train_on_real`` takes
+
+Patches = tuple[Tensor, Tensor]
+
+
+@dataclass(frozen=True)
+class Training:
+    """How a baseline is trained."""
+
+    plan: TrainingPlan
+    kind: Kind
+
+
+def train_baseline(piece: Piece, training: Training) -> Result:
+    """The cell that trains one baseline of one fold; a kill loses it whole."""
+    cohorts, plan = cohorts_of(piece), training.plan
+    if training.kind == "batch":
+        network, facts = train_batchnorm(cohorts, plan)
+    else:
+        real = train_on_real(cohorts, plan)
+        network = Network.of(real.model)
+        facts = {"patch_score": real.score, "rate": real.rate, "epoch": real.epoch}
+        facts["patches"] = real.patches
+    network.write(piece.folder)
+    return Result(facts)
+
+
+def baseline_network(folder: Path, baseline: Baseline, side: int) -> Network:
+    """What ``train_baseline`` left in its folder; its patches are of ``side`` px."""
+    batch = baseline.kind == "batch"
+    return Network.read(folder, shape() if batch else build(baseline.network, side))
+
+
+def shape() -> nn.Module:
+    """ResNet18 with BatchNorm for gray patches, in evaluation mode, its weights without memory."""
+    with torch.device("meta"):
+        return _resnet18().eval()
+
+
+def drawn(seed: int) -> nn.Module:
+    """The same with weights by torchvision's own initialiser, in training mode.
+
+    The initialiser draws from torch's global generator, whose state is given back afterwards.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(derived_seed(seed, "real-theta0"))
+        return _resnet18()
+
+
+def train_batchnorm(cohorts: Sequence[Cohort], plan: TrainingPlan) -> tuple[Network, Facts]:
+    """Train on real patches, choosing learning rate and epoch on validation patients."""
+    train = sample_patches(cohorts, "train", plan.per_class, plan.seed)
+    val = sample_patches(cohorts, "val", VALIDATION_PER_CLASS * len(cohorts), plan.seed)
+    trained = [_train_at(rate, plan, train, val) for rate in plan.rates]
+    best = max(range(len(trained)), key=lambda index: trained[index][1])
+    network, score, epoch = trained[best]
+    facts: Facts = {"patch_score": score, "rate": plan.rates[best], "epoch": epoch}
+    return network, facts | {"patches": len(train[1])}
+
+
+def _train_at(
+    rate: float, plan: TrainingPlan, train: Patches, val: Patches
+) -> tuple[Network, float, int]:
+    """The network, and the best validation patch score and its epoch."""
+    whole = drawn(plan.seed)
+    trims = find_trims(shape(), train[0].shape[-1])
+    module = trim_network(whole, trims)
+    optimiser = torch.optim.Adam(module.parameters(), lr=rate, fused=True)
+    best_score, best_epoch, kept = -1.0, 0, _weights(module)
+    for epoch in range(1, plan.epochs + 1):
+        _pass(module, optimiser, plan, train, epoch)
+        weights = _weights(module)
+        score = Network(module.eval(), weights).patch_score(*val)
+        if score > best_score:
+            best_score, best_epoch, kept = score, epoch, weights
+        if epoch - best_epoch >= plan.patience:
+            break
+    return Network(shape(), restore_dead(kept, _weights(whole), trims)), best_score, best_epoch
+
+
+def _pass(
+    module: nn.Module, optimiser: torch.optim.Adam, plan: TrainingPlan, train: Patches, epoch: int
+) -> None:
+    """One shuffled pass over the training patches."""
+    module.train()
+    x, classes = train
+    shuffle = torch.Generator().manual_seed(derived_seed(plan.seed, "real-shuffle", epoch))
+    for rows in torch.split(torch.randperm(len(classes), generator=shuffle), plan.batch):
+        if len(rows) < 2:  # a single patch has no batch statistics where maps are 1 x 1
+            continue
+        optimiser.zero_grad()
+        loss = functional.cross_entropy(module(x[rows]), classes[rows])
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimiser.step()
+
+
+def _resnet18() -> nn.Module:
+    network: nn.Module = ResNet(BasicBlock, [2, 2, 2, 2], num_classes=len(CLASSES))
+    network.conv1 = nn.Conv2d(1, 64, kernel_size=7, stride=2, padding=3, bias=False)
+    # As torchvision draws every convolution; fan_out does not depend on the input channels.
+    nn.init.kaiming_normal_(network.conv1.weight, mode="fan_out", nonlinearity="relu")
+    return network
+
+
+def _weights(module: nn.Module) -> Parameters:
+    """A copy of parameters and running statistics."""
+    return {name: tensor.detach().clone() for name, tensor in module.state_dict().items()}

@@ -1,0 +1,147 @@
+"""What is measured: every number that decides a run, in one frozen value."""
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from gdshare.method import Settings
+from gdshare.pooling import SCHEMES, Scheme
+from gdshare.protocol import CLASSES, Protocol
+from gdshare.seeding import derived_seed
+from gdshare.training import TrainingPlan
+from studies.hospitals import Phantoms
+
+Kind = Literal["group", "batch", "convnet"]
+NORMS: tuple[Kind, ...] = ("group", "batch")  # the kinds that are ResNet18 and differ by its norm
+NETWORKS = {"convnet": "ConvNet", "resnet18": "ResNet18"}  # network -> its name in tables
+KIND_NAMES = {"group": "ResNet18 GroupNorm", "batch": "ResNet18 BatchNorm", "convnet": "ConvNet"}
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """One way of training on real patches.
+
+    Group is gdshare's ResNet18, with GroupNorm; batch torchvision's own, with BatchNorm; convnet
+    gdshare's ConvNet.
+    """
+
+    per_class: int  # real patches of each class, all hospitals together
+    kind: Kind
+
+    @property
+    def patches(self) -> int:
+        """Real patches in all, as the source counts them."""
+        return self.per_class * len(CLASSES)
+
+    @property
+    def network(self) -> str:
+        """Of which this is a kind."""
+        return "convnet" if self.kind == "convnet" else "resnet18"
+
+    @property
+    def name(self) -> str:
+        """Of its cell."""
+        return f"real-{self.patches}-{self.kind}"
+
+    @property
+    def title(self) -> str:
+        """Of its row in tables."""
+        return f"{self.patches} real, {KIND_NAMES[self.kind]}"
+
+
+@dataclass(frozen=True)
+class Crossing:
+    """How images distilled on one network are tried on another."""
+
+    factors: tuple[float, ...] = (0.1, 0.3, 1.0, 3.0, 10.0)  # on all learned rates, to choose from
+    choosing: int = 5  # θ0 that each factor is tried from, on validation windows
+    judging: int = 10  # fresh θ0 that the chosen one is judged from, on test windows
+    folds: int = 1  # in how many, from the first
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything that decides a run.
+
+    ``primary`` is the team size whose figures are the primary ones, with the first arm and held
+    against ResNet18 with the better norm: named beforehand. It is what rounds use. A film stride of
+    four times the protocol's sees nearly every part of a film with a fourteenth of the windows.
+    """
+
+    protocol: Protocol  # of the patches that networks are trained on
+    arms: tuple[Settings, ...]  # of the distillations, one a network; seeds are replaced
+    training: TrainingPlan  # of every baseline; network, seed, number of patches are replaced
+    sizes: tuple[int, ...] = (1000, 2000, 3000)  # real patches of each class, of the baselines
+    folds: int = 3  # parts of each hospital's patients
+    validation: float = 0.2  # share of the patients outside a fold's test part
+    film_stride: int = 52  # px between windows when films are classified, by every network alike
+    networks: int = 20  # θ0 that networks are trained from on distilled images
+    teams: tuple[int, ...] = (1, 5, 20)  # how many of these vote together
+    primary: int = 5
+    schemes: tuple[Scheme, ...] = SCHEMES  # ways of pooling to choose from
+    scheme_networks: int = 3  # further θ0, by which the way of pooling is chosen
+    crossing: Crossing = Crossing()
+    score_patches: int = 300  # of each class and site that a patch score looks at, at most
+    seed: int = 0
+    phantoms: Phantoms | None = None  # synthetic films instead of real ones
+
+    @property
+    def baselines(self) -> tuple[Baseline, ...]:
+        """ResNet18 of either norm on every size, and the ConvNet on the largest alone."""
+        norms = tuple(Baseline(size, kind) for size in self.sizes for kind in NORMS)
+        return (*norms, Baseline(max(self.sizes), "convnet"))
+
+    def seed_of(self, purpose: str, fold: int) -> int:
+        """A seed for one use in one fold."""
+        return seed_of(self.seed, purpose, fold)
+
+    def settings_of(self, arm: Settings, site: str, fold: int) -> Settings:
+        """Of one hospital's distillation in one fold."""
+        seed = self.seed_of(f"distil-{arm.network}-{site}", fold)
+        return arm.model_copy(update={"seed": seed})
+
+    def training_of(self, baseline: Baseline, fold: int) -> TrainingPlan:
+        """Of one baseline in one fold; all kinds get the same patches in the same order."""
+        seed = self.seed_of("real", fold)
+        return replace(
+            self.training, network=baseline.network, per_class=baseline.per_class, seed=seed
+        )
+
+    def cost(self, seconds: float) -> float:
+        """CPU-seconds expected of what takes so many in full."""
+        return 1.0 if self.phantoms else seconds
+
+
+def seed_of(seed: int, purpose: str, fold: int) -> int:
+    """A plan's seed -> one for one use in one fold."""
+    return derived_seed(seed, f"quality-{purpose}", fold)
+
+
+FULL = Plan(
+    Protocol(patch=75, stride=13, side=32),
+    (
+        Settings(network="convnet", images=3, outer_steps=600, score_every=50),
+        Settings(network="resnet18", images=3, outer_steps=600, score_every=50),
+    ),
+    TrainingPlan(patience=5),
+)
+
+_SMALL = {"images": 3, "epochs": 2, "steps": 2, "outer_steps": 4, "batch": 12}
+_SMALL |= {"score_every": 2, "score_inits": 2, "score_patches": 20, "checkpoint_every": 2}
+
+QUICK = Plan(
+    Protocol(patch=40, stride=20, side=16),
+    tuple(Settings.model_validate({"network": network, **_SMALL}) for network in NETWORKS),
+    TrainingPlan(epochs=2, batch=16, rates=(1e-3,)),
+    sizes=(10, 20),
+    folds=2,
+    film_stride=40,
+    networks=4,
+    teams=(1, 2, 4),
+    primary=2,
+    schemes=("average", "sequential"),  # union's 300 steps of ResNet18 take a minute
+    scheme_networks=1,
+    crossing=Crossing(factors=(0.3, 1.0), choosing=1, judging=2),
+    score_patches=20,
+    phantoms=Phantoms(hospitals=2),
+)
+"""To see that everything runs; its figures say nothing."""

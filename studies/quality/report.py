@@ -1,0 +1,407 @@
+"""From the results of cells to tables: every model, every difference, and what it cost.
+
+A row is printed once it is complete in all folds.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from statistics import mean as exact_mean
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import JsonValue, TypeAdapter
+
+from gdshare.cohort import Split, read_table
+from gdshare.distill.score import CHANCE
+from gdshare.errors import RunError
+from gdshare.method import Settings
+from gdshare.metrics import RESAMPLES, SOURCE_TABLE
+from gdshare.seeding import numpy_generator
+from studies.command import Report
+from studies.hospitals import Hospital
+from studies.quality.cross import read_crossed
+from studies.quality.figures import (
+    PRIMARY,
+    READINGS,
+    Films,
+    Merit,
+    Rule,
+    Team,
+    Verdicts,
+    Way,
+    difference,
+    judge,
+    judge_without_oneself,
+    merit,
+    resampled,
+    weights,
+)
+from studies.quality.films import films_of
+from studies.quality.plan import NETWORKS, NORMS, Baseline, Plan
+from studies.quality.schedule import in_fold
+from studies.runner import Cell, Result
+from studies.tables import Float, Row, Table, Value, costs, deviation, mean, number
+
+ALL = "all"
+CROSS = "networks trained on each other's images"
+MARK = " (primary)"
+PAIRED_MODELS = 10
+"""Of models alike but for their θ0, the mean figure of so many is held against a baseline's."""
+
+WAYS: dict[Way, str] = {
+    "votes": "P / (P + N) of all votes together",
+    "probabilities": "ratio of the probabilities of P and of P or N, summed over N and P windows",
+}
+RULES: dict[Rule, str] = {
+    "source": "the source's ε, 0.4",
+    "coarse": "ε of best HM on validation films, steps of 0.05",
+    "fine": "ε of best HM on validation films, steps of 0.01",
+    "own": "ε of best HM on each hospital's own validation films, steps of 0.05",
+}
+
+Voters = tuple[str, Team]
+"""Who votes in one fold: an arm's network or a baseline's name, and which of its networks."""
+Models = Sequence[Sequence[Verdicts]]  # [model][fold]
+
+
+@dataclass(frozen=True)
+class Contender:
+    """One row of the tables; several models are alike but for their θ0, and it is their mean."""
+
+    name: str
+    models: Sequence[Sequence[Voters]]  # [model][fold]
+    primary: bool = False  # its figures are among those that were named beforehand
+
+
+def arm_title(arm: Settings) -> str:
+    """How an arm is named in tables."""
+    return f"distilled on {NETWORKS[arm.network]}"
+
+
+def disjoint(plan: Plan, arm: Settings, size: int) -> Contender:
+    """The networks trained on one arm's images, in as many disjoint teams as they make."""
+    starts = range(0, plan.networks - size + 1, size)
+    teams: list[Voters] = [(arm.network, tuple(range(at, at + size))) for at in starts]
+    primary = size == plan.primary and arm == plan.arms[0]
+    models = [(team,) * plan.folds for team in teams]
+    return Contender(f"{arm_title(arm)}, k = {size}", models, primary)
+
+
+def better_norm(
+    plan: Plan, baselines: Sequence[Baseline], scores: Sequence[Mapping[str, float]]
+) -> list[Contender]:
+    """ResNet18 of each size: in each fold with the norm of better validation patch score.
+
+    Chosen fold by fold, since another fold's validation patients may be this one's test patients.
+    A size that lacks a norm is left out.
+    """
+    contenders = []
+    for size in plan.sizes:
+        rivals = [one for one in baselines if one.per_class == size and one.kind in NORMS]
+        if len(rivals) == len(NORMS):
+            names = [one.name for one in rivals]
+            picks: list[Voters] = [(max(names, key=fold.__getitem__), (0,)) for fold in scores]
+            name = f"{rivals[0].patches} real, ResNet18 better norm"
+            contenders.append(Contender(name, [picks], primary=True))
+    return contenders
+
+
+def as_they_are(plan: Plan, baselines: Sequence[Baseline]) -> list[Contender]:
+    """Every baseline by itself."""
+    return [Contender(one.title, [((one.name, (0,)),) * plan.folds]) for one in baselines]
+
+
+@dataclass(frozen=True)
+class Reader:
+    """Reads the results of a plan."""
+
+    plan: Plan
+    hospitals: Sequence[Hospital]
+    results: Mapping[str, Result]
+    resamples: int = RESAMPLES
+
+    def report(self, cells: Sequence[Cell]) -> Report:
+        """All tables of what is complete.
+
+        Raises:
+            RunError: no arm and no baseline is.
+        """
+        crossed = (CROSS, len(self._crossings), len(self._crossings)) in self._gaps
+        tables = [
+            *(table for way, rule in READINGS for table in self._reading(way, rule)),
+            self._left_out(),
+            self._patches(),
+            *([self._transfers()] if crossed else []),
+            self._choices(),
+            _source(),
+            costs("CPU-seconds, all folds together", cells, self.results, each=True),
+        ]
+        missing = [gap for gap in self._gaps if gap[1] < gap[2]]
+        notes = Path(__file__).with_name("notes.txt").read_text(encoding="utf-8").strip()
+        words = [notes.format(team=self.plan.primary, paired=PAIRED_MODELS)]
+        if missing:
+            told = ", ".join(f"{what} ({done} of {total})" for what, done, total in missing)
+            words.append(f"Not told, since not complete: {told}.")
+        figures = {
+            "primary": {"way": PRIMARY[0], "rule": PRIMARY[1], "k": self.plan.primary},
+            "missing": missing,
+            "tables": [table.as_data() for table in tables],
+        }
+        return Report("\n\n".join([*words, *map(str, tables)]), figures)
+
+    @property
+    def _folds(self) -> range:
+        return range(self.plan.folds)
+
+    @property
+    def _sites(self) -> list[str]:
+        return [one.name for one in self.hospitals]
+
+    @property
+    def _crossings(self) -> list[str]:
+        folds = self._folds[: self.plan.crossing.folds]
+        return [in_fold(fold, "cross", site) for fold in folds for site in self._sites]
+
+    @cached_property
+    def _gaps(self) -> list[tuple[str, int, int]]:
+        """Of each arm, each baseline and the crossings: how many of its last cells are done."""
+        sources = [(arm_title(arm), str(arm.network)) for arm in self.plan.arms]
+        sources += [(one.title, one.name) for one in self.plan.baselines]
+        last = {what: [in_fold(f, "films", name) for f in self._folds] for what, name in sources}
+        last[CROSS] = self._crossings
+        return [(w, sum(n in self.results for n in names), len(names)) for w, names in last.items()]
+
+    @cached_property
+    def _complete(self) -> set[str]:
+        return {what for what, done, total in self._gaps if done == total}
+
+    @property
+    def _arms(self) -> list[Settings]:
+        return [arm for arm in self.plan.arms if arm_title(arm) in self._complete]
+
+    @property
+    def _baselines(self) -> list[Baseline]:
+        return [one for one in self.plan.baselines if one.title in self._complete]
+
+    @property
+    def _ours(self) -> list[Contender]:
+        return [disjoint(self.plan, arm, size) for arm in self._arms for size in self.plan.teams]
+
+    @property
+    def _theirs(self) -> list[Contender]:
+        scores = [{b.name: self._score(f, b.name) for b in self._baselines} for f in self._folds]
+        norms = better_norm(self.plan, self._baselines, scores)
+        return [*norms, *as_they_are(self.plan, self._baselines)]
+
+    def _score(self, fold: int, *words: str) -> float:
+        return self.results[in_fold(fold, *words)].number("patch_score")
+
+    @cached_property
+    def _films(self) -> list[dict[str, Mapping[Split, Films]]]:
+        """What one fold's networks saw, by their source."""
+        sources = [*(arm.network for arm in self._arms), *(one.name for one in self._baselines)]
+        if not sources:
+            raise RunError(
+                "no model is complete in all folds, so there is nothing to report",
+                remedy="do the cells that are not done by the same command without --only",
+            )
+        diagnoses = [_diagnoses(one) for one in self.hospitals]
+        return [
+            {s: films_of(self.results[in_fold(f, "films", s)], diagnoses) for s in sources}
+            for f in self._folds
+        ]
+
+    @cached_property
+    def _drawn(self) -> list[Float]:
+        """How often each test film occurs in each resample, the same for every model."""
+        return self._weights("test", "quality-resamples")
+
+    def _weights(self, split: Split, purpose: str) -> list[Float]:
+        generators = [numpy_generator(self.plan.seed, purpose, fold) for fold in self._folds]
+        return [
+            weights(next(iter(films.values()))[split], generator, self.resamples)
+            for films, generator in zip(self._films, generators, strict=True)
+        ]
+
+    def _reading(self, way: Way, rule: Rule) -> tuple[Table, Table]:
+        """All figures by one way from windows to films and one rule for ε; their differences."""
+        primary = (way, rule) == PRIMARY
+        rank = "Primary" if primary else "Secondary"
+        drawn, sites = self._drawn, self._sites
+        rows: list[Row] = []
+        found = {}
+        for one in (*self._ours, *self._theirs):
+            judged = self.verdicts(one, way, rule)
+            rows += _line(one.name + MARK * (primary and one.primary), judged, len(sites))
+            found[one.name] = resampled(judged[:PAIRED_MODELS], drawn)
+        pairs: list[Row] = []
+        for ours in self._ours:
+            for theirs in self._theirs:
+                ahead = difference(found[ours.name], found[theirs.name])
+                mark = MARK * (primary and ours.primary and theirs.primary)
+                name = f"{ours.name} - {theirs.name}{mark}"
+                pairs.append((name, *(one.shown(mark="*") for one in ahead)))
+        films = f"{rank}: films by {way} ({WAYS[way]}), {RULES[rule]}"
+        differences = f"{rank}: differences by {way}, {RULES[rule]}"
+        return (
+            Table(films, ("model", "ε by fold", ALL, *sites), rows),
+            Table(differences, ("distilled minus baseline", "HM", "AUC"), pairs),
+        )
+
+    def verdicts(self, contender: Contender, way: Way, rule: Rule) -> Models:
+        """How the folds' test films were judged, by each model with ε of its own."""
+        return [
+            [
+                judge(films[source]["val"], films[source]["test"], team, way, rule)
+                for (source, team), films in zip(voters, self._films, strict=True)
+            ]
+            for voters in contender.models
+        ]
+
+    def _left_out(self) -> Table:
+        drawn = self._weights("val", "quality-validation-resamples")
+        rows: list[Row] = []
+        for contender in (*self._ours, *self._theirs):
+            common, own = (self._without_oneself(contender, rule) for rule in ("coarse", "own"))
+            first, second = (resampled(one[:PAIRED_MODELS], drawn) for one in (own, common))
+            gain = difference(first, second)[0].shown(mark="*")
+            rows.append((contender.name, _harmonic_mean(common), _harmonic_mean(own), gain))
+        return Table(
+            "HM of validation films by votes, each patient's judged at the ε of the other patients "
+            "(± over θ0): a common ε, or one of each hospital; no test patient has a part in it",
+            ("model", "common", "own", "own - common"),
+            rows,
+        )
+
+    def _without_oneself(self, contender: Contender, rule: Rule) -> Models:
+        return [
+            [
+                judge_without_oneself(films[source]["val"], team, rule)
+                for (source, team), films in zip(voters, self._films, strict=True)
+            ]
+            for voters in contender.models
+        ]
+
+    def _patches(self) -> Table:
+        """Of networks that stand alone."""
+        rows: list[Row] = []
+        for one in (*(disjoint(self.plan, arm, 1) for arm in self._arms), *self._theirs):
+            values = [
+                [
+                    self.results[in_fold(fold, "films", source)].numbers("patch_scores")[place]
+                    for fold, (source, (place,)) in enumerate(voters)
+                ]
+                for voters in one.models
+            ]
+            means = [mean(folds) for folds in values]
+            by_fold = [number(mean(fold)) for fold in zip(*values, strict=True)]
+            rows.append((one.name, number(mean(means)), number(deviation(means)), *by_fold))
+        head = ("model", "mean", "±", *(f"fold {fold}" for fold in self._folds))
+        return Table("Patch score on test patients (guessing is 0.333)", head, rows)
+
+    def _transfers(self) -> Table:
+        rows: list[Row] = []
+        pieces = [read_crossed(self.results[name]) for name in self._crossings]
+        for pairs in zip(*pieces, strict=True):
+            values, factors = [mean(one.values) for one in pairs], [one.factor for one in pairs]
+            told = ", ".join(f"{one:g}: {factors.count(one)}" for one in sorted(set(factors)))
+            giver, receiver = NETWORKS[pairs[0].giver], NETWORKS[pairs[0].receiver]
+            name = f"images of {giver} train {receiver}"
+            rows.append((name, number(mean(values)), number(deviation(values)), told))
+        return Table(
+            f"{CROSS.capitalize()}: patch score on a hospital's test patients, mean and ± over "
+            f"folds and sites ({len(pieces)} in all); factor on the learned rates by validation "
+            "patches, and how often",
+            ("", "mean", "±", "factors"),
+            [*rows, ("chance", number(CHANCE), "", "")],
+        )
+
+    def _choices(self) -> Table:
+        """A column for each fold."""
+        rows: list[Row] = []
+
+        def add(name: str, *words: str) -> None:
+            rows.append((name, *(number(self._score(fold, *words)) for fold in self._folds)))
+
+        for network in (arm.network for arm in self._arms):
+            facts = [self.results[in_fold(f, "scheme", network)].facts for f in self._folds]
+            prefix = f"{NETWORKS[network]}: "
+            rows.append((prefix + "pooling", *(str(one["scheme"]) for one in facts)))
+            scores = TypeAdapter(list[dict[str, list[float]]]).validate_python(
+                [one["scores"] for one in facts]
+            )
+            for scheme in scores[0]:
+                means = [number(mean(fold[scheme])) for fold in scores]
+                rows.append((f"{prefix}pooled {scheme}", *means))
+            for site in self._sites:
+                add(f"{prefix}images of {site}", "distil", network, site)
+        for one in self._baselines:
+            add(one.name, one.name)
+        head = ("patch score on validation patients", *(f"fold {fold}" for fold in self._folds))
+        return Table("What validation patients decided", head, rows)
+
+
+def _diagnoses(hospital: Hospital) -> npt.NDArray[np.bool_]:
+    """Bool [patients]: positive, in the order in which patients are numbered."""
+    patients = {row.patient: row.positive for row in read_table(hospital.table)}
+    return np.array([patients[name] for name in sorted(patients)], np.bool_)
+
+
+def _line(name: str, models: Models, sites: int) -> list[Row]:
+    """The row of a reading: means over models and, of several models, their deviations below."""
+    scopes = [_figures(models)]
+    epsilons: list[list[list[float]]] = [[] for _ in models[0]]  # [fold][site][model]
+    for site in range(sites):
+        own = [[one.at(site) for one in folds] for folds in models]
+        scopes.append(_figures(own))
+        for fold, verdicts in enumerate(zip(*own, strict=True)):
+            epsilons[fold].append([float(one.threshold[0]) for one in verdicts])
+    plain = TypeAdapter(JsonValue).validate_python(epsilons)
+    means = [_joined([mean(values) for values in figures]) for figures, _ in scopes]
+    entries = [
+        Value(one.text, [one.data, counts]) for one, (_, counts) in zip(means, scopes, strict=True)
+    ]
+    rows: list[Row] = [(name, Value(" ".join(map(_epsilon, epsilons)), plain), *entries)]
+    if len(models) > 1:
+        spreads = [_joined([deviation(values) for values in figures]) for figures, _ in scopes]
+        rows.append((f"  ± of {len(models)}", "", *spreads))
+    return rows
+
+
+def _epsilon(sites: Sequence[Sequence[float]]) -> str:
+    """A fold's ε, the mean over models: one, or where hospitals have their own, one of each."""
+    means = [f"{exact_mean(models):.2f}" for models in sites]
+    common = all(len(set(model)) == 1 for model in zip(*sites, strict=True))
+    return means[0] if common else "/".join(means)
+
+
+def _figures(models: Models) -> tuple[list[list[float]], JsonValue]:
+    """Sen, Spe, HM, AUC: of each, every model's; and every model's counts."""
+    merits: list[Merit] = [merit(folds) for folds in models]
+    counts = [one.confusion for one in merits]
+    return [
+        [one.sensitivity for one in counts],
+        [one.specificity for one in counts],
+        [one.harmonic_mean for one in counts],
+        [one.auc for one in merits],
+    ], [asdict(one) for one in counts]
+
+
+def _joined(figures: Sequence[float | None]) -> Value:
+    values = [number(one) for one in figures]
+    return Value(" ".join(one.text for one in values), [one.data for one in values])
+
+
+def _harmonic_mean(models: Models) -> Value:
+    values = _figures(models)[0][2]
+    spread = deviation(values)
+    text = number(mean(values)).text + ("" if spread is None else f" ± {spread:.3f}")
+    return Value(text, [mean(values), spread])
+
+
+def _source() -> Table:
+    rows = [(m, str(n), number(a), number(b), number(c)) for m, n, a, b, c in SOURCE_TABLE]
+    title = "The source (Li et al. 2020), on other data, for orientation only"
+    return Table(title, ("method", "images", "Sen", "Spe", "HM"), rows)
