@@ -44,7 +44,7 @@ class NotForMe(BundleError):
 
 
 class DoesNotFit(BundleError):
-    """Sound, but made with another protocol, network or θ0 scheme than the round's."""
+    """Genuine, but made with another protocol, network or θ0 scheme than the round's."""
 
 
 KEY_REFUSALS = (UnknownSite, RevokedKey, ExpiredKey)

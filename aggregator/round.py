@@ -25,7 +25,7 @@ from flwr.serverapp import Grid
 from pydantic import JsonValue
 
 from aggregator.admission.collected import split_files
-from aggregator.admission.decide import Decision, assess, decide, verify
+from aggregator.admission.decide import Decision, assess, decide, verify_and_record
 from aggregator.flower.counting import Counted, count_films
 from aggregator.flower.exchange import Replies, ask
 from aggregator.flower.folder import MODEL, REFUSALS
@@ -93,7 +93,7 @@ class Round:
         reference = None if self.order.reference is None else open_cohort(self.order.reference)
         with watch.step("collect"):
             replies = self._collect(self._wait_for_nodes())
-        checked = verify(self.order, split_files(replies), self.now)
+        checked = verify_and_record(self.order, split_files(replies), self.now)
         with watch.step("plausibility"):
             screenings = assess(self.grid, self.order, checked.sound, reference)
         decision = decide(self.order, checked, screenings, self.now)

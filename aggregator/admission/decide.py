@@ -1,6 +1,6 @@
 """From what the nodes sent to the bundles of a round; each decision is recorded in the ledger.
 
-``verify`` comes before the bundles are measured, ``assess`` measures them, ``decide`` admits. The
+``verify_and_record`` comes first, ``assess`` measures the sound bundles, ``decide`` admits. The
 bytes are verified once; the rules that depend on the trust list and the ledger are applied again by
 ``decide``, since measuring takes minutes and others may write to both meanwhile.
 """
@@ -14,8 +14,9 @@ from flwr.serverapp import Grid
 
 from aggregator.admission.collected import Collected
 from aggregator.admission.plausibility import CountsBySite, Screening, quarantine, screen
+from aggregator.admission.rules import Rules
 from aggregator.admission.utility import Reference, reference_of
-from aggregator.admission.verify import Rules, verify_bytes
+from aggregator.admission.verify import verify_bytes
 from aggregator.flower.counting import count_films
 from aggregator.flower.order import Order
 from aggregator.refusals import Refusal
@@ -70,7 +71,7 @@ class Decision:
     refusals: Sequence[Refusal]
 
 
-def verify(order: Order, collected: Collected, now: datetime) -> Checked:
+def verify_and_record(order: Order, collected: Collected, now: datetime) -> Checked:
     """Record the hospitals' withdrawals, then verify the bundles and record what is refused.
 
     Args:
@@ -153,7 +154,7 @@ def decide(
 
     Args:
         order: of the round.
-        checked: what ``verify`` returned; its refusals are in the ledger already.
+        checked: what ``verify_and_record`` returned; its refusals are in the ledger already.
         screenings: what ``assess`` returned.
         now: the aggregator's clock, UTC.
 

@@ -11,9 +11,9 @@ from aggregator.trial.plan import Hospital, Show, Trial
 from aggregator.verified import contribution_of
 from gdshare.bundle import build_files, describe_run, published, verify_files, verify_folder
 from gdshare.cohort import Cohort, label_cohort, open_cohort
-from gdshare.distill.folder import PREVIEW, RECORD, read_record, read_result, seconds_of
 from gdshare.distill.loop import distill
 from gdshare.distill.precision import with_precision
+from gdshare.distill.run_folder import PREVIEW, RECORD, read_record, read_result, seconds_of
 from gdshare.ledger import open_ledger
 from gdshare.pooling import Contribution
 from gdshare.release.publish import ledger_beside, next_number

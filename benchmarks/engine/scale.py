@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.engine.team import run_alone
-from gdshare.distill.folder import seconds_of
+from gdshare.distill.run_folder import seconds_of
 
 
 @dataclass(frozen=True)

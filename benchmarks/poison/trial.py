@@ -28,8 +28,8 @@ from benchmarks.quality.distilled import contributions
 from benchmarks.quality.fold import Fold
 from gdshare.cohort import Cohort, Split, open_cohort
 from gdshare.cohort.store import FULL_SCALE
-from gdshare.distill.folder import RECORD, read_result
 from gdshare.distill.loop import distill
+from gdshare.distill.run_folder import RECORD, read_result
 from gdshare.metrics import THRESHOLDS, count
 from gdshare.model import Model
 from gdshare.networks import build, forward

@@ -19,7 +19,7 @@ from benchmarks.pieces.claims import Facts, Watch
 from benchmarks.quality.fold import Fold
 from benchmarks.quality.plan import Crossing
 from benchmarks.quality.spread import mean
-from gdshare.distill.folder import read_result
+from gdshare.distill.run_folder import read_result
 from gdshare.distill.score import CHANCE, tensors_of
 from gdshare.distill.unroll import InnerData, trajectory_end
 from gdshare.method import Settings

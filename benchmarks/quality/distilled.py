@@ -12,8 +12,8 @@ from benchmarks.pieces.claims import Facts, Watch
 from benchmarks.quality.fold import RUN, Fold
 from benchmarks.quality.network import Network
 from gdshare.cohort import Cohort
-from gdshare.distill.folder import RECORD, read_record, read_result
 from gdshare.distill.loop import Outcome, Tick, distill
+from gdshare.distill.run_folder import RECORD, read_record, read_result
 from gdshare.errors import DivergedError, RunError
 from gdshare.method import Settings
 from gdshare.networks import INITIALISERS, build

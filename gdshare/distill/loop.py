@@ -34,7 +34,7 @@ import torch
 from torch import Tensor
 
 from gdshare.cohort import Cohort
-from gdshare.distill import folder
+from gdshare.distill import run_folder
 from gdshare.distill.journal import Journal, explain_faults, open_journal, require_tensorboard
 from gdshare.distill.problem import Draw, Problem, prepare
 from gdshare.distill.score import CHANCE, PatchScore, patch_score, tensors_of
@@ -153,12 +153,12 @@ def distill(
         if workers.is_main:
             problem = prepare(cohort, settings, device)
             with explain_faults(out):
-                stack.enter_context(folder.open_run(out, problem.record(), resume))
+                stack.enter_context(run_folder.open_run(out, problem.record(), resume))
             workers.barrier()
         else:
             # From the folder and not from the main worker: the seed is never sent.
             workers.barrier()
-            settings = folder.read_record(out).settings
+            settings = run_folder.read_record(out).settings
             problem = prepare(cohort, settings, device)
         return _run(out, problem, progress, clock, stopping, workers, tensorboard)
 
@@ -310,7 +310,7 @@ def _finish(out: Path, state: State, problem: Problem, workers: Workers) -> Outc
     """
     distilled = as_distilled(state.best, problem.settings).require_sound(str(out))
     if workers.is_main:
-        write_bytes(out / folder.RESULT, distilled.to_bytes())
+        write_bytes(out / run_folder.RESULT, distilled.to_bytes())
     score = _patch_score(distilled, problem, "final-theta0", workers)
     return Outcome(distilled, score, state.progress.best_step)
 

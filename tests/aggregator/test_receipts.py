@@ -9,7 +9,7 @@ from command_kit import Ended, gdshare
 from round_kit import World, again, newer, released
 from site_kit import NOW, make_bundle
 
-import aggregator.command
+import aggregator.aggregate_command
 from aggregator.flower.cli import SuperLinkAddress, quiet_environment
 from aggregator.flower.order import Order
 from aggregator.receipts import Signer, receipts_for
@@ -77,7 +77,7 @@ def desk(world: World, monkeypatch: pytest.MonkeyPatch) -> Desk:
         sites = [path.name for path in sorted(world.folder.glob("*")) if (path / "outbox").exists()]
         return table(Round(world.grid(*sites), order, NOW).run(out))
 
-    monkeypatch.setattr(aggregator.command, "run_round", in_memory)
+    monkeypatch.setattr(aggregator.aggregate_command, "run_round", in_memory)
     return Desk(released(world))
 
 

@@ -9,7 +9,7 @@ import typer
 from grid_kit import MemoryGrid, context
 from typer.testing import CliRunner
 
-from aggregator import command
+from aggregator import aggregate_command
 from aggregator.flower import submit
 from aggregator.flower.cli import FlowerCli, SuperLinkAddress
 from aggregator.flower.local_federation import free_ports
@@ -138,7 +138,7 @@ def test_the_command_logs_the_steps_and_prints_the_table(
     caplog.set_level("INFO", "aggregator")
     flower(progress_txt="a step\n", table_txt="the table\n", round_json='{"epsilon": 0.4}\n')
     gdshare = typer.Typer()
-    command.register(gdshare)
+    aggregate_command.register(gdshare)
     options = ["--superlink", "h:1", "--trust", str(tmp_path), "--out"]
     done = CliRunner().invoke(gdshare, [*options, str(tmp_path / "a")])
     assert (done.stdout, caplog.messages) == ("the table\n", ["a step"])
