@@ -5,7 +5,7 @@ the diagnosis.
 
 DATA holds one folder a hospital, each with a labels.csv (patient, image, mask, diagnosis). It takes
 hours on two CPU cores; interrupted, the same command goes on. It prints tables like those in
-docs/results.md.
+docs/results-archive.md.
 """
 
 import argparse
