@@ -1,4 +1,4 @@
-"""The results page is short, begins with its summary, and says nothing that the archive does not."""
+"""The results page is short, begins with its summary, and has no figure the archive lacks."""
 
 import re
 from pathlib import Path
