@@ -53,9 +53,9 @@ class Declaration(Protocol):
         """Declare the cells and the report."""
 
 
-def options(name: str, declared: Declaration) -> argparse.ArgumentParser:
-    """The command line of one study."""
-    line = parser(f"studies {name}", declared.__doc__, declared.QUICK_HELP)
+def options(program: str, name: str, declared: Declaration) -> argparse.ArgumentParser:
+    """The command line ``python -m PROGRAM`` of one study."""
+    line = parser(program, declared.__doc__, declared.QUICK_HELP)
     where = f"{declared.DATA_HELP} (default {declared.DATA})"
     line.add_argument("--data", type=Path, default=declared.DATA, help=where)
     line.add_argument(
@@ -94,7 +94,7 @@ def main(words: Sequence[str]) -> None:
     names.add_argument("study", choices=NAMES)
     name = names.parse_args(words[:1]).study
     declared = cast(Declaration, import_module(f"studies.{name}"))
-    line = options(name, declared)
+    line = options(f"studies {name}", name, declared)
     chosen = line.parse_args(words[1:])
     if chosen.json and chosen.only not in (None, REPORT):
         line.error(f"--only {chosen.only} works out no figures, so there is nothing for --json")
