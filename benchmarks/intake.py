@@ -25,7 +25,7 @@ from pydicom.uid import ComputedRadiographyImageStorage, ExplicitVRLittleEndian,
 from benchmarks.command import parser, peak_mb, say, write_figures
 from gdshare.films.dicom import read_dicom
 from gdshare.films.dicom.decoder import decoder
-from gdshare.store import Identities, Intake, make_store, take_in
+from gdshare.store import Identities, Intake, import_films, make_store
 
 NAME = "benchmarks.intake"
 
@@ -75,7 +75,7 @@ def measure(encoding: str, films: int, side: int) -> Line:
         intake = Intake(make_store(Path(name) / "store"), identities, decode)
         early = 0.0
         began = time.perf_counter()
-        for done, outcome in enumerate(take_in(paths, intake), start=1):
+        for done, outcome in enumerate(import_films(paths, intake), start=1):
             if outcome.film is None:
                 sys.exit(f"{outcome.path}: {outcome.kind} {outcome.reason}")
             if done == max(1, films // 4):

@@ -1,9 +1,9 @@
-"""Which taps of a convolution ever meet a pixel, and networks cut down to those.
+"""Which taps of a convolution ever meet a pixel, and networks trimmed to those.
 
 On small patches the last maps of a deep network are a pixel or two wide. With one pixel of padding,
 eight of the nine taps of a 3x3 kernel on a 1x1 map only ever see zeros: their gradient is exactly
-zero, so no training moves them. Leaving them out changes no result but by rounding, and takes half
-of the time of training ResNet18 on 32 px patches.
+zero, so training never moves them. Leaving them out changes results by rounding only, and halves
+the time of training ResNet18 on 32 px patches.
 """
 
 from collections.abc import Mapping
@@ -29,21 +29,21 @@ class LiveTaps:
 def live_range(
     size: int, out: int, kernel: int, stride: int, pad: int
 ) -> tuple[int, int, int, int]:
-    """The taps first to last (exclusive) that meet a pixel, and the padding these need.
+    """The range of taps that meet a pixel, and the padding that these need.
 
     Tap t of output o reads pixel o * stride + t - pad.
 
     Args:
-        size, out: of the maps read and written, in one direction.
-        kernel, stride, pad: of the convolution, in that direction; pad on either side.
+        size, out: pixels of the maps read and written, in one direction.
+        kernel, stride, pad: of the convolution, in that direction; ``pad`` on both sides.
 
     Returns:
         first tap, last tap + 1, zeros before, zeros after.
     """
-    met = [
+    live = [
         tap for tap in range(kernel) if any(0 <= o * stride + tap - pad < size for o in range(out))
     ]
-    first, last = met[0], met[-1]
+    first, last = live[0], live[-1]
     before = max(0, pad - first)
     after = max(0, (out - 1) * stride + last - pad - (size - 1))
     return first, last + 1, before, after
@@ -51,30 +51,35 @@ def live_range(
 
 @dataclass(frozen=True)
 class Trim:
-    """A convolution without its dead taps: what is left of its kernel, and its padding."""
+    """A convolution without its dead taps.
+
+    Attributes:
+        taps: the live ones.
+        kernel: how many, (rows, columns).
+        pad: that they need, (rows, columns), the same on both sides.
+    """
 
     taps: LiveTaps
     kernel: tuple[int, int]
     pad: tuple[int, int]
 
 
-def trims_of(module: nn.Module, side: int) -> dict[str, Trim]:
-    """The convolutions that can do with fewer taps on gray patches of ``side`` px.
+def find_trims(module: nn.Module, side: int) -> dict[str, Trim]:
+    """The convolutions that have dead taps on gray patches of ``side`` px.
 
-    Those whose padding would then differ from side to side are left as they are: torch's layer
-    knows no such padding.
+    Left out are those that would then need unequal padding on two sides: torch's layer has none.
 
     Args:
-        module: on the meta device, as ``gdshare.networks.build`` makes it; one with BatchNorm in
+        module: on the meta device, as ``gdshare.networks.build`` makes it; with BatchNorm, in
             evaluation mode.
         side: of the patches.
 
     Returns:
-        name of a convolution's weight -> what to make of it.
+        name of a convolution's weight -> its trim.
     """
-    found: dict[str, Trim] = {}
+    trims: dict[str, Trim] = {}
 
-    def look(name: str, layer: nn.Conv2d, x: Tensor, y: Tensor) -> None:
+    def trim(name: str, layer: nn.Conv2d, x: Tensor, y: Tensor) -> None:
         (r0, r1, top, bottom), (c0, c1, left, right) = (
             live_range(
                 x.shape[axis],
@@ -88,11 +93,11 @@ def trims_of(module: nn.Module, side: int) -> dict[str, Trim]:
         kernel = (r1 - r0, c1 - c0)
         if kernel != layer.kernel_size and (top, left) == (bottom, right):
             taps = LiveTaps(slice(r0, r1), slice(c0, c1))
-            found[f"{name}.weight"] = Trim(taps, kernel, (top, left))
+            trims[f"{name}.weight"] = Trim(taps, kernel, (top, left))
 
     hooks = [
         layer.register_forward_hook(
-            lambda layer, given, y, name=name: look(name, layer, given[0], y)
+            lambda layer, inputs, y, name=name: trim(name, layer, inputs[0], y)
         )
         for name, layer in module.named_modules()
         if isinstance(layer, nn.Conv2d)
@@ -100,35 +105,35 @@ def trims_of(module: nn.Module, side: int) -> dict[str, Trim]:
     module(torch.empty(1, 1, side, side, device="meta"))
     for hook in hooks:
         hook.remove()
-    return found
+    return trims
 
 
-def trimmed(module: nn.Module, trims: Mapping[str, Trim]) -> nn.Module:
-    """A copy of a network without the dead taps of its convolutions, nor their weights."""
+def trim_network(module: nn.Module, trims: Mapping[str, Trim]) -> nn.Module:
+    """A copy of a network, its convolutions with live taps only."""
     copy = deepcopy(module)
     for name, trim in trims.items():
         layer = copy.get_submodule(name.removesuffix(".weight"))
         if not isinstance(layer, nn.Conv2d):
-            raise TypeError(f"{name}: no weight of a convolution")
+            raise TypeError(f"{name}: is not the weight of a convolution")
         layer.kernel_size, layer.padding = trim.kernel, trim.pad
         layer.weight = nn.Parameter(trim.taps.of(layer.weight.detach()).clone())
     return copy
 
 
-def without_dead(weights: Mapping[str, Tensor], trims: Mapping[str, Trim]) -> dict[str, Tensor]:
-    """A network's weights as its trimmed copy has them; the trimmed ones are copies."""
+def drop_dead(weights: Mapping[str, Tensor], trims: Mapping[str, Trim]) -> dict[str, Tensor]:
+    """A network's weights in the shapes of its trimmed copy; those that are trimmed are copies."""
     return {
         name: trims[name].taps.of(weight).clone() if name in trims else weight
         for name, weight in weights.items()
     }
 
 
-def with_dead(
+def restore_dead(
     live: Mapping[str, Tensor], whole: Mapping[str, Tensor], trims: Mapping[str, Trim]
 ) -> dict[str, Tensor]:
-    """The weights of the whole network: ``live``, with the dead taps as ``whole`` has them."""
-    found = dict(live)
+    """The weights of the whole network: ``live``, with the dead taps of ``whole``."""
+    weights = dict(live)
     for name, trim in trims.items():
-        found[name] = whole[name].clone()
-        trim.taps.of(found[name]).copy_(live[name])
-    return found
+        weights[name] = whole[name].clone()
+        trim.taps.of(weights[name]).copy_(live[name])
+    return weights

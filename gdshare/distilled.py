@@ -1,7 +1,7 @@
 """The result of a distillation: images, soft labels, learning rates. Numpy only.
 
-Serialised as ``distilled.safetensors`` with exactly three float32 tensors and no metadata, in the
-one byte order the safetensors writer produces, so that equal content means equal bytes.
+Serialised as ``distilled.safetensors``: exactly three float32 tensors and no metadata, in the byte
+order of the safetensors writer, so that equal content gives equal bytes.
 """
 
 from dataclasses import dataclass
@@ -21,7 +21,8 @@ class Distilled:
     """A distilled data set.
 
     Attributes:
-        images: float32 [M, 1, side, side], in normalised units (protocol mean and std removed).
+        images: float32 [M, 1, side, side], in normalised units: (pixel - mean) / std, as in the
+            protocol.
         labels: float32 [M, classes], each row a distribution over (I, N, P).
         learning_rates: float32 [1] when shared by all steps, else [E * I], all positive.
     """
@@ -35,9 +36,9 @@ class Distilled:
         return save({name: np.ascontiguousarray(getattr(self, name)) for name in TENSORS})
 
     def problem(self) -> str | None:
-        """Say in words the first thing wrong with the values, or None when they are sound.
+        """The first thing wrong with the values, in words; None when they are sound.
 
-        Checked: dtypes, ranks, agreeing sizes, finiteness, labels on the simplex to 1e-4,
+        Checked: dtypes, ranks, sizes that agree, finiteness, labels on the simplex within 1e-4,
         positive learning rates.
         """
         for name in TENSORS:
@@ -53,7 +54,7 @@ class Distilled:
             return f"learning rates have shape {self.learning_rates.shape}, not [steps]"
         for name in TENSORS:
             if not np.isfinite(getattr(self, name)).all():
-                return f"tensor {name} holds values that are not finite"
+                return f"tensor {name} has values that are not finite"
         if (self.labels < 0).any() or (
             np.abs(self.labels.sum(axis=1, dtype=np.float64) - 1) > SIMPLEX_TOLERANCE
         ).any():

@@ -1,4 +1,4 @@
-"""Classifying a cohort's films where they lie, and counting."""
+"""Classifying a cohort's films at the hospital, and counting."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ from gdshare.vote import Votes, film_votes, predictor
 
 @dataclass(frozen=True)
 class FilmVote:
-    """One film's votes with its truth. Stays at the hospital."""
+    """A film's votes and its diagnosis. It stays at the hospital."""
 
     patient: str
     positive: bool
@@ -40,24 +40,25 @@ def cohort_votes(
     device: str = "cpu",
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> list[FilmVote]:
-    """Classify every film of one split, by the geometry the model was trained with.
+    """Classify every film of a split, cut by the model's protocol.
 
     Raises:
         UsageError: the cohort was labelled by another protocol than the model's.
-        CohortError: the split holds no film.
-        FilmError: a film has gone or is damaged.
+        CohortError: the split has no film.
+        FilmError: a film is missing or damaged.
     """
     model.protocol.require_same(cohort.protocol, f"cohort {cohort.path}")
     films = cohort.films_of(split)
     if not films:
         raise CohortError(
-            f"no film in the {split} split", cohort.path, "label it with such a share"
+            f"no film in the {split} split", cohort.path, f"label it with a {split} share"
         )
     predict = predictor(model, device)
     votes: list[FilmVote] = []
     for film in films:
-        found = film_votes(read_film(film.image, film.spacing_mm), cohort.protocol, predict)
-        votes.append(FilmVote(film.patient, film.positive, found))
+        pixels = read_film(film.image, film.spacing_mm)
+        counted = film_votes(pixels, cohort.protocol, predict)
+        votes.append(FilmVote(film.patient, film.positive, counted))
         progress(len(votes), len(films))
     return votes
 
@@ -65,14 +66,21 @@ def cohort_votes(
 def confusions(
     votes: Sequence[FilmVote], thresholds: Sequence[float] = THRESHOLDS
 ) -> list[Confusion]:
-    """Count the films at each threshold."""
+    """Count the films at every threshold."""
     ratios, indeterminate, positive = _columns(votes)
     return [count(ratios, indeterminate, positive, threshold) for threshold in thresholds]
 
 
 @dataclass(frozen=True)
 class LocalFigures:
-    """What a hospital may compute about itself: counts at one ε, and AUC, with 95% intervals."""
+    """A hospital's figures of merit on its own films, with 95% intervals.
+
+    Attributes:
+        threshold: ε.
+        confusion: counts at ε.
+        intervals: of Sen, Spe and HM.
+        auc, auc_interval: of the ratio; NaN when a diagnosis is absent.
+    """
 
     threshold: float
     confusion: Confusion
@@ -87,17 +95,17 @@ def local_figures(
     generator: np.random.Generator,
     resamples: int = RESAMPLES,
 ) -> LocalFigures:
-    """Counts at ε and the AUC of the ratio, with intervals from resampling whole patients.
+    """Counts at ε and the AUC of the ratio, with intervals from a bootstrap over patients.
 
-    Patients are drawn with replacement within each diagnosis, each bringing all its films.
+    Patients are drawn with replacement within each diagnosis, each with all their films.
     """
     ratios, indeterminate, positive = _columns(votes)
     strata = [_films_by_patient(votes, diagnosis) for diagnosis in (False, True)]
     samples = np.empty((resamples, 3))
     for index in range(resamples):
-        drawn = np.concatenate([_draw(patients, generator) for patients in strata])
-        again = count(ratios[drawn], indeterminate[drawn], positive[drawn], threshold)
-        samples[index] = again.sensitivity, again.specificity, auc(ratios[drawn], positive[drawn])
+        rows = np.concatenate([_resample(patients, generator) for patients in strata])
+        sample = count(ratios[rows], indeterminate[rows], positive[rows], threshold)
+        samples[index] = sample.sensitivity, sample.specificity, auc(ratios[rows], positive[rows])
     return LocalFigures(
         threshold,
         count(ratios, indeterminate, positive, threshold),
@@ -118,7 +126,7 @@ def _columns(
 
 
 def _films_by_patient(votes: Sequence[FilmVote], positive: bool) -> list[npt.NDArray[np.int64]]:
-    """For each patient of one diagnosis, the indices of their films."""
+    """For each patient of a diagnosis, the indices of their films."""
     films: dict[str, list[int]] = {}
     for index, film in enumerate(votes):
         if film.positive == positive:
@@ -126,11 +134,11 @@ def _films_by_patient(votes: Sequence[FilmVote], positive: bool) -> list[npt.NDA
     return [np.array(indices, np.int64) for indices in films.values()]
 
 
-def _draw(
+def _resample(
     patients: Sequence[npt.NDArray[np.int64]], generator: np.random.Generator
 ) -> npt.NDArray[np.int64]:
-    """Films of as many patients as there are, drawn with replacement."""
+    """Films of as many patients, drawn with replacement."""
     if not patients:
         return np.empty(0, np.int64)
-    chosen = generator.integers(len(patients), size=len(patients))
-    return np.concatenate([patients[index] for index in chosen])
+    places = generator.integers(len(patients), size=len(patients))
+    return np.concatenate([patients[place] for place in places])

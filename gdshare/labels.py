@@ -6,21 +6,21 @@ import numpy.typing as npt
 from gdshare.protocol import PatchClass, Protocol
 
 DISCARDED = 255
-"""Label of a window that is neither outside nor inside enough."""
+"""Label of a window between the two bounds: neither outside nor inside the organ."""
 
 
 def label_windows(
     fractions: npt.NDArray[np.float64], positive: bool, protocol: Protocol
 ) -> npt.NDArray[np.uint8]:
-    """Name each window I, N, P or discarded.
+    """Label each window I, N, P or discarded.
 
     Args:
-        fractions: share of each window inside the organ, in [0, 1], any shape.
+        fractions: float64, any shape; the fraction of each window inside the organ, in [0, 1].
         positive: the patient's diagnosis.
-        protocol: its bounds; both comparisons are strict.
+        protocol: the bounds ``outside`` and ``inside``; both comparisons are strict.
 
     Returns:
-        uint8 of the same shape: a ``PatchClass`` or ``DISCARDED``.
+        uint8, same shape: a ``PatchClass`` or ``DISCARDED``.
     """
     labels = np.full(fractions.shape, DISCARDED, np.uint8)
     labels[fractions < protocol.outside] = PatchClass.I

@@ -1,7 +1,7 @@
-"""Every knob of the distillation, with the source's value in its description.
+"""Every setting of the distillation, with the source's value in its description.
 
-``Method`` is what a bundle tells the world; ``Settings`` adds what stays at home (the seed above
-all: whoever knows the seed of a run could replay its draws).
+``Method`` is published in a bundle; ``Settings`` adds what stays at the hospital: above all the
+seed, since whoever knows the seed of a run can repeat its draws.
 """
 
 from collections.abc import Callable, Mapping
@@ -21,21 +21,21 @@ BY_NETWORK: Mapping[str, Mapping[str, float]] = {
     "outer_rate": {"resnet18": 0.1, "convnet": 0.05},
     "inner_rate": {"resnet18": 0.01, "convnet": 0.02},
 }
-"""Defaults that differ by network (docs/distill-options.md has the figures)."""
+"""Setting -> network -> default (docs/distill-options.md has the figures)."""
 
 
 def _by_network(name: str) -> Callable[[dict[str, Any]], float]:
-    return lambda given: BY_NETWORK[name][given["network"]]
+    return lambda values: BY_NETWORK[name][values["network"]]
 
 
 class Frozen(BaseModel):
-    """Frozen, strict, and closed to unknown keys."""
+    """Frozen, strict; unknown keys are refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
 
 class Method(Frozen):
-    """Algorithm 1 and what this project decides where it is silent.
+    """The settings of Algorithm 1, and of what this project decides where it is silent.
 
     Each description gives the source's value (Li et al. 2020), or "not given" with the default of
     Wang et al.'s published code beside it, on which the source builds.
@@ -43,7 +43,7 @@ class Method(Frozen):
 
     network: Annotated[
         Literal["resnet18", "convnet"],
-        Field(description="the network that is trained inside. Source: ResNet18."),
+        Field(description="the network that the inner steps train. Source: ResNet18."),
     ] = "convnet"
     images: Annotated[
         int,
@@ -119,16 +119,16 @@ class Method(Frozen):
         int,
         Field(
             ge=1,
-            description="sets the images are divided into: 1, or as many as --steps, when each "
-            "step of a pass has its own. Source: 1. Wang et al.: one a step.",
+            description="sets that the images are divided into: 1, or as many as --steps, a set "
+            "for each step of a pass. Source: 1. Wang et al.: one a step.",
         ),
     ] = 1
     unroll: Annotated[
         Literal["full", "window", "greedy"],
         Field(
-            description="how far the derivative runs back: the whole trajectory, the last --window "
-            "steps before an end drawn anew each time, or one step. Source: ambiguous, see the "
-            "method notes. Wang et al.: full.",
+            description="how far the derivative runs back: through the whole trajectory, through "
+            "the last --window steps before a random end, or through one step. Source: ambiguous, "
+            "see the method notes. Wang et al.: full.",
         ),
     ] = "full"
     window: Annotated[
@@ -138,7 +138,7 @@ class Method(Frozen):
     theta0: Annotated[
         Literal["random", "fixed"],
         Field(
-            description="initial weights: fresh ones at every training step, or for ever those of "
+            description="initial weights: fresh at every training step, or always those of "
             "--theta0-number, which receivers must then use too. Source: random."
         ),
     ] = "random"
@@ -147,7 +147,7 @@ class Method(Frozen):
         Field(
             ge=0,
             lt=2**63,
-            description="which θ0 a round has fixed: a public number that it is drawn from.",
+            description="public number that a round draws its fixed θ0 from.",
         ),
     ] = 0
     draws: Annotated[
@@ -155,8 +155,8 @@ class Method(Frozen):
         Field(
             ge=1,
             le=1024,
-            description="θ0, each with its own minibatch, that a training step takes the mean "
-            "over; --workers share them out. Source: not given. Wang et al.: 1.",
+            description="θ0, each with its own minibatch, that a training step averages over; "
+            "--workers divide them. Source: not given. Wang et al.: 1.",
         ),
     ] = 1
     augment: Annotated[
@@ -195,19 +195,19 @@ class Method(Frozen):
 
     @property
     def reach(self) -> int:
-        """Steps differentiated through with a window: never more than there are."""
+        """Steps differentiated through with a window, at most the whole trajectory."""
         return min(self.window, self.trajectory)
 
 
 class Settings(Method):
-    """``Method`` and what stays at the hospital."""
+    """``Method``, and the settings that stay at the hospital."""
 
     seed: Annotated[
         int,
         Field(
             ge=0,
             lt=2**63,
-            description="decides every draw; never leaves, and should be nobody's guess.",
+            description="decides every draw; never leaves the hospital, and must not be guessable.",
         ),
     ] = 0
     score_every: Annotated[
@@ -219,31 +219,31 @@ class Settings(Method):
         ),
     ] = 25
     score_inits: Annotated[
-        int, Field(ge=1, le=1000, description="fresh θ0 a patch score is the mean of.")
+        int, Field(ge=1, le=1000, description="fresh θ0 that a patch score is the mean over.")
     ] = 10
     score_patches: Annotated[
-        int, Field(ge=1, description="validation patches of each class a score looks at, at most.")
+        int, Field(ge=1, description="validation patches of each class to score on, at most.")
     ] = 200
     checkpoint_every: Annotated[
-        int, Field(ge=1, description="training steps between checkpoints, the most kill -9 costs.")
+        int, Field(ge=1, description="training steps between checkpoints, lost at most by kill -9.")
     ] = 10
 
     precision: Annotated[
         Precision,
         Field(
             description="of the factors of the derivatives' matrix products; weights and sums stay "
-            "float32. Not given: bfloat16 for the ConvNet on a processor that multiplies it in "
-            "hardware, float32 otherwise. Source: not given. Wang et al.: float32.",
+            "float32. If not set: bfloat16 for the ConvNet on a processor that multiplies it in "
+            "hardware, else float32. Source: not given. Wang et al.: float32.",
         ),
     ] = "float32"
 
     def method(self) -> Method:
-        """The part a bundle may tell: everything but the seed and the housekeeping."""
+        """The part that a bundle publishes: without the seed and the housekeeping."""
         return Method(**{name: getattr(self, name) for name in Method.model_fields})
 
 
 class Counts(Frozen):
-    """How much data a run read: training patients by diagnosis, training patches by class."""
+    """Training data of a run: patients by diagnosis, patches by class."""
 
     patients_negative: Annotated[int, Field(ge=0, le=10**9)]
     patients_positive: Annotated[int, Field(ge=0, le=10**9)]
@@ -258,13 +258,17 @@ class Counts(Frozen):
 
 
 class RunRecord(Frozen):
-    """``run.json``: what a run was started with. Stays at the hospital; publish reads it.
+    """``run.json``: what a run was started with. It stays at the hospital; publish reads it.
 
     Attributes:
-        initialiser: name and version of the scheme θ0 is drawn by, as ``networks`` names it.
+        settings: of the run, its seed included.
+        protocol: of the patches.
+        initialiser: name and version of the scheme that draws θ0, from ``networks``.
+        counts: of the training data.
         theta0_sha256: of the fixed θ0 (``networks.digest``), else None.
         cohort_sha256: of the cohort's windows, so that a run is never resumed on others.
-        torch: the torch release, threads and device, on which bit-for-bit repetition depends.
+        classes: in the order of the labels' columns.
+        torch, threads, device: release, number and name; a run repeats bit for bit on the same.
     """
 
     format: Literal["gdshare-run/2"] = "gdshare-run/2"
@@ -278,3 +282,8 @@ class RunRecord(Frozen):
     torch: str
     threads: Annotated[int, Field(ge=1)]
     device: str
+
+    @property
+    def method(self) -> Method:
+        """The settings that a bundle publishes."""
+        return self.settings.method()

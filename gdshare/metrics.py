@@ -9,10 +9,12 @@ import numpy.typing as npt
 from gdshare.errors import UsageError
 
 THRESHOLDS: tuple[float, ...] = tuple(round(0.05 * step, 2) for step in range(21))
-"""The ε a federation tries on validation films: 0, 0.05, ..., 1."""
+"""The ε that a federation tries on validation films: 0, 0.05, ..., 1."""
 
 SOURCE_THRESHOLD = 0.4
+"""ε in the source."""
 RESAMPLES = 2000
+"""Of a bootstrap."""
 
 SOURCE_TABLE: tuple[tuple[str, int, float, float, float], ...] = (
     ("soft-label distillation", 3, 0.886, 0.869, 0.877),
@@ -21,17 +23,17 @@ SOURCE_TABLE: tuple[tuple[str, int, float, float, float], ...] = (
     ("ResNet18 on real patches", 6000, 0.907, 0.760, 0.827),
     ("ResNet18 on real patches", 3000, 0.914, 0.669, 0.773),
 )
-"""The source's Tables 1 and 2 (method, images, Sen, Spe, HM): other data, for orientation only."""
+"""Tables 1 and 2 of the source (method, images, Sen, Spe, HM): other data, for orientation only."""
 
 
 @dataclass(frozen=True)
 class Confusion:
-    """Films counted by truth and verdict.
+    """Films counted by diagnosis and prediction.
 
     Attributes:
-        tp, fn, tn, fp: as usual; fn and tn include the indeterminate films.
-        indeterminate_positive: positive patients' films without a single N or P vote.
-        indeterminate_negative: the same of negative patients.
+        tp, fn, tn, fp: films; fn and tn include the indeterminate ones.
+        indeterminate_positive: films of positive patients without an N or P vote.
+        indeterminate_negative: films of negative patients without an N or P vote.
     """
 
     tp: int
@@ -42,7 +44,7 @@ class Confusion:
     indeterminate_negative: int = 0
 
     def __add__(self, other: "Confusion") -> "Confusion":
-        """Pool the counts of two sites."""
+        """The counts of two sites together."""
         return Confusion(
             self.tp + other.tp,
             self.fn + other.fn,
@@ -83,7 +85,7 @@ class Interval:
 
 @dataclass(frozen=True)
 class Intervals:
-    """Bootstrap intervals of the three figures."""
+    """Bootstrap intervals of the three figures of merit."""
 
     sensitivity: Interval
     specificity: Interval
@@ -91,7 +93,7 @@ class Intervals:
 
 
 def harmonic_mean(sensitivity: float, specificity: float) -> float:
-    """Eq. 7, with 0 for two zeros."""
+    """Eq. 7: 2·Sen·Spe / (Sen + Spe); 0 when both are 0."""
     total = sensitivity + specificity
     return 2.0 * sensitivity * specificity / total if total else 0.0
 
@@ -102,20 +104,20 @@ def count(
     positive: npt.NDArray[np.bool_],
     threshold: float | npt.NDArray[np.float64],
 ) -> Confusion:
-    """Count films at one ε: a film is called positive if its ratio is at least ε (Eq. 4).
+    """Count films at a threshold: a film is predicted positive if its ratio is at least ε (Eq. 4).
 
     Args:
         ratios: float64 [films] in [0, 1].
-        indeterminate: bool [films], no N and no P vote: always called negative, even at ε = 0.
+        indeterminate: bool [films], no N and no P vote: predicted negative, even at ε = 0.
         positive: bool [films], the diagnosis.
-        threshold: ε in [0, 1]; one for all films, or float64 [films].
+        threshold: ε in [0, 1], the same for all films or float64 [films].
     """
-    called = (ratios >= threshold) & ~indeterminate
+    predicted = (ratios >= threshold) & ~indeterminate
     return Confusion(
-        tp=int((called & positive).sum()),
-        fn=int((~called & positive).sum()),
-        tn=int((~called & ~positive).sum()),
-        fp=int((called & ~positive).sum()),
+        tp=int((predicted & positive).sum()),
+        fn=int((~predicted & positive).sum()),
+        tn=int((~predicted & ~positive).sum()),
+        fp=int((predicted & ~positive).sum()),
         indeterminate_positive=int((indeterminate & positive).sum()),
         indeterminate_negative=int((indeterminate & ~positive).sum()),
     )
@@ -124,14 +126,14 @@ def count(
 def best_threshold(
     confusions: Sequence[Confusion], thresholds: Sequence[float] = THRESHOLDS
 ) -> float:
-    """The ε of highest HM on validation films; among equals the middle one.
+    """The ε of highest HM on validation films; the middle one of several.
 
     Args:
-        confusions: one for each threshold, in the same order.
+        confusions: counts at each threshold, in the same order.
         thresholds: ascending.
 
     Raises:
-        UsageError: the two differ in length, or no film was counted.
+        UsageError: not as many confusions as thresholds, or no film was counted.
     """
     if len(confusions) != len(thresholds) or not confusions[0].films:
         raise UsageError(
@@ -146,11 +148,11 @@ def best_threshold(
 def bootstrap(
     confusion: Confusion, generator: np.random.Generator, resamples: int = RESAMPLES
 ) -> Intervals:
-    """95% percentile intervals from counts alone, as an aggregator that sees no film must.
+    """95% percentile intervals from counts alone, for an aggregator, which sees no film.
 
-    Positives and negatives are resampled apart (the split was stratified), each as a binomial: the
-    patient-level bootstrap where each patient has one film. Where patients have several, use
-    ``evaluation.bootstrap_films``, which resamples patients.
+    Positives and negatives are resampled apart (the split was stratified), each as a binomial: that
+    is the patient-level bootstrap where each patient has one film. Where patients have several, use
+    ``evaluation.local_figures``, which resamples patients.
     """
     positives, negatives = confusion.tp + confusion.fn, confusion.tn + confusion.fp
     sens = generator.binomial(positives, confusion.sensitivity, resamples) / max(positives, 1)
@@ -166,16 +168,20 @@ def intervals(sens: npt.NDArray[np.float64], spec: npt.NDArray[np.float64]) -> I
 
 
 def percentile_interval(values: npt.NDArray[np.float64]) -> Interval:
-    """The 2.5th and 97.5th percentile."""
+    """From the 2.5th to the 97.5th percentile."""
     low, high = np.percentile(values, [2.5, 97.5])
     return Interval(float(low), float(high))
 
 
 def auc(ratios: npt.NDArray[np.float64], positive: npt.NDArray[np.bool_]) -> float:
-    """Area under the ROC curve of the ratio: the Mann-Whitney statistic, ties counting half.
+    """Area under the ROC curve of the ratio: the Mann-Whitney statistic, with ties as half.
+
+    Args:
+        ratios: float64 [films].
+        positive: bool [films], the diagnosis.
 
     Returns:
-        in [0, 1]; NaN when one diagnosis is absent.
+        in [0, 1]; NaN when a diagnosis is absent.
     """
     above = ratios[positive][:, None] - ratios[~positive][None, :]
     return float(np.mean((above > 0) + 0.5 * (above == 0))) if above.size else float("nan")

@@ -1,7 +1,7 @@
 """A trained model as a value, and as two files: ``model.safetensors`` and ``model.json``.
 
 A model is an ensemble: one or more networks of the same kind, trained from different θ0, that vote
-together. In the file each weight's name has its network's place before it: ``0/conv1.weight``.
+together. In the file the name of a weight begins with the network's place: ``0/conv1.weight``.
 """
 
 import json
@@ -21,9 +21,9 @@ from gdshare.protocol import MAX_ENSEMBLE, Protocol
 from gdshare.storage import write_bytes, write_json
 
 MAX_MODEL_BYTES = MAX_ENSEMBLE * 48 * 1024 * 1024
-"""A ResNet18 has 45 MB of weights; a file beyond this is not one of ours."""
+"""A ResNet18 has 45 MB of weights."""
 MAX_HEADER_BYTES = 256 * 1024
-"""Ten ResNet18s are described in 100 kB."""
+"""The header of ten ResNet18s has 100 kB."""
 
 Shapes = dict[str, list[int]]
 
@@ -33,9 +33,9 @@ class Model:
     """A trained ensemble.
 
     Attributes:
-        network: the name in ``networks`` of all its networks alike.
-        protocol: the patches they were trained on, hence how films must be cut for them.
-        ensemble: of each network, parameter name -> float32 CPU tensor; 1 to ``MAX_ENSEMBLE``.
+        network: name in ``networks``, the same for the whole ensemble.
+        protocol: of the patches they were trained on; films must be cut by it.
+        ensemble: 1 to ``MAX_ENSEMBLE`` networks, each parameter name -> float32 CPU tensor.
     """
 
     network: str
@@ -65,7 +65,7 @@ class Model:
 
     @classmethod
     def from_bytes(cls, network: str, protocol: Protocol, data: bytes) -> "Model":
-        """Read weights that may come from a stranger: size, then header, then values.
+        """Read untrusted weights: check the size, then the header, then the values.
 
         Raises:
             ModelError: too large, not safetensors, or not exactly the finite float32 weights of 1
@@ -94,7 +94,7 @@ class Model:
 
 
 def _require_header(data: bytes, shapes: Shapes, network: str) -> int:
-    """Check names, dtypes, shapes and length by the header alone, before the library sees any.
+    """Check names, dtypes, shapes and length by the header alone, before the library parses it.
 
     Returns:
         how many networks there are.
@@ -108,14 +108,14 @@ def _require_header(data: bytes, shapes: Shapes, network: str) -> int:
             f"the model's weights have no header of at most {MAX_HEADER_BYTES:,} bytes",
             remedy="fetch it again",
         )
-    header = _parsed(data[8 : 8 + length])
+    header = _parse_header(data[8 : 8 + length])
     size, rest = divmod(len(header), len(shapes))
     elements = size * sum(prod(shape) for shape in shapes.values())
     if (
         rest
         or not 1 <= size <= MAX_ENSEMBLE
         or not all(
-            _described(header.get(f"{n}/{name}")) == ("F32", shape)
+            _dtype_and_shape(header.get(f"{n}/{name}")) == ("F32", shape)
             for n in range(size)
             for name, shape in shapes.items()
         )
@@ -128,30 +128,30 @@ def _require_header(data: bytes, shapes: Shapes, network: str) -> int:
     return size
 
 
-def _parsed(header: bytes) -> dict[str, JsonValue]:
+def _parse_header(data: bytes) -> dict[str, JsonValue]:
     try:
-        found = json.loads(header, object_pairs_hook=_once)
+        header = json.loads(data, object_pairs_hook=_without_duplicates)
     except (ValueError, RecursionError) as error:
         raise ModelError("the model's header is not JSON", remedy="fetch it again") from error
-    if not isinstance(found, dict):
+    if not isinstance(header, dict):
         raise ModelError("the model's header is not a table of tensors", remedy="fetch it again")
-    return found
+    return header
 
 
-def _once(pairs: list[tuple[str, JsonValue]]) -> dict[str, JsonValue]:
-    """Of a name that stands twice, two readers need not take the same."""
-    found = dict(pairs)
-    if len(found) < len(pairs):
+def _without_duplicates(pairs: list[tuple[str, JsonValue]]) -> dict[str, JsonValue]:
+    """Refuse duplicate names: two parsers may take different values."""
+    table = dict(pairs)
+    if len(table) < len(pairs):
         raise ModelError("the model's header names something twice", remedy="fetch it again")
-    return found
+    return table
 
 
-def _described(entry: JsonValue) -> tuple[JsonValue, JsonValue]:
+def _dtype_and_shape(entry: JsonValue) -> tuple[JsonValue, JsonValue]:
     return (entry.get("dtype"), entry.get("shape")) if isinstance(entry, dict) else (None, None)
 
 
 class ModelRecord(BaseModel):
-    """``model.json``: what the weights are, and where they come from."""
+    """``model.json``: what the weights are, and their origin."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -166,9 +166,9 @@ def save_model(folder: Path, model: Model, origin: Mapping[str, JsonValue]) -> N
     """Write the two files into ``folder``, making it if needed.
 
     Args:
-        folder: ``model.safetensors`` and ``model.json`` go here.
+        folder: for ``model.safetensors`` and ``model.json``.
         model: to save.
-        origin: free-form facts for people and ledgers: the bundles' digests, the seed, a threshold.
+        origin: free-form facts for people and ledgers: digests of bundles, seed, threshold.
     """
     folder.mkdir(parents=True, exist_ok=True)
     record = ModelRecord(

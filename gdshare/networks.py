@@ -1,11 +1,11 @@
-"""The two networks, and the named, versioned schemes their initial weights are drawn by.
+"""The two networks, and the named, versioned schemes that draw their initial weights.
 
 A network here is a torch module used as a pure function: ``forward(module, parameters, x)``. The
-module's own weights are never read. θ0 is drawn by ``draw`` from a generator that the caller
-passes, on the CPU whatever the device, so that one seed gives the same weights everywhere.
+module's own weights are never read. ``draw`` takes θ0 from the caller's generator, on the CPU
+whatever the device, so that a seed gives the same weights everywhere.
 
 Normalisation is over groups of channels within one image (GroupNorm, InstanceNorm): BatchNorm's
-statistics over three distilled images say nothing about single patches, and the bundle carries no
+statistics over three distilled images say nothing about single patches, and a bundle carries no
 others (method.md section 2).
 """
 
@@ -35,7 +35,7 @@ CONVNET_BLOCKS = 3
 
 
 def build(name: str, side: int) -> nn.Module:
-    """Make a network for gray patches of ``side`` px; its own weights are not meant to be used.
+    """Make a network for gray patches of ``side`` px, on the meta device: it has no weights.
 
     Raises:
         UsageError: unknown name, or a side the network cannot take.
@@ -62,12 +62,12 @@ def draw(name: str, module: nn.Module, generator: torch.Generator) -> Parameters
     """
     silent = _last_norms_of_identity_blocks(module)
     scheme = partial(_near_identity, silent) if name == "resnet18" else _zero_head
-    drawn: Parameters = {}
+    theta0: Parameters = {}
     for prefix, layer in module.named_modules():
         for leaf, parameter in layer.named_parameters(recurse=False):
             path = f"{prefix}.{leaf}" if prefix else leaf
-            drawn[path] = scheme(path, leaf, layer, parameter, generator)
-    return drawn
+            theta0[path] = scheme(path, leaf, layer, parameter, generator)
+    return theta0
 
 
 def forward(module: nn.Module, parameters: Mapping[str, Tensor], x: Tensor) -> Tensor:
@@ -77,7 +77,7 @@ def forward(module: nn.Module, parameters: Mapping[str, Tensor], x: Tensor) -> T
 
 
 def digest(parameters: Mapping[str, Tensor]) -> str:
-    """SHA-256 over names, shapes and values: what a consortium names its one θ0 by."""
+    """SHA-256 over names, shapes and values, by which a consortium names its fixed θ0."""
     sha = hashlib.sha256()
     for name in sorted(parameters):
         weight = parameters[name].detach().cpu().contiguous()
@@ -95,7 +95,7 @@ def require_device(name: str) -> torch.device:
     try:
         device = torch.empty(0, device=name).device
         if device.type == "cuda":
-            # Half of a step's products would be rounded to ten bits, and the other half not.
+            # TF32 would round half of a step's products to ten bits, and the other half not.
             torch.backends.cudnn.allow_tf32 = False
             torch.backends.cuda.matmul.allow_tf32 = False
         return device
@@ -108,11 +108,11 @@ def require_device(name: str) -> torch.device:
 
 def _resnet18() -> nn.Module:
     """torchvision's ResNet18 (He et al. 2016) with one input channel and GroupNorm of 8 groups."""
-    # Importing torchvision takes longer than all else here, and the ConvNet does without.
+    # Importing torchvision takes longer than all else here, and the ConvNet does not need it.
     from torchvision.models.resnet import BasicBlock, ResNet  # noqa: PLC0415
 
     norm: Callable[..., nn.Module] = partial(nn.GroupNorm, RESNET_GROUPS)
-    with torch.device("meta"):  # no memory, no draw from the global generator
+    with torch.device("meta"):  # takes no memory, and nothing from the global generator
         network: nn.Module = ResNet(
             BasicBlock, [2, 2, 2, 2], num_classes=len(CLASSES), norm_layer=norm
         )
@@ -146,7 +146,7 @@ def _convnet(side: int) -> nn.Module:
 
 
 def _last_norms_of_identity_blocks(module: nn.Module) -> frozenset[str]:
-    """Scales of the last norms of residual blocks whose shortcut leaves its input as it is."""
+    """Scales of the last norms of residual blocks with an identity shortcut."""
     return frozenset(
         f"{path}.bn2.weight"
         for path, block in module.named_modules()
@@ -165,19 +165,19 @@ def _near_identity(
     """``near-identity/2``: every residual block with an identity shortcut starts as the identity.
 
     Convolutions: normal, deviation sqrt(2 / fan_out) (He et al. 2015, torchvision's choice). Norms:
-    scale 1, shift 0, but scale 0 for the last norm of a block whose shortcut is the identity (Goyal
-    et al. 2017). Blocks that halve the map keep their main path: their shortcuts see one place in
+    scale 1, shift 0, but scale 0 for the last norm of a block with an identity shortcut (Goyal
+    et al. 2017). Blocks that halve the map keep their main path: their shortcuts see one pixel in
     four, and of a 32 px patch ResNet18's three together would see little but the upper left corner
-    (``near-identity/1`` did). Head: normal with deviation 0.01, bias 0, so the first logits are
-    near 0: with torchvision's own head, distillation was seen to spend itself on calming large
-    random logits and collapse to chance.
+    (as in ``near-identity/1``). Head: normal with deviation 0.01, bias 0, so the first logits are
+    near 0: with torchvision's own head, distillation was seen to spend its steps on shrinking large
+    random logits, and to collapse to chance.
 
     Args:
-        silent: ``path`` of the scales that start at 0.
+        silent: names of the scales that start at 0.
         path: name of the parameter.
-        leaf: its last part.
-        layer: that it belongs to.
-        parameter: of which only the shape is read.
+        leaf: last part of the name.
+        layer: that the parameter belongs to.
+        parameter: only its shape is read.
         generator: advanced by the draw.
     """
     empty = torch.empty(parameter.shape)
@@ -195,9 +195,9 @@ def _zero_head(
     """``zero-head/1``: convolutions as torch draws them, and a last layer of zeros.
 
     Convolutions: weights and biases uniform within 1 / sqrt(fan_in). Norms: scale 1, shift 0. With
-    torch's own last layer (``torch-default/1``) every θ0 began with a leaning towards some class
-    that depends on θ0. The images, few and soon learned, cannot take it away, and distilling spent
-    its time on that.
+    torch's own last layer (``torch-default/1``) every θ0 starts with a bias towards some class.
+    Which class depends on θ0, so a few images cannot correct it, and distillation spent its time on
+    trying.
     """
     empty = torch.empty(parameter.shape)
     if isinstance(layer, nn.Conv2d):

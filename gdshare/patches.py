@@ -1,7 +1,7 @@
-"""Cutting a film into a grid of square windows, resized to the network's input.
+"""Cutting a film into a grid of square windows, each resized to the network's input.
 
-Source: Li et al. 2020, sections 2.1 and 3.1; method.md section 1. 2048 px, windows of 299 with
-stride 50 give 35 x 35 = 1225.
+Source: Li et al. 2020, sections 2.1 and 3.1; method.md section 1. A film of 2048 px with windows of
+299 px and a stride of 50 px gives 35 x 35 = 1225 windows.
 """
 
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from gdshare.errors import FilmError
 from gdshare.films import Film
-from gdshare.films.bounds import SQUARE
+from gdshare.films.bounds import is_square
 from gdshare.protocol import Protocol
 
 Float = npt.NDArray[np.float32]
@@ -21,11 +21,11 @@ Float = npt.NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Grid:
-    """Where the windows of one film lie. No padding: windows that do not fit are dropped.
+    """The windows of one film. There is no padding: windows that do not fit are dropped.
 
     Attributes:
-        rows, columns: how many windows down and across; either may be 0 on a small film.
-        patch, stride: side of a window and step between windows, px.
+        rows, columns: number of windows down and across; either may be 0 on a small film.
+        patch, stride: side of a window and step between windows, px of the film.
     """
 
     rows: int
@@ -35,12 +35,12 @@ class Grid:
 
     @classmethod
     def over(cls, shape: tuple[int, int], protocol: Protocol, scale: float = 1.0) -> "Grid":
-        """The grid on a film of ``shape`` (height, width).
+        """The grid on a film of this shape; it may be empty.
 
         Args:
-            shape: px.
-            protocol: its patch and stride, in pixels of its own size.
-            scale: how many of the film's pixels cover one of those, see ``pixel_scale``.
+            shape: (height, width), px.
+            protocol: patch and stride, in pixels of the protocol's size.
+            scale: film pixels per protocol pixel, see ``pixel_scale``.
         """
         patch, stride = (
             max(1, round(length * scale)) for length in (protocol.patch, protocol.stride)
@@ -56,8 +56,8 @@ class Grid:
         """The grid on a film.
 
         Raises:
-            FilmError: the protocol tells the size of a pixel and the film does not, or its pixels
-                are not square; or not a single window fits on it.
+            FilmError: no window fits; or the protocol sets a pixel size, and the film's pixels are
+                of unknown size or not square.
         """
         grid = cls.over(film.shape, protocol, pixel_scale(film, protocol))
         grid.require_windows(film.name)
@@ -65,28 +65,28 @@ class Grid:
 
     @property
     def count(self) -> int:
-        """Windows in all."""
+        """Number of windows."""
         return self.rows * self.columns
 
     def require_windows(self, name: str) -> None:
         """Refuse a film too small for a single window.
 
         Raises:
-            FilmError: naming the film.
+            FilmError: with ``name`` as the film's.
         """
         if not self.count:
             raise FilmError(
-                f"no window of {self.patch} px fits on it",
+                f"is too small for a window of {self.patch} px",
                 name,
-                "films and patch size must belong together",
+                "check the film, or choose a smaller --patch",
             )
 
 
 def pixel_scale(film: Film, protocol: Protocol) -> float:
-    """How many of the film's pixels cover one of the protocol's; 1 if that tells no size.
+    """Film pixels per protocol pixel; 1 if the protocol sets no pixel size.
 
-    Nothing is resampled twice: the window is that much larger or smaller on the film as it is, and
-    resized to the network's input in one go.
+    The film is not resampled. Instead windows on it are larger or smaller by this factor, and each
+    window is resized once, to the network's input.
 
     Raises:
         FilmError: see ``Grid.on``.
@@ -95,35 +95,34 @@ def pixel_scale(film: Film, protocol: Protocol) -> float:
         return 1.0
     if film.spacing is None:
         raise FilmError(
-            f"nobody tells the size of its pixels, which the protocol ({protocol.resample_mm:g} "
-            "mm) asks for",
+            f"has no known pixel size, but the protocol sets one ({protocol.resample_mm:g} mm)",
             film.name,
-            "give it in the table's column spacing_mm",
+            "write its pixel size into the table's column spacing_mm",
         )
     down, across = film.spacing
-    if not 1 / SQUARE <= down / across <= SQUARE:
+    if not is_square(film.spacing):
         raise FilmError(
             f"its pixels are not square ({down:g} x {across:g} mm)",
             film.name,
-            "export it with square ones, or leave it out",
+            "export it with square pixels, or leave it out",
         )
     return 2 * protocol.resample_mm / (down + across)
 
 
 def inside_fractions(mask: npt.NDArray[np.bool_], grid: Grid) -> npt.NDArray[np.float64]:
-    """The share of each window that lies inside the organ.
+    """The fraction of each window inside the organ.
 
     Args:
         mask: bool [height, width].
-        grid: of the same film.
+        grid: the grid on the same film.
 
     Returns:
-        float64 [rows, columns] in [0, 1]; exact counts over patch².
+        float64 [rows, columns] in [0, 1]: exact pixel counts over patch².
     """
     height, width = mask.shape
     top, left = (np.arange(count) * grid.stride for count in (grid.rows, grid.columns))
-    # Sums run along whole rows, but down the few columns of windows only: a table of all sums
-    # would take ten times the memory and the time.
+    # Cumulative sums along all rows, then only down the columns where windows begin: a full
+    # summed-area table would take ten times the memory and the time.
     along = np.zeros((height, width + 1), np.int32)
     mask.cumsum(1, np.int32, along[:, 1:])
     down = np.zeros((height + 1, grid.columns), np.int64)
@@ -135,9 +134,9 @@ def inside_fractions(mask: npt.NDArray[np.bool_], grid: Grid) -> npt.NDArray[np.
 def resize_matrix(source: int, target: int) -> Float:
     """The antialiased bilinear resize of one axis, as a matrix.
 
-    A triangle filter over pixel centres, as wide as the reduction (as wide as one pixel when
-    enlarging), each row summing to 1: what torch and pillow compute, here as a product so that
-    overlapping windows share their work.
+    A triangle filter over pixel centres with a half width of one output pixel (one input pixel when
+    enlarging); each row sums to 1. torch and pillow compute the same. As a matrix product,
+    overlapping windows share the work.
 
     Returns:
         float32 [target, source].
@@ -148,7 +147,7 @@ def resize_matrix(source: int, target: int) -> Float:
     distance = np.abs(np.arange(source)[None, :] + 0.5 - centres[:, None]) / support
     weights = np.clip(1.0 - distance, 0.0, None)
     matrix: Float = (weights / weights.sum(1, keepdims=True)).astype(np.float32)
-    matrix.flags.writeable = False  # the cache hands every caller the same array
+    matrix.flags.writeable = False  # every caller gets the cached array
     return matrix
 
 
@@ -157,7 +156,7 @@ def cut_rows(scaled: Float, grid: Grid, side: int) -> Iterator[Float]:
 
     Args:
         scaled: float32 [height, width] in [0, 1].
-        grid: of this film.
+        grid: the grid on this film.
         side: side of the output, px.
 
     Yields:
@@ -167,13 +166,13 @@ def cut_rows(scaled: Float, grid: Grid, side: int) -> Iterator[Float]:
     across = np.ascontiguousarray(shrink.T)
     for row in range(grid.rows):
         top = row * grid.stride
-        band = shrink @ scaled[top : top + grid.patch]  # [side, width], shared by the whole row
+        band = shrink @ scaled[top : top + grid.patch]  # [side, width]
         windows = np.lib.stride_tricks.sliding_window_view(band, grid.patch, axis=1)
-        windows = windows[:, :: grid.stride][:, : grid.columns].transpose(1, 0, 2)
-        yield np.ascontiguousarray(windows) @ across
+        windows = windows[:, :: grid.stride][:, : grid.columns]  # [side, columns, patch]
+        yield np.ascontiguousarray(windows.transpose(1, 0, 2)) @ across
 
 
 def normalise(patches: Float, protocol: Protocol) -> Float:
-    """Subtract the protocol's mean and divide by its deviation; shape and dtype are kept."""
+    """Subtract the protocol's mean, divide by its deviation: float32, same shape."""
     normal: Float = (patches - np.float32(protocol.mean)) / np.float32(protocol.std)
     return normal

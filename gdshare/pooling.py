@@ -1,20 +1,22 @@
 """One model from the bundles of several hospitals (method.md section 5; beyond the source).
 
-Four pure ways, each a function of the contributions and a seed:
+Four schemes, each a pure function of the contributions and a seed:
 
 ``average``
-    from one θ0, each hospital's whole trajectory on its own images; the ends are averaged, weighted
-    by patient count: federated averaging (McMahan et al. 2017) in a single exchange. The default.
+    from the same θ0, each hospital's whole trajectory on its own images; the ends are averaged,
+    weighted by patient count: federated averaging (McMahan et al. 2017) in a single exchange. The
+    default.
 ``in-step``
     at each inner step every hospital's update is computed from the same weights, and their average,
     weighted by patient count, is taken.
 ``sequential``
-    one hospital's whole trajectory after another's, in the order of their names.
+    the hospitals' whole trajectories one after another, in the order of their names.
 ``union``
-    all images as one small training set, trained to convergence with augmentation; the learned
-    rates are not used.
+    all images as one small training set, trained on for ``UNION_STEPS`` steps with augmentation;
+    the learned rates are not used.
 """
 
+import typing
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median_low
@@ -28,7 +30,7 @@ from gdshare.distill.chain.network import chain_of
 from gdshare.distill.chain.sweeps import add_gradient
 from gdshare.distill.problem import fixed_theta0
 from gdshare.distill.score import tensors_of
-from gdshare.distill.unroll import Labelled, trajectory_end
+from gdshare.distill.unroll import InnerData, trajectory_end
 from gdshare.distilled import Distilled
 from gdshare.errors import DivergedError, UsageError
 from gdshare.method import Method
@@ -41,11 +43,13 @@ Scheme = Literal["average", "in-step", "sequential", "union"]
 SCHEMES: tuple[Scheme, ...] = get_args(Scheme)
 
 PATIENT_CAP = 2.0
-"""A hospital's weight is at most this many times the median: its count is its own word."""
+"""A hospital's patients count up to this many times the median: nobody can check the number."""
 
 UNION_STEPS = 300
 UNION_RATE = 1e-3
+"""Adam's learning rate."""
 UNION_SHIFT = 0.125
+"""Largest shift of an image, in sides."""
 
 
 @dataclass(frozen=True)
@@ -53,11 +57,11 @@ class Contribution:
     """What one hospital's bundle brings to a pooled training.
 
     Attributes:
-        site: its name; only the order of names matters.
+        site: name of the hospital; only the order of names matters.
         distilled: images, labels, learning rates.
-        method: how they were made, hence how many steps to take, on which network.
-        initialiser: the named scheme they expect θ0 from.
-        patients: training patients, as the hospital says.
+        method: how they were made: decides the network and the number of steps.
+        initialiser: name and version of the scheme that draws their θ0.
+        patients: training patients, by the hospital's own count.
         theta0_sha256: of the fixed θ0 they were distilled for; None when θ0 was random.
     """
 
@@ -67,6 +71,38 @@ class Contribution:
     initialiser: str
     patients: int
     theta0_sha256: str | None = None
+
+
+class Origin(typing.Protocol):
+    """How distilled images were made; manifests and run records both have these fields."""
+
+    @property
+    def method(self) -> Method:
+        """Settings of Algorithm 1."""
+
+    @property
+    def initialiser(self) -> str:
+        """Name and version of the scheme that draws θ0."""
+
+    @property
+    def theta0_sha256(self) -> str | None:
+        """Digest of the fixed θ0, or None."""
+
+
+def contribution_from(
+    site: str, distilled: Distilled, origin: Origin, patients: int
+) -> Contribution:
+    """What one hospital's distilled images bring to a pooled training.
+
+    Args:
+        site: the hospital's name.
+        distilled: the images, labels and learning rates.
+        origin: the bundle's manifest, or the run's record.
+        patients: training patients, by the hospital's own count.
+    """
+    return Contribution(
+        site, distilled, origin.method, origin.initialiser, patients, origin.theta0_sha256
+    )
 
 
 def train_pooled(
@@ -80,16 +116,17 @@ def train_pooled(
 
     Args:
         contributions: at least one; their order does not matter.
-        protocol: of all bundles alike; the caller checks it.
+        protocol: of all bundles; the caller checks that it is the same.
         scheme: see the module's docstring.
         seed: decides every θ0 and the augmentation.
-        ensemble: networks to train, each from a θ0 of its own, 1 to ``MAX_ENSEMBLE``. There is one
-            where θ0 is fixed; and those that do not stay finite are left out, if more do.
+        ensemble: networks to train, each from a θ0 of its own, 1 to ``MAX_ENSEMBLE``; a fixed θ0
+            gives a single network. Networks that diverge are left out, if they are the minority.
 
     Raises:
-        DivergedError: half of the networks or more do not stay finite; it names the hospitals.
-        UsageError: none given, they differ in network, initialiser, fixed θ0 or, in step, length,
-            this machine draws another θ0 than the fixed one, or too many networks are wanted.
+        DivergedError: half of the networks or more diverge; it names the hospitals.
+        UsageError: no contribution; they differ in network, initialiser, fixed θ0 or (in step)
+            number of steps; this machine draws another θ0 than the fixed one; or ``ensemble`` is
+            out of range.
     """
     if not 1 <= ensemble <= MAX_ENSEMBLE:
         raise UsageError(
@@ -114,11 +151,11 @@ def train_pooled(
 
 @dataclass(frozen=True)
 class Alone:
-    """What one bundle does to a network by itself, from one θ0.
+    """A network trained on one bundle alone.
 
     Attributes:
         start: θ0.
-        end: of the bundle's own trajectory; not always finite.
+        end: weights after the bundle's trajectory; not finite where it diverged.
     """
 
     start: Parameters
@@ -126,20 +163,20 @@ class Alone:
 
     @property
     def finite(self) -> bool:
-        """Whether the end is a network at all."""
+        """Whether the training did not diverge."""
         return _finite(self.end)
 
 
 def train_alone(
     contribution: Contribution, protocol: Protocol, seed: int, networks: int
 ) -> tuple[Alone, ...]:
-    """Train networks from one contribution alone, to see what it teaches.
+    """Train networks on one contribution alone, to assess it.
 
     Args:
-        contribution: one hospital's.
+        contribution: of one hospital.
         protocol: of its bundle.
-        seed: decides every θ0; the same seed gives every contribution the same ones.
-        networks: how many; one where θ0 is fixed.
+        seed: decides every θ0; with the same seed all contributions get the same.
+        networks: how many; a fixed θ0 gives a single network.
 
     Raises:
         UsageError: this machine draws another θ0 than the fixed one.
@@ -151,12 +188,12 @@ def train_alone(
 
 
 def capped_weights(patients: Sequence[int]) -> list[float]:
-    """Shares by patient count, none counted beyond ``PATIENT_CAP`` times the median count.
+    """Weights by patient count, each count capped at ``PATIENT_CAP`` times the median.
 
     Returns:
-        positive numbers that sum to 1; equal shares when nobody counts a patient.
+        weights that sum to 1; equal ones when all counts are 0.
     """
-    cap = PATIENT_CAP * median_low(patients)  # of two, the lower: a boast must not raise the cap
+    cap = PATIENT_CAP * median_low(patients)  # of two, the lower: a false count must not raise it
     counted = [min(count, cap) for count in patients]
     total = sum(counted)
     return [value / total if total else 1.0 / len(counted) for value in counted]
@@ -165,7 +202,7 @@ def capped_weights(patients: Sequence[int]) -> list[float]:
 def _train(
     module: nn.Module, ordered: Sequence[Contribution], scheme: Scheme, seed: int, place: int
 ) -> Parameters:
-    """The ensemble's network number ``place``; not always finite."""
+    """Network number ``place`` of the ensemble; not finite where training diverged."""
     theta0 = _start(module, ordered[0], seed, place)
     if scheme == "average":
         return _average(module, theta0, ordered)
@@ -179,17 +216,17 @@ def _train(
     return _union(module, theta0, ordered, torch_generator(seed, "pooled-augment", place))
 
 
-def _start(module: nn.Module, one: Contribution, seed: int, place: int) -> Parameters:
-    """θ0: drawn from seed and place, or the one that the bundles were distilled for."""
-    if one.theta0_sha256 is None:
-        return draw(one.method.network, module, torch_generator(seed, "pooled-theta0", place))
-    theta0 = fixed_theta0(one.method, module)
-    if digest(theta0) != one.theta0_sha256:
+def _start(module: nn.Module, contribution: Contribution, seed: int, place: int) -> Parameters:
+    """θ0: drawn from seed and place, or the fixed one that the bundles were distilled for."""
+    method, expected = contribution.method, contribution.theta0_sha256
+    if expected is None:
+        return draw(method.network, module, torch_generator(seed, "pooled-theta0", place))
+    theta0 = fixed_theta0(method, module)
+    if digest(theta0) != expected:
         raise UsageError(
-            f"the bundle of {one.site} was distilled for the one θ0 "
-            f"{one.theta0_sha256[:12]}…, and this machine's torch draws another from "
-            "its seed",
-            remedy="pool it where the torch release is the hospital's",
+            f"the bundle of {contribution.site} was distilled for the fixed θ0 {expected[:12]}…, "
+            "and this machine's torch draws another from its number",
+            remedy="pool it with the torch release of the hospital",
         )
     return theta0
 
@@ -199,9 +236,9 @@ def _finite(theta: Parameters) -> bool:
 
 
 def _culprits(module: nn.Module, theta0: Parameters, ordered: Sequence[Contribution]) -> str:
-    """Names of the hospitals whose bundle fails even alone; of all, when only together they do."""
-    alone = [one.site for one in ordered if not _finite(_end(module, theta0, one))]
-    return ", ".join(alone or [one.site for one in ordered])
+    """Hospitals with a bundle that diverges alone; all of them, when only the mixture does."""
+    alone = [part.site for part in ordered if not _finite(_end(module, theta0, part))]
+    return ", ".join(alone or [part.site for part in ordered])
 
 
 def _require_alike(ordered: Sequence[Contribution], scheme: Scheme) -> Contribution:
@@ -209,16 +246,16 @@ def _require_alike(ordered: Sequence[Contribution], scheme: Scheme) -> Contribut
         raise UsageError("no bundle to train from", remedy="admit at least one")
     first = ordered[0]
     for other in ordered[1:]:
-        for what, mine, theirs in (
+        for field, ours, theirs in (
             ("network", first.method.network, other.method.network),
             ("initialiser", first.initialiser, other.initialiser),
             ("fixed θ0", first.theta0_sha256, other.theta0_sha256),
             ("number of the fixed θ0", first.method.theta0_number, other.method.theta0_number),
         ):
-            if mine != theirs:
+            if ours != theirs:
                 raise UsageError(
                     f"the bundles of {first.site} and {other.site} expect different "
-                    f"{what}s ({mine}, {theirs})",
+                    f"{field}s ({ours}, {theirs})",
                     remedy="pool bundles of one round",
                 )
         if scheme == "in-step" and first.method.trajectory != other.method.trajectory:
@@ -231,7 +268,7 @@ def _require_alike(ordered: Sequence[Contribution], scheme: Scheme) -> Contribut
 
 
 def _average(module: nn.Module, theta0: Parameters, ordered: Sequence[Contribution]) -> Parameters:
-    """Σ_h w_h θ_h, each hospital's θ_h being the end of its own trajectory from θ0."""
+    """Σ_h w_h θ_h, where θ_h is the end of hospital h's own trajectory from θ0."""
     weights = capped_weights([contribution.patients for contribution in ordered])
     mean = {name: torch.zeros_like(weight) for name, weight in theta0.items()}
     for share, contribution in zip(weights, ordered, strict=True):
@@ -246,15 +283,15 @@ def _in_step(module: nn.Module, theta0: Parameters, ordered: Sequence[Contributi
     steps = ordered[0].method.trajectory
     weights = capped_weights([contribution.patients for contribution in ordered])
     data = [_data(contribution) for contribution in ordered]
-    rates = [own.rates_of(steps) for own in data]
+    rates = [part.rates_of(steps) for part in data]
     chain = chain_of(module, data[0].images.shape[-1])
     theta = chain.pack(theta0)
     for step in range(steps):
-        moved = theta.copy()
-        for share, own, alpha in zip(weights, data, rates, strict=True):
-            _, images, labels = own.at(step)
-            add_gradient(chain, theta, images, labels, alpha[step], moved, -share * alpha[step])
-        theta = moved
+        after = theta.copy()
+        for share, part, alpha in zip(weights, data, rates, strict=True):
+            _, images, labels = part.at(step)
+            add_gradient(chain, theta, images, labels, alpha[step], after, -share * alpha[step])
+        theta = after
     return chain.unpack(theta, theta0)
 
 
@@ -279,9 +316,9 @@ def _union(
 
 
 def _augment(images: Tensor, generator: torch.Generator) -> Tensor:
-    """Mirror and shift each image by chance; films have no preferred side at patch level."""
+    """Mirror and shift each image at random; at patch level, left and right are alike."""
     reach = int(images.shape[-1] * UNION_SHIFT)
-    moved = []
+    augmented = []
     for image in images:
         flip, dy, dx = (
             int(torch.randint(0, 2, (), generator=generator)),
@@ -289,11 +326,11 @@ def _augment(images: Tensor, generator: torch.Generator) -> Tensor:
             int(torch.randint(-reach, reach + 1, (), generator=generator)),
         )
         mirrored = image.flip(-1) if flip else image
-        moved.append(mirrored.roll((dy, dx), dims=(-2, -1)))
-    return torch.stack(moved)
+        augmented.append(mirrored.roll((dy, dx), dims=(-2, -1)))
+    return torch.stack(augmented)
 
 
-def _data(contribution: Contribution) -> Labelled:
+def _data(contribution: Contribution) -> InnerData:
     return tensors_of(contribution.distilled, contribution.method.sets, torch.device("cpu"))
 
 

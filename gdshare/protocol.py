@@ -1,6 +1,6 @@
-"""What a round agrees on before anybody cuts a patch: geometry, label rule, normalisation.
+"""The patch protocol that the sites of a round agree on: geometry, label rule, normalisation.
 
-``docs`` source: method.md sections 1 and 3; Li et al. 2020, sections 2.1 and 3.1.
+Source: method.md sections 1 and 3; Li et al. 2020, sections 2.1 and 3.1.
 """
 
 from enum import IntEnum
@@ -12,22 +12,24 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 from gdshare.errors import UsageError
 
 MAX_ENSEMBLE = 10
-"""Networks that may vote together: it bounds what a hospital's node must hold."""
+"""Largest number of networks that vote together; it bounds the memory of a hospital's node."""
 
 
-def _one_zero(value: float) -> float:
+def _no_negative_zero(value: float) -> float:
     if copysign(1.0, value) < 0:
         raise ValueError("zero is written 0.0, not -0.0")
     return value
 
 
-Fraction = Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False), AfterValidator(_one_zero)]
+Fraction = Annotated[
+    float, Field(ge=0.0, le=1.0, allow_inf_nan=False), AfterValidator(_no_negative_zero)
+]
 
 
 class PatchClass(IntEnum):
-    """The three classes of a patch, in the order every array and soft label uses."""
+    """The three classes of a patch, in the order of all arrays and soft labels."""
 
-    I = 0  # noqa: E741 - the source's own letter for "irrelevant"
+    I = 0  # noqa: E741 - the source's letter for "irrelevant"
     N = 1
     P = 2
 
@@ -36,7 +38,7 @@ CLASSES: tuple[str, ...] = tuple(member.name for member in PatchClass)
 
 
 class Protocol(BaseModel):
-    """The patch protocol. Bundles pool only when theirs are equal.
+    """The patch protocol. Only bundles with equal protocols can be pooled.
 
     Attributes:
         patch: side of a window on the film, px (source: 299).
@@ -46,10 +48,10 @@ class Protocol(BaseModel):
         inside: a window with more organ than this fraction is class N or P (source: 0.85).
         mean: subtracted from pixels in [0, 1] after resizing.
         std: then divided by.
-        resample_mm: size of a pixel, mm, that patch and stride are told in; on a film of other
-            pixels a window has as many of them as cover the same piece of the patient. None: patch
-            and stride are in each film's own pixels (source).
-        normalisation: "protocol" for constants agreed for the round, "site" for a site's own.
+        resample_mm: side of the pixels that patch and stride count, mm; on a film with other pixels
+            windows are scaled to cover the same area of the patient. None: patch and stride count
+            each film's own pixels (source).
+        normalisation: "protocol" for the round's constants, "site" for a site's own.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
@@ -73,16 +75,21 @@ class Protocol(BaseModel):
             )
         return self
 
-    def require_same(self, other: "Protocol", what: str) -> None:
-        """Refuse to go on when ``other`` differs.
+    def require_same(self, other: "Protocol", name: str) -> None:
+        """Refuse ``other``, the protocol of ``name``, if it differs.
 
         Raises:
-            UsageError: naming ``what`` and every field that differs.
+            UsageError: it lists every field that differs.
         """
-        mine, theirs = self.model_dump(), other.model_dump()
-        differing = [f"{k} {theirs[k]} instead of {mine[k]}" for k in mine if mine[k] != theirs[k]]
+        ours, theirs = self.model_dump(), other.model_dump()
+        differing = [
+            f"{field} {theirs[field]} instead of {ours[field]}"
+            for field in ours
+            if ours[field] != theirs[field]
+        ]
         if differing:
             raise UsageError(
-                f"{what} was made with another patch protocol ({', '.join(differing)})",
-                remedy="make it again with the protocol agreed for the round",
+                f"was made with another patch protocol ({', '.join(differing)})",
+                name,
+                "make it again with the protocol of the round",
             )

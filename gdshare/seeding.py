@@ -1,7 +1,7 @@
 """Every random draw of a run as a pure function of (seed, purpose, index).
 
-Nothing depends on how many draws came before, so a resumed run needs no generator's state, and a
-change in one place (say, how often scores are taken) leaves every other draw as it was.
+Nothing depends on how many draws came before, so a resumed run needs no generator state, and a
+change in one place (say, how often scores are taken) leaves all other draws unchanged.
 """
 
 import hashlib
@@ -15,27 +15,27 @@ from gdshare.protocol import CLASSES
 
 
 def derived_seed(seed: int, purpose: str, index: int = 0) -> int:
-    """A 63-bit seed for one draw: SHA-256 of the run's seed, what it is for, and a counter."""
+    """A 63-bit seed for one draw, from SHA-256 of the run's seed, the purpose and a counter."""
     digest = hashlib.sha256(f"gdshare/{seed}/{purpose}/{index}".encode()).digest()
     return int.from_bytes(digest[:8], "big") >> 1
 
 
 def torch_generator(seed: int, purpose: str, index: int = 0) -> torch.Generator:
-    """A CPU generator for one draw."""
+    """A torch CPU generator for one draw."""
     return torch.Generator().manual_seed(derived_seed(seed, purpose, index))
 
 
 def numpy_generator(seed: int, purpose: str, index: int = 0) -> np.random.Generator:
-    """The same for numpy."""
+    """A numpy generator for one draw."""
     return np.random.default_rng(derived_seed(seed, purpose, index))
 
 
 def balanced_rows(
     rows_by_class: list[npt.NDArray[np.int64]], batch: int, generator: np.random.Generator
 ) -> npt.NDArray[np.int64]:
-    """Draw a class-balanced minibatch: without replacement within a class while it lasts.
+    """Draw a class-balanced minibatch, without replacement in classes that are large enough.
 
-    When ``batch`` is no multiple of the classes, chance decides which get one more.
+    When ``batch`` is not a multiple of the classes, chance decides which get an extra patch.
 
     Returns:
         int64 [batch], indices of windows.
@@ -54,10 +54,10 @@ def balanced_rows(
 def scoring_rows(
     patches: Patches, per_class: int, generator: np.random.Generator
 ) -> npt.NDArray[np.int64]:
-    """A fixed, balanced choice of windows to score on: up to ``per_class`` of each class.
+    """Choose up to ``per_class`` windows of each class to score on.
 
     Returns:
-        int64, sorted: memory-mapped files like to be read in order.
+        int64 [n], sorted, since memory-mapped files are read fastest in order.
     """
     chosen = [
         generator.choice(rows, size=min(per_class, len(rows)), replace=False)
@@ -68,5 +68,5 @@ def scoring_rows(
 
 
 def missing_classes(rows_by_class: list[npt.NDArray[np.int64]]) -> list[str]:
-    """Names of classes without a single window."""
+    """Names of classes without a window."""
     return [name for name, rows in zip(CLASSES, rows_by_class, strict=True) if not len(rows)]

@@ -1,4 +1,4 @@
-"""Classifying whole films by patch voting (Li et al. 2020, section 2.3, Eq. 4)."""
+"""Eq. 4 of Li et al. 2020: classifying whole films by the votes of their patches."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,12 +14,12 @@ from gdshare.patches import Grid, cut_rows, normalise
 from gdshare.protocol import CLASSES, PatchClass, Protocol
 
 Predict = Callable[[npt.NDArray[np.float32]], npt.NDArray[np.int64]]
-"""Normalised patches float32 [n, side, side] -> class int64 [networks, n], by each network."""
+"""Normalised patches float32 [n, side, side] -> classes int64 [networks, n]."""
 
 
 @dataclass(frozen=True)
 class Votes:
-    """How often a film's windows were called I, N and P, by all networks of the ensemble."""
+    """Votes for I, N and P on a film's windows, of all networks of the ensemble together."""
 
     i: int
     n: int
@@ -27,21 +27,21 @@ class Votes:
 
     @property
     def indeterminate(self) -> bool:
-        """No network called any window N or P, so the film cannot be judged."""
+        """Whether no window was voted N or P, so that Eq. 4 has no ratio."""
         return self.n + self.p == 0
 
     @property
     def ratio(self) -> float:
-        """P / (P + N), Eq. 4's left side; 0 for an indeterminate film."""
+        """Num(P) / (Num(P) + Num(N)), the left side of Eq. 4; 0 for an indeterminate film."""
         return 0.0 if self.indeterminate else self.p / (self.p + self.n)
 
     def positive_at(self, threshold: float) -> bool:
-        """Eq. 4: ratio >= ε; an indeterminate film is Eq. 4's "otherwise", whatever ε."""
+        """Eq. 4: whether ratio >= ε. An indeterminate film is "otherwise": negative at any ε."""
         return not self.indeterminate and self.ratio >= threshold
 
 
 def predictor(model: Model, device: str = "cpu") -> Predict:
-    """Put a model on a device and return it as a function from patches to classes."""
+    """A model on a device, as a function from patches to classes."""
     module = build(model.network, model.protocol.side)
     ensemble = [
         {name: tensor.to(device) for name, tensor in parameters.items()}
@@ -51,17 +51,17 @@ def predictor(model: Model, device: str = "cpu") -> Predict:
     @torch.inference_mode()
     def predict(patches: npt.NDArray[np.float32]) -> npt.NDArray[np.int64]:
         x = torch.from_numpy(patches).unsqueeze(1).to(device)
-        called = [forward(module, parameters, x).argmax(1) for parameters in ensemble]
-        return torch.stack(called).cpu().numpy()
+        classes = [forward(module, parameters, x).argmax(1) for parameters in ensemble]
+        return torch.stack(classes).cpu().numpy()
 
     return predict
 
 
 def film_votes(film: Film, protocol: Protocol, predict: Predict) -> Votes:
-    """Cut every window of a film and let each network vote on each. No mask is needed.
+    """Cut every window of a film and let every network vote on it. No mask is needed.
 
-    Votes of an ensemble are counted together, as if each network brought its own windows: that
-    keeps Eq. 4, and one network's odd θ0 has one share of the say.
+    The votes of an ensemble are counted together, as if each network had windows of its own: Eq. 4
+    stays as it is, and a network from an unlucky θ0 has only its share of the votes.
 
     Raises:
         FilmError: see ``Grid.on``.

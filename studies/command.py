@@ -41,23 +41,21 @@ class Study:
 class Declaration(Protocol):
     """What a study's module has, beside its docstring."""
 
-    KINDS: tuple[str, ...]  # of its cells
-    QUICK_HELP: str  # what ``--quick`` does
-    DATA: Path  # the default of ``--data``
-    DATA_HELP: str
-
-    def add_options(self, parser: argparse.ArgumentParser) -> None:
-        """Add what no other study takes."""
-
     def study(self, chosen: argparse.Namespace, store: Store) -> Study:
-        """Declare the cells and the report."""
+        """Declare the study that the options ask for."""
 
 
-def options(program: str, name: str, declared: Declaration) -> argparse.ArgumentParser:
-    """The command line ``python -m PROGRAM`` of one study."""
-    line = parser(program, declared.__doc__, declared.QUICK_HELP)
-    where = f"{declared.DATA_HELP} (default {declared.DATA})"
-    line.add_argument("--data", type=Path, default=declared.DATA, help=where)
+def options(
+    program: str,
+    about: str | None,
+    name: str,
+    quick: str = "a tiny plan on drawn images, to see that all runs",
+) -> argparse.ArgumentParser:
+    """The command line ``python -m PROGRAM`` of one study; ``quick``: what ``--quick`` does."""
+    line = parser(program, about, quick)
+    data = Path("../shared/data")
+    where = f"folder that holds tb_cxr and medmnist (default {data})"
+    line.add_argument("--data", type=Path, default=data, help=where)
     line.add_argument(
         "--out",
         type=Path,
@@ -70,31 +68,25 @@ def options(program: str, name: str, declared: Declaration) -> argparse.Argument
         help="a small folder: cells whose results are in it are not done again, and the results of "
         "finished ones are kept in it; it holds no patch, image, weight, name or diagnosis",
     )
-    line.add_argument(
-        "--only",
-        choices=(*declared.KINDS, REPORT),
-        help="do one kind of cell and what it needs, or none and print what is complete",
-    )
+    seeds = "how often all is measured, from seed 0 (quality: once)"
+    line.add_argument("--seeds", type=int, help=seeds)
+    only = f"do one kind of cell and what it needs; {REPORT}: do none, print what is complete"
+    line.add_argument("--only", metavar="KIND", help=only)
     line.add_argument("--processes", type=int, default=1, help="share the cells between so many")
     minutes = "stop after so many CPU-minutes of each process, to go on later"
     line.add_argument("--minutes", type=float, help=minutes)
     line.add_argument("--forecast", action="store_true", help="say what is left, and do nothing")
-    declared.add_options(line)
     return line
 
 
 def main(words: Sequence[str]) -> None:
-    """Run the study that the first word names.
-
-    Raises:
-        SystemExit: an option is wrong, or the study fails in a way that is known.
-    """
+    """Run the study that the first word names."""
     about = "Research on the method. A study's own help: python -m studies STUDY --help"
     names = argparse.ArgumentParser(prog="python -m studies", description=about)
     names.add_argument("study", choices=NAMES)
     name = names.parse_args(words[:1]).study
     declared = cast(Declaration, import_module(f"studies.{name}"))
-    line = options(f"studies {name}", name, declared)
+    line = options(f"studies {name}", declared.__doc__, name)
     chosen = line.parse_args(words[1:])
     if chosen.json and chosen.only not in (None, REPORT):
         line.error(f"--only {chosen.only} works out no figures, so there is nothing for --json")
@@ -104,7 +96,12 @@ def main(words: Sequence[str]) -> None:
         # A quick run that met old results would try nothing.
         out = chosen.out or Path(aside if chosen.quick else f"{name}-runs")
         store = Store(name, out, chosen.archive)
+        if chosen.seeds is not None and chosen.seeds < 1:
+            line.error(f"--seeds {chosen.seeds}: there must be one or more")
         study = declared.study(chosen, store)
+        kinds = [*dict.fromkeys(cell.kind for cell in study.cells), REPORT]
+        if chosen.only not in (None, *kinds):
+            line.error(f"--only {chosen.only}: choose from {', '.join(kinds)}")
         report = measure(study, store, chosen)
         if report is not None:
             print(report.text)
@@ -113,11 +110,7 @@ def main(words: Sequence[str]) -> None:
 
 
 def measure(study: Study, store: Store, chosen: argparse.Namespace) -> Report | None:
-    """Do what is not done yet, and report it, unless that was not asked for or much is left.
-
-    Raises:
-        GdshareError: a cell cannot be done; what is finished stays.
-    """
+    """Do what is not done yet, and report it, unless that was not asked for or much is left."""
     kind = None if chosen.only == REPORT else chosen.only
     if chosen.forecast:
         say(f"{store.study}: {forecast(study.cells, store, kind)}")

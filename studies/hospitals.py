@@ -39,17 +39,7 @@ class Hospital:
 def hospitals_of(
     phantoms: Phantoms | None, data: Path, store: Store, names: Sequence[str] = NAMES
 ) -> list[Hospital]:
-    """Synthetic hospitals, each with the cell that draws its films; or real ones.
-
-    Args:
-        phantoms: None: real ones.
-        data: folder with a folder for each real hospital.
-        store: where the synthetic films will lie.
-        names: of the real ones.
-
-    Raises:
-        UsageError: the table of a real one is not there.
-    """
+    """Synthetic hospitals, each with the cell that draws its films; without, those of tb_cxr."""
     if phantoms is None:
         return [real_hospital(data, name) for name in names]
     cells = [
@@ -61,17 +51,13 @@ def hospitals_of(
 
 
 def real_hospital(data: Path, name: str) -> Hospital:
-    """A hospital of tb_cxr, whose folder is ``data``.
-
-    Raises:
-        UsageError: its table is not there.
-    """
-    table = (data / name / TABLE).absolute()
+    """A hospital of tb_cxr, which lies in ``data``; UsageError if its table does not."""
+    table = (data / "tb_cxr" / name / TABLE).absolute()
     try:
         return Hospital(name, table, hashlib.sha256(table.read_bytes()).hexdigest())
     except OSError as error:
         what = f"cannot be read ({error.strerror}), so there are no real films to measure on"
-        remedy = "give their folder by --data, or try everything out on synthetic films by --quick"
+        remedy = "give the folder that holds tb_cxr by --data, or try everything out by --quick"
         raise UsageError(what, table, remedy) from error
 
 

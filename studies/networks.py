@@ -17,9 +17,9 @@ from gdshare.errors import RunError
 from gdshare.method import Settings
 from gdshare.model import Model
 from gdshare.networks import INITIALISERS, Parameters, build, forward
-from gdshare.pooling import Contribution
+from gdshare.patch_tensors import patch_accuracy
+from gdshare.pooling import Contribution, contribution_from
 from gdshare.storage import write_bytes
-from gdshare.training import patch_accuracy
 from studies.runner import Piece
 
 WEIGHTS, RUN = "weights.safetensors", "run"
@@ -40,11 +40,7 @@ class Network:
 
     @classmethod
     def read(cls, folder: Path, module: nn.Module) -> "Network":
-        """What ``write`` left in the folder of a cell.
-
-        Raises:
-            RunError: it cannot be read.
-        """
+        """What ``write`` left in the folder of a cell."""
         path = folder / WEIGHTS
         try:
             return cls(module, load(path.read_bytes()))
@@ -82,19 +78,14 @@ def distil_in_piece(cohort: Cohort, settings: Settings, piece: Piece) -> Outcome
 
 
 def contributions(folders: Iterable[tuple[str, Path]]) -> list[Contribution]:
-    """What the finished distillations of some hospitals bring to a pooled training.
-
-    Raises:
-        RunError: one is not finished, or was made by a gdshare that draws θ0 in another way.
-    """
+    """What the finished distillations of some hospitals bring to a pooled training."""
     return [_contribution(site, folder / RUN) for site, folder in folders]
 
 
 def _contribution(site: str, run: Path) -> Contribution:
     record = read_record(run)
-    method, drawn = record.settings.method(), INITIALISERS[record.settings.network]
+    drawn = INITIALISERS[record.settings.network]
     if record.initialiser != drawn:
         what = f"distilled for the θ0 scheme {record.initialiser}, and this gdshare draws {drawn}"
         raise RunError(what, run, "choose another --out")
-    patients, theta0 = record.counts.patients, record.theta0_sha256
-    return Contribution(site, read_result(run), method, drawn, patients, theta0)
+    return contribution_from(site, read_result(run), record, record.counts.patients)

@@ -23,22 +23,18 @@ from gdshare.cohort import Cohort, open_cohort
 from gdshare.distill.loop import LostError, Outcome, StoppedError, Tick, distill
 from gdshare.distill.score import tensors_of
 from gdshare.distill.unroll import trajectory_end
-from gdshare.errors import UsageError
 from gdshare.method import Settings
 from gdshare.networks import build, draw, forward
+from gdshare.patch_tensors import as_tensors, patch_accuracy
 from gdshare.protocol import Protocol
 from gdshare.seeding import numpy_generator, scoring_rows, torch_generator
 from gdshare.storage import write_json
-from gdshare.training import as_tensors, patch_accuracy
 from studies.command import Report, Study
 from studies.hospitals import COHORT, Hospital, Phantoms, cohort_cell, hospitals_of
 from studies.networks import distil_in_piece
 from studies.runner import Cell, Facts, Piece, Result, Store
 from studies.tables import Row, Table, Value, deviation, mean
 
-KINDS = ("cohorts", "trial")
-QUICK_HELP = "a tiny plan on synthetic films"
-DATA, DATA_HELP = Path("../shared/data"), "folder that holds tb_cxr/shenzhen-a"
 COST = "cost.json"
 
 DEFAULTS = "defaults"
@@ -117,28 +113,16 @@ class Trial:
         return Settings.model_validate({**told, **others, **self.options}, strict=False)
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
-    """What no other study takes."""
-    parser.add_argument("--seeds", type=int, default=1, help="trials of each variant (default 1)")
-
-
 def study(chosen: argparse.Namespace, store: Store) -> Study:
-    """The cells, and the table of all of them.
-
-    Raises:
-        UsageError: no seed, or the films are not there.
-    """
-    plan = QUICK if chosen.quick else FULL
-    if chosen.seeds < 1:
-        raise UsageError(f"--seeds {chosen.seeds}: there must be one or more")
-    (hospital,) = hospitals_of(plan.phantoms, chosen.data / "tb_cxr", store, ["shenzhen-a"])
-    cells = cells_of(plan, hospital, chosen.seeds)
+    """The cells, and the table of all of them."""
+    plan, seeds = QUICK if chosen.quick else FULL, chosen.seeds or 1
+    (hospital,) = hospitals_of(plan.phantoms, chosen.data, store, ["shenzhen-a"])
 
     def report(results: Mapping[str, Result]) -> Report:
-        table = table_of(plan, chosen.seeds, results)
+        table = table_of(plan, seeds, results)
         return Report(str(table), {"tables": [table.as_data()]})
 
-    return Study(plan, cells, report)
+    return Study(plan, cells_of(plan, hospital, seeds), report)
 
 
 def name_of(variant: str, seed: int) -> str:

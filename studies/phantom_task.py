@@ -14,7 +14,6 @@ from dataclasses import asdict, dataclass
 from functools import reduce
 from itertools import chain
 from operator import add
-from pathlib import Path
 
 import numpy as np
 from pydantic import TypeAdapter
@@ -24,15 +23,12 @@ from gdshare.evaluation import cohort_votes, confusions, local_figures
 from gdshare.films.phantom import write_phantom_cohort
 from gdshare.metrics import Confusion, best_threshold
 from gdshare.networks import build
+from gdshare.patch_tensors import patch_accuracy, sample_patches
 from gdshare.protocol import Protocol
-from gdshare.training import TrainingPlan, patch_accuracy, sample_patches, train_on_real
+from gdshare.training import TrainingPlan, train_on_real
 from studies.command import Report, Study
 from studies.runner import Cell, Piece, Result, Store
 from studies.tables import Row, Table, Value, mean, number
-
-KINDS = ("seed",)
-QUICK_HELP = "one small seed, within two minutes"
-DATA, DATA_HELP = Path(), "not used: the films are drawn"
 
 WANTED = (0.75, 0.95)
 SITES, CONVNET_EPOCHS = 3, 3
@@ -53,14 +49,11 @@ FULL = Scale(per_diagnosis=25, per_class=1000, stride=13, epochs=10)
 QUICK = Scale(per_diagnosis=8, per_class=400, stride=25, epochs=4)
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
-    """It takes no other options."""
-
-
 def study(chosen: argparse.Namespace, store: Store) -> Study:
     """The cells, one a seed, and their table."""
     scale, seeds, cost = (QUICK, 1, 60.0) if chosen.quick else (FULL, 3, 420.0)
-    cells = [Cell(f"seed-{n}", "seed", measure, scale, n, {}, cost) for n in range(seeds)]
+    count = chosen.seeds or seeds
+    cells = [Cell(f"seed-{n}", "seed", measure, scale, n, {}, cost) for n in range(count)]
     return Study(scale, cells, lambda results: report_of([results[cell.name] for cell in cells]))
 
 

@@ -15,7 +15,6 @@ from gdshare.metrics import percentile_interval
 from studies.runner import Cell, Result
 
 Float = npt.NDArray[np.float64]
-Ends = tuple[float, float]  # of a 95% interval
 
 
 @dataclass(frozen=True)
@@ -62,15 +61,22 @@ def number(value: float | None) -> Value:
     return Value("-", None) if value is None or isnan(value) else Value(f"{value:.3f}", value)
 
 
-def gap(value: float, ends: Ends, digits: int = 3, mark: str = "") -> Value:
-    """A difference and its interval; with ``mark``, that stands behind if 0 is left out."""
-    low, high = ends
-    if isnan(value):
-        return Value("-", None)
-    sign = f"+.{digits}f"
-    outside = mark if low > 0 or high < 0 else " " * len(mark)
-    text = f"{value:{sign}} [{low:{sign}}, {high:{sign}}]{outside}"
-    return Value(text, {"value": value, "interval": [low, high]})
+@dataclass(frozen=True)
+class Difference:
+    """One figure minus another, with the ends of its 95% interval; NaN where a figure is."""
+
+    value: float
+    low: float
+    high: float
+
+    def shown(self, digits: int = 3, mark: str = "") -> Value:
+        """For a table; with ``mark``, that stands behind if the interval leaves out 0."""
+        if isnan(self.value):
+            return Value("-", None)
+        form = f"+.{digits}f"
+        outside = mark if self.low > 0 or self.high < 0 else " " * len(mark)
+        text = f"{self.value:{form}} [{self.low:{form}}, {self.high:{form}}]{outside}"
+        return Value(text, [self.value, self.low, self.high])
 
 
 def costs(title: str, cells: Sequence[Cell], results: Mapping[str, Result], each: bool) -> Table:
@@ -110,7 +116,7 @@ def deviation(values: Sequence[float]) -> float | None:
     return float(np.std(values, ddof=1)) if len(values) > 1 else None
 
 
-def interval(resampled: Float) -> Ends:
+def interval(resampled: Float) -> tuple[float, float]:
     """The 95% percentile interval of a figure on every resample; NaN where the figure is."""
     found = percentile_interval(resampled)
     return found.low, found.high

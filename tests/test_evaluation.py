@@ -20,7 +20,7 @@ def film(patient, positive, ratio):
     return FilmVote(patient, positive, Votes(5, round(100 * (1 - ratio)), round(100 * ratio)))
 
 
-def test_every_film_of_the_split_is_judged_and_no_other(tmp_path):
+def test_every_film_of_the_split_is_classified_and_no_other(tmp_path):
     cohort = small_cohort(tmp_path)
     votes = cohort_votes(untrained(), cohort, "test")
     assert [v.patient for v in votes] == [f.patient for f in cohort.films_of("test")]
@@ -42,14 +42,14 @@ def test_split_without_films_is_refused(tmp_path):
 
 def test_counts_at_each_threshold():
     votes = [film("a", True, 0.62), film("b", False, 0.2), FilmVote("c", True, Votes(9, 0, 0))]
-    found = dict(zip(THRESHOLDS, confusions(votes), strict=True))
-    assert (found[0.0].tp, found[0.0].fn, found[0.0].tn, found[0.0].fp) == (1, 1, 0, 1)
-    assert (found[0.6].tp, found[0.6].fn, found[0.6].tn, found[0.6].fp) == (1, 1, 1, 0)
-    assert found[0.65].tp == 0
-    assert all(c.indeterminate_positive == 1 for c in found.values())
+    counts = dict(zip(THRESHOLDS, confusions(votes), strict=True))
+    assert (counts[0.0].tp, counts[0.0].fn, counts[0.0].tn, counts[0.0].fp) == (1, 1, 0, 1)
+    assert (counts[0.6].tp, counts[0.6].fn, counts[0.6].tn, counts[0.6].fp) == (1, 1, 1, 0)
+    assert counts[0.65].tp == 0
+    assert all(c.indeterminate_positive == 1 for c in counts.values())
 
 
-def test_bootstrap_resamples_patients_so_more_films_of_them_buy_no_certainty():
+def test_more_films_of_the_same_patients_do_not_narrow_the_interval():
     once = [film(f"p{i}", i % 2 == 0, 0.3 + 0.05 * (i % 8)) for i in range(40)]
     often = [v for v in once for _ in range(10)]
     widths = []

@@ -325,8 +325,8 @@ def test_longest_line_that_is_written_is_read(ledger):
     ("words", "told"),
     [
         (["none.jsonl"], "no such ledger"),
-        (["{ledger}", "--anchor", "4"], "give a line's number, a colon"),
-        (["{ledger}", "--anchor", "0:" + "0" * 64], "give a line's number, a colon"),
+        (["{ledger}", "--anchor", "4"], "not an anchor; give NUMBER:SHA256"),
+        (["{ledger}", "--anchor", "0:" + "0" * 64], "not an anchor; give NUMBER:SHA256"),
     ],
 )
 def test_command_that_cannot_be_meant_is_refused(ledger, words, told):

@@ -20,20 +20,20 @@ INDETERMINATE = np.array([False, False, False, True, False, False])
 POSITIVE = np.array([False, True, True, True, False, False])
 
 
-def test_film_at_the_threshold_is_positive_and_an_indeterminate_one_never():
+def test_film_at_the_threshold_is_positive_and_an_indeterminate_film_never_is():
     assert count(RATIOS, INDETERMINATE, POSITIVE, 0.4) == Confusion(2, 1, 2, 1, 1, 0)
     assert count(RATIOS, INDETERMINATE, POSITIVE, 0.0) == Confusion(2, 1, 0, 3, 1, 0)
 
 
-def test_figures_are_those_of_the_sources_equations():
-    found = Confusion(tp=8, fn=2, tn=3, fp=1)
-    assert found.sensitivity == 0.8
-    assert found.specificity == 0.75
-    assert found.harmonic_mean == pytest.approx(2 * 0.8 * 0.75 / 1.55)
+def test_figures_are_those_of_equations_5_to_7():
+    counts = Confusion(tp=8, fn=2, tn=3, fp=1)
+    assert counts.sensitivity == 0.8
+    assert counts.specificity == 0.75
+    assert counts.harmonic_mean == pytest.approx(2 * 0.8 * 0.75 / 1.55)
     assert Confusion(0, 5, 0, 5).harmonic_mean == 0
 
 
-def test_the_sources_own_table_obeys_its_own_equation():
+def test_the_sources_table_obeys_its_equation_7():
     for _, _, sensitivity, specificity, printed in SOURCE_TABLE:
         assert harmonic_mean(sensitivity, specificity) == pytest.approx(printed, abs=1.5e-3)
 
@@ -45,17 +45,17 @@ def test_thresholds_are_twenty_one_steps_of_five_hundredths():
     assert all(t == float(f"{t:.2f}") for t in THRESHOLDS)
 
 
-def test_best_threshold_is_the_middle_of_equals():
+def test_best_threshold_is_the_middle_of_several():
     good, bad = Confusion(5, 0, 5, 0), Confusion(1, 4, 5, 0)
     assert best_threshold([bad, good, good, good, bad], (0.0, 0.1, 0.2, 0.3, 0.4)) == 0.2
 
 
-def test_no_validation_film_means_no_threshold():
+def test_without_validation_films_there_is_no_threshold():
     with pytest.raises(UsageError, match="validation share"):
         best_threshold([Confusion(0, 0, 0, 0)] * 21)
 
 
-def test_interval_holds_the_figure_and_narrows_with_films():
+def test_interval_contains_the_figure_and_narrows_with_more_films():
     few, many = Confusion(8, 2, 8, 2), Confusion(800, 200, 800, 200)
     widths = []
     for counts in (few, many):

@@ -86,8 +86,8 @@ def entry(shape, dtype="F32"):
     ],
     ids=["unknown type", "a long list of nothing", "endless header", "no table", "deep header"],
 )
-def test_a_header_is_refused_before_the_weights_are_looked_at(data, monkeypatch):
-    monkeypatch.setattr("gdshare.model.load", lambda data: pytest.fail("was looked at"))
+def test_a_bad_header_is_refused_before_the_library_parses_it(data, monkeypatch):
+    monkeypatch.setattr("gdshare.model.load", lambda data: pytest.fail("was parsed"))
     with pytest.raises(ModelError):
         Model.from_bytes("convnet", PROTOCOL, data)
 
@@ -95,16 +95,16 @@ def test_a_header_is_refused_before_the_weights_are_looked_at(data, monkeypatch)
 def test_a_header_that_describes_a_tensor_twice_is_refused(model):
     data = model.to_bytes()
     length = int.from_bytes(data[:8], "little")
-    told = data[8 : 8 + length].decode().rstrip()
+    before = data[8 : 8 + length].decode().rstrip()
     first = json.dumps({"0/0.bias": {"dtype": "F32", "shape": [2, 64], "data_offsets": [0, 512]}})
-    for text in (first[:-1] + "," + told[1:], told[:-1] + "," + first[1:]):
+    for text in (first[:-1] + "," + before[1:], before[:-1] + "," + first[1:]):
         twice = len(text.encode()).to_bytes(8, "little") + text.encode() + data[8 + length :]
         with pytest.raises(ModelError, match="names something twice"):
             Model.from_bytes("convnet", PROTOCOL, twice)
 
 
 @pytest.mark.parametrize("size", [0, 11])
-def test_an_ensemble_that_could_not_be_read_back_is_not_made(model, size):
+def test_an_ensemble_that_could_not_be_read_back_is_refused(model, size):
     with pytest.raises(ModelError, match="use 1 to 10"):
         Model("convnet", PROTOCOL, model.ensemble[:1] * size)
 

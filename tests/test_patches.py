@@ -24,7 +24,7 @@ def test_window_that_does_not_fit_is_dropped():
 
 
 def test_film_too_small_for_a_window_is_refused_by_name():
-    with pytest.raises(FilmError, match=r"tiny\.png.*no window of 16 px"):
+    with pytest.raises(FilmError, match=r"tiny\.png.*too small for a window of 16 px"):
         Grid.over((10, 10), Protocol(patch=16)).require_windows("tiny.png")
 
 
@@ -39,12 +39,12 @@ def test_film_too_small_for_a_window_is_refused_by_name():
 def test_inside_fraction_is_the_plain_mean_of_each_window(height, width, patch, stride, seed):
     mask = np.random.default_rng(seed).random((height, width)) < 0.5
     grid = Grid.over(mask.shape, Protocol(patch=patch, stride=stride))
-    found = inside_fractions(mask, grid)
-    assert found.shape == (grid.rows, grid.columns)
+    fractions = inside_fractions(mask, grid)
+    assert fractions.shape == (grid.rows, grid.columns)
     for row in range(grid.rows):
         for column in range(grid.columns):
             top, left = row * stride, column * stride
-            assert found[row, column] == mask[top : top + patch, left : left + patch].mean()
+            assert fractions[row, column] == mask[top : top + patch, left : left + patch].mean()
 
 
 @pytest.mark.parametrize("side", [8, 20, 37, 50])
@@ -80,29 +80,29 @@ def film(side=100, spacing=(0.2, 0.2)):
     return Film(np.zeros((side, side), np.uint8), "film.dcm", spacing)
 
 
-def test_window_covers_the_same_piece_of_the_patient_on_films_of_any_pixel_size():
+def test_window_covers_the_same_area_of_the_patient_at_any_pixel_size():
     protocol = Protocol(patch=20, stride=10, resample_mm=0.2)
     grids = [Grid.on(film(side, (mm, mm)), protocol) for side, mm in ((100, 0.2), (200, 0.1))]
     assert [(grid.patch, grid.stride) for grid in grids] == [(20, 10), (40, 20)]
     assert grids[0].rows == grids[1].rows == 9
 
 
-def test_film_as_it_comes_when_the_protocol_tells_no_pixel_size():
+def test_pixel_size_does_not_matter_if_the_protocol_sets_none():
     protocol = Protocol(patch=20, stride=10)
     assert Grid.on(film(100, None), protocol) == Grid.on(film(100, (0.1, 0.3)), protocol)
 
 
-def test_film_of_untold_pixel_size_is_refused_where_it_matters():
-    with pytest.raises(FilmError, match=r"film\.dcm.*size of its pixels.*spacing_mm"):
+def test_film_of_unknown_pixel_size_is_refused_if_the_protocol_sets_one():
+    with pytest.raises(FilmError, match=r"film\.dcm: has no known pixel size.*spacing_mm"):
         Grid.on(film(100, None), Protocol(patch=20, resample_mm=0.2))
 
 
-def test_oblong_pixels_are_refused_where_size_matters():
+def test_pixels_that_are_not_square_are_refused_if_the_protocol_sets_a_size():
     with pytest.raises(FilmError, match="not square"):
         Grid.on(film(100, (0.1, 0.2)), Protocol(patch=20, resample_mm=0.2))
 
 
-def test_patch_of_a_film_of_finer_pixels_looks_the_same():
+def test_patches_of_a_film_with_finer_pixels_look_the_same():
     coarse = np.add.outer(np.arange(64.0), np.arange(64.0)).astype(np.float32) / 128
     fine = np.repeat(np.repeat(coarse, 2, 0), 2, 1)
     protocol = Protocol(patch=16, stride=8, side=8, resample_mm=0.2)

@@ -39,9 +39,9 @@ def theta0(seed, place=0):
     return module, draw("convnet", module, torch_generator(seed, "pooled-theta0", place))
 
 
-def end_of(one, theta):
-    data = tensors_of(one.distilled, one.method.sets, torch.device("cpu"))
-    return trajectory_end(build("convnet", 16), theta, data, one.method.trajectory)
+def end_of(part, theta):
+    data = tensors_of(part.distilled, part.method.sets, torch.device("cpu"))
+    return trajectory_end(build("convnet", 16), theta, data, part.method.trajectory)
 
 
 def close(a, b):
@@ -49,49 +49,48 @@ def close(a, b):
 
 
 @pytest.mark.parametrize("scheme", ["average", "in-step", "sequential"])
-def test_one_bundle_alone_is_its_own_trajectory(scheme):
-    one = contribution("a", 1)
+def test_a_single_bundle_gives_its_own_trajectory(scheme):
+    first = contribution("a", 1)
     _, start = theta0(5)
-    model = train_pooled([one], PROTOCOL, scheme, 5)
-    assert close(model.ensemble[0], end_of(one, start))
+    model = train_pooled([first], PROTOCOL, scheme, 5)
+    assert close(model.ensemble[0], end_of(first, start))
 
 
-def test_average_weighs_the_ends_of_the_hospitals_own_trajectories_from_one_theta0():
+def test_average_weights_the_ends_of_the_hospitals_own_trajectories():
     longer = METHOD.model_copy(update={"epochs": 3})
-    one, two = contribution("a", 1, 15), contribution("b", 2, 10, longer)
+    first, second = contribution("a", 1, 15), contribution("b", 2, 10, longer)
     _, start = theta0(5)
-    ends = [end_of(one, start), end_of(two, start)]
+    ends = [end_of(first, start), end_of(second, start)]
     mean = {name: 0.6 * ends[0][name] + 0.4 * ends[1][name] for name in start}
-    assert close(train_pooled([two, one], PROTOCOL, "average", 5).ensemble[0], mean)
+    assert close(train_pooled([second, first], PROTOCOL, "average", 5).ensemble[0], mean)
 
 
 def test_sequential_goes_from_one_hospital_to_the_next_by_name():
-    one, two = contribution("a", 1), contribution("b", 2)
+    first, second = contribution("a", 1), contribution("b", 2)
     _, start = theta0(5)
-    expected = end_of(two, end_of(one, start))
-    assert close(train_pooled([two, one], PROTOCOL, "sequential", 5).ensemble[0], expected)
+    expected = end_of(second, end_of(first, start))
+    assert close(train_pooled([second, first], PROTOCOL, "sequential", 5).ensemble[0], expected)
 
 
 def test_in_step_takes_the_weighted_mean_of_the_hospitals_own_steps():
     method = METHOD.model_copy(update={"epochs": 1, "steps": 1})
-    one, two = contribution("a", 1, 15, method), contribution("b", 2, 10, method)
+    first, second = contribution("a", 1, 15, method), contribution("b", 2, 10, method)
     _, start = theta0(5)
-    ends = [end_of(one, start), end_of(two, start)]
+    ends = [end_of(first, start), end_of(second, start)]
     mean = {name: 0.6 * ends[0][name] + 0.4 * ends[1][name] for name in start}
-    assert close(train_pooled([one, two], PROTOCOL, "in-step", 5).ensemble[0], mean)
+    assert close(train_pooled([first, second], PROTOCOL, "in-step", 5).ensemble[0], mean)
 
 
 def test_sets_of_images_are_trained_on_in_turn():
     method = METHOD.model_copy(update={"sets": 2, "images": 6})
-    one = contribution("a", 1, method=method)
-    swapped = dataclasses.replace(
-        one,
-        distilled=dataclasses.replace(one.distilled, images=np.roll(one.distilled.images, 3, 0)),
-    )
+    first = contribution("a", 1, method=method)
+    images = np.roll(first.distilled.images, 3, 0)
+    distilled = dataclasses.replace(first.distilled, images=images)
+    swapped = dataclasses.replace(first, distilled=distilled)
     _, start = theta0(5)
     for scheme in ("average", "in-step", "sequential"):
-        model = train_pooled([one], PROTOCOL, scheme, 5)
-        assert close(model.ensemble[0], end_of(one, start))
+        model = train_pooled([first], PROTOCOL, scheme, 5)
+        assert close(model.ensemble[0], end_of(first, start))
         assert not close(
             model.ensemble[0], train_pooled([swapped], PROTOCOL, scheme, 5).ensemble[0]
         )
@@ -99,33 +98,33 @@ def test_sets_of_images_are_trained_on_in_turn():
 
 def test_bundles_of_a_fixed_theta0_are_trained_from_it_whatever_the_seed():
     start = fixed_theta0(FIXED, build("convnet", 16))
-    one = contribution("a", 1, method=FIXED, theta0_sha256=digest(start))
+    first = contribution("a", 1, method=FIXED, theta0_sha256=digest(start))
     for seed in (0, 1):
-        model = train_pooled([one], PROTOCOL, "in-step", seed)
-        assert close(model.ensemble[0], end_of(one, start))
+        model = train_pooled([first], PROTOCOL, "in-step", seed)
+        assert close(model.ensemble[0], end_of(first, start))
 
 
 def test_networks_of_an_ensemble_start_from_different_theta0():
-    one = contribution("a", 1)
-    model = train_pooled([one], PROTOCOL, "in-step", 5, ensemble=3)
+    first = contribution("a", 1)
+    model = train_pooled([first], PROTOCOL, "in-step", 5, ensemble=3)
     assert len(model.ensemble) == 3
     for place, parameters in enumerate(model.ensemble):
-        assert close(parameters, end_of(one, theta0(5, place)[1]))
+        assert close(parameters, end_of(first, theta0(5, place)[1]))
     assert not close(model.ensemble[0], model.ensemble[1])
 
 
 def test_an_ensemble_of_one_fixed_theta0_is_one_network():
     start = fixed_theta0(FIXED, build("convnet", 16))
-    one = contribution("a", 1, method=FIXED, theta0_sha256=digest(start))
-    assert len(train_pooled([one], PROTOCOL, "in-step", 0, ensemble=3).ensemble) == 1
+    first = contribution("a", 1, method=FIXED, theta0_sha256=digest(start))
+    assert len(train_pooled([first], PROTOCOL, "in-step", 0, ensemble=3).ensemble) == 1
 
 
-def test_fixed_theta0_that_this_machine_draws_otherwise_is_refused():
-    one = contribution("a", 1, method=FIXED, theta0_sha256="0" * 64)
+def test_fixed_theta0_that_this_machine_draws_differently_is_refused():
+    first = contribution("a", 1, method=FIXED, theta0_sha256="0" * 64)
     with pytest.raises(
-        UsageError, match="the bundle of a was distilled for the one θ0 000000000000…"
+        UsageError, match="the bundle of a was distilled for the fixed θ0 000000000000…"
     ):
-        train_pooled([one], PROTOCOL, "in-step", 0)
+        train_pooled([first], PROTOCOL, "in-step", 0)
 
 
 def test_union_fits_all_images_together():
@@ -148,26 +147,26 @@ def test_pooling_is_a_function_of_the_set_of_bundles_and_the_seed(scheme):
     assert all(bool(t.isfinite().all()) and not t.requires_grad for t in first.values())
 
 
-def test_boasting_about_patients_buys_at_most_twice_the_median():
+def test_a_false_patient_count_is_capped_at_twice_the_median():
     honest = capped_weights([100, 100, 100])
     assert honest == pytest.approx([1 / 3] * 3)
-    boasting = capped_weights([10**9, 100, 100])
-    assert boasting == pytest.approx([0.5, 0.25, 0.25])
+    false_count = capped_weights([10**9, 100, 100])
+    assert false_count == pytest.approx([0.5, 0.25, 0.25])
     assert capped_weights([100, 10**9]) == pytest.approx([1 / 3, 2 / 3])
     assert capped_weights([0, 0]) == [0.5, 0.5]
 
 
-@pytest.mark.parametrize("lost", [{1}, {0, 2}])
-def test_networks_that_blow_up_are_left_out_while_most_do_not(monkeypatch, lost):
+@pytest.mark.parametrize("diverging", [{1}, {0, 2}])
+def test_networks_that_diverge_are_left_out_if_they_are_the_minority(monkeypatch, diverging):
     real = pooling._train
 
     def sometimes(module, ordered, scheme, seed, place):
         theta = real(module, ordered, scheme, seed, place)
-        return {k: w * float("nan") for k, w in theta.items()} if place in lost else theta
+        return {k: w * float("nan") for k, w in theta.items()} if place in diverging else theta
 
     monkeypatch.setattr(pooling, "_train", sometimes)
     three = partial(train_pooled, [contribution("a", 1)], PROTOCOL, "in-step", 5, ensemble=3)
-    if len(lost) == 1:
+    if len(diverging) == 1:
         assert len(three().ensemble) == 2
     else:
         with pytest.raises(DivergedError, match="bundles of a leaves the range"):
@@ -181,38 +180,38 @@ def test_an_ensemble_has_one_to_ten_networks(size):
 
 
 @pytest.mark.parametrize("scheme", ["average", "in-step", "sequential"])
-def test_bundle_that_blows_up_is_named_not_trained_into_a_model(scheme):
-    one, two = contribution("a", 1), contribution("wild", 2)
+def test_bundle_that_diverges_is_named_and_no_model_is_made(scheme):
+    first, second = contribution("a", 1), contribution("wild", 2)
     rates = np.full(METHOD.trajectory, 3e38, np.float32)
     wild = dataclasses.replace(
-        two, distilled=dataclasses.replace(two.distilled, learning_rates=rates)
+        second, distilled=dataclasses.replace(second.distilled, learning_rates=rates)
     )
     with pytest.raises(UsageError, match="bundles of wild leaves the range"):
-        train_pooled([one, wild], PROTOCOL, scheme, 0)
+        train_pooled([first, wild], PROTOCOL, scheme, 0)
 
 
-def test_union_blames_the_bundle_that_blows_up_and_no_other():
-    one, two = contribution("a", 1), contribution("wild", 2)
-    images = np.full_like(two.distilled.images, 1e30)
+def test_union_names_the_bundle_that_diverges_and_no_other():
+    first, second = contribution("a", 1), contribution("wild", 2)
+    images = np.full_like(second.distilled.images, 1e30)
     images[..., 0] = 0.0
     rates = np.full(METHOD.trajectory, 1e30, np.float32)
-    changed = dataclasses.replace(two.distilled, images=images, learning_rates=rates)
-    wild = dataclasses.replace(two, distilled=changed)
+    changed = dataclasses.replace(second.distilled, images=images, learning_rates=rates)
+    wild = dataclasses.replace(second, distilled=changed)
     with pytest.raises(UsageError, match="bundles of wild leaves the range"):
-        train_pooled([one, wild], PROTOCOL, "union", 0)
+        train_pooled([first, wild], PROTOCOL, "union", 0)
 
 
-def test_bundles_that_do_not_fit_are_told_apart():
-    one = contribution("a", 1)
+def test_bundles_that_do_not_fit_together_are_refused():
+    first = contribution("a", 1)
     longer = contribution("b", 2, method=METHOD.model_copy(update={"epochs": 3}))
     with pytest.raises(UsageError, match="a and b were distilled for 4 and 6 steps"):
-        train_pooled([one, longer], PROTOCOL, "in-step", 0)
-    assert train_pooled([one, longer], PROTOCOL, "sequential", 0)
+        train_pooled([first, longer], PROTOCOL, "in-step", 0)
+    assert train_pooled([first, longer], PROTOCOL, "sequential", 0)
     other = contribution("b", 2, initialiser="zero-head/2")
     with pytest.raises(UsageError, match="different initialisers"):
-        train_pooled([one, other], PROTOCOL, "union", 0)
+        train_pooled([first, other], PROTOCOL, "union", 0)
     fixed = contribution("b", 2, theta0_sha256="0" * 64)
     with pytest.raises(UsageError, match="a and b expect different fixed θ0s"):
-        train_pooled([one, fixed], PROTOCOL, "sequential", 0)
+        train_pooled([first, fixed], PROTOCOL, "sequential", 0)
     with pytest.raises(UsageError, match="no bundle"):
         train_pooled([], PROTOCOL, "in-step", 0)

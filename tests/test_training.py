@@ -1,48 +1,17 @@
-import pytest
 import torch
-from film_kit import PROTOCOL, small_cohort
+from film_kit import small_cohort
 
-from gdshare.errors import UsageError
-from gdshare.networks import build, draw
-from gdshare.training import TrainingPlan, patch_accuracy, sample_patches, train_on_real
+from gdshare.training import TrainingPlan, train_on_real
 
 PLAN = TrainingPlan(network="convnet", per_class=40, epochs=3, batch=20, rates=(1e-3, 1e-2))
 
 
-def test_patch_accuracy_gives_each_class_the_same_weight():
-    module = build("convnet", 16)
-    parameters = draw("convnet", module, torch.Generator().manual_seed(0))
-    for name in parameters:
-        parameters[name].zero_()
-    parameters["13.bias"][1] = 1.0  # calls everything N
-    classes = torch.tensor([1] * 8 + [0, 2])
-    assert patch_accuracy(module, parameters, torch.zeros(10, 1, 16, 16), classes) == pytest.approx(
-        1 / 3
-    )
-
-
 def test_baseline_learns_an_easy_task_and_is_decided_by_its_seed(tmp_path):
     cohort = small_cohort(tmp_path)
-    found = train_on_real([cohort], PLAN)
-    assert found.score > 0.8
+    first = train_on_real([cohort], PLAN)
+    assert first.score > 0.8
     torch.manual_seed(3)
     again = train_on_real([cohort], PLAN)
-    assert (again.score, again.rate, again.epoch) == (found.score, found.rate, found.epoch)
-    assert all(
-        torch.equal(found.model.ensemble[0][k], again.model.ensemble[0][k])
-        for k in found.model.ensemble[0]
-    )
-
-
-def test_sample_is_balanced_over_classes_and_sites(tmp_path):
-    cohorts = [small_cohort(tmp_path / name) for name in ("a", "b")]
-    x, y = sample_patches(cohorts, "train", 20, 0)
-    assert torch.bincount(y).tolist() == [20, 20, 20]
-    assert x.shape == (60, 1, 16, 16)
-
-
-def test_cohorts_of_different_protocols_are_not_mixed(tmp_path):
-    other = PROTOCOL.model_copy(update={"stride": 4})
-    cohorts = [small_cohort(tmp_path / "a"), small_cohort(tmp_path / "b", protocol=other)]
-    with pytest.raises(UsageError, match="stride 4 instead of 8"):
-        train_on_real(cohorts, PLAN)
+    assert (again.score, again.rate, again.epoch) == (first.score, first.rate, first.epoch)
+    before, after = first.model.ensemble[0], again.model.ensemble[0]
+    assert all(torch.equal(before[name], after[name]) for name in before)

@@ -26,20 +26,20 @@ def test_film_without_an_n_or_p_vote_is_indeterminate_and_negative_at_any_thresh
 
 def test_every_network_votes_once_on_every_window_whatever_the_mask():
     film = Film(np.zeros((64, 72), np.uint8), "blank")
-    seen = []
+    batches = []
 
     def predict(patches):
-        seen.append(patches)
+        batches.append(patches)
         return np.stack([np.arange(len(patches)) % 3, np.full(len(patches), 2)])
 
     votes = film_votes(film, PROTOCOL, predict)
     grid = Grid.over(film.shape, PROTOCOL)
-    assert votes.i + votes.n + votes.p == 2 * grid.count == 2 * sum(map(len, seen))
+    assert votes.i + votes.n + votes.p == 2 * grid.count == 2 * sum(map(len, batches))
     assert (votes.i, votes.n, votes.p) == (grid.rows * 3, grid.rows * 3, grid.rows * (2 + 8))
-    np.testing.assert_allclose(seen[0], -2)  # black, normalised by mean 0.5 and deviation 0.25
+    np.testing.assert_allclose(batches[0], -2)  # black, normalised by mean 0.5 and deviation 0.25
 
 
-def test_predictor_gives_the_networks_own_classes(tmp_path):
+def test_predictor_gives_the_class_of_every_network(tmp_path):
     write_films(tmp_path)
     film = read_film(tmp_path / "1.png")
     module = build("convnet", 16)
@@ -50,10 +50,10 @@ def test_predictor_gives_the_networks_own_classes(tmp_path):
     patches = np.concatenate(list(cut_rows(film.scaled(), grid, 16)))
     normal = normalise(patches, PROTOCOL)
     x = torch.from_numpy(normal)[:, None]
-    called = [forward(module, parameters, x).argmax(1).numpy() for parameters in ensemble]
-    np.testing.assert_array_equal(predictor(model)(normal), called)
+    expected = [forward(module, parameters, x).argmax(1).numpy() for parameters in ensemble]
+    np.testing.assert_array_equal(predictor(model)(normal), expected)
 
 
-def test_film_too_small_to_vote_is_refused_by_name():
+def test_film_smaller_than_a_patch_is_refused_by_name():
     with pytest.raises(FilmError, match="tiny"):
         film_votes(Film(np.zeros((4, 4), np.uint8), "tiny"), PROTOCOL, len)

@@ -28,7 +28,7 @@ from aggregator.refusals import Refusal
 from aggregator.verified import Verified
 from gdshare.metrics import Confusion
 from gdshare.model import Model
-from gdshare.pooling import Alone, Contribution, train_alone
+from gdshare.pooling import Alone, Contribution, contribution_from, train_alone
 from gdshare.protocol import Protocol
 from gdshare.seeding import derived_seed, numpy_generator
 
@@ -70,14 +70,8 @@ class Screening:
 def contribution_of(one: Verified) -> Contribution:
     """What a verified bundle brings to a training."""
     manifest = one.bundle.manifest
-    return Contribution(
-        site=manifest.site,
-        distilled=one.bundle.distilled,
-        method=manifest.method,
-        initialiser=manifest.initialiser,
-        patients=manifest.counts.patients_at_least,
-        theta0_sha256=manifest.theta0_sha256,
-    )
+    patients = manifest.counts.patients_at_least
+    return contribution_from(manifest.site, one.bundle.distilled, manifest, patients)
 
 
 def plausibility(

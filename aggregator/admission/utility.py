@@ -24,10 +24,10 @@ from gdshare.errors import CohortError
 from gdshare.metrics import Confusion
 from gdshare.model import Model
 from gdshare.networks import Parameters, build, forward
+from gdshare.patch_tensors import FORWARD_BATCH
 from gdshare.patches import normalise
 from gdshare.protocol import PatchClass
 from gdshare.seeding import numpy_generator
-from gdshare.training import FORWARD_BATCH
 
 ERROR_RATE = 0.05
 LEAST_FILMS = 25

@@ -18,8 +18,9 @@ from gdshare.evaluation import LocalFigures, confusions, local_figures
 from gdshare.metrics import Confusion, best_threshold
 from gdshare.model import Model, load_model, save_model
 from gdshare.networks import build
+from gdshare.patch_tensors import patch_accuracy, sample_patches
 from gdshare.pooling import SCHEMES, Scheme, train_pooled
-from gdshare.training import patch_accuracy, sample_patches, train_on_real
+from gdshare.training import train_on_real
 
 ROW_POOLED = "pooled"
 ROW_REAL = "real patches, pooled"

@@ -11,10 +11,10 @@ from gdshare.bundle import build_files, describe_run, published, verify_files, v
 from gdshare.cohort import Cohort, label_cohort, open_cohort
 from gdshare.distill.folder import PREVIEW, RECORD, read_record, read_result, seconds_of
 from gdshare.distill.loop import distill
-from gdshare.distill.precision import fitted
+from gdshare.distill.precision import with_precision
 from gdshare.ledger import open_ledger
 from gdshare.method import Settings
-from gdshare.pooling import Contribution
+from gdshare.pooling import Contribution, contribution_from
 from gdshare.release.publish import ledger_beside, next_number
 from gdshare.release.publish import release as release_bundle
 from gdshare.report.preview import render_preview
@@ -73,7 +73,7 @@ def release(
         stage: told what happens.
     """
     cohort = _labelled(hospital, folder / "cohort", trial, stage)
-    settings = fitted(site_settings(trial.settings, place), "cpu")
+    settings = with_precision(site_settings(trial.settings, place), "cpu")
     run = folder / "run"
 
     stage.tell(f"{hospital.name}: distilling to {settings.images} images")
@@ -95,19 +95,15 @@ def release(
         _sign(hospital.name, run, outbox, trust, now)
     bundle = published(outbox)[-1]
     verified = verify_folder(bundle, load_public_key(public), now)
+    manifest = verified.manifest
     return Released(
         hospital.name,
         cohort,
         outbox,
         bundle,
         verified.digest,
-        Contribution(
-            hospital.name,
-            verified.distilled,
-            verified.manifest.method,
-            verified.manifest.initialiser,
-            verified.manifest.counts.patients_at_least,
-            verified.manifest.theta0_sha256,
+        contribution_from(
+            hospital.name, verified.distilled, manifest, manifest.counts.patients_at_least
         ),
         sum(path.stat().st_size for path in bundle.iterdir()),
         outcome.score.mean,

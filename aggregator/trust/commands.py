@@ -36,7 +36,7 @@ from aggregator.trust.key_history import (
 from aggregator.trust.keys import SHORT, TrustedKey, load_trust, place_for, put_key
 from gdshare.cli.operator import operator_name
 from gdshare.cli.terminal import AsJson, print_json, print_table
-from gdshare.cli.typed_digest import LEAST_DIGITS, is_told, require_told
+from gdshare.cli.typed_digest import LEAST_DIGITS, matches, require_match
 from gdshare.errors import FederationError, UsageError
 from gdshare.ledger import Entry, in_one_line, open_ledger, read_ledger
 from gdshare.signing import fingerprint, read_key_file, read_revocation
@@ -198,7 +198,7 @@ def accept(
     """
     with open_ledger(ledger_beside(trust)) as entries:
         held = quarantined(entries.entries)
-        found = [digest for digest in held if is_told(digest, told)]
+        found = [digest for digest in held if matches(digest, told)]
         if len(found) != 1:
             raise UsageError(
                 f"{len(found)} quarantined bundles begin so",
@@ -275,7 +275,7 @@ def _day(moment: datetime | None) -> str | None:
 
 
 def _one_that_begins(trust: Path, told: str) -> TrustedKey:
-    found = [one for one in load_trust(trust).keys if is_told(one.fingerprint, told)]
+    found = [one for one in load_trust(trust).keys if matches(one.fingerprint, told)]
     if len(found) != 1:
         raise UsageError(
             f"{len(found)} keys of {trust} begin so", f"{told:.70}", "see gdshare trust list"
@@ -299,7 +299,9 @@ def _revocation(
 
 
 def _require_told(known: str, told: str, key: Path) -> None:
-    require_told(known, told, "--fingerprint", f"call the hospital about {key} before you trust it")
+    require_match(
+        known, told, "--fingerprint", f"call the hospital about {key} before you trust it"
+    )
 
 
 def register(app: typer.Typer) -> None:

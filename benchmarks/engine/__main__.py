@@ -8,10 +8,8 @@ After a kill the same command goes on, and ``--only quality``, started twice, sh
 two processes. ``--only report`` prints what is done, without the data and without their code.
 """
 
-import sys
-from argparse import ArgumentParser, Namespace
+from argparse import ArgumentParser
 from pathlib import Path
-from typing import cast
 
 import torch
 
@@ -21,28 +19,20 @@ from benchmarks.engine.agreement import agreement
 from benchmarks.engine.race import SEEDS
 from benchmarks.engine.rivals import checkout_from_environment
 from benchmarks.engine.worker import worker
-from studies.command import REPORT, Declaration, Study, measure, options
+from studies.command import REPORT, measure, options
 from studies.runner import Store
 
 NAME = "benchmarks.engine"
-SPEED, QUALITY = KINDS = ("speed", races.KIND)
-QUICK_HELP = "fewer rounds, no time to quality"
-DATA, DATA_HELP = Path("../shared/data"), "real data for the races: medmnist/ and tb_cxr/"
+SPEED, QUALITY = "speed", races.KIND
 
 
-def add_options(parser: ArgumentParser) -> None:
-    """Those beside a study's."""
+def command_line() -> ArgumentParser:
+    """A study's, and what the rivals need."""
+    parser = options(NAME, __doc__, "engine", "fewer rounds, no time to quality")
     parser.add_argument("--ssnl", type=Path, help="checkout of ssnl/dataset-distillation")
     parser.add_argument("--agreement", action="store_true", help="compare the derivatives as well")
-    seeds = f"races of each course, from seed 0 (default {SEEDS})"
-    parser.add_argument("--seeds", type=int, default=SEEDS, help=seeds)
-
-
-def study(chosen: Namespace, store: Store) -> Study:
-    """The races."""
-    return races.study(
-        chosen.seeds, chosen.data, chosen.ssnl, store, reporting=chosen.only == REPORT
-    )
+    parser.set_defaults(seeds=SEEDS)
+    return parser
 
 
 def speeds(
@@ -69,8 +59,10 @@ def full_speeds(checkout: Path | None, compare: bool) -> dict[str, object]:
 
 def main() -> None:
     """Read the options and measure."""
-    command = options(NAME, "engine", cast(Declaration, sys.modules[__name__]))
+    command = command_line()
     chosen = command.parse_args()
+    if chosen.only not in (None, SPEED, QUALITY, REPORT):
+        command.error(f"--only {chosen.only}: choose from {SPEED}, {QUALITY}, {REPORT}")
     if chosen.quick and chosen.only in (QUALITY, REPORT):
         command.error("--quick leaves out the time to quality; leave out --quick or --only")
     if chosen.processes > 1:
@@ -89,9 +81,10 @@ def main() -> None:
             figures |= {"time_to_quality_ratio_vs_ssnl": None}
         elif chosen.only != SPEED and not chosen.quick:
             store = Store(races.STUDY, chosen.out or Path("engine-runs"), chosen.archive)
-            declared = study(chosen, store)
-            chosen.only = REPORT if chosen.only == REPORT else None
-            if report := measure(declared, store, chosen):
+            reporting = chosen.only == REPORT
+            study = races.study(chosen.seeds, chosen.data, chosen.ssnl, store, reporting)
+            chosen.only = REPORT if reporting else None
+            if report := measure(study, store, chosen):
                 print(report.text)
                 figures |= report.figures
         write_figures(chosen.json, NAME, figures)

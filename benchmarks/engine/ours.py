@@ -11,10 +11,10 @@ from benchmarks.engine.problem import MetaGradient, Problem
 from benchmarks.engine.recipe import RECIPE, raw_rate
 from gdshare.distill import unroll
 from gdshare.distill.chain.network import chain_of
-from gdshare.distill.precision import FACTORS, fitting
+from gdshare.distill.precision import FACTORS, fastest_precision
 from gdshare.distill.state import Progress, State
 from gdshare.distill.unroll import Unknowns
-from gdshare.distill.update import moved
+from gdshare.distill.update import adam_step
 from gdshare.distilled import Distilled
 from gdshare.method import Settings
 
@@ -58,7 +58,7 @@ class Ours:
 
     def outer_step(self) -> float:
         gradient, step = self._gradient(), self.done
-        state = moved(self._state, gradient.tensors(), self._settings.outer_rate_at(step))
+        state = adam_step(self._state, gradient.tensors(), self._settings.outer_rate_at(step))
         progress = state.progress.model_copy(update={"step": step + 1})
         self._state = replace(state, progress=progress)
         return gradient.loss
@@ -74,7 +74,7 @@ class Ours:
         )
 
     def distilled(self) -> Distilled:
-        data = unroll.labelled(self._state.unknowns, self._targets, 1)
+        data = unroll.constrain(self._state.unknowns, self._targets, 1)
         parts = (data.images, data.labels, data.rates)
         return Distilled(*(part.float().numpy().copy() for part in parts))
 
@@ -92,5 +92,5 @@ def _factors(name: OurName, network: str) -> torch.dtype | None:
     """Type that factors are rounded to; None: not at all, float64 included."""
     if name in ("ours-f32", "ours-recipe"):
         return None
-    precision = "bfloat16" if name == "ours-bf16" else fitting(network, "cpu")
+    precision = "bfloat16" if name == "ours-bf16" else fastest_precision(network, "cpu")
     return None if precision == "float32" else FACTORS[precision]

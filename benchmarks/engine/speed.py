@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from benchmarks.engine.rivals import Name, stand_in
 from benchmarks.engine.worker import Do, Job, Report, worker
-from gdshare.distill.precision import fitting
+from gdshare.distill.precision import fastest_precision
 from gdshare.networks import build
 from gdshare.protocol import CLASSES
 from studies.tables import Row, Table
@@ -154,7 +154,7 @@ def measure(
 def _rivals(scale: SpeedScale, theirs: Name) -> list[Name]:
     names: list[Name] = [theirs, "graph", "ours"]
     # Without the processor's own instructions bfloat16 is emulated, ten times as slow as float32.
-    if scale.every_rival or fitting("convnet", "cpu") == "bfloat16":
+    if scale.every_rival or fastest_precision("convnet", "cpu") == "bfloat16":
         names.append(other_precision(scale.job.network))
     if theirs == "ssnl" and scale.every_rival:
         names.insert(1, "recipe")
@@ -163,7 +163,7 @@ def _rivals(scale: SpeedScale, theirs: Name) -> list[Name]:
 
 def other_precision(network: str) -> Name:
     """Our engine at the precision that it would not choose by itself."""
-    return "ours-f32" if fitting(network, "cpu") == "bfloat16" else "ours-bf16"
+    return "ours-f32" if fastest_precision(network, "cpu") == "bfloat16" else "ours-bf16"
 
 
 def _rounds(
@@ -252,8 +252,8 @@ def table(speed: Speed) -> str:
     return f"""\
 {Table(title, ["", "CPU-s", "speed", "added MB", "memory", "of GEMM"], rows)}
 1x is {theirs}; over {speed.scale.rounds} rounds ours is {low:.2f}x to {high:.2f}x
-Here ours computes in {fitting(job.network, "cpu")}; with bfloat16 (bf16) the factors of products \
-are rounded: the same work, less exact.
+Here ours computes in {fastest_precision(job.network, "cpu")}; with bfloat16 (bf16) the factors \
+of products are rounded: the same work, less exact.
 A training step is {speed.flops / 1e9:.0f} GFLOP; matrix products run at {speed.gemm:.0f} GFLOP/s \
 here.
 Ours at {speed.scale.more_steps} inner steps adds {speed.longer_bytes / MEGABYTE:.0f} MB: \

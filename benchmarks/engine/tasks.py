@@ -14,10 +14,10 @@ from benchmarks.engine.problem import Minibatch, Problem, drawn_from
 from gdshare.cohort import label_cohort, open_cohort
 from gdshare.errors import CohortError, UsageError
 from gdshare.networks import Parameters, build
+from gdshare.patch_tensors import as_tensors
 from gdshare.patches import normalise
 from gdshare.protocol import CLASSES, Protocol
 from gdshare.seeding import balanced_rows, numpy_generator, scoring_rows
-from gdshare.training import as_tensors
 
 SCORE_INITS = 10
 SCORE_PER_CLASS = 200

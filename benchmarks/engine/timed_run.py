@@ -22,8 +22,8 @@ from benchmarks.engine.tasks import QualityTask
 from gdshare.distilled import Distilled
 from gdshare.errors import RunError
 from gdshare.networks import Parameters, forward
+from gdshare.patch_tensors import patch_accuracy
 from gdshare.storage import replacing
-from gdshare.training import patch_accuracy
 
 CHECKPOINT = "checkpoint.pt"
 CHECKPOINT_S = 60.0

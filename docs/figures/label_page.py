@@ -1,7 +1,7 @@
 """The guide's pictures: ``python -m docs.figures.label_page outlining|review PNG``.
 
 SYNTHETIC films: one outlined along the organ that the program drew; one with an invented name
-written into it, framed where the text detector sees it, and half of it marked to be made black.
+written into it, framed where the text detector sees it, and half of it marked to be blacked out.
 """
 
 import io
@@ -29,7 +29,7 @@ from gdshare.films.phantom import phantom_film
 from gdshare.storage import write_bytes
 from gdshare.store.folder import Store
 from gdshare.store.outline import Drawing, save_outline
-from gdshare.store.review import look
+from gdshare.store.review import detect_text
 
 SIDE, OPTIONS = 1024, ("--patch", "149", "--stride", "25")
 SHOWN = 1
@@ -75,12 +75,12 @@ def review_store(folder: Path) -> Store:
     for x, y, text in WRITTEN:
         pen.text((x, y), text, fill=235, font=font)
     store.put(held, np.asarray(picture).astype(np.uint16) * np.uint16(257))
-    look(store, find_text)
+    detect_text(store, find_text)
     return store
 
 
 def review(page: Page) -> None:
-    """The held film, with its name marked to be made black."""
+    """The held film, with its name marked to be blacked out."""
     page.locator("#review-title").wait_for()
     page.keyboard.press("b")
     x, y, _ = WRITTEN[0]
@@ -88,7 +88,7 @@ def review(page: Page) -> None:
     for place in on_screen(page, corners):
         page.mouse.move(*place)
         page.mouse.click(*place)
-    page.get_by_text("1 box to be made black").wait_for()
+    page.get_by_text("1 box to black out").wait_for()
 
 
 PICTURES: dict[str, tuple[Callable[[Path], Store], Callable[[Page], None]]] = {

@@ -1,4 +1,4 @@
-"""``nearest-patch/1``: is a distilled image somebody's patch?"""
+"""``nearest-patch/1``: is a distilled image a copy of a patient's patch?"""
 
 from collections.abc import Callable
 from typing import Final
@@ -12,7 +12,7 @@ from gdshare.bundle.attacks import Attack
 NAME: Final = "nearest-patch/1"
 RESAMPLES = 2000
 FLAT = 1e-6
-"""Deviation of gray below which a patch has no pattern to correlate with."""
+"""Standard deviation of gray, in [0, 1], below which a patch has no pattern to correlate with."""
 
 
 def nearest(
@@ -20,17 +20,18 @@ def nearest(
     others: npt.NDArray[np.float64],
     generator: np.random.Generator,
 ) -> Attack:
-    """The closest any training patient comes, beside the closest any test patient comes.
+    """The largest correlation of any training patient, beside that of any test patient.
 
     Args:
-        members: largest correlation of each training patient's patches with any image.
-        others: of each test patient's.
+        members: float64 [patients], largest correlation of each training patient's patches with any
+            image.
+        others: float64 [patients], the same of test patients.
         generator: resamples the training patients for the interval.
     """
-    drawn = generator.integers(len(members), size=(RESAMPLES, len(members)))
-    low = np.percentile(members[drawn].max(axis=1), 2.5)
+    rows = generator.integers(len(members), size=(RESAMPLES, len(members)))
+    low = np.percentile(members[rows].max(axis=1), 2.5)
     figure = round(float(members.max()), 3)
-    # Resampling never finds more than there is: the interval ends at the figure itself.
+    # The maximum of a resample never exceeds the figure: the interval ends there.
     return Attack(
         name=NAME,
         figure=figure,
@@ -40,31 +41,31 @@ def nearest(
     )
 
 
-def closest(
+def patient_correlations(
     images: npt.NDArray[np.float32], patients: Patients, done: Callable[[int], None]
 ) -> npt.NDArray[np.float64]:
     """Largest absolute Pearson correlation of each patient's patches with any image.
 
     Args:
         images: float32 [M, 1, side, side].
-        patients: whose patches.
-        done: called with the number of patients that are done.
+        patients: with the patches to read.
+        done: called with the number of patients done.
 
     Returns:
-        float64 [patients] in [0, 1]; 0 for a patient with nothing but flat patches.
+        float64 [patients] in [0, 1]; 0 for a patient with flat patches only.
     """
-    wanted = _patterns(images.reshape(len(images), -1).astype(np.float64))
-    found = np.empty(len(patients), np.float64)
+    patterns = _patterns(images.reshape(len(images), -1).astype(np.float64))
+    largest = np.empty(len(patients), np.float64)
     for place, rows in enumerate(patients.rows):
         pixels = patients.patches.scaled(rows).reshape(len(rows), -1).astype(np.float64)
-        # Rounding may leave the correlation of a copy a hair above 1.
-        found[place] = min(float(np.abs(_patterns(pixels) @ wanted.T).max()), 1.0)
+        # Rounding may leave the correlation of a copy slightly above 1.
+        largest[place] = min(float(np.abs(_patterns(pixels) @ patterns.T).max()), 1.0)
         done(place + 1)
-    return found
+    return largest
 
 
 def _patterns(rows: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Rows without mean and scale: their products are correlations; flat ones become 0."""
+    """Centre rows and scale them to length 1: dot products are then correlations. Flat rows: 0."""
     centred = rows - rows.mean(axis=1, keepdims=True)
     length = np.linalg.norm(centred, axis=1, keepdims=True)
     flat = length < FLAT * np.sqrt(rows.shape[1])

@@ -1,4 +1,4 @@
-"""Patches by patient: an attack asks about people, not about windows."""
+"""Patches by patient: attacks are about people, not about windows."""
 
 from dataclasses import dataclass
 
@@ -8,19 +8,19 @@ import numpy.typing as npt
 from gdshare.cohort import Cohort, Patches, Split
 from gdshare.seeding import numpy_generator
 
-PATCHES = 20
-"""Of one patient that a mean is taken over, at most: their loss is known well enough then."""
-LEAST = 5
-"""Patients of a diagnosis below which no interval over patients is worth its name."""
+MAX_PATCHES = 20
+"""Of a patient, at most, that the mean loss is taken over."""
+MIN_PATIENTS = 5
+"""Of a diagnosis: with fewer, an interval over patients means nothing."""
 
 
 @dataclass(frozen=True)
 class Patients:
-    """Patients of one split, each with patches of theirs.
+    """Patients of a split, with the patches of each.
 
     Attributes:
-        patches: all of the split's.
-        rows: for each patient int64 [n], indices of patches.
+        patches: all patches of the split.
+        rows: for each patient, int64 [n], indices of their patches.
         positive: bool [patients], the diagnosis.
     """
 
@@ -29,34 +29,32 @@ class Patients:
     positive: npt.NDArray[np.bool_]
 
     def __len__(self) -> int:
-        """How many patients."""
+        """Number of patients."""
         return len(self.rows)
 
 
 def patients_of(cohort: Cohort, split: Split) -> Patients:
-    """Gather each patient's patches.
+    """Group the patches of a split by patient.
 
     Raises:
-        CohortError: the cohort's files do not fit one another.
+        CohortError: the cohort's files do not fit together.
     """
     patches = cohort.patches(split)
     names = sorted({film.patient for film in cohort.films})
     number = {name: index for index, name in enumerate(names)}
     owner = np.array([number[film.patient] for film in cohort.films], np.int64)[patches.films]
     rows = tuple(np.flatnonzero(owner == patient) for patient in np.unique(owner))
-    sick = {film.patient for film in cohort.films if film.positive}
-    positive = np.array([names[patient] in sick for patient in np.unique(owner)], np.bool_)
+    positives = {film.patient for film in cohort.films if film.positive}
+    positive = np.array([names[patient] in positives for patient in np.unique(owner)], np.bool_)
     return Patients(patches, rows, positive)
 
 
-def some_of(patients: Patients, seed: int, purpose: str) -> Patients:
-    """Keep up to ``PATCHES`` patches of each patient, drawn by chance."""
-    rows = tuple(
-        np.sort(
-            numpy_generator(seed, purpose, place).choice(
-                mine, min(PATCHES, len(mine)), replace=False
-            )
-        )
-        for place, mine in enumerate(patients.rows)
-    )
-    return Patients(patients.patches, rows, patients.positive)
+def sample_patches(patients: Patients, seed: int, purpose: str) -> Patients:
+    """Keep up to ``MAX_PATCHES`` patches of each patient, chosen at random."""
+
+    def choose(place: int, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        generator = numpy_generator(seed, purpose, place)
+        return np.sort(generator.choice(rows, min(MAX_PATCHES, len(rows)), replace=False))
+
+    chosen = tuple(choose(place, rows) for place, rows in enumerate(patients.rows))
+    return Patients(patients.patches, chosen, patients.positive)

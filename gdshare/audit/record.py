@@ -1,4 +1,4 @@
-"""``audit.json`` in a run's folder: what was tried on its result, and what came out."""
+"""``audit.json`` in a run folder: the attacks on its result, and their figures."""
 
 import hashlib
 import os
@@ -15,12 +15,12 @@ from gdshare.storage import write_json
 
 AUDIT = "audit.json"
 ATTACKS = ("membership-loss/1", "nearest-patch/1")
-"""Those that this gdshare makes: no other name leaves by it."""
+"""The attacks of this gdshare; it publishes no other names."""
 MAX_BYTES = 64 * 1024
 
 
 class AuditRecord(BaseModel):
-    """The file.
+    """``audit.json``.
 
     Attributes:
         tensors_sha256: of the result that was attacked.
@@ -35,17 +35,17 @@ class AuditRecord(BaseModel):
 
 
 def write_attacks(run: Path, distilled: Distilled, attacks: tuple[Attack, ...]) -> Path:
-    """Write them whole; returns the file."""
+    """Write ``audit.json``, whole or not at all; returns its path."""
     record = AuditRecord(tensors_sha256=_digest(distilled), attacks=attacks)
     write_json(run / AUDIT, record.model_dump(mode="json"))
     return run / AUDIT
 
 
 def read_attacks(run: Path, distilled: Distilled) -> tuple[Attack, ...]:
-    """Read what was tried on a run's result; nothing, if nobody tried.
+    """Read the attacks on a run's result; none where there is no ``audit.json``.
 
     Raises:
-        RunError: damaged, or made of another result.
+        RunError: damaged, or about another result.
     """
     path = run / AUDIT
     try:
@@ -56,10 +56,10 @@ def read_attacks(run: Path, distilled: Distilled) -> tuple[Attack, ...]:
         raise RunError("cannot be read", path, "make it again with gdshare audit") from error
     if record.tensors_sha256 != _digest(distilled):
         raise RunError(
-            "is of another result than the run has now", path, "make it again with gdshare audit"
+            "is about another result than the run's", path, "make it again with gdshare audit"
         )
-    if any(one.name not in ATTACKS for one in record.attacks):
-        raise RunError("names an attack that is none", path, "make it again with gdshare audit")
+    if any(attack.name not in ATTACKS for attack in record.attacks):
+        raise RunError("names an unknown attack", path, "make it again with gdshare audit")
     return record.attacks
 
 

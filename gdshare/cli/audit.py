@@ -1,26 +1,26 @@
-"""``gdshare audit``: attack a run's images before they leave."""
+"""``gdshare audit``: attack a run's images before they leave the hospital."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from gdshare.cli.terminal import AsJson, Device, chosen_device, print_json, print_table, progress
+from gdshare.cli.terminal import AsJson, Device, print_json, print_table, progress, resolve_device
 from gdshare.extras import require_extra
 
 
 def audit(
-    run: Annotated[Path, typer.Argument(help="A finished run, made by `gdshare distill`.")],
+    run: Annotated[Path, typer.Argument(help="A finished run of gdshare distill.")],
     cohort: Annotated[Path, typer.Option(help="The cohort it was distilled from.")],
     device: Device = "auto",
     as_json: AsJson = False,
 ) -> None:
-    """Attack what would leave: what can be found out about your patients from the images?
+    """Attack what would leave: how much do the images reveal about your patients?
 
-    Two attacks: whether a network trained from the images tells training patients from others
-    (test patients), and whether an image is close to somebody's patch. What comes out stands in the
-    run's audit.json; from then on it is part of what is prepared and published, and a policy may
-    set bounds to it. No attack finding anything is no proof that there is nothing.
+    Two attacks: can a network trained on the images tell training patients from test patients, and
+    is an image close to a patient's patch? The figures are written to the run's audit.json, are
+    included when the run is prepared or published, and can be limited by the policy. A failed
+    attack does not prove that the images reveal nothing.
     """
     require_extra("distill")
     from gdshare.audit import write_attacks
@@ -29,18 +29,23 @@ def audit(
     from gdshare.distill.folder import read_record, read_result
 
     record, distilled = read_record(run), read_result(run)
-    labelled, place = open_cohort(cohort), chosen_device(device)
-    with progress("patients asked about") as report:
-        attacks = attack_run(record, distilled, labelled, place, report)
+    labelled, device_name = open_cohort(cohort), resolve_device(device)
+    with progress("attacking patients") as report:
+        attacks = attack_run(record, distilled, labelled, device_name, report)
     path = write_attacks(run, distilled, attacks)
     if as_json:
-        return print_json([one.model_dump() for one in attacks])
+        return print_json([attack.model_dump() for attack in attacks])
     rows = [
-        (one.name, f"{one.figure:.3f}", f"{one.low:.3f} to {one.high:.3f}", f"{one.unrelated:.3f}")
-        for one in attacks
+        (
+            attack.name,
+            f"{attack.figure:.3f}",
+            f"{attack.low:.3f} to {attack.high:.3f}",
+            f"{attack.unrelated:.3f}",
+        )
+        for attack in attacks
     ]
-    columns = ("attack", "figure", "95% interval", "where nothing is known")
-    print_table("The more an attack finds out, the higher its figure", columns, rows)
+    columns = ("attack", "figure", "95% interval", "baseline")
+    print_table("Higher figures reveal more", columns, rows)
     typer.echo(f"written to {path}")
     return None
 

@@ -1,24 +1,27 @@
-"""Boxes on a film, as they are typed."""
+"""Boxes on a film, as typed on the command line."""
 
 from gdshare.errors import UsageError
 from gdshare.films.box import Box
 
 
 def parse_box(text: str, option: str) -> Box:
-    """Read ``left,top,right,bottom``, px.
+    """Parse ``left,top,right,bottom``, px.
 
     Raises:
-        UsageError: not four whole numbers, or no area.
+        UsageError: not four integers, or an empty box.
     """
     try:
         left, top, right, bottom = (int(part) for part in text.split(","))
     except ValueError as error:
         raise UsageError(
-            f"{option} {text}: give four whole numbers with commas between: left,top,right,bottom"
+            "not a box",
+            f"{option} {text}",
+            "give four whole numbers separated by commas: left,top,right,bottom",
         ) from error
     if left < 0 or top < 0 or right <= left or bottom <= top:
         raise UsageError(
-            f"{option} {text}: encloses nothing",
-            remedy="give left,top,right,bottom from the upper left corner",
+            "encloses nothing",
+            f"{option} {text}",
+            "give left,top,right,bottom, px from the upper left corner",
         )
     return Box(left, top, right, bottom)

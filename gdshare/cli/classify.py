@@ -1,11 +1,11 @@
-"""``gdshare classify``: judge single films."""
+"""``gdshare classify``: classify single films."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gdshare.cli.terminal import AsJson, Device, chosen_device, print_json, print_table, progress
+from gdshare.cli.terminal import AsJson, Device, print_json, print_table, progress, resolve_device
 from gdshare.extras import require_extra
 from gdshare.films import read_film
 from gdshare.metrics import SOURCE_THRESHOLD
@@ -16,48 +16,46 @@ if TYPE_CHECKING:
 
 def classify(
     model: Annotated[Path, typer.Argument(help="A trained model's folder.")],
-    films: Annotated[list[Path], typer.Argument(help="Gray-scale films, DICOM, PNG or TIFF.")],
+    films: Annotated[list[Path], typer.Argument(help="Gray-scale films: DICOM, PNG or TIFF.")],
     threshold: Annotated[
         float | None,
-        typer.Option(
-            min=0.0, max=1.0, help="ε of Eq. 4. Without it: the model's own, or else 0.4."
-        ),
+        typer.Option(min=0.0, max=1.0, help="ε of Eq. 4. Default: the model's own, or 0.4."),
     ] = None,
     spacing_mm: Annotated[
         float | None,
         typer.Option(
             min=0.01,
             max=10.0,
-            help="Side of a pixel, mm, where the file does not tell and the model asks for it.",
+            help="Pixel size, mm, if the model needs it and the file lacks it.",
         ),
     ] = None,
     device: Device = "auto",
     as_json: AsJson = False,
 ) -> None:
-    """Cut each film into windows, let each vote, and print the verdict with the votes behind it.
+    """Cut each film into windows, classify each, and print the film's verdict and its votes.
 
-    A film without a single N or P vote is indeterminate: a person must look. For research only; not
-    a medical device.
+    A film without any N or P vote is indeterminate: a person must look at it. For research only;
+    not a medical device.
     """
     require_extra("distill")
     from gdshare.model import load_model
     from gdshare.vote import film_votes, predictor
 
     trained, record = load_model(model)
-    own = record.origin.get("threshold")
-    chosen = threshold if threshold is not None else own
-    epsilon = float(chosen) if isinstance(chosen, float) else SOURCE_THRESHOLD
-    predict = predictor(trained, chosen_device(device))
-    found: list[tuple[Path, Votes]] = []
+    value = threshold if threshold is not None else record.origin.get("threshold")
+    epsilon = float(value) if isinstance(value, float) else SOURCE_THRESHOLD
+    predict = predictor(trained, resolve_device(device))
+    results: list[tuple[Path, Votes]] = []
     with progress("classifying films") as report:
         for path in films:
-            found.append((path, film_votes(read_film(path, spacing_mm), trained.protocol, predict)))
-            report(len(found), len(films))
+            film = read_film(path, spacing_mm)
+            results.append((path, film_votes(film, trained.protocol, predict)))
+            report(len(results), len(films))
     if as_json:
-        return print_json([_as_data(path, votes, epsilon) for path, votes in found])
+        return print_json([_as_data(path, votes, epsilon) for path, votes in results])
     rows = [
         (path, verdict(votes, epsilon), f"{votes.ratio:.3f}", votes.i, votes.n, votes.p)
-        for path, votes in found
+        for path, votes in results
     ]
     print_table(
         f"ε = {epsilon:.2f}", ("film", "verdict", "ratio", "I votes", "N votes", "P votes"), rows

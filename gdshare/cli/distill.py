@@ -1,6 +1,7 @@
-"""``gdshare distill``: turn a cohort's training patches into a few soft-labelled images."""
+"""``gdshare distill``: distil a cohort's training patches into a few soft-labelled images."""
 
 import inspect
+import logging
 import os
 import secrets
 import shlex
@@ -14,8 +15,8 @@ import typer
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
-from gdshare.cli.interruption import asked_to_stop
-from gdshare.cli.terminal import AsJson, Device, chosen_device, print_json, progress_bar
+from gdshare.cli.interruption import stop_requests
+from gdshare.cli.terminal import AsJson, Device, print_json, progress_bar, resolve_device
 from gdshare.distill.folder import PREVIEW, RECORD, RESULT, read_record
 from gdshare.errors import UsageError
 from gdshare.extras import require_extra
@@ -28,67 +29,71 @@ if TYPE_CHECKING:
     from gdshare.distill.loop import Outcome, Tick
     from gdshare.distill.workers import Workers
 
+log = logging.getLogger(__name__)
+
 
 def distill(
-    cohort: Annotated[Path, typer.Argument(help="A labelled cohort, made by `gdshare label`.")],
+    cohort: Annotated[Path, typer.Argument(help="A labelled cohort made by gdshare label.")],
     out: Annotated[Path, typer.Option(help="Folder for the run.")],
     config: Annotated[
         Path | None,
-        typer.Option(help="TOML file of the options below; options given here win over it."),
+        typer.Option(help="TOML file with the options below; the command line overrides it."),
     ] = None,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with the interrupted run in --out.")
+        bool, typer.Option("--resume", help="Continue the interrupted run in --out.")
     ] = False,
     device: Device = "auto",
     workers: Annotated[
         int,
         typer.Option(
-            min=1, help="Processes that share the --draws of each step; the bytes stay the same."
+            min=1, help="Processes that share the --draws of each step; the result is the same."
         ),
     ] = 1,
     tensorboard: Annotated[
-        bool, typer.Option("--tensorboard", help="Write event files for TensorBoard to --out too.")
+        bool, typer.Option("--tensorboard", help="Also write TensorBoard event files to --out.")
     ] = False,
     as_json: AsJson = False,
-    **knobs: Any,
+    **settings_options: Any,
 ) -> None:
-    """Distil the training patches into a few images with soft labels and learned rates.
+    """Distil the training patches into a few images with soft labels and learned learning rates.
 
-    Algorithm 1 of Li et al. 2020. Each option names the source's value, or "not given" with that of
-    Wang et al.'s code. Ctrl-C ends the run after its current step; from there, or after a power
-    cut, --resume goes on, and on a CPU ends with the bytes of a run never interrupted.
+    Algorithm 1 of Li et al. 2020. Each option states the source's value, or "not given" and the
+    value in Wang et al.'s code. Ctrl-C stops the run after the current step. --resume continues it
+    from there, or after a power cut; on a CPU the result is the same, byte for byte, as without the
+    interruption.
     """
     require_extra("distill")
     from gdshare.cohort import open_cohort
-    from gdshare.distill.precision import fitted
+    from gdshare.distill.precision import with_precision
     from gdshare.distill.workers import join, spawn_workers
 
-    given = {k: v for k, v in knobs.items() if v is not None}
-    settings = read_settings(config, given, _start(out, resume))
+    options = {name: value for name, value in settings_options.items() if value is not None}
+    settings = read_settings(config, options, _initial_settings(out, resume))
     if not resume:
-        settings = fitted(settings, chosen_device(device))
+        settings = with_precision(settings, resolve_device(device))
     if workers > settings.draws:
         raise UsageError(
-            f"--workers {workers} for --draws {settings.draws}: a draw is one process's work",
-            remedy="take more draws a step (they improve each step), or fewer workers",
+            "a draw needs a process of its own",
+            f"--workers {workers} for --draws {settings.draws}",
+            "use more draws per step (they improve each step), or fewer workers",
         )
-    call = _Call(open_cohort(cohort), out, settings, device, resume, tensorboard)
+    arguments = _Arguments(open_cohort(cohort), out, settings, device, resume, tensorboard)
     if workers > 1 and "WORLD_SIZE" not in os.environ:
         if not resume and "OMP_NUM_THREADS" not in os.environ:
             _share_cores(workers)
         with spawn_workers(
             workers, [sys.executable, "-m", "gdshare", *_without_seed(sys.argv[1:])]
         ):
-            outcome = _run(call, join())
+            outcome = _run(arguments, join())
     else:
         joined = join()
         if joined.size > settings.draws:
             raise UsageError(
-                f"{joined.size} processes for --draws {settings.draws}: a draw is one "
-                "process's work",
-                remedy="start fewer, or take more draws a step",
+                "a draw needs a process of its own",
+                f"{joined.size} processes for --draws {settings.draws}",
+                "start fewer processes, or use more draws per step",
             )
-        outcome = _run(call, joined)
+        outcome = _run(arguments, joined)
         if not joined.is_main:
             return
     write_bytes(out / PREVIEW, render_preview(outcome.distilled))
@@ -96,28 +101,28 @@ def distill(
 
 
 def _share_cores(workers: int) -> None:
-    """Several processes of as many threads as there are cores would crawl."""
+    """Divide the cores among the processes: with a full set of threads each, they would crawl."""
     import torch
 
     torch.set_num_threads(max(1, (os.cpu_count() or 1) // workers))
 
 
 def _without_seed(words: list[str]) -> list[str]:
-    """A command line for the list of processes: the others read the seed in the run folder."""
-    kept, skip = [], False
+    """Keep the seed out of the process list; the workers read it from the run folder."""
+    result, skip = [], False
     for word in words:
         if skip or word.startswith("--seed="):
             skip = False
         elif word == "--seed":
             skip = True
         else:
-            kept.append(word)
-    return kept
+            result.append(word)
+    return result
 
 
 @dataclass(frozen=True)
-class _Call:
-    """What was asked for."""
+class _Arguments:
+    """The command's arguments, checked."""
 
     cohort: "Cohort"
     out: Path
@@ -127,8 +132,8 @@ class _Call:
     tensorboard: bool
 
 
-def _run(call: _Call, workers: "Workers") -> "Outcome":
-    """Distil with a progress bar; Ctrl-C ends it after the current step."""
+def _run(arguments: _Arguments, workers: "Workers") -> "Outcome":
+    """Distil with a progress bar; Ctrl-C stops after the current step."""
     from gdshare.distill.loop import StoppedError
     from gdshare.distill.loop import distill as run_distillation
 
@@ -138,43 +143,44 @@ def _run(call: _Call, workers: "Workers") -> "Outcome":
             "{task.fields[skipped]}",
             hidden=not workers.is_main,
         ) as bar,
-        asked_to_stop(say=workers.is_main) as stopping,
+        stop_requests(announce=workers.is_main) as stopping,
     ):
         fields: dict[str, Any] = {"loss": "-", "rate": "-", "best": "-", "skipped": ""}
-        task = bar.add_task("distilling", total=call.settings.outer_steps, **fields)
+        task = bar.add_task("distilling", total=arguments.settings.outer_steps, **fields)
 
         def show(tick: "Tick") -> None:
-            bar.update(task, completed=tick.step, **_shown(tick))
+            bar.update(task, completed=tick.step, **_fields(tick))
 
         try:
             return run_distillation(
-                call.cohort,
-                call.out,
-                call.settings,
-                _device_of(call, workers),
-                call.resume,
+                arguments.cohort,
+                arguments.out,
+                arguments.settings,
+                _device_for(arguments, workers),
+                arguments.resume,
                 show,
                 stopping=stopping,
                 workers=workers,
-                tensorboard=call.tensorboard,
+                tensorboard=arguments.tensorboard,
             )
         except (StoppedError, KeyboardInterrupt):
             bar.stop()
             if workers.is_main:
-                typer.echo(_how_to_go_on(call, workers), err=True)
+                log.info(_how_to_continue(arguments, workers))
             raise typer.Exit(130) from None
 
 
-def _how_to_go_on(call: _Call, workers: "Workers") -> str:
-    if not (call.out / RECORD).exists():
-        return "stopped before the run began; nothing is there to go on with"
-    words = ["gdshare", "distill", str(call.cohort.path), "--out", str(call.out), "--resume"]
+def _how_to_continue(arguments: _Arguments, workers: "Workers") -> str:
+    out = arguments.out
+    if not (out / RECORD).exists():
+        return "stopped before the first step; there is nothing to resume"
+    words = ["gdshare", "distill", str(arguments.cohort.path), "--out", str(out), "--resume"]
     words += ["--workers", str(workers.size)] if workers.size > 1 else []
-    words += ["--tensorboard"] if call.tensorboard else []
-    return f"stopped; go on with: {shlex.join(words)}"
+    words += ["--tensorboard"] if arguments.tensorboard else []
+    return f"stopped; continue with: {shlex.join(words)}"
 
 
-def _shown(tick: "Tick") -> dict[str, Any]:
+def _fields(tick: "Tick") -> dict[str, Any]:
     return {
         "loss": f"{tick.loss:.3f}",
         "rate": f"{tick.rate:.4f}",
@@ -183,23 +189,23 @@ def _shown(tick: "Tick") -> dict[str, Any]:
     }
 
 
-def _device_of(call: _Call, workers: "Workers") -> str:
-    """The device of this process: the interrupted run's, or with several GPUs one for each."""
+def _device_for(arguments: _Arguments, workers: "Workers") -> str:
+    """This process's device: the interrupted run's, or its own GPU among several workers."""
     import torch
 
-    if call.resume and call.device == "auto" and workers.size == 1:
-        return chosen_device(read_record(call.out).device)
-    device = chosen_device(call.device)
+    if arguments.resume and arguments.device == "auto" and workers.size == 1:
+        return resolve_device(read_record(arguments.out).device)
+    device = resolve_device(arguments.device)
     if device == "cuda" and workers.size > 1:
         return f"cuda:{workers.rank % torch.cuda.device_count()}"
     return device
 
 
-def _start(out: Path, resume: bool) -> Settings:
-    """What options change: the interrupted run's settings, or the defaults with a fresh seed.
+def _initial_settings(out: Path, resume: bool) -> Settings:
+    """The settings before any option: the interrupted run's, or the defaults with a fresh seed.
 
-    The seed is nobody's guess: who knows it can repeat a run's draws. A resumed run computes on as
-    many threads as before, since its bytes depend on that.
+    The seed must be unguessable: whoever knows it can repeat the run's draws. A resumed run uses as
+    many threads as before, since its bytes depend on their number.
     """
     if not resume:
         return Settings(seed=secrets.randbits(63))
@@ -210,32 +216,32 @@ def _start(out: Path, resume: bool) -> Settings:
     return record.settings
 
 
-def read_settings(config: Path | None, given: dict[str, Any], start: Settings) -> Settings:
-    """The start's values, then the file's, then those of the command line.
+def read_settings(config: Path | None, options: dict[str, Any], initial: Settings) -> Settings:
+    """Combine settings; the command line overrides the file, and the file the initial values.
 
     Raises:
-        UsageError: the file is unreadable, or a name or value is wrong.
+        UsageError: the file is unreadable, or a name or value is invalid.
     """
     values: dict[str, Any] = {}
     if config is not None:
         try:
-            read = tomllib.loads(config.read_text(encoding="utf-8"))
+            content = tomllib.loads(config.read_text(encoding="utf-8"))
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
             raise UsageError(
                 f"cannot be read as TOML ({error})", config, "write lines such as outer-steps = 400"
             ) from error
-        values = {name.replace("-", "_"): value for name, value in read.items()}
+        values = {name.replace("-", "_"): value for name, value in content.items()}
     try:
-        return Settings(**(start.model_dump(exclude_unset=True) | values | given))
+        return Settings(**(initial.model_dump(exclude_unset=True) | values | options))
     except ValidationError as error:
         first = error.errors()[0]
-        name = str(first["loc"][0]) if first["loc"] else ""  # none: values that do not go together
-        where = "" if name in given or config is None else f"{config}: "
-        if not name and config is not None and given:
-            where = f"{config} with the options given: "
-        what = f"{name.replace('_', '-')}: " if name else ""
+        name = str(first["loc"][0]) if first["loc"] else ""  # empty: values that conflict
+        source = "" if name in options or config is None else str(config)
+        if not name and config is not None and options:
+            source = f"{config} with the options given"
+        where = ": ".join(part for part in (source, name.replace("_", "-")) if part)
         reason = first["msg"].removeprefix("Value error, ")
-        raise UsageError(f"{where}{what}{reason}", remedy="see gdshare distill --help") from error
+        raise UsageError(reason, where, "see gdshare distill --help") from error
 
 
 def _report(out: Path, outcome: "Outcome", as_json: bool) -> None:
@@ -253,28 +259,27 @@ def _report(out: Path, outcome: "Outcome", as_json: bool) -> None:
                 "at_chance": outcome.at_chance,
             }
         )
-    several = f"deviation {score.deviation:.3f} over {len(score.values)} fresh θ0"
-    seen = several if len(score.values) > 1 else "from one θ0"
+    inits = len(score.values)
+    spread = f"deviation {score.deviation:.3f} over {inits} fresh θ0" if inits > 1 else "one θ0"
     typer.echo(
-        f"patch score {score.mean:.3f} ({seen}, validation patients, step {outcome.step}; "
-        "guessing is 0.333)"
+        f"patch score {score.mean:.3f} ({spread}, validation patients, step {outcome.step}; "
+        "chance is 0.333)"
     )
     typer.echo(f"images      {out / RESULT}\npicture     {out / PREVIEW}")
     if outcome.at_chance:
-        typer.echo(
-            "warning: this result cannot be told from guessing; train longer, or look at the films "
-            "and their outlines before publishing it",
-            err=True,
+        log.warning(
+            "warning: this result is no better than chance; distil longer, or check the films and "
+            "their outlines before publishing it"
         )
     return None
 
 
 UNSET = {"seed": "random", "precision": "as fits the machine"}
-"""What the help says of options whose default is decided when a run begins."""
+"""Defaults in the help for settings that are decided when a run begins."""
 
 
 def _options() -> list[inspect.Parameter]:
-    """One command-line option for each knob that has a choice, told by its description."""
+    """A command-line option for every setting with more than one value."""
     options = []
     for name, field in Settings.model_fields.items():
         if get_origin(field.annotation) is Literal and len(get_args(field.annotation)) == 1:
@@ -308,15 +313,15 @@ def _default_of(name: str, field: FieldInfo) -> str:
 
 
 def register(app: typer.Typer) -> None:
-    """Add ``distill`` to the app, with an option for every knob in ``Settings``."""
-    fixed = inspect.signature(distill)
-    named = [p for p in fixed.parameters.values() if p.kind is not p.VAR_KEYWORD]
+    """Add ``distill`` to the app, with an option for every setting."""
+    signature = inspect.signature(distill)
+    named = [p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]
 
     def command(**arguments: Any) -> None:
         distill(**arguments)
 
     keyword_only = [p.replace(kind=p.KEYWORD_ONLY) for p in named]
-    command.__signature__ = fixed.replace(parameters=[*keyword_only, *_options()])  # type: ignore[attr-defined]
+    command.__signature__ = signature.replace(parameters=[*keyword_only, *_options()])  # type: ignore[attr-defined]
     command.__annotations__ = {p.name: p.annotation for p in (*keyword_only, *_options())}
     command.__doc__ = distill.__doc__
     app.command("distill")(command)

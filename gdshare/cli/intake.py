@@ -1,6 +1,7 @@
 """``gdshare import``: copy films out of DICOM files or a PACS, without their identifiers."""
 
 import base64
+import logging
 import secrets
 import time
 from collections import Counter
@@ -19,145 +20,154 @@ from gdshare.extras import require_extra
 
 if TYPE_CHECKING:
     from gdshare.store import Intake, Outcome
-    from gdshare.store.pacs import Access, Wanted
+    from gdshare.store.pacs import Access, Query
 
-    Films = Callable[[Intake], Iterator[Outcome]]
+    Import = Callable[[Intake], Iterator[Outcome]]
 
-SHOWN = 20
+log = logging.getLogger(__name__)
+
+MAX_REFUSALS = 20
+"""Refused files that are printed one by one."""
 MODALITIES = ("CR", "DX")
-DAY, SHOWN_DAY = ["%Y-%m-%d"], "YYYY-MM-DD"
+DATE_FORMATS, DATE_METAVAR = ["%Y-%m-%d"], "YYYY-MM-DD"
 
 
-def take_in(
-    out: Annotated[Path, typer.Option(help="The store: made, or added to.")],
+def import_films(
+    out: Annotated[Path, typer.Option(help="The store; created, or added to.")],
     folder: Annotated[
-        Path | None, typer.Argument(metavar="[DIR]", help="Folder of DICOM files, searched whole.")
+        Path | None,
+        typer.Argument(metavar="[DIR]", help="Folder of DICOM files, searched recursively."),
     ] = None,
     dicomweb: Annotated[
         str | None,
-        typer.Option(
-            metavar="URL", help="Instead of a folder: the address of a PACS's DICOMweb service."
-        ),
+        typer.Option(metavar="URL", help="Import from this DICOMweb service of a PACS instead."),
     ] = None,
     since: Annotated[
         datetime | None,
         typer.Option(
-            formats=DAY, metavar=SHOWN_DAY, help="Of a PACS: studies of this day or later."
+            formats=DATE_FORMATS,
+            metavar=DATE_METAVAR,
+            help="PACS: studies of this date or later.",
         ),
     ] = None,
     until: Annotated[
         datetime | None,
-        typer.Option(formats=DAY, metavar=SHOWN_DAY, help="Of a PACS: studies up to this day."),
+        typer.Option(
+            formats=DATE_FORMATS,
+            metavar=DATE_METAVAR,
+            help="PACS: studies of this date or earlier.",
+        ),
     ] = None,
     modality: Annotated[
         list[str] | None,
         typer.Option(
-            help="Of a PACS: series of this modality, RF for fluoroscopy. May be given several "
-            f"times. Without it: {' and '.join(MODALITIES)}."
+            help="PACS: series of this modality, such as RF for fluoroscopy. Repeatable. "
+            f"Default: {' and '.join(MODALITIES)}."
         ),
     ] = None,
-    dicomweb_user: Annotated[str | None, typer.Option(help="Who asks the PACS.")] = None,
+    dicomweb_user: Annotated[str | None, typer.Option(help="User name at the PACS.")] = None,
     dicomweb_password_file: Annotated[
-        Path | None, typer.Option(help="File that holds the user's password, mode 600.")
+        Path | None, typer.Option(help="File with that user's password, mode 600.")
     ] = None,
     dicomweb_ca: Annotated[
         Path | None,
         typer.Option(
-            help="File of the authority's certificates (PEM) that vouch for the PACS. Without it: "
-            "those that browsers trust."
+            help="File of CA certificates (PEM) to trust for the PACS. Default: the public CAs."
         ),
     ] = None,
     identities: Annotated[
         Path | None,
         typer.Option(
-            help="The file that leads back to patients, mode 600. Without it: beside the store, "
-            "STORE-identities.csv."
+            help="The file that links the store to patients, mode 600. Default: "
+            "STORE-identities.csv beside the store."
         ),
     ] = None,
     frame: Annotated[
-        int | None, typer.Option(min=1, help="Which frame is the film, of files that hold many.")
+        int | None, typer.Option(min=1, help="Which frame to import from multi-frame files.")
     ] = None,
     crop_border: Annotated[
-        int, typer.Option(min=0, help="Make so many px black along every edge of every film.")
+        int, typer.Option(min=0, help="Black out so many px along every edge of every film.")
     ] = 0,
     mask_boxes: Annotated[
         list[str] | None,
         typer.Option(
             metavar="L,T,R,B",
-            help="Make this box black on every film, px from its upper left corner: where a "
-            "device always writes. May be given several times. Like --crop-border it is for films "
-            "that come in now; for those in the store already there is gdshare review.",
+            help="Black out this box on every film, px from the upper left corner, where a device "
+            "always writes. Repeatable. Like --crop-border, for newly imported films only; for "
+            "those in the store use gdshare review.",
         ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Copy films out of a folder of DICOM files, or a PACS, into a store, under random names.
+    """Copy films from a folder of DICOM files or a PACS into a store, under random names.
 
-    Of the header come pixel size and kind, and nothing that names a person, a place or a day. Who
-    is who stands in one file beside the store; nothing but this command reads it. A film whose
-    header does not say that nothing is written in the picture is held until somebody has looked:
-    gdshare review. Stopped, it goes on where it was when called again, and asks a PACS only for
-    what is not in yet.
+    Only pixel size and kind are kept from the header; nothing that names a person, a place or a
+    date. One file beside the store links the random names to patients, and only this command reads
+    it. Unless its header says that no text is burned into the image, a film is held until somebody
+    has looked at it: gdshare review. If interrupted, run it again: it continues, and requests from
+    a PACS only what is missing.
     """
     require_extra("pacs" if dicomweb else "dicom")
     from gdshare.films.dicom.decoder import decoder
     from gdshare.store import Intake, make_store, open_identities
 
     boxes = tuple(parse_box(text, "--mask-boxes") for text in mask_boxes or ())
-    of_a_pacs = (since, until, modality, dicomweb_user, dicomweb_password_file, dicomweb_ca)
+    pacs_options = (since, until, modality, dicomweb_user, dicomweb_password_file, dicomweb_ca)
     if dicomweb is None:
-        films = _of_folder(folder, any(of_a_pacs))
+        run = _from_folder(folder, any(pacs_options))
     elif folder is not None:
-        raise UsageError("give either a folder or --dicomweb, not both", folder)
+        raise UsageError("a folder and --dicomweb exclude each other", folder, "give one of them")
     else:
         access = _access(dicomweb, dicomweb_user, dicomweb_password_file, dicomweb_ca)
-        films = _of_pacs(access, _wanted(modality, since, until), _beside(out, "arriving.dcm"))
-    who = identities or _beside(out, "identities.csv")
-    if who.resolve().is_relative_to(out.resolve()):
-        raise UsageError("lies in the store", who, "keep who is who apart, by --identities")
+        run = _from_pacs(access, _query(modality, since, until), _beside(out, "arriving.dcm"))
+    identities_path = identities or _beside(out, "identities.csv")
+    if identities_path.resolve().is_relative_to(out.resolve()):
+        raise UsageError(
+            "is inside the store", identities_path, "keep it elsewhere with --identities"
+        )
     store = make_store(out)
-    with open_identities(who, _random) as named, decoder() as decode:
-        named.require(store.names())
-        with store.changing():
+    with open_identities(identities_path, _random_name) as names, decoder() as decode:
+        names.require_films(store.names())
+        with store.lock():
             store.sweep()
-        outcomes = list(films(Intake(store, named, decode, frame, crop_border, boxes)))
-    _print(outcomes, out, who, as_json)
+        outcomes = list(run(Intake(store, names, decode, frame, crop_border, boxes)))
+    _print(outcomes, out, identities_path, as_json)
 
 
-def _of_folder(folder: Path | None, of_a_pacs: bool) -> "Films":
-    from gdshare.store import take_in
+def _from_folder(folder: Path | None, pacs_options: bool) -> "Import":
+    from gdshare.store import import_films
     from gdshare.store.intake import files_in
 
     if folder is None:
-        raise UsageError("say what to import: a folder of DICOM files, or --dicomweb URL")
-    if of_a_pacs:
         raise UsageError(
-            "a folder is searched whole",
-            folder,
-            "give these options of a PACS together with --dicomweb",
+            "nothing to import", remedy="give a folder of DICOM files, or --dicomweb URL"
+        )
+    if pacs_options:
+        raise UsageError(
+            "a folder is imported whole", folder, "give PACS options only with --dicomweb"
         )
     if not folder.is_dir():
-        raise UsageError("no such folder", folder, "give the folder that holds the DICOM files")
+        raise UsageError("no such folder", folder, "give the folder of the DICOM files")
     files = files_in(folder)
 
-    def films(intake: "Intake") -> "Iterator[Outcome]":
+    def run(intake: "Intake") -> "Iterator[Outcome]":
         with progress("importing films") as report:
-            yield from take_in(files, intake, report)
+            yield from import_films(files, intake, report)
 
-    return films
+    return run
 
 
-def _of_pacs(access: "Access", wanted: "Wanted", landing: Path) -> "Films":
-    from gdshare.store.pacs import find_films, line_to, take_in_from
+def _from_pacs(access: "Access", query: "Query", download: Path) -> "Import":
+    from gdshare.store.pacs import connect, find_films, import_from_pacs
 
-    def films(intake: "Intake") -> "Iterator[Outcome]":
-        with line_to(access, time.monotonic, time.sleep) as line:
-            with progress("asking the PACS") as report:
-                found = find_films(line, wanted, report)
+    def run(intake: "Intake") -> "Iterator[Outcome]":
+        with connect(access, time.monotonic, time.sleep) as connection:
+            with progress("querying the PACS") as report:
+                films = find_films(connection, query, report)
             with progress("importing films") as report:
-                yield from take_in_from(line, found, intake, landing, report)
+                yield from import_from_pacs(connection, films, intake, download, report)
 
-    return films
+    return run
 
 
 def _access(url: str, user: str | None, password: Path | None, authority: Path | None) -> "Access":
@@ -171,18 +181,18 @@ def _access(url: str, user: str | None, password: Path | None, authority: Path |
     return access_to(url, login, authority)
 
 
-def _wanted(modality: list[str] | None, since: datetime | None, until: datetime | None) -> "Wanted":
-    from gdshare.store.pacs import Wanted
+def _query(modality: list[str] | None, since: datetime | None, until: datetime | None) -> "Query":
+    from gdshare.store.pacs import Query
 
     if since and until and since > until:
         raise UsageError(
             f"--since {since:%Y-%m-%d} is after --until {until:%Y-%m-%d}", remedy="swap them"
         )
-    days = (day and day.date() for day in (since, until))
-    return Wanted(tuple(modality or MODALITIES), *days)
+    dates = (day and day.date() for day in (since, until))
+    return Query(tuple(modality or MODALITIES), *dates)
 
 
-def _print(outcomes: "list[Outcome]", out: Path, who: Path, as_json: bool) -> None:
+def _print(outcomes: "list[Outcome]", out: Path, identities: Path, as_json: bool) -> None:
     counts: Counter[str] = Counter(outcome.kind for outcome in outcomes)
     refused = [outcome for outcome in outcomes if outcome.kind == "refused"]
     if as_json:
@@ -190,31 +200,33 @@ def _print(outcomes: "list[Outcome]", out: Path, who: Path, as_json: bool) -> No
             {
                 "store": str(out),
                 "counts": dict(counts),
-                "refused": [{"file": str(one.path), "reason": one.reason} for one in refused],
+                "refused": [
+                    {"file": str(outcome.path), "reason": outcome.reason} for outcome in refused
+                ],
             }
         )
-    for one in refused[:SHOWN]:
-        typer.echo(f"refused  {one.reason}", err=True)
-    if len(refused) > SHOWN:
-        typer.echo(f"refused  {len(refused) - SHOWN} more; --json lists all", err=True)
+    for outcome in refused[:MAX_REFUSALS]:
+        log.warning("refused  %s", outcome.reason)
+    if len(refused) > MAX_REFUSALS:
+        log.warning("refused  %d more; --json lists all", len(refused) - MAX_REFUSALS)
     kinds = ("released", "held", "known", "refused", "not DICOM")
-    print_table(f"{out}: files by what became of them", kinds, [[counts[kind] for kind in kinds]])
-    typer.echo(f"who is who  {who} (keep it apart from the store)")
+    print_table(f"{out}: files by outcome", kinds, [[counts[kind] for kind in kinds]])
+    typer.echo(f"identities  {identities} (keep it apart from the store)")
     if counts["held"]:
-        typer.echo(f"go on with  gdshare review {quote(str(out))}")
+        typer.echo(f"next        gdshare review {quote(str(out))}")
     return None
 
 
 def _beside(out: Path, name: str) -> Path:
-    whole = out.resolve()
-    return whole.with_name(f"{whole.name}-{name}")
+    path = out.resolve()
+    return path.with_name(f"{path.name}-{name}")
 
 
-def _random() -> str:
-    """80 bits, which nobody meets twice or guesses."""
+def _random_name() -> str:
+    """80 random bits: unguessable, and never drawn twice."""
     return base64.b32encode(secrets.token_bytes(10)).decode().lower()
 
 
 def register(app: typer.Typer) -> None:
     """Add ``import`` to the app."""
-    app.command("import")(take_in)
+    app.command("import")(import_films)

@@ -1,33 +1,34 @@
-"""Ctrl-C as a request: the work ends after the current step, and a second one ends it at once."""
+"""Ctrl-C as a request to stop after the current step; a second Ctrl-C stops at once."""
 
+import logging
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-import typer
+log = logging.getLogger(__name__)
 
 
 @contextmanager
-def asked_to_stop(say: bool) -> Iterator[Callable[[], bool]]:
-    """While the block runs, take SIGINT and SIGTERM as requests; yields what asks for one.
+def stop_requests(announce: bool) -> Iterator[Callable[[], bool]]:
+    """Treat SIGINT and SIGTERM as requests inside the block; yields whether there was a request.
 
     Args:
-        say: tell people on stderr that the request was heard.
+        announce: confirm the request on stderr.
     """
-    heard = False
+    requested = False
 
-    def hear(number: int, frame: FrameType | None) -> None:
-        nonlocal heard
-        if heard:
+    def handle(number: int, frame: FrameType | None) -> None:
+        nonlocal requested
+        if requested:
             raise KeyboardInterrupt
-        heard = True
-        if say:
-            typer.echo("\nstopping after this step; Ctrl-C again to stop at once", err=True)
+        requested = True
+        if announce:
+            log.info("stopping after this step; Ctrl-C again to stop at once")
 
-    before = {number: signal.signal(number, hear) for number in (signal.SIGINT, signal.SIGTERM)}
+    previous = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield lambda: heard
+        yield lambda: requested
     finally:
-        for number, handler in before.items():
+        for number, handler in previous.items():
             signal.signal(number, handler)

@@ -1,4 +1,4 @@
-"""``gdshare ledger``: check and read what was done with bundles."""
+"""``gdshare ledger``: check, read and extend the record of what was done with bundles."""
 
 import re
 from datetime import UTC, datetime
@@ -25,8 +25,8 @@ Anchors = Annotated[
     typer.Option(
         "--anchor",
         metavar="NUMBER:SHA256",
-        help="A line as somebody else knows it, from a receipt or from paper; may be given "
-        "several times.",
+        help="A line's number and hash from an independent copy, such as a receipt or a note on "
+        "paper. Repeatable.",
     ),
 ]
 
@@ -37,8 +37,8 @@ def verify(
     receipt: Annotated[
         list[Path] | None,
         typer.Option(
-            help="A receipt that the aggregator gave: its ledger must still have that line, and "
-            "say the same. May be given several times. Takes --key."
+            help="An aggregator's receipt: its ledger must still contain that line, unchanged. "
+            "Repeatable. Needs --key."
         ),
     ] = None,
     key: Annotated[
@@ -46,30 +46,30 @@ def verify(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Check that no line was altered, taken out, put in or cut off.
+    """Check that no line was altered, removed, inserted or cut off.
 
-    The ledger agrees with itself and with the head beside it. That somebody has written both anew
-    is found only with --anchor, or with --receipt where it is an aggregator's. Write down the
-    anchor that this prints, and keep it elsewhere.
+    This compares the ledger with itself and with the head file beside it. Only --anchor, or
+    --receipt for an aggregator's ledger, detects that both were rewritten. Write down the anchor
+    that this prints, and keep it elsewhere.
     """
     if (key is None) != (not receipt):
-        raise UsageError("--receipt and --key go together", remedy="give both, or neither")
-    told = [_receipt(path, key) for path in receipt or () if key is not None]
-    anchors = [*map(_anchor, anchor or ()), *(anchor_in(one) for one, _ in told)]
-    entries = read_ledger(_there(ledger), anchors)
-    for one, digest in told:
-        require_says(entries, one, digest)
+        raise UsageError("--receipt and --key need each other", remedy="give both, or neither")
+    receipts = [_receipt(path, key) for path in receipt or () if key is not None]
+    anchors = [*map(_anchor, anchor or ()), *(anchor_in(signed) for signed, _ in receipts)]
+    entries = read_ledger(_existing(ledger), anchors)
+    for signed, digest in receipts:
+        require_says(entries, signed, digest)
     head = head_of(entries)
     if as_json:
         return print_json({"lines": head.number, "sha256": head.sha256})
-    typer.echo(f"lines   {head.number}, chained and whole")
+    typer.echo(f"lines   {head.number}, chained and complete")
     typer.echo(f"anchor  {head.number}:{head.sha256}")
     return None
 
 
 def show(ledger: Ledger, anchor: Anchors = None, as_json: AsJson = False) -> None:
-    """Check the ledger as verify does, then show its lines, the oldest first."""
-    entries = read_ledger(_there(ledger), [_anchor(text) for text in anchor or ()])
+    """Check the ledger as verify does, then show its lines, oldest first."""
+    entries = read_ledger(_existing(ledger), [_anchor(text) for text in anchor or ()])
     if as_json:
         return print_json([entry.model_dump(mode="json") for entry in entries])
     rows = [
@@ -85,37 +85,38 @@ def show(ledger: Ledger, anchor: Anchors = None, as_json: AsJson = False) -> Non
         for entry in entries
     ]
     columns = ("line", "at (UTC)", "act", "what", "by", "why", "digest")
-    print_table(f"{ledger}: {len(entries)} acts", columns, rows)
+    print_table(f"{ledger}: {len(entries)} lines", columns, rows)
     return None
 
 
 def receive(
     receipt: Annotated[Path, typer.Argument(help="The receipt, SITE-NUMBER.receipt.")],
     key: Annotated[Path, typer.Option(help="The aggregator's public key, NAME.pub.")],
-    outbox: Annotated[Path, typer.Option(help="The hospital's, from which the bundle left.")],
+    outbox: Annotated[Path, typer.Option(help="The outbox that the bundle left from.")],
     by: Annotated[
         str | None,
-        typer.Option(help="Who takes it in. Without it: this computer's user."),
+        typer.Option(help="Your name for the ledger. Default: this computer's user."),
     ] = None,
 ) -> None:
-    """Take an aggregator's receipt for a bundle into the hospital's ledger, OUTBOX-ledger.jsonl.
+    """Record an aggregator's receipt for a bundle in the hospital's ledger, OUTBOX-ledger.jsonl.
 
-    It tells what became of the bundle, and names the line of the aggregator's ledger that says so.
-    Keep the file: with it `gdshare ledger verify --receipt` finds out, even years later, whether
-    the aggregator's ledger was written anew. Receipts come by mail or courier, never by the node.
+    The receipt states the verdict and names the line of the aggregator's ledger that records it.
+    Keep the file: even years later, gdshare ledger verify --receipt can detect with it that the
+    aggregator rewrote its ledger. Receipts arrive by mail or courier, never through the node.
     """
-    told, digest = _receipt(receipt, key)
-    signer, who = fingerprint(load_public_key(key)), operator_name(by)
+    verdict, digest = _receipt(receipt, key)
+    signer, operator = fingerprint(load_public_key(key)), operator_name(by)
     with open_ledger(ledger_beside(outbox)) as book:
-        can_be = record_receipt(told, digest, signer, book, who, datetime.now(UTC))
-    typer.echo(f"{told.verdict:<10} {told.name}{f'  {told.reason}' if told.reason else ''}")
-    typer.echo(f"by         {told.aggregator}, {told.at:%Y-%m-%d %H:%M:%S} UTC")
+        plausible = record_receipt(verdict, digest, signer, book, operator, datetime.now(UTC))
+    reason = f"  {verdict.reason}" if verdict.reason else ""
+    typer.echo(f"{verdict.verdict:<10} {verdict.name}{reason}")
+    typer.echo(f"by         {verdict.aggregator}, {verdict.at:%Y-%m-%d %H:%M:%S} UTC")
     typer.echo(f"digest     {digest}")
-    typer.echo(f"line       {told.line}:{told.sha256}")
-    if not can_be:
+    typer.echo(f"line       {verdict.line}:{verdict.sha256}")
+    if not plausible:
         typer.echo(
-            f"WARNING: this hospital never withdrew {told.name}: somebody else has its key; call "
-            f"{told.aggregator} and have the key revoked"
+            f"WARNING: this hospital never withdrew {verdict.name}, so somebody else has its key; "
+            f"call {verdict.aggregator} and have the key revoked"
         )
 
 
@@ -126,21 +127,22 @@ def _receipt(path: Path, key: Path) -> tuple[Receipt, str]:
         raise fault.at(path) from fault
 
 
-def _there(ledger: Path) -> Path:
-    """To a reader of nothing an empty ledger would look sound."""
+def _existing(ledger: Path) -> Path:
+    """A missing ledger would pass as an empty one."""
     if not ledger.is_file():
         raise UsageError("no such ledger", ledger, "check the path")
     return ledger
 
 
 def _anchor(text: str) -> Anchor:
-    told = _ANCHOR.fullmatch(text)
-    if told is None:
+    match = _ANCHOR.fullmatch(text)
+    if match is None:
         raise UsageError(
-            f"--anchor {text}: give a line's number, a colon and 64 hexadecimal digits, as gdshare "
-            "ledger verify prints them"
+            "not an anchor",
+            f"--anchor {text}",
+            "give NUMBER:SHA256 as gdshare ledger verify prints it",
         )
-    return Anchor(int(told[1]), told[2])
+    return Anchor(int(match[1]), match[2])
 
 
 def register(app: typer.Typer) -> None:

@@ -1,4 +1,4 @@
-"""The ``gdshare`` command's front door: options for all commands, errors in one sentence."""
+"""The ``gdshare`` command: options common to all commands, and errors in one sentence."""
 
 import io
 import logging
@@ -21,12 +21,11 @@ from gdshare.logs import FILE_VARIABLE, LEVEL_VARIABLE, LEVELS, start_logging, s
 
 MODULES = {
     "import": "intake",
-    "prepare": "gate",
-    "approve": "gate",
-    "release": "gate",
+    "prepare": "release",
+    "approve": "release",
     "unseal": "seal",
 }
-"""Where a command is not called like its module."""
+"""Commands whose module has another name."""
 
 OWN_COMMANDS: dict[str, str] = {
     name: f"gdshare.cli.{MODULES.get(name, name)}:register"
@@ -53,22 +52,22 @@ OWN_COMMANDS: dict[str, str] = {
         "classify",
     )
 }
-"""In the order of the walk, which is the order of the help."""
+"""In the order of use, which is the order in the help."""
 
 ENTRY_POINTS = "gdshare.commands"
 LOG_OPTIONS = {"--log-level": LEVEL_VARIABLE, "--log-file": FILE_VARIABLE}
-"""They may stand before or behind the command, as --debug may."""
+"""Accepted before and after the command, like --debug."""
 log = logging.getLogger(__name__)
 REFUSED, INTERRUPTED = 2, 130
 
 
 def build_app(first_word: str | None = None) -> typer.Typer:
-    """Make the command with all its sub-commands, or with the one that is asked for.
+    """Build the command with all sub-commands, or only the one about to run.
 
     Importing torch and Flower takes seconds; a command that needs neither should not wait.
 
     Args:
-        first_word: the sub-command about to run, or None (or an unknown word) for all.
+        first_word: the sub-command about to run; None or an unknown word: all of them.
     """
     app = typer.Typer(
         name="gdshare",
@@ -84,26 +83,27 @@ def build_app(first_word: str | None = None) -> typer.Typer:
     }
     commands |= {point.name: point for point in sorted(entry_points(group=ENTRY_POINTS))}
     chosen = [commands[first_word]] if first_word in commands else commands.values()
-    for register in dict.fromkeys(point.load() for point in chosen):  # a module may have several
+    # A module with several commands registers them at once.
+    for register in dict.fromkeys(point.load() for point in chosen):
         register(app)
     return app
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command; every refusal is one sentence on stderr and exit status 2."""
+    """Run the command; errors are one sentence on stderr and exit status 2."""
     keep_freed_memory()
     _print_whatever_the_encoding()
     words = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in words
     try:
-        start_logging()  # for what is wrong with the options of the log themselves
+        start_logging()  # for errors in the log options themselves
         log_options, words = _log_options([word for word in words if word != "--debug"])
         start_logging_from(os.environ | log_options)
         first = next((word for word in words if not word.startswith("-")), None)
         status = build_app(first)(args=words, prog_name="gdshare", standalone_mode=False)
         sys.exit(status if isinstance(status, int) else 0)
     except click.exceptions.NoArgsIsHelpError:
-        sys.exit(REFUSED)  # the help was shown
+        sys.exit(REFUSED)  # the help was printed
     except click.ClickException as error:
         where = getattr(getattr(error, "ctx", None), "command_path", "gdshare")
         _refuse(f"{error.format_message().rstrip('.')}; see {where} --help", debug)
@@ -128,9 +128,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _print_whatever_the_encoding() -> None:
-    """Show an escape where the terminal's encoding lacks a character, such as the ε of Eq. 4.
+    """Escape characters that the terminal's encoding lacks, such as the ε of Eq. 4.
 
-    A file name of other bytes than UTF-8 is no fault either.
+    The same goes for file names that are not UTF-8.
     """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
@@ -145,12 +145,12 @@ def _refuse(message: str, debug: bool, fault: bool = False) -> None:
 
 
 def _log_options(words: list[str]) -> tuple[dict[str, str], list[str]]:
-    """The options of the log, wherever they stand, as their environment variables; and the rest.
+    """Split off the log options, wherever they are, as environment variables.
 
     Raises:
         UsageError: an option without its value.
     """
-    found: dict[str, str] = {}
+    options: dict[str, str] = {}
     rest: list[str] = []
     remaining = iter(words)
     for word in remaining:
@@ -160,25 +160,27 @@ def _log_options(words: list[str]) -> tuple[dict[str, str], list[str]]:
             continue
         value = value if equals else next(remaining, "")
         if not value:
-            raise UsageError(f"{name} needs a value", remedy="see gdshare --help")
-        found[LOG_OPTIONS[name]] = value
-    return found, rest
+            raise UsageError("needs a value", name, "see gdshare --help")
+        options[LOG_OPTIONS[name]] = value
+    return options, rest
 
 
-def _show_version(wanted: bool) -> None:
-    if wanted:
+def _show_version(value: bool) -> None:
+    if value:
         typer.echo(f"gdshare {__version__}")
         raise typer.Exit
 
 
 def _front(
     debug: Annotated[
-        bool, typer.Option("--debug", help="On an error, show where in the program it arose.")
+        bool, typer.Option("--debug", help="On an error, show the traceback.")
     ] = False,
     log_level: Annotated[
         str,
         typer.Option(
-            envvar=LEVEL_VARIABLE, metavar="|".join(LEVELS), help="What is printed and logged."
+            envvar=LEVEL_VARIABLE,
+            metavar="|".join(LEVELS),
+            help="Least level to print and log.",
         ),
     ] = "info",
     log_file: Annotated[
@@ -197,16 +199,16 @@ def _front(
 
     At a hospital, in this order:
 
-    **import** films out of a PACS or a folder, **review** those that may show a name,
-    **label** the films once their organs are outlined, **distill** the labelled patches to
-    a few synthetic images, **audit** what those give away, make **keys** once, and
+    **import** films from a PACS or a folder, **review** those that may show a name,
+    **label** the films once their organs are outlined, **distill** the labelled patches into
+    a few synthetic images, **audit** what those reveal, make **keys** once, and
     **publish** a signed bundle, or **prepare** it, have it **approve**d by others, and
-    **release** it. **withdraw** takes a released bundle back.
+    **release** it. **withdraw** takes back a released bundle.
 
     At the aggregator:
 
-    **aggregate** collects and verifies bundles, trains one model, and has each hospital
-    count how it does on the films it keeps.
+    **aggregate** collects and verifies bundles, trains a model, and has each hospital
+    count its results on films that stay there.
 
     To see it all on synthetic films: **gdshare demo**.
     """

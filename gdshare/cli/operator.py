@@ -1,13 +1,13 @@
-"""Who runs a command, as records name people."""
+"""The operator's name for ledgers and reviews."""
 
 import getpass
 import os
 
 
 def operator_name(by: str | None = None) -> str:
-    """The name given by ``--by``, else the login name, else the user's number.
+    """The name from ``--by``, or the login name, or else the user ID.
 
-    A container often runs under a number that has no login name.
+    Containers often run under a user ID without a login name.
     """
     if by:
         return by

@@ -1,4 +1,4 @@
-"""``gdshare outline``: turn the outline of any tool into a mask or GeoJSON."""
+"""``gdshare outline``: convert the outline of any annotation tool to a mask or GeoJSON."""
 
 from pathlib import Path
 from typing import Annotated
@@ -19,39 +19,40 @@ def outline(
             "QuPath GeoJSON."
         ),
     ],
-    film: Annotated[Path, typer.Option(help="The film it was drawn on.")],
-    out: Annotated[Path, typer.Option(help="File to make: .png for a mask, .geojson for QuPath.")],
+    film: Annotated[Path, typer.Option(help="The film that was outlined.")],
+    out: Annotated[Path, typer.Option(help="File to write: .png for a mask, .geojson for QuPath.")],
     organ: Annotated[
         str | None,
-        typer.Option(help="The organ's name in the file; needed if it has several."),
+        typer.Option(help="The organ's name in the file; required if there are several."),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Read an organ's outline from any tool, write it as a mask or GeoJSON.
+    """Read an organ's outline from any annotation tool and write it as a mask or GeoJSON.
 
-    Looking at the mask over the film shows what gdshare label will take for inside. Nothing is
-    resized: an outline drawn at another size than its film's is refused. GeoJSON does not say at
-    which size it was drawn; it is refused only where it reaches beyond the film.
+    The mask shows which pixels gdshare label counts as inside. Nothing is resized: an outline drawn
+    at another size than the film's is refused. GeoJSON does not record that size; it is refused
+    only if it extends beyond the film.
     """
     require_extra("films")
     from gdshare.films.outlines import WRITERS, read_annotations, write_outline
 
     if out.suffix.lower() not in WRITERS:
-        raise UsageError(f"--out {out}: end it in {' or '.join(WRITERS)}, for the format to write")
+        raise UsageError("has no known suffix", f"--out {out}", f"end it in {' or '.join(WRITERS)}")
     if out.exists():
         raise UsageError("already exists", out, "choose another --out, or remove it first")
-    found = read_annotations(annotation).outline(read_film(film).shape, str(film), organ)
-    write_outline(found.inside, out, found.name)
-    height, width = found.inside.shape
-    share = float(found.inside.mean())
+    mask = read_annotations(annotation).outline(read_film(film).shape, str(film), organ)
+    inside, name = mask.inside, mask.name
+    write_outline(inside, out, name)
+    height, width = inside.shape
+    fraction = float(inside.mean())
     if as_json:
         return print_json(
-            {"out": str(out), "organ": found.name, "size": [width, height], "inside": share}
+            {"out": str(out), "organ": name, "size": [width, height], "inside": fraction}
         )
-    if found.name:
-        typer.echo(f"organ   {found.name}")
-    typer.echo(f"inside  {share:.2%} of {width} x {height} px")
-    typer.echo(f"made    {out}")
+    if name:
+        typer.echo(f"organ   {name}")
+    typer.echo(f"inside  {fraction:.2%} of {width} x {height} px")
+    typer.echo(f"wrote   {out}")
     return None
 
 

@@ -1,4 +1,4 @@
-"""Where a signing key's passphrase comes from: a file, the environment, or the keyboard."""
+"""Reading a key's passphrase: from a file, the environment, or the keyboard."""
 
 import os
 import sys
@@ -9,40 +9,43 @@ import typer
 from gdshare.errors import KeyFileError
 
 VARIABLE = "GDSHARE_PASSPHRASE"
-LARGEST_FILE = 4096
+MAX_BYTES = 4096
 
 PASSPHRASE_FILE = typer.Option(
     None,
     "--passphrase-file",
-    help="File whose content is the passphrase (a newline at its end does not count). Without "
-    f"it: the environment variable {VARIABLE}, and without that a question.",
+    help="File with the passphrase; a trailing newline is ignored. Default: the environment "
+    f"variable {VARIABLE}, or else ask.",
 )
 
 
 def has_terminal() -> bool:
-    """Whether anybody can be asked."""
+    """Whether somebody can be asked."""
     return sys.stdin.isatty()
 
 
-def read_passphrase(file: Path | None, *, confirm: bool, what: str = "the signing key") -> bytes:
-    """Get the passphrase without it ever standing on a command line.
+def read_passphrase(
+    file: Path | None, *, confirm: bool, key_name: str = "the signing key"
+) -> bytes:
+    """Read the passphrase, which never appears on the command line.
 
     Args:
-        file: read if given; a single line end at its end is dropped.
+        file: read if given; a trailing newline is dropped.
         confirm: at the keyboard, ask twice.
-        what: it opens, for the question.
+        key_name: for the question.
 
     Raises:
-        KeyFileError: the file cannot be read, or there is nobody to ask.
+        KeyFileError: the file cannot be read, or nobody can be asked.
     """
     if file is not None:
         try:
             with file.open("rb") as stream:
-                content = stream.read(LARGEST_FILE)
+                content = stream.read(MAX_BYTES)
         except OSError as fault:
             raise KeyFileError(
-                f"{file} cannot be read ({fault.strerror})",
-                remedy="give a file that holds the passphrase",
+                f"cannot be read ({fault.strerror})",
+                file,
+                "give the file of the passphrase",
             ) from None
         return content.removesuffix(b"\n").removesuffix(b"\r")
     if VARIABLE in os.environ:
@@ -53,6 +56,6 @@ def read_passphrase(file: Path | None, *, confirm: bool, what: str = "the signin
             remedy=f"give --passphrase-file, or set {VARIABLE}",
         )
     answer: str = typer.prompt(
-        f"Passphrase of {what}", hide_input=True, confirmation_prompt=confirm, err=True
+        f"Passphrase of {key_name}", hide_input=True, confirmation_prompt=confirm, err=True
     )
     return answer.encode()

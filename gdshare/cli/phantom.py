@@ -1,4 +1,4 @@
-"""``gdshare phantom``: make a phantom hospital's folder of synthetic films."""
+"""``gdshare phantom``: make the synthetic films of a phantom hospital."""
 
 from pathlib import Path
 from shlex import quote
@@ -11,19 +11,20 @@ from gdshare.extras import require_extra
 
 
 def phantom(
-    out: Annotated[Path, typer.Option(help="Folder to make; it must not exist, or be empty.")],
+    out: Annotated[Path, typer.Option(help="Folder to create; it must be missing or empty.")],
     negatives: Annotated[int, typer.Option(min=0, help="Patients without gastritis.")] = 20,
     positives: Annotated[int, typer.Option(min=0, help="Patients with gastritis.")] = 20,
     size: Annotated[int, typer.Option(min=128, max=4096, help="Side of a film, px.")] = 512,
     site: Annotated[
-        int, typer.Option(min=0, help="Which phantom hospital: its films' look, its patients.")
+        int,
+        typer.Option(min=0, help="Which phantom hospital: its patients, the look of its films."),
     ] = 0,
-    seed: Annotated[int, typer.Option(min=0, help="Another seed makes other patients.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the patients.")] = 0,
 ) -> None:
-    """Make SYNTHETIC stomach films with masks and diagnoses, to try everything out on.
+    """Make SYNTHETIC stomach films with masks and diagnoses, to try everything out.
 
-    No patient was ever near them, and each film says so in its corner, its name and its file. The
-    last line printed is the command to go on with.
+    They show no patient, and each film says so in its corner, its name and its metadata. The last
+    line printed is the next command.
     """
     require_extra("films")
     from gdshare.films.phantom import write_phantom_cohort
@@ -42,7 +43,7 @@ def phantom(
     typer.echo(f"synthetic films  {negatives} negative, {positives} positive, {size} x {size} px")
     typer.echo(f"table            {table}")
     typer.echo(
-        f"go on with       gdshare label {quote(str(table))} --out COHORT --patch {patch} "
+        f"next             gdshare label {quote(str(table))} --out COHORT --patch {patch} "
         f"--stride {stride} --side 32"
     )
 

@@ -1,4 +1,4 @@
-"""``gdshare publish``: turn a finished run into a signed bundle in the outbox."""
+"""``gdshare publish``: sign a finished run as a bundle in the outbox."""
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -31,46 +31,45 @@ from gdshare.signing.errors import SEND_AGAIN
 
 
 def publish(
-    run: Annotated[Path, typer.Argument(help="A finished run, made by `gdshare distill`.")],
+    run: Annotated[Path, typer.Argument(help="A finished run of gdshare distill.")],
     key: Annotated[Path, typer.Option(help="The hospital's private key, NAME.key.")],
     outbox: Annotated[
         Path,
         typer.Option(
-            help="Folder from which bundles are handed over. OUTBOX-policy.toml beside it is the "
-            "hospital's policy."
+            help="Folder from which the node hands bundles over. The hospital's policy is "
+            "OUTBOX-policy.toml beside it."
         ),
     ],
-    site: Annotated[str, typer.Option(help="The hospital's short name, told to the others.")],
+    site: Annotated[str, typer.Option(help="The hospital's short name, visible to the others.")],
     expires_days: Annotated[
-        int, typer.Option(min=1, max=3650, help="Days after which nobody may use the bundle.")
+        int, typer.Option(min=1, max=3650, help="Days until the bundle expires.")
     ] = 365,
     sequence: Annotated[
         int | None,
-        typer.Option(min=1, help="The bundle's number. Without it: the outbox's next."),
+        typer.Option(min=1, help="The bundle's number. Default: the outbox's next."),
     ] = None,
     to: Annotated[
         list[str] | None,
         typer.Option(
             metavar="NAME",
-            help="Who may use it; may be given several times. Without it: all that the policy "
-            "names.",
+            help="A recipient who may use it. Repeatable. Default: all in the policy.",
         ),
     ] = None,
     by: Annotated[
         str | None,
-        typer.Option(help="Who releases it, for the ledger. Without it: this computer's user."),
+        typer.Option(help="Your name for the ledger. Default: this computer's user."),
     ] = None,
     dry_run: DryRun = False,
     passphrase_file: Path | None = PASSPHRASE_FILE,
 ) -> None:
-    """Sign what a run distilled and put it into the outbox, from where it may leave.
+    """Sign a run's result and put it into the outbox, from where it may leave.
 
-    The bundle holds the distilled images, their labels and learning rates, the method, the patch
-    protocol and total counts, small ones left out. It never holds the run's seed, a path, or
-    anything of one patient.
-    Text and picture are drawn anew from those numbers, and no other file of the run goes in.
+    The bundle contains the distilled images with labels and learning rates, the method, the patch
+    protocol and total counts without small ones. It never contains the run's seed, a path, or
+    anything about a single patient. Text and picture are regenerated from those numbers, and no
+    other file of the run is included.
 
-    This is all acts at once, for policies that allow it: see gdshare prepare, approve and release.
+    For policies that allow a single step; otherwise use gdshare prepare, approve and release.
     """
     rules = read_policy(outbox)
     if not rules.release.one_shot or rules.release.approvals:

@@ -1,4 +1,4 @@
-"""``gdshare seal`` and ``unseal``: a bundle that whoever carries it cannot read."""
+"""``gdshare seal`` and ``unseal``: encrypt a bundle, so that a courier cannot read it."""
 
 from pathlib import Path
 from typing import Annotated
@@ -6,8 +6,8 @@ from typing import Annotated
 import typer
 
 from gdshare.bundle import read_folder, read_sealed, write_bundle
-from gdshare.bundle import seal as sealed
-from gdshare.bundle import unseal as opened
+from gdshare.bundle import seal as seal_files
+from gdshare.bundle import unseal as unseal_files
 from gdshare.bundle.errors import AlreadyPublished
 from gdshare.bundle.layout import SIGNATURE
 from gdshare.cli.passphrase import PASSPHRASE_FILE, read_passphrase
@@ -19,44 +19,44 @@ from gdshare.storage import write_bytes
 def seal(
     bundle: Annotated[Path, typer.Argument(help="A released bundle's folder.")],
     to: Annotated[Path, typer.Option(help="The aggregator's public sealing key, NAME.seal.pub.")],
-    out: Annotated[Path, typer.Option(help="File to make.")],
+    out: Annotated[Path, typer.Option(help="File to write.")],
 ) -> None:
-    """Make one file of a bundle that only the aggregator can open (HPKE, RFC 9180).
+    """Encrypt a bundle into a file that only the aggregator can open (HPKE, RFC 9180).
 
-    For a courier or a relay that must not read it. It sees the site's name, the bundle's digest and
-    its size. Have the aggregator read you the fingerprint of its sealing key once.
+    Use it when a courier or relay must not read the bundle. They can still see the site's name, the
+    bundle's digest and its size. Have the aggregator read you its sealing key's fingerprint once.
     """
     if out.exists():
-        raise UsageError("is there already", out, "choose another --out, or remove it")
+        raise UsageError("already exists", out, "choose another --out, or remove it")
     if not (bundle / SIGNATURE).is_file():
         raise UsageError(
-            "is no released bundle",
+            "is not a released bundle",
             bundle,
             "give its folder in the outbox, such as outbox/st-mary-1",
         )
     key = load_sealing_public_key(to)
-    write_bytes(out, sealed(read_folder(bundle), key))
+    write_bytes(out, seal_files(read_folder(bundle), key))
     typer.echo(f"sealed  {out}")
     typer.echo(f"to      {fingerprint(key)}")
 
 
 def unseal(
-    file: Annotated[Path, typer.Argument(help="What gdshare seal made.")],
+    file: Annotated[Path, typer.Argument(help="A file written by gdshare seal.")],
     key: Annotated[Path, typer.Option(help="The private sealing key, NAME.seal.key.")],
     out: Annotated[
-        Path, typer.Option(help="Folder to open it into, as SITE-NUMBER; laid out as an outbox is.")
+        Path, typer.Option(help="Folder to write SITE-NUMBER into, laid out like an outbox.")
     ],
     passphrase_file: Path | None = PASSPHRASE_FILE,
 ) -> None:
-    """Open a sealed bundle. Who made it is not shown by that: check its signature next."""
+    """Open a sealed bundle. That does not prove who made it: verify its signature next."""
     data = read_sealed(file)
-    passphrase = read_passphrase(passphrase_file, confirm=False, what="the sealing key")
-    files = opened(data, load_sealing_key(key, passphrase))
+    passphrase = read_passphrase(passphrase_file, confirm=False, key_name="the sealing key")
+    files = unseal_files(data, load_sealing_key(key, passphrase))
     try:
         typer.echo(f"opened  {write_bundle(out, files)}")
     except AlreadyPublished:
         raise UsageError(
-            "holds a bundle of that site and number already", out, "look at both, and remove one"
+            "contains a bundle of that site and number", out, "compare the two, and remove one"
         ) from None
 
 

@@ -26,12 +26,12 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON, 
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Check everything, change nothing.")]
 Device = Annotated[
     str,
-    typer.Option(help="Where to compute: auto (a GPU when there is one), cpu, cuda, cuda:1, ..."),
+    typer.Option(help="Where to compute: auto (a GPU if there is one), cpu, cuda, cuda:1, ..."),
 ]
 
 
-def chosen_device(name: str) -> str:
-    """Turn ``auto`` into what this machine has, and check any other name.
+def resolve_device(name: str) -> str:
+    """Turn ``auto`` into this machine's device, and check any other name.
 
     Raises:
         UsageError: torch cannot compute there.
@@ -47,11 +47,11 @@ def chosen_device(name: str) -> str:
 
 
 def progress_bar(extra: str = "", hidden: bool = False) -> Progress:
-    """A bar on stderr, shown only to a person: piped output stays quiet.
+    """A progress bar on stderr, shown only on a terminal.
 
     Args:
-        extra: format of a further column, over the task's fields.
-        hidden: show nothing even to a person.
+        extra: format of an additional column, from the task's fields.
+        hidden: show nothing even on a terminal.
     """
     console = Console(stderr=True)
     columns = [
@@ -69,7 +69,7 @@ def progress_bar(extra: str = "", hidden: bool = False) -> Progress:
 
 @contextmanager
 def progress(description: str) -> Iterator[Report]:
-    """Show a bar while the block runs; yields what to call with (done, total)."""
+    """Show a progress bar inside the block; yields a function to call with (done, total)."""
     with progress_bar() as bar:
         task = bar.add_task(description, total=None)
 
@@ -80,17 +80,17 @@ def progress(description: str) -> Iterator[Report]:
 
 
 def print_json(value: object) -> None:
-    """Print one JSON document in ASCII, so in any encoding; figures that do not exist are null."""
+    """Print a JSON document in ASCII, safe in any encoding; undefined figures are null."""
     typer.echo(json.dumps(value, indent=2))
 
 
 def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    """Print a table: the first column's text to the left, figures to the right."""
-    # As they are: what stands in square brackets is no markup, wherever it came from.
+    """Print a table, with the first column left-aligned and the others right-aligned."""
+    # As plain text: square brackets in the data are not markup.
     table = Table(title=Text(title), title_justify="left")
     for index, name in enumerate(columns):
         table.add_column(name, justify="left" if index == 0 else "right")
     for row in rows:
         table.add_row(*(Text(str(cell)) for cell in row))
-    # A file or a pipe has no width of its own; there a table must not be cut to 80 columns.
+    # A file or pipe has no width: do not cut the table to 80 columns there.
     Console(width=None if sys.stdout.isatty() else 160).print(table)

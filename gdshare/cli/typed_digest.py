@@ -1,37 +1,37 @@
-"""A digest as people type it: what they read off a page, or heard over the phone."""
+"""Digests as people type them, read off a page or heard over the phone."""
 
 from gdshare.errors import UsageError
 
 LEAST_DIGITS = 16
-"""Of a digest that is typed: 64 bits, for which nobody makes a second content or key."""
+"""Of a typed digest: 64 bits, too many to find a second content or key for."""
 
 
-def require_told(known: str, told: str, option: str, remedy: str) -> None:
-    """Refuse what does not name a digest, without telling the digest: that would invite copying it.
+def require_match(digest: str, typed: str, option: str, remedy: str) -> None:
+    """Refuse a typed digest that does not match. The error never shows the right one to copy.
 
     Args:
-        known: the digest, 64 hex digits.
-        told: what was typed.
-        option: by which it was.
-        remedy: what to do, for the error.
+        digest: 64 hex digits.
+        typed: its first digits as typed.
+        option: the command-line option.
+        remedy: for the error.
 
     Raises:
-        UsageError: nothing, too little, or another digest was typed.
+        UsageError: nothing, too few digits, or another digest was typed.
     """
-    digits = "".join(told.split())
+    digits = "".join(typed.split())
     if not digits:
         raise UsageError("is empty", option, remedy)
     if len(digits) < LEAST_DIGITS:
         raise UsageError(
-            f"{option} {told:.70}: has {len(digits)} digits, and {LEAST_DIGITS} are "
-            "asked for at least",
-            remedy=remedy,
+            f"has {len(digits)} digits, fewer than {LEAST_DIGITS}",
+            f"{option} {typed:.70}",
+            remedy,
         )
-    if not is_told(known, told):
-        raise UsageError(f"{option} {told:.70}: is not the one", remedy=remedy)
+    if not matches(digest, typed):
+        raise UsageError("is another digest", f"{option} {typed:.70}", remedy)
 
 
-def is_told(known: str, told: str) -> bool:
-    """Whether what was typed, spaces and capitals apart, begins this digest, and is long enough."""
-    digits = "".join(told.split()).lower()
-    return len(digits) >= LEAST_DIGITS and known.startswith(digits)
+def matches(digest: str, typed: str) -> bool:
+    """Whether a digest starts with the typed digits, ignoring case and spaces, if long enough."""
+    digits = "".join(typed.split()).lower()
+    return len(digits) >= LEAST_DIGITS and digest.startswith(digits)

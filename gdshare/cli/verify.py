@@ -1,4 +1,4 @@
-"""``gdshare verify``: is this bundle what it claims to be?"""
+"""``gdshare verify``: check a bundle's signature, integrity and dates."""
 
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,10 +18,10 @@ def verify(
     key: Annotated[Path, typer.Option(help="The hospital's public key, NAME.pub.")],
     json: AsJson = False,
 ) -> None:
-    """Say whether a bundle is signed with this key, unaltered, sound and in date; or why not.
+    """Check that a bundle is signed with this key, unaltered, well-formed and in date.
 
-    Leaves with status 0 for yes and 2 for no. No other file of it is parsed before the
-    signature was found good; its picture and its text never are.
+    Exits with status 0 if so and 2 if not. No other file is parsed before the signature is
+    verified; the bundle's picture and text never are.
     """
     try:
         accepted = verify_folder(bundle, load_public_key(key), datetime.now(UTC))

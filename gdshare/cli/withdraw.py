@@ -10,12 +10,12 @@ from gdshare.bundle.outbox import newest
 from gdshare.cli.operator import operator_name
 from gdshare.cli.passphrase import PASSPHRASE_FILE, has_terminal, read_passphrase
 from gdshare.cli.terminal import DryRun
-from gdshare.cli.typed_digest import LEAST_DIGITS, is_told, require_told
+from gdshare.cli.typed_digest import LEAST_DIGITS, matches, require_match
 from gdshare.errors import UsageError
 from gdshare.ledger import Entry, open_ledger, read_ledger
 from gdshare.release.publish import ledger_beside
 from gdshare.release.withdraw import Released, released_by, require_own_key, withdrawn_by
-from gdshare.release.withdraw import withdraw as take_back
+from gdshare.release.withdraw import withdraw as withdraw_bundle
 from gdshare.signing import fingerprint, load_private_key
 
 
@@ -24,96 +24,101 @@ def withdraw(
         str,
         typer.Argument(
             metavar="BUNDLE",
-            help=f"Its name, SITE-NUMBER, or the first {LEAST_DIGITS} digits of its digest or "
-            "more; see gdshare ledger show.",
+            help=f"Its name, SITE-NUMBER, or at least the first {LEAST_DIGITS} digits of its "
+            "digest; see gdshare ledger show.",
         ),
     ],
     key: Annotated[Path, typer.Option(help="The hospital's private key, NAME.key.")],
-    outbox: Annotated[Path, typer.Option(help="Folder from which bundles are handed over.")],
+    outbox: Annotated[Path, typer.Option(help="Folder from which the node hands bundles over.")],
     digest: Annotated[
         str | None,
-        typer.Option(
-            help=f"The first {LEAST_DIGITS} digits of its digest, or more. Without it: a question."
-        ),
+        typer.Option(help=f"At least the first {LEAST_DIGITS} digits of its digest. Default: ask."),
     ] = None,
     why: Annotated[
-        str, typer.Option(help="The reason, told to whoever gets the withdrawal; may be left out.")
+        str, typer.Option(help="The reason, visible to whoever receives the withdrawal.")
     ] = "",
     by: Annotated[
         str | None,
-        typer.Option(help="Who does it, for the ledger. Without it: this computer's user."),
+        typer.Option(help="Your name for the ledger. Default: this computer's user."),
     ] = None,
     another_key: Annotated[
         bool,
         typer.Option(
             "--another-key",
-            help="Sign with another of the hospital's keys than the one that released it, such as "
-            "its successor. The aggregator must have it on its list.",
+            help="Allow another of the hospital's keys than the one that released it, such as its "
+            "successor. The aggregator must trust that key.",
         ),
     ] = False,
     dry_run: DryRun = False,
     passphrase_file: Path | None = PASSPHRASE_FILE,
 ) -> None:
-    """Take a released bundle back: nobody may use it from now on.
+    """Withdraw a released bundle: nobody may use it from now on.
 
-    It takes one person, whatever the policy says. The bundle leaves the outbox, its number stays
-    used, and a signed withdrawal takes its place, OUTBOX/SITE-NUMBER.withdrawal, which the node
-    hands over when it is asked next; whoever is not asked can send that file. An older bundle does
-    not come back: after the newest was withdrawn the node hands over nothing else until a newer
-    one is released. Stopped in between, run it again.
+    One person suffices, whatever the policy says. The bundle is deleted from the outbox, its number
+    stays used, and a signed withdrawal replaces it, OUTBOX/SITE-NUMBER.withdrawal. The node
+    hands that file over at the next request, or you can send it. Older bundles do not return: after
+    the newest is withdrawn, the node hands over nothing else until a newer bundle is released. If
+    interrupted, run it again.
     """
-    one = _released(read_ledger(ledger_beside(outbox)), bundle, outbox)
+    released = _released(read_ledger(ledger_beside(outbox)), bundle, outbox)
     secret = load_private_key(key, read_passphrase(passphrase_file, confirm=False))
-    require_own_key(outbox, one, fingerprint(secret.public_key()), another_key)
+    require_own_key(outbox, released, fingerprint(secret.public_key()), another_key)
     if dry_run:
-        typer.echo(f"would withdraw  {one.name}  {one.digest}")
-        typer.echo(f"then left       {_left(outbox, one)}")
+        typer.echo(f"would withdraw  {released.name}  {released.digest}")
+        typer.echo(f"remaining       {_remaining(outbox, released)}")
         return
-    _require_meant(one, bundle, digest)
+    _confirm(released, bundle, digest)
     with open_ledger(ledger_beside(outbox)) as book:
-        before = withdrawn_by(book.entries, one)
-        who = operator_name(by)
-        path = take_back(one, why, outbox, book, who, datetime.now(UTC), secret)
-    typer.echo(f"withdrawn    {one.name}{f', on {before.at:%Y-%m-%d}' if before else ''}")
-    typer.echo(f"digest       {one.digest}")
+        before = withdrawn_by(book.entries, released)
+        operator = operator_name(by)
+        path = withdraw_bundle(released, why, outbox, book, operator, datetime.now(UTC), secret)
+    typer.echo(f"withdrawn    {released.name}{f', on {before.at:%Y-%m-%d}' if before else ''}")
+    typer.echo(f"digest       {released.digest}")
     typer.echo(f"withdrawal   {path}")
     typer.echo(f"signed with  {fingerprint(secret.public_key())}")
-    typer.echo(f"left         {_left(outbox, one)}")
+    typer.echo(f"remaining    {_remaining(outbox, released)}")
 
 
-def _released(entries: list[Entry], told: str, outbox: Path) -> Released:
-    known = released_by(entries)
-    found = [one for one in known if one.name == told or is_told(one.digest, told)]
-    if len(found) != 1:
-        names = ", ".join(one.name for one in known[-5:]) or "nothing"
+def _released(entries: list[Entry], name: str, outbox: Path) -> Released:
+    """The released bundle of a name or of a digest's first digits."""
+    bundles = released_by(entries)
+    candidates = [
+        bundle for bundle in bundles if bundle.name == name or matches(bundle.digest, name)
+    ]
+    if len(candidates) != 1:
+        latest = ", ".join(bundle.name for bundle in bundles[-5:]) or "nothing"
         raise UsageError(
-            f"{len(found)} bundles that were released are called so",
-            f"{told:.70}",
-            f"the ledger of {outbox} knows, last, {names}",
+            f"matches {len(candidates)} released bundles",
+            f"{name:.70}",
+            f"the latest in the ledger of {outbox}: {latest}",
         )
-    return found[0]
+    return candidates[0]
 
 
-def _require_meant(one: Released, told: str, digest: str | None) -> None:
-    """By its digest, as whoever approved it typed it: names are easily mistaken."""
-    if is_told(one.digest, told) and digest is None:
+def _confirm(released: Released, name: str, digest: str | None) -> None:
+    """Have the digest typed: names are easily mixed up."""
+    if matches(released.digest, name) and digest is None:
         return
     if digest is None:
         if not has_terminal():
             raise UsageError(
-                f"give --digest, the first {LEAST_DIGITS} digits of the digest of {one.name} as "
-                "gdshare ledger show gives it"
+                "there is no terminal to ask for the digest",
+                remedy=f"give --digest, the first {LEAST_DIGITS} digits of the digest of "
+                f"{released.name} in gdshare ledger show",
             )
-        digest = str(typer.prompt(f"First {LEAST_DIGITS} digits of {one.name}'s digest", err=True))
-    require_told(one.digest, digest, "--digest", f"gdshare ledger show tells that of {one.name}")
+        question = f"First {LEAST_DIGITS} digits of {released.name}'s digest"
+        digest = str(typer.prompt(question, err=True))
+    require_match(
+        released.digest, digest, "--digest", f"see {released.name} in gdshare ledger show"
+    )
 
 
-def _left(outbox: Path, one: Released) -> str:
-    """What the node still hands over once this bundle is withdrawn."""
-    stays = newest(outbox, one.name.rpartition("-")[0])
-    if stays is None or stays.name == one.name:
+def _remaining(outbox: Path, released: Released) -> str:
+    """What the node hands over once this bundle is withdrawn."""
+    bundle = newest(outbox, released.name.rpartition("-")[0])
+    if bundle is None or bundle.name == released.name:
         return "nothing to hand over until a newer bundle is released"
-    return f"{stays.name} to hand over"
+    return f"{bundle.name} to hand over"
 
 
 def register(app: typer.Typer) -> None:

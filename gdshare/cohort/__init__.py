@@ -1,8 +1,8 @@
-"""A cohort: a hospital's films with their masks and diagnoses, and the labelled patches cut from
-them, split by patient. It never leaves the hospital.
+"""A cohort: a hospital's films with masks and diagnoses, and the labelled patches cut from them,
+split by patient. It never leaves the hospital.
 
-``table`` reads the CSV, ``split`` divides the patients, ``label`` cuts and labels, ``store`` is
-what lies on disk and how it is read back.
+``table`` reads the CSV, ``split`` divides the patients, ``label`` cuts and labels the films,
+``store`` defines the files on disk and opens them.
 """
 
 from gdshare.cohort.label import label_cohort

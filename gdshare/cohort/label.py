@@ -1,4 +1,4 @@
-"""Cutting and labelling a table of films into a cohort, one film in memory at a time."""
+"""Cutting and labelling a table of films into a cohort, with one film in memory at a time."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
@@ -16,7 +16,7 @@ from gdshare.cohort.store import FULL_SCALE, INDEX, CohortFilm, CohortIndex, Spl
 from gdshare.cohort.table import TableRow, read_table
 from gdshare.errors import CohortError, UsageError
 from gdshare.films import read_film
-from gdshare.films.outlines import read_annotations
+from gdshare.films.outlines import AnnotationFile, read_annotations
 from gdshare.labels import DISCARDED, label_windows
 from gdshare.patches import Grid, cut_rows, inside_fractions
 from gdshare.protocol import PatchClass, Protocol
@@ -34,25 +34,30 @@ def label_cohort(
 ) -> CohortIndex:
     """Cut, label and split the films of ``table`` into the new folder ``out``.
 
-    The folder appears whole or not at all. Memory stays that of one film, however many there are.
+    The folder appears complete or not at all. Only one film is in memory at a time.
 
     Args:
         table: CSV, see ``read_table``.
         out: must not exist yet, or be empty.
         protocol: geometry and label rule.
-        fractions: shares of training, validation and test patients; None: ``DEFAULT_FRACTIONS``,
-            or as the table's own column ``split`` says.
-        seed: decides the split, unless the table does.
+        fractions: of training, validation and test patients; None: the table's column ``split`` if
+            it has one, otherwise ``DEFAULT_FRACTIONS``.
+        seed: of the random split; unused if the table divides the patients.
         progress: called with (films done, films in all).
-        organ: the outline's name, where masks are annotation files that hold several.
+        organ: the organ's label, if the masks are annotation files with several labels.
+
+    Returns:
+        the content of ``cohort.json``.
 
     Raises:
-        CohortError, FilmError, UsageError: nothing is left behind.
+        CohortError: the table or ``out`` is not usable.
+        FilmError: a film or mask is not usable.
+        UsageError: the fractions are invalid, or given for a table with a column ``split``.
     """
     rows = read_table(table)
     division = _divide(table, rows, fractions, seed)
     try:
-        # Films' paths and patients' names: for the owner's eyes.
+        # For the owner only: the index has the films' paths and the patients' names.
         with new_folder(out, 0o700) as folder:
             index = _label_into(folder, rows, division, protocol, organ, progress)
             write_json(folder / INDEX, index.model_dump(mode="json"))
@@ -65,7 +70,7 @@ def label_cohort(
 
 @dataclass(frozen=True)
 class _Division:
-    """Which patient goes where, and how that was decided: by a draw, or else by the table."""
+    """Each patient's split; fractions and seed of the draw, None if the table decides."""
 
     splits: Mapping[str, Split]
     fractions: tuple[float, float, float] | None = None
@@ -78,16 +83,31 @@ def _divide(
     fractions: tuple[float, float, float] | None,
     seed: int,
 ) -> _Division:
-    told = {row.patient: row.split for row in rows if row.split is not None}
-    if not told:
-        shares = fractions or DEFAULT_FRACTIONS
+    splits = {row.patient: row.split for row in rows if row.split is not None}
+    if not splits:
+        drawn = fractions or DEFAULT_FRACTIONS
         diagnosis = {row.patient: row.positive for row in rows}
-        return _Division(split_patients(diagnosis, shares, seed), shares, seed)
+        return _Division(split_patients(diagnosis, drawn, seed), drawn, seed)
     if fractions is not None:
         raise UsageError(
             "has a column split, so --split has nothing to divide", table, "leave out one of them"
         )
-    return _Division(told)
+    return _Division(splits)
+
+
+@dataclass(frozen=True)
+class _Cut:
+    """The result of cutting a film.
+
+    Attributes:
+        film: its entry in the index.
+        windows: number of windows ``i``, ``n``, ``p`` and ``discarded``; empty without a mask.
+        side_mm: side of a window on the patient, mm; None if unknown, or without a mask.
+    """
+
+    film: CohortFilm
+    windows: Counter[str]
+    side_mm: float | None = None
 
 
 def _label_into(
@@ -98,81 +118,84 @@ def _label_into(
     organ: str | None,
     progress: Callable[[int, int], None],
 ) -> CohortIndex:
-    annotations = lru_cache(maxsize=1)(read_annotations)  # one file may hold a whole cohort's
-
-    def mask_of(film: CohortFilm, shape: tuple[int, int]) -> npt.NDArray[np.bool_]:
-        if film.mask is None:
-            raise CohortError("has no mask to label by", film.image, "outline the organ first")
-        return annotations(film.mask).outline(shape, str(film.image), organ).inside
-
-    tallies: dict[Split, Counter[str]] = {split: Counter() for split in SPLITS}
-    sides: list[float] = []  # of a window on the patient, mm
-    taught: dict[str, CohortFilm] = {}  # patients of whom at least one window was labelled
-    films = tuple(
-        CohortFilm(
-            patient=row.patient,
-            image=row.image.absolute(),
-            mask=row.mask.absolute() if row.mask else None,
-            positive=row.positive,
-            split=division.splits[row.patient],
-            spacing_mm=row.spacing_mm,
-        )
-        for row in rows
-    )
+    # A file may contain the outlines of a whole cohort.
+    annotations = lru_cache(maxsize=1)(read_annotations)
+    cuts: list[_Cut] = []
     with ExitStack() as stack:
         writers = {split: stack.enter_context(_writer(folder, split, protocol)) for split in SPLITS}
-        for number, film in enumerate(films):
-            tallies[film.split]["films"] += 1
-            if film.mask is not None:
-                found, side = _label_film(film, number, protocol, mask_of, writers[film.split])
-                tallies[film.split] += found
-                sides += [] if side is None else [side]
-                if found["i"] + found["n"] + found["p"]:
-                    taught[film.patient] = film
-            progress(number + 1, len(films))
-    for film in taught.values():
-        tallies[film.split]["positive" if film.positive else "negative"] += 1
-    counts = {split: SplitCounts(**tally) for split, tally in tallies.items()}
+        for row in rows:
+            film = CohortFilm(
+                patient=row.patient,
+                image=row.image.absolute(),
+                mask=row.mask.absolute() if row.mask else None,
+                positive=row.positive,
+                split=division.splits[row.patient],
+                spacing_mm=row.spacing_mm,
+            )
+            cuts.append(
+                _cut_film(film, len(cuts), protocol, annotations, organ, writers[film.split])
+            )
+            progress(len(cuts), len(rows))
+    sides = [cut.side_mm for cut in cuts if cut.side_mm is not None]
     return CohortIndex(
         protocol=protocol,
         seed=division.seed,
         fractions=division.fractions,
-        counts=counts,
+        counts={
+            split: _counts([cut for cut in cuts if cut.film.split == split]) for split in SPLITS
+        },
         patch_mm=(min(sides), max(sides)) if sides else None,
-        films=films,
+        films=tuple(cut.film for cut in cuts),
     )
 
 
-def _label_film(
-    entry: CohortFilm,
+def _counts(cuts: list[_Cut]) -> SplitCounts:
+    windows: Counter[str] = sum((cut.windows for cut in cuts), Counter())
+    labelled = {
+        cut.film.patient: cut.film.positive
+        for cut in cuts
+        if cut.windows.total() > cut.windows["discarded"]
+    }
+    positive = sum(labelled.values())
+    return SplitCounts(
+        negative=len(labelled) - positive, positive=positive, films=len(cuts), **windows
+    )
+
+
+def _cut_film(
+    film: CohortFilm,
     number: int,
     protocol: Protocol,
-    mask_of: Callable[[CohortFilm, tuple[int, int]], npt.NDArray[np.bool_]],
+    annotations: Callable[[Path], AnnotationFile],
+    organ: str | None,
     writer: "_Writer",
-) -> tuple["Counter[str]", float | None]:
-    """Cut one film, write its labelled windows; what became of each, and a window's side, mm."""
-    film = read_film(entry.image, entry.spacing_mm)
-    grid = Grid.on(film, protocol)
-    inside = inside_fractions(mask_of(entry, film.shape), grid)
-    labels = label_windows(inside, entry.positive, protocol)
-    for row, windows in enumerate(cut_rows(film.scaled(), grid, protocol.side)):
+) -> _Cut:
+    """Cut a film and write its labelled windows."""
+    if film.mask is None:
+        return _Cut(film, Counter())
+    image = read_film(film.image, film.spacing_mm)
+    grid = Grid.on(image, protocol)
+    mask = annotations(film.mask).outline(image.shape, str(film.image), organ).inside
+    labels = label_windows(inside_fractions(mask, grid), film.positive, protocol)
+    for row, windows in enumerate(cut_rows(image.scaled(), grid, protocol.side)):
         keep = labels[row] != DISCARDED
         if keep.any():
             writer.add(windows[keep], labels[row][keep], number)
-    found = Counter({PatchClass(v).name.lower(): int((labels == v).sum()) for v in PatchClass})
-    found["discarded"] = int((labels == DISCARDED).sum())
-    return found, None if film.spacing is None else grid.patch * sum(film.spacing) / 2
+    counts = Counter({label.name.lower(): int((labels == label).sum()) for label in PatchClass})
+    counts["discarded"] = int((labels == DISCARDED).sum())
+    side_mm = None if image.spacing is None else grid.patch * sum(image.spacing) / 2
+    return _Cut(film, counts, side_mm)
 
 
 class _NpyStream:
-    """An .npy file that grows by rows; its header is rewritten in place when it closes.
+    """An .npy file that grows by rows; ``finish`` rewrites its header in place.
 
-    Numpy pads headers so that the first dimension can grow without moving the data.
+    Numpy pads the header so that the first dimension can grow without moving the data.
     """
 
     def __init__(self, stream: BinaryIO, row_shape: tuple[int, ...], dtype: str) -> None:
         self._stream, self._row_shape, self._dtype, self._count = stream, row_shape, dtype, 0
-        self._header()
+        self._write_header()
         self._data_start = stream.tell()
 
     def add(self, rows: npt.NDArray[np.generic]) -> None:
@@ -181,11 +204,11 @@ class _NpyStream:
 
     def finish(self) -> None:
         self._stream.seek(0)
-        self._header()
+        self._write_header()
         if self._stream.tell() != self._data_start:
-            raise CohortError("numpy did not keep room for a growing header", remedy="report this")
+            raise CohortError("numpy left no room for the header to grow", remedy="report this")
 
-    def _header(self) -> None:
+    def _write_header(self) -> None:
         header = {"descr": self._dtype, "fortran_order": False}
         np.lib.format.write_array_header_1_0(
             self._stream, {**header, "shape": (self._count, *self._row_shape)}
@@ -201,6 +224,7 @@ class _Writer:
     def add(
         self, windows: npt.NDArray[np.float32], labels: npt.NDArray[np.uint8], film: int
     ) -> None:
+        """Append windows [n, side, side] in [0, 1] and labels [n] of the film with this index."""
         self._pixels.add(np.rint(np.clip(windows, 0, 1) * FULL_SCALE))
         self._windows.add(np.stack([labels, np.full(len(labels), film)], axis=1))
 

@@ -1,4 +1,4 @@
-"""Dividing patients, never patches, into training, validation and test, by diagnosis."""
+"""Dividing patients (never patches) into training, validation and test, stratified by diagnosis."""
 
 from collections.abc import Mapping
 from typing import Literal
@@ -13,32 +13,41 @@ DEFAULT_FRACTIONS = (0.6, 0.2, 0.2)
 
 
 def require_fractions(fractions: tuple[float, float, float]) -> None:
-    """Refuse split fractions that are not three shares of a whole.
+    """Refuse fractions that do not divide the patients.
 
     Raises:
-        UsageError: negative, or not summing to 1 within 1e-6, or no training share.
+        UsageError: a fraction is negative, the training fraction is 0, or they do not sum to 1
+            within 1e-6.
     """
     total = sum(fractions)
     if min(fractions) < 0 or not abs(total - 1.0) < 1e-6 or fractions[0] <= 0:
         raise UsageError(
-            f"--split {','.join(map(str, fractions))}: give three shares (training, validation, "
-            "test) that sum to 1, such as 0.6,0.2,0.2"
+            "the fractions of training, validation and test patients do not sum to 1, one is "
+            "negative or the first is 0",
+            f"--split {','.join(map(str, fractions))}",
+            "give for example 0.6,0.2,0.2",
         )
 
 
 def split_patients(
     diagnosis: Mapping[str, bool], fractions: tuple[float, float, float], seed: int
 ) -> dict[str, Split]:
-    """Assign each patient to one split, keeping the share of positives alike in all.
+    """Assign each patient to a split, with about the same fraction of positives in each split.
 
-    Within each diagnosis the patients are shuffled and dealt out by the largest-remainder rule, so
-    no split is off its share by a whole patient. Only the seed and the set of patients matter, not
-    their order in the table.
+    Within each diagnosis the patients are shuffled and divided by the largest-remainder method, so
+    that each split is off its fraction by less than one patient. The result depends on the seed and
+    on the set of patients, not on their order.
 
     Args:
         diagnosis: patient -> positive.
         fractions: of training, validation and test; see ``require_fractions``.
         seed: any non-negative integer.
+
+    Returns:
+        patient -> split.
+
+    Raises:
+        UsageError: see ``require_fractions``.
     """
     require_fractions(fractions)
     generator = np.random.default_rng([seed, 0x5EED])
@@ -47,18 +56,18 @@ def split_patients(
         patients = sorted(name for name, value in diagnosis.items() if value is positive)
         order = generator.permutation(len(patients))
         start = 0
-        for split, count in zip(SPLITS, _shares(len(patients), fractions), strict=True):
+        for split, count in zip(SPLITS, _group_sizes(len(patients), fractions), strict=True):
             for index in order[start : start + count]:
                 assigned[patients[index]] = split
             start += count
     return assigned
 
 
-def _shares(count: int, fractions: tuple[float, float, float]) -> list[int]:
-    """Whole numbers nearest to ``count`` times each fraction, summing to ``count``."""
+def _group_sizes(count: int, fractions: tuple[float, float, float]) -> list[int]:
+    """Whole numbers that sum to ``count``, by the largest-remainder method."""
     exact = [count * fraction for fraction in fractions]
-    shares = [int(value + 1e-9) for value in exact]
-    remainders = sorted(range(len(exact)), key=lambda i: (shares[i] - exact[i], i))
-    for index in remainders[: count - sum(shares)]:
-        shares[index] += 1
-    return shares
+    sizes = [int(value + 1e-9) for value in exact]
+    by_remainder = sorted(range(len(exact)), key=lambda i: (sizes[i] - exact[i], i))
+    for index in by_remainder[: count - sum(sizes)]:
+        sizes[index] += 1
+    return sizes

@@ -1,14 +1,14 @@
-"""A labelled cohort on disk, and reading it back.
+"""A labelled cohort on disk.
 
 ::
 
     COHORT/
-      cohort.json            protocol, split, counts, and the list of films (paths, patients)
+      cohort.json            protocol, split, counts, and the films with paths and patients
       train.patches.npy      uint16 [n, side, side], [0, 1] as 0 to 65535
       train.windows.npy      uint32 [n, 2]: PatchClass, and index of the film in cohort.json
       val.patches.npy ...    the same for validation and test
 
-Patches are memory-mapped, so a cohort larger than memory can be drawn from.
+Patches are memory-mapped, so that a cohort may be larger than memory.
 """
 
 from collections.abc import Mapping
@@ -26,6 +26,7 @@ from gdshare.protocol import CLASSES, Protocol
 
 INDEX = "cohort.json"
 FULL_SCALE = 65535
+LABEL_AGAIN = "label the cohort again"
 MAX_INDEX_BYTES = 256 * 1024 * 1024
 
 Stored = TypeVar("Stored", bound=np.generic)
@@ -33,7 +34,7 @@ Count = Annotated[int, Field(ge=0)]
 
 
 class CohortFilm(BaseModel):
-    """One film of the cohort; the paths are absolute and stay at the hospital."""
+    """A film of the cohort; its paths are absolute and stay at the hospital."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -46,8 +47,13 @@ class CohortFilm(BaseModel):
 
 
 class SplitCounts(BaseModel):
-    """Windows of one split by what became of them, and patients who gave at least one labelled
-    window, by diagnosis: the number that a bundle tells, and that weighs in pooling.
+    """Patients, films and windows of a split.
+
+    Attributes:
+        negative, positive: patients with at least one labelled window, by diagnosis. A bundle
+            publishes these numbers, and pooling weighs by them.
+        films: number of films.
+        i, n, p, discarded: windows of each class, and windows of none.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -62,10 +68,13 @@ class SplitCounts(BaseModel):
 
 
 class CohortIndex(BaseModel):
-    """``cohort.json``; seed and fractions are null where the table itself divides the patients.
+    """The content of ``cohort.json``.
 
-    ``patch_mm`` has the smallest and the largest side of a window on the patient, among films that
-    were cut and tell the size of their pixels; null when none does.
+    Attributes:
+        seed, fractions: of the random split; None if the table divides the patients.
+        patch_mm: smallest and largest side of a window on the patient, mm, over the cut films with
+            a known pixel size; None if there are none.
+        films: in the table's order.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -81,12 +90,12 @@ class CohortIndex(BaseModel):
 
 @dataclass(frozen=True)
 class Patches:
-    """The labelled windows of one split.
+    """The labelled windows of a split.
 
     Attributes:
-        pixels: uint16 [n, side, side], memory-mapped, [0, 1] as 0 to 65535.
-        labels: uint8 [n], a ``PatchClass``.
-        films: uint32 [n], index into the cohort's films.
+        pixels: uint16 [n, side, side], memory-mapped; [0, 1] as 0 to 65535.
+        labels: uint8 [n], each a ``PatchClass``.
+        films: uint32 [n], indices into the cohort's films.
     """
 
     pixels: npt.NDArray[np.uint16]
@@ -94,28 +103,28 @@ class Patches:
     films: npt.NDArray[np.uint32]
 
     def __len__(self) -> int:
-        """How many windows."""
+        """Number of windows."""
         return len(self.labels)
 
     def scaled(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
-        """The chosen windows as float32 [len(rows), side, side] in [0, 1]."""
+        """The windows at ``rows``, int64 [k], as float32 [k, side, side] in [0, 1]."""
         return np.divide(self.pixels[rows], FULL_SCALE, dtype=np.float32)
 
     def rows_by_class(self) -> list[npt.NDArray[np.int64]]:
-        """For each class in order, the indices of its windows."""
+        """The rows of each class's windows, int64 [k], in the order of ``CLASSES``."""
         return [np.flatnonzero(self.labels == label) for label in range(len(CLASSES))]
 
 
 @dataclass(frozen=True)
 class Cohort:
-    """An opened cohort."""
+    """An open cohort."""
 
     path: Path
     index: CohortIndex
 
     @property
     def protocol(self) -> Protocol:
-        """The patch protocol it was cut by."""
+        """The patch protocol of its windows."""
         return self.index.protocol
 
     @property
@@ -125,18 +134,18 @@ class Cohort:
 
     @property
     def counts(self) -> Mapping[Split, SplitCounts]:
-        """Windows and patients of each split."""
+        """Patients, films and windows of each split."""
         return self.index.counts
 
     def films_of(self, split: Split) -> list[CohortFilm]:
-        """The films of one split, in the table's order."""
+        """The films of a split, in the table's order."""
         return [film for film in self.films if film.split == split]
 
     def patches(self, split: Split) -> Patches:
-        """Map the windows of one split.
+        """Map the windows of a split into memory.
 
         Raises:
-            CohortError: a file is missing, damaged, or does not fit the index.
+            CohortError: a file is missing or damaged, or does not match the index.
         """
         pixels = self._array(f"{split}.patches.npy", np.uint16, 3)
         windows = self._array(f"{split}.windows.npy", np.uint32, 2)
@@ -145,9 +154,10 @@ class Cohort:
         expected = counts.i + counts.n + counts.p
         if pixels.shape != (expected, side, side) or windows.shape != (expected, 2):
             raise CohortError(
-                f"the {split} patches do not fit {INDEX} ({len(pixels)} instead of {expected})",
+                f"the {split} patches do not match {INDEX}: {pixels.shape} and {windows.shape} "
+                f"instead of {expected} windows of {side} px",
                 self.path,
-                "label the cohort again",
+                LABEL_AGAIN,
             )
         return Patches(pixels, windows[:, 0].astype(np.uint8), np.asarray(windows[:, 1]))
 
@@ -156,29 +166,31 @@ class Cohort:
         try:
             array = np.load(path, mmap_mode="r", allow_pickle=False)
         except (OSError, ValueError, EOFError) as error:
-            raise CohortError("cannot be read", path, "label the cohort again") from error
+            raise CohortError("cannot be read", path, LABEL_AGAIN) from error
         if array.dtype != dtype or array.ndim != ndim:
-            raise CohortError(f"holds {array.dtype} {array.shape}", path, "label the cohort again")
+            raise CohortError(
+                f"has {array.dtype} {array.shape} instead of {ndim}-dimensional {dtype.__name__}",
+                path,
+                LABEL_AGAIN,
+            )
         mapped: npt.NDArray[Stored] = array
         return mapped
 
 
 def open_cohort(path: Path) -> Cohort:
-    """Open a folder that ``label_cohort`` made.
+    """Open a folder written by ``label_cohort``.
 
     Raises:
-        CohortError: not a cohort, or made by another version.
+        CohortError: not a cohort, damaged, or of another version.
     """
     index = path / INDEX
     try:
         if index.stat().st_size > MAX_INDEX_BYTES:
-            raise CohortError("too large for a cohort index", index, "label the cohort again")
+            raise CohortError("is too large", index, LABEL_AGAIN)
         return Cohort(path, CohortIndex.model_validate_json(index.read_bytes()))
     except OSError as error:
         raise CohortError(
             f"not a cohort (no readable {INDEX})", path, "make one with gdshare label"
         ) from error
     except (ValidationError, ValueError) as error:
-        raise CohortError(
-            "damaged or of another version", index, "label the cohort again"
-        ) from error
+        raise CohortError("is damaged or of another version", index, LABEL_AGAIN) from error

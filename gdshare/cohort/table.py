@@ -1,8 +1,7 @@
-"""The cohort table: one line a film, ``patient,image,mask,diagnosis``.
+"""The cohort table: ``patient,image,mask,diagnosis``, one line per film.
 
-Two more columns may be there: ``split``, where the hospital wants to divide its patients itself,
-and ``spacing_mm``, where it knows the size of a film's pixels better than the file. Others are
-ignored.
+Two more columns are optional: ``split``, if the hospital divides its patients itself, and
+``spacing_mm``, which overrides the pixel size in a film's file. Other columns are ignored.
 """
 
 import csv
@@ -12,7 +11,7 @@ from pathlib import Path
 
 from gdshare.cohort.split import SPLITS, Split
 from gdshare.errors import CohortError
-from gdshare.films.bounds import LARGEST_MM, SMALLEST_MM
+from gdshare.films.bounds import MAX_PIXEL_MM, MIN_PIXEL_MM
 
 COLUMNS = ("patient", "image", "mask", "diagnosis")
 SPLIT = "split"
@@ -22,15 +21,15 @@ DIAGNOSES = {"negative": False, "positive": True}
 
 @dataclass(frozen=True)
 class TableRow:
-    """One film as the hospital lists it.
+    """A film of the cohort table.
 
     Attributes:
         patient: the site's own name for the patient; it groups films and is never published.
         image: path of the film.
-        mask: path of the organ mask, or None for a film that can only be classified.
+        mask: path of the organ mask; None for a film that can only be classified.
         positive: the patient's diagnosis.
-        split: where the table puts the patient; None when it has no such column.
-        spacing_mm: side of a pixel; None where the table leaves it to the file.
+        split: the patient's split; None if the table has no such column.
+        spacing_mm: side of a pixel, mm; None to use the file's.
     """
 
     patient: str
@@ -42,12 +41,12 @@ class TableRow:
 
 
 def read_table(path: Path) -> list[TableRow]:
-    """Read a cohort table; paths in it are relative to the folder it lies in.
+    """Read a cohort table; its paths are relative to its own folder.
 
     Raises:
-        CohortError: not there, not UTF-8 CSV, a column missing, an empty cell, an unknown
-            diagnosis or split, one film listed twice, or a patient with two diagnoses or in two
-            splits; it names the line.
+        CohortError: the file is missing or not UTF-8 CSV, a column or a cell is missing, a
+            diagnosis or split is unknown, a film is listed twice, or a patient has two diagnoses or
+            is in two splits. The error names the line.
     """
     try:
         with path.open(newline="", encoding="utf-8-sig") as stream:
@@ -55,9 +54,9 @@ def read_table(path: Path) -> list[TableRow]:
             missing = [name for name in COLUMNS if name not in (reader.fieldnames or ())]
             if missing:
                 raise CohortError(
-                    f"the column {missing[0]} is missing",
+                    f"has no column {missing[0]}",
                     path,
-                    f"the first line must name {', '.join(COLUMNS)}, with commas between",
+                    f"name the columns in the first line: {','.join(COLUMNS)}",
                 )
             rows = [_row(path, number, cells) for number, cells in enumerate(reader, start=2)]
     except FileNotFoundError as error:
@@ -65,9 +64,9 @@ def read_table(path: Path) -> list[TableRow]:
     except OSError as error:
         raise CohortError(f"cannot be read ({error.strerror})", path, "check the path") from error
     except (UnicodeDecodeError, csv.Error) as error:
-        raise CohortError("not a UTF-8 CSV file", path, "save it as CSV UTF-8") from error
+        raise CohortError("is not a UTF-8 CSV file", path, "save it as CSV UTF-8") from error
     if not rows:
-        raise CohortError("lists no film", path, "add one line for each film")
+        raise CohortError("lists no film", path, "add one line per film")
     _require_consistent(path, rows)
     return rows
 
@@ -76,12 +75,11 @@ def _row(path: Path, number: int, cells: dict[str, str | None]) -> TableRow:
     patient, image, mask, diagnosis = ((cells.get(name) or "").strip() for name in COLUMNS)
     for name, value in (("patient", patient), ("image", image)):
         if not value:
-            raise CohortError(f"{path}, line {number}: {name} is empty", remedy="fill it in")
+            raise CohortError(f"{name} is empty", _line(path, number), "fill it in")
     diagnosis = diagnosis.lower()
     if diagnosis not in DIAGNOSES:
         raise CohortError(
-            f"{path}, line {number}: diagnosis is {diagnosis!r}",
-            remedy="write negative or positive",
+            f"diagnosis is {diagnosis!r}", _line(path, number), "write negative or positive"
         )
     folder = path.parent
     return TableRow(
@@ -95,33 +93,37 @@ def _row(path: Path, number: int, cells: dict[str, str | None]) -> TableRow:
 
 
 def _spacing(path: Path, number: int, cells: dict[str, str | None]) -> float | None:
-    told = (cells.get(SPACING) or "").strip()
-    if not told:
+    text = (cells.get(SPACING) or "").strip()
+    if not text:
         return None
     with suppress(ValueError):
-        side = float(told)
-        if SMALLEST_MM <= side <= LARGEST_MM:
+        side = float(text)
+        if MIN_PIXEL_MM <= side <= MAX_PIXEL_MM:
             return side
     raise CohortError(
-        f"{path}, line {number}: {SPACING} is {told!r}",
-        remedy="write the side of a pixel in mm, such as 0.15, or leave it empty",
+        f"{SPACING} is {text!r}",
+        _line(path, number),
+        "write the side of a pixel in mm, such as 0.15, or leave it empty",
     )
 
 
 def _split(path: Path, number: int, cells: dict[str, str | None]) -> Split | None:
     if SPLIT not in cells:
         return None
-    told = (cells[SPLIT] or "").strip().lower()
+    text = (cells[SPLIT] or "").strip().lower()
     for split in SPLITS:
-        if told == split:
+        if text == split:
             return split
     raise CohortError(
-        f"{path}, line {number}: split is {told!r}",
-        remedy=(
-            "write train, val or test in every line, or leave the column out and let "
-            "gdshare label divide the patients"
-        ),
+        f"split is {text!r}",
+        _line(path, number),
+        "write train, val or test in every line, or leave out the column to divide the patients at "
+        "random",
     )
+
+
+def _line(path: Path, number: int) -> str:
+    return f"{path}, line {number}"
 
 
 def _require_consistent(path: Path, rows: list[TableRow]) -> None:
@@ -131,17 +133,18 @@ def _require_consistent(path: Path, rows: list[TableRow]) -> None:
     for number, row in enumerate(rows, start=2):
         if row.image in images:
             raise CohortError(
-                f"{path}, line {number}: {row.image.name} is listed twice",
-                remedy="keep one line a film",
+                f"{row.image.name} is listed twice", _line(path, number), "keep one line per film"
             )
         images.add(row.image)
         if diagnosis.setdefault(row.patient, row.positive) != row.positive:
             raise CohortError(
-                f"{path}, line {number}: patient {row.patient} has both diagnoses",
-                remedy="the label is the patient's, so give all films of one patient the same",
+                f"patient {row.patient} has both diagnoses",
+                _line(path, number),
+                "give all films of a patient the same diagnosis",
             )
         if splits.setdefault(row.patient, row.split) != row.split:
             raise CohortError(
-                f"{path}, line {number}: patient {row.patient} is in two splits",
-                remedy="put all films of one patient into the same",
+                f"patient {row.patient} is in two splits",
+                _line(path, number),
+                "put all films of a patient into the same split",
             )

@@ -1,5 +1,21 @@
-"""Distilling a cohort into a few soft-labelled images (method.md section 2).
+"""Distilling a cohort into a few soft-labelled images (Li et al. 2020, Algorithm 1).
 
-``synthetic`` holds the result and ``settings`` the knobs; both import neither torch nor pillow, so
-that ``gdshare.bundle`` may use them. ``unroll`` has the meta-gradients, ``loop`` the training.
+``loop``
+    the training steps of a run, from a cohort to a result: start reading here.
+``problem``
+    what stays the same through a run, and its random draws.
+``unroll``
+    the inner steps (Eq. 1), the outer loss (Eq. 2) and the meta-gradients; ``chain`` has the
+    network's derivatives.
+``update``
+    the outer update (Eq. 3).
+``state``, ``folder``, ``journal``
+    checkpoint, run folder, metrics.
+``score``
+    the patch score, by which the result is chosen.
+``workers``, ``precision``
+    several processes; rounding.
+
+The result (``gdshare.distilled``) and the settings (``gdshare.method``) stand apart, since whoever
+reads a bundle needs them without torch.
 """

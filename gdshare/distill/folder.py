@@ -1,15 +1,17 @@
-"""The run folder: opening it for a new or a resumed run, and reading a finished one.
+"""The run folder: opening it for a new or a resumed run, and reading a finished run.
 
 ::
 
     RUN/
-      run.json                 what it was started with; holds the seed, stays at the hospital
-      metrics.jsonl            one line a training step, and one a score
-      checkpoint.safetensors   where to go on
-      timings.jsonl            when it ran and for how long; the one file that repeats differ in
+      run.json                 settings, cohort and machine; has the seed, stays at the hospital
+      .lock                    locked while a process is at the run
+      metrics.jsonl            a line for each training step, and for each score
+      checkpoint.safetensors   the state to resume from
+      timings.jsonl            when it ran and for how long; the one file that differs on a repeat
       distilled.safetensors    the result: the best scored state
       preview.png              the result as a picture
-      tensorboard/             event files, where they were asked for
+      audit.json               attacks on the result, where they were made
+      tensorboard/             event files, where asked for
 """
 
 import json
@@ -44,8 +46,8 @@ def open_run(out: Path, record: RunRecord, resume: bool) -> Iterator[None]:
     A kill leaves no lock behind.
 
     Raises:
-        RunError: there is a run already (without ``resume``), none (with it), or another one; or
-            another process is at this run.
+        RunError: the folder is not empty (without ``resume``), has no run (with it), or a run of
+            other settings, another cohort or machine; or another process is at this run.
     """
     if resume:
         read_record(out)
@@ -81,11 +83,11 @@ def _require_same(out: Path, record: RunRecord) -> None:
     before = read_record(out)
     if before == record:
         return
-    mine, theirs = _flat(record), _flat(before)
+    ours, theirs = _flat(record), _flat(before)
     changed = [
-        "seed" if key == "seed" else f"{key} {theirs.get(key)} -> {mine[key]}"
-        for key in mine
-        if mine[key] != theirs.get(key)
+        "seed" if key == "seed" else f"{key} {theirs.get(key)} -> {ours[key]}"
+        for key in ours
+        if ours[key] != theirs.get(key)
     ]
     raise RunError(
         f"this is another run ({', '.join(changed)})",
@@ -95,7 +97,7 @@ def _require_same(out: Path, record: RunRecord) -> None:
 
 
 def _left_by_a_kill(path: Path) -> bool:
-    """Whether a file is what a process that was killed while writing ``run.json`` left behind."""
+    """Whether a file was left by a process that was killed while writing ``run.json``."""
     return path.name.startswith(f".{RECORD}.")
 
 
@@ -132,14 +134,13 @@ def read_result(out: Path) -> Distilled:
     except (OSError, SafetensorError) as error:
         raise RunError(f"cannot be read ({error})", path, "distil again") from error
     if set(tensors) != set(TENSORS):
-        raise RunError(f"holds other tensors than {', '.join(TENSORS)}", path, "distil again")
-    return Distilled(**{name: np.asarray(tensors[name]) for name in TENSORS}).require_sound(
-        str(path)
-    )
+        raise RunError(f"has other tensors than {', '.join(TENSORS)}", path, "distil again")
+    arrays = {name: np.asarray(tensors[name]) for name in TENSORS}
+    return Distilled(**arrays).require_sound(str(path))
 
 
 def rewind(path: Path, length: int) -> None:
-    """Cut a log back to ``length`` bytes: what follows a checkpoint is a lost attempt.
+    """Cut a log back to ``length`` bytes: whatever follows a checkpoint is a lost attempt.
 
     Raises:
         RunError: the log is shorter than the checkpoint says.
@@ -150,20 +151,20 @@ def rewind(path: Path, length: int) -> None:
     os.truncate(path, length)
 
 
-def line(values: Mapping[str, object]) -> bytes:
-    """One line of a JSON-lines log."""
+def json_line(values: Mapping[str, object]) -> bytes:
+    """A line of a JSON-lines log."""
     return (json.dumps(values, sort_keys=True, allow_nan=False) + "\n").encode()
 
 
 def seconds_of(out: Path) -> float:
-    """Seconds spent on a run so far, over all its attempts, by the wall clock.
+    """Wall-clock seconds spent on a run so far, over all attempts.
 
     Raises:
         RunError: the log of attempts cannot be read.
     """
     path = out / TIMINGS
     try:
-        return float(sum(json.loads(one)["seconds"] for one in path.read_bytes().splitlines()))
+        return float(sum(json.loads(line)["seconds"] for line in path.read_bytes().splitlines()))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise RunError(f"cannot be read ({error})", path, "distil again") from error
 

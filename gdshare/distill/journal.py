@@ -1,4 +1,4 @@
-"""The traces that a run leaves while it goes on: metrics, attempts, TensorBoard's event files."""
+"""What a run writes while it goes on: metrics, attempts, TensorBoard's event files."""
 
 import errno
 import os
@@ -23,22 +23,22 @@ EVENTS = "tensorboard"
 
 @dataclass(frozen=True)
 class Journal:
-    """Where the metrics go: to their file and to TensorBoard, or nowhere."""
+    """Where metrics go: to their file and to TensorBoard, or nowhere."""
 
     metrics: BinaryIO | None
     board: "SummaryWriter | None"
 
     def write(self, values: Mapping[str, object]) -> None:
-        """Add one line of metrics; ``step`` is among them."""
+        """Add a line of metrics; ``step`` is one of them."""
         if self.metrics is not None:
-            self.metrics.write(folder.line(values))
+            self.metrics.write(folder.json_line(values))
         if self.board is not None:
             for name, value in values.items():
                 if name != "step":
                     self.board.add_scalar(name, value, values["step"])
 
-    def on_disk(self) -> int:
-        """Bring what was written to the disk; the length of the metrics in bytes."""
+    def sync(self) -> int:
+        """Flush the metrics to the disk; returns their length in bytes."""
         if self.metrics is None:
             return 0
         self.metrics.flush()
@@ -47,15 +47,15 @@ class Journal:
 
 
 @contextmanager
-def opened(
+def open_journal(
     out: Path, progress: Progress, is_main: bool, tensorboard: bool, clock: Callable[[], float]
 ) -> Iterator[Journal]:
-    """Cut the metrics back to the checkpoint, go on writing them, and note the attempt's time.
+    """Cut the metrics back to the checkpoint, go on writing them, and log the attempt's time.
 
     Args:
         out: the run folder.
         progress: of the checkpoint.
-        is_main: whether this process keeps the folder; the others of a crew write nothing.
+        is_main: whether this process writes the run folder; other workers write nothing.
         tensorboard: write event files too.
         clock: seconds since the epoch.
 
@@ -74,12 +74,12 @@ def opened(
     finally:
         if board is not None:
             board.close()
-        taken = {"began": began, "seconds": clock() - began, "from_step": progress.step}
-        append(out / folder.TIMINGS, folder.line(taken))
+        attempt = {"began": began, "seconds": clock() - began, "from_step": progress.step}
+        append(out / folder.TIMINGS, folder.json_line(attempt))
 
 
 @contextmanager
-def faults_told(out: Path) -> Iterator[None]:
+def explain_faults(out: Path) -> Iterator[None]:
     """Turn a full disk or a lost device into one plain error that names the last checkpoint.
 
     Raises:
@@ -90,33 +90,36 @@ def faults_told(out: Path) -> Iterator[None]:
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS):
             raise
+        begun = (out / folder.RECORD).exists()
         raise RunError(
-            f"{out}: cannot be written ({error.strerror}); {_last_good(out)}; make room, then "
-            + ("go on with --resume" if (out / folder.RECORD).exists() else "start again")
+            f"cannot be written ({error.strerror})",
+            out,
+            f"make room, then {f'go on with {_resume(out)}' if begun else 'start again'}",
         ) from error
     except torch.OutOfMemoryError as error:
         raise RunError(
-            f"the device has too little memory; {_last_good(out)}",
+            "the device has too little memory",
             out,
-            "go on with --resume and fewer --workers a GPU, or start in a new folder "
+            f"go on with {_resume(out)} and fewer --workers a GPU, or start in a new folder "
             "with a smaller --batch or --device cpu",
         ) from error
     except torch.AcceleratorError as error:
         reason = str(error).splitlines()[0]
         raise RunError(
-            f"the device failed ({reason}); {_last_good(out)}",
+            f"the device failed ({reason})",
             out,
-            "go on with --resume once it answers again, or with --device cpu in a new folder",
+            f"once it answers again go on with {_resume(out)}, or start in a new folder with "
+            "--device cpu",
         ) from error
 
 
-def _last_good(out: Path) -> str:
+def _resume(out: Path) -> str:
     path = out / CHECKPOINT
-    return f"the last good checkpoint is {path}" if path.exists() else "there is no checkpoint yet"
+    return f"--resume (from {path if path.exists() else 'step 0, as there is no checkpoint yet'})"
 
 
 def require_tensorboard() -> None:
-    """Refuse before a run is begun that could not write its event files.
+    """Check, before a run begins, that its event files can be written.
 
     Raises:
         UsageError: TensorBoard is not installed.
@@ -130,7 +133,7 @@ def require_tensorboard() -> None:
 
 
 def _board(path: Path, step: int) -> "SummaryWriter":
-    """Write on after ``step``: what a lost attempt wrote later is no longer shown."""
+    """Go on after ``step``: TensorBoard then hides what a lost attempt wrote later."""
     from torch.utils.tensorboard import SummaryWriter  # noqa: PLC0415 - an extra
 
     return SummaryWriter(str(path), purge_step=step + 1)

@@ -1,8 +1,8 @@
-"""How many bits the factors of the derivatives' matrix products are given.
+"""In how many bits the factors of the derivatives' matrix products are kept.
 
 Weights, sums and all else stay float32 either way, and so does every training that is scored or
-that a receiver does. bfloat16 (float32's range, 8 bits of precision) is what recent processors
-multiply fastest: a product's factors are rounded to it, and so may its result be.
+that a receiver runs. bfloat16 (float32's range, 8 bits of precision) is what recent processors
+multiply fastest: the factors of a product are rounded to it, and so may its result be.
 """
 
 from collections.abc import Mapping
@@ -15,29 +15,29 @@ FACTORS: Mapping[Precision, torch.dtype] = {"float32": torch.float32, "bfloat16"
 """Precision -> type of the factors."""
 
 NATIVE = ("avx512_bf16", "amx_bf16")
-"""What torch calls a processor's instructions for products of bfloat16; without one of them they
-are emulated, which is slower than float32."""
+"""Torch's names of the instructions that multiply bfloat16. Without either it is emulated, which is
+slower than float32."""
 
 
-def fitting(network: str, device: str) -> Precision:
+def fastest_precision(network: str, device: str) -> Precision:
     """The faster precision of equal quality, where that was measured (docs/distill-options.md).
 
     It is bfloat16 for the ConvNet on a processor that multiplies it in hardware. ResNet18's three
-    images leave its products so thin that rounding its weights costs what the products gain; GPUs
+    images make its products so thin that rounding its weights costs what the products gain; GPUs
     have not been measured.
 
     Args:
         network: by name.
         device: torch's name of where to compute.
     """
-    # Torch before 2.11 does not tell.
+    # Torch before 2.11 does not list a processor's capabilities.
     capabilities: dict[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
     native = any(capabilities.get(name) for name in NATIVE)
     return "bfloat16" if network == "convnet" and device == "cpu" and native else "float32"
 
 
-def fitted(settings: Settings, device: str) -> Settings:
-    """The settings of a new run, with the precision that fits the machine unless one is set."""
+def with_precision(settings: Settings, device: str) -> Settings:
+    """The settings of a new run, with the machine's fastest precision unless one is set."""
     if "precision" in settings.model_fields_set:
         return settings
-    return settings.model_copy(update={"precision": fitting(settings.network, device)})
+    return settings.model_copy(update={"precision": fastest_precision(settings.network, device)})

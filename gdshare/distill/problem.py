@@ -14,6 +14,7 @@ from gdshare.distill.precision import FACTORS
 from gdshare.errors import CohortError
 from gdshare.method import Counts, Method, RunRecord, Settings
 from gdshare.networks import INITIALISERS, Parameters, build, digest, draw, require_device
+from gdshare.patch_tensors import as_tensors
 from gdshare.seeding import (
     balanced_rows,
     missing_classes,
@@ -21,12 +22,11 @@ from gdshare.seeding import (
     scoring_rows,
     torch_generator,
 )
-from gdshare.training import as_tensors
 
 
 @dataclass(frozen=True)
 class Draw:
-    """What one term of a training step's mean is computed from.
+    """A random θ0 and minibatch: a training step averages over one or more of them.
 
     Attributes:
         theta0: initial weights.
@@ -44,10 +44,13 @@ class Problem:
     """What stays the same through a run.
 
     Attributes:
-        cohort, settings, device: as given.
+        cohort: labelled patches.
+        settings: of the run.
+        device: where derivatives and scores are computed.
         module, chain: the network, for values and for derivatives.
-        train: training windows, and ``rows`` of each class among them.
-        scoring: validation windows that scores are taken on.
+        train: training windows.
+        rows: for each class, int64 indices of its training windows.
+        scoring: validation windows that scores are taken on, as tensors.
     """
 
     cohort: Cohort
@@ -60,41 +63,41 @@ class Problem:
     scoring: tuple[Tensor, Tensor]
 
     def draw(self, step: int, number: int) -> Draw:
-        """The ``number``-th draw of a training step."""
+        """Draw ``number`` of a training step."""
         settings = self.settings
         index = step * settings.draws + number
         rows = balanced_rows(
             self.rows, settings.batch, numpy_generator(settings.seed, "minibatch", index)
         )
         x, y = self.patches(self.train, rows)
-        if settings.augment == "mirror" and self._chance("mirror", index, 0, 1):
+        if settings.augment == "mirror" and self._random_integer("mirror", index, 0, 1):
             x = x.flip(-1)
         stop = settings.trajectory
         if settings.unroll == "window":
-            stop = self._chance("stop", index, settings.reach, stop)
+            stop = self._random_integer("stop", index, settings.reach, stop)
         return Draw(self.theta0("theta0", index), (x, y), stop)
 
     def theta0(self, purpose: str, index: int) -> Parameters:
         """Initial weights for one use: fresh, or the fixed ones."""
         settings = self.settings
         if settings.theta0 == "fixed":
-            drawn = fixed_theta0(settings, self.module)
+            weights = fixed_theta0(settings, self.module)
         else:
             generator = torch_generator(settings.seed, purpose, index)
-            drawn = draw(settings.network, self.module, generator)
-        return {name: weight.to(self.device) for name, weight in drawn.items()}
+            weights = draw(settings.network, self.module, generator)
+        return {name: weight.to(self.device) for name, weight in weights.items()}
 
     def inits(self) -> range:
-        """Which θ0 a score is the mean of: a fixed one is the only one."""
+        """Which θ0 a score is the mean over; a fixed θ0 is the only one."""
         return range(1 if self.settings.theta0 == "fixed" else self.settings.score_inits)
 
     def patches(self, source: Patches, rows: npt.NDArray[np.int64]) -> tuple[Tensor, Tensor]:
-        """Windows as the network sees them: float32 [n, 1, side, side] and int64 [n]."""
+        """Windows on the device: float32 [n, 1, side, side] normalised, and int64 [n]."""
         x, y = as_tensors(source, rows, self.cohort)
         return x.to(self.device), y.to(self.device)
 
     def record(self) -> RunRecord:
-        """What ``run.json`` says."""
+        """The content of ``run.json``."""
         counts = self.cohort.counts["train"]
         fixed = self.settings.theta0 == "fixed"
         return RunRecord(
@@ -115,13 +118,13 @@ class Problem:
             device=str(self.device),
         )
 
-    def _chance(self, purpose: str, index: int, low: int, high: int) -> int:
-        """A whole number from ``low`` to ``high``."""
+    def _random_integer(self, purpose: str, index: int, low: int, high: int) -> int:
+        """From ``low`` to ``high``, both included."""
         return int(numpy_generator(self.settings.seed, purpose, index).integers(low, high + 1))
 
 
 def fixed_theta0(method: Method, module: nn.Module) -> Parameters:
-    """The one θ0 of a round whose θ0 is fixed: drawn from its public seed."""
+    """The θ0 of a round that fixes it: drawn from its public number."""
     return draw(method.network, module, torch_generator(method.theta0_number, "fixed-theta0"))
 
 
@@ -157,9 +160,8 @@ def prepare(cohort: Cohort, settings: Settings, device: str) -> Problem:
         (torch.empty(0), torch.empty(0)),
     )
     generator = numpy_generator(settings.seed, "score-rows")
-    return replace(
-        problem, scoring=problem.patches(val, scoring_rows(val, settings.score_patches, generator))
-    )
+    chosen = scoring_rows(val, settings.score_patches, generator)
+    return replace(problem, scoring=problem.patches(val, chosen))
 
 
 def cohort_digest(cohort: Cohort) -> str:

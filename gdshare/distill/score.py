@@ -8,11 +8,11 @@ import torch
 from scipy.stats import t as student_t
 from torch import Tensor, nn
 
-from gdshare.distill.unroll import Labelled, trajectory_end
+from gdshare.distill.unroll import InnerData, trajectory_end
 from gdshare.distilled import Distilled
 from gdshare.networks import Parameters
+from gdshare.patch_tensors import patch_accuracy
 from gdshare.protocol import CLASSES
-from gdshare.training import patch_accuracy
 
 CHANCE = 1.0 / len(CLASSES)
 
@@ -22,8 +22,8 @@ class PatchScore:
     """Patch scores of the same distilled data over fresh θ0.
 
     Attributes:
-        values: one class-balanced accuracy in [0, 1] for each θ0.
-        windows: on how many windows each was taken; 0 when nobody knows.
+        values: class-balanced accuracies in [0, 1], one for each θ0.
+        windows: on how many windows each was taken; 0 when unknown.
     """
 
     values: tuple[float, ...]
@@ -36,7 +36,7 @@ class PatchScore:
 
     @property
     def deviation(self) -> float:
-        """Sample standard deviation over θ0; 0 for a single one."""
+        """Sample standard deviation over θ0; 0 for a single θ0."""
         if len(self.values) < 2:
             return 0.0
         return sqrt(sum((v - self.mean) ** 2 for v in self.values) / (len(self.values) - 1))
@@ -45,9 +45,9 @@ class PatchScore:
     def half_width(self) -> float:
         """Half of the mean's two-sided 95% interval.
 
-        Over θ0, by Student's t. A single θ0 shows no spread: then over the windows, by the binomial
-        law, as if they were independent (windows of one film are not, so it is too narrow);
-        infinite when nobody knows how many they were.
+        Over several θ0, by Student's t. A single θ0 has no spread: then over the windows, binomial,
+        as if they were independent (windows of one film are not, so it is too narrow); infinite
+        when the number of windows is unknown.
         """
         count = len(self.values)
         if count > 1:
@@ -62,23 +62,23 @@ class PatchScore:
         return self.mean - self.half_width
 
 
-def tensors_of(distilled: Distilled, sets: int, device: torch.device) -> Labelled:
-    """A result as an inner trajectory wants it."""
+def tensors_of(distilled: Distilled, sets: int, device: torch.device) -> InnerData:
+    """A result as the inner steps use it."""
     images, labels, rates = (
         torch.from_numpy(array.copy()).to(device)
         for array in (distilled.images, distilled.labels, distilled.learning_rates)
     )
-    return Labelled(images, labels, rates, sets)
+    return InnerData(images, labels, rates, sets)
 
 
 def patch_score(
     module: nn.Module,
     inits: Sequence[Parameters],
-    data: Labelled,
+    data: InnerData,
     steps: int,
     real: tuple[Tensor, Tensor],
 ) -> PatchScore:
-    """Train from each θ0 on the distilled data and score each end on real patches.
+    """Train from each θ0 on the distilled data and score the result on real patches.
 
     Args:
         module: the network's shape.

@@ -11,7 +11,7 @@ from safetensors.torch import load, save
 from torch import Tensor
 from torch.nn import functional
 
-from gdshare.distill.unroll import Unknowns
+from gdshare.distill.unroll import Unknowns, constrain
 from gdshare.distilled import Distilled
 from gdshare.errors import RunError
 from gdshare.method import Settings
@@ -20,7 +20,6 @@ from gdshare.seeding import torch_generator
 from gdshare.storage import write_bytes
 
 CHECKPOINT = "checkpoint.safetensors"
-_TENSORS = 3
 
 
 class Progress(BaseModel):
@@ -28,9 +27,9 @@ class Progress(BaseModel):
 
     Attributes:
         step: training steps done.
-        updates: times the unknowns were moved (once a step, or with greedy once an inner step).
-        skipped, skipped_in_a_row: updates left out because their derivative was of no use.
-        norm: running mean of the derivative's norm; 0 before the first update.
+        updates: updates of the unknowns: one a training step, or with greedy one an inner step.
+        skipped, skipped_in_a_row: updates skipped because their gradient was useless.
+        norm: running mean of the gradient's norm; 0 before the first update.
         best_step, best_scores: of the best scored state so far, one score for each θ0; 0 and
             nothing before the first.
         metrics_bytes: length of ``metrics.jsonl`` at this point; the rest is a lost attempt.
@@ -55,7 +54,7 @@ class State:
     Attributes:
         unknowns: current images, logits and rates, on the CPU.
         first, second: Adam's two moments of each of the three tensors.
-        best: the best scored unknowns so far (the start's, before the first score).
+        best: the best scored unknowns so far; before the first score, the initial ones.
         progress: counters.
     """
 
@@ -67,11 +66,10 @@ class State:
 
 
 def initial_unknowns(settings: Settings, side: int) -> Unknowns:
-    """x̃ from noise, ỹ a scaled one-hot with the classes in turn, α̃ at its start."""
+    """x̃ from noise, ỹ a scaled one-hot with the classes in turn, α̃ at its initial value."""
     generator = torch_generator(settings.seed, "start")
     images = torch.randn(settings.images, 1, side, side, generator=generator)
-    classes = torch.arange(settings.images) % len(CLASSES)
-    logits = settings.label_scale * functional.one_hot(classes, len(CLASSES)).float()
+    logits = settings.label_scale * _one_hot(settings.images)
     rates = 1 if settings.inner_rates == "shared" else settings.trajectory
     inverse_softplus = torch.log(
         torch.expm1(torch.tensor(settings.inner_rate, dtype=torch.float64))
@@ -86,26 +84,23 @@ def initial_state(settings: Settings, side: int) -> State:
     return State(unknowns, (a, b, c), (a.clone(), b.clone(), c.clone()), unknowns, Progress())
 
 
-def hard_targets(settings: Settings) -> Tensor:
-    """One-hot rows [M, classes] when labels are hard, else an empty tensor."""
-    if settings.labels == "soft":
-        return torch.empty(0)
-    return functional.one_hot(torch.arange(settings.images) % len(CLASSES), len(CLASSES)).float()
+def hard_labels(settings: Settings) -> Tensor:
+    """One-hot rows, float32 [M, classes], where labels are hard; else an empty tensor."""
+    return torch.empty(0) if settings.labels == "soft" else _one_hot(settings.images)
 
 
 def as_distilled(unknowns: Unknowns, settings: Settings) -> Distilled:
     """The constrained values: what is scored, shown and published."""
-    targets = hard_targets(settings)
-    labels = targets if targets.numel() else functional.softmax(unknowns.logits, dim=1)
+    data = constrain(unknowns, hard_labels(settings), settings.sets)
     return Distilled(
-        unknowns.images.numpy().astype(np.float32),
-        labels.numpy().astype(np.float32),
-        functional.softplus(unknowns.rates).numpy().astype(np.float32),
+        data.images.numpy().astype(np.float32),
+        data.labels.numpy().astype(np.float32),
+        data.rates.numpy().astype(np.float32),
     )
 
 
 def save_checkpoint(folder: Path, state: State) -> None:
-    """Write the checkpoint whole or not at all. One file, so its parts can never disagree."""
+    """Write the checkpoint whole or not at all. It is one file, so its parts always agree."""
     tensors: dict[str, Tensor] = {}
     for group, members in _groups(state).items():
         # Copies, since the writer refuses tensors that share memory, as the best and the current
@@ -116,36 +111,40 @@ def save_checkpoint(folder: Path, state: State) -> None:
 
 
 def load_checkpoint(folder: Path, settings: Settings, side: int) -> State:
-    """Read the checkpoint, or start afresh where none was reached yet.
+    """Read the checkpoint; the initial state where there is none yet.
 
     Raises:
-        RunError: damaged, or not of these settings.
+        RunError: damaged, or of other settings.
     """
     path = folder / CHECKPOINT
-    blank = initial_state(settings, side)
+    initial = initial_state(settings, side)
     if not path.exists():
-        return blank
+        return initial
     try:
-        data = path.read_bytes()
-        tensors = load(data)
+        tensors = load(path.read_bytes())
         progress = Progress.model_validate_json(_metadata(path)["progress"])
         groups = {
-            group: tuple(tensors[f"{group}.{i}"] for i in range(_TENSORS))
-            for group in _groups(blank)
+            group: (tensors[f"{group}.0"], tensors[f"{group}.1"], tensors[f"{group}.2"])
+            for group in _groups(initial)
         }
-        for group, members in _groups(blank).items():
-            if [t.shape for t in groups[group]] != [t.shape for t in members]:
-                raise RunError("is not of these settings", path, "resume with the run's own")
     except (OSError, SafetensorError, KeyError, ValidationError) as error:
         raise RunError("damaged", path, "start again in a new folder") from error
+    for group, members in _groups(initial).items():
+        if [t.shape for t in groups[group]] != [t.shape for t in members]:
+            raise RunError("is of other settings", path, "resume with the run's own settings")
     return replace(
-        blank,
+        initial,
         unknowns=Unknowns(*groups["unknowns"]),
-        first=_triple(groups["first"]),
-        second=_triple(groups["second"]),
+        first=groups["first"],
+        second=groups["second"],
         best=Unknowns(*groups["best"]),
         progress=progress,
     )
+
+
+def _one_hot(images: int) -> Tensor:
+    """The classes in turn, float32 [images, classes]."""
+    return functional.one_hot(torch.arange(images) % len(CLASSES), len(CLASSES)).float()
 
 
 def _groups(state: State) -> dict[str, tuple[Tensor, Tensor, Tensor]]:
@@ -155,11 +154,6 @@ def _groups(state: State) -> dict[str, tuple[Tensor, Tensor, Tensor]]:
         "second": state.second,
         "best": state.best.tensors(),
     }
-
-
-def _triple(tensors: tuple[Tensor, ...]) -> tuple[Tensor, Tensor, Tensor]:
-    a, b, c = tensors
-    return a, b, c
 
 
 def _metadata(path: Path) -> dict[str, str]:

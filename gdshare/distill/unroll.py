@@ -1,17 +1,26 @@
-"""Meta-gradients: how the outer loss moves with the distilled images, labels and learning rates.
+"""Meta-gradients: the outer loss (Eq. 2) and its derivatives by images, labels and rates (Eq. 3).
 
-Pure functions of their arguments. Three ways to unroll the inner trajectory θ0, θ1, …:
+Equations are those of Li et al. 2020. All functions are pure. The inner trajectory θ0, θ1, … takes
+steps by Eq. 1. Three ways to unroll it:
 
 ``full``
-    through all of it (Wang et al. 2018, on whose code the source builds).
+    through all of it (Wang et al. 2018; the source builds on their code).
 ``window``
-    up to a step of the caller's choice, and back through the last few steps only. With a random
-    end this is the random truncation of Feng et al. 2023 (RaT-BPTT).
+    up to a given step, and back through the last few steps only. With a random end this is the
+    random truncation of Feng et al. 2023 (RaT-BPTT).
 ``greedy``
-    Algorithm 1 of Li et al. 2020 read literally: each step sees only itself.
+    Algorithm 1 of Li et al. 2020 read literally: each step is differentiated alone.
 
-None builds an autograd graph: the derivative runs back step by step (the adjoint method), with
-Hessian-vector products from ``gdshare.distill.chain``. The plain graph is the tests' oracle.
+No autograd graph is built: the derivative runs back step by step (the adjoint method), with
+Hessian-vector products from ``gdshare.distill.chain``. The tests compare it with the plain graph.
+
+Shapes in the comments::
+
+    M, m  distilled images in all; of one step, m = M / sets
+    s     side of a patch in px
+    L     classes
+    R     learning rates: 1, or one for each of the E·I steps
+    K     real patches of a minibatch
 """
 
 from collections.abc import Iterator
@@ -33,17 +42,17 @@ from gdshare.distill.chain.weights import Weights
 from gdshare.networks import Parameters
 
 TAPES_BYTES = 256 * 2**20
-"""Memory that the tapes of a window may take before weights are kept in their stead."""
+"""Memory that the tapes of a window may take before weights are kept in their place."""
 
 
 @dataclass(frozen=True)
 class Unknowns:
-    """What is learned, in the unconstrained form that an optimiser may move freely.
+    """What is learned, in an unconstrained form that an optimiser may move freely.
 
     Attributes:
-        images: float [sets * M, 1, side, side], x̃ in normalised units.
-        logits: float [sets * M, classes]; ỹ = softmax(logits). Hard labels: logits nobody moves.
-        rates: float [1] or [E * I]; α̃ = softplus(rates), positive by construction.
+        images: float [M, 1, s, s], x̃ in normalised units.
+        logits: float [M, L]; ỹ = softmax(logits). With hard labels nothing moves them.
+        rates: float [R]; α̃ = softplus(rates), positive by construction.
     """
 
     images: Tensor
@@ -56,14 +65,14 @@ class Unknowns:
 
 
 @dataclass(frozen=True)
-class Labelled:
-    """Distilled data as the inner steps see them.
+class InnerData:
+    """Distilled data as the inner steps use it.
 
     Attributes:
-        images: float [sets * M, 1, side, side].
-        labels: float [sets * M, classes], rows on the simplex.
-        rates: float [1] or [E * I], positive: α̃ itself.
-        sets: step t uses the t-th set of M images, beginning again after the last.
+        images: float [M, 1, s, s], x̃.
+        labels: float [M, L], ỹ: rows on the simplex.
+        rates: float [R], positive: α̃ itself.
+        sets: step t uses set t modulo ``sets``, of m images.
     """
 
     images: Tensor
@@ -72,7 +81,7 @@ class Labelled:
     sets: int = 1
 
     def at(self, step: int) -> tuple[slice, Tensor, Tensor]:
-        """Rows, images and labels of a step."""
+        """Rows, images [m, 1, s, s] and labels [m, L] of a step."""
         size = len(self.images) // self.sets
         first = step % self.sets * size
         rows = slice(first, first + size)
@@ -86,7 +95,14 @@ class Labelled:
 
 @dataclass(frozen=True)
 class MetaGradient:
-    """The outer loss (Eq. 2), nats, and its derivative by the three unknowns (Eq. 3)."""
+    """The outer loss (Eq. 2) and its derivatives by the unknowns, which Eq. 3 descends.
+
+    Attributes:
+        loss: nats.
+        images: float [M, 1, s, s].
+        logits: float [M, L].
+        rates: float [R].
+    """
 
     loss: float
     images: Tensor
@@ -98,40 +114,40 @@ class MetaGradient:
         return self.images, self.logits, self.rates
 
 
-def labelled(unknowns: Unknowns, targets: Tensor, sets: int) -> Labelled:
-    """The constrained values of unknowns.
+def constrain(unknowns: Unknowns, hard_labels: Tensor, sets: int) -> InnerData:
+    """The images, labels ỹ and rates α̃ that unknowns stand for.
 
     Args:
-        unknowns: free values.
-        targets: one-hot rows [sets * M, classes] when labels are hard, else an empty tensor: ỹ is
-            then softmax(logits).
-        sets: of images.
+        unknowns: unconstrained values.
+        hard_labels: one-hot rows [M, L], or an empty tensor where labels are soft: then
+            ỹ = softmax(logits).
+        sets: that the images are divided into.
     """
-    labels = targets if targets.numel() else functional.softmax(unknowns.logits, dim=1)
-    return Labelled(unknowns.images, labels, functional.softplus(unknowns.rates), sets)
+    labels = hard_labels if hard_labels.numel() else functional.softmax(unknowns.logits, dim=1)
+    return InnerData(unknowns.images, labels, functional.softplus(unknowns.rates), sets)
 
 
 def full(
     chain: Chain,
     theta0: Parameters,
     unknowns: Unknowns,
-    targets: Tensor,
+    hard_labels: Tensor,
     real: tuple[Tensor, Tensor],
     steps: int,
     sets: int = 1,
 ) -> MetaGradient:
-    """Take ``steps`` inner steps from θ0 and differentiate the end's loss through all of them.
+    """Take ``steps`` inner steps from θ0 and differentiate the loss at the end through all of them.
 
     Args:
         chain: the network.
         theta0: initial weights, not modified.
         unknowns: not modified.
-        targets: see ``labelled``; the logits' derivative is zero when labels are hard.
-        real: a minibatch, (float [K, 1, side, side] normalised, int64 [K] classes).
+        hard_labels: see ``constrain``; where labels are hard, the logits' derivative is zero.
+        real: a minibatch, (float [K, 1, s, s] normalised, int64 [K] classes).
         steps: E · I.
-        sets: of images.
+        sets: that the images are divided into.
     """
-    return window(chain, theta0, unknowns, targets, real, steps, steps, sets)
+    return window(chain, theta0, unknowns, hard_labels, real, steps, steps, sets)
 
 
 @torch.no_grad()
@@ -139,7 +155,7 @@ def window(
     chain: Chain,
     theta0: Parameters,
     unknowns: Unknowns,
-    targets: Tensor,
+    hard_labels: Tensor,
     real: tuple[Tensor, Tensor],
     stop: int,
     length: int,
@@ -147,20 +163,20 @@ def window(
 ) -> MetaGradient:
     """Take ``stop`` inner steps from θ0 and differentiate through the last ``length`` of them.
 
-    What the steps before leave behind counts as constant: their α̃ get derivative zero.
+    The weights before the window count as constant: the α̃ of earlier steps get derivative zero.
 
     Args:
-        chain, theta0, unknowns, targets, real, sets: as for ``full``.
+        chain, theta0, unknowns, hard_labels, real, sets: as for ``full``.
         stop: steps taken, at least 1.
         length: steps differentiated through, from 1 to ``stop``.
     """
-    data = labelled(unknowns, targets, sets)
+    data = constrain(unknowns, hard_labels, sets)
     theta = chain.pack(theta0)
     first = stop - length
     _advance(chain, theta, data, 0, first)
-    trail = _Trajectory(chain, theta, data, first, stop)
+    trajectory = _Trajectory(chain, theta, data, first, stop)
     loss, v = outer_gradient(chain, theta, *real)
-    return _pulled(loss, trail.back(v), unknowns, targets, data)
+    return _meta_gradient(loss, trajectory.back(v), unknowns, hard_labels, data)
 
 
 @torch.no_grad()
@@ -168,7 +184,7 @@ def greedy(
     chain: Chain,
     theta: Parameters,
     unknowns: Unknowns,
-    targets: Tensor,
+    hard_labels: Tensor,
     real: tuple[Tensor, Tensor],
     step: int,
     sets: int = 1,
@@ -176,24 +192,26 @@ def greedy(
     """Take one inner step and differentiate the loss after it through this step alone.
 
     Args:
-        chain, unknowns, targets, real, sets: as for ``full``.
+        chain, unknowns, hard_labels, real, sets: as for ``full``.
         theta: weights before the step, not modified.
         step: its number in the trajectory, from 0: decides α̃ and the set of images.
 
     Returns:
-        the derivatives, and the weights after the step.
+        the meta-gradient, and the weights after the step.
     """
-    data = labelled(unknowns, targets, sets)
-    moved = chain.pack(theta)
-    trail = _Trajectory(chain, moved, data, step, step + 1)
-    after = chain.unpack(moved, theta)
-    loss, v = outer_gradient(chain, moved, *real)
-    return _pulled(loss, trail.back(v), unknowns, targets, data), after
+    data = constrain(unknowns, hard_labels, sets)
+    packed = chain.pack(theta)
+    trajectory = _Trajectory(chain, packed, data, step, step + 1)
+    after = chain.unpack(packed, theta)
+    loss, v = outer_gradient(chain, packed, *real)
+    return _meta_gradient(loss, trajectory.back(v), unknowns, hard_labels, data), after
 
 
 @torch.no_grad()
-def trajectory_end(module: nn.Module, theta0: Parameters, data: Labelled, steps: int) -> Parameters:
-    """Train from θ0 on distilled data: what a receiver of a bundle does.
+def trajectory_end(
+    module: nn.Module, theta0: Parameters, data: InnerData, steps: int
+) -> Parameters:
+    """Train from θ0 on distilled data by Eq. 1: what a receiver of a bundle does.
 
     Args:
         module: the network.
@@ -209,82 +227,104 @@ def trajectory_end(module: nn.Module, theta0: Parameters, data: Labelled, steps:
 
 @dataclass(frozen=True)
 class _StepGradient:
-    """What one differentiated step adds to the unknowns' derivatives."""
+    """What one differentiated step adds to the derivatives.
+
+    Attributes:
+        step: its number in the trajectory.
+        rows: of the images that it used.
+        by_rate: scalar, by α̃ of this step.
+        by_images: [m, 1, s, s].
+        by_labels: [m, L].
+    """
 
     step: int
     rows: slice
-    slope: Tensor
-    images: Tensor
-    labels: Tensor
+    by_rate: Tensor
+    by_images: Tensor
+    by_labels: Tensor
 
 
 class _Trajectory:
-    """A stretch of steps, taken so that it can be walked back.
+    """A stretch of inner steps, taken so that it can be walked back.
 
-    Kept of each step is its tape, from which the step can be undone, or the weights before it, from
-    which its tape can be made again: the tape while it takes no more memory than the weights (small
-    patches, large networks) or little enough, so that memory never grows by more than a set of
-    weights a step beyond that.
+    Of each step it keeps either the tape, from which the step can be undone, or the weights before
+    it, from which the tape can be made again. Tapes are kept while one takes no more memory than
+    the weights (small patches, large networks) or all of them little enough. So memory never grows
+    by more than a set of weights a step beyond that.
     """
 
-    def __init__(self, chain: Chain, theta: Weights, data: Labelled, start: int, stop: int) -> None:
+    def __init__(
+        self, chain: Chain, theta: Weights, data: InnerData, start: int, stop: int
+    ) -> None:
         self._chain, self._theta, self._data, self._start = chain, theta, data, start
-        self._kept: list[Step | Weights] = []
+        self._records: list[Step | Weights] = []
         self._rates = data.rates_of(stop)
-        tapes = True
+        keep_tapes = True
         for step in range(start, stop):
-            before = None if tapes else theta.copy()
-            taken = self._step(theta, step, -self._rates[step])
-            if step == start and not _affordable(taken, theta, stop - start):
-                # Too late to copy the weights before this step, so its tape stays: once.
-                tapes = False
-            self._kept.append(taken if before is None else before)
+            before = None if keep_tapes else theta.copy()
+            record = self._step(theta, step, -self._rates[step])
+            if step == start and not _tapes_fit(record, theta, stop - start):
+                # Too late to copy the weights before this step, so its tape stays.
+                keep_tapes = False
+            self._records.append(record if before is None else before)
 
     def _step(self, theta: Weights, step: int, scale: float) -> Step:
-        _, images, labels = self._data.at(step)
+        _, images, labels = self._data.at(step)  # [m, 1, s, s], [m, L]
         return add_gradient(self._chain, theta, images, labels, self._rates[step], theta, scale)
 
     def back(self, v: Weights) -> Iterator[_StepGradient]:
         """Walk back from the end, pulling the derivative ``v`` of a loss there along, in place."""
         theta = self._theta
-        for step in reversed(range(self._start, self._start + len(self._kept))):
-            kept = self._kept.pop()
-            rewind = isinstance(kept, Step)
-            if not isinstance(kept, Step):
-                theta = kept
-                kept = self._step(theta, step, 0.0)
-            product = pull_back(self._chain, theta, kept, v, rewind, step == self._start)
+        for step in reversed(range(self._start, self._start + len(self._records))):
+            record = self._records.pop()
+            rewind = isinstance(record, Step)
+            if not isinstance(record, Step):
+                theta = record
+                record = self._step(theta, step, 0.0)
+            derivative = pull_back(self._chain, theta, record, v, rewind, step == self._start)
             rows, _, _ = self._data.at(step)
-            scale = -self._rates[step]
+            rate = self._rates[step]
+            # θ' = θ - α̃ ∇ℓ, so ∂L/∂α̃ = -∇ℓ·v, and by x̃ and ỹ -α̃ times the slope's derivative.
             yield _StepGradient(
-                step, rows, -product.slope, scale * product.by_images, scale * product.by_labels
+                step,
+                rows,
+                -derivative.slope,
+                -rate * derivative.by_images,
+                -rate * derivative.by_labels,
             )
 
 
-def _affordable(step: Step, theta: Weights, length: int) -> bool:
+def _tapes_fit(step: Step, theta: Weights, length: int) -> bool:
     size = tape_bytes(step)
     return size <= theta.nbytes or size * length <= TAPES_BYTES
 
 
-def _advance(chain: Chain, theta: Weights, data: Labelled, start: int, stop: int) -> None:
+def _advance(chain: Chain, theta: Weights, data: InnerData, start: int, stop: int) -> None:
+    """Take inner steps, each θ ← θ - α̃ ∇ℓ(x̃, ỹ, θ) (Eq. 1), in place."""
     rates = data.rates_of(stop)
     for step in range(start, stop):
-        _, images, labels = data.at(step)
+        _, images, labels = data.at(step)  # [m, 1, s, s], [m, L]
         add_gradient(chain, theta, images, labels, rates[step], theta, -rates[step])
 
 
-def _pulled(
-    loss: float, parts: Iterator[_StepGradient], unknowns: Unknowns, targets: Tensor, data: Labelled
+def _meta_gradient(
+    loss: float,
+    steps: Iterator[_StepGradient],
+    unknowns: Unknowns,
+    hard_labels: Tensor,
+    data: InnerData,
 ) -> MetaGradient:
-    """Sum the steps' parts, and go on to the unconstrained unknowns."""
-    by_images, by_labels = torch.zeros_like(data.images), torch.zeros_like(data.labels)
-    by_rates = torch.zeros_like(data.rates)
-    for part in parts:
-        by_images[part.rows] += part.images
-        by_labels[part.rows] += part.labels
-        by_rates[part.step if len(by_rates) > 1 else 0] += part.slope
-    labels = data.labels
-    by_logits = labels * (by_labels - (labels * by_labels).sum(1, keepdim=True))
-    if targets.numel():
+    """Sum over the steps, and go on from ỹ and α̃ to the logits and the unconstrained rates."""
+    by_images = torch.zeros_like(data.images)  # [M, 1, s, s]
+    by_labels = torch.zeros_like(data.labels)  # [M, L]
+    by_rates = torch.zeros_like(data.rates)  # [R]
+    for part in steps:
+        by_images[part.rows] += part.by_images
+        by_labels[part.rows] += part.by_labels
+        by_rates[part.step if len(by_rates) > 1 else 0] += part.by_rate
+    labels = data.labels  # [M, L]
+    by_logits = labels * (by_labels - (labels * by_labels).sum(1, keepdim=True))  # [M, L]
+    if hard_labels.numel():
         by_logits = torch.zeros_like(by_logits)
-    return MetaGradient(loss, by_images, by_logits, by_rates * unknowns.rates.sigmoid())
+    by_unconstrained = by_rates * unknowns.rates.sigmoid()  # [R], softplus' = sigmoid
+    return MetaGradient(loss, by_images, by_logits, by_unconstrained)

@@ -1,7 +1,7 @@
-"""Moving the unknowns: one step of Adam, with bad derivatives left out and large ones shortened.
+"""The outer update (Eq. 3): a step of Adam, with meta-gradients clipped, or skipped when useless.
 
-Meta-gradients have heavy tails: a θ0 on which the inner steps run wild gives one many times as long
-as its neighbours. Feng et al. 2023 (RaT-BPTT) clip at a multiple of a running mean of the norm.
+Meta-gradients have heavy tails: where the inner steps diverge from some θ0, theirs is many times as
+long as the others'. Feng et al. 2023 (RaT-BPTT) clip at a multiple of a running mean of the norm.
 """
 
 from dataclasses import replace
@@ -14,52 +14,54 @@ from gdshare.distill.state import State
 from gdshare.distill.unroll import Unknowns
 
 Triple = tuple[Tensor, Tensor, Tensor]
+"""By images [M, 1, side, side], logits [M, classes] and rates [1] or [E * I]."""
 
 CLIP = 2.0
-"""A derivative longer than this many times the running mean is shortened to that."""
+"""Shorten a gradient to CLIP x mean."""
 EXPLODED = 100.0
-"""One longer than this many times the running mean tells nothing, and is left out."""
+"""Skip a gradient longer than EXPLODED x mean: it says nothing."""
 EMA_DECAY = 0.9
-"""Weight of the past in the running mean."""
+"""Weight of the past in the running mean of the gradient norm."""
 MAX_SPIKE = 10.0
-"""What one derivative counts for in the running mean at most, in means: a single wild one hardly
-moves it, and a first one that was much too short is made good within a few steps."""
+"""Clamp a gradient norm to MAX_SPIKE x mean before updating the running mean. So one exploded
+gradient hardly moves the mean, and a first one that was far too short is outgrown in a few steps.
+"""
 
 
-def moved(state: State, gradients: Triple, rate: float) -> State:
-    """Move the unknowns down their derivatives, or leave them where a derivative is of no use.
+def adam_step(state: State, gradients: Triple, rate: float) -> State:
+    """Move the unknowns down their gradients, or leave them where a gradient is useless.
 
     Args:
         state: not modified.
         gradients: by images, logits and rates, on the CPU.
-        rate: Adam's learning rate.
+        rate: α, Adam's learning rate.
     """
     progress = state.progress
     norm = sqrt(sum(float(g.double().square().sum()) for g in gradients))
     mean = progress.norm or norm
-    seen = (
-        EMA_DECAY * mean + (1 - EMA_DECAY) * min(norm, MAX_SPIKE * mean) if isfinite(norm) else mean
-    )
+    average = mean
+    if isfinite(norm):
+        average = EMA_DECAY * mean + (1 - EMA_DECAY) * min(norm, MAX_SPIKE * mean)
     if not isfinite(norm) or norm > EXPLODED * mean:
-        counted = {
-            "norm": seen if isfinite(seen) else 0.0,
+        changes = {
+            "norm": average if isfinite(average) else 0.0,
             "skipped": progress.skipped + 1,
             "skipped_in_a_row": progress.skipped_in_a_row + 1,
         }
-        return replace(state, progress=progress.model_copy(update=counted))
+        return replace(state, progress=progress.model_copy(update=changes))
     if norm > CLIP * mean:
         a, b, c = (g * (CLIP * mean / norm) for g in gradients)
         gradients = a, b, c
-    told = {"norm": seen, "skipped_in_a_row": 0}
-    state = adam(state, gradients, rate)
-    return replace(state, progress=state.progress.model_copy(update=told))
+    state = unclipped_adam_step(state, gradients, rate)
+    changes = {"norm": average, "skipped_in_a_row": 0}
+    return replace(state, progress=state.progress.model_copy(update=changes))
 
 
-def adam(state: State, gradients: Triple, rate: float) -> State:
+def unclipped_adam_step(state: State, gradients: Triple, rate: float) -> State:
     """One step of torch's Adam on the three unknowns, as a function from state to state.
 
-    The optimiser is made anew around the state's moments each time, so that a state is all there
-    is to save. Returns the moved state with its count of updates advanced.
+    A new optimiser is built around the state's moments each time, so that the state is all there is
+    to save. The count of updates goes up by one.
     """
     tensors = [tensor.clone() for tensor in state.unknowns.tensors()]
     optimiser = torch.optim.Adam(tensors, lr=rate)

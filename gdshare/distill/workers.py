@@ -1,8 +1,8 @@
 """Several processes at one run: each computes its share of the draws, all move the same unknowns.
 
-Nothing is sent between them but the derivatives of the images, labels and rates, their losses, and
-scores: kilobytes. Every row of a gathered table is filled by one process and zero in all others, so
-the sum over processes is exact, and a run's bytes do not depend on how many took part.
+Only the derivatives of images, labels and rates, their losses, and scores are sent: kilobytes.
+Every row of a reduced table is filled by one process and zero in all others, so the sum over
+processes is exact, and a run's bytes do not depend on how many took part.
 """
 
 import os
@@ -22,12 +22,12 @@ from torch import Tensor
 
 from gdshare.errors import RunError
 
-MEETING = "GDSHARE_CREW"
-"""Environment variable with the file in which recruited processes find each other."""
+RENDEZVOUS = "GDSHARE_WORKERS"
+"""Environment variable with the file in which spawned workers find each other."""
 JOIN_TIMEOUT_S = 30.0
-"""Seconds that the others of a crew get to end by themselves once the first has ended."""
+"""Seconds that the other workers have to end once the main one has ended; then they are killed."""
 POLL_S = 0.05
-"""Seconds between two looks at whether all have turned up."""
+"""Seconds between two checks whether all workers have arrived."""
 
 
 @dataclass(frozen=True)
@@ -35,8 +35,8 @@ class Workers:
     """The processes at a run, as one of them sees it.
 
     Attributes:
-        rank: of this process, from 0; the first keeps the run folder.
-        size: of all.
+        rank: of this process, from 0.
+        size: number of processes.
     """
 
     rank: int
@@ -44,18 +44,18 @@ class Workers:
 
     @property
     def is_main(self) -> bool:
-        """Whether this process keeps the run folder and speaks to people."""
+        """Whether this process writes the run folder and talks to people."""
         return self.rank == 0
 
     def share(self, count: int) -> range:
         """Which of ``count`` pieces of work are this process's."""
         return range(self.rank, count, self.size)
 
-    def gathered(self, table: Tensor) -> Tensor:
-        """Put together a table whose rows the processes filled by ``share``, the rest zero.
+    def all_reduce(self, table: Tensor) -> Tensor:
+        """Sum a table over the processes, in place; each has filled the rows of its share.
 
         Raises:
-            RunError: another process is gone.
+            RunError: another process has ended.
         """
         if self.size > 1:
             try:
@@ -68,28 +68,32 @@ class Workers:
         return table
 
     def any(self, flag: bool) -> bool:
-        """Whether the flag is up in any process."""
-        return bool(self.gathered(torch.tensor([float(flag)])).item())
+        """Whether the flag is set in any process."""
+        return bool(self.all_reduce(torch.tensor([float(flag)])).item())
 
-    def wait(self) -> None:
-        """Go on only when all have come this far."""
+    def barrier(self) -> None:
+        """Wait until all processes have come this far."""
         self.any(False)
 
 
 ALONE = Workers(0, 1)
+"""A run of a single process."""
 
 
 def join() -> Workers:
-    """The crew that ``spawn_workers`` or torchrun started this process for, else ALONE.
+    """The workers that ``spawn_workers`` or torchrun started this process with, else ALONE.
 
-    Uses gloo, which works on any machine: what is sent is tiny and lies in ordinary memory.
+    The backend is gloo, which works on any machine: the tensors are tiny and in ordinary memory.
+
+    Raises:
+        RunError: the processes did not find each other.
     """
     size = int(os.environ.get("WORLD_SIZE", "1"))
     if size == 1:
         return ALONE
     if not dist.is_initialized():
         try:
-            _meet(size)
+            _init_process_group(size)
         except (RuntimeError, ValueError) as error:
             raise RunError(
                 "the processes of this run did not find each other",
@@ -98,35 +102,38 @@ def join() -> Workers:
     return Workers(dist.get_rank(), dist.get_world_size())
 
 
-def _meet(size: int) -> None:
-    place = os.environ.get(MEETING)
-    if place is None:
+def _init_process_group(size: int) -> None:
+    rendezvous = os.environ.get(RENDEZVOUS)
+    if rendezvous is None:  # started by torchrun
         dist.init_process_group("gloo")
         return
     rank = int(os.environ["RANK"])
-    _turned_up(place, rank).touch()
-    store = dist.FileStore(place, size)  # type: ignore[attr-defined]
+    _arrival_mark(rendezvous, rank).touch()
+    store = dist.FileStore(rendezvous, size)  # type: ignore[attr-defined]
     dist.init_process_group("gloo", store=store, rank=rank, world_size=size)
 
 
-def _turned_up(place: str, rank: int) -> Path:
-    return Path(f"{place}-{rank}")
+def _arrival_mark(rendezvous: str, rank: int) -> Path:
+    return Path(f"{rendezvous}-{rank}")
 
 
 @contextmanager
 def spawn_workers(size: int, command: Sequence[str]) -> Iterator[None]:
-    """Start the other processes of a crew on this machine, and let this one be its first.
+    """Start the other workers on this machine; this process is the main one.
 
     They meet in a file that only this user can read, and talk over the loopback interface.
 
     Args:
-        size: of the crew, this process included.
+        size: number of workers, this process included.
         command: what starts another process like this one.
+
+    Raises:
+        RunError: a worker ended before the run began.
     """
-    folder = tempfile.mkdtemp(prefix="gdshare-crew-")
+    folder = tempfile.mkdtemp(prefix="gdshare-workers-")
     shared = {
         "WORLD_SIZE": str(size),
-        MEETING: str(Path(folder) / "meeting"),
+        RENDEZVOUS: str(Path(folder) / "rendezvous"),
         "GLOO_SOCKET_IFNAME": "lo0" if sys.platform == "darwin" else "lo",
         "OMP_NUM_THREADS": str(torch.get_num_threads()),
     }
@@ -134,9 +141,9 @@ def spawn_workers(size: int, command: Sequence[str]) -> Iterator[None]:
     before = dict(os.environ)
     try:
         for rank in range(1, size):
-            own = before | shared | {"RANK": str(rank)}
-            others.append(subprocess.Popen(command, env=own, stdin=subprocess.DEVNULL))
-        _await(others, shared[MEETING])
+            environment = before | shared | {"RANK": str(rank)}
+            others.append(subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL))
+        _await_arrivals(others, shared[RENDEZVOUS])
         os.environ |= shared | {"RANK": "0"}
         yield
     finally:
@@ -148,13 +155,13 @@ def spawn_workers(size: int, command: Sequence[str]) -> Iterator[None]:
             else:
                 os.environ.pop(name, None)
         for other in others:
-            _ended(other)
+            _join_or_kill(other)
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _await(others: Sequence[subprocess.Popen[bytes]], place: str) -> None:
-    """Wait until all are ready to meet: where they meet, nobody would notice one that is gone."""
-    while not all(_turned_up(place, rank).exists() for rank in range(1, len(others) + 1)):
+def _await_arrivals(others: Sequence[subprocess.Popen[bytes]], rendezvous: str) -> None:
+    """Wait until all others have arrived; gloo itself would wait on for one that has ended."""
+    while not all(_arrival_mark(rendezvous, rank).exists() for rank in range(1, len(others) + 1)):
         if any(other.poll() is not None for other in others):
             raise RunError(
                 "a worker ended before it began (its message stands above)",
@@ -163,7 +170,7 @@ def _await(others: Sequence[subprocess.Popen[bytes]], place: str) -> None:
         time.sleep(POLL_S)
 
 
-def _ended(process: subprocess.Popen[bytes]) -> None:
+def _join_or_kill(process: subprocess.Popen[bytes]) -> None:
     try:
         process.wait(JOIN_TIMEOUT_S)
     except subprocess.TimeoutExpired:

@@ -1,7 +1,9 @@
 """Films: gray-scale X-rays as arrays, and the organ masks drawn on them.
 
-``film`` reads PNG and TIFF, ``dicom`` what a PACS hands out. All end as the same two things, a
-``Film`` and a boolean mask of the film's size; nothing downstream asks where they came from.
+``film`` reads PNG and TIFF, ``dicom`` reads what a PACS exports, ``outlines`` reads and writes
+organ outlines. All formats end as a ``Film`` or as a boolean mask of the film's size; no later step
+depends on the format. ``burned_in`` finds text in a film's pixels, ``phantom`` draws synthetic
+films.
 """
 
 from gdshare.films.film import read_film, read_mask

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, order=True)
 class Box:
-    """A rectangle on a film, px; ``right`` and ``bottom`` are the first that it does not hold."""
+    """A rectangle on a film, px; ``right`` and ``bottom`` are exclusive."""
 
     left: int
     top: int

@@ -10,27 +10,33 @@ from PIL import Image, UnidentifiedImageError
 
 from gdshare.errors import FilmError
 from gdshare.films.bounds import require_pixels, too_large
+from gdshare.films.quote import brief
 from gdshare.films.value import Film
 
 FORMATS = ("PNG", "TIFF")
-DICOM_MARK = b"DICM"
+DICOM_MAGIC = b"DICM"
 DICOM_PREAMBLE = 128
 _GRAY_8 = ("L",)
 _GRAY_16 = ("I;16", "I;16B", "I;16L")
-_PHOTOMETRIC = 262
-_WHITE_IS_ZERO = 0
+_PHOTOMETRIC_TAG, _WHITE_IS_ZERO = 262, 0
+
+
+OUTLINE_IT = (
+    "outline the organ, or leave the mask column empty to keep the film for classification only"
+)
+"""What to do about an empty mask."""
 
 
 def read_film(path: Path, spacing_mm: float | None = None) -> Film:
-    """Read an 8- or 16-bit gray-scale PNG or TIFF, or a radiograph in DICOM.
+    """Read an 8- or 16-bit gray-scale PNG or TIFF, or a DICOM radiograph.
 
     Args:
-        path: of the file; its content tells the format.
-        spacing_mm: side of a pixel, where somebody knows it better than the file.
+        path: the file; its content decides the format, not its name.
+        spacing_mm: side of a pixel, mm; overrides the file's own spacing.
 
     Raises:
-        FilmError: not there, not an image, truncated, colour, several pages, or absurdly large; of
-            DICOM see ``gdshare.films.dicom``.
+        FilmError: the file is missing, not an image, cut short, in colour, has several pages or is
+            too large; for DICOM see ``gdshare.films.dicom.read_dicom``.
     """
     if is_dicom(path):
         from gdshare.films.dicom import read_dicom
@@ -47,25 +53,25 @@ def _read_raster(path: Path) -> Film:
         pixels: npt.NDArray[np.uint8] | npt.NDArray[np.uint16] = np.asarray(image, dtype=np.uint8)
     elif image.mode in _GRAY_16:
         pixels = np.asarray(image).astype(np.uint16)
-        if _white_is_zero(image):  # pillow inverts 8-bit films of this kind, but not 16-bit ones
+        if _white_is_zero(image):  # pillow inverts such films of 8 bits, but not of 16
             pixels = np.uint16(65535) - pixels
     else:
-        raise FilmError(_not_gray(path, image.mode))
+        raise _not_gray(path, image.mode)
     return Film(pixels, str(path))
 
 
 def read_mask(path: Path, shape: tuple[int, int]) -> npt.NDArray[np.bool_]:
-    """Read an organ mask: black outside, white inside; the threshold is half of the range.
+    """Read an organ mask: black outside, white inside, split at half of the range.
 
     Args:
         path: a gray or 1-bit PNG or TIFF.
-        shape: (height, width) of the film it was drawn on.
+        shape: (height, width) of the film, px.
 
     Returns:
         bool [height, width], true inside the organ.
 
     Raises:
-        FilmError: as ``read_film``; or another size than the film's; or nothing inside.
+        FilmError: as ``read_film``; or the mask differs from the film in size, or is empty.
     """
     image = _open(path)
     if image.mode == "1":
@@ -75,7 +81,7 @@ def read_mask(path: Path, shape: tuple[int, int]) -> npt.NDArray[np.bool_]:
     elif image.mode in _GRAY_16:
         mask = np.asarray(image) > 32767
     else:
-        raise FilmError(_not_gray(path, image.mode))
+        raise _not_gray(path, image.mode)
     if mask.shape != shape:
         raise FilmError(
             f"the mask is {mask.shape[1]} x {mask.shape[0]} px but its film is "
@@ -84,56 +90,51 @@ def read_mask(path: Path, shape: tuple[int, int]) -> npt.NDArray[np.bool_]:
             "export the mask at the film's own size",
         )
     if not mask.any():
-        raise FilmError(
-            "the mask marks no pixel as inside the organ",
-            path,
-            "outline the organ, or leave the mask column empty to keep the film for "
-            "classification only",
-        )
+        raise FilmError("the mask marks no pixel as inside the organ", path, OUTLINE_IT)
     return mask
 
 
 def is_dicom(path: Path) -> bool:
-    """PS3.10, 7.1; what cannot be opened is told by whoever reads it next."""
+    """Whether the file begins as DICOM does (PS3.10, 7.1); False if it cannot be opened."""
     try:
         with path.open("rb") as stream:
-            return stream.read(DICOM_PREAMBLE + len(DICOM_MARK)).endswith(DICOM_MARK)
+            return stream.read(DICOM_PREAMBLE + len(DICOM_MAGIC)).endswith(DICOM_MAGIC)
     except OSError:
         return False
 
 
 def _open(path: Path) -> Image.Image:
-    """Open and decode, with every fault of the file turned into one sentence."""
+    """Open and decode an image; whatever is wrong with the file raises ``FilmError``."""
     try:
-        # The stream is ours: on a damaged file pillow leaves its own open.
+        # Pillow leaves a stream that it opened itself open when the file is damaged.
         with path.open("rb") as stream, warnings.catch_warnings():
-            # The bound below replaces pillow's own, which warns first; what it says about odd
-            # TIFF tags or trailing bytes does not concern the pixels.
+            # ``require_pixels`` replaces pillow's size warning; its warnings about odd TIFF tags or
+            # trailing bytes do not concern the pixels.
             warnings.simplefilter("ignore")
             image = Image.open(stream, formats=FORMATS)
             require_pixels(path, image.height, image.width)
             if _has_second_page(image):
-                raise FilmError("holds several pages", path, "export each film to its own file")
+                raise FilmError("has several pages", path, "export each film to its own file")
             image.load()
     except FilmError:
         raise
-    except FileNotFoundError as error:
-        raise FilmError("no such file", path, "check the path") from error
-    except (IsADirectoryError, PermissionError) as error:
+    except (FileNotFoundError, IsADirectoryError, PermissionError) as error:
         raise FilmError(f"cannot be opened ({error.strerror})", path, "check the path") from error
     except Image.DecompressionBombError as error:
-        raise FilmError(too_large(path)) from error
+        raise too_large(path) from error
     except UnidentifiedImageError as error:
-        raise FilmError("not a PNG, TIFF or DICOM image", path, "export the film as one") from error
+        raise FilmError(
+            "is not a PNG, TIFF or DICOM image", path, "export the film in one of these formats"
+        ) from error
     except Exception as error:  # pillow's decoders raise OSError, SyntaxError, struct.error, ...
         raise FilmError(
-            f"the image is damaged or cut short ({error})", path, "export it again"
+            f"is damaged or cut short ({brief(error)})", path, "export it again"
         ) from error
     return image
 
 
 def _has_second_page(image: Image.Image) -> bool:
-    """Never by counting them: a small file may hold a million, and pillow walks them all."""
+    """Seek rather than count: a small file may have a million pages, and pillow reads them all."""
     try:
         image.seek(1)
     except EOFError:
@@ -143,11 +144,12 @@ def _has_second_page(image: Image.Image) -> bool:
 
 def _white_is_zero(image: Image.Image) -> bool:
     tags = getattr(image, "tag_v2", {})
-    return bool(tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO)
+    return bool(tags.get(_PHOTOMETRIC_TAG) == _WHITE_IS_ZERO)
 
 
-def _not_gray(path: Path, mode: str) -> str:
-    return (
-        f"{path}: not an 8- or 16-bit gray-scale image (pillow mode {mode}); "
-        "export it as gray-scale, without colour or transparency"
+def _not_gray(path: Path, mode: str) -> FilmError:
+    return FilmError(
+        f"is not an 8- or 16-bit gray-scale image (pillow mode {mode})",
+        path,
+        "export it as gray-scale, without colour or transparency",
     )

@@ -1,4 +1,4 @@
-"""A film, wherever it came from."""
+"""A film, independent of the file format it was read from."""
 
 from dataclasses import dataclass
 
@@ -8,12 +8,12 @@ import numpy.typing as npt
 
 @dataclass(frozen=True)
 class Film:
-    """A gray-scale X-ray, bright where the pixel value is large.
+    """A gray-scale X-ray; larger pixel values are brighter.
 
     Attributes:
-        pixels: uint8 or uint16 [height, width], the full range of the type being [0, 1].
-        name: what to call it in a message; the file's path.
-        spacing: distance of pixels' centres (down, across), mm; None: nobody tells.
+        pixels: uint8 or uint16 [height, width]; the full range of the type stands for [0, 1].
+        name: the film's path, for messages.
+        spacing: distance between pixel centres (down, across), mm; None if unknown.
     """
 
     pixels: npt.NDArray[np.uint8] | npt.NDArray[np.uint16]

@@ -1,4 +1,4 @@
-"""The page's own files, read once. Only what is in this list is ever handed out."""
+"""The page's own files, read once. No other file is ever served."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,14 +16,14 @@ TYPES = {
 
 @dataclass(frozen=True)
 class Asset:
-    """A file as it is answered."""
+    """A file and its content type."""
 
     content: bytes
     media_type: str
 
 
 def assets() -> Mapping[str, Asset]:
-    """All of them, by their path below ``FOLDER`` with forward slashes."""
+    """All files, by their path relative to ``FOLDER``, with forward slashes."""
     return {
         path.relative_to(FOLDER).as_posix(): Asset(path.read_bytes(), TYPES[path.suffix])
         for path in sorted(FOLDER.rglob("*"))

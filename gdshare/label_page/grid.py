@@ -1,4 +1,4 @@
-"""What the page paints over a film: each window's label, by the functions of ``gdshare label``."""
+"""The labels of a film's windows, computed by the functions of ``gdshare label``."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -15,21 +15,21 @@ from gdshare.protocol import PatchClass, Protocol
 from gdshare.store.outline import Drawing
 from gdshare.store.record import StoredFilm
 
-MAX_SHOWN = 250_000
-"""Windows of one film that are painted; beyond it only their counts are told."""
-UNDECIDED, DROPPED = "?", "-"
+MAX_LETTERS = 250_000
+"""Windows of a film that are sent to the page; of more, only the counts."""
+UNDECIDED, DISCARDED_LETTER = "?", "-"
 
-_LETTERS = np.full(256, DROPPED, dtype="<U1")
+_LETTERS = np.full(256, DISCARDED_LETTER, dtype="<U1")
 _LETTERS[[*PatchClass]] = [member.name for member in PatchClass]
 
 
 @dataclass(frozen=True)
-class Counts:
-    """Windows by what becomes of them.
+class WindowCounts:
+    """Numbers of windows.
 
     Attributes:
-        i, n, p, discarded: as ``gdshare label`` counts them.
-        undecided: inside the organ, while nobody has chosen a diagnosis.
+        i, n, p, discarded: as counted by ``gdshare label``.
+        undecided: inside the organ of a film without a diagnosis.
     """
 
     i: int = 0
@@ -40,14 +40,14 @@ class Counts:
 
 
 @dataclass(frozen=True)
-class Painting:
-    """The grid of one film.
+class WindowLabels:
+    """The labelled windows of one film.
 
     Attributes:
-        rows, columns: how many windows down and across.
-        patch, stride: of a window on this film, px.
-        letters: a string a row, a letter a window: I, N, P, ``UNDECIDED`` or ``DROPPED``; empty
-            without an outline, or above ``MAX_SHOWN``.
+        rows, columns: number of windows.
+        patch, stride: px on this film.
+        letters: one string per row, one letter per window: I, N, P, ``UNDECIDED`` or
+            ``DISCARDED_LETTER``; empty without an outline, or above ``MAX_LETTERS``.
         counts: all zero without an outline.
         problem: why ``gdshare label`` would refuse this film, or what is not shown; else empty.
     """
@@ -57,43 +57,44 @@ class Painting:
     patch: int = 0
     stride: int = 0
     letters: tuple[str, ...] = ()
-    counts: Counts = Counts()
+    counts: WindowCounts = WindowCounts()
     problem: str = ""
 
 
 @lru_cache(maxsize=8)
-def paint(film: StoredFilm, drawing: Drawing, protocol: Protocol) -> Painting:
-    """Label each window of a film by its outline and diagnosis; faults are told, not raised."""
+def film_labels(film: StoredFilm, drawing: Drawing, protocol: Protocol) -> WindowLabels:
+    """Label a film's windows by its outline and diagnosis; a ``FilmError`` becomes ``problem``."""
     try:
-        return _paint(film, drawing, protocol)
+        return _film_labels(film, drawing, protocol)
     except FilmError as error:
-        return Painting(problem=str(error))
+        return WindowLabels(problem=str(error))
 
 
 @lru_cache(maxsize=1 << 16)
-def count(film: StoredFilm, drawing: Drawing, protocol: Protocol) -> Counts:
-    """Only the counts of ``paint``; remembered, so that a sum over all films takes no time."""
-    return paint(film, drawing, protocol).counts
+def window_counts(film: StoredFilm, drawing: Drawing, protocol: Protocol) -> WindowCounts:
+    """The counts of ``film_labels``, cached for all films so that totals are instant."""
+    return film_labels(film, drawing, protocol).counts
 
 
-def _paint(film: StoredFilm, drawing: Drawing, protocol: Protocol) -> Painting:
+def _film_labels(film: StoredFilm, drawing: Drawing, protocol: Protocol) -> WindowLabels:
     grid = Grid.on(_blank(film), protocol)
     shape = grid.rows, grid.columns, grid.patch, grid.stride
     if not drawing.polygons:
-        return Painting(*shape)
+        return WindowLabels(*shape)
     inside = drawing.inside((film.rows, film.columns))
     if not inside.any():
-        return Painting(*shape, problem="the outline encloses no pixel of the film; draw it again")
+        problem = "the outline encloses no pixel of the film; draw it again"
+        return WindowLabels(*shape, problem=problem)
     letters = _letters(inside_fractions(inside, grid), drawing, protocol)
     counts = _counts(letters)
-    if grid.count > MAX_SHOWN:
-        told = f"{grid.count:,} windows are too many to paint; their counts hold"
-        return Painting(*shape, counts=counts, problem=told)
-    return Painting(*shape, tuple("".join(row) for row in letters), counts)
+    if grid.count > MAX_LETTERS:
+        problem = f"{grid.count:,} windows are too many to show; the counts are complete"
+        return WindowLabels(*shape, counts=counts, problem=problem)
+    return WindowLabels(*shape, tuple("".join(row) for row in letters), counts)
 
 
 def _blank(film: StoredFilm) -> Film:
-    """A film of this size without its pixels: geometry asks for none of them."""
+    """A film of this size without pixels, which the grid does not need."""
     pixels = np.broadcast_to(np.zeros((), np.uint8), (film.rows, film.columns))
     return Film(pixels, film.film, film.spacing_mm)
 
@@ -108,7 +109,7 @@ def _letters(
     return letters
 
 
-def _counts(letters: npt.NDArray[np.str_]) -> Counts:
-    found = Counter(dict(zip(*np.unique(letters, return_counts=True), strict=True)))
-    kinds = (*(member.name for member in PatchClass), DROPPED, UNDECIDED)
-    return Counts(*(int(found[kind]) for kind in kinds))
+def _counts(letters: npt.NDArray[np.str_]) -> WindowCounts:
+    counter = Counter(dict(zip(*np.unique(letters, return_counts=True), strict=True)))
+    kinds = (*(member.name for member in PatchClass), DISCARDED_LETTER, UNDECIDED)
+    return WindowCounts(*(int(counter[kind]) for kind in kinds))

@@ -1,4 +1,4 @@
-"""A film's pixels for the page, which windows them itself: a drag of the mouse asks nobody."""
+"""A film's pixels for the page, which applies brightness and contrast itself."""
 
 import math
 from dataclasses import dataclass
@@ -8,20 +8,19 @@ import numpy as np
 from gdshare.films import Film
 
 OUTLINING_PIXELS = 4096 * 4096
-"""Shown of a film that is outlined; a larger one is shown reduced, which changes nothing of where
-an outline lies on it."""
+"""For outlining; larger films are downsampled, which does not move outlines."""
 REVIEW_PIXELS = 64_000_000
-"""Shown of a film that is reviewed, where small letters matter; the page tells of a larger one. A
-browser takes about 10 bytes for each."""
+"""For review, where small text matters; the page warns if a film is larger. A browser needs about
+10 bytes per pixel."""
 
 
 @dataclass(frozen=True)
 class Picture:
-    """Pixels as they travel.
+    """Pixels as sent to the page.
 
     Attributes:
         width, height: px of the picture.
-        data: 16 bit a pixel, little-endian, row by row, bright where the value is large.
+        data: uint16 little-endian, row by row; larger values are brighter.
     """
 
     width: int
@@ -29,15 +28,15 @@ class Picture:
     data: bytes
 
 
-def picture(film: Film, most: int) -> Picture:
-    """Take a film's pixels, averaged over squares where there are more than ``most``."""
+def make_picture(film: Film, max_pixels: int) -> Picture:
+    """Downsample a film to at most ``max_pixels``, by averaging over squares."""
     pixels = np.asarray(film.pixels)
     if pixels.dtype == np.uint8:
         pixels = pixels.astype(np.uint16) * np.uint16(257)
     height, width = film.shape
-    side = math.ceil(math.sqrt(height * width / most))
+    side = math.ceil(math.sqrt(height * width / max_pixels))
     if side > 1:
-        # What is left over at the right and lower edge, less than a square, is squeezed in.
+        # Squares at the right and lower edge may be smaller.
         down, across = (np.arange(0, length, side) for length in (height, width))
         sums = np.add.reduceat(pixels, down, axis=0, dtype=np.uint32)
         sums = np.add.reduceat(sums, across, axis=1, dtype=np.uint32)

@@ -1,4 +1,4 @@
-"""Running the page's server on this machine until Ctrl-C."""
+"""Running the server on this machine until Ctrl-C."""
 
 import secrets
 import socket
@@ -9,27 +9,27 @@ from datetime import UTC, datetime
 import uvicorn
 
 from gdshare.errors import UsageError
-from gdshare.label_page.door import TOKEN, Door
-from gdshare.label_page.server import Page, label_app
+from gdshare.label_page.auth import TOKEN, AuthMiddleware
+from gdshare.label_page.server import Api, label_app
 from gdshare.protocol import Protocol
 from gdshare.store.folder import Store
 
 ADDRESS = "127.0.0.1"
-WAITING = 64
+BACKLOG = 64
 GRACE_S = 2
 
 
 def serve(
     store: Store, protocol: Protocol, reviewer: str, port: int, announce: Callable[[str], None]
 ) -> None:
-    """Serve the page until somebody stops it (Ctrl-C or SIGTERM). Nothing is left behind.
+    """Serve the page until Ctrl-C or SIGTERM. Nothing is left behind.
 
     Args:
-        store: of the films.
-        protocol: of the grid.
-        reviewer: who looks at held films, unless the page is told another name.
-        port: to listen on; 0: any free one.
-        announce: called with the address to open, token and all, once it can be opened.
+        store: the films' store.
+        protocol: of the windows.
+        reviewer: default name of the reviewer on the page.
+        port: to listen on; 0: any free port.
+        announce: called with the address to open, including the token, once the port is open.
 
     Raises:
         UsageError: the port is taken.
@@ -37,7 +37,7 @@ def serve(
     with _listening(port) as listener:
         host = _host(listener.getsockname()[1])
         token, session = secrets.token_urlsafe(32), secrets.token_urlsafe(32)
-        app = Door(label_app(Page(store, protocol, _now, reviewer)), host, token, session)
+        app = AuthMiddleware(label_app(Api(store, protocol, _now, reviewer)), host, token, session)
         config = uvicorn.Config(
             app,
             http="h11",
@@ -50,12 +50,12 @@ def serve(
             timeout_graceful_shutdown=GRACE_S,
         )
         announce(f"http://{host}/?{TOKEN}={token}")
-        with suppress(KeyboardInterrupt):  # uvicorn has shut down by then, and passes it on
+        with suppress(KeyboardInterrupt):  # raised again by uvicorn after its shutdown
             uvicorn.Server(config).run(sockets=[listener])
 
 
 def _host(port: int) -> str:
-    """As browsers name it, who leave out the port that http has anyway."""
+    """As browsers send it: without the default port."""
     return ADDRESS if port == 80 else f"{ADDRESS}:{port}"
 
 
@@ -64,12 +64,13 @@ def _listening(port: int) -> socket.socket:
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((ADDRESS, port))
-        listener.listen(WAITING)
+        listener.listen(BACKLOG)
     except OSError as error:
         listener.close()
         raise UsageError(
-            f"--port {port}: cannot be listened on ({error.strerror})",
-            remedy="choose another, or leave it out for any free one",
+            f"cannot be opened ({error.strerror})",
+            f"--port {port}",
+            "choose another port, or omit --port for any free one",
         ) from error
     return listener
 

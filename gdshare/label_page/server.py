@@ -1,17 +1,17 @@
-"""What the page asks and what it is answered; JSON but for pixels and the page's own files.
+"""The page's HTTP API. All bodies are JSON, except for pixels and the page's own files.
 
 ::
 
     GET /                             the page
     GET /static/PATH                  its files
     GET /api/films                    protocol, and every film with its state
-    GET /api/totals                   windows over all films that are ready
-    GET /api/films/FILM               one film: drawing, version, grid; of a held one, why it is
-    GET /api/films/FILM/pixels        16-bit gray, little-endian, row by row
-    PUT /api/films/FILM/outline       save a drawing; 409: somebody else changed it since
-    POST /api/films/FILM/review       release or reject a held film; 409: somebody else has decided
+    GET /api/totals                   window counts over all films that are ready
+    GET /api/films/FILM               a film: drawing, version, grid; if held, why
+    GET /api/films/FILM/pixels        uint16 gray, little-endian, row by row
+    PUT /api/films/FILM/outline       save a drawing; 409: it was changed since
+    POST /api/films/FILM/review       release or reject a held film; 409: it was reviewed since
 
-A refusal is ``{"error": "one sentence"}``.
+Errors are ``{"error": "one sentence"}``.
 """
 
 from collections import Counter
@@ -30,36 +30,41 @@ from starlette.routing import Route
 
 from gdshare.errors import GdshareError
 from gdshare.films.box import Box
-from gdshare.label_page.answers import asset_answer, http_refusal, json_body, refusal
 from gdshare.label_page.assets import assets
-from gdshare.label_page.grid import count, paint
-from gdshare.label_page.pictures import OUTLINING_PIXELS, REVIEW_PIXELS, picture
+from gdshare.label_page.grid import film_labels, window_counts
+from gdshare.label_page.pictures import OUTLINING_PIXELS, REVIEW_PIXELS, make_picture
+from gdshare.label_page.responses import (
+    asset_response,
+    error_response,
+    http_error_response,
+    json_body,
+)
 from gdshare.protocol import Protocol
 from gdshare.store.folder import Store
-from gdshare.store.outline import Drawing, Outline, outline_of, save_outline
+from gdshare.store.outline import Drawing, Outline, load_outline, save_outline
 from gdshare.store.record import MAX_REVIEWER, Decision, Frozen, State, StoredFilm
 from gdshare.store.review import review_film
 
 MAX_BOXES = 1000
-"""Made black on one film; a hand draws a few."""
+"""Per film; a person draws a few."""
 
 _Model = TypeVar("_Model", bound=BaseModel)
 
 
-class Save(Frozen):
-    """The body of a PUT."""
+class SaveRequest(Frozen):
+    """The body of PUT outline."""
 
     drawing: Drawing
     based_on: int = Field(ge=0)
 
 
-class Decided(Frozen):
-    """The body of a POST: what a person who has looked at a held film decides.
+class ReviewRequest(Frozen):
+    """The body of POST review.
 
     Attributes:
         decision, by: see ``Review``.
-        boxes: to be made black before a release.
-        seen: how many reviews the page knew of.
+        boxes: to black out before a release.
+        seen: how many reviews the page had seen.
     """
 
     decision: Decision
@@ -69,14 +74,14 @@ class Decided(Frozen):
 
 
 @dataclass(frozen=True)
-class Page:
-    """All that answers depend on.
+class Api:
+    """The handlers of the routes, and what they depend on.
 
     Attributes:
-        store: of the films.
-        protocol: of the grid.
-        now: UTC.
-        reviewer: who looks at held films, unless the page is told another name.
+        store: the films' store.
+        protocol: of the windows.
+        now: returns UTC.
+        reviewer: default name of the reviewer on the page.
     """
 
     store: Store
@@ -85,13 +90,13 @@ class Page:
     reviewer: str
 
     def films(self, request: Request) -> Response:
-        """List all films but rejected ones, with the protocol."""
-        shown = [film for film in self.store.films() if film.state != "rejected"]
-        drawn = {film.film: outline_of(self.store, film.film) for film in shown}
+        """List the protocol and all films except rejected ones."""
+        films = [film for film in self.store.films() if film.state != "rejected"]
+        drawings = {film.film: load_outline(self.store, film.film).drawing for film in films}
         diagnoses: dict[str, set[str]] = {}
-        for film in shown:
-            told = drawn[film.film].drawing.diagnosis
-            diagnoses.setdefault(film.patient, set()).update(() if told is None else (told,))
+        for film in films:
+            diagnosis = drawings[film.film].diagnosis
+            diagnoses.setdefault(film.patient, set()).update({diagnosis} if diagnosis else ())
         return JSONResponse(
             {
                 "store": str(self.store.path),
@@ -102,72 +107,66 @@ class Page:
                         "film": film.film,
                         "patient": film.patient,
                         "state": film.state,
-                        "outlined": bool(drawn[film.film].drawing.polygons),
-                        "diagnosis": drawn[film.film].drawing.diagnosis,
+                        "outlined": bool(drawings[film.film].polygons),
+                        "diagnosis": drawings[film.film].diagnosis,
                         "contradicted": len(diagnoses[film.patient]) > 1,
                     }
-                    for film in shown
+                    for film in films
                 ],
             }
         )
 
     def totals(self, request: Request) -> Response:
-        """Sum the windows of all films that ``gdshare label`` would take."""
+        """Sum the window counts of all films that ``gdshare label`` would use."""
         total: Counter[str] = Counter()
         for film in self.store.films():
-            drawing = outline_of(self.store, film.film).drawing
+            drawing = load_outline(self.store, film.film).drawing
             if film.state == "released" and drawing.polygons and drawing.diagnosis:
-                total.update(films=1, **asdict(count(film, drawing, self.protocol)))
+                total.update(films=1, **asdict(window_counts(film, drawing, self.protocol)))
         names = ("films", "i", "n", "p", "discarded")
         return JSONResponse({name: total[name] for name in names})
 
     def film(self, request: Request) -> Response:
-        """One film without its pixels."""
+        """A film without its pixels."""
         film = self._film(request, "held", "released")
-        told = {"state": film.state, "width": film.columns, "height": film.rows}
+        body = {"state": film.state, "width": film.columns, "height": film.rows}
         if film.state == "held":
-            return JSONResponse(told | _doubts(film))
-        return JSONResponse(told | self._told(film, outline_of(self.store, film.film)))
+            return JSONResponse(body | _review_body(film))
+        return JSONResponse(body | self._outline_body(film, load_outline(self.store, film.film)))
 
     def pixels(self, request: Request) -> Response:
-        """One film's pixels."""
+        """A film's pixels."""
         film = self._film(request, "held", "released")
-        most = REVIEW_PIXELS if film.state == "held" else OUTLINING_PIXELS
-        shown = picture(self.store.pixels(film), most)
-        size = {"x-width": str(shown.width), "x-height": str(shown.height)}
-        return Response(shown.data, media_type="application/octet-stream", headers=size)
+        max_pixels = REVIEW_PIXELS if film.state == "held" else OUTLINING_PIXELS
+        picture = make_picture(self.store.pixels(film), max_pixels)
+        size = {"x-width": str(picture.width), "x-height": str(picture.height)}
+        return Response(picture.data, media_type="application/octet-stream", headers=size)
 
     async def save(self, request: Request) -> Response:
-        """Save a drawing and answer its grid."""
-        wanted = _read(Save, await json_body(request), "drawing; draw it again")
-        return await run_in_threadpool(self._save, request, wanted)
+        """Save a drawing; responds with its labelled windows."""
+        body = _parse(SaveRequest, await json_body(request), "drawing", "draw it again")
+        return await run_in_threadpool(self._save, request, body)
 
-    def _save(self, request: Request, wanted: Save) -> Response:
+    def _save(self, request: Request, body: SaveRequest) -> Response:
         film = self._film(request, "released")
-        saved = save_outline(self.store, film, wanted.drawing, wanted.based_on, self.now())
-        return JSONResponse(self._told(film, saved))
+        outline = save_outline(self.store, film, body.drawing, body.based_on, self.now())
+        return JSONResponse(self._outline_body(film, outline))
 
     async def review(self, request: Request) -> Response:
-        """Release or reject a held film, and answer its new state."""
-        wanted = _read(Decided, await json_body(request), "review")
-        return await run_in_threadpool(self._review, request, wanted)
+        """Release or reject a held film; responds with its new state."""
+        body = _parse(ReviewRequest, await json_body(request), "review", "reload the page")
+        return await run_in_threadpool(self._review, request, body)
 
-    def _review(self, request: Request, wanted: Decided) -> Response:
-        film = self._film(request, "held", "released", "rejected")
-        decided = review_film(
-            self.store,
-            film.film,
-            wanted.decision,
-            wanted.by,
-            self.now(),
-            wanted.boxes,
-            seen=wanted.seen,
+    def _review(self, request: Request, body: ReviewRequest) -> Response:
+        name = self._film(request, "held", "released", "rejected").film
+        film = review_film(
+            self.store, name, body.decision, body.by, self.now(), body.boxes, seen=body.seen
         )
-        return JSONResponse({"state": decided.state})
+        return JSONResponse({"state": film.state})
 
-    def _told(self, film: StoredFilm, outline: Outline) -> dict[str, object]:
-        painting = paint(film, outline.drawing, self.protocol)
-        return {**outline.model_dump(mode="json"), "grid": asdict(painting)}
+    def _outline_body(self, film: StoredFilm, outline: Outline) -> dict[str, object]:
+        labels = film_labels(film, outline.drawing, self.protocol)
+        return {**outline.model_dump(mode="json"), "grid": asdict(labels)}
 
     def _film(self, request: Request, *states: State) -> StoredFilm:
         try:
@@ -179,39 +178,40 @@ class Page:
         return film
 
 
-def _doubts(film: StoredFilm) -> dict[str, object]:
-    """Why a film is held, and where; ``text`` is null where the detector has not looked."""
+def _review_body(film: StoredFilm) -> dict[str, object]:
+    """Why a film is held; ``text`` is null if the detector has not run."""
     text = None if film.text is None else [asdict(box) for box in film.text]
     return {"reasons": film.reasons, "text": text, "seen": len(film.reviews)}
 
 
-def _read(model: type[_Model], body: bytes, what: str) -> _Model:
+def _parse(model: type[_Model], body: bytes, name: str, remedy: str) -> _Model:
     try:
         return model.model_validate_json(body)
     except ValidationError as error:
-        raise HTTPException(422, f"not a {what} ({error.errors()[0]['msg']})") from error
+        reason = error.errors()[0]["msg"]
+        raise HTTPException(422, f"not a {name} ({reason}); {remedy}") from error
 
 
-def label_app(page: Page) -> Starlette:
-    """Make the application; whoever serves it puts a ``Door`` before it."""
+def label_app(api: Api) -> Starlette:
+    """The application, to be wrapped in ``AuthMiddleware``."""
     files = assets()
 
     def static(request: Request) -> Response:
-        found = files.get(request.path_params["path"])
-        if found is None:
+        asset = files.get(request.path_params["path"])
+        if asset is None:
             raise HTTPException(404, "no such file")
-        return asset_answer(found)
+        return asset_response(asset)
 
     return Starlette(
         routes=[
-            Route("/", lambda request: asset_answer(files["index.html"])),
+            Route("/", lambda request: asset_response(files["index.html"])),
             Route("/static/{path:path}", static),
-            Route("/api/films", page.films),
-            Route("/api/totals", page.totals),
-            Route("/api/films/{film}", page.film),
-            Route("/api/films/{film}/pixels", page.pixels),
-            Route("/api/films/{film}/outline", page.save, methods=["PUT"]),
-            Route("/api/films/{film}/review", page.review, methods=["POST"]),
+            Route("/api/films", api.films),
+            Route("/api/totals", api.totals),
+            Route("/api/films/{film}", api.film),
+            Route("/api/films/{film}/pixels", api.pixels),
+            Route("/api/films/{film}/outline", api.save, methods=["PUT"]),
+            Route("/api/films/{film}/review", api.review, methods=["POST"]),
         ],
-        exception_handlers={HTTPException: http_refusal, GdshareError: refusal},
+        exception_handlers={HTTPException: http_error_response, GdshareError: error_response},
     )

@@ -1,1 +1,1 @@
-"""Figures for people."""
+"""Pictures and pages for people."""

@@ -1,4 +1,4 @@
-"""The distilled images as a picture, in the manner of the source's Figure 3."""
+"""The distilled images as a picture, like the source's Figure 3."""
 
 import io
 
@@ -12,17 +12,17 @@ TILE = 192
 MARGIN = 16
 LINE = 18
 SPREAD = 3.0
-"""Gray runs over this many deviations of an image's own pixels, either side of its mean."""
+"""The gray scale covers the mean of an image's pixels, plus and minus so many deviations."""
 
 
 def render_preview(distilled: Distilled) -> bytes:
     """Draw each image with its soft label in per cent, and the learning rate.
 
-    The same values give the same bytes with the same pillow: the picture holds nothing but what
-    the tensors hold, and no metadata.
+    Deterministic for a given version of pillow. The picture shows only what is in the tensors, and
+    has no metadata.
 
     Returns:
-        a PNG, gray-scale, one row of tiles up to eight wide.
+        a gray-scale PNG, with up to eight tiles per row.
     """
     count = len(distilled.images)
     columns = min(count, 8)
@@ -46,7 +46,7 @@ def render_preview(distilled: Distilled) -> bytes:
 
 
 def _tile(image: np.ndarray[tuple[int, int], np.dtype[np.float32]]) -> Image.Image:
-    """One image stretched to the gray range and enlarged without smoothing."""
+    """An image, float32 [side, side], stretched to 8 bits and enlarged without smoothing."""
     spread = SPREAD * float(image.std()) or 1.0
     gray = (image - image.mean()) / (2 * spread) + 0.5
     tile = Image.fromarray(np.rint(np.clip(gray, 0, 1) * 255).astype(np.uint8))

@@ -1,6 +1,6 @@
-"""What would leave the hospital, for whoever approves it: one self-contained page, and as text.
+"""What would leave the hospital, for the approver: a self-contained HTML page, and plain text.
 
-No script, nothing loaded from elsewhere. Whatever came from outside gdshare is escaped.
+No scripts, nothing loaded from elsewhere. Everything from outside gdshare is escaped.
 """
 
 import base64
@@ -19,10 +19,10 @@ from gdshare.release.rules import Finding, findings
 
 SIDE = 384
 """Of an image on the page, px."""
-SHOWN = (1.0, 99.0)
-"""Percentiles of an image's values between which gray runs: one odd pixel hides nothing."""
-FAR = 10.0
-"""Deviations from the mean beyond which a value is told of."""
+GRAY_PERCENTILES = (1.0, 99.0)
+"""Of an image's values, shown as black and white, so that an outlier does not hide the rest."""
+OUTLIER = 10.0
+"""Deviations from the median beyond which a value is reported."""
 
 _STYLE = """\
 body { max-width: 60rem; margin: 2rem auto; padding: 0 1rem; font: 1rem/1.5 system-ui, sans-serif;
@@ -38,15 +38,15 @@ img { width: 384px; image-rendering: pixelated; border: 1px solid #666; }
 
 
 def release_pages(prepared: Prepared, policy: Policy) -> dict[str, bytes]:
-    """Write both; returns them by their file names. Equal arguments give equal bytes."""
-    told = findings(policy, prepared.manifest)
+    """Render both pages, by file name. Deterministic."""
+    results = findings(policy, prepared.manifest)
     return {
-        PAGE: _page(prepared, policy, told).encode(),
-        TEXT: _text(prepared, policy, told).encode(),
+        PAGE: _page(prepared, policy, results).encode(),
+        TEXT: _text(prepared, policy, results).encode(),
     }
 
 
-def _page(prepared: Prepared, policy: Policy, told: tuple[Finding, ...]) -> str:
+def _page(prepared: Prepared, policy: Policy, results: tuple[Finding, ...]) -> str:
     name = escape(prepared.manifest.name)
     parts = [
         "<!doctype html>",
@@ -55,71 +55,72 @@ def _page(prepared: Prepared, policy: Policy, told: tuple[Finding, ...]) -> str:
         "content=\"default-src 'none'; img-src data:; style-src 'unsafe-inline'\">",
         f"<title>{name}: what would leave</title><style>{_STYLE}</style></head><body>",
         f"<h1>{name}: what would leave</h1>",
-        f"<p>{escape(_verdict(told, policy))}</p>",
+        f"<p>{escape(_verdict(results, policy))}</p>",
         f"<p>Digest of all: <code>{prepared.digest}</code></p>",
-        "<h2>What the policy says</h2>",
-        _table(("rule", "wanted", "found", ""), [_row(one) for one in told]),
-        "<h2>On what terms</h2>",
-        _table(("", ""), [[escape(name), escape(told)] for name, told in _terms(prepared)]),
+        "<h2>Policy</h2>",
+        _table(("rule", "allowed", "actual", ""), [_finding_row(result) for result in results]),
+        "<h2>Terms of use</h2>",
+        _table(("", ""), [[escape(name), escape(value)] for name, value in _terms(prepared)]),
         "<h2>The images, enlarged</h2>",
-        "<p>Gray runs over the middle 98% of each image's values. Look whether one resembles a "
-        "film.</p>",
+        "<p>The gray scale covers the middle 98% of each image's values. Check whether any image "
+        "resembles a film.</p>",
         "".join(_figure(prepared.distilled, number) for number in _numbers(prepared.distilled)),
         f"<p>Learning rates, in order: {escape(_rates(prepared.distilled))}.</p>",
         "<h2>The files</h2>",
-        "<p>These, a signature over them, and nothing else.</p>",
-        _table(("file", "bytes", "SHA-256"), [_cells(one) for one in _files(prepared)]),
-        "<h2>Every number but those of the images</h2>",
+        "<p>These and a signature over them leave, and nothing else.</p>",
+        _table(("file", "bytes", "SHA-256"), [_file_row(*entry) for entry in _files(prepared)]),
+        "<h2>All numbers except the images</h2>",
         f"<pre>{escape(prepared.files['gdshare.json'].decode())}</pre>",
-        "<h2>The datasheet that goes with it</h2>",
+        "<h2>The datasheet</h2>",
         f"<pre>{escape(prepared.files['README.md'].decode())}</pre>",
-        "<h2>What is not inside</h2>",
-        f"<p>{_NOT_INSIDE}</p>",
+        "<h2>What is not included</h2>",
+        f"<p>{_NOT_INCLUDED}</p>",
         "</body></html>\n",
     ]
     return "\n".join(parts)
 
 
-_NOT_INSIDE = (
-    "No film, no name, number or date of a patient, no name of a file or folder, no value that "
-    "belongs to one patient but how near the nearest patch comes, where that was tried, no seed. "
-    "What the images give away all the same is only as well known as attacks have tried: that they "
-    "resemble nobody proves nothing."
+_NOT_INCLUDED = (
+    "No film; no patient's name, number or date; no name of a file or folder; no seed; no value of "
+    "a single patient, except the distance of the nearest patch if that attack was run. What the "
+    "images may still reveal is known only as far as attacks have tested it: that they resemble "
+    "nobody proves nothing."
 )
 
 
-def _text(prepared: Prepared, policy: Policy, told: tuple[Finding, ...]) -> str:
+def _text(prepared: Prepared, policy: Policy, results: tuple[Finding, ...]) -> str:
     rules = [
-        f"{'ok ' if one.passed else 'NO '} {one.what}: {one.found} ({one.wanted})" for one in told
+        f"{'ok ' if result.passed else 'NO '} {result.what}: {result.found} ({result.wanted})"
+        for result in results
     ]
     files = [f"{name}  {size} bytes  {digest}" for name, size, digest in _files(prepared)]
     images = [
         f"image {number + 1}: {_label(prepared.distilled, number)}; "
-        f"{_values(prepared, number)}{_odd(prepared.distilled, number)}"
+        f"{_values(prepared, number)}{_outliers(prepared.distilled, number)}"
         for number in _numbers(prepared.distilled)
     ]
-    terms = [f"{name}: {what}" for name, what in _terms(prepared)]
+    terms = [f"{name}: {value}" for name, value in _terms(prepared)]
     parts = (
         f"{prepared.manifest.name}: what would leave",
-        _verdict(told, policy),
-        "WHAT THE POLICY SAYS\n" + "\n".join(rules),
-        "ON WHAT TERMS\n" + "\n".join(terms),
-        "THE IMAGES (to be looked at on review.html)\n" + "\n".join(images),
+        _verdict(results, policy),
+        "POLICY\n" + "\n".join(rules),
+        "TERMS OF USE\n" + "\n".join(terms),
+        "THE IMAGES (see review.html)\n" + "\n".join(images),
         f"Learning rates, in order: {_rates(prepared.distilled)}",
         "THE FILES\n" + "\n".join(files) + f"\ndigest of all: {prepared.digest}",
-        "EVERY NUMBER BUT THOSE OF THE IMAGES\n" + prepared.files["gdshare.json"].decode(),
-        "THE DATASHEET THAT GOES WITH IT\n" + prepared.files["README.md"].decode(),
-        "WHAT IS NOT INSIDE\n" + _NOT_INSIDE,
+        "ALL NUMBERS EXCEPT THE IMAGES\n" + prepared.files["gdshare.json"].decode(),
+        "THE DATASHEET\n" + prepared.files["README.md"].decode(),
+        "WHAT IS NOT INCLUDED\n" + _NOT_INCLUDED,
     )
     return "\n\n".join(part.rstrip() for part in parts) + "\n"
 
 
-def _verdict(told: tuple[Finding, ...], policy: Policy) -> str:
-    people = policy.release.approvals
-    needed = f" It takes {people} approvals besides the one who signs." if people else ""
-    if all(one.passed for one in told):
-        return f"The policy would let it out.{needed}"
-    return "The policy does NOT let it out."
+def _verdict(results: tuple[Finding, ...], policy: Policy) -> str:
+    approvals = policy.release.approvals
+    needed = f" Approvals needed besides the signer's: {approvals}." if approvals else ""
+    if all(result.passed for result in results):
+        return f"The policy allows this release.{needed}"
+    return "The policy does NOT allow this release."
 
 
 def _terms(prepared: Prepared) -> list[tuple[str, str]]:
@@ -128,24 +129,23 @@ def _terms(prepared: Prepared) -> list[tuple[str, str]]:
     return [
         ("purpose", terms.purpose),
         ("recipients", terms.whom),
-        ("to be used until", f"{manifest.expires:%Y-%m-%d}"),
+        ("usable until", f"{manifest.expires:%Y-%m-%d}"),
         ("copies deleted within", f"{terms.retention_days} days after that"),
     ]
 
 
-def _table(head: tuple[str, ...], rows: list[list[str]]) -> str:
-    top = "".join(f'<th scope="col">{one}</th>' for one in head)
+def _table(columns: tuple[str, ...], rows: list[list[str]]) -> str:
+    head = "".join(f'<th scope="col">{column}</th>' for column in columns)
     body = "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in rows)
-    return f"<table><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table>"
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
 
-def _row(one: Finding) -> list[str]:
-    mark = '<span class="yes">kept</span>' if one.passed else '<span class="no">NOT kept</span>'
-    return [escape(one.what), escape(one.wanted), escape(one.found), mark]
+def _finding_row(result: Finding) -> list[str]:
+    mark = '<span class="yes">kept</span>' if result.passed else '<span class="no">NOT kept</span>'
+    return [escape(result.what), escape(result.wanted), escape(result.found), mark]
 
 
-def _cells(one: tuple[str, int, str]) -> list[str]:
-    name, size, digest = one
+def _file_row(name: str, size: int, digest: str) -> list[str]:
     return [escape(name), str(size), f"<code>{digest}</code>"]
 
 
@@ -162,16 +162,18 @@ def _numbers(distilled: Distilled) -> range:
 
 def _figure(distilled: Distilled, number: int) -> str:
     image = distilled.images[number, 0]
-    low, high = np.percentile(image, SHOWN)
+    low, high = np.percentile(image, GRAY_PERCENTILES)
     gray = np.clip((image - low) / max(high - low, 1e-9), 0, 1)
     tile = Image.fromarray(np.rint(gray * 255).astype(np.uint8))
     stream = io.BytesIO()
     tile.resize((SIDE, SIDE), Image.Resampling.NEAREST).save(stream, "PNG")
     data = base64.b64encode(stream.getvalue()).decode("ascii")
-    told = escape(f"image {number + 1}: {_label(distilled, number)}{_odd(distilled, number)}")
+    caption = escape(
+        f"image {number + 1}: {_label(distilled, number)}{_outliers(distilled, number)}"
+    )
     return (
-        f'<figure><img alt="{told}" src="data:image/png;base64,{data}">'
-        f"<figcaption>{told}</figcaption></figure>"
+        f'<figure><img alt="{caption}" src="data:image/png;base64,{data}">'
+        f"<figcaption>{caption}</figcaption></figure>"
     )
 
 
@@ -180,13 +182,13 @@ def _label(distilled: Distilled, number: int) -> str:
     return ", ".join(f"{name} {100 * float(share):.1f}%" for name, share in shares)
 
 
-def _odd(distilled: Distilled, number: int) -> str:
-    """Values far from the others, which no gray scale shows together with them."""
+def _outliers(distilled: Distilled, number: int) -> str:
+    """Report outliers, which no gray scale shows together with the other values."""
     image = distilled.images[number, 0].astype(np.float64)
-    middle = float(np.median(image))
-    spread = float(np.percentile(np.abs(image - middle), 68)) or 1e-9
-    count = int((np.abs(image - middle) > FAR * spread).sum())
-    return f"; {count} of its values lie FAR from the others" if count else ""
+    distance = np.abs(image - np.median(image))
+    deviation = float(np.percentile(distance, 68)) or 1e-9
+    count = int((distance > OUTLIER * deviation).sum())
+    return f"; {count} OUTLIERS among its values" if count else ""
 
 
 def _values(prepared: Prepared, number: int) -> str:

@@ -1,16 +1,23 @@
-"""The local store: films without their headers, under names that say nothing.
+"""The local store: films without their headers, under random names.
 
-``intake`` copies films from a folder of DICOM files, ``identities`` keeps the one file that leads
-back to patients, ``review`` records what a person decided about a film that may show writing,
-``folder`` and ``record`` hold what was copied, ``outline`` what was drawn on it; ``table`` lists
-the outlined films for ``gdshare label``.
+``intake`` copies films from DICOM files, ``identities`` keeps the one file that leads back to
+patients, ``review`` records what a person decided about a film that may show text, ``folder`` and
+``record`` are the store on disk, ``outline`` holds what was drawn on a film, and ``table`` lists
+the outlined films for ``gdshare label``. ``pacs`` imports over DICOMweb.
+
+Example::
+
+    store = make_store(Path("store"))
+    with open_identities(Path("identities.csv"), random_name) as identities, decoder() as decode:
+        for outcome in import_films(files_in(folder), Intake(store, identities, decode)):
+            print(outcome.path, outcome.kind)
 """
 
 from gdshare.store.folder import Store, make_store, open_store
 from gdshare.store.identities import Identities, Identity, open_identities
-from gdshare.store.intake import Intake, Outcome, take_in
+from gdshare.store.intake import Intake, Outcome, import_films
 from gdshare.store.record import Decision, Review, StoredFilm
-from gdshare.store.review import look, review_film
+from gdshare.store.review import detect_text, review_film
 
 __all__ = [
     "Decision",
@@ -21,10 +28,10 @@ __all__ = [
     "Review",
     "Store",
     "StoredFilm",
-    "look",
+    "detect_text",
+    "import_films",
     "make_store",
     "open_identities",
     "open_store",
     "review_film",
-    "take_in",
 ]

@@ -1,8 +1,8 @@
-"""The one file that leads from the store back to patients.
+"""The one file that links the store's random names to patients.
 
-A CSV beside the store, mode 600, a line a film. Only ``gdshare import`` reads it, so that a film
-that came in already is known again and a patient keeps one name; nothing else opens it. Lines are
-only ever added, each flushed to the disk before the film it is about is written.
+A CSV beside the store, mode 600, one line per film. Only ``gdshare import`` reads it, to recognise
+films it has already imported and to keep one name per patient. The file is append-only, and each
+line is fsynced before its film is written.
 """
 
 import csv
@@ -23,13 +23,13 @@ MODE = 0o600
 
 @dataclass(frozen=True)
 class Subject:
-    """What a header says of whose film it is.
+    """The identifiers in a film's header.
 
     Attributes:
-        patient_id, issuer: an ID is one person's only within its issuer; either may be empty.
+        patient_id, issuer: an ID is unique only within its issuer; either may be empty.
         study_uid: may be empty.
-        instance_uid: the file's own.
-        frame: of the file, from 1.
+        instance_uid: SOPInstanceUID.
+        frame: frame number within the file, from 1.
     """
 
     patient_id: str
@@ -40,18 +40,18 @@ class Subject:
 
     @property
     def study(self) -> str:
-        """What films of one study share."""
+        """Equal for all films of one study."""
         return self.study_uid or self.instance_uid
 
     @property
     def person(self) -> tuple[str, str]:
-        """What films of one patient share; of an unnamed one, as far as can be known."""
+        """Equal for all films of one patient; without a patient ID, for all of one study."""
         return (self.patient_id, self.issuer) if self.patient_id else ("", self.study)
 
 
 @dataclass(frozen=True)
 class Identity:
-    """A film's, its patient's and its study's random names, and whose they are."""
+    """The random names of a film, its patient and its study, with the header's identifiers."""
 
     film: str
     patient: str
@@ -68,10 +68,10 @@ COLUMNS = ("film", "patient", "study", *(field.name for field in fields(Subject)
 
 @contextmanager
 def open_identities(path: Path, draw: Callable[[], str]) -> Iterator["Identities"]:
-    """Open the file for one import, and keep others away until it ends.
+    """Open the file for one import and lock out others until it ends.
 
-    It is read only once it is ours: what looks like a line cut short by a kill may be one that
-    another import is just writing.
+    It is read under the lock: what looks like a line cut short by a kill may be one that another
+    import is still writing.
 
     Raises:
         StoreError: another import is using it; or see ``Identities``.
@@ -87,19 +87,19 @@ def open_identities(path: Path, draw: Callable[[], str]) -> Iterator["Identities
 
 
 class Identities:
-    """The file. ``open_identities`` keeps other imports away from it.
+    """The open file. Use ``open_identities``, which locks it.
 
     Args:
-        path: made if it is not there.
-        draw: 80 random bits in base 32, a new draw at every call.
+        path: created if missing.
+        draw: returns 80 new random bits in base 32 at every call.
 
     Raises:
-        StoreError: readable by others, damaged, or not such a file.
+        StoreError: the file is readable by others or damaged.
     """
 
     def __init__(self, path: Path, draw: Callable[[], str]) -> None:  # noqa: D107 - above
         self._path, self._draw = path, draw
-        self._known: dict[tuple[str, int], Identity] = {}
+        self._films: dict[tuple[str, int], Identity] = {}
         self._patients: dict[tuple[str, str], str] = {}
         self._studies: dict[str, str] = {}
         if path.exists():
@@ -110,33 +110,33 @@ class Identities:
         else:
             append(self._path, _line(COLUMNS), mode=MODE)
 
-    def require(self, films: Iterable[str]) -> None:
-        """Refuse to go on with a file that does not know the films of a store.
+    def require_films(self, films: Iterable[str]) -> None:
+        """Refuse a file that lacks films of the store.
 
         Raises:
-            StoreError: one of them is not in it: patients would get second names.
+            StoreError: a film is missing, so patients would get second names.
         """
-        there = {identity.film for identity in self._known.values()}
-        missing = [film for film in films if film not in there]
+        listed = {identity.film for identity in self._films.values()}
+        missing = [film for film in films if film not in listed]
         if missing:
             raise StoreError(
-                f"does not know {len(missing)} films of the store, such as {missing[0]}",
+                f"lacks {len(missing)} films of the store, such as {missing[0]}",
                 self._path,
-                "give the file that belongs to the store by --identities",
+                "pass the store's own file with --identities",
             )
 
-    def known(self, instance_uid: str, frame: int) -> Identity | None:
-        """The film as it was named before, or None."""
-        return self._known.get((instance_uid, frame))
+    def find(self, instance_uid: str, frame: int) -> Identity | None:
+        """The identity of a film imported before, or None."""
+        return self._films.get((instance_uid, frame))
 
     def name(self, subject: Subject) -> Identity:
-        """Name a film, and write that down.
+        """Name a film and record its name.
 
-        Without a patient ID a study counts as a patient: two people must never become one.
+        Without a patient ID, each study counts as a patient: two people must never become one.
         """
-        known = self.known(subject.instance_uid, subject.frame)
-        if known is not None:
-            return known
+        previous = self.find(subject.instance_uid, subject.frame)
+        if previous is not None:
+            return previous
         identity = Identity(
             f"f-{self._draw()}",
             self._patients.get(subject.person) or f"p-{self._draw()}",
@@ -149,7 +149,7 @@ class Identities:
 
     def _remember(self, identity: Identity) -> None:
         subject = identity.subject
-        self._known[subject.instance_uid, subject.frame] = identity
+        self._films[subject.instance_uid, subject.frame] = identity
         self._patients[subject.person] = identity.patient
         self._studies[subject.study] = identity.study
 
@@ -163,40 +163,41 @@ def _line(cells: tuple[object, ...]) -> bytes:
 def _require_private(path: Path) -> None:
     if stat.S_IMODE(path.stat().st_mode) & 0o077:
         raise StoreError(
-            "leads back to patients and others may read it", path, f"chmod 600 {path.name}"
+            "identifies patients, and others may read it", path, f"chmod 600 {path.name}"
         )
 
 
 def _read(path: Path) -> list[Identity]:
-    """All lines. A last one without its end was cut short by a kill: its film was never written.
+    """Read all lines, and repair a last line without a newline.
 
-    Unless it is whole: then an editor has left out the end, and it is put back.
+    Such a line was cut short by a kill, so its film was never written: it is dropped. If it is
+    complete, an editor left out the newline: it is kept.
     """
     try:
         content = path.read_bytes()
-        ended = content.rfind(b"\n") + 1
-        if ended < len(content):
-            if _is_whole(content[ended:]):
+        end = content.rfind(b"\n") + 1
+        if end < len(content):
+            if _is_complete(content[end:]):
                 content += b"\n"
                 with path.open("ab") as stream:
                     stream.write(b"\n")
-            elif content[ended:].startswith(b'"'):
-                content = content[:ended]
-                os.truncate(path, ended)
+            elif content[end:].startswith(b'"'):
+                content = content[:end]
+                os.truncate(path, end)
             else:
                 raise ValueError("its last line was written by another program")
         head, *lines = csv.reader(io.StringIO(content.decode(), newline=""), strict=True)
         if tuple(head) != COLUMNS:
-            raise ValueError("other columns")
+            raise ValueError("unknown columns")
         return [_identity(cells) for cells in lines]
     except (ValueError, csv.Error) as error:
         raise StoreError(
-            f"damaged ({error})", path, "put its last good copy back, or import into a new store"
+            f"damaged ({error})", path, "restore its last good copy, or import into a new store"
         ) from error
 
 
-def _is_whole(line: bytes) -> bool:
-    """Every cell is quoted, so that a line which ends in a quote after all its cells is whole."""
+def _is_complete(line: bytes) -> bool:
+    """Every cell is quoted, so a line is complete if it has all cells and ends in a quote."""
     try:
         [cells] = csv.reader(io.StringIO(line.decode(), newline=""), strict=True)
         _identity(cells)

@@ -1,9 +1,8 @@
-"""Copying films out of a folder of DICOM files into the store.
+"""Importing films from DICOM files into the store.
 
-For each file, in this order: read the few elements that are wanted, decode, blank what is to be
-blanked, name the film (and write the name down in the identities), write the pixels, then the
-record. A kill between any two leaves a film that is not finished; the next import gives it the same
-name and finishes it.
+For each file, in this order: read the few elements needed, decode, black out, name the film (and
+record the name in the identities), write the pixels, write the record. A kill in between leaves an
+unfinished film; the next import gives it the same name and finishes it.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -20,32 +19,31 @@ from pydicom.uid import UID
 
 from gdshare.errors import FilmError
 from gdshare.films.box import Box
-from gdshare.films.dicom.header import FILMS, WANTED, header_of, read_dataset, tags
+from gdshare.films.dicom.header import FILM_KINDS, FILM_TAGS, header_of, read_dataset, tags
 from gdshare.films.dicom.presentation import present
 from gdshare.films.dicom.stored import Decode, stored_values
 from gdshare.films.film import is_dicom
-from gdshare.store.blanking import blanked
+from gdshare.store.blanking import blank
 from gdshare.store.folder import Store
 from gdshare.store.identities import Identities, Subject
 from gdshare.store.record import StoredFilm
 
-ABOUT = ("BurnedInAnnotation",)
-WHOSE = ("PatientID", "IssuerOfPatientID", "StudyInstanceUID", "SOPInstanceUID")
+BURNED_IN = "BurnedInAnnotation"
+IDENTIFIERS = ("PatientID", "IssuerOfPatientID", "StudyInstanceUID", "SOPInstanceUID")
 
-LONGEST = 1000
-"""Characters of an identifier; the standard has 64."""
+MAX_IDENTIFIER = 1000
+"""Characters; the standard allows 64."""
 
 Kind = Literal["released", "held", "known", "refused", "not DICOM"]
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one file.
+    """The result for one file.
 
     Attributes:
-        path: of the file.
-        kind: released for use or held for a review, now in the store; known: was there already;
-            refused; or no DICOM file at all.
+        path: the file.
+        kind: released or held, if imported now; known, if imported before; refused; not DICOM.
         film: its name in the store.
         reason: why it was refused.
     """
@@ -58,15 +56,15 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Intake:
-    """What an import is told.
+    """The settings of an import.
 
     Attributes:
-        store: to copy into.
-        identities: to name by.
-        decode: for compressed frames.
-        frame: of files with many, from 1; None: a file has one.
-        border: px made black along every edge.
-        boxes: made black on every film.
+        store: receives the films.
+        identities: names them.
+        decode: decodes compressed frames.
+        frame: which frame of a multi-frame file, from 1; None: files have a single frame.
+        border: px to black out along every edge.
+        boxes: areas to black out on every film.
     """
 
     store: Store
@@ -77,60 +75,60 @@ class Intake:
     boxes: tuple[Box, ...] = ()
 
 
-def take_in(
+def import_films(
     files: Sequence[Path],
     intake: Intake,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Iterator[Outcome]:
-    """Copy the films among ``files``; what is refused stops nothing.
+    """Copy the films among ``files`` into the store; a refused file does not stop the import.
 
-    While one film is written and flushed to the disk, the next is decoded: two are in memory.
+    While a film is written and fsynced, the next is decoded, so two films are in memory.
 
     Args:
-        files: of any kind.
-        intake: how and where to.
-        progress: called with (files done, files in all).
+        files: DICOM or not.
+        intake: the settings.
+        progress: called with (files done, total).
 
     Yields:
-        what became of each file, in their order.
+        the outcome of each file, in order.
     """
     with ThreadPoolExecutor(max_workers=1) as disk:
-        before: Future[Outcome] | None = None
-        begun: set[str] = set()  # films of this import, of which the last may not be written yet
+        previous: Future[Outcome] | None = None
+        started: set[str] = set()  # films of this import; the last may not be written yet
         for number, path in enumerate(files):
-            prepared = _prepared(path, intake, begun)
+            prepared = _prepare(path, intake, started)
             if prepared.record is not None:
-                begun.add(prepared.record.film)
-            if before is not None:
-                yield before.result()
+                started.add(prepared.record.film)
+            if previous is not None:
+                yield previous.result()
                 progress(number, len(files))
-            before = disk.submit(_written, prepared, intake.store)
-        if before is not None:
-            yield before.result()
+            previous = disk.submit(_write, prepared, intake.store)
+        if previous is not None:
+            yield previous.result()
             progress(len(files), len(files))
 
 
 def files_in(folder: Path) -> list[Path]:
-    """All regular files under a folder, sorted; links are not followed."""
+    """All regular files under a folder, sorted; symbolic links are not followed."""
     return sorted(path for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
 
 
 @dataclass(frozen=True)
 class _Prepared:
-    """A film that has yet to be written, or an outcome without one."""
+    """A film ready to be written, or an outcome without a film."""
 
     outcome: Outcome
     record: StoredFilm | None = None
     pixels: npt.NDArray[np.uint16] | None = None
 
 
-def _written(prepared: _Prepared, store: Store) -> Outcome:
+def _write(prepared: _Prepared, store: Store) -> Outcome:
     if prepared.record is not None:
         store.put(prepared.record, prepared.pixels)
     return prepared.outcome
 
 
-def _prepared(path: Path, intake: Intake, begun: set[str]) -> _Prepared:
+def _prepare(path: Path, intake: Intake, started: set[str]) -> _Prepared:
     try:
         path.open("rb").close()
     except OSError as error:
@@ -140,32 +138,34 @@ def _prepared(path: Path, intake: Intake, begun: set[str]) -> _Prepared:
         return _Prepared(Outcome(path, "not DICOM"))
     try:
         with catch_warnings():
-            simplefilter("ignore")  # pydicom tells of every element that breaks a rule of form
-            return _film(path, intake, begun)
+            simplefilter("ignore")  # pydicom warns of every malformed element
+            return _read(path, intake, started)
     except FilmError as error:
         return _Prepared(Outcome(path, "refused", reason=str(error)))
 
 
-def _film(path: Path, intake: Intake, begun: set[str]) -> _Prepared:
-    dataset = read_dataset(path, WANTED + tags(ABOUT + WHOSE))
+def _read(path: Path, intake: Intake, started: set[str]) -> _Prepared:
+    dataset = read_dataset(path, FILM_TAGS + tags((BURNED_IN, *IDENTIFIERS)))
     header = header_of(dataset, path)
     if intake.frame is None and header.frames > 1:
         raise FilmError(
-            f"holds {header.frames} frames", path, "say which is the film by --frame, from 1"
+            f"has {header.frames} frames", path, "choose one with --frame, counted from 1"
         )
     subject = _subject(dataset, path, intake.frame or 1)
-    known = intake.identities.known(subject.instance_uid, subject.frame)
-    if known is not None and known.subject.person != subject.person:
+    previous = intake.identities.find(subject.instance_uid, subject.frame)
+    if previous is not None and previous.subject.person != subject.person:
         raise FilmError(
-            "another patient's film came in under the same SOPInstanceUID",
+            "another patient's film was imported under the same SOPInstanceUID",
             path,
-            "find out whose it is, and export it again",
+            "find out which patient it shows, and export it again",
         )
-    if known is not None and (known.film in begun or intake.store.record_path(known.film).exists()):
-        return _Prepared(Outcome(path, "known", known.film))
+    if previous is not None and (
+        previous.film in started or intake.store.record_path(previous.film).exists()
+    ):
+        return _Prepared(Outcome(path, "known", previous.film))
     stored = stored_values(dataset, header, path, subject.frame, intake.decode)
     pixels = present(stored, dataset, header, path)
-    pixels, boxes = blanked(pixels, intake.boxes, intake.border, path)
+    pixels, boxes = blank(pixels, intake.boxes, intake.border, path)
     burned_in = _burned_in(dataset)
     identity = intake.identities.name(subject)
     state: Literal["released", "held"] = "released" if burned_in == "NO" else "held"
@@ -173,7 +173,7 @@ def _film(path: Path, intake: Intake, begun: set[str]) -> _Prepared:
         film=identity.film,
         patient=identity.patient,
         study=identity.study,
-        kind=FILMS[UID(str(dataset.SOPClassUID))],
+        kind=FILM_KINDS[UID(str(dataset.SOPClassUID))],
         rows=header.rows,
         columns=header.columns,
         spacing_mm=header.spacing,
@@ -185,17 +185,18 @@ def _film(path: Path, intake: Intake, begun: set[str]) -> _Prepared:
 
 
 def _subject(dataset: Dataset, path: Path, frame: int) -> Subject:
-    patient, issuer, study, instance = (str(dataset.get(name) or "").strip() for name in WHOSE)
+    values = [str(dataset.get(name) or "").strip() for name in IDENTIFIERS]
+    patient, issuer, study, instance = values
     if not instance:
         raise FilmError("its header lacks SOPInstanceUID", path, "export it again")
-    for name, value in zip(WHOSE, (patient, issuer, study, instance), strict=True):
-        # Bytes that do not decode become one and the same sign, and two patients one.
-        if len(value) > LONGEST or not value.isprintable() or "\ufffd" in value:
+    for name, value in zip(IDENTIFIERS, values, strict=True):
+        # Undecodable bytes all become U+FFFD, which could merge two patients.
+        if len(value) > MAX_IDENTIFIER or not value.isprintable() or "\ufffd" in value:
             raise FilmError(f"its {name} cannot be read", path, "export it again")
     return Subject(patient, issuer, study, instance, frame)
 
 
 def _burned_in(dataset: Dataset) -> Literal["YES", "NO"] | None:
-    """Only a plain NO is one."""
-    told = dataset.get("BurnedInAnnotation")
-    return "NO" if told == "NO" else "YES" if told == "YES" else None
+    """Anything but a plain YES or NO counts as absent."""
+    value = dataset.get(BURNED_IN)
+    return "NO" if value == "NO" else "YES" if value == "YES" else None

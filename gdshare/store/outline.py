@@ -1,11 +1,11 @@
-"""The outline that a person drew on a film, and that person's diagnosis.
+"""The outline a person drew on a film, and the patient's diagnosis.
 
 ::
 
-    STORE/outlines/FILM.json    an ``Outline``; written whole or not at all
+    STORE/outlines/FILM.json    an ``Outline``, written atomically
 
-Every save names the version it is based on. Of two tabs, or two people, who change one film, the
-second to save is told so; nobody's work is overwritten unseen.
+Every save names the version it is based on. If two tabs or two people change the same film, the
+second save fails: nobody's work is silently overwritten.
 """
 
 from datetime import datetime
@@ -26,9 +26,9 @@ from gdshare.store.record import Frozen, Name, StoredFilm
 OUTLINES = "outlines"
 LOCK = ".lock"
 MAX_POINTS = 20_000
-"""Of one film: a hand draws hundreds."""
+"""Per film; an outline drawn by hand has hundreds."""
 MAX_OFF_FILM = 1e6
-"""px from the film's corner; what lies beyond the film is cut off."""
+"""px from the film's corner; what lies off the film is clipped."""
 MAX_FILE_BYTES = 4 * 1024**2
 
 Coordinate = Annotated[float, Field(ge=-MAX_OFF_FILM, le=MAX_OFF_FILM, allow_inf_nan=False)]
@@ -37,45 +37,47 @@ Rings = Annotated[tuple[Ring, ...], Field(min_length=1)]
 Diagnosis = Literal["negative", "positive"]
 
 
-def _few_points(polygons: tuple[Rings, ...]) -> tuple[Rings, ...]:
+def _limit_points(polygons: tuple[Rings, ...]) -> tuple[Rings, ...]:
     count = sum(len(ring) for rings in polygons for ring in rings)
     if count > MAX_POINTS:
-        raise ValueError(f"{count:,} points; {MAX_POINTS:,} at most")
+        raise ValueError(f"{count:,} points, more than {MAX_POINTS:,}")
     return polygons
 
 
-Polygons = Annotated[tuple[Rings, ...], AfterValidator(_few_points)]
+Polygons = Annotated[tuple[Rings, ...], AfterValidator(_limit_points)]
 
 
 class Drawing(Frozen):
-    """What a person decides about one film.
+    """A person's work on one film.
 
     Attributes:
-        polygons: each a list of rings, its border first and then its holes; of each vertex x and
-            y, px from the film's upper left corner. The last vertex is joined to the first.
-        diagnosis: of the patient; null: not chosen yet.
+        polygons: each a list of rings, first its border, then its holes; a ring is a list of
+            vertices (x, y), px from the film's upper left corner, closed implicitly.
+        diagnosis: the patient's; null: not chosen yet.
     """
 
     polygons: Polygons = ()
     diagnosis: Diagnosis | None = None
 
     def inside(self, shape: tuple[int, int]) -> npt.NDArray[np.bool_]:
-        """The organ's pixels on a film of ``shape`` (height, width).
+        """Rasterise the organ: bool [height, width], for a film of ``shape`` (height, width).
 
         Raises:
-            FilmError: edges that cross the film's rows absurdly often.
+            FilmError: the edges cross the film's rows absurdly often.
         """
-        rings = ([np.array(ring, np.float64) for ring in rings] for rings in self.polygons)
-        return rasterise([Polygon(tuple(each)) for each in rings], shape)
+        polygons = [
+            Polygon(tuple(np.array(ring, np.float64) for ring in rings)) for rings in self.polygons
+        ]
+        return rasterise(polygons, shape)
 
 
 class Outline(Frozen):
-    """A film's drawing as it is stored.
+    """A stored drawing.
 
     Attributes:
-        film: its name.
+        film: the film's name.
         drawing: the person's work.
-        version: 0 before the first save, one more with each.
+        version: 0 before the first save; each save increments it.
         saved_at: UTC; null before the first save.
     """
 
@@ -85,55 +87,55 @@ class Outline(Frozen):
     saved_at: AwareDatetime | None = None
 
 
-def outline_of(store: Store, film: str) -> Outline:
-    """What was drawn on a film; an empty drawing of version 0 where nothing was yet.
+def load_outline(store: Store, film: str) -> Outline:
+    """Read a film's outline; an empty drawing of version 0 if there is none yet.
 
     Raises:
-        StoreError: not a film's name, or its outline is damaged.
+        StoreError: not a film's name, or the outline is damaged.
     """
     path = _path(store, film)
     try:
         if path.stat().st_size > MAX_FILE_BYTES:
-            raise StoreError("too large for an outline", path, "put its last good copy back")
-        found = Outline.model_validate_json(path.read_bytes())
+            raise StoreError("too large for an outline", path, "restore its last good copy")
+        outline = Outline.model_validate_json(path.read_bytes())
     except FileNotFoundError:
         return Outline(film=film)
     except (OSError, ValidationError) as error:
         raise StoreError(
-            "damaged", path, "put its last good copy back, or delete it and outline the film again"
+            "damaged", path, "restore its last good copy, or delete it and outline the film again"
         ) from error
-    if found.film != film:
-        raise StoreError(f"is the outline of {found.film}", path, "put the right file back")
-    return found
+    if outline.film != film:
+        raise StoreError(f"is the outline of {outline.film}", path, "restore the right file")
+    return outline
 
 
 def save_outline(
     store: Store, film: StoredFilm, drawing: Drawing, based_on: int, now: datetime
 ) -> Outline:
-    """Save a drawing, on the disk when this returns.
+    """Save a drawing; it is on disk when this returns.
 
     Args:
-        store: that holds the film.
-        film: its record.
-        drawing: replaces the one before.
-        based_on: the version that the person saw.
+        store: the film's store.
+        film: the film's record.
+        drawing: replaces the stored drawing.
+        based_on: the version that the person changed.
         now: UTC.
 
     Returns:
-        the outline with its new version; the one that is there when nothing changes.
+        the outline with its new version, or the stored outline if nothing changed.
 
     Raises:
-        StaleError: somebody saved another version since.
+        StaleError: another version was saved since.
         StoreError: the film is not released, or its outline is damaged.
     """
     if film.state != "released":
-        raise StoreError(f"is {film.state}, so it is not outlined", film.film, "see gdshare review")
+        raise StoreError(f"is {film.state} and cannot be outlined", film.film, "see gdshare review")
     path = _path(store, film.film)
     path.parent.mkdir(mode=0o700, exist_ok=True)
     with lock(path.parent / LOCK):
-        before = outline_of(store, film.film)
+        before = load_outline(store, film.film)
         if before.version and before.drawing == drawing:
-            return before  # an answer that was lost on its way is asked for again
+            return before  # a repeated request whose response was lost
         if before.version != based_on:
             raise StaleError(
                 f"was changed elsewhere since (version {before.version}, not {based_on})",

@@ -1,4 +1,4 @@
-"""What the store knows of one film. Nothing of it comes from a header's identifiers."""
+"""The record of one film. It holds none of the header's identifiers."""
 
 import re
 from typing import Annotated, Literal
@@ -8,30 +8,30 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 from gdshare.films.box import Box
 
 NAME = re.compile(r"[fps]-[a-z2-7]{16}")
-"""A film's, patient's or study's name: a letter for the kind, then 80 random bits in base 32."""
+"""Name of a film, patient or study: a letter for the kind, then 80 random bits in base 32."""
 Name = Annotated[str, Field(pattern=f"^{NAME.pattern}$")]
 
 MAX_REVIEWER = 200
-"""Letters of a reviewer's name."""
+"""Characters of a reviewer's name."""
 
 State = Literal["held", "released", "rejected"]
 Decision = Literal["release", "reject"]
 
 
 class Frozen(BaseModel):
-    """Frozen, and closed to unknown keys."""
+    """A frozen model that refuses unknown keys."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class Review(Frozen):
-    """What a person decided, and when.
+    """One decision about a film.
 
     Attributes:
-        at: when, UTC.
-        by: who, in the hospital's own words.
+        at: UTC.
+        by: the reviewer, in the hospital's own words.
         decision: whether the film may be used.
-        blanked: boxes that were made black before.
+        blanked: boxes blacked out before the release.
     """
 
     at: AwareDatetime
@@ -44,16 +44,16 @@ class StoredFilm(Frozen):
     """One film of the store.
 
     Attributes:
-        film: its name, by which its files are called.
-        patient, study: random names; films of one patient share the first.
+        film: its name, from which its files are named.
+        patient, study: random names; all films of a patient share the patient's name.
         kind: CR, DX, RF or secondary capture.
         rows, columns: px.
-        spacing_mm: (down, across) of a pixel; null: the header did not tell.
-        burned_in: what the header says of writing in the pixels; null: nothing, which is no NO.
-        text: where the detector sees something like writing; null: it has not looked yet.
-        blanked: boxes made black when the film came in.
-        state: held until a person has looked; released for use; rejected, its pixels gone.
-        reviews: every decision, the oldest first.
+        spacing_mm: (down, across) of a pixel; null: not in the header.
+        burned_in: BurnedInAnnotation of the header; null: absent, which does not mean NO.
+        text: where the detector sees something like text; null: not run yet.
+        blanked: boxes blacked out during the import.
+        state: held until a person has looked; released for use; rejected, its pixels deleted.
+        reviews: every decision, oldest first.
     """
 
     film: Name
@@ -71,13 +71,13 @@ class StoredFilm(Frozen):
 
     @property
     def reasons(self) -> tuple[str, ...]:
-        """Why a person should look at it, in words; none where nobody has to."""
-        found = []
+        """Why a person should look at it, in words; empty if there is no reason."""
+        reasons = []
         if self.burned_in == "YES":
-            found.append("its header says that something is written in the picture")
+            reasons.append("its header says that text is burned into the image")
         if self.burned_in is None:
-            found.append("its header does not say whether something is written in the picture")
+            reasons.append("its header does not say whether text is burned into the image")
         if self.text:
             places = "1 place" if len(self.text) == 1 else f"{len(self.text)} places"
-            found.append(f"something like writing in {places}")
-        return tuple(found)
+            reasons.append(f"possible text in {places}")
+        return tuple(reasons)

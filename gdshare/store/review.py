@@ -1,4 +1,4 @@
-"""Looking for writing on films, and what a person decides about them, recorded with each."""
+"""Detecting text on films, and recording what a person decides about them."""
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
@@ -9,53 +9,52 @@ import numpy.typing as npt
 
 from gdshare.errors import StaleError, StoreError
 from gdshare.films.box import Box
-from gdshare.store.blanking import blanked
+from gdshare.store.blanking import blank
 from gdshare.store.folder import Store
 from gdshare.store.record import Decision, Review, State, StoredFilm
 
 FindText = Callable[[npt.NDArray[np.uint16]], tuple[Box, ...]]
-"""The detector: boxes around what looks like writing."""
+"""The detector: uint16 [height, width] -> boxes around what looks like text."""
 
 
-def look(
+def detect_text(
     store: Store,
     find_text: FindText,
     everything: bool = False,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> None:
-    """Let the detector look at films it has not seen, to help the person who will.
+    """Run the text detector on films it has not seen, to help the reviewer.
 
-    It releases nothing. What it finds holds a film that no person has released.
+    It releases nothing. A finding holds a film that no person has released.
 
     Args:
-        store: whose records are written, one as it is done.
+        store: its records are updated one by one.
         find_text: the detector.
-        everything: also look at films that are released because their header says that nothing is
-            written in them.
-        progress: called with (films done, films to do).
+        everything: include films that were released because their header says NO.
+        progress: called with (films done, total).
     """
-    unseen = [
+    films = [
         film
         for film in store.films()
         if film.text is None and (film.state == "held" or (everything and film.state == "released"))
     ]
-    for number, film in enumerate(unseen, start=1):
-        _note(store, film.film, find_text)
-        progress(number, len(unseen))
+    for number, film in enumerate(films, start=1):
+        _detect(store, film.film, find_text)
+        progress(number, len(films))
 
 
-def _note(store: Store, film: str, find_text: FindText) -> None:
-    """Add what the detector sees to a film's record as it is by then: a person may have decided."""
+def _detect(store: Store, film: str, find_text: FindText) -> None:
+    """Update a film's record, read again under the lock: a person may have decided meanwhile."""
     before = store.record(film)
     if before.state == "rejected":
         return
-    found = find_text(np.asarray(store.pixels(before).pixels, np.uint16))
-    with store.changing():
+    text = find_text(np.asarray(store.pixels(before).pixels, np.uint16))
+    with store.lock():
         record = store.record(film)
         if record.state != "rejected":
-            doubtful = bool(found) and not record.reviews
+            doubtful = bool(text) and not record.reviews
             state: State = "held" if doubtful else record.state
-            store.put(record.model_copy(update={"text": found, "state": state}))
+            store.put(record.model_copy(update={"text": text, "state": state}))
 
 
 def review_film(
@@ -68,51 +67,54 @@ def review_film(
     border: int = 0,
     seen: int | None = None,
 ) -> StoredFilm:
-    """Release a film, after blanking what must not be seen, or reject it and delete its pixels.
+    """Black out boxes and release a film, or reject it and delete its pixels.
 
     Args:
-        store: that holds it.
+        store: the film's store.
         film: its name.
-        decision: of the person.
-        by: who that is.
+        decision: release or reject.
+        by: the reviewer.
         now: UTC.
-        boxes, border: made black before a release; see ``blanked``.
-        seen: how many reviews the person knew of; None: whatever others decided, this comes last.
+        boxes, border: blacked out before a release; see ``blank``.
+        seen: how many reviews the reviewer had seen; None: do not check.
 
     Returns:
-        the film's new record, the review being its last.
+        the new record; the review is its last.
 
     Raises:
-        StaleError: somebody has decided since.
-        StoreError: no such film, or it was rejected before.
-        FilmError: its pixels are gone, or a box does not fit.
+        StaleError: there is a newer review.
+        StoreError: there is no such film, or it was rejected before.
+        FilmError: its pixels are missing, or a box lies off the film.
     """
-    with store.changing():
-        decided = len(store.record(film).reviews)
-        if seen is not None and decided != seen:
-            raise StaleError("somebody else has decided about it since", film, "look at it again")
-        return _reviewed_film(store, film, Review(at=now, by=by, decision=decision), boxes, border)
+    with store.lock():
+        record = store.record(film)
+        if seen is not None and len(record.reviews) != seen:
+            raise StaleError("was reviewed by somebody else since", film, "look at it again")
+        if record.state == "rejected":
+            raise StoreError("was rejected, its pixels deleted", film, "import it into a new store")
+        review = Review(at=now, by=by, decision=decision)
+        if decision == "reject":
+            return _reject(store, record, review)
+        return _release(store, record, review, boxes, border)
 
 
-def _reviewed_film(
-    store: Store, film: str, review: Review, boxes: Sequence[Box], border: int
+def _reject(store: Store, record: StoredFilm, review: Review) -> StoredFilm:
+    rejected = _with_review(record, "rejected", review)
+    # Pixels first: a kill in between must not leave a rejected film with its pixels.
+    store.delete_pixels(record.film)
+    store.put(rejected)
+    return rejected
+
+
+def _release(
+    store: Store, record: StoredFilm, review: Review, boxes: Sequence[Box], border: int
 ) -> StoredFilm:
-    record = store.record(film)
-    if record.state == "rejected":
-        raise StoreError("was rejected and its pixels deleted", film, "import it into a new store")
-    if review.decision == "reject":
-        rejected = _reviewed(record, "rejected", review)
-        store.drop_pixels(
-            film
-        )  # first: a kill leaves a film without pixels, never a lie about them
-        store.put(rejected)
-        return rejected
-    shown = store.pixels(record)
-    pixels, done = blanked(np.asarray(shown.pixels, np.uint16), boxes, border, Path(shown.name))
-    released = _reviewed(record, "released", review.model_copy(update={"blanked": done}))
-    store.put(released, pixels if done else None)
+    film = store.pixels(record)
+    pixels, areas = blank(np.asarray(film.pixels, np.uint16), boxes, border, Path(film.name))
+    released = _with_review(record, "released", review.model_copy(update={"blanked": areas}))
+    store.put(released, pixels if areas else None)
     return released
 
 
-def _reviewed(record: StoredFilm, state: State, review: Review) -> StoredFilm:
+def _with_review(record: StoredFilm, state: State, review: Review) -> StoredFilm:
     return record.model_copy(update={"state": state, "reviews": (*record.reviews, review)})

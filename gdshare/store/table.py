@@ -1,11 +1,11 @@
-"""Outlined films as the table that ``gdshare label`` reads.
+"""The table of outlined films that ``gdshare label`` reads.
 
 ::
 
-    STORE/labels.csv        patient,image,mask,diagnosis,spacing_mm; a line a film
+    STORE/labels.csv        patient,image,mask,diagnosis,spacing_mm; one line per film
     STORE/masks/FILM.png    white inside the organ
 
-Both are made anew from the outlines whenever they are asked for; nothing is read back from them.
+Both are derived from the outlines every time and never read back.
 """
 
 import csv
@@ -17,11 +17,11 @@ from pathlib import Path
 from shlex import quote
 
 from gdshare.errors import StoreError
-from gdshare.films.bounds import SQUARE
+from gdshare.films.bounds import is_square
 from gdshare.films.outlines import write_outline
 from gdshare.storage import write_bytes
 from gdshare.store.folder import Store
-from gdshare.store.outline import Diagnosis, Drawing, outline_of
+from gdshare.store.outline import Diagnosis, Drawing, load_outline
 from gdshare.store.record import StoredFilm
 
 TABLE, MASKS = "labels.csv", "masks"
@@ -29,38 +29,36 @@ COLUMNS = ("patient", "image", "mask", "diagnosis", "spacing_mm")
 
 
 @dataclass(frozen=True)
-class Outlined:
-    """A film that is ready to be labelled."""
+class OutlinedFilm:
+    """A film ready to be labelled."""
 
     film: StoredFilm
     drawing: Drawing
     diagnosis: Diagnosis
 
 
-def outlined_films(store: Store) -> list[Outlined]:
-    """All released films with both an outline and a diagnosis, in the order of their names.
+def outlined_films(store: Store) -> list[OutlinedFilm]:
+    """All released films with both an outline and a diagnosis, sorted by name.
 
     Raises:
         StoreError: a file is damaged, or a patient has two diagnoses.
     """
-    found: list[Outlined] = []
-    told: dict[str, Outlined] = {}
+    outlined: list[OutlinedFilm] = []
+    first_of: dict[str, OutlinedFilm] = {}  # by patient
     for film in store.films():
-        drawing = outline_of(store, film.film).drawing
+        drawing = load_outline(store, film.film).drawing
         if film.state != "released" or not drawing.polygons or drawing.diagnosis is None:
             continue
-        one = Outlined(film, drawing, drawing.diagnosis)
-        first = told.setdefault(film.patient, one)
-        if first.diagnosis != one.diagnosis:
+        outlined.append(OutlinedFilm(film, drawing, drawing.diagnosis))
+        first = first_of.setdefault(film.patient, outlined[-1])
+        if first.diagnosis != drawing.diagnosis:
             raise StoreError(
-                f"{first.film.film} and {film.film} are of one patient but "
-                f"{first.diagnosis} and {one.diagnosis}",
+                f"{first.film.film} and {film.film} are of the same patient but "
+                f"{first.diagnosis} and {drawing.diagnosis}",
                 store.path,
-                "the diagnosis is the patient's, so choose the same for both with "
-                "gdshare label --serve",
+                "choose the same diagnosis for both with gdshare label --serve",
             )
-        found.append(one)
-    return found
+    return outlined
 
 
 def write_table(
@@ -69,8 +67,8 @@ def write_table(
     """Write the table and a mask for each line.
 
     Args:
-        store: that holds the films.
-        progress: called with (films done, films in all).
+        store: the films' store.
+        progress: called with (films done, total).
 
     Returns:
         the table's path.
@@ -84,45 +82,45 @@ def write_table(
         raise StoreError(
             "no film has both an outline and a diagnosis",
             store.path,
-            f"draw and choose them with gdshare label --serve {quote(str(store.path))}",
+            f"add them with gdshare label --serve {quote(str(store.path))}",
         )
     (store.path / MASKS).mkdir(mode=0o700, exist_ok=True)
     text = io.StringIO()
-    lines = csv.writer(text, lineterminator="\n")
-    lines.writerow(COLUMNS)
-    for number, one in enumerate(ready, start=1):
-        film, mask = one.film, store.path / MASKS / f"{one.film.film}.png"
-        write_outline(one.drawing.inside((film.rows, film.columns)), mask)
-        image = store.pixels_path(film.film)
-        cells = (path.relative_to(store.path) for path in (image, mask))
-        lines.writerow([film.patient, *cells, one.diagnosis, _side(film)])
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    for number, outlined in enumerate(ready, start=1):
+        film = outlined.film
+        image, mask = store.pixels_path(film.film), store.path / MASKS / f"{film.film}.png"
+        write_outline(outlined.drawing.inside((film.rows, film.columns)), mask)
+        paths = (path.relative_to(store.path) for path in (image, mask))
+        writer.writerow([film.patient, *paths, outlined.diagnosis, _side(film)])
         progress(number, len(ready))
     write_bytes(store.path / TABLE, text.getvalue().encode(), 0o600)
     return store.path / TABLE
 
 
-def left_out(store: Store) -> str:
-    """Which films the table lacks, in words; empty where it has them all.
+def omissions(store: Store) -> str:
+    """How many films the table omits and why, in words; empty if it has them all.
 
     Raises:
         StoreError: a record or an outline is damaged.
     """
     counts: Counter[str] = Counter()
     for film in store.films():
-        drawing = outline_of(store, film.film).drawing
+        drawing = load_outline(store, film.film).drawing
         if film.state == "held":
             outlined = ", though outlined" if drawing.polygons else ""
-            counts[f"held for a review{outlined}"] += 1
+            counts[f"held for review{outlined}"] += 1
         elif film.state == "released" and not drawing.polygons:
             counts["without an outline"] += 1
         elif film.state == "released" and drawing.diagnosis is None:
             counts["without a diagnosis"] += 1
-    return "; ".join(f"{count} {why}" for why, count in sorted(counts.items()))
+    return "; ".join(f"{count} {reason}" for reason, count in sorted(counts.items()))
 
 
 def _side(film: StoredFilm) -> str:
-    """The side of a pixel as a table tells it; empty where it has none, or two."""
+    """The pixel size for the table, mm; empty if unknown, or if the pixels are not square."""
     if film.spacing_mm is None:
         return ""
     down, across = film.spacing_mm
-    return repr((down + across) / 2) if 1 / SQUARE <= down / across <= SQUARE else ""
+    return repr((down + across) / 2) if is_square(film.spacing_mm) else ""

@@ -2,14 +2,7 @@
 
 The target: the ConvNet trained from them comes within 3 points of balanced accuracy of the same
 ConvNet trained on every training image of PneumoniaMNIST (28 px, padded to 32), both judged on the
-test images. In full about an hour of CPU; ``--quick`` takes under a minute, on drawn images::
-
-    OUT/
-      images.DIGEST/synthetic.npz   with --quick: drawn images in place of real ones
-      distil-0...                   seed 0's distillation: its best scored images
-      real-0-plain-0.001...         seed 0's trainings on real images, one a trial
-      judge-0...                    what seed 0's networks call each test image
-      distil-1... ...
+test images. In full about an hour of CPU; ``--quick`` takes under a minute, on drawn images.
 """
 
 import argparse
@@ -19,7 +12,6 @@ from functools import partial
 from pathlib import Path
 
 from benchmarks.engine.tasks import PNEUMONIA, data_digest
-from gdshare.errors import UsageError
 from studies.command import Report, Study
 from studies.pneumonia.report import report_of
 from studies.pneumonia.work import (
@@ -34,10 +26,6 @@ from studies.pneumonia.work import (
     train_real,
 )
 from studies.runner import Cell, Result, Store
-
-KINDS = ("images", "distil", "real", "judge")
-QUICK_HELP = "a tiny plan on drawn images"
-DATA, DATA_HELP = Path("../shared/data"), f"the folder that holds {PNEUMONIA}"
 
 DISTIL_S, REAL_S, JUDGE_S = 200.0, 240.0, 20.0  # CPU-seconds of the full plan
 
@@ -72,35 +60,20 @@ QUICK = Plan(
 """To see that everything runs; its figures say nothing."""
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
-    """What no other study takes."""
-    parser.add_argument("--seeds", type=int, help="comparisons, from seed 0 (default 3, quick 2)")
-
-
 def study(chosen: argparse.Namespace, store: Store) -> Study:
-    """The cells, and the report of all of them.
-
-    Raises:
-        UsageError: no seed, or PneumoniaMNIST is not there.
-    """
+    """The cells, and the report of all of them."""
     plan, seeds = (QUICK, 2) if chosen.quick else (FULL, 3)
-    seeds = seeds if chosen.seeds is None else chosen.seeds
-    if seeds < 1:
-        raise UsageError(f"--seeds {seeds}: there must be one or more")
-    cells = cells_of(plan, chosen.data, range(seeds), store)
+    every = range(chosen.seeds or seeds)
+    cells = cells_of(plan, chosen.data, every, store)
 
     def report(results: Mapping[str, Result]) -> Report:
-        return report_of(plan.networks, plan.team, plan.trials, range(seeds), cells, results)
+        return report_of(plan.networks, plan.team, plan.trials, every, cells, results)
 
     return Study(plan, cells, report)
 
 
 def cells_of(plan: Plan, data: Path, seeds: Sequence[int], store: Store) -> list[Cell]:
-    """All cells, seed after seed, so that whole seeds are done early.
-
-    Raises:
-        UsageError: PneumoniaMNIST is not there.
-    """
+    """All cells, seed after seed, so that whole seeds are done early."""
     drawn, full = Cell("images", "images", draw_images, plan.synthetic), plan.synthetic is None
     file = data / PNEUMONIA if full else store.folder(drawn) / SYNTHETIC
     source = data_digest(file) if full else None

@@ -12,14 +12,13 @@ from studies.command import Report
 from studies.pneumonia.work import Training
 from studies.runner import Cell, Result
 from studies.tables import (
-    Ends,
+    Difference,
     Float,
     Row,
     Table,
     Value,
     costs,
     deviation,
-    gap,
     interval,
     mean,
     resamples,
@@ -53,8 +52,8 @@ def report_of(
         for models in (singles, voting)
     )
     rows: list[Row] = [
-        (*_accuracy("2 distilled, k = 1", singles, truth), gap(*alone, digits=1)),
-        (*_accuracy(f"2 distilled, k = {team}", voting, truth), gap(*together, digits=1)),
+        (*_accuracy("2 distilled, k = 1", singles, truth), alone.shown(digits=1)),
+        (*_accuracy(f"2 distilled, k = {team}", voting, truth), together.shown(digits=1)),
         (*_accuracy(f"{images} real", [one[None] for one in reals], truth), ""),
     ]
     title = f"Balanced accuracy on test images, %, mean and ± over {len(seeds)} seeds"
@@ -65,25 +64,24 @@ def report_of(
     ]
     figures = {
         "target_points": -TARGET,
-        "target_reached": alone[0] >= -TARGET,
-        "target_reached_by_whole_interval": alone[1][0] >= -TARGET,
+        "target_reached": alone.value >= -TARGET,
+        "target_reached_by_whole_interval": alone.low >= -TARGET,
         "interval": "95%, test images resampled within class; patients are not known",
         "tables": [table.as_data() for table in tables],
     }
     notes = Path(__file__).with_name("notes.txt").read_text(encoding="utf-8").strip()
     accuracies, *others = map(str, tables)
-    words = [notes.format(networks=networks), accuracies, answer(images, *alone), *others]
+    words = [notes.format(networks=networks), accuracies, answer(images, alone), *others]
     return Report("\n\n".join(words), figures)
 
 
-def answer(images: int, points: float, ends: Ends) -> str:
+def answer(images: int, found: Difference) -> str:
     """Whether the target is reached, in a sentence."""
-    word = "" if points >= -TARGET else "NOT "
-    whole = "wholly" if ends[0] >= -TARGET else "not wholly"
+    word = "" if found.value >= -TARGET else "NOT "
+    whole = "wholly" if found.low >= -TARGET else "not wholly"
     return (
-        f"Target: two distilled images come {word}within {TARGET:g} points of {images} real "
-        f"ones ({gap(points, ends, digits=1).text}; the interval is {whole} above "
-        f"{-TARGET:g})."
+        f"Target: two distilled images come {word}within {TARGET:g} points of {images} real ones "
+        f"({found.shown(digits=1).text}; the interval is {whole} above {-TARGET:g})."
     )
 
 
@@ -107,7 +105,7 @@ def balanced_accuracy(called: Calls, truth: Calls) -> float:
 
 def behind(
     first: Sequence[Calls], second: Sequence[Calls], truth: Calls, drawn: Float
-) -> tuple[float, Ends]:
+) -> Difference:
     """The mean balanced accuracy of some models minus that of others, in points.
 
     Both are judged on the same resamples. Only the images are resampled: the spread between seeds
@@ -116,7 +114,7 @@ def behind(
     # Balanced accuracy is linear in the hits, so the models' mean hits have the mean accuracy.
     ahead = _mean_hits(first, truth) - _mean_hits(second, truth)
     (observed,) = POINTS * _balanced(ahead, np.ones((1, len(truth))), truth)
-    return float(observed), interval(POINTS * _balanced(ahead, drawn, truth))
+    return Difference(float(observed), *interval(POINTS * _balanced(ahead, drawn, truth)))
 
 
 def _mean_hits(models: Sequence[Calls], truth: Calls) -> Float:

@@ -23,9 +23,9 @@ from benchmarks.engine.tasks import (
 from benchmarks.engine.timed_run import Line, TimedRun, trained
 from gdshare.distilled import TENSORS, Distilled
 from gdshare.networks import draw, forward
+from gdshare.patch_tensors import FORWARD_BATCH, patch_accuracy
 from gdshare.seeding import balanced_rows, derived_seed, numpy_generator, torch_generator
 from gdshare.storage import write_bytes
-from gdshare.training import FORWARD_BATCH, patch_accuracy
 from studies.networks import Network
 from studies.runner import Piece, Result, write_arrays
 

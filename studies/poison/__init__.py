@@ -5,17 +5,12 @@ folder may be given as ``--out``, and nothing is distilled twice. In each trial 
 bundle is replaced by a poisoned one. The pooled model is judged on test patients, and the
 aggregator's own checks look at the three bundles. In full about 75 CPU-minutes, most of it for six
 honest distillations and a back door's. ``--quick`` takes under two minutes, on synthetic films, and
-its figures say nothing::
-
-    OUT/fold-0/poison-SITE-ATTACK-SEED...   agreement alone: its limits were chosen there
-    OUT/fold-1/poison-SITE-ATTACK-SEED...   everything: what is reported
-    OUT/fold-1/backdoor-SITE.../run         distilled from patches of which some bear a marker
+its figures say nothing.
 """
 
 import argparse
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from studies.command import Report, Study
 from studies.hospitals import Hospital, Phantoms, hospitals_of
@@ -28,9 +23,6 @@ from studies.quality.schedule import DISTIL_S, cells_of, in_fold
 from studies.runner import Cell, Result, Store
 
 KIND = "poison"
-KINDS = ("cohorts", "distil", KIND)
-QUICK_HELP = "a tiny plan on synthetic films"
-DATA, DATA_HELP = Path("../shared/data"), "folder that holds tb_cxr"
 
 CHOOSING, REPORTING = 0, 1
 """Folds: the limits of agreement were chosen on the first, all is reported on the second."""
@@ -49,18 +41,11 @@ SLOW = Scale(FULL, 2, tuple(ATTACKS))
 FAST = Scale(replace(QUICK, phantoms=Phantoms(hospitals=3)), 1, (HONEST, "labels flipped"))
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
-    """It takes no other options."""
-
-
 def study(chosen: argparse.Namespace, store: Store) -> Study:
-    """The cells, and the table of all trials.
-
-    Raises:
-        UsageError: the films are not there.
-    """
+    """The cells, and the table of all trials."""
     scale = FAST if chosen.quick else SLOW
-    hospitals = hospitals_of(scale.plan.phantoms, chosen.data / "tb_cxr", store)
+    scale = replace(scale, seeds=chosen.seeds or scale.seeds)
+    hospitals = hospitals_of(scale.plan.phantoms, chosen.data, store)
     cells = poison_cells(scale, hospitals)
 
     def report(results: Mapping[str, Result]) -> Report:

@@ -28,11 +28,11 @@ from gdshare.method import Settings
 from gdshare.metrics import THRESHOLDS, count
 from gdshare.model import Model
 from gdshare.networks import build, forward
+from gdshare.patch_tensors import patch_accuracy, sample_patches
 from gdshare.patches import normalise
 from gdshare.pooling import Alone, Contribution, train_alone, train_pooled
 from gdshare.protocol import PatchClass
 from gdshare.seeding import derived_seed, numpy_generator
-from gdshare.training import patch_accuracy, sample_patches
 from studies.hospitals import COHORT
 from studies.networks import RUN, distil_in_piece
 from studies.poison.attacks import ATTACKS, WHITE, plant, stamped
@@ -42,6 +42,9 @@ from studies.runner import Piece, Result
 WINDOWS = 6  # of a patient; the aggregator looks at 16 of each reference patient
 SCORED = 100  # windows a class for patch scores
 PLANTED = "planted"  # the role of a distilled back door
+SPLITS: tuple[Split, ...] = ("test", "val")
+
+Windows = dict[tuple[str, Split], Reference]  # of a hospital's patients of one split
 
 
 @dataclass(frozen=True)
@@ -54,19 +57,6 @@ class Trial:
     whole: bool  # whether films are asked too, or agreement alone is looked at
     windows_seed: int  # by which windows of patients are drawn
     network: str
-
-
-@dataclass(frozen=True)
-class Places:
-    """The hospitals' windows in one fold."""
-
-    cohorts: dict[str, Path]
-    fold: int
-    seed: int
-
-    def windows(self, site: str, split: Split) -> Reference:
-        """Up to ``WINDOWS`` windows inside the organ of each patient of one split."""
-        return _windows(self.cohorts[site], site, split, self.fold, self.seed)
 
 
 def plant_backdoor(piece: Piece, settings: Settings) -> Result:
@@ -108,18 +98,20 @@ def run_trial(piece: Piece, trial: Trial) -> Result:
     }
     if not trial.whole:
         return Result({"agreement": agreement})
-    paths = {
-        role.removeprefix(COHORTS): need.folder / COHORT
-        for role, need in piece.needs.items()
-        if role.startswith(COHORTS)
+    sites = [one.site for one in bundles]
+    folders = [piece.needs[COHORTS + site].folder / COHORT for site in sites]
+    drawn = trial.fold, trial.windows_seed
+    windows: Windows = {
+        (site, split): _windows(folder, site, split, *drawn)
+        for site, folder in zip(sites, folders, strict=True)
+        for split in SPLITS
     }
-    places = Places(paths, trial.fold, trial.windows_seed)
     model = train_pooled(bundles, protocol, "average", seed, NETWORKS)
     return Result(
         {
             "agreement": agreement,
-            "teaching": _utility(places, trial, alone[place], protocol.side, seed),
-            "harm": _harm(places, model, cohorts, seed),
+            "teaching": _utility(windows, trial, alone[place], protocol.side, seed),
+            "harm": _harm(windows, model, cohorts, seed),
         }
     )
 
@@ -132,6 +124,7 @@ def _poisoned(bundle: Contribution, piece: Piece, trial: Trial) -> Contribution:
 
 @cache
 def _windows(path: Path, site: str, split: Split, fold: int, seed: int) -> Reference:
+    """Up to ``WINDOWS`` windows inside the organ of each patient of one split."""
     cohort = open_cohort(path)
     patches = cohort.patches(split)
     generator = numpy_generator(seed, f"poison-{site}-{split}", fold)
@@ -149,7 +142,7 @@ def _windows(path: Path, site: str, split: Split, fold: int, seed: int) -> Refer
 
 
 def _utility(
-    places: Places, trial: Trial, networks: Sequence[Alone], side: int, seed: int
+    windows: Windows, trial: Trial, networks: Sequence[Alone], side: int, seed: int
 ) -> JsonValue:
     """What the poisoner's own networks show: to the operator, and to the other hospitals.
 
@@ -158,8 +151,8 @@ def _utility(
     """
     module = build(trial.network, side)
     reference, counted = [], []
-    for site in places.cohorts:
-        test, val = places.windows(site, "test"), places.windows(site, "val")
+    for site in dict.fromkeys(site for site, _ in windows):
+        test, val = windows[site, "test"], windows[site, "val"]
         votes = [votes_on(test, module, one.end) for one in networks]
         half = np.zeros(len(test.positive), np.bool_)  # every other patient of each diagnosis
         for diagnosis in (False, True):
@@ -200,40 +193,35 @@ def _plain(utility: Utility | None) -> JsonValue:
     return asdict(utility) | {"tested": utility.tested, "beats_chance": utility.beats_chance}
 
 
-def _harm(places: Places, model: Model, cohorts: Sequence[Cohort], seed: int) -> JsonValue:
+def _harm(windows: Windows, model: Model, cohorts: Sequence[Cohort], seed: int) -> JsonValue:
     """What a model pooled from all bundles, undefended, makes of test patients."""
     module = build(model.network, model.protocol.side)
-    aucs: dict[str, JsonValue] = {}
     rankings = []
-    for site in places.cohorts:
-        windows = places.windows(site, "test")
-        votes = [votes_on(windows, module, one) for one in model.ensemble]
-        rankings.append(ranking_of_votes(np.sum(votes, axis=0), windows.positive))
-        aucs[site] = _auc(rankings[-1:], seed)
+    for place in _tests(windows):
+        votes = [votes_on(place, module, one) for one in model.ensemble]
+        rankings.append(ranking_of_votes(np.sum(votes, axis=0), place.positive))
+    utility = teaching("reference patients", rankings, numpy_generator(seed, "harm"))
     x, classes = sample_patches(cohorts, "test", SCORED, seed)
     scores = [patch_accuracy(module, one, x, classes) for one in model.ensemble]
     return {
-        "auc": _auc(rankings, seed),
-        "auc_by_site": aucs,
+        "auc": utility.auc if utility else None,
         "patch_score": float(np.mean(scores)),
-        "turned_by_marker": _turned(places, model),
+        "turned_by_marker": _turned(windows, model),
     }
 
 
-def _auc(rankings: Sequence[Ranking], seed: int) -> float | None:
-    utility = teaching("reference patients", rankings, numpy_generator(seed, "harm"))
-    return utility.auc if utility else None
+def _tests(windows: Windows) -> list[Reference]:
+    return [place for (_, split), place in windows.items() if split == "test"]
 
 
-def _turned(places: Places, model: Model) -> float | None:
+def _turned(windows: Windows, model: Model) -> float | None:
     """Of windows of positive patients that are called P: the share called N with the marker."""
     module = build(model.network, model.protocol.side)
     white = (WHITE - model.protocol.mean) / model.protocol.std
     called, turned = 0, 0
     with torch.inference_mode():
-        for site in places.cohorts:
-            windows = places.windows(site, "test")
-            x = windows.x[windows.positive[windows.patients]][::3]
+        for place in _tests(windows):
+            x = place.x[place.positive[place.patients]][::3]
             for one in model.ensemble:
                 plain = forward(module, one, x).argmax(1) == PatchClass.P
                 bearing = forward(module, one, stamped(x, white)).argmax(1) == PatchClass.N

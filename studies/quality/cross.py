@@ -16,11 +16,11 @@ from torch import Tensor, nn
 
 from gdshare.distill.folder import read_result
 from gdshare.distill.score import CHANCE, tensors_of
-from gdshare.distill.unroll import Labelled, trajectory_end
+from gdshare.distill.unroll import InnerData, trajectory_end
 from gdshare.method import Settings
 from gdshare.networks import Parameters, build, draw
+from gdshare.patch_tensors import patch_accuracy, sample_patches
 from gdshare.seeding import torch_generator
-from gdshare.training import patch_accuracy, sample_patches
 from studies.networks import RUN
 from studies.quality.networks import IMAGES, cohorts_of
 from studies.quality.plan import Crossing
@@ -89,7 +89,7 @@ def read_crossed(result: Result) -> list[Crossed]:
 
 def crossed(
     giver: Settings,
-    data: Labelled,
+    data: InnerData,
     receiver: Receiver,
     crossing: Crossing,
     val: Windows,
@@ -113,7 +113,7 @@ def crossed(
 
 
 def trained_score(
-    module: nn.Module, theta0: Parameters, data: Labelled, steps: int, windows: Windows
+    module: nn.Module, theta0: Parameters, data: InnerData, steps: int, windows: Windows
 ) -> float:
     """Train on distilled data and score the end on real windows; chance where it is not finite."""
     end = trajectory_end(module, theta0, data, steps)

@@ -27,16 +27,9 @@ import numpy as np
 import numpy.typing as npt
 
 from gdshare.errors import RunError
-from gdshare.metrics import (
-    SOURCE_THRESHOLD,
-    THRESHOLDS,
-    Confusion,
-    auc,
-    best_threshold,
-    count,
-)
+from gdshare.metrics import SOURCE_THRESHOLD, THRESHOLDS, Confusion, auc, best_threshold, count
 from gdshare.protocol import PatchClass
-from studies.tables import Ends, Float, interval, resamples
+from studies.tables import Difference, Float, interval, resamples
 
 Way = Literal["votes", "probabilities"]
 Rule = Literal["source", "coarse", "fine", "own"]
@@ -57,10 +50,9 @@ READINGS: tuple[tuple[Way, Rule], ...] = (
     ("probabilities", "fine"),
     ("votes", "own"),
 )
-"""The ways of reading films that are reported, the primary first; summed probabilities may part
-films within a narrow range of ratios, so they get finer steps as well. The last was added after the
-figures of the others had been seen, for what they showed: an ε for all, and one hospital's films
-nearly all on one side of it."""
+"""Those reported. Summed probabilities may part films within a narrow range of ratios, so they get
+finer steps as well. The last was added for what the others showed: one ε for all, and one
+hospital's films nearly all on one side of it."""
 
 
 @dataclass(frozen=True)
@@ -96,22 +88,17 @@ class Verdicts:
 
     def at(self, site: int) -> "Verdicts":
         """Of one hospital's films alone."""
-        here = self.site == site
+        own = self.site == site
+        ratio, indeterminate, epsilon = self.ratio, self.indeterminate, self.threshold
         return Verdicts(
-            self.site[here],
-            self.positive[here],
-            self.ratio[here],
-            self.indeterminate[here],
-            self.threshold[here],
+            self.site[own], self.positive[own], ratio[own], indeterminate[own], epsilon[own]
         )
 
 
 @dataclass(frozen=True)
 class Merit:
-    """Figures of one model over all folds: counts summed, AUC averaged.
-
-    The scores of different folds' models cannot be compared, so the AUC is taken within each fold;
-    it is NaN when a fold lacks a diagnosis.
+    """Figures of one model over all folds: counts summed, AUC averaged, since the scores of
+    different folds' models cannot be compared; NaN when a fold lacks a diagnosis.
     """
 
     confusion: Confusion
@@ -119,11 +106,8 @@ class Merit:
 
 
 def ratios(films: Films, team: Team, way: Way) -> tuple[Float, Bool]:
-    """Each film's ratio by a team of networks, and whether it is indeterminate.
-
-    Returns:
-        float64 [films], 0 where the film is indeterminate; bool [films], without N and P votes,
-        which is the same by both ways.
+    """Each film's ratio by a team of networks, and whether it is indeterminate: without N and P
+    votes, which is the same by both ways; its ratio is 0.
     """
     votes = films.votes[list(team)].sum(0)
     tally = votes if way == "votes" else films.sums[list(team)].sum(0)
@@ -133,11 +117,7 @@ def ratios(films: Films, team: Team, way: Way) -> tuple[Float, Bool]:
 
 
 def threshold(films: Films, team: Team, way: Way, rule: Rule) -> float:
-    """The ε that a rule gives a team, from validation films.
-
-    Raises:
-        UsageError: there is no validation film.
-    """
+    """The ε that a rule gives a team, from validation films; UsageError without any."""
     if rule == "source":
         return SOURCE_THRESHOLD
     ratio, indeterminate = ratios(films, team, way)
@@ -147,12 +127,7 @@ def threshold(films: Films, team: Team, way: Way, rule: Rule) -> float:
 
 
 def judge(val: Films, test: Films, team: Team, way: Way, rule: Rule) -> Verdicts:
-    """Judge a fold's test films at the ε that its validation films give.
-
-    Raises:
-        UsageError: there is no validation film; with ``own``, none of a hospital that has test
-            films.
-    """
+    """Judge a fold's test films at the ε that its validation films give."""
     ratio, indeterminate = ratios(test, team, way)
     epsilon = np.zeros(len(ratio))
     if rule == "own":
@@ -168,19 +143,13 @@ def judge_without_oneself(val: Films, team: Team, rule: Rule) -> Verdicts:
     """Judge a fold's validation films by votes, each patient's at the ε of the other patients.
 
     No test patient has a part in it, so a rule for ε may be chosen by what comes out.
-
-    Raises:
-        RunError: a hospital has one validation patient, hence no other to take its ε from.
     """
     ratio, indeterminate = ratios(val, team, "votes")
     epsilon = np.empty(len(ratio))
     for site, patient in sorted(set(zip(val.site.tolist(), val.patient.tolist(), strict=True))):
         here = (val.site == site) & (val.patient == patient)
         if (val.site == site).sum() == here.sum():
-            raise RunError(
-                "a hospital has one validation patient in a fold, so that none is left to fix ε "
-                "by; give the study more films"
-            )
+            raise RunError("a hospital has one validation patient, so none is left to fix ε by")
         judged = judge(val.where(~here), val.where(here), team, "votes", rule)
         epsilon[here] = judged.threshold
     return Verdicts(val.site, val.positive, ratio, indeterminate, epsilon)
@@ -203,28 +172,13 @@ class Resampled:
     aucs: Float  # [resamples]
 
 
-@dataclass(frozen=True)
-class Difference:
-    """One model's figures minus another's, with 95% percentile intervals; NaN where an AUC is."""
-
-    harmonic_mean: float
-    harmonic_mean_interval: Ends
-    auc: float
-    auc_interval: Ends
-
-
 def weights(films: Films, generator: np.random.Generator, count: int) -> Float:
     """How often each film of a fold occurs in each resample: float64 [count, films]."""
     return resamples(2 * films.site + films.positive, films.patient, generator, count)
 
 
 def resampled(models: Sequence[Sequence[Verdicts]], drawn: Sequence[Float]) -> Resampled:
-    """Figures of one model, or the mean figures of several, on the given resamples.
-
-    Args:
-        models: of each model, every fold's verdicts.
-        drawn: of each fold, ``weights``.
-    """
+    """Figures of models, each given by its folds' verdicts, on every fold's ``weights``."""
     seen = [merit(folds) for folds in models]
     return Resampled(
         float(np.mean([one.confusion.harmonic_mean for one in seen])),
@@ -234,13 +188,12 @@ def resampled(models: Sequence[Sequence[Verdicts]], drawn: Sequence[Float]) -> R
     )
 
 
-def difference(first: Resampled, second: Resampled) -> Difference:
-    """The first minus the second; above 0 the first is better."""
-    return Difference(
-        first.harmonic_mean - second.harmonic_mean,
-        interval(first.harmonic_means - second.harmonic_means),
-        first.auc - second.auc,
-        interval(first.aucs - second.aucs),
+def difference(first: Resampled, second: Resampled) -> tuple[Difference, Difference]:
+    """HM and AUC of the first minus the second's; above 0 the first is better."""
+    hms, aucs = first.harmonic_means - second.harmonic_means, first.aucs - second.aucs
+    return (
+        Difference(first.harmonic_mean - second.harmonic_mean, *interval(hms)),
+        Difference(first.auc - second.auc, *interval(aucs)),
     )
 
 

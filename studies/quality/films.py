@@ -17,9 +17,9 @@ from torch import Tensor
 from gdshare.cohort import Cohort, Split
 from gdshare.errors import RunError
 from gdshare.films import read_film
+from gdshare.patch_tensors import sample_patches
 from gdshare.patches import Grid, cut_rows, normalise
 from gdshare.protocol import PatchClass, Protocol
-from gdshare.training import sample_patches
 from studies.networks import Network
 from studies.quality.figures import Films
 from studies.quality.networks import baseline_network, cohorts_of, contributions_of, pooled
@@ -44,11 +44,7 @@ class Showing:
 
 
 def see_films(piece: Piece, showing: Showing) -> Result:
-    """The cell that shows every validation and test film to networks, one film at a time.
-
-    Returns:
-        how many films, each network's patch score on test patients, and what it saw in each film.
-    """
+    """The cell that shows every validation and test film to networks, one film at a time."""
     cohorts = cohorts_of(piece)
     networks = _networks(piece, showing, cohorts[0].protocol)
     protocol = cohorts[0].protocol.model_copy(update={"stride": showing.stride})
@@ -92,11 +88,7 @@ def look(image: Path, protocol: Protocol, networks: Sequence[Network]) -> Counts
 
 
 def windows(image: Path, protocol: Protocol) -> Tensor:
-    """All windows of a film as networks see them: float32 [windows, 1, side, side], normalised.
-
-    Raises:
-        FilmError: the film cannot be read, or is smaller than a window.
-    """
+    """All windows of a film as networks see them: float32 [windows, 1, side, side], normalised."""
     film = read_film(image)
     grid = Grid.on(film, protocol)
     grid.require_windows(film.name)
@@ -122,15 +114,7 @@ def count(probabilities: npt.NDArray[np.float32]) -> Counts:
 
 
 def films_of(result: Result, diagnoses: Sequence[npt.NDArray[np.bool_]]) -> Mapping[Split, Films]:
-    """What networks saw, split by split.
-
-    Args:
-        result: of ``see_films``.
-        diagnoses: of each hospital, bool [patients]: positive.
-
-    Raises:
-        RunError: it is of patients that the hospitals do not have.
-    """
+    """What networks saw, split by split; with each hospital's diagnoses, bool [patients]."""
     split, site, patient, votes, sums = (
         result.arrays[name] for name in ("split", "site", "patient", "votes", "sums")
     )

@@ -38,9 +38,6 @@ class Division:
         ``folds`` parts whose sizes differ by at most one. Part ``fold`` is the test split. The
         others are shuffled anew; the first ``validation`` of them, at least one, is the validation
         split. The order of the patients does not matter.
-
-        Raises:
-            CohortError: too few patients of a diagnosis for one of each in every split.
         """
         divided: dict[str, Split] = {}
         for positive, word in ((False, "negative"), (True, "positive")):
@@ -53,7 +50,7 @@ class Division:
             if not len(parts[self.fold]) or validation >= len(rest):
                 raise CohortError(
                     f"{len(patients)} {word} patients cannot be divided into training, validation "
-                    f"and test in {self.folds} folds; give more patients, or fewer --folds"
+                    f"and test in {self.folds} folds; give more patients"
                 )
             divided |= {patients[index]: "test" for index in parts[self.fold]}
             divided |= {patients[index]: "val" for index in rest[:validation]}
@@ -74,11 +71,7 @@ def table_of(rows: Sequence[TableRow], splits: Mapping[str, Split]) -> bytes:
 
 
 def cut_fold(table: Path, piece: Piece, division: Division) -> Result:
-    """The cell that divides one hospital's patients for one fold and cuts their patches.
-
-    Raises:
-        CohortError, FilmError: the table, a film or a mask is wrong, or patients are too few.
-    """
+    """The cell that divides one hospital's patients for one fold and cuts their patches."""
 
     def label(cohort: Path) -> None:
         rows = read_table(table)

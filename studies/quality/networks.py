@@ -19,14 +19,15 @@ from torch.nn import functional
 from torchvision.models.resnet import BasicBlock, ResNet
 
 from gdshare.cohort import Cohort, open_cohort
-from gdshare.dead_taps import trimmed, trims_of, with_dead
-from gdshare.errors import DivergedError, UsageError
+from gdshare.dead_taps import find_trims, restore_dead, trim_network
+from gdshare.errors import DivergedError
 from gdshare.method import Settings
 from gdshare.networks import Parameters, build
+from gdshare.patch_tensors import sample_patches
 from gdshare.pooling import SCHEMES, Contribution, Scheme, train_pooled
 from gdshare.protocol import CLASSES, Protocol
 from gdshare.seeding import derived_seed
-from gdshare.training import TrainingPlan, sample_patches, train_on_real
+from gdshare.training import TrainingPlan, train_on_real
 from studies.hospitals import COHORT
 from studies.networks import Network, contributions, distil_in_piece
 from studies.quality.plan import Baseline, Kind, seed_of
@@ -67,14 +68,9 @@ def distil_site(piece: Piece, settings: Settings) -> Result:
     """The cell that distils one hospital's training patches of one fold on one arm's network."""
     (cohort,) = cohorts_of(piece)
     outcome = distil_in_piece(cohort, settings, piece)
-    return Result(
-        {
-            "patch_score": outcome.score.mean,
-            "patch_score_deviation": outcome.score.deviation,
-            "step": outcome.step,
-            "at_chance": outcome.at_chance,
-        }
-    )
+    score: Facts = {"patch_score": outcome.score.mean}
+    score |= {"patch_score_deviation": outcome.score.deviation}
+    return Result(score | {"step": outcome.step, "at_chance": outcome.at_chance})
 
 
 def choose_scheme(piece: Piece, choosing: Choosing) -> Result:
@@ -164,15 +160,9 @@ def drawn(seed: int) -> nn.Module:
 
 
 def train_batchnorm(cohorts: Sequence[Cohort], plan: TrainingPlan) -> tuple[Network, Facts]:
-    """Train on real patches, choosing learning rate and epoch on validation patients.
-
-    Raises:
-        UsageError: the plan has no learning rate to try.
-    """
+    """Train on real patches, choosing learning rate and epoch on validation patients."""
     train = sample_patches(cohorts, "train", plan.per_class, plan.seed)
     val = sample_patches(cohorts, "val", VALIDATION_PER_CLASS * len(cohorts), plan.seed)
-    if not plan.rates:
-        raise UsageError("no learning rate to try", remedy="give at least one in the plan")
     trained = [_train_at(rate, plan, train, val) for rate in plan.rates]
     best = max(range(len(trained)), key=lambda index: trained[index][1])
     network, score, epoch = trained[best]
@@ -185,8 +175,8 @@ def _train_at(
 ) -> tuple[Network, float, int]:
     """The network, and the best validation patch score and its epoch."""
     whole = drawn(plan.seed)
-    trims = trims_of(shape(), train[0].shape[-1])
-    module = trimmed(whole, trims)
+    trims = find_trims(shape(), train[0].shape[-1])
+    module = trim_network(whole, trims)
     optimiser = torch.optim.Adam(module.parameters(), lr=rate, fused=True)
     best_score, best_epoch, kept = -1.0, 0, _weights(module)
     for epoch in range(1, plan.epochs + 1):
@@ -197,7 +187,7 @@ def _train_at(
             best_score, best_epoch, kept = score, epoch, weights
         if epoch - best_epoch >= plan.patience:
             break
-    return Network(shape(), with_dead(kept, _weights(whole), trims)), best_score, best_epoch
+    return Network(shape(), restore_dead(kept, _weights(whole), trims)), best_score, best_epoch
 
 
 def _pass(

@@ -3,7 +3,6 @@
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from gdshare.errors import UsageError
 from gdshare.method import Settings
 from gdshare.pooling import SCHEMES, Scheme
 from gdshare.protocol import CLASSES, Protocol
@@ -84,15 +83,6 @@ class Plan:
     score_patches: int = 300  # of each class and site that a patch score looks at, at most
     seed: int = 0
     phantoms: Phantoms | None = None  # synthetic films instead of real ones
-
-    def __post_init__(self) -> None:
-        """Refuse what cannot be done.
-
-        Raises:
-            UsageError: fewer than two folds.
-        """
-        if self.folds < 2:
-            raise UsageError(f"--folds {self.folds}: cross-validation needs 2 or more")
 
     @property
     def baselines(self) -> tuple[Baseline, ...]:

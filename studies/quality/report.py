@@ -42,7 +42,7 @@ from studies.quality.films import films_of
 from studies.quality.plan import NETWORKS, NORMS, Baseline, Plan
 from studies.quality.schedule import in_fold
 from studies.runner import Cell, Result
-from studies.tables import Float, Row, Table, Value, costs, deviation, gap, mean, number
+from studies.tables import Float, Row, Table, Value, costs, deviation, mean, number
 
 ALL = "all"
 CROSS = "networks trained on each other's images"
@@ -242,8 +242,7 @@ class Reader:
                 ahead = difference(found[ours.name], found[theirs.name])
                 mark = MARK * (primary and ours.primary and theirs.primary)
                 name = f"{ours.name} - {theirs.name}{mark}"
-                hm = gap(ahead.harmonic_mean, ahead.harmonic_mean_interval, mark="*")
-                pairs.append((name, hm, gap(ahead.auc, ahead.auc_interval, mark="*")))
+                pairs.append((name, *(one.shown(mark="*") for one in ahead)))
         films = f"{rank}: films by {way} ({WAYS[way]}), {RULES[rule]}"
         differences = f"{rank}: differences by {way}, {RULES[rule]}"
         return (
@@ -267,9 +266,8 @@ class Reader:
         for contender in (*self._ours, *self._theirs):
             common, own = (self._without_oneself(contender, rule) for rule in ("coarse", "own"))
             first, second = (resampled(one[:PAIRED_MODELS], drawn) for one in (own, common))
-            gain = difference(first, second)
-            shown = gap(gain.harmonic_mean, gain.harmonic_mean_interval, mark="*")
-            rows.append((contender.name, _harmonic_mean(common), _harmonic_mean(own), shown))
+            gain = difference(first, second)[0].shown(mark="*")
+            rows.append((contender.name, _harmonic_mean(common), _harmonic_mean(own), gain))
         return Table(
             "HM of validation films by votes, each patient's judged at the ε of the other patients "
             "(± over θ0): a common ε, or one of each hospital; no test patient has a part in it",

@@ -22,8 +22,6 @@ from studies.quality.networks import (
 from studies.quality.plan import NORMS, Baseline, Plan
 from studies.runner import Cell, Piece, Result
 
-KINDS = ("cohorts", "distil", "real", "films", "cross")
-
 # CPU-seconds of the full plan: of a distillation, by network; of a choice among ways of pooling; of
 # a network that sees all films; of a training, for each real patch; of a crossing; of a cohort.
 DISTIL_S = {"convnet": 540.0, "resnet18": 280.0}

@@ -260,7 +260,7 @@ def test_bundle_that_somebody_else_withdrew_is_an_alarm(desk: Desk) -> None:
     desk.aggregate()
     status, out, _ = desk.receive()
     assert status == 0
-    assert "WARNING: this hospital never withdrew east-1: somebody else has its key" in out
+    assert "WARNING: this hospital never withdrew east-1, so somebody else has its key" in out
 
 
 # The aggregator's ledger is held to its receipts.
@@ -271,7 +271,7 @@ def test_ledger_is_held_to_its_receipts(held: Desk) -> None:
     words = ("ledger", "verify", held.world.ledger)
     receipt = held.out / "receipts" / "east-1.receipt"
     for half in (("--receipt", receipt), ("--key", held.public)):
-        assert "go together" in gdshare(*words, *half)[2]
+        assert "need each other" in gdshare(*words, *half)[2]
 
 
 def rewritten(desk: Desk, **changes: str) -> None:

@@ -167,7 +167,7 @@ def test_parts_can_be_asked_for_alone(monkeypatch, tmp_path):
         done.append(chosen.only or "quality")
 
     monkeypatch.setattr(command, "measure", measure)
-    monkeypatch.setattr(command, "study", lambda chosen, store: None)
+    monkeypatch.setattr(races, "study", lambda *words: None)
     for words in ([], ["--only", "speed"], ["--only", "quality"], ["--only", "report"]):
         monkeypatch.setattr("sys.argv", ["x", "--data", str(tmp_path), *words])
         command.main()
@@ -175,7 +175,9 @@ def test_parts_can_be_asked_for_alone(monkeypatch, tmp_path):
     assert done == ["speed", "quality", ".", "speed", ".", "quality", ".", "report", "."]
 
 
-@pytest.mark.parametrize("words", [["--quick", "--only", "quality"], ["--processes", "2"]])
+@pytest.mark.parametrize(
+    "words", [["--quick", "--only", "quality"], ["--processes", "2"], ["--only", "cohort"]]
+)
 def test_what_would_not_be_measured_is_refused(words, monkeypatch, capsys):
     monkeypatch.setattr("sys.argv", ["x", *words])
     with pytest.raises(SystemExit):

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from benchmarks.command import write_figures
-from benchmarks.engine.__main__ import NAME, options, speeds
+from benchmarks.engine.__main__ import NAME, command_line, speeds
 from benchmarks.engine.speed import (
     Speed,
     SpeedScale,
@@ -69,7 +69,7 @@ def test_the_json_holds_what_is_promised(tmp_path, capsys, gemm):
 
 @pytest.mark.parametrize(("fits", "timed"), [("float32", False), ("bfloat16", True)])
 def test_a_quick_run_does_not_wait_for_an_emulated_precision(fits, timed, monkeypatch, gemm):
-    monkeypatch.setattr("benchmarks.engine.speed.fitting", lambda network, device: fits)
+    monkeypatch.setattr("benchmarks.engine.speed.fastest_precision", lambda network, device: fits)
     rivals = speeds(replace(TINY, every_rival=False), None, compare=False, start=here)["rivals"]
     assert (set(rivals) == {"recipe", "graph", "ours"}) is not timed
     assert len(rivals) == 3 + timed
@@ -133,6 +133,8 @@ def test_operations_are_counted_from_shapes():
 
 def test_the_command_line_has_the_promised_options():
     paths = {"--json": "a", "--ssnl": "b", "--data": "c", "--out": "d"}
-    chosen = options().parse_args(["--quick", *(part for pair in paths.items() for part in pair)])
+    chosen = command_line().parse_args(
+        ["--quick", *(part for pair in paths.items() for part in pair)]
+    )
     assert chosen.quick
     assert [str(vars(chosen)[name[2:]]) for name in paths] == list(paths.values())

@@ -306,7 +306,7 @@ def test_nothing_is_overwritten_by_the_commands(courier):
     assert sent(courier).status == 2
     status, _, err = opened(courier)
     assert status == 2
-    assert "holds a bundle of that site and number already" in err
+    assert "contains a bundle of that site and number" in err
 
 
 def test_nothing_lies_in_the_folder_after_a_refusal(courier):

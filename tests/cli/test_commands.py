@@ -35,8 +35,8 @@ def folder(tmp_path_factory):
 
 
 def test_help_names_every_command():
-    shown = gdshare("--help").out
-    assert all(name in shown for name in (*OWN_COMMANDS, "aggregate", "demo"))
+    text = gdshare("--help").out
+    assert all(name in text for name in (*OWN_COMMANDS, "aggregate", "demo"))
 
 
 def test_help_does_not_wait_for_torch():
@@ -57,48 +57,49 @@ def test_label_warns_of_films_of_different_size_on_the_patient(tmp_path):
     head, *lines = table.read_text(encoding="utf-8").splitlines()
     sizes = [f"{line},0.{1 + number % 2}" for number, line in enumerate(lines)]
     table.write_text("\n".join([f"{head},spacing_mm", *sizes]) + "\n", encoding="utf-8")
-    told = gdshare("label", table, "--out", tmp_path / "c", *LABEL).err
-    assert "covers from 1.6 to 3.2 mm" in told
-    assert "--resample-mm" in told
+    warning = gdshare("label", table, "--out", tmp_path / "c", *LABEL).err
+    assert "covers from 1.6 to 3.2 mm" in warning
+    assert "--resample-mm" in warning
     again = gdshare("label", table, "--out", tmp_path / "d", *LABEL, "--resample-mm", "0.2").err
     assert "covers from" not in again
 
 
-def test_label_prints_counts_for_people_and_for_programs(folder, tmp_path):
+def test_label_prints_counts_as_a_table_and_as_json(folder, tmp_path):
     table = folder / "films" / "labels.csv"
     counts = json.loads(gdshare("label", table, "--out", tmp_path / "c", *LABEL, "--json").out)
     assert counts["train"]["films"] + counts["val"]["films"] + counts["test"]["films"] == 12
-    shown = gdshare("label", table, "--out", tmp_path / "d", *LABEL).out
+    text = gdshare("label", table, "--out", tmp_path / "d", *LABEL).out
     for split in ("train", "val", "test"):
-        line = next(x for x in shown.splitlines() if f" {split} " in x)
+        line = next(x for x in text.splitlines() if f" {split} " in x)
         assert str(counts[split]["discarded"]) in line
 
 
-def test_distill_classify_and_evaluate_agree_on_the_files_they_pass_on(
-    folder, tmp_path, monkeypatch
-):
+def test_distill_classify_and_evaluate_agree_on_their_files(folder, tmp_path, monkeypatch):
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": True})
     knobs = ("--network", "convnet", "--outer-steps", 4, "--score-every", 2, "--score-inits", 2)
     run = gdshare(
         "distill", folder / "cohort", "--out", tmp_path / "run", *knobs, "--json", "--device", "cpu"
     )
-    found = json.loads(run.out)
-    assert found["inits"] == 2
+    result = json.loads(run.out)
+    assert result["inits"] == 2
     assert (tmp_path / "run" / "preview.png").exists()
     assert run.err == "", "piped output stays quiet"
     record = json.loads((tmp_path / "run" / "run.json").read_text(encoding="utf-8"))
-    assert record["settings"]["seed"] > 2**32, "drawn, when nobody gives one"
+    assert record["settings"]["seed"] > 2**32, "drawn at random by default"
     assert record["settings"]["precision"] == "bfloat16", "as fits the machine"
-    monkeypatch.setattr(torch.cpu, "get_capabilities", dict)  # gone on with elsewhere
+    monkeypatch.setattr(torch.cpu, "get_capabilities", dict)  # resumed on another machine
     words = ("distill", folder / "cohort", "--out", tmp_path / "run", "--resume", "--json")
-    assert json.loads(gdshare(*words).out) == found, "goes on without saying its options again"
-    assert "batch 24 -> 12" in gdshare(*words, "--batch", 12).err
-    shown = json.loads(gdshare("classify", folder / "model", folder / "films/1.png", "--json").out)
-    assert shown[0]["threshold"] == 0.4
-    assert sum(shown[0]["votes"].values()) == 49
-    judged = json.loads(gdshare("evaluate", folder / "model", folder / "cohort", "--json").out)
-    assert judged["threshold_from"] == "the model's own"
-    assert sum(judged["counts"][k] for k in ("tp", "fn", "tn", "fp")) == 4
+    assert json.loads(gdshare(*words).out) == result, "resumes without repeating the options"
+    refused = gdshare(*words, "--batch", 12)
+    assert "batch 24 -> 12" in refused.err
+    verdicts = json.loads(
+        gdshare("classify", folder / "model", folder / "films/1.png", "--json").out
+    )
+    assert verdicts[0]["threshold"] == 0.4
+    assert sum(verdicts[0]["votes"].values()) == 49
+    evaluated = json.loads(gdshare("evaluate", folder / "model", folder / "cohort", "--json").out)
+    assert evaluated["threshold_from"] == "the model's own"
+    assert sum(evaluated["counts"][k] for k in ("tp", "fn", "tn", "fp")) == 4
     assert "source: soft-label" in gdshare("evaluate", folder / "model", folder / "cohort").out
 
 
@@ -106,7 +107,7 @@ def test_distill_classify_and_evaluate_agree_on_the_files_they_pass_on(
     ("words", "message"),
     [
         (["label", "none.csv", "--out", "x"], "none.csv: no such table"),
-        (["label", "none.csv", "--out", "x", "--split", "1,2"], "--split 1,2: give three numbers"),
+        (["label", "none.csv", "--out", "x", "--split", "1,2"], "--split 1,2: not three numbers"),
         (["label", "none.csv", "--out", "x", "--patch", "0"], "--patch: Input should be"),
         (["distill", "none", "--out", "x"], "none: not a cohort"),
         (["distill", "none", "--out", "x", "--batch", "1"], "batch: Input should be"),
@@ -135,17 +136,17 @@ def test_unknown_option_is_refused_with_status_2():
     assert gdshare("label", "--nonsense").status == 2
 
 
-def test_every_knob_of_algorithm_1_is_an_option_that_names_its_source():
-    shown = " ".join(gdshare("distill", "--help").out.split())
+def test_every_setting_of_algorithm_1_is_an_option_that_names_its_source():
+    text = " ".join(gdshare("distill", "--help").out.split())
     for name in ("images", "epochs", "steps", "outer-steps", "batch", "outer-rate", "label-scale"):
-        assert f"--{name} " in shown
+        assert f"--{name} " in text
     for name, field in Settings.model_fields.items():
         assert field.description, name
     knobs = ("images", "epochs", "steps", "outer_steps", "batch", "outer_rate", "label_scale")
     assert all("Source: " in str(Settings.model_fields[name].description) for name in knobs)
 
 
-def test_options_win_over_the_file_and_the_file_over_defaults(tmp_path):
+def test_options_override_the_file_and_the_file_the_defaults(tmp_path):
     config = tmp_path / "knobs.toml"
     config.write_text('network = "convnet"\nbatch = 12\n', encoding="utf-8")
     settings = read_settings(config, {"batch": 15}, Settings())
@@ -153,14 +154,14 @@ def test_options_win_over_the_file_and_the_file_over_defaults(tmp_path):
 
 
 @pytest.mark.parametrize("text", ["batc = 12", "batch = '12'", "batch = [", "sets = 2"])
-def test_mistake_in_the_file_is_refused_not_ignored(tmp_path, text):
+def test_mistake_in_the_file_is_refused(tmp_path, text):
     config = tmp_path / "knobs.toml"
     config.write_text(text, encoding="utf-8")
     with pytest.raises(UsageError, match=r"knobs\.toml"):
         read_settings(config, {}, Settings())
 
 
-def test_values_that_do_not_go_together_are_blamed_on_file_and_options_alike(tmp_path):
+def test_conflicting_values_are_attributed_to_file_and_options(tmp_path):
     config = tmp_path / "knobs.toml"
     config.write_text("sets = 3", encoding="utf-8")
     with pytest.raises(UsageError, match=r"knobs\.toml with the options given: 3 sets for 2 steps"):
@@ -170,5 +171,5 @@ def test_values_that_do_not_go_together_are_blamed_on_file_and_options_alike(tmp
 @pytest.mark.parametrize(
     "words", [["--seed", "77", "--draws", "2"], ["--seed=77", "--draws", "2"], ["--draws", "2"]]
 )
-def test_the_seed_is_on_no_workers_command_line(words):
+def test_seed_is_not_on_a_workers_command_line(words):
     assert _without_seed(["distill", "cohort", *words]) == ["distill", "cohort", "--draws", "2"]

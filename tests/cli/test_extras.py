@@ -156,3 +156,13 @@ def test_the_extras_are_those_of_the_package():
         assert len(wanted) == len(modules), extra
         included = [f"gdshare[{INCLUDES[extra]}]"] if extra in INCLUDES else []
         assert [line for line in extras[extra] if line.startswith("gdshare")] == included
+
+
+def test_the_readme_names_every_extra_and_every_command_it_adds():
+    table = (DESCRIPTION.parent / "README.md").read_text().split("## Install")[1].split("## ")[0]
+    rows = dict(re.findall(r"\| `'?\.(?:\[(\w+)\])?'?` \| ([^|]+)", table))
+    assert set(rows) == {"", *MODULES, "all"}
+    for extra, line in NEEDING:
+        assert f"`{line.split()[0]}" in rows[extra], line
+    needing = {line.split()[0] for _, line in NEEDING}
+    assert set(re.findall(r"`(\w+)`", rows[""])) == set(COMMANDS) - needing

@@ -17,19 +17,19 @@ from gdshare.store import open_store
 
 @pytest.fixture
 def folder(tmp_path):
-    """Two films, one that says that nothing is written in it, a colour image and a note."""
-    made = tmp_path / "dicom"
-    made.mkdir()
-    save(radiograph(gradient(), BurnedInAnnotation="NO"), made / "0.dcm")
-    save(radiograph(gradient()), made / "1.dcm")
-    save(radiograph(gradient(), SamplesPerPixel=3), made / "2.dcm")
-    (made / "note.txt").write_text("for Jane Doe", encoding="utf-8")
-    return made
+    """Two films, one whose header says NO, a colour image and a text file."""
+    folder = tmp_path / "dicom"
+    folder.mkdir()
+    save(radiograph(gradient(), BurnedInAnnotation="NO"), folder / "0.dcm")
+    save(radiograph(gradient()), folder / "1.dcm")
+    save(radiograph(gradient(), SamplesPerPixel=3), folder / "2.dcm")
+    (folder / "note.txt").write_text("for Jane Doe", encoding="utf-8")
+    return folder
 
 
 @pytest.fixture
 def login(tmp_path):
-    """What proves who asks Orthanc."""
+    """Options with the login to Orthanc."""
     path = tmp_path / "password"
     path.write_text(f"{PASSWORD}\n", encoding="utf-8")
     path.chmod(0o600)
@@ -41,29 +41,29 @@ def put(server, tmp_path, **elements):
     server.put(save(dataset, tmp_path / "sent.dcm"))
 
 
-def test_folder_is_imported_and_what_became_of_it_is_told(folder, tmp_path):
-    status, out, err = gdshare("import", folder, "--out", tmp_path / "store")
-    assert status == 0
-    numbers = next(line for line in out.splitlines() if line.startswith("│"))
+def test_folder_is_imported_and_the_outcomes_are_printed(folder, tmp_path):
+    run = gdshare("import", folder, "--out", tmp_path / "store")
+    assert run.status == 0
+    numbers = next(line for line in run.out.splitlines() if line.startswith("│"))
     assert [cell.strip() for cell in numbers.strip("│").split("│")] == list("11011")
-    assert f"who is who  {tmp_path / 'store-identities.csv'}" in out
-    assert f"gdshare review {quote(str(tmp_path / 'store'))}" in out
-    assert err.startswith("refused  ")
-    assert "2.dcm: not gray-scale" in err
+    assert f"identities  {tmp_path / 'store-identities.csv'}" in run.out
+    assert f"gdshare review {quote(str(tmp_path / 'store'))}" in run.out
+    assert run.err.startswith("refused  ")
+    assert "2.dcm: is not gray-scale" in run.err
     assert len(open_store(tmp_path / "store").names()) == 2
 
 
-def test_result_comes_as_json(folder, tmp_path):
+def test_result_is_available_as_json(folder, tmp_path):
     words = ("import", folder, "--out", tmp_path / "store", "--json")
     gdshare(*words)
-    found = json.loads(gdshare(*words)[1])
-    assert found["counts"] == {"known": 2, "refused": 1, "not DICOM": 1}
-    assert [one["file"] for one in found["refused"]] == [str(folder / "2.dcm")]
+    result = json.loads(gdshare(*words).out)
+    assert result["counts"] == {"known": 2, "refused": 1, "not DICOM": 1}
+    assert [refused["file"] for refused in result["refused"]] == [str(folder / "2.dcm")]
 
 
-def test_border_and_boxes_come_from_the_command(folder, tmp_path):
-    words = ("--crop-border", 2, "--mask-boxes", "10,10,20,20", "--mask-boxes", "0,30,9,40")
-    assert gdshare("import", folder, "--out", tmp_path / "store", *words)[0] == 0
+def test_border_and_boxes_are_blacked_out(folder, tmp_path):
+    options = ("--crop-border", 2, "--mask-boxes", "10,10,20,20", "--mask-boxes", "0,30,9,40")
+    assert gdshare("import", folder, "--out", tmp_path / "store", *options).status == 0
     store = open_store(tmp_path / "store")
     for film in store.films():
         pixels = store.pixels(film).pixels
@@ -76,11 +76,11 @@ def test_border_and_boxes_come_from_the_command(folder, tmp_path):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ((), "say what to import"),
+        ((), "nothing to import; give a folder of DICOM files, or --dicomweb URL"),
         (("none",), "none: no such folder"),
-        ((".", "--since", "2024-01-01"), "together with --dicomweb"),
-        ((".", "--dicomweb", "https://pacs/rs"), "either a folder or --dicomweb"),
-        (("--dicomweb", "http://pacs/rs"), "in clear"),
+        ((".", "--since", "2024-01-01"), "give PACS options only with --dicomweb"),
+        ((".", "--dicomweb", "https://pacs/rs"), "a folder and --dicomweb exclude each other"),
+        (("--dicomweb", "http://pacs/rs"), "unencrypted"),
         (("--dicomweb", "https://node:s3cret@pacs/rs"), "--dicomweb-password-file"),
         (("--dicomweb", "https://pacs/rs", "--dicomweb-user", "node"), "give both"),
         (
@@ -90,36 +90,34 @@ def test_border_and_boxes_come_from_the_command(folder, tmp_path):
         (("--dicomweb", "https://pacs/rs", "--since", "yesterday"), "--since"),
     ],
 )
-def test_what_cannot_be_meant_is_refused_before_a_store_is_made(words, message, tmp_path):
-    status, _, err = gdshare("import", *words, "--out", tmp_path / "store")
-    assert status == 2
-    assert message in err
-    assert err.count("\n") == 1
-    assert "s3cret" not in err
+def test_contradictory_command_is_refused_before_a_store_is_made(words, message, tmp_path):
+    run = gdshare("import", *words, "--out", tmp_path / "store")
+    assert run.status == 2
+    assert message in run.err
+    assert run.err.count("\n") == 1
+    assert "s3cret" not in run.err
     assert not (tmp_path / "store").exists()
 
 
-def test_pacs_is_imported_by_day_and_modality(server, login, tmp_path):
+def test_pacs_is_imported_by_date_and_modality(server, login, tmp_path):
     put(server, tmp_path, StudyDate="20240115")
     put(server, tmp_path, StudyDate="20240115", Modality="DX")
     put(server, tmp_path, StudyDate="20240115", Modality="RF")
     put(server, tmp_path, StudyDate="20240215")
     words = ("import", "--dicomweb", server.url, *login, "--out", tmp_path / "store", "--json")
     january = ("--since", "2024-01-01", "--until", "2024-01-31")
-    assert json.loads(gdshare(*words, *january)[1])["counts"] == {"released": 2}
-    found = json.loads(gdshare(*words, *january, "--modality", "RF", "--modality", "CR")[1])
-    assert found["counts"] == {"known": 1, "released": 1}
-    assert json.loads(gdshare(*words)[1])["counts"] == {"known": 2, "released": 1}
+    assert json.loads(gdshare(*words, *january).out)["counts"] == {"released": 2}
+    run = gdshare(*words, *january, "--modality", "RF", "--modality", "CR")
+    assert json.loads(run.out)["counts"] == {"known": 1, "released": 1}
+    assert json.loads(gdshare(*words).out)["counts"] == {"known": 2, "released": 1}
 
 
-def test_import_from_a_pacs_leaves_the_store_and_the_way_back_and_nothing_else(
-    server, login, tmp_path
-):
+def test_import_from_a_pacs_leaves_only_the_store_and_the_identities(server, login, tmp_path):
     put(server, tmp_path)
     (tmp_path / "sent.dcm").unlink()
     gdshare("import", "--dicomweb", server.url, *login, "--out", tmp_path / "store")
-    left = sorted(path.name for path in tmp_path.iterdir())
-    assert left == [".store-identities.csv.lock", "password", "store", "store-identities.csv"]
+    names = sorted(path.name for path in tmp_path.iterdir())
+    assert names == [".store-identities.csv.lock", "password", "store", "store-identities.csv"]
     for path in (tmp_path / "store").rglob("*.*"):
         assert NAME.encode() not in path.read_bytes()
 
@@ -127,14 +125,13 @@ def test_import_from_a_pacs_leaves_the_store_and_the_way_back_and_nothing_else(
 def test_password_is_in_no_output(server, login, tmp_path):
     put(server, tmp_path, SamplesPerPixel=3)
     words = ("--debug", "import", "--out", tmp_path / "store", *login, "--dicomweb")
-    told = []
-    for url in (server.url, f"{server.root}/nowhere", server.url.replace("dicom-web", "wado")):
-        told += gdshare(*words, url)[1:]
+    addresses = (server.url, f"{server.root}/nowhere", server.url.replace("dicom-web", "wado"))
+    runs = [gdshare(*words, url) for url in addresses]
     (tmp_path / "password").write_text("guessed-wrong", encoding="utf-8")
-    told += gdshare(*words, server.url)[1:]
-    everything = "".join(told)
+    runs.append(gdshare(*words, server.url))
+    everything = "".join(run.out + run.err for run in runs)
     assert "Traceback" in everything
-    assert "does not let this user in (401)" in everything
+    assert "rejects the login (401)" in everything
     for secret in (PASSWORD, "guessed-wrong"):
         assert secret not in everything
         assert base64.b64encode(f"{USER}:{secret}".encode()).decode() not in everything
@@ -142,7 +139,7 @@ def test_password_is_in_no_output(server, login, tmp_path):
         assert PASSWORD.encode() not in path.read_bytes()
 
 
-def test_command_that_is_killed_goes_on_where_it_was(server, login, tmp_path):
+def test_killed_command_continues_where_it_was(server, login, tmp_path):
     films = 12
     for number in range(films):
         put(server, tmp_path, PatientID=str(number))
@@ -159,9 +156,9 @@ def test_command_that_is_killed_goes_on_where_it_was(server, login, tmp_path):
     process.wait()
     finished = len(open_store(tmp_path / "store").names())
     assert 0 < finished < films
-    begun = server.retrieved()
-    counts = json.loads(gdshare(*words)[1])["counts"]
+    retrieved = server.retrieved()
+    counts = json.loads(gdshare(*words).out)["counts"]
     assert counts == {"known": finished, "released": films - finished}
-    assert server.retrieved() - begun == films - finished
+    assert server.retrieved() - retrieved == films - finished
     assert len(open_store(tmp_path / "store").names()) == films
     assert not (tmp_path / "store-arriving.dcm").exists()

@@ -17,21 +17,20 @@ def folder(tmp_path):
     return tmp_path
 
 
-def words(folder, *more):
-    return ("outline", folder / "17.json", "--film", folder / "17.png", *more)
+def words(folder, *options):
+    return ("outline", folder / "17.json", "--film", folder / "17.png", *options)
 
 
-def test_outline_becomes_a_mask_and_says_how_much_is_inside(folder):
-    status, out, _ = gdshare(*words(folder, "--organ", "stomach", "--out", folder / "m.png"))
-    assert status == 0
-    assert "inside  17.14% of 56 x 40 px" in out
+def test_outline_becomes_a_mask_and_the_inside_is_reported(folder):
+    run = gdshare(*words(folder, "--organ", "stomach", "--out", folder / "m.png"))
+    assert run.status == 0
+    assert "inside  17.14% of 56 x 40 px" in run.out
     assert (np.asarray(Image.open(folder / "m.png")) == 255).sum() == 24 * 16
 
 
-def test_result_comes_as_json(folder):
-    more = ("--organ", "stomach", "--out", folder / "m.geojson", "--json")
-    found = json.loads(gdshare(*words(folder, *more))[1])
-    assert found == {
+def test_result_is_available_as_json(folder):
+    options = ("--organ", "stomach", "--out", folder / "m.geojson", "--json")
+    assert json.loads(gdshare(*words(folder, *options)).out) == {
         "out": str(folder / "m.geojson"),
         "organ": "stomach",
         "size": [56, 40],
@@ -40,22 +39,22 @@ def test_result_comes_as_json(folder):
 
 
 def test_organ_must_be_named_among_several(folder):
-    status, _, err = gdshare(*words(folder, "--out", folder / "m.png"))
-    assert status == 2
-    assert "17.json: holds several names: 'stomach', 'liver'; say which" in err
+    run = gdshare(*words(folder, "--out", folder / "m.png"))
+    assert run.status == 2
+    assert "17.json: has several labels: 'stomach', 'liver'; choose" in run.err
     assert not (folder / "m.png").exists()
 
 
-def test_what_is_there_already_is_not_overwritten(folder):
+def test_existing_file_is_not_overwritten(folder):
     write_outline(rings_mask(), folder / "m.png")
     before = (folder / "m.png").read_bytes()
-    status, _, err = gdshare(*words(folder, "--organ", "liver", "--out", folder / "m.png"))
-    assert status == 2
-    assert "m.png: already exists; choose another --out" in err
+    run = gdshare(*words(folder, "--organ", "liver", "--out", folder / "m.png"))
+    assert run.status == 2
+    assert "m.png: already exists; choose another --out" in run.err
     assert (folder / "m.png").read_bytes() == before
 
 
-def test_suffix_that_names_no_format_is_refused_before_anything_is_read(folder):
-    status, _, err = gdshare("outline", "none.json", "--film", "none.png", "--out", "m.jpg")
-    assert status == 2
-    assert "--out m.jpg: end it in .png or .geojson" in err
+def test_unknown_suffix_is_refused_before_anything_is_read(folder):
+    run = gdshare("outline", "none.json", "--film", "none.png", "--out", "m.jpg")
+    assert run.status == 2
+    assert "--out m.jpg: has no known suffix; end it in .png or .geojson" in run.err

@@ -17,24 +17,24 @@ from gdshare.protocol import Protocol
 THIRDS = (1 / 3, 1 / 3, 1 / 3)
 
 
-def test_patches_and_labels_are_those_of_the_rule_applied_film_by_film(tmp_path):
+def test_patches_and_labels_follow_the_rule_film_by_film(tmp_path):
     label_cohort(write_films(tmp_path / "films"), tmp_path / "cohort", PROTOCOL, THIRDS, 0)
     cohort = open_cohort(tmp_path / "cohort")
     for split in SPLITS:
         patches, row = cohort.patches(split), 0
         for film in cohort.films_of(split):
-            read = read_film(film.image)
-            grid = Grid.over(read.shape, PROTOCOL)
-            mask = read_mask(film.mask, read.shape)
+            image = read_film(film.image)
+            grid = Grid.over(image.shape, PROTOCOL)
+            mask = read_mask(film.mask, image.shape)
             labels = label_windows(inside_fractions(mask, grid), film.positive, PROTOCOL).ravel()
-            windows = np.concatenate(list(cut_rows(read.scaled(), grid, PROTOCOL.side)))
+            windows = np.concatenate(list(cut_rows(image.scaled(), grid, PROTOCOL.side)))
             for label, window in zip(labels, windows, strict=True):
                 if label == DISCARDED:
                     continue
                 assert patches.labels[row] == label
                 assert cohort.films[patches.films[row]] == film
-                got = patches.scaled(np.array([row]))[0]
-                np.testing.assert_allclose(got, window, atol=1 / 65535)
+                stored = patches.scaled(np.array([row]))[0]
+                np.testing.assert_allclose(stored, window, atol=1 / 65535)
                 row += 1
         assert row == len(patches)
 
@@ -48,19 +48,19 @@ def test_counts_add_up_to_every_window_of_every_film(tmp_path):
         assert (counts.negative, counts.positive, counts.films) == (2, 2, 4)
 
 
-def test_all_films_of_a_patient_fall_into_one_split(tmp_path):
+def test_all_films_of_a_patient_are_in_one_split(tmp_path):
     table = write_films(tmp_path / "films", patients=8, films_each=3)
     label_cohort(table, tmp_path / "c", PROTOCOL, THIRDS, 0)
     splits: dict[str, set[str]] = {}
     for film in open_cohort(tmp_path / "c").films:
         splits.setdefault(film.patient, set()).add(film.split)
     assert len(splits) == 8
-    assert all(len(found) == 1 for found in splits.values())
+    assert all(len(of_patient) == 1 for of_patient in splits.values())
 
 
-def test_masks_may_be_the_annotations_of_any_tool(tmp_path):
+def test_masks_may_be_annotation_files_of_any_tool(tmp_path):
     table = write_films(tmp_path / "films")
-    corners = [0, 0, 64, 0, 64, 32, 0, 32]  # the upper half, as write_films' own mask has it
+    corners = [0, 0, 64, 0, 64, 32, 0, 32]  # the upper half, like the mask of write_films
     films = sorted(path.name for path in (tmp_path / "films").glob("[0-9]*.png"))
     coco = {
         "images": [
@@ -78,29 +78,29 @@ def test_masks_may_be_the_annotations_of_any_tool(tmp_path):
     table.write_text(
         table.read_text(encoding="utf-8").replace("mask.png", "all.json"), encoding="utf-8"
     )
-    with pytest.raises(FilmError, match="holds several names"):
+    with pytest.raises(FilmError, match="has several labels"):
         label_cohort(table, tmp_path / "d", PROTOCOL, THIRDS, 0)
-    told = label_cohort(table, tmp_path / "d", PROTOCOL, THIRDS, 0, organ="stomach")
-    assert told.counts == plain.counts
+    annotated = label_cohort(table, tmp_path / "d", PROTOCOL, THIRDS, 0, organ="stomach")
+    assert annotated.counts == plain.counts
 
 
 def with_pixel_sizes(table, sizes):
-    """The table with a column that tells the films' pixel sizes by turns."""
+    """Add a column with these pixel sizes in turn."""
     head, *lines = table.read_text(encoding="utf-8").splitlines()
-    told = [f"{line},{sizes[number % len(sizes)]}" for number, line in enumerate(lines)]
-    table.write_text("\n".join([f"{head},spacing_mm", *told]) + "\n", encoding="utf-8")
+    lines = [f"{line},{sizes[number % len(sizes)]}" for number, line in enumerate(lines)]
+    table.write_text("\n".join([f"{head},spacing_mm", *lines]) + "\n", encoding="utf-8")
     return table
 
 
-def test_smallest_and_largest_window_on_the_patient_are_kept(tmp_path):
+def test_smallest_and_largest_window_on_the_patient_are_recorded(tmp_path):
     table = with_pixel_sizes(write_films(tmp_path / "films"), ["0.1", "0.2", ""])
     index = label_cohort(table, tmp_path / "c", PROTOCOL, THIRDS, 0)
     assert index.patch_mm == pytest.approx((0.1 * PROTOCOL.patch, 0.2 * PROTOCOL.patch))
-    untold = label_cohort(write_films(tmp_path / "more"), tmp_path / "d", PROTOCOL, THIRDS, 0)
-    assert untold.patch_mm is None
+    unknown = label_cohort(write_films(tmp_path / "more"), tmp_path / "d", PROTOCOL, THIRDS, 0)
+    assert unknown.patch_mm is None
 
 
-def test_films_of_two_pixel_sizes_are_cut_to_windows_of_one_size(tmp_path):
+def test_windows_have_one_size_on_the_patient_whatever_the_pixel_size(tmp_path):
     table = with_pixel_sizes(write_films(tmp_path / "films"), ["0.1", "0.2"])
     protocol = PROTOCOL.model_copy(update={"resample_mm": 0.2})
     index = label_cohort(table, tmp_path / "c", protocol, THIRDS, 0)
@@ -109,25 +109,25 @@ def test_films_of_two_pixel_sizes_are_cut_to_windows_of_one_size(tmp_path):
 
 
 def with_splits(table):
-    """The table with a column that puts its patients into the three splits by turns."""
+    """Add a column that puts the patients into the three splits in turn."""
     head, *lines = table.read_text(encoding="utf-8").splitlines()
     patients = {}
     for line in lines:
         patients.setdefault(line.split(",")[0], SPLITS[len(patients) % 3])
-    told = [f"{line},{patients[line.split(',')[0]]}" for line in lines]
-    table.write_text("\n".join([f"{head},split", *told]), encoding="utf-8")
+    lines = [f"{line},{patients[line.split(',')[0]]}" for line in lines]
+    table.write_text("\n".join([f"{head},split", *lines]), encoding="utf-8")
     return patients
 
 
-def test_patients_go_where_the_table_says(tmp_path):
+def test_split_column_of_the_table_decides(tmp_path):
     table = write_films(tmp_path / "films")
-    told = with_splits(table)
+    splits = with_splits(table)
     index = label_cohort(table, tmp_path / "c", PROTOCOL, seed=3)
-    assert {film.patient: film.split for film in index.films} == told
+    assert {film.patient: film.split for film in index.films} == splits
     assert (index.seed, index.fractions) == (None, None)
 
 
-def test_shares_and_a_split_column_contradict_each_other(tmp_path):
+def test_fractions_are_refused_for_a_table_with_a_split_column(tmp_path):
     table = write_films(tmp_path / "films")
     with_splits(table)
     with pytest.raises(UsageError, match="has a column split, so --split has nothing to divide"):
@@ -135,7 +135,7 @@ def test_shares_and_a_split_column_contradict_each_other(tmp_path):
     assert not (tmp_path / "c").exists()
 
 
-def test_film_without_mask_is_listed_but_gives_no_patch(tmp_path):
+def test_film_without_a_mask_is_listed_but_gives_no_patches(tmp_path):
     table = write_films(tmp_path / "films", masks=False)
     index = label_cohort(table, tmp_path / "c", PROTOCOL, THIRDS, 0)
     assert len(index.films) == 12
@@ -153,9 +153,9 @@ def test_same_films_and_seed_give_the_same_bytes(tmp_path):
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
 
 
-def test_a_bad_film_in_the_middle_leaves_nothing_behind(tmp_path):
+def test_a_damaged_film_in_the_middle_leaves_nothing_behind(tmp_path):
     table = write_films(tmp_path / "films")
-    (tmp_path / "films" / "7.png").write_bytes(b"gone bad")
+    (tmp_path / "films" / "7.png").write_bytes(b"damaged")
     before = set(tmp_path.iterdir())
     with pytest.raises(FilmError, match=r"7\.png"):
         label_cohort(table, tmp_path / "c", PROTOCOL, THIRDS, 0)
@@ -171,7 +171,7 @@ def test_an_existing_cohort_is_never_overwritten(tmp_path):
 
 def test_window_larger_than_the_film_is_refused_by_name(tmp_path):
     table = write_films(tmp_path / "films")
-    with pytest.raises(FilmError, match=r"0\.png: no window of 80 px"):
+    with pytest.raises(FilmError, match=r"0\.png: is too small for a window of 80 px"):
         label_cohort(table, tmp_path / "c", Protocol(patch=80, side=8), THIRDS, 0)
 
 
@@ -195,8 +195,8 @@ def test_folder_that_is_no_cohort_is_refused(tmp_path):
         open_cohort(tmp_path)
 
 
-def test_cohorts_of_other_protocols_are_told_apart():
-    with pytest.raises(UsageError, match="stride 9 instead of 8"):
+def test_cohort_of_another_protocol_is_refused():
+    with pytest.raises(UsageError, match=r"cohort x: was made .*stride 9 instead of 8"):
         PROTOCOL.require_same(PROTOCOL.model_copy(update={"stride": 9}), "cohort x")
 
 

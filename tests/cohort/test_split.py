@@ -10,19 +10,21 @@ from gdshare.errors import UsageError
     negatives=st.integers(0, 40),
     positives=st.integers(0, 40),
     seed=st.integers(0, 2**31),
-    shares=st.tuples(st.integers(1, 10), st.integers(0, 10), st.integers(0, 10)),
+    weights=st.tuples(st.integers(1, 10), st.integers(0, 10), st.integers(0, 10)),
 )
-def test_every_patient_gets_one_split_and_each_split_its_share(negatives, positives, seed, shares):
-    fractions = tuple(share / sum(shares) for share in shares)
+def test_every_patient_is_in_one_split_and_each_split_has_its_fraction(
+    negatives, positives, seed, weights
+):
+    fractions = tuple(weight / sum(weights) for weight in weights)
     diagnosis = {f"n{i}": False for i in range(negatives)} | {
         f"p{i}": True for i in range(positives)
     }
-    found = split_patients(diagnosis, fractions, seed)
-    assert found.keys() == diagnosis.keys()
+    splits = split_patients(diagnosis, fractions, seed)
+    assert splits.keys() == diagnosis.keys()
     for positive, count in ((False, negatives), (True, positives)):
         for split, fraction in zip(("train", "val", "test"), fractions, strict=True):
-            got = sum(found[p] == split for p in found if diagnosis[p] is positive)
-            assert abs(got - count * fraction) < 1
+            size = sum(splits[p] == split for p in splits if diagnosis[p] is positive)
+            assert abs(size - count * fraction) < 1
 
 
 def test_split_depends_on_the_seed_and_not_on_the_tables_order():
@@ -34,6 +36,6 @@ def test_split_depends_on_the_seed_and_not_on_the_tables_order():
 
 
 @pytest.mark.parametrize("fractions", [(0.6, 0.2, 0.1), (1.2, -0.1, -0.1), (0.0, 0.5, 0.5)])
-def test_shares_that_are_no_whole_are_refused(fractions):
-    with pytest.raises(UsageError, match="sum to 1"):
+def test_fractions_that_do_not_divide_a_whole_are_refused(fractions):
+    with pytest.raises(UsageError, match=r"--split .*: the fractions .* do not sum to 1"):
         require_fractions(fractions)

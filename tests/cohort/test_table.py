@@ -12,7 +12,7 @@ def write(tmp_path, text, encoding="utf-8"):
     return path
 
 
-def test_further_columns_are_ignored_and_paths_start_at_the_table(tmp_path):
+def test_other_columns_are_ignored_and_paths_are_relative_to_the_table(tmp_path):
     path = write(
         tmp_path, "age,patient,image,mask,diagnosis,sex\n61,A,i/a.png,m/a.png,positive,F\n"
     )
@@ -25,37 +25,37 @@ def test_diagnosis_may_begin_with_a_capital(tmp_path):
     assert read_table(write(tmp_path, HEAD + "A,a.png,,Positive\n"))[0].positive
 
 
-def test_a_table_may_say_where_each_patient_goes(tmp_path):
+def test_a_table_may_divide_the_patients(tmp_path):
     path = write(tmp_path, "split," + HEAD + "Train,A,a.png,,negative\ntest,B,b.png,,positive\n")
     assert [row.split for row in read_table(path)] == ["train", "test"]
 
 
-def test_a_table_may_tell_the_size_of_a_films_pixels(tmp_path):
+def test_a_table_may_state_the_pixel_size_of_a_film(tmp_path):
     path = write(tmp_path, "spacing_mm," + HEAD + "0.15,A,a.png,,negative\n,B,b.png,,positive\n")
     assert [row.spacing_mm for row in read_table(path)] == [0.15, None]
 
 
-@pytest.mark.parametrize("told", ["0", "-1", "0,15", "nan", "inf", "1e9", "0.15 mm"])
-def test_a_pixel_size_that_is_none_is_refused_by_line(tmp_path, told):
-    path = write(tmp_path, "spacing_mm," + HEAD + f'"{told}",A,a.png,,negative\n')
+@pytest.mark.parametrize("size", ["0", "-1", "0,15", "nan", "inf", "1e9", "0.15 mm"])
+def test_an_impossible_pixel_size_is_refused_by_line(tmp_path, size):
+    path = write(tmp_path, "spacing_mm," + HEAD + f'"{size}",A,a.png,,negative\n')
     with pytest.raises(CohortError, match=r"line 2: spacing_mm is .*such as 0\.15"):
         read_table(path)
 
 
-def test_film_without_mask_is_kept(tmp_path):
+def test_film_without_a_mask_is_accepted(tmp_path):
     (row,) = read_table(write(tmp_path, HEAD + "A,a.png,,negative\n"))
     assert row.mask is None
 
 
-def test_byte_order_mark_of_a_spreadsheet_is_no_obstacle(tmp_path):
+def test_byte_order_mark_of_a_spreadsheet_is_ignored(tmp_path):
     assert read_table(write(tmp_path, HEAD + "A,a.png,,negative\n", "utf-8-sig"))
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("patient,image,diagnosis\n", "column mask is missing"),
-        ("", "column patient is missing"),
+        ("patient,image,diagnosis\n", "has no column mask"),
+        ("", "has no column patient"),
         (HEAD, "lists no film"),
         (HEAD + ",a.png,,negative\n", "line 2: patient is empty"),
         (HEAD + "A,,,negative\n", "line 2: image is empty"),

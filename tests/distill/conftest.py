@@ -12,7 +12,7 @@ def cohort(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def whole(cohort, tmp_path_factory):
-    """A finished run that nothing interrupted; not to be written to."""
+    """A finished run that was not interrupted; not to be modified."""
     out = tmp_path_factory.mktemp("whole") / "run"
     distill(cohort, out, SETTINGS)
     return out

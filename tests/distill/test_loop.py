@@ -1,8 +1,9 @@
-"""Whole runs: what decides their bytes, what they show, how they end."""
+"""Whole runs: what decides their bytes, what they report, how they end."""
 
 import errno
 import math
 import shutil
+import textwrap
 from dataclasses import replace
 
 import numpy as np
@@ -55,39 +56,51 @@ def test_result_is_the_best_scored_state_and_sound(cohort, whole, tmp_path):
     assert read_record(whole).settings == SETTINGS
 
 
+def test_usage_example_runs(cohort, tmp_path, monkeypatch):
+    shutil.copytree(cohort.path, tmp_path / "cohort")
+    monkeypatch.chdir(tmp_path)
+    example = textwrap.dedent(loop.__doc__.split("::\n\n")[1].split("\nA training step")[0])
+    variables = {}
+    exec(example, variables)
+    distilled = variables["outcome"].distilled
+    assert distilled.images.shape == (3, 1, TINY.side, TINY.side)
+    np.testing.assert_allclose(distilled.labels.sum(1), 1, atol=1e-6)
+    assert read_result(tmp_path / "run").to_bytes() == distilled.to_bytes()
+
+
 def test_outer_rate_is_that_of_the_training_step(cohort, tmp_path, monkeypatch):
     rates = []
+    step = loop.adam_step
 
-    def heard(state, gradients, rate):
+    def spy(state, gradients, rate):
         rates.append(rate)
-        return moved(state, gradients, rate)
+        return step(state, gradients, rate)
 
-    moved = loop.moved
-    monkeypatch.setattr(loop, "moved", heard)
+    monkeypatch.setattr(loop, "adam_step", spy)
     falling = settings(outer_steps=3, unroll="greedy", outer_decay="cosine")
     distill(cohort, tmp_path / "run", falling)
     assert rates == [falling.outer_rate_at(step) for step in range(3) for _ in range(4)]
 
 
 def test_gradient_of_several_draws_is_their_mean(cohort, tmp_path, monkeypatch):
-    seen, found = [], []
+    means, gradients = [], []
+    step = loop.adam_step
 
-    def heard(state, gradients, rate):
-        seen.append(gradients)
-        return moved(state, gradients, rate)
+    def spy_on_step(state, mean, rate):
+        means.append(mean)
+        return step(state, mean, rate)
 
-    def noted(*arguments):
-        found.append(full(*arguments))
-        return found[-1]
+    def spy_on_full(*arguments):
+        gradients.append(full(*arguments))
+        return gradients[-1]
 
-    moved = loop.moved
-    monkeypatch.setattr(loop, "moved", heard)
-    monkeypatch.setattr(loop, "full", noted)
+    monkeypatch.setattr(loop, "adam_step", spy_on_step)
+    monkeypatch.setattr(loop, "full", spy_on_full)
     distill(cohort, tmp_path / "run", settings(draws=3, outer_steps=1))
-    for index, mean in enumerate(seen[0]):
-        torch.testing.assert_close(mean, sum(one.tensors()[index] for one in found) / 3)
+    for index, mean in enumerate(means[0]):
+        torch.testing.assert_close(mean, sum(g.tensors()[index] for g in gradients) / 3)
     losses = [line["loss"] for line in metrics(tmp_path / "run") if "loss" in line]
-    assert losses == [pytest.approx(sum(one.loss for one in found) / 3)]
+    assert losses == [pytest.approx(sum(g.loss for g in gradients) / 3)]
 
 
 def test_hard_labels_stay_one_hot(cohort, tmp_path):
@@ -107,7 +120,7 @@ def test_a_run_never_overwrites_another(cohort, whole):
         distill(cohort, whole, SETTINGS)
 
 
-def test_a_kill_while_a_run_is_being_opened_does_not_block_its_folder(cohort, tmp_path):
+def test_a_kill_while_a_run_is_opened_does_not_block_its_folder(cohort, tmp_path):
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / ".run.json.x7k2").write_bytes(b'{"half":')
     with pytest.raises(BrokenOffError):
@@ -115,12 +128,13 @@ def test_a_kill_while_a_run_is_being_opened_does_not_block_its_folder(cohort, tm
     assert (tmp_path / "run" / "run.json").exists()
 
 
-def test_disk_that_is_full_from_the_start_is_told_with_the_remedy(cohort, tmp_path, monkeypatch):
-    def full(path, value):
+def test_disk_that_is_full_from_the_start_is_an_error_with_a_remedy(cohort, tmp_path, monkeypatch):
+    def write_to_full_disk(path, value):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("gdshare.distill.folder.write_json", full)
-    with pytest.raises(RunError, match=r"no checkpoint yet; make room, then start again"):
+    monkeypatch.setattr("gdshare.distill.folder.write_json", write_to_full_disk)
+    message = r"run: cannot be written \(No space left on device\); make room, then start again$"
+    with pytest.raises(RunError, match=message):
         distill(cohort, tmp_path / "run", SETTINGS)
 
 
@@ -144,24 +158,27 @@ def test_device_that_is_not_there_is_refused(cohort, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-def spoiled(monkeypatch, at, bad=math.nan):
+def spoil_gradients(monkeypatch, at, bad=math.nan):
     """Make the derivative by the rates bad at these training steps, numbered from 1."""
     calls = iter(range(1, 10**6))
 
     def spoil(*arguments):
-        found = full(*arguments)
-        return replace(found, rates=found.rates * bad) if next(calls) in at else found
+        gradient = full(*arguments)
+        if next(calls) not in at:
+            return gradient
+        return replace(gradient, rates=gradient.rates * bad)
 
     monkeypatch.setattr(loop, "full", spoil)
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf, 1e9])
-def test_bad_steps_are_left_out_counted_and_shown(cohort, tmp_path, monkeypatch, bad):
-    spoiled(monkeypatch, {2, 4, 5}, bad)
+def test_bad_gradients_are_skipped_counted_and_reported(cohort, tmp_path, monkeypatch, bad):
+    spoil_gradients(monkeypatch, {2, 4, 5}, bad)
     ticks = []
     outcome = distill(cohort, tmp_path / "run", SETTINGS, progress=ticks.append)
     assert [tick.skipped for tick in ticks] == [0, 1, 1, 2, 3, 3, 3, 3, 3, 3, 3, 3]
-    skipped = {one["step"]: one["skipped"] for one in metrics(tmp_path / "run") if "skipped" in one}
+    lines = metrics(tmp_path / "run")
+    skipped = {line["step"]: line["skipped"] for line in lines if "skipped" in line}
     assert skipped == {2: 1, 4: 1, 5: 1}
     progress = load_checkpoint(tmp_path / "run", SETTINGS, 8).progress
     assert (progress.step, progress.updates) == (12, 9)
@@ -170,24 +187,24 @@ def test_bad_steps_are_left_out_counted_and_shown(cohort, tmp_path, monkeypatch,
 
 
 def test_loss_that_is_not_a_number_is_left_out_of_the_metrics(cohort, tmp_path, monkeypatch):
-    def blind(*arguments):
+    def full_without_loss(*arguments):
         return replace(full(*arguments), loss=math.nan)
 
-    monkeypatch.setattr(loop, "full", blind)
+    monkeypatch.setattr(loop, "full", full_without_loss)
     ticks = []
     distill(cohort, tmp_path / "run", settings(outer_steps=2), progress=ticks.append)
-    assert [one["step"] for one in metrics(tmp_path / "run")] == [1, 2, 2]
-    assert not any("loss" in one for one in metrics(tmp_path / "run"))
+    assert [line["step"] for line in metrics(tmp_path / "run")] == [1, 2, 2]
+    assert not any("loss" in line for line in metrics(tmp_path / "run"))
     assert all(math.isnan(tick.loss) for tick in ticks)
 
 
-def test_many_bad_steps_in_a_row_end_the_run_with_the_remedy(cohort, tmp_path, monkeypatch):
-    spoiled(monkeypatch, range(3, 100))
+def test_many_bad_gradients_in_a_row_end_the_run_with_the_remedy(cohort, tmp_path, monkeypatch):
+    spoil_gradients(monkeypatch, range(3, 100))
     ticks = []
     last = 2 + SKIPS_IN_A_ROW
     with pytest.raises(
         LostError,
-        match=rf"the last {SKIPS_IN_A_ROW} derivatives up to step {last} were not finite or "
+        match=rf"the last {SKIPS_IN_A_ROW} gradients up to step {last} were not finite or "
         "exploded; start again in a new folder with a smaller --inner-rate or --outer-rate",
     ):
         distill(
@@ -199,9 +216,9 @@ def test_many_bad_steps_in_a_row_end_the_run_with_the_remedy(cohort, tmp_path, m
     assert len(ticks) == last - 1
 
 
-def test_row_of_bad_steps_goes_on_through_an_interruption(cohort, tmp_path, monkeypatch):
+def test_count_of_bad_gradients_in_a_row_survives_an_interruption(cohort, tmp_path, monkeypatch):
     longer = settings(outer_steps=100, score_every=100)
-    spoiled(monkeypatch, range(1, 100))
+    spoil_gradients(monkeypatch, range(1, 100))
     with pytest.raises(BrokenOffError):
         distill(cohort, tmp_path / "run", longer, progress=break_off_after(9))
     ticks = []
@@ -210,10 +227,10 @@ def test_row_of_bad_steps_goes_on_through_an_interruption(cohort, tmp_path, monk
     assert ticks[0].step == 10
 
 
-def test_rates_driven_to_nothing_are_refused_not_published(cohort, tmp_path):
+def test_rates_driven_to_zero_are_refused_not_published(cohort, tmp_path):
     with pytest.raises(RunError, match="a learning rate is not positive; distil again"):
         distill(cohort, tmp_path / "run", settings(outer_rate=100.0, inner_rate=100.0))
 
 
-def test_folder_of_a_run_is_for_its_owner_alone(whole):
+def test_only_its_owner_can_read_a_run(whole):
     assert whole.stat().st_mode & 0o077 == 0

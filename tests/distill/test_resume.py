@@ -1,4 +1,4 @@
-"""Runs that are interrupted, in every way there is, and gone on with."""
+"""Runs that are interrupted in every way we know, and resumed."""
 
 import json
 import os
@@ -34,7 +34,7 @@ from gdshare.lock import lock
 from gdshare.method import Settings
 
 
-def test_run_broken_off_anywhere_and_resumed_ends_with_the_same_bytes(cohort, whole, tmp_path):
+def test_run_interrupted_anywhere_and_resumed_ends_with_the_same_bytes(cohort, whole, tmp_path):
     for attempt, stop in enumerate((1, 4, 5, 11)):
         with pytest.raises(BrokenOffError):
             distill(
@@ -114,7 +114,7 @@ def test_run_asked_to_stop_ends_after_the_step_it_is_in(cohort, whole, tmp_path)
         distill(cohort, tmp_path / "run", SETTINGS, progress=ticks.append, stopping=asked_after(4))
     assert [tick.step for tick in ticks] == [1, 2, 3, 4]
     assert steps_done(tmp_path / "run") == 4, "no step is done twice"
-    assert [one["step"] for one in metrics(tmp_path / "run")] == [1, 2, 3, 4]
+    assert [line["step"] for line in metrics(tmp_path / "run")] == [1, 2, 3, 4]
     with pytest.raises(RunError, match="not finished"):
         read_result(tmp_path / "run")
     distill(cohort, tmp_path / "run", SETTINGS, resume=True)
@@ -126,7 +126,7 @@ def test_run_asked_to_stop_in_its_last_step_is_finished(cohort, whole, tmp_path)
     assert contents(tmp_path / "run") == contents(whole)
 
 
-def test_finished_run_that_is_resumed_stays_as_it_is(cohort, whole, tmp_path):
+def test_resuming_a_finished_run_changes_nothing(cohort, whole, tmp_path):
     shutil.copytree(whole, tmp_path / "run")
     ticks = []
     distill(cohort, tmp_path / "run", SETTINGS, resume=True, progress=ticks.append)
@@ -134,7 +134,7 @@ def test_finished_run_that_is_resumed_stays_as_it_is(cohort, whole, tmp_path):
     assert not ticks
 
 
-def test_run_that_another_process_is_at_is_left_to_it(cohort, whole, tmp_path):
+def test_run_that_another_process_is_at_is_refused(cohort, whole, tmp_path):
     shutil.copytree(whole, tmp_path / "run")
     before = contents(tmp_path / "run")
     refused = pytest.raises(RunError, match=r"another process is at this run .* process")
@@ -166,7 +166,7 @@ def test_run_is_locked_from_its_first_step_to_its_last(cohort, tmp_path):
         pass
 
 
-def test_one_attempt_is_noted_for_each_time_the_run_was_begun(cohort, tmp_path):
+def test_every_attempt_is_logged_with_its_time(cohort, tmp_path):
     times = iter((100.0, 103.0, 200.0, 207.0))
     with pytest.raises(BrokenOffError):
         distill(
@@ -185,7 +185,7 @@ def test_one_attempt_is_noted_for_each_time_the_run_was_begun(cohort, tmp_path):
 
 
 def listen_to_ctrl_c():
-    """A shell's background job, as tests may be, hands down SIGINT ignored."""
+    """Processes started from a shell's background job, as tests may be, ignore SIGINT."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
@@ -203,12 +203,12 @@ def test_ctrl_c_says_how_to_go_on_and_leaves_with_130(cohort, tmp_path):
                 assert process.poll() is None
                 time.sleep(0.05)
             process.send_signal(signal.SIGINT)
-            _, said = process.communicate(timeout=60)
+            _, stderr = process.communicate(timeout=60)
         finally:
             process.kill()
     assert process.returncode == 130
-    assert "--resume" in said
-    assert "Traceback" not in said
+    assert "--resume" in stderr
+    assert "Traceback" not in stderr
 
 
 FULL_DISK = """
@@ -219,8 +219,7 @@ torch.set_num_threads(1)
 from gdshare.cohort import open_cohort
 from gdshare.distill.loop import distill
 from gdshare.method import Settings
-from gdshare.errors import LockedError, RunError
-from gdshare.lock import lock
+from gdshare.errors import RunError
 cohort, disk = open_cohort(Path(sys.argv[1])), Path(sys.argv[2])
 settings = Settings.model_validate_json(sys.argv[3])
 def fill(tick):
@@ -233,20 +232,20 @@ def fill(tick):
                 pass
 try:
     distill(cohort, disk / "run", settings, progress=fill)
-    said = "nothing"
+    message = "nothing"
 except RunError as error:
-    said = str(error)
+    message = str(error)
 left = sorted(path.name for path in (disk / "run").iterdir())
 (disk / "ballast").unlink()
 distill(cohort, disk / "run", settings, resume=True)
-result = {"said": said, "left": left}
+result = {"message": message, "left": left}
 for path in (disk / "run").iterdir():
     (Path(sys.argv[4]) / path.name).write_bytes(path.read_bytes())
 print(json.dumps(result))
 """
 
 
-def test_full_disk_is_one_error_that_names_the_last_checkpoint(cohort, whole, tmp_path):
+def test_full_disk_is_an_error_that_names_the_last_checkpoint(cohort, whole, tmp_path):
     """On a real file system of 4 MB, in a mount namespace of its own."""
     disk, rescued = tmp_path / "disk", tmp_path / "rescued"
     disk.mkdir()
@@ -254,23 +253,23 @@ def test_full_disk_is_one_error_that_names_the_last_checkpoint(cohort, whole, tm
     alone = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c"]
     mount = f"mount -t tmpfs -o size=4m tmpfs '{disk}'"
     if not shutil.which("unshare") or subprocess.run([*alone, mount], check=False).returncode:
-        pytest.skip("this machine lets no one but root mount a small file system")
+        pytest.skip("on this machine only root can mount a small file system")
     arguments = [str(cohort.path), str(disk), SETTINGS.model_dump_json(), str(rescued)]
     python = [f'{mount} && exec "$@"', "sh", sys.executable, "-c", FULL_DISK, *arguments]
     ended = subprocess.run([*alone, *python], capture_output=True, text=True, check=False)
     assert ended.returncode == 0, ended.stderr
-    told = json.loads(ended.stdout)
+    result = json.loads(ended.stdout)
     run = disk / "run"
-    assert told["said"] == (
-        f"{run}: cannot be written (No space left on device); the last good checkpoint is "
-        f"{run / 'checkpoint.safetensors'}; make room, then go on with --resume"
+    assert result["message"] == (
+        f"{run}: cannot be written (No space left on device); make room, then go on with --resume "
+        f"(from {run / 'checkpoint.safetensors'})"
     )
-    hidden = [name for name in told["left"] if name.startswith(".") and name != LOCK]
+    hidden = [name for name in result["left"] if name.startswith(".") and name != LOCK]
     assert not hidden, "no half-written file"
     assert contents(rescued) == contents(whole)
 
 
-CREW = """
+TWO_WORKERS = """
 import sys
 from pathlib import Path
 import torch
@@ -291,13 +290,13 @@ except StoppedError:
 """
 
 
-def test_two_processes_make_the_bytes_of_one_and_one_goes_on_where_two_stopped(cohort, tmp_path):
+def test_two_workers_make_the_bytes_of_one_and_one_resumes_where_two_stopped(cohort, tmp_path):
     whole = settings(draws=3, outer_steps=6)
     begun = settings(draws=2, outer_steps=6, unroll="greedy")
     alone = distill(cohort, tmp_path / "whole-by-one", whole)
     distill(cohort, tmp_path / "begun-by-one", begun)
     script = tmp_path / "workers.py"
-    script.write_text(CREW, encoding="utf-8")
+    script.write_text(TWO_WORKERS, encoding="utf-8")
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
     local = ["--local-addr", "127.0.0.1", "--nproc-per-node", "2"]
     kinds = [whole.model_dump_json(), begun.model_dump_json()]
@@ -310,14 +309,14 @@ def test_two_processes_make_the_bytes_of_one_and_one_goes_on_where_two_stopped(c
     )
     assert ended.returncode == 0, ended.stderr
     assert ended.stdout.count(str(alone.score)) == 2, "every process ends with the same score"
-    assert ended.stdout.count("stopped") == 2, "one is asked to stop, both do"
+    assert ended.stdout.count("stopped") == 2, "asking one of them stops both"
     assert contents(tmp_path / "whole-by-two") == contents(tmp_path / "whole-by-one")
     assert steps_done(tmp_path / "begun-by-two", begun) == 5
     distill(cohort, tmp_path / "begun-by-two", begun, resume=True)
     assert contents(tmp_path / "begun-by-two") == contents(tmp_path / "begun-by-one")
 
 
-def test_run_of_rounded_factors_resumes_to_the_same_bytes(cohort, whole, tmp_path):
+def test_run_in_bfloat16_resumes_to_the_same_bytes(cohort, whole, tmp_path):
     rounded = settings(precision="bfloat16")
     distill(cohort, tmp_path / "whole", rounded)
     with pytest.raises(BrokenOffError):
@@ -355,7 +354,7 @@ def test_resuming_where_there_is_no_run_is_refused(cohort, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["checkpoint.safetensors", "metrics.jsonl"])
-def test_damaged_run_is_refused_not_continued(cohort, whole, tmp_path, name):
+def test_damaged_run_is_refused_not_resumed(cohort, whole, tmp_path, name):
     shutil.copytree(whole, tmp_path / "run")
     path = tmp_path / "run" / name
     path.write_bytes(path.read_bytes()[:-9])

@@ -4,19 +4,19 @@ import pytest
 import torch
 
 from gdshare.distill.score import CHANCE, PatchScore, patch_score
-from gdshare.distill.unroll import Labelled, trajectory_end
+from gdshare.distill.unroll import InnerData, trajectory_end
 from gdshare.networks import build, draw
-from gdshare.training import patch_accuracy
+from gdshare.patch_tensors import patch_accuracy
 
 
-def test_score_cannot_claim_more_than_its_spread_allows():
+def test_interval_is_students_t_over_inits():
     assert PatchScore((0.4, 0.4, 0.4)).lower > CHANCE
     assert PatchScore((0.2, 0.6)).lower < CHANCE
     # Student's t for three values, 4.303: the normal 1.96 would be less than half as wide.
     assert PatchScore((0.4, 0.5, 0.6)).half_width == pytest.approx(4.303 * 0.1 / 3**0.5, rel=1e-3)
 
 
-def test_one_init_shows_no_spread_so_the_interval_is_over_windows():
+def test_interval_of_one_init_is_binomial_over_windows():
     assert PatchScore((0.5,), 100).deviation == 0
     assert PatchScore((0.5,), 100).half_width == pytest.approx(1.96 * 0.05)
     assert PatchScore((0.5,), 400).half_width == pytest.approx(1.96 * 0.025)
@@ -24,7 +24,7 @@ def test_one_init_shows_no_spread_so_the_interval_is_over_windows():
     assert PatchScore((0.5,), 20).lower < CHANCE
 
 
-def test_one_init_on_windows_that_nobody_counted_claims_nothing():
+def test_one_init_on_an_unknown_number_of_windows_has_no_lower_bound():
     assert PatchScore((0.9,)).lower == -math.inf
 
 
@@ -37,7 +37,7 @@ def test_patch_score_is_the_accuracy_at_the_end_of_each_trajectory():
     module = build("convnet", 8)
     draws = torch.Generator().manual_seed(0)
     inits = [draw("convnet", module, draws) for _ in range(2)]
-    data = Labelled(torch.randn(3, 1, 8, 8, generator=draws), torch.eye(3), torch.tensor([0.2]))
+    data = InnerData(torch.randn(3, 1, 8, 8, generator=draws), torch.eye(3), torch.tensor([0.2]))
     real = torch.randn(30, 1, 8, 8, generator=draws), torch.arange(30) % 3
     score = patch_score(module, inits, data, 4, real)
     ends = [trajectory_end(module, theta0, data, 4) for theta0 in inits]

@@ -5,7 +5,7 @@ from gdshare.distill.state import initial_state, initial_unknowns, load_checkpoi
 from gdshare.method import Settings
 
 
-def test_start_is_noise_scaled_one_hot_and_the_asked_rate():
+def test_initial_state_is_noise_scaled_one_hot_and_the_given_rate():
     unknowns = initial_state(Settings(images=6, inner_rate=0.03), 16).unknowns
     assert unknowns.images.shape == (6, 1, 16, 16)
     assert abs(unknowns.images.std().item() - 1) < 0.1
@@ -14,7 +14,7 @@ def test_start_is_noise_scaled_one_hot_and_the_asked_rate():
     torch.testing.assert_close(rates, torch.full((3,), 0.03))
 
 
-def test_checkpoint_of_the_start_is_the_start(tmp_path):
+def test_without_a_checkpoint_the_state_is_the_initial_one(tmp_path):
     state = load_checkpoint(tmp_path, SETTINGS, 8)
     assert state.progress.step == 0
     assert all(

@@ -20,54 +20,55 @@ def test_shares_are_disjoint_and_together_everything():
         assert max(map(len, shares)) - min(map(len, shares)) <= 1
 
 
-def test_first_process_leads():
+def test_first_process_is_the_main_one():
     assert [Workers(rank, 3).is_main for rank in range(3)] == [True, False, False]
 
 
-def test_one_process_is_a_crew_without_any_talk():
+def test_single_process_communicates_with_nobody():
     assert join() == ALONE
     table = torch.tensor([1.0, -0.0])
-    assert ALONE.gathered(table) is table
+    assert ALONE.all_reduce(table) is table
     assert ALONE.any(True)
     assert not ALONE.any(False)
 
 
-RECRUIT = """
+WORK = """
 import json, os, sys
 import torch
-from gdshare.distill.workers import ALONE, join, recruited
+from gdshare.distill.workers import ALONE, join, spawn_workers
 from gdshare.errors import RunError
 
 def work(workers):
     table = torch.zeros(5, 2)
     for row in workers.share(5):
         table[row] = torch.tensor([row + 0.1, torch.nan if row == 3 else 1e-30])
-    told = {"rank": workers.rank, "size": workers.size, "table": workers.gathered(table).tolist()}
-    told["any"] = workers.any(workers.rank == 1), workers.any(False)
-    workers.wait()
+    table = workers.all_reduce(table).tolist()
+    result = {"rank": workers.rank, "size": workers.size, "table": table}
+    result["any"] = workers.any(workers.rank == 1), workers.any(False)
+    workers.barrier()
     with open(os.path.join(sys.argv[1], str(workers.rank)), "w") as out:
-        json.dump(told, out)
+        json.dump(result, out)
 
 if "WORLD_SIZE" in os.environ:
     work(join())
     os._exit(0 if sys.argv[2] == "stay" else 9)
-with recruited(2, [sys.executable, *sys.argv]):
+with spawn_workers(2, [sys.executable, *sys.argv]):
     workers = join()
     work(workers)
     if sys.argv[2] == "leave":
         try:
-            workers.wait()
+            workers.barrier()
         except RunError as error:
             print(error)
-left = {"WORLD_SIZE", "RANK", "GDSHARE_CREW"} & set(os.environ)
+left = {"WORLD_SIZE", "RANK", "GDSHARE_WORKERS"} & set(os.environ)
 print("alone again" if join() == ALONE and not left else left)
 """
 
 
 @pytest.mark.parametrize("end", ["stay", "leave"])
-def test_recruited_processes_put_a_table_together_and_agree(tmp_path, end):
-    script = tmp_path / "recruit.py"
-    script.write_text(RECRUIT, encoding="utf-8")
+def test_spawned_workers_reduce_a_table_and_agree(tmp_path, end):
+    script = tmp_path / "work.py"
+    script.write_text(WORK, encoding="utf-8")
     ended = subprocess.run(
         [sys.executable, script, tmp_path, end],
         capture_output=True,
@@ -86,40 +87,40 @@ def test_recruited_processes_put_a_table_together_and_agree(tmp_path, end):
     assert torch.equal(table.nan_to_num(7.0), expected.nan_to_num(7.0)), "sums with 0 are exact"
     assert first["size"] == 2
     assert first["any"] == [True, False]
-    said = ended.stdout.splitlines()
+    lines = ended.stdout.splitlines()
     if end == "leave":
-        assert "another process of this run has ended" in said.pop(0)
-    assert said == ["alone again"]
+        assert "another process of this run has ended" in lines.pop(0)
+    assert lines == ["alone again"]
 
 
-NOBODY = """
+ENDS_EARLY = """
 import sys
-from gdshare.distill.workers import recruited
+from gdshare.distill.workers import spawn_workers
 from gdshare.errors import RunError
 try:
-    with recruited(2, [sys.executable, "-c", "raise SystemExit(1)"]):
+    with spawn_workers(2, [sys.executable, "-c", "raise SystemExit(1)"]):
         print("began")
 except RunError as error:
     print(error)
 """
 
 
-def test_process_that_ends_before_it_turns_up_is_not_waited_for():
+def test_worker_that_ends_before_it_arrives_is_not_waited_for():
     ended = subprocess.run(
-        [sys.executable, "-c", NOBODY], capture_output=True, text=True, check=False, timeout=60
+        [sys.executable, "-c", ENDS_EARLY], capture_output=True, text=True, check=False, timeout=60
     )
     assert ended.stdout.startswith("a worker ended before it began")
 
 
 LISTENING = """
 import sys
-from gdshare.distill.workers import join, recruited
+from gdshare.distill.workers import join, spawn_workers
 import os
 if "WORLD_SIZE" in os.environ:
     workers = join()
-    workers.wait()
+    workers.barrier()
     os._exit(0)
-with recruited(2, [sys.executable, *sys.argv]):
+with spawn_workers(2, [sys.executable, *sys.argv]):
     workers = join()
     inodes = set()
     for name in os.listdir("/proc/self/fd"):
@@ -134,7 +135,7 @@ with recruited(2, [sys.executable, *sys.argv]):
             words = line.split()
             if words[3] == "0A" and words[9] in inodes:
                 print(words[1])
-    workers.wait()
+    workers.barrier()
 """
 
 

@@ -36,7 +36,7 @@ def film():
 
 
 def with_text(pixels, place, gray, turned=False):
-    """The film with a name on it, and the name's box."""
+    """Write a name on the film: the new pixels, and the box of the name."""
     across = np.rot90(pixels, -1) if turned else pixels
     image = Image.fromarray(across.copy())
     pen = ImageDraw.Draw(image)
@@ -51,24 +51,24 @@ def with_text(pixels, place, gray, turned=False):
 
 def share_covered(box, boxes, shape):
     covered = np.zeros(shape, bool)
-    for one in boxes:
-        covered[one.top : one.bottom, one.left : one.right] = True
+    for other in boxes:
+        covered[other.top : other.bottom, other.left : other.right] = True
     return covered[box.top : box.bottom, box.left : box.right].mean()
 
 
 @pytest.fixture
 def blind(monkeypatch):
-    """The network that sees nothing, and keeps the shapes of what it was shown."""
-    shown = []
+    """A network that detects nothing and records the shapes of its inputs."""
+    inputs = []
 
-    def see(film, doubled):
-        shown.append((film.shape, doubled))
+    def detect(film, doubled):
+        inputs.append((film.shape, doubled))
         assert film.dtype == np.float32
         assert np.abs(film).max() <= 1
         return np.zeros(film.shape, np.float32)
 
-    monkeypatch.setattr(find, "writing", see)
-    return shown
+    monkeypatch.setattr(find, "text_probability", detect)
+    return inputs
 
 
 @pytest.mark.parametrize("turned", [False, True], ids=["level", "turned"])
@@ -82,25 +82,25 @@ def test_a_name_on_tissue_is_found(film, gray, turned):
 def test_on_a_phantom_the_word_synthetic_is_found_and_little_else(film):
     rows, columns = mark_box(SIZE)
     word = Box(columns.start, rows.start, columns.stop, rows.stop)
-    found = find_text(film)
-    assert share_covered(word, found, film.shape) > 0.8
-    assert len(found) <= 2
+    boxes = find_text(film)
+    assert share_covered(word, boxes, film.shape) > 0.8
+    assert len(boxes) <= 2
 
 
 @pytest.mark.skipif(not REAL.exists(), reason=f"the real film is not on this machine ({REAL})")
 def test_the_synthetic_patient_on_a_real_film_is_found():
     pixels = read_film(REAL).pixels
-    found = find_text(pixels)
+    boxes = find_text(pixels)
     for text, box in REAL_LINES.items():
-        assert share_covered(box, found, pixels.shape) > 0.9, text
-    assert len(found) <= 8
+        assert share_covered(box, boxes, pixels.shape) > 0.9, text
+    assert len(boxes) <= 8
 
 
-def test_what_part_of_the_range_is_used_does_not_matter(film):
+def test_boxes_do_not_depend_on_the_range_of_values_used(film):
     written, _ = with_text(film, (50, 150), 255)
     twelve_bits = written.astype(np.uint16) * 16
     assert find_text(twelve_bits) == find_text(written)
-    assert written.flags.writeable is False  # what was handed in is only read
+    assert written.flags.writeable is False  # the input is only read
 
 
 def test_equal_pixels_give_equal_boxes(film):
@@ -125,9 +125,9 @@ def test_any_pixels_give_boxes_inside_the_film(pixels):
     assert_inside(find_text(pixels), pixels.shape)
 
 
-def assert_inside(found, shape):
-    assert list(found) == sorted(found)
-    for box in found:
+def assert_inside(boxes, shape):
+    assert list(boxes) == sorted(boxes)
+    for box in boxes:
         assert 0 <= box.left < box.right <= shape[1]
         assert 0 <= box.top < box.bottom <= shape[0]
 
@@ -138,15 +138,15 @@ def assert_inside(found, shape):
     st.integers(1, 40),
     st.integers(0, 2**32 - 1),
 )
-def test_whatever_the_network_says_boxes_lie_inside_the_film(shape, longest, seed):
-    draw = np.random.default_rng(seed)
-    pixels = draw.integers(0, 256, shape).astype(np.uint8)
+def test_whatever_the_network_returns_boxes_lie_inside_the_film(shape, longest, seed):
+    rng = np.random.default_rng(seed)
+    pixels = rng.integers(0, 256, shape).astype(np.uint8)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(find, "LONGEST", longest)
-        coarse = lambda size: draw.random((size[0] // 5 + 1, size[1] // 5 + 1))  # noqa: E731
+        patch.setattr(find, "MAX_SIDE", longest)
+        coarse = lambda size: rng.random((size[0] // 5 + 1, size[1] // 5 + 1))  # noqa: E731
         patch.setattr(
             find,
-            "writing",
+            "text_probability",
             lambda film, doubled: np.kron(coarse(film.shape), np.ones((5, 5)))[
                 : film.shape[0], : film.shape[1]
             ],
@@ -154,50 +154,52 @@ def test_whatever_the_network_says_boxes_lie_inside_the_film(shape, longest, see
         assert_inside(find_text(pixels), shape)
 
 
-def test_noise_is_looked_at_like_any_film():
+def test_noise_is_processed_like_any_film():
     noise = np.random.default_rng(0).integers(0, 256, (400, 300)).astype(np.uint8)
     assert_inside(find_text(noise), noise.shape)
 
 
 @pytest.mark.parametrize("shape", [(2048, 1500), (9000, 70), (1, 30_000), (1300, 1300), (900, 40)])
-def test_the_network_never_sees_more_than_a_bounded_piece(blind, shape):
+def test_the_network_never_sees_more_than_a_bounded_tile(blind, shape):
     pixels = np.zeros(shape, np.uint8)
     pixels[0, :3] = 200
     assert find_text(pixels) == ()
     for (height, width), doubled in blind:
-        assert max(height, width) * (1 + doubled) <= find.PIECE
+        assert max(height, width) * (1 + doubled) <= find.TILE
         assert doubled == (max(shape) <= find.DOUBLED_TO)
-    assert len(blind) <= 2 * (find.LONGEST / (find.PIECE - find.OVERLAP) + 1) ** 2
+    assert len(blind) <= 2 * (find.MAX_SIDE / (find.TILE - find.OVERLAP) + 1) ** 2
 
 
 @given(st.integers(1, 5000), st.integers(2 * find.OVERLAP, 1200))
-def test_pieces_cover_a_side_and_reach_into_each_other(side, longest):
-    pieces = list(find._pieces(side, longest))
-    assert pieces[0].start == 0
-    assert pieces[-1].stop == side
-    assert len({piece.stop - piece.start for piece in pieces}) == 1
-    assert pieces[0].stop <= max(longest, find.OVERLAP)
-    assert all(a.stop - b.start >= find.OVERLAP for a, b in pairwise(pieces))
+def test_tiles_cover_a_side_and_overlap(side, longest):
+    tiles = list(find._tiles(side, longest))
+    assert tiles[0].start == 0
+    assert tiles[-1].stop == side
+    assert len({tile.stop - tile.start for tile in tiles}) == 1
+    assert tiles[0].stop <= max(longest, find.OVERLAP)
+    assert all(a.stop - b.start >= find.OVERLAP for a, b in pairwise(tiles))
 
 
-def test_a_long_film_is_shrunk_by_means_and_its_boxes_are_the_films(monkeypatch):
-    monkeypatch.setattr(find, "LONGEST", 4)
+def test_a_long_film_is_reduced_by_means_and_its_boxes_are_scaled_back(monkeypatch):
+    monkeypatch.setattr(find, "MAX_SIDE", 4)
     pixels = np.arange(77, dtype=np.uint16).reshape(7, 11) * 100
-    film, factor = find._shrunk(pixels)
+    film, factor = find._reduce(pixels)
     assert (factor, film.shape) == (3, (3, 4))
     assert film[0, 0] == pixels[:3, :3].mean()
     assert film[2, 3] == pixels[6:, 9:].mean()
     core = np.zeros((3, 4), np.float32)
     core[:, 1:] = 0.9
-    monkeypatch.setattr(find, "_likely", lambda film: core if film.shape == (3, 4) else core.T * 0)
+    monkeypatch.setattr(
+        find, "_probability", lambda film: core if film.shape == (3, 4) else core.T * 0
+    )
     assert find_text(pixels) == (Box(0, 0, 11, 7),)
 
 
-def test_a_sheet_a_speck_and_a_doubtful_core_are_no_lines():
-    def core(height, width, sure):
-        likely = np.zeros((700, 700), np.float32)
-        likely[100 : 100 + height, 90 : 90 + width] = sure
-        return find._lines(likely)
+def test_a_large_area_a_speck_and_an_uncertain_core_are_no_lines():
+    def core(height, width, value):
+        probability = np.zeros((700, 700), np.float32)
+        probability[100 : 100 + height, 90 : 90 + width] = value
+        return find._lines(probability)
 
     assert core(400, 400, 0.95) == []
     assert core(2, 40, 0.95) == []

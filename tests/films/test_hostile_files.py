@@ -1,6 +1,6 @@
-"""Damaged and hostile files give a film, a mask or one sentence, in bounded time and memory.
+"""Damaged and hostile files give a film, a mask or one error, in bounded time and memory.
 
-Ten thousand of them, with their table:
+Ten thousand files, with a table of the results:
 
     python -m pytest -m slow -s tests/films/test_hostile_files.py
 """
@@ -54,8 +54,8 @@ from seg_kit import segmentation
 REAL = Path(__file__).parents[3] / "shared" / "data" / "dicom"
 
 SECONDS, MEGABYTES = 90.0, 1500.0
-"""What one file may take, 60 of them its compressed frame; what the process that reads them all,
-and its decoder, ever hold."""
+"""Limits: for one file (60 s of them for its compressed frame), and for the peak memory of the
+process that reads all files, with its decoder."""
 
 BOX = square(6, 4, 30, 20)
 PLAIN = (ExplicitVRLittleEndian, ImplicitVRLittleEndian, ExplicitVRBigEndian)
@@ -63,7 +63,7 @@ PLAIN = (ExplicitVRLittleEndian, ImplicitVRLittleEndian, ExplicitVRBigEndian)
 
 @dataclass
 class Tally:
-    """What came of the variants of one seed file."""
+    """The outcomes of the variants of one seed file."""
 
     files: int = 0
     refused: int = 0
@@ -74,17 +74,17 @@ class Tally:
         self.files += 1
         self.refused += refusal is not None
         self.slowest = max(self.slowest, seconds)
-        if refusal is not None and not _is_a_sentence(refusal, path):
-            fault = f"refused by {refusal[:200]!r}"
+        if refusal is not None and not _is_an_error_text(refusal, path):
+            fault = f"refused with {refusal[:200]!r}"
         elif seconds > SECONDS:
             fault = fault or f"took {seconds:.0f} s"
         if fault:
-            kept = path.rename(path.with_name(f"fault-{path.name}-{number}"))
-            self.faults.append(f"{kept}: {fault}")
+            path = path.rename(path.with_name(f"fault-{path.name}-{number}"))
+            self.faults.append(f"{path}: {fault}")
 
 
 def radiographs(folder):
-    """One in each encoding; elements of every kind that the reader looks at."""
+    """One film in each encoding, with elements of every kind that the reader uses."""
     for syntax in (*PLAIN, *CODECS):
         film = radiograph(gradient())
         if syntax == JPEGBaseline8Bit:
@@ -156,11 +156,11 @@ def annotations(folder):
 
 
 def pydicoms():
-    """Small films that pydicom brings along."""
+    """Small films that come with pydicom."""
     for number, name in enumerate(("6154", "6247", "6278"), start=1):
-        found = get_testdata_file(f"dicomdirtests/77654033/CR{number}/{name}", download=False)
-        if found:
-            yield "dicom", Path(found)
+        path = get_testdata_file(f"dicomdirtests/77654033/CR{number}/{name}", download=False)
+        if path:
+            yield "dicom", Path(path)
 
 
 def real():
@@ -169,32 +169,32 @@ def real():
 
 @pytest.fixture(scope="module")
 def seeds(tmp_path_factory):
-    """All forms of files made here or brought along: form, name and content."""
+    """Valid files of all forms: form, name and content."""
     folder = tmp_path_factory.mktemp("seeds")
-    made = [*radiographs(folder), *rasters(folder), *annotations(folder), *pydicoms()]
-    return [(form, path.name, path.read_bytes()) for form, path in made]
+    files = [*radiographs(folder), *rasters(folder), *annotations(folder), *pydicoms()]
+    return [(form, path.name, path.read_bytes()) for form, path in files]
 
 
 class Reader:
-    """The other process; started anew after a file that ended it."""
+    """The process that reads the files; restarted if a file ends it."""
 
     def __init__(self, folder):
         self.folder, self.peak, self.process = folder, 0.0, None
 
     def read(self, form, path, shape=SHAPE):
-        """Return (refusal or None, fault or None, seconds)."""
+        """(refusal or None, fault or None, seconds)."""
         if self.process is None:
             self._start()
-        began = monotonic()
-        asked = json.dumps({"form": form, "path": str(path), "shape": shape}) + "\n"
-        self.process.stdin.write(asked)
+        start = monotonic()
+        request = json.dumps({"form": form, "path": str(path), "shape": shape}) + "\n"
+        self.process.stdin.write(request)
         self.process.stdin.flush()
         try:
             answer = self.lines.get(timeout=SECONDS + 30)
         except Empty:
             answer = None
             self.process.kill()
-        seconds = monotonic() - began
+        seconds = monotonic() - start
         if answer is None:
             self.process.wait()
             why = f"no answer within {seconds:.0f} s; ended with {self.process.returncode}"
@@ -233,24 +233,28 @@ class Reader:
 
 @pytest.fixture(autouse=True)
 def silence(caplog):
-    """Of pydicom, which tells of every odd value; all of it would be kept until the test ends."""
+    """Silence pydicom, which warns about every odd value; pytest would keep it all in memory."""
     caplog.set_level("CRITICAL", "pydicom")
 
 
-def trial(seeds, each, folder):
-    """Read ``each`` variants of every seed file; return tallies by name, and the peak in MB."""
+def trial(seeds, variants, folder):
+    """Read this many variants of every seed file; return tallies by name, and the peak in MB."""
     tallies = {name: Tally() for _, name, _ in seeds}
     with Reader(folder) as reader:
         for form, name, content in seeds:
             path = folder / name
-            kin = [other for its, its_name, other in seeds if its == form and its_name != name]
-            for number in range(each):
+            kin = [
+                other
+                for other_form, other_name, other in seeds
+                if other_form == form and other_name != name
+            ]
+            for number in range(variants):
                 path.write_bytes(mutated(content, kin, Random(f"{name} {number}")))
                 tallies[name].add(number, path, *reader.read(form, path))
     return tallies, reader.peak
 
 
-def _is_a_sentence(refusal, path):
+def _is_an_error_text(refusal, path):
     return refusal.startswith(f"{path}: ") and len(refusal) < len(str(path)) + 1000
 
 
@@ -268,14 +272,14 @@ def table(tallies, peak):
     return "\n".join([head, *rows, end])
 
 
-def require_sound(tallies, peak):
+def require_no_faults(tallies, peak):
     faults = [fault for tally in tallies.values() for fault in tally.faults]
     assert not faults, "\n".join(faults[:20])
     assert peak < MEGABYTES
 
 
-def test_every_file_is_read_as_it_is(seeds, tmp_path):
-    path = tmp_path / "sound"
+def test_every_valid_file_is_read(seeds, tmp_path):
+    path = tmp_path / "valid"
     with Reader(tmp_path) as reader:
         for form, name, content in seeds:
             path.write_bytes(content)
@@ -284,8 +288,8 @@ def test_every_file_is_read_as_it_is(seeds, tmp_path):
 
 def test_damaged_files_are_read_or_refused_and_nothing_else(seeds, tmp_path):
     tallies, peak = trial(seeds, 12, tmp_path)
-    require_sound(tallies, peak)
-    assert sum(tally.refused for tally in tallies.values()) > 100  # the damage is felt
+    require_no_faults(tallies, peak)
+    assert sum(tally.refused for tally in tallies.values()) > 100  # the damage has an effect
 
 
 def test_bombs_are_refused_or_read_within_the_same_bounds(tmp_path):
@@ -294,17 +298,17 @@ def test_bombs_are_refused_or_read_within_the_same_bounds(tmp_path):
         for number, (form, path) in enumerate(bombs(tmp_path)):
             tallies[path.name] = Tally()
             tallies[path.name].add(number, path, *reader.read(form, path, (SIDE, SIDE)))
-    require_sound(tallies, reader.peak)
+    require_no_faults(tallies, reader.peak)
     assert {name for name, tally in tallies.items() if not tally.refused} == {"large.png"}
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
 def test_ten_thousand_damaged_files_are_read_or_refused_and_nothing_else(seeds, tmp_path, capsys):
-    whole = [(form, path.name, path.read_bytes()) for form, path in real()]
-    tallies, peak = trial(whole, 50, tmp_path)
+    films = [(form, path.name, path.read_bytes()) for form, path in real()]
+    tallies, peak = trial(films, 50, tmp_path)
     left = 10_000 - sum(tally.files for tally in tallies.values())
     more, peak_of_small = trial(seeds, -(-left // len(seeds)), tmp_path)
     with capsys.disabled():
         sys.stdout.write("\n" + table(tallies | more, max(peak, peak_of_small)) + "\n")
-    require_sound(tallies | more, max(peak, peak_of_small))
+    require_no_faults(tallies | more, max(peak, peak_of_small))

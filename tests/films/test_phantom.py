@@ -1,4 +1,4 @@
-"""The phantom: same arguments same bytes, no diagnosis outside the organ, plainly synthetic."""
+"""The phantom is reproducible, plainly synthetic, and shows its diagnosis only in the organ."""
 
 import csv
 from functools import cache
@@ -25,7 +25,7 @@ from gdshare.films.phantom import (
 )
 from gdshare.films.phantom.exposure import mark_box, mark_synthetic
 from gdshare.films.phantom.fields import pixel_centres, sample
-from gdshare.films.phantom.mucosa import severity_look
+from gdshare.films.phantom.mucosa import draw_look
 from gdshare.films.phantom.stomach import draw_stomach
 from gdshare.labels import DISCARDED, label_windows
 from gdshare.patches import Grid, inside_fractions
@@ -41,7 +41,7 @@ def organ(patient: int, size: int = 256) -> np.ndarray:
 
 
 def fine_detail(pixels: np.ndarray) -> np.ndarray:
-    """What is left of a film without its coarse shapes: closer to noise and texture."""
+    """A film without its coarse shapes: mostly noise and texture."""
     film = pixels.astype(np.float64)
     return gaussian_filter(film, 1.0) - gaussian_filter(film, 4.0)
 
@@ -52,12 +52,11 @@ def similarity(a: np.ndarray, b: np.ndarray) -> float:
 
 def test_equal_arguments_give_equal_bytes() -> None:
     first, again = (phantom_film(3, True, 5, 256, SITES[1]) for _ in range(2))
-    np.random.default_rng(0).standard_normal(10)
     assert first[0].tobytes() == again[0].tobytes()
     assert first[1].tobytes() == again[1].tobytes()
 
 
-def test_the_global_random_state_is_neither_read_nor_moved() -> None:
+def test_the_global_random_state_does_not_change() -> None:
     before = np.random.get_state(legacy=False)
     phantom_film(3, True, 5, 128)
     after = np.random.get_state(legacy=False)
@@ -74,25 +73,25 @@ def test_another_patient_film_or_site_gives_another_picture(other: tuple) -> Non
 @pytest.mark.parametrize("site", SITES)
 @pytest.mark.parametrize("patient", [0, 1, 2, 2**61])
 def test_outside_the_organ_the_diagnosis_changes_not_one_byte(patient: int, site: object) -> None:
-    negative, its_mask = phantom_film(patient, False, 9, 256, site)
+    negative, negative_mask = phantom_film(patient, False, 9, 256, site)
     positive, mask = phantom_film(patient, True, 9, 256, site)
-    np.testing.assert_array_equal(mask, its_mask)
+    np.testing.assert_array_equal(mask, negative_mask)
     np.testing.assert_array_equal(negative[~mask], positive[~mask])
     assert (negative[mask] != positive[mask]).mean() > 0.5
 
 
-def test_positive_folds_are_thicker_and_wind_more_yet_the_groups_overlap() -> None:
+def test_positive_folds_are_thicker_and_wind_more_but_the_groups_overlap() -> None:
     rng = np.random.default_rng
-    looks = {d: [severity_look(rng(s), d) for s in range(300)] for d in (False, True)}
+    looks = {d: [draw_look(rng(s), d) for s in range(300)] for d in (False, True)}
     for trait in ("period", "winding", "breaking", "unevenness", "grain"):
-        negative, positive = (np.array([getattr(o, trait) for o in looks[d]]) for d in looks)
+        negative, positive = (np.array([getattr(k, trait) for k in looks[d]]) for d in looks)
         assert positive.mean() > 1.15 * negative.mean()
         assert positive.min() < np.quantile(negative, 0.95)
     visibility = [[look.visibility for look in looks[d]] for d in looks]
     assert visibility[0] == visibility[1]
 
 
-def test_masks_are_one_stomach_clear_of_edge_and_of_the_burned_in_word() -> None:
+def test_stomach_keeps_clear_of_the_films_edge_and_of_the_burned_in_word() -> None:
     sizes = []
     for patient in PATIENTS:
         mask = organ(patient)
@@ -108,20 +107,20 @@ def test_masks_are_one_stomach_clear_of_edge_and_of_the_burned_in_word() -> None
     assert max(sizes) < 0.50
 
 
-def test_windows_of_every_class_are_plenty() -> None:
+def test_every_class_has_many_windows() -> None:
     protocol = Protocol(patch=37, stride=13, side=32)  # 75 px on a film of 512
     grid = Grid.over((256, 256), protocol)
     shares = {label: [] for label in (PatchClass.I, PatchClass.P, DISCARDED)}
     for patient in PATIENTS:
         labels = label_windows(inside_fractions(organ(patient), grid), True, protocol)
-        for label, found in shares.items():
-            found.append((labels == label).mean())
+        for label, values in shares.items():
+            values.append((labels == label).mean())
     assert min(shares[PatchClass.I]) > 0.15
     assert min(shares[PatchClass.P]) > 0.03
     assert 0.08 < np.mean(shares[PatchClass.P]) < 0.35
 
 
-def test_a_patients_own_texture_is_in_each_of_their_films_and_in_nobody_elses() -> None:
+def test_a_patients_texture_is_in_all_their_films_and_in_no_other_patients() -> None:
     films = {(p, s): fine_detail(phantom_film(p, False, s)[0]) for p in (11, 12) for s in (0, 1)}
     textures = {p: fine_detail(patient_texture(p, 512)) for p in (11, 12)}
     assert similarity(textures[11], textures[12]) < 0.02
@@ -132,7 +131,7 @@ def test_a_patients_own_texture_is_in_each_of_their_films_and_in_nobody_elses() 
         assert own > 3 * abs(similarity(film, textures[other]))
 
 
-def test_the_texture_is_faint_and_the_same_for_either_diagnosis_and_site() -> None:
+def test_the_texture_is_faint_and_does_not_depend_on_diagnosis_or_site() -> None:
     texture = fine_detail(patient_texture(21, 512))
     for positive in (False, True):
         for site in SITES:
@@ -150,7 +149,7 @@ def test_geometry_does_not_depend_on_size(size: int) -> None:
     assert ((enlarged > 0.5) != reference).mean() < 0.01
 
 
-def test_exposure_is_neither_black_nor_burnt_out() -> None:
+def test_exposure_is_neither_black_nor_saturated() -> None:
     for patient in range(6):
         pixels, _ = phantom_film(patient, bool(patient % 2), 0, 256, site_look(patient % 3))
         field = pixels[25:-25, 25:-25]
@@ -159,14 +158,14 @@ def test_exposure_is_neither_black_nor_burnt_out() -> None:
         assert ((field == 0) | (field == 255)).mean() < 0.05
 
 
-def test_sites_beyond_the_fixed_three_have_looks_of_their_own() -> None:
+def test_sites_beyond_the_first_three_have_their_own_looks() -> None:
     looks = [site_look(site) for site in range(8)]
     assert len(set(looks)) == 8
     assert looks[5] == site_look(5)
 
 
 @pytest.mark.parametrize("size", [128, 512])
-def test_the_word_is_burned_in_at_the_same_place_whatever_the_diagnosis(size: int) -> None:
+def test_the_word_is_burned_in_at_the_same_position_for_both_diagnoses(size: int) -> None:
     letters = mark_synthetic(np.zeros((size, size), np.uint8))
     elsewhere = letters.copy()
     elsewhere[mark_box(size)] = 0
@@ -205,8 +204,8 @@ def test_the_folder_reads_back_as_films_masks_and_diagnoses(hospital: Path) -> N
     for number, row in enumerate(rows):
         film = read_film(hospital / row["image"])
         mask = read_mask(hospital / row["mask"], film.shape)
-        who = phantom_patient(1, 4, number)
-        expected = phantom_film(who, row["diagnosis"] == "positive", 4, 128, site_look(1))
+        patient = phantom_patient(1, 4, number)
+        expected = phantom_film(patient, row["diagnosis"] == "positive", 4, 128, site_look(1))
         np.testing.assert_array_equal(film.pixels, expected[0])
         np.testing.assert_array_equal(mask, expected[1])
 
@@ -242,19 +241,19 @@ def test_the_readmes_command_makes_the_same_folder_again(hospital: Path, tmp_pat
 
 
 def test_another_site_or_seed_has_other_patients() -> None:
-    who = {
+    patients = {
         phantom_patient(site, seed, n) for site in range(3) for seed in range(3) for n in range(9)
     }
-    assert len(who) == 81
+    assert len(patients) == 81
 
 
-def test_names_and_order_do_not_tell_the_diagnosis(tmp_path: Path) -> None:
+def test_names_and_order_do_not_reveal_the_diagnosis(tmp_path: Path) -> None:
     write_phantom_cohort(tmp_path / "h", negatives=5, positives=5, size=128)
     diagnoses = [row["diagnosis"] for row in rows_of(tmp_path / "h")]
     assert diagnoses != sorted(diagnoses)
 
 
-def test_a_folder_that_holds_something_is_left_alone(tmp_path: Path) -> None:
+def test_a_folder_that_is_not_empty_is_left_unchanged(tmp_path: Path) -> None:
     (tmp_path / "mine.txt").write_text("keep", encoding="utf-8")
     with pytest.raises(CohortError, match="already exists"):
         write_phantom_cohort(tmp_path, negatives=1, positives=0, size=128)
@@ -270,8 +269,8 @@ def test_an_interrupted_writer_leaves_nothing_behind(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("wrong", [{"negatives": -1}, {"site": -1}, {"seed": -1}, {"size": 5}])
-def test_impossible_hospitals_are_refused(tmp_path: Path, wrong: dict[str, int]) -> None:
+@pytest.mark.parametrize("arguments", [{"negatives": -1}, {"site": -1}, {"seed": -1}, {"size": 5}])
+def test_impossible_hospitals_are_refused(tmp_path: Path, arguments: dict[str, int]) -> None:
     with pytest.raises(UsageError):
-        write_phantom_cohort(tmp_path / "h", **wrong)
+        write_phantom_cohort(tmp_path / "h", **arguments)
     assert list(tmp_path.iterdir()) == []

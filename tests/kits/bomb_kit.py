@@ -1,4 +1,4 @@
-"""Small files that ask for far more time or memory than a film takes."""
+"""Decompression bombs: small files that ask for far more time or memory than a film takes."""
 
 import base64
 import io
@@ -13,22 +13,22 @@ from outline_kit import FILM, coco, cvat, labelme
 from PIL import Image
 
 SIDE = 4096
-"""Of the film that outlines are of, px."""
-MOST = 10_900
-"""px: its square is the largest picture that is read."""
+"""px, of the film of the outlines."""
+MAX_SIDE = 10_900
+"""px, of the largest square picture that is read."""
 
 
 def bombs(folder: Path) -> Iterator[tuple[str, Path]]:
-    """Write them; yields what to read each as, and where it lies."""
+    """Write the files; yield the form to read each as, and its path."""
     for name, content in {
-        "large.png": _plain(MOST, bits=8),
+        "large.png": _plain(MAX_SIDE, bits=8),
         "larger.png": _plain(30_000, bits=1),
         "pages.tif": _pages(30_000),
     }.items():
         (folder / name).write_bytes(content)
         yield "raster", folder / name
     for name, text in {
-        "labelme-masks.json": json.dumps(_labelme(_plain(MOST, bits=1), 25)),
+        "labelme-masks.json": json.dumps(_labelme(_plain(MAX_SIDE, bits=1), 25)),
         "labelme-whole.json": json.dumps(_labelme(_plain(SIDE, bits=1), 1000)),
         "cvat-masks.xml": cvat(*[_cvat_mask()] * 20_000, shape=(SIDE, SIDE)),
         "coco-masks.json": json.dumps(_coco(20_000)),
@@ -41,7 +41,7 @@ def bombs(folder: Path) -> Iterator[tuple[str, Path]]:
 
 
 def _plain(side: int, bits: int) -> bytes:
-    """A white gray-scale PNG, written row by row: pillow would lay it out."""
+    """A white gray-scale PNG, written row by row; pillow would hold all of it in memory."""
     row = b"\0" + b"\xff" * -(-side * bits // 8)
     squeeze = zlib.compressobj(9)
     rows = b"".join(squeeze.compress(row) for _ in range(side)) + squeeze.flush()
@@ -54,7 +54,7 @@ def _plain(side: int, bits: int) -> bytes:
 
 
 def _pages(count: int) -> bytes:
-    """A TIFF of one small picture, shown by so many pages."""
+    """A TIFF with many pages of one small picture."""
     stream = io.BytesIO()
     Image.fromarray(np.zeros((8, 8), np.uint8)).save(stream, "TIFF")
     content = bytearray(stream.getvalue() + b"\0" * (len(stream.getvalue()) % 2))

@@ -1,4 +1,4 @@
-"""What tabs of one browser complain of, and what they ask for."""
+"""Errors and requests of a browser's tabs."""
 
 from dataclasses import dataclass, field
 
@@ -6,17 +6,17 @@ from playwright.sync_api import BrowserContext, Page
 
 
 @dataclass
-class Watched:
-    complaints: list[str] = field(default_factory=list)
+class Activity:
+    messages: list[str] = field(default_factory=list)
     requests: list[str] = field(default_factory=list)
 
     @classmethod
-    def over(cls, context: BrowserContext) -> "Watched":
-        seen = cls()
-        context.on("console", lambda line: seen.complaints.append(f"{line.type}: {line.text}"))
-        context.on("weberror", lambda error: seen.complaints.append(str(error.error)))
-        context.on("request", lambda request: seen.requests.append(request.url))
-        return seen
+    def of(cls, context: BrowserContext) -> "Activity":
+        activity = cls()
+        context.on("console", lambda line: activity.messages.append(f"{line.type}: {line.text}"))
+        context.on("weberror", lambda error: activity.messages.append(str(error.error)))
+        context.on("request", lambda request: activity.requests.append(request.url))
+        return activity
 
 
 CONTRASTS = """
@@ -29,35 +29,37 @@ CONTRASTS = """
     });
     return 0.2126 * r + 0.7152 * g + 0.0722 * b;
   };
-  const ground = (one) => {
-    const own = parts(getComputedStyle(one).backgroundColor);
-    return own[3] === 0 && one.parentElement ? ground(one.parentElement) : own;
+  const background = (element) => {
+    const own = parts(getComputedStyle(element).backgroundColor);
+    const inherit = own[3] === 0 && element.parentElement;
+    return inherit ? background(element.parentElement) : own;
   };
-  const found = {};
-  for (const one of document.querySelectorAll("body *")) {
-    const text = [...one.childNodes].filter((node) => node.nodeType === 3)
+  const contrasts = {};
+  for (const element of document.querySelectorAll("body *")) {
+    const text = [...element.childNodes].filter((node) => node.nodeType === 3)
       .map((node) => node.textContent.trim()).join("");
-    if (!text || !one.checkVisibility() || one.matches(":disabled, :disabled *")) continue;
-    const [bright, dark] = [light(parts(getComputedStyle(one).color)), light(ground(one))]
+    if (!text || !element.checkVisibility() || element.matches(":disabled, :disabled *")) continue;
+    const [bright, dark] = [parts(getComputedStyle(element).color), background(element)]
+      .map(light)
       .sort((a, b) => b - a);
-    found[text] = (bright + 0.05) / (dark + 0.05);
+    contrasts[text] = (bright + 0.05) / (dark + 0.05);
   }
-  return found;
+  return contrasts;
 }
 """
-"""Text on the screen -> contrast with its ground, 1 to 21, as WCAG 2.2 defines it."""
+"""Visible text -> contrast with its background, 1 to 21, as defined by WCAG 2.2."""
 
 
-def tab_stops(page: Page, most: int = 60) -> list[str]:
-    """What the Tab key reaches, in its order, each by its name."""
+def tab_stops(page: Page, limit: int = 60) -> list[str]:
+    """Names of the elements that the Tab key reaches, in order."""
     page.evaluate("document.activeElement.blur()")
-    found: list[str] = []
-    for _ in range(most):
+    names: list[str] = []
+    for _ in range(limit):
         page.keyboard.press("Tab")
         name = page.evaluate(
-            "(one => one.dataset.act || one.id || one.value || one.tagName)(document.activeElement)"
+            "(e => e.dataset.action || e.id || e.value || e.tagName)(document.activeElement)"
         )
-        if name in found or name == "BODY":
+        if name in names or name == "BODY":
             break
-        found.append(name)
-    return found
+        names.append(name)
+    return names

@@ -18,7 +18,7 @@ class Ended(NamedTuple):
 
 
 def gdshare(*words: object, check: bool = False) -> Ended:
-    """Run ``gdshare WORDS`` as a pipe would see it.
+    """Run ``gdshare WORDS``, with its output captured as in a pipe.
 
     Args:
         words: paths and numbers too.

@@ -1,4 +1,4 @@
-"""Radiographs in DICOM, made here in every encoding, for tests that need real files."""
+"""Radiographs in DICOM, in every encoding, for tests that need real files."""
 
 from pathlib import Path
 
@@ -34,13 +34,13 @@ NAME = "Doe^Jane"
 
 
 def gradient(bits: int = 12, rows: int = 48, columns: int = 40) -> npt.NDArray[np.uint16]:
-    """Values from the smallest to the largest that the bits hold, smooth enough for any codec."""
+    """A ramp over the full range of the bits, smooth enough for any codec."""
     ramp = np.linspace(0, (1 << bits) - 1, rows * columns).reshape(rows, columns)
     return np.rint(ramp).astype(np.uint16)
 
 
 def radiograph(pixels: npt.NDArray[np.integer], bits: int = 12, **elements: object) -> Dataset:
-    """A CR image, uncompressed; ``elements`` replace what stands in its header, None removes."""
+    """An uncompressed CR image; ``elements`` replace those of its header, None removes one."""
     allocated = pixels.dtype.itemsize * 8
     dataset = Dataset()
     dataset.file_meta = FileMetaDataset()
@@ -72,7 +72,7 @@ def radiograph(pixels: npt.NDArray[np.integer], bits: int = 12, **elements: obje
 
 
 def save(dataset: Dataset, path: Path, syntax: str = ExplicitVRLittleEndian) -> Path:
-    """Write it, compressed as ``syntax`` asks, by another library than the one that reads it."""
+    """Write a data set in a transfer syntax; another library than the reader's compresses it."""
     if syntax in CODECS:
         plain = path.with_suffix(".plain")
         save(dataset, plain)

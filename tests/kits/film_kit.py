@@ -1,4 +1,4 @@
-"""Small films with masks, drawn here, for tests that need real files."""
+"""Small films with masks, for tests that need real files."""
 
 import csv
 from pathlib import Path
@@ -14,13 +14,14 @@ PROTOCOL = Protocol(patch=16, stride=8, side=16)
 
 
 def write_films(folder: Path, patients: int = 12, films_each: int = 1, masks: bool = True) -> Path:
-    """Bars lie across outside the organ, upright inside, crossed in the odd, positive patients.
+    """Write films and masks; return the path of the table.
 
-    Three patterns rather than three gray levels, since a network that normalises each image sees no
-    level. Returns the table.
+    Bars are horizontal outside the organ and vertical inside; inside the organ of positive patients
+    (odd numbers) they cross. Patterns rather than gray levels, since a network that normalises each
+    image cannot see a level.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    draw = np.random.default_rng(7)
+    rng = np.random.default_rng(7)
     mask = np.zeros((SIDE, SIDE), np.uint8)
     mask[:32] = 255
     Image.fromarray(mask).save(folder / "mask.png")
@@ -29,7 +30,7 @@ def write_films(folder: Path, patients: int = 12, films_each: int = 1, masks: bo
         table.writerow(["patient", "image", "mask", "diagnosis"])
         for number in range(patients * films_each):
             patient, positive = number // films_each, number // films_each % 2 == 1
-            film = draw.normal(60, 5, (SIDE, SIDE))
+            film = rng.normal(60, 5, (SIDE, SIDE))
             bars = 60 * (np.arange(SIDE) % 8 < 4)
             film[32:] += bars[:32, None]
             film[:32] += bars[None, :]
@@ -43,7 +44,7 @@ def write_films(folder: Path, patients: int = 12, films_each: int = 1, masks: bo
 
 
 def small_cohort(folder: Path, patients: int = 12, protocol: Protocol = PROTOCOL) -> Cohort:
-    """A labelled cohort of such films, a third of the patients in each split."""
+    """A labelled cohort of these films with a third of the patients in each split."""
     thirds = (1 / 3, 1 / 3, 1 / 3)
     label_cohort(write_films(folder / "films", patients), folder / "cohort", protocol, thirds, 0)
     return open_cohort(folder / "cohort")

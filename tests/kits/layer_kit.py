@@ -1,7 +1,7 @@
-"""A chain's four passes held against automatic differentiation, in float64.
+"""A chain's four passes compared with automatic differentiation, in float64.
 
-Directional derivatives come from ``torch.autograd.functional.jvp``, which differentiates backwards
-twice: torch.func's, forward over backward, knows no group norm.
+Directional derivatives come from ``torch.autograd.functional.jvp``, which runs backward twice:
+``torch.func.jvp`` does not support group norm.
 """
 
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.autograd.functional import jvp
 from torch.func import functional_call
 
-from gdshare.distill.chain.layer import pixels, planes
+from gdshare.distill.chain.layer import to_nchw, to_nhwc
 from gdshare.distill.chain.network import Chain, chain_of
 from gdshare.distill.chain.weights import Weights
 from gdshare.networks import Parameters
@@ -21,11 +21,11 @@ SCALE = -0.3
 
 @dataclass(frozen=True)
 class Probe:
-    """One module, one input, and a direction to move everything in; all as torch lays it out.
+    """A module, an input, and a direction to move everything in; all in torch's layout.
 
     Attributes:
         x, theta, delta: the input, the weights, and a loss's derivative by the output.
-        dx, v, ddelta: how these three move.
+        x_dot, v, delta_dot: their derivatives along the direction.
     """
 
     module: nn.Module
@@ -33,9 +33,9 @@ class Probe:
     x: Tensor
     theta: Parameters
     delta: Tensor
-    dx: Tensor
+    x_dot: Tensor
     v: Parameters
-    ddelta: Tensor
+    delta_dot: Tensor
 
     def value(self, x: Tensor, *weights: Tensor) -> Tensor:
         """y, as a function of the input and the weights in their order."""
@@ -55,7 +55,7 @@ class Probe:
 
 
 def probe(layers: nn.Module | list[nn.Module], channels: int, side: int, n: int = 2) -> Probe:
-    """Random numbers of the right shapes; norms get scales and shifts that are not 1 and 0."""
+    """Random values of the right shapes; scales and shifts of norms are not 1 and 0."""
     module = nn.Sequential(*layers) if isinstance(layers, list) else nn.Sequential(layers)
     module = module.double()
     draws = torch.Generator().manual_seed(1)
@@ -79,77 +79,79 @@ def probe(layers: nn.Module | list[nn.Module], channels: int, side: int, n: int 
 
 
 @torch.no_grad()
-def require_four_passes(one: Probe) -> None:
-    """Compare value, gradient, and the derivative of both along the direction."""
-    point, direction = (one.x, *one.theta.values()), (one.dx, *one.v.values())
-    by_x, *weights = one.gradient(one.delta, *(part.clone() for part in point))
-    by_theta = one.named(weights)
-    _, dy = jvp(one.value, point, direction)
-    _, (dby_x, *weights) = jvp(one.gradient, (one.delta, *point), (one.ddelta, *direction))
-    dby_theta = one.named(weights)
-    layers, pack = one.chain.layers, one.chain.pack
-    theta, v = pack(one.theta), pack(one.v)
+def require_four_passes(case: Probe) -> None:
+    """Compare value, gradient, and the directional derivative of both."""
+    point, direction = (case.x, *case.theta.values()), (case.x_dot, *case.v.values())
+    by_x, *weights = case.gradient(case.delta, *(part.clone() for part in point))
+    by_theta = case.named(weights)
+    _, y_dot = jvp(case.value, point, direction)
+    _, (by_x_dot, *weights) = jvp(case.gradient, (case.delta, *point), (case.delta_dot, *direction))
+    by_theta_dot = case.named(weights)
+    layers, pack = case.chain.layers, case.chain.pack
+    theta, v = pack(case.theta), pack(case.v)
 
-    y, tape = layers.forward(laid(one.x), theta)
-    same(y, one.value(*point))
+    y, tape = layers.forward(channels_last(case.x), theta)
+    require_same(y, case.value(*point))
 
-    into = pack(one.theta)
-    same(layers.backward(laid(one.delta), tape, theta, into, SCALE, True), by_x)
-    moved = {name: w + SCALE * by_theta[name] for name, w in one.theta.items()}
-    live(one.chain, into, moved)
+    into = pack(case.theta)
+    require_same(layers.backward(channels_last(case.delta), tape, theta, into, SCALE, True), by_x)
+    moved = {name: w + SCALE * by_theta[name] for name, w in case.theta.items()}
+    require_live(case.chain, into, moved)
 
-    # As after a gradient step: the weights have moved, and are moved back on the way.
-    tangent, dual = layers.tangent(laid(one.dx), tape, into, v, -SCALE)
-    same(tangent, dy)
-    live(one.chain, into, one.theta)
+    # As after a gradient step: the weights have moved, and are moved back.
+    tangent, tape_dot = layers.tangent(channels_last(case.x_dot), tape, into, v, -SCALE)
+    require_same(tangent, y_dot)
+    require_live(case.chain, into, case.theta)
 
-    out = layers.backward_tangent(laid(one.ddelta), tape, dual, theta, v, SCALE)
-    same(out, dby_x)
-    live(one.chain, v, {name: w + SCALE * dby_theta[name] for name, w in one.v.items()})
+    dx_dot = layers.backward_tangent(channels_last(case.delta_dot), tape, tape_dot, theta, v, SCALE)
+    require_same(dx_dot, by_x_dot)
+    require_live(
+        case.chain, v, {name: w + SCALE * by_theta_dot[name] for name, w in case.v.items()}
+    )
 
 
 @torch.no_grad()
-def require_left_alone(one: Probe) -> None:
-    """With scale 0, and with no rewinding, no weight moves."""
-    layers = one.chain.layers
-    theta, into, v = (one.chain.pack(w) for w in (one.theta, one.theta, one.v))
-    _, tape = layers.forward(laid(one.x), theta)
-    layers.backward(laid(one.delta), tape, theta, into, 0.0, False)
-    _, dual = layers.tangent(laid(one.dx), tape, theta, v, 0.0)
-    layers.backward_tangent(laid(one.ddelta), tape, dual, theta, v, 0.0)
-    for name, weight in one.chain.pack(one.theta).named().items():
+def require_left_alone(case: Probe) -> None:
+    """With scale 0 and no rewinding, no weight moves."""
+    layers = case.chain.layers
+    theta, into, v = (case.chain.pack(w) for w in (case.theta, case.theta, case.v))
+    _, tape = layers.forward(channels_last(case.x), theta)
+    layers.backward(channels_last(case.delta), tape, theta, into, 0.0, False)
+    _, tape_dot = layers.tangent(channels_last(case.x_dot), tape, theta, v, 0.0)
+    layers.backward_tangent(channels_last(case.delta_dot), tape, tape_dot, theta, v, 0.0)
+    for name, weight in case.chain.pack(case.theta).named().items():
         assert torch.equal(theta.named()[name], weight), name
         assert torch.equal(into.named()[name], weight), name
-    for name, weight in one.chain.pack(one.v).named().items():
+    for name, weight in case.chain.pack(case.v).named().items():
         assert torch.equal(v.named()[name], weight), name
 
 
 @torch.no_grad()
-def tangent_of_still_input(one: Probe) -> Tensor:
-    """The tangent where the input does not move, as it does not for the first layer."""
-    theta, v = one.chain.pack(one.theta), one.chain.pack(one.v)
-    _, tape = one.chain.layers.forward(laid(one.x), theta)
-    one.chain.layers.backward(laid(one.delta), tape, theta, theta, 0.0, False)
-    return one.chain.layers.tangent(None, tape, theta, v, 0.0)[0]
+def tangent_of_still_input(case: Probe) -> Tensor:
+    """The tangent without an input tangent, as for the first layer."""
+    theta, v = case.chain.pack(case.theta), case.chain.pack(case.v)
+    _, tape = case.chain.layers.forward(channels_last(case.x), theta)
+    case.chain.layers.backward(channels_last(case.delta), tape, theta, theta, 0.0, False)
+    return case.chain.layers.tangent(None, tape, theta, v, 0.0)[0]
 
 
-def laid(x: Tensor) -> Tensor:
-    """As the chain lays out a map; a row of logits is the same in both."""
-    return pixels(x).contiguous() if x.dim() == 4 else x
+def channels_last(x: Tensor) -> Tensor:
+    """A map in the chain's layout; logits are the same in both."""
+    return to_nhwc(x).contiguous() if x.dim() == 4 else x
 
 
-def same(ours: Tensor, theirs: Tensor) -> None:
-    """A map or a row of logits of the chain's is torch's."""
+def require_same(ours: Tensor, theirs: Tensor) -> None:
+    """A map or logits of the chain are torch's."""
     torch.testing.assert_close(
-        planes(ours) if theirs.dim() == 4 else ours,
+        to_nchw(ours) if theirs.dim() == 4 else ours,
         theirs,
         rtol=1e-9,
         atol=1e-9,
     )
 
 
-def live(chain: Chain, ours: Weights, theirs: Parameters) -> None:
-    """What of ``theirs`` is live is as in ``ours``."""
+def require_live(chain: Chain, ours: Weights, theirs: Parameters) -> None:
+    """The live part of ``theirs`` is as in ``ours``."""
     packed, named = chain.pack(theirs).named(), ours.named()
     assert named.keys() == packed.keys()
     for name, weight in packed.items():

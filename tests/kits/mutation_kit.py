@@ -1,7 +1,7 @@
-"""Damaged and hostile variants of a file, drawn one like the other from a seed.
+"""Damaged and hostile variants of a file, drawn from a seed.
 
-Most of the changes know nothing of the format; the others put an odd value where a parser will
-look for it: an element of a DICOM header, a number of a JSON or XML text, a size in a PNG.
+Most changes ignore the format. The others put an odd value where a parser will look: in an element
+of a DICOM header, a number of a JSON or XML text, a size in a PNG.
 """
 
 import io
@@ -13,7 +13,7 @@ from random import Random
 from warnings import catch_warnings, simplefilter
 
 HEAD = 2048
-"""Bytes in which the sizes and counts of most formats lie; half of the changes are made there."""
+"""Bytes that hold the sizes and counts of most formats; half of the changes are made there."""
 EXTREMES = (0, 1, 0x7F, 0xFF, 0x7FFF, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFE, 0xFFFFFFFF)
 NUMBERS = (b"-1", b"0", b"1e308", b"1e-320", b"99999999999999999999", b"NaN", b'""', b"null", b"")
 NESTS = ((b"[", b"]"), (b'{"a":', b"}"), (b"<a>", b"</a>"))
@@ -32,21 +32,21 @@ ODD = {
     "OB": (b"", b"\0\0", b"\xfe\xff\x00\xe0\xff\xff\xff\xff"),
     "FD": ([float("nan")], [1e308]),
 }
-"""By value representation, PS3.5; every one of them can be written."""
+"""By value representation, PS3.5; pydicom can write all of them."""
 
 
 def mutated(content: bytes, kin: Sequence[bytes], draw: Random) -> bytes:
-    """Return one variant.
+    """Return a variant.
 
     Args:
-        content: of a sound file.
-        kin: of other sound files of its format, whose pieces may be put into it.
-        draw: decides everything.
+        content: of a valid file.
+        kin: contents of other valid files of the format, to splice in.
+        draw: the only source of randomness.
     """
     for _ in range(draw.choice((1, 1, 1, 2, 3, 6))):
-        aware = [change for knows, change in _AWARE if knows(content)]
-        if aware and draw.random() < 0.4:
-            content = draw.choice(aware)(content, draw)
+        changes = [change for applies, change in _AWARE if applies(content)]
+        if changes and draw.random() < 0.4:
+            content = draw.choice(changes)(content, draw)
         elif kin and draw.random() < 0.05:
             content = _spliced(content, draw.choice(kin), draw)
         else:
@@ -107,18 +107,18 @@ def _is_text(content: bytes) -> bool:
 
 
 def _numbered(content: bytes, draw: Random) -> bytes:
-    """Another number, or none, for one of the text's."""
-    found = list(re.finditer(rb"-?\d+(\.\d+)?", content))
-    if not found:
+    """Replace one of the text's numbers."""
+    numbers = list(re.finditer(rb"-?\d+(\.\d+)?", content))
+    if not numbers:
         return content
-    begin, end = draw.choice(found).span()
+    begin, end = draw.choice(numbers).span()
     return content[:begin] + draw.choice(NUMBERS) + content[end:]
 
 
 def _nested(content: bytes, draw: Random) -> bytes:
-    opened, closed = draw.choice(NESTS)
+    opening, closing = draw.choice(NESTS)
     deep, begin = draw.choice((3, 900, 100_000)), _place(content, draw)
-    return content[:begin] + opened * deep + closed * draw.choice((0, deep)) + content[begin:]
+    return content[:begin] + opening * deep + closing * draw.choice((0, deep)) + content[begin:]
 
 
 def _declared(content: bytes, draw: Random) -> bytes:
@@ -132,7 +132,7 @@ def _is_png(content: bytes) -> bool:
 
 
 def _resized(content: bytes, draw: Random) -> bytes:
-    """Another size, depth or colour in a PNG's header, under a checksum that fits."""
+    """Change size, depth or colour in a PNG's header, with a valid checksum."""
     width, height, *rest = struct.unpack(">IIBBBBB", content[16:29])
     width, height = (draw.choice((side, *EXTREMES, 20_000)) for side in (width, height))
     rest[draw.randrange(5)] = draw.choice((0, 1, 2, 3, 4, 6, 8, 16))
@@ -145,15 +145,15 @@ def _is_dicom(content: bytes) -> bool:
 
 
 def _odd_element(content: bytes, draw: Random) -> bytes:
-    """An odd value for an element of a DICOM file, at any depth, or none at all."""
-    from pydicom import dcmread  # 50 MB, which whoever watches memory should not see for nothing
+    """Give an element of a DICOM file, at any depth, an odd value, or delete it."""
+    from pydicom import dcmread  # takes 50 MB, which tests of memory should not see in vain
 
     with catch_warnings():
-        simplefilter("ignore")  # pydicom notices that they are odd
+        simplefilter("ignore")  # pydicom warns about odd values
         try:
             dataset = dcmread(io.BytesIO(content), force=True)
-            found = [*dataset.iterall(), *dataset.file_meta]
-            element = draw.choice([one for one in found if one.VR in ODD])
+            elements = [*dataset.iterall(), *dataset.file_meta]
+            element = draw.choice([element for element in elements if element.VR in ODD])
             if draw.random() < 0.1 and element.tag in dataset:
                 del dataset[element.tag]
             else:
@@ -161,7 +161,7 @@ def _odd_element(content: bytes, draw: Random) -> bytes:
             stream = io.BytesIO()
             dataset.save_as(stream, enforce_file_format=False)
             return stream.getvalue()
-        except Exception:  # an earlier change has left nothing that pydicom can read or write
+        except Exception:  # after an earlier change pydicom may fail to read or write it
             return _flipped(content, draw)
 
 

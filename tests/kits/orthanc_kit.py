@@ -1,7 +1,7 @@
-"""A real PACS for tests: Orthanc with its DICOMweb plugin, on this machine, for one test module.
+"""A real PACS for tests: Orthanc with its DICOMweb plugin, on this machine.
 
-Debian: orthanc and orthanc-dicomweb (`make system`). Its storage, log and port are its own, and
-nothing of it is left running.
+Debian packages: orthanc and orthanc-dicomweb (`make system`). Each server has its own storage, log
+and port, and is stopped at the end.
 """
 
 import json
@@ -20,7 +20,7 @@ import requests
 
 PLUGIN = Path("/usr/share/orthanc/plugins/libOrthancDicomWeb.so")
 USER, PASSWORD = "node", "Pa55-of-the-node"
-SECONDS = 20.0
+TIMEOUT_S = 20.0
 FILM = re.compile(r"/dicom-web/studies/[^/ ]+/series/[^/ ]+/instances/[^/ ?]+$")
 
 
@@ -36,7 +36,7 @@ class Orthanc:
         return f"{self.root}/dicom-web"
 
     def put(self, path: Path) -> None:
-        """Store a file, encoded as it is."""
+        """Store a file without changing its encoding."""
         self._session().post(f"{self.root}/instances", path.read_bytes()).raise_for_status()
 
     def clear(self) -> None:
@@ -44,13 +44,13 @@ class Orthanc:
         for patient in self._session().get(f"{self.root}/patients").json():
             self._session().delete(f"{self.root}/patients/{patient}").raise_for_status()
 
-    def asked(self) -> list[str]:
-        """The addresses of all GET requests so far, as the server itself noted them."""
+    def addresses(self) -> list[str]:
+        """The addresses of all GET requests so far, from the server's log."""
         return re.findall(r"\(http\) GET (\S+)", self.log.read_text(encoding="utf-8"))
 
     def retrieved(self) -> int:
-        """How many films it was asked to hand out so far."""
-        return sum(FILM.search(address) is not None for address in self.asked())
+        """How many films were requested so far."""
+        return sum(FILM.search(address) is not None for address in self.addresses())
 
     def _session(self) -> requests.Session:
         session = requests.Session()
@@ -60,7 +60,7 @@ class Orthanc:
 
 @contextmanager
 def orthanc(folder: Path) -> Iterator[Orthanc]:
-    """Run a server that keeps all it has in ``folder``; skip the test where there is none."""
+    """Run a server with its data in ``folder``; skip the test if Orthanc is not installed."""
     program = shutil.which("Orthanc", path="/usr/sbin:/usr/bin:/usr/local/bin")
     if program is None or not PLUGIN.exists():
         pytest.skip("Orthanc with its DICOMweb plugin is not installed; make system")
@@ -81,7 +81,7 @@ def orthanc(folder: Path) -> Iterator[Orthanc]:
     finally:
         process.terminate()
         try:
-            process.wait(SECONDS)
+            process.wait(TIMEOUT_S)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
@@ -95,7 +95,7 @@ def _settings(folder: Path, port: int) -> dict[str, object]:
         "Plugins": [str(PLUGIN)],
         "HttpPort": port,
         "HttpThreadsCount": 4,
-        "RemoteAccessAllowed": False,  # it listens everywhere, and answers this machine only
+        "RemoteAccessAllowed": False,  # listens on all interfaces, answers only this machine
         "DicomServerEnabled": False,
         "AuthenticationEnabled": True,
         "RegisteredUsers": {USER: PASSWORD},
@@ -104,8 +104,8 @@ def _settings(folder: Path, port: int) -> dict[str, object]:
 
 
 def _wait(server: Orthanc, process: "subprocess.Popen[bytes]") -> None:
-    until = time.monotonic() + SECONDS
-    while time.monotonic() < until and process.poll() is None:
+    deadline = time.monotonic() + TIMEOUT_S
+    while time.monotonic() < deadline and process.poll() is None:
         try:
             if requests.get(f"{server.root}/system", auth=(USER, PASSWORD), timeout=1).ok:
                 return

@@ -1,4 +1,4 @@
-"""Annotation files in the tools' own form, made of masks and vertices given here."""
+"""Annotation files as the tools write them, made from masks and vertices."""
 
 import base64
 import io
@@ -9,12 +9,12 @@ import numpy as np
 from PIL import Image
 
 SHAPE = (40, 56)
-"""Height and width of the film that everything here was drawn on."""
+"""(height, width) of the film of all annotations here, px."""
 FILM = "films/st-mary/17.png"
 
 
 def rings_mask():
-    """Two parts, one with a hole and the other reaching the film's edge."""
+    """Two parts, one with a hole, the other at the film's edge."""
     mask = np.zeros(SHAPE, bool)
     mask[4:20, 6:30] = True
     mask[9:14, 12:22] = False
@@ -33,7 +33,7 @@ def filled(left, top, right, bottom):
 
 
 def write(path: Path, value) -> Path:
-    """Write JSON, or text as it is."""
+    """Write text or bytes as they are, anything else as JSON."""
     if not isinstance(value, str | bytes):
         value = json.dumps(value)
     path.write_bytes(value if isinstance(value, bytes) else value.encode())
@@ -41,7 +41,7 @@ def write(path: Path, value) -> Path:
 
 
 def labelme(*shapes, film="..\\films\\17.png", shape=SHAPE):
-    """LabelMe 5.5: every shape carries flags, group and description."""
+    """LabelMe 5.5: every shape has flags, a group and a description."""
     return {
         "version": "5.5.0",
         "flags": {},
@@ -54,9 +54,9 @@ def labelme(*shapes, film="..\\films\\17.png", shape=SHAPE):
                 "shape_type": "polygon",
                 "flags": {},
                 "mask": None,
-                **one,
+                **fields,
             }
-            for one in shapes
+            for fields in shapes
         ],
         "imagePath": film,
         "imageData": base64.b64encode(b"\x89PNG the whole film").decode(),
@@ -66,7 +66,7 @@ def labelme(*shapes, film="..\\films\\17.png", shape=SHAPE):
 
 
 def labelme_mask(mask):
-    """LabelMe's own way: a PNG of the box that the mask fills, and its corner pixels."""
+    """As LabelMe writes it: a PNG of the mask's bounding box, and its corner pixels."""
     rows, columns = np.nonzero(mask)
     top, left, bottom, right = rows.min(), columns.min(), rows.max(), columns.max()
     stream = io.BytesIO()
@@ -121,7 +121,7 @@ def plain_rle(mask):
 
 
 def cvat(*elements, film="st-mary/17.png", shape=SHAPE, more=""):
-    """CVAT for images 1.1, shortened only in its meta part."""
+    """CVAT for images 1.1, with a shortened meta part."""
     height, width = shape
     inner = "\n    ".join(elements)
     return f"""<?xml version="1.0" encoding="utf-8"?>

@@ -1,4 +1,4 @@
-"""The outlining page's server in memory or in a thread, and what asks it."""
+"""The outlining page's server, in memory or in a thread, and a client for it."""
 
 import asyncio
 import socket
@@ -10,8 +10,8 @@ from threading import Thread
 import httpx
 import uvicorn
 
-from gdshare.label_page.door import Door
-from gdshare.label_page.server import Page, label_app
+from gdshare.label_page.auth import AuthMiddleware
+from gdshare.label_page.server import Api, label_app
 from gdshare.protocol import Protocol
 from gdshare.store.folder import Store
 
@@ -20,49 +20,43 @@ HOST = "127.0.0.1:8123"
 HOME = f"http://{HOST}"
 
 
+def protected_app(store: Store, protocol: Protocol, host: str) -> AuthMiddleware:
+    api = Api(store, protocol, lambda: NOW, "R. Adiographer")
+    return AuthMiddleware(label_app(api), host, "the-token", "the-session")
+
+
 class Visitor:
-    """A client with its cookies, that follows no redirect."""
+    """A client with cookies, which follows no redirects."""
 
     def __init__(self, store: Store, protocol: Protocol) -> None:
-        door = Door(
-            label_app(Page(store, protocol, lambda: NOW, "R. Adiographer")),
-            HOST,
-            "the-token",
-            "the-session",
-        )
-        transport = httpx.ASGITransport(door)
+        transport = httpx.ASGITransport(protected_app(store, protocol, HOST))
         self._client = httpx.AsyncClient(transport=transport, base_url=HOME)
 
     @property
     def cookies(self) -> httpx.Cookies:
         return self._client.cookies
 
-    def ask(self, method: str, path: str, **told: object) -> httpx.Response:
-        return asyncio.run(self._client.request(method, path, **told))
+    def request(self, method: str, path: str, **options: object) -> httpx.Response:
+        return asyncio.run(self._client.request(method, path, **options))
 
-    def get(self, path: str, **told: object) -> httpx.Response:
-        return self.ask("GET", path, **told)
+    def get(self, path: str, **options: object) -> httpx.Response:
+        return self.request("GET", path, **options)
 
 
 def visitor(store: Store, protocol: Protocol) -> Visitor:
-    """One who opened the printed address."""
-    inside = Visitor(store, protocol)
-    inside.get("/?token=the-token")
-    return inside
+    """A client that has opened the printed address."""
+    client = Visitor(store, protocol)
+    client.get("/?token=the-token")
+    return client
 
 
 @contextmanager
-def served_here(store: Store, protocol: Protocol) -> Iterator[str]:
-    """Serve a real browser from a thread of this process; yields the address to open."""
+def serve_in_thread(store: Store, protocol: Protocol) -> Iterator[str]:
+    """Serve a real browser from a thread; yields the address to open."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         host = f"127.0.0.1:{listener.getsockname()[1]}"
-        door = Door(
-            label_app(Page(store, protocol, lambda: NOW, "R. Adiographer")),
-            host,
-            "the-token",
-            "the-session",
-        )
-        config = uvicorn.Config(door, http="h11", ws="none", lifespan="off", log_config=None)
+        app = protected_app(store, protocol, host)
+        config = uvicorn.Config(app, http="h11", ws="none", lifespan="off", log_config=None)
         server = uvicorn.Server(config)
         thread = Thread(target=server.run, kwargs={"sockets": [listener]})
         thread.start()

@@ -1,14 +1,14 @@
-"""How much memory a process held at most."""
+"""The peak memory of a process."""
 
 from pathlib import Path
 
 
 def peak_mb() -> float:
-    """Of this process since it began its program, in MB.
+    """Peak memory of this process, MB.
 
-    Not ``ru_maxrss``, which a process inherits from the one that started it.
+    ``ru_maxrss`` would not do: a process inherits it from its parent.
     """
     for line in Path("/proc/self/status").read_text(encoding="utf-8").splitlines():
         if line.startswith("VmHWM:"):
             return int(line.split()[1]) / 1024
-    raise RuntimeError("this system does not tell")
+    raise RuntimeError("/proc/self/status has no VmHWM")

@@ -1,4 +1,4 @@
-"""Small runs: settings that end within a second, and what tests look at in a run folder."""
+"""Small runs: settings that finish within a second, and ways to read a run folder."""
 
 import json
 from collections.abc import Callable
@@ -11,7 +11,7 @@ from gdshare.method import Settings
 from gdshare.protocol import Protocol
 
 TINY = Protocol(patch=16, stride=8, side=8)
-"""Patches of 8 px: enough for all that does not ask how well anything is learned."""
+"""Patches of 8 px: enough where it does not matter how well anything is learned."""
 
 SETTINGS = Settings(
     network="convnet",
@@ -29,21 +29,21 @@ SAME = ("run.json", "metrics.jsonl", "distilled.safetensors", "checkpoint.safete
 
 
 class BrokenOffError(Exception):
-    """What a test ends a run with, where a power cut would."""
+    """Ends a run where a power cut would."""
 
 
 def settings(**changes: Any) -> Settings:
-    """``SETTINGS`` with some of them changed, and checked again."""
+    """``SETTINGS`` with changes, validated again."""
     return Settings(**(SETTINGS.model_dump() | changes))
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    """Every byte of a run that is to repeat."""
+    """The files of a run that must repeat byte for byte."""
     return {name: (folder / name).read_bytes() for name in SAME}
 
 
 def metrics(folder: Path) -> list[dict[str, Any]]:
-    return [json.loads(one) for one in (folder / "metrics.jsonl").read_bytes().splitlines()]
+    return [json.loads(line) for line in (folder / "metrics.jsonl").read_bytes().splitlines()]
 
 
 def break_off_after(step: int) -> Callable[[Tick], None]:
@@ -57,11 +57,11 @@ def break_off_after(step: int) -> Callable[[Tick], None]:
 
 
 def asked_after(calls: int) -> Callable[[], bool]:
-    """A ``stopping`` that says yes when it is asked for the ``calls``-th time."""
+    """A ``stopping`` that returns True at its ``calls``-th call."""
     answers = iter([False] * (calls - 1) + [True])
     return lambda: next(answers)
 
 
 def steps_done(folder: Path, of: Settings = SETTINGS) -> int:
-    """As the checkpoint has it."""
+    """According to the checkpoint."""
     return load_checkpoint(folder, of, TINY.side).progress.step

@@ -7,7 +7,7 @@ from pydicom.uid import ComputedRadiographyImageStorage, ExplicitVRLittleEndian,
 
 
 def radiograph(shape):
-    """A CR image without pixels worth seeing."""
+    """A black CR image."""
     film = Dataset()
     film.file_meta = FileMetaDataset()
     film.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
@@ -41,7 +41,7 @@ def _described(number, label):
 
 def segmentation(path, planes, kind="BINARY", labels=("stomach",), **options):
     """Save a segmentation of [height, width, segments], or for a label map [height, width]."""
-    made = Segmentation(
+    dataset = Segmentation(
         source_images=[radiograph(planes.shape[:2])],
         pixel_array=planes[None],
         segmentation_type=kind,
@@ -56,5 +56,5 @@ def segmentation(path, planes, kind="BINARY", labels=("stomach",), **options):
         device_serial_number="1",
         **options,
     )
-    made.save_as(path)
+    dataset.save_as(path)
     return path

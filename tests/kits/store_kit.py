@@ -1,4 +1,4 @@
-"""Stores of films as `gdshare import` makes them, without the import."""
+"""Stores like those of ``gdshare import``, without the import."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
 
 def stored(number: int, side: int = 64, **changes: object) -> StoredFilm:
-    """A released film, each of a patient of its own."""
+    """A released film; every number is another patient."""
     letter = LETTERS[number] * 16
     fields: dict[str, object] = {
         "film": f"f-{letter}",
@@ -30,7 +30,7 @@ def stored(number: int, side: int = 64, **changes: object) -> StoredFilm:
 
 
 def small_store(folder: Path, *films: StoredFilm) -> Store:
-    """A store of films whose pixels are noise, drawn from each film's place."""
+    """A store of noise films."""
     store = make_store(folder)
     for number, film in enumerate(films or (stored(0),)):
         draw = np.random.default_rng(number)
@@ -40,5 +40,5 @@ def small_store(folder: Path, *films: StoredFilm) -> Store:
 
 
 def square(left: float, top: float, right: float, bottom: float) -> tuple:
-    """A ring."""
+    """A rectangular ring."""
     return ((left, top), (right, top), (right, bottom), (left, bottom))

@@ -1,4 +1,4 @@
-"""The outlining page in real Chromium; one test has the command itself serve it."""
+"""The outlining page in real Chromium; in one test the command itself serves it."""
 
 import json
 import shutil
@@ -8,8 +8,8 @@ import time
 from dataclasses import astuple
 
 import pytest
-from browser_kit import CONTRASTS, Watched, tab_stops
-from page_kit import NOW, served_here
+from browser_kit import CONTRASTS, Activity, tab_stops
+from page_kit import NOW, serve_in_thread
 from playwright.sync_api import expect, sync_playwright
 from store_kit import square, stored
 
@@ -29,11 +29,11 @@ from gdshare.films.box import Box
 from gdshare.label_page import server
 from gdshare.protocol import Protocol
 from gdshare.store.folder import Store
-from gdshare.store.outline import Drawing, outline_of, save_outline
+from gdshare.store.outline import Drawing, load_outline, save_outline
 from gdshare.store.review import review_film
 
 pytestmark = pytest.mark.skipif(
-    not CHROMIUM.exists(), reason=f"{CHROMIUM} is not there; install it with make system"
+    not CHROMIUM.exists(), reason=f"{CHROMIUM} is missing; install it with make system"
 )
 SIDE = 256
 PROTOCOL = Protocol(patch=37, stride=7)
@@ -55,7 +55,7 @@ def browser():
 
 @pytest.fixture(scope="module")
 def untouched(tmp_path_factory):
-    """A store nobody drew in."""
+    """A store without outlines."""
     return phantom_store(tmp_path_factory.mktemp("films") / "store", [FIRST, SECOND, HELD])
 
 
@@ -74,29 +74,29 @@ def context(browser):
 
 @pytest.fixture
 def page(store, context):
-    """The page with the first film on it."""
-    with served_here(store, PROTOCOL) as address:
-        yield opened(context, address)
+    """The page, showing the first film."""
+    with serve_in_thread(store, PROTOCOL) as address:
+        yield open_page(context, address)
         context.close()
 
 
 @pytest.fixture(scope="module")
-def one_page(browser, untouched):
-    """The same, for tests that save nothing: one for all of them, loaded anew for each."""
-    with served_here(untouched, PROTOCOL) as address:
+def shared_page(browser, untouched):
+    """The same, shared by the tests that save nothing and reload it."""
+    with serve_in_thread(untouched, PROTOCOL) as address:
         context = browser.new_context(viewport=VIEW)
-        yield opened(context, address)
+        yield open_page(context, address)
         context.close()
 
 
 @pytest.fixture
-def fresh(one_page):
-    one_page.reload()
-    one_page.locator(FILM).wait_for()
-    return one_page
+def fresh(shared_page):
+    shared_page.reload()
+    shared_page.locator(FILM).wait_for()
+    return shared_page
 
 
-def opened(context, address):
+def open_page(context, address):
     page = context.new_page()
     page.goto(address)
     page.locator(FILM).wait_for()
@@ -104,19 +104,19 @@ def opened(context, address):
 
 
 def drawing(store, film=FIRST):
-    return outline_of(store, film.film).drawing
+    return load_outline(store, film.film).drawing
 
 
-def shown(page, *names):
+def counts(page, *names):
     return [int(page.locator(f"#{name}").inner_text()) for name in names]
 
 
 def test_films_are_outlined_edited_and_labelled_with_the_command_lines_counts(
     store, context, tmp_path
 ):
-    seen = Watched.over(context)
+    activity = Activity.of(context)
     with served(store, *OPTIONS) as address:
-        page = opened(context, address)
+        page = open_page(context, address)
         draw(page, BORDER)
         draw(page, HOLE, "h")
         page.keyboard.press("Escape")
@@ -127,29 +127,29 @@ def test_films_are_outlined_edited_and_labelled_with_the_command_lines_counts(
         draw(page, BORDER)
         page.keyboard.press("n")
         saved(page, 2)
-        before = shown(page, "film-n")
+        before = counts(page, "film-n")
         drag(page, BORDER[0], (0.45, 0.4))
         saved(page, 3)
-        assert shown(page, "film-n") < before
+        assert counts(page, "film-n") < before
 
         page.reload()
         page.locator(FILM).wait_for()
         assert page.locator("#name").inner_text() == SECOND.film
         expect(page.locator("#all")).to_have_text("2 ready films")
-        told = shown(page, "all-i", "all-n", "all-p", "all-discarded")
+        totals = counts(page, "all-i", "all-n", "all-p", "all-discarded")
         assert page.locator("#progress").inner_text() == "2 of 2 ready"
         home = address.split("?")[0]
 
     words = ["label", store.path, "--out", tmp_path / "cohort", *OPTIONS, "--json"]
-    done = subprocess.run(
+    run = subprocess.run(
         [sys.executable, "-m", "gdshare", *words], capture_output=True, text=True, check=True
     )
-    splits = json.loads(done.stdout).values()
-    assert told == [sum(one[key] for one in splits) for key in ("i", "n", "p", "discarded")]
-    assert min(told) > 0
+    splits = json.loads(run.stdout).values()
+    assert totals == [sum(split[key] for split in splits) for key in ("i", "n", "p", "discarded")]
+    assert min(totals) > 0
     assert len(drawing(store).polygons[0]) == 2
-    assert seen.complaints == []
-    assert [url for url in seen.requests if not url.startswith(home)] == []
+    assert activity.messages == []
+    assert [url for url in activity.requests if not url.startswith(home)] == []
 
 
 def test_changes_are_undone_redone_and_deleted_by_keys(page, store):
@@ -165,7 +165,7 @@ def test_changes_are_undone_redone_and_deleted_by_keys(page, store):
     page.keyboard.press("Delete")
     saved(page, 5)
     assert drawing(store) == Drawing()
-    assert shown(page, "film-i") == [0]
+    assert counts(page, "film-i") == [0]
     page.keyboard.press("Control+z")
     saved(page, 6)
     assert len(drawing(store).polygons[0]) == 2
@@ -174,7 +174,7 @@ def test_changes_are_undone_redone_and_deleted_by_keys(page, store):
 def test_points_are_added_and_removed_with_the_mouse(page, store):
     draw(page, BORDER)
     drag(page, (0.5, 0.2), (0.5, 0.1))
-    page.wait_for_timeout(500)  # a point that is added by dragging is saved once or twice
+    page.wait_for_timeout(500)  # a point added by dragging is saved once or twice
     ((ring,),) = drawing(store).polygons
     assert len(ring) == len(BORDER) + 1
     page.mouse.click(*on_screen(page, [(0.5, 0.1)])[0], button="right")
@@ -193,7 +193,7 @@ def test_one_of_several_outlines_is_selected_and_deleted(page, store):
     assert first == pytest.approx((0.1 * SIDE, 0.1 * SIDE), abs=1)
 
 
-def test_outline_whose_points_are_removed_goes_and_comes_back_by_undo(page, store):
+def test_outline_without_points_is_removed_and_restored_by_undo(page, store):
     draw(page, ((0.2, 0.2), (0.8, 0.2), (0.5, 0.8)))
     page.mouse.click(*on_screen(page, [(0.2, 0.2)])[0], button="right")
     saved(page, 2)
@@ -203,11 +203,11 @@ def test_outline_whose_points_are_removed_goes_and_comes_back_by_undo(page, stor
     assert len(drawing(store).polygons[0][0]) == 3
 
 
-def test_drawing_that_the_store_refuses_is_told_and_the_film_is_as_before(page, store):
+def test_drawing_refused_by_the_store_is_reported_and_reverted(page, store):
     draw(page, BORDER)
     page.route("**/outline", lambda route: route.fulfill(status=422, json={"error": "too many"}))
     page.keyboard.press("n")
-    expect(page.locator("#alert")).to_have_text("NOT SAVED, and as it was before: too many")
+    expect(page.locator("#alert")).to_have_text("NOT SAVED, reverted: too many")
     page.unroute("**/outline")
     assert page.locator('input[value=""]').is_checked()
     page.keyboard.press("p")
@@ -215,9 +215,9 @@ def test_drawing_that_the_store_refuses_is_told_and_the_film_is_as_before(page, 
     assert drawing(store).diagnosis == "positive"
 
 
-def test_edit_that_follows_a_drawing_is_not_ended_by_the_key_that_begins_it(page):
+def test_edit_mode_after_a_drawing_is_not_ended_by_its_own_key(page):
     draw(page, BORDER)
-    edit = page.locator('[data-act="edit"]')
+    edit = page.locator('[data-action="edit"]')
     for pressed in ("true", "false"):
         page.keyboard.press("e")
         expect(edit).to_have_attribute("aria-pressed", pressed)
@@ -229,12 +229,12 @@ def click(page, *places):
         page.mouse.click(*place)
 
 
-def test_last_point_is_taken_back_and_nothing_half_drawn_is_left_behind(page, store):
+def test_last_point_is_removed_and_no_unfinished_drawing_is_left_behind(page, store):
     page.keyboard.press("d")
     click(page, (0.2, 0.2), (0.8, 0.2), (0.9, 0.9))
     page.keyboard.press("u")
     page.keyboard.press("j")
-    expect(page.locator("#alert")).to_contain_text("End what you are drawing first")
+    expect(page.locator("#alert")).to_contain_text("Finish the drawing first")
     assert page.locator("#name").inner_text() == FIRST.film
     click(page, (0.5, 0.8))
     page.keyboard.press("Enter")
@@ -244,7 +244,7 @@ def test_last_point_is_taken_back_and_nothing_half_drawn_is_left_behind(page, st
     assert max(y for _, y in ring) == pytest.approx(0.8 * SIDE, abs=1)
 
 
-def test_hole_is_cut_out_of_all_outlines_it_lies_in_and_crosses_no_border(page, store):
+def test_hole_is_cut_out_of_all_outlines_around_it_and_crosses_no_border(page, store):
     draw(page, ((0.1, 0.1), (0.9, 0.1), (0.9, 0.9), (0.1, 0.9)))
     draw(page, ((0.2, 0.2), (0.8, 0.2), (0.8, 0.8), (0.2, 0.8)))
     draw(page, HOLE, "h")
@@ -253,27 +253,27 @@ def test_hole_is_cut_out_of_all_outlines_it_lies_in_and_crosses_no_border(page, 
     click(page, (0.5, 0.7), (0.6, 0.7), (0.55, 0.85))
     page.keyboard.press("Enter")
     expect(page.locator("#alert")).to_contain_text("must not cross an outline's border")
-    assert outline_of(store, FIRST.film).version == 3
+    assert load_outline(store, FIRST.film).version == 3
 
 
-def test_whole_film_stays_in_sight_when_the_tab_changes_its_size(page):
+def test_whole_film_stays_visible_when_the_tab_is_resized(page):
     page.set_viewport_size({"width": 1000, "height": 600})
     page.wait_for_timeout(300)
-    film, area = (page.locator(what).bounding_box() for what in (FILM, "#map"))
+    film, area = (page.locator(selector).bounding_box() for selector in (FILM, "#map"))
     assert film["y"] >= area["y"]
     assert film["y"] + film["height"] <= area["y"] + area["height"]
 
 
-def test_hole_that_lies_in_no_outline_is_refused(page, store):
+def test_hole_outside_all_outlines_is_refused(page, store):
     page.keyboard.press("h")
     for place in on_screen(page, HOLE):
         page.mouse.click(*place)
     page.keyboard.press("Enter")
     expect(page.locator("#alert")).to_have_text("a hole must lie inside an outline; draw it again")
-    assert outline_of(store, FIRST.film).version == 0
+    assert load_outline(store, FIRST.film).version == 0
 
 
-def test_second_tab_is_told_that_the_film_was_changed_and_shows_it(page, store):
+def test_second_tab_reports_that_the_film_was_changed_and_reloads_it(page, store):
     other = page.context.new_page()
     other.goto(page.url)
     other.locator(FILM).wait_for()
@@ -281,7 +281,7 @@ def test_second_tab_is_told_that_the_film_was_changed_and_shows_it(page, store):
     other.keyboard.press("n")
     expect(other.locator("#alert")).to_contain_text("Another tab or person changed this film")
     saved(other, 1)
-    assert shown(other, "film-undecided") == shown(page, "film-undecided")
+    assert counts(other, "film-undecided") == counts(page, "film-undecided")
     assert drawing(store).diagnosis is None
     other.keyboard.press("n")
     saved(other, 2)
@@ -289,7 +289,7 @@ def test_second_tab_is_told_that_the_film_was_changed_and_shows_it(page, store):
     assert drawing(store).polygons
 
 
-def test_key_that_comes_while_a_film_opens_changes_neither_film(page, store):
+def test_key_pressed_while_a_film_loads_changes_neither_film(page, store):
     page.evaluate(
         "for (const key of ['j', 'n', 'Delete', 'u'])"
         " document.dispatchEvent(new KeyboardEvent('keydown', { key }))"
@@ -297,11 +297,11 @@ def test_key_that_comes_while_a_film_opens_changes_neither_film(page, store):
     page.wait_for_url(f"**/#{SECOND.film}")
     page.keyboard.press("p")
     saved(page, 1)
-    assert outline_of(store, FIRST.film).version == 0
+    assert load_outline(store, FIRST.film).version == 0
     assert drawing(store, SECOND).diagnosis == "positive"
 
 
-def test_change_that_cannot_be_saved_is_kept_and_saved_later(page, store):
+def test_unsaved_change_is_kept_and_saved_later(page, store):
     page.route("**/outline", lambda route: route.abort())
     page.keyboard.press("n")
     expect(page.locator("#alert")).to_contain_text("NOT SAVED: the server does not answer")
@@ -315,19 +315,19 @@ def test_change_that_cannot_be_saved_is_kept_and_saved_later(page, store):
     expect(page.locator("#alert")).to_be_empty()
 
 
-def test_squares_are_painted_where_the_windows_middles_lie(page, store):
+def test_squares_are_painted_at_the_centres_of_the_windows(page, store):
     save_outline(store, FIRST, Drawing(polygons=((square(0, 0, 128, 256),),)), 0, NOW)
     page.reload()
     page.locator(FILM).wait_for()
     expect(page.locator("#film-undecided")).not_to_have_text("0")
     fractions = [(0.5 * SIDE - left) / PROTOCOL.patch for left in range(0, 220, PROTOCOL.stride)]
     expected = [_colour(share) for share in fractions]
-    # Two fifths of a square up and to the left of its middle, where no letter is.
-    aside = PROTOCOL.patch / 2 - 0.4 * PROTOCOL.stride
-    row = (10 * PROTOCOL.stride + aside) / SIDE
-    places = [((k * PROTOCOL.stride + aside) / SIDE, row) for k in range(len(expected))]
+    # Two fifths of a square up and to the left of its centre, clear of the letter.
+    offset = PROTOCOL.patch / 2 - 0.4 * PROTOCOL.stride
+    row = (10 * PROTOCOL.stride + offset) / SIDE
+    places = [((k * PROTOCOL.stride + offset) / SIDE, row) for k in range(len(expected))]
     corner = page.locator("#map").bounding_box()
-    found = [
+    pixels = [
         page.evaluate(
             "([x, y]) => [...document.querySelector('.grid-layer').getContext('2d')"
             ".getImageData(x, y, 1, 1).data]",
@@ -335,7 +335,7 @@ def test_squares_are_painted_where_the_windows_middles_lie(page, store):
         )
         for x, y in on_screen(page, places)
     ]
-    assert [_name(pixel) for pixel in found] == expected
+    assert [_name(pixel) for pixel in pixels] == expected
     assert set(expected) == {"inside", "outside", "discarded"}
 
 
@@ -354,65 +354,65 @@ def _name(pixel):
 
 @pytest.fixture
 def review(page):
-    """The page with the held film on it."""
+    """The page, showing the held film."""
     page.locator(f"#open-{HELD.film}").click()
     expect(page.locator("#review-title")).to_be_visible()
     return page
 
 
 def box(page, corner, opposite):
-    """Draw a box to be made black; places in px of the film."""
+    """Draw a box to black out; corners in px of the film."""
     page.keyboard.press("b")
     for place in on_screen(page, [(x / SIDE, y / SIDE) for x, y in (corner, opposite)]):
         page.mouse.move(*place)
         page.mouse.click(*place)
 
 
-def test_held_film_is_looked_at_made_black_released_and_outlined(review, store):
-    expect(review.locator("#held")).to_have_text("1 held for a review")
+def test_held_film_is_blacked_out_released_and_outlined(review, store):
+    expect(review.locator("#held")).to_have_text("1 held for review")
     expect(review.locator("#reasons li")).to_have_count(2)
-    assert review.locator("#map path").count() == 1  # what the detector found, framed
+    assert review.locator("#map path").count() == 1  # the frame around detected text
     box(review, (NAME.left - 4, NAME.top - 4), (NAME.right + 4, NAME.bottom + 4))
-    expect(review.locator("#marked")).to_have_text("1 box to be made black")
+    expect(review.locator("#marked")).to_have_text("1 box to black out")
     review.locator("#reviewer").fill("N. Urse dhx")
     review.locator("#release").click()
     expect(review.get_by_role("dialog", name=f"Release {HELD.film}?")).to_be_visible()
     review.locator("#decide-yes").click()
     expect(review.locator(f"#open-{HELD.film} span")).to_have_text("no outline, no diagnosis")
     record = store.record(HELD.film)
-    assert [(one.by, one.decision) for one in record.reviews] == [("N. Urse dhx", "release")]
-    [done] = record.reviews[0].blanked
-    assert max(abs(a - b) for a, b in zip(astuple(done), (36, 16, 124, 48), strict=True)) <= 1
-    assert not store.pixels(record).pixels[done.top : done.bottom, done.left : done.right].any()
-    expect(review.locator("#status")).to_have_text("nothing drawn yet")  # it is shown anew
+    assert [(entry.by, entry.decision) for entry in record.reviews] == [("N. Urse dhx", "release")]
+    [area] = record.reviews[0].blanked
+    assert max(abs(a - b) for a, b in zip(astuple(area), (36, 16, 124, 48), strict=True)) <= 1
+    assert not store.pixels(record).pixels[area.top : area.bottom, area.left : area.right].any()
+    expect(review.locator("#status")).to_have_text("nothing drawn yet")  # it was reloaded
     draw(review, BORDER)
     assert drawing(store, HELD).polygons
 
 
-def test_box_that_is_not_ended_holds_the_decision_back(review, store):
+def test_unfinished_box_prevents_the_decision(review, store):
     review.keyboard.press("b")
     click(review, (0.2, 0.2))
     review.locator("#release").click()
-    expect(review.locator("#alert")).to_contain_text("End what you are drawing first")
+    expect(review.locator("#alert")).to_contain_text("Finish the drawing first")
     expect(review.locator("#decide")).to_be_hidden()
     click(review, (0.4, 0.4))
     review.locator("#release").click()
-    expect(review.locator("#decide-what")).to_contain_text("1 box is made black, for good.")
+    expect(review.locator("#decide-text")).to_contain_text("This permanently blacks out 1 box.")
     review.locator("#decide-no").click()
     review.keyboard.press("u")
     review.locator("#release").click()
-    expect(review.locator("#decide-what")).to_contain_text("Nothing of it is made black.")
+    expect(review.locator("#decide-text")).to_contain_text("Nothing is blacked out.")
 
 
-def test_boxes_are_kept_while_one_looks_at_another_film(review):
+def test_boxes_are_kept_while_another_film_is_shown(review):
     box(review, (10, 10), (50, 50))
     review.keyboard.press("k")
     expect(review.locator("#name")).to_have_text(SECOND.film)
     review.keyboard.press("j")
-    expect(review.locator("#marked")).to_have_text("1 box to be made black")
+    expect(review.locator("#marked")).to_have_text("1 box to black out")
 
 
-def test_box_is_cut_at_the_films_edge_and_refused_beside_it(review, store):
+def test_box_is_clipped_to_the_film_and_refused_outside_it(review, store):
     for _ in range(3):
         review.keyboard.press("-")
     box(review, (-20, 100), (60, 120))
@@ -421,14 +421,14 @@ def test_box_is_cut_at_the_films_edge_and_refused_beside_it(review, store):
     review.locator("#release").click()
     review.locator("#decide-yes").click()
     expect(review.locator(f"#open-{HELD.film} span")).to_have_text("no outline, no diagnosis")
-    [done] = store.record(HELD.film).reviews[0].blanked
-    assert (done.left, done.top) == pytest.approx((0, 100), abs=1)
+    [area] = store.record(HELD.film).reviews[0].blanked
+    assert (area.left, area.top) == pytest.approx((0, 100), abs=1)
 
 
-def test_decision_without_a_name_is_refused_aloud(review, store):
+def test_decision_without_a_name_is_refused(review, store):
     review.locator("#reviewer").fill(" ")
     review.locator("#reject").click()
-    expect(review.locator("#alert")).to_have_text("Say who has looked, under Reviewed by.")
+    expect(review.locator("#alert")).to_have_text("Enter your name under Reviewed by.")
     assert store.record(HELD.film).state == "held"
 
 
@@ -445,8 +445,8 @@ def test_rejected_film_leaves_the_list_and_the_disk(review, store):
 
 
 def test_decision_is_never_about_a_film_that_was_not_on_the_screen(page, store):
-    held = store.record(SECOND.film).model_copy(update={"state": "held"})
-    store.put(held)
+    record = store.record(SECOND.film)
+    store.put(record.model_copy(update={"state": "held"}))
     page.reload()
     page.locator(f"#open-{SECOND.film}").click()
     expect(page.locator("#name")).to_have_text(SECOND.film)
@@ -455,7 +455,7 @@ def test_decision_is_never_about_a_film_that_was_not_on_the_screen(page, store):
         "document.dispatchEvent(new KeyboardEvent('keydown', { key: 'j' }));"
         "document.getElementById('reject').click()"
     )
-    expect(page.locator("#decide")).to_be_hidden()  # a film is on its way: nothing is asked
+    expect(page.locator("#decide")).to_be_hidden()  # a film is loading: no question
     expect(page.locator("#name")).to_have_text(HELD.film)
     page.locator("#reject").click()
     expect(page.locator("#decide-title")).to_have_text(f"Reject {HELD.film}?")
@@ -465,10 +465,10 @@ def test_decision_is_never_about_a_film_that_was_not_on_the_screen(page, store):
     assert {film.state for film in store.films()} == {"released", "held"}
 
 
-def test_last_film_that_is_rejected_leaves_an_empty_page(browser, tmp_path):
+def test_rejecting_the_last_film_leaves_an_empty_page(browser, tmp_path):
     store = phantom_store(tmp_path / "store", [HELD])
-    with served_here(store, PROTOCOL) as address:
-        page = opened(browser.new_context(viewport=VIEW), address)
+    with serve_in_thread(store, PROTOCOL) as address:
+        page = open_page(browser.new_context(viewport=VIEW), address)
         page.locator("#reject").click()
         page.locator("#decide-yes").click()
         expect(page.locator("#name")).to_have_text("No film")
@@ -477,14 +477,14 @@ def test_last_film_that_is_rejected_leaves_an_empty_page(browser, tmp_path):
         page.context.close()
 
 
-def test_held_film_too_large_for_the_page_is_told_to_be_shown_reduced(review, store, monkeypatch):
+def test_oversized_held_film_is_reported_as_reduced(review, store, monkeypatch):
     expect(review.locator("#reduced")).to_be_empty()
     monkeypatch.setattr(server, "REVIEW_PIXELS", SIDE * SIDE // 4)
     review.reload()
     expect(review.locator("#reduced")).to_contain_text("shown at 1/2 of its size")
 
 
-def test_film_that_is_rejected_elsewhere_while_it_is_outlined_lets_the_page_go_on(page, store):
+def test_page_continues_when_the_film_being_outlined_is_rejected_elsewhere(page, store):
     review_film(store, FIRST.film, "reject", "somebody else", NOW)
     page.keyboard.press("n")
     expect(page.locator("#alert")).to_have_text(f"NOT SAVED: {FIRST.film}: is rejected")
@@ -495,23 +495,23 @@ def test_film_that_is_rejected_elsewhere_while_it_is_outlined_lets_the_page_go_o
     assert drawing(store, SECOND).diagnosis == "positive"
 
 
-def test_boxes_are_undone_and_deleted_and_never_saved_by_themselves(review, store):
+def test_boxes_are_undone_and_deleted_and_never_saved_without_a_decision(review, store):
     box(review, (10, 10), (50, 50))
     box(review, (100, 100), (150, 150))
     review.keyboard.press("s")
     review.keyboard.press("Delete")
-    expect(review.locator("#marked")).to_have_text("1 box to be made black")
+    expect(review.locator("#marked")).to_have_text("1 box to black out")
     review.keyboard.press("u")
-    expect(review.locator("#marked")).to_have_text("2 boxes to be made black")
+    expect(review.locator("#marked")).to_have_text("2 boxes to black out")
     assert store.record(HELD.film) == HELD
-    assert outline_of(store, HELD.film).version == 0
+    assert load_outline(store, HELD.film).version == 0
 
 
-def test_held_film_takes_no_outline_and_a_released_one_no_box(review, store):
+def test_held_film_accepts_no_outline_and_a_released_film_no_box(review, store):
     for key in ("d", "h", "e", "p"):
         review.keyboard.press(key)
-        assert review.locator('[aria-pressed="true"][data-act]:visible').count() == 0
-    assert outline_of(store, HELD.film).version == 0
+        assert review.locator('[aria-pressed="true"][data-action]:visible').count() == 0
+    assert load_outline(store, HELD.film).version == 0
     review.keyboard.press("k")
     expect(review.locator("#name")).to_have_text(SECOND.film)
     review.keyboard.press("b")
@@ -519,11 +519,11 @@ def test_held_film_takes_no_outline_and_a_released_one_no_box(review, store):
     assert review.locator("#release").is_hidden()
 
 
-def test_decision_that_another_tab_has_overtaken_is_told(review, store):
+def test_decision_overtaken_by_another_tab_is_refused(review, store):
     review_film(store, HELD.film, "release", "somebody else", NOW)
     review.locator("#reject").click()
     review.locator("#decide-yes").click()
-    expect(review.locator("#alert")).to_contain_text("somebody else has decided about it since")
+    expect(review.locator("#alert")).to_contain_text("was reviewed by somebody else since")
     expect(review.locator("#diagnosis")).to_be_visible()
     assert store.pixels_path(HELD.film).exists()
 
@@ -554,7 +554,7 @@ def test_picture_is_windowed_and_inverted_by_keys(fresh):
     assert after(",") > plain
 
 
-def test_all_but_drawing_is_reached_by_the_keyboard_in_the_order_it_is_seen(fresh):
+def test_everything_but_drawing_is_reached_by_the_keyboard_in_visual_order(fresh):
     stops = tab_stops(fresh)
     assert [name for name in stops if not name.startswith("open-")] == [
         "help-open",
@@ -579,7 +579,7 @@ def test_all_but_drawing_is_reached_by_the_keyboard_in_the_order_it_is_seen(fres
     ]
 
 
-def test_focus_is_seen(fresh):
+def test_focus_is_visible(fresh):
     fresh.keyboard.press("Tab")
     width = fresh.evaluate("getComputedStyle(document.activeElement).outlineWidth")
     assert width == "3px"
@@ -589,8 +589,8 @@ def test_single_keys_can_be_switched_off(fresh, untouched):
     fresh.locator("#letters").uncheck()
     fresh.keyboard.press("p")
     fresh.keyboard.press("i")
-    assert fresh.locator('[data-act="invert"]').get_attribute("aria-pressed") == "false"
-    assert outline_of(untouched, FIRST.film).version == 0
+    assert fresh.locator('[data-action="invert"]').get_attribute("aria-pressed") == "false"
+    assert load_outline(untouched, FIRST.film).version == 0
 
 
 def test_help_is_on_the_page_and_text_is_readable(fresh):
@@ -606,9 +606,9 @@ def test_help_is_on_the_page_and_text_is_readable(fresh):
     assert fresh.evaluate("document.getElementById('help').scrollTop") == 0
 
 
-def test_everything_one_can_press_has_a_name(fresh):
+def test_every_control_has_a_name(fresh):
     nameless = fresh.evaluate(
-        "[...document.querySelectorAll('button, input, #map')].filter((one) =>"
-        " !(one.ariaLabel || one.textContent.trim() || one.labels?.length)).map((one) => one.id)"
+        "[...document.querySelectorAll('button, input, #map')].filter((e) =>"
+        " !(e.ariaLabel || e.textContent.trim() || e.labels?.length)).map((e) => e.id)"
     )
     assert nameless == []

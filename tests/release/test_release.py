@@ -321,7 +321,9 @@ def test_rule_that_is_not_kept_is_shown_and_stops_all_acts(
     status, out, _ = desk.prepare()
     assert status == 0
     assert "NOT kept" in out
-    assert "does NOT let it out" in (desk.prepared / "review.html").read_text(encoding="utf-8")
+    assert "does NOT allow this release" in (desk.prepared / "review.html").read_text(
+        encoding="utf-8"
+    )
     assert told in desk.approve()[2]
     desk.refused(told)
 

@@ -30,59 +30,59 @@ from gdshare.store import Identities, Intake, make_store
 from gdshare.store.pacs import (
     Login,
     PacsError,
-    Wanted,
+    Query,
     access_to,
+    connect,
     find_films,
-    line_to,
+    import_from_pacs,
     read_password,
-    take_in_from,
 )
-from gdshare.store.pacs.faults import AnswerError, PassingError
+from gdshare.store.pacs.errors import ResponseError, TransientError
 from gdshare.store.pacs.query import Reference
 from gdshare.store.pacs.retrieval import first_part, retrieve
 
-FILMS = Wanted(("CR", "DX"))
+FILMS = Query(("CR", "DX"))
 
 
 class Sleeps(list):
-    """Notes how long was slept, and does not."""
+    """Records the delays instead of sleeping."""
 
     def __call__(self, seconds):
         self.append(seconds)
 
 
-def line(url, sleep=None, clock=lambda: 0.0, login=None, authority=None, **more):
-    return line_to(
-        access_to(url, login, authority), clock, Sleeps() if sleep is None else sleep, **more
+def open_connection(url, sleep=None, clock=lambda: 0.0, login=None, authority=None, **options):
+    return connect(
+        access_to(url, login, authority), clock, Sleeps() if sleep is None else sleep, **options
     )
 
 
-def to(server, **more):
-    return line(server.url, login=Login(USER, PASSWORD.encode()), **more)
+def connection_to(server, **options):
+    return open_connection(server.url, login=Login(USER, PASSWORD.encode()), **options)
 
 
 def put(server, tmp_path, syntax=None, **elements):
-    """A film into Orthanc; its UID."""
+    """Store a film in Orthanc; returns its UID."""
     dataset = radiograph(gradient(), BurnedInAnnotation="NO", **elements)
-    more = () if syntax is None else (syntax,)
-    server.put(save(dataset, tmp_path / "sent.dcm", *more))
+    syntaxes = () if syntax is None else (syntax,)
+    server.put(save(dataset, tmp_path / "sent.dcm", *syntaxes))
     return str(dataset.SOPInstanceUID)
 
 
-def intake(tmp_path, decode=None):
+def new_intake(tmp_path, decode=None):
     letters = ("".join(word) for word in itertools.product("abcdefgh", repeat=16))
     names = itertools.islice(letters, len(list(tmp_path.glob("store/films/*"))) * 3, None)
     store = make_store(tmp_path / "store")
-    return Intake(store, Identities(tmp_path / "who.csv", lambda: next(names)), decode or plain)
+    return Intake(store, Identities(tmp_path / "who.csv", lambda: next(names)), decode or refuse)
 
 
-def plain(frame):
-    raise AssertionError("nothing here is compressed")
+def refuse(frame):
+    raise AssertionError("no film here is compressed")
 
 
-def taken(opened, told, tmp_path, wanted=FILMS):
-    films = find_films(opened, wanted)
-    return list(take_in_from(opened, films, told, tmp_path / "arriving.dcm"))
+def import_all(connection, intake, tmp_path, query=FILMS):
+    films = find_films(connection, query)
+    return list(import_from_pacs(connection, films, intake, tmp_path / "arriving.dcm"))
 
 
 def uids(films):
@@ -92,110 +92,112 @@ def uids(films):
 # Against a real PACS.
 
 
-def test_query_finds_the_films_of_the_days_and_modalities_and_no_others(server, tmp_path):
+def test_query_finds_only_films_of_its_dates_and_modalities(server, tmp_path):
     inside = put(server, tmp_path, StudyDate="20240131")
     put(server, tmp_path, StudyDate="20240102", Modality="CT")
     put(server, tmp_path, StudyDate="20240201")
     put(server, tmp_path, StudyDate="20231231")
     screened = put(server, tmp_path, StudyDate="20240101", Modality="RF")
     january = date(2024, 1, 1), date(2024, 1, 31)
-    with to(server) as opened:
-        assert uids(find_films(opened, Wanted(("CR", "DX"), *january))) == {inside}
-        assert uids(find_films(opened, Wanted(("CR", "RF"), *january))) == {inside, screened}
-        assert len(find_films(opened, Wanted(("CR",), january[0], None))) == 2
-        assert len(find_films(opened, Wanted(("CR",), None, january[1]))) == 2
-        assert len(find_films(opened, FILMS)) == 3
+    with connection_to(server) as connection:
+        assert uids(find_films(connection, Query(("CR", "DX"), *january))) == {inside}
+        assert uids(find_films(connection, Query(("CR", "RF"), *january))) == {inside, screened}
+        assert len(find_films(connection, Query(("CR",), january[0], None))) == 2
+        assert len(find_films(connection, Query(("CR",), None, january[1]))) == 2
+        assert len(find_films(connection, FILMS)) == 3
 
 
-def test_other_series_of_the_same_study_stay_where_they_are(server, tmp_path):
+def test_other_series_of_the_same_study_are_not_imported(server, tmp_path):
     study = {"StudyInstanceUID": generate_uid()}
     film = put(server, tmp_path, **study)
     put(server, tmp_path, Modality="CT", **study)
-    with to(server) as opened:
-        assert uids(find_films(opened, FILMS)) == {film}
+    with connection_to(server) as connection:
+        assert uids(find_films(connection, FILMS)) == {film}
 
 
-def test_films_come_in_and_leave_nothing_behind(server, tmp_path):
+def test_import_leaves_no_temporary_file(server, tmp_path):
     for patient in ("4711", "4711", "815"):
         put(server, tmp_path, PatientID=patient)
-    told = intake(tmp_path)
-    with to(server) as opened:
-        outcomes = taken(opened, told, tmp_path)
+    intake = new_intake(tmp_path)
+    with connection_to(server) as connection:
+        outcomes = import_all(connection, intake, tmp_path)
     assert [outcome.kind for outcome in outcomes] == ["released"] * 3
-    assert len({film.patient for film in told.store.films()}) == 2
+    assert len({film.patient for film in intake.store.films()}) == 2
     assert sorted(path.name for path in tmp_path.iterdir()) == ["sent.dcm", "store", "who.csv"]
 
 
 def test_second_import_retrieves_nothing_again(server, tmp_path):
     put(server, tmp_path)
     put(server, tmp_path)
-    with to(server) as opened:
+    with connection_to(server) as connection:
         before = server.retrieved()
-        taken(opened, intake(tmp_path), tmp_path)
+        import_all(connection, new_intake(tmp_path), tmp_path)
         assert server.retrieved() == before + 2
         new = put(server, tmp_path)
-        outcomes = taken(opened, intake(tmp_path), tmp_path)
+        outcomes = import_all(connection, new_intake(tmp_path), tmp_path)
     assert server.retrieved() == before + 3
     kinds = {str(outcome.path): outcome.kind for outcome in outcomes}
     assert kinds.pop(new) == "released"
     assert list(kinds.values()) == ["known"] * 2
 
 
-def test_import_that_was_killed_goes_on_with_the_rest(server, tmp_path):
+def test_killed_import_continues_with_the_rest(server, tmp_path):
     for _ in range(4):
         put(server, tmp_path)
     before = server.retrieved()
-    with to(server) as opened:
-        films = find_films(opened, FILMS)
-        half = take_in_from(opened, films, intake(tmp_path), tmp_path / "arriving.dcm")
+    with connection_to(server) as connection:
+        films = find_films(connection, FILMS)
+        half = import_from_pacs(connection, films, new_intake(tmp_path), tmp_path / "arriving.dcm")
         next(half), next(half)
         half.close()
-        (tmp_path / "arriving.dcm").write_bytes(b"what a kill left")
-        outcomes = taken(opened, intake(tmp_path), tmp_path)
+        (tmp_path / "arriving.dcm").write_bytes(b"left by a kill")
+        outcomes = import_all(connection, new_intake(tmp_path), tmp_path)
     assert [outcome.kind for outcome in outcomes].count("known") == 2
     assert server.retrieved() == before + 4
     assert not (tmp_path / "arriving.dcm").exists()
     assert len(make_store(tmp_path / "store").names()) == 4
 
 
-def test_what_a_kill_left_is_deleted_though_nothing_is_missing(server, tmp_path):
+def test_file_left_by_a_kill_is_deleted_even_if_no_film_is_missing(server, tmp_path):
     put(server, tmp_path)
-    with to(server) as opened:
-        taken(opened, intake(tmp_path), tmp_path)
-        (tmp_path / "arriving.dcm").write_bytes(b"what a kill left")
-        assert [outcome.kind for outcome in taken(opened, intake(tmp_path), tmp_path)] == ["known"]
+    with connection_to(server) as connection:
+        import_all(connection, new_intake(tmp_path), tmp_path)
+        (tmp_path / "arriving.dcm").write_bytes(b"left by a kill")
+        assert [
+            outcome.kind for outcome in import_all(connection, new_intake(tmp_path), tmp_path)
+        ] == ["known"]
     assert not (tmp_path / "arriving.dcm").exists()
 
 
-def test_film_arrives_in_the_encoding_that_the_pacs_keeps(server, tmp_path):
+def test_film_arrives_in_its_stored_encoding(server, tmp_path):
     put(server, tmp_path, JPEGLSLossless)
-    with to(server) as opened:
-        (film,) = find_films(opened, FILMS)
-        retrieve(opened, film, tmp_path / "film.dcm")
-    kept, got = dcmread(tmp_path / "sent.dcm"), dcmread(tmp_path / "film.dcm")
-    assert got.file_meta.TransferSyntaxUID == JPEGLSLossless
-    assert got.PixelData == kept.PixelData
+    with connection_to(server) as connection:
+        (film,) = find_films(connection, FILMS)
+        retrieve(connection, film, tmp_path / "film.dcm")
+    sent, received = dcmread(tmp_path / "sent.dcm"), dcmread(tmp_path / "film.dcm")
+    assert received.file_meta.TransferSyntaxUID == JPEGLSLossless
+    assert received.PixelData == sent.PixelData
 
 
-def test_compressed_film_comes_in_and_is_for_its_owner_alone_meanwhile(server, tmp_path):
+def test_compressed_film_is_imported_and_meanwhile_readable_by_its_owner_only(server, tmp_path):
     put(server, tmp_path, JPEGLSLossless)
     modes = []
-    with to(server) as opened, decoder() as decode:
+    with connection_to(server) as connection, decoder() as decode:
 
-        def watched(frame):
+        def watched_decode(frame):
             modes.append(stat.S_IMODE((tmp_path / "arriving.dcm").stat().st_mode))
             return decode(frame)
 
-        (outcome,) = taken(opened, intake(tmp_path, watched), tmp_path)
+        (outcome,) = import_all(connection, new_intake(tmp_path, watched_decode), tmp_path)
     assert outcome.kind == "released"
     assert modes == [0o600]
 
 
-def test_film_too_large_is_refused_before_it_fills_the_disk(server, tmp_path):
+def test_oversized_film_is_refused_before_it_fills_the_disk(server, tmp_path):
     put(server, tmp_path)
     small = put(server, tmp_path, Rows=2, Columns=2, PixelData=bytes(range(8)))
-    with to(server, most_bytes=3000) as opened:
-        outcomes = taken(opened, intake(tmp_path), tmp_path)
+    with connection_to(server, max_bytes=3000) as connection:
+        outcomes = import_all(connection, new_intake(tmp_path), tmp_path)
     kinds = {str(outcome.path): outcome for outcome in outcomes}
     assert kinds.pop(small).kind == "released"
     (large,) = kinds.values()
@@ -204,82 +206,84 @@ def test_film_too_large_is_refused_before_it_fills_the_disk(server, tmp_path):
     assert not (tmp_path / "arriving.dcm").exists()
 
 
-def test_refused_film_is_called_by_its_uid_alone(server, tmp_path):
+def test_refused_film_is_named_by_its_uid_only(server, tmp_path):
     colour = put(server, tmp_path, SamplesPerPixel=3, PatientName="Doe^Jane", PatientID="4711")
-    with to(server) as opened:
-        (outcome,) = taken(opened, intake(tmp_path), tmp_path)
+    with connection_to(server) as connection:
+        (outcome,) = import_all(connection, new_intake(tmp_path), tmp_path)
     assert outcome.path == Path(colour)
-    assert outcome.reason.startswith(f"{colour}: not gray-scale")
+    assert outcome.reason.startswith(f"{colour}: is not gray-scale")
     assert str(tmp_path) not in outcome.reason
 
 
-def test_wrong_password_is_one_plain_error_that_does_not_hold_it(server):
+def test_wrong_password_is_one_plain_error_that_does_not_contain_it(server):
     sleeps = Sleeps()
-    access = Login(USER, b"guessed-wrong")
+    login = Login(USER, b"guessed-wrong")
     with (
-        line(server.url, sleeps, login=access) as opened,
-        pytest.raises(PacsError, match="does not let this user in") as error,
+        open_connection(server.url, sleeps, login=login) as connection,
+        pytest.raises(PacsError, match="rejects the login") as error,
     ):
-        find_films(opened, FILMS)
-    assert "guessed-wrong" not in str(error.value) + repr(access)
-    assert sleeps == []  # asking again would lock the account
+        find_films(connection, FILMS)
+    assert "guessed-wrong" not in str(error.value) + repr(login)
+    assert sleeps == []  # a retry could lock the account
 
 
-def test_address_without_a_dicomweb_service_is_told(server):
+def test_address_without_a_dicomweb_service_is_refused(server):
     with (
-        line(f"{server.root}/nowhere", login=Login(USER, PASSWORD.encode())) as opened,
+        open_connection(
+            f"{server.root}/nowhere", login=Login(USER, PASSWORD.encode())
+        ) as connection,
         pytest.raises(PacsError, match="nothing at that address"),
     ):
-        find_films(opened, FILMS)
+        find_films(connection, FILMS)
 
 
-# Against servers that answer what they should not.
+# Against faulty servers.
 
 
 @contextmanager
 def serving(answer, context=None):
-    """A server whose answers ``answer(path, query)`` gives: (status, headers, pieces of body)."""
+    """A server; ``answer(path, query)`` returns (status, headers, chunks of the body)."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self):
-            asked.append(self.path)
+            requests.append(self.path)
             parts = urlsplit(self.path)
-            status, headers, pieces = answer(parts.path, parse_qs(parts.query))
+            status, headers, chunks = answer(parts.path, parse_qs(parts.query))
             if self.headers["Host"] != f"127.0.0.1:{server.server_port}":
-                status = 421  # misdirected: a server behind a proxy goes by this name
+                status = 421  # misdirected: servers behind a proxy check the name
             if status is None:
-                return  # hangs up without a word
+                return  # close without a response
             self.send_response(status)
             for name, value in headers.items():
                 self.send_header(name, value)
             self.end_headers()
             try:
-                for piece in pieces:
-                    self.wfile.write(piece)
+                for chunk in chunks:
+                    self.wfile.write(chunk)
             except OSError:
-                pass  # the other side has had enough
+                pass  # the client closed the connection
 
         def log_message(self, *words):
             pass
 
-    asked = []
+    requests = []
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     if context is not None:
         server.socket = context.wrap_socket(server.socket, server_side=True)
-    server.handle_error = lambda *told: None
+    server.handle_error = lambda *_: None
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     try:
         scheme = "http" if context is None else "https"
-        yield f"{scheme}://127.0.0.1:{server.server_port}/dicom-web", asked
+        yield f"{scheme}://127.0.0.1:{server.server_port}/dicom-web", requests
     finally:
         server.shutdown()
         server.server_close()
         thread.join()
 
 
-def listed(*results, status=200):
-    return status, {"Content-Type": "application/dicom+json"}, [json.dumps(results).encode()]
+def json_response(*results):
+    return 200, {"Content-Type": "application/dicom+json"}, [json.dumps(results).encode()]
 
 
 def result(**values):
@@ -293,19 +297,19 @@ def result(**values):
     return {tags[name]: {"vr": "UI", "Value": [value]} for name, value in values.items()}
 
 
-def one_film(retrieval, instances=("1.2.3",)):
-    """A PACS of one study that answers all queries rightly, and retrievals as told."""
+def small_pacs(retrieval, instances=("1.2.3",)):
+    """A PACS of a single study; ``retrieval(uid)`` returns the response for a film."""
 
     def answer(path, query):
         last = path.rsplit("/", 1)[-1]
         if int(query.get("offset", ["0"])[0]):
-            return listed()
+            return json_response()
         if last == "studies":
-            return listed(result(study="1.2", day="20240101"))
+            return json_response(result(study="1.2", day="20240101"))
         if last == "series":
-            return listed(result(series="1.2.1", modality="CR"))
+            return json_response(result(series="1.2.1", modality="CR"))
         if last == "instances":
-            return listed(*(result(instance=uid) for uid in instances))
+            return json_response(*(result(instance=uid) for uid in instances))
         return retrieval(last)
 
     return answer
@@ -316,10 +320,10 @@ def dicom_file(tmp_path, uid="1.2.3"):
 
 
 def multipart(content):
-    head = {"Content-Type": 'multipart/related; type="application/dicom"; boundary=BOUND'}
+    headers = {"Content-Type": 'multipart/related; type="application/dicom"; boundary=BOUND'}
     return (
         200,
-        head,
+        headers,
         [b"--BOUND\r\nContent-Type: application/dicom\r\n\r\n", content, b"\r\n--BOUND--"],
     )
 
@@ -341,124 +345,134 @@ def multipart(content):
         (403, {}, []),
     ],
 )
-def test_rubbish_for_a_query_is_one_plain_error_at_once(answer):
+def test_invalid_query_response_is_one_plain_error_at_once(answer):
     sleeps = Sleeps()
     with (
-        serving(lambda path, query: answer) as (url, asked),
-        line(url, sleeps) as opened,
+        serving(lambda path, query: answer) as (url, requests),
+        open_connection(url, sleeps) as connection,
         pytest.raises(PacsError) as error,
     ):
-        find_films(opened, Wanted(("CR",)))
+        find_films(connection, Query(("CR",)))
     assert str(error.value).startswith(url)
     assert len(str(error.value)) < 250
     assert "patient" not in str(error.value)
     assert sleeps == []
-    assert not any("secret" in path for path in asked)
+    assert not any("secret" in path for path in requests)
 
 
-def test_query_that_never_ends_ends():
+def test_endless_query_response_is_cut_off():
     numbers = itertools.count(1)
 
     def answer(path, query):
-        def pieces():
+        def chunks():
             yield b'[{"0020000D": {"vr": "UI", "Value": ["1.2"]}}'
             while True:
                 yield b', {"0020000D": {"vr": "UI", "Value": ["1.%d"]}}' % next(numbers) * 1000
 
-        return 200, {}, pieces()
+        return 200, {}, chunks()
 
     with (
         serving(answer) as (url, _),
-        line(url) as opened,
-        pytest.raises(AnswerError, match="more than 16777216 bytes"),
+        open_connection(url) as connection,
+        pytest.raises(ResponseError, match="more than 16777216 bytes"),
     ):
-        find_films(opened, FILMS)
+        find_films(connection, FILMS)
 
 
-def test_server_that_knows_no_offset_is_not_asked_for_ever():
-    same = listed(result(study="1.2", series="1.2.1", instance="1.2.3", modality="CR"))
-    with serving(lambda path, query: same) as (url, asked), line(url) as opened:
-        assert uids(find_films(opened, FILMS)) == {"1.2.3"}
-    assert len(asked) == 8
+def test_server_that_ignores_the_offset_is_not_queried_for_ever():
+    response = json_response(result(study="1.2", series="1.2.1", instance="1.2.3", modality="CR"))
+    with (
+        serving(lambda path, query: response) as (url, requests),
+        open_connection(url) as connection,
+    ):
+        assert uids(find_films(connection, FILMS)) == {"1.2.3"}
+    assert len(requests) == 8
 
 
-def test_server_that_gives_few_results_at_once_is_asked_for_all():
+def test_server_with_small_pages_is_queried_for_all():
     def answer(path, query):
         start = int(query["offset"][0])
         if path.endswith("/studies"):
-            return listed(*(result(study=f"1.{n}") for n in range(start, min(start + 2, 7))))
+            return json_response(*(result(study=f"1.{n}") for n in range(start, min(start + 2, 7))))
         if path.endswith("/series"):
-            return listed(result(series="2.1", modality="CR"))
+            return json_response(result(series="2.1", modality="CR"))
         study = path.split("/")[3]
-        return listed(*(result(instance=f"{study}.{n}") for n in range(start, min(start + 2, 3))))
+        return json_response(
+            *(result(instance=f"{study}.{n}") for n in range(start, min(start + 2, 3)))
+        )
 
-    with serving(answer) as (url, _), line(url) as opened:
-        assert len(find_films(opened, Wanted(("CR",)))) == 7 * 3
+    with serving(answer) as (url, _), open_connection(url) as connection:
+        assert len(find_films(connection, Query(("CR",)))) == 7 * 3
 
 
-def test_server_that_ignores_days_and_modalities_brings_no_other_films_in():
+def test_server_that_ignores_dates_and_modalities_adds_no_other_films():
     def answer(path, query):
         if path.endswith("/studies"):
-            return listed(
+            return json_response(
                 result(study="1.1", day="20231231"),
                 result(study="1.2", day="20240101"),
                 result(study="1.3"),
             )
         if path.endswith("/series"):
-            return listed(result(series="2.1", modality="CT"), result(series="2.2", modality="CR"))
-        return listed(result(instance="3.1"))
+            return json_response(
+                result(series="2.1", modality="CT"), result(series="2.2", modality="CR")
+            )
+        return json_response(result(instance="3.1"))
 
-    with serving(answer) as (url, asked), line(url) as opened:
-        films = find_films(opened, Wanted(("CR",), since=date(2024, 1, 1)))
-    query = parse_qs(urlsplit(asked[0]).query)
+    with serving(answer) as (url, requests), open_connection(url) as connection:
+        films = find_films(connection, Query(("CR",), since=date(2024, 1, 1)))
+    query = parse_qs(urlsplit(requests[0]).query)
     assert (query["ModalitiesInStudy"], query["StudyDate"]) == (["CR"], ["20240101-"])
     assert films == [Reference("1.2", "2.2", "3.1")]
 
 
-def test_server_that_is_not_there_is_one_plain_error_after_a_few_tries():
-    with serving(lambda path, query: listed()) as (url, _):
+def test_unreachable_server_is_one_plain_error_after_a_few_retries():
+    with serving(lambda path, query: json_response()) as (url, _):
         pass
     sleeps = Sleeps()
-    with line(url, sleeps) as opened, pytest.raises(PacsError, match="does not answer"):
-        find_films(opened, FILMS)
+    with (
+        open_connection(url, sleeps) as connection,
+        pytest.raises(PacsError, match="does not answer"),
+    ):
+        find_films(connection, FILMS)
     assert sleeps == [1, 3, 9]
 
 
 @pytest.mark.parametrize(
     "fault", [(None, {}, []), (503, {}, []), (200, {"Content-Length": "9"}, [b"["])]
 )
-def test_fault_that_passes_is_waited_for(fault, tmp_path):
+def test_transient_failure_is_retried(fault, tmp_path):
     content = dicom_file(tmp_path)
     faults = iter([fault, fault])
-    whole = one_film(lambda uid: next(faults, None) or multipart(content))
-    told = intake(tmp_path)
+    whole = small_pacs(lambda uid: next(faults, None) or multipart(content))
+    intake = new_intake(tmp_path)
     sleeps = Sleeps()
     with (
-        serving(lambda *asked: next(faults, None) or whole(*asked)) as (url, _),
-        line(url, sleeps) as opened,
+        serving(lambda *request: next(faults, None) or whole(*request)) as (url, _),
+        open_connection(url, sleeps) as connection,
     ):
-        (outcome,) = taken(opened, told, tmp_path)
+        (outcome,) = import_all(connection, intake, tmp_path)
     assert outcome.kind == "held"
     assert sleeps == [1, 3]
 
 
-def test_film_that_breaks_off_is_retrieved_anew_from_its_beginning(tmp_path):
+def test_film_that_breaks_off_is_retrieved_again_from_its_start(tmp_path):
     content = dicom_file(tmp_path)
-    status, head, (begin, body, end) = multipart(content)
-    answers = iter([(status, head, [begin, body[:1000]]), (status, head, [begin, body, end])])
+    status, headers, (start, body, end) = multipart(content)
+    answers = iter([(status, headers, [start, body[:1000]]), (status, headers, [start, body, end])])
     with (
-        serving(one_film(lambda uid: next(answers))) as (url, _),
-        line(url) as opened,
+        serving(small_pacs(lambda uid: next(answers))) as (url, _),
+        open_connection(url) as connection,
     ):
-        retrieve(opened, Reference("1.2", "1.2.1", "1.2.3"), tmp_path / "film.dcm")
+        retrieve(connection, Reference("1.2", "1.2.1", "1.2.3"), tmp_path / "film.dcm")
     assert (tmp_path / "film.dcm").read_bytes() == content
 
 
-def test_file_that_comes_without_a_multipart_message_is_taken(tmp_path):
+def test_file_without_a_multipart_message_is_accepted(tmp_path):
     content = dicom_file(tmp_path)
     answer = (200, {"Content-Type": "application/dicom"}, [content])
-    with serving(one_film(lambda uid: answer)) as (url, _), line(url) as opened:
-        retrieve(opened, Reference("1.2", "1.2.1", "1.2.3"), tmp_path / "film.dcm")
+    with serving(small_pacs(lambda uid: answer)) as (url, _), open_connection(url) as connection:
+        retrieve(connection, Reference("1.2", "1.2.1", "1.2.3"), tmp_path / "film.dcm")
     assert (tmp_path / "film.dcm").read_bytes() == content
 
 
@@ -474,106 +488,113 @@ def test_file_that_comes_without_a_multipart_message_is_taken(tmp_path):
         (200, {"Content-Type": "application/dicom"}, [bytes(128), b"DICM", b"Doe^Jane" * 9]),
     ],
 )
-def test_rubbish_for_one_film_refuses_that_film_and_no_other(tmp_path, answer):
+def test_invalid_response_for_a_film_refuses_only_that_film(tmp_path, answer):
     content = dicom_file(tmp_path, "1.2")
-    whole = one_film(
+    whole = small_pacs(
         lambda uid: answer if uid == "1.1" else multipart(content), instances=("1.1", "1.2")
     )
-    with serving(whole) as (url, _), line(url) as opened:
-        bad, good = taken(opened, intake(tmp_path), tmp_path)
+    with serving(whole) as (url, _), open_connection(url) as connection:
+        bad, good = import_all(connection, new_intake(tmp_path), tmp_path)
     assert (bad.kind, good.kind) == ("refused", "held")
     assert bad.reason.startswith("1.1: ")
     assert "Doe" not in bad.reason or "1.1: not DICOM, or damaged" in bad.reason
     assert not (tmp_path / "arriving.dcm").exists()
 
 
-def test_other_film_than_was_asked_for_is_refused(tmp_path):
+def test_other_film_than_requested_is_refused(tmp_path):
     content = dicom_file(tmp_path, "1.9")
-    told = intake(tmp_path)
-    with serving(one_film(lambda uid: multipart(content))) as (url, _), line(url) as opened:
-        [outcome] = taken(opened, told, tmp_path)
+    intake = new_intake(tmp_path)
+    with (
+        serving(small_pacs(lambda uid: multipart(content))) as (url, _),
+        open_connection(url) as connection,
+    ):
+        [outcome] = import_all(connection, intake, tmp_path)
     assert outcome.kind == "refused"
     assert "1.2.3: " in outcome.reason
-    assert "sends another film than it was asked for" in outcome.reason
-    assert told.store.names() == []
+    assert "sends another film than requested" in outcome.reason
+    assert intake.store.names() == []
 
 
 @pytest.mark.parametrize(("length", "most"), [({}, 2_000_000), ({"Content-Length": "9999999"}, 0)])
-def test_film_without_end_is_cut_off(tmp_path, length, most):
+def test_endless_film_is_cut_off(tmp_path, length, most):
     def forever(uid):
-        status, head, (begin, *_) = multipart(b"")
-        return status, head | length, itertools.chain([begin], itertools.repeat(bytes(100_000)))
+        status, headers, (start, *_) = multipart(b"")
+        return status, headers | length, itertools.chain([start], itertools.repeat(bytes(100_000)))
 
     path = tmp_path / "film.dcm"
     with (
-        serving(one_film(forever)) as (url, _),
-        line(url, most_bytes=2_000_000) as opened,
-        pytest.raises(AnswerError, match="more than 2000000 bytes"),
+        serving(small_pacs(forever)) as (url, _),
+        open_connection(url, max_bytes=2_000_000) as connection,
+        pytest.raises(ResponseError, match="more than 2000000 bytes"),
     ):
-        retrieve(opened, Reference("1.2", "1.2.1", "1.2.3"), path)
+        retrieve(connection, Reference("1.2", "1.2.1", "1.2.3"), path)
     assert path.stat().st_size <= most
 
 
-def test_film_that_drips_in_for_ever_is_given_up(tmp_path):
+def test_film_that_arrives_too_slowly_is_given_up(tmp_path):
     now = itertools.count(step=100)
 
     def dripping(uid):
-        def pieces():
+        def chunks():
             while True:
                 yield b"."
 
-        return *multipart(b"")[:2], pieces()
+        return *multipart(b"")[:2], chunks()
 
     with (
-        serving(one_film(dripping)) as (url, _),
-        line(url, clock=lambda: float(next(now))) as opened,
+        serving(small_pacs(dripping)) as (url, _),
+        open_connection(url, clock=lambda: float(next(now))) as connection,
     ):
         film = Reference("1.2", "1.2.1", "1.2.3")
-        (outcome,) = take_in_from(opened, [film], intake(tmp_path), tmp_path / "arriving.dcm")
+        (outcome,) = import_from_pacs(
+            connection, [film], new_intake(tmp_path), tmp_path / "arriving.dcm"
+        )
     assert "takes longer than 900 s" in outcome.reason
 
 
-def test_pacs_that_goes_away_ends_the_import_after_a_few_films(tmp_path):
+def test_pacs_that_disappears_ends_the_import_after_a_few_films(tmp_path):
     content = dicom_file(tmp_path, "1.0")
     names = tuple(f"1.{n}" for n in range(50))
-    whole = one_film(lambda uid: multipart(content) if uid == "1.0" else (None, {}, []), names)
-    done, sleeps = [], Sleeps()
-    with serving(whole) as (url, _), line(url, sleeps) as opened:
-        films = find_films(opened, FILMS)
-        outcomes = take_in_from(opened, films, intake(tmp_path), tmp_path / "arriving.dcm")
-        with pytest.raises(PacsError, match="brings no films any more"):
-            done.extend(outcome.kind for outcome in outcomes)
-    assert done == ["held", "refused", "refused"]
+    whole = small_pacs(lambda uid: multipart(content) if uid == "1.0" else (None, {}, []), names)
+    kinds, sleeps = [], Sleeps()
+    with serving(whole) as (url, _), open_connection(url, sleeps) as connection:
+        films = find_films(connection, FILMS)
+        outcomes = import_from_pacs(
+            connection, films, new_intake(tmp_path), tmp_path / "arriving.dcm"
+        )
+        with pytest.raises(PacsError, match="no longer delivers films"):
+            kinds.extend(outcome.kind for outcome in outcomes)
+    assert kinds == ["held", "refused", "refused"]
     assert sleeps == [1, 3, 9] * 3
 
 
-def test_film_under_a_uid_that_is_a_path_is_refused_unasked(tmp_path):
-    whole = one_film(lambda uid: (404, {}, []), instances=("../../../../etc/passwd",))
-    with serving(whole) as (url, asked), line(url) as opened:
-        (outcome,) = taken(opened, intake(tmp_path), tmp_path)
+def test_uid_that_is_a_path_is_refused_without_a_request(tmp_path):
+    whole = small_pacs(lambda uid: (404, {}, []), instances=("../../../../etc/passwd",))
+    with serving(whole) as (url, requests), open_connection(url) as connection:
+        (outcome,) = import_all(connection, new_intake(tmp_path), tmp_path)
     assert outcome.kind == "refused"
-    assert not any("passwd" in path for path in asked)
+    assert not any("passwd" in path for path in requests)
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 7, 50, 1000])
-def test_part_is_found_however_the_message_is_cut(size):
+def test_first_part_is_read_however_the_message_is_split(size):
     content = b"\r\n--BOUN\r\n\r\n--\r\nDICM" * 5 + b"\r"
     message = (
         b"a preamble\r\n--BOUND \r\nContent-Type: application/dicom\r\nContent-Length: 9\r\n\r\n"
         + content
         + b"\r\n--BOUND--\r\nan epilogue"
     )
-    pieces = (message[start : start + size] for start in range(0, len(message), size))
-    assert b"".join(first_part(pieces, b"BOUND")) == content
+    chunks = (message[start : start + size] for start in range(0, len(message), size))
+    assert b"".join(first_part(chunks, b"BOUND")) == content
 
 
 @pytest.mark.parametrize("message", [b"", b"--BOUND\r\n\r\nDICM", b"--BOUND\r\nX: y"])
-def test_part_that_has_no_end_is_no_part(message):
-    with pytest.raises(PassingError):
+def test_unfinished_part_is_a_transient_error(message):
+    with pytest.raises(TransientError):
         list(first_part(iter([message]), b"BOUND"))
 
 
-# Before anything is sent.
+# Addresses and passwords, checked before anything is sent.
 
 
 @pytest.mark.parametrize(
@@ -584,45 +605,45 @@ def test_part_that_has_no_end_is_no_part(message):
         "node:s3cret@pacs.hospital/dicom-web",
     ],
 )
-def test_address_that_holds_a_secret_is_refused_and_not_repeated(url):
+def test_address_with_a_secret_is_refused_and_not_repeated(url):
     with pytest.raises(PacsError, match="--dicomweb-password-file") as error:
         access_to(url)
     assert "s3cret" not in str(error.value)
 
 
 @pytest.mark.parametrize("host", ["pacs.hospital", "10.0.0.7", "127.0.0.1.evil.org", "[fe80::1]"])
-def test_clear_text_over_a_network_is_refused(host):
-    with pytest.raises(PacsError, match="in clear"):
+def test_unencrypted_connection_over_a_network_is_refused(host):
+    with pytest.raises(PacsError, match="unencrypted"):
         access_to(f"http://{host}:8042/dicom-web")
 
 
 @pytest.mark.parametrize(
-    ("url", "kept"),
+    ("url", "result"),
     [
         ("http://localhost:8042/dicom-web/", "http://localhost:8042/dicom-web"),
         ("http://[::1]:8042/dicom-web", "http://[::1]:8042/dicom-web"),
         ("https://pacs.hospital/rs", "https://pacs.hospital/rs"),
     ],
 )
-def test_address_that_is_safe_is_taken(url, kept):
-    assert access_to(url).url == kept
+def test_safe_address_is_accepted(url, result):
+    assert access_to(url).url == result
 
 
 @pytest.mark.parametrize(
     "url", ["", "pacs", "ftp://pacs/x", "https://", "https://h:99999/x", "https://[/"]
 )
-def test_address_that_is_none_is_refused(url):
-    with pytest.raises(PacsError, match="not an address of DICOMweb"):
+def test_malformed_address_is_refused(url):
+    with pytest.raises(PacsError, match="not a DICOMweb address"):
         access_to(url)
 
 
-def test_password_typed_with_the_user_is_refused_and_not_repeated():
+def test_password_in_the_user_name_is_refused_and_not_repeated():
     with pytest.raises(PacsError, match="--dicomweb-password-file") as error:
         access_to("https://pacs/rs", Login("node:s3cret", b"x"))
     assert "s3cret" not in str(error.value)
 
 
-def test_password_comes_from_a_file_for_its_owner_alone(tmp_path):
+def test_password_file_must_be_readable_by_its_owner_only(tmp_path):
     path = tmp_path / "password"
     path.write_bytes(b"gr\xc3\xbc\xc3\x9fe\n")
     path.chmod(0o640)
@@ -631,37 +652,40 @@ def test_password_comes_from_a_file_for_its_owner_alone(tmp_path):
     path.chmod(0o600)
     assert read_password(path) == "grüße".encode()
     path.write_bytes(b"\n")
-    with pytest.raises(PacsError, match="holds no password"):
+    with pytest.raises(PacsError, match="contains no password"):
         read_password(path)
     with pytest.raises(PacsError, match="cannot be read"):
         read_password(tmp_path / "none")
 
 
-def test_neither_proxy_nor_login_of_the_environment_is_used(tmp_path, monkeypatch):
+def test_proxy_and_login_of_the_environment_are_ignored(tmp_path, monkeypatch):
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
     (tmp_path / "netrc").write_text(
         "machine 127.0.0.1 login other password s3cret\n", encoding="utf-8"
     )
     (tmp_path / "netrc").chmod(0o600)
-    with serving(lambda path, query: listed()) as (url, asked), line(url) as opened:
-        assert find_films(opened, FILMS) == []
-        assert opened.films.auth is None
-    assert asked
+    with (
+        serving(lambda path, query: json_response()) as (url, requests),
+        open_connection(url) as connection,
+    ):
+        assert find_films(connection, FILMS) == []
+        assert connection.films.auth is None
+    assert requests
 
 
-def test_words_of_a_server_do_not_reach_the_terminal():
+def test_warnings_of_a_server_do_not_reach_the_terminal():
     answer = (200, {"Warning": "299 pacs: Doe^Jane"}, [b"["])
     script = (
         "import sys; from gdshare.store.pacs import *\n"
-        "with line_to(access_to(sys.argv[1]), float, print) as line:\n"
-        "    try: find_films(line, Wanted(('CR',)))\n"
+        "with connect(access_to(sys.argv[1]), float, print) as connection:\n"
+        "    try: find_films(connection, Query(('CR',)))\n"
         "    except PacsError: pass"
     )
-    with serving(lambda path, query: answer) as (url, asked):
+    with serving(lambda path, query: answer) as (url, requests):
         words = [sys.executable, "-c", script, url]
         done = subprocess.run(words, capture_output=True, text=True, check=True)
-    assert (done.stdout, done.stderr, len(asked)) == ("", "", 1)
+    assert (done.stdout, done.stderr, len(requests)) == ("", "", 1)
 
 
 # Over TLS.
@@ -669,11 +693,11 @@ def test_words_of_a_server_do_not_reach_the_terminal():
 
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory):
-    """A server's key and its certificate, which no public authority has signed."""
+    """A server's key and certificate, not signed by any public CA."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "pacs")])
     now = datetime.now(UTC)
-    made = (
+    certificate = (
         x509.CertificateBuilder()
         .subject_name(name)
         .issuer_name(name)
@@ -689,40 +713,40 @@ def certificate(tmp_path_factory):
     )
     path = tmp_path_factory.mktemp("tls") / "pacs.pem"
     pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    path.write_bytes(pem + made.public_bytes(Encoding.PEM))
+    path.write_bytes(pem + certificate.public_bytes(Encoding.PEM))
     return path
 
 
 @pytest.fixture
 def context(certificate):
-    made = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    made.load_cert_chain(certificate)
-    return made
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    return context
 
 
-def test_server_that_nobody_vouches_for_is_refused_at_once(context):
+def test_untrusted_server_is_refused_at_once(context):
     sleeps = Sleeps()
     with (
-        serving(lambda path, query: listed(), context) as (url, asked),
-        line(url, sleeps) as opened,
+        serving(lambda path, query: json_response(), context) as (url, requests),
+        open_connection(url, sleeps) as connection,
         pytest.raises(PacsError, match="--dicomweb-ca"),
     ):
-        find_films(opened, FILMS)
-    assert (asked, sleeps) == ([], [])
+        find_films(connection, FILMS)
+    assert (requests, sleeps) == ([], [])
 
 
-def test_authority_of_the_hospital_vouches_for_its_pacs(context, certificate, tmp_path):
+def test_certificate_of_the_hospitals_ca_is_trusted(context, certificate, tmp_path):
     content = dicom_file(tmp_path)
     with (
-        serving(one_film(lambda uid: multipart(content)), context) as (url, _),
-        line(url, authority=certificate) as opened,
+        serving(small_pacs(lambda uid: multipart(content)), context) as (url, _),
+        open_connection(url, authority=certificate) as connection,
     ):
-        (outcome,) = taken(opened, intake(tmp_path), tmp_path)
+        (outcome,) = import_all(connection, new_intake(tmp_path), tmp_path)
     assert outcome.kind == "held"
 
 
-def test_authority_without_certificates_is_refused(tmp_path):
+def test_ca_file_without_certificates_is_refused(tmp_path):
     (tmp_path / "ca.pem").write_text("none here", encoding="utf-8")
     for name in ("ca.pem", "none.pem"):
-        with pytest.raises(GdshareError, match=f"{name}: holds no certificates"):
+        with pytest.raises(GdshareError, match=f"{name}: contains no PEM certificates"):
             access_to("https://pacs/rs", authority=tmp_path / name)

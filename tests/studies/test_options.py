@@ -124,9 +124,7 @@ def test_other_defaults_are_other_cells(finished):
     assert store.done(others) == {"phantom-0", "cohort"}
 
 
-def test_no_seed_and_no_films_are_refused(tmp_path):
-    store = Store("options", tmp_path)
-    with pytest.raises(UsageError, match="--seeds 0"):
-        options.study(Namespace(quick=False, seeds=0, data=tmp_path), store)
+def test_missing_films_are_told_with_the_option_that_names_them(tmp_path):
+    chosen = Namespace(quick=False, seeds=None, data=tmp_path)
     with pytest.raises(UsageError, match="--data"):
-        options.study(Namespace(quick=False, seeds=1, data=tmp_path), store)
+        options.study(chosen, Store("options", tmp_path))

@@ -15,7 +15,7 @@ from studies.runner import Store
 
 ROOT = Path(__file__).resolve().parents[2]
 ARCHIVE, GOLDEN = ROOT / "studies" / "archive", Path(__file__).with_name("golden")
-FILMS = ROOT.parent / "shared" / "data" / "tb_cxr"
+DATA = ROOT.parent / "shared" / "data"
 
 # Hospital -> SHA-256 of its table of films, and its patients.
 HOSPITALS = {
@@ -49,10 +49,10 @@ def test_quality_with_stand_in_diagnoses(tmp_path):
     same(Reader(FULL, hospitals, results).report(cells).text + "\n", "quality-stand-in.txt")
 
 
-@pytest.mark.skipif(not FILMS.exists(), reason=f"needs the real diagnoses: {FILMS}")
+@pytest.mark.skipif(not DATA.exists(), reason=f"needs the real diagnoses: {DATA}")
 def test_quality(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(ROOT)
-    assert {name: real_hospital(FILMS, name).digest for name in NAMES} == {
+    assert {name: real_hospital(DATA, name).digest for name in NAMES} == {
         name: digest for name, (digest, _) in HOSPITALS.items()
     }
     main(["quality", "--archive", str(ARCHIVE), "--only", "report", "--out", str(tmp_path)])

@@ -230,9 +230,6 @@ def test_what_matters_most_comes_first_and_nothing_ever_waits():
         )
 
 
-def test_plans_that_cannot_be_held_are_refused(tmp_path):
-    chosen = Namespace(quick=True, folds=1, data=tmp_path)
-    with pytest.raises(UsageError, match="--folds 1"):
-        quality.study(chosen, Store("quality", tmp_path))
+def test_missing_films_are_told_with_the_option_that_names_them(tmp_path):
     with pytest.raises(UsageError, match="--data"):
-        quality.study(Namespace(quick=False, folds=None, data=tmp_path), Store("quality", tmp_path))
+        quality.study(Namespace(quick=False, data=tmp_path), Store("quality", tmp_path))

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from gdshare.distill.score import CHANCE, patch_score
-from gdshare.distill.unroll import Labelled
+from gdshare.distill.unroll import InnerData
 from gdshare.networks import build
 from studies.quality import cross
 from studies.quality.cross import Receiver, best_factor, crossed, trained_score
@@ -22,7 +22,7 @@ def receiver():
 def data():
     generator = torch.Generator().manual_seed(0)
     images = torch.randn(3, 1, 8, 8, generator=generator)
-    return Labelled(images, torch.eye(3), torch.full((9,), 0.02))
+    return InnerData(images, torch.eye(3), torch.full((9,), 0.02))
 
 
 def windows(seed):
@@ -70,5 +70,5 @@ def test_at_factor_1_the_score_is_the_patch_score(receiver, data):
 
 def test_an_end_that_is_not_finite_counts_as_chance(receiver, data):
     (theta0,) = receiver.inits("judge", 1)
-    wild = Labelled(data.images, data.labels, torch.full((9,), 1e30))
+    wild = InnerData(data.images, data.labels, torch.full((9,), 1e30))
     assert trained_score(receiver.module, theta0, wild, 9, windows(1)) == CHANCE

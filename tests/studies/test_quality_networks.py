@@ -7,7 +7,7 @@ import torch
 from site_kit import PROTOCOL, make_cohort
 
 from gdshare.cohort import open_cohort
-from gdshare.errors import DivergedError, FilmError, RunError, UsageError
+from gdshare.errors import DivergedError, FilmError, RunError
 from gdshare.model import Model
 from gdshare.networks import build, draw
 from gdshare.protocol import PatchClass, Protocol
@@ -68,11 +68,6 @@ def test_batchnorm_training_repeats_and_infers_by_running_statistics(cohort):
 def test_a_last_batch_of_a_single_patch_is_left_out(cohort):
     plan = replace(PLAN, per_class=5, batch=14, rates=(1e-3,), epochs=1)  # 15 patches: 14 and 1
     assert networks.train_batchnorm([cohort], plan)[1]["patches"] == 15
-
-
-def test_no_learning_rate_is_refused(cohort):
-    with pytest.raises(UsageError, match="learning rate"):
-        networks.train_batchnorm([cohort], replace(PLAN, rates=()))
 
 
 def test_a_film_is_cut_by_the_grid_it_is_asked_for(cohort):

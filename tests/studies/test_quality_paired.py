@@ -10,6 +10,7 @@ from studies.quality.figures import (
     resampled,
     weights,
 )
+from studies.tables import Difference
 
 RESAMPLES = 400
 
@@ -87,20 +88,19 @@ def test_patients_of_two_sites_with_one_number_are_two_patients():
 
 
 def test_identical_models_differ_by_nothing_on_every_resample():
-    found = difference(resampled([model(0.6, 3)], DRAWN), resampled([model(0.6, 3)], DRAWN))
-    assert found.harmonic_mean == found.auc == 0.0
-    assert found.harmonic_mean_interval == found.auc_interval == (0.0, 0.0)
+    hm, area = difference(resampled([model(0.6, 3)], DRAWN), resampled([model(0.6, 3)], DRAWN))
+    assert hm == area == Difference(0.0, 0.0, 0.0)
 
 
 def test_a_better_model_is_seen_to_be_better_and_the_other_way_round():
     good, poor = resampled([model(0.2, 3)], DRAWN), resampled([model(2.0, 9)], DRAWN)
-    found = difference(good, poor)
-    assert found.harmonic_mean > 0
-    assert found.harmonic_mean_interval[0] > 0
-    assert found.auc_interval[0] > 0
-    turned = difference(poor, good)
-    assert turned.harmonic_mean == -found.harmonic_mean
-    assert turned.auc_interval[1] == pytest.approx(-found.auc_interval[0])
+    hm, area = difference(good, poor)
+    assert hm.value > 0
+    assert hm.low > 0
+    assert area.low > 0
+    turned_hm, turned_area = difference(poor, good)
+    assert turned_hm.value == -hm.value
+    assert turned_area.high == pytest.approx(-area.low)
 
 
 def test_pairing_leaves_less_to_chance_than_two_models_by_themselves():
@@ -157,4 +157,4 @@ def test_without_one_diagnosis_the_area_is_not_a_number_and_the_rest_stands():
     found = resampled([[judged(positive, np.ones(40))]], drawn)
     assert np.isnan(found.auc)
     assert np.isnan(found.aucs).all()
-    assert np.isnan(difference(found, found).auc_interval[0])
+    assert np.isnan(difference(found, found)[1].low)

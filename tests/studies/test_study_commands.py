@@ -41,6 +41,20 @@ def test_a_file_of_figures_is_not_promised_where_none_are_worked_out(tmp_path, c
     assert "nothing for --json" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--only", "films"], "--only films: choose from images, distil, real, judge, report"),
+        (["--seeds", "0"], "--seeds 0: there must be one or more"),
+    ],
+)
+def test_a_wrong_option_is_told_before_anything_is_done(words, told, tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        main(["pneumonia", "--quick", "--out", str(tmp_path / "out"), *words])
+    assert told in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
 def test_an_unknown_study_and_missing_films_end_in_one_sentence(tmp_path, capsys):
     with pytest.raises(SystemExit):
         main(["no-such-study"])

@@ -1,9 +1,10 @@
-"""The networks as chains of layers whose derivatives are written out by hand.
+"""The networks as chains of layers, with derivatives written out by hand.
 
 An outer step needs, of each inner step, the gradient by the weights and that gradient's directional
-derivative. Automatic differentiation gets the second by recording the first, at the price of every
-intermediate tensor, and on three images its convolution kernels spend their time on everything but
-arithmetic. Here every layer has four short passes (``layer``), all of them matrix products over
-activations kept channels-last, and the sweeps over a whole network (``network``) share what they
-can. ADR 0008 has the figures.
+derivative. Automatic differentiation gets the second by recording the first, which keeps every
+intermediate tensor alive, and on three images its convolution kernels spend most of their time on
+overhead. Here every layer has four short passes (``layer``), all of them matrix products over
+channels-last activations, and ``sweeps`` runs them over a whole network. ADR 0008 has the figures.
+
+``network`` turns a torch module into a chain, ``weights`` holds its parameters.
 """

@@ -1,60 +1,71 @@
-"""The last layer."""
+"""The last layer. The shapes' letters are explained in ``layer``."""
 
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from gdshare.distill.chain.layer import Tape, given, tape_of
+from gdshare.distill.chain.layer import Tape, new_tape, require_tangent
 from gdshare.distill.chain.weights import Weights
 
 
 @dataclass(frozen=True)
 class Linear:
-    """The last layer: ``[n, ...]`` flattened (height, width, channels) -> logits [n, classes]."""
+    """Features flattened in the order (height, width, channels) -> logits: y = x Wᵀ + b.
+
+    Attributes:
+        name: of its parameters, without ``.weight`` and ``.bias``.
+    """
 
     name: str
 
     def forward(self, x: Tensor, theta: Weights) -> tuple[Tensor, Tape]:
-        weight, bias = self._weights(theta)
-        return torch.addmm(bias, x.reshape(len(x), -1), weight.t()), tape_of(x)
+        weight, bias = self._weights(theta)  # [L, F], [L]
+        return torch.addmm(bias, x.reshape(len(x), -1), weight.t()), new_tape(x)  # [B, L]
 
     def backward(
-        self, delta: Tensor, tape: Tape, theta: Weights, into: Weights, scale: float, wanted: bool
+        self, delta: Tensor, tape: Tape, theta: Weights, into: Weights, scale: float, needs_dx: bool
     ) -> Tensor:
-        tape.delta = delta
-        dx = torch.mm(delta, self._weights(theta)[0]).view(tape.x.shape)
+        tape.delta = delta  # [B, L]
+        dx = torch.mm(delta, self._weights(theta)[0]).view(tape.x.shape)  # [B, H, W, C]
         if scale:
-            self._add(into, scale, delta, tape.x)
+            self._add_gradient(into, scale, delta, tape.x)
         return dx
 
     def tangent(
-        self, dx: Tensor | None, tape: Tape, theta: Weights, v: Weights, rewind: float
+        self, x_dot: Tensor | None, tape: Tape, theta: Weights, v: Weights, rewind: float
     ) -> tuple[Tensor, Tensor]:
         if rewind:
-            self._add(theta, rewind, tape.delta, tape.x)
-        weight, _ = self._weights(theta)
-        direction, shift = self._weights(v)
-        moved = given(dx)
-        flat = tape.x.reshape(len(moved), -1)
-        dy = torch.addmm(shift, flat, direction.t())
-        return dy.addmm_(moved.reshape(flat.shape), weight.t()), moved
+            self._add_gradient(theta, rewind, tape.delta, tape.x)
+        (weight, _), (v_weight, v_bias) = self._weights(theta), self._weights(v)
+        x_dot = require_tangent(x_dot)  # [B, H, W, C]
+        flat = tape.x.reshape(len(x_dot), -1)  # [B, F]
+        y_dot = torch.addmm(v_bias, flat, v_weight.t())  # [B, L]
+        return y_dot.addmm_(x_dot.reshape(flat.shape), weight.t()), x_dot  # [B, L]
 
     def backward_tangent(
-        self, ddelta: Tensor, tape: Tape, dual: Tensor, theta: Weights, v: Weights, scale: float
+        self,
+        delta_dot: Tensor,
+        tape: Tape,
+        tape_dot: Tensor,
+        theta: Weights,
+        v: Weights,
+        scale: float,
     ) -> Tensor:
-        weight, _ = self._weights(theta)
-        direction, _ = self._weights(v)
-        dx = torch.mm(ddelta, weight).addmm_(tape.delta, direction).view(tape.x.shape)
+        (weight, _), (v_weight, _) = self._weights(theta), self._weights(v)
+        # d(δ W) = δ̇ W + δ V, [B, F]
+        dx_dot = torch.mm(delta_dot, weight).addmm_(tape.delta, v_weight)  # [B, F]
         if scale:
-            self._add(v, scale, ddelta, tape.x)
-            direction.addmm_(tape.delta.t(), dual.reshape(len(dual), -1), alpha=scale)
-        return dx
+            # d(δᵀ x) = δ̇ᵀ x + δᵀ ẋ, [L, F]
+            self._add_gradient(v, scale, delta_dot, tape.x)
+            v_weight.addmm_(tape.delta.t(), tape_dot.reshape(len(tape_dot), -1), alpha=scale)
+        return dx_dot.view(tape.x.shape)  # [B, H, W, C]
 
     def _weights(self, weights: Weights) -> tuple[Tensor, Tensor]:
         return weights.tensors[f"{self.name}.weight"], weights.tensors[f"{self.name}.bias"]
 
-    def _add(self, into: Weights, scale: float, delta: Tensor, x: Tensor) -> None:
+    def _add_gradient(self, into: Weights, scale: float, delta: Tensor, x: Tensor) -> None:
+        """Add scale · δᵀ x, and to the bias scale · Σ δ: [B, L], [B, H, W, C] -> [L, F], [L]."""
         weight, bias = self._weights(into)
         weight.addmm_(delta.t(), x.reshape(len(x), -1), alpha=scale)
         bias.add_(delta.sum(0), alpha=scale)

@@ -1,12 +1,16 @@
 """A torch module as a chain of hand-derived layers, and its weights in the chain's layout.
 
-The layout: a convolution's weight is [out, live taps * in], taps row by row, dead taps left out; a
+A convolution's weight becomes [O, T]: its live taps row by row, and the channels of each tap; a
 linear layer's columns follow (height, width, channels); all else is as in the module. ``pack`` and
-``unpack`` go back and forth.
+``unpack`` go back and forth. The shapes' letters are explained in ``layer``.
+
+``CONVERTERS`` says how each class of module becomes layers. A class that is not in it is refused,
+and so is an option that its layer does not know: nothing is approximated.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -14,197 +18,236 @@ from torch import Tensor, nn
 from gdshare.dead_taps import LiveTaps, live_range
 from gdshare.distill.chain.composition import Residual, Series
 from gdshare.distill.chain.convolution import Convolution
-from gdshare.distill.chain.layer import Layer
+from gdshare.distill.chain.layer import Layer, to_nhwc
 from gdshare.distill.chain.linear import Linear
 from gdshare.distill.chain.norm import Norm
 from gdshare.distill.chain.pointwise import MaxPool, MeanPool, Relu
 from gdshare.distill.chain.weights import Matrix, Weights
 from gdshare.networks import Parameters
 
+Size = tuple[int, int]
+"""Height and width of a map."""
+
 
 @dataclass(frozen=True)
 class Chain:
-    """A network whose derivatives are written out.
+    """A network with its derivatives written out.
 
     Attributes:
         layers: from the patch to the logits.
         taps: weight of a convolution -> its live taps.
-        maps: weight of a linear layer -> (height, width) of the maps that it reads flattened.
-        factors: type that the factors of convolutions' products are rounded to; None: their own.
+        maps: weight of a linear layer -> size of the maps that it reads flattened.
+        factors: type that the factors of the convolutions' products are rounded to; None: the
+            weights' own.
     """
 
     layers: Series
     taps: Mapping[str, LiveTaps]
-    maps: Mapping[str, tuple[int, int]]
+    maps: Mapping[str, Size]
     factors: torch.dtype | None = None
 
     def pack(self, parameters: Mapping[str, Tensor]) -> Weights:
         """Copy a module's parameters into the chain's layout."""
-        packed = {name: self._copied(name, p) for name, p in parameters.items()}
+        packed = {name: self._packed(name, p) for name, p in parameters.items()}
         return Weights(
             {name: Matrix(packed[name], self.factors) for name in packed if name in self.taps},
             {name: packed[name] for name in packed if name not in self.taps},
         )
 
     def unpack(self, weights: Weights, base: Mapping[str, Tensor]) -> Parameters:
-        """The module's parameters: ``base`` with its live part replaced by ``weights``."""
-        whole = {name: parameter.detach().clone() for name, parameter in base.items()}
+        """The module's parameters: copies of ``base``, with the live part of ``weights``."""
+        parameters = {name: parameter.detach().clone() for name, parameter in base.items()}
         for name, values in weights.named().items():
-            live = self._live(name, whole[name])
+            live = self._live(name, parameters[name])
             live.copy_(values.view(live.shape))
-        return whole
+        return parameters
 
     def _live(self, name: str, parameter: Tensor) -> Tensor:
+        """A view of the part that the chain keeps, channels last."""
         if name in self.taps:
-            return self.taps[name].of(parameter).permute(0, 2, 3, 1)
+            return to_nhwc(self.taps[name].of(parameter))  # [O, k, l, C]
         if name in self.maps:
             height, width = self.maps[name]
-            return parameter.view(len(parameter), -1, height, width).permute(0, 2, 3, 1)
+            return to_nhwc(parameter.view(len(parameter), -1, height, width))  # [L, H, W, C]
         return parameter
 
-    def _copied(self, name: str, parameter: Tensor) -> Tensor:
+    def _packed(self, name: str, parameter: Tensor) -> Tensor:
         live = self._live(name, parameter)
         copy = torch.empty(live.shape, dtype=live.dtype, device=live.device).copy_(live)
-        return copy.view(len(copy), -1) if copy.dim() > 1 else copy
+        return copy.view(len(copy), -1) if copy.dim() > 1 else copy  # [O, T] or [L, F]; [C]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where the chain's weights lie in the module's; filled while the module is converted.
+
+    Attributes:
+        taps, maps: see ``Chain``.
+    """
+
+    taps: dict[str, LiveTaps] = field(default_factory=dict)
+    maps: dict[str, Size] = field(default_factory=dict)
+
+
+Converted = tuple[list[Layer], Size]
+"""Layers, and the size of the map that they write."""
+
+Converter = Callable[[Any, str, Size, Layout], Converted]
+"""From a module, its path in the network, the size of the map it reads, and the layout to fill."""
+
+CONVERTERS: dict[str, Converter] = {}
+"""Qualified name of a module's class -> its converter. Names and not classes: importing torchvision
+takes longer than all else here, and the ConvNet does without it."""
+
+RESNET = "torchvision.models.resnet"
+
+
+def _class_name(kind: type) -> str:
+    return f"{kind.__module__}.{kind.__qualname__}"
+
+
+def _converts(*kinds: type[nn.Module] | str) -> Callable[[Converter], Converter]:
+    """Enter a converter for these classes; a class that is not to be imported, by its name."""
+
+    def register(converter: Converter) -> Converter:
+        names = (kind if isinstance(kind, str) else _class_name(kind) for kind in kinds)
+        CONVERTERS.update(dict.fromkeys(names, converter))
+        return converter
+
+    return register
 
 
 def chain_of(module: nn.Module, side: int, factors: torch.dtype | None = None) -> Chain:
-    """Read a network's structure off its module, for patches of ``side`` px.
+    """Convert a network for patches of ``side`` px.
 
     Args:
-        module: a Sequential or torchvision's ResNet, which take their children in order.
+        module: a Sequential or torchvision's ResNet; both run their children in order.
         side: of the patches.
         factors: see ``Chain``.
 
     Raises:
-        TypeError: a layer, or an option of one, that has no hand-derived form.
+        TypeError: a layer, or an option of a layer, that has no hand-derived form.
     """
-    if not isinstance(module, nn.Sequential):
-        # Importing torchvision takes longer than all else here, and the ConvNet does without.
-        from torchvision.models.resnet import ResNet  # noqa: PLC0415
-
-        if not isinstance(module, ResNet):
-            raise _unknown("network", module)
-    builder = _Builder()
-    layers = builder.series(module, "", (side, side))[0]
-    return Chain(Series(layers), builder.taps, builder.maps, factors)
+    if CONVERTERS.get(_class_name(type(module))) is not _children:
+        raise _unknown("network", module)
+    layout = Layout()
+    layers, _ = _convert(module, "", (side, side), layout)
+    return Chain(Series(layers), layout.taps, layout.maps, factors)
 
 
-Size = tuple[int, int]
+def _convert(module: nn.Module, path: str, size: Size, layout: Layout) -> Converted:
+    converter = CONVERTERS.get(_class_name(type(module)))
+    if converter is None:
+        raise _unknown(path, module)
+    return converter(module, path, size, layout)
 
 
-class _Builder:
-    """Walks a module with the size of the map at each point, which decides what taps are live."""
+@_converts(nn.Sequential, f"{RESNET}.ResNet")
+def _children(module: nn.Module, path: str, size: Size, layout: Layout) -> Converted:
+    layers: list[Layer] = []
+    for name, child in module.named_children():
+        inner, size = _convert(child, f"{path}.{name}" if path else name, size, layout)
+        layers += inner
+    return layers, size
 
-    def __init__(self) -> None:
-        self.taps: dict[str, LiveTaps] = {}
-        self.maps: dict[str, Size] = {}
 
-    def series(self, module: nn.Module, path: str, size: Size) -> tuple[list[Layer], Size]:
-        layers: list[Layer] = []
-        for name, child in module.named_children():
-            inside, size = self.layer(child, f"{path}{name}", size)
-            layers += inside
-        return layers, size
+@_converts(f"{RESNET}.BasicBlock")
+def _basic_block(module: Any, path: str, size: Size, layout: Layout) -> Converted:
+    main: list[Layer] = []
+    out = size
+    for name in ("conv1", "bn1", "relu", "conv2", "bn2"):
+        inner, out = _convert(getattr(module, name), f"{path}.{name}", out, layout)
+        main += inner
+    shortcut: list[Layer] = []
+    if module.downsample is not None:
+        shortcut, _ = _convert(module.downsample, f"{path}.downsample", size, layout)
+    return [Residual(Series(main), Series(shortcut)), Relu()], out
 
-    def layer(self, module: nn.Module, path: str, size: Size) -> tuple[list[Layer], Size]:
-        if not _plain(module, size):
-            raise _unknown(path, module)
-        if isinstance(module, nn.Sequential):
-            return self.series(module, f"{path}.", size)
-        if isinstance(module, nn.Conv2d):
-            return self.convolution(module, path, size)
-        if isinstance(module, nn.GroupNorm):
-            return [Norm(path, module.num_groups, module.eps)], size
-        if isinstance(module, nn.ReLU):
-            return [Relu()], size
-        if isinstance(module, nn.MaxPool2d):
-            kernel, stride, pad = (
-                _one(n) for n in (module.kernel_size, module.stride, module.padding)
-            )
-            return [MaxPool(kernel, stride, pad)], _pooled(size, (kernel, kernel), stride, pad)
-        if isinstance(module, nn.AvgPool2d):
-            step = _one(module.kernel_size)
-            return [MeanPool(step)], (size[0] // step, size[1] // step)
-        if isinstance(module, nn.AdaptiveAvgPool2d):
-            return [MeanPool(None)], (1, 1)
-        if isinstance(module, nn.Flatten):
-            return [], size
-        if isinstance(module, nn.Linear):
-            self.maps[f"{path}.weight"] = size
-            return [Linear(path)], (1, 1)
-        return self.block(module, path, size)
 
-    def convolution(self, module: nn.Conv2d, path: str, size: Size) -> tuple[list[Layer], Size]:
-        stride, pad = module.stride[0], int(module.padding[0])
-        out = _pooled(size, (module.kernel_size[0], module.kernel_size[1]), stride, pad)
-        (r0, r1, top, bottom), (c0, c1, left, right) = (
-            live_range(size[axis], out[axis], module.kernel_size[axis], stride, pad)
-            for axis in (0, 1)
-        )
-        self.taps[f"{path}.weight"] = LiveTaps(slice(r0, r1), slice(c0, c1))
-        kernel = (r1 - r0, c1 - c0)
-        layer = Convolution(
-            path,
-            kernel,
-            stride,
-            (top, bottom, left, right),
-            module.bias is not None,
-            kernel == module.kernel_size,
-        )
-        return [layer], out
+@_converts(nn.Conv2d)
+def _convolution(module: nn.Conv2d, path: str, size: Size, layout: Layout) -> Converted:
+    options = module.dilation, module.groups, module.padding_mode
+    plain = options == ((1, 1), 1, "zeros")
+    if not (plain and _square(module.stride) and _square(module.padding)):
+        raise _unknown(path, module)
+    stride, pad = module.stride[0], int(module.padding[0])
+    out = _windows(size, (module.kernel_size[0], module.kernel_size[1]), stride, pad)
+    (r0, r1, top, bottom), (c0, c1, left, right) = (
+        live_range(size[axis], out[axis], module.kernel_size[axis], stride, pad) for axis in (0, 1)
+    )
+    layout.taps[f"{path}.weight"] = LiveTaps(slice(r0, r1), slice(c0, c1))
+    kernel = (r1 - r0, c1 - c0)
+    whole = kernel == module.kernel_size
+    return [Convolution(path, kernel, stride, (top, bottom, left, right), whole)], out
 
-    def block(self, module: nn.Module, path: str, size: Size) -> tuple[list[Layer], Size]:
-        from torchvision.models.resnet import BasicBlock  # noqa: PLC0415 - see chain_of
 
-        if not isinstance(module, BasicBlock):
-            raise _unknown(path, module)
-        main: list[Layer] = []
-        inner = size
-        for name in ("conv1", "bn1", "relu", "conv2", "bn2"):
-            part, inner = self.layer(getattr(module, name), f"{path}.{name}", inner)
-            main += part
-        shortcut: list[Layer] = []
-        if module.downsample is not None:
-            shortcut, _ = self.layer(module.downsample, f"{path}.downsample", size)
-        return [Residual(Series(main), Series(shortcut)), Relu()], inner
+@_converts(nn.GroupNorm)
+def _norm(module: nn.GroupNorm, path: str, size: Size, layout: Layout) -> Converted:
+    if not module.affine:
+        raise _unknown(path, module)
+    return [Norm(path, module.num_groups, module.eps)], size
+
+
+@_converts(nn.ReLU)
+def _relu(module: nn.ReLU, path: str, size: Size, layout: Layout) -> Converted:
+    return [Relu()], size
+
+
+@_converts(nn.MaxPool2d)
+def _max_pool(module: nn.MaxPool2d, path: str, size: Size, layout: Layout) -> Converted:
+    window = module.kernel_size, module.stride, module.padding
+    if not all(map(_square, window)) or module.dilation != 1 or module.ceil_mode:
+        raise _unknown(path, module)
+    kernel, stride, pad = map(_side, window)
+    return [MaxPool(kernel, stride, pad)], _windows(size, (kernel, kernel), stride, pad)
+
+
+@_converts(nn.AvgPool2d)
+def _mean_pool(module: nn.AvgPool2d, path: str, size: Size, layout: Layout) -> Converted:
+    side = _side(module.kernel_size)
+    apart = _square(module.kernel_size) and module.stride == module.kernel_size
+    if not apart or module.padding != 0 or size[0] % side or size[1] % side:
+        raise _unknown(path, module)
+    return [MeanPool(side)], (size[0] // side, size[1] // side)
+
+
+@_converts(nn.AdaptiveAvgPool2d)
+def _global_mean(module: nn.AdaptiveAvgPool2d, path: str, size: Size, layout: Layout) -> Converted:
+    if module.output_size not in (1, (1, 1)):
+        raise _unknown(path, module)
+    return [MeanPool(None)], (1, 1)
+
+
+@_converts(nn.Flatten)
+def _flatten(module: nn.Flatten, path: str, size: Size, layout: Layout) -> Converted:
+    return [], size
+
+
+@_converts(nn.Linear)
+def _linear(module: nn.Linear, path: str, size: Size, layout: Layout) -> Converted:
+    if module.bias is None:
+        raise _unknown(path, module)
+    layout.maps[f"{path}.weight"] = size
+    return [Linear(path)], (1, 1)
 
 
 def _unknown(path: str, module: nn.Module) -> TypeError:
-    what = f"{type(module).__name__}({module.extra_repr()})"
-    return TypeError(f"{path}: no derivatives are written out for {what}")
+    description = f"{type(module).__name__}({module.extra_repr()})"
+    return TypeError(f"{path}: no derivatives are written out for {description}")
 
 
-def _plain(module: nn.Module, size: Size) -> bool:
-    """Whether a module asks for nothing of its kind that the layers here do not know."""
-    if isinstance(module, nn.Conv2d):
-        kinds = module.dilation, module.groups, module.padding_mode
-        return kinds == ((1, 1), 1, "zeros") and _same(module.stride) and _same(module.padding)
-    if isinstance(module, nn.GroupNorm):
-        return module.affine
-    if isinstance(module, nn.MaxPool2d):
-        shape = module.kernel_size, module.stride, module.padding
-        return all(map(_same, shape)) and module.dilation == 1 and not module.ceil_mode
-    if isinstance(module, nn.AvgPool2d):
-        apart = _same(module.kernel_size) and module.stride == module.kernel_size
-        step = _one(module.kernel_size)
-        return apart and module.padding == 0 and not (size[0] % step or size[1] % step)
-    if isinstance(module, nn.AdaptiveAvgPool2d):
-        return module.output_size in (1, (1, 1))
-    return not isinstance(module, nn.Linear) or module.bias is not None
-
-
-def _same(size: str | int | tuple[int, ...]) -> bool:
-    """Whether a size is one number, or one for both directions."""
+def _square(size: str | int | tuple[int, ...]) -> bool:
+    """Whether a size is the same in both directions; ``same`` and ``valid`` are not sizes."""
     return isinstance(size, int) or (isinstance(size, tuple) and len(set(size)) == 1)
 
 
-def _one(size: int | tuple[int, ...]) -> int:
-    """The same number in both directions, which torch may spell once or twice."""
+def _side(size: int | tuple[int, ...]) -> int:
+    """A square size as a number; torch keeps it as a number or as a pair."""
     return size if isinstance(size, int) else size[0]
 
 
-def _pooled(size: Size, kernel: Size, stride: int, pad: int) -> Size:
+def _windows(size: Size, kernel: Size, stride: int, pad: int) -> Size:
+    """How many windows fit into a padded map."""
     return (
         (size[0] + 2 * pad - kernel[0]) // stride + 1,
         (size[1] + 2 * pad - kernel[1]) // stride + 1,

@@ -1,25 +1,25 @@
-"""Normalisation over groups of channels."""
+"""Normalisation over groups of channels. The shapes' letters are explained in ``layer``."""
 
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from gdshare.distill.chain.layer import given
+from gdshare.distill.chain.layer import require_tangent
 from gdshare.distill.chain.weights import Weights
 
 
 @dataclass
 class NormTape:
-    """What a norm remembers of a step; pixels are flattened, P of them an image.
+    """What a norm remembers of a step, in the letters of ``Norm``.
 
     Attributes:
-        shape: of the input, [n, height, width, channels].
-        unit: x̂, the normalised input, [n, P, channels].
-        rstd: r, one over the deviation, the same within a group, [n, 1, channels].
-        delta: δ, the loss's derivative by the output, [n, P, channels]; by ``backward``.
-        dx: the derivative by the input, like x; by ``backward``.
-        dshift, dscale: sums over the pixels of δ and of δ x̂, [n, 1, channels]; by ``backward``.
+        shape: of x, (B, H, W, C).
+        unit: x̂ [B, P, C], the normalised input.
+        rstd: r [B, 1, C], one over the deviation, the same within a group.
+        delta: δ [B, P, C], the loss's derivative by the output; after ``backward``.
+        dx: [B, P, C], the derivative by the input; after ``backward``.
+        dshift, dscale: [B, 1, C], sums over the pixels of δ and of δ x̂; after ``backward``.
     """
 
     shape: torch.Size
@@ -33,16 +33,23 @@ class NormTape:
 
 @dataclass(frozen=True)
 class Norm:
-    """GroupNorm (Wu and He 2018): groups of channels within one image, then scale and shift.
+    """GroupNorm (Wu and He 2018): groups of channels within one image, then scale γ and shift β.
 
-    With mean μ, one over the deviation r, x̂ = r (x - μ), u = γ δ and ⟨·⟩ the mean over a group:
-    ∂x = r (u - ⟨u⟩ - x̂ ⟨u x̂⟩). Along a direction, with s = ⟨ẋ x̂⟩: x̂̇ = r (ẋ - ⟨ẋ⟩ - x̂ s) and
-    ṙ = -r² s. Every mean is taken of sums over pixels, channel by channel, and so is γ's and β's
-    gradient: a sum along the slow dimension is what memory in this order gives fastest.
+    With the mean μ, one over the deviation r, x̂ = r (x - μ), u = γ δ, and ⟨·⟩ the mean over a
+    group::
+
+        ∂x = r (u - ⟨u⟩ - x̂ ⟨u x̂⟩)
+
+    and along a direction, with s = ⟨ẋ x̂⟩::
+
+        x̂̇ = r (ẋ - ⟨ẋ⟩ - x̂ s)        ṙ = -r² s
+
+    All means are taken of sums over pixels, channel by channel, and so are the gradients of γ and
+    β: a sum along the slow dimension is what channels-last memory gives fastest.
 
     Attributes:
         name: of its parameters, without ``.weight`` and ``.bias``.
-        groups: of channels.
+        groups: G, groups of channels.
         eps: added to the variance.
     """
 
@@ -51,16 +58,16 @@ class Norm:
     eps: float
 
     def forward(self, x: Tensor, theta: Weights) -> tuple[Tensor, NormTape]:
-        scale, shift = self._weights(theta)
-        flat = _flat(x)
+        gamma, beta = self._weights(theta)  # [C], [C]
+        flat = _flat(x)  # [B, P, C]
         pixels = flat.shape[1]
-        centred = flat - self._mean(_sums(flat), pixels)
-        variance = self._mean(_sums(centred * centred), pixels)
-        rstd = torch.rsqrt(variance + self.eps)
-        unit = centred.mul_(rstd)
-        none = x.new_empty(0)
-        y = torch.addcmul(shift, unit, scale)
-        return y.view(x.shape), NormTape(x.shape, unit, rstd, none, none, none, none)
+        centred = flat - self._mean(_sums(flat), pixels)  # [B, P, C]
+        variance = self._mean(_sums(centred * centred), pixels)  # [B, 1, C]
+        rstd = torch.rsqrt(variance + self.eps)  # [B, 1, C]
+        unit = centred.mul_(rstd)  # [B, P, C]
+        y = torch.addcmul(beta, unit, gamma)  # [B, P, C]
+        empty = x.new_empty(0)
+        return y.view(x.shape), NormTape(x.shape, unit, rstd, empty, empty, empty, empty)
 
     def backward(
         self,
@@ -69,76 +76,85 @@ class Norm:
         theta: Weights,
         into: Weights,
         scale: float,
-        wanted: bool,
+        needs_dx: bool,
     ) -> Tensor:
-        gamma, _ = self._weights(theta)
-        tape.delta = _flat(delta)
+        gamma, _ = self._weights(theta)  # [C]
+        tape.delta = _flat(delta)  # [B, P, C]
         pixels = tape.delta.shape[1]
-        tape.dshift, tape.dscale = _sums(tape.delta), _sums(tape.delta * tape.unit)
-        shared, lean = (self._mean(gamma * part, pixels) for part in (tape.dshift, tape.dscale))
-        dx = (tape.delta * (gamma * tape.rstd)).addcmul_(tape.unit, tape.rstd * lean, value=-1)
-        tape.dx = dx.sub_(tape.rstd * shared)
+        tape.dshift, tape.dscale = _sums(tape.delta), _sums(tape.delta * tape.unit)  # [B, 1, C]
+        mean_u = self._mean(gamma * tape.dshift, pixels)  # [B, 1, C], ⟨u⟩
+        mean_ux = self._mean(gamma * tape.dscale, pixels)  # [B, 1, C], ⟨u x̂⟩
+        dx = tape.delta * (gamma * tape.rstd)  # [B, P, C]
+        dx.addcmul_(tape.unit, tape.rstd * mean_ux, value=-1)
+        tape.dx = dx.sub_(tape.rstd * mean_u)
         if scale:
-            self._add(into, scale, tape.dscale, tape.dshift)
-        return tape.dx.view(tape.shape)
+            self._add_gradient(into, scale, tape.dscale, tape.dshift)
+        return tape.dx.view(tape.shape)  # [B, H, W, C]
 
     def tangent(
-        self, dx: Tensor | None, tape: NormTape, theta: Weights, v: Weights, rewind: float
+        self, x_dot: Tensor | None, tape: NormTape, theta: Weights, v: Weights, rewind: float
     ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         if rewind:
-            self._add(theta, rewind, tape.dscale, tape.dshift)
-        moved, pixels = _flat(given(dx)), tape.unit.shape[1]
-        swing = self._mean(_sums(moved * tape.unit), pixels)
-        dunit = moved - self._mean(_sums(moved), pixels)
-        dunit.addcmul_(tape.unit, swing, value=-1).mul_(tape.rstd)
-        (scale, _), (vscale, vshift) = self._weights(theta), self._weights(v)
-        dy = torch.addcmul(vshift, dunit, scale).addcmul_(tape.unit, vscale)
-        return dy.view(tape.shape), (dunit, swing)
+            self._add_gradient(theta, rewind, tape.dscale, tape.dshift)
+        flat_dot = _flat(require_tangent(x_dot))  # [B, P, C]
+        pixels = tape.unit.shape[1]
+        s = self._mean(_sums(flat_dot * tape.unit), pixels)  # [B, 1, C]
+        unit_dot = flat_dot - self._mean(_sums(flat_dot), pixels)  # [B, P, C]
+        unit_dot.addcmul_(tape.unit, s, value=-1).mul_(tape.rstd)
+        (gamma, _), (v_gamma, v_beta) = self._weights(theta), self._weights(v)  # [C]
+        y_dot = torch.addcmul(v_beta, unit_dot, gamma).addcmul_(tape.unit, v_gamma)  # [B, P, C]
+        return y_dot.view(tape.shape), (unit_dot, s)  # [B, H, W, C]
 
     def backward_tangent(
         self,
-        ddelta: Tensor,
+        delta_dot: Tensor,
         tape: NormTape,
-        dual: tuple[Tensor, Tensor],
+        tape_dot: tuple[Tensor, Tensor],
         theta: Weights,
         v: Weights,
         scale: float,
     ) -> Tensor:
-        dunit, swing = dual
-        moved, pixels, r = _flat(ddelta), tape.unit.shape[1], tape.rstd
-        gamma, vgamma = self._weights(theta)[0], self._weights(v)[0]
-        dshift = _sums(moved)
-        dscale = _sums((moved * tape.unit).addcmul_(tape.delta, dunit))
-        lean = self._mean(gamma * tape.dscale, pixels)
-        dshared = self._mean(gamma * dshift + vgamma * tape.dshift, pixels)
-        dlean = self._mean(gamma * dscale + vgamma * tape.dscale, pixels)
-        out = (moved * (gamma * r)).addcmul_(tape.delta, vgamma * r)
-        out.addcmul_(dunit, r * lean, value=-1).addcmul_(tape.unit, r * dlean, value=-1)
-        out.addcmul_(tape.dx, r * swing, value=-1).sub_(r * dshared)
+        unit_dot, s = tape_dot  # [B, P, C], [B, 1, C]
+        flat_dot, pixels, r = _flat(delta_dot), tape.unit.shape[1], tape.rstd
+        gamma, v_gamma = self._weights(theta)[0], self._weights(v)[0]  # [C], [C]
+        dshift_dot = _sums(flat_dot)  # [B, 1, C]
+        dscale_dot = _sums((flat_dot * tape.unit).addcmul_(tape.delta, unit_dot))  # [B, 1, C]
+        # ⟨u x̂⟩ and the derivatives of ⟨u⟩ and ⟨u x̂⟩, where u̇ = γ δ̇ + γ̇ δ
+        mean_ux = self._mean(gamma * tape.dscale, pixels)  # [B, 1, C]
+        mean_u_dot = self._mean(gamma * dshift_dot + v_gamma * tape.dshift, pixels)  # [B, 1, C]
+        mean_ux_dot = self._mean(gamma * dscale_dot + v_gamma * tape.dscale, pixels)  # [B, 1, C]
+        # r (u̇ - ⟨u⟩˙ - x̂̇ ⟨u x̂⟩ - x̂ ⟨u x̂⟩˙) + (ṙ / r) ∂x, and ṙ / r = -r s
+        dx_dot = (flat_dot * (gamma * r)).addcmul_(tape.delta, v_gamma * r)  # [B, P, C]
+        dx_dot.addcmul_(unit_dot, r * mean_ux, value=-1)
+        dx_dot.addcmul_(tape.unit, r * mean_ux_dot, value=-1)
+        dx_dot.addcmul_(tape.dx, r * s, value=-1).sub_(r * mean_u_dot)
         if scale:
-            self._add(v, scale, dscale, dshift)
-        return out.view(tape.shape)
+            self._add_gradient(v, scale, dscale_dot, dshift_dot)
+        return dx_dot.view(tape.shape)  # [B, H, W, C]
 
     def _weights(self, weights: Weights) -> tuple[Tensor, Tensor]:
         return weights.tensors[f"{self.name}.weight"], weights.tensors[f"{self.name}.bias"]
 
-    def _add(self, into: Weights, scale: float, dscale: Tensor, dshift: Tensor) -> None:
+    def _add_gradient(self, into: Weights, scale: float, dscale: Tensor, dshift: Tensor) -> None:
+        """Add sums over images to γ and β: [B, 1, C], [B, 1, C] -> [C], [C]."""
         weight, bias = self._weights(into)
         weight.add_(dscale.sum((0, 1)), alpha=scale)
         bias.add_(dshift.sum((0, 1)), alpha=scale)
 
     def _mean(self, sums: Tensor, pixels: int) -> Tensor:
-        """From sums over pixels to means over groups, [n, 1, channels] both."""
+        """From sums over pixels to means over groups, [B, 1, C] both."""
         n, _, channels = sums.shape
-        grouped = sums.view(n, 1, self.groups, channels // self.groups)
-        mean = grouped.mean(3, keepdim=True).div_(pixels)
-        return mean.expand_as(grouped).reshape(sums.shape)
+        grouped = sums.view(n, 1, self.groups, channels // self.groups)  # [B, 1, G, C/G]
+        mean = grouped.mean(3, keepdim=True).div_(pixels)  # [B, 1, G, 1]
+        return mean.expand_as(grouped).reshape(sums.shape)  # [B, 1, C]
 
 
 def _flat(x: Tensor) -> Tensor:
+    """[B, H, W, C] -> [B, P, C]."""
     n, height, width, channels = x.shape
     return x.reshape(n, height * width, channels)
 
 
 def _sums(x: Tensor) -> Tensor:
+    """Over the pixels: [B, P, C] -> [B, 1, C]."""
     return x.sum(1, keepdim=True)

@@ -1,9 +1,11 @@
-"""A network's weights as the chain holds them, and updates to them that wait for each other.
+"""A network's weights as the chain keeps them, with low-rank updates that are applied lazily.
 
-A gradient step of three images moves a weight of [out, in] by a product of two thin matrices: as
-many rows as there are output pixels, twelve in ResNet18's last stage on 64 px patches. Writing that
-into four million numbers costs as much as using them does, so such updates are kept as they are,
-taken into account in every product, and written all at once when they have grown together.
+A gradient step on three images changes a weight [O, T] by a product of two thin matrices: they have
+as many rows as there are output pixels, twelve in ResNet18's last stage on 64 px patches. Writing
+that into four million numbers costs as much as using them does. So such updates stay pending: every
+product takes them into account, and they are written together once they have grown.
+
+The shapes' letters are explained in ``layer``; R is the number of pending rows.
 """
 
 from dataclasses import dataclass
@@ -13,108 +15,114 @@ from torch import Tensor
 
 
 class Matrix:
-    """A weight W [out, in] and the sum of low-rank updates that are not yet part of it.
+    """A weight W [O, T] and the sum of low-rank updates that are not yet part of it.
 
-    Products round their factors to a type that may be narrower than the weight's, and so may their
-    results be; what they add to the weight is added in the weight's own type.
+    The factors of products may be rounded to a narrower type than the weight's, and the products
+    with them; what they add to the weight is added in the weight's own type.
     """
 
-    def __init__(self, written: Tensor, factors: torch.dtype | None = None) -> None:
-        """Start from a contiguous tensor, which is from now on written to.
+    def __init__(self, dense: Tensor, factors: torch.dtype | None = None) -> None:
+        """Take over a contiguous tensor, which updates then write to.
 
         Args:
-            written: W.
+            dense: W.
             factors: type of the factors of products; None: the weight's.
         """
-        self._written = written
-        self._factors = factors or written.dtype
+        self._dense = dense
+        self._factors = factors or dense.dtype
         self._rounded: Tensor | None = None
-        self._left = self._right = written.new_empty(0)
-        self._rows = 0
+        self._left = self._right = dense.new_empty(0)  # [max_pending, O], [max_pending, T]
+        self._pending = 0
 
     @property
-    def patience(self) -> int:
-        """Rows up to which updates wait: what they cost in a product is then at most a quarter.
+    def max_pending(self) -> int:
+        """Rows that may be pending: they then add at most a quarter to the cost of a product.
 
-        A product of n rows costs n · out · in with W itself, and n · (out + in) a waiting row.
+        A product of n rows costs n · O · T with W itself, and n · (O + T) with each pending row.
         """
-        out, into = self._written.shape
-        return out * into // (4 * (out + into))
+        outputs, inputs = self._dense.shape
+        return outputs * inputs // (4 * (outputs + inputs))
 
-    def factor(self, x: Tensor) -> Tensor:
+    def to_factor(self, x: Tensor) -> Tensor:
         """A tensor in the type of factors."""
         return x.to(self._factors)
 
-    def whole(self) -> Tensor:
-        """W with everything written; read it only."""
-        if self._rows:
-            self._write(self._left[: self._rows], self._right[: self._rows], 1.0)
-            self._rows = 0
-        return self._written
+    def dense(self) -> Tensor:
+        """W with everything written; not to be modified."""
+        if self._pending:
+            self._write(*self._updates(), 1.0)
+            self._pending = 0
+        return self._dense
 
-    def whole_factor(self) -> Tensor:
+    def dense_factor(self) -> Tensor:
         """W with everything written, in the type of factors."""
-        self.whole()
+        self.dense()
         return self._factor()
 
     def copy(self) -> "Matrix":
-        """Another of equal value."""
-        return Matrix(self.whole().clone(), self._factors)
+        """A copy that shares no memory."""
+        return Matrix(self.dense().clone(), self._factors)
 
     def zeros(self) -> "Matrix":
-        """Another of the same shape, all zero."""
-        return Matrix(torch.zeros_like(self._written), self._factors)
+        """Zeros of the same shape and types."""
+        return Matrix(torch.zeros_like(self._dense), self._factors)
 
-    def times(self, x: Tensor) -> Tensor:
-        """X Wᵀ: [n, in] -> [n, out], in W's type."""
-        x = self.factor(x)
-        product = torch.mm(x, self._factor().t())
-        if self._rows:
-            left, right = self._left[: self._rows], self._right[: self._rows]
-            product.addmm_(torch.mm(x, right.t()), left)
-        return product.to(self._written.dtype)
+    def apply(self, x: Tensor) -> Tensor:
+        """X Wᵀ: [n, T] -> [n, O], in W's type."""
+        x = self.to_factor(x)  # [n, T]
+        product = torch.mm(x, self._factor().t())  # [n, O]
+        if self._pending:
+            left, right = self._updates()  # [R, O], [R, T]
+            product.addmm_(torch.mm(x, right.t()), left)  # [n, R] [R, O]
+        return product.to(self._dense.dtype)
 
-    def transposed_times(self, delta: Tensor) -> Tensor:
-        """Δ W: [n, out] -> [n, in], in the type of factors."""
-        delta = self.factor(delta)
-        product = torch.mm(delta, self._factor())
-        if self._rows:
-            left, right = self._left[: self._rows], self._right[: self._rows]
-            product.addmm_(torch.mm(delta, left.t()), right)
+    def apply_transposed(self, delta: Tensor) -> Tensor:
+        """Δ W: [n, O] -> [n, T], in the type of factors."""
+        delta = self.to_factor(delta)  # [n, O]
+        product = torch.mm(delta, self._factor())  # [n, T]
+        if self._pending:
+            left, right = self._updates()  # [R, O], [R, T]
+            product.addmm_(torch.mm(delta, left.t()), right)  # [n, R] [R, T]
         return product
 
     def add(self, left: Tensor, right: Tensor, scale: float) -> None:
-        """W ← W + scale · leftᵀ right, with left [n, out] and right [n, in]."""
-        left, right, rows = self.factor(left), self.factor(right), len(left)
-        if rows > self.patience:
+        """W ← W + scale · leftᵀ right, with left [n, O] and right [n, T]."""
+        left, right, rows = self.to_factor(left), self.to_factor(right), len(left)
+        if rows > self.max_pending:
             self._write(left, right, scale)
             return
-        if self._rows + rows > self.patience:
-            self.whole()
+        if self._pending + rows > self.max_pending:
+            self.dense()
         if not len(self._left):
-            self._left = left.new_empty(self.patience, left.shape[1])
-            self._right = right.new_empty(self.patience, right.shape[1])
-        torch.mul(left, scale, out=self._left[self._rows : self._rows + rows])
-        self._right[self._rows : self._rows + rows] = right
-        self._rows += rows
+            self._left = left.new_empty(self.max_pending, left.shape[1])
+            self._right = right.new_empty(self.max_pending, right.shape[1])
+        end = self._pending + rows
+        torch.mul(left, scale, out=self._left[self._pending : end])
+        self._right[self._pending : end] = right
+        self._pending = end
 
-    def add_whole(self, update: Tensor, scale: float) -> None:
-        """W ← W + scale · update."""
-        self.whole().add_(update, alpha=scale)
+    def add_dense(self, update: Tensor, scale: float) -> None:
+        """W ← W + scale · update, with update [O, T]."""
+        self.dense().add_(update, alpha=scale)
         self._rounded = None
 
+    def _updates(self) -> tuple[Tensor, Tensor]:
+        """The factors of what is pending."""
+        return self._left[: self._pending], self._right[: self._pending]
+
     def _factor(self) -> Tensor:
-        if self._written.dtype == self._factors:
-            return self._written
+        """The written part of W, in the type of factors."""
+        if self._dense.dtype == self._factors:
+            return self._dense
         if self._rounded is None:
-            self._rounded = self.factor(self._written)
+            self._rounded = self.to_factor(self._dense)
         return self._rounded
 
     def _write(self, left: Tensor, right: Tensor, scale: float) -> None:
-        if self._written.dtype == self._factors:
-            self._written.addmm_(left.t(), right, alpha=scale)
+        if self._dense.dtype == self._factors:
+            self._dense.addmm_(left.t(), right, alpha=scale)
         else:
-            self._written.add_(torch.mm(left.t(), right), alpha=scale)
+            self._dense.add_(torch.mm(left.t(), right), alpha=scale)
             self._rounded = None
 
 
@@ -123,7 +131,7 @@ class Weights:
     """A set of weights, or of derivatives by them.
 
     Attributes:
-        matrices: of the convolutions, parameter name -> [out, live taps * in].
+        matrices: of the convolutions, parameter name -> [O, T].
         tensors: all other parameters.
     """
 
@@ -131,18 +139,18 @@ class Weights:
     tensors: dict[str, Tensor]
 
     def named(self) -> dict[str, Tensor]:
-        """Every parameter, with everything written."""
-        return {name: matrix.whole() for name, matrix in self.matrices.items()} | self.tensors
+        """Every parameter, with pending updates written."""
+        return {name: matrix.dense() for name, matrix in self.matrices.items()} | self.tensors
 
     def copy(self) -> "Weights":
-        """Another set of equal values."""
+        """A copy that shares no memory."""
         return Weights(
             {name: matrix.copy() for name, matrix in self.matrices.items()},
             {name: tensor.clone() for name, tensor in self.tensors.items()},
         )
 
     def zeros(self) -> "Weights":
-        """A set of the same shapes, all zero."""
+        """Zeros of the same shapes."""
         return Weights(
             {name: matrix.zeros() for name, matrix in self.matrices.items()},
             {name: torch.zeros_like(tensor) for name, tensor in self.tensors.items()},
@@ -150,5 +158,5 @@ class Weights:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of one written set."""
+        """Bytes of the set, without pending updates."""
         return sum(tensor.nbytes for tensor in self.named().values())

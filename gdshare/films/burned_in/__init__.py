@@ -1,10 +1,10 @@
-"""Where writing seems to be burned into a film's pixels: names, dates, numbers, side markers.
+"""Finding text burned into a film's pixels: names, dates, numbers, side markers.
 
-What is found is a reason to look. Nothing found is no reason to pass a film on: the detector
-misses some lines (``python -m benchmarks.burned_in`` counts them), and never clears a film.
+A detection is a reason to look at the film. No detection does not clear it: the detector misses
+some lines of text (``python -m benchmarks.burned_in`` counts them).
 
-``network`` runs the text detector on a piece of a film, ``find`` goes over whole films with it.
-Importing this loads onnxruntime, so only those who look for text do.
+``network`` runs the text detector on a tile of a film, ``find`` covers the film with tiles.
+Importing this package loads onnxruntime, so import it only where text is to be detected.
 """
 
 from gdshare.films.burned_in.find import find_text

@@ -1,8 +1,9 @@
-"""Films as a PACS hands them out: radiographs in DICOM files.
+"""Radiographs in DICOM files, as a PACS exports them.
 
-``header`` reads the few values that decide a film's pixels and checks them, ``stored`` decodes one
-frame, what is compressed in a process of its own (``decoder``, ``codec``), ``presentation`` turns
-stored values into what a radiologist sees on the screen, ``film`` puts the three together.
+``header`` reads and checks the few elements that decide a film's pixels (with ``spacing``).
+``stored`` decodes one frame; compressed frames are decoded in a separate process (``decoder``,
+``codec``). ``presentation`` turns stored values into what a radiologist sees on the screen.
+``film`` joins the three.
 """
 
 from gdshare.films.dicom.film import read_dicom

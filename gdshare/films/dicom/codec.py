@@ -1,4 +1,4 @@
-"""The process that ``decoder`` starts: it decodes compressed frames until its input ends."""
+"""The process that ``decoder`` starts; it decodes compressed frames until its input ends."""
 
 import os
 import sys
@@ -14,33 +14,35 @@ try:
 except ImportError:  # Windows
     resource = None  # type: ignore[assignment]
 
-from gdshare.films.dicom.decoder import DAMAGED, receive, send
-from gdshare.films.dicom.stored import Frame, Stored, layout
+from gdshare.errors import FilmError
+from gdshare.films.dicom.decoder import damaged, receive, send
+from gdshare.films.dicom.stored import Frame, Stored, decoder_options
 
 BASE_BYTES = 1024**3
 BYTES_A_PIXEL = 24
-"""What this process may occupy: the interpreter, and some copies of the frame."""
+"""Address space of this process: the interpreter, and several copies of the frame."""
 
-TWELVE_BITS = (
-    "JPEG Extended of 12 bits, whose only decoder is under the GPL and so not installed with "
-    "gdshare; pip install 'gdshare[jpeg12]', or export the film uncompressed"
+TWELVE_BITS = FilmError(
+    "is in 12-bit JPEG Extended, and gdshare does not install its only decoder, which is under the "
+    "GPL",
+    remedy="run pip install 'gdshare[jpeg12]', or export the film uncompressed",
 )
 
 
-def _decoded(frame: Frame) -> Stored:
+def _decode(frame: Frame) -> Stored:
     values, _ = get_decoder(frame.encoding).as_array(
         encapsulate([frame.content], has_bot=False),
         index=0,
         raw=True,
         decoding_plugin=_plugin(frame),
-        **layout(frame),
+        **decoder_options(frame),
     )
     return values
 
 
 def _plugin(frame: Frame) -> str:
-    """One codec for each encoding: left to itself pydicom tries all that are installed in turn,
-    and pyjpegls, which highdicom brings, does not come back from some damaged frames.
+    """The one codec to use: pydicom would try every installed plugin in turn, and pyjpegls, a
+    dependency of highdicom, never returns from some damaged frames.
     """
     if frame.encoding == RLELossless:
         return "pydicom"
@@ -50,7 +52,7 @@ def _plugin(frame: Frame) -> str:
 
 
 def _bound_memory(pixels: int) -> bool:
-    """Bound this process's memory; returns whether the system can: Windows and macOS cannot."""
+    """Limit the address space; return whether the system can, which Windows and macOS cannot."""
     if resource is None:
         return False
     _, most = resource.getrlimit(resource.RLIMIT_AS)
@@ -74,24 +76,23 @@ def _serve(requests: IO[bytes], answers: IO[bytes]) -> None:
         frame = Frame(content=content, **head)
         bounded = _bound_memory(frame.rows * frame.columns)
         try:
-            values = np.ascontiguousarray(_decoded(frame))
-            told = {"dtype": values.dtype.str}, values.tobytes()
-        except Exception as error:  # codecs and pydicom raise what they stumble over
-            told = {"error": _reason(frame, error)}, b""
-        send(answers, told[0] | {"bounded": bounded}, told[1])
+            values = np.ascontiguousarray(_decode(frame))
+            head, data = {"dtype": values.dtype.str}, values.tobytes()
+        except Exception as error:  # codecs and pydicom raise exceptions of many classes
+            refusal = _refusal(frame, error)
+            head, data = {"error": refusal.what, "remedy": refusal.remedy}, b""
+        send(answers, head | {"bounded": bounded}, data)
 
 
-def _reason(frame: Frame, error: Exception) -> str:
+def _refusal(frame: Frame, error: Exception) -> FilmError:
     if _plugin(frame) not in get_decoder(frame.encoding).available_plugins:
         return TWELVE_BITS
-    return DAMAGED.format(
-        "no memory for it" if isinstance(error, MemoryError) else "no codec reads it"
-    )
+    return damaged("not enough memory" if isinstance(error, MemoryError) else "no codec reads it")
 
 
 def _main() -> None:
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # codecs print; nobody shall take it as bytes
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # codecs print to stdout
     _serve(sys.stdin.buffer, answers)
 
 

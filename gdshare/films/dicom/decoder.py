@@ -1,10 +1,10 @@
-"""Decoding compressed frames in a process of their own, with bounded memory and time.
+"""Decoding compressed frames in a separate process, with bounded memory and time.
 
-The codecs are C and C++. Whatever a damaged or hostile frame makes of them, a crash, endless work
-or endless memory, ends that process and leaves one plain error. It is given the compressed frame
-and the few numbers that describe it, never a header, a path or a key.
+The codecs are C and C++. If a damaged or hostile frame makes one crash, loop or exhaust memory,
+only that process ends, and the caller gets one plain error. The process receives the compressed
+frame and the few numbers that describe it, never a header, a path or a key.
 
-One request or answer is a line of JSON, then as many bytes as it says.
+A request or an answer is a line of JSON, followed by as many bytes as its ``bytes`` says.
 """
 
 import json
@@ -22,31 +22,33 @@ import numpy as np
 from gdshare.errors import FilmError
 from gdshare.films.dicom.stored import Decode, Frame, Stored
 
-SECONDS = 60.0
-"""What a frame may take: 3.6 million px in JPEG 2000 took 0.2, so the largest film some 7."""
+TIMEOUT_S = 60.0
+"""For one frame: 3.6 million px in JPEG 2000 took 0.2 s, so the largest film takes some 7 s."""
 CODEC = "gdshare.films.dicom.codec"
 log = logging.getLogger(__name__)
-DAMAGED = "its pixel data is damaged ({}); export it again"
 
 
 def decode_apart(frame: Frame) -> Stored:
-    """Decode one frame in a process that ends with it.
+    """Decode one frame in a process of its own.
+
+    Returns:
+        int or uint [rows, columns].
 
     Raises:
-        FilmError: damaged, or beyond bounds; without a path.
+        FilmError: the frame is damaged or exceeds a limit; without a path.
     """
     with decoder() as decode:
         return decode(frame)
 
 
 @contextmanager
-def decoder(seconds: float = SECONDS) -> Iterator[Decode]:
-    """Keep one process for many frames; it is started anew after one that ended it.
+def decoder(timeout_s: float = TIMEOUT_S) -> Iterator[Decode]:
+    """Decode many frames in one process; it is restarted if a frame ends it.
 
     Args:
-        seconds: what one frame may take.
+        timeout_s: limit for one frame.
     """
-    worker = _Worker(seconds)
+    worker = _Worker(timeout_s)
     try:
         yield worker.decode
     finally:
@@ -54,33 +56,34 @@ def decoder(seconds: float = SECONDS) -> Iterator[Decode]:
 
 
 class _Worker:
-    def __init__(self, seconds: float) -> None:
-        self._seconds = seconds
+    def __init__(self, timeout_s: float) -> None:
+        self._timeout_s = timeout_s
         self._process: subprocess.Popen[bytes] | None = None
         self._bounded = True
 
     def decode(self, frame: Frame) -> Stored:
-        process, overdue = self._running(), Event()
+        process, timed_out = self._start(), Event()
 
         def stop() -> None:
-            overdue.set()
+            timed_out.set()
             process.kill()
 
-        late = Timer(self._seconds, stop)
-        late.start()
+        timer = Timer(self._timeout_s, stop)
+        timer.start()
         try:
             answer, content = _exchange(process, frame)
         except (OSError, ValueError) as error:
             self.end()
-            why = "decoding it took too long" if overdue.is_set() else "its decoder gave up"
-            raise FilmError(DAMAGED.format(why)) from error
+            raise damaged(
+                "decoding took too long" if timed_out.is_set() else "the decoder failed"
+            ) from error
         finally:
-            late.cancel()
+            timer.cancel()
         if self._bounded and not answer.get("bounded", True):
             self._bounded = False
-            log.warning("this system does not bound the decoder's memory; its time is bounded")
+            log.warning("this system cannot limit the decoder's memory; its time is limited")
         if "error" in answer:
-            raise FilmError(str(answer["error"]))
+            raise FilmError(str(answer["error"]), remedy=str(answer["remedy"]))
         values = np.frombuffer(content, np.dtype(str(answer["dtype"])))
         return values.reshape(frame.rows, frame.columns)
 
@@ -95,13 +98,14 @@ class _Worker:
         process.kill()
         process.wait()
 
-    def _running(self) -> "subprocess.Popen[bytes]":
+    def _start(self) -> "subprocess.Popen[bytes]":
+        """The running process, started if there is none."""
         if self._process is None or self._process.poll() is not None:
             self.end()
             self._process = subprocess.Popen(
-                # -P: nothing is imported from the folder somebody happens to stand in.
+                # -P: import nothing from the current folder.
                 [sys.executable, "-P", "-m", CODEC],
-                # A thread of OpenBLAS reserves 40 MB of addresses, which the bound would count.
+                # Each OpenBLAS thread reserves 40 MB of address space, which counts as memory.
                 env={**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
@@ -113,8 +117,8 @@ class _Worker:
 def _exchange(process: "subprocess.Popen[bytes]", frame: Frame) -> tuple[dict[str, Any], bytes]:
     if process.stdin is None or process.stdout is None:
         raise ValueError("no pipes")
-    asked = {name: value for name, value in vars(frame).items() if name != "content"}
-    send(process.stdin, asked, frame.content)
+    head = {name: value for name, value in vars(frame).items() if name != "content"}
+    send(process.stdin, head, frame.content)
     answer, content = receive(process.stdout)
     if "error" not in answer and len(content) != frame.rows * frame.columns * (
         np.dtype(str(answer["dtype"])).itemsize
@@ -123,18 +127,23 @@ def _exchange(process: "subprocess.Popen[bytes]", frame: Frame) -> tuple[dict[st
     return answer, content
 
 
+def damaged(why: str) -> FilmError:
+    """The error for a frame that cannot be decoded."""
+    return FilmError(f"its pixel data is damaged ({why})", remedy="export it again")
+
+
 def send(stream: IO[bytes], head: dict[str, Any], content: bytes) -> None:
-    """Write one request or answer."""
+    """Write a request or an answer."""
     stream.write(json.dumps(head | {"bytes": len(content)}).encode() + b"\n")
     stream.write(content)
     stream.flush()
 
 
 def receive(stream: IO[bytes]) -> tuple[dict[str, Any], bytes]:
-    """Read one request or answer.
+    """Read a request or an answer.
 
     Raises:
-        ValueError: the other side has ended.
+        ValueError: the other process has ended.
     """
     head = json.loads(stream.readline())
     content = stream.read(head["bytes"])

@@ -14,24 +14,25 @@ from gdshare.films.value import Film
 def read_dicom(path: Path, frame: int | None = None, decode: Decode = decode_apart) -> Film:
     """Read a CR, DX, RF or secondary capture film as a radiologist sees it.
 
-    Modality and VOI transforms are applied, and MONOCHROME1 is inverted: bright is bright.
+    Modality and VOI transforms are applied; MONOCHROME1 is inverted, so that larger is brighter.
 
     Args:
         path: uncompressed, RLE, JPEG baseline, JPEG lossless, JPEG-LS or JPEG 2000, 2 to 16 bits.
-        frame: counted from 1; None is the only one.
-        decode: what decodes a compressed frame.
+        frame: frame number from 1; None if the file has a single frame.
+        decode: decodes a compressed frame.
 
     Returns:
-        the film, uint16, with the size of its pixels where the header tells it.
+        the film, uint16 [rows, columns], with its pixel spacing if the header states it.
 
     Raises:
-        FilmError: it says what is wrong with this file, and what to do.
+        FilmError: the file is missing, damaged, not such a film, or has several frames and
+            ``frame`` is None.
     """
     with catch_warnings():
-        simplefilter("ignore")  # pydicom tells of every element that breaks a rule of form
+        simplefilter("ignore")  # pydicom warns about every element that violates the standard
         dataset = read_dataset(path)
         header = header_of(dataset, path)
         if frame is None and header.frames > 1:
-            raise FilmError(f"holds {header.frames} frames", path, "say which is the film, from 1")
+            raise FilmError(f"has {header.frames} frames", path, "give the film's number, from 1")
         stored = stored_values(dataset, header, path, frame or 1, decode)
         return Film(present(stored, dataset, header, path), str(path), header.spacing)

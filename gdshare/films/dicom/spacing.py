@@ -1,26 +1,26 @@
-"""How large a pixel is, as far as the header tells.
+"""The size of a pixel, from the header.
 
-PS3.3, 10.7: Pixel Spacing is calibrated, or else equal to Imager Pixel Spacing, which is measured
-at the detector; Nominal Scanned Pixel Spacing is that of a digitised film.
+PS3.3, 10.7: Pixel Spacing is calibrated, or equal to Imager Pixel Spacing, which is measured at the
+detector. Nominal Scanned Pixel Spacing is that of a digitised film.
 """
 
 from math import isfinite
 
 from pydicom import Dataset
 
-from gdshare.films.bounds import LARGEST_MM, SMALLEST_MM
+from gdshare.films.bounds import MAX_PIXEL_MM, MIN_PIXEL_MM
 
 SPACING = ("PixelSpacing", "ImagerPixelSpacing", "NominalScannedPixelSpacing")
-"""In the order in which they are believed."""
+"""Most reliable first."""
 
 
 def spacing(dataset: Dataset) -> tuple[float, float] | None:
-    """The distance of pixels' centres (down, across), mm; None where the header does not tell."""
+    """The distance between pixel centres (down, across), mm; None if the header states none."""
     for name in SPACING:
         try:
             down, across = (float(value) for value in dataset[name].value)
         except (KeyError, TypeError, ValueError):
             continue
-        if all(isfinite(s) and SMALLEST_MM <= s <= LARGEST_MM for s in (down, across)):
+        if all(isfinite(side) and MIN_PIXEL_MM <= side <= MAX_PIXEL_MM for side in (down, across)):
             return down, across
     return None

@@ -1,7 +1,7 @@
 """The stored values of one frame, decoded.
 
-Uncompressed frames are read here. Compressed ones go to a process of its own (``decoder``): the
-codecs are C and C++ fed with bytes from anywhere.
+Uncompressed frames are read here. Compressed frames are decoded in a separate process
+(``decoder``), since the codecs are C and C++ and their input is untrusted.
 """
 
 from collections.abc import Callable
@@ -17,19 +17,20 @@ from pydicom.pixels.decoders.base import get_decoder
 
 from gdshare.errors import FilmError
 from gdshare.films.dicom.header import Header
+from gdshare.films.quote import brief
 
 Stored = npt.NDArray[np.integer]
 
 
 @dataclass(frozen=True)
 class Frame:
-    """All that a codec needs to know of one compressed frame; nothing that tells of a person.
+    """Everything a codec needs to decode one compressed frame, and nothing about the patient.
 
     Attributes:
         encoding: UID of the transfer syntax.
         rows, columns: px.
-        allocated, stored: bits of a pixel.
-        signed: the value is in two's complement.
+        allocated, stored: bits per pixel, as in ``Header``.
+        signed: values are in two's complement.
         content: the compressed frame.
     """
 
@@ -43,20 +44,20 @@ class Frame:
 
 
 Decode = Callable[[Frame], Stored]
-"""A compressed frame to its stored values [rows, columns]; ``FilmError`` without a path."""
+"""Compressed frame -> stored values [rows, columns]; raises ``FilmError`` without a path."""
 
 
-def layout(of: Header | Frame, frames: int = 1) -> dict[str, Any]:
-    """What pydicom's decoders want to be told, by their own names."""
+def decoder_options(image: Header | Frame, frames: int = 1) -> dict[str, Any]:
+    """The keyword arguments of pydicom's decoders."""
     return {
-        "rows": of.rows,
-        "columns": of.columns,
+        "rows": image.rows,
+        "columns": image.columns,
         "number_of_frames": frames,
         "samples_per_pixel": 1,
-        "photometric_interpretation": "MONOCHROME2",  # polarity is settled elsewhere
-        "bits_allocated": of.allocated,
-        "bits_stored": of.stored,
-        "pixel_representation": int(of.signed),
+        "photometric_interpretation": "MONOCHROME2",  # ``presentation`` inverts
+        "bits_allocated": image.allocated,
+        "bits_stored": image.stored,
+        "pixel_representation": int(image.signed),
         "pixel_keyword": "PixelData",
     }
 
@@ -68,19 +69,21 @@ def stored_values(
 
     Args:
         dataset: with its pixel data.
-        header: of the same.
-        path: what to call the film in a message.
-        frame: counted from 1.
-        decode: for a compressed one.
+        header: the header of ``dataset``.
+        path: the film's path, for messages.
+        frame: frame number, from 1.
+        decode: decodes a compressed frame.
 
     Returns:
-        int or uint [rows, columns]; bits above those stored may hold anything.
+        int or uint [rows, columns]; the bits above ``header.stored`` are arbitrary.
 
     Raises:
-        FilmError: no such frame, or damaged pixel data.
+        FilmError: no such frame, or the pixel data is damaged.
     """
     if not 1 <= frame <= header.frames:
-        raise FilmError(f"there is no frame {frame}", path, f"it holds {header.frames}")
+        raise FilmError(
+            f"has no frame {frame}", path, f"choose one of its {header.frames}, counted from 1"
+        )
     try:
         if header.encoding.is_compressed:
             return decode(_frame(dataset, header, frame))
@@ -89,14 +92,15 @@ def stored_values(
             dataset.PixelData,
             index=frame - 1,
             raw=True,
-            **layout(header, header.frames) | {"pixel_vr": dataset["PixelData"].VR},
+            **decoder_options(header, header.frames) | {"pixel_vr": dataset["PixelData"].VR},
         )
         return values
     except FilmError as error:
         raise error.at(path) from error
-    except Exception as error:  # pydicom raises what it stumbles over
-        said = f"{type(error).__name__}: {error}"[:120].replace("\n", " ")
-        raise FilmError(f"its pixel data is damaged ({said})", path, "export it again") from error
+    except Exception as error:  # pydicom raises AttributeError, ValueError, struct.error, ...
+        raise FilmError(
+            f"its pixel data is damaged ({brief(error)})", path, "export it again"
+        ) from error
 
 
 def _frame(dataset: Dataset, header: Header, frame: int) -> Frame:

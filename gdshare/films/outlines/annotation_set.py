@@ -1,4 +1,4 @@
-"""What every annotation file comes down to: sheets of labelled shapes, one sheet a film."""
+"""The common form of all annotation formats: annotation sets of labelled shapes, one per film."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,33 +9,34 @@ import numpy.typing as npt
 
 from gdshare.errors import FilmError
 from gdshare.films.outlines.polygons import Polygon, bounds, rasterise
+from gdshare.films.quote import printable
 
-MOST_NAMES = 10
-"""That a message lists."""
+MAX_NAMES = 10
+"""Number of names that a message lists."""
 MAX_PAINTED = 5_000_000_000
-"""px of all rasters of one film: a thousand masks of 5 million, or 80 of the largest films; a few
-seconds."""
+"""px of all rasters of a film together: a thousand masks of 5 million px, or 80 of the largest
+films; painting them takes a few seconds."""
 
 
 class Raster(Protocol):
-    """Pixels of a film that a tool marked as such: run lengths, a picture, a DICOM frame."""
+    """An area given by pixels: run lengths, a picture or a DICOM frame."""
 
     @property
     def area(self) -> int:
-        """How many px it lays out in order to paint."""
+        """Number of px decoded to paint it."""
 
     def paint(self, mask: npt.NDArray[np.bool_]) -> None:
-        """Set true, in bool [height, width] of the film, what is inside."""
+        """Set the pixels inside to true, in place, in the film's mask: bool [height, width]."""
 
 
 @dataclass(frozen=True)
-class Stamp:
-    """A small mask that lies somewhere on the film.
+class PlacedMask:
+    """A small mask at some position on the film.
 
     Attributes:
         top: row of its first pixel; may be negative.
         left: column of its first pixel; may be negative.
-        inside: bool [height, width]; what reaches beyond the film is cut off.
+        inside: bool [height, width]; the part beyond the film is cut off.
     """
 
     top: int
@@ -54,20 +55,20 @@ class Stamp:
         mask[rows, columns] |= self.inside[own_rows, own_columns]
 
 
-def _overlap(begin: int, length: int, limit: int) -> tuple[slice, slice]:
-    """Return where [begin, begin + length) lies within [0, limit), and what part of it that is."""
-    first, last = max(begin, 0), max(min(begin + length, limit), 0)
-    return slice(first, last), slice(first - begin, max(last, first) - begin)
+def _overlap(start: int, length: int, limit: int) -> tuple[slice, slice]:
+    """The part of [start, start + length) within [0, limit), as slices of the film and of it."""
+    first, last = max(start, 0), max(min(start + length, limit), 0)
+    return slice(first, last), slice(first - start, max(last, first) - start)
 
 
 @dataclass(frozen=True)
 class Shape:
-    """One thing drawn on a film.
+    """A shape drawn on a film.
 
     Attributes:
-        label: the name the tool shows; empty when it has none.
-        kind: what the tool calls it, such as "polygon" or "polyline".
-        areas: what it covers, together; empty for a kind that encloses nothing.
+        label: the name that the tool displays; may be empty.
+        kind: the tool's word for it, such as "polygon" or "polyline".
+        areas: their union is the shape; empty for a kind that encloses nothing.
     """
 
     label: str
@@ -77,11 +78,11 @@ class Shape:
 
 @dataclass(frozen=True)
 class AnnotationSet:
-    """What a file says about one film.
+    """The annotations of one film in a file.
 
     Attributes:
-        film: the film's file name or path in the tool; None where the format has none.
-        size: (height, width) of the film as the file states it, px; None where it does not.
+        film: the film's file name or path in the tool; None if the format has none.
+        size: (height, width) of the film as the file states it, px; None if it does not.
         shapes: in the file's order.
     """
 
@@ -90,42 +91,42 @@ class AnnotationSet:
     shapes: tuple[Shape, ...]
 
 
-def quoted(text: str) -> str:
-    """Show a name from a file: escaped where it could steer a terminal, at most 60 characters.
-
-    Letters of any script stay themselves, since organs are named in the hospital's language.
-    """
-    return repr(text if len(text) <= 60 else text[:60] + "...")
+def name_list(names: Sequence[str]) -> str:
+    """The first ``MAX_NAMES`` names for a message, and how many more there are."""
+    text = ", ".join(printable(name) if name else "(no name)" for name in names[:MAX_NAMES])
+    return text + (f" and {len(names) - MAX_NAMES} more" if len(names) > MAX_NAMES else "")
 
 
-def listed(names: Sequence[str]) -> str:
-    """List names for a message, quoted, ten at most."""
-    shown = ", ".join(quoted(name) if name else "(no name)" for name in names[:MOST_NAMES])
-    return shown + (f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else "")
+def mask_of(shapes: Sequence[Shape], film_shape: tuple[int, int]) -> npt.NDArray[np.bool_]:
+    """The union of shapes as a mask.
 
+    Args:
+        shapes: any number of shapes.
+        film_shape: (height, width), px.
 
-def cover(shapes: Sequence[Shape], shape: tuple[int, int]) -> npt.NDArray[np.bool_]:
-    """Mark what any of the shapes covers: bool of the film's (height, width).
+    Returns:
+        bool [height, width], true inside.
 
     Raises:
-        FilmError: polygons beyond ``rasterise``'s bounds, or all of them off the film; more rasters
-            than any film has; the message does not name the file.
+        FilmError: the polygons exceed a limit of ``rasterise`` or lie wholly beyond the film, or
+            the rasters exceed ``MAX_PAINTED``; the error names no file.
     """
-    areas = [area for one in shapes for area in one.areas]
+    areas = [area for shape in shapes for area in shape.areas]
     polygons = [area for area in areas if isinstance(area, Polygon)]
     rasters = [area for area in areas if not isinstance(area, Polygon)]
     painted = sum(raster.area for raster in rasters)
     if painted > MAX_PAINTED:
         raise FilmError(
-            f"{len(rasters):,} masks of {painted:,} px in all lie on one film ({MAX_PAINTED:,} "
-            "px at most)",
+            f"has {len(rasters):,} masks of {painted:,} px in all on one film ({MAX_PAINTED:,} px "
+            "at most)",
             remedy="export a single mask",
         )
-    mask = rasterise(polygons, shape)
+    mask = rasterise(polygons, film_shape)
+    height, width = film_shape
     left, top, right, bottom = bounds(polygons)
-    if left >= shape[1] or top >= shape[0] or right <= 0 or bottom <= 0:
+    if left >= width or top >= height or right <= 0 or bottom <= 0:
         raise FilmError(
-            f"the outline lies wholly beside its film of {shape[1]} x {shape[0]} px",
+            f"the outline lies wholly outside its film of {width} x {height} px",
             remedy="check that it was drawn on this film, at the film's own size",
         )
     for raster in rasters:

@@ -1,126 +1,130 @@
-"""Which sheet is the film's, and which of its shapes are the organ's."""
+"""Choosing the film's annotation set, and the organ's shapes in it."""
 
 import re
 import unicodedata
 from collections.abc import Sequence
 
 from gdshare.errors import FilmError
-from gdshare.films.outlines.annotation_set import AnnotationSet, Shape, listed, quoted
+from gdshare.films.outlines.annotation_set import AnnotationSet, Shape, name_list
+from gdshare.films.quote import printable
 
-_IMAGE = re.compile(r"\.(?:png|jpe?g|jpe|jp2|tiff?|bmp|gif|webp|dcm|dicom)$", re.IGNORECASE)
-"""A film may have been shown to the tool as a copy in another format. Only these count as
-suffixes: what follows the last dot of a DICOM file's name is often a number that tells patients
-apart."""
+_IMAGE_SUFFIX = re.compile(r"\.(?:png|jpe?g|jpe|jp2|tiff?|bmp|gif|webp|dcm|dicom)$", re.IGNORECASE)
+"""The tool may have shown the film as a copy in another format. No other suffix is ignored: the
+number after the last dot of a DICOM file's name often distinguishes patients."""
 
 
-def sheet_of(sheets: Sequence[AnnotationSet], film_name: str) -> AnnotationSet:
-    """Find the sheet of a film by its file name.
+def annotations_for(film_name: str, annotation_sets: Sequence[AnnotationSet]) -> AnnotationSet:
+    """Find a film's annotation set by the film's file name.
 
-    A sheet of the same file name is the film's; failing that, one of the same name but for the
-    image format's suffix. Among several, the one that also shares most of its folders.
+    An exact match of the file name comes first, then a match without the suffix of the image
+    format. Among several matches, the one that shares most folders wins.
 
     Args:
-        sheets: at least one.
-        film_name: file name or path, in the manner of any system.
+        film_name: file name or path, with slashes or backslashes.
+        annotation_sets: at least one.
 
     Raises:
-        FilmError: none, or several alike; the message does not name the file.
+        FilmError: no match, or several equally good ones; the error names no file.
     """
-    if len(sheets) == 1 and sheets[0].film is None:
-        return sheets[0]
+    if len(annotation_sets) == 1 and annotation_sets[0].film is None:
+        return annotation_sets[0]
     *folders, name = _parts(film_name)
-    named = [(_parts(annotations.film or ""), annotations) for annotations in sheets]
-    found = [(parts, annotations) for parts, annotations in named if parts[-1] == name]
-    if not found:
-        stem = _IMAGE.sub("", name)
-        found = [
+    by_path = [(_parts(annotations.film or ""), annotations) for annotations in annotation_sets]
+    matches = [(parts, annotations) for parts, annotations in by_path if parts[-1] == name]
+    if not matches:
+        stem = _IMAGE_SUFFIX.sub("", name)
+        matches = [
             (parts, annotations)
-            for parts, annotations in named
-            if _IMAGE.sub("", parts[-1]) == stem
+            for parts, annotations in by_path
+            if _IMAGE_SUFFIX.sub("", parts[-1]) == stem
         ]
-    if not found:
+    if not matches:
         raise FilmError(
-            f"says nothing of the film {quoted(name)}, only of "
-            f"{listed([annotations.film or '' for annotations in sheets])}",
-            remedy="give the file that was drawn on it",
+            f"has no annotation of the film {printable(name)}, only of "
+            f"{name_list([annotations.film or '' for annotations in annotation_sets])}",
+            remedy="give the annotation file of this film",
         )
-    closeness = [_shared(parts[:-1], folders) for parts, _ in found]
+    closeness = [_common_folders(parts[:-1], folders) for parts, _ in matches]
     nearest = [
         annotations
-        for (_, annotations), own in zip(found, closeness, strict=True)
-        if own == max(closeness)
+        for (_, annotations), common in zip(matches, closeness, strict=True)
+        if common == max(closeness)
     ]
     if len(nearest) > 1:
         raise FilmError(
-            f"names several films that may be {quoted(name)}: "
-            f"{listed([annotations.film or '' for annotations in nearest])}",
+            f"names several films that may be {printable(name)}: "
+            f"{name_list([annotations.film or '' for annotations in nearest])}",
             remedy="give each film its own file name",
         )
     return nearest[0]
 
 
-def shapes_of(
-    sheets: Sequence[AnnotationSet], annotations: AnnotationSet, organ: str | None
+def organ_shapes(
+    annotations: AnnotationSet, annotation_sets: Sequence[AnnotationSet], organ: str | None
 ) -> tuple[str, tuple[Shape, ...]]:
-    """Find the organ's shapes on a sheet.
+    """Find the organ's shapes on a film.
 
     Args:
-        sheets: all of the file: without ``organ`` it may hold one name only, on whatever film, so
-            that no film's outline is of another organ than the last one's.
         annotations: the film's.
-        organ: the label to look for; None: there is only one.
+        annotation_sets: all of the file's. Without ``organ`` the whole file may have only one
+            label, so that all films are outlined for the same organ.
+        organ: the organ's label; None if the file has only one.
 
     Returns:
-        the label, empty without any, and all shapes that have it.
+        the label, empty if there is none, and all shapes with it.
 
     Raises:
         FilmError: several labels and no ``organ``, no such label on this film, or a shape that
-            encloses nothing; the message does not name the file.
+            encloses nothing; the error names no file.
     """
     if organ is None:
-        names = _names(sheets)
-        if len(names) > 1:
+        labels = _labels(annotation_sets)
+        if len(labels) > 1:
             raise FilmError(
-                f"holds several names: {listed(names)}",
-                remedy="say which is the organ with --organ NAME",
+                f"has several labels: {name_list(labels)}",
+                remedy="choose the organ's label with --organ NAME",
             )
-        organ = names[0] if names else ""
-    elif _plain(organ) not in map(_plain, _names([annotations])):
-        there = listed(_names([annotations])) or "nothing"
+        organ = labels[0] if labels else ""
+    elif _normal(organ) not in map(_normal, labels := _labels([annotations])):
+        others = f"only {name_list(labels)}" if labels else "nor any other"
         raise FilmError(
-            f"has nothing named {quoted(organ)} on this film, but {there}",
+            f"has no label {printable(organ)} on this film, {others}",
             remedy="check --organ, or outline the organ",
         )
-    chosen = tuple(one for one in annotations.shapes if _plain(one.label) == _plain(organ))
-    for one in chosen:
-        if not one.areas:
+    shapes = tuple(shape for shape in annotations.shapes if _normal(shape.label) == _normal(organ))
+    for shape in shapes:
+        if not shape.areas:
             raise FilmError(
-                f"marks {quoted(organ)} by a {one.kind}, which encloses nothing",
+                f"marks {printable(organ)} with a {printable(shape.kind)}, which encloses nothing",
                 remedy="outline the organ with polygons",
             )
-    return organ, chosen
+    return organ, shapes
 
 
-def _names(sheets: Sequence[AnnotationSet]) -> list[str]:
-    """List the labels in their order, each once."""
-    return list(dict.fromkeys(one.label for annotations in sheets for one in annotations.shapes))
+def _labels(annotation_sets: Sequence[AnnotationSet]) -> list[str]:
+    """All labels without repetition, in their order."""
+    return list(
+        dict.fromkeys(
+            shape.label for annotations in annotation_sets for shape in annotations.shapes
+        )
+    )
 
 
-def _plain(name: str) -> str:
-    """Spell a name in one way: systems differ in how they compose accents and kana."""
+def _normal(name: str) -> str:
+    """Unicode NFC: systems differ in how they compose accents and kana."""
     return unicodedata.normalize("NFC", name)
 
 
 def _parts(path: str) -> list[str]:
-    """Split a path of any system into folders and file name; at least [""]."""
-    return _plain(path).replace("\\", "/").split("/")
+    """The folders and the file name of a path with slashes or backslashes; at least [""]."""
+    return _normal(path).replace("\\", "/").split("/")
 
 
-def _shared(folders: Sequence[str], others: Sequence[str]) -> int:
-    """Count how many folders are the same, from the file upwards."""
+def _common_folders(folders: Sequence[str], others: Sequence[str]) -> int:
+    """Number of equal folders, counted from the file upwards."""
     count = 0
-    for one, other in zip(reversed(folders), reversed(others), strict=False):
-        if one != other:
+    for folder, other in zip(reversed(folders), reversed(others), strict=False):
+        if folder != other:
             break
         count += 1
     return count

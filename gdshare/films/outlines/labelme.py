@@ -1,4 +1,4 @@
-"""LabelMe's JSON: one file a film, its shapes labelled one by one."""
+"""LabelMe's JSON: one file per film, with a label for each shape."""
 
 import base64
 import binascii
@@ -15,13 +15,15 @@ from pydantic import Field
 
 from gdshare.errors import FilmError
 from gdshare.films.bounds import MAX_PIXELS
-from gdshare.films.outlines.annotation_set import AnnotationSet, Raster, Shape, Stamp
-from gdshare.films.outlines.json_text import ListOf, Point, Record, Side, fitted
+from gdshare.films.outlines.annotation_set import AnnotationSet, PlacedMask, Raster, Shape
+from gdshare.films.outlines.json_text import ListOf, Point, Record, Side, validated
 from gdshare.films.outlines.polygons import Polygon
 from gdshare.films.outlines.rings import box, ellipse, polygon
+from gdshare.films.quote import brief
 
+_REDRAW = "draw it again in LabelMe"
 _POLYGONS = ("polygon", "oriented_rectangle")
-"""A rectangle with all four corners, as tools that descend from LabelMe write, is one too."""
+"""Also a rectangle with all four corners, as tools derived from LabelMe write it."""
 
 
 class _Shape(Record):
@@ -39,35 +41,35 @@ class _File(Record):
 
 
 def is_labelme(value: object) -> bool:
-    """Tell LabelMe's JSON from others'."""
+    """Whether parsed JSON is LabelMe's."""
     return isinstance(value, dict) and "shapes" in value and "imagePath" in value
 
 
-def labelme_sheets(value: object) -> tuple[AnnotationSet, ...]:
-    """Take parsed JSON as LabelMe's.
+def parse_labelme(value: object) -> tuple[AnnotationSet, ...]:
+    """Turn LabelMe's parsed JSON into an annotation set.
 
-    Polygons, rectangles, oriented rectangles, circles and masks enclose something; lines, points
-    and the rest do not.
+    Polygons, rectangles, oriented rectangles, circles and masks enclose an area; lines, points and
+    other shapes do not.
 
     Raises:
-        FilmError: a field is missing or of another type, a shape has too few or too many points,
-            or a mask is no picture or of another size; the message does not name the file.
+        FilmError: a field is missing or has another type, a shape has the wrong number of points,
+            or a mask is not a picture or has another size; the error names no file.
     """
-    file = fitted(_File, value, "the LabelMe file")
+    file = validated(_File, value, "the LabelMe file")
     shapes = tuple(
-        Shape(one.label, one.shape_type or "polygon", _areas(one, number, file))
-        for number, one in enumerate(file.shapes)
+        Shape(shape.label, shape.shape_type or "polygon", _areas(shape, number, file))
+        for number, shape in enumerate(file.shapes)
     )
     return (AnnotationSet(file.image_path, (file.image_height, file.image_width), shapes),)
 
 
 @dataclass(frozen=True)
-class _Picture:
-    """A mask shape's PNG, decoded only when it is painted.
+class _PngMask:
+    """The PNG of a mask shape, decoded only when painted.
 
     Attributes:
         image: opened, of bounded size.
-        top, left: where its first pixel lies on the film.
+        top, left: row and column of its first pixel on the film.
     """
 
     image: Image.Image
@@ -79,9 +81,9 @@ class _Picture:
         return self.image.width * self.image.height
 
     def paint(self, mask: npt.NDArray[np.bool_]) -> None:
-        with _told():
+        with _png_errors():
             inside = np.asarray(np.asarray(self.image) != 0, dtype=np.bool_)
-        Stamp(self.top, self.left, inside).paint(mask)
+        PlacedMask(self.top, self.left, inside).paint(mask)
 
 
 def _areas(shape: _Shape, number: int, file: _File) -> tuple[Polygon | Raster, ...]:
@@ -92,9 +94,7 @@ def _areas(shape: _Shape, number: int, file: _File) -> tuple[Polygon | Raster, .
     if kind not in ("rectangle", "circle", "mask"):
         return ()
     if len(points) != 2:
-        raise FilmError(
-            f"the {kind} shapes.{number} has not 2 points", remedy="draw it again in LabelMe"
-        )
+        raise FilmError(f"the {kind} shapes.{number} does not have 2 points", remedy=_REDRAW)
     if kind == "rectangle":
         return (box(points[0], points[1]),)
     if kind == "circle":
@@ -105,46 +105,41 @@ def _areas(shape: _Shape, number: int, file: _File) -> tuple[Polygon | Raster, .
 
 def _mask(
     encoded: str, first: tuple[float, float], last: tuple[float, float], file: _File
-) -> _Picture:
-    """Take a mask shape: a PNG in base64, between the centres of its first and last pixel."""
-    image = _opened(encoded)
-    # A picture larger than the film could only be a bomb; its own edge may be rounded up.
+) -> _PngMask:
+    """A mask shape: a base64 PNG, placed by the centres of its first and last pixel."""
+    image = _open_png(encoded)
+    # A picture larger than the film may be a decompression bomb. One pixel more may be rounding.
     if image.height > file.image_height + 1 or image.width > file.image_width + 1:
-        raise FilmError("a mask shape is larger than its film", remedy="draw it again in LabelMe")
-    spanned = (last[1] - first[1] + 1, last[0] - first[0] + 1)
+        raise FilmError("a mask shape is larger than its film", remedy=_REDRAW)
+    height, width = last[1] - first[1] + 1, last[0] - first[0] + 1
     # Newer versions write fractional corners, which round to one pixel more or less.
-    sides = zip(spanned, (image.height, image.width), strict=True)
-    if any(abs(span - have) > 1 for span, have in sides):
-        raise FilmError(
-            "a mask shape is not as large as its points say", remedy="draw it again in LabelMe"
-        )
-    return _Picture(image, round(first[1]), round(first[0]))
+    if abs(height - image.height) > 1 or abs(width - image.width) > 1:
+        raise FilmError("a mask shape and its points differ in size", remedy=_REDRAW)
+    return _PngMask(image, round(first[1]), round(first[0]))
 
 
-def _opened(encoded: str) -> Image.Image:
-    """Read a picture's header: one value a pixel, inside where it is not 0."""
-    with _told():
+def _open_png(encoded: str) -> Image.Image:
+    """Read the header of a PNG with one value per pixel; nonzero is inside."""
+    with _png_errors():
         content = base64.b64decode(encoded, validate=True)
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # the bounds here replace pillow's own
+            warnings.simplefilter("ignore")  # the limits here replace pillow's
             image = Image.open(io.BytesIO(content), formats=("PNG",))
         if image.width * image.height > MAX_PIXELS or image.mode not in ("1", "L", "P"):
-            raise FilmError("a mask shape holds a picture that is no mask", remedy="draw it again")
+            raise FilmError("the picture of a mask shape is no mask", remedy=_REDRAW)
         return image
 
 
 @contextmanager
-def _told() -> Iterator[None]:
-    """Turn every fault of a picture into one sentence."""
+def _png_errors() -> Iterator[None]:
+    """Raise ``FilmError`` for whatever is wrong with a picture."""
     try:
         yield
     except FilmError:
         raise
     except (binascii.Error, ValueError) as error:
-        raise FilmError(
-            "a mask shape holds no picture", remedy="draw it again in LabelMe"
-        ) from error
+        raise FilmError("a mask shape has no picture", remedy=_REDRAW) from error
     except Exception as error:  # pillow's decoders raise OSError, SyntaxError, struct.error, ...
         raise FilmError(
-            f"a mask shape holds a damaged picture ({error})", remedy="draw it again in LabelMe"
+            f"the picture of a mask shape is damaged ({brief(error)})", remedy=_REDRAW
         ) from error

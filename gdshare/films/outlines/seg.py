@@ -1,4 +1,4 @@
-"""DICOM-SEG: a segmentation image, one frame a segment, as large as the film it is of.
+"""DICOM-SEG: a segmentation image of the film's size with one frame per segment.
 
 Source: PS3.3, A.51 and C.8.20. Importing this module loads highdicom, which takes a second.
 """
@@ -6,7 +6,6 @@ Source: PS3.3, A.51 and C.8.20. Importing this module loads highdicom, which tak
 import io
 import warnings
 import zlib
-from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,18 +23,20 @@ from gdshare.errors import FilmError
 from gdshare.films.bounds import MAX_PIXELS
 from gdshare.films.dicom.decoder import decode_apart
 from gdshare.films.dicom.stored import Frame
-from gdshare.films.outlines.annotation_set import AnnotationSet, Raster, Shape, Stamp
+from gdshare.films.outlines.annotation_set import AnnotationSet, PlacedMask, Raster, Shape
+from gdshare.films.quote import brief
 
 MAX_BYTES = 128 * 1024**2
-"""Of a file, inflated: eight segments of a film at 8 bits, or sixty at one."""
+"""Of an inflated file: eight segments of a film at 8 bits, or sixty at 1 bit."""
 
-_META = 144
-"""Bytes before those that the meta information counts as its own; PS3.10, 7.1."""
+_ONE_FILM = "export a segmentation of the single film"
+_META_START = 144
+"""Offset from which the group length of the file meta information counts; PS3.10, 7.1."""
 
 
 @dataclass(frozen=True)
 class _Segment:
-    """The pixels of one frame between two stored values; decoded only when it is painted."""
+    """The pixels of a frame with stored values from ``least`` to ``most``; decoded when painted."""
 
     image: Segmentation
     frame: int
@@ -56,65 +57,67 @@ class _Segment:
             mask |= (stored >= self.least) & (stored <= self.most)
         except FilmError:
             raise
-        except Exception as error:  # pydicom and highdicom raise what they stumble over
+        except Exception as error:  # pydicom and highdicom raise exceptions of many classes
             raise FilmError(
-                f"its pixel data is damaged ({_told(error)})", remedy="export it again"
+                f"its pixel data is damaged ({brief(error)})", remedy="export it again"
             ) from error
 
 
-def seg_sheets(path: Path) -> tuple[AnnotationSet, ...]:
-    """Read a DICOM-SEG of a single film; a shape's label is its segment's.
+def read_seg(path: Path) -> tuple[AnnotationSet, ...]:
+    """Read a DICOM-SEG of a single film; a shape's label is its segment's label.
 
-    Binary, fractional (a pixel counts from half of the range) and label-map segmentations,
-    uncompressed or compressed, deflated too.
+    Binary, fractional (inside from half of the range on) and label-map segmentations are read,
+    uncompressed, compressed or deflated.
 
     Raises:
-        FilmError: not a segmentation, damaged, beyond bounds, or of several images or of tiles;
-            the message does not name the file.
+        FilmError: not a segmentation, damaged, too large, in tiles, or of several images; the error
+            names no file.
     """
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # pydicom tells of every element that breaks a form
-            return (_sheet(_opened(path)),)
+            warnings.simplefilter("ignore")  # pydicom warns about every element that violates it
+            return (_annotation_set(_open(path)),)
     except FilmError:
         raise
-    except Exception as error:  # pydicom and highdicom raise what they stumble over
+    except Exception as error:  # pydicom and highdicom raise exceptions of many classes
         raise FilmError(
-            f"is not a DICOM-SEG that can be read ({_told(error)})", remedy="export it again"
+            f"is not a readable DICOM-SEG ({brief(error)})", remedy="export it again"
         ) from error
 
 
-def _opened(path: Path) -> Segmentation:
+def _open(path: Path) -> Segmentation:
     if path.stat().st_size > MAX_BYTES:
         raise FilmError(
-            f"is over {MAX_BYTES // 1024**2} MB", remedy="export the film's own segments only"
+            f"is larger than {MAX_BYTES // 1024**2} MB",
+            remedy="export only the segments of this film",
         )
     meta = read_file_meta_info(path)
     data = path.read_bytes()
     if meta.get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian:
-        data = _inflated(data, meta)
+        data = _inflate(data, meta)
     dataset = dcmread(io.BytesIO(data))
     if dataset.get("SOPClassUID") not in SOP_CLASS_UIDS:
         raise FilmError(
             "is DICOM, but not a segmentation",
-            remedy="give the DICOM-SEG that was drawn on the film",
+            remedy="give the DICOM-SEG of the film",
         )
-    told = int(dataset.get("NumberOfFrames") or 1)
-    if told != len(dataset.PerFrameFunctionalGroupsSequence):
-        # Before highdicom makes a list of so many.
+    # Checked before highdicom allocates a list of as many frames as the header claims.
+    frames = int(dataset.get("NumberOfFrames") or 1)
+    described = len(dataset.PerFrameFunctionalGroupsSequence)
+    if frames != described:
         raise FilmError(
-            f"claims {told:,} frames and does not describe as many", remedy="export it again"
+            f"claims {frames:,} frames but describes {described:,}", remedy="export it again"
         )
     return Segmentation.from_dataset(dataset, copy=False)
 
 
-def _inflated(data: bytes, meta: FileMetaDataset) -> bytes:
-    """Write a deflated file out in full; pydicom would, and know no bound."""
-    begin = _META + int(meta.FileMetaInformationGroupLength)
-    content = zlib.decompressobj(-zlib.MAX_WBITS).decompress(data[begin:], MAX_BYTES + 1)
+def _inflate(data: bytes, meta: FileMetaDataset) -> bytes:
+    """Turn a deflated file into an uncompressed one; pydicom would inflate without a limit."""
+    start = _META_START + int(meta.FileMetaInformationGroupLength)
+    content = zlib.decompressobj(-zlib.MAX_WBITS).decompress(data[start:], MAX_BYTES + 1)
     if len(content) > MAX_BYTES:
         raise FilmError(
-            f"is over {MAX_BYTES // 1024**2} MB when inflated", remedy="export it again"
+            f"is larger than {MAX_BYTES // 1024**2} MB when inflated", remedy="export it again"
         )
     meta.TransferSyntaxUID = ExplicitVRLittleEndian
     stream = DicomBytesIO()
@@ -124,14 +127,14 @@ def _inflated(data: bytes, meta: FileMetaDataset) -> bytes:
     return stream.getvalue()
 
 
-def _sheet(image: Segmentation) -> AnnotationSet:
+def _annotation_set(image: Segmentation) -> AnnotationSet:
     height, width = int(image.Rows), int(image.Columns)
     if height * width > MAX_PIXELS:
         raise FilmError(
-            f"is beyond any film ({MAX_PIXELS:,} px at most)", remedy="check the export"
+            f"is larger than any film ({MAX_PIXELS:,} px at most)", remedy="check the export"
         )
     if "TotalPixelMatrixRows" in image:
-        raise FilmError("is a segmentation in tiles", remedy="export one of the single film")
+        raise FilmError("is a segmentation in tiles", remedy=_ONE_FILM)
     label_map = image.segmentation_type == SegmentationTypeValues.LABELMAP
     frames = {} if label_map else _frames(image)
     shapes = []
@@ -139,16 +142,16 @@ def _sheet(image: Segmentation) -> AnnotationSet:
         if label_map:
             areas: tuple[Raster, ...] = (_Segment(image, _only_frame(image), number, number),)
         elif number in frames:
-            areas = (_Segment(image, frames[number], *_inside(image)),)
-        else:  # a segment that marks nothing need not have a frame
-            areas = (Stamp(0, 0, np.zeros((0, 0), dtype=np.bool_)),)
+            areas = (_Segment(image, frames[number], *_inside_range(image)),)
+        else:  # an empty segment may have no frame
+            areas = (PlacedMask(0, 0, np.zeros((0, 0), dtype=np.bool_)),)
         label = str(image.get_segment_description(number).segment_label)
         shapes.append(Shape(label, "segment", areas))
     return AnnotationSet(None, (height, width), tuple(shapes))
 
 
-def _inside(image: Segmentation) -> tuple[int, int]:
-    """Return the least and the greatest stored value that mean inside."""
+def _inside_range(image: Segmentation) -> tuple[int, int]:
+    """The smallest and the largest stored value that mean inside."""
     if image.segmentation_type == SegmentationTypeValues.FRACTIONAL:
         most = int(image.MaximumFractionalValue)
         return max(1, (most + 1) // 2), most
@@ -156,28 +159,26 @@ def _inside(image: Segmentation) -> tuple[int, int]:
 
 
 def _frames(image: Segmentation) -> dict[int, int]:
-    """Return each segment's frame, counted from 1."""
+    """The frame number of each segment, from 1."""
     shared = image.SharedFunctionalGroupsSequence[0]
-    found: defaultdict[int, list[int]] = defaultdict(list)
+    frames: dict[int, int] = {}
     for frame, group in enumerate(image.PerFrameFunctionalGroupsSequence, start=1):
-        holder = group if "SegmentIdentificationSequence" in group else shared
-        number = int(holder.SegmentIdentificationSequence[0].ReferencedSegmentNumber)
-        found[number].append(frame)
-    if any(len(frames) > 1 for frames in found.values()):
-        raise FilmError(
-            "has several frames a segment", remedy="export a segmentation of the single film"
-        )
-    return {number: frames[0] for number, frames in found.items()}
+        identified = group if "SegmentIdentificationSequence" in group else shared
+        number = int(identified.SegmentIdentificationSequence[0].ReferencedSegmentNumber)
+        if number in frames:
+            raise FilmError("has several frames per segment", remedy=_ONE_FILM)
+        frames[number] = frame
+    return frames
 
 
 def _only_frame(image: Segmentation) -> int:
     if image.number_of_frames != 1:
-        raise FilmError("has several frames", remedy="export a segmentation of the single film")
+        raise FilmError("has several frames", remedy=_ONE_FILM)
     return 1
 
 
 def _stored(image: Segmentation, frame: int) -> npt.NDArray[np.integer]:
-    """Decode one frame: uint [rows, columns]. A compressed one in a process of its own."""
+    """Decode one frame: uint [rows, columns]. Compressed frames are decoded in another process."""
     encoding = UID(image.file_meta.TransferSyntaxUID)
     if not encoding.is_compressed:
         return np.asarray(image.get_stored_frame(frame))
@@ -192,7 +193,3 @@ def _stored(image: Segmentation, frame: int) -> npt.NDArray[np.integer]:
             content=image.get_raw_frame(frame),
         )
     )
-
-
-def _told(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}"[:120].replace("\n", " ")

@@ -1,4 +1,4 @@
-"""A mask to the files other tools take: a PNG, or GeoJSON as QuPath writes it."""
+"""From a mask to a file for other tools: PNG, or GeoJSON as QuPath writes it."""
 
 import io
 import json
@@ -15,37 +15,37 @@ from gdshare.films.outlines.trace import trace
 from gdshare.storage import write_bytes
 
 COLOUR = (200, 0, 0)
-"""Of the annotation in QuPath."""
+"""RGB, of the annotation in QuPath."""
 _IDS = uuid.UUID("6f1a52f2-7d0e-5e34-9a36-0f3c3e2d7a51")
-"""The name space of annotations' ids: an id follows from the outline, so files are reproducible."""
+"""Namespace of annotation ids; an id is derived from the outline, so files are reproducible."""
 
 
 def write_outline(mask: npt.NDArray[np.bool_], path: Path, organ: str = "") -> None:
-    """Write a mask as ``path``'s suffix says: ``.png``, or ``.geojson``.
+    """Write a mask in the format of the path's suffix, ``.png`` or ``.geojson``.
 
     Args:
         mask: bool [height, width], true inside the organ.
-        path: overwritten whole or not at all.
+        path: replaced as a whole or not at all.
         organ: its name, for GeoJSON's classification; empty leaves it unclassified.
 
     Raises:
-        UsageError: another suffix.
+        UsageError: the path has another suffix.
     """
     suffix = path.suffix.lower()
     if suffix not in WRITERS:
-        raise UsageError("its suffix names no format", path, f"give it one of {', '.join(WRITERS)}")
+        raise UsageError("has a suffix of no known format", path, f"use {' or '.join(WRITERS)}")
     write_bytes(path, WRITERS[suffix](mask, organ))
 
 
 def png(mask: npt.NDArray[np.bool_], organ: str = "") -> bytes:
-    """Encode a mask as an 8-bit gray-scale PNG, 0 outside and 255 inside; a PNG has no name."""
+    """Encode a mask as an 8-bit gray-scale PNG, 0 outside and 255 inside; it stores no name."""
     stream = io.BytesIO()
     Image.fromarray(mask.astype(np.uint8) * np.uint8(255)).save(stream, format="PNG")
     return stream.getvalue()
 
 
 def geojson(mask: npt.NDArray[np.bool_], organ: str = "") -> bytes:
-    """Encode a mask as QuPath does an annotation: parts and holes along the pixels' edges."""
+    """Encode a mask as a QuPath annotation: parts and holes along the pixels' edges."""
     parts = [_rings(polygon) for polygon in trace(mask)]
     geometry: dict[str, object] = {"type": "MultiPolygon", "coordinates": parts}
     if len(parts) == 1:
@@ -64,7 +64,7 @@ def geojson(mask: npt.NDArray[np.bool_], organ: str = "") -> bytes:
 
 
 def _rings(polygon: Polygon) -> list[list[list[int]]]:
-    """List a polygon's rings as whole numbers; RFC 7946 ends each with its first vertex."""
+    """A polygon's rings as integers, each closed with its first vertex (RFC 7946)."""
     rings = [ring.astype(np.int64).tolist() for ring in polygon.rings]
     return [[*ring, ring[0]] for ring in rings]
 

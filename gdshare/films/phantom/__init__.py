@@ -1,7 +1,11 @@
-"""Synthetic double-contrast stomach films with masks: embedded data for trying everything out.
+"""Synthetic double-contrast stomach films with masks: built-in data for trials and tests.
 
-No patient was ever near them. Geometry, looks and textures were drawn by hand and by seeded
-random streams; they look like gastric films only as far as the toolkit needs.
+No patient was involved. The anatomy was designed by hand and varies by seeded random streams. The
+films resemble gastric films only as far as the toolkit needs.
+
+``film`` makes one film from ``stomach`` (outline), ``mucosa`` (barium coating and folds),
+``surroundings`` and ``exposure`` (site look, noise, collimator). ``folder`` writes the films of a
+phantom hospital.
 """
 
 from gdshare.films.phantom.exposure import MARK, SITES, SiteLook, site_look

@@ -1,7 +1,7 @@
 """From attenuation to a film: blur, quantum noise, grain, tone, collimator, and the word SYNTHETIC.
 
-Sites differ in how they expose and process a film, which is the domain shift a federation has.
-Nothing here sees the diagnosis, and nothing adapts to the picture's content.
+Sites differ in how they expose and process films: this is the domain shift of a federation. Nothing
+here depends on the diagnosis or adapts to the content of the film.
 """
 
 from dataclasses import dataclass
@@ -16,14 +16,15 @@ from gdshare.films.phantom.fields import Field, Stream, noise, ramp, stream
 
 @dataclass(frozen=True)
 class SiteLook:
-    """How a site's films look.
+    """Exposure and processing of a site's films.
 
     Attributes:
-        contrast: steepness of the film's tone curve (about 1).
-        level: attenuation shown as middle gray (about 0.7); lower gives brighter films.
-        quantum: deviation of the quantum noise at attenuation 0.7 and 512 px, in attenuation.
-        grain: deviation of the film's grain, in parts of full scale.
-        blur: deviation of the system's point spread, in film sides.
+        contrast: steepness of the tone curve, about 1.
+        level: attenuation displayed as middle gray, about 0.7; a lower level gives brighter films.
+        quantum: standard deviation of the quantum noise at attenuation 0.7 and 512 px, in
+            attenuation.
+        grain: standard deviation of the film grain, as a fraction of full scale.
+        blur: standard deviation of the point spread, in film sides.
     """
 
     contrast: float = 1.0
@@ -43,7 +44,7 @@ MARK_GRAY = 205
 
 
 def site_look(site: int) -> SiteLook:
-    """Return the look of a site: three fixed ones, then ever more, drawn in the same range."""
+    """The look of a site: the first three are fixed, the others drawn from the same range."""
     if site < len(SITES):
         return SITES[site]
     rng = stream(Stream.SITE, site)
@@ -56,23 +57,26 @@ def site_look(site: int) -> SiteLook:
     )
 
 
-def blurred(attenuation: Field, look: SiteLook) -> Field:
-    """Blur as the focal spot and the detector do."""
+def blur(attenuation: Field, look: SiteLook) -> Field:
+    """Blur by the focal spot and the detector: float32 [H, W]."""
     return np.asarray(gaussian_filter(attenuation, look.blur * len(attenuation), truncate=3.0))
 
 
 def develop(attenuation: Field, look: SiteLook, keys: tuple[int, int]) -> Field:
-    """Turn attenuation into film blackening with noise: float32 [H, W] in [0, 1], dense is bright.
+    """Turn attenuation into gray values with noise.
 
     Args:
-        attenuation: float32 [H, W], at least 0 or a little below.
+        attenuation: float32 [H, W], at least about 0.
         look: the site's look.
         keys: patient and seed of the film.
+
+    Returns:
+        float32 [H, W], about [0, 1]; dense is bright.
     """
     size = len(attenuation)
     rng = stream(Stream.NOISE, *keys)
     exposure = stream(Stream.EXPOSURE, *keys)
-    # Fewer quanta reach a pixel behind dense parts, and fewer reach a smaller pixel.
+    # Fewer quanta reach a pixel behind dense tissue, and fewer reach a smaller pixel.
     quanta = look.quantum * (size / 512) * np.exp((attenuation - 0.7) / 2)
     noisy = attenuation + quanta * rng.standard_normal(attenuation.shape, np.float32)
     contrast = look.contrast * exposure.uniform(0.9, 1.1)
@@ -87,34 +91,34 @@ def develop(attenuation: Field, look: SiteLook, keys: tuple[int, int]) -> Field:
 
 
 def collimate(film: Field, keys: tuple[int, int]) -> Field:
-    """Black out what the collimator's four slightly oblique leaves cover: float32 [H, W]."""
+    """Black out the area behind the collimator's four slightly oblique leaves: float32 [H, W]."""
     rng = stream(Stream.POSITION, *keys, 1)
     axis = np.linspace(0, 1, len(film), dtype=np.float32)
     x, y = axis[None, :], axis[:, None]
     open_field = np.ones_like(film)
-    for distance, other in ((x, y), (1 - x, y), (y, x), (1 - y, x)):
-        edge = rng.uniform(0.012, 0.045) + rng.normal(0, 0.006) * (other - 0.5)
+    for distance, along in ((x, y), (1 - x, y), (y, x), (1 - y, x)):
+        edge = rng.uniform(0.012, 0.045) + rng.normal(0, 0.006) * (along - 0.5)
         open_field = open_field * ramp(distance - edge, -0.002, 0.002)
     return np.asarray(0.03 + (film - 0.03) * open_field, np.float32)
 
 
-def _mark(size: int) -> tuple[ImageFont.FreeTypeFont | ImageFont.ImageFont, tuple[int, int]]:
-    """Return the burned-in word's font and its place (left, top), px."""
+def _mark_layout(size: int) -> tuple[ImageFont.FreeTypeFont | ImageFont.ImageFont, tuple[int, int]]:
+    """The burned-in word's font and position (left, top), px."""
     font = ImageFont.load_default(size=max(7, round(size * 0.020)))
     return font, (round(size * 0.055), round(size * 0.048))
 
 
 def mark_synthetic(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    """Burn the word SYNTHETIC into the upper left corner, small, where no stomach lies."""
+    """Burn the word SYNTHETIC into the upper left corner, small, away from the stomach."""
     image = Image.fromarray(pixels)
-    font, place = _mark(len(pixels))
-    ImageDraw.Draw(image).text(place, MARK, fill=MARK_GRAY, font=font)
+    font, position = _mark_layout(len(pixels))
+    ImageDraw.Draw(image).text(position, MARK, fill=MARK_GRAY, font=font)
     return np.asarray(image, np.uint8)
 
 
 def mark_box(size: int) -> tuple[slice, slice]:
-    """Return the rows and columns of a film that the burned-in word touches."""
-    font, place = _mark(size)
+    """The rows and columns of a film that the burned-in word covers."""
+    font, position = _mark_layout(size)
     blank = Image.new("L", (size, size))
-    left, top, right, bottom = ImageDraw.Draw(blank).textbbox(place, MARK, font=font)
+    left, top, right, bottom = ImageDraw.Draw(blank).textbbox(position, MARK, font=font)
     return slice(int(top), int(bottom) + 1), slice(int(left), int(right) + 1)

@@ -1,8 +1,8 @@
-"""Named random streams and smooth random fields that do not depend on the film's size.
+"""Named random streams, and smooth random fields that do not depend on the film's size.
 
-A field is a small lattice of values stretched over the unit square by a uniform cubic B-spline, so
-the same lattice shows the same pattern at 256 px and at 2048 px. Sampling is element-wise numpy
-(no matrix product), so the result does not depend on the number of threads.
+A field is a small lattice of values, interpolated over the unit square by a uniform cubic B-spline:
+the same lattice gives the same pattern at 256 px and at 2048 px. Sampling is element-wise numpy
+without matrix products, so the result does not depend on the number of threads.
 """
 
 from enum import IntEnum
@@ -12,11 +12,11 @@ import numpy.typing as npt
 
 Field = npt.NDArray[np.float32]
 
-_FAMILY = 0x67645048  # keeps these streams apart from any other use of the same small seeds
+_FAMILY = 0x67645048  # separates these streams from other uses of the same small seeds
 
 
 class Stream(IntEnum):
-    """What a random stream decides. Only MUCOSA is ever combined with the diagnosis."""
+    """The purpose of a random stream. Only MUCOSA is ever combined with the diagnosis."""
 
     PATIENT = 0
     STOMACH = 1
@@ -32,23 +32,23 @@ class Stream(IntEnum):
     SITE = 11
 
 
-def stream(which: Stream, *keys: int) -> np.random.Generator:
-    """Open the random stream ``which`` of the given integers (each at least 0)."""
-    return np.random.default_rng(np.random.SeedSequence([_FAMILY, int(which), *keys]))
+def stream(purpose: Stream, *keys: int) -> np.random.Generator:
+    """The random stream for a purpose and for these integers, each at least 0."""
+    return np.random.default_rng(np.random.SeedSequence([_FAMILY, int(purpose), *keys]))
 
 
 def pixel_centres(size: int) -> Field:
-    """Return the coordinates of pixel centres along one side: float32 [size], in (0, 1)."""
+    """The coordinates of the pixel centres along a side: float32 [size], in (0, 1)."""
     return ((np.arange(size, dtype=np.float32) + 0.5) / size).astype(np.float32)
 
 
 def lattice_nodes(cells: int) -> Field:
-    """Return where along a side the nodes of a lattice for ``sample`` sit: float32 [cells + 3]."""
+    """The coordinates of a lattice's nodes along a side, for ``sample``: float32 [cells + 3]."""
     return ((np.arange(cells + 3, dtype=np.float32) - 1) / cells).astype(np.float32)
 
 
 def _spline(coordinates: Field, cells: int) -> tuple[npt.NDArray[np.intp], Field]:
-    """Give each coordinate's first lattice index [n] and four B-spline weights [4, n]."""
+    """Each coordinate's first lattice index, intp [n], and B-spline weights, float32 [4, n]."""
     position = np.clip(coordinates, 0.0, 1.0) * cells
     first = np.minimum(position.astype(np.intp), cells - 1)
     t = (position - first).astype(np.float32)
@@ -59,12 +59,12 @@ def _spline(coordinates: Field, cells: int) -> tuple[npt.NDArray[np.intp], Field
 
 
 def sample(lattice: Field, rows: Field, columns: Field) -> Field:
-    """Stretch a lattice over the unit square and read it at a grid of points.
+    """Interpolate a lattice over the unit square at a grid of points.
 
     Args:
-        lattice: float32 [n + 3, n + 3]; its cells tile the unit square n x n.
-        rows: float32 [H], vertical coordinates; outside [0, 1] the edge is repeated.
-        columns: float32 [W], horizontal coordinates, likewise.
+        lattice: float32 [n + 3, n + 3]; its n x n cells tile the unit square.
+        rows: float32 [H], vertical coordinates; beyond [0, 1] the edge is repeated.
+        columns: float32 [W], horizontal coordinates; beyond [0, 1] the edge is repeated.
 
     Returns:
         float32 [H, W].
@@ -81,22 +81,29 @@ def sample(lattice: Field, rows: Field, columns: Field) -> Field:
     return down
 
 
-# A cubic B-spline averages its lattice: this brings the deviation of a field back to about 1.
+# A cubic B-spline averages its lattice; this restores a deviation of about 1.
 _GAIN = np.float32(2.1)
 
 
 def noise(rng: np.random.Generator, cells: int, rows: Field, columns: Field) -> Field:
-    """Draw a smooth random field of mean 0 and deviation about 1, with ``cells`` cells a side."""
+    """Draw a smooth random field of mean 0 and deviation about 1: float32 [H, W].
+
+    Args:
+        rng: the random stream.
+        cells: lattice cells per side; features have about the size of a cell.
+        rows: float32 [H], see ``sample``.
+        columns: float32 [W].
+    """
     lattice = rng.standard_normal((cells + 3, cells + 3), np.float32)
     return sample(lattice * _GAIN, rows, columns)
 
 
 def ramp(values: Field, low: float, high: float) -> Field:
-    """Rise smoothly from 0 at ``low`` to 1 at ``high`` (exactly 0 and 1 beyond)."""
+    """Rise smoothly from 0 at ``low`` to 1 at ``high``; exactly 0 and 1 beyond: float32."""
     t = np.clip((values - low) / (high - low), 0.0, 1.0).astype(np.float32)
     return np.asarray(t * t * (3 - 2 * t), np.float32)
 
 
 def bump(values: Field, width: float) -> Field:
-    """Return a bell of the given half width around 0: exp(-(values / width)^2)."""
+    """A bell curve around 0: exp(-(values / width)²), float32."""
     return np.asarray(np.exp(-np.square(values / np.float32(width))), np.float32)

@@ -1,4 +1,4 @@
-"""One phantom film with its mask."""
+"""A phantom film with its mask."""
 
 from dataclasses import dataclass
 
@@ -9,7 +9,7 @@ from gdshare.errors import UsageError
 from gdshare.films.phantom.exposure import (
     SITES,
     SiteLook,
-    blurred,
+    blur,
     collimate,
     develop,
     mark_synthetic,
@@ -27,16 +27,16 @@ from gdshare.films.phantom.mucosa import Organ, coating, mucosa
 from gdshare.films.phantom.stomach import Stomach, draw_stomach
 from gdshare.films.phantom.surroundings import surroundings
 
-SMALLEST, LARGEST = 128, 4096  # side of a film, px
-COARSE = 768  # the surroundings are never drawn on more pixels a side than this
-TEXTURE = 0.010  # deviation of the patient's own texture, in attenuation: under the noise
+MIN_SIZE, MAX_SIZE = 128, 4096  # side of a film, px
+COARSE = 768  # largest side at which the surroundings are drawn, px
+TEXTURE = 0.010  # deviation of the patient's texture, in attenuation; below the noise
 
 
 def patient_texture(patient: int, size: int) -> Field:
-    """Return the faint pattern that every film of a patient carries: float32 [size, size].
+    """The faint pattern in every film of a patient: float32 [size, size].
 
-    It stands for what makes a person's anatomy recognisable: fixed in place on the film, the same
-    whatever the diagnosis, the site or the seed, of mean 0 and deviation about 1.
+    It stands for anatomy by which a person can be recognised. It has mean 0 and deviation about 1,
+    is fixed in position on the film, and does not depend on diagnosis, site or seed.
     """
     axis = pixel_centres(size)
     return noise(stream(Stream.TEXTURE, patient), 90, axis, axis)
@@ -47,23 +47,26 @@ def phantom_film(
 ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.bool_]]:
     """Make a synthetic double-contrast film of a stomach, and the stomach's mask.
 
-    Outside the mask the film is the same, byte for byte, for either diagnosis.
+    Outside the mask the film is byte for byte the same for both diagnoses.
 
     Args:
-        patient: who is shown, at least 0; decides the anatomy and the patient's texture.
+        patient: number of the patient, at least 0; decides anatomy and texture.
         positive: whether the patient has gastritis.
-        seed: which film of that patient, at least 0; decides position, exposure and noise.
+        seed: number of the patient's film, at least 0; decides position, exposure and noise.
         size: side of the square film, px, 128 to 4096; the geometry does not depend on it.
         site: the look of the site's films.
 
     Returns:
-        pixels uint8 [size, size] and mask bool [size, size]. Equal arguments, equal bytes.
+        pixels uint8 [size, size] and mask bool [size, size]; equal arguments give equal bytes.
 
     Raises:
         UsageError: a negative patient or seed, or a size out of range.
     """
     if patient < 0 or seed < 0:
-        raise UsageError(f"patient {patient} and seed {seed} of a phantom must be at least 0")
+        raise UsageError(
+            f"a phantom of patient {patient} and seed {seed} cannot be made",
+            remedy="give numbers of at least 0",
+        )
     require_size(size)
     position = _draw_position(patient, seed)
     rows, columns = position.grid(pixel_centres(size))
@@ -71,39 +74,37 @@ def phantom_film(
     organ = Organ.on_film(stomach, rows, columns)
     mask = organ.depth > 0
     coat = coating(patient, stomach, organ, rows, columns)
-    common = _behind(patient, stomach, position, size) + coat.attenuation
+    common = _background(patient, stomach, position, size) + coat.attenuation
     common += TEXTURE * patient_texture(patient, size)
-    # Blurred apart and cut at the wall, so that no trace of the diagnosis crosses it.
-    diseased = blurred(mucosa(patient, positive, organ, rows, columns) * coat.clear, site) * mask
-    film = collimate(
-        develop(blurred(common, site) + diseased, site, (patient, seed)), (patient, seed)
-    )
+    # Blurred separately and cut off at the wall, so that no trace of the diagnosis crosses it.
+    diseased = blur(mucosa(patient, positive, organ, rows, columns) * coat.clear, site) * mask
+    film = collimate(develop(blur(common, site) + diseased, site, (patient, seed)), (patient, seed))
     pixels = np.clip(np.rint(film * 255), 0, 255).astype(np.uint8)
     return mark_synthetic(pixels), mask
 
 
 def require_size(size: int) -> None:
-    """Refuse a film too small to show folds, or absurdly large.
+    """Refuse a film too small to show folds, or too large.
 
     Raises:
         UsageError: not 128 to 4096 px.
     """
-    if not SMALLEST <= size <= LARGEST:
+    if not MIN_SIZE <= size <= MAX_SIZE:
         raise UsageError(
-            f"a phantom film of {size} px cannot be made", remedy=f"choose {SMALLEST} to {LARGEST}"
+            f"a phantom film of {size} px cannot be made", remedy=f"choose {MIN_SIZE} to {MAX_SIZE}"
         )
 
 
 @dataclass(frozen=True)
 class _Position:
-    """How the patient lay for a film: a zoom about the middle, then a shift, in film sides."""
+    """The patient's position on a film: a zoom about the centre, then a shift, in film sides."""
 
     zoom: float
     down: float
     right: float
 
     def grid(self, axis: Field) -> tuple[Field, Field]:
-        """Turn coordinates along the film's sides into rows and columns of the anatomy."""
+        """Map coordinates along the film's sides to rows and columns of the anatomy."""
         centred = (axis - 0.5) * self.zoom + 0.5
         return np.float32(self.down) + centred, np.float32(self.right) + centred
 
@@ -117,8 +118,8 @@ def _draw_position(patient: int, seed: int) -> _Position:
     )
 
 
-def _behind(patient: int, stomach: Stomach, position: _Position, size: int) -> Field:
-    """Draw the surroundings; on a large film at less than its size, as nothing in them is fine."""
+def _background(patient: int, stomach: Stomach, position: _Position, size: int) -> Field:
+    """Draw the surroundings, at most at ``COARSE`` px, since they have no fine detail."""
     axis = pixel_centres(size)
     if size <= COARSE:
         return surroundings(patient, stomach, *position.grid(axis))

@@ -1,4 +1,4 @@
-"""A phantom hospital's folder: films, masks and diagnoses, in the form ``gdshare label`` reads."""
+"""The folder of a phantom hospital: films, masks and a table for ``gdshare label``."""
 
 import csv
 import io
@@ -49,29 +49,29 @@ def write_phantom_cohort(
     seed: int = 0,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Path:
-    """Write a phantom hospital's films, one in memory at a time. One film a patient.
+    """Write a phantom hospital's films, one per patient, with one film in memory at a time.
 
     Args:
-        folder: must not exist yet, or be empty; it appears whole or not at all.
-        site: which phantom hospital, at least 0; decides the films' look and who the patients are.
-        negatives: patients without gastritis.
-        positives: patients with it. Names and order do not tell the two apart.
+        folder: must not exist yet, or be empty; it appears complete or not at all.
+        site: number of the hospital, at least 0; decides the films' look and the patients.
+        negatives: number of patients without gastritis.
+        positives: number of patients with gastritis. Names and order do not reveal the diagnosis.
         size: side of a film, px.
         seed: at least 0; another seed gives other patients.
-        progress: called with (films done, films in all).
+        progress: called with (films written, films in all).
 
     Returns:
         the path of ``labels.csv``.
 
     Raises:
-        UsageError: a number out of range.
-        CohortError: the folder holds something.
+        UsageError: a number is out of range.
+        CohortError: the folder is not empty.
     """
     if min(site, seed, negatives, positives) < 0 or negatives + positives == 0:
         raise UsageError(
             f"a phantom hospital with site {site}, seed {seed}, {negatives} negative "
             f"and {positives} positive films cannot be made",
-            remedy="give no negative number and at least one film",
+            remedy="give at least one film and no number below 0",
         )
     require_size(size)
     readme = _README.format(
@@ -90,14 +90,14 @@ def write_phantom_cohort(
 
 
 def phantom_patient(site: int, seed: int, number: int) -> int:
-    """Return who is the ``number``-th patient of a phantom hospital, for ``phantom_film``."""
+    """The patient of ``phantom_film`` who is patient ``number`` of a phantom hospital."""
     return int(stream(Stream.PATIENT, site, seed, number).integers(2**62))
 
 
 def _diagnoses(site: int, seed: int, negatives: int, positives: int) -> list[bool]:
-    """Deal the diagnoses out so that a patient's number says nothing about them."""
-    dealt = np.arange(negatives + positives) >= negatives
-    return [bool(v) for v in stream(Stream.PATIENT, site, seed).permutation(dealt)]
+    """Shuffle the diagnoses, so that a patient's number does not reveal them."""
+    positive = np.arange(negatives + positives) >= negatives
+    return [bool(value) for value in stream(Stream.PATIENT, site, seed).permutation(positive)]
 
 
 def _write_films(
@@ -114,19 +114,19 @@ def _write_films(
     writer = csv.writer(table, lineterminator="\n")
     writer.writerow(COLUMNS)
     for number, positive in enumerate(diagnoses):
-        patient = f"PHANTOM-{site}-{number + 1:04d}"
-        image, mask = f"images/{patient}.png", f"masks/{patient}.png"
-        who = phantom_patient(site, seed, number)
-        pixels, inside = phantom_film(who, positive, seed, size, site_look(site))
+        name = f"PHANTOM-{site}-{number + 1:04d}"
+        image, mask = f"images/{name}.png", f"masks/{name}.png"
+        patient = phantom_patient(site, seed, number)
+        pixels, inside = phantom_film(patient, positive, seed, size, site_look(site))
         write_bytes(folder / image, _png(pixels))
         write_bytes(folder / mask, _png(inside * np.uint8(255)))
-        writer.writerow((patient, image, mask, "positive" if positive else "negative"))
+        writer.writerow((name, image, mask, "positive" if positive else "negative"))
         progress(number + 1, len(diagnoses))
     write_bytes(folder / "labels.csv", table.getvalue().encode())
 
 
 def _png(pixels: npt.NDArray[np.uint8]) -> bytes:
-    """Encode as gray PNG whose text chunks say that it is synthetic."""
+    """Encode a gray PNG with text chunks that say that it is synthetic."""
     text = PngInfo()
     text.add_text("Title", MARK)
     text.add_text("Comment", NOTE)

@@ -1,10 +1,10 @@
 """The coated inside of the stomach: barium, folds and areae gastricae.
 
-``coating`` is everything in the organ that the diagnosis does not touch; ``mucosa`` is all that
-it does. Folds are a phase running across the organ, disturbed by random fields: a little gives
-fine parallel folds, more gives thick ones that wind, branch and break off. How far a patient is
-along that road is the severity: a normal deviate shifted up for gastritis and down without it, so
-the two groups overlap and no classifier can be perfect.
+``coating`` is everything in the organ that does not depend on the diagnosis, ``mucosa`` everything
+that does. Folds are a phase across the organ, disturbed by random fields: a small disturbance gives
+fine parallel folds, a large one thick folds that wind, branch and break off. The amount is the
+patient's severity, a normal deviate shifted up with gastritis and down without. The two groups
+therefore overlap, and no classifier can be perfect.
 """
 
 from dataclasses import dataclass
@@ -14,12 +14,12 @@ import numpy as np
 from gdshare.films.phantom.fields import Field, Stream, bump, noise, ramp, sample, stream
 from gdshare.films.phantom.stomach import Stomach
 
-SEPARATION = 3.2  # between the severities' means, in their deviations; see studies.phantom_task
+SEPARATION = 3.2  # of the two groups' mean severities, in deviations; see studies.phantom_task
 
 
 @dataclass(frozen=True)
 class Organ:
-    """A stomach as it falls on one film: each float32 [H, W], see ``Stomach``."""
+    """A stomach on the grid of a film: each field float32 [H, W], see ``Stomach``."""
 
     depth: Field
     along: Field
@@ -29,17 +29,19 @@ class Organ:
     def on_film(cls, stomach: Stomach, rows: Field, columns: Field) -> "Organ":
         """Sample a patient's stomach on the grid of a film."""
         return cls(
-            *(sample(f, rows, columns) for f in (stomach.depth, stomach.along, stomach.across))
+            sample(stomach.depth, rows, columns),
+            sample(stomach.along, rows, columns),
+            sample(stomach.across, rows, columns),
         )
 
 
 @dataclass(frozen=True)
 class Coating:
-    """What lies in the organ whatever the diagnosis.
+    """The content of the organ that does not depend on the diagnosis.
 
     Attributes:
-        attenuation: gas, rim and barium pools, float32 [H, W].
-        clear: 0 where pooled barium hides the mucosa, 1 where it shows, float32 [H, W].
+        attenuation: of gas, rim and barium pools, float32 [H, W].
+        clear: 0 where pooled barium hides the mucosa, 1 where it is visible, float32 [H, W].
     """
 
     attenuation: Field
@@ -47,13 +49,13 @@ class Coating:
 
 
 def coating(patient: int, stomach: Stomach, organ: Organ, rows: Field, columns: Field) -> Coating:
-    """Draw gas, the coated wall and the pools of barium of a patient's film."""
+    """Draw the gas, the coated wall and the pools of barium of a patient's film."""
     rng = stream(Stream.CONTRAST, patient)
     x, y = columns[None, :], rows[:, None]
     inside = ramp(organ.depth, 0.0, 0.006)
     gas = -rng.uniform(0.14, 0.24) * inside * np.sqrt(ramp(organ.depth, -0.05, 0.14))
     patchy = noise(rng, 12, rows, columns)
-    # Rays that graze the wall cross the most barium; how thickly it clings varies along the way.
+    # Rays tangential to the wall cross the most barium; the thickness of the coating varies.
     cling = np.clip(0.75 + 0.35 * patchy + 0.25 * noise(rng, 40, rows, columns), 0.15, 1.8)
     rim = cling * (
         0.30 * bump(organ.depth - 0.004, 0.0036)
@@ -75,17 +77,17 @@ def coating(patient: int, stomach: Stomach, organ: Organ, rows: Field, columns: 
 
 
 @dataclass(frozen=True)
-class Look:
-    """How one patient's mucosa looks; all follow from the severity, each with its own noise.
+class MucosaLook:
+    """The look of a patient's mucosa; most fields follow the severity, each with its own noise.
 
     Attributes:
         period: distance between neighbouring folds, in film sides.
-        winding: how far folds wander sideways, in periods.
+        winding: how far folds shift sideways, in periods.
         breaking: how much they branch and break off; above 1 they lose their direction.
-        unevenness: how much fold height varies from place to place.
+        unevenness: how much the fold height varies locally.
         grain: size of an area gastrica, in film sides.
         relief: contrast of the areae gastricae, in attenuation.
-        visibility: contrast of the folds, in attenuation; distension, not disease.
+        visibility: contrast of the folds, in attenuation; from distension, not from disease.
     """
 
     period: float
@@ -97,11 +99,11 @@ class Look:
     visibility: float
 
 
-def severity_look(rng: np.random.Generator, positive: bool) -> Look:
-    """Draw a patient's look. The same stream gives a paired look for the other diagnosis."""
+def draw_look(rng: np.random.Generator, positive: bool) -> MucosaLook:
+    """Draw a patient's look; the same stream gives the paired look for the other diagnosis."""
     shift = SEPARATION / 2 if positive else -SEPARATION / 2
     z = shift + rng.standard_normal() + 0.45 * rng.standard_normal(6)
-    return Look(
+    return MucosaLook(
         period=float(0.0355 * np.exp(np.clip(0.21 * z[0], -0.50, 0.55))),
         winding=float(0.36 * np.exp(np.clip(0.40 * z[1], -1.4, 0.9))),
         breaking=float(0.40 * np.exp(np.clip(0.42 * z[2], -1.4, 0.9))),
@@ -113,23 +115,23 @@ def severity_look(rng: np.random.Generator, positive: bool) -> Look:
 
 
 def mucosa(patient: int, positive: bool, organ: Organ, rows: Field, columns: Field) -> Field:
-    """Return the attenuation of folds and areae gastricae, zero at the wall: float32 [H, W]."""
+    """The attenuation of folds and areae gastricae, zero at the wall: float32 [H, W]."""
     rng = stream(Stream.MUCOSA, patient)
-    look = severity_look(rng, positive)
+    look = draw_look(rng, positive)
     folds = _folds(rng, look, organ, rows, columns)
     areae = _areae(rng, look, rows, columns)
     return ((folds + areae) * ramp(organ.depth, 0.004, 0.022)).astype(np.float32)
 
 
 def _cells(length: float) -> int:
-    """Return how many lattice cells a side make features of the given length."""
+    """Lattice cells per side for features of this length, in film sides."""
     return max(2, round(1 / length))
 
 
 def _folds(
-    rng: np.random.Generator, look: Look, organ: Organ, rows: Field, columns: Field
+    rng: np.random.Generator, look: MucosaLook, organ: Organ, rows: Field, columns: Field
 ) -> Field:
-    """Bright grooves between raised folds that run along the organ."""
+    """Bright grooves between raised folds along the organ: float32 [H, W]."""
     radius = 0.165  # of the body; folds converge where the organ narrows
     phase = 2 * np.pi * radius / look.period * organ.across + rng.uniform(0, 6.28)
     sway = noise(rng, _cells(2.4 * look.period), rows, columns)
@@ -147,8 +149,8 @@ def _folds(
     return np.asarray(look.visibility * height * effaced * groove, np.float32)
 
 
-def _areae(rng: np.random.Generator, look: Look, rows: Field, columns: Field) -> Field:
-    """The fine net of grooves between areae gastricae, stronger in some places than in others."""
+def _areae(rng: np.random.Generator, look: MucosaLook, rows: Field, columns: Field) -> Field:
+    """The fine net of grooves between areae gastricae, of varying strength: float32 [H, W]."""
     field = noise(rng, _cells(look.grain), rows, columns)
     net = np.exp(-np.abs(field) * 2.2) - 0.32
     strength = np.clip(0.9 + 0.5 * noise(rng, 6, rows, columns), 0.1, 2.0)

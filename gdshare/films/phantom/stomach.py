@@ -1,7 +1,7 @@
 """The outline of a fish-hook stomach, and coordinates along and across it.
 
-The organ is a chain of discs along a curved centre line: fundus under the left diaphragm (right
-of the picture), body, sinus, antrum, pylorus. Nothing here ever sees the diagnosis.
+The organ is a chain of discs along a curved centre line: fundus under the left diaphragm (on the
+right of the film), body, sinus, antrum, pylorus. Nothing here depends on the diagnosis.
 """
 
 from dataclasses import dataclass
@@ -11,8 +11,8 @@ from scipy.interpolate import CubicSpline
 
 from gdshare.films.phantom.fields import Field, Stream, lattice_nodes, sample, stream
 
-# Centre line (x, y) and radius from fundus to pylorus, in film sides: a composite of how the
-# organ lies in upright and supine films with gas, drawn by eye, from no patient.
+# Centre line (x, y) and radius from fundus to pylorus, in film sides: a composite of the organ's
+# position in upright and supine films with gas, drawn by eye and from no patient.
 _HOOK = np.array(
     [
         (0.665, 0.190, 0.150),
@@ -26,20 +26,20 @@ _HOOK = np.array(
     ]
 )
 _DISCS = 140
-_WORK = 160  # lattice cells on which the outline is computed, whatever the size of the film
-_MARGIN = 0.075  # no part of the organ comes nearer to the film's edge than this
+_CELLS = 160  # lattice cells per side for computing the outline, at any size of the film
+_MARGIN = 0.075  # smallest distance of the organ from the film's edge, in film sides
 
 
 @dataclass(frozen=True)
 class Stomach:
-    """One patient's stomach in coordinates of the unit square, as lattices for ``sample``.
+    """A patient's stomach over the unit square; fields are lattices for ``sample``.
 
     Attributes:
-        depth: distance inside the wall (negative outside), in film sides.
+        depth: distance from the wall, positive inside, in film sides.
         along: arc length from the fundus, in film sides.
-        across: -1 at the lesser curvature's wall, +1 at the greater's, 0 on the centre line.
+        across: -1 at the lesser curvature, +1 at the greater curvature, 0 on the centre line.
         length: arc length of the centre line, in film sides.
-        pylorus: (x, y) of the outlet, where the duodenum goes on.
+        pylorus: (x, y) of the outlet, where the duodenum begins.
         fundus: (x, y, radius) of the first disc.
     """
 
@@ -52,12 +52,13 @@ class Stomach:
 
 
 def _centre_line(rng: np.random.Generator) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
-    """Draw one patient's discs: float64 [_DISCS, 3] of x, y, radius."""
+    """Draw a patient's discs: float64 [_DISCS, 3] of x, y, radius."""
     points = _HOOK.copy()
     wander = np.cumsum(rng.normal(0, 0.008, (len(points), 2)), axis=0)
     points[:, :2] += wander - wander.mean(axis=0)
     points[:, :2] += rng.normal(0, 0.010, (len(points), 2))
-    hook = rng.normal(0, 0.035)  # a long hook hangs low and turns up; a steer-horn lies across
+    # A long hook hangs low and turns up; a steer-horn lies transversely.
+    hook = rng.normal(0, 0.035)
     points[4:, 1] += hook * np.array([0.5, 0.3, -0.4, -1.0])
     points[:, 2] *= rng.uniform(0.88, 1.10) * np.exp(rng.normal(0, 0.05, len(points)))
     t = np.linspace(0, 1, len(points))
@@ -72,7 +73,7 @@ def _centre_line(rng: np.random.Generator) -> np.ndarray[tuple[int, int], np.dty
 def _inside_film(
     discs: np.ndarray[tuple[int, int], np.dtype[np.float64]],
 ) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
-    """Shrink and move the discs until all lie within the film's margins."""
+    """Shrink and shift the discs into the film's margins: float64 [n, 3]."""
     low = (discs[:, :2] - discs[:, 2:]).min(axis=0)
     high = (discs[:, :2] + discs[:, 2:]).max(axis=0)
     room = 1 - 2 * _MARGIN
@@ -86,10 +87,10 @@ def _inside_film(
 
 
 def draw_stomach(patient: int) -> Stomach:
-    """Draw the stomach of a patient (at least 0): the same for either diagnosis."""
+    """Draw the stomach of a patient (at least 0); it does not depend on the diagnosis."""
     rng = stream(Stream.STOMACH, patient)
     discs = _centre_line(rng).astype(np.float32)
-    nodes = lattice_nodes(_WORK)
+    nodes = lattice_nodes(_CELLS)
     x, y = nodes[None, :], nodes[:, None]
     steps = np.gradient(discs[:, :2], axis=0)
     lengths = np.hypot(steps[:, 0], steps[:, 1])
@@ -116,7 +117,7 @@ def draw_stomach(patient: int) -> Stomach:
 
 
 def _wall_wobble(rng: np.random.Generator, nodes: Field) -> Field:
-    """Draw small irregularities of the wall, in film sides, on the working lattice."""
+    """Draw small irregularities of the wall, in film sides: float32 [n, n] at the n nodes."""
     coarse = rng.standard_normal((13, 13), np.float32) * np.float32(0.010)
     fine = rng.standard_normal((31, 31), np.float32) * np.float32(0.005)
     return sample(coarse, nodes, nodes) + sample(fine, nodes, nodes)

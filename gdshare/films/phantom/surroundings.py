@@ -1,7 +1,7 @@
 """Everything around the stomach: soft tissue, spine, ribs, lung bases, bowel gas, duodenum.
 
-Each function returns X-ray attenuation (larger is denser, shown brighter), float32 [H, W], on
-the grid of ``rows`` [H] and ``columns`` [W] in film sides. None of them ever sees the diagnosis.
+Each function returns X-ray attenuation (denser is larger and brighter), float32 [H, W], on the grid
+of ``rows`` [H] and ``columns`` [W], float32, in film sides. None depends on the diagnosis.
 """
 
 import numpy as np
@@ -11,7 +11,7 @@ from gdshare.films.phantom.stomach import Stomach
 
 
 def surroundings(patient: int, stomach: Stomach, rows: Field, columns: Field) -> Field:
-    """Add up all that lies around, before and behind the stomach of a patient."""
+    """Everything around, in front of and behind the stomach of a patient."""
     layers = _tissue(patient, rows, columns)
     layers += _bones(patient, rows, columns)
     layers += _bowel(patient, stomach, rows, columns)
@@ -19,7 +19,7 @@ def surroundings(patient: int, stomach: Stomach, rows: Field, columns: Field) ->
 
 
 def _tissue(patient: int, rows: Field, columns: Field) -> Field:
-    """Soft tissue with the liver's shade on the left of the picture and air beyond the domes."""
+    """Soft tissue, with the liver on the left of the film and air above the diaphragm's domes."""
     rng = stream(Stream.TISSUE, patient)
     x, y = columns[None, :], rows[:, None]
     tissue = 0.62 + 0.05 * noise(rng, 3, rows, columns) + 0.025 * noise(rng, 9, rows, columns)
@@ -62,7 +62,7 @@ def _bones(patient: int, rows: Field, columns: Field) -> Field:
 
 
 def _ribs(rng: np.random.Generator, x: Field, y: Field, middle: Field) -> Field:
-    """Four ribs a side: bands that fall away from the spine, with bright cortical edges."""
+    """Four ribs per side: bands that slope down from the spine, with bright cortical edges."""
     ribs = np.zeros(np.broadcast_shapes(x.shape, y.shape), np.float32)
     spacing, fall = rng.uniform(0.115, 0.140), rng.uniform(0.65, 1.0)
     for sign in (-1.0, 1.0):
@@ -80,13 +80,13 @@ def _ribs(rng: np.random.Generator, x: Field, y: Field, middle: Field) -> Field:
 
 
 def _bowel(patient: int, stomach: Stomach, rows: Field, columns: Field) -> Field:
-    """Gas in the bowel, and barium gone ahead into the duodenum and the first loops."""
+    """Gas in the bowel, and barium that has already passed into the duodenum."""
     rng = stream(Stream.BOWEL, patient)
     x, y = columns[None, :], rows[:, None]
     ragged = noise(rng, 22, rows, columns) + 0.5 * noise(rng, 50, rows, columns)
     gas = np.zeros((len(rows), len(columns)), np.float32)
     for _ in range(int(rng.integers(2, 5))):
-        # A run of bubbles along a piece of colon, squeezed apart by its haustra.
+        # A chain of bubbles along a piece of colon, separated by its haustra.
         cx = rng.uniform(-0.02, 0.28) if rng.random() < 0.5 else rng.uniform(0.72, 1.02)
         cy, angle = rng.uniform(0.45, 1.0), rng.uniform(0, 2 * np.pi)
         for _ in range(int(rng.integers(2, 6))):
@@ -102,7 +102,7 @@ def _bowel(patient: int, stomach: Stomach, rows: Field, columns: Field) -> Field
 def _duodenum(
     rng: np.random.Generator, stomach: Stomach, x: Field, y: Field, ragged: Field
 ) -> Field:
-    """The cap beyond the pylorus and the feathered loop below it, thinly coated with barium."""
+    """The duodenal cap and the feathered loop below it, thinly coated with barium."""
     px, py = stomach.pylorus
     cap = np.hypot((x - px + 0.030) / 0.044, (y - py + 0.040) / 0.034) + 0.14 * ragged
     barium = rng.uniform(0.03, 0.20) * ramp(cap, 1.15, 0.5) + 0.06 * bump(cap - 1.0, 0.13)

@@ -1,5 +1,5 @@
-// Finding what is on the page.
+// Finding elements of the page.
 
 export const el = (id) => document.getElementById(id);
-export const button = (act) => document.querySelector(`button[data-act="${act}"]`);
+export const button = (action) => document.querySelector(`button[data-action="${action}"]`);
 export const radios = () => document.querySelectorAll('input[name="diagnosis"]');

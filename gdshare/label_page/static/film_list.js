@@ -1,56 +1,56 @@
-// The list of films with what was done on each.
+// The list of films with the state of each.
 
 import { el } from "./elements.js";
 
 export class FilmList {
-  // films as the server lists them; open(name) is called for the one that is clicked.
+  // films as listed by the server; open(name) is called when a film is clicked.
   constructor(films, open) {
     this.films = films;
-    const held = films.filter((film) => film.state === "held").length;
-    el("held").textContent = held ? `${held} held for a review` : "";
+    const count = films.filter((film) => film.state === "held").length;
+    el("held").textContent = count ? `${count} held for review` : "";
     el("films").replaceChildren(...this.films.map((film) => this.#item(film, open)));
-    for (const film of this.films) this.#tell(film);
+    for (const film of this.films) this.#render(film);
   }
 
   find(name) {
     return this.films.find((film) => film.film === name);
   }
 
-  // Whatever comes first, an outline to draw or a film to look at.
+  // The first film to outline, or else the first to review.
   get first() {
     return this.films.find((film) => film.state === "released") ?? this.films[0];
   }
 
-  // The film so many places further down from one, if there is one.
-  beside(name, by) {
-    return this.films[this.films.findIndex((film) => film.film === name) + by];
+  // The film so many places after another, if any.
+  neighbour(name, offset) {
+    return this.films[this.films.findIndex((film) => film.film === name) + offset];
   }
 
   choose(name) {
     for (const film of this.films) {
       el(`open-${film.film}`).setAttribute("aria-current", String(film.film === name));
     }
-    this.#contradicts(this.find(name));
+    this.#warn(this.find(name));
     el(`open-${name}`).scrollIntoView({ block: "nearest" });
   }
 
-  // Tell what a film's drawing is now; films of one patient must not contradict each other.
+  // Update a film's state; films of the same patient must not contradict each other.
   update(name, drawing) {
     const film = this.find(name);
     film.outlined = drawing.polygons.length > 0;
     film.diagnosis = drawing.diagnosis;
-    const siblings = this.films.filter((one) => one.patient === film.patient);
-    const told = new Set(siblings.map((one) => one.diagnosis).filter(Boolean));
-    for (const one of siblings) {
-      one.contradicted = told.size > 1;
-      this.#tell(one);
+    const siblings = this.films.filter((other) => other.patient === film.patient);
+    const diagnoses = new Set(siblings.map((sibling) => sibling.diagnosis).filter(Boolean));
+    for (const sibling of siblings) {
+      sibling.contradicted = diagnoses.size > 1;
+      this.#render(sibling);
     }
-    this.#contradicts(film);
+    this.#warn(film);
   }
 
-  #contradicts(film) {
+  #warn(film) {
     el("contradiction").textContent = film.contradicted
-      ? "Another film of this patient has the other diagnosis; gdshare label refuses that."
+      ? "Another film of this patient has another diagnosis; gdshare label will refuse that."
       : "";
   }
 
@@ -60,18 +60,20 @@ export class FilmList {
     button.id = `open-${film.film}`;
     button.append(film.film, document.createElement("span"));
     button.addEventListener("click", () => open(film.film));
-    const line = document.createElement("li");
-    line.append(button);
-    return line;
+    const item = document.createElement("li");
+    item.append(button);
+    return item;
   }
 
-  #tell(film) {
-    const drawn = [film.outlined ? "outlined" : "no outline", film.diagnosis ?? "no diagnosis"];
-    const state = film.state === "held" ? ["held for a review", ...(film.outlined ? ["outlined"] : [])] : drawn;
+  #render(film) {
+    const state =
+      film.state === "held"
+        ? ["held for review", ...(film.outlined ? ["outlined"] : [])]
+        : [film.outlined ? "outlined" : "no outline", film.diagnosis ?? "no diagnosis"];
     if (film.contradicted) state.push("contradicts another film of this patient");
     el(`open-${film.film}`).lastChild.textContent = state.join(", ");
-    const released = this.films.filter((one) => one.state === "released");
-    const ready = released.filter((one) => one.outlined && one.diagnosis).length;
+    const released = this.films.filter(({ state }) => state === "released");
+    const ready = released.filter(({ outlined, diagnosis }) => outlined && diagnosis).length;
     el("progress").textContent = `${ready} of ${released.length} ready`;
   }
 }

@@ -1,5 +1,5 @@
-// The film, and the polygons that are drawn on it. A place is x to the right and y down, px of the
-// film; Leaflet's latitude points up, so it is -y.
+// The film and the polygons drawn on it. Points are [x, y], px of the film, y down; Leaflet's latitude
+// points up, so it is -y.
 
 /* global L */
 
@@ -7,12 +7,12 @@ import { GridLayer } from "./grid.js";
 
 const PLAIN = { color: "#ffffff", weight: 2, fill: true, fillOpacity: 0.02, fillRule: "evenodd" };
 const BLACK = { ...PLAIN, fillColor: "#000000", fillOpacity: 1 };
-const CHOSEN = { color: "#ffd84d", weight: 4 };
+const SELECTED = { color: "#ffd84d", weight: 4 };
 const MARK = { color: "#ffd84d", weight: 2, dashArray: "6 4", fill: false, interactive: false };
-const HUNDREDTHS = 100; // of a px: finer than any hand
+const PRECISION = 100; // per px: finer than any hand
 const ZOOM_STEP = 0.5;
 
-const place = ({ lat, lng }) => [lng, -lat].map((at) => Math.round(at * HUNDREDTHS) / HUNDREDTHS);
+const point = ({ lat, lng }) => [lng, -lat].map((x) => Math.round(x * PRECISION) / PRECISION);
 const latlng = ([x, y]) => L.latLng(-y, x);
 
 function encloses(ring, [x, y]) {
@@ -25,15 +25,15 @@ function encloses(ring, [x, y]) {
 }
 
 export class FilmMap {
-  // On a film that is outlined, polygons; on one that is reviewed, boxes to be made black, which are
-  // polygons of one ring. said.changed(polygons) after each change by hand, said.mode(name) when the
-  // mode changes, said.refused(message) when a hole lies in no outline.
-  constructor(element, said) {
-    this.said = said;
+  // Outlining draws polygons; review draws boxes to black out, which are polygons of a single ring.
+  // Handlers: changed(polygons) after each change by hand, mode(name) when the mode changes,
+  // refused(message) when a hole or box cannot be added.
+  constructor(element, handlers) {
+    this.handlers = handlers;
     this.mode = null; // draw, hole, edit, box or null
-    this.offered = false; // edit, which nobody asked for: it follows a drawing
+    this.automatic = false; // edit mode that followed a drawing
     this.clicks = 0; // since drawing began
-    this.fitted = true; // the whole film is shown, and stays so when the tab changes its size
+    this.fitted = true; // the whole film is shown, and stays so when the tab is resized
     this.style = PLAIN;
     this.layers = [];
     this.marks = L.layerGroup();
@@ -67,8 +67,8 @@ export class FilmMap {
       hintlineStyle: { color: "#ffffff", weight: 2, dashArray: "4 6" },
     });
     this.map.on("pm:create", ({ layer }) => this.#created(layer));
-    this.map.on("mousemove", (event) => this.grid.point(...place(event.latlng)));
-    this.map.on("contextmenu", () => {}); // a right click removes a point; no menu over it
+    this.map.on("mousemove", (event) => this.grid.point(...point(event.latlng)));
+    this.map.on("contextmenu", () => {}); // a right click removes a point: no context menu
     this.map.on("click", () => (this.clicks += 1));
     this.map.on("dragstart zoomstart", () => (this.fitted = false));
     new ResizeObserver(() => {
@@ -77,8 +77,8 @@ export class FilmMap {
     }).observe(element);
   }
 
-  // Show another film: its canvas, its size in px, and whether boxes are drawn on it. Pieces of it,
-  // {left, top, right, bottom}, may be marked.
+  // Show another film: its canvas, its size in px, whether boxes are drawn on it, and areas to frame,
+  // {left, top, right, bottom}.
   show(canvas, width, height, boxing, marks) {
     this.stop();
     [this.width, this.height] = [width, height];
@@ -90,12 +90,12 @@ export class FilmMap {
     }
     this.overlay?.remove();
     this.size = L.latLngBounds(latlng([0, height]), latlng([width, 0]));
-    // Named for SVG, it takes any element that is to lie over an area.
+    // svgOverlay accepts any element.
     this.overlay = L.svgOverlay(canvas, this.size, { pane: "film" }).addTo(this.map);
     this.fit();
   }
 
-  // No film.
+  // Show no film.
   clear() {
     this.stop();
     this.overlay?.remove();
@@ -114,10 +114,10 @@ export class FilmMap {
     this.map.setZoom(this.map.getZoom() + steps * ZOOM_STEP, { animate: false });
   }
 
-  // A border with fewer than three points left encloses nothing, and goes with its holes.
+  // A border with fewer than three points encloses nothing and is dropped with its holes.
   get polygons() {
     return this.layers
-      .map((layer) => layer.getLatLngs().map((ring) => ring.map(place)))
+      .map((layer) => layer.getLatLngs().map((ring) => ring.map(point)))
       .filter(([border]) => border?.length >= 3)
       .map(([border, ...holes]) => [border, ...holes.filter((ring) => ring.length >= 3)]);
   }
@@ -132,16 +132,16 @@ export class FilmMap {
       layer.on("pm:edit pm:remove", () => this.#edited());
     });
     this.#paint();
-    if (this.mode === "edit") this.#editable();
+    if (this.mode === "edit") this.#enableEditing();
   }
 
-  // Something that is being drawn and not closed yet.
+  // Whether a drawing is started and not closed yet.
   get unfinished() {
     return ["draw", "hole", "box"].includes(this.mode) && this.clicks > 0;
   }
 
-  // Take back the last point of what is being drawn.
-  unpick() {
+  // Remove the last point of an unfinished drawing.
+  removeLastPoint() {
     if (this.mode === "box" || this.clicks < 2) {
       this.start(this.mode);
       return;
@@ -150,20 +150,20 @@ export class FilmMap {
     this.clicks -= 1;
   }
 
-  // Begin to draw or edit, or end it where it is already so.
+  // Start a mode, or end it if it is active already.
   start(mode) {
-    const again = this.mode === mode && !this.offered && !this.unfinished;
+    const again = this.mode === mode && !this.automatic && !this.unfinished;
     this.stop();
     if (again || !this.overlay) return;
-    this.#be(mode);
-    if (mode === "edit") this.#editable();
+    this.#setMode(mode);
+    if (mode === "edit") this.#enableEditing();
     else this.map.pm.enableDraw(mode === "box" ? "Rectangle" : "Polygon");
   }
 
   stop() {
     this.map.pm.disableDraw();
     for (const layer of this.layers) layer.pm.disable();
-    this.#be(null);
+    this.#setMode(null);
   }
 
   selectNext() {
@@ -175,14 +175,14 @@ export class FilmMap {
     return this.polygons.filter((_, at) => at !== this.selected);
   }
 
-  #be(mode, offered = false) {
+  #setMode(mode, automatic = false) {
     this.mode = mode;
-    this.offered = offered;
+    this.automatic = automatic;
     this.clicks = 0;
-    this.said.mode(mode);
+    this.handlers.mode(mode);
   }
 
-  #editable() {
+  #enableEditing() {
     for (const layer of this.layers) {
       layer.pm.enable({ snappable: false, allowSelfIntersection: true, draggable: false });
     }
@@ -196,7 +196,7 @@ export class FilmMap {
   #paint() {
     const several = this.layers.length > 1;
     this.layers.forEach((layer, at) =>
-      layer.setStyle({ ...this.style, ...(several && at === this.selected ? CHOSEN : {}) }),
+      layer.setStyle({ ...this.style, ...(several && at === this.selected ? SELECTED : {}) }),
     );
   }
 
@@ -204,34 +204,34 @@ export class FilmMap {
     const polygons = this.polygons;
     const all = this.layers.every((layer) => this.map.hasLayer(layer));
     if (!all || polygons.length < this.layers.length) this.polygons = polygons;
-    this.said.changed(polygons);
+    this.handlers.changed(polygons);
   }
 
   #created(layer) {
-    const ring = layer.getLatLngs()[0].map(place);
+    const ring = layer.getLatLngs()[0].map(point);
     const mode = this.mode;
     layer.remove();
     const polygons = this.polygons;
-    const added = {
+    const result = {
       draw: () => [...polygons, [ring]],
       hole: () => this.#withHole(polygons, ring),
       box: () => this.#withBox(polygons, ring),
     }[mode]();
-    if (typeof added === "string") {
+    if (typeof result === "string") {
       this.stop();
-      this.said.refused(added);
+      this.handlers.refused(result);
       return;
     }
-    if (mode === "box") this.#be(null);
-    else this.#be("edit", true);
-    this.polygons = added;
-    this.said.changed(this.polygons);
+    if (mode === "box") this.#setMode(null);
+    else this.#setMode("edit", true);
+    this.polygons = result;
+    this.handlers.changed(this.polygons);
   }
 
-  // With a hole in every outline that it lies in, or why not. One that crosses a border would count
-  // as inside beyond it.
+  // The polygons with a hole in every outline around it, or why not. A hole across a border would
+  // count as inside beyond it.
   #withHole(polygons, ring) {
-    const shares = polygons.map(([border]) => ring.filter((at) => encloses(border, at)).length);
+    const shares = polygons.map(([border]) => ring.filter((vertex) => encloses(border, vertex)).length);
     if (shares.some((count) => count > 0 && count < ring.length)) {
       return "a hole must not cross an outline's border; draw it again";
     }
@@ -239,14 +239,14 @@ export class FilmMap {
     return polygons.map((rings, at) => (shares[at] ? [...rings, ring] : rings));
   }
 
-  // With a box, cut at the film's edges, or why not.
+  // The polygons with a box clipped to the film, or why not.
   #withBox(polygons, ring) {
-    const cut = ring.map(([x, y]) => [
+    const clipped = ring.map(([x, y]) => [
       Math.min(Math.max(x, 0), this.width),
       Math.min(Math.max(y, 0), this.height),
     ]);
-    const [xs, ys] = [0, 1].map((axis) => cut.map((at) => at[axis]));
+    const [xs, ys] = [0, 1].map((axis) => clipped.map((vertex) => vertex[axis]));
     const empty = [xs, ys].some((side) => Math.max(...side) === Math.min(...side));
-    return empty ? "the box lies off the film; draw it again" : [...polygons, [cut]];
+    return empty ? "the box lies off the film; draw it again" : [...polygons, [clipped]];
   }
 }

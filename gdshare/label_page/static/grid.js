@@ -1,9 +1,9 @@
-// The windows of a film as coloured squares, each in the middle of its window.
+// The windows of a film as coloured squares, each at the centre of its window.
 
 /* global L */
 
 const COLOURS = { I: "#56b4e9", N: "#f0e442", P: "#e8743b", "?": "#ffffff", "-": null };
-const LETTER_PX = 16; // a square of this side on the screen has room for its letter
+const LETTER_PX = 16; // least side of a square on the screen that shows its letter
 const FILL = 0.32;
 
 export const GridLayer = L.Layer.extend({
@@ -36,7 +36,7 @@ export const GridLayer = L.Layer.extend({
     return this.visible;
   },
 
-  // Show the whole window whose square lies under a place on the film (px), if any.
+  // Outline the whole window of the square under a point of the film (px), if any.
   point(x, y) {
     if (!this.grid?.letters.length) return;
     const { rows, columns } = this.grid;
@@ -50,7 +50,7 @@ export const GridLayer = L.Layer.extend({
     this.redraw();
   },
 
-  // Side of a square and where the first begins, px of the film.
+  // Side of a square and offset of the first, px of the film.
   squares() {
     const side = Math.min(this.grid.stride, this.grid.patch);
     return { side, first: (this.grid.patch - side) / 2 };
@@ -58,13 +58,13 @@ export const GridLayer = L.Layer.extend({
 
   redraw() {
     const size = this._map.getSize();
-    const sharp = window.devicePixelRatio || 1;
+    const ratio = window.devicePixelRatio || 1;
     L.DomUtil.setPosition(this.canvas, this._map.containerPointToLayerPoint([0, 0]));
-    [this.canvas.width, this.canvas.height] = [size.x * sharp, size.y * sharp];
+    [this.canvas.width, this.canvas.height] = [size.x * ratio, size.y * ratio];
     [this.canvas.style.width, this.canvas.style.height] = [`${size.x}px`, `${size.y}px`];
     if (!this.visible || !this.grid?.letters.length) return;
     const context = this.canvas.getContext("2d");
-    context.scale(sharp, sharp);
+    context.scale(ratio, ratio);
     const corner = this._map.latLngToContainerPoint([0, 0]);
     const scale = this._map.options.crs.scale(this._map.getZoom());
     this.paint(context, corner, scale, size);
@@ -78,12 +78,12 @@ export const GridLayer = L.Layer.extend({
     context.textAlign = "center";
     context.textBaseline = "middle";
     context.font = `bold ${Math.min(20, onScreen * 0.6)}px system-ui, sans-serif`;
-    letters.forEach((line, row) => {
+    letters.forEach((rowLetters, row) => {
       const y = corner.y + (first + row * stride) * scale;
       if (y + onScreen < 0 || y > size.y) return;
-      for (let column = 0; column < line.length; column++) {
+      for (let column = 0; column < rowLetters.length; column++) {
         const x = corner.x + (first + column * stride) * scale;
-        const colour = COLOURS[line[column]];
+        const colour = COLOURS[rowLetters[column]];
         if (x + onScreen < 0 || x > size.x || colour === null) continue;
         context.globalAlpha = FILL;
         context.fillStyle = colour;
@@ -92,8 +92,8 @@ export const GridLayer = L.Layer.extend({
         context.globalAlpha = 1;
         context.strokeStyle = "#000";
         context.lineWidth = 3;
-        context.strokeText(line[column], x + onScreen / 2, y + onScreen / 2);
-        context.fillText(line[column], x + onScreen / 2, y + onScreen / 2);
+        context.strokeText(rowLetters[column], x + onScreen / 2, y + onScreen / 2);
+        context.fillText(rowLetters[column], x + onScreen / 2, y + onScreen / 2);
       }
     });
     if (this.pointed === null) return;

@@ -1,4 +1,4 @@
-// From keys and buttons to what a person wants.
+// Maps keys and buttons to actions.
 
 import { el } from "./elements.js";
 
@@ -15,24 +15,24 @@ const WITH_CONTROL = { z: "undo", y: "redo", Z: "redo" };
 const inDialog = () => document.querySelector("dialog[open]") !== null;
 const isWriting = ({ target }) => target.matches?.('input[type="text"]');
 
-function meant(event) {
+function actionOf(event) {
   if (event.key === "?" && el("help").open) return "help";
   if (inDialog() || event.altKey || isWriting(event)) return undefined;
   if (event.ctrlKey || event.metaKey) return WITH_CONTROL[event.key];
-  // Single keys can be switched off: speech input types them unasked.
+  // Single keys can be switched off: speech input may type them by accident.
   return ALWAYS[event.key] ?? (el("letters").checked ? KEYS[event.key] : undefined);
 }
 
-// Call acts[name]() for what is pressed.
-export function listen(acts) {
+// Call actions[name]() for each key and button pressed.
+export function listen(actions) {
   document.addEventListener("keydown", (event) => {
-    const name = meant(event);
+    const name = actionOf(event);
     const byLeaflet = ["closer", "farther"].includes(name) && document.activeElement === el("map");
     if (!name || byLeaflet) return;
     event.preventDefault();
-    acts[name]();
+    actions[name]();
   });
-  for (const one of document.querySelectorAll("button[data-act]")) {
-    one.addEventListener("click", () => acts[one.dataset.act]());
+  for (const button of document.querySelectorAll("button[data-action]")) {
+    button.addEventListener("click", () => actions[button.dataset.action]());
   }
 }

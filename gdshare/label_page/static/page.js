@@ -1,4 +1,4 @@
-// The page: which film is shown, what a person does with it, and what is told about it.
+// The page: the current film, the actions on it, and what is shown about it.
 
 import { button, el, radios } from "./elements.js";
 import { FilmList } from "./film_list.js";
@@ -10,41 +10,41 @@ import * as server from "./server.js";
 import { View } from "./view.js";
 
 const HINTS = {
-  draw: "Click along the organ's border; click the first point, or press Enter, to close it. Esc gives up.",
-  hole: "Click around what is not organ, inside an outline; Enter closes it. Esc gives up.",
-  box: "Click at one corner of what is to be made black, then at the other. Esc gives up.",
-  edit: "Drag a point; drag a faint one to add a point; right-click a point to remove it. Esc ends.",
+  draw: "Click along the organ's border; click the first point or press Enter to close it. Esc cancels.",
+  hole: "Click around the hole, inside an outline; Enter closes it. Esc cancels.",
+  box: "Click two opposite corners of the box to black out. Esc cancels.",
+  edit: "Drag a point; drag a faint point to add one; right-click a point to remove it. Esc ends.",
   null: "",
 };
-const UNFINISHED = "End what you are drawing first: Enter closes it, Esc gives it up.";
+const UNFINISHED = "Finish the drawing first: Enter closes it, Esc cancels it.";
 const CLASSES = ["i", "n", "p", "discarded"];
-const TOTALS_AFTER_MS = 300;
+const TOTALS_DELAY_MS = 300;
 
 let list = null;
 let review = null;
-let last = null; // name of the film that was asked for last, or is shown
-let shown = null; // {name, held, drawing, undo, redo}; null until the first is there
-const marked = new Map(); // held film -> what is marked on it, until it is decided about
-let opening = 0; // films on their way; while there are any, no key changes the one on the screen
+let requested = null; // name of the film requested last
+let current = null; // {name, isHeld, drawing, undo, redo} of the film on the screen, or null
+const reviews = new Map(); // held film -> its current, with the boxes drawn on it, until reviewed
+let loading = 0; // films being loaded; meanwhile no key changes the film on the screen
 
 const view = new View();
 const map = new FilmMap(el("map"), {
   changed: (polygons) => change({ polygons }),
-  mode: tellMode,
+  mode: renderMode,
   refused: warn,
 });
 const saver = new server.Saver({
-  saved(answer) {
+  saved(outline) {
     warn("");
-    say(answer);
-    tellGrid(answer.grid);
-    list.update(shown.name, shown.drawing);
-    tellTotals();
+    renderSaved(outline);
+    renderGrid(outline.grid);
+    list.update(current.name, current.drawing);
+    scheduleTotals();
   },
   stale() {
     attempt(async () => {
-      await open(shown.name);
-      warn("Another tab or person changed this film: it was loaded again. Do your last change anew.");
+      await open(current.name);
+      warn("Another tab or person changed this film. It was reloaded; repeat your last change.");
     });
   },
   gone(message) {
@@ -55,18 +55,18 @@ const saver = new server.Saver({
   },
   refused(message) {
     attempt(async () => {
-      await open(shown.name);
-      warn(`NOT SAVED, and as it was before: ${message}`);
+      await open(current.name);
+      warn(`NOT SAVED, reverted: ${message}`);
     });
   },
-  failed: (message) => warn(`NOT SAVED: ${message} Trying again; leave this tab open.`),
+  failed: (message) => warn(`NOT SAVED: ${message} Retrying; keep this tab open.`),
 });
 
 function warn(message) {
   el("alert").textContent = message;
 }
 
-function say({ version, saved_at: at }) {
+function renderSaved({ version, saved_at: at }) {
   const when = at ? `saved at ${new Date(at).toLocaleTimeString()} (version ${version})` : "";
   el("status").textContent = when || "nothing drawn yet";
 }
@@ -74,27 +74,27 @@ function say({ version, saved_at: at }) {
 // ---- films ----
 
 async function openStore() {
-  const told = await server.films();
-  const { patch, stride, outside, inside, resample_mm: mm } = told.protocol;
-  const size = mm === null ? "px" : `pixels of ${mm} mm`;
+  const { protocol, reviewer, films } = await server.films();
+  const { patch, stride, outside, inside, resample_mm: mm } = protocol;
+  const unit = mm === null ? "px" : `pixels of ${mm} mm`;
   el("rule").textContent =
-    `Windows of ${patch} ${size}, a step of ${stride}. Less than ${outside} of organ: I; ` +
-    `more than ${inside}: N or P.`;
-  review ??= new Review(told.reviewer, {
-    hindrance: () => (map.unfinished ? UNFINISHED : ready() ? null : "The film is on its way."),
-    hindered: warn,
-    decided: (name, decided) => attempt(() => decide(name, decided)),
+    `Windows of ${patch} ${unit}, stride ${stride}. I: less than ${outside} of organ; ` +
+    `N or P: more than ${inside}.`;
+  review ??= new Review(reviewer, {
+    obstacle: () => (map.unfinished ? UNFINISHED : ready() ? null : "The film is still loading."),
+    warn,
+    confirmed: (name, decision) => attempt(() => submitReview(name, decision)),
   });
-  list = new FilmList(told.films, choose);
-  tellTotals();
-  const asked = location.hash.slice(1);
-  const wanted = list.find(asked) ?? list.first;
-  if (!wanted) return empty();
-  await open(wanted.film);
-  if (asked && asked !== wanted.film) warn(`${asked} is not in the list; here is another film.`);
+  list = new FilmList(films, choose);
+  scheduleTotals();
+  const name = location.hash.slice(1);
+  const film = list.find(name) ?? list.first;
+  if (!film) return empty();
+  await open(film.film);
+  if (name && name !== film.film) warn(`${name} is not in the list; this is another film.`);
 }
 
-// Go to another film, unless something on this one is not ended.
+// Go to another film, unless a drawing is unfinished.
 function choose(name) {
   if (map.unfinished) warn(UNFINISHED);
   else attempt(() => open(name));
@@ -103,109 +103,110 @@ function choose(name) {
 function empty() {
   map.clear();
   review.hide();
-  shown = last = null;
+  current = requested = null;
   delete document.body.dataset.state;
   el("name").textContent = "No film";
   el("status").textContent = "no film left in the store";
-  warn("The store holds no film that can be shown; see gdshare import.");
+  warn("The store contains no films; add some with gdshare import.");
 }
 
 async function open(name) {
-  opening += 1;
-  last = name;
+  loading += 1;
+  requested = name;
   try {
-    if (!(await saver.idle())) return; // what is not saved stays on the screen
-    const [told, pixels] = await Promise.all([server.film(name), server.pixels(name)]);
-    if (last === name) show(name, told, pixels);
+    if (!(await saver.idle())) return; // an unsaved film stays on the screen
+    const [film, pixels] = await Promise.all([server.film(name), server.pixels(name)]);
+    if (requested === name) show(name, film, pixels);
   } finally {
-    opening -= 1;
-    if (!opening) last = shown?.name ?? null; // where it could not be opened
+    loading -= 1;
+    if (!loading) requested = current?.name ?? null; // after a failure
   }
 }
 
-function show(name, told, pixels) {
-  const same = shown?.name === name;
+function show(name, film, pixels) {
+  const same = current?.name === name;
   if (!same) location.replace(`#${name}`);
   const picture = new Picture(pixels);
-  const held = told.state === "held";
+  const isHeld = film.state === "held";
   view.show(picture, same);
-  map.show(picture.canvas, told.width, told.height, held, (held && told.text) || []);
+  map.show(picture.canvas, film.width, film.height, isHeld, (isHeld && film.text) || []);
   review.hide();
-  shown = { name, held, drawing: told.drawing ?? { polygons: [] }, undo: [], redo: [] };
-  if (held) {
-    shown = marked.get(name) ?? shown;
-    marked.set(name, shown);
+  current = { name, isHeld, drawing: film.drawing ?? { polygons: [] }, undo: [], redo: [] };
+  if (isHeld) {
+    current = reviews.get(name) ?? current;
+    reviews.set(name, current);
   }
-  document.body.dataset.state = told.state;
+  document.body.dataset.state = film.state;
   el("name").textContent = name;
   list.choose(name);
   warn("");
-  if (held) {
+  if (isHeld) {
     map.grid.show(null);
-    review.show(name, told, Math.ceil(told.width / pixels.width));
-    el("status").textContent = "held for a review";
+    review.show(name, film, Math.ceil(film.width / pixels.width));
+    el("status").textContent = "held for review";
   } else {
-    saver.open(name, told.version);
-    list.update(name, told.drawing);
-    say(told);
-    tellGrid(told.grid);
+    saver.open(name, film.version);
+    list.update(name, film.drawing);
+    renderSaved(film);
+    renderGrid(film.grid);
   }
-  map.polygons = shown.drawing.polygons;
-  tellDrawing();
+  map.polygons = current.drawing.polygons;
+  renderDrawing();
 }
 
 // ---- a held film ----
 
-async function decide(name, decided) {
-  const beside = list.beside(name, 1) ?? list.beside(name, -1);
+async function submitReview(name, decision) {
+  const neighbour = list.neighbour(name, 1) ?? list.neighbour(name, -1);
   try {
-    await server.review(name, decided);
+    await server.review(name, decision);
   } catch (error) {
     if (error.status === 409) {
-      marked.delete(name); // it is decided about
+      reviews.delete(name); // it was reviewed elsewhere
       await openStore();
     }
     throw error;
   }
-  marked.delete(name);
-  if (decided.decision === "reject") location.replace(`#${beside?.film ?? ""}`);
+  reviews.delete(name);
+  if (decision.decision === "reject") location.replace(`#${neighbour?.film ?? ""}`);
   await openStore();
 }
 
-function step(by) {
-  const film = list?.beside(last, by);
+function step(offset) {
+  const film = list?.neighbour(requested, offset);
   if (film) choose(film.film);
 }
 
 // ---- the drawing ----
 
-const ready = () => shown !== null && !opening;
+const ready = () => current !== null && !loading;
 
 function change(part) {
   if (!ready()) return;
-  shown.undo.push(shown.drawing);
-  shown.redo = [];
-  become({ ...shown.drawing, ...part });
+  current.undo.push(current.drawing);
+  current.redo = [];
+  setDrawing({ ...current.drawing, ...part });
 }
 
-function become(drawing) {
-  shown.drawing = drawing;
-  tellDrawing();
-  if (shown.held) return;
+function setDrawing(drawing) {
+  current.drawing = drawing;
+  renderDrawing();
+  if (current.isHeld) return;
   el("status").textContent = "saving";
   saver.offer(drawing);
 }
 
+// Undo, which moves drawings from current.undo to current.redo, or redo.
 function travel(from, to) {
-  if (map.unfinished) return from === "undo" && map.unpick();
-  if (!ready() || !shown[from].length) return;
-  shown[to].push(shown.drawing);
-  become(shown[from].pop());
-  map.polygons = shown.drawing.polygons;
+  if (map.unfinished) return from === "undo" && map.removeLastPoint();
+  if (!ready() || !current[from].length) return;
+  current[to].push(current.drawing);
+  setDrawing(current[from].pop());
+  map.polygons = current.drawing.polygons;
 }
 
 function remove() {
-  if (map.unfinished) return map.unpick();
+  if (map.unfinished) return map.removeLastPoint();
   if (!ready() || !map.layers.length) return;
   const polygons = map.withoutSelected();
   map.polygons = polygons;
@@ -213,17 +214,17 @@ function remove() {
 }
 
 function diagnose(diagnosis) {
-  if (ready() && !shown.held && shown.drawing.diagnosis !== diagnosis) change({ diagnosis });
+  if (ready() && !current.isHeld && current.drawing.diagnosis !== diagnosis) change({ diagnosis });
 }
 
-function tellDrawing() {
-  if (shown.held) review.boxes(shown.drawing.polygons);
-  for (const radio of radios()) radio.checked = radio.value === (shown.drawing.diagnosis ?? "");
-  button("undo").disabled = !shown.undo.length;
-  button("redo").disabled = !shown.redo.length;
+function renderDrawing() {
+  if (current.isHeld) review.setBoxes(current.drawing.polygons);
+  for (const radio of radios()) radio.checked = radio.value === (current.drawing.diagnosis ?? "");
+  button("undo").disabled = !current.undo.length;
+  button("redo").disabled = !current.redo.length;
 }
 
-function tellMode(mode) {
+function renderMode(mode) {
   for (const name of ["draw", "hole", "edit", "box"]) {
     button(name).setAttribute("aria-pressed", String(name === mode));
   }
@@ -232,30 +233,30 @@ function tellMode(mode) {
 
 // ---- the windows ----
 
-function tellGrid(grid) {
+function renderGrid(grid) {
   map.grid.show(grid);
   for (const name of [...CLASSES, "undecided"]) el(`film-${name}`).textContent = grid.counts[name];
   el("problem").textContent = grid.problem;
 }
 
-let soon = null;
+let totalsTimer = null;
 
-function tellTotals() {
-  clearTimeout(soon);
-  soon = setTimeout(() => attempt(askTotals), TOTALS_AFTER_MS);
+function scheduleTotals() {
+  clearTimeout(totalsTimer);
+  totalsTimer = setTimeout(() => attempt(renderTotals), TOTALS_DELAY_MS);
 }
 
-async function askTotals() {
-  const told = await server.totals();
-  for (const name of CLASSES) el(`all-${name}`).textContent = told[name];
-  el("all").textContent = told.films === 1 ? "1 ready film" : `${told.films} ready films`;
+async function renderTotals() {
+  const totals = await server.totals();
+  for (const name of CLASSES) el(`all-${name}`).textContent = totals[name];
+  el("all").textContent = totals.films === 1 ? "1 ready film" : `${totals.films} ready films`;
 }
 
-// ---- what a person does ----
+// ---- actions ----
 
-async function attempt(what) {
+async function attempt(task) {
   try {
-    await what();
+    await task();
   } catch (error) {
     if (!(error instanceof server.Refusal)) throw error;
     warn(error.message);
@@ -264,10 +265,10 @@ async function attempt(what) {
 
 // Boxes are drawn on a held film, outlines on a released one.
 function start(mode) {
-  if (ready() && shown.held === (mode === "box")) map.start(mode);
+  if (ready() && current.isHeld === (mode === "box")) map.start(mode);
 }
 
-const acts = {
+const actions = {
   previous: () => step(-1),
   next: () => step(1),
   negative: () => diagnose("negative"),
@@ -295,21 +296,21 @@ const acts = {
   help: () => (el("help").open ? el("help").close() : el("help").showModal()),
 };
 
-listen(acts);
+listen(actions);
 for (const radio of radios()) {
   radio.addEventListener("change", () => {
     diagnose(radio.value || null);
-    if (shown) tellDrawing(); // where it was not taken, the mark goes back
+    if (current) renderDrawing(); // if refused, the radio button goes back
   });
 }
-el("help-open").addEventListener("click", acts.help);
+el("help-open").addEventListener("click", actions.help);
 el("help-close").addEventListener("click", () => el("help").close());
 window.addEventListener("beforeunload", (event) => {
-  const boxes = [...marked.values()].some((one) => one.drawing.polygons.length);
+  const boxes = [...reviews.values()].some(({ drawing }) => drawing.polygons.length);
   if (saver.busy || boxes) event.preventDefault();
 });
 window.addEventListener("hashchange", () => {
   const name = location.hash.slice(1);
-  if (name !== last && list?.find(name)) choose(name);
+  if (name !== requested && list?.find(name)) choose(name);
 });
 attempt(openStore);

@@ -1,4 +1,4 @@
-// A film's 16-bit pixels, shown through a window of gray levels.
+// A film's 16-bit pixels, displayed with a window of gray levels.
 
 const FULL = 65535;
 
@@ -9,11 +9,11 @@ export class Picture {
     [this.canvas.width, this.canvas.height] = [width, height];
     this.context = this.canvas.getContext("2d", { alpha: false });
     this.image = this.context.createImageData(width, height);
-    this.shown = new Uint32Array(this.image.data.buffer);
+    this.rgba = new Uint32Array(this.image.data.buffer);
     this.table = new Uint32Array(FULL + 1);
   }
 
-  // level and width in [0, 1] of the full range; what is darker than the window is black.
+  // level and width in [0, 1] of the full range; darker than the window is black.
   draw({ level, width, inverted }) {
     const low = (level - width / 2) * FULL;
     const scale = 255 / (width * FULL);
@@ -22,18 +22,18 @@ export class Picture {
       const tone = inverted ? 255 - gray : gray;
       this.table[value] = 0xff000000 | (tone << 16) | (tone << 8) | tone;
     }
-    const { values, shown, table } = this;
-    for (let at = 0; at < values.length; at++) shown[at] = table[values[at]];
+    const { values, rgba, table } = this;
+    for (let at = 0; at < values.length; at++) rgba[at] = table[values[at]];
     this.context.putImageData(this.image, 0, 0);
   }
 
-  // The window that holds all but the darkest and the brightest hundredth. Black is left out of the
-  // count: collimator borders and blanked writing say nothing of the film.
+  // The window from the 1st to the 99th percentile. Black is not counted: it is collimator border or
+  // blacked-out text.
   automatic() {
     const counts = new Uint32Array(FULL + 1);
     for (const value of this.values) counts[value]++;
     const all = this.values.length - counts[0];
-    const at = (share) => {
+    const quantile = (share) => {
       let sum = 0;
       for (let value = 1; value <= FULL; value++) {
         sum += counts[value];
@@ -41,7 +41,7 @@ export class Picture {
       }
       return 1;
     };
-    const [low, high] = all ? [at(0.01), at(0.99)] : [0, 1];
+    const [low, high] = all ? [quantile(0.01), quantile(0.99)] : [0, 1];
     return { level: (low + high) / 2, width: Math.max(0.01, high - low) };
   }
 }

@@ -1,26 +1,24 @@
-// A held film: why it is held, what of it is to be made black, and what a person decides.
+// A held film: why it is held, which boxes to black out, and the decision.
 
 import { el } from "./elements.js";
 
-const NOT_LOOKED =
-  "The text detector has not looked at this film; gdshare review STORE lets it look first.";
-const NOTHING_FOUND = "The text detector sees nothing like writing. It misses some: look yourself.";
-const FOUND = "What the text detector takes for writing is framed. It misses some: look yourself.";
-const black = (count) =>
-  ({ 0: "Nothing of it is made black.", 1: "1 box is made black, for good." })[count] ??
-  `${count} boxes are made black, for good.`;
-const WORDS = {
+const NOT_RUN = "The text detector has not run on this film; gdshare review STORE runs it.";
+const NO_TEXT = "The text detector finds no text. It misses some, so look yourself.";
+const TEXT = "Possible text is framed. The text detector misses some, so look yourself.";
+const boxes = (count) => (count === 1 ? "1 box" : `${count} boxes`);
+const QUESTIONS = {
   release: (film, count) => [
     `Release ${film}?`,
-    `${black(count)} It may then be outlined and used.`,
+    `${count ? `This permanently blacks out ${boxes(count)}.` : "Nothing is blacked out."} ` +
+      "The film can then be outlined and used.",
   ],
-  reject: (film) => [`Reject ${film}?`, "Its pixels are deleted. That cannot be undone."],
+  reject: (film) => [`Reject ${film}?`, "This deletes its pixels and cannot be undone."],
 };
-const reduced = (factor) =>
-  `It is too large for this page and shown at 1/${factor} of its size: small letters may be lost. ` +
-  "Look at it with another viewer before you release it.";
+const reducedWarning = (factor) =>
+  `The film is too large for this page and shown at 1/${factor} of its size: small text may be lost. ` +
+  "Look at it in another viewer before you release it.";
 
-// The smallest box of whole px that holds a ring.
+// The smallest box of whole px around a ring.
 function box([ring]) {
   const [across, down] = [0, 1].map((axis) => ring.map((point) => point[axis]));
   return {
@@ -32,63 +30,62 @@ function box([ring]) {
 }
 
 export class Review {
-  // said.hindrance() is why nothing can be decided now, or null; said.hindered(why) tells it;
-  // said.decided(film, decision) is called once a person has confirmed it.
-  constructor(reviewer, said) {
+  // Handlers: obstacle() returns why no decision is possible now, or null; warn(message) shows it;
+  // confirmed(film, review) is called when a person has confirmed the decision.
+  constructor(reviewer, handlers) {
     el("reviewer").value = reviewer;
-    this.said = said;
-    this.wanted = null;
+    this.handlers = handlers;
+    this.review = null;
     for (const decision of ["release", "reject"]) {
       el(decision).addEventListener("click", () => this.#ask(decision));
     }
     el("decide-no").addEventListener("click", () => el("decide").close());
     el("decide-yes").addEventListener("click", () => {
       el("decide").close();
-      this.said.decided(this.film, this.wanted);
+      this.handlers.confirmed(this.film, this.review);
     });
   }
 
-  // A question about a film that has left the screen is not asked any more.
+  // Also closes the question: its film has left the screen.
   hide() {
     el("decide").close();
     this.film = null;
   }
 
-  // told: of a held film, as the server tells it, and how many of its px one on the screen stands for.
-  show(film, told, factor) {
-    this.film = film;
-    this.seen = told.seen;
-    el("reduced").textContent = factor > 1 ? reduced(factor) : "";
-    const lines = told.reasons.map((reason) => {
-      const line = document.createElement("li");
-      line.textContent = reason;
-      return line;
+  // A held film as described by the server, and how many of its px one px of the picture covers.
+  show(name, film, factor) {
+    this.film = name;
+    this.seen = film.seen;
+    el("reduced").textContent = factor > 1 ? reducedWarning(factor) : "";
+    const items = film.reasons.map((reason) => {
+      const item = document.createElement("li");
+      item.textContent = reason;
+      return item;
     });
-    el("reasons").replaceChildren(...lines);
-    const found = told.text?.length ? FOUND : NOTHING_FOUND;
-    el("detector").textContent = told.text === null ? NOT_LOOKED : found;
+    el("reasons").replaceChildren(...items);
+    const text = film.text?.length ? TEXT : NO_TEXT;
+    el("detector").textContent = film.text === null ? NOT_RUN : text;
   }
 
-  // What is to be made black, as polygons of one ring.
-  boxes(polygons) {
-    this.marked = polygons.map(box);
-    const count = polygons.length;
-    el("marked").textContent = count === 1 ? "1 box to be made black" : `${count} boxes to be made black`;
+  // Set the boxes to black out, given as polygons of a single ring.
+  setBoxes(polygons) {
+    this.boxes = polygons.map(box);
+    el("marked").textContent = `${boxes(polygons.length)} to black out`;
   }
 
   #ask(decision) {
     const by = el("reviewer").value.trim();
-    const why = this.said.hindrance() ?? (by ? null : "Say who has looked, under Reviewed by.");
-    if (why) {
-      this.said.hindered(why);
+    const obstacle = this.handlers.obstacle() ?? (by ? null : "Enter your name under Reviewed by.");
+    if (obstacle) {
+      this.handlers.warn(obstacle);
       if (!by) el("reviewer").focus();
       return;
     }
-    const boxes = decision === "release" ? this.marked : [];
-    this.wanted = { decision, by, boxes, seen: this.seen };
-    [el("decide-title").textContent, el("decide-what").textContent] = WORDS[decision](
+    const chosen = decision === "release" ? this.boxes : [];
+    this.review = { decision, by, boxes: chosen, seen: this.seen };
+    [el("decide-title").textContent, el("decide-text").textContent] = QUESTIONS[decision](
       this.film,
-      boxes.length,
+      chosen.length,
     );
     el("decide").showModal();
   }

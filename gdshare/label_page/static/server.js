@@ -1,6 +1,6 @@
-// What the page asks of its server, and the one place that saves.
+// Requests to the server, and the only place that saves.
 
-// A refusal by the server, or (status 0) no answer at all.
+// A refusal by the server, or (status 0) no response at all.
 export class Refusal extends Error {
   constructor(status, message) {
     super(message);
@@ -8,32 +8,32 @@ export class Refusal extends Error {
   }
 }
 
-async function answered(path, options) {
-  let answer;
+async function request(path, options) {
+  let response;
   try {
-    answer = await fetch(path, options);
+    response = await fetch(path, options);
   } catch {
     throw new Refusal(0, "the server does not answer; is gdshare label --serve still running?");
   }
-  if (answer.ok) return answer;
-  const text = await answer.text();
+  if (response.ok) return response;
+  const text = await response.text();
   let reason = text;
   try {
     reason = JSON.parse(text).error;
   } catch {
-    // The door answers in plain text.
+    // AuthMiddleware refuses in plain text.
   }
-  throw new Refusal(answer.status, reason.trim());
+  throw new Refusal(response.status, reason.trim());
 }
 
-export const films = async () => (await answered("/api/films")).json();
-export const totals = async () => (await answered("/api/totals")).json();
-export const film = async (name) => (await answered(`/api/films/${name}`)).json();
+export const films = async () => (await request("/api/films")).json();
+export const totals = async () => (await request("/api/totals")).json();
+export const film = async (name) => (await request(`/api/films/${name}`)).json();
 
 export async function pixels(name) {
-  const answer = await answered(`/api/films/${name}/pixels`);
-  const [width, height] = ["x-width", "x-height"].map((key) => Number(answer.headers.get(key)));
-  return { width, height, values: new Uint16Array(await answer.arrayBuffer()) };
+  const response = await request(`/api/films/${name}/pixels`);
+  const [width, height] = ["x-width", "x-height"].map((key) => Number(response.headers.get(key)));
+  return { width, height, values: new Uint16Array(await response.arrayBuffer()) };
 }
 
 const asJson = (method, value) => ({
@@ -42,29 +42,29 @@ const asJson = (method, value) => ({
   body: JSON.stringify(value),
 });
 
-// Decide about a held film: {decision, by, boxes, seen}; answers its new state.
-export const review = async (name, decided) =>
-  (await answered(`/api/films/${name}/review`, asJson("POST", decided))).json();
+// Review a held film: {decision, by, boxes, seen}; returns its new state.
+export const review = async (name, body) =>
+  (await request(`/api/films/${name}/review`, asJson("POST", body))).json();
 
-const AGAIN_MS = 2000;
+const RETRY_MS = 2000;
 
-// Saves drawings one after another, each based on the version that the last answer named. What is
-// not saved yet is kept and tried again; of several waiting drawings only the newest is sent.
+// Saves drawings one at a time, each based on the version in the last response. An unsaved drawing is
+// kept and retried; of several waiting drawings only the newest is sent.
 export class Saver {
   #waiting = null;
   #running = false;
   #listeners = [];
 
-  // said.saved(answer); said.stale(message): somebody else saved; said.gone(message): the film can
-  // not be outlined any more; said.refused(message): it is no drawing; said.failed(message): it is
-  // tried again
-  constructor(said) {
-    this.said = said;
+  // Handlers: saved(outline); stale(message), when somebody else saved; gone(message), when the film
+  // can no longer be outlined; refused(message), when the drawing is invalid; failed(message), before
+  // a retry.
+  constructor(handlers) {
+    this.handlers = handlers;
     this.film = null;
     this.version = 0;
   }
 
-  // From now on save to this film; only when nothing is waiting for another.
+  // Save to this film from now on; call it only when idle.
   open(film, version) {
     [this.film, this.version, this.#waiting] = [film, version, null];
   }
@@ -78,7 +78,7 @@ export class Saver {
     this.#run();
   }
 
-  // Resolves when all is saved, or when a save fails: true if all is saved.
+  // Resolves to true when all is saved, or to false when a save fails.
   idle() {
     if (!this.busy) return Promise.resolve(true);
     this.#run();
@@ -92,29 +92,29 @@ export class Saver {
     try {
       while (this.#waiting !== null) {
         [drawing, this.#waiting] = [this.#waiting, null];
-        const wanted = { drawing, based_on: this.version };
-        const answer = await answered(`/api/films/${this.film}/outline`, asJson("PUT", wanted));
-        const saved = await answer.json();
-        this.version = saved.version;
-        this.said.saved(saved);
+        const body = { drawing, based_on: this.version };
+        const response = await request(`/api/films/${this.film}/outline`, asJson("PUT", body));
+        const outline = await response.json();
+        this.version = outline.version;
+        this.handlers.saved(outline);
       }
     } catch (error) {
       if (!(error instanceof Refusal)) throw error;
-      const final = { 403: "gone", 404: "gone", 409: "stale", 413: "refused", 422: "refused" }[
+      const handler = { 403: "gone", 404: "gone", 409: "stale", 413: "refused", 422: "refused" }[
         error.status
       ];
-      if (final) {
+      if (handler) {
         this.#waiting = null;
-        this.said[final](error.message);
+        this.handlers[handler](error.message);
       } else {
         this.#waiting ??= drawing;
-        this.said.failed(error.message);
-        setTimeout(() => this.#waiting !== null && this.#run(), AGAIN_MS);
+        this.handlers.failed(error.message);
+        setTimeout(() => this.#waiting !== null && this.#run(), RETRY_MS);
       }
     } finally {
       this.#running = false;
       const listeners = this.#listeners.splice(0);
-      for (const tell of listeners) tell(!this.busy);
+      for (const resolve of listeners) resolve(!this.busy);
     }
   }
 }

@@ -4,9 +4,9 @@ import { button, el } from "./elements.js";
 
 const LEVEL_STEP = 0.02;
 const WIDTH_FACTOR = 1.1;
-const LEAST_WIDTH = 0.01;
+const MIN_WIDTH = 0.01;
 
-const within = (least, value) => Math.min(1, Math.max(least, value));
+const clamp = (min, value) => Math.min(1, Math.max(min, value));
 
 export class View {
   constructor() {
@@ -18,24 +18,20 @@ export class View {
     }
   }
 
-  // Another picture; as it was set before where it is the same film, else automatic.
+  // Show a picture; keep the window if it is the same film, else set it automatically.
   show(picture, same) {
     this.picture = picture;
     if (!same) Object.assign(this.window, picture.automatic());
-    this.#tell();
+    this.#render();
     picture.draw(this.window);
   }
 
-  set(part) {
-    const wanted = { ...this.window, ...part };
-    this.window = {
-      ...wanted,
-      level: within(0, wanted.level),
-      width: within(LEAST_WIDTH, wanted.width),
-    };
-    this.#tell();
+  set(change) {
+    const next = { ...this.window, ...change };
+    this.window = { ...next, level: clamp(0, next.level), width: clamp(MIN_WIDTH, next.width) };
+    this.#render();
     if (!this.drawn || !this.picture) return;
-    this.drawn = false; // however fast the slider moves, once a frame is enough
+    this.drawn = false; // at most once per frame
     requestAnimationFrame(() => {
       this.drawn = true;
       this.picture.draw(this.window);
@@ -58,11 +54,11 @@ export class View {
     this.set({ inverted: !this.window.inverted });
   }
 
-  #tell() {
+  #render() {
     for (const name of ["level", "width"]) {
       const percent = this.window[name] * 100;
       el(name).value = percent;
-      el(`${name}-told`).textContent = `${percent.toFixed(0)}%`;
+      el(`${name}-value`).textContent = `${percent.toFixed(0)}%`;
     }
     button("invert").setAttribute("aria-pressed", String(this.window.inverted));
   }

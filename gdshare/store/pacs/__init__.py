@@ -1,26 +1,34 @@
-"""Films straight out of a PACS, by DICOMweb (PS3.18): asked for, retrieved, taken in one by one.
+"""Importing films from a PACS over DICOMweb (PS3.18), one at a time.
 
-``access`` says where the PACS is and who asks, ``query`` finds the films of some days and
-modalities (QIDO-RS), ``retrieval`` writes one to a file (WADO-RS), ``intake`` hands it to the
-store. Under them ``line`` sends every request, bounded in bytes and time and tried again where the
-network failed; ``faults`` are what can go wrong.
+``access`` checks the address and the login, ``query`` finds films by date and modality (QIDO-RS),
+``retrieval`` downloads a film to a file (WADO-RS), and ``intake`` imports it into the store. Below
+them, ``connection`` sends every request, limits its bytes and seconds and retries transient
+failures; ``errors`` maps what can go wrong.
+
+Example::
+
+    access = access_to("https://pacs.hospital/dicom-web", Login("node", password))
+    with connect(access, time.monotonic, time.sleep) as connection:
+        films = find_films(connection, Query(("CR", "DX"), since=date(2024, 1, 1)))
+        for outcome in import_from_pacs(connection, films, intake, Path("arriving.dcm")):
+            print(outcome.path, outcome.kind)
 """
 
 from gdshare.store.pacs.access import Access, Login, access_to, read_password
-from gdshare.store.pacs.faults import PacsError
-from gdshare.store.pacs.intake import take_in_from
-from gdshare.store.pacs.line import Line, line_to
-from gdshare.store.pacs.query import Wanted, find_films
+from gdshare.store.pacs.connection import Connection, connect
+from gdshare.store.pacs.errors import PacsError
+from gdshare.store.pacs.intake import import_from_pacs
+from gdshare.store.pacs.query import Query, find_films
 
 __all__ = [
     "Access",
-    "Line",
+    "Connection",
     "Login",
     "PacsError",
-    "Wanted",
+    "Query",
     "access_to",
+    "connect",
     "find_films",
-    "line_to",
+    "import_from_pacs",
     "read_password",
-    "take_in_from",
 ]

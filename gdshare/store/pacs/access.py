@@ -1,8 +1,8 @@
-"""Where a PACS is and who asks, checked before anything is sent.
+"""The address of a PACS and the login to it, checked before anything is sent.
 
-Passwords and films do not cross a network in clear: plain http goes to this machine only, where a
-tunnel may begin. A secret stands in a file for its owner alone, never on a command line, which
-every user of the machine can read.
+Passwords and films never cross a network unencrypted: plain http is allowed only to this machine,
+where a tunnel may begin. The password is read from a file with mode 600, never from the command
+line, which every user of the machine can see.
 """
 
 import ipaddress
@@ -13,9 +13,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from gdshare.store.pacs.faults import PacsError
+from gdshare.store.pacs.errors import PacsError
 
-LONGEST_PASSWORD = 1000
+MAX_PASSWORD = 1000
+"""Bytes."""
 
 
 @dataclass(frozen=True)
@@ -28,12 +29,12 @@ class Login:
 
 @dataclass(frozen=True)
 class Access:
-    """How to reach a PACS; made by ``access_to``.
+    """How to reach a PACS; create it with ``access_to``.
 
     Attributes:
-        url: of its DICOMweb service, without a slash at its end.
-        login: who asks; None: the PACS lets everybody in.
-        authority: file of the certificates that vouch for the PACS; None: the public ones.
+        url: its DICOMweb service, without a trailing slash.
+        login: None: the PACS needs no login.
+        authority: file of CA certificates to trust; None: the public CAs.
     """
 
     url: str
@@ -42,16 +43,17 @@ class Access:
 
 
 def access_to(url: str, login: Login | None = None, authority: Path | None = None) -> Access:
-    """Check how a PACS is to be reached.
+    """Check address, login and CA file.
 
     Raises:
-        PacsError: no such address, credentials in it, plain http over a network, a user's name
-            that holds a password, or a file without certificates.
+        PacsError: not an http(s) address, credentials in it, plain http over a network, a colon in
+            the user name, or a file without certificates.
     """
     if login is not None and ":" in login.user:
         raise PacsError(
-            "--dicomweb-user: holds a colon",
-            remedy="give the name alone, and the password by --dicomweb-password-file",
+            "contains a colon",
+            "--dicomweb-user",
+            "give the name alone, and the password with --dicomweb-password-file",
         )
     if authority is not None:
         _require_certificates(authority)
@@ -59,32 +61,36 @@ def access_to(url: str, login: Login | None = None, authority: Path | None = Non
 
 
 def read_password(path: Path) -> bytes:
-    """Read a password from a file that nobody else may read; a line's end at its end is dropped.
+    """Read a password from a file of mode 600; a trailing newline is dropped.
 
     Raises:
-        PacsError: not there, readable by others, empty, or too long.
+        PacsError: the file is missing, readable by others, empty or too long.
     """
     try:
         with path.open("rb") as stream:
             mode = stat.S_IMODE(os.fstat(stream.fileno()).st_mode)
-            content = stream.read(LONGEST_PASSWORD + 2)
+            content = stream.read(MAX_PASSWORD + 2)
     except OSError as error:
         raise PacsError(
-            f"cannot be read ({error.strerror})", path, "give a file that holds the password"
+            f"cannot be read ({error.strerror})", path, "give a file that contains the password"
         ) from error
     if mode & 0o077:
-        raise PacsError("holds a password and others may read it", path, f"chmod 600 {path.name}")
+        raise PacsError("is a password that others may read", path, f"chmod 600 {path.name}")
     password = content.removesuffix(b"\n").removesuffix(b"\r")
-    if not 0 < len(password) <= LONGEST_PASSWORD:
-        raise PacsError(f"holds no password of 1 to {LONGEST_PASSWORD} bytes", path, "write it in")
+    if not 0 < len(password) <= MAX_PASSWORD:
+        raise PacsError(
+            f"contains no password of 1 to {MAX_PASSWORD} bytes", path, "write the password into it"
+        )
     return password
 
 
 def _checked(url: str) -> str:
-    if "@" in url or "?" in url:  # not quoted: it may be a secret
+    if "@" in url or "?" in url:  # not quoted in the error: it may contain a secret
         raise PacsError(
-            "--dicomweb: give the address alone, and who asks by --dicomweb-user and "
-            "--dicomweb-password-file"
+            "contains a login or a query",
+            "--dicomweb",
+            "give the address alone, and the login with --dicomweb-user and "
+            "--dicomweb-password-file",
         )
     try:
         parts = urlsplit(url)
@@ -93,18 +99,18 @@ def _checked(url: str) -> str:
         host = None
     if host is None or parts.scheme not in ("http", "https") or parts.fragment:
         raise PacsError(
-            "not an address of DICOMweb", url, "they look like https://pacs.hospital/dicom-web"
+            "not a DICOMweb address", url, "addresses look like https://pacs.hospital/dicom-web"
         )
-    if parts.scheme == "http" and not _is_here(host):
+    if parts.scheme == "http" and not _is_local(host):
         raise PacsError(
-            "films and passwords would cross the network in clear",
+            "films and passwords would cross the network unencrypted",
             url,
             "give its https address, or a tunnel that begins at http://localhost",
         )
     return url.rstrip("/")
 
 
-def _is_here(host: str) -> bool:
+def _is_local(host: str) -> bool:
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
@@ -114,7 +120,7 @@ def _is_here(host: str) -> bool:
 def _require_certificates(path: Path) -> None:
     try:
         ssl.create_default_context(cafile=str(path))
-    except OSError as error:  # ssl.SSLError is one
+    except OSError as error:  # includes ssl.SSLError
         raise PacsError(
-            "holds no certificates in PEM", path, "give the file of your hospital's authority"
+            "contains no PEM certificates", path, "give your hospital's CA file"
         ) from error

@@ -1,7 +1,7 @@
-"""Copying films out of a PACS into the store.
+"""Importing films from a PACS into the store.
 
-Each film lies in one file beside the store while it is taken in, for its owner alone, and that file
-is deleted before the next is asked for. What a kill leaves there the next import deletes.
+Each film is downloaded to a single file beside the store, mode 600, and deleted before the next is
+requested. If a kill leaves that file behind, the next import deletes it.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -11,93 +11,98 @@ from warnings import catch_warnings, simplefilter
 
 from gdshare.errors import FilmError
 from gdshare.films.dicom.header import read_dataset, tags
-from gdshare.store.intake import Intake, Outcome, take_in
-from gdshare.store.pacs.faults import AnswerError, PacsError, PassingError
-from gdshare.store.pacs.line import Line
+from gdshare.store.intake import Intake, Outcome, import_films
+from gdshare.store.pacs.connection import Connection
+from gdshare.store.pacs.errors import (
+    ASK_ADMINISTRATOR,
+    PacsError,
+    ResponseError,
+    TransientError,
+)
 from gdshare.store.pacs.query import Reference
-from gdshare.store.pacs.retrieval import NO_FILE, retrieve
+from gdshare.store.pacs.retrieval import NOT_DICOM, retrieve
 
-OTHER_FILM = "sends another film than it was asked for; ask whoever runs it"
-
-IN_A_ROW = 3
-"""Films that a network may fail to bring before the PACS counts as gone."""
+MAX_FAILURES = 3
+"""Consecutive films that fail to arrive before the PACS counts as gone."""
 
 
-def take_in_from(
-    line: Line,
+def import_from_pacs(
+    connection: Connection,
     films: Sequence[Reference],
     intake: Intake,
-    landing: Path,
+    download: Path,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Iterator[Outcome]:
-    """Retrieve films and copy them into the store; what is in already is not asked for again.
+    """Retrieve films and import them; those in the store already are not requested again.
 
     Args:
-        line: to the PACS.
-        films: which.
-        intake: how and where to.
-        landing: a file to keep one film in meanwhile, on the store's disk.
-        progress: called with (films done, films in all).
+        connection: to the PACS.
+        films: to import.
+        intake: the settings.
+        download: temporary file for a single film, on the store's disk.
+        progress: called with (films done, total).
 
     Yields:
-        what became of each film, in their order; its path is the film's UID.
+        the outcome of each film, in order; its path is the film's UID.
 
     Raises:
-        PacsError: the PACS is gone, or lets this user in no longer.
+        PacsError: the PACS is gone, or no longer accepts the login.
     """
-    landing.unlink(missing_ok=True)
-    lost = 0
+    download.unlink(missing_ok=True)
+    failures = 0
     for number, film in enumerate(films, start=1):
         try:
-            outcome = _known(film, intake) or _retrieved(line, film, intake, landing)
-            lost = 0
-        except AnswerError as error:
-            outcome = _refused(film, str(error))
-            lost = 0
-        except PassingError as error:
-            lost += 1
-            if lost == IN_A_ROW:
+            outcome = _previous(film, intake) or _retrieve(connection, film, intake, download)
+            failures = 0
+        except ResponseError as error:
+            outcome = _refused(film, error)
+            failures = 0
+        except TransientError as error:
+            failures += 1
+            if failures == MAX_FAILURES:
                 raise PacsError(
-                    "brings no films any more",
-                    line.url,
-                    "see that it runs, then call this again: what is in already stays",
+                    "no longer delivers films",
+                    connection.url,
+                    "check that it is running and import again; imported films are kept",
                 ) from error
-            outcome = _refused(film, str(error))
+            outcome = _refused(film, error)
         yield outcome
         progress(number, len(films))
 
 
-def _known(film: Reference, intake: Intake) -> Outcome | None:
-    identity = intake.identities.known(film.instance, intake.frame or 1)
+def _previous(film: Reference, intake: Intake) -> Outcome | None:
+    identity = intake.identities.find(film.instance, intake.frame or 1)
     if identity is None or not intake.store.record_path(identity.film).exists():
         return None
     return Outcome(Path(film.instance), "known", identity.film)
 
 
-def _retrieved(line: Line, film: Reference, intake: Intake, landing: Path) -> Outcome:
+def _retrieve(connection: Connection, film: Reference, intake: Intake, download: Path) -> Outcome:
     try:
-        retrieve(line, film, landing)
-        if not _asked_for(film, landing):
-            return _refused(film, f"{line.url}: {OTHER_FILM}")
-        (outcome,) = take_in([landing], intake)
+        retrieve(connection, film, download)
+        if not _is_requested(film, download):
+            error = ResponseError("sends another film than requested", remedy=ASK_ADMINISTRATOR)
+            return _refused(film, error.at(connection.url))
+        (outcome,) = import_films([download], intake)
     finally:
-        landing.unlink(missing_ok=True)
+        download.unlink(missing_ok=True)
     if outcome.kind == "not DICOM":
-        return _refused(film, f"{line.url}: {NO_FILE}")
-    told = outcome.reason.replace(str(landing), film.instance)
-    return replace(outcome, path=Path(film.instance), reason=told)
+        error = ResponseError(NOT_DICOM, remedy=ASK_ADMINISTRATOR)
+        return _refused(film, error.at(connection.url))
+    reason = outcome.reason.replace(str(download), film.instance)
+    return replace(outcome, path=Path(film.instance), reason=reason)
 
 
-def _asked_for(film: Reference, landing: Path) -> bool:
-    """Whether it is the film that was asked for; what cannot be read is told by ``take_in``."""
+def _is_requested(film: Reference, download: Path) -> bool:
+    """Compare the UID; a file that cannot be read is left to ``import_films``."""
     with catch_warnings():
-        simplefilter("ignore")  # pydicom tells of every element that breaks a rule of form
+        simplefilter("ignore")  # pydicom warns of every malformed element
         try:
-            told = read_dataset(landing, tags(("SOPInstanceUID",)))
+            dataset = read_dataset(download, tags(("SOPInstanceUID",)))
         except FilmError:
             return True
-    return str(told.get("SOPInstanceUID")) == film.instance
+    return str(dataset.get("SOPInstanceUID")) == film.instance
 
 
-def _refused(film: Reference, reason: str) -> Outcome:
-    return Outcome(Path(film.instance), "refused", reason=f"{film.instance}: {reason}")
+def _refused(film: Reference, error: PacsError) -> Outcome:
+    return Outcome(Path(film.instance), "refused", reason=f"{film.instance}: {error}")

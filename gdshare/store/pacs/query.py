@@ -1,7 +1,8 @@
-"""Which films a PACS holds: studies by day, their series by modality, all films of those.
+"""Finding films in a PACS: studies by date, their series by modality, all films of those series.
 
-QIDO-RS, PS3.18 10.6. Servers differ in what they filter by and how many results they give at once,
-so days and modalities are looked at again here, and a query is over when a page brings nothing new.
+QIDO-RS, PS3.18 10.6. Servers differ in which filters they apply and how many results they return
+per page, so dates and modalities are checked again here, and a query ends at the first page without
+new results.
 """
 
 from collections.abc import Callable
@@ -10,40 +11,40 @@ from datetime import date
 from functools import partial
 from typing import Any
 
-from gdshare.store.pacs.faults import AnswerError
-from gdshare.store.pacs.line import Line
+from gdshare.store.pacs.connection import Connection
+from gdshare.store.pacs.errors import ASK_ADMINISTRATOR, ResponseError
 
 STUDY, SERIES, INSTANCE = "0020000D", "0020000E", "00080018"
 STUDY_DATE, MODALITY = "00080020", "00080060"
-A_PAGE = 500
-MOST = 1_000_000
-"""Results of one query; more is no question that somebody meant to ask."""
+PAGE_SIZE = 500
+MAX_RESULTS = 1_000_000
+"""Per query; nobody means to import more."""
 
 Result = dict[str, dict[Any, Any]]
 """DICOM JSON: tag -> {"vr": ..., "Value": [...]}, PS3.18 F.2."""
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """Which films are asked for.
+class Query:
+    """Which films to find.
 
     Attributes:
-        modalities: as series name them, such as CR.
-        since, until: days of the study, both included; None: no bound.
+        modalities: of the series, such as CR.
+        since, until: study dates, inclusive; None: unbounded.
     """
 
     modalities: tuple[str, ...]
     since: date | None = None
     until: date | None = None
 
-    def range(self) -> str:
-        """The days, as PS3.4 C.2.2.2.5 writes a range; empty without bounds."""
+    def date_range(self) -> str:
+        """Range matching as in PS3.4 C.2.2.2.5; empty without bounds."""
         days = [f"{day:%Y%m%d}" if day else "" for day in (self.since, self.until)]
         return "-".join(days) if any(days) else ""
 
     def includes(self, day: str) -> bool:
-        """Whether a study of that day (YYYYMMDD) is asked for; without a day, only if all are."""
-        first, last = (f"{one:%Y%m%d}" if one else None for one in (self.since, self.until))
+        """Whether a study date (YYYYMMDD) matches; an empty date only matches without bounds."""
+        first, last = (f"{bound:%Y%m%d}" if bound else None for bound in (self.since, self.until))
         if first is None and last is None:
             return True
         return bool(day) and (first or day) <= day <= (last or day)
@@ -51,7 +52,7 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Reference:
-    """Where a film is in a PACS, by UIDs."""
+    """The UIDs of a film in a PACS."""
 
     study: str
     series: str
@@ -59,69 +60,77 @@ class Reference:
 
 
 def find_films(
-    line: Line, wanted: Wanted, progress: Callable[[int, int], None] = lambda done, total: None
+    connection: Connection,
+    query: Query,
+    progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> list[Reference]:
-    """Ask a PACS for all films of some days and modalities.
+    """Find all films that match a query.
 
     Args:
-        line: to the PACS.
-        wanted: which.
-        progress: called with (studies asked about, studies in all).
+        connection: to the PACS.
+        query: dates and modalities.
+        progress: called with (studies done, total).
 
     Raises:
-        PacsError: it cannot be asked, or an answer is not understood.
+        PacsError: the PACS cannot be reached, or a response is invalid.
     """
-    studies = _studies(line, wanted)
-    found: list[Reference] = []
+    studies = _studies(connection, query)
+    films: list[Reference] = []
     for number, study in enumerate(studies, start=1):
-        found += _films(line, study, wanted)
+        films += _films(connection, study, query)
         progress(number, len(studies))
-    return found
+    return films
 
 
-def _studies(line: Line, wanted: Wanted) -> list[str]:
-    found: dict[str, Result] = {}
-    for modality in wanted.modalities:
+def _studies(connection: Connection, query: Query) -> list[str]:
+    studies: dict[str, Result] = {}
+    for modality in query.modalities:
         filters = {"ModalitiesInStudy": modality}
-        if wanted.range():
-            filters["StudyDate"] = wanted.range()
-        found |= _all(line, partial(line.client.search_for_studies, search_filters=filters), STUDY)
-    return [uid for uid, study in found.items() if wanted.includes(_text(study, STUDY_DATE))]
+        if query.date_range():
+            filters["StudyDate"] = query.date_range()
+        search = partial(connection.client.search_for_studies, search_filters=filters)
+        studies |= _all_results(connection, search, STUDY)
+    return [uid for uid, study in studies.items() if query.includes(_text(study, STUDY_DATE))]
 
 
-def _films(line: Line, study: str, wanted: Wanted) -> list[Reference]:
-    series = _all(line, partial(line.client.search_for_series, study), SERIES)
-    found = []
-    for uid in (uid for uid, one in series.items() if _text(one, MODALITY) in wanted.modalities):
-        films = _all(line, partial(line.client.search_for_instances, study, uid), INSTANCE)
-        found += [Reference(study, uid, film) for film in films]
-    return found
+def _films(connection: Connection, study: str, query: Query) -> list[Reference]:
+    client = connection.client
+    films = []
+    all_series = _all_results(connection, partial(client.search_for_series, study), SERIES)
+    for uid, series in all_series.items():
+        if _text(series, MODALITY) in query.modalities:
+            search = partial(client.search_for_instances, study, uid)
+            instances = _all_results(connection, search, INSTANCE)
+            films += [Reference(study, uid, instance) for instance in instances]
+    return films
 
 
-def _all(line: Line, ask: Callable[..., list[Result]], tag: str) -> dict[str, Result]:
-    """All results of a query, by the UID that ``tag`` holds.
+def _all_results(
+    connection: Connection, search: Callable[..., list[Result]], tag: str
+) -> dict[str, Result]:
+    """All pages of a search, keyed by UID.
 
     Args:
-        line: to ask on.
-        ask: for ``limit`` results from the one numbered ``offset`` on.
-        tag: of the UID.
+        connection: to the PACS.
+        search: takes ``limit`` and ``offset``.
+        tag: the element that holds the UID.
     """
-    found: dict[str, Result] = {}
-    while len(found) <= MOST:
-        results = line.asked(partial(ask, limit=A_PAGE, offset=len(found)))
-        if not isinstance(results, list):
-            raise AnswerError("answers a query with no list", line.url, "check the address")
-        new = {_text(result, tag): result for result in results}
+    results: dict[str, Result] = {}
+    while len(results) <= MAX_RESULTS:
+        page = connection.retry(partial(search, limit=PAGE_SIZE, offset=len(results)))
+        if not isinstance(page, list):
+            raise ResponseError("answers without a list", connection.url, "check the address")
+        new = {_text(result, tag): result for result in page}
         if "" in new:
-            raise AnswerError("finds something that has no UID", line.url, "ask whoever runs it")
-        if not new.keys() - found.keys():
-            return found
-        found |= new
-    raise AnswerError(f"finds more than {MOST}", line.url, "ask for fewer days")
+            raise ResponseError("returns a result without a UID", connection.url, ASK_ADMINISTRATOR)
+        if not new.keys() - results.keys():
+            return results
+        results |= new
+    raise ResponseError(f"finds more than {MAX_RESULTS}", connection.url, "query fewer days")
 
 
 def _text(result: object, tag: str) -> str:
-    """The first value of an element; empty where there is none, or no text."""
+    """The first value of an element; empty if absent or not text."""
     match result:
         case dict():
             match result.get(tag):

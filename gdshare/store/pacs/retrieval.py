@@ -1,6 +1,6 @@
-"""One film out of a PACS into a file, as the PACS keeps it.
+"""Downloading a film from a PACS to a file, in its stored encoding.
 
-WADO-RS, PS3.18 10.4: the answer is a multipart message of one part, which is the DICOM file. Some
+WADO-RS, PS3.18 10.4: the response is a multipart message with a single part, the DICOM file. Some
 servers send the file itself.
 """
 
@@ -12,82 +12,87 @@ from pathlib import Path
 from dicomweb_client import URI
 from requests import Response
 
-from gdshare.store.pacs.faults import AnswerError, PassingError, explained
-from gdshare.store.pacs.line import PIECE_BYTES, Line
+from gdshare.store.pacs.connection import CHUNK_BYTES, Connection
+from gdshare.store.pacs.errors import (
+    ASK_ADMINISTRATOR,
+    ResponseError,
+    TransientError,
+    translate_errors,
+)
 from gdshare.store.pacs.query import Reference
 
 MODE = 0o600
-MAX_HEAD_BYTES = 64 * 1024
-"""What stands before a part's content."""
-NO_FILE = "answers with something else than a DICOM file; ask whoever runs it"
+MAX_HEADER_BYTES = 64 * 1024
+"""Before a part's content."""
+NOT_DICOM = "does not answer with a DICOM file"
 
 
-def retrieve(line: Line, film: Reference, path: Path) -> None:
-    """Write a film to a file that only its owner may read; what was there before is gone.
+def retrieve(connection: Connection, film: Reference, path: Path) -> None:
+    """Download a film to a file of mode 600, replacing it.
 
     Raises:
-        PacsError: or a kind of it; the file may then hold a piece of the film.
+        PacsError: or a subclass; the file may then contain part of the film.
         OSError: no space, or no such folder.
     """
-    with explained(line.url):  # a UID that is none
-        address = str(URI(line.url, film.study, film.series, film.instance))
-    line.asked(lambda: _write(line.get(address), path))
+    with translate_errors(connection.url):  # an invalid UID
+        address = str(URI(connection.url, film.study, film.series, film.instance))
+    connection.retry(lambda: _write(connection.get(address), path))
 
 
 def _write(response: Response, path: Path) -> None:
     path.unlink(missing_ok=True)
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, MODE)
     with response, os.fdopen(descriptor, "wb") as stream:
-        for piece in _file(response):
-            stream.write(piece)
+        for chunk in _file(response):
+            stream.write(chunk)
 
 
 def _file(response: Response) -> Iterator[bytes]:
-    """The one file that an answer holds, piece by piece."""
-    head = Message()
-    head["Content-Type"] = response.headers.get("Content-Type", "")
-    pieces = iter(lambda: response.raw.read(PIECE_BYTES), b"")
-    boundary = head.get_boundary()
-    if head.get_content_type() == "application/dicom":
-        return pieces
-    if head.get_content_type() != "multipart/related" or boundary is None:
-        raise AnswerError(NO_FILE)
-    return first_part(pieces, boundary.encode())
+    """The file in a response, in chunks."""
+    header = Message()
+    header["Content-Type"] = response.headers.get("Content-Type", "")
+    chunks = iter(lambda: response.raw.read(CHUNK_BYTES), b"")
+    boundary = header.get_boundary()
+    if header.get_content_type() == "application/dicom":
+        return chunks
+    if header.get_content_type() != "multipart/related" or boundary is None:
+        raise ResponseError(NOT_DICOM, remedy=ASK_ADMINISTRATOR)
+    return first_part(chunks, boundary.encode())
 
 
-def first_part(pieces: Iterator[bytes], boundary: bytes) -> Iterator[bytes]:
-    """What the first part of a multipart message holds (RFC 2046, 5.1), piece by piece.
+def first_part(chunks: Iterator[bytes], boundary: bytes) -> Iterator[bytes]:
+    """The content of a multipart message's first part (RFC 2046, 5.1), in chunks.
 
     Args:
-        pieces: of the message, cut anywhere.
+        chunks: the message, split anywhere.
         boundary: between its parts.
 
     Raises:
-        AnswerError: no such message.
-        PassingError: it breaks off.
+        ResponseError: not a multipart message.
+        TransientError: it breaks off.
     """
-    stop = b"\r\n--" + boundary
-    held = _after(stop, b"\r\n", pieces)  # the first boundary may be the first line
-    held = _after(b"\r\n\r\n", held, pieces)
-    tail = len(stop) - 1  # may be the beginning of the boundary
-    while (end := held.find(stop)) < 0:
-        yield held[:-tail]
-        held = held[-tail:] + _next(pieces)
-    yield held[:end]
-    for _ in pieces:  # read to its end, the connection can be used again
+    delimiter = b"\r\n--" + boundary
+    buffer = _after(delimiter, b"\r\n", chunks)  # the first delimiter may be the first line
+    buffer = _after(b"\r\n\r\n", buffer, chunks)
+    tail = len(delimiter) - 1  # may be the start of the delimiter
+    while (end := buffer.find(delimiter)) < 0:
+        yield buffer[:-tail]
+        buffer = buffer[-tail:] + _next(chunks)
+    yield buffer[:end]
+    for _ in chunks:  # read to the end, so that the connection can be reused
         pass
 
 
-def _after(mark: bytes, held: bytes, pieces: Iterator[bytes]) -> bytes:
-    while (start := held.find(mark)) < 0:
-        if len(held) > MAX_HEAD_BYTES:
-            raise AnswerError(NO_FILE)
-        held += _next(pieces)
-    return held[start + len(mark) :]
+def _after(mark: bytes, buffer: bytes, chunks: Iterator[bytes]) -> bytes:
+    while (start := buffer.find(mark)) < 0:
+        if len(buffer) > MAX_HEADER_BYTES:
+            raise ResponseError(NOT_DICOM, remedy=ASK_ADMINISTRATOR)
+        buffer += _next(chunks)
+    return buffer[start + len(mark) :]
 
 
-def _next(pieces: Iterator[bytes]) -> bytes:
-    piece = next(pieces, None)
-    if piece is None:
-        raise PassingError("breaks off within a film", remedy="see that it runs")
-    return piece
+def _next(chunks: Iterator[bytes]) -> bytes:
+    chunk = next(chunks, None)
+    if chunk is None:
+        raise TransientError("breaks off within a film", remedy="check that the PACS is running")
+    return chunk

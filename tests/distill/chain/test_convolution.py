@@ -1,15 +1,15 @@
-"""Convolutions of every shape: values, gradients, tangents; live taps; both ways to do them."""
+"""Convolutions of every shape: values, gradients, tangents; live taps; both implementations."""
 
 import pytest
 import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from layer_kit import (
-    laid,
+    channels_last,
     probe,
     require_four_passes,
     require_left_alone,
-    same,
+    require_same,
     tangent_of_still_input,
 )
 from torch import nn
@@ -21,7 +21,7 @@ from gdshare.distill.chain.network import chain_of
 
 @st.composite
 def convolutions(draw):
-    """A torch convolution and the side of a map that it takes."""
+    """A torch convolution and the side of its input."""
     taps = st.integers(1, 5)
     kernel = draw(taps), draw(taps)
     pad, side = draw(st.integers(0, min(kernel) - 1)), draw(st.integers(1, 9))
@@ -34,29 +34,29 @@ def convolutions(draw):
 ROWS = {"by matrix": 10**9, "by library": 0}
 
 
-def only(module, side):
-    """The layer that a lone convolution becomes, and random input for it as the chain lays it."""
-    one = probe(module, module.in_channels, side)
-    (layer,) = one.chain.layers.layers
-    return one, layer
+def single_layer(module, side):
+    """A probe of a lone convolution, and the layer that it becomes."""
+    case = probe(module, module.in_channels, side)
+    (layer,) = case.chain.layers.layers
+    return case, layer
 
 
 @settings(max_examples=60, deadline=None, derandomize=True)
 @given(convolutions())
-def test_any_convolution_has_torchs_value_gradient_and_tangents(shape):
-    module, side = shape
+def test_any_convolution_has_torchs_value_gradient_and_tangents(convolution_case):
+    module, side = convolution_case
     for rows in ROWS.values():
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(convolution, "MATRIX_ROWS", rows)
-            one, _ = only(module, side)
-            require_four_passes(one)
+            case, _ = single_layer(module, side)
+            require_four_passes(case)
 
 
 @settings(max_examples=60, deadline=None, derandomize=True)
 @given(convolutions())
-def test_fold_is_the_transpose_of_columns(shape):
-    one, layer = only(*shape)
-    x = laid(one.x)
+def test_fold_is_the_transpose_of_columns(convolution_case):
+    case, layer = single_layer(*convolution_case)
+    x = channels_last(case.x)
     columns = layer._columns(x)
     any_columns = torch.randn(columns.shape, dtype=torch.float64)
     folded = layer._fold(any_columns, x)
@@ -66,19 +66,19 @@ def test_fold_is_the_transpose_of_columns(shape):
 
 @settings(max_examples=60, deadline=None, derandomize=True)
 @given(convolutions())
-def test_taps_left_out_have_exactly_no_gradient(shape):
-    module, side = shape
-    one, _ = only(module, side)
-    weight = one.theta["0.weight"].requires_grad_()
-    bias = [one.theta["0.bias"]] if module.bias is not None else []
-    (gradient,) = torch.autograd.grad(one.value(one.x, weight, *bias), weight, one.delta)
-    window = one.chain.taps["0.weight"]
+def test_dead_taps_have_exactly_no_gradient(convolution_case):
+    module, side = convolution_case
+    case, _ = single_layer(module, side)
+    weight = case.theta["0.weight"].requires_grad_()
+    bias = [case.theta["0.bias"]] if module.bias is not None else []
+    (gradient,) = torch.autograd.grad(case.value(case.x, weight, *bias), weight, case.delta)
+    window = case.chain.taps["0.weight"]
     dead = torch.ones_like(gradient, dtype=torch.bool)
     dead[:, :, window.rows, window.columns] = False
     assert bool((gradient[dead] == 0).all())
 
 
-def test_only_the_middle_tap_of_a_padded_kernel_meets_a_map_of_one_pixel():
+def test_on_a_map_of_one_pixel_only_the_middle_tap_of_a_padded_kernel_is_live():
     chain = chain_of(nn.Sequential(nn.Conv2d(1, 1, 3, padding=1)), 1)
     (layer,) = chain.layers.layers
     assert layer.kernel == (1, 1)
@@ -86,35 +86,35 @@ def test_only_the_middle_tap_of_a_padded_kernel_meets_a_map_of_one_pixel():
     assert not layer.whole
 
 
-def test_padding_that_no_stride_reaches_is_not_made():
+def test_padding_that_no_window_reaches_is_left_out():
     (layer,) = chain_of(nn.Sequential(nn.Conv2d(1, 1, 3, 2, 1)), 8).layers.layers
     assert layer.pad == (1, 0, 1, 0)
     assert layer.whole
 
 
 @pytest.mark.parametrize("rows", ROWS.values(), ids=ROWS)
-def test_scale_nought_moves_no_weight(monkeypatch, rows):
+def test_scale_0_moves_no_weight(monkeypatch, rows):
     monkeypatch.setattr(convolution, "MATRIX_ROWS", rows)
-    require_left_alone(only(nn.Conv2d(2, 3, 3, 1, 1), 5)[0])
+    require_left_alone(single_layer(nn.Conv2d(2, 3, 3, 1, 1), 5)[0])
 
 
-def test_input_that_does_not_move_is_one_that_moves_by_nothing():
-    one, _ = only(nn.Conv2d(2, 3, 3, 1, 1), 5)
-    still = tangent_of_still_input(one)
-    one.dx.zero_()
-    direction = one.dx, *one.v.values()
-    same(still, jvp(one.value, (one.x, *one.theta.values()), direction)[1])
+def test_missing_input_tangent_is_a_tangent_of_zero():
+    case, _ = single_layer(nn.Conv2d(2, 3, 3, 1, 1), 5)
+    still = tangent_of_still_input(case)
+    case.x_dot.zero_()
+    direction = case.x_dot, *case.v.values()
+    require_same(still, jvp(case.value, (case.x, *case.theta.values()), direction)[1])
 
 
 def test_many_pixels_go_to_the_library_and_few_to_the_matrix_product():
-    _, layer = only(nn.Conv2d(1, 2, 3, 1, 1), 8)
+    _, layer = single_layer(nn.Conv2d(1, 2, 3, 1, 1), 8)
     assert layer._by_library(torch.zeros(convolution.MATRIX_ROWS // 64 + 1, 8, 8, 1))
     assert not layer._by_library(torch.zeros(convolution.MATRIX_ROWS // 64, 8, 8, 1))
 
 
-def test_order_in_memory_does_not_matter():
-    one, layer = only(nn.Conv2d(2, 3, 3, 2, 1), 6)
-    theta = one.chain.pack(one.theta)
+def test_memory_layout_of_the_input_does_not_matter():
+    case, layer = single_layer(nn.Conv2d(2, 3, 3, 2, 1), 6)
+    theta = case.chain.pack(case.theta)
     with torch.no_grad():
-        y, _ = layer.forward(one.x.permute(0, 2, 3, 1), theta)
-        same(y, one.value(one.x, *one.theta.values()))
+        y, _ = layer.forward(case.x.permute(0, 2, 3, 1), theta)
+        require_same(y, case.value(case.x, *case.theta.values()))

@@ -10,9 +10,9 @@ from torch import nn
 
 @pytest.mark.parametrize("side", [1, 3])
 def test_linear_reads_a_map_as_the_flattened_module_does(side):
-    one = probe([nn.Flatten(), nn.Linear(4 * side * side, 3)], 4, side)
-    require_four_passes(one)
-    require_left_alone(one)
+    case = probe([nn.Flatten(), nn.Linear(4 * side * side, 3)], 4, side)
+    require_four_passes(case)
+    require_left_alone(case)
 
 
 def test_linear_layers_in_a_row_have_torchs_value_gradient_and_tangents():

@@ -1,4 +1,4 @@
-"""Reading a module's structure and layout: what is carried over, and what is refused."""
+"""Converting a module: what is carried over, and what is refused."""
 
 import pytest
 import torch
@@ -10,7 +10,7 @@ from gdshare.networks import build, draw, forward
 NETWORKS = [("resnet18", 32), ("resnet18", 40), ("convnet", 16)]
 
 
-def drawn(name, side):
+def random_weights(name, side):
     module = build(name, side)
     theta = draw(name, module, torch.Generator().manual_seed(0))
     noise = torch.Generator().manual_seed(1)
@@ -21,7 +21,7 @@ def drawn(name, side):
 
 @pytest.mark.parametrize(("name", "side"), NETWORKS)
 def test_chain_computes_what_the_module_computes(name, side):
-    module, theta = drawn(name, side)
+    module, theta = random_weights(name, side)
     chain = chain_of(module, side)
     x = torch.randn(2, 1, side, side)
     with torch.no_grad():
@@ -30,8 +30,8 @@ def test_chain_computes_what_the_module_computes(name, side):
 
 
 @pytest.mark.parametrize(("name", "side"), NETWORKS)
-def test_packed_and_unpacked_weights_are_as_before(name, side):
-    module, theta = drawn(name, side)
+def test_packing_and_unpacking_gives_the_same_weights(name, side):
+    module, theta = random_weights(name, side)
     chain = chain_of(module, side)
     packed = chain.pack(theta)
     assert packed.named().keys() == theta.keys()
@@ -41,7 +41,7 @@ def test_packed_and_unpacked_weights_are_as_before(name, side):
 
 @pytest.mark.parametrize(("name", "side"), NETWORKS)
 def test_packing_copies(name, side):
-    module, theta = drawn(name, side)
+    module, theta = random_weights(name, side)
     before = {name: weight.clone() for name, weight in theta.items()}
     chain = chain_of(module, side)
     packed = chain.pack(theta)
@@ -54,8 +54,8 @@ def test_packing_copies(name, side):
     assert all(torch.equal(again[name], weight) for name, weight in packed.named().items())
 
 
-def test_dead_taps_are_left_as_they_were():
-    module, theta = drawn("resnet18", 32)
+def test_dead_taps_are_not_modified():
+    module, theta = random_weights("resnet18", 32)
     chain = chain_of(module, 32)
     back = chain.unpack(chain.pack(theta).zeros(), theta)
     last = "layer4.1.conv2.weight"  # on a map of 1 x 1: only the middle tap is live
@@ -67,28 +67,28 @@ def test_dead_taps_are_left_as_they_were():
 
 @pytest.mark.parametrize("side", [32, 20])
 def test_dead_taps_of_resnet18_have_exactly_no_gradient(side):
-    module, theta = drawn("resnet18", side)
+    module, theta = random_weights("resnet18", side)
     leaves = {name: weight.requires_grad_() for name, weight in theta.items()}
     logits = forward(module, leaves, torch.randn(3, 1, side, side))
     gradients = torch.autograd.grad(logits.logsumexp(1).sum(), list(leaves.values()))
-    left_out = 0
+    dead_count = 0
     for name, gradient in zip(leaves, gradients, strict=True):
         if name in (taps := chain_of(module, side).taps):
             dead = torch.ones_like(gradient, dtype=torch.bool)
             dead[:, :, taps[name].rows, taps[name].columns] = False
             assert bool((gradient[dead] == 0).all()), name
-            left_out += int(dead.sum())
-    assert left_out > 0
+            dead_count += int(dead.sum())
+    assert dead_count > 0
 
 
 def test_more_than_half_of_resnet18_is_dead_on_patches_of_32_px():
-    module, theta = drawn("resnet18", 32)
+    module, theta = random_weights("resnet18", 32)
     live = sum(weight.numel() for weight in chain_of(module, 32).pack(theta).named().values())
     assert live < sum(weight.numel() for weight in theta.values()) / 2
 
 
 class Own(nn.Module):
-    """Takes its layers in another way than one after the other."""
+    """A module whose forward is not its children in order."""
 
     def __init__(self):
         super().__init__()
@@ -99,9 +99,17 @@ class Own(nn.Module):
         return self.head(torch.tanh(self.conv(x)).mean((2, 3)))
 
 
+class Doubled(nn.ReLU):
+    """A subclass of a known class that computes something else."""
+
+    def forward(self, x):
+        return 2 * super().forward(x)
+
+
 @pytest.mark.parametrize(
     "layer",
     [
+        pytest.param(Doubled(), id="subclass of a known class"),
         pytest.param(nn.Tanh(), id="another function"),
         pytest.param(nn.BatchNorm2d(4), id="batch norm"),
         pytest.param(nn.InstanceNorm2d(4), id="instance norm"),
@@ -128,6 +136,6 @@ def test_layer_without_a_hand_derived_form_is_refused_not_approximated(layer):
         chain_of(nn.Sequential(nn.Conv2d(1, 4, 3, padding=1), layer), 8)
 
 
-def test_network_whose_forward_nobody_knows_is_refused():
+def test_network_with_a_forward_of_its_own_is_refused():
     with pytest.raises(TypeError, match="network: no derivatives are written out for Own"):
         chain_of(Own(), 3)

@@ -10,7 +10,7 @@ from torch import nn
 
 WITHOUT_WEIGHTS = [
     pytest.param(nn.ReLU(), 5, id="relu"),
-    pytest.param(nn.MaxPool2d(2), 6, id="maximum of windows side by side"),
+    pytest.param(nn.MaxPool2d(2), 6, id="maximum of windows that do not overlap"),
     pytest.param(nn.MaxPool2d(3, 2, 1), 7, id="maximum of windows that overlap"),
     pytest.param(nn.MaxPool2d(3, 2, 1), 8, id="maximum, a row left over"),
     pytest.param(nn.AvgPool2d(2), 6, id="mean of windows"),
@@ -25,16 +25,16 @@ def test_layer_has_torchs_value_gradient_and_tangents(module, side):
     require_left_alone(probe(module, 3, side))
 
 
-def test_derivative_of_a_maximum_attained_twice_goes_where_torchs_goes():
-    one = probe(nn.MaxPool2d(3, 2, 1), 2, 6)
-    one.x.copy_(torch.randint(0, 2, one.x.shape))
-    require_four_passes(one)
+def test_derivative_of_a_tied_maximum_goes_where_torchs_goes():
+    case = probe(nn.MaxPool2d(3, 2, 1), 2, 6)
+    case.x.copy_(torch.randint(0, 2, case.x.shape))
+    require_four_passes(case)
 
 
-def test_derivative_of_the_rectifier_at_nought_is_nought():
-    one = probe(nn.ReLU(), 1, 3)
-    one.x.zero_()
-    require_four_passes(one)
+def test_derivative_of_the_rectifier_at_0_is_0():
+    case = probe(nn.ReLU(), 1, 3)
+    case.x.zero_()
+    require_four_passes(case)
 
 
 @pytest.mark.parametrize(("module", "side"), WITHOUT_WEIGHTS[:5])

@@ -1,4 +1,4 @@
-"""Updates that wait are as good as written, in every product and at every moment."""
+"""Pending updates count in every product, and are written before there are too many."""
 
 import pytest
 import torch
@@ -19,19 +19,19 @@ def normal(*shape, seed=0):
     st.integers(1, 40),
     st.lists(st.tuples(st.integers(1, 12), st.booleans()), max_size=8),
 )
-def test_products_are_those_of_the_written_matrix_whatever_waits(out, into, updates):
+def test_products_are_those_of_the_dense_matrix_whatever_is_pending(out, into, updates):
     plain = normal(out, into)
     matrix = Matrix(plain.clone())
-    for number, (rows, look) in enumerate(updates):
+    for number, (rows, check) in enumerate(updates):
         left, right = normal(rows, out, seed=number), normal(rows, into, seed=100 + number)
         matrix.add(left, right, -0.3)
         plain = plain - 0.3 * left.t() @ right
-        if look:
-            torch.testing.assert_close(matrix.whole(), plain, **EXACT)
+        if check:
+            torch.testing.assert_close(matrix.dense(), plain, **EXACT)
         x, delta = normal(3, into, seed=7), normal(3, out, seed=8)
-        torch.testing.assert_close(matrix.times(x), x @ plain.t(), **EXACT)
-        torch.testing.assert_close(matrix.transposed_times(delta), delta @ plain, **EXACT)
-    torch.testing.assert_close(matrix.whole(), plain, **EXACT)
+        torch.testing.assert_close(matrix.apply(x), x @ plain.t(), **EXACT)
+        torch.testing.assert_close(matrix.apply_transposed(delta), delta @ plain, **EXACT)
+    torch.testing.assert_close(matrix.dense(), plain, **EXACT)
 
 
 @given(st.integers(1, 40), st.lists(st.integers(1, 12), max_size=6))
@@ -42,11 +42,11 @@ def test_rounded_factors_give_products_to_their_precision(size, updates):
         left, right = (normal(rows, size, seed=s + number).float() for s in (0, 100))
         matrix.add(left, right, -0.1)
         plain = plain - 0.1 * left.t() @ right
-    x, one = normal(3, size, seed=7).float(), torch.linalg.matrix_norm
-    assert matrix.times(x).dtype == torch.float32
-    assert one(matrix.times(x) - x @ plain.t()) <= 0.02 * one(plain) * one(x)
-    assert one(matrix.transposed_times(x).float() - x @ plain) <= 0.02 * one(plain) * one(x)
-    assert one(matrix.whole() - plain) <= 0.02 * one(plain)
+    x, norm = normal(3, size, seed=7).float(), torch.linalg.matrix_norm
+    assert matrix.apply(x).dtype == torch.float32
+    assert norm(matrix.apply(x) - x @ plain.t()) <= 0.02 * norm(plain) * norm(x)
+    assert norm(matrix.apply_transposed(x).float() - x @ plain) <= 0.02 * norm(plain) * norm(x)
+    assert norm(matrix.dense() - plain) <= 0.02 * norm(plain)
 
 
 def test_small_updates_are_not_lost_to_rounded_factors():
@@ -54,45 +54,45 @@ def test_small_updates_are_not_lost_to_rounded_factors():
     matrix = Matrix(torch.ones(8, 8), torch.bfloat16)
     for _ in range(100):
         matrix.add(torch.ones(1, 8), torch.ones(1, 8), 0.001)
-        matrix.add_whole(torch.ones(8, 8), 0.001)
-    torch.testing.assert_close(matrix.whole(), torch.full((8, 8), 1.2), rtol=0.01, atol=0)
-    seen = matrix.times(torch.eye(8))
-    torch.testing.assert_close(seen, torch.full((8, 8), 1.2), rtol=0.01, atol=0)
+        matrix.add_dense(torch.ones(8, 8), 0.001)
+    torch.testing.assert_close(matrix.dense(), torch.full((8, 8), 1.2), rtol=0.01, atol=0)
+    product = matrix.apply(torch.eye(8))
+    torch.testing.assert_close(product, torch.full((8, 8), 1.2), rtol=0.01, atol=0)
 
 
-def test_small_updates_wait_and_large_ones_do_not():
-    written = normal(64, 64)
-    before = written.clone()
-    matrix = Matrix(written)
-    assert matrix.patience == 8
+def test_small_updates_stay_pending_and_large_ones_do_not():
+    dense = normal(64, 64)
+    before = dense.clone()
+    matrix = Matrix(dense)
+    assert matrix.max_pending == 8
     matrix.add(normal(3, 64), normal(3, 64), 1.0)
-    assert torch.equal(written, before)
+    assert torch.equal(dense, before)
     matrix.add(normal(9, 64), normal(9, 64), 1.0)
-    assert not torch.equal(written, before)
+    assert not torch.equal(dense, before)
 
 
-def test_those_that_wait_are_written_together_before_there_are_too_many():
-    written = normal(64, 64)
-    before = written.clone()
-    matrix = Matrix(written)
+def test_pending_updates_are_written_together_before_there_are_too_many():
+    dense = normal(64, 64)
+    before = dense.clone()
+    matrix = Matrix(dense)
     for number in range(2):
         matrix.add(normal(4, 64, seed=number), normal(4, 64, seed=number), 1.0)
-    assert torch.equal(written, before)
+    assert torch.equal(dense, before)
     matrix.add(normal(1, 64), normal(1, 64), 1.0)
-    assert not torch.equal(written, before)
+    assert not torch.equal(dense, before)
 
 
 @pytest.mark.parametrize("make", [Weights.copy, Weights.zeros])
-def test_another_set_is_apart_from_the_first_and_has_what_waited(make):
-    one = Weights({"m": Matrix(normal(64, 64))}, {"t": normal(3)})
-    one.matrices["m"].add(normal(2, 64), normal(2, 64), 1.0)
-    other = make(one)
-    kept = {name: tensor.clone() for name, tensor in one.named().items()}
+def test_copies_and_zeros_share_no_memory_and_copies_have_pending_updates(make):
+    weights = Weights({"m": Matrix(normal(64, 64))}, {"t": normal(3)})
+    weights.matrices["m"].add(normal(2, 64), normal(2, 64), 1.0)
+    copy = make(weights)
+    before = {name: tensor.clone() for name, tensor in weights.named().items()}
     if make is Weights.copy:
-        assert all(torch.equal(other.named()[name], kept[name]) for name in kept)
+        assert all(torch.equal(copy.named()[name], before[name]) for name in before)
     else:
-        assert all(bool((tensor == 0).all()) for tensor in other.named().values())
-    other.matrices["m"].add(normal(9, 64), normal(9, 64), 1.0)
-    other.tensors["t"].add_(1.0)
-    assert all(torch.equal(one.named()[name], kept[name]) for name in kept)
-    assert one.nbytes == 8 * (64 * 64 + 3)
+        assert all(bool((tensor == 0).all()) for tensor in copy.named().values())
+    copy.matrices["m"].add(normal(9, 64), normal(9, 64), 1.0)
+    copy.tensors["t"].add_(1.0)
+    assert all(torch.equal(weights.named()[name], before[name]) for name in before)
+    assert weights.nbytes == 8 * (64 * 64 + 3)

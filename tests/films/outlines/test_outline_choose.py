@@ -4,11 +4,11 @@ import pytest
 
 from gdshare.errors import FilmError
 from gdshare.films.outlines.annotation_set import AnnotationSet, Shape
-from gdshare.films.outlines.choose import shapes_of, sheet_of
+from gdshare.films.outlines.choose import annotations_for, organ_shapes
 from gdshare.films.outlines.rings import box
 
 
-def sheets(*names):
+def annotation_sets(*names):
     return [AnnotationSet(name, (4, 4), ()) for name in names]
 
 
@@ -24,32 +24,32 @@ def sheets(*names):
     ],
 )
 def test_film_is_found_whatever_its_folders_and_image_format(film, stated):
-    assert sheet_of(sheets("other.png", stated), film).film == stated
+    assert annotations_for(film, annotation_sets("other.png", stated)).film == stated
 
 
-def test_file_name_itself_goes_before_a_copy_in_another_format():
-    assert sheet_of(sheets("17.jpg", "17.png"), "17.png").film == "17.png"
+def test_exact_file_name_wins_over_a_copy_in_another_format():
+    assert annotations_for("17.png", annotation_sets("17.jpg", "17.png")).film == "17.png"
 
 
-def test_numbers_after_a_dot_tell_films_apart():
-    with pytest.raises(FilmError, match="says nothing of the film"):
-        sheet_of(sheets("1.2.840.18"), "1.2.840.17")
+def test_number_after_the_last_dot_distinguishes_films():
+    with pytest.raises(FilmError, match="has no annotation of the film"):
+        annotations_for("1.2.840.17", annotation_sets("1.2.840.18"))
 
 
-def test_of_two_with_the_same_name_the_one_in_the_same_folder_is_taken():
-    both = sheets("root/anna/film.png", "root/berta/film.png")
-    assert sheet_of(both, "/data/berta/film.png").film == "root/berta/film.png"
+def test_of_two_with_the_same_name_the_one_in_the_same_folder_wins():
+    both = annotation_sets("root/anna/film.png", "root/berta/film.png")
+    assert annotations_for("/data/berta/film.png", both).film == "root/berta/film.png"
     with pytest.raises(FilmError, match="several films that may be"):
-        sheet_of(both, "/data/clara/film.png")
+        annotations_for("/data/clara/film.png", both)
 
 
 def test_name_is_found_however_its_accents_are_composed():
     stated = unicodedata.normalize("NFD", "\u304c\u3093.png")
-    assert sheet_of(sheets(stated), "\u304c\u3093.png").film == stated
+    assert annotations_for("\u304c\u3093.png", annotation_sets(stated)).film == stated
 
 
-def test_sheet_without_a_film_is_every_films():
-    assert sheet_of([AnnotationSet(None, None, ())], "17.png").film is None
+def test_annotation_set_without_a_film_name_fits_every_film():
+    assert annotations_for("17.png", [AnnotationSet(None, None, ())]).film is None
 
 
 def drawn(*labels):
@@ -57,34 +57,43 @@ def drawn(*labels):
     return AnnotationSet("17.png", (4, 4), tuple(Shape(label, "polygon", area) for label in labels))
 
 
-def test_only_label_of_the_file_needs_no_naming():
+def test_only_label_of_the_file_needs_no_name():
     annotations = drawn("stomach", "stomach")
-    assert shapes_of([annotations], annotations, None) == ("stomach", annotations.shapes)
+    assert organ_shapes(annotations, [annotations], None) == ("stomach", annotations.shapes)
 
 
-def test_another_label_on_another_film_must_be_told_apart_too():
+def test_second_label_on_another_film_makes_the_name_necessary():
     annotations = drawn("stomach")
-    with pytest.raises(FilmError, match="'liver', 'stomach'; say which is the organ with --organ"):
-        shapes_of([drawn("liver"), annotations], annotations, None)
+    with pytest.raises(
+        FilmError, match="'liver', 'stomach'; choose the organ's label with --organ"
+    ):
+        organ_shapes(annotations, [drawn("liver"), annotations], None)
 
 
 def test_at_most_ten_names_are_listed_and_no_control_character_is_printed():
     annotations = drawn("\x1b[2J", "x" * 100, *map(str, range(20)))
     with pytest.raises(FilmError) as caught:
-        shapes_of([annotations], annotations, None)
+        organ_shapes(annotations, [annotations], None)
     assert "\x1b" not in str(caught.value)
     assert "and 12 more" in str(caught.value)
     assert len(str(caught.value)) < 250
 
 
+def test_control_characters_of_a_shapes_kind_are_escaped():
+    drawing = AnnotationSet("17.png", (4, 4), (Shape("stomach", "\x1b[2J", ()),))
+    with pytest.raises(FilmError, match="which encloses nothing") as refusal:
+        organ_shapes(drawing, [drawing], "stomach")
+    assert str(refusal.value).isprintable()
+
+
 def test_label_in_any_script_is_shown_as_itself():
     annotations = drawn("胃")
-    with pytest.raises(FilmError, match="but '胃'"):
-        shapes_of([annotations], annotations, "肝")
-    assert shapes_of([annotations], annotations, "胃")[0] == "胃"
+    with pytest.raises(FilmError, match="only '胃'"):
+        organ_shapes(annotations, [annotations], "肝")
+    assert organ_shapes(annotations, [annotations], "胃")[0] == "胃"
 
 
-def test_sheet_without_shapes_has_nothing_by_any_name():
-    assert shapes_of([drawn()], drawn(), None) == ("", ())
-    with pytest.raises(FilmError, match="but nothing; check --organ"):
-        shapes_of([drawn()], drawn(), "stomach")
+def test_annotation_set_without_shapes_has_no_label():
+    assert organ_shapes(drawn(), [drawn()], None) == ("", ())
+    with pytest.raises(FilmError, match="nor any other; check --organ"):
+        organ_shapes(drawn(), [drawn()], "stomach")

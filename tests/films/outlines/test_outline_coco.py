@@ -14,7 +14,7 @@ def read(tmp_path, *segmentations, organ=None, **file):
     return read_outline(path, SHAPE, FILM, organ)
 
 
-def test_polygons_of_an_annotation_are_its_parts(tmp_path):
+def test_polygons_of_an_annotation_are_united(tmp_path):
     mask = read(tmp_path, [BOX, [40.0, 30.0, 56.0, 30.0, 56.0, 40.0, 40.0, 40.0]])
     np.testing.assert_array_equal(mask, filled(6, 4, 30, 20) | filled(40, 30, 56, 40))
 
@@ -41,39 +41,41 @@ def test_one_file_serves_many_films(tmp_path):
     file["annotations"].append(
         {**file["annotations"][0], "image_id": 3, "segmentation": [[0, 0, 9, 0, 9, 9]]}
     )
-    found = read_annotations(write(tmp_path / "all.json", file))
-    assert found.outline(SHAPE, "x/a/17.png", None).inside.sum() == 24 * 16
-    assert found.outline(SHAPE, "x/b/17.png", None).inside.sum() < 81
+    annotations = read_annotations(write(tmp_path / "all.json", file))
+    assert annotations.outline(SHAPE, "x/a/17.png", None).inside.sum() == 24 * 16
+    assert annotations.outline(SHAPE, "x/b/17.png", None).inside.sum() < 81
     with pytest.raises(FilmError, match=r"several films that may be '17\.png': 'a/17\.png', 'b/"):
-        found.outline(SHAPE, "17.png", None)
+        annotations.outline(SHAPE, "17.png", None)
 
 
 def test_organ_is_chosen_by_the_categorys_name(tmp_path):
     assert read(tmp_path, [BOX], organ="stomach").any()
-    with pytest.raises(FilmError, match="nothing named 'liver' on this film, but 'stomach'"):
+    with pytest.raises(FilmError, match="no label 'liver' on this film, only 'stomach'"):
         read(tmp_path, [BOX], organ="liver")
 
 
 def test_film_that_is_not_in_the_file_is_refused(tmp_path):
     path = write(tmp_path / "instances.json", coco([BOX], film="18.png"))
-    with pytest.raises(FilmError, match=r"nothing of the film '17\.png', only of '16\.png', '18"):
+    with pytest.raises(
+        FilmError, match=r"no annotation of the film '17\.png', only of '16\.png', '18"
+    ):
         read_outline(path, SHAPE, FILM)
 
 
-def test_film_without_annotations_is_refused_as_an_empty_mask_is(tmp_path):
+def test_film_without_annotations_is_refused_like_an_empty_mask(tmp_path):
     with pytest.raises(FilmError, match="marks no pixel as inside the organ"):
         read(tmp_path)
 
 
 def test_bounding_box_alone_is_no_outline(tmp_path):
-    with pytest.raises(FilmError, match="'stomach' by a bounding box"):
+    with pytest.raises(FilmError, match="'stomach' with a 'bounding box'"):
         read(tmp_path, [])
 
 
 @pytest.mark.parametrize(
     ("segmentation", "why"),
     [
-        ([[1, 2, 3]], "an x without its y"),
+        ([[1, 2, 3]], "an x without a y"),
         ([[1, 2, "3", 4]], "annotations.0 is not as its tool writes it"),
         ([1, 2, 3, 4], "annotations.0"),
         ("outline", "annotations.0"),
@@ -85,28 +87,28 @@ def test_bounding_box_alone_is_no_outline(tmp_path):
         ({"size": [40, 56], "counts": [-1, 40 * 56 + 1]}, "counts"),
         ({"size": [40, 56], "counts": [10**30]}, "counts"),
         ({"size": [40, 56], "counts": [1.5]}, "counts"),
-        ({"size": [40, 56], "counts": "PPPP"}, "amid a run"),
+        ({"size": [40, 56], "counts": "PPPP"}, "within a run"),
         ({"size": [40, 56]}, "counts"),
     ],
 )
-def test_segmentation_of_another_form_is_refused(tmp_path, segmentation, why):
+def test_malformed_segmentation_is_refused(tmp_path, segmentation, why):
     with pytest.raises(FilmError, match=why):
         read(tmp_path, segmentation)
 
 
 @pytest.mark.parametrize("table", ["images", "categories"])
-def test_id_that_is_there_twice_is_refused(tmp_path, table):
+def test_repeated_id_is_refused(tmp_path, table):
     file = coco([BOX])
     file[table][0]["id"] = file[table][1]["id"]
-    with pytest.raises(FilmError, match="twice"):
+    with pytest.raises(FilmError, match="repeats the id"):
         read_outline(write(tmp_path / "a.json", file), SHAPE, FILM)
 
 
 @pytest.mark.parametrize("key", ["image_id", "category_id"])
-def test_annotation_of_nothing_in_the_file_is_refused(tmp_path, key):
+def test_annotation_of_an_unknown_image_or_category_is_refused(tmp_path, key):
     file = coco([BOX])
     file["annotations"][0][key] = 99
-    with pytest.raises(FilmError, match="not in it"):
+    with pytest.raises(FilmError, match="not in the file"):
         read_outline(write(tmp_path / "a.json", file), SHAPE, FILM)
 
 

@@ -13,7 +13,7 @@ def read(tmp_path, value, organ=None):
     return read_outline(write(tmp_path / "17.geojson", value), SHAPE, FILM, organ)
 
 
-def test_holes_and_parts_of_a_multipolygon_are_honoured(tmp_path):
+def test_holes_and_parts_of_a_multipolygon_are_read(tmp_path):
     value = collection(feature("MultiPolygon", [WITH_HOLE, [closed(LOWER)]]))
     np.testing.assert_array_equal(read(tmp_path, value), rings_mask())
 
@@ -39,38 +39,38 @@ def test_feature_of_qupath_0_2_is_read(tmp_path):
     assert read(tmp_path, [value], "stomach").any()
 
 
-def test_unclassified_annotation_is_called_by_its_own_name_if_it_has_one(tmp_path):
+def test_label_of_an_unclassified_annotation_is_its_name(tmp_path):
     named = feature("Polygon", [closed(OUTER)], name=None)
     named["properties"]["name"] = "stomach"
     assert read(tmp_path, collection(named), "stomach").any()
 
 
-def test_class_made_of_others_is_called_as_qupath_shows_it(tmp_path):
+def test_derived_class_is_labelled_as_qupath_displays_it(tmp_path):
     value = feature("Polygon", [closed(OUTER)])
     value["properties"]["classification"] = {"names": ["stomach", "body"], "color": [1, 2, 3]}
-    found = read_annotations(write(tmp_path / "a.geojson", value)).outline(SHAPE, FILM, None)
-    assert found.name == "stomach: body"
+    outline = read_annotations(write(tmp_path / "a.geojson", value)).outline(SHAPE, FILM, None)
+    assert outline.name == "stomach: body"
 
 
-def test_annotation_without_any_name_is_taken_when_alone_and_listed_otherwise(tmp_path):
+def test_annotation_without_a_name_is_read_if_it_is_the_only_one(tmp_path):
     nameless = feature("Polygon", [closed(OUTER)], name=None)
     assert read(tmp_path, collection(nameless)).any()
-    with pytest.raises(FilmError, match=r"several names: \(no name\), 'liver'; say which"):
+    with pytest.raises(FilmError, match=r"several labels: \(no name\), 'liver'; choose"):
         read(tmp_path, collection(nameless, feature("Polygon", [closed(LOWER)], "liver")))
 
 
-def test_height_of_a_position_is_passed_over(tmp_path):
-    value = feature("Polygon", [[[*at, 0] for at in closed(OUTER)]])
+def test_altitude_of_a_position_is_ignored(tmp_path):
+    value = feature("Polygon", [[[*position, 0] for position in closed(OUTER)]])
     np.testing.assert_array_equal(read(tmp_path, value), filled(6, 4, 30, 20))
 
 
 @pytest.mark.parametrize("kind", ["Point", "LineString", "MultiPoint", "GeometryCollection"])
 def test_geometry_that_encloses_nothing_is_named(tmp_path, kind):
-    with pytest.raises(FilmError, match=f"'stomach' by a {kind}"):
+    with pytest.raises(FilmError, match=f"'stomach' with a '{kind}'"):
         read(tmp_path, feature(kind, [[1, 1], [2, 2]]))
 
 
-def test_hand_that_slips_over_the_films_edge_is_forgiven(tmp_path):
+def test_slip_of_the_hand_beyond_the_films_edge_is_accepted(tmp_path):
     mask = read(tmp_path, feature("Polygon", [closed(square(-1, -1, 20, 41))]))
     np.testing.assert_array_equal(mask, filled(0, 0, 20, 40))
 
@@ -86,7 +86,7 @@ def test_outline_of_a_larger_film_is_refused(tmp_path, outline):
 
 
 @pytest.mark.parametrize("value", [[], collection()])
-def test_file_without_features_is_refused_as_an_empty_mask_is(tmp_path, value):
+def test_file_without_features_is_refused_like_an_empty_mask(tmp_path, value):
     with pytest.raises(FilmError, match="marks no pixel as inside the organ"):
         read(tmp_path, value)
 
@@ -107,7 +107,7 @@ def test_file_without_features_is_refused_as_an_empty_mask_is(tmp_path, value):
         [[[1e10, 2], [3, 4], [5, 6]]],
     ],
 )
-def test_coordinates_of_another_form_are_refused(tmp_path, coordinates):
+def test_malformed_coordinates_are_refused(tmp_path, coordinates):
     with pytest.raises(FilmError, match=r"17\.geojson: features\.0 is not as its tool writes it"):
         read(tmp_path, collection(feature("Polygon", coordinates)))
 
@@ -122,6 +122,6 @@ def test_coordinates_of_another_form_are_refused(tmp_path, coordinates):
         {"type": "Feature", "geometry": None, "properties": {"classification": "stomach"}},
     ],
 )
-def test_features_of_another_form_are_refused(tmp_path, value):
+def test_malformed_features_are_refused(tmp_path, value):
     with pytest.raises(FilmError, match="not as its tool writes it"):
         read(tmp_path, value)

@@ -35,7 +35,7 @@ def test_other_ways_to_draw_a_box_are_read(tmp_path, shape):
     np.testing.assert_array_equal(read(tmp_path, shape), filled(6, 4, 30, 20))
 
 
-def test_circle_is_its_centre_and_a_point_on_it(tmp_path):
+def test_circle_is_given_by_its_centre_and_a_point_on_it(tmp_path):
     mask = read(tmp_path, {"shape_type": "circle", "points": [[20, 20], [28, 26]]})
     assert mask.sum() == pytest.approx(math.pi * 100, rel=0.02)
     assert mask[20, 29]
@@ -52,13 +52,15 @@ def test_mask_with_fractional_corners_is_placed_to_the_nearest_pixel(tmp_path):
     np.testing.assert_array_equal(read(tmp_path, shape), filled(6, 4, 30, 20))
 
 
-def test_shapes_of_one_label_are_parts_of_one_organ(tmp_path):
+def test_shapes_of_one_label_are_united(tmp_path):
     mask = read(tmp_path, {"points": square(1, 1, 5, 5)}, {"points": square(3, 3, 9, 9)})
     np.testing.assert_array_equal(mask, filled(1, 1, 5, 5) | filled(3, 3, 9, 9))
 
 
 def test_file_of_another_film_is_refused(tmp_path):
-    with pytest.raises(FilmError, match=r"17\.json: says nothing of the film '17\.png', only of"):
+    with pytest.raises(
+        FilmError, match=r"17\.json: has no annotation of the film '17\.png', only of"
+    ):
         read(tmp_path, {"points": square(1, 1, 5, 5)}, film="../films/18.png")
 
 
@@ -71,13 +73,13 @@ def test_file_without_the_films_size_is_refused(tmp_path):
 
 @pytest.mark.parametrize("kind", ["line", "linestrip", "point", "points", "spline"])
 def test_shape_that_encloses_nothing_is_named(tmp_path, kind):
-    with pytest.raises(FilmError, match=f"'stomach' by a {kind}, which encloses nothing"):
+    with pytest.raises(FilmError, match=f"'stomach' with a '{kind}', which encloses nothing"):
         read(tmp_path, {"shape_type": kind, "points": [[1, 1], [5, 5]]})
 
 
 @pytest.mark.parametrize("kind", ["rectangle", "circle", "mask"])
 def test_shape_of_the_wrong_number_of_points_is_refused(tmp_path, kind):
-    with pytest.raises(FilmError, match="has not 2 points"):
+    with pytest.raises(FilmError, match="does not have 2 points"):
         read(tmp_path, {"shape_type": kind, "points": [[1, 1], [5, 5], [7, 7]]})
 
 
@@ -90,16 +92,16 @@ def encoded(image, form="PNG"):
 @pytest.mark.parametrize(
     ("mask", "why"),
     [
-        (None, "damaged picture"),
-        ("not base64!", "no picture"),
-        (base64.b64encode(b"not a picture").decode(), "damaged picture"),
+        (None, "picture of a mask shape is damaged"),
+        ("not base64!", "has no picture"),
+        (base64.b64encode(b"not a picture").decode(), "is damaged"),
         (encoded(Image.new("L", (4, 4)))[:40], "picture"),
-        (encoded(Image.new("L", (4, 4)), "JPEG"), "damaged picture"),
-        (encoded(Image.new("RGB", (4, 4))), "no mask"),
-        (encoded(Image.new("L", (7, 4))), "not as large as its points say"),
+        (encoded(Image.new("L", (4, 4)), "JPEG"), "is damaged"),
+        (encoded(Image.new("RGB", (4, 4))), "is no mask"),
+        (encoded(Image.new("L", (7, 4))), "its points differ in size"),
     ],
 )
-def test_mask_that_is_no_mask_is_refused(tmp_path, mask, why):
+def test_malformed_mask_is_refused(tmp_path, mask, why):
     with pytest.raises(FilmError, match=why):
         read(tmp_path, {"shape_type": "mask", "points": [[1, 1], [4, 4]], "mask": mask})
 
@@ -113,5 +115,5 @@ def test_mask_larger_than_its_film_is_refused_before_it_is_decoded(tmp_path):
 
 def test_mask_of_absurd_size_is_refused_before_it_is_decoded(tmp_path):
     picture = encoded(Image.new("1", (12_000, 11_000)))
-    with pytest.raises(FilmError, match="no mask"):
+    with pytest.raises(FilmError, match="is no mask"):
         read(tmp_path, {"shape_type": "mask", "points": [[1, 1], [4, 4]], "mask": picture})

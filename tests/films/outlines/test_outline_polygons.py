@@ -10,7 +10,7 @@ from gdshare.films.outlines.polygons import MAX_VERTICES, Polygon, bounds, raste
 from gdshare.films.outlines.rings import box, ellipse, polygon
 
 HEIGHT, WIDTH = 7, 9
-# Eighths, beyond the film too: centres of pixels lie on many borders, and floats are exact.
+# Eighths, also beyond the film: many pixel centres lie on borders, and floats are exact.
 POINT = st.tuples(st.integers(-16, 90), st.integers(-16, 72)).map(lambda p: (p[0] / 8, p[1] / 8))
 RING = st.lists(POINT, max_size=7)
 RINGS = st.lists(RING, max_size=3)
@@ -21,7 +21,7 @@ def as_polygon(rings):
 
 
 def enclosed(rings, x, y):
-    """The definition, in fractions: a ray to the left crosses the rings an odd number of times."""
+    """By definition: a ray to the left crosses the rings an odd number of times; exact."""
     inside = False
     for ring in rings:
         for (ax, ay), (bx, by) in zip(ring, [*ring[1:], *ring[:1]], strict=True):
@@ -31,7 +31,7 @@ def enclosed(rings, x, y):
     return inside
 
 
-def slowly(polygons, shape):
+def reference(polygons, shape):
     half = Fraction(1, 2)
     mask = np.zeros(shape, bool)
     for row, column in np.ndindex(*shape):
@@ -42,8 +42,8 @@ def slowly(polygons, shape):
 @settings(max_examples=60, deadline=None)
 @given(st.lists(RINGS, max_size=3))
 def test_pixels_are_those_whose_centres_are_enclosed(polygons):
-    found = rasterise([as_polygon(rings) for rings in polygons], (HEIGHT, WIDTH))
-    np.testing.assert_array_equal(found, slowly(polygons, (HEIGHT, WIDTH)))
+    mask = rasterise([as_polygon(rings) for rings in polygons], (HEIGHT, WIDTH))
+    np.testing.assert_array_equal(mask, reference(polygons, (HEIGHT, WIDTH)))
 
 
 @settings(max_examples=60, deadline=None)
@@ -53,8 +53,8 @@ def test_neighbours_neither_overlap_nor_leave_a_gap(cut):
     line = [(WIDTH / 2, 0.0), *cut, (WIDTH / 2, float(HEIGHT))]
     left = polygon((0, 0), *line, (0, HEIGHT))
     right = polygon((WIDTH, HEIGHT), *line[::-1], (WIDTH, 0))
-    one, other = (rasterise([part], (HEIGHT, WIDTH)) for part in (left, right))
-    assert (one ^ other).all()
+    left_mask, right_mask = (rasterise([part], (HEIGHT, WIDTH)) for part in (left, right))
+    assert (left_mask ^ right_mask).all()
 
 
 def test_hole_is_outside_and_a_part_within_it_inside():
@@ -72,13 +72,13 @@ def test_overlapping_polygons_are_united():
     assert mask.sum() == 16 + 16 - 4
 
 
-def test_what_lies_beyond_the_film_is_cut_off():
+def test_parts_beyond_the_film_are_cut_off():
     mask = rasterise([box((-1e6, -1e6), (3, 1e6))], (4, 5))
     np.testing.assert_array_equal(mask, [[True] * 3 + [False] * 2] * 4)
     assert not rasterise([box((6, 0), (9, 4))], (4, 5)).any()
 
 
-def test_nothing_encloses_nothing():
+def test_rings_of_fewer_than_three_vertices_enclose_nothing():
     assert not rasterise([], (3, 3)).any()
     assert not rasterise([as_polygon([[], [(1, 1)], [(0, 0), (3, 3)]])], (3, 3)).any()
     assert np.isnan(bounds([as_polygon([[]])])).all()
@@ -93,23 +93,23 @@ def test_bands_of_a_wide_film_fit_together():
         assert mask[row].sum() == round(edge), row
 
 
-def test_ellipse_has_its_area_and_turns_clockwise():
+def test_ellipse_has_its_area_and_rotates_clockwise():
     mask = rasterise([ellipse((50.0, 50.0), (40.0, 20.0))], (100, 100))
     assert mask.sum() == pytest.approx(np.pi * 40 * 20, rel=0.005)
-    turned = rasterise([ellipse((50.0, 50.0), (40.0, 20.0), 30)], (100, 100))
-    assert turned[50 + 17, 50 + 30], "the right end goes down"
-    assert not turned[50 - 17, 50 + 30]
+    rotated = rasterise([ellipse((50.0, 50.0), (40.0, 20.0), 30)], (100, 100))
+    assert rotated[50 + 17, 50 + 30], "the right end moves down"
+    assert not rotated[50 - 17, 50 + 30]
 
 
-def test_box_turned_a_quarter_stands_upright():
+def test_box_rotated_by_a_quarter_stands_upright():
     mask = rasterise([box((4, 8), (16, 12), 90)], (20, 20))
     assert mask[4:16, 8:12].all()
     assert mask.sum() == 48
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 1e300, -2e9])
-def test_vertex_that_is_no_place_on_a_film_is_refused(value):
-    with pytest.raises(FilmError, match="no place on a film"):
+def test_vertex_that_is_not_a_position_on_a_film_is_refused(value):
+    with pytest.raises(FilmError, match="not a position on a film"):
         rasterise([polygon((0, 0), (value, 1), (1, 1))], (4, 4))
 
 

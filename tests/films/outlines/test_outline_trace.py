@@ -17,13 +17,13 @@ def area(ring):
 
 @settings(max_examples=120, deadline=None)
 @given(MASKS)
-def test_traced_mask_comes_back_exactly(mask):
+def test_rasterised_trace_equals_the_mask(mask):
     np.testing.assert_array_equal(rasterise(trace(mask), mask.shape), mask)
 
 
 @settings(max_examples=80, deadline=None)
 @given(MASKS)
-def test_borders_turn_one_way_holes_the_other_and_the_area_is_the_pixels(mask):
+def test_borders_turn_one_way_holes_the_other_and_the_area_equals_the_pixels(mask):
     polygons = trace(mask)
     assert sum(area(ring) for polygon in polygons for ring in polygon.rings) == mask.sum()
     for border, *holes in (polygon.rings for polygon in polygons):
@@ -33,11 +33,11 @@ def test_borders_turn_one_way_holes_the_other_and_the_area_is_the_pixels(mask):
 
 @settings(max_examples=80, deadline=None)
 @given(MASKS)
-def test_no_ring_meets_itself_and_no_vertex_is_idle(mask):
+def test_no_ring_touches_itself_and_no_vertex_is_redundant(mask):
     for ring in (ring for polygon in trace(mask) for ring in polygon.rings):
         assert len({tuple(vertex) for vertex in ring}) == len(ring)
         edges = np.roll(ring, -1, axis=0) - ring
-        assert ((edges == 0).sum(axis=1) == 1).all(), "every edge is level or upright"
+        assert ((edges == 0).sum(axis=1) == 1).all(), "every edge is horizontal or vertical"
         assert ((edges[:, 0] == 0) != (np.roll(edges, -1, axis=0)[:, 0] == 0)).all()
 
 
@@ -52,7 +52,7 @@ def test_ring_closed_only_at_a_corner_has_a_hole_that_touches_it():
     assert [area(ring) for ring in polygon.rings] == [8, -1]
 
 
-def test_part_within_a_hole_is_a_polygon_of_its_own():
+def test_part_within_a_hole_is_a_separate_polygon():
     mask = np.ones((7, 7), bool)
     mask[1:6, 1:6] = False
     mask[3, 3] = True

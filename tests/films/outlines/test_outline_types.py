@@ -1,4 +1,4 @@
-"""JSON of every format with a value of another type anywhere gives a mask or a ``FilmError``."""
+"""JSON with a value of the wrong type in any place gives a mask or a ``FilmError``."""
 
 import json
 
@@ -25,7 +25,7 @@ from gdshare.films.outlines import read_outline
 
 BOX = square(6, 4, 30, 20)
 VALUES = (None, True, 10**30, float("nan"), "17.png", [[]], {"type": "Polygon"})
-"""What a field may hold in place of what the tool wrote."""
+"""Values that replace a field's own."""
 
 
 def _compact(mask):
@@ -46,7 +46,7 @@ def _json(name):
 
 
 def refusal(path, data):
-    """Return why the file is refused; None when it gives a sound mask."""
+    """Why the file is refused; None if it gives a valid mask."""
     path.write_bytes(data)
     try:
         mask = read_outline(path, SHAPE, FILM, "stomach")
@@ -75,7 +75,7 @@ def _count(value):
 
 
 def _replaced(value, number, by):
-    """Put ``by`` for the value of that number, counted depth first; return what number is left."""
+    """Replace value ``number``, counted depth first, with ``by``; return also the rest to count."""
     if number == 0:
         return by, -1
     number -= 1

@@ -28,7 +28,7 @@ def test_written_mask_reads_back_exactly(tmp_path, suffix):
     mask=arrays.arrays(bool, st.tuples(st.integers(1, 7), st.integers(1, 7))),
     suffix=st.sampled_from([".png", ".geojson"]),
 )
-def test_any_mask_reads_back_exactly_or_is_empty(tmp_path, mask, suffix):
+def test_any_mask_that_is_not_empty_reads_back_exactly(tmp_path, mask, suffix):
     path = tmp_path / f"any{suffix}"
     write_outline(mask, path)
     if mask.any():
@@ -46,7 +46,7 @@ def test_png_is_8_bit_gray_black_outside_and_white_inside(tmp_path):
     np.testing.assert_array_equal(read_mask(tmp_path / "out.PNG", SHAPE), rings_mask())
 
 
-def test_geojson_is_as_qupath_writes_an_annotation(tmp_path):
+def test_geojson_is_a_qupath_annotation(tmp_path):
     write_outline(rings_mask(), tmp_path / "out.geojson", "胃")
     value = json.loads((tmp_path / "out.geojson").read_text(encoding="utf-8"))
     (feature,) = value["features"]
@@ -70,7 +70,7 @@ def test_geojson_is_as_qupath_writes_an_annotation(tmp_path):
     assert read_annotations(tmp_path / "out.geojson").outline(SHAPE, FILM, None).name == "胃"
 
 
-def test_nameless_outline_is_an_unclassified_annotation(tmp_path):
+def test_outline_without_a_name_is_an_unclassified_annotation(tmp_path):
     mask = np.zeros(SHAPE, bool)
     mask[3, 5] = True
     write_outline(mask, tmp_path / "out.geojson")
@@ -79,12 +79,12 @@ def test_nameless_outline_is_an_unclassified_annotation(tmp_path):
     assert feature["geometry"]["type"] == "Polygon"
 
 
-def test_same_outline_is_written_to_the_same_bytes(tmp_path):
+def test_same_outline_gives_the_same_bytes(tmp_path):
     for name in ("a", "b"):
         write_outline(rings_mask(), tmp_path / f"{name}.geojson", "stomach")
     assert (tmp_path / "a.geojson").read_bytes() == (tmp_path / "b.geojson").read_bytes()
 
 
-def test_suffix_that_names_no_format_is_refused(tmp_path):
-    with pytest.raises(UsageError, match=r"give it one of \.png, \.geojson"):
+def test_suffix_of_an_unknown_format_is_refused(tmp_path):
+    with pytest.raises(UsageError, match=r"use \.png or \.geojson"):
         write_outline(rings_mask(), tmp_path / "out.jpg")

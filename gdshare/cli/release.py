@@ -1,4 +1,4 @@
-"""``gdshare prepare``, ``approve`` and ``release``: the three acts by which a bundle leaves."""
+"""``gdshare prepare``, ``approve`` and ``release``: the steps by which a bundle leaves."""
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -12,7 +12,7 @@ from gdshare.cli.operator import operator_name
 from gdshare.cli.passphrase import PASSPHRASE_FILE, read_passphrase
 from gdshare.cli.publish import require_fitting
 from gdshare.cli.terminal import DryRun
-from gdshare.cli.typed_digest import LEAST_DIGITS, require_told
+from gdshare.cli.typed_digest import LEAST_DIGITS, require_match
 from gdshare.distill.folder import read_record, read_result
 from gdshare.errors import UsageError
 from gdshare.ledger import in_one_line, open_ledger
@@ -37,40 +37,40 @@ from gdshare.report.preview import render_preview
 from gdshare.report.release_page import release_pages
 from gdshare.signing import fingerprint, load_private_key
 
-Prepared = Annotated[Path, typer.Argument(help="The folder that gdshare prepare made.")]
+Prepared = Annotated[Path, typer.Argument(help="The folder written by gdshare prepare.")]
 Outbox = Annotated[
     Path,
     typer.Option(
-        help="Folder from which bundles are handed over. OUTBOX-policy.toml beside it is the "
-        "hospital's policy; without that file: 30 images, 5 patients a class, 730 days, no "
-        "approvals."
+        help="Folder from which the node hands bundles over. The hospital's policy is "
+        "OUTBOX-policy.toml beside it; default policy: at most 30 images, at least 5 patients per "
+        "class, at most 730 days, no approvals."
     ),
 ]
 Recipients = Annotated[
     list[str] | None,
     typer.Option(
         metavar="NAME",
-        help="Who may use it; may be given several times. Without it: all that the policy names.",
+        help="A recipient who may use it. Repeatable. Default: all in the policy.",
     ),
 ]
 By = Annotated[
-    str | None, typer.Option(help="Who does it, for the ledger. Without it: this computer's user.")
+    str | None, typer.Option(help="Your name for the ledger. Default: this computer's user.")
 ]
 
 
 def prepare(
-    run: Annotated[Path, typer.Argument(help="A finished run, made by `gdshare distill`.")],
-    out: Annotated[Path, typer.Option(help="Folder to make, for people to look at.")],
+    run: Annotated[Path, typer.Argument(help="A finished run of gdshare distill.")],
+    out: Annotated[Path, typer.Option(help="Folder to create for the review.")],
     outbox: Outbox,
-    site: Annotated[str, typer.Option(help="The hospital's short name, told to the others.")],
+    site: Annotated[str, typer.Option(help="The hospital's short name, visible to the others.")],
     expires_days: Annotated[
-        int, typer.Option(min=1, max=3650, help="Days after which nobody may use the bundle.")
+        int, typer.Option(min=1, max=3650, help="Days until the bundle expires.")
     ] = 365,
     to: Recipients = None,
     by: By = None,
     dry_run: DryRun = False,
 ) -> None:
-    """Lay out what would leave, every file, picture and number, and what the policy says of it.
+    """Show what would leave, every file, picture and number, and check it against the policy.
 
     Nothing is signed and nothing leaves. Open review.html in a browser, or read review.txt.
     """
@@ -107,24 +107,23 @@ def prepare(
 
 def approve(
     prepared: Prepared,
-    key: Annotated[Path, typer.Option(help="The approver's own private key, NAME.key.")],
+    key: Annotated[Path, typer.Option(help="Your own private key, NAME.key.")],
     outbox: Outbox,
     digest: Annotated[
         str,
         typer.Option(
-            help=f"What review.html shows as the digest of all: its first {LEAST_DIGITS} digits, "
-            "or more. So what is signed is what was looked at."
+            help=f"The digest of all from review.html, at least its first {LEAST_DIGITS} digits; "
+            "shows that you looked at what you sign."
         ),
     ],
     by: By = None,
     dry_run: DryRun = False,
     passphrase_file: Path | None = PASSPHRASE_FILE,
 ) -> None:
-    """Agree that exactly this may leave: a signature on its digest and on the policy.
+    """Approve exactly this content: sign its digest and the policy.
 
-    Look at review.html first. It, the preview and the datasheet are drawn anew from the numbers
-    and compared; one byte changed afterwards, in the content or in the policy, and the approval is
-    worth nothing.
+    Look at review.html first. Page, preview and datasheet are regenerated from the numbers and
+    compared. If one byte of the content or the policy changes later, the approval is void.
     """
     _require_known(outbox)
     rules, now, who = read_policy(outbox), datetime.now(UTC), operator_name(by)
@@ -155,8 +154,8 @@ def release(
 ) -> None:
     """Sign what was prepared and approved, and put it into the outbox, from where it may leave.
 
-    Everything is drawn anew and compared, and held to the policy and its approvals. The one who
-    signs here does not count as an approver.
+    Everything is regenerated and compared, then checked against the policy and the approvals. The
+    signer does not count as an approver.
     """
     _require_known(outbox)
     rules, now, who = read_policy(outbox), datetime.now(UTC), operator_name(by)
@@ -190,7 +189,7 @@ def _require_known(outbox: Path) -> None:
 
 
 def _require_seen(known: str, told: str) -> None:
-    require_told(known, told, "--digest", "look at review.html, which shows it at its top")
+    require_match(known, told, "--digest", "look at review.html, which shows it at the top")
 
 
 def register(app: typer.Typer) -> None:

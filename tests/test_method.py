@@ -21,7 +21,7 @@ def test_window_never_reaches_further_than_the_trajectory():
     assert Method(unroll="window", window=20, epochs=3, steps=3).reach == 9
 
 
-def test_outer_rate_falls_along_half_a_cosine_and_never_to_nothing():
+def test_outer_rate_falls_along_half_a_cosine_and_stays_positive():
     settings = Settings(outer_steps=100, outer_rate=0.04, outer_decay="cosine")
     rates = [settings.outer_rate_at(step) for step in range(100)]
     assert rates[0] == 0.04
@@ -35,7 +35,7 @@ def test_outer_rate_without_decay_stays():
     assert {settings.outer_rate_at(step) for step in range(100)} == {0.04}
 
 
-def test_method_tells_neither_seed_nor_housekeeping():
+def test_method_has_neither_seed_nor_housekeeping():
     settings = Settings(seed=123456789, score_patches=7)
     assert "123456789" not in settings.method().model_dump_json()
     assert set(Settings.model_fields) - set(Method.model_fields) == {
@@ -54,13 +54,13 @@ def test_sets_that_leave_a_class_out_are_refused():
     assert Settings(sets=3, images=9).sets == 3
 
 
-def test_number_of_a_fixed_theta0_means_nothing_when_it_is_random():
+def test_number_of_a_fixed_theta0_is_refused_when_theta0_is_random():
     with pytest.raises(ValidationError, match="no meaning"):
         Settings(theta0_number=5)
     assert Settings(theta0="fixed", theta0_number=5).theta0_number == 5
 
 
-def test_defaults_that_differ_by_network_follow_it():
+def test_defaults_that_differ_by_network_follow_the_network():
     assert (Settings().outer_rate, Settings().inner_rate) == (0.05, 0.02)
     large = Settings(network="resnet18")
     assert (large.outer_rate, large.inner_rate) == (0.1, 0.01)

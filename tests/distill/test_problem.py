@@ -1,5 +1,7 @@
 """Every draw is a function of the seed and a counter."""
 
+import itertools
+
 import torch
 from run_kit import settings
 
@@ -18,7 +20,7 @@ def test_fixed_theta0_is_the_same_at_every_step_and_named_in_the_record(cohort, 
     )
     weight = "0.weight"
     assert torch.equal(first[weight], later[weight])
-    assert torch.equal(first[weight], elsewhere[weight]), "public: it does not hang on the seed"
+    assert torch.equal(first[weight], elsewhere[weight]), "public: the seed does not matter"
     assert not torch.equal(first[weight], different[weight])
     assert problem.record().theta0_sha256 == other.record().theta0_sha256
     assert problem.record().theta0_sha256 != another.record().theta0_sha256
@@ -26,23 +28,22 @@ def test_fixed_theta0_is_the_same_at_every_step_and_named_in_the_record(cohort, 
 
 def test_no_two_draws_share_their_theta0_or_minibatch(cohort):
     problem = prepare(cohort, settings(draws=2), "cpu")
-    drawn = [problem.draw(step, number) for step in range(2) for number in range(2)]
-    for i, one in enumerate(drawn):
-        for other in drawn[i + 1 :]:
-            assert not torch.equal(one.theta0["0.weight"], other.theta0["0.weight"])
-            assert not torch.equal(one.real[0], other.real[0])
+    draws = [problem.draw(step, number) for step in range(2) for number in range(2)]
+    for first, other in itertools.combinations(draws, 2):
+        assert not torch.equal(first.theta0["0.weight"], other.theta0["0.weight"])
+        assert not torch.equal(first.real[0], other.real[0])
 
 
-def test_mirrored_minibatches_are_about_half_of_them_and_nothing_else_changes(cohort):
+def test_about_half_of_the_minibatches_are_mirrored_and_nothing_else_changes(cohort):
     plain = prepare(cohort, settings(), "cpu")
     mirrored = prepare(cohort, settings(augment="mirror"), "cpu")
     flipped = 0
     for step in range(20):
-        one, other = plain.draw(step, 0).real, mirrored.draw(step, 0).real
-        turned = torch.equal(other[0], one[0].flip(-1))
-        assert turned or torch.equal(other[0], one[0])
-        assert torch.equal(one[1], other[1])
-        flipped += turned
+        (x, y), (other_x, other_y) = plain.draw(step, 0).real, mirrored.draw(step, 0).real
+        is_flipped = torch.equal(other_x, x.flip(-1))
+        assert is_flipped or torch.equal(other_x, x)
+        assert torch.equal(y, other_y)
+        flipped += is_flipped
     assert 4 < flipped < 16
 
 

@@ -1,4 +1,4 @@
-"""What requests and answers have in common, whatever they are about."""
+"""Reading request bodies, and responses common to all routes."""
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -8,17 +8,17 @@ from gdshare.errors import StaleError
 from gdshare.label_page.assets import Asset
 
 MAX_BODY = 1024**2
-"""Bytes: an outline of the most points that the store takes."""
+"""Bytes; enough for an outline with the most points the store accepts."""
 
 
 async def json_body(request: Request) -> bytes:
-    """Read a body of JSON: no more than ``MAX_BODY``, whatever the header says of its length.
+    """Read a JSON body of at most ``MAX_BODY`` bytes, whatever Content-Length says.
 
     Raises:
-        HTTPException: larger, or of another type: what a form on another site could send.
+        HTTPException: too large, or another content type, such as a form on another site can send.
     """
     if request.headers.get("content-type") != "application/json":
-        raise HTTPException(415, "what is sent here is application/json")
+        raise HTTPException(415, "the body must be application/json")
     body = bytearray()
     async for chunk in request.stream():
         body += chunk
@@ -27,18 +27,18 @@ async def json_body(request: Request) -> bytes:
     return bytes(body)
 
 
-def asset_answer(asset: Asset) -> Response:
-    """One of the page's own files; its type is given whole, or starlette adds a second charset."""
+def asset_response(asset: Asset) -> Response:
+    """One of the page's own files; as a header, since starlette adds a charset to media types."""
     return Response(asset.content, headers={"content-type": asset.media_type})
 
 
-def http_refusal(request: Request, error: Exception) -> Response:
+def http_error_response(request: Request, error: Exception) -> Response:
     """An ``HTTPException`` as JSON."""
     status = error.status_code if isinstance(error, HTTPException) else 500
     reason = error.detail if isinstance(error, HTTPException) else str(error)
     return JSONResponse({"error": reason}, status)
 
 
-def refusal(request: Request, error: Exception) -> Response:
+def error_response(request: Request, error: Exception) -> Response:
     """A ``GdshareError`` as JSON."""
     return JSONResponse({"error": str(error)}, 409 if isinstance(error, StaleError) else 422)
