@@ -4,5 +4,7 @@ import os
 
 NO_FOLLOW: int = getattr(os, "O_NOFOLLOW", 0)
 """Refuse a link. Not on Windows."""
+BINARY: int = getattr(os, "O_BINARY", 0)
+"""Write bytes as they are. Only Windows has it, and would write line ends of its own."""
 NO_WAIT: int = getattr(os, "O_NONBLOCK", 0)
 """Do not wait for a pipe's other end. Not on Windows, where no folder holds a pipe."""

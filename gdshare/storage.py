@@ -21,6 +21,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
+from gdshare.open_flags import BINARY
+
 _TAKEN = {errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR}
 
 
@@ -141,7 +143,7 @@ def append(path: Path, line: bytes, length: int | None = None, mode: int = 0o644
         OSError: the file cannot be written, or the disk is full.
     """
     is_new = not path.exists()
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT, mode)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | BINARY, mode)
     try:
         if length is not None:
             os.ftruncate(descriptor, length)

@@ -4,16 +4,23 @@ And the servers that more than one module of tests starts; what they are stands 
 """
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 import torch
+from hypothesis import settings
+from hypothesis.database import DirectoryBasedExampleDatabase
 
 if TYPE_CHECKING:
     from kill_kit import Killer
     from orthanc_kit import Orthanc
 
 torch.set_num_threads(1)
+# Beside the tests: the folder one stands in may belong to somebody else.
+EXAMPLES = Path(__file__).parents[1] / ".hypothesis" / "examples"
+settings.register_profile("gdshare", database=DirectoryBasedExampleDatabase(EXAMPLES))
+settings.load_profile("gdshare")
 
 
 @pytest.fixture(scope="module")

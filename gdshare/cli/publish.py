@@ -6,28 +6,18 @@ from typing import Annotated
 
 import typer
 
-from gdshare.audit import read_attacks
-from gdshare.bundle import (
-    Manifest,
-    build_files,
-    describe_run,
-    read_tensors,
-    verify_files,
-    verify_folder,
-)
+from gdshare.bundle import build_files, verify_files, verify_folder
 from gdshare.cli.operator import operator_name
 from gdshare.cli.passphrase import PASSPHRASE_FILE, read_passphrase
 from gdshare.cli.terminal import DryRun
-from gdshare.distill.folder import read_record, read_result
-from gdshare.distilled import Distilled
-from gdshare.errors import BundleError, PolicyError, RunError
+from gdshare.distill.folder import read_result
 from gdshare.ledger import open_ledger
 from gdshare.release import read_policy, require_allowed
-from gdshare.release.policy import by_policy, require_not_lost, terms_of
-from gdshare.release.publish import ledger_beside, next_number, release, require_unused
+from gdshare.release.describe import describe
+from gdshare.release.policy import by_policy, require_one_shot
+from gdshare.release.publish import ledger_beside, release, require_unused
 from gdshare.report.preview import render_preview
 from gdshare.signing import fingerprint, load_private_key
-from gdshare.signing.errors import SEND_AGAIN
 
 
 def publish(
@@ -71,55 +61,36 @@ def publish(
 
     For policies that allow a single step; otherwise use gdshare prepare, approve and release.
     """
-    rules = read_policy(outbox)
-    if not rules.release.one_shot or rules.release.approvals:
-        raise PolicyError(
-            "the policy wants what leaves to be looked at and approved first",
-            remedy="use gdshare prepare, gdshare approve and gdshare release",
-        )
-    record, distilled = read_record(run), read_result(run)
+    policy, now, operator = read_policy(outbox), datetime.now(UTC), operator_name(by)
+    require_one_shot(policy)
+    read_result(run)  # before the passphrase is asked for
     signing_key = load_private_key(key, read_passphrase(passphrase_file, confirm=False))
-    now, who = datetime.now(UTC), operator_name(by)
-    with open_ledger(ledger_beside(outbox)) as book:
-        require_not_lost(outbox, book.entries)
-        manifest = describe_run(
-            record,
+    with open_ledger(ledger_beside(outbox)) as ledger:
+        manifest, distilled = describe(
+            run,
+            outbox,
+            policy,
+            ledger,
             site=site,
-            sequence=next_number(outbox, book, site) if sequence is None else sequence,
+            recipients=to or (),
             now=now,
             lifetime=timedelta(days=expires_days),
-            terms=terms_of(rules, to or ()),
-            suppress_below=rules.bundle.suppress_below,
-            attacks=read_attacks(run, distilled),
+            sequence=sequence,
         )
-        require_allowed(rules, manifest)
-        require_fitting(distilled, manifest, run)
+        require_allowed(policy, manifest)
         files = build_files(manifest, distilled, render_preview(distilled), signing_key)
-        made = verify_files(files, signing_key.public_key(), now, site)
+        bundle = verify_files(files, signing_key.public_key(), now, site)
         if dry_run:
-            require_unused(made, outbox, book)
-            typer.echo(f"would publish  {manifest.name}  {made.digest}")
+            require_unused(bundle, outbox, ledger)
+            typer.echo(f"would publish  {manifest.name}  {bundle.digest}")
             return
-        folder = release(made, files, outbox, book, who, now, by_policy(rules))
+        folder = release(bundle, files, outbox, ledger, operator, now, by_policy(policy))
     # What is reported is what lies on the disk, read back by the rules its readers will apply.
     bundle = verify_folder(folder, signing_key.public_key(), datetime.now(UTC))
     typer.echo(f"bundle       {folder}")
     typer.echo(f"digest       {bundle.digest}")
     typer.echo(f"signed with  {fingerprint(signing_key.public_key())}")
     typer.echo(f"expires      {manifest.expires:%Y-%m-%d}")
-
-
-def require_fitting(distilled: Distilled, manifest: Manifest, run: Path) -> None:
-    """Check a run's result by the same rules that its readers will apply.
-
-    Raises:
-        RunError: it is not what ``run.json`` describes.
-    """
-    try:
-        read_tensors(distilled.to_bytes(), manifest)
-    except BundleError as fault:
-        reason = str(fault).removesuffix(f"; {SEND_AGAIN}")
-        raise RunError(f"{run} cannot be published: {reason}", remedy="distil again") from None
 
 
 def register(app: typer.Typer) -> None:

@@ -6,14 +6,12 @@ from typing import Annotated
 
 import typer
 
-from gdshare.audit import read_attacks
-from gdshare.bundle import describe_run, verify_files, verify_folder
+from gdshare.bundle import verify_files, verify_folder
 from gdshare.cli.operator import operator_name
 from gdshare.cli.passphrase import PASSPHRASE_FILE, read_passphrase
-from gdshare.cli.publish import require_fitting
 from gdshare.cli.terminal import DryRun
 from gdshare.cli.typed_digest import LEAST_DIGITS, require_match
-from gdshare.distill.folder import read_record, read_result
+from gdshare.distill.folder import read_result
 from gdshare.errors import UsageError
 from gdshare.ledger import in_one_line, open_ledger
 from gdshare.release import (
@@ -26,11 +24,12 @@ from gdshare.release import (
     sign_prepared,
 )
 from gdshare.release import approve as sign_approval
-from gdshare.release import prepare as lay_out
-from gdshare.release.policy import by_policy, require_not_lost, terms_of
+from gdshare.release import prepare as write_prepared
+from gdshare.release.describe import describe
+from gdshare.release.policy import by_policy, require_not_lost
 from gdshare.release.prepared import PAGE, Pages
-from gdshare.release.publish import ledger_beside, next_number, require_unused
-from gdshare.release.publish import release as let_out
+from gdshare.release.publish import ledger_beside, require_ledger, require_unused
+from gdshare.release.publish import release as release_bundle
 from gdshare.release.rules import findings
 from gdshare.release.sign import APPROVE, PREPARE
 from gdshare.report.preview import render_preview
@@ -74,35 +73,33 @@ def prepare(
 
     Nothing is signed and nothing leaves. Open review.html in a browser, or read review.txt.
     """
-    rules, now, who = read_policy(outbox), datetime.now(UTC), operator_name(by)
-    record, distilled = read_record(run), read_result(run)
+    policy, now, operator = read_policy(outbox), datetime.now(UTC), operator_name(by)
+    read_result(run)  # an unfinished run leaves nothing beside the outbox
     if out.exists():
-        raise UsageError("is there already", out, "choose another --out, or remove it")
-    with open_ledger(ledger_beside(outbox)) as book:
-        require_not_lost(outbox, book.entries)
-        manifest = describe_run(
-            record,
+        raise UsageError("already exists", out, "choose another --out, or remove it")
+    with open_ledger(ledger_beside(outbox)) as ledger:
+        manifest, distilled = describe(
+            run,
+            outbox,
+            policy,
+            ledger,
             site=site,
-            sequence=next_number(outbox, book, site),
+            recipients=to or (),
             now=now,
             lifetime=timedelta(days=expires_days),
-            terms=terms_of(rules, to or ()),
-            suppress_below=rules.bundle.suppress_below,
-            attacks=read_attacks(run, distilled),
         )
-        require_fitting(distilled, manifest, run)
-        made = prepared_from(out, manifest, distilled, render_preview)
+        bundle = prepared_from(out, manifest, distilled, render_preview)
         if dry_run:
             typer.echo(f"would prepare  {manifest.name}")
         else:
-            book.write(now, PREPARE, who, manifest.name, made.digest, by_policy(rules))
-            lay_out(made, _pages(rules))
+            ledger.write(now, PREPARE, operator, manifest.name, bundle.digest, by_policy(policy))
+            write_prepared(bundle, _pages(policy))
             typer.echo(f"prepared  {out}")
             typer.echo(f"look at   {out / PAGE}")
-            typer.echo(f"digest    {made.digest}")
-    for one in findings(rules, manifest):
-        if not one.passed:
-            typer.echo(f"NOT kept  {one.what}: {one.found}, {one.wanted}")
+            typer.echo(f"digest    {bundle.digest}")
+    for finding in findings(policy, manifest):
+        if not finding.passed:
+            typer.echo(f"NOT kept  {finding.what}: {finding.actual}, {finding.required}")
 
 
 def approve(
@@ -125,22 +122,25 @@ def approve(
     Look at review.html first. Page, preview and datasheet are regenerated from the numbers and
     compared. If one byte of the content or the policy changes later, the approval is void.
     """
-    _require_known(outbox)
-    rules, now, who = read_policy(outbox), datetime.now(UTC), operator_name(by)
-    what = read_prepared(prepared, render_preview, _pages(rules))
-    _require_seen(what.digest, digest)
-    require_allowed(rules, what.manifest)
-    secret = load_private_key(key, read_passphrase(passphrase_file, confirm=False))
-    require_approver(rules, secret.public_key())
-    with open_ledger(ledger_beside(outbox)) as book:
-        require_not_lost(outbox, book.entries)
+    require_ledger(outbox)
+    policy, now, operator = read_policy(outbox), datetime.now(UTC), operator_name(by)
+    bundle = read_prepared(prepared, render_preview, _pages(policy))
+    name = bundle.manifest.name
+    require_match(
+        bundle.digest, digest, "--digest", "look at review.html, which shows it at the top"
+    )
+    require_allowed(policy, bundle.manifest)
+    signing_key = load_private_key(key, read_passphrase(passphrase_file, confirm=False))
+    require_approver(policy, signing_key.public_key())
+    with open_ledger(ledger_beside(outbox)) as ledger:
+        require_not_lost(outbox, ledger.entries)
         if dry_run:
-            typer.echo(f"would approve  {what.manifest.name}  {what.digest}")
+            typer.echo(f"would approve  {name}  {bundle.digest}")
             return
-        book.write(now, APPROVE, who, what.manifest.name, what.digest, by_policy(rules))
-        path = sign_approval(what, rules, who, secret)
-    typer.echo(f"approved  {what.manifest.name}")
-    typer.echo(f"digest    {what.digest}")
+        ledger.write(now, APPROVE, operator, name, bundle.digest, by_policy(policy))
+        path = sign_approval(bundle, policy, operator, signing_key)
+    typer.echo(f"approved  {name}")
+    typer.echo(f"digest    {bundle.digest}")
     typer.echo(f"signed    {path}")
 
 
@@ -157,39 +157,29 @@ def release(
     Everything is regenerated and compared, then checked against the policy and the approvals. The
     signer does not count as an approver.
     """
-    _require_known(outbox)
-    rules, now, who = read_policy(outbox), datetime.now(UTC), operator_name(by)
-    what = read_prepared(prepared, render_preview, _pages(rules))
-    secret = load_private_key(key, read_passphrase(passphrase_file, confirm=False))
-    with open_ledger(ledger_beside(outbox)) as book:
-        require_not_lost(outbox, book.entries)
-        files, approvals = sign_prepared(what, rules, secret, book.entries)
-        made = verify_files(files, secret.public_key(), now, what.manifest.site)
+    require_ledger(outbox)
+    policy, now, operator = read_policy(outbox), datetime.now(UTC), operator_name(by)
+    reviewed = read_prepared(prepared, render_preview, _pages(policy))
+    signing_key = load_private_key(key, read_passphrase(passphrase_file, confirm=False))
+    with open_ledger(ledger_beside(outbox)) as ledger:
+        require_not_lost(outbox, ledger.entries)
+        files, approvals = sign_prepared(reviewed, policy, signing_key, ledger.entries)
+        bundle = verify_files(files, signing_key.public_key(), now, reviewed.manifest.site)
         if dry_run:
-            require_unused(made, outbox, book)
-            typer.echo(f"would release  {what.manifest.name}  {made.digest}")
+            require_unused(bundle, outbox, ledger)
+            typer.echo(f"would release  {bundle.manifest.name}  {bundle.digest}")
             return
-        agreed = "".join(f", approved by {one.fingerprint}" for one in approvals)
-        why = in_one_line(f"{by_policy(rules)}{agreed}")
-        folder = let_out(made, files, outbox, book, who, now, why)
-    bundle = verify_folder(folder, secret.public_key(), now)
+        approvers = "".join(f", approved by {approval.fingerprint}" for approval in approvals)
+        why = in_one_line(f"{by_policy(policy)}{approvers}")
+        folder = release_bundle(bundle, files, outbox, ledger, operator, now, why)
+    bundle = verify_folder(folder, signing_key.public_key(), now)
     typer.echo(f"bundle       {folder}")
     typer.echo(f"digest       {bundle.digest}")
-    typer.echo(f"signed with  {fingerprint(secret.public_key())}")
+    typer.echo(f"signed with  {fingerprint(signing_key.public_key())}")
 
 
-def _pages(rules: Policy) -> Pages:
-    return lambda what: release_pages(what, rules)
-
-
-def _require_known(outbox: Path) -> None:
-    """A mistyped outbox has no policy, by which a page would look forged."""
-    if not ledger_beside(outbox).exists():
-        raise UsageError("nothing was prepared for this outbox", outbox, "check --outbox")
-
-
-def _require_seen(known: str, told: str) -> None:
-    require_match(known, told, "--digest", "look at review.html, which shows it at the top")
+def _pages(policy: Policy) -> Pages:
+    return lambda prepared: release_pages(prepared, policy)
 
 
 def register(app: typer.Typer) -> None:

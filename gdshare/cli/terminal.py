@@ -87,10 +87,12 @@ def print_json(value: object) -> None:
 def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     """Print a table, with the first column left-aligned and the others right-aligned."""
     # As plain text: square brackets in the data are not markup.
-    table = Table(title=Text(title), title_justify="left")
+    table = Table()
     for index, name in enumerate(columns):
         table.add_column(name, justify="left" if index == 0 else "right")
     for row in rows:
         table.add_row(*(Text(str(cell)) for cell in row))
     # A file or pipe has no width: do not cut the table to 80 columns there.
-    Console(width=None if sys.stdout.isatty() else 160).print(table)
+    console = Console(width=None if sys.stdout.isatty() else 160)
+    console.print(Text(title, "italic"), soft_wrap=True)
+    console.print(table)

@@ -224,3 +224,16 @@ def require_not_lost(outbox: Path, entries: Iterable[Entry]) -> None:
             policy_path(outbox),
             "put it back",
         )
+
+
+def require_one_shot(policy: Policy) -> None:
+    """Refuse ``gdshare publish`` where the policy asks for a review.
+
+    Raises:
+        PolicyError: it does.
+    """
+    if not policy.release.one_shot or policy.release.approvals:
+        raise PolicyError(
+            "the policy requires a review and approval before a release",
+            remedy="use gdshare prepare, gdshare approve and gdshare release",
+        )

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from gdshare.bundle import Bundle, next_sequence, write_bundle
 from gdshare.bundle.errors import AlreadyPublished
-from gdshare.errors import GdshareError
+from gdshare.errors import GdshareError, UsageError
 from gdshare.ledger import Ledger, in_one_line
 
 RELEASE, ABANDON, WITHDRAW = "release", "abandon", "withdraw"
@@ -20,6 +20,16 @@ def ledger_beside(outbox: Path) -> Path:
     """The ledger of an outbox: beside it, never inside."""
     real = outbox.resolve()
     return real.with_name(f"{real.name}-ledger.jsonl")
+
+
+def require_ledger(outbox: Path) -> None:
+    """Refuse an outbox without a ledger: a mistyped one has no policy, and every page looks forged.
+
+    Raises:
+        UsageError: it has none.
+    """
+    if not ledger_beside(outbox).exists():
+        raise UsageError("nothing was prepared for this outbox", outbox, "check --outbox")
 
 
 def next_number(outbox: Path, ledger: Ledger, site: str) -> int:

@@ -22,14 +22,14 @@ class Finding:
 
     Attributes:
         what: what the rule is about, in words.
-        wanted: what the policy asks for.
-        found: what the bundle has.
+        required: what the policy asks for.
+        actual: what the bundle has.
         passed: whether that is allowed.
     """
 
     what: str
-    wanted: str
-    found: str
+    required: str
+    actual: str
     passed: bool
 
 
@@ -132,7 +132,7 @@ def require_allowed(policy: Policy, manifest: Manifest) -> None:
     broken = [finding for finding in findings(policy, manifest) if not finding.passed]
     if broken:
         reasons = "; ".join(
-            f"{finding.what}: {finding.found}, {finding.wanted}" for finding in broken
+            f"{finding.what}: {finding.actual}, {finding.required}" for finding in broken
         )
         raise PolicyError(f"the policy does not let {manifest.name} out ({reasons})")
 

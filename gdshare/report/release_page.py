@@ -90,7 +90,7 @@ _NOT_INCLUDED = (
 
 def _text(prepared: Prepared, policy: Policy, results: tuple[Finding, ...]) -> str:
     rules = [
-        f"{'ok ' if result.passed else 'NO '} {result.what}: {result.found} ({result.wanted})"
+        f"{'ok ' if result.passed else 'NO '} {result.what}: {result.actual} ({result.required})"
         for result in results
     ]
     files = [f"{name}  {size} bytes  {digest}" for name, size, digest in _files(prepared)]
@@ -142,7 +142,7 @@ def _table(columns: tuple[str, ...], rows: list[list[str]]) -> str:
 
 def _finding_row(result: Finding) -> list[str]:
     mark = '<span class="yes">kept</span>' if result.passed else '<span class="no">NOT kept</span>'
-    return [escape(result.what), escape(result.wanted), escape(result.found), mark]
+    return [escape(result.what), escape(result.required), escape(result.actual), mark]
 
 
 def _file_row(name: str, size: int, digest: str) -> list[str]:

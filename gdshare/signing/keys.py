@@ -25,7 +25,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from gdshare.errors import KeyFileError
-from gdshare.open_flags import NO_FOLLOW, NO_WAIT
+from gdshare.open_flags import BINARY, NO_FOLLOW, NO_WAIT
 from gdshare.signing.errors import quoted
 from gdshare.signing.names import SITE
 from gdshare.storage import sync_folder
@@ -154,7 +154,7 @@ def _unwritten(path: Path, fault: OSError) -> KeyFileError:
 
 def _write_new(path: Path, content: bytes, mode: int) -> None:
     """Create ``path``, which must not exist, and flush it to the disk."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | NO_FOLLOW, mode)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | NO_FOLLOW | BINARY, mode)
     try:
         with os.fdopen(descriptor, "wb") as stream:
             path.chmod(mode)

@@ -1,5 +1,6 @@
 """Radiographs in DICOM, in every encoding, for tests that need real files."""
 
+import os
 from pathlib import Path
 
 import gdcm
@@ -85,10 +86,15 @@ def save(dataset: Dataset, path: Path, syntax: str = ExplicitVRLittleEndian) -> 
     return path
 
 
+def _in_utf_8(path: Path) -> str:
+    """The name that gdcm, which encodes names in UTF-8, turns into the path's own bytes."""
+    return os.fsencode(path).decode()
+
+
 def compress(plain: Path, path: Path, syntax: str) -> None:
     """Change a file's transfer syntax."""
     reader = gdcm.ImageReader()
-    reader.SetFileName(str(plain))
+    reader.SetFileName(_in_utf_8(plain))
     if not reader.Read():
         raise RuntimeError(f"gdcm does not read {plain}")
     change = gdcm.ImageChangeTransferSyntax()
@@ -97,7 +103,7 @@ def compress(plain: Path, path: Path, syntax: str) -> None:
     if not change.Change():
         raise RuntimeError(f"gdcm does not write {syntax}")
     writer = gdcm.ImageWriter()
-    writer.SetFileName(str(path))
+    writer.SetFileName(_in_utf_8(path))
     writer.SetFile(reader.GetFile())
     writer.SetImage(change.GetOutput())
     if not writer.Write():

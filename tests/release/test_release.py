@@ -238,7 +238,7 @@ def test_link_to_the_outbox_has_no_policy_of_its_own(desk: Desk) -> None:
         words = ("--key", desk.key("st-mary"), "--outbox", outbox, "--site", "st-mary")
         status, _, err = gdshare("publish", desk.folder / "run", *words)
         assert status == 2
-        assert "looked at and approved first" in err
+        assert "requires a review and approval" in err
     assert list(desk.outbox.iterdir()) == []
 
 
@@ -368,7 +368,7 @@ def test_what_is_there_is_not_prepared_over(desk: Desk) -> None:
     desk.prepare()
     status, _, err = desk.prepare()
     assert status == 2
-    assert "is there already" in err
+    assert "already exists" in err
     assert desk.entries() == ["prepare"]
 
 
@@ -416,7 +416,7 @@ def publish(desk: Desk) -> Ended:
 def test_all_acts_at_once_only_where_the_policy_allows_it(desk: Desk) -> None:
     for content in ("[release]\none-shot = false\n", desk.policy.read_text(encoding="utf-8")):
         desk.policy.write_text(content, encoding="utf-8")
-        assert "looked at and approved first" in publish(desk)[2]
+        assert "requires a review and approval" in publish(desk)[2]
     desk.policy.write_text("[bundle]\nimages = 2\n", encoding="utf-8")
     assert "does not let st-mary-1 out" in publish(desk)[2]
     assert not desk.outbox.exists()

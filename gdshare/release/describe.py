@@ -1,0 +1,66 @@
+"""What a finished run would leave as: its manifest, by the policy and the ledger of an outbox."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from gdshare.audit import read_attacks
+from gdshare.bundle import Manifest, describe_run, read_tensors
+from gdshare.distill.folder import read_record, read_result
+from gdshare.distilled import Distilled
+from gdshare.errors import BundleError, RunError
+from gdshare.ledger import Ledger
+from gdshare.release.policy import Policy, require_not_lost, terms_of
+from gdshare.release.publish import next_number
+
+
+def describe(
+    run: Path,
+    outbox: Path,
+    policy: Policy,
+    ledger: Ledger,
+    *,
+    site: str,
+    recipients: Sequence[str],
+    now: datetime,
+    lifetime: timedelta,
+    sequence: int | None = None,
+) -> tuple[Manifest, Distilled]:
+    """Read a finished run and describe it, by the rules that its readers will apply.
+
+    Args:
+        run: the run's folder.
+        outbox: the outbox it would be released into.
+        policy: the outbox's.
+        ledger: the outbox's, locked.
+        site: the hospital's short name.
+        recipients: who may use it; empty: all that the policy names.
+        now: UTC.
+        lifetime: from creation to expiry.
+        sequence: the bundle's number; None: the next.
+
+    Returns:
+        the manifest and the tensors.
+
+    Raises:
+        RunError: the run is not finished, or its result does not match ``run.json``.
+        PolicyError: the policy is lost, or does not name a recipient.
+        UsageError: a name, number or time that the format does not allow.
+    """
+    require_not_lost(outbox, ledger.entries)
+    distilled = read_result(run)
+    manifest = describe_run(
+        read_record(run),
+        site=site,
+        sequence=next_number(outbox, ledger, site) if sequence is None else sequence,
+        now=now,
+        lifetime=lifetime,
+        terms=terms_of(policy, recipients),
+        suppress_below=policy.bundle.suppress_below,
+        attacks=read_attacks(run, distilled),
+    )
+    try:
+        read_tensors(distilled.to_bytes(), manifest)
+    except BundleError as error:
+        raise RunError(f"cannot be published: {error.what}", run, "distil again") from error
+    return manifest, distilled
