@@ -210,14 +210,10 @@ def _race(
 
 
 def _task(side: Side, course: Course, data: Path, piece: Piece) -> tasks.QualityTask:
+    size = (side.batch, side.inner_steps, piece.seed, side.outer_steps or 1000)
     if course.task == "pneumonia":
-        task = tasks.pneumonia(data / tasks.PNEUMONIA, side.batch, side.inner_steps, piece.seed)
-    else:
-        cohort = piece.needs[COHORT].folder / COHORT
-        task = tasks.tuberculosis(cohort, side.batch, side.inner_steps, piece.seed)
-    if side.outer_steps is None:
-        return task
-    return replace(task, problem=replace(task.problem, outer_steps=side.outer_steps))
+        return tasks.pneumonia(data / tasks.PNEUMONIA, *size)
+    return tasks.tuberculosis(piece.needs[COHORT].folder / COHORT, *size)
 
 
 def _require_same_machine(path: Path) -> None:
