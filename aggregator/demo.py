@@ -1,5 +1,6 @@
 """``gdshare demo``: the main job on three phantom hospitals, from films to one table."""
 
+import logging
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,7 +14,9 @@ from gdshare.method import Settings
 from gdshare.protocol import Protocol
 
 if TYPE_CHECKING:
-    from aggregator.trial.plan import Stage, Trial
+    from aggregator.trial.plan import Show, Trial
+
+log = logging.getLogger(__name__)
 
 NAMES = ("north", "south", "east")
 NEGATIVES = POSITIVES = 20
@@ -24,24 +27,25 @@ SETTINGS = Settings(network="convnet", outer_steps=200, score_every=20, score_in
 
 def demo(
     out: Annotated[
-        Path, typer.Option(help="Folder for all it makes; an interrupted demo goes on there.")
+        Path,
+        typer.Option(help="Folder for everything it makes; an interrupted demo goes on there."),
     ] = Path("demo-out"),
     seed: Annotated[int, typer.Option(min=0, help="Decides films, splits and every draw.")] = 0,
 ) -> None:
-    """Do the main job on three phantom hospitals: every step of it, on SYNTHETIC films.
+    """Run the whole main job on three phantom hospitals, on SYNTHETIC films.
 
-    Each labels patches, distils them to three images, signs and releases a bundle; a real SuperLink
-    and three SuperNodes on this machine collect, verify, pool, train and count. To take minutes on
-    two cores it uses the small network, small patches and few steps: look at how it works here, not
-    at how well.
+    Each hospital labels patches, distils them to three images, signs and releases a bundle; a real
+    SuperLink and three SuperNodes on this machine collect, verify, pool, train and count. To take
+    minutes on two cores it uses the small network, small patches and few steps: it shows how it
+    works, not how well.
     """
     require_extra("federation")
     from aggregator.trial.run import run_trial
-    from aggregator.trial.terminal import on_terminal
+    from aggregator.trial.terminal import bar_on_terminal
 
-    with on_terminal() as stage:
-        plan = _plan(out, seed, stage)
-        table = run_trial(plan, out, datetime.now(UTC), stage)
+    with bar_on_terminal() as show:
+        plan = _plan(out, seed, show)
+        table = run_trial(plan, out, datetime.now(UTC), show)
     console = Console()
     if console.is_terminal:
         console.print(Markdown(table))
@@ -50,17 +54,17 @@ def demo(
     typer.echo(
         "SYNTHETIC films, a small network and few steps: this shows that it works, not how well."
     )
-    for what, path in (
+    for label, path in (
         ("table", out / "table.md"),
         ("model", out / "round" / "model"),
         ("what left", out / "sites" / NAMES[0] / "outbox"),
         ("preview", out / "sites" / NAMES[0] / "run" / "preview.png"),
     ):
-        typer.echo(f"{what:<10} {path}")
+        typer.echo(f"{label:<10} {path}")
 
 
-def _plan(out: Path, seed: int, stage: "Stage") -> "Trial":
-    """Draw the phantom hospitals that are not there yet, and say what to do with them."""
+def _plan(out: Path, seed: int, show: "Show") -> "Trial":
+    """Draw the phantom hospitals that do not exist yet, and plan the trial."""
     from aggregator.trial.plan import Hospital, Trial
     from gdshare.films.phantom import write_phantom_cohort
     from gdshare.training import TrainingPlan
@@ -69,7 +73,7 @@ def _plan(out: Path, seed: int, stage: "Stage") -> "Trial":
     for site, name in enumerate(NAMES):
         folder = out / "sites" / name / "films"
         if not folder.exists():
-            stage.tell(f"{name}: drawing {NEGATIVES + POSITIVES} SYNTHETIC films")
+            log.info("%s: drawing %d SYNTHETIC films", name, NEGATIVES + POSITIVES)
             write_phantom_cohort(
                 folder,
                 site=site,
@@ -77,7 +81,7 @@ def _plan(out: Path, seed: int, stage: "Stage") -> "Trial":
                 positives=POSITIVES,
                 size=SIZE,
                 seed=seed,
-                progress=lambda done, total, who=name: stage.show(f"{who}: films", done, total),  # type: ignore[misc]
+                progress=lambda done, total, name=name: show(f"{name}: films", done, total),  # type: ignore[misc]
             )
         hospitals.append(Hospital(name, folder / "labels.csv"))
     return Trial(

@@ -1,112 +1,99 @@
-"""Signed receipts, one for each bundle that was admitted, refused or withdrawn.
+"""Signed receipts: one for each bundle that was admitted, quarantined, refused or withdrawn.
 
-They are signed by the command, after the round, of the lines that the round has added to the
-ledger: the round itself runs in a process of Flower's, which is given neither key nor passphrase.
+The command signs them after the round, for the lines that the round added to the ledger. The round
+itself runs in one of Flower's processes, which gets neither key nor passphrase.
 """
 
-import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import logging
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from gdshare.cli.passphrase import read_passphrase
-from gdshare.errors import LedgerError, UsageError
+from gdshare.errors import LedgerError
 from gdshare.ledger import Anchor, Entry, head_of, read_ledger
 from gdshare.release.receipts import receipt_of
-from gdshare.signing import SITE, load_private_key
 from gdshare.storage import write_bytes
 
 SUFFIX = ".receipt"
 
+log = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True)
 class Signer:
-    """The aggregator: its short name and its key."""
+    """The aggregator: its short name and its private key."""
 
     name: str
     key: ec.EllipticCurvePrivateKey
 
 
-def signer_from(key: Path | None, name: str | None, passphrase_file: Path | None) -> Signer | None:
-    """Unlock the aggregator's key, if it has one; asked before anything else is done.
-
-    Raises:
-        UsageError: a key without a name, by which hospitals know whose receipt it is.
-        KeyFileError: it does not open.
-    """
-    if key is None:
-        return None
-    if name is None or re.fullmatch(SITE, name) is None:
-        raise UsageError(
-            "--key signs receipts in the aggregator's name",
-            remedy="give that too, by --name, in lower-case letters, digits and hyphens",
-        )
-    return Signer(name, load_private_key(key, read_passphrase(passphrase_file, confirm=False)))
-
-
 def signed_receipts(entries: Sequence[Entry], signer: Signer) -> dict[str, bytes]:
     """Sign what lines of the ledger say of bundles.
 
-    What is not sound has no digest that could be named, and its hospital is not proven: it gets no
-    receipt. Of lines that say the same of one bundle the first is enough.
+    A bundle that was not verified has neither a digest nor a proven hospital, so it gets no
+    receipt. If several lines say the same of a bundle, the first gets one.
 
     Returns:
-        file name -> content; ``SITE-SEQUENCE.receipt``, and ``SITE-SEQUENCE.LINE.receipt`` for
-        what else is said of that bundle, or of another under its name.
+        file name -> content: ``SITE-SEQUENCE.receipt``, and ``SITE-SEQUENCE.LINE.receipt`` for a
+        further verdict on that bundle, or on another of that name.
     """
     files: dict[str, bytes] = {}
-    said: set[tuple[str, str, str, str]] = set()
+    verdicts: set[tuple[str, str, str, str]] = set()
     for entry in entries:
-        told = receipt_of(entry, signer.name)
-        if told is None or entry.digest is None:
+        receipt = receipt_of(entry, signer.name)
+        if receipt is None or entry.digest is None:
             continue
-        saying = (told.name, entry.digest, told.verdict, told.reason)
-        if saying not in said:
-            said.add(saying)
-            plain = f"{told.name}{SUFFIX}"
-            name = f"{told.name}.{told.line}{SUFFIX}" if plain in files else plain
-            files[name] = told.signed(entry.digest, signer.key)
+        verdict = (receipt.name, entry.digest, receipt.verdict, receipt.reason)
+        if verdict in verdicts:
+            continue
+        verdicts.add(verdict)
+        name = f"{receipt.name}{SUFFIX}"
+        if name in files:
+            name = f"{receipt.name}.{receipt.line}{SUFFIX}"
+        files[name] = receipt.signed(entry.digest, signer.key)
     return files
 
 
 @contextmanager
-def receipts_for(
-    ledger: Path, folder: Path, signer: Signer | None, tell: Callable[[str], None]
-) -> Iterator[None]:
-    """Give receipts for what the block adds to the ledger, also where it ends without a model.
+def receipts_for(ledger: Path, folder: Path, signer: Signer | None) -> Iterator[None]:
+    """Sign receipts for the lines that the block adds to the ledger, also if it fails.
 
     Args:
         ledger: the aggregator's.
         folder: for the receipts; made if there are any.
-        signer: none: no receipts.
-        tell: told how many there are.
+        signer: None: no receipts.
 
     Raises:
-        LedgerError: the ledger is no longer what it was before the block.
+        LedgerError: the lines from before the block have changed.
     """
-    before = head_of([] if signer is None else read_ledger(ledger))
+    if signer is None:
+        yield
+        return
+    before = head_of(read_ledger(ledger))
     try:
         yield
-    except BaseException:  # however a round ends: what it recorded is in the ledger all the same
+    except BaseException:  # a failed round has recorded its refusals all the same
         with suppress(LedgerError, OSError):
-            _sign_since(before, ledger, folder, signer, tell)
+            _sign_since(before, ledger, folder, signer)
         raise
-    _sign_since(before, ledger, folder, signer, tell)
+    _sign_since(before, ledger, folder, signer)
 
 
-def _sign_since(
-    before: Anchor, ledger: Path, folder: Path, signer: Signer | None, tell: Callable[[str], None]
-) -> None:
-    if signer is not None:
-        entries = read_ledger(ledger, [before] if before.number else [])
-        _write(folder, signed_receipts(entries[before.number :], signer), tell)
+def _sign_since(before: Anchor, ledger: Path, folder: Path, signer: Signer) -> None:
+    entries = read_ledger(ledger, [before] if before.number else [])
+    _write(folder, signed_receipts(entries[before.number :], signer))
 
 
-def _write(folder: Path, files: Mapping[str, bytes], tell: Callable[[str], None]) -> None:
-    for name, content in files.items():
+def _write(folder: Path, files: Mapping[str, bytes]) -> None:
+    if files:
         folder.mkdir(parents=True, exist_ok=True)
+    for name, content in files.items():
         write_bytes(folder / name, content)
-    tell(f"signed {len(files)} receipts{f' in {folder}: send each to its hospital' * bool(files)}")
+    log.info("signed %d receipts%s", len(files), _where(folder) if files else "")
+
+
+def _where(folder: Path) -> str:
+    return f" in {folder}: send each to its hospital"

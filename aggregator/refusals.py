@@ -1,6 +1,6 @@
-"""Why a bundle or a withdrawal is not believed: one exception a reason, and what is kept of it.
+"""Why a bundle or a withdrawal is refused: one exception per reason, and the record of a refusal.
 
-Nothing here takes torch to read.
+Reading this module does not import torch.
 """
 
 # ruff: noqa: N818 - the names are the reasons themselves, as they appear in records.
@@ -16,7 +16,7 @@ class UnknownSite(BundleError):
 
 
 class RevokedKey(BundleError):
-    """Signed with a key that was revoked before this bundle was ever admitted."""
+    """Signed with a revoked key, and not admitted before the revocation."""
 
 
 class ExpiredKey(BundleError):
@@ -24,27 +24,31 @@ class ExpiredKey(BundleError):
 
 
 class Withdrawn(BundleError):
-    """Taken back by its hospital; nobody may use it any more."""
+    """Withdrawn by its hospital, which is final."""
 
 
 class SiteTwice(BundleError):
-    """Several nodes hand over bundles of one site; at most one of them is that site."""
+    """Several nodes sent a bundle of the same site; at most one of them is that site."""
 
 
 class Rollback(BundleError):
-    """Older than one of that site that was admitted or withdrawn before: somebody replays it."""
+    """Older than a bundle of that site that was admitted or withdrawn: a replay."""
 
 
 class Equivocation(BundleError):
-    """Another content under a number that was admitted before: the site's key signed both."""
+    """A second content under one number: the site's key signed both."""
 
 
 class NotForMe(BundleError):
-    """Released to others; this aggregator is not among its recipients."""
+    """Released to named recipients, and this aggregator is not among them."""
 
 
 class DoesNotFit(BundleError):
-    """Sound, but made with another protocol, network or θ0 scheme than the round's."""
+    """Genuine, but made with another protocol, network or θ0 scheme than the round's."""
+
+
+KEY_REFUSALS = (UnknownSite, RevokedKey, ExpiredKey)
+"""With such a key the signature proves neither hospital nor bundle, so the record names neither."""
 
 
 @dataclass(frozen=True)
@@ -52,12 +56,12 @@ class Refusal:
     """A node that is not part of the round, and why.
 
     Attributes:
-        node: Flower's number of it.
-        site: its name where a signature proves it, else None.
-        reason: the reason's name, for machines.
+        node: Flower's number of the node.
+        site: the hospital's name if a signature proves it, else None.
+        reason: name of the reason, for programs.
         message: a sentence for people.
-        digest: of the bundle, where it was sound.
-        name: its own, ``SITE-SEQUENCE``, where it was sound.
+        digest: of the bundle, if it was verified.
+        name: the bundle's name, ``SITE-SEQUENCE``, if it was verified.
     """
 
     node: int
@@ -71,6 +75,7 @@ class Refusal:
 def reasons(refusals: Iterable[Refusal]) -> str:
     """All refusals in one sentence, for an error."""
     return "; ".join(
-        f"node {one.node}{f' ({one.site})' if one.site else ''}: {one.reason}, {one.message}"
-        for one in refusals
+        f"node {refusal.node}{f' ({refusal.site})' if refusal.site else ''}: "
+        f"{refusal.reason}, {refusal.message}"
+        for refusal in refusals
     )

@@ -1,11 +1,12 @@
-"""What a round found: one JSON file for machines, one table for people."""
+"""A round's result: one JSON file for programs, one table for people."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
-from pydantic import JsonValue, TypeAdapter
+from pydantic import Field, JsonValue, TypeAdapter
 
 from aggregator.admission.plausibility import Screening
 from aggregator.flower.counting import Missing
@@ -27,7 +28,15 @@ HEADINGS = (
     "TP FN TN FP",
     "indet. P N",
 )
-PLAUSIBLE = ("each bundle alone", "AUC (p)", "of P + N", "direction", "diagnosis", "length", "")
+SCREENING_HEADINGS = (
+    "each bundle alone",
+    "AUC (p)",
+    "of P + N",
+    "direction",
+    "diagnosis",
+    "length",
+    "",
+)
 
 
 @dataclass(frozen=True)
@@ -44,23 +53,22 @@ class RoundResult:
     """A round's outcome.
 
     Attributes:
-        network: what was trained.
-        networks: how many of it vote together.
+        network: its name.
+        networks: how many vote together.
         epsilon: the one ε, fixed on pooled validation films.
         validation: site -> counts at every one of ``THRESHOLDS``.
         test: site -> counts at ε.
         bundles: site -> digest of its admitted bundle.
         refusals: bundles that were not admitted.
-        plausibility: site -> what its bundle teaches, and how it agrees with its peers'; of every
-            sound bundle, quarantined or not.
+        screenings: site -> utility and agreement of its bundle, for every sound bundle,
+            quarantined or not; ``plausibility`` in JSON.
         weights: site -> its share in an average, by the capped number of patients it declares.
-        missing: sites whose counts are lacking.
-        silent: nodes, by Flower's number, that did not hand anything over.
-        rows: the table: each site, then all of them.
+        missing: sites without one of the counts.
+        silent: nodes, by Flower's number, that did not answer.
+        rows: of the table: each site, then all sites together.
         seconds: step of the round -> how long it took.
-        bytes_moved: "bundles", all that were handed over; "model", sent to each admitted site
-            twice.
-        order: what was asked for.
+        bytes_moved: "bundles", all that were sent; "model", sent to each admitted site twice.
+        order: what the round was asked to do.
     """
 
     network: str
@@ -70,7 +78,7 @@ class RoundResult:
     test: Mapping[str, Confusion]
     bundles: Mapping[str, str]
     refusals: Sequence[Refusal]
-    plausibility: Mapping[str, Screening]
+    screenings: Annotated[Mapping[str, Screening], Field(serialization_alias="plausibility")]
     weights: Mapping[str, float]
     missing: Sequence[Missing]
     silent: Sequence[int]
@@ -94,20 +102,22 @@ def pooled(confusions: Sequence[Confusion]) -> Confusion:
 
 def pooled_by_threshold(counts: Sequence[Sequence[Confusion]]) -> list[Confusion]:
     """The sum over sites, at each threshold."""
-    return [pooled(at_one) for at_one in zip(*counts, strict=True)]
+    return [pooled(confusions) for confusions in zip(*counts, strict=True)]
 
 
 def weights(admitted: Sequence[Verified]) -> dict[str, float]:
     """Site -> its share in an average."""
-    shares = capped_weights([one.bundle.manifest.counts.patients_at_least for one in admitted])
-    return {one.site: share for one, share in zip(admitted, shares, strict=True)}
+    manifests = [bundle.bundle.manifest for bundle in admitted]
+    shares = capped_weights([manifest.counts.patients_at_least for manifest in manifests])
+    return {manifest.site: share for manifest, share in zip(manifests, shares, strict=True)}
 
 
 def table(result: RoundResult) -> str:
-    """The results as text, the source's own below."""
+    """The results as text, followed by the source's figures."""
     lines = [HEADINGS, *(_cells(row) for row in result.rows)]
+    screenings = [_screening_cells(site, result) for site in sorted(result.screenings)]
     notes = [f"{m.site}: no {m.what} counts ({m.reason})" for m in result.missing]
-    notes += [f"{_whose(r)}: refused ({r.reason})" for r in result.refusals]
+    notes += [f"{_label(r)}: refused ({r.reason})" for r in result.refusals]
     notes += [f"node {node}: did not hand anything over" for node in result.silent]
     heading = (
         f"Whole films by patch voting with {result.networks} {result.network}, trained on "
@@ -119,46 +129,56 @@ def table(result: RoundResult) -> str:
     )
     source = [
         ("Li et al. 2020 (other data, for orientation)", "images", "Sen", "Spe", "HM"),
-        *((m, str(n), f"{a:.3f}", f"{b:.3f}", f"{c:.3f}") for m, n, a, b, c in SOURCE_TABLE),
+        *source_rows(),
     ]
     blocks = [
         heading,
         _aligned(lines),
         *(["\n".join(notes)] if notes else []),
-        _aligned([PLAUSIBLE, *(_plausible(site, result) for site in sorted(result.plausibility))]),
+        _aligned([SCREENING_HEADINGS, *screenings]),
         _aligned(source),
     ]
     return "\n\n".join(blocks) + "\n"
 
 
-def _whose(refusal: Refusal) -> str:
-    """A bundle by its name and digest where it was sound, else the node."""
+def _label(refusal: Refusal) -> str:
+    """Name and digest of a verified bundle, else the node."""
     if refusal.name is None or refusal.digest is None:
         return f"node {refusal.node}"
     return f"{refusal.name} {refusal.digest[:16]}"
 
 
 def write_result(out: Path, result: RoundResult) -> None:
-    """Write the table, then ``round.json``: once the latter is there, the round is over."""
+    """Write the table, then ``round.json``, whose presence says that the round is over."""
     write_bytes(out / TABLE, table(result).encode())
     write_json(out / RESULT, to_json(result))
 
 
 def to_json(result: RoundResult) -> JsonValue:
-    """The result as plain data, with the thresholds that validation counts belong to."""
-    plain: dict[str, JsonValue] = TypeAdapter(RoundResult).dump_python(result, mode="json")
+    """The result as plain data, with the thresholds of the validation counts."""
+    plain: dict[str, JsonValue] = TypeAdapter(RoundResult).dump_python(
+        result, mode="json", by_alias=True
+    )
     figures: list[JsonValue] = [
-        {
-            "name": row.name,
-            "sensitivity": row.confusion.sensitivity,
-            "specificity": row.confusion.specificity,
-            "harmonic_mean": row.confusion.harmonic_mean,
-            "intervals": asdict(row.intervals),
-            "counts": asdict(row.confusion),
-        }
-        for row in result.rows
+        {"name": row.name, **figures_data(row.confusion, row.intervals)} for row in result.rows
     ]
     return {**plain, "format": "gdshare-round/1", "thresholds": list(THRESHOLDS), "rows": figures}
+
+
+def figures_data(confusion: Confusion, intervals: Intervals) -> dict[str, JsonValue]:
+    """Figures of merit as plain data, with their intervals and counts."""
+    return {
+        "counts": asdict(confusion),
+        "sensitivity": confusion.sensitivity,
+        "specificity": confusion.specificity,
+        "harmonic_mean": confusion.harmonic_mean,
+        "intervals": asdict(intervals),
+    }
+
+
+def source_rows() -> list[tuple[str, ...]]:
+    """The source's figures as cells: method, images, sensitivity, specificity, HM."""
+    return [(m, str(n), f"{a:.3f}", f"{b:.3f}", f"{c:.3f}") for m, n, a, b, c in SOURCE_TABLE]
 
 
 def _cells(row: Row) -> tuple[str, ...]:
@@ -174,25 +194,22 @@ def _cells(row: Row) -> tuple[str, ...]:
     )
 
 
-def _plausible(site: str, result: RoundResult) -> tuple[str, ...]:
-    """One bundle's figures, and what became of it."""
-    found = result.plausibility[site]
-    taught, agreed = found.teaching, found.agreement
-    fate = f"weight {result.weights[site]:.2f}" if site in result.weights else "quarantined"
-    return (
-        site,
-        "not tested" if taught is None else f"{taught.auc:.2f} ({taught.p:.3f})",
-        ""
-        if taught is None
-        else f"{taught.positives} + {taught.negatives} {taught.asked}"
-        + ("" if taught.tested else ", too few"),
-        *(
-            ("-", "-", "-")
-            if agreed is None
-            else (f"{agreed.direction:.2f}", f"{agreed.diagnosis:.2f}", f"{agreed.length:.2f}")
-        ),
-        fate + (", accepted in spite of that" if found.faults and found.accepted else ""),
-    )
+def _screening_cells(site: str, result: RoundResult) -> tuple[str, ...]:
+    """One bundle's figures, and whether it was admitted."""
+    screening = result.screenings[site]
+    verdict = f"weight {result.weights[site]:.2f}" if site in result.weights else "quarantined"
+    if screening.faults and screening.accepted:
+        verdict += ", accepted in spite of that"
+    auc, films = "not tested", ""
+    if (utility := screening.utility) is not None:
+        auc = f"{utility.auc:.2f} ({utility.p:.3f})"
+        films = f"{utility.positives} + {utility.negatives} {utility.asked}"
+        films += "" if utility.tested else ", too few"
+    direction = diagnosis = length = "-"
+    if (agreement := screening.agreement) is not None:
+        direction, diagnosis = f"{agreement.direction:.2f}", f"{agreement.diagnosis:.2f}"
+        length = f"{agreement.length:.2f}"
+    return site, auc, films, direction, diagnosis, length, verdict
 
 
 def _figure(films: int, value: float, interval: Interval) -> str:

@@ -1,8 +1,13 @@
-"""The Flower ServerApp: reads the order left in the results' folder and holds the round.
+"""The Flower ServerApp: reads the order from the round's folder and runs the round.
 
-Runs as a process of the SuperLink, on its machine, and reports by files (``flower.folder``).
+It is a process of the SuperLink, on the same machine as the command, and reports by files
+(``flower.folder``): each log line of the round is added to ``progress.txt``.
 """
 
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -11,8 +16,9 @@ from flwr.serverapp import Grid, ServerApp
 
 from aggregator.flower.folder import FAILURE, OUT, PROGRESS
 from aggregator.flower.order import read_order
-from aggregator.round import hold_round
+from aggregator.round import Round
 from gdshare.errors import FederationError, GdshareError
+from gdshare.logs import start_logging_from
 from gdshare.storage import write_bytes
 
 app = ServerApp()
@@ -20,22 +26,35 @@ app = ServerApp()
 
 @app.main()
 def main(grid: Grid, context: Context) -> None:
-    """Hold one round."""
+    """Run one round."""
     out = Path(str(context.run_config.get(OUT, "")))
     if not out.is_absolute():
         raise FederationError(
             "the run names no folder for its results", remedy="use gdshare aggregate"
         )
-
-    def tell(line: str) -> None:
-        with (out / PROGRESS).open("a", encoding="utf-8") as stream:
-            stream.write(line + "\n")
-
+    start_logging_from(os.environ)
     try:
-        hold_round(grid, read_order(out), out, datetime.now(UTC), tell)
+        with _progress_in(out / PROGRESS):
+            Round(grid, read_order(out), datetime.now(UTC)).run(out)
     except GdshareError as error:
         write_bytes(out / FAILURE, str(error).encode())
         raise
     except Exception as error:
         write_bytes(out / FAILURE, f"a fault in gdshare itself: {error!r}; report it".encode())
         raise
+
+
+@contextmanager
+def _progress_in(path: Path) -> Iterator[None]:
+    """Add the aggregator's log lines to a file while the block runs."""
+    logger = logging.getLogger("aggregator")
+    level = logger.level
+    with closing(logging.FileHandler(path, encoding="utf-8", delay=True)) as handler:
+        handler.setLevel(logging.INFO)
+        logger.addHandler(handler)
+        logger.setLevel(min(logger.getEffectiveLevel(), logging.INFO))
+        try:
+            yield
+        finally:
+            logger.removeHandler(handler)
+            logger.setLevel(level)

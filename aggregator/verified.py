@@ -1,14 +1,21 @@
-"""A bundle that passed every check of its bytes, its signature and its key."""
+"""A bundle whose bytes and signature were verified with a key on the trust list."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from gdshare.bundle import Bundle
+from gdshare.pooling import Contribution, contribution_from
 
 
 @dataclass(frozen=True)
 class Verified:
-    """A verified bundle, the node that sent it, and its signing key's fingerprint."""
+    """A verified bundle.
+
+    Attributes:
+        node: Flower's number of the node that sent it.
+        bundle: manifest, tensors and digest.
+        key: fingerprint of the key that signed it.
+    """
 
     node: int
     bundle: Bundle
@@ -16,10 +23,22 @@ class Verified:
 
     @property
     def site(self) -> str:
-        """The hospital's short name, as its key is filed."""
+        """The hospital's short name; the key is on the trust list under the same name."""
         return self.bundle.manifest.site
+
+    @property
+    def name(self) -> str:
+        """The bundle's name, ``SITE-SEQUENCE``."""
+        return self.bundle.manifest.name
 
 
 def digests(verified: Sequence[Verified]) -> dict[str, str]:
     """Site -> digest of its bundle."""
     return {bundle.site: bundle.bundle.digest for bundle in verified}
+
+
+def contribution_of(bundle: Bundle) -> Contribution:
+    """What a bundle brings to a pooled training."""
+    manifest = bundle.manifest
+    patients = manifest.counts.patients_at_least
+    return contribution_from(manifest.site, bundle.distilled, manifest, patients)

@@ -5,16 +5,16 @@ The walk, in the order the data takes it::
     films -> patches -> labels -> distil -> audit -> bundle -> release
         | collect -> verify -> pool -> vote
 
-Left of the bar is the hospital, right of it the aggregator. Only the bundle crosses.
+Left of the bar is the hospital, right of it the aggregator. Only the bundle crosses it.
 
 ``films`` reads X-rays, organ outlines and DICOM files, and makes synthetic films; ``store`` keeps
 imported films under random names, and ``label_page`` is where people outline organs. ``patches``
 cuts windows, ``labels`` names each I, N or P, ``cohort`` keeps them on disk, split by patient;
 ``protocol`` is what all hospitals of a round must agree on.
 
-``distill`` turns a cohort into a few soft-labelled images (``distilled``) by a ``method``;
-``networks`` and their initialisers, ``training`` on real patches and ``seeding`` stand below it.
-``audit`` attacks the images before they leave.
+``distill`` turns a cohort into a few soft-labelled images (``distilled``) by a ``method``, and
+``training`` on real patches is the baseline; ``networks`` and their initialisers,
+``patch_tensors`` and ``seeding`` stand below both. ``audit`` attacks the images before they leave.
 
 ``bundle`` is what crosses the bar, ``signing`` the keys and statements around it; ``release`` is
 how it leaves: policy, approvals, outbox, withdrawals; ``ledger`` records each act.

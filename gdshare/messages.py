@@ -1,18 +1,18 @@
-"""The two questions an aggregator may ask a hospital, and the answers, as plain values.
+"""The two requests an aggregator may send to a hospital, and their answers, as plain values.
 
-Both sides share this page and nothing else; neither Flower nor files are known here. A question or
-an answer is a flat mapping from names to numbers, texts, bytes and lists of integers, which Flower
-carries as one record. Whoever reads one takes it for a stranger's.
+This module is all that the two sides share; it knows neither Flower nor files. A request or an
+answer is a flat mapping from names to numbers, text, bytes and lists of integers, which Flower
+carries as one record. Its reader treats it as a stranger's.
 
 ``query.collect``
-    asks nothing further; answered by the files of one bundle, name -> bytes, and by those of the
-    bundles that were taken back, ``SITE-SEQUENCE.withdrawal`` -> bytes; either may be lacking.
+    has no fields. Answered by the files of one bundle, name -> bytes, and of the hospital's
+    withdrawals, ``SITE-SEQUENCE.withdrawal`` -> bytes; either may be missing.
 ``evaluate.counts``
-    sends a model and names the films to vote on: validation films, counted at every threshold, or
+    holds a model and names the films to classify: validation films, counted at every threshold, or
     test films, counted at one. Answered by counts of films, and nothing else.
 
 Either may be answered by ``{"refused": reason}`` with a reason from ``Reason``: a word from a list,
-never a message from the hospital's machine, which could carry a path or a name.
+never a message from the hospital's machine, which could contain a path or a name.
 """
 
 import math
@@ -35,17 +35,17 @@ REQUEST_RECORD = "question"
 ANSWER_RECORD = "answer"
 
 MAX_WITHDRAWALS = 100
-"""In one answer; a hospital releases a bundle or two a year."""
+"""In one answer; a hospital releases a bundle or two per year."""
 MAX_COUNT = 10**9
 MAX_TEXT = 4096
 
 Value = bool | int | float | str | bytes | list[int]
 Fields = Mapping[str, object]
-"""What came over the wire: names are known to be text, values may be anything."""
+"""As received: names are text, values may be anything."""
 
 
 class Reason(StrEnum):
-    """Everything a hospital may say when it does not answer."""
+    """Every reason for which a hospital may refuse to answer."""
 
     NOTHING_RELEASED = "nothing-released"
     OUTBOX_UNREADABLE = "outbox-unreadable"
@@ -62,7 +62,7 @@ class Reason(StrEnum):
 
 
 class RequestError(FederationError):
-    """A question or an answer that is not of the agreed form."""
+    """A request or an answer that is not of the agreed form."""
 
 
 @dataclass(frozen=True)
@@ -73,8 +73,8 @@ class CountRequest:
         network: the name of the model's network.
         protocol: the patches it was trained on.
         model: its weights, safetensors.
-        epsilon: None for validation films at every one of ``THRESHOLDS``; one of ``THRESHOLDS``
-            for test films, which are counted there and nowhere else.
+        epsilon: None for validation films at all of ``THRESHOLDS``; one of ``THRESHOLDS`` for test
+            films, which are counted at that ε only.
     """
 
     network: str
@@ -84,40 +84,40 @@ class CountRequest:
 
     @property
     def split(self) -> Literal["val", "test"]:
-        """The films that are voted on."""
+        """The split whose films are counted."""
         return "val" if self.epsilon is None else "test"
 
     @property
     def thresholds(self) -> tuple[float, ...]:
-        """The ε films are counted at."""
+        """The ε at which films are counted."""
         return THRESHOLDS if self.epsilon is None else (self.epsilon,)
 
     def to_fields(self) -> dict[str, Value]:
-        """As it travels."""
-        sent: dict[str, Value] = {
+        """The fields to send."""
+        fields: dict[str, Value] = {
             "what": self.split,
             "network": self.network,
             "protocol": self.protocol.model_dump_json(),
             "model": self.model,
         }
-        return sent if self.epsilon is None else {**sent, "epsilon": self.epsilon}
+        return fields if self.epsilon is None else {**fields, "epsilon": self.epsilon}
 
     @classmethod
     def from_fields(cls, received: Fields) -> Self:
-        """Read a question from a stranger; the weights are not looked at here.
+        """Read a request from a stranger; the weights are not read here.
 
         Raises:
-            QuestionError: a field missing, unknown, of another type or out of range.
+            RequestError: a field missing, unknown, of another type or out of range.
         """
         what = _text(received, "what")
         if what not in ("val", "test"):
             raise RequestError(
-                "the question names neither val nor test", remedy="ask for one of them"
+                "the request names neither val nor test", remedy="ask for one of them"
             )
         expected = {"what", "network", "protocol", "model"} | ({"epsilon"} & set(received))
         if set(received) != expected or (what == "test") != ("epsilon" in received):
             raise RequestError(
-                "the question has other fields than agreed", remedy="use the same gdshare"
+                "the request has other fields than agreed", remedy="use the same gdshare"
             )
         model = received["model"]
         if not isinstance(model, bytes):
@@ -132,21 +132,21 @@ class CountRequest:
 
 
 def refusal(reason: Reason) -> dict[str, Value]:
-    """The answer that is none."""
+    """The answer of a hospital that refuses."""
     return {REFUSED: reason.value}
 
 
 def refusal_in(received: Fields) -> Reason | None:
-    """The reason if this answer is a refusal; a word not on the list counts as ``FAULT``."""
+    """The reason if this answer is a refusal; an unlisted word counts as ``FAULT``."""
     if REFUSED not in received:
         return None
     word = received[REFUSED]
-    known = {reason.value: reason for reason in Reason}
-    return known.get(word, Reason.FAULT) if isinstance(word, str) else Reason.FAULT
+    reasons = {reason.value: reason for reason in Reason}
+    return reasons.get(word, Reason.FAULT) if isinstance(word, str) else Reason.FAULT
 
 
 def counts_to_fields(confusions: Sequence[Confusion]) -> dict[str, Value]:
-    """Counts as they travel: for each kind of count, one integer a threshold."""
+    """The fields to send: for each kind of count, one integer per threshold."""
     return {
         kind.name: [getattr(confusion, kind.name) for confusion in confusions]
         for kind in fields(Confusion)
@@ -158,10 +158,10 @@ def counts_from_fields(received: Fields, thresholds: int) -> list[Confusion]:
 
     Args:
         received: the answer.
-        thresholds: how many ε were asked for.
+        thresholds: number of ε in the request.
 
     Raises:
-        QuestionError: other fields than agreed, not that many integers, out of range, or counts
+        RequestError: other fields than agreed, not that many integers, out of range, or counts
             that no set of films can have.
     """
     kinds = [kind.name for kind in fields(Confusion)]
@@ -171,15 +171,15 @@ def counts_from_fields(received: Fields, thresholds: int) -> list[Confusion]:
         )
     columns = [_integers(received[name], thresholds) for name in kinds]
     confusions = [Confusion(*row) for row in zip(*columns, strict=True)]
-    if not _possible(confusions):
+    if not _consistent(confusions):
         raise RequestError(
             "the counts contradict one another", remedy="ask the hospital to check its node"
         )
     return confusions
 
 
-def _possible(confusions: Sequence[Confusion]) -> bool:
-    """The same films at every ε; fewer called positive as ε rises; indeterminate ones negative."""
+def _consistent(confusions: Sequence[Confusion]) -> bool:
+    """The same films at every ε, fewer called positive as ε rises, indeterminate ones negative."""
     totals = {
         (c.tp + c.fn, c.tn + c.fp, c.indeterminate_positive, c.indeterminate_negative)
         for c in confusions

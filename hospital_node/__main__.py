@@ -1,8 +1,8 @@
 """Start this hospital's SuperNode: ``python -m hospital_node SETTINGS.toml --superlink HOST:PORT``.
 
 Becomes ``flower-supernode`` itself (same process id), with the settings as its node configuration
-and with a search path on which Flower finds, in place of its app runner, the guarded one, and in
-place of its runners for other kinds of apps, a refusal.
+and with a search path on which Flower finds the guarded runner in place of its own app runner, and
+a refusal in place of its runners for other kinds of apps.
 """
 
 import argparse
@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from gdshare.errors import GdshareError, UsageError
+from gdshare.logs import FILE_VARIABLE, LEVEL_VARIABLE, LEVELS, start_logging_from
 from hospital_node.settings import NodeSettings
 
 REFUSED_RUNNERS = (
@@ -28,17 +29,21 @@ SYSTEM_PATH = "/usr/local/bin:/usr/bin:/bin"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Read the settings, lay out the guarded runners, and become ``flower-supernode``."""
-    parsed, further = _parser().parse_known_args(arguments)
+    """Read the settings, write the guarded runners, and become ``flower-supernode``."""
+    options, flower_options = _parser().parse_known_args(arguments)
     try:
-        settings = read_settings(parsed.settings)
+        log_variables = _log_variables(options)
+        start_logging_from(os.environ | log_variables)
+        settings = read_settings(options.settings)
         flower = settings.state / "flower"
-        runners = lay_out_runners(flower)
-        command = [str(_script("flower-supernode")), *_flower_options(parsed), *further]
+        runners = write_runners(flower)
+        own = _flower_options(options)
+        command = [str(_script("flower-supernode")), *own, *flower_options]
     except GdshareError as error:
         sys.exit(str(error))
     environment = {
         **os.environ,
+        **log_variables,
         "PATH": f"{runners}:{SYSTEM_PATH}",
         "FLWR_HOME": str(flower),
         "FLWR_TELEMETRY_ENABLED": "0",
@@ -61,7 +66,7 @@ def read_settings(path: Path) -> NodeSettings:
         raise UsageError(f"not a readable TOML file ({error})", path, "check it") from error
 
 
-def lay_out_runners(flower: Path) -> Path:
+def write_runners(flower: Path) -> Path:
     """Write the commands that SuperNode may find, and return their folder.
 
     Raises:
@@ -86,13 +91,23 @@ def _write_runner(path: Path, line: str) -> None:
 def _script(name: str) -> Path:
     script = Path(sysconfig.get_path("scripts")) / name
     if not script.exists():
-        raise UsageError("not there", script, "pip install 'gdshare[federation]'")
+        raise UsageError("is missing", script, "pip install 'gdshare[federation]'")
     return script
 
 
-def _flower_options(parsed: argparse.Namespace) -> list[str]:
-    secure = ["--insecure"] if parsed.insecure else []
-    return [*secure, "--superlink", parsed.superlink, "--node-config", str(parsed.settings)]
+def _flower_options(options: argparse.Namespace) -> list[str]:
+    secure = ["--insecure"] if options.insecure else []
+    return [*secure, "--superlink", options.superlink, "--node-config", str(options.settings)]
+
+
+def _log_variables(options: argparse.Namespace) -> dict[str, str]:
+    """The options of the log as environment variables: the processes that answer inherit them."""
+    variables = {}
+    if options.log_level is not None:
+        variables[LEVEL_VARIABLE] = options.log_level
+    if options.log_file is not None:
+        variables[FILE_VARIABLE] = str(options.log_file.absolute())
+    return variables
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -105,6 +120,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("settings", type=Path, help="the node's settings, a .toml file")
     parser.add_argument("--superlink", required=True, metavar="HOST:PORT", help="the aggregator's")
     parser.add_argument("--insecure", action="store_true", help="no TLS; on one machine only")
+    parser.add_argument("--log-level", choices=LEVELS, help="what is printed and logged")
+    parser.add_argument("--log-file", type=Path, metavar="FILE", help="file to append the log to")
     return parser
 
 

@@ -1,7 +1,7 @@
-"""The Flower ClientApp: takes a message apart, lets one of the two acts answer, packs the answer.
+"""The Flower ClientApp: unpacks a message, lets one of the two acts answer, packs the answer.
 
-Whatever goes wrong inside, the reply holds a word from ``Reason``. The message of an exception,
-which may name a path or a patient, goes to the hospital's own log.
+Whatever goes wrong inside, the reply has a word from ``Reason``. The message of an exception, which
+may name a path or a patient, goes to the hospital's own log.
 """
 
 import logging
@@ -27,25 +27,25 @@ from hospital_node.settings import NodeSettings
 
 Act = Callable[[NodeSettings, Fields], dict[str, Value]]
 
-log = logging.getLogger("gdshare.hospital_node")
+log = logging.getLogger(__name__)
 app = ClientApp()
 
 
 @app.query(COLLECT)
 def collect(message: Message, context: Context) -> Message:
-    """Hand over the newest bundle in the outbox."""
+    """Send the newest bundle in the outbox."""
     return _reply(message, context, answer_collect)
 
 
 @app.evaluate(COUNTS)
 def counts(message: Message, context: Context) -> Message:
-    """Count votes on the site's own films."""
+    """Count the site's own films."""
     return _reply(message, context, _answer_counts)
 
 
 def _answer_counts(settings: NodeSettings, fields: Fields) -> dict[str, Value]:
-    # Imported here: torch takes seconds to load, and handing over needs none of it. Inside the act,
-    # since Flower would send the text of an exception that the act does not catch.
+    # Imported here: torch takes seconds to load, and the other act needs none of it. Inside the
+    # act, since Flower would send the text of an exception that the act does not catch.
     from hospital_node.counting import answer_counts  # noqa: PLC0415
 
     return answer_counts(settings, fields)
@@ -66,6 +66,6 @@ def _answer(message: Message, context: Context, act: Act) -> dict[str, Value]:
     except UsageError as error:
         log.error("%s", error)
         return refusal(Reason.NODE_MISCONFIGURED)
-    except Exception:
-        log.exception("the question could not be answered")
+    except Exception as error:
+        log.exception("the request could not be answered (%s: %s)", type(error).__name__, error)
         return refusal(Reason.FAULT)

@@ -1,11 +1,12 @@
-"""The second act: voting on the site's own films with a model from outside, and counting.
+"""The second act: classifying the site's own films with a model from outside, and counting them.
 
 Films, votes and ratios stay here; integers leave. Checked in this order, cheapest first: the form
-of the question, a cohort that the site listed, enough films, the site's own protocol, the ledger,
-the weights.
+of the request, a cohort that the site listed, enough films, the site's own protocol, the model's
+weights, the record of test counts.
 """
 
 import hashlib
+import logging
 from pathlib import Path
 
 from gdshare.cohort import Cohort, open_cohort
@@ -24,68 +25,69 @@ from gdshare.model import Model
 from gdshare.networks import digest
 from hospital_node.refusal import RefusedError
 from hospital_node.settings import NodeSettings
-from hospital_node.test_counts import CountEntry, read_ledger, sole_user, write_ledger
+from hospital_node.test_counts import CountEntry, read_test_counts, record_test_counts
+
+log = logging.getLogger(__name__)
 
 
 def answer_counts(settings: NodeSettings, received: Fields) -> dict[str, Value]:
     """Answer ``evaluate.counts``.
 
     Raises:
-        RefusedError: with the one reason that the network is told.
+        RefusedError: with the one reason that the network learns.
     """
-    question = _read(received)
+    request = _read(received)
     cohort = _open(settings.cohort)
-    if len(cohort.films_of(question.split)) < settings.minimum_films:
+    if len(cohort.films_of(request.split)) < settings.minimum_films:
         raise RefusedError(Reason.TOO_FEW_FILMS)
-    if question.protocol != cohort.protocol:
+    if request.protocol != cohort.protocol:
         raise RefusedError(Reason.PROTOCOL_DIFFERS)
-    model = _load(question)
-    if question.epsilon is None:
-        return counts_to_fields(_count(settings, question, model, cohort))
-    return counts_to_fields([_count_once(settings, question, model, cohort, question.epsilon)])
+    model = _load(request)
+    if request.epsilon is None:
+        counts = _count(settings, request, model, cohort)
+    else:
+        counts = [_count_once(settings, request, model, cohort, request.epsilon)]
+    log.info("counted %d %s films", counts[0].films, request.split)
+    return counts_to_fields(counts)
 
 
 def _count_once(
-    settings: NodeSettings, question: CountRequest, model: Model, cohort: Cohort, epsilon: float
+    settings: NodeSettings, request: CountRequest, model: Model, cohort: Cohort, epsilon: float
 ) -> Confusion:
-    """Test counts, given once: written to the ledger before they are sent."""
-    model_digest = _digest(question, model)
+    """Test counts, recorded before they are sent and given once."""
+    model_digest = _digest(request, model)
     cohort_digest = hashlib.sha256(cohort.index.model_dump_json().encode()).hexdigest()
-    with sole_user(settings.state):
-        ledger = read_ledger(settings.state)
-        before = ledger.answered(model_digest, cohort_digest, epsilon, settings.test_models)
-        if before is not None:
-            return before
-        counted = _count(settings, question, model, cohort)[0]
-        entry = CountEntry(
-            model=model_digest, cohort=cohort_digest, epsilon=epsilon, counts=counted
-        )
-        write_ledger(settings.state, ledger.with_entry(entry))
-        return counted
+    limit = settings.test_models
+    record = read_test_counts(settings.state)
+    earlier = record.answer_to(model_digest, cohort_digest, epsilon, limit)
+    if earlier is not None:
+        return earlier
+    [counts] = _count(settings, request, model, cohort)
+    entry = CountEntry(model=model_digest, cohort=cohort_digest, epsilon=epsilon, counts=counts)
+    return record_test_counts(settings.state, entry, limit)
 
 
-def _digest(question: CountRequest, model: Model) -> str:
+def _digest(request: CountRequest, model: Model) -> str:
     """SHA-256 of what votes: neither a padded header nor another order makes a new model.
 
     Raises:
-        RefusedError: a network is there twice, which is another way to have the same model count
-            as a new one.
+        RefusedError: the ensemble has a network twice, which would make the same votes a new model.
     """
     networks = sorted(digest(parameters) for parameters in model.ensemble)
     if len(set(networks)) < len(networks):
         raise RefusedError(Reason.MODEL_REFUSED, "a network is in the ensemble twice")
-    lines = [question.network, question.protocol.model_dump_json(), *networks]
+    lines = [request.network, request.protocol.model_dump_json(), *networks]
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
 def _count(
-    settings: NodeSettings, question: CountRequest, model: Model, cohort: Cohort
+    settings: NodeSettings, request: CountRequest, model: Model, cohort: Cohort
 ) -> list[Confusion]:
     try:
-        votes = cohort_votes(model, cohort, question.split, settings.device)
+        votes = cohort_votes(model, cohort, request.split, settings.device)
     except (FilmError, CohortError, UsageError) as error:
         raise RefusedError(Reason.COHORT_UNREADABLE, str(error)) from error
-    return confusions(votes, question.thresholds)
+    return confusions(votes, request.thresholds)
 
 
 def _read(received: Fields) -> CountRequest:
@@ -104,8 +106,8 @@ def _open(path: Path | None) -> Cohort:
         raise RefusedError(Reason.COHORT_UNREADABLE, str(error)) from error
 
 
-def _load(question: CountRequest) -> Model:
+def _load(request: CountRequest) -> Model:
     try:
-        return Model.from_bytes(question.network, question.protocol, question.model)
+        return Model.from_bytes(request.network, request.protocol, request.model)
     except ModelError as error:
         raise RefusedError(Reason.MODEL_REFUSED, str(error)) from error

@@ -1,9 +1,8 @@
-"""The first act: handing over what a person put into the outbox, the newest bundle and withdrawals.
+"""The first act: sending what a person put into the outbox, the newest bundle and withdrawals.
 
 Both are made elsewhere, by ``gdshare publish`` and ``gdshare withdraw``, under another user of the
 operating system. The node reads, within bounds, the six files of one bundle and the withdrawals;
-it neither signs nor repairs. A bundle that was withdrawn is not handed over, nor an older one in
-its place.
+it neither signs nor repairs. A withdrawn bundle is not sent, nor an older one in its place.
 """
 
 import logging
@@ -18,30 +17,33 @@ from gdshare.messages import MAX_WITHDRAWALS, Fields, Reason, Value
 from hospital_node.refusal import RefusedError
 from hospital_node.settings import NodeSettings
 
-log = logging.getLogger("gdshare.hospital_node")
+log = logging.getLogger(__name__)
 
 
 def answer_collect(settings: NodeSettings, received: Fields) -> dict[str, Value]:
     """Answer ``query.collect``: file name -> content.
 
     Raises:
-        RefusedError: there is nothing, or what lies there is neither bundle nor withdrawal.
+        RefusedError: the outbox is empty, or has something that is neither bundle nor withdrawal.
     """
     if received:
-        raise RefusedError(Reason.QUESTION_MALFORMED, "collect asks for nothing in particular")
+        raise RefusedError(Reason.QUESTION_MALFORMED, "a collect request has no fields")
     try:
-        return _handed_over(settings.outbox)
+        return _released_files(settings.outbox)
     except (BundleError, OSError) as error:
         raise RefusedError(Reason.OUTBOX_UNREADABLE, str(error)) from error
 
 
-def _handed_over(outbox: Path) -> dict[str, Value]:
+def _released_files(outbox: Path) -> dict[str, Value]:
     site = _only_site(outbox)
     folder = newest(outbox, site)
     files = {} if folder is None else read_folder(folder)
     if newest(outbox, site) is None:  # withdrawn while it was read
         files = {}
-    return {**files, **_withdrawals(outbox)}
+    withdrawn = _withdrawals(outbox)
+    name = folder.name if folder is not None and files else "no bundle"
+    log.info("handed over %s and %d withdrawals", name, len(withdrawn))
+    return {**files, **withdrawn}
 
 
 def _only_site(outbox: Path) -> str:
@@ -50,17 +52,17 @@ def _only_site(outbox: Path) -> str:
         raise RefusedError(Reason.NOTHING_RELEASED)
     if len(sites) > 1:
         raise RefusedError(
-            Reason.OUTBOX_UNREADABLE, f"{outbox}: holds bundles of several sites; keep one a node"
+            Reason.OUTBOX_UNREADABLE, f"{outbox}: has bundles of several sites; keep one per node"
         )
     return sites.pop()
 
 
 def _withdrawals(outbox: Path) -> dict[str, bytes]:
-    """The newest ones, as many as an answer takes."""
+    """The newest withdrawals, as many as an answer takes."""
     paths = withdrawals(outbox)
     if len(paths) > MAX_WITHDRAWALS:
         log.warning(
-            "%s: holds %d withdrawals, and %d are handed over; send the older ones by hand",
+            "%s: has %d withdrawals, and %d are handed over; send the older ones by hand",
             outbox,
             len(paths),
             MAX_WITHDRAWALS,

@@ -1,17 +1,17 @@
-"""How the two acts say no: a reason from the agreed list, with the details kept at home."""
+"""How an act refuses: with a reason from the agreed list; the details stay at the hospital."""
 
 from gdshare.errors import FederationError
 from gdshare.messages import Reason
 
 
 class RefusedError(FederationError):
-    """A question that is not answered.
+    """A request that is refused.
 
     Attributes:
-        reason: what the network is told, and all it is told.
+        reason: all that the network learns.
     """
 
-    def __init__(self, reason: Reason, at_home: str = "") -> None:
-        """Keep ``at_home``, which may name paths, for the hospital's own log."""
-        super().__init__(at_home or reason.value)
+    def __init__(self, reason: Reason, details: str = "") -> None:
+        """Keep ``details``, which may name paths, for the hospital's own log."""
+        super().__init__(details or reason.value)
         self.reason = reason

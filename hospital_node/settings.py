@@ -1,4 +1,4 @@
-"""What the site allows, as its own operator wrote it down; nothing here comes from the network."""
+"""What the site allows, as its own operator wrote it; nothing here comes from the network."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,12 +16,12 @@ class NodeSettings(BaseModel):
     """The node's settings: one TOML file of these keys, passed to SuperNode as ``--node-config``.
 
     Attributes:
-        outbox: the folder a person releases bundles into.
-        state: a folder of the node's own, for the ledger of test counts.
-        cohort: the cohort whose validation and test films may be voted on; none: no counting.
-        minimum_films: a split with fewer films than this is not counted.
-        test_models: on how many different models, ever, this cohort's test films may be counted.
-        device: where votes are computed.
+        outbox: the folder into which a person releases bundles.
+        state: a folder of the node's own, for the record of test counts.
+        cohort: its validation and test films may be counted; None: no counting.
+        minimum_films: a split with fewer films is not counted.
+        test_models: with how many different models, ever, this cohort's test films may be counted.
+        device: where films are classified.
     """
 
     model_config = ConfigDict(
@@ -40,8 +40,8 @@ class NodeSettings(BaseModel):
         """Read settings from a TOML table or from Flower's node configuration.
 
         Raises:
-            UsageError: a key missing, unknown, or of a wrong kind, or a path that is not absolute
-                (the node's working folder is nobody's business).
+            UsageError: a key is missing, unknown or of a wrong kind, or a path is not absolute:
+                no setting depends on the folder the node was started in.
         """
         try:
             settings = cls.model_validate(dict(values))
@@ -49,12 +49,13 @@ class NodeSettings(BaseModel):
             first = error.errors()[0]
             name = ".".join(str(part) for part in first["loc"])
             raise UsageError(
-                f"node settings: {name}: {first['msg'].lower()}",
-                remedy="see docs/guide-aggregator.md",
+                f"{name}: {first['msg'].lower()}",
+                "node settings",
+                "see docs/guide-aggregator.md",
             ) from error
         for path in (settings.outbox, settings.state, settings.cohort):
             if path is not None and not path.is_absolute():
                 raise UsageError(
-                    f"node settings: {path} is not an absolute path", remedy="write it in full"
+                    f"{path} is not an absolute path", "node settings", "write it in full"
                 )
         return settings

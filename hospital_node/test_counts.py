@@ -1,18 +1,16 @@
-"""Which test counts were given, so that each is given once.
+"""The record of test counts: each is given once.
 
-Test films are counted at one ε for a model. Were a second ε answered, an aggregator could walk
-through all of them and choose on test films; and since a model can be altered in its last digit,
-the number of models is bounded too.
+Test films are counted at a single ε per model. If a second ε were answered, an aggregator could try
+all of them and choose on test films. Since a model can be altered in its last digit, the number of
+models is limited too.
 """
 
-import fcntl
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from gdshare.lock import lock, lock_beside
 from gdshare.messages import Reason
 from gdshare.metrics import Confusion
 from gdshare.storage import write_json
@@ -32,59 +30,64 @@ class CountEntry(BaseModel):
     counts: Confusion
 
 
-class Ledger(BaseModel):
+class TestCounts(BaseModel):
     """``test-counts.json``."""
+
+    __test__ = False  # not a test case, for pytest
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     format: Literal["gdshare-test-counts/1"] = "gdshare-test-counts/1"
     entries: Annotated[tuple[CountEntry, ...], Field(max_length=100_000)] = ()
 
-    def answered(self, model: str, cohort: str, epsilon: float, limit: int) -> Confusion | None:
-        """The counts given before for this very question, or None if it may be answered now.
+    def answer_to(self, model: str, cohort: str, epsilon: float, limit: int) -> Confusion | None:
+        """The counts given before for this very request; None if it may be answered now.
 
         Raises:
-            RefusedError: another ε was answered for this model, or ``limit`` models were.
+            RefusedError: this model was answered at another ε, or ``limit`` models were answered.
         """
-        given = [entry for entry in self.entries if entry.cohort == cohort]
-        for entry in given:
+        same_cohort = [entry for entry in self.entries if entry.cohort == cohort]
+        for entry in same_cohort:
             if entry.model == model and entry.epsilon == epsilon:
                 return entry.counts
             if entry.model == model:
                 raise RefusedError(Reason.TEST_ALREADY_COUNTED)
-        if len(given) >= limit:
+        if len(same_cohort) >= limit:
             raise RefusedError(Reason.TEST_BUDGET_SPENT)
         return None
 
-    def with_entry(self, entry: CountEntry) -> "Ledger":
-        """The ledger with one more answer."""
-        return Ledger(entries=(*self.entries, entry))
 
-
-def read_ledger(state: Path) -> Ledger:
-    """Read the ledger; a folder without one has an empty one.
+def read_test_counts(state: Path) -> TestCounts:
+    """Read the record; a folder without one has an empty one.
 
     Raises:
-        RefusedError: it is damaged; then nothing is counted until a person has looked.
+        RefusedError: it is damaged; test films are not counted until a person has looked into it.
     """
     path = state / FILE
     try:
-        return Ledger.model_validate_json(path.read_bytes())
+        return TestCounts.model_validate_json(path.read_bytes())
     except FileNotFoundError:
-        return Ledger()
+        return TestCounts()
     except (OSError, ValidationError) as error:
         raise RefusedError(Reason.FAULT, f"{path}: damaged; look into it by hand") from error
 
 
-def write_ledger(state: Path, ledger: Ledger) -> None:
-    """Replace the ledger; on return it is on the disk."""
-    write_json(state / FILE, ledger.model_dump(mode="json"))
+def record_test_counts(state: Path, entry: CountEntry, limit: int) -> Confusion:
+    """Add an entry, on the disk on return; of two requests at once only the first is recorded.
 
+    Returns:
+        the counts to send: those of the record if the same request was answered meanwhile.
 
-@contextmanager
-def sole_user(state: Path) -> Iterator[None]:
-    """Hold the state folder, so that two questions at once cannot both be the first."""
+    Raises:
+        RefusedError: as ``TestCounts.answer_to``.
+        LockedError: another process has locked the record.
+    """
     state.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with (state / ".lock").open("w", encoding="utf-8") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
+    with lock(lock_beside(state / FILE)):
+        record = read_test_counts(state)
+        earlier = record.answer_to(entry.model, entry.cohort, entry.epsilon, limit)
+        if earlier is not None:
+            return earlier
+        updated = TestCounts(entries=(*record.entries, entry))
+        write_json(state / FILE, updated.model_dump(mode="json"))
+    return entry.counts

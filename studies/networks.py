@@ -11,8 +11,8 @@ from safetensors.torch import load, save
 from torch import Tensor, nn
 
 from gdshare.cohort import Cohort
-from gdshare.distill.folder import RECORD, read_record, read_result
 from gdshare.distill.loop import Outcome, Tick, distill
+from gdshare.distill.run_folder import RECORD, read_record, read_result
 from gdshare.errors import RunError
 from gdshare.method import Settings
 from gdshare.model import Model

@@ -1,4 +1,4 @@
-"""The one page both sides share: what is sent is read again, and nothing else is believed."""
+"""The module both sides share: what is sent is read back, and anything else is refused."""
 
 import pytest
 from hypothesis import given
@@ -27,32 +27,32 @@ VALUES = st.one_of(
 )
 NAMES = st.sampled_from(["what", "network", "protocol", "model", "epsilon", "tp", "fn", "refused"])
 FIELDS = st.dictionaries(st.one_of(NAMES, st.text(max_size=5)), VALUES, max_size=8)
-QUESTION = CountRequest("convnet", Protocol(), b"weights")
+REQUEST = CountRequest("convnet", Protocol(), b"weights")
 
 
 @given(st.sampled_from([None, *THRESHOLDS]))
-def test_a_question_is_read_as_it_was_asked(epsilon: float | None) -> None:
-    asked = CountRequest("convnet", Protocol(side=32), b"weights", epsilon)
-    assert CountRequest.from_fields(asked.to_fields()) == asked
-    assert asked.split == ("val" if epsilon is None else "test")
-    assert asked.thresholds == (THRESHOLDS if epsilon is None else (epsilon,))
+def test_a_request_is_read_as_it_was_sent(epsilon: float | None) -> None:
+    request = CountRequest("convnet", Protocol(side=32), b"weights", epsilon)
+    assert CountRequest.from_fields(request.to_fields()) == request
+    assert request.split == ("val" if epsilon is None else "test")
+    assert request.thresholds == (THRESHOLDS if epsilon is None else (epsilon,))
 
 
 @given(FIELDS)
-def test_any_other_question_is_refused_by_name(received: dict[str, object]) -> None:
+def test_any_other_request_is_refused_by_name(received: dict[str, object]) -> None:
     with pytest.raises(RequestError):
         CountRequest.from_fields(received)
 
 
 @given(NAMES, VALUES)
-def test_a_question_with_one_field_replaced_is_refused_or_sound(name: str, value: object) -> None:
+def test_a_request_with_one_field_replaced_is_refused_or_valid(name: str, value: object) -> None:
     try:
-        read = CountRequest.from_fields({**QUESTION.to_fields(), name: value})
+        request = CountRequest.from_fields({**REQUEST.to_fields(), name: value})
     except RequestError:
         return
-    assert read.split == "val"
-    assert isinstance(read.model, bytes)
-    assert isinstance(read.network, str)
+    assert request.split == "val"
+    assert isinstance(request.model, bytes)
+    assert isinstance(request.network, str)
 
 
 @given(st.integers(0, 50), st.integers(0, 50), st.integers(0, 9), st.integers(0, 9))
@@ -69,7 +69,7 @@ def test_other_counts_are_refused_by_name(received: dict[str, object], threshold
 
 
 @given(st.lists(st.lists(st.integers(-1, 3), min_size=2, max_size=2), min_size=6, max_size=6))
-def test_believed_counts_could_be_those_of_films(columns: list[list[int]]) -> None:
+def test_accepted_counts_could_be_those_of_films(columns: list[list[int]]) -> None:
     names = ["tp", "fn", "tn", "fp", "indeterminate_positive", "indeterminate_negative"]
     try:
         first, second = counts_from_fields(dict(zip(names, columns, strict=True)), 2)

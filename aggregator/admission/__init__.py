@@ -1,7 +1,7 @@
-"""Which of the collected bundles enter a round, and why the others do not.
+"""Which of the collected bundles enter a round, and why the others are refused.
 
-``collected`` splits what nodes sent into bundles and withdrawals; ``verify`` holds each bundle to
-the rules of signature, trust, freshness and fit; ``plausibility`` measures what a verified bundle
-teaches (``utility``) and whether it agrees with the others (``agreement``); ``decide`` applies all
-of that and records each decision in the ledger.
+``collected`` splits what nodes sent into bundles and withdrawals. ``verify`` refuses a bundle by
+its bytes, signature and key, ``rules`` by trust, freshness and fit. ``plausibility`` screens what a
+sound bundle teaches: its ``utility`` on films, its ``agreement`` with the other bundles. ``decide``
+applies all of this and records each decision in the ledger.
 """

@@ -1,4 +1,4 @@
-"""What nodes handed over when they were asked to, taken apart: bundles, withdrawals, nothing."""
+"""What the nodes sent, split into bundles, withdrawals and refusals."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,8 +15,8 @@ class Collected:
 
     Attributes:
         bundles: node -> file name -> content.
-        withdrawals: node -> file name -> content, of no node more than agreed.
-        refusals: of nodes that handed over no bundle, or too many withdrawals.
+        withdrawals: node -> file name -> content, at most ``MAX_WITHDRAWALS`` per node.
+        refusals: of nodes that sent no bundle, or too many withdrawals.
     """
 
     bundles: Mapping[int, Mapping[str, bytes]]
@@ -29,31 +29,31 @@ class Collected:
         return sum(len(data) for files in self.bundles.values() for data in files.values())
 
 
-def split_files(collected: Replies) -> Collected:
-    """Tell bundles from withdrawals by the names of their files."""
+def split_files(replies: Replies) -> Collected:
+    """Separate bundles from withdrawals by the names of their files."""
     bundles: dict[int, dict[str, bytes]] = {}
     withdrawals: dict[int, dict[str, bytes]] = {}
     refusals = [
-        Refusal(node, None, reason.value, "the node handed nothing over")
-        for node, reason in sorted(collected.refused.items())
+        Refusal(node, None, reason.value, "the node sent nothing")
+        for node, reason in sorted(replies.refused.items())
     ]
-    for node, fields in sorted(collected.answers.items()):
+    for node, fields in sorted(replies.answers.items()):
         files = _bytes_in(fields)
-        gone = {name: data for name, data in files.items() if is_withdrawal(name)}
-        bundle = {name: data for name, data in files.items() if name not in gone}
-        if gone:
-            withdrawals[node] = dict(sorted(gone.items())[:MAX_WITHDRAWALS])
-        if len(gone) > MAX_WITHDRAWALS:
-            message = f"{len(gone)} withdrawals, of which {MAX_WITHDRAWALS} were looked at"
+        withdrawn = {name: data for name, data in files.items() if is_withdrawal(name)}
+        bundle = {name: data for name, data in files.items() if name not in withdrawn}
+        if withdrawn:
+            withdrawals[node] = dict(sorted(withdrawn.items())[:MAX_WITHDRAWALS])
+        if len(withdrawn) > MAX_WITHDRAWALS:
+            message = f"sent {len(withdrawn)} withdrawals, of which {MAX_WITHDRAWALS} were read"
             refusals.append(Refusal(node, None, "Oversized", message))
-        if bundle or not gone:
+        if bundle or not withdrawn:
             bundles[node] = bundle
         else:
-            message = "the node handed over withdrawals and no bundle"
+            message = "the node sent withdrawals and no bundle"
             refusals.append(Refusal(node, None, Reason.NOTHING_RELEASED.value, message))
     return Collected(bundles, withdrawals, tuple(refusals))
 
 
 def _bytes_in(fields: Fields) -> dict[str, bytes]:
-    """What is not bytes is left out, so that a file counts as missing."""
+    """The fields that hold bytes; a file with another value counts as missing."""
     return {name: value for name, value in fields.items() if isinstance(value, bytes)}

@@ -1,15 +1,22 @@
-"""From what nodes handed over to the bundles of a round: verified, judged, admitted, recorded."""
+"""From what the nodes sent to the bundles of a round; each decision is recorded in the ledger.
 
-from collections.abc import Callable, Mapping, Sequence
+``verify_and_record`` comes first, ``assess`` measures the sound bundles, ``decide`` admits. The
+bytes are verified once; the rules that depend on the trust list and the ledger are applied again by
+``decide``, since measuring takes minutes and others may write to both meanwhile.
+"""
+
+import logging
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from flwr.serverapp import Grid
 
 from aggregator.admission.collected import Collected
-from aggregator.admission.plausibility import CountedBy, Screening, plausibility, quarantine
+from aggregator.admission.plausibility import CountsBySite, Screening, quarantine, screen
+from aggregator.admission.rules import Rules
 from aggregator.admission.utility import Reference, reference_of
-from aggregator.admission.verify import admit
+from aggregator.admission.verify import verify_bytes
 from aggregator.flower.counting import count_films
 from aggregator.flower.order import Order
 from aggregator.refusals import Refusal
@@ -17,13 +24,13 @@ from aggregator.trust.bundle_history import (
     ADMIT,
     QUARANTINE,
     REFUSE,
-    accepted,
-    quarantined,
+    accepted_digests,
+    quarantined_digests,
     signed_with,
 )
-from aggregator.trust.key_history import ending
+from aggregator.trust.key_history import expiring_sites
 from aggregator.trust.keys import Trust, load_trust
-from aggregator.trust.withdrawals import take_in
+from aggregator.trust.withdrawals import record_withdrawals
 from aggregator.verified import Verified, digests
 from gdshare.cohort import Cohort
 from gdshare.errors import FederationError
@@ -31,65 +38,75 @@ from gdshare.ledger import Entry, Ledger, in_one_line, open_ledger, read_ledger
 from gdshare.model import Model
 from gdshare.protocol import Protocol
 
-Tell = Callable[[str], None]
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Gathered:
-    """What the nodes handed over, sorted.
+class Checked:
+    """What the nodes sent, before anything is measured.
 
     Attributes:
-        handed: all of it.
-        silent: nodes that did not answer.
-        admitted: bundles of the round.
-        refusals: of nodes, withdrawals and bundles, quarantined ones included.
-        plausible: what is known of each sound bundle, by its site.
+        collected: all of it.
+        verified: bundles whose bytes and signature are good.
+        sound: those among them that pass every rule.
+        refusals: of withdrawals and bundles, recorded in the ledger.
     """
 
-    handed: Collected
-    silent: Sequence[int]
+    collected: Collected
+    verified: Sequence[Verified]
+    sound: Sequence[Verified]
+    refusals: Sequence[Refusal]
+
+
+@dataclass(frozen=True)
+class Decision:
+    """Which bundles are admitted.
+
+    Attributes:
+        admitted: bundles of the round.
+        refusals: of nodes, withdrawals and bundles, quarantined ones included.
+    """
+
     admitted: Sequence[Verified]
     refusals: Sequence[Refusal]
-    plausible: Mapping[str, Screening]
 
 
-def verify(
-    order: Order, handed: Collected, now: datetime, tell: Tell
-) -> tuple[list[Verified], list[Refusal]]:
-    """Record what hospitals withdraw, then what is refused, before anything is judged.
+def verify_and_record(order: Order, collected: Collected, now: datetime) -> Checked:
+    """Record the hospitals' withdrawals, then verify the bundles and record what is refused.
 
-    Returns:
-        sound bundles, and everything that is refused.
+    Args:
+        order: of the round.
+        collected: what nodes sent.
+        now: the aggregator's clock, UTC.
 
     Raises:
         LedgerError: the ledger was altered or cut short, or cannot be written.
     """
     trust = load_trust(order.trust)
+    verified, unverified = verify_bytes(collected.bundles, trust, now)
     with open_ledger(order.ledger) as ledger:
-        refused = take_in(handed.withdrawals, trust, ledger, now, order.operator, tell)
-        sound, unsound = _sound(order, handed, now, tuple(ledger.entries))
-        refused += unsound
-        for refusal in refused:
-            _write_refusal(ledger, order, now, refusal)
-        _warn_of_ends(trust, ledger.entries, now, tell)
-    return sound, refused
+        refusals = record_withdrawals(collected.withdrawals, trust, ledger, now, order.operator)
+        sound, ruled_out = Rules(order, trust, ledger.entries, now).check(verified)
+        refusals += [*unverified, *ruled_out]
+        for refusal in refusals:
+            _record_refusal(ledger, order, now, refusal)
+        _warn_of_ends(trust, ledger.entries, now)
+    return Checked(collected, verified, sound, refusals)
 
 
-def judge(
-    grid: Grid,
-    order: Order,
-    sound: Sequence[Verified],
-    reference: Cohort | None,
-    tell: Tell,
+def assess(
+    grid: Grid, order: Order, sound: Sequence[Verified], reference: Cohort | None
 ) -> dict[str, Screening]:
-    """Find out what is known of each sound bundle's plausibility; site -> that.
+    """Measure how plausible each sound bundle is.
 
     Args:
-        grid: Flower's way to the nodes, which are asked to count where there is no reference.
+        grid: Flower's way to the nodes, which count films if there is no reference.
         order: of the round.
-        sound: bundles that passed every rule.
+        sound: bundles that pass every rule.
         reference: the operator's own labelled cohort.
-        tell: told who is quarantined.
+
+    Returns:
+        site -> screening.
 
     Raises:
         UsageError: the reference was cut by another protocol.
@@ -100,21 +117,27 @@ def judge(
 
     silent: set[str] = set()
 
-    def ask_sites(model: Model, sites: Sequence[str]) -> CountedBy:
-        """Whoever has not counted once is not waited for again, for the next bundle."""
-        asked = [one for one in sound if one.site in sites and one.site not in silent]
+    def ask_sites(model: Model, sites: Sequence[str]) -> CountsBySite:
+        """A site that failed to count once is not waited for again, for the next bundle."""
+        asked = [bundle for bundle in sound if bundle.site in sites and bundle.site not in silent]
         counts = count_films(grid, asked, model, None, order.timeout).counts
-        silent.update(one.site for one in asked if one.site not in counts)
+        silent.update(bundle.site for bundle in asked if bundle.site not in counts)
         return counts
 
     protocol = sound[0].bundle.manifest.protocol
-    shown = None if reference is None else _reference(reference, protocol, order.seed)
-    found = plausibility(
-        sound, order.seed, shown, ask_sites, accepted(entries), frozenset(quarantined(entries))
+    screenings = screen(
+        sound,
+        order.seed,
+        None if reference is None else _reference(reference, protocol, order.seed),
+        ask_sites,
+        accepted_digests(entries),
+        frozenset(quarantined_digests(entries)),
     )
-    kept = [site for site, one in found.items() if one.quarantined]
-    tell(f"quarantined {', '.join(kept) or 'none'} of {len(found)} sound bundles")
-    return found
+    quarantined = [site for site, screening in screenings.items() if screening.quarantined]
+    log.info(
+        "quarantined %s of %d sound bundles", ", ".join(quarantined) or "none", len(screenings)
+    )
+    return screenings
 
 
 def _reference(cohort: Cohort, protocol: Protocol, seed: int) -> Reference:
@@ -122,69 +145,64 @@ def _reference(cohort: Cohort, protocol: Protocol, seed: int) -> Reference:
     return reference_of(cohort, seed)
 
 
-def _sound(
-    order: Order, handed: Collected, now: datetime, entries: Sequence[Entry]
-) -> tuple[list[Verified], list[Refusal]]:
-    in_step = order.pooling == "in-step"
-    trust = load_trust(order.trust)
-    return admit(handed.bundles, trust, now, same_steps=in_step, entries=entries, name=order.name)
+def decide(
+    order: Order, checked: Checked, screenings: Mapping[str, Screening], now: datetime
+) -> Decision:
+    """Apply the rules again, then admit or quarantine each sound bundle and record it.
 
-
-def admit_judged(
-    order: Order,
-    handed: Collected,
-    silent: Sequence[int],
-    refused: Sequence[Refusal],
-    judged: Mapping[str, Screening],
-    now: datetime,
-) -> Gathered:
-    """Verify anew and record. Judging takes minutes; meanwhile others may have admitted bundles.
+    A key that was added to the trust list meanwhile counts from the next round on.
 
     Args:
         order: of the round.
-        handed: what nodes handed over.
-        silent: nodes that did not answer.
-        refused: what ``verify`` refused, which is in the ledger already.
-        judged: what ``judge`` found.
+        checked: what ``verify_and_record`` returned; its refusals are in the ledger already.
+        screenings: what ``assess`` returned.
         now: the aggregator's clock, UTC.
 
     Raises:
-        FederationError: other bundles are sound now than those that were judged.
+        FederationError: other bundles are sound now than those that were measured.
         LedgerError: the ledger cannot be written; nothing is admitted.
     """
-    # Nobody else admits anything between what is read of the ledger and what is added to it.
+    # Locked from reading to writing, so that nobody else admits anything in between.
     with open_ledger(order.ledger) as ledger:
-        sound, unsound = _sound(order, handed, now, tuple(ledger.entries))
-        since = [one for one in unsound if one not in refused]
-        for refusal in since:
-            _write_refusal(ledger, order, now, refusal)
-        if digests(sound) != {site: one.digest for site, one in judged.items()}:
+        rules = Rules(order, load_trust(order.trust), ledger.entries, now)
+        sound, ruled_out = rules.check(checked.verified)
+        new = [refusal for refusal in ruled_out if refusal not in checked.refusals]
+        for refusal in new:
+            _record_refusal(ledger, order, now, refusal)
+        measured = {site: screening.digest for site, screening in screenings.items()}
+        if digests(sound) != measured:
             raise FederationError(
-                "whose bundles are good was changed by somebody else during this round",
-                remedy="start again",
+                "the trust list or the ledger changed during the round", remedy="start again"
             )
-        held = [one for one in sound if judged[one.site].quarantined]
-        admitted = [one for one in sound if not judged[one.site].quarantined]
-        for one in admitted:
-            manifest = one.bundle.manifest
-            why = signed_with(one.key)
-            ledger.write(now, ADMIT, order.operator, manifest.name, one.bundle.digest, why)
-        aside = [quarantine(one, judged[one.site]) for one in held]
-        for one, refusal in zip(held, aside, strict=True):
-            why = in_one_line(f"{signed_with(one.key)}: {refusal.message}")
-            ledger.write(now, QUARANTINE, order.operator, str(refusal.name), refusal.digest, why)
-    return Gathered(handed, silent, admitted, [*refused, *since, *aside, *handed.refusals], judged)
+        quarantined = [bundle for bundle in sound if screenings[bundle.site].quarantined]
+        admitted = [bundle for bundle in sound if not screenings[bundle.site].quarantined]
+        for bundle in admitted:
+            _record(ledger, order, now, ADMIT, bundle, signed_with(bundle.key))
+        held_back = [quarantine(bundle, screenings[bundle.site]) for bundle in quarantined]
+        for bundle, refusal in zip(quarantined, held_back, strict=True):
+            why = f"{signed_with(bundle.key)}: {refusal.message}"
+            _record(ledger, order, now, QUARANTINE, bundle, why)
+    refusals = [*checked.refusals, *new, *held_back, *checked.collected.refusals]
+    return Decision(admitted, refusals)
 
 
-def _write_refusal(ledger: Ledger, order: Order, now: datetime, refusal: Refusal) -> None:
+def _record(
+    ledger: Ledger, order: Order, now: datetime, act: str, bundle: Verified, why: str
+) -> None:
+    ledger.write(now, act, order.operator, bundle.name, bundle.bundle.digest, in_one_line(why))
+
+
+def _record_refusal(ledger: Ledger, order: Order, now: datetime, refusal: Refusal) -> None:
     what = refusal.name or refusal.site or f"node {refusal.node}"
     why = in_one_line(f"{refusal.reason}: {refusal.message}")
     ledger.write(now, REFUSE, order.operator, what, refusal.digest, why)
 
 
-def _warn_of_ends(trust: Trust, entries: Sequence[Entry], now: datetime, tell: Tell) -> None:
-    for site, end in ending(trust.keys, entries, now).items():
-        tell(
-            f"the last key of {site} {'ended' if now >= end else 'ends'} on {end:%Y-%m-%d}: ask it "
-            "for a new one (gdshare keys rotate)"
+def _warn_of_ends(trust: Trust, entries: Sequence[Entry], now: datetime) -> None:
+    for site, end in expiring_sites(trust.keys, entries, now).items():
+        log.warning(
+            "the last key of %s %s on %s: ask it for a new one (gdshare keys rotate)",
+            site,
+            "ended" if now >= end else "ends",
+            f"{end:%Y-%m-%d}",
         )

@@ -1,18 +1,21 @@
-"""Which sound bundles are set aside because what they teach is not plausible.
+"""Which sound bundles are quarantined because what they teach is implausible.
 
 Each bundle trains a few networks alone, from θ0 that all bundles share. It is quarantined when
 
 1. its networks leave the range of numbers;
 2. its update is an outlier among its peers' (``agreement``);
-3. its networks do not beat chance (``utility``) on the operator's reference, or without
-   one on what the other hospitals count of their validation films.
+3. its networks do not beat chance (``utility``) on the operator's reference or, without a
+   reference, on the validation films that the other hospitals count.
 
-What cannot be tested is said to be so, and condemns nobody. A person may accept a digest in spite
-of its figures (``gdshare trust accept``); they are told all the same.
+What cannot be tested is reported as untested and is no fault. A person may accept a digest in spite
+of its figures (``gdshare trust accept``); the figures are reported all the same.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Annotated
+
+from pydantic import Field
 
 from aggregator.admission.agreement import LIMITS, Agreement, agreements, compare
 from aggregator.admission.utility import (
@@ -22,158 +25,158 @@ from aggregator.admission.utility import (
     Utility,
     ranking_of_counts,
     ranking_on,
-    teaching,
+    utility_of,
 )
 from aggregator.refusals import Refusal
-from aggregator.verified import Verified
+from aggregator.verified import Verified, contribution_of
 from gdshare.metrics import Confusion
 from gdshare.model import Model
-from gdshare.pooling import Alone, Contribution, contribution_from, train_alone
+from gdshare.pooling import Alone, train_alone
 from gdshare.protocol import Protocol
 from gdshare.seeding import derived_seed, numpy_generator
 
 NETWORKS = 3
-"""Trained from each bundle alone. Hospitals count for the first only: it costs them time."""
+"""Trained from each bundle alone. Hospitals count with the first only: it costs them time."""
 
 QUARANTINED = "Quarantined"
 
-CountedBy = Mapping[str, Sequence[Confusion]]
+CountsBySite = Mapping[str, Sequence[Confusion]]
 """Site -> its counts of validation films, at every threshold."""
-AskSites = Callable[[Model, Sequence[str]], CountedBy]
-"""Have these sites count their validation films by a model; those that answer are in the result."""
+AskSites = Callable[[Model, Sequence[str]], CountsBySite]
+"""Have these sites count their validation films with a model; the result holds those that did."""
 
 
 @dataclass(frozen=True)
 class Screening:
-    """What is known of one bundle's plausibility.
+    """What was measured of one bundle's plausibility.
 
     Attributes:
         digest: of the bundle.
-        agreement: with its peers; None where it has none.
-        teaching: on films it has not seen; None where no film of both diagnoses was at hand.
+        agreement: with its peers; None without peers.
+        utility: on films its networks have not seen; None without films of both diagnoses.
         faults: in words; why it is quarantined.
-        accepted: in spite of these, by a person; the act in the ledger says why.
+        accepted: by a person, in spite of these; the ledger's entry says why.
     """
 
     digest: str
     agreement: Agreement | None
-    teaching: Utility | None
+    utility: Annotated[Utility | None, Field(serialization_alias="teaching")]  # as in round.json
     faults: tuple[str, ...]
     accepted: bool = False
 
     @property
     def quarantined(self) -> bool:
-        """Whether the bundle is kept out."""
+        """Whether the bundle stays out."""
         return bool(self.faults) and not self.accepted
 
 
-def contribution_of(one: Verified) -> Contribution:
-    """What a verified bundle brings to a training."""
-    manifest = one.bundle.manifest
-    patients = manifest.counts.patients_at_least
-    return contribution_from(manifest.site, one.bundle.distilled, manifest, patients)
-
-
-def plausibility(
+def screen(
     bundles: Sequence[Verified],
     seed: int,
     reference: Reference | None,
     ask: AskSites,
     accepted: frozenset[str],
-    held: frozenset[str] = frozenset(),
+    quarantined: frozenset[str] = frozenset(),
 ) -> dict[str, Screening]:
-    """Judge verified bundles that fit one another; site -> what is known.
+    """Screen verified bundles that fit one another.
 
     Args:
         bundles: of one protocol and network; not empty.
         seed: of the round.
         reference: labelled patches of the operator, cut by the same protocol.
-        ask: is not called where there is a reference.
+        ask: called only without a reference.
         accepted: digests that a person accepted.
-        held: digests that were quarantined in another round: they stay so until accepted, whatever
-            other peers or films say of them now.
+        quarantined: digests that an earlier round quarantined. They stay so until accepted,
+            whatever other peers or films would give now.
+
+    Returns:
+        site -> screening.
     """
     protocol = bundles[0].bundle.manifest.protocol
-    alone = {
-        one.site: train_alone(
-            contribution_of(one), protocol, derived_seed(seed, "plausibility"), NETWORKS
-        )
-        for one in bundles
+    theta0_seed = derived_seed(seed, "plausibility")
+    networks = {
+        bundle.site: train_alone(contribution_of(bundle.bundle), protocol, theta0_seed, NETWORKS)
+        for bundle in bundles
     }
-    found = _compared(bundles, alone)
-    trusted = [site for site, one in found.items() if not one.faults]
-    for number, one in enumerate(bundles):
-        if found[one.site].faults and reference is None:
-            continue  # known to be bad enough; why cost the hospitals their time?
-        if not _finite(alone[one.site]):
+    screenings = _compared(bundles, networks)
+    faultless = [site for site, screening in screenings.items() if not screening.faults]
+    for number, bundle in enumerate(bundles):
+        site = bundle.site
+        if screenings[site].faults and reference is None:
+            continue  # quarantined as it is: spare the hospitals the counting
+        if not _finite(networks[site]):
             continue
-        judges = [site for site in trusted if site != one.site]
-        places = _shown(one, alone[one.site], protocol, reference, ask, judges)
+        peers = [other for other in faultless if other != site]
+        rankings = _rankings(bundle, networks[site], protocol, reference, ask, peers)
         generator = numpy_generator(seed, "plausibility-deals", number)
         asked: Asked = "validation films" if reference is None else "reference patients"
-        found[one.site] = _with_teaching(found[one.site], teaching(asked, places, generator))
-    for site, known in found.items():
-        if known.digest in held and not known.faults:
-            found[site] = replace(known, faults=("it was quarantined in an earlier round",))
-    return {site: replace(one, accepted=one.digest in accepted) for site, one in found.items()}
+        screenings[site] = _with_utility(screenings[site], utility_of(asked, rankings, generator))
+    for site, screening in screenings.items():
+        if screening.digest in quarantined and not screening.faults:
+            fault = "it was quarantined in an earlier round"
+            screenings[site] = replace(screening, faults=(fault,))
+    return {
+        site: replace(screening, accepted=screening.digest in accepted)
+        for site, screening in screenings.items()
+    }
 
 
-def quarantine(one: Verified, found: Screening) -> Refusal:
-    """Keep a bundle out, with its figures."""
+def quarantine(bundle: Verified, screening: Screening) -> Refusal:
+    """Refuse a bundle for its figures."""
+    digest = bundle.bundle.digest
     message = (
-        f"{'; '.join(found.faults)}. Ask {one.site} how it was made; if that explains it, "
-        f"gdshare trust accept {one.bundle.digest[:16]} --why ... --trust ... lets it in"
+        f"{'; '.join(screening.faults)}. Ask {bundle.site} how it was made; if that explains it, "
+        f"gdshare trust accept {digest[:16]} --why ... --trust ... lets it in"
     )
-    name = one.bundle.manifest.name
-    return Refusal(one.node, one.site, QUARANTINED, message, one.bundle.digest, name)
+    return Refusal(bundle.node, bundle.site, QUARANTINED, message, digest, bundle.name)
 
 
 def _compared(
-    bundles: Sequence[Verified], alone: Mapping[str, Sequence[Alone]]
+    bundles: Sequence[Verified], networks: Mapping[str, Sequence[Alone]]
 ) -> dict[str, Screening]:
-    """Everything but what it takes films to know."""
-    finite = [one for one in bundles if _finite(alone[one.site])]
+    """Screenings without utility, which takes films."""
+    finite = [bundle.site for bundle in bundles if _finite(networks[bundle.site])]
     limits = LIMITS.get(bundles[0].bundle.manifest.method.network)
-    judged = agreements(compare([alone[one.site] for one in finite]), limits) if finite else []
-    agreed = {one.site: figures for one, figures in zip(finite, judged, strict=True)}
-    found = {}
-    for one in bundles:
-        agreement = agreed.get(one.site)
+    figures = agreements(compare([networks[site] for site in finite]), limits) if finite else []
+    by_site = dict(zip(finite, figures, strict=True))
+    screenings = {}
+    for bundle in bundles:
+        agreement = by_site.get(bundle.site)
         faults = agreement.faults if agreement else ()
-        if one.site not in agreed:
+        if bundle.site not in by_site:
             faults = ("training on it alone leaves the range of numbers",)
-        found[one.site] = Screening(one.bundle.digest, agreement, None, faults)
-    return found
+        screenings[bundle.site] = Screening(bundle.bundle.digest, agreement, None, faults)
+    return screenings
 
 
-def _shown(
-    one: Verified,
+def _rankings(
+    bundle: Verified,
     networks: Sequence[Alone],
     protocol: Protocol,
     reference: Reference | None,
     ask: AskSites,
-    judges: Sequence[str],
+    peers: Sequence[str],
 ) -> list[Ranking]:
-    """Films as the bundle's own networks rank them."""
-    network = one.bundle.manifest.method.network
+    """Patients or films, place by place, as the bundle's own networks rank them."""
+    network = bundle.bundle.manifest.method.network
     if reference is not None:
-        ends = tuple(each.end for each in networks)
-        return [ranking_on(reference, Model(network, protocol, ends))]
-    if not judges:
+        ensemble = tuple(alone.end for alone in networks)
+        return [ranking_on(reference, Model(network, protocol, ensemble))]
+    if not peers:
         return []
-    counted = ask(Model(network, protocol, (networks[0].end,)), judges)
-    return [ranking_of_counts(counts) for _, counts in sorted(counted.items())]
+    counts_by_site = ask(Model(network, protocol, (networks[0].end,)), peers)
+    return [ranking_of_counts(counts) for _, counts in sorted(counts_by_site.items())]
 
 
-def _with_teaching(before: Screening, taught: Utility | None) -> Screening:
-    if taught is None or not taught.tested or taught.beats_chance:
-        return replace(before, teaching=taught)
+def _with_utility(screening: Screening, result: Utility | None) -> Screening:
+    if result is None or not result.tested or result.beats_chance:
+        return replace(screening, utility=result)
     fault = (
-        f"networks trained from it alone do not beat chance on {taught.positives} positive and "
-        f"{taught.negatives} negative {taught.asked} (AUC {taught.auc:.2f}, p = {taught.p:.3f})"
+        f"networks trained from it alone do not beat chance on {result.positives} positive and "
+        f"{result.negatives} negative {result.asked} (AUC {result.auc:.2f}, p = {result.p:.3f})"
     )
-    return replace(before, teaching=taught, faults=(*before.faults, fault))
+    return replace(screening, utility=result, faults=(*screening.faults, fault))
 
 
 def _finite(networks: Sequence[Alone]) -> bool:
-    return all(one.finite for one in networks)
+    return all(network.finite for network in networks)

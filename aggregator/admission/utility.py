@@ -1,11 +1,11 @@
-"""Whether a bundle teaches anything: networks trained from it alone must tell the diagnoses apart.
+"""Whether networks trained from a bundle alone can tell positive from negative patients.
 
-The figure is the AUC of the vote ratio (Eq. 4's left side): how often a positive patient is ranked
+The figure is the AUC of the vote ratio (left side of Eq. 4): how often a positive patient ranks
 above a negative one; 0.5 is chance, and flipped labels give less. The rule is a permutation test:
-diagnoses are dealt out anew among the patients of each place, and a bundle *beats chance* when at
-most 5% of the deals give an AUC as high. So a bundle that knows nothing passes one time in twenty,
-whatever the number of films; how often a good one passes is a matter of that number. With fewer
-than ``LEAST_FILMS`` of either diagnosis one of AUC 0.70 would fail more than one time in five, so
+the diagnoses are shuffled among the patients of each place, and a bundle *beats chance* when at
+most 5% of the shuffles give an AUC as high. So a useless bundle passes one time in twenty,
+whatever the number of films; how often a good one passes depends on that number. With fewer than
+``LEAST_FILMS`` of either diagnosis, a bundle of AUC 0.70 would fail more than one time in five, so
 nothing is concluded from them.
 """
 
@@ -33,7 +33,7 @@ ERROR_RATE = 0.05
 LEAST_FILMS = 25
 PERMUTATIONS = 9999
 WINDOWS = 16
-"""Of a reference patient; further ones of the same film say little that is new."""
+"""Of a reference patient; further windows of the same film add little."""
 
 Asked = Literal["reference patients", "validation films"]
 
@@ -53,13 +53,13 @@ class Ranking:
 
 @dataclass(frozen=True)
 class Utility:
-    """What networks trained from one bundle alone make of films it has not seen.
+    """How well networks trained from one bundle alone rank films they have not seen.
 
     Attributes:
-        asked: whose films.
+        asked: which films.
         positives, negatives: how many.
         auc: within places, over all of them.
-        p: share of random diagnoses that give as high an AUC.
+        p: share of shuffled diagnoses that give as high an AUC.
     """
 
     asked: Asked
@@ -70,7 +70,7 @@ class Utility:
 
     @property
     def tested(self) -> bool:
-        """Whether there are films enough to conclude anything."""
+        """Whether there are enough films to conclude anything."""
         return min(self.positives, self.negatives) >= LEAST_FILMS
 
     @property
@@ -81,11 +81,11 @@ class Utility:
 
 @dataclass(frozen=True)
 class Reference:
-    """Labelled patches that the operator supplies.
+    """Labelled patches of the operator's own.
 
     Attributes:
         x: windows inside the organ, float32 [n, 1, side, side], normalised.
-        patients: int64 [n], whose a window is.
+        patients: int64 [n], index of each window's patient.
         positive: bool [patients].
     """
 
@@ -94,52 +94,52 @@ class Reference:
     positive: npt.NDArray[np.bool_]
 
 
-def teaching(
+def utility_of(
     asked: Asked, places: Sequence[Ranking], generator: np.random.Generator
 ) -> Utility | None:
-    """Test one bundle's rankings against chance; None where one diagnosis is absent everywhere.
+    """Test one bundle's rankings against chance; None if no place has both diagnoses.
 
     Args:
-        asked: whose films they are.
+        asked: which films they are.
         places: rankings are compared within each, since films of two places may differ in looks.
-        generator: deals the diagnoses out.
+        generator: shuffles the diagnoses.
     """
-    usable = [one for one in places if 0 < one.positive.sum() < len(one.positive)]
+    usable = [place for place in places if 0 < place.positive.sum() < len(place.positive)]
     if not usable:
         return None
-    pairs = sum(int(one.positive.sum() * (~one.positive).sum()) for one in usable)
-    above, dealt = 0.0, np.zeros(PERMUTATIONS)
-    for one in usable:
-        ranks = rankdata(one.values)
-        positives = int(one.positive.sum())
-        least = positives * (positives + 1) / 2
-        above += float(ranks[one.positive].sum()) - least
-        deals = generator.permuted(np.tile(ranks, (PERMUTATIONS, 1)), axis=1)
-        dealt += deals[:, :positives].sum(1) - least
-    as_high = int((dealt >= above - 1e-9).sum())
+    positives = [int(place.positive.sum()) for place in usable]
+    negatives = [int((~place.positive).sum()) for place in usable]
+    observed, shuffled = 0.0, np.zeros(PERMUTATIONS)  # pairs ranked correctly
+    for place, n in zip(usable, positives, strict=True):
+        ranks = rankdata(place.values)
+        least = n * (n + 1) / 2
+        observed += float(ranks[place.positive].sum()) - least
+        shuffles = generator.permuted(np.tile(ranks, (PERMUTATIONS, 1)), axis=1)
+        shuffled += shuffles[:, :n].sum(1) - least
+    as_high = int((shuffled >= observed - 1e-9).sum())
     return Utility(
         asked,
-        sum(int(one.positive.sum()) for one in usable),
-        sum(int((~one.positive).sum()) for one in usable),
-        above / pairs,
+        sum(positives),
+        sum(negatives),
+        observed / sum(p * n for p, n in zip(positives, negatives, strict=True)),
         (1 + as_high) / (1 + PERMUTATIONS),
     )
 
 
 def ranking_of_counts(counts: Sequence[Confusion]) -> Ranking:
-    """A hospital's films as its counts at every threshold rank them; films between two tie.
+    """Rank a hospital's films by its counts at every threshold; films between two thresholds tie.
 
     Args:
-        counts: one for each of ``THRESHOLDS``, that do not contradict one another.
+        counts: one for each of ``THRESHOLDS``, free of contradictions.
     """
     first = counts[0]
-    steps = range(len(counts) + 1)
-    called = [
-        np.array([total, *(getattr(one, kind) for one in counts), 0])
-        for kind, total in (("tp", first.tp + first.fn), ("fp", first.fp + first.tn))
-    ]
+    steps = np.arange(len(counts) + 1)
+    called_positive = (
+        [first.tp + first.fn, *(confusion.tp for confusion in counts), 0],
+        [first.fp + first.tn, *(confusion.fp for confusion in counts), 0],
+    )
     # Between two thresholds, so many are called positive at the lower and not at the higher one.
-    values = [np.repeat(np.arange(len(steps)), -np.diff(column)) for column in called]
+    values = [np.repeat(steps, -np.diff(column)) for column in called_positive]
     return Ranking(
         np.concatenate(values).astype(np.float64),
         np.repeat([True, False], [len(column) for column in values]),
@@ -147,17 +147,17 @@ def ranking_of_counts(counts: Sequence[Confusion]) -> Ranking:
 
 
 def reference_of(cohort: Cohort, seed: int) -> Reference:
-    """Take up to ``WINDOWS`` windows inside the organ of every patient of a cohort.
+    """Take up to ``WINDOWS`` windows inside the organ from every patient of a cohort.
 
     Args:
-        cohort: whatever its splits: the operator trains on none of it.
+        cohort: all of its splits are used, since the operator trains on none of it.
         seed: decides which windows.
 
     Raises:
         CohortError: no patient of one diagnosis, or damaged files.
     """
-    patients: dict[str, int] = {}
-    windows, whose, positive = [], [], []
+    windows, patients = [], []
+    positive: list[bool] = []
     for index, split in enumerate(SPLITS):
         patches = cohort.patches(split)
         generator = numpy_generator(seed, "reference-windows", index)
@@ -166,9 +166,8 @@ def reference_of(cohort: Cohort, seed: int) -> Reference:
         for name in np.unique(names):
             rows = inside[names == name]
             rows = np.sort(generator.choice(rows, min(WINDOWS, len(rows)), replace=False))
-            patients[name] = len(patients)
             windows.append(normalise(patches.scaled(rows), cohort.protocol))
-            whose.append(np.full(len(rows), patients[name], np.int64))
+            patients.append(np.full(len(rows), len(positive), np.int64))
             positive.append(bool(patches.labels[rows[0]] == PatchClass.P))
     if len(set(positive)) < 2:
         raise CohortError(
@@ -176,8 +175,8 @@ def reference_of(cohort: Cohort, seed: int) -> Reference:
             cohort.path,
             "label more films",
         )
-    x = torch.from_numpy(np.concatenate(windows)).unsqueeze(1)
-    return Reference(x, np.concatenate(whose), np.array(positive))
+    x = torch.from_numpy(np.concatenate(windows)).unsqueeze(1)  # [n, 1, side, side]
+    return Reference(x, np.concatenate(patients), np.array(positive))
 
 
 def ranking_on(reference: Reference, model: Model) -> Ranking:

@@ -15,8 +15,8 @@ from gdshare.cli.passphrase import VARIABLE
 from gdshare.errors import FederationError
 
 CONNECTION = "round"
-PATIENCE = 60.0
-"""Seconds a command has; they take one or two."""
+TIMEOUT_S = 60.0
+"""For one command; it takes a second or two."""
 
 
 @dataclass(frozen=True)
@@ -35,12 +35,10 @@ class SuperLinkAddress:
 
 
 def quiet_environment(home: Path) -> dict[str, str]:
-    """The environment for Flower's processes: private home, no telemetry, no look at the network.
+    """The environment for Flower's processes: a private home, no telemetry, no update check.
 
-    No passphrase either: whoever signs does so in a process of their own.
-
-    The folder of this Python's commands comes first on the search path, since Flower finds its own
-    programs there.
+    No passphrase either: signing is done in another process. The folder of this Python's commands
+    comes first on the search path, since Flower looks for its own programs there.
     """
     return {
         **{name: value for name, value in os.environ.items() if name != VARIABLE},
@@ -59,7 +57,7 @@ class FlowerCli:
 
     @classmethod
     def connect(cls, home: Path, superlink: SuperLinkAddress) -> "FlowerCli":
-        """Write the connection into a Flower home (made if missing); nothing is contacted yet."""
+        """Write the connection into a Flower home, made if missing; nothing is contacted yet."""
         lines = [
             "[superlink]",
             f'default = "{CONNECTION}"',
@@ -81,8 +79,8 @@ class FlowerCli:
 
     def status(self, run: str) -> tuple[str, str]:
         """A run's status, such as ``finished:failed``, and its details."""
-        found = self._call("list", CONNECTION, "--run-id", run)["runs"][0]
-        return str(found["status"]), str(found.get("status-details", ""))
+        listed = self._call("list", CONNECTION, "--run-id", run)["runs"][0]
+        return str(listed["status"]), str(listed.get("status-details", ""))
 
     def stop_run(self, run: str) -> None:
         """End a run."""
@@ -97,29 +95,29 @@ class FlowerCli:
         """Run one command and read its JSON.
 
         Raises:
-            FederationError: it failed, for want of a SuperLink as a rule.
+            FederationError: it failed, usually because no SuperLink answers.
         """
         command = [str(Path(sysconfig.get_path("scripts")) / "flwr"), *arguments]
         try:
-            done = subprocess.run(
+            process = subprocess.run(
                 [*command, "--format", "json"],
                 env=quiet_environment(self.home),
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
-                timeout=PATIENCE,
+                timeout=TIMEOUT_S,
                 check=False,
                 text=True,
             )
-            answer = json.loads(done.stdout[done.stdout.index("{") :])
+            answer = json.loads(process.stdout[process.stdout.index("{") :])
         except (OSError, ValueError, subprocess.TimeoutExpired) as error:
             raise FederationError(
                 f"flwr {arguments[0]}: no answer from the SuperLink ({error})",
                 remedy="check its address and that it runs",
             ) from error
         if not isinstance(answer, dict) or not answer.get("success"):
-            said = str(answer.get("error-message", "")).strip() if isinstance(answer, dict) else ""
+            reason = answer.get("error-message", "") if isinstance(answer, dict) else ""
             raise FederationError(
-                f"flwr {arguments[0]}: {said or 'refused'}",
+                f"flwr {arguments[0]}: {str(reason).strip() or 'refused'}",
                 remedy="check the SuperLink's address, certificates and log",
             )
         return answer

@@ -1,4 +1,4 @@
-"""Having hospitals count films by a model, and reading their answers as a stranger's."""
+"""Having hospitals count films with a model, and reading their answers as a stranger's."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from gdshare.model import Model
 
 @dataclass(frozen=True)
 class Missing:
-    """A site that is in the round but not in one of its counts."""
+    """A site of the round that is missing from one of its counts."""
 
     site: str
     what: str
@@ -24,34 +24,40 @@ class Missing:
 
 @dataclass(frozen=True)
 class Counted:
-    """Counts by site, and who is lacking."""
+    """Counts by site, and which sites are missing."""
 
     counts: Mapping[str, Sequence[Confusion]]
     missing: Sequence[Missing]
+
+    @property
+    def gaps(self) -> str:
+        """Which sites are missing, and why, for an error."""
+        return "; ".join(f"{missing.site}: {missing.reason}" for missing in self.missing)
 
 
 def count_films(
     grid: Grid, admitted: Sequence[Verified], model: Model, epsilon: float | None, timeout: float
 ) -> Counted:
-    """Have sites count films by a model, and read what they say as a stranger's.
+    """Have hospitals count films with a model.
 
     Args:
         grid: Flower's way to the nodes.
-        admitted: bundles, each with the node that handed it over and is asked.
-        model: to vote.
-        epsilon: on test films at this ε; None: on validation films, at every ε that is tried.
-        timeout: seconds for all of them together.
+        admitted: bundles; the node that sent a bundle is asked.
+        model: its networks vote.
+        epsilon: count test films at this ε; None: validation films at every ε that is tried.
+        timeout: seconds for all nodes together.
     """
-    question = CountRequest(model.network, model.protocol, model.to_bytes(), epsilon)
-    fields = question.to_fields()
-    replies = ask(grid, f"evaluate.{COUNTS}", {one.node: fields for one in admitted}, timeout)
+    request = CountRequest(model.network, model.protocol, model.to_bytes(), epsilon)
+    fields = request.to_fields()
+    nodes = {bundle.site: bundle.node for bundle in admitted}
+    replies = ask(grid, f"evaluate.{COUNTS}", dict.fromkeys(nodes.values(), fields), timeout)
     counts: dict[str, Sequence[Confusion]] = {}
     missing: list[Missing] = []
-    for one in admitted:
+    for site, node in nodes.items():
         try:
-            counts[one.site] = _read(replies, one.node, len(question.thresholds))
+            counts[site] = _read(replies, node, len(request.thresholds))
         except FederationError as error:
-            missing.append(Missing(one.site, question.split, str(error)))
+            missing.append(Missing(site, request.split, str(error)))
     return Counted(counts, missing)
 
 
@@ -63,9 +69,4 @@ def _read(replies: Replies, node: int, thresholds: int) -> list[Confusion]:
     try:
         return counts_from_fields(replies.answers[node], thresholds)
     except RequestError as error:
-        raise FederationError(f"not believed: {error}") from error
-
-
-def lacking(counted: Counted) -> str:
-    """Who is lacking, and why, for an error."""
-    return "; ".join(f"{one.site}: {one.reason}" for one in counted.missing)
+        raise FederationError(f"not accepted: {error}") from error

@@ -1,7 +1,7 @@
-"""Putting one question to several nodes, and sorting what comes back.
+"""Sending one request to several nodes, and sorting their replies.
 
-Replies are matched by the message they reply to, never by what they say about themselves. Each node
-ends in exactly one of three ways: it answered, it refused with a reason, or it did not answer.
+A reply is matched by the message it replies to, never by what it says about itself. Each node ends
+in exactly one of three ways: it answered, it refused with a reason, or it did not answer.
 """
 
 from collections.abc import Mapping
@@ -23,7 +23,7 @@ class Replies:
     Attributes:
         answers: fields from a stranger, of nodes that answered.
         refused: the reason, of nodes that refused.
-        silent: nodes that did not answer in time, or whose answer is no answer.
+        silent: nodes that did not answer in time, or without an answer in their reply.
     """
 
     answers: Mapping[int, Fields] = field(default_factory=dict)
@@ -32,14 +32,14 @@ class Replies:
 
 
 def ask(
-    grid: Grid, kind: str, questions: Mapping[int, Mapping[str, Value]], timeout: float
+    grid: Grid, kind: str, requests: Mapping[int, Mapping[str, Value]], timeout: float
 ) -> Replies:
-    """Send each node its question and wait for the replies.
+    """Send each node its request and wait for the replies.
 
     Args:
         grid: Flower's way to the nodes.
         kind: message type, such as ``query.collect``.
-        questions: node -> fields.
+        requests: node -> fields.
         timeout: seconds for all of them together.
     """
     messages = {
@@ -49,30 +49,30 @@ def ask(
             message_type=kind,
             ttl=timeout + TIME_TO_LIVE_MARGIN,
         )
-        for node, fields in questions.items()
+        for node, fields in requests.items()
     }
     received = list(grid.send_and_receive(list(messages.values()), timeout=timeout))
     # Flower numbers a message when it sends it.
-    asked = {message.metadata.message_id: node for node, message in messages.items()}
-    found = {
-        asked[reply.metadata.reply_to_message_id]: _fields(reply)
+    nodes = {message.metadata.message_id: node for node, message in messages.items()}
+    replies = {
+        nodes[reply.metadata.reply_to_message_id]: _fields(reply)
         for reply in received
-        if reply.metadata.reply_to_message_id in asked
+        if reply.metadata.reply_to_message_id in nodes
     }
-    return sort_replies(questions, found)
+    return sort_replies(requests, replies)
 
 
-def sort_replies(asked: Mapping[int, object], found: Mapping[int, Fields | None]) -> Replies:
-    """Divide nodes by how they replied; ``found`` holds None for a reply without an answer."""
+def sort_replies(requests: Mapping[int, object], replies: Mapping[int, Fields | None]) -> Replies:
+    """Divide nodes by how they replied; ``replies`` has None for a reply without an answer."""
     answers: dict[int, Fields] = {}
     refused: dict[int, Reason] = {}
-    for node, fields in found.items():
+    for node, fields in replies.items():
         reason = None if fields is None else refusal_in(fields)
         if reason is not None:
             refused[node] = reason
         elif fields is not None:
             answers[node] = fields
-    silent = tuple(sorted(set(asked) - set(answers) - set(refused)))
+    silent = tuple(sorted(set(requests) - set(answers) - set(refused)))
     return Replies(answers, refused, silent)
 
 

@@ -1,8 +1,8 @@
-"""The folder of a round's results: what lies in it.
+"""The files of a round's folder.
 
-``gdshare aggregate`` and the ServerApp are two processes on one machine; this folder is how they
-speak. The command leaves the order; the ServerApp adds lines of progress, and at last either the
-result or the failure.
+``gdshare aggregate`` and the ServerApp are two processes on one machine, and this folder is how
+they talk. The command leaves the order; the ServerApp adds lines of progress and, at the end,
+either the result or the failure.
 """
 
 ORDER = "order.json"
@@ -15,4 +15,4 @@ MODEL = "model"
 RECEIPTS = "receipts"
 
 OUT = "out"
-"""The one setting of the submitted app: this folder's path."""
+"""The only setting of the submitted app: this folder's path."""

@@ -1,7 +1,7 @@
-"""A SuperLink and one SuperNode a hospital, all on this machine's loopback, for trials and demos.
+"""A SuperLink and one SuperNode per hospital on this machine's loopback, for trials and demos.
 
-Without TLS and without node authentication: nothing but this machine can reach it, and everything
-on this machine can.
+Without TLS and without node authentication: only this machine can reach it, but any program on it
+can.
 """
 
 import json
@@ -21,8 +21,8 @@ from aggregator.flower.processes import Processes, together
 from gdshare.errors import FederationError
 
 LOOPBACK = "127.0.0.1"
-START = 120.0
-POLL = 0.3
+START_S = 120.0
+POLL_S = 0.3
 
 
 @dataclass(frozen=True)
@@ -30,9 +30,9 @@ class SiteNode:
     """One hospital of a local federation.
 
     Attributes:
-        name: for its files; what counts is the name in its bundle.
-        outbox: what it may hand over.
-        cohort: whose validation and test films it may count; None: none.
+        name: for its files; its bundle has the name that counts.
+        outbox: folder of the bundle it may send.
+        cohort: its validation and test films may be counted; None: no counting.
         minimum_films: a split with fewer is not counted.
         device: cpu or cuda.
     """
@@ -50,13 +50,13 @@ def local_federation(sites: Sequence[SiteNode], folder: Path) -> Iterator[SuperL
 
     Args:
         sites: at least one, with different names.
-        folder: settings, logs, ledgers and Flower's own files go here; made if missing.
+        folder: for settings, logs, ledgers and Flower's own files; made if missing.
 
     Yields:
         The SuperLink's address, once every node is connected.
 
     Raises:
-        FederationError: something ended early or did not come up within two minutes.
+        FederationError: a process ended early or was not up within two minutes.
     """
     folder = folder.absolute()
     folder.mkdir(parents=True, exist_ok=True)
@@ -72,16 +72,16 @@ def local_federation(sites: Sequence[SiteNode], folder: Path) -> Iterator[SuperL
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports nothing listens on right now, all different."""
+    """Ports that nothing listens on at the moment, all different."""
     with ExitStack() as stack:
         sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for one in sockets:
-            one.bind((LOOPBACK, 0))
-        return [int(one.getsockname()[1]) for one in sockets]
+        for port in sockets:
+            port.bind((LOOPBACK, 0))
+        return [int(port.getsockname()[1]) for port in sockets]
 
 
 def _environment(home: Path) -> dict[str, str]:
-    """Quiet, and looking for work more often than Flower's once a second."""
+    """Quiet, and polling for work more often than Flower's once a second."""
     return {**quiet_environment(home), "FLWR_SUPEREXEC_TASK_POLL_INTERVAL": "0.2"}
 
 
@@ -127,27 +127,25 @@ def _start_node(
 
 
 def _wait_until_up(processes: Processes, superlink: SuperLinkAddress) -> None:
-    end = time.monotonic() + START
+    end = time.monotonic() + START_S
     while time.monotonic() < end:
         processes.require_alive()
         try:
             with urllib.request.urlopen(f"http://{superlink.address}/health", timeout=2):
                 return
         except (urllib.error.URLError, OSError):
-            time.sleep(POLL)
-    raise FederationError("the SuperLink did not come up", remedy="look into superlink.log")
+            time.sleep(POLL_S)
+    raise FederationError("the SuperLink did not come up", remedy="see superlink.log")
 
 
 def _wait_for_nodes(
     processes: Processes, superlink: SuperLinkAddress, folder: Path, count: int
 ) -> None:
     cli = FlowerCli.connect(folder / "cli", superlink)
-    end = time.monotonic() + START
+    end = time.monotonic() + START_S
     while time.monotonic() < end:
         processes.require_alive()
         if cli.nodes_online() >= count:
             return
-        time.sleep(POLL)
-    raise FederationError(
-        f"not all {count} nodes connected", remedy=f"look into the logs in {folder}"
-    )
+        time.sleep(POLL_S)
+    raise FederationError(f"not all {count} nodes connected", remedy=f"see the logs in {folder}")

@@ -12,7 +12,7 @@ from gdshare.signing.names import SiteName
 from gdshare.storage import write_json
 
 Scheme = Literal["average", "in-step", "sequential", "union"]
-"""As in ``gdshare.pooling``, said again here because that page takes torch to read."""
+"""As in ``gdshare.pooling``, repeated here because importing that module imports torch."""
 
 
 class Order(BaseModel):
@@ -20,15 +20,15 @@ class Order(BaseModel):
 
     Attributes:
         trust: folder of the hospitals' public keys, ``NAME.pub`` each.
-        ledger: file of what is admitted and refused, over all rounds.
-        operator: who holds the round, for the ledger.
+        ledger: the aggregator's, over all rounds.
+        operator: who runs the round, for the ledger.
         name: the aggregator's own, by which hospitals name it as a recipient.
-        reference: a labelled cohort of the operator's, to see on what each bundle teaches.
+        reference: a labelled cohort of the operator's, on which each bundle's utility is tested.
         pooling: how each network is trained from the bundles (method.md section 5).
-        ensemble: networks trained from the bundles, each from its own θ0, that vote together.
+        ensemble: how many networks are trained, each from its own θ0; they vote together.
         seed: decides every θ0 and the bootstrap.
-        sites: how many nodes to wait for before asking; those that came by then are asked.
-        wait: seconds to wait for them.
+        sites: how many nodes to wait for.
+        wait: seconds to wait; then the round goes on with the nodes that are connected.
         timeout: seconds a node has for one answer.
     """
 
@@ -48,7 +48,7 @@ class Order(BaseModel):
 
 
 def ledger_beside(trust: Path) -> Path:
-    """Where the ledger of those who trust these keys lies."""
+    """The ledger's path: ``TRUST-ledger.jsonl``, beside the folder of keys."""
     real = trust.resolve()
     return real.with_name(f"{real.name}-ledger.jsonl")
 
@@ -62,8 +62,7 @@ def read_order(out: Path) -> Order:
     """Read the order left in ``out``.
 
     Raises:
-        FederationError: none there, which is so when this runs on another machine than
-            ``gdshare aggregate`` did.
+        FederationError: no order, as on another machine than that of ``gdshare aggregate``.
     """
     try:
         return Order.model_validate_json((out / ORDER).read_bytes())

@@ -1,4 +1,4 @@
-"""Starting processes that serve, and ending them with everything they started themselves."""
+"""Starting server processes, and ending them with everything they started themselves."""
 
 import os
 import signal
@@ -17,16 +17,16 @@ from gdshare.errors import FederationError
 Handler = Callable[[int, FrameType | None], Any] | int | signal.Handlers | None
 
 MARK = "GDSHARE_FEDERATION"
-GENTLE = 8.0
-KILL = 10.0
-POLL = 0.1
+TERMINATE_S = 8.0
+KILL_S = 10.0
+POLL_S = 0.1
 
 
 class Processes:
-    """Processes that belong together, each leading a session of its own.
+    """A group of processes, each the leader of its own session.
 
-    Flower's processes start others, some in new sessions. All inherit the mark in the environment,
-    by which this finds, on Linux, exactly those that descend from one ``Processes``.
+    Flower's processes start others, some in new sessions. All inherit a mark in their environment,
+    by which, on Linux, exactly the descendants of one ``Processes`` are found.
     """
 
     def __init__(self) -> None:
@@ -36,7 +36,7 @@ class Processes:
         self._logs: list[Path] = []
 
     def start(self, command: Sequence[str], environment: Mapping[str, str], log: Path) -> None:
-        """Start one process in the folder of its ``log``, where what it prints goes."""
+        """Start a process in the folder of ``log``, which receives all it prints."""
         self._logs.append(log)
         with log.open("wb") as stream:
             self._started.append(
@@ -52,53 +52,53 @@ class Processes:
             )
 
     def require_alive(self) -> None:
-        """Check that none has ended by itself.
+        """Check that no process has ended by itself.
 
         Raises:
-            FederationError: naming the log of the one that has.
+            FederationError: one has; the error names its log.
         """
         for process, log in zip(self._started, self._logs, strict=True):
             if process.poll() is not None:
                 raise FederationError(
-                    f"this process ended with status {process.returncode}", log, "its log says why"
+                    f"this process ended with status {process.returncode}", log, "see its log"
                 )
 
     def stop(self) -> None:
-        """Ask all to end, wait, then kill what is left of them and of their descendants."""
+        """Terminate all, wait, then kill those that are left and their descendants."""
         for process in self._started:
             _signal_group(process, signal.SIGTERM)
-        self._wait(GENTLE)
+        self._wait(TERMINATE_S)
         for process in self._started:
             _signal_group(process, signal.SIGKILL)
             process.wait()
-        end = time.monotonic() + KILL
-        while (left := self.marked()) and time.monotonic() < end:
-            for pid in left:
+        end = time.monotonic() + KILL_S
+        while (pids := self.pids()) and time.monotonic() < end:
+            for pid in pids:
                 with suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
-            time.sleep(POLL)  # a killed process takes a moment to go, more so on a busy machine
+            time.sleep(POLL_S)  # a killed process takes a moment to go, more so on a busy machine
 
     def _wait(self, seconds: float) -> None:
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             ended = [process.poll() is not None for process in self._started]
-            if all(ended) and not self.marked():
+            if all(ended) and not self.pids():
                 return
-            time.sleep(POLL)
+            time.sleep(POLL_S)
 
-    def marked(self) -> list[int]:
-        """Process ids that carry the mark; empty where there is no /proc."""
-        wanted = f"{MARK}={self.mark}".encode()
-        found: list[int] = []
+    def pids(self) -> list[int]:
+        """Ids of all processes with the mark; empty without /proc."""
+        variable = f"{MARK}={self.mark}".encode()
+        pids: list[int] = []
         for folder in Path("/proc").glob("[0-9]*"):
             with suppress(OSError):
-                if wanted in (folder / "environ").read_bytes().split(b"\0"):
-                    found.append(int(folder.name))
-        return found
+                if variable in (folder / "environ").read_bytes().split(b"\0"):
+                    pids.append(int(folder.name))
+        return pids
 
 
 def _signal_group(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
-    """Signal the session a process leads, while its id is surely still its own."""
+    """Signal a process's session, while its id cannot belong to another process yet."""
     if process.poll() is None:
         with suppress(ProcessLookupError):
             os.killpg(process.pid, number)
@@ -106,7 +106,7 @@ def _signal_group(process: subprocess.Popen[bytes], number: signal.Signals) -> N
 
 @contextmanager
 def together() -> Iterator[Processes]:
-    """Processes that end with the block: at its end, on an error, on Ctrl-C and on SIGTERM."""
+    """Processes that end with the block: at its end, on an error, on Ctrl-C or SIGTERM."""
     processes = Processes()
     with ending_in_order():
         try:
@@ -119,7 +119,7 @@ def together() -> Iterator[Processes]:
 
 @contextmanager
 def ending_in_order() -> Iterator[None]:
-    """Let SIGTERM end the block as Ctrl-C does, so that what it cleans up is cleaned up."""
+    """Let SIGTERM end the block as Ctrl-C does, so that it cleans up."""
 
     def leave(number: int, frame: FrameType | None) -> None:
         raise SystemExit(128 + number)
@@ -130,7 +130,7 @@ def ending_in_order() -> Iterator[None]:
 
 @contextmanager
 def _handling(handlers: Mapping[signal.Signals, Handler]) -> Iterator[None]:
-    """Handle signals so for the length of the block; only the main thread may, others pass."""
+    """Handle signals within the block; does nothing outside the main thread, which alone may."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

@@ -1,12 +1,12 @@
-"""Giving a round to a running SuperLink, and waiting for its results.
+"""Submitting a round to a running SuperLink, and waiting for its results.
 
-The app that is submitted holds no code: one ``pyproject.toml`` that names the ServerApp and the
+The submitted app holds no code: only a ``pyproject.toml`` that names the ServerApp and the
 ClientApp installed on each machine (docs/adr/0003-flower-runs-installed-code.md).
 """
 
+import logging
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 from aggregator.flower.cli import FlowerCli, SuperLinkAddress
@@ -32,23 +32,19 @@ clientapp = "hospital_node.client_app:app"
 [tool.flwr.app.config]
 out = ""
 """
-LOOK = 0.3
-ASK_FLOWER = 10.0
+POLL_S = 0.3
+STATUS_POLL_S = 10.0
+
+log = logging.getLogger(__name__)
 
 
-def run_round(
-    superlink: SuperLinkAddress,
-    out: Path,
-    order: Order,
-    tell: Callable[[str], None] = lambda line: None,
-) -> str:
-    """Hold one round on a running SuperLink of this machine; returns the table.
+def run_round(superlink: SuperLinkAddress, out: Path, order: Order) -> str:
+    """Run one round on a SuperLink of this machine; returns the table.
 
     Args:
         superlink: its address.
         out: folder for the results: ``round.json``, ``table.txt``, ``refusals.jsonl``, ``model/``.
         order: what to do.
-        tell: told each step in one line, as it happens.
 
     Raises:
         UsageError: ``out`` holds a round already.
@@ -67,7 +63,7 @@ def run_round(
             (out / ORDER).unlink()
             raise
         try:
-            _wait(cli, run, out, tell)
+            _wait(cli, run, out)
         except BaseException:
             _stop(cli, run)
             raise
@@ -75,35 +71,35 @@ def run_round(
 
 
 def _from_anywhere(order: Order) -> Order:
-    """With paths that hold in the ServerApp's folder too."""
+    """With absolute paths: the ServerApp runs in another folder."""
     reference = order.reference and order.reference.absolute()
     return order.model_copy(update={"trust": order.trust.absolute(), "reference": reference})
 
 
 def write_app(folder: Path) -> Path:
-    """Lay out the app to submit; returns its folder."""
+    """Write the app to submit; returns its folder."""
     folder.mkdir(parents=True)
     (folder / "pyproject.toml").write_text(APP, encoding="utf-8")
     return folder
 
 
-def _wait(cli: FlowerCli, run: str, out: Path, tell: Callable[[str], None]) -> None:
-    """Follow the files the ServerApp writes; ask Flower now and then whether it still lives."""
-    told, asked = 0, time.monotonic()
+def _wait(cli: FlowerCli, run: str, out: Path) -> None:
+    """Log the ServerApp's lines of progress; ask Flower now and then whether it is still alive."""
+    logged, asked = 0, time.monotonic()
     while True:
-        over = (out / RESULT).exists()
+        finished = (out / RESULT).exists()
         lines = _lines(out / PROGRESS)
-        for line in lines[told:]:
-            tell(line)
-        told = len(lines)
-        if over:
+        for line in lines[logged:]:
+            log.info("%s", line)
+        logged = len(lines)
+        if finished:
             return
         if (out / FAILURE).exists():
             raise FederationError((out / FAILURE).read_text(encoding="utf-8"))
-        if time.monotonic() - asked > ASK_FLOWER:
+        if time.monotonic() - asked > STATUS_POLL_S:
             _require_alive(cli, run, out)
             asked = time.monotonic()
-        time.sleep(LOOK)
+        time.sleep(POLL_S)
 
 
 def _lines(path: Path) -> list[str]:
@@ -120,7 +116,7 @@ def _require_alive(cli: FlowerCli, run: str, out: Path) -> None:
 
 
 def _stop(cli: FlowerCli, run: str) -> None:
-    """End a run that nobody waits for any more; if that fails too, the first error matters."""
+    """End an abandoned run; an error here must not hide the one that led to it."""
     try:
         if not cli.status(run)[0].startswith("finished"):
             cli.stop_run(run)

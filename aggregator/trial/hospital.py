@@ -1,20 +1,21 @@
-"""One hospital's part: label, distil, sign, release."""
+"""One hospital's part of a trial: label, distil, sign, release."""
 
+import logging
 import secrets
 import tempfile
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from aggregator.trial.plan import Hospital, Stage, Trial
+from aggregator.trial.plan import Hospital, Show, Trial
+from aggregator.verified import contribution_of
 from gdshare.bundle import build_files, describe_run, published, verify_files, verify_folder
 from gdshare.cohort import Cohort, label_cohort, open_cohort
-from gdshare.distill.folder import PREVIEW, RECORD, read_record, read_result, seconds_of
 from gdshare.distill.loop import distill
 from gdshare.distill.precision import with_precision
+from gdshare.distill.run_folder import PREVIEW, RECORD, read_record, read_result, seconds_of
 from gdshare.ledger import open_ledger
-from gdshare.method import Settings
-from gdshare.pooling import Contribution, contribution_from
+from gdshare.pooling import Contribution
 from gdshare.release.publish import ledger_beside, next_number
 from gdshare.release.publish import release as release_bundle
 from gdshare.report.preview import render_preview
@@ -23,17 +24,19 @@ from gdshare.storage import write_bytes
 
 LIFETIME = timedelta(days=365)
 
+log = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True)
-class Released:
-    """What a hospital has in its outbox.
+class Participant:
+    """A hospital that has done its part.
 
     Attributes:
         name: of the hospital.
         cohort: its films; an aggregator never sees them.
         outbox: the folder its node serves.
         bundle: the bundle's folder.
-        digest: of its files, as the signature has it.
+        digest: of the bundle.
         contribution: what the bundle brings to a pooled training.
         bundle_bytes: size of all six files.
         patch_score, patch_score_deviation: of the result, on validation patients.
@@ -59,74 +62,65 @@ def release(
     trust: Path,
     trial: Trial,
     now: datetime,
-    stage: Stage,
-) -> Released:
+    show: Show,
+) -> Participant:
     """Do a hospital's whole part, skipping what an earlier attempt finished.
 
     Args:
-        hospital: whose part.
+        hospital: its name and table.
         place: its place in the trial's list, added to the seed.
         folder: the hospital's own.
-        trust: where its public key goes.
+        trust: folder for its public key.
         trial: the plan.
         now: time of signing.
-        stage: told what happens.
+        show: shows progress.
     """
-    cohort = _labelled(hospital, folder / "cohort", trial, stage)
-    settings = with_precision(site_settings(trial.settings, place), "cpu")
+    name = hospital.name
+    cohort = _labelled_cohort(hospital, folder / "cohort", trial, show)
+    seed = trial.settings.seed + place
+    settings = with_precision(trial.settings.model_copy(update={"seed": seed}), "cpu")
     run = folder / "run"
-
-    stage.tell(f"{hospital.name}: distilling to {settings.images} images")
+    log.info("%s: distilling to %d images", name, settings.images)
     outcome = distill(
         cohort,
         run,
         settings,
         resume=(run / RECORD).exists(),
-        progress=lambda tick: stage.show(f"{hospital.name}: distilling", tick.step, tick.total),
+        progress=lambda tick: show(f"{name}: distilling", tick.step, tick.total),
     )
     write_bytes(run / PREVIEW, render_preview(outcome.distilled))
-    stage.tell(
-        f"{hospital.name}: patch score {outcome.score.mean:.3f} on validation patients "
-        f"(guessing is 0.333)"
+    log.info(
+        "%s: patch score %.3f on validation patients (guessing is 0.333)", name, outcome.score.mean
     )
-    public = trust / f"{hospital.name}.pub"
-    outbox = folder / "outbox"
+    public, outbox = trust / f"{name}.pub", folder / "outbox"
     if not (public.exists() and published(outbox)):
-        _sign(hospital.name, run, outbox, trust, now)
-    bundle = published(outbox)[-1]
-    verified = verify_folder(bundle, load_public_key(public), now)
-    manifest = verified.manifest
-    return Released(
-        hospital.name,
-        cohort,
-        outbox,
-        bundle,
-        verified.digest,
-        contribution_from(
-            hospital.name, verified.distilled, manifest, manifest.counts.patients_at_least
-        ),
-        sum(path.stat().st_size for path in bundle.iterdir()),
-        outcome.score.mean,
-        outcome.score.deviation,
-        seconds_of(run),
+        _sign(name, run, outbox, trust, now)
+    path = published(outbox)[-1]
+    bundle = verify_folder(path, load_public_key(public), now)
+    return Participant(
+        name=name,
+        cohort=cohort,
+        outbox=outbox,
+        bundle=path,
+        digest=bundle.digest,
+        contribution=contribution_of(bundle),
+        bundle_bytes=sum(file.stat().st_size for file in path.iterdir()),
+        patch_score=outcome.score.mean,
+        patch_score_deviation=outcome.score.deviation,
+        seconds=seconds_of(run),
     )
 
 
-def site_settings(settings: Settings, place: int) -> Settings:
-    """A hospital's own settings: the trial's, with its place in the list added to the seed."""
-    return settings.model_copy(update={"seed": settings.seed + place})
-
-
-def _labelled(hospital: Hospital, folder: Path, trial: Trial, stage: Stage) -> Cohort:
+def _labelled_cohort(hospital: Hospital, folder: Path, trial: Trial, show: Show) -> Cohort:
     if not folder.exists():
-        stage.tell(f"{hospital.name}: cutting and labelling patches")
+        log.info("%s: cutting and labelling patches", hospital.name)
         label_cohort(
             hospital.table,
             folder,
             trial.protocol,
             trial.split,
             trial.settings.seed,
-            lambda done, total: stage.show(f"{hospital.name}: labelling", done, total),
+            lambda done, total: show(f"{hospital.name}: labelling", done, total),
         )
     cohort = open_cohort(folder)
     trial.protocol.require_same(cohort.protocol, f"cohort {folder}")
@@ -134,7 +128,7 @@ def _labelled(hospital: Hospital, folder: Path, trial: Trial, stage: Stage) -> C
 
 
 def _sign(name: str, run: Path, outbox: Path, trust: Path, now: datetime) -> None:
-    """Make a key pair, sign with it, keep its public half only: nobody signs for a trial again."""
+    """Sign with a new key pair and keep its public half only: a trial never signs again."""
     record = read_record(run)
     passphrase = secrets.token_hex(16).encode()
     with (
@@ -148,5 +142,5 @@ def _sign(name: str, run: Path, outbox: Path, trust: Path, now: datetime) -> Non
         files = build_files(manifest, distilled, render_preview(distilled), key)
         trust.mkdir(parents=True, exist_ok=True)
         write_bytes(trust / f"{name}.pub", public.read_bytes())
-        made = verify_files(files, key.public_key(), now, name)
-        release_bundle(made, files, outbox, ledger, "trial", now)
+        bundle = verify_files(files, key.public_key(), now, name)
+        release_bundle(bundle, files, outbox, ledger, "trial", now)

@@ -9,6 +9,9 @@ from gdshare.pooling import Scheme
 from gdshare.protocol import Protocol
 from gdshare.training import TrainingPlan
 
+Show = Callable[[str, int, int], None]
+"""Called with (description, done, total) while a part of the trial runs."""
+
 
 @dataclass(frozen=True)
 class Hospital:
@@ -26,14 +29,14 @@ class Trial:
         hospitals: two or more, each with its own films.
         protocol: of the round.
         settings: of every hospital's distillation; each adds its place in the list to the seed.
-        baseline: training on pooled real patches, ``per_class`` of each class in all.
+        baseline: training on pooled real patches, ``per_class`` of each class in total.
         split: shares of training, validation and test patients.
         pooling: how bundles are pooled in the round.
-        ensemble: networks that vote together on films, wherever a model is trained from bundles.
-        film_inits: seeds from which the pooled model classifies films, and θ0 over which each way
+        ensemble: how many networks vote together on films in each model trained from bundles.
+        film_inits: seeds with which the pooled model classifies films, and θ0 over which each way
             of pooling is scored, to show the spread.
-        patch_inits: fresh θ0 a patch score on test patients is the mean of.
-        score_patches: test patches of each class and site a patch score looks at, at most.
+        patch_inits: how many fresh θ0 a patch score on test patients is the mean of.
+        score_patches: test patches per class and site for a patch score, at most.
         minimum_films: a hospital counts no split with fewer.
     """
 
@@ -50,22 +53,5 @@ class Trial:
     minimum_films: int = 10
 
 
-def tell_nobody(line: str) -> None:
-    """Say nothing. A named function, since a stage may travel to another process."""
-
-
-def show_nobody(what: str, done: int, total: int) -> None:
-    """Show nothing."""
-
-
-@dataclass(frozen=True)
-class Stage:
-    """How a trial tells what it does.
-
-    Attributes:
-        tell: one line at each part.
-        show: (what, done, total) while a part runs.
-    """
-
-    tell: Callable[[str], None] = tell_nobody
-    show: Callable[[str, int, int], None] = show_nobody
+def show_nothing(description: str, done: int, total: int) -> None:
+    """A ``Show`` for nobody; a named function, since it may travel to another process."""

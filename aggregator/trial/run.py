@@ -1,11 +1,9 @@
-"""Holding a trial: every hospital's part, one federated round, the comparison."""
+"""Running a trial: every hospital's part, one federated round, the comparison."""
 
 import json
+import logging
 import shutil
-import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -16,12 +14,13 @@ from aggregator.flower.folder import MODEL, REFUSALS, RESULT
 from aggregator.flower.local_federation import SiteNode, local_federation
 from aggregator.flower.order import Order, ledger_beside
 from aggregator.flower.submit import run_round
+from aggregator.stopwatch import Stopwatch
 from aggregator.trial.compare import RoundOutcome, compare
-from aggregator.trial.hospital import Released
-from aggregator.trial.plan import Stage, Trial
+from aggregator.trial.hospital import Participant
+from aggregator.trial.plan import Show, Trial
 from aggregator.trial.side_by_side import release_all
 from aggregator.trial.table import as_data, markdown
-from aggregator.trust.bundle_history import ACCEPT, accepted
+from aggregator.trust.bundle_history import ACCEPT, accepted_digests
 from gdshare.errors import FederationError
 from gdshare.ledger import open_ledger
 from gdshare.metrics import Confusion
@@ -29,80 +28,61 @@ from gdshare.model import load_model
 from gdshare.storage import write_bytes, write_json
 
 REPORT, TABLE, ROUND = "trial.json", "table.md", "round"
-ANSWER_SECONDS = 3600.0
+ANSWER_TIMEOUT_S = 3600.0
+
+log = logging.getLogger(__name__)
 
 
-@dataclass
-class _Clock:
-    """Seconds of each part of this attempt."""
-
-    now: Callable[[], float]
-    seconds: dict[str, float] = field(default_factory=dict)
-
-    @contextmanager
-    def part(self, name: str) -> Iterator[None]:
-        began = self.now()
-        yield
-        self.seconds[name] = round(self.now() - began, 1)
-
-
-def run_trial(
-    trial: Trial,
-    out: Path,
-    now: datetime,
-    stage: Stage,
-    workers: int = 2,
-    clock: Callable[[], float] = time.monotonic,
-) -> str:
-    """Hold a trial, or go on with one that was interrupted; returns its table in Markdown.
+def run_trial(trial: Trial, out: Path, now: datetime, show: Show, workers: int = 2) -> str:
+    """Run a trial, or go on with an interrupted one; returns its table in Markdown.
 
     Args:
         trial: the plan; an interrupted trial must be given the same.
         out: the trial's folder.
         now: time of signing.
-        stage: told what happens.
+        show: shows progress.
         workers: hospitals that do their part at the same time.
-        clock: seconds, for the report.
 
     Raises:
-        GdshareError: a hospital's part or the round failed; what is finished stays.
+        GdshareError: a hospital's part or the round failed; finished parts stay.
     """
-    timer = _Clock(clock)
-    torch.set_num_threads(1)  # as in the hospitals' processes; one seed's bytes depend on it
-    with timer.part("hospitals"):
-        released = release_all(trial, out, now, stage, workers)
-    with timer.part("round"):
-        found = _round(released, out, trial, now, stage)
-    with timer.part("comparison"):
-        comparison = compare(released, _pooled_by(found, released, out), out, trial, stage)
+    watch = Stopwatch()
+    torch.set_num_threads(1)  # as in the hospitals' processes; a seed's bytes depend on it
+    with watch.step("hospitals"):
+        sites = release_all(trial, out, now, show, workers)
+    with watch.step("round"):
+        result = _round_result(sites, out, trial, now)
+    with watch.step("comparison"):
+        comparison = compare(sites, _outcome(result, sites, out), out, trial, show)
     text = markdown(comparison)
     write_bytes(out / TABLE, text.encode())
     report: dict[str, JsonValue] = {
         "settings": trial.settings.model_dump(mode="json"),
         "protocol": trial.protocol.model_dump(mode="json"),
         "pooling": trial.pooling,
-        "hospitals": {one.name: _facts(one) for one in released},
-        "bytes_moved": found["bytes_moved"],
-        "round_seconds": found["seconds"],
-        "seconds_of_this_attempt": dict(timer.seconds),
+        "hospitals": {site.name: _facts(site) for site in sites},
+        "bytes_moved": result["bytes_moved"],
+        "round_seconds": result["seconds"],
+        "seconds_of_this_attempt": dict(watch.seconds),
         **as_data(comparison),
     }
     write_json(out / REPORT, report)
     return text
 
 
-def _round(
-    released: Sequence[Released], out: Path, trial: Trial, now: datetime, stage: Stage
+def _round_result(
+    sites: Sequence[Participant], out: Path, trial: Trial, now: datetime
 ) -> dict[str, JsonValue]:
-    """The federated round over real Flower processes, unless an earlier attempt held it."""
-    result = out / ROUND / RESULT
-    if not result.exists():
-        # What a broken-off round left cannot be gone on with; asking again costs a minute, and the
-        # nodes' ledgers give the same test counts again.
+    """The result of the round over real Flower processes, unless an earlier attempt has it."""
+    path = out / ROUND / RESULT
+    if not path.exists():
+        # A broken-off round cannot be resumed; asking again costs a minute, and the nodes' records
+        # give the same test counts again.
         shutil.rmtree(out / ROUND, ignore_errors=True)
-        stage.tell(f"starting a SuperLink and {len(released)} SuperNodes on this machine")
+        log.info("starting a SuperLink and %d SuperNodes on this machine", len(sites))
         nodes = [
-            SiteNode(one.name, one.outbox, one.cohort.path, trial.minimum_films) for one in released
+            SiteNode(site.name, site.outbox, site.cohort.path, trial.minimum_films)
+            for site in sites
         ]
         order = Order(
             trust=out / "trust",
@@ -111,58 +91,56 @@ def _round(
             pooling=trial.pooling,
             ensemble=trial.ensemble,
             seed=trial.settings.seed,
-            sites=len(released),
-            timeout=ANSWER_SECONDS,
+            sites=len(sites),
+            timeout=ANSWER_TIMEOUT_S,
         )
-        accept_all(released, order.ledger, now)
+        accept_all(sites, order.ledger, now)
         with local_federation(nodes, out / "federation") as superlink:
-            run_round(superlink, out / ROUND, order, stage.tell)
-    found: dict[str, JsonValue] = json.loads(result.read_bytes())
-    return found
+            run_round(superlink, out / ROUND, order)
+    result: dict[str, JsonValue] = json.loads(path.read_bytes())
+    return result
 
 
-def accept_all(released: Sequence[Released], ledger: Path, now: datetime) -> None:
-    """Let every hospital's bundle in whatever its figures: a trial compares all with all.
+def accept_all(sites: Sequence[Participant], ledger_path: Path, now: datetime) -> None:
+    """Accept every hospital's bundle whatever its figures: a trial compares all with all.
 
-    The figures stand in the round's table all the same. An aggregator that collects bundles from
+    The round's table has the figures all the same. An aggregator that collects bundles from
     hospitals accepts none unasked; there is no option for it.
     """
-    with open_ledger(ledger) as book:
-        known = accepted(book.entries)
-        for one in released:
-            if one.digest not in known:
+    with open_ledger(ledger_path) as ledger:
+        accepted = accepted_digests(ledger.entries)
+        for site in sites:
+            if site.digest not in accepted:
                 why = "a trial leaves no hospital out"
-                book.write(now, ACCEPT, "trial", one.bundle.name, one.digest, why)
+                ledger.write(now, ACCEPT, "trial", site.bundle.name, site.digest, why)
 
 
-def _pooled_by(
-    found: dict[str, JsonValue], released: Sequence[Released], out: Path
-) -> RoundOutcome:
+def _outcome(result: dict[str, JsonValue], sites: Sequence[Participant], out: Path) -> RoundOutcome:
     """The round's model and test counts, if every hospital's present bundle was part of it.
 
     Raises:
-        FederationError: a bundle was refused, a site's counts are lacking, or the
-            round was held with other bundles.
+        FederationError: a bundle was refused, a site's counts are missing, or the
+            round was run with other bundles.
     """
-    wanted = {one.name: one.digest for one in released}
-    if found["bundles"] != wanted or found["missing"]:
+    bundles = {site.name: site.digest for site in sites}
+    if result["bundles"] != bundles or result["missing"]:
         raise FederationError(
-            "the round lacks a hospital, or was held with other bundles",
+            "the round lacks a hospital, or was run with other bundles",
             out / ROUND,
-            f"look into {REFUSALS} and the logs, remove that folder, and run the trial again",
+            f"see {REFUSALS} and the logs, remove that folder, and run the trial again",
         )
-    counts = TypeAdapter(dict[str, Confusion]).validate_python(found["test"])
+    counts = TypeAdapter(dict[str, Confusion]).validate_python(result["test"])
     model, _ = load_model(out / ROUND / MODEL)
-    return RoundOutcome(model, float(str(found["epsilon"])), counts)
+    return RoundOutcome(model, float(str(result["epsilon"])), counts)
 
 
-def _facts(one: Released) -> dict[str, JsonValue]:
+def _facts(site: Participant) -> dict[str, JsonValue]:
     return {
-        "bundle": str(one.bundle.name),
-        "bundle_bytes": one.bundle_bytes,
-        "distil_seconds": round(one.seconds),
-        "training_patients": one.contribution.patients,
-        "validation_patch_score": one.patch_score,
-        "validation_patch_score_deviation": one.patch_score_deviation,
-        "counts": {split: c.model_dump() for split, c in one.cohort.counts.items()},
+        "bundle": site.bundle.name,
+        "bundle_bytes": site.bundle_bytes,
+        "distil_seconds": round(site.seconds),
+        "training_patients": site.contribution.patients,
+        "validation_patch_score": site.patch_score,
+        "validation_patch_score_deviation": site.patch_score_deviation,
+        "counts": {split: counts.model_dump() for split, counts in site.cohort.counts.items()},
     }

@@ -1,10 +1,13 @@
-"""The hospitals' parts at once, one process each, as they would be in the world."""
+"""The hospitals' parts side by side, one process each, as in a real federation."""
 
+import logging
 import signal
 from collections.abc import Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
+from logging.handlers import QueueHandler
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from multiprocessing.synchronize import Event, Lock
@@ -13,22 +16,23 @@ from pathlib import Path
 import torch
 
 from aggregator.flower.processes import ending_in_order
-from aggregator.trial.hospital import Released, release
-from aggregator.trial.plan import Hospital, Stage, Trial
+from aggregator.trial.hospital import Participant, release
+from aggregator.trial.plan import Hospital, Show, Trial
 from gdshare.allocator import keep_freed_memory
+from gdshare.logs import PACKAGES
 
-LOOK = 0.2
+POLL_S = 0.2
 
 
 class _StopAskedError(Exception):
-    """Raised inside a part that nobody waits for any more."""
+    """Raised in a hospital's process once the trial was given up."""
 
 
 @dataclass(frozen=True)
 class _Mail:
-    """A stage whose words travel to the process that has the terminal.
+    """Progress and log records on their way from a hospital's process to the terminal's.
 
-    Through a pipe: the socket of a manager cannot be made where TMPDIR is longer than 80 bytes.
+    Through a pipe: the socket of a manager cannot be made if TMPDIR is longer than 80 bytes.
 
     Attributes:
         pipe: written by every hospital's process, a message at a time under the lock.
@@ -39,100 +43,106 @@ class _Mail:
     lock: Lock
     stop: Event
 
-    def tell(self, line: str) -> None:
-        self._send(line)
-
-    def show(self, what: str, done: int, total: int) -> None:
-        self._send((what, done, total))
-
-    def _send(self, words: object) -> None:
+    def show(self, description: str, done: int, total: int) -> None:
         if self.stop.is_set():
             raise _StopAskedError
-        with self.lock:
-            self.pipe.send(words)
+        self.put_nowait((description, done, total))
+
+    def put_nowait(self, message: object) -> None:
+        """Send; the name is the one that ``QueueHandler`` calls."""
+        with self.lock, suppress(BrokenPipeError):  # closed: the trial was given up
+            self.pipe.send(message)
 
 
-_mail: _Mail  # in a hospital's process, from its beginning
+_mail: _Mail  # in a hospital's process, from its start
 
 
 def release_all(
-    trial: Trial, out: Path, now: datetime, stage: Stage, workers: int
-) -> list[Released]:
+    trial: Trial, out: Path, now: datetime, show: Show, workers: int
+) -> list[Participant]:
     """Do every hospital's part, ``workers`` at a time, each on one thread.
 
-    One thread each, since one seed's bytes depend on the number, and since two busy processes of
-    two threads crawl on two cores.
+    One thread each because a seed's bytes depend on the number of threads, and because two busy
+    processes of two threads crawl on two cores.
 
     Args:
         trial: the plan.
         out: the trial's folder.
         now: time of signing.
-        stage: told what happens, in this process.
+        show: called in this process.
         workers: hospitals at a time, at least 1.
 
     Returns:
-        what each released, in the trial's order.
+        the hospitals in the trial's order.
     """
-    # Started afresh rather than forked: a fork would copy the progress bar's thread half-way.
-    fresh = get_context("spawn")
-    arriving, pipe = fresh.Pipe(duplex=False)
-    mail = _Mail(pipe, fresh.Lock(), fresh.Event())
+    # Spawned rather than forked: a fork would copy the progress bar's thread half-way.
+    spawn = get_context("spawn")
+    arriving, pipe = spawn.Pipe(duplex=False)
+    mail = _Mail(pipe, spawn.Lock(), spawn.Event())
+    level = logging.getLogger(__name__).getEffectiveLevel()
     with (
         ending_in_order(),
         arriving,
         pipe,
-        ProcessPoolExecutor(workers, fresh, _begin, (mail,)) as pool,
+        ProcessPoolExecutor(workers, spawn, _begin, (mail, level)) as pool,
     ):
         try:
             parts = [
                 pool.submit(_part, hospital, place, out, trial, now)
                 for place, hospital in enumerate(trial.hospitals)
             ]
-            _pass_on(arriving, parts, stage)
+            _pass_on(arriving, parts, show)
             for part in parts:
                 if part.done():
                     part.result()  # raises what went wrong, before the others are waited for
             return [part.result() for part in parts]
         except BaseException:
-            mail.stop.set()  # running parts end at their next word, within a training step
+            mail.stop.set()  # the other parts end when they next show progress
             arriving.close()  # a full pipe would keep them from ending
             pool.shutdown(wait=True, cancel_futures=True)
             raise
 
 
-def _begin(mail: _Mail) -> None:
-    """One thread; and Ctrl-C, which a terminal sends to all, is for the first process to judge."""
+def _begin(mail: _Mail, level: int) -> None:
+    """Set up a hospital's process: one thread, and its log goes to the first process.
+
+    Ctrl-C is ignored here: a terminal sends it to all processes, and the first one ends the others.
+    """
     global _mail  # noqa: PLW0603 - a pipe reaches a process only as it starts
     _mail = mail
     keep_freed_memory()
     torch.set_num_threads(1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for name in PACKAGES:
+        logger = logging.getLogger(name)
+        logger.addHandler(QueueHandler(mail))  # type: ignore[arg-type]  # it has put_nowait
+        logger.setLevel(level)
 
 
-def _part(hospital: Hospital, place: int, out: Path, trial: Trial, now: datetime) -> Released:
-    stage = Stage(_mail.tell, _mail.show)
-    return release(hospital, place, out / "sites" / hospital.name, out / "trust", trial, now, stage)
+def _part(hospital: Hospital, place: int, out: Path, trial: Trial, now: datetime) -> Participant:
+    folder = out / "sites" / hospital.name
+    return release(hospital, place, folder, out / "trust", trial, now, _mail.show)
 
 
-def _pass_on(arriving: Connection, parts: Sequence[Future[Released]], stage: Stage) -> None:
-    """Hand on what the parts say until all have ended, or one failed; their bars become one."""
-    counts: dict[str, tuple[int, int]] = {}
+def _pass_on(arriving: Connection, parts: Sequence[Future[Participant]], show: Show) -> None:
+    """Log and show what the parts send until all have ended, or one failed; one bar for all."""
+    progress: dict[str, tuple[int, int]] = {}
     while True:
-        ended = all(part.done() for part in parts)
+        all_done = all(part.done() for part in parts)
         if any(part.done() and part.exception() for part in parts):
             return
-        if not arriving.poll(LOOK):
-            if ended:
+        if not arriving.poll(POLL_S):
+            if all_done:
                 return
             continue
-        said = arriving.recv()
-        if isinstance(said, str):
-            stage.tell(said)
+        message = arriving.recv()
+        if isinstance(message, logging.LogRecord):
+            logging.getLogger(message.name).handle(message)
         else:
-            what, done, total = said
-            counts[what] = (done, total)
-            stage.show(
+            description, done, total = message
+            progress[description] = (done, total)
+            show(
                 "all hospitals",
-                sum(d for d, _ in counts.values()),
-                sum(t for _, t in counts.values()),
+                sum(done for done, _ in progress.values()),
+                sum(total for _, total in progress.values()),
             )

@@ -1,4 +1,4 @@
-"""A trial's table, in Markdown for pages and as data for programs."""
+"""A trial's table, in Markdown for people and as data for programs."""
 
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -6,17 +6,18 @@ from math import isnan
 
 from pydantic import JsonValue
 
+from aggregator.results import figures_data, source_rows
 from aggregator.trial.compare import Comparison, Line
 from gdshare.distill.score import PatchScore
 from gdshare.evaluation import LocalFigures
-from gdshare.metrics import SOURCE_TABLE, Interval
+from gdshare.metrics import Interval
 
 HEAD = ("trained from", "images", "patch score", "films of", "ε", "Sen", "Spe", "HM", "AUC")
 COUNTS = ("TP", "FN", "TN", "FP", "undecided")
 
 
 def markdown(comparison: Comparison) -> str:
-    """The table, its reading guide, and the source's table for orientation."""
+    """The table, how to read it, and the source's table for orientation."""
     rows = [_row(line, site) for line in comparison.lines for site in line.figures]
     parts = [
         _table((*HEAD, *COUNTS), rows),
@@ -34,7 +35,7 @@ def markdown(comparison: Comparison) -> str:
         "The source (Li et al. 2020), on other data, for orientation only:",
         _table(
             ("method", "images", "Sen", "Spe", "HM"),
-            [(m, str(n), f"{a:.3f}", f"{b:.3f}", f"{c:.3f}") for m, n, a, b, c in SOURCE_TABLE],
+            source_rows(),
         ),
     ]
     return "\n\n".join(parts) + "\n"
@@ -51,23 +52,23 @@ def as_data(comparison: Comparison) -> dict[str, JsonValue]:
 
 def _row(line: Line, site: str) -> tuple[str, ...]:
     figures = line.figures[site]
-    found, intervals = figures.confusion, figures.intervals
+    counts, intervals = figures.confusion, figures.intervals
     return (
         line.name,
         str(line.images),
         _score(line.patch_score),
-        f"{site} ({found.films})",
+        f"{site} ({counts.films})",
         f"{line.threshold:.2f}",
-        _with(found.sensitivity, intervals.sensitivity),
-        _with(found.specificity, intervals.specificity),
-        _with(found.harmonic_mean, intervals.harmonic_mean),
-        _with(figures.auc, figures.auc_interval),
-        *(str(n) for n in (found.tp, found.fn, found.tn, found.fp)),
-        str(found.indeterminate_positive + found.indeterminate_negative),
+        _with_interval(counts.sensitivity, intervals.sensitivity),
+        _with_interval(counts.specificity, intervals.specificity),
+        _with_interval(counts.harmonic_mean, intervals.harmonic_mean),
+        _with_interval(figures.auc, figures.auc_interval),
+        *(str(n) for n in (counts.tp, counts.fn, counts.tn, counts.fp)),
+        str(counts.indeterminate_positive + counts.indeterminate_negative),
     )
 
 
-def _with(value: float, interval: Interval) -> str:
+def _with_interval(value: float, interval: Interval) -> str:
     return "-" if isnan(value) else f"{value:.2f} [{interval.low:.2f}, {interval.high:.2f}]"
 
 
@@ -83,7 +84,7 @@ def _inits(values: Sequence[float]) -> str:
     mean = sum(values) / len(values)
     return (
         f"HM of the pooled model on all sites' test films from {len(values)} different seeds, ε "
-        f"fixed anew for each on validation films: {listed} (mean {mean:.2f})."
+        f"fixed again for each on validation films: {listed} (mean {mean:.2f})."
     )
 
 
@@ -109,13 +110,8 @@ def _score_data(score: PatchScore) -> dict[str, JsonValue]:
 
 
 def _figures_data(figures: LocalFigures) -> dict[str, JsonValue]:
-    found = figures.confusion
     return {
-        "counts": asdict(found),
-        "sensitivity": found.sensitivity,
-        "specificity": found.specificity,
-        "harmonic_mean": found.harmonic_mean,
-        "intervals": asdict(figures.intervals),
+        **figures_data(figures.confusion, figures.intervals),
         "auc": None if isnan(figures.auc) else figures.auc,
         "auc_interval": None if isnan(figures.auc) else asdict(figures.auc_interval),
     }

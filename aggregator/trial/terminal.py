@@ -1,27 +1,22 @@
-"""A trial's course on stderr: bars for a person, plain lines for a pipe."""
+"""A trial's progress bar on stderr; its log lines are printed as every command's are."""
 
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from aggregator.trial.plan import Stage
+from aggregator.trial.plan import Show
 from gdshare.cli.terminal import progress_bar
 
 
 @contextmanager
-def on_terminal() -> Iterator[Stage]:
-    """Show what a trial does while the block runs."""
+def bar_on_terminal() -> Iterator[Show]:
+    """Show one bar while the block runs, for whatever part the trial is at."""
     with progress_bar() as bar:
         task = bar.add_task("", total=None, visible=False)
 
-        def tell(line: str) -> None:
-            bar.update(task, visible=False)
-            if bar.console.is_terminal:
-                bar.console.print(line, highlight=False)
-            else:
-                sys.stderr.write(line + "\n")
+        def show(description: str, done: int, total: int) -> None:
+            unfinished = done < total
+            bar.update(
+                task, description=description, completed=done, total=total, visible=unfinished
+            )
 
-        def show(what: str, done: int, total: int) -> None:
-            bar.update(task, description=what, completed=done, total=total, visible=True)
-
-        yield Stage(tell, show)
+        yield show

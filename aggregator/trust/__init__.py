@@ -1,7 +1,8 @@
-"""Whose bundles the aggregator believes, and what it has seen of them before.
+"""Whose bundles the aggregator trusts: the trust list, and the ledger's history of it.
 
-``keys`` reads and writes the folder of trusted keys, ``candidate`` the key a hospital asks to have
-trusted; ``key_history`` and ``bundle_history`` read the ledger for what became of keys (trusted,
-ended, revoked) and of bundles (admitted, quarantined, refused); ``withdrawals`` records what
-hospitals take back. ``commands`` is ``gdshare trust``.
+``keys`` reads and writes the folder of trusted keys, ``candidate`` a key that a hospital asks to
+have trusted. ``key_history`` and ``bundle_history`` read from the ledger what happened to keys
+(trusted, ended, revoked) and to bundles (admitted, quarantined, withdrawn). ``withdrawals`` records
+the hospitals' withdrawals. ``commands`` are those of ``gdshare trust``: a key is revoked in
+``commands.revoke``.
 """

@@ -1,10 +1,10 @@
-"""What was admitted, withdrawn and trained on before, as the aggregator's ledger tells it."""
+"""What the aggregator's ledger says of bundles: admitted, quarantined, withdrawn, trained on."""
 
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from aggregator.trust.key_history import disowned
+from aggregator.trust.key_history import disowned_lines
 from gdshare.errors import UsageError
 from gdshare.ledger import Entry
 from gdshare.release.publish import WITHDRAW
@@ -14,128 +14,134 @@ QUARANTINE, ACCEPT = "quarantine", "accept"
 
 
 @dataclass(frozen=True)
-class Seen:
-    """A site's newest bundle that was ever admitted or withdrawn."""
+class Newest:
+    """A site's newest bundle among those that were admitted or withdrawn."""
 
     sequence: int
     digest: str
 
 
 def signed_with(fingerprint: str) -> str:
-    """How an ``admit``, a ``quarantine`` and a ``withdraw`` begin: whose signature it was."""
+    """The text that begins the reason of an ``admit``, ``quarantine`` or ``withdraw``."""
     return f"signed with {fingerprint}"
 
 
 def trained_from(name: str, digest: str) -> str:
-    """How a ``train`` tells of one of the bundles that its model was trained from."""
+    """The reason of a ``train``: one of the bundles its model was trained from."""
     return f"from {name} {digest}"
 
 
-def standing(entries: Sequence[Entry], *kinds: str) -> list[Entry]:
-    """Return the acts about bundles that count: all but those of a key that was disowned by then.
+def counted_entries(entries: Sequence[Entry], *acts: str) -> list[Entry]:
+    """Return the entries about bundles that count: all but those of a key disowned since.
 
     Args:
-        entries: of the aggregator's ledger, in their order.
-        kinds: ``ADMIT``, ``QUARANTINE``, ``WITHDRAW``.
+        entries: of the aggregator's ledger, in order.
+        acts: ``ADMIT``, ``QUARANTINE``, ``WITHDRAW``.
     """
-    gone = [(signed_with(one.key), range(one.first, one.before)) for one in disowned(entries)]
+    disowned = [
+        (signed_with(lines.key), range(lines.first, lines.before))
+        for lines in disowned_lines(entries)
+    ]
     return [
         entry
         for entry in entries
-        if entry.act in kinds
+        if entry.act in acts
         and entry.digest is not None
         and not any(
-            entry.why.startswith(signed) and entry.number in lines for signed, lines in gone
+            entry.why.startswith(signed) and entry.number in lines for signed, lines in disowned
         )
     ]
 
 
-def newest_seen(entries: Sequence[Entry]) -> dict[str, Seen]:
-    """Return each site's newest, by its name.
+def newest_bundles(entries: Sequence[Entry]) -> dict[str, Newest]:
+    """Return each site's newest bundle; site -> bundle.
 
-    A bundle that was withdrawn counts, whether it was ever admitted here or not: an older one must
-    not come back in its place. That its key was revoked or has ended since does not make a bundle
-    less new: if it did, an older one could be handed out again. Only what a thief signed must not
-    count, since his highest number would lock the hospital out: the operator says from where on, by
-    ``disown``.
+    A withdrawn bundle counts, admitted here or not: no older one may take its place. A bundle also
+    counts after its key was revoked or has ended: otherwise an older one could be handed out again.
+    Only what a thief signed must not count, since a high number of his would lock the hospital out;
+    the operator says from which line on, by ``disown``.
 
     Args:
-        entries: of the aggregator's ledger, in their order.
+        entries: of the aggregator's ledger, in order.
     """
-    seen: dict[str, Seen] = {}
-    for entry in standing(entries, ADMIT, WITHDRAW):
+    newest: dict[str, Newest] = {}
+    for entry in counted_entries(entries, ADMIT, WITHDRAW):
         site, _, number = entry.what.rpartition("-")
-        one = Seen(int(number), str(entry.digest))
-        if site not in seen or one.sequence >= seen[site].sequence:
-            seen[site] = one
-    return seen
+        if site not in newest or int(number) >= newest[site].sequence:
+            newest[site] = Newest(int(number), str(entry.digest))
+    return newest
 
 
-def admitted(entries: Sequence[Entry]) -> frozenset[str]:
-    """Return the digests of all bundles that were admitted, and still are."""
-    return frozenset(str(entry.digest) for entry in standing(entries, ADMIT))
+def admitted_digests(entries: Sequence[Entry]) -> frozenset[str]:
+    """Return the digests of all bundles that were admitted and have not lost their admission."""
+    return frozenset(str(entry.digest) for entry in counted_entries(entries, ADMIT))
 
 
-def line_of(told: str, key: str, entries: Sequence[Entry]) -> int:
-    """Return the line from which on a key was not the hospital's.
+def first_disowned_line(since: str, key: str, entries: Sequence[Entry]) -> int:
+    """Return the line from which on a key was no longer the hospital's.
 
     Args:
-        told: in the operator's words: a line, or the first bundle that was not the hospital's.
+        since: a line's number, or the name of the first bundle that was not the hospital's.
         key: its fingerprint.
-        entries: of the aggregator's ledger, in their order.
+        entries: of the aggregator's ledger, in order.
 
     Raises:
-        UsageError: nothing of that key was admitted or withdrawn there or after it.
+        UsageError: no bundle of that key was admitted or withdrawn there or later.
     """
-    signed = signed_with(key)
-    mine = [
+    of_key = [
         entry
         for entry in entries
-        if entry.act in (ADMIT, WITHDRAW) and entry.why.startswith(signed)
+        if entry.act in (ADMIT, WITHDRAW) and entry.why.startswith(signed_with(key))
     ]
-    lines = [entry.number for entry in mine if entry.what == told]
-    line = int(told) if re.fullmatch("[1-9][0-9]{0,8}", told) else min(lines, default=0)
-    if not any(entry.number >= line > 0 for entry in mine):
+    lines = [entry.number for entry in of_key if entry.what == since]
+    line = int(since) if re.fullmatch("[1-9][0-9]{0,8}", since) else min(lines, default=0)
+    if not any(entry.number >= line > 0 for entry in of_key):
         raise UsageError(
-            f"--since {told:.50}: no bundle of this key was admitted or withdrawn there or later",
-            remedy="see gdshare ledger show, or leave it away",
+            f"--since {since:.50}: no bundle of this key was admitted or withdrawn there or later",
+            remedy="see gdshare ledger show, or leave it out",
         )
     return line
 
 
-def withdrawn(entries: Iterable[Entry]) -> dict[tuple[str, str], Entry]:
-    """Return the name and digest of each bundle that was taken back, with the act that says so.
+def withdrawn_bundles(entries: Iterable[Entry]) -> dict[tuple[str, str], Entry]:
+    """Return the withdrawn bundles: (name, digest) -> the entry that says so.
 
-    By both, since a digest is no secret: a hospital that withdraws another's, under a name of its
-    own, has withdrawn nothing. It stays so when the key is revoked later; what a thief withdrew,
-    the hospital releases anew under its next number.
+    By both, since a digest is no secret: a hospital that withdraws another's bundle under a name of
+    its own withdraws nothing. A withdrawal outlives its key. What a thief withdrew, the hospital
+    releases again under its next number.
     """
-    found: dict[tuple[str, str], Entry] = {}
+    withdrawn: dict[tuple[str, str], Entry] = {}
     for entry in entries:
         if entry.act == WITHDRAW and entry.digest is not None:
-            found.setdefault((entry.what, entry.digest), entry)
-    return found
+            withdrawn.setdefault((entry.what, entry.digest), entry)
+    return withdrawn
 
 
-def trained_with(entries: Iterable[Entry], name: str, digest: str) -> tuple[Entry, ...]:
-    """Return the acts that tell of the models trained from a bundle."""
-    told = trained_from(name, digest)
-    return tuple(entry for entry in entries if entry.act == TRAIN and entry.why == told)
+def models_trained_with(entries: Iterable[Entry], name: str, digest: str) -> tuple[Entry, ...]:
+    """Return the entries of the models that were trained from a bundle."""
+    why = trained_from(name, digest)
+    return tuple(entry for entry in entries if entry.act == TRAIN and entry.why == why)
 
 
-def quarantined_names(entries: Sequence[Entry]) -> dict[str, frozenset[str]]:
-    """Return the digests that were quarantined under each bundle's name, a thief's left out."""
-    found: dict[str, frozenset[str]] = {}
-    for entry in standing(entries, QUARANTINE):
-        found[entry.what] = found.get(entry.what, frozenset()) | {str(entry.digest)}
-    return found
+def quarantined_contents(entries: Sequence[Entry]) -> dict[str, frozenset[str]]:
+    """Return the digests quarantined under each bundle's name, those of disowned keys left out."""
+    digests: dict[str, frozenset[str]] = {}
+    for entry in counted_entries(entries, QUARANTINE):
+        digests[entry.what] = digests.get(entry.what, frozenset()) | {str(entry.digest)}
+    return digests
 
 
-def quarantined(entries: Iterable[Entry]) -> dict[str, Entry]:
-    """Return the digests that were ever quarantined, each with the last act that did so."""
-    return {one.digest: one for one in entries if one.act == QUARANTINE and one.digest is not None}
+def quarantined_digests(entries: Iterable[Entry]) -> dict[str, Entry]:
+    """Return every digest that was ever quarantined, with the last entry that says so."""
+    return {
+        entry.digest: entry
+        for entry in entries
+        if entry.act == QUARANTINE and entry.digest is not None
+    }
 
 
-def accepted(entries: Iterable[Entry]) -> frozenset[str]:
+def accepted_digests(entries: Iterable[Entry]) -> frozenset[str]:
     """Return the digests that a person accepted in spite of their figures."""
-    return frozenset(one.digest for one in entries if one.act == ACCEPT and one.digest is not None)
+    return frozenset(
+        entry.digest for entry in entries if entry.act == ACCEPT and entry.digest is not None
+    )

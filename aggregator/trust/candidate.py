@@ -1,4 +1,4 @@
-"""A key that a hospital sends, before anybody believes it: an enrolment request, or a bare key."""
+"""A key that a hospital sends, before it is trusted: an enrolment request, or a bare key."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,12 +11,12 @@ from gdshare.signing import parse_public_key, read_key_file, read_request
 
 @dataclass(frozen=True)
 class Candidate:
-    """A key, and the hospital that it is said to be of.
+    """A key, and the hospital it is said to belong to.
 
     Attributes:
-        site: in the sender's words, or the operator's.
+        site: the name in the request, or the one the operator gave.
         key: public.
-        vouched_by: an older key that says it is succeeded by this one, if there is one.
+        vouched_by: an older key that names this one its successor, if there is one.
     """
 
     site: str
@@ -25,30 +25,30 @@ class Candidate:
 
 
 def read_candidate(path: Path, site: str | None) -> Candidate:
-    """Read what was sent.
+    """Read what the hospital sent.
 
     Args:
-        path: of a request, or of a ``NAME.pub``.
-        site: in the operator's words; a request tells it, a bare key does not.
+        path: an enrolment request, or a ``NAME.pub``.
+        site: the name the operator gave; a request has a name, a bare key does not.
 
     Raises:
-        KeyFileError: neither of the two, or a request that is not sound.
-        UsageError: no site told, or another than the request's.
+        KeyFileError: neither of the two, or a request that is damaged or forged.
+        UsageError: a bare key without a name, or another name than the request's.
     """
     data = read_key_file(path)
     if not data.startswith(b"{"):
         key = parse_public_key(data, str(path))
         if site is None:
             raise UsageError(
-                "is a bare key, which does not say whose it is",
+                "is a bare key, which names no hospital",
                 path,
-                "give --site, or have a request sent (gdshare keys request)",
+                "give --site, or ask for a request (gdshare keys request)",
             )
         return Candidate(site, key)
-    found = read_request(data, str(path))
-    if site not in (None, found.site):
+    request = read_request(data, str(path))
+    if site not in (None, request.site):
         raise UsageError(
-            f"--site {site:.40}: the request {path} is of {found.site}",
-            remedy="leave --site away, or ask the hospital under which name it sends",
+            f"--site {site:.40}: the request {path} is of {request.site}",
+            remedy="leave out --site, or ask the hospital which name it uses",
         )
-    return Candidate(found.site, found.key, found.vouched_by)
+    return Candidate(request.site, request.key, request.vouched_by)

@@ -1,14 +1,13 @@
-"""What the aggregator's ledger says of keys: trusted until when, revoked, and since when no longer
-the hospital's.
+"""What the aggregator's ledger says of keys: when each ends, which are revoked or disowned.
 
-A key file in the trust folder is enough to be believed; all that is here takes belief away. What
+A key file in the trust folder is enough to be trusted; everything here takes trust away. What
 counts is the order of the ledger and the aggregator's clock, never a time that a bundle claims.
 
-- ``trust``: from here on, whole; ``why`` tells its end (``until 2028-11-21T09:30:00Z``).
-- ``revoke``: nothing new of it is believed; what was admitted before stays admitted, and counts.
-- ``disown``: that too, and what was admitted of it from a line on loses its admission
-  (``from line 12 on: the laptop was stolen``). An act of its own: the reason of a ``revoke`` may be
-  a stranger's words, and no words must take a bundle's admission away.
+- ``trust``: the key is good from here on; ``why`` gives its end (``until 2028-11-21T09:30:00Z``).
+- ``revoke``: nothing new of the key is admitted; what was admitted before stays so, and counts.
+- ``disown``: the same, and what was admitted of it from a line on loses its admission
+  (``from line 12 on: the laptop was stolen``). It is an act of its own because the reason of a
+  ``revoke`` may be a stranger's words, and no words may take an admission away.
 """
 
 import re
@@ -23,110 +22,109 @@ from gdshare.signing.names import format_utc
 
 TRUST, REVOKE, DISOWN = "trust", "revoke", "disown"
 SOON = timedelta(days=30)
-"""How long before its end a key is warned about."""
+"""How long before its end the operator is warned about a key."""
 _END = re.compile(r"until (20[2-9]\d-\d\d-\d\dT\d\d:\d\d:\d\dZ)", re.ASCII)
 _LINE = re.compile(r"from line ([1-9][0-9]{0,8}) on: .*", re.ASCII | re.DOTALL)
 
 
 def until(end: datetime) -> str:
-    """How a ``trust`` tells when the key ends."""
+    """The reason of a ``trust``: when the key ends."""
     return f"until {format_utc(end)}"
 
 
 def from_line(number: int, why: str) -> str:
-    """How a ``disown`` tells since when the key was no longer the hospital's."""
+    """The reason of a ``disown``: from which line on the key was no longer the hospital's."""
     return f"from line {number} on: {why}"
 
 
-def revoked(entries: Iterable[Entry]) -> dict[str, Entry]:
-    """Return the fingerprints of revoked keys, each with the act that says most of why.
+def revoked_keys(entries: Iterable[Entry]) -> dict[str, Entry]:
+    """Return the revoked keys: fingerprint -> the entry that says most about why.
 
     Args:
-        entries: of the ledger, in order; a key that is trusted anew later is no longer revoked.
+        entries: of the ledger, in order; a key that is trusted again later is no longer revoked.
     """
-    found: dict[str, Entry] = {}
+    revoked: dict[str, Entry] = {}
     for entry in entries:
         if entry.act in (REVOKE, DISOWN) and entry.digest is not None:
-            # What was said later of a thief says more than the revocation before it.
-            if entry.act == DISOWN or entry.digest not in found:
-                found[entry.digest] = entry
+            # A later disowning says more than the revocation before it.
+            if entry.act == DISOWN or entry.digest not in revoked:
+                revoked[entry.digest] = entry
         elif entry.act == TRUST and entry.digest is not None:
-            found.pop(entry.digest, None)
-    return found
+            revoked.pop(entry.digest, None)
+    return revoked
 
 
 @dataclass(frozen=True)
-class Disowned:
-    """Admissions that count no more: those of a key, from one line on and before another."""
+class DisownedLines:
+    """The lines of a key that count no more: from ``first`` to the one before ``before``."""
 
     key: str
     first: int
     before: int
 
 
-def disowned(entries: Iterable[Entry]) -> tuple[Disowned, ...]:
-    """Return what was taken back; for good, also where the key is trusted anew.
+def disowned_lines(entries: Iterable[Entry]) -> tuple[DisownedLines, ...]:
+    """Return the disowned lines of each key; they stay so when the key is trusted again.
 
     Raises:
-        LedgerError: a line that no ``gdshare trust`` has written.
+        LedgerError: a line that ``gdshare trust`` did not write.
     """
     return tuple(
-        Disowned(entry.digest, int(_told(_LINE, entry)), entry.number)
+        DisownedLines(entry.digest, int(_match(_LINE, entry)), entry.number)
         for entry in entries
         if entry.act == DISOWN and entry.digest is not None
     )
 
 
-def ends(entries: Iterable[Entry]) -> dict[str, datetime]:
-    """Return when keys end; one that was put into the folder by hand has no end.
+def key_ends(entries: Iterable[Entry]) -> dict[str, datetime]:
+    """Return when keys end, by fingerprint; a key put into the folder by hand has no end.
 
     Raises:
-        LedgerError: a line that no ``gdshare trust`` has written.
+        LedgerError: a line that ``gdshare trust`` did not write.
     """
-    found: dict[str, datetime] = {}
+    ends: dict[str, datetime] = {}
     for entry in entries:
         if entry.act == TRUST and entry.digest is not None:
-            found.pop(entry.digest, None)
+            ends.pop(entry.digest, None)
             if entry.why:
-                found[entry.digest] = datetime.fromisoformat(_told(_END, entry))
-    return found
+                ends[entry.digest] = datetime.fromisoformat(_match(_END, entry))
+    return ends
 
 
-def state(key: TrustedKey, entries: Sequence[Entry], now: datetime) -> str:
-    """Say in a few words what a key on the list is worth."""
-    entry, end = revoked(entries).get(key.fingerprint), ends(entries).get(key.fingerprint)
-    if entry is not None:
+def key_state(key: TrustedKey, entries: Sequence[Entry], now: datetime) -> str:
+    """Say in a few words whether a key on the list is good."""
+    if (entry := revoked_keys(entries).get(key.fingerprint)) is not None:
         return f"revoked {entry.at:%Y-%m-%d}: {entry.why}"
-    if end is None:
+    if (end := key_ends(entries).get(key.fingerprint)) is None:
         return "trusted"
     return f"{'ended' if now >= end else 'trusted until'} {end:%Y-%m-%d}"
 
 
-def ending(
+def expiring_sites(
     keys: Iterable[TrustedKey], entries: Sequence[Entry], now: datetime
 ) -> dict[str, datetime]:
-    """Return the sites whose last key ends within ``SOON``, or has ended, and when."""
-    gone, known = revoked(entries), ends(entries)
-    of_site: dict[str, list[datetime | None]] = {}
-    for one in keys:
-        if one.fingerprint not in gone:
-            of_site.setdefault(one.site, []).append(known.get(one.fingerprint))
-    last = {site: _last(found) for site, found in of_site.items()}
+    """Return the sites whose last key ends within ``SOON``, or has ended; site -> when."""
+    revoked, ends = revoked_keys(entries), key_ends(entries)
+    by_site: dict[str, list[datetime | None]] = {}
+    for key in keys:
+        if key.fingerprint not in revoked:
+            by_site.setdefault(key.site, []).append(ends.get(key.fingerprint))
+    last = {site: _last(site_ends) for site, site_ends in by_site.items()}
     return {site: end for site, end in last.items() if end is not None and end < now + SOON}
 
 
-def _last(found: Sequence[datetime | None]) -> datetime | None:
-    """None where one of the keys has no end."""
-    known = [end for end in found if end is not None]
-    return max(known) if len(known) == len(found) else None
+def _last(ends: Sequence[datetime | None]) -> datetime | None:
+    """None if one of the keys has no end."""
+    known = [end for end in ends if end is not None]
+    return max(known) if len(known) == len(ends) else None
 
 
-def _told(form: re.Pattern[str], entry: Entry) -> str:
-    told = form.fullmatch(entry.why)
-    if told is None:
+def _match(form: re.Pattern[str], entry: Entry) -> str:
+    match = form.fullmatch(entry.why)
+    if match is None:
         raise LedgerError(
             f"line {entry.number} of the trust ledger ({entry.act}) was not written by "
             "gdshare trust",
             remedy="keep the file as evidence, and put its last good copy back",
         )
-    return told[1]
+    return match[1]

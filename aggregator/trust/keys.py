@@ -1,14 +1,15 @@
-"""Whose bundles are believed: a folder of public keys, and the ledger beside it.
+"""The trust list: a folder of the hospitals' public keys, and a ledger beside it.
 
 ::
 
     TRUST/SITE.pub                 a hospital's key
-    TRUST/SITE.FINGERPRINT.pub     a further one, the first 16 digits of it; old bundles keep theirs
+    TRUST/SITE.FINGERPRINT.pub     a further key (16 digits of the fingerprint); old bundles keep
+                                   theirs
     TRUST-ledger.jsonl             who trusted and revoked which key, when, and until when
 
-A key file alone is enough to be believed; the ledger can only take belief away (``standing``). A
-key that was revoked, or that ended, stays in the folder: what it had signed and was admitted before
-stays admitted.
+A key file alone is enough to be trusted; the ledger can only take trust away (``key_history``). A
+key that was revoked, or that ended, stays in the folder: what was admitted of it before stays
+admitted.
 """
 
 import re
@@ -33,7 +34,7 @@ class TrustedKey:
     Attributes:
         site: the hospital it belongs to.
         key: public.
-        path: where it lies.
+        path: of its file.
     """
 
     site: str
@@ -42,64 +43,73 @@ class TrustedKey:
 
     @property
     def fingerprint(self) -> str:
-        """Its name, 64 hex digits."""
+        """64 hex digits."""
         return fingerprint(self.key)
 
 
 @dataclass(frozen=True)
 class Trust:
-    """The hospitals' keys, those that were revoked since included."""
+    """The hospitals' keys, revoked ones included."""
 
     keys: tuple[TrustedKey, ...]
+
+    def find(self, digest: str) -> TrustedKey | None:
+        """The key of this fingerprint, if it is on the list."""
+        return next((key for key in self.keys if key.fingerprint == digest), None)
 
 
 def load_trust(folder: Path) -> Trust:
     """Read every public key of a folder.
 
     Raises:
-        FederationError: no such folder, no key in it, a name that is none, or one key under two
-            names, with which a hospital could speak for another.
+        FederationError: no such folder, no key in it, a file not named after a site, or one key
+            under two names, with which a hospital could speak for another.
         KeyFileError: a file that is not a public key.
     """
-    paths = sorted(folder.glob("*.pub")) if folder.is_dir() else []
-    if not paths:
+    trust = read_trust(folder)
+    if not trust.keys:
         raise FederationError(
             "holds no NAME.pub",
             folder,
-            "take each hospital's public key in with gdshare trust add, under its name",
+            "add each hospital's public key with gdshare trust add, under its name",
         )
-    keys = tuple(TrustedKey(_site_of(path), load_public_key(path), path) for path in paths)
+    return trust
+
+
+def read_trust(folder: Path) -> Trust:
+    """As ``load_trust``, but a folder without keys, or none at all, is an empty list."""
+    paths = sorted(folder.glob("*.pub")) if folder.is_dir() else []
+    trust = Trust(tuple(TrustedKey(_site_of(path), load_public_key(path), path) for path in paths))
     owners: dict[str, Path] = {}
-    for one in keys:
-        other = owners.setdefault(one.fingerprint, one.path)
-        if other != one.path:
+    for key in trust.keys:
+        other = owners.setdefault(key.fingerprint, key.path)
+        if other != key.path:
             raise FederationError(
-                f"{other.name} and {one.path.name} are the same key", folder, "keep one name a key"
+                f"{other.name} and {key.path.name} are the same key", folder, "keep one name a key"
             )
-    return Trust(keys)
+    return trust
 
 
-def place_for(folder: Path, site: str, key: ec.EllipticCurvePublicKey) -> Path:
+def path_for(folder: Path, site: str, key: ec.EllipticCurvePublicKey) -> Path:
     """Where a site's new key goes: beside those it has.
 
     Raises:
         UsageError: not a site's name.
-        FederationError: the key is there already, under this name or another.
+        FederationError: the key is on the list already, under this name or another.
     """
     if re.fullmatch(SITE, site) is None:
         raise UsageError(
             "not a site's name: lower-case letters, digits and hyphens, 32 at most", f"{site!r:.60}"
         )
-    there = load_trust(folder).keys if any(folder.glob("*.pub")) else ()
-    for one in there:
-        if one.fingerprint == fingerprint(key):
-            raise FederationError("is this very key", one.path, f"it is trusted for {one.site}")
+    same = read_trust(folder).find(fingerprint(key))
+    if same is not None:
+        raise FederationError("is this very key", same.path, f"it is trusted for {same.site}")
     first = folder / f"{site}.pub"
     return folder / f"{site}.{fingerprint(key)[:SHORT]}.pub" if first.exists() else first
 
 
-def put_key(path: Path, key: ec.EllipticCurvePublicKey) -> None:
-    """Write a key whole, in the form its fingerprint is taken of."""
+def write_key(path: Path, key: ec.EllipticCurvePublicKey) -> None:
+    """Write a key, whole or not at all, as the PEM that its fingerprint is the digest of."""
     path.parent.mkdir(parents=True, exist_ok=True)
     write_bytes(path, public_pem(key))
 

@@ -1,21 +1,27 @@
-"""Taking in what hospitals withdraw, and finding the models that were trained from it.
+"""Verifying and recording the hospitals' withdrawals, and the models trained with such bundles.
 
-A withdrawal is believed if it is signed with a key that is on the list and not revoked, for the
-hospital whose bundle it names; a key that has ended still withdraws, which is the safe side. What a
-revoked key signs is worth nothing here either: a thief could make a hospital's bundles vanish with
-it, and the hospital signs its withdrawal anew with its new key. Any key of a hospital withdraws any
-bundle of its own.
+A withdrawal is accepted if a key on the trust list signed it that is not revoked, for a bundle of
+the same hospital. A key that has ended still withdraws, which errs on the safe side. A revoked key
+withdraws nothing: a thief could remove a hospital's bundles with it, and the hospital can sign the
+withdrawal again with its new key. Any key of a hospital withdraws any bundle of that hospital.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+import logging
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from pydantic import JsonValue
 
 from aggregator.refusals import Refusal, RevokedKey, UnknownSite
-from aggregator.trust.bundle_history import ADMIT, signed_with, standing, trained_with, withdrawn
-from aggregator.trust.key_history import revoked
+from aggregator.trust.bundle_history import (
+    ADMIT,
+    counted_entries,
+    models_trained_with,
+    signed_with,
+    withdrawn_bundles,
+)
+from aggregator.trust.key_history import revoked_keys
 from aggregator.trust.keys import Trust
 from gdshare.bundle.attestation import Withdrawal, claimed_signer, read_signed
 from gdshare.bundle.errors import WrongSite
@@ -23,15 +29,17 @@ from gdshare.errors import BundleError
 from gdshare.ledger import Entry, Ledger
 from gdshare.release.publish import WITHDRAW
 
+log = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True)
 class VerifiedWithdrawal:
-    """A withdrawal that is believed.
+    """A withdrawal that is accepted.
 
     Attributes:
-        name, digest: of the bundle that it takes back.
-        key: fingerprint of the one that signed it.
-        reason: the hospital's, maybe none.
+        name, digest: of the withdrawn bundle.
+        key: fingerprint of the key that signed it.
+        reason: the hospital's, possibly empty.
     """
 
     name: str
@@ -39,117 +47,118 @@ class VerifiedWithdrawal:
     key: str
     reason: str
 
-    @property
-    def bundle(self) -> tuple[str, str]:
-        """Its name and digest, by which it is known."""
-        return self.name, self.digest
-
 
 def verify_withdrawal(data: bytes, trust: Trust, entries: Sequence[Entry]) -> VerifiedWithdrawal:
     """Check a withdrawal from a stranger.
 
     Args:
         data: the file.
-        trust: whom to believe.
+        trust: the keys of the hospitals.
         entries: of the aggregator's ledger.
 
     Raises:
-        UnsoundAttestation: damaged, forged, or no withdrawal.
-        UnknownSite, RevokedKey: signed with a key that is not trusted, or not any more.
+        UnsoundAttestation: damaged, forged, or not a withdrawal.
+        UnknownSite, RevokedKey: signed with a key that is not on the trust list, or revoked.
         WrongSite: of another hospital's bundle than the key's owner's.
     """
-    named = claimed_signer(data, Withdrawal)
-    signer = next((one for one in trust.keys if one.fingerprint == named), None)
+    fingerprint = claimed_signer(data, Withdrawal)
+    signer = trust.find(fingerprint)
     if signer is None:
         raise UnknownSite(
-            "a withdrawal signed with a key that is on nobody's name",
+            "a withdrawal signed with a key that is not on the trust list",
             remedy="ask the hospital for its .pub",
         )
-    told, digest = read_signed(data, signer.key, Withdrawal)
-    if named in revoked(entries) and not _stands(told.name, digest, entries):
+    withdrawal, digest = read_signed(data, signer.key, Withdrawal)
+    if fingerprint in revoked_keys(entries) and not _counts(withdrawal.name, digest, entries):
         raise RevokedKey(
-            f"a withdrawal signed with a key of {signer.site} that was revoked",
+            f"a withdrawal signed with a revoked key of {signer.site}",
             remedy="ask the hospital to withdraw again with its new key",
         )
-    if told.site != signer.site:
+    if withdrawal.site != signer.site:
         raise WrongSite(
-            f"a withdrawal of {told.name}, signed with a key of {signer.site}",
+            f"a withdrawal of {withdrawal.name}, signed with a key of {signer.site}",
             remedy="ask both hospitals",
         )
     for entry in entries:
-        if entry.act == ADMIT and entry.digest == digest and entry.what != told.name:
+        if entry.act == ADMIT and entry.digest == digest and entry.what != withdrawal.name:
             raise WrongSite(
-                f"a withdrawal of {told.name} that names the digest of {entry.what}",
+                f"a withdrawal of {withdrawal.name} that names the digest of {entry.what}",
                 remedy="ask both hospitals",
             )
-    return VerifiedWithdrawal(told.name, digest, named, told.reason)
+    return VerifiedWithdrawal(withdrawal.name, digest, fingerprint, withdrawal.reason)
 
 
-def _stands(name: str, digest: str, entries: Sequence[Entry]) -> bool:
-    """Whether this very withdrawal is known, and not only from a key that was disowned by then."""
+def _counts(name: str, digest: str, entries: Sequence[Entry]) -> bool:
+    """Whether the ledger has this very withdrawal, signed with a key not disowned since."""
     return any(
-        (entry.what, entry.digest) == (name, digest) for entry in standing(entries, WITHDRAW)
+        (entry.what, entry.digest) == (name, digest) for entry in counted_entries(entries, WITHDRAW)
     )
 
 
-def record(one: VerifiedWithdrawal, ledger: Ledger, now: datetime, operator: str) -> bool:
-    """Add a withdrawal to the ledger; returns whether it is new there."""
-    if _stands(one.name, one.digest, ledger.entries):
+def record_withdrawal(
+    withdrawal: VerifiedWithdrawal, ledger: Ledger, now: datetime, operator: str
+) -> bool:
+    """Add a withdrawal to the ledger, unless it is there; returns whether it was added."""
+    if _counts(withdrawal.name, withdrawal.digest, ledger.entries):
         return False
-    why = f"{signed_with(one.key)}{f': {one.reason}' if one.reason else ''}"
-    ledger.write(now, WITHDRAW, operator, one.name, one.digest, why)
+    reason = f": {withdrawal.reason}" if withdrawal.reason else ""
+    why = f"{signed_with(withdrawal.key)}{reason}"
+    ledger.write(now, WITHDRAW, operator, withdrawal.name, withdrawal.digest, why)
     return True
 
 
-def take_in(
-    handed: Mapping[int, Mapping[str, bytes]],
+def record_withdrawals(
+    withdrawals: Mapping[int, Mapping[str, bytes]],
     trust: Trust,
     ledger: Ledger,
     now: datetime,
     operator: str,
-    tell: Callable[[str], None],
 ) -> list[Refusal]:
-    """Record what hospitals' nodes take back.
+    """Verify and record the withdrawals that nodes sent.
 
     Args:
-        handed: node -> file name -> content, from strangers.
-        trust: whom to believe.
-        ledger: the aggregator's, held open.
-        now: its clock, UTC.
-        operator: who holds the round.
-        tell: told of each that is new.
+        withdrawals: node -> file name -> content, from strangers.
+        trust: the keys of the hospitals.
+        ledger: the aggregator's, open.
+        now: the aggregator's clock, UTC.
+        operator: who runs the round.
 
     Returns:
-        of each node that hands over some that are not believed, the first.
+        for each node that sent a bad withdrawal, the first refusal.
     """
     refusals: dict[int, Refusal] = {}
-    for node, files in handed.items():
-        for name, data in files.items():
+    for node, files in withdrawals.items():
+        for file_name, data in files.items():
             try:
-                one = verify_withdrawal(data, trust, ledger.entries)
+                withdrawal = verify_withdrawal(data, trust, ledger.entries)
             except BundleError as error:
-                told = Refusal(node, None, type(error).__name__, f"{name}: {error}")
-                refusals.setdefault(node, told)
+                refusal = Refusal(node, None, type(error).__name__, f"{file_name}: {error}")
+                refusals.setdefault(node, refusal)
                 continue
-            if record(one, ledger, now, operator):
-                models = len({entry.digest for entry in trained_with(ledger.entries, *one.bundle)})
-                tell(
-                    f"{one.name} was withdrawn by its hospital; models trained with it here: "
-                    f"{models} (gdshare trust withdrawn lists them)"
+            if record_withdrawal(withdrawal, ledger, now, operator):
+                name, digest = withdrawal.name, withdrawal.digest
+                models = {
+                    entry.digest for entry in models_trained_with(ledger.entries, name, digest)
+                }
+                log.warning(
+                    "%s was withdrawn by its hospital; models trained with it here: %d "
+                    "(gdshare trust withdrawn lists them)",
+                    name,
+                    len(models),
                 )
     return list(refusals.values())
 
 
-def consequences(entries: Sequence[Entry], name: str, digest: str) -> dict[str, JsonValue]:
-    """Say of a bundle that was withdrawn when, why, and which models were trained from it."""
-    entry = withdrawn(entries)[name, digest]
+def withdrawal_report(entries: Sequence[Entry], name: str, digest: str) -> dict[str, JsonValue]:
+    """Report on a withdrawn bundle: when and why, and which models were trained with it."""
+    withdrawal = withdrawn_bundles(entries)[name, digest]
     return {
         "bundle": name,
         "digest": digest,
-        "withdrawn": f"{entry.at:%Y-%m-%d}",
-        "why": entry.why.partition(": ")[2],
+        "withdrawn": f"{withdrawal.at:%Y-%m-%d}",
+        "why": withdrawal.why.partition(": ")[2],
         "models": [
-            {"folder": one.what, "digest": one.digest, "trained": f"{one.at:%Y-%m-%d}"}
-            for one in trained_with(entries, name, digest)
+            {"folder": model.what, "digest": model.digest, "trained": f"{model.at:%Y-%m-%d}"}
+            for model in models_trained_with(entries, name, digest)
         ],
     }

@@ -12,7 +12,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from gdshare.distill.folder import seconds_of
+from gdshare.distill.run_folder import seconds_of
 from gdshare.errors import RunError
 
 WORKERS = 2

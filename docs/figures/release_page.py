@@ -16,7 +16,7 @@ from playwright.sync_api import ViewportSize, sync_playwright
 from benchmarks.label_page.browser import chromium
 from gdshare.audit import read_attacks
 from gdshare.bundle import describe_run
-from gdshare.distill.folder import read_record, read_result
+from gdshare.distill.run_folder import read_record, read_result
 from gdshare.release import Policy, prepare, prepared_from
 from gdshare.release.policy import BundleRules, terms_of
 from gdshare.release.prepared import PAGE

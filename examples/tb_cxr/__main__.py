@@ -15,8 +15,9 @@ from pathlib import Path
 
 from aggregator.trial.plan import Hospital, Trial
 from aggregator.trial.run import run_trial
-from aggregator.trial.terminal import on_terminal
+from aggregator.trial.terminal import bar_on_terminal
 from gdshare.errors import GdshareError
+from gdshare.logs import start_logging
 from gdshare.method import Settings
 from gdshare.protocol import Protocol
 from gdshare.training import TrainingPlan
@@ -47,9 +48,10 @@ def main() -> None:
     options = parser.parse_args()
     trial = plan(options.data, options.outer_steps, options.seed)
     now = datetime.now(UTC)
+    start_logging()
     try:
-        with on_terminal() as stage:
-            table = run_trial(trial, options.out, now, stage, options.workers)
+        with bar_on_terminal() as show:
+            table = run_trial(trial, options.out, now, show, options.workers)
     except GdshareError as error:
         sys.exit(str(error))
     print(table)

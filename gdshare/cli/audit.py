@@ -26,7 +26,7 @@ def audit(
     from gdshare.audit import write_attacks
     from gdshare.audit.attack import attack_run
     from gdshare.cohort import open_cohort
-    from gdshare.distill.folder import read_record, read_result
+    from gdshare.distill.run_folder import read_record, read_result
 
     record, distilled = read_record(run), read_result(run)
     labelled, device_name = open_cohort(cohort), resolve_device(device)

@@ -17,7 +17,7 @@ from pydantic.fields import FieldInfo
 
 from gdshare.cli.interruption import stop_requests
 from gdshare.cli.terminal import AsJson, Device, print_json, progress_bar, resolve_device
-from gdshare.distill.folder import PREVIEW, RECORD, RESULT, read_record
+from gdshare.distill.run_folder import PREVIEW, RECORD, RESULT, read_record
 from gdshare.errors import UsageError
 from gdshare.extras import require_extra
 from gdshare.method import BY_NETWORK, Method, Settings

@@ -10,7 +10,7 @@ from gdshare.bundle import build_files, verify_files, verify_folder
 from gdshare.cli.operator import operator_name
 from gdshare.cli.passphrase import PASSPHRASE_FILE, read_passphrase
 from gdshare.cli.terminal import DryRun
-from gdshare.distill.folder import read_result
+from gdshare.distill.run_folder import read_result
 from gdshare.ledger import open_ledger
 from gdshare.release import read_policy, require_allowed
 from gdshare.release.describe import describe

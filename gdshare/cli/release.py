@@ -11,7 +11,7 @@ from gdshare.cli.operator import operator_name
 from gdshare.cli.passphrase import PASSPHRASE_FILE, read_passphrase
 from gdshare.cli.terminal import DryRun
 from gdshare.cli.typed_digest import LEAST_DIGITS, require_match
-from gdshare.distill.folder import read_result
+from gdshare.distill.run_folder import read_result
 from gdshare.errors import UsageError
 from gdshare.ledger import in_one_line, open_ledger
 from gdshare.release import (

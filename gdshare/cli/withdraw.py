@@ -14,7 +14,7 @@ from gdshare.cli.typed_digest import LEAST_DIGITS, matches, require_match
 from gdshare.errors import UsageError
 from gdshare.ledger import Entry, open_ledger, read_ledger
 from gdshare.release.publish import ledger_beside
-from gdshare.release.withdraw import Released, released_by, require_own_key, withdrawn_by
+from gdshare.release.withdraw import Released, find_withdrawal, released_bundles, require_own_key
 from gdshare.release.withdraw import withdraw as withdraw_bundle
 from gdshare.signing import fingerprint, load_private_key
 
@@ -69,7 +69,7 @@ def withdraw(
         return
     _confirm(released, bundle, digest)
     with open_ledger(ledger_beside(outbox)) as book:
-        before = withdrawn_by(book.entries, released)
+        before = find_withdrawal(book.entries, released)
         operator = operator_name(by)
         path = withdraw_bundle(released, why, outbox, book, operator, datetime.now(UTC), secret)
     typer.echo(f"withdrawn    {released.name}{f', on {before.at:%Y-%m-%d}' if before else ''}")
@@ -81,7 +81,7 @@ def withdraw(
 
 def _released(entries: list[Entry], name: str, outbox: Path) -> Released:
     """The released bundle of a name or of a digest's first digits."""
-    bundles = released_by(entries)
+    bundles = released_bundles(entries)
     candidates = [
         bundle for bundle in bundles if bundle.name == name or matches(bundle.digest, name)
     ]

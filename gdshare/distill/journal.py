@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import torch
 
-from gdshare.distill import folder
+from gdshare.distill import run_folder
 from gdshare.distill.state import CHECKPOINT, Progress
 from gdshare.errors import RunError, UsageError
 from gdshare.storage import append
@@ -31,7 +31,7 @@ class Journal:
     def write(self, values: Mapping[str, object]) -> None:
         """Add a line of metrics; ``step`` is one of them."""
         if self.metrics is not None:
-            self.metrics.write(folder.json_line(values))
+            self.metrics.write(run_folder.json_line(values))
         if self.board is not None:
             for name, value in values.items():
                 if name != "step":
@@ -65,17 +65,17 @@ def open_journal(
     if not is_main:
         yield Journal(None, None)
         return
-    folder.rewind(out / folder.METRICS, progress.metrics_bytes)
+    run_folder.rewind(out / run_folder.METRICS, progress.metrics_bytes)
     board = _board(out / EVENTS, progress.step) if tensorboard else None
     began = clock()
     try:
-        with (out / folder.METRICS).open("ab") as metrics:
+        with (out / run_folder.METRICS).open("ab") as metrics:
             yield Journal(metrics, board)
     finally:
         if board is not None:
             board.close()
         attempt = {"began": began, "seconds": clock() - began, "from_step": progress.step}
-        append(out / folder.TIMINGS, folder.json_line(attempt))
+        append(out / run_folder.TIMINGS, run_folder.json_line(attempt))
 
 
 @contextmanager
@@ -90,7 +90,7 @@ def explain_faults(out: Path) -> Iterator[None]:
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS):
             raise
-        begun = (out / folder.RECORD).exists()
+        begun = (out / run_folder.RECORD).exists()
         raise RunError(
             f"cannot be written ({error.strerror})",
             out,

@@ -34,7 +34,7 @@ import torch
 from torch import Tensor
 
 from gdshare.cohort import Cohort
-from gdshare.distill import folder
+from gdshare.distill import run_folder
 from gdshare.distill.journal import Journal, explain_faults, open_journal, require_tensorboard
 from gdshare.distill.problem import Draw, Problem, prepare
 from gdshare.distill.score import CHANCE, PatchScore, patch_score, tensors_of
@@ -54,7 +54,7 @@ from gdshare.method import Settings
 from gdshare.networks import Parameters
 from gdshare.storage import write_bytes
 
-logger = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 SKIPS_IN_A_ROW = 20
 """Give up a run after this many useless gradients in a row."""
@@ -153,12 +153,12 @@ def distill(
         if workers.is_main:
             problem = prepare(cohort, settings, device)
             with explain_faults(out):
-                stack.enter_context(folder.open_run(out, problem.record(), resume))
+                stack.enter_context(run_folder.open_run(out, problem.record(), resume))
             workers.barrier()
         else:
             # From the folder and not from the main worker: the seed is never sent.
             workers.barrier()
-            settings = folder.read_record(out).settings
+            settings = run_folder.read_record(out).settings
             problem = prepare(cohort, settings, device)
         return _run(out, problem, progress, clock, stopping, workers, tensorboard)
 
@@ -175,7 +175,7 @@ def _run(
     """Take the training steps that are left, and write the result."""
     settings = problem.settings
     state = load_checkpoint(out, settings, problem.cohort.protocol.side)
-    logger.info("%s: at step %d of %d", out, state.progress.step, settings.outer_steps)
+    log.debug("%s: at step %d of %d", out, state.progress.step, settings.outer_steps)
     with (
         explain_faults(out),
         open_journal(out, state.progress, workers.is_main, tensorboard, clock) as journal,
@@ -211,7 +211,7 @@ def _train_step(
         line["loss"] = loss
     if progress.skipped > before.skipped:
         line["skipped"] = progress.skipped - before.skipped
-        logger.info("step %d: gradient skipped", step)
+        log.debug("step %d: gradient skipped", step)
     journal.write(line)
     if step % settings.score_every == 0 or step == settings.outer_steps:
         state = _score(state, problem, journal, workers)
@@ -281,7 +281,7 @@ def _score(state: State, problem: Problem, journal: Journal, workers: Workers) -
     score = _patch_score(distilled, problem, "score-theta0", workers)
     step = state.progress.step
     journal.write({"step": step, "score": score.mean, "deviation": score.deviation})
-    logger.info("step %d: patch score %.3f", step, score.mean)
+    log.debug("step %d: patch score %.3f", step, score.mean)
     best = state.progress.best_scores
     if best and score.mean <= PatchScore(best).mean:
         return state
@@ -310,7 +310,7 @@ def _finish(out: Path, state: State, problem: Problem, workers: Workers) -> Outc
     """
     distilled = as_distilled(state.best, problem.settings).require_sound(str(out))
     if workers.is_main:
-        write_bytes(out / folder.RESULT, distilled.to_bytes())
+        write_bytes(out / run_folder.RESULT, distilled.to_bytes())
     score = _patch_score(distilled, problem, "final-theta0", workers)
     return Outcome(distilled, score, state.progress.best_step)
 

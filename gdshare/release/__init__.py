@@ -4,7 +4,7 @@
 
     prepare     what would leave: every file, picture and number, and what the policy says of it
     approve     a person's signature on the digest of exactly that
-    release     made again, compared, held to policy and approvals, signed, put into the outbox
+    release     rebuilt, compared, checked against policy and approvals, signed, put into the outbox
     withdraw    taken back, for good
 
 Anything missing, altered or doubtful stops the release. ``policy`` is the hospital's policy and

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from gdshare.audit import read_attacks
 from gdshare.bundle import Manifest, describe_run, read_tensors
-from gdshare.distill.folder import read_record, read_result
+from gdshare.distill.run_folder import read_record, read_result
 from gdshare.distilled import Distilled
 from gdshare.errors import BundleError, RunError
 from gdshare.ledger import Ledger

@@ -5,7 +5,7 @@
     [bundle]
     images = 30                 # distilled images, at most
     patients-per-class = 5      # training patients with and without the finding, at least
-    suppress-below = 5          # smaller counts are suppressed, and 0 to the rule above
+    suppress-below = 5          # smaller counts are suppressed; the rule above takes 0
     days = 730                  # from publication to expiry, at most
     purpose = "..."             # what it may be used for, in one sentence
     retention-days = 90         # after expiry, until when every copy must be deleted

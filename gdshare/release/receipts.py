@@ -10,7 +10,7 @@ from datetime import datetime
 from gdshare.bundle.attestation import Receipt
 from gdshare.errors import LedgerError, UsageError
 from gdshare.ledger import Anchor, Entry, Ledger, anchor_of
-from gdshare.release.withdraw import Released, released_by, withdrawn_by
+from gdshare.release.withdraw import Released, find_withdrawal, released_bundles
 
 RECEIPT = "receipt"
 _VERDICTS = {
@@ -89,7 +89,7 @@ def record_receipt(
             recorded before.
         LedgerError: the ledger cannot be written to.
     """
-    released, bundle = released_by(ledger.entries), Released(receipt.name, digest)
+    released, bundle = released_bundles(ledger.entries), Released(receipt.name, digest)
     sites = sorted({other.name.rpartition("-")[0] for other in released})
     if receipt.site not in sites:
         raise UsageError(
@@ -110,7 +110,7 @@ def record_receipt(
     if (RECEIPT, digest, why) in recorded:
         raise UsageError(f"this receipt for {receipt.name} is in the ledger already")
     ledger.write(now, RECEIPT, by, receipt.name, digest, why)
-    return receipt.verdict != "withdrawn" or withdrawn_by(ledger.entries, bundle) is not None
+    return receipt.verdict != "withdrawn" or find_withdrawal(ledger.entries, bundle) is not None
 
 
 def _verdict(receipt: Receipt) -> str:

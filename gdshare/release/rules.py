@@ -52,7 +52,7 @@ class AtMost:
 
 @dataclass(frozen=True)
 class EnoughPatients:
-    """Training patients of one diagnosis; a suppressed count passes as 0."""
+    """Training patients of one diagnosis; a suppressed count is treated as 0, and fails any minimum."""
 
     what: str
     count: Callable[[PublishedCounts], int | None]

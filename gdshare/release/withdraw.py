@@ -46,7 +46,7 @@ class Released:
     digest: str
 
 
-def released_by(entries: Iterable[Entry]) -> tuple[Released, ...]:
+def released_bundles(entries: Iterable[Entry]) -> tuple[Released, ...]:
     """All released bundles, the oldest first, still in the outbox or not."""
     return tuple(
         dict.fromkeys(
@@ -57,7 +57,7 @@ def released_by(entries: Iterable[Entry]) -> tuple[Released, ...]:
     )
 
 
-def withdrawn_by(entries: Sequence[Entry], bundle: Released) -> Entry | None:
+def find_withdrawal(entries: Sequence[Entry], bundle: Released) -> Entry | None:
     """The entry by which a bundle was withdrawn, if it was."""
     withdrawal = (WITHDRAW, bundle.name, bundle.digest)
     matches = (entry for entry in entries if (entry.act, entry.what, entry.digest) == withdrawal)
@@ -121,7 +121,7 @@ def withdraw(
         LedgerError: the ledger cannot be written to; nothing was changed.
     """
     _withdrawal(bundle, now, reason)
-    entry = withdrawn_by(ledger.entries, bundle)
+    entry = find_withdrawal(ledger.entries, bundle)
     if entry is None:
         ledger.write(now, WITHDRAW, by, bundle.name, bundle.digest, reason)
         entry = ledger.entries[-1]

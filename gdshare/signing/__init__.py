@@ -1,7 +1,7 @@
-"""Keys, and files signed with them: what a stranger may hand over is checked here first.
+"""Keys, and files signed with them: signatures on untrusted input are verified here.
 
-Everything here reads what others wrote, so the package imports numpy, cryptography, pydantic and
-the standard library only (held by import-linter).
+Everything here reads what others wrote, so the package may import cryptography, pydantic, numpy and
+the standard library only (import-linter checks that).
 
 ``keys`` makes, stores and reads signing keys (ECDSA, P-256), ``sealing_keys`` the keys that open a
 sealed bundle (X25519). ``canonical`` reads and writes JSON in one form, ``envelope`` is the

@@ -9,8 +9,8 @@ kind of statement it is, so that no kind passes for another; its predicate is th
     assert verify_statement(data, public_key, "tokyo-1.receipt", 4096) == statement
 
 Reading checks, in this order: size, form of the envelope, key, signature, form of the statement.
-Subject, type and content are the caller's to check: it writes the statement that it expects, and
-``canonical.require_same`` holds that against the one that was read.
+Subject, type and content are the caller's to check: it builds the statement that it expects, and
+``canonical.require_same`` compares the two byte for byte.
 """
 
 from collections.abc import Mapping

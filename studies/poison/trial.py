@@ -18,12 +18,12 @@ from aggregator.admission.utility import (
     Utility,
     ranking_of_counts,
     ranking_of_votes,
-    teaching,
+    utility_of,
     votes_on,
 )
 from gdshare.cohort import Cohort, Split, open_cohort
 from gdshare.cohort.store import FULL_SCALE
-from gdshare.distill.folder import read_result
+from gdshare.distill.run_folder import read_result
 from gdshare.method import Settings
 from gdshare.metrics import THRESHOLDS, count
 from gdshare.model import Model
@@ -167,8 +167,8 @@ def _utility(
             counted.append(_as_counted(_joined(ranked)))
     generator = numpy_generator(seed, "poison-deals")
     return {
-        "reference": _plain(teaching("reference patients", [_joined(reference)], generator)),
-        "counts": _plain(teaching("validation films", counted, generator)),
+        "reference": _plain(utility_of("reference patients", [_joined(reference)], generator)),
+        "counts": _plain(utility_of("validation films", counted, generator)),
     }
 
 
@@ -200,7 +200,7 @@ def _harm(windows: Windows, model: Model, cohorts: Sequence[Cohort], seed: int) 
     for place in _tests(windows):
         votes = [votes_on(place, module, one) for one in model.ensemble]
         rankings.append(ranking_of_votes(np.sum(votes, axis=0), place.positive))
-    utility = teaching("reference patients", rankings, numpy_generator(seed, "harm"))
+    utility = utility_of("reference patients", rankings, numpy_generator(seed, "harm"))
     x, classes = sample_patches(cohorts, "test", SCORED, seed)
     scores = [patch_accuracy(module, one, x, classes) for one in model.ensemble]
     return {

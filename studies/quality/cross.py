@@ -14,7 +14,7 @@ import torch
 from pydantic import JsonValue, TypeAdapter
 from torch import Tensor, nn
 
-from gdshare.distill.folder import read_result
+from gdshare.distill.run_folder import read_result
 from gdshare.distill.score import CHANCE, tensors_of
 from gdshare.distill.unroll import InnerData, trajectory_end
 from gdshare.method import Settings

@@ -9,7 +9,7 @@ from site_kit import make_cohort
 
 @pytest.fixture(scope="module")
 def cohort(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What every hospital counts on: too few films to conclude anything from."""
+    """Every hospital's cohort: too few films to conclude anything."""
     return make_cohort(tmp_path_factory.mktemp("films"))
 
 

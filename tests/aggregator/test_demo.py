@@ -10,15 +10,15 @@ from gdshare.metrics import THRESHOLDS
 
 def processes_under(folder):
     """Command lines of live processes that name the folder."""
-    found = []
+    commands = []
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         try:
             words = path.read_bytes().decode(errors="replace")
         except OSError:
             continue
         if str(folder) in words:
-            found.append(words)
-    return found
+            commands.append(words)
+    return commands
 
 
 @pytest.mark.slow
@@ -37,8 +37,8 @@ def test_demo_pools_better_than_guessing_and_leaves_nothing_running(tmp_path, se
     assert processes_under(out) == []
     assert not list(out.rglob("*.key"))
 
-    held = json.loads((out / "round" / "round.json").read_text(encoding="utf-8"))
-    assert held["epsilon"] == pooled["threshold"]
-    assert held["epsilon"] in THRESHOLDS
-    for site, counts in held["test"].items():
+    result = json.loads((out / "round" / "round.json").read_text(encoding="utf-8"))
+    assert result["epsilon"] == pooled["threshold"]
+    assert result["epsilon"] in THRESHOLDS
+    for site, counts in result["test"].items():
         assert counts == pooled["figures"][site]["counts"], "nodes and trial count alike"

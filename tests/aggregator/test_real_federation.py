@@ -1,4 +1,4 @@
-"""Once, for real: flower-superlink, three flower-supernodes, and an app that brings code along."""
+"""One real federation: flower-superlink, three flower-supernodes, and an app that brings code."""
 
 import os
 import time
@@ -14,6 +14,7 @@ from aggregator.flower.local_federation import SiteNode, local_federation
 from aggregator.flower.order import Order
 from aggregator.flower.submit import APP, run_round
 from gdshare.errors import UsageError
+from gdshare.logs import FILE_VARIABLE
 from gdshare.model import load_model
 from gdshare.signing import new_key, public_pem
 
@@ -58,27 +59,31 @@ def hospitals(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def superlink(hospitals: Path) -> Iterator[SuperLinkAddress]:
     cohort = hospitals / "films" / "cohort"
     nodes = [SiteNode(site, hospitals / site / "outbox", cohort, minimum_films=4) for site in SITES]
-    with local_federation(nodes, hospitals / "federation") as address:
-        yield address
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(FILE_VARIABLE, str(hospitals / "both-sides.log"))
+        with local_federation(nodes, hospitals / "federation") as address:
+            yield address
     assert left_over(hospitals) == [], "processes of the federation are still running"
 
 
 def left_over(hospitals: Path) -> list[str]:
-    """Command lines of live processes that were told anything about this test's folder."""
+    """Command lines of live processes that have this test's folder in words or environment."""
     time.sleep(0.5)
-    found: list[str] = []
+    commands: list[str] = []
     for process in Path("/proc").glob("[0-9]*"):
         try:
-            told = (process / "cmdline").read_bytes() + (process / "environ").read_bytes()
+            words = (process / "cmdline").read_bytes() + (process / "environ").read_bytes()
         except OSError:
             continue
-        if str(hospitals).encode() in told and process.name != str(os.getpid()):
-            found.append(told[:200].decode(errors="replace"))
-    return found
+        if str(hospitals).encode() in words and process.name != str(os.getpid()):
+            commands.append(words[:200].decode(errors="replace"))
+    return commands
 
 
-def test_a_round_over_real_processes(hospitals: Path, superlink: SuperLinkAddress) -> None:
-    told: list[str] = []
+def test_a_round_over_real_processes(
+    hospitals: Path, superlink: SuperLinkAddress, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "aggregator")
     order = Order(
         trust=hospitals / "trust",
         ledger=hospitals / "ledger.jsonl",
@@ -86,11 +91,14 @@ def test_a_round_over_real_processes(hospitals: Path, superlink: SuperLinkAddres
         sites=3,
         timeout=120,
     )
-    table = run_round(superlink, hospitals / "out", order, told.append)
+    table = run_round(superlink, hospitals / "out", order)
 
     assert all(site in table for site in SITES)
-    assert told[0] == "3 of 3 nodes are connected"
-    assert told[-1] == "counted test films of 3 sites"
+    assert caplog.messages[0] == "3 of 3 nodes are connected"
+    assert caplog.messages[-1] == "counted test films of 3 sites"
+    log = (hospitals / "both-sides.log").read_text(encoding="utf-8")
+    assert "Z INFO aggregator.round: counted test films of 3 sites\n" in log
+    assert log.count("Z INFO hospital_node.outbox: handed over ") == 3
     assert set(load_model(hospitals / "out" / "model")[1].origin["bundles"]) == set(SITES)  # type: ignore[arg-type]
     with pytest.raises(UsageError, match="holds a round already"):
         run_round(superlink, hospitals / "out", order)

@@ -1,7 +1,6 @@
-"""Receipts: given by the aggregator for a line of its ledger, taken in by the hospital."""
+"""Receipts: signed by the aggregator for a line of its ledger, recorded by the hospital."""
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -10,12 +9,12 @@ from command_kit import Ended, gdshare
 from round_kit import World, again, newer, released
 from site_kit import NOW, make_bundle
 
-import aggregator.command
+import aggregator.aggregate_command
 from aggregator.flower.cli import SuperLinkAddress, quiet_environment
 from aggregator.flower.order import Order
 from aggregator.receipts import Signer, receipts_for
 from aggregator.results import table
-from aggregator.round import hold_round
+from aggregator.round import Round
 from gdshare.bundle.attestation import Receipt, Withdrawal, read_signed
 from gdshare.bundle.digests import digests_of, subject_digest
 from gdshare.errors import BundleError, LedgerError
@@ -25,7 +24,7 @@ from gdshare.signing.names import hour_of
 
 
 class Desk:
-    """The aggregator's, with a key of its own, and the hospital east's."""
+    """The aggregator, with a key of its own, and the hospital east."""
 
     def __init__(self, world: World) -> None:
         self.world = world
@@ -59,32 +58,32 @@ class Desk:
         words = ("--key", key or self.public, "--outbox", outbox)
         return gdshare("ledger", "receive", self.out / "receipts" / name, *words)
 
-    def taken_in(self) -> list[Entry]:
+    def recorded(self) -> list[Entry]:
         return [entry for entry in read_ledger(self.ledger) if entry.act == "receipt"]
 
-    def holds_to(self, *names: str) -> Ended:
-        """Hold the aggregator's ledger to receipts."""
-        told = [word for name in names for word in ("--receipt", self.out / "receipts" / name)]
-        return gdshare("ledger", "verify", self.world.ledger, *told, "--key", self.public)
+    def checks_ledger_with(self, *names: str) -> Ended:
+        """Check the aggregator's ledger against receipts."""
+        options = [word for name in names for word in ("--receipt", self.out / "receipts" / name)]
+        return gdshare("ledger", "verify", self.world.ledger, *options, "--key", self.public)
 
 
 @pytest.fixture
 def desk(world: World, monkeypatch: pytest.MonkeyPatch) -> Desk:
     monkeypatch.setenv("GDSHARE_PASSPHRASE", PASSPHRASE)
 
-    def in_memory(_: SuperLinkAddress, out: Path, order: Order, tell: Callable[[str], None]) -> str:
+    def in_memory(_: SuperLinkAddress, out: Path, order: Order) -> str:
         out.mkdir()
         (out / "order.json").write_text(order.model_dump_json(), encoding="utf-8")
         sites = [path.name for path in sorted(world.folder.glob("*")) if (path / "outbox").exists()]
-        return table(hold_round(world.grid(*sites), order, out, NOW, tell))
+        return table(Round(world.grid(*sites), order, NOW).run(out))
 
-    monkeypatch.setattr(aggregator.command, "run_round", in_memory)
+    monkeypatch.setattr(aggregator.aggregate_command, "run_round", in_memory)
     return Desk(released(world))
 
 
 @pytest.fixture
-def held(desk: Desk) -> Desk:
-    """A round was held, and east has released what it handed over."""
+def after_round(desk: Desk) -> Desk:
+    """After a round with the bundle that east had released."""
     desk.has_released()
     assert desk.aggregate()[0] == 0
     return desk
@@ -101,18 +100,24 @@ def test_every_bundle_that_was_admitted_or_refused_gets_a_signed_receipt(desk: D
     newer(desk.world, "east", 1)
     status, _, err = desk.aggregate()
     assert status == 0
+    assert "admitted 2 bundles: north, west\n" in err
     assert f"signed 3 receipts in {desk.out / 'receipts'}" in err
-    found = desk.receipts()
-    assert {name: (one.verdict, one.reason) for name, one in found.items()} == {
+    receipts = desk.receipts()
+    assert {name: (receipt.verdict, receipt.reason) for name, receipt in receipts.items()} == {
         "east-1.receipt": ("refused", "Rollback"),
         "north-1.receipt": ("admitted", ""),
         "west-1.receipt": ("admitted", ""),
     }
-    one = found["north-1.receipt"]
-    assert (one.aggregator, one.site, one.sequence, one.at) == ("tokyo", "north", 1, NOW)
+    receipt = receipts["north-1.receipt"]
+    assert (receipt.aggregator, receipt.site, receipt.sequence, receipt.at) == (
+        "tokyo",
+        "north",
+        1,
+        NOW,
+    )
     entries = read_ledger(desk.world.ledger)
-    assert (entries[one.line - 1].act, entries[one.line - 1].what) == ("admit", "north-1")
-    assert one.line > 6, "of this round, not of the one before"
+    assert (entries[receipt.line - 1].act, entries[receipt.line - 1].what) == ("admit", "north-1")
+    assert receipt.line > 6, "of this round, not of the one before"
 
 
 def test_round_that_fails_gives_receipts_for_what_it_refused(desk: Desk) -> None:
@@ -125,13 +130,13 @@ def test_round_that_fails_gives_receipts_for_what_it_refused(desk: Desk) -> None
     status, _, err = desk.aggregate()
     assert status == 2
     assert "no bundle was admitted" in err
-    assert {one.reason for one in desk.receipts().values()} == {"Rollback"}
+    assert {receipt.reason for receipt in desk.receipts().values()} == {"Rollback"}
 
 
 def test_neither_key_nor_passphrase_is_in_anything_the_round_was_given_or_left(
-    held: Desk,
+    after_round: Desk,
 ) -> None:
-    left = [path for path in held.out.rglob("*") if path.is_file()]
+    left = [path for path in after_round.out.rglob("*") if path.is_file()]
     assert any(path.name == "order.json" for path in left)
     for path in left:
         content = path.read_bytes()
@@ -154,7 +159,7 @@ def test_key_without_a_name_and_key_that_does_not_open_hold_no_round(
     assert read_ledger(desk.world.ledger) == []
 
 
-def test_what_is_said_twice_of_a_bundle_gets_one_receipt_and_what_differs_its_own(
+def test_equal_verdicts_on_a_bundle_get_one_receipt_and_another_verdict_its_own(
     desk: Desk,
 ) -> None:
     desk.world.release("copy", make_bundle("east", desk.world.keys["east"]), "east")
@@ -167,16 +172,20 @@ def test_what_is_said_twice_of_a_bundle_gets_one_receipt_and_what_differs_its_ow
     path = desk.world.folder / "east" / "outbox" / "east-1.withdrawal"
     path.write_bytes(content.signed(digest, desk.world.keys["east"]))
     desk.aggregate()
-    told = {name: one.verdict for name, one in desk.receipts().items() if name.startswith("east")}
-    assert sorted(told.values()) == ["refused", "withdrawn"]
-    assert told["east-1.receipt"] == "withdrawn"
+    verdicts = {
+        name: receipt.verdict
+        for name, receipt in desk.receipts().items()
+        if name.startswith("east")
+    }
+    assert sorted(verdicts.values()) == ["refused", "withdrawn"]
+    assert verdicts["east-1.receipt"] == "withdrawn"
 
 
 def test_withdrawal_that_came_as_a_file_gets_a_receipt(desk: Desk) -> None:
     digest = desk.has_released()
     arrived = desk.world.folder / "east-1.withdrawal"
-    told = Withdrawal(site="east", sequence=1, at=hour_of(NOW))
-    arrived.write_bytes(told.signed(digest, desk.world.keys["east"]))
+    withdrawal = Withdrawal(site="east", sequence=1, at=hour_of(NOW))
+    arrived.write_bytes(withdrawal.signed(digest, desk.world.keys["east"]))
     words = ("--trust", desk.world.folder / "trust", "--receipts", desk.out / "receipts")
     signing = ("--key", desk.key, "--name", "tokyo")
     assert gdshare("trust", "withdrawn", arrived, *words, *signing)[0] == 0
@@ -186,33 +195,35 @@ def test_withdrawal_that_came_as_a_file_gets_a_receipt(desk: Desk) -> None:
 # At the hospital.
 
 
-def test_receipt_is_taken_into_the_hospitals_ledger(held: Desk) -> None:
-    status, out, _ = held.receive()
+def test_receipt_is_recorded_in_the_hospitals_ledger(after_round: Desk) -> None:
+    status, out, _ = after_round.receive()
     assert status == 0
     assert out.startswith("admitted   east-1\n")
     assert "WARNING" not in out
-    [entry] = held.taken_in()
-    [release, *_] = read_ledger(held.ledger)
+    [entry] = after_round.recorded()
+    [release, *_] = read_ledger(after_round.ledger)
     assert (entry.what, entry.digest) == ("east-1", release.digest)
-    one = held.receipts()["east-1.receipt"]
-    assert entry.why.startswith(f"tokyo: admitted, line {one.line} {one.sha256} of its ledger")
+    receipt = after_round.receipts()["east-1.receipt"]
+    assert entry.why.startswith(
+        f"tokyo: admitted, line {receipt.line} {receipt.sha256} of its ledger"
+    )
 
 
-def refused(desk: Desk, told: str, name: str = "east-1.receipt", key: Path | None = None) -> None:
-    before = desk.taken_in()
+def refused(desk: Desk, reason: str, name: str = "east-1.receipt", key: Path | None = None) -> None:
+    before = desk.recorded()
     status, _, err = desk.receive(name, key)
     assert (status, err.count("\n")) == (2, 1), err
-    assert told in err
-    assert desk.taken_in() == before
+    assert reason in err
+    assert desk.recorded() == before
 
 
-def test_receipt_is_taken_in_once(held: Desk) -> None:
-    held.receive()
-    refused(held, "is in the ledger already")
+def test_receipt_is_recorded_once(after_round: Desk) -> None:
+    after_round.receive()
+    refused(after_round, "is in the ledger already")
 
 
-def test_receipt_for_another_hospital_is_refused(held: Desk) -> None:
-    refused(held, "a receipt for a bundle of north", "north-1.receipt")
+def test_receipt_for_another_hospital_is_refused(after_round: Desk) -> None:
+    refused(after_round, "a receipt for a bundle of north", "north-1.receipt")
 
 
 def test_receipt_for_a_bundle_that_was_never_released_is_refused(desk: Desk) -> None:
@@ -221,41 +232,43 @@ def test_receipt_for_a_bundle_that_was_never_released_is_refused(desk: Desk) -> 
     refused(desk, "which this ledger never released")
 
 
-def test_receipt_signed_with_another_key_is_refused(held: Desk) -> None:
-    gdshare("keys", "new", "--name", "osaka", "--out", held.key.parent)
-    refused(held, "not a sound receipt (WrongKey)", key=held.key.with_name("osaka.pub"))
+def test_receipt_signed_with_another_key_is_refused(after_round: Desk) -> None:
+    gdshare("keys", "new", "--name", "osaka", "--out", after_round.key.parent)
+    refused(
+        after_round, "not a sound receipt (WrongKey)", key=after_round.key.with_name("osaka.pub")
+    )
 
 
-def test_forged_receipt_is_refused(held: Desk) -> None:
-    path = held.out / "receipts" / "east-1.receipt"
+def test_forged_receipt_is_refused(after_round: Desk) -> None:
+    path = after_round.out / "receipts" / "east-1.receipt"
     mine = json.loads(path.read_bytes())["dsseEnvelope"]["signatures"][0]["sig"].encode()
-    other = (held.out / "receipts" / "west-1.receipt").read_bytes()
+    other = (after_round.out / "receipts" / "west-1.receipt").read_bytes()
     theirs = json.loads(other)["dsseEnvelope"]["signatures"][0]["sig"].encode()
     path.write_bytes(path.read_bytes().replace(mine, theirs))
-    refused(held, "not a sound receipt (BadSignature)")
+    refused(after_round, "not a sound receipt (BadSignature)")
 
 
-def test_no_flipped_bit_of_a_receipt_survives(held: Desk) -> None:
-    data = (held.out / "receipts" / "east-1.receipt").read_bytes()
-    public = load_public_key(held.public)
+def test_no_flipped_bit_of_a_receipt_survives(after_round: Desk) -> None:
+    data = (after_round.out / "receipts" / "east-1.receipt").read_bytes()
+    public = load_public_key(after_round.public)
     for place in range(len(data)):
         flipped = data[:place] + bytes([data[place] ^ (1 << place % 8)]) + data[place + 1 :]
         with pytest.raises(BundleError, match="not a sound receipt"):
             read_signed(flipped, public, Receipt)
 
 
-def test_withdrawal_signed_with_the_same_key_does_not_pass_for_a_receipt(held: Desk) -> None:
-    key = load_private_key(held.key, PASSPHRASE.encode())
-    told = Withdrawal(site="east", sequence=1, at=hour_of(NOW)).signed("ab" * 32, key)
-    (held.out / "receipts" / "east-1.receipt").write_bytes(told)
-    refused(held, "not a sound receipt (MalformedSignature)")
+def test_withdrawal_signed_with_the_same_key_does_not_pass_for_a_receipt(after_round: Desk) -> None:
+    key = load_private_key(after_round.key, PASSPHRASE.encode())
+    withdrawal = Withdrawal(site="east", sequence=1, at=hour_of(NOW)).signed("ab" * 32, key)
+    (after_round.out / "receipts" / "east-1.receipt").write_bytes(withdrawal)
+    refused(after_round, "not a sound receipt (MalformedSignature)")
 
 
 def test_bundle_that_somebody_else_withdrew_is_an_alarm(desk: Desk) -> None:
     digest = desk.has_released()
-    told = Withdrawal(site="east", sequence=1, at=hour_of(NOW))
+    withdrawal = Withdrawal(site="east", sequence=1, at=hour_of(NOW))
     (desk.world.folder / "east" / "outbox" / "east-1.withdrawal").write_bytes(
-        told.signed(digest, desk.world.keys["east"])
+        withdrawal.signed(digest, desk.world.keys["east"])
     )
     desk.aggregate()
     status, out, _ = desk.receive()
@@ -263,73 +276,75 @@ def test_bundle_that_somebody_else_withdrew_is_an_alarm(desk: Desk) -> None:
     assert "WARNING: this hospital never withdrew east-1, so somebody else has its key" in out
 
 
-# The aggregator's ledger is held to its receipts.
+# The aggregator's ledger is checked against its receipts.
 
 
-def test_ledger_is_held_to_its_receipts(held: Desk) -> None:
-    assert held.holds_to("east-1.receipt", "north-1.receipt")[0] == 0
-    words = ("ledger", "verify", held.world.ledger)
-    receipt = held.out / "receipts" / "east-1.receipt"
-    for half in (("--receipt", receipt), ("--key", held.public)):
+def test_ledger_is_checked_against_its_receipts(after_round: Desk) -> None:
+    assert after_round.checks_ledger_with("east-1.receipt", "north-1.receipt")[0] == 0
+    words = ("ledger", "verify", after_round.world.ledger)
+    receipt = after_round.out / "receipts" / "east-1.receipt"
+    for half in (("--receipt", receipt), ("--key", after_round.public)):
         assert "need each other" in gdshare(*words, *half)[2]
 
 
 def rewritten(desk: Desk, **changes: str) -> None:
-    """Write the aggregator's ledger anew, its head too, with something changed in each line."""
+    """Rewrite the aggregator's ledger and its head, with something changed in each line."""
     entries = read_ledger(desk.world.ledger)
     desk.world.ledger.unlink()
     desk.world.ledger.with_name(f"{desk.world.ledger.name}.head").unlink()
-    with open_ledger(desk.world.ledger) as book:
+    with open_ledger(desk.world.ledger) as ledger:
         for entry in entries:
-            told = {
+            fields = {
                 "act": entry.act,
                 "by": entry.by,
                 "what": entry.what,
                 "why": entry.why,
             } | changes
-            book.write(entry.at, digest=entry.digest, **told)
+            ledger.write(entry.at, digest=entry.digest, **fields)
 
 
-def test_ledger_rewritten_after_a_receipt_was_given_is_found_out_by_it(held: Desk) -> None:
-    rewritten(held, by="somebody else")
-    assert gdshare("ledger", "verify", held.world.ledger)[0] == 0
-    status, _, err = held.holds_to("east-1.receipt")
+def test_ledger_rewritten_after_a_receipt_was_given_is_found_out_by_it(after_round: Desk) -> None:
+    rewritten(after_round, by="somebody else")
+    assert gdshare("ledger", "verify", after_round.world.ledger)[0] == 0
+    status, _, err = after_round.checks_ledger_with("east-1.receipt")
     assert status == 2
     assert "line 1 is not the one that was there" in err
 
 
-def test_ledger_cut_short_after_a_receipt_was_given_is_found_out_by_it(held: Desk) -> None:
-    held.world.ledger.unlink()
-    held.world.ledger.with_name(f"{held.world.ledger.name}.head").unlink()
-    with open_ledger(held.world.ledger) as book:
+def test_ledger_cut_short_after_a_receipt_was_given_is_found_out_by_it(after_round: Desk) -> None:
+    after_round.world.ledger.unlink()
+    after_round.world.ledger.with_name(f"{after_round.world.ledger.name}.head").unlink()
+    with open_ledger(after_round.world.ledger) as book:
         book.write(NOW, "trust", "an operator", "east", "ab" * 32, "")
-    status, _, err = held.holds_to("west-1.receipt")
+    status, _, err = after_round.checks_ledger_with("west-1.receipt")
     assert status == 2
     assert "was cut short" in err
 
 
-def test_receipt_that_says_something_else_than_its_line_is_found_out(held: Desk) -> None:
-    path = held.out / "receipts" / "east-1.receipt"
-    honest, digest = read_signed(path.read_bytes(), load_public_key(held.public), Receipt)
-    key = load_private_key(held.key, PASSPHRASE.encode())
+def test_receipt_that_differs_from_its_line_is_found_out(after_round: Desk) -> None:
+    path = after_round.out / "receipts" / "east-1.receipt"
+    honest, digest = read_signed(path.read_bytes(), load_public_key(after_round.public), Receipt)
+    key = load_private_key(after_round.key, PASSPHRASE.encode())
     for lie in (
         honest.model_copy(update={"verdict": "refused", "reason": "Rollback"}),
         honest.model_copy(update={"sequence": 7}),
-        honest.model_copy(update={"line": 2, "sha256": held.receipts()["north-1.receipt"].sha256}),
+        honest.model_copy(
+            update={"line": 2, "sha256": after_round.receipts()["north-1.receipt"].sha256}
+        ),
     ):
         path.write_bytes(lie.signed(digest, key))
-        status, _, err = held.holds_to("east-1.receipt")
+        status, _, err = after_round.checks_ledger_with("east-1.receipt")
         assert status == 2
         assert "does not say what tokyo gave a receipt for" in err
     path.write_bytes(honest.signed("ab" * 32, key))
-    assert "does not say" in held.holds_to("east-1.receipt")[2]
+    assert "does not say" in after_round.checks_ledger_with("east-1.receipt")[2]
 
 
-def test_forged_receipt_accuses_nobody(held: Desk) -> None:
-    path = held.out / "receipts" / "east-1.receipt"
-    honest, digest = read_signed(path.read_bytes(), load_public_key(held.public), Receipt)
+def test_forged_receipt_accuses_nobody(after_round: Desk) -> None:
+    path = after_round.out / "receipts" / "east-1.receipt"
+    honest, digest = read_signed(path.read_bytes(), load_public_key(after_round.public), Receipt)
     path.write_bytes(honest.model_copy(update={"sha256": "0" * 64}).signed(digest, new_key()))
-    status, _, err = held.holds_to("east-1.receipt")
+    status, _, err = after_round.checks_ledger_with("east-1.receipt")
     assert status == 2
     assert "not a sound receipt (WrongKey)" in err
 
@@ -345,7 +360,7 @@ def test_receipts_are_given_however_the_command_ends(tmp_path: Path, ending: Bas
 
     with (
         pytest.raises(type(ending)),
-        receipts_for(ledger, tmp_path / "out", signer, lambda _: None),
+        receipts_for(ledger, tmp_path / "out", signer),
     ):
         breaks_off()
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["east-1.receipt"]

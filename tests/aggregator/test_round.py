@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -18,10 +18,10 @@ from round_kit import (
     disown,
     entries,
     hand_out,
-    held_again,
     in_ledger,
     lines,
     newer,
+    next_round,
     refused_with,
     released,
     revoke,
@@ -36,19 +36,27 @@ from site_kit import (
     manifest,
 )
 
+import aggregator.admission.decide
+import aggregator.admission.verify
 from aggregator.flower.order import Order
 from aggregator.results import table
-from aggregator.round import hold_round
-from aggregator.trust.bundle_history import newest_seen
+from aggregator.round import Round
+from aggregator.trust.bundle_history import newest_bundles, signed_with
 from aggregator.trust.key_history import REVOKE, TRUST, from_line, until
 from gdshare.bundle import Terms, verify_files
 from gdshare.errors import FederationError, LedgerError
-from gdshare.ledger import read_ledger
+from gdshare.ledger import open_ledger, read_ledger
 from gdshare.messages import ANSWER_RECORD
 from gdshare.metrics import THRESHOLDS
 from gdshare.model import load_model
 from gdshare.protocol import Protocol
-from gdshare.signing import load_private_key, load_public_key, new_key
+from gdshare.signing import (
+    fingerprint,
+    load_private_key,
+    load_public_key,
+    new_key,
+    public_pem,
+)
 from hospital_node.client_app import app as real_app
 
 # A sound round.
@@ -64,8 +72,8 @@ def test_a_round_ends_in_one_model_one_epsilon_and_a_table(world: World) -> None
     model, record = load_model(world.folder / "out" / "model")
     assert (model.network, model.protocol) == ("convnet", PROTOCOL)
     assert len(model.ensemble) == result.networks == 5
-    told = {"bundles": result.bundles, "pooling": "average", "ensemble": 5, "seed": 3}
-    assert record.origin == told | {"threshold": result.epsilon}, "classify goes by this ε"
+    origin = {"bundles": result.bundles, "pooling": "average", "ensemble": 5, "seed": 3}
+    assert record.origin == origin | {"threshold": result.epsilon}, "classify uses this ε"
     text = (world.folder / "out" / "table.txt").read_text(encoding="utf-8")
     assert text == table(result)
     assert "0.877" in text, "the source's figures stand beside ours"
@@ -156,7 +164,7 @@ def test_a_replay_of_another_sites_bundle_takes_nobodys_place(world: World) -> N
     result = world.hold(world.grid())
     assert set(result.bundles) == {"north"}
     assert refused_with(world) == {1: "SiteTwice", 3: "SiteTwice"}
-    assert set(result.test) == {"north"}, "nor are the replaying node's counts taken"
+    assert set(result.test) == {"north"}, "the replaying node is not asked to count either"
 
 
 def test_two_contents_under_one_number_in_one_round_are_an_alarm(world: World) -> None:
@@ -185,8 +193,10 @@ def test_an_expired_bundle_is_refused(world: World) -> None:
 def test_a_bundle_that_does_not_fit_the_round_is_refused(
     world: World, changes: dict[str, object]
 ) -> None:
-    told = manifest("west", **changes)
-    released(world, "east", "north").release("west", make_bundle("west", world.keys["west"], told))
+    misfit = manifest("west", **changes)
+    released(world, "east", "north").release(
+        "west", make_bundle("west", world.keys["west"], misfit)
+    )
     assert set(world.hold(world.grid()).bundles) == {"east", "north"}
     assert refused_with(world) == {3: "DoesNotFit"}
 
@@ -194,8 +204,10 @@ def test_a_bundle_that_does_not_fit_the_round_is_refused(
 def test_a_bundle_of_other_length_is_refused_in_step_and_admitted_to_an_average(
     world: World,
 ) -> None:
-    told = manifest("west", method=METHOD.model_copy(update={"steps": 3}))
-    released(world, "east", "north").release("west", make_bundle("west", world.keys["west"], told))
+    longer = manifest("west", method=METHOD.model_copy(update={"steps": 3}))
+    released(world, "east", "north").release(
+        "west", make_bundle("west", world.keys["west"], longer)
+    )
     assert set(world.hold(world.grid(), pooling="in-step").bundles) == {"east", "north"}
     assert refused_with(world) == {3: "DoesNotFit"}
     (world.folder / "out").rename(world.folder / "before")
@@ -311,24 +323,106 @@ def test_one_key_under_two_names_is_refused(world: World) -> None:
 
 
 def test_an_empty_trust_list_is_refused(world: World, tmp_path: Path) -> None:
+    order = Order(trust=tmp_path / "nobody", ledger=tmp_path / "ledger.jsonl", operator="tests")
     with pytest.raises(FederationError, match=r"holds no NAME\.pub"):
-        hold_round(
-            world.grid(),
-            Order(trust=tmp_path / "nobody", ledger=tmp_path / "ledger.jsonl", operator="tests"),
-            tmp_path,
-            NOW,
-            lambda line: None,
-        )
+        Round(world.grid(), order, NOW).run(tmp_path)
 
 
-def test_what_is_admitted_and_refused_is_in_the_ledger(world: World) -> None:
+def meanwhile(monkeypatch: pytest.MonkeyPatch, act: Callable[[], object]) -> None:
+    """Do this while the bundles are measured."""
+
+    def measure(*words: object) -> object:
+        act()
+        return screen(*words)  # type: ignore[arg-type]
+
+    screen = aggregator.admission.decide.screen
+    monkeypatch.setattr(aggregator.admission.decide, "screen", measure)
+
+
+def test_bytes_of_a_bundle_are_verified_once(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    verified: list[str] = []
+
+    def counted(files: Mapping[str, bytes], *words: object) -> object:
+        bundle = verify_files(files, *words)  # type: ignore[arg-type]
+        verified.append(bundle.manifest.name)
+        return bundle
+
+    monkeypatch.setattr(aggregator.admission.verify, "verify_files", counted)
+    released(world).hold(world.grid())
+    assert sorted(verified) == ["east-1", "north-1", "west-1"]
+
+
+def changed_meanwhile(world: World, reason: str) -> None:
+    """The round ends, with the new refusal as the ledger's last line and nothing admitted."""
+    error = "the trust list or the ledger changed during the round; start again"
+    with pytest.raises(FederationError, match=error):
+        world.hold(world.grid())
+    last = read_ledger(world.ledger)[-1]
+    assert (last.act, last.why.partition(":")[0]) == ("refuse", reason)
+    assert "admit" not in [act for act, *_ in entries(world)]
+
+
+def test_key_that_leaves_the_trust_list_while_bundles_are_measured_ends_the_round(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    released(world)
+    meanwhile(monkeypatch, (world.folder / "trust" / "east.pub").unlink)
+    changed_meanwhile(world, "UnknownSite")
+
+
+def test_key_that_is_given_to_another_site_while_bundles_are_measured_ends_the_round(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    released(world)
+    trust = world.folder / "trust"
+    meanwhile(monkeypatch, lambda: (trust / "east.pub").rename(trust / "south.pub"))
+    changed_meanwhile(world, "UnknownSite")
+
+
+def test_key_that_is_revoked_while_bundles_are_measured_ends_the_round(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    released(world)
+    meanwhile(monkeypatch, lambda: revoke(world, "east"))
+    changed_meanwhile(world, "RevokedKey")
+
+
+def test_newer_bundle_admitted_by_another_round_while_bundles_are_measured_ends_this_one(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    released(world)
+    key = fingerprint(world.keys["east"].public_key())
+
+    def admit() -> None:
+        with open_ledger(world.ledger) as ledger:
+            ledger.write(NOW, "admit", "another", "east-2", "ab" * 32, signed_with(key))
+
+    meanwhile(monkeypatch, admit)
+    error = "the trust list or the ledger changed during the round; start again"
+    with pytest.raises(FederationError, match=error):
+        world.hold(world.grid())
+    assert read_ledger(world.ledger)[-1].why.startswith("Rollback: ")
+
+
+def test_key_of_another_hospital_that_is_added_while_bundles_are_measured_changes_nothing(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    released(world)
+    pem = public_pem(new_key().public_key())
+    meanwhile(monkeypatch, lambda: (world.folder / "trust" / "south.pub").write_bytes(pem))
+    assert set(world.hold(world.grid()).bundles) == set(SITES)
+
+
+def test_admissions_and_refusals_are_in_the_ledger(world: World) -> None:
     released(world, "east", "north")
     world.release("west", make_bundle("west", new_key()))
-    found = world.hold(world.grid())
-    told = entries(world)
-    assert [one[:2] for one in told[1:3]] == [("admit", "east-1"), ("admit", "north-1")]
-    assert [one[2] for one in told[1:3]] == [found.bundles["east"], found.bundles["north"]]
-    assert told[0][0] == "refuse"  # before anything is judged, lest a stop lose it
+    result = world.hold(world.grid())
+    acts = entries(world)
+    assert [entry[:2] for entry in acts[1:3]] == [("admit", "east-1"), ("admit", "north-1")]
+    assert [entry[2] for entry in acts[1:3]] == [result.bundles["east"], result.bundles["north"]]
+    assert (
+        acts[0][0] == "refuse"
+    )  # before anything is measured, so that an interruption does not lose it
     assert read_ledger(world.ledger)[0].why.startswith("UnknownSite: ")
     assert read_ledger(world.ledger)[0].by == "an operator"
 
@@ -346,7 +440,7 @@ def test_older_bundle_than_one_admitted_before_is_refused(world: World) -> None:
     again(world)
     newer(world, "east", 4)
     assert set(world.hold(world.grid()).bundles) == {"north", "west"}
-    assert [one["reason"] for one in world.refusals()] == ["Rollback"]
+    assert [refusal["reason"] for refusal in world.refusals()] == ["Rollback"]
 
 
 def test_two_contents_under_one_number_are_an_alarm(world: World) -> None:
@@ -382,7 +476,7 @@ def test_new_bundle_of_a_revoked_key_is_refused_whatever_time_it_claims(world: W
     revoke(world, "east")
     newer(world, "east", 2, created=NOW - timedelta(days=300), expires=NOW + timedelta(days=9))
     assert set(world.hold(world.grid()).bundles) == {"north", "west"}
-    assert [one["reason"] for one in world.refusals()] == ["RevokedKey"]
+    assert [refusal["reason"] for refusal in world.refusals()] == ["RevokedKey"]
 
 
 def test_site_goes_on_with_its_new_key_after_the_old_was_revoked(world: World) -> None:
@@ -395,15 +489,15 @@ def test_site_goes_on_with_its_new_key_after_the_old_was_revoked(world: World) -
 
 def for_tokyo(world: World) -> None:
     released(world, "north", "west")
-    told = manifest("east", terms=Terms(recipients=("osaka", "tokyo")))
-    world.release("east", make_bundle("east", world.keys["east"], told))
+    about = manifest("east", terms=Terms(recipients=("osaka", "tokyo")))
+    world.release("east", make_bundle("east", world.keys["east"], about))
 
 
 @pytest.mark.parametrize("name", [None, "kyoto"])
 def test_bundle_for_others_is_refused(world: World, name: str | None) -> None:
     for_tokyo(world)
     assert set(world.hold(world.grid(), name=name).bundles) == {"north", "west"}
-    assert [one["reason"] for one in world.refusals()] == ["NotForMe"]
+    assert [refusal["reason"] for refusal in world.refusals()] == ["NotForMe"]
 
 
 def test_bundle_for_this_aggregator_is_admitted(world: World) -> None:
@@ -417,7 +511,7 @@ def test_site_is_not_locked_out_by_a_thiefs_highest_number(world: World) -> None
     world.hold(world.grid())
     disown(world, "east", lines(world, "east-999999999")[0])
     with_new_key(world, "east")
-    assert held_again(world) == set(SITES)
+    assert next_round(world) == set(SITES)
 
 
 def thrice(world: World) -> list[Mapping[str, bytes]]:
@@ -439,64 +533,64 @@ def test_older_bundle_stays_old_when_its_key_is_revoked(world: World) -> None:
     first, _, third = thrice(world)
     revoke(world, "east")
     hand_out(world, "east", first)
-    assert held_again(world) == {"north", "west"}
-    assert [one["reason"] for one in world.refusals()] == ["Rollback"]
+    assert next_round(world) == {"north", "west"}
+    assert [refusal["reason"] for refusal in world.refusals()] == ["Rollback"]
     hand_out(world, "east", third)
-    assert held_again(world) == set(SITES)
+    assert next_round(world) == set(SITES)
 
 
-def test_what_was_admitted_of_a_key_when_it_was_no_longer_the_hospitals_is_refused(
+def test_bundle_admitted_after_its_key_was_stolen_is_refused(
     world: World,
 ) -> None:
     first, second, third = thrice(world)
     disown(world, "east", lines(world, "east-2")[0])
     for files in (second, third):
         hand_out(world, "east", files)
-        assert held_again(world) == {"north", "west"}
-        assert [one["reason"] for one in world.refusals()] == ["RevokedKey"]
+        assert next_round(world) == {"north", "west"}
+        assert [refusal["reason"] for refusal in world.refusals()] == ["RevokedKey"]
     hand_out(world, "east", first)
-    assert held_again(world) == set(SITES), "the newest of those that were the hospital's"
+    assert next_round(world) == set(SITES), "the newest of those that were the hospital's"
 
 
 def test_bundle_that_was_admitted_again_afterwards_was_the_hospitals_all_the_same(
     world: World,
 ) -> None:
     released(world).hold(world.grid())
-    assert held_again(world) == set(SITES)
+    assert next_round(world) == set(SITES)
     disown(world, "east", lines(world, "east-1")[1])
-    assert held_again(world) == set(SITES)
+    assert next_round(world) == set(SITES)
 
 
 def test_number_of_a_thief_is_free_for_the_hospital(world: World) -> None:
     thrice(world)
     disown(world, "east", lines(world, "east-2")[0])
     with_new_key(world, "east", 2)
-    assert held_again(world) == set(SITES)
+    assert next_round(world) == set(SITES)
 
 
-def test_what_was_taken_back_stays_so_when_the_key_is_trusted_anew(world: World) -> None:
+def test_lost_admission_stays_lost_when_the_key_is_trusted_again(world: World) -> None:
     first, second, third = thrice(world)
     disown(world, "east", lines(world, "east-2")[0])
     in_ledger(world, "east", TRUST, until(NOW + timedelta(days=9)))
-    assert newest_seen(read_ledger(world.ledger))["east"].sequence == 1
+    assert newest_bundles(read_ledger(world.ledger))["east"].sequence == 1
     for files, sites in ((first, SITES), (third, SITES), (second, ("north", "west"))):
         hand_out(world, "east", files)
-        assert held_again(world) == set(sites), "and what is admitted from then on counts"
+        assert next_round(world) == set(sites), "and what is admitted from then on counts"
 
 
-def test_disowning_takes_nothing_from_other_keys(world: World) -> None:
+def test_disowning_a_key_leaves_other_keys_alone(world: World) -> None:
     thrice(world)
     with_new_key(world, "east", 4)
-    assert held_again(world) == set(SITES)
+    assert next_round(world) == set(SITES)
     disown(world, "east", 1)
-    assert held_again(world) == set(SITES)
+    assert next_round(world) == set(SITES)
 
 
 def test_no_words_of_a_revocation_take_an_admission_away(world: World) -> None:
     """They may be a thief's."""
     released(world).hold(world.grid())
     in_ledger(world, "east", REVOKE, from_line(1, "stolen"))
-    assert held_again(world) == set(SITES)
+    assert next_round(world) == set(SITES)
 
 
 # A key that succeeds another.
@@ -520,27 +614,27 @@ def test_key_is_rotated_from_the_first_bundle_to_the_old_keys_revocation(
     assert set(world.hold(world.grid(), ensemble=1).bundles) == set(SITES)
 
     rotate = ("keys", "rotate", keys / "east.key", "east-2027", "--site", "east")
-    told = gdshare(*rotate, check=True).out
-    heard = told.split("to say")[1].strip()
-    sent = keys / "east-2027.request"
-    add = ("trust", "add", sent, "--fingerprint", heard, "--trust", trust)
-    told = gdshare(*add, check=True).out
-    assert "of east, trusted" in told.split("vouched for")[1]
+    output = gdshare(*rotate, check=True).out
+    spoken = output.split("to say")[1].strip()
+    request = keys / "east-2027.request"
+    add = ("trust", "add", request, "--fingerprint", spoken, "--trust", trust)
+    output = gdshare(*add, check=True).out
+    assert "of east, trusted" in output.split("vouched for")[1]
     new = load_private_key(keys / "east-2027.key", phrase.encode())
 
     for number, secret in ((2, old), (3, new), (4, old), (5, new)):
         hand_out(world, "east", bundle(secret, number))
-        assert held_again(world) == set(SITES), "either key is good"
+        assert next_round(world) == set(SITES), "either key is good"
 
     gdshare("keys", "revoke", keys / "east.key", "--why", "we have a new one", check=True)
     gdshare("trust", "revoke", keys / "east.revocation", "--trust", trust, check=True)
-    assert held_again(world) == set(SITES)
+    assert next_round(world) == set(SITES)
     for number, reason in ((6, "RevokedKey"), (4, "Rollback")):
         hand_out(world, "east", bundle(old, number))
-        assert held_again(world) == {"north", "west"}
-        assert [one["reason"] for one in world.refusals()] == [reason]
+        assert next_round(world) == {"north", "west"}
+        assert [refusal["reason"] for refusal in world.refusals()] == [reason]
     hand_out(world, "east", bundle(new, 6))
-    assert held_again(world) == set(SITES)
+    assert next_round(world) == set(SITES)
     assert verify_files(first, load_public_key(keys / "east.pub"), NOW, "east")
 
 
@@ -556,7 +650,7 @@ def test_new_bundle_of_a_key_that_has_ended_is_refused(world: World) -> None:
     old = manifest("east", created=NOW - timedelta(days=300), expires=NOW + timedelta(days=9))
     hand_out(world, "east", make_bundle("east", world.keys["east"], old))
     assert set(world.hold(world.grid()).bundles) == {"north", "west"}
-    assert [one["reason"] for one in world.refusals()] == ["ExpiredKey"]
+    assert [refusal["reason"] for refusal in world.refusals()] == ["ExpiredKey"]
 
 
 def test_key_holds_until_the_very_second(world: World) -> None:
@@ -567,10 +661,10 @@ def test_key_holds_until_the_very_second(world: World) -> None:
 def test_bundle_that_was_admitted_before_its_key_ended_stays_good(world: World) -> None:
     released(world).hold(world.grid())
     ended(world, "east")
-    assert held_again(world) == set(SITES)
+    assert next_round(world) == set(SITES)
 
 
-def test_key_that_is_trusted_anew_has_a_new_end(world: World) -> None:
+def test_key_that_is_trusted_again_has_a_new_end(world: World) -> None:
     ended(released(world), "east")
     ended(world, "east", NOW + timedelta(days=700))
     assert set(world.hold(world.grid()).bundles) == set(SITES)
@@ -582,20 +676,23 @@ def test_end_that_cannot_be_read_lets_nobody_in(world: World) -> None:
         world.hold(world.grid())
 
 
-def test_operator_is_told_when_the_last_key_of_a_site_ends_soon(world: World) -> None:
+def test_operator_is_warned_when_the_last_key_of_a_site_ends_soon(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
     released(world)
     ended(world, "east", NOW + timedelta(days=29))
     ended(world, "north", NOW + timedelta(days=31))
-    told: list[str] = []
-    world.hold(world.grid(), tell=told.append)
-    assert [line for line in told if "key" in line] == [
+    world.hold(world.grid())
+    [warning] = [record for record in caplog.records if "key" in record.getMessage()]
+    assert warning.levelname == "WARNING"
+    assert warning.getMessage() == (
         "the last key of east ends on 2026-04-29: ask it for a new one (gdshare keys rotate)"
-    ]
+    )
     with_new_key(world, "east")
-    told.clear()
+    caplog.clear()
     again(world)
-    world.hold(world.grid(), tell=told.append)
-    assert not [line for line in told if "key" in line]
+    world.hold(world.grid())
+    assert not [record for record in caplog.records if "key" in record.getMessage()]
 
 
 def test_replayed_old_bundle_evicts_nobody(world: World) -> None:
@@ -605,22 +702,22 @@ def test_replayed_old_bundle_evicts_nobody(world: World) -> None:
     world.hold(world.grid())
     again(world)
     world.release("thief", old, "east")
-    found = world.hold(world.grid(*SITES, "thief"))
-    assert set(found.bundles) == set(SITES)
+    result = world.hold(world.grid(*SITES, "thief"))
+    assert set(result.bundles) == set(SITES)
     [refusal] = world.refusals()
     assert refusal["reason"] == "Rollback"
-    [told] = [entry for entry in read_ledger(world.ledger) if entry.act == "refuse"]
-    assert told.digest == refusal["digest"] is not None
+    [entry] = [entry for entry in read_ledger(world.ledger) if entry.act == "refuse"]
+    assert entry.digest == refusal["digest"] is not None
 
 
 def test_fixed_weights_that_cannot_be_drawn_refuse_that_bundle_alone(world: World) -> None:
     released(world, "north", "west")
-    told = manifest(
+    about = manifest(
         "east",
         protocol=PROTOCOL.model_copy(update={"side": 9}),
         method=METHOD.model_copy(update={"theta0": "fixed"}),
         theta0_sha256="ab" * 32,
     )
-    world.release("east", make_bundle("east", world.keys["east"], told))
+    world.release("east", make_bundle("east", world.keys["east"], about))
     assert set(world.hold(world.grid()).bundles) == {"north", "west"}
-    assert [one["reason"] for one in world.refusals()] == ["DoesNotFit"]
+    assert [refusal["reason"] for refusal in world.refusals()] == ["DoesNotFit"]

@@ -34,7 +34,7 @@ filelock.FileLock = Lock
 sys.modules.update(dict.fromkeys({ABSENT}))
 import gdshare.cli.main
 import hospital_node.__main__
-import aggregator.command, aggregator.demo
+import aggregator.aggregate_command, aggregator.demo
 import os
 for name in {WITHOUT}:
     delattr(os, name)

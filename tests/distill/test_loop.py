@@ -14,8 +14,8 @@ from run_kit import SETTINGS, TINY, BrokenOffError, break_off_after, contents, m
 
 from gdshare.cohort import label_cohort, open_cohort
 from gdshare.distill import loop
-from gdshare.distill.folder import read_record, read_result
 from gdshare.distill.loop import SKIPS_IN_A_ROW, LostError, distill
+from gdshare.distill.run_folder import read_record, read_result
 from gdshare.distill.score import CHANCE
 from gdshare.distill.state import initial_unknowns, load_checkpoint
 from gdshare.distill.unroll import full
@@ -132,7 +132,7 @@ def test_disk_that_is_full_from_the_start_is_an_error_with_a_remedy(cohort, tmp_
     def write_to_full_disk(path, value):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("gdshare.distill.folder.write_json", write_to_full_disk)
+    monkeypatch.setattr("gdshare.distill.run_folder.write_json", write_to_full_disk)
     message = r"run: cannot be written \(No space left on device\); make room, then start again$"
     with pytest.raises(RunError, match=message):
         distill(cohort, tmp_path / "run", SETTINGS)

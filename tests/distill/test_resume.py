@@ -26,8 +26,8 @@ from run_kit import (
 )
 
 from gdshare.cohort import label_cohort, open_cohort
-from gdshare.distill.folder import LOCK, RESULT, read_record, read_result
 from gdshare.distill.loop import StoppedError, distill
+from gdshare.distill.run_folder import LOCK, RESULT, read_record, read_result
 from gdshare.distill.state import load_checkpoint
 from gdshare.errors import LockedError, RunError
 from gdshare.lock import lock

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from aggregator.flower.submit import APP, write_app
 from gdshare.errors import FederationError, UsageError
 from hospital_node import guard
-from hospital_node.__main__ import lay_out_runners, read_settings
+from hospital_node.__main__ import read_settings, write_runners
 from hospital_node.guard import guarded, require_no_code
 
 
@@ -102,13 +102,13 @@ def test_a_damaged_fab_is_refused_or_still_holds_no_code(at: int, flip: int) -> 
 
 
 def test_flower_is_not_reached_by_a_refused_fab() -> None:
-    reached: list[bytes] = []
-    install = guarded(lambda content, **_: reached.append(content) or Path())
+    fabs: list[bytes] = []
+    install = guarded(lambda content, **_: fabs.append(content) or Path())
     with pytest.raises(FederationError):
         install(fab(**{"evil.py": b""}), skip_prompt=True)
-    assert not reached
+    assert not fabs
     install(fab(), skip_prompt=True)
-    assert len(reached) == 1
+    assert len(fabs) == 1
 
 
 def test_the_name_of_flowers_that_the_guard_relies_on_is_there() -> None:
@@ -126,7 +126,7 @@ def test_a_flower_without_that_name_is_not_started(monkeypatch: pytest.MonkeyPat
 
 
 def test_a_node_finds_no_runner_but_the_guarded_one(tmp_path: Path) -> None:
-    folder = lay_out_runners(tmp_path)
+    folder = write_runners(tmp_path)
     runners = {path.name: path.read_text(encoding="utf-8") for path in folder.iterdir()}
     assert "-m hospital_node.guard" in runners.pop("flwr-clientapp")
     assert "flower-superexec" in runners.pop("flower-superexec")

@@ -1,4 +1,4 @@
-"""What a node hands over, what it counts, and all it refuses; through the real ClientApp."""
+"""What a node sends, counts and refuses, through the real ClientApp."""
 
 import json
 from pathlib import Path
@@ -54,9 +54,9 @@ def model(seed: int = 0) -> Model:
     return Model("convnet", PROTOCOL, (weights,))
 
 
-def question(epsilon: float | None = None, seed: int = 0, **changes: object) -> dict[str, object]:
-    asked = CountRequest("convnet", PROTOCOL, model(seed).to_bytes(), epsilon)
-    return {**asked.to_fields(), **changes}
+def request(epsilon: float | None = None, seed: int = 0, **changes: object) -> dict[str, object]:
+    fields = CountRequest("convnet", PROTOCOL, model(seed).to_bytes(), epsilon).to_fields
+    return {**fields(), **changes}
 
 
 # Handing over.
@@ -116,42 +116,42 @@ def test_does_not_choose_between_two_sites_bundles(settings: dict[str, object]) 
 def test_validation_counts_at_every_threshold_are_the_local_ones(
     settings: dict[str, object], cohort: Path
 ) -> None:
-    answer = ask_node(settings, COUNTS, question())
-    found = counts_from_fields(answer, len(THRESHOLDS))
-    assert found == confusions(cohort_votes(model(), open_cohort(cohort), "val"), THRESHOLDS)
-    assert found[0].films == VAL_FILMS
+    answer = ask_node(settings, COUNTS, request())
+    counts = counts_from_fields(answer, len(THRESHOLDS))
+    assert counts == confusions(cohort_votes(model(), open_cohort(cohort), "val"), THRESHOLDS)
+    assert counts[0].films == VAL_FILMS
 
 
 def test_test_counts_at_one_threshold_are_the_local_ones(
     settings: dict[str, object], cohort: Path
 ) -> None:
-    (found,) = counts_from_fields(ask_node(settings, COUNTS, question(0.4)), 1)
+    [counts] = counts_from_fields(ask_node(settings, COUNTS, request(0.4)), 1)
     votes = cohort_votes(model(), open_cohort(cohort), "test")
-    assert [found] == confusions(votes, [0.4])
-    assert found.films == TEST_FILMS
+    assert [counts] == confusions(votes, [0.4])
+    assert counts.films == TEST_FILMS
 
 
 @pytest.mark.parametrize("epsilon", [None, 0.4])
 def test_replies_carry_nothing_but_counts(
     settings: dict[str, object], epsilon: float | None
 ) -> None:
-    answer = ask_node(settings, COUNTS, question(epsilon))
+    answer = ask_node(settings, COUNTS, request(epsilon))
     assert set(answer) == COUNT_FIELDS
     assert all(type(number) is int for numbers in answer.values() for number in numbers)
     assert {len(numbers) for numbers in answer.values()} == {1 if epsilon else len(THRESHOLDS)}
 
 
 def test_a_second_epsilon_on_test_films_is_refused(settings: dict[str, object]) -> None:
-    assert set(ask_node(settings, COUNTS, question(0.4))) == COUNT_FIELDS
-    assert ask_node(settings, COUNTS, question(0.45)) == {"refused": "test-already-counted"}
+    assert set(ask_node(settings, COUNTS, request(0.4))) == COUNT_FIELDS
+    assert ask_node(settings, COUNTS, request(0.45)) == {"refused": "test-already-counted"}
 
 
-def test_the_same_test_question_gets_the_stored_answer(
+def test_the_same_test_request_gets_the_recorded_answer(
     settings: dict[str, object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first = ask_node(settings, COUNTS, question(0.4))
+    first = ask_node(settings, COUNTS, request(0.4))
     monkeypatch.setattr("hospital_node.counting.cohort_votes", None)
-    assert ask_node(settings, COUNTS, question(0.4)) == first
+    assert ask_node(settings, COUNTS, request(0.4)) == first
 
 
 def test_repacking_the_same_weights_buys_no_second_epsilon(settings: dict[str, object]) -> None:
@@ -161,56 +161,58 @@ def test_repacking_the_same_weights_buys_no_second_epsilon(settings: dict[str, o
         (length + 8).to_bytes(8, "little") + data[8 : 8 + length] + b" " * 8 + data[8 + length :]
     )
     assert Model.from_bytes("convnet", PROTOCOL, padded).to_bytes() == data
-    ask_node(settings, COUNTS, question(0.4))
-    again = ask_node(settings, COUNTS, question(0.45, model=padded))
+    ask_node(settings, COUNTS, request(0.4))
+    again = ask_node(settings, COUNTS, request(0.45, model=padded))
     assert again == {"refused": "test-already-counted"}
 
 
 def test_reordering_or_doubling_an_ensemble_buys_no_second_epsilon(
     settings: dict[str, object],
 ) -> None:
-    one, other = model(0).ensemble[0], model(1).ensemble[0]
-    copies = [{name: weight.clone() for name, weight in who.items()} for who in (one, other)]
-    there, back, doubled = (
+    first, second = model(0).ensemble[0], model(1).ensemble[0]
+    copies = [
+        {name: weight.clone() for name, weight in network.items()} for network in (first, second)
+    ]
+    forwards, backwards, doubled = (
         Model("convnet", PROTOCOL, networks).to_bytes()
-        for networks in ((one, other), (other, one), (one, other, *copies))
+        for networks in ((first, second), (second, first), (first, second, *copies))
     )
-    assert set(ask_node(settings, COUNTS, question(0.4, model=there))) == COUNT_FIELDS
-    again = ask_node(settings, COUNTS, question(0.45, model=back))
+    assert set(ask_node(settings, COUNTS, request(0.4, model=forwards))) == COUNT_FIELDS
+    again = ask_node(settings, COUNTS, request(0.45, model=backwards))
     assert again == {"refused": "test-already-counted"}
-    twice = ask_node(settings, COUNTS, question(0.45, model=doubled))
+    twice = ask_node(settings, COUNTS, request(0.45, model=doubled))
     assert twice == {"refused": "model-refused"}
 
 
 def test_models_altered_in_the_last_digit_run_into_the_limit(settings: dict[str, object]) -> None:
     limited = {**settings, "test-models": 2}
     for seed in (0, 1):
-        assert set(ask_node(limited, COUNTS, question(0.4, seed))) == COUNT_FIELDS
-    assert ask_node(limited, COUNTS, question(0.4, 2)) == {"refused": "test-budget-spent"}
-    assert set(ask_node(limited, COUNTS, question(0.4, 1))) == COUNT_FIELDS
+        assert set(ask_node(limited, COUNTS, request(0.4, seed))) == COUNT_FIELDS
+    assert ask_node(limited, COUNTS, request(0.4, 2)) == {"refused": "test-budget-spent"}
+    assert set(ask_node(limited, COUNTS, request(0.4, 1))) == COUNT_FIELDS
 
 
-def test_a_damaged_ledger_stops_test_counts(settings: dict[str, object]) -> None:
-    ask_node(settings, COUNTS, question(0.4))
+def test_a_damaged_record_stops_test_counts(settings: dict[str, object]) -> None:
+    ask_node(settings, COUNTS, request(0.4))
     (Path(str(settings["state"])) / "test-counts.json").write_text("{}x", encoding="utf-8")
-    assert ask_node(settings, COUNTS, question(0.4)) == {"refused": "fault"}
+    assert ask_node(settings, COUNTS, request(0.4)) == {"refused": "fault"}
 
 
 @pytest.mark.parametrize("epsilon", [None, 0.4])
 def test_too_few_films_are_not_counted(settings: dict[str, object], epsilon: float | None) -> None:
     few = {**settings, "minimum-films": 5}
-    assert ask_node(few, COUNTS, question(epsilon)) == {"refused": "too-few-films"}
+    assert ask_node(few, COUNTS, request(epsilon)) == {"refused": "too-few-films"}
 
 
 def test_a_node_without_a_listed_cohort_counts_nothing(settings: dict[str, object]) -> None:
     settings.pop("cohort")
-    assert ask_node(settings, COUNTS, question()) == {"refused": "no-cohort"}
+    assert ask_node(settings, COUNTS, request()) == {"refused": "no-cohort"}
 
 
 def test_another_patch_protocol_is_refused(settings: dict[str, object]) -> None:
     dense = Protocol(patch=16, stride=1, side=8)
-    asked = question(protocol=dense.model_dump_json())
-    assert ask_node(settings, COUNTS, asked) == {"refused": "protocol-differs"}
+    dense_request = request(protocol=dense.model_dump_json())
+    assert ask_node(settings, COUNTS, dense_request) == {"refused": "protocol-differs"}
 
 
 def test_weights_that_are_not_the_networks_are_refused(settings: dict[str, object]) -> None:
@@ -223,9 +225,9 @@ def test_weights_that_are_not_the_networks_are_refused(settings: dict[str, objec
     }
     for changed in hostile.values():
         data = Model("convnet", PROTOCOL, (changed,)).to_bytes()
-        assert ask_node(settings, COUNTS, question(model=data)) == {"refused": "model-refused"}
+        assert ask_node(settings, COUNTS, request(model=data)) == {"refused": "model-refused"}
     for data in (b"", b"\xff" * 64, b"\x80\x04."):
-        assert ask_node(settings, COUNTS, question(model=data)) == {"refused": "model-refused"}
+        assert ask_node(settings, COUNTS, request(model=data)) == {"refused": "model-refused"}
 
 
 @pytest.mark.parametrize(
@@ -244,15 +246,15 @@ def test_weights_that_are_not_the_networks_are_refused(settings: dict[str, objec
         {"films": "secret-patient-1"},
     ],
 )
-def test_malformed_questions_are_refused(
+def test_malformed_requests_are_refused(
     settings: dict[str, object], changes: dict[str, object]
 ) -> None:
-    answer = ask_node(settings, COUNTS, question(**changes))
+    answer = ask_node(settings, COUNTS, request(**changes))
     assert answer == {"refused": "question-malformed"}
 
 
 def test_an_unknown_network_is_refused(settings: dict[str, object]) -> None:
-    assert ask_node(settings, COUNTS, question(network="os")) == {"refused": "model-refused"}
+    assert ask_node(settings, COUNTS, request(network="os")) == {"refused": "model-refused"}
 
 
 def test_no_error_tells_a_path_or_a_patient(
@@ -263,7 +265,7 @@ def test_no_error_tells_a_path_or_a_patient(
     for film in folder.glob("secret-patient-*.png"):
         film.write_bytes(b"damaged")
     broken = {**settings, "cohort": str(cohort)}
-    assert ask_node(broken, COUNTS, question()) == {"refused": "cohort-unreadable"}
+    assert ask_node(broken, COUNTS, request()) == {"refused": "cohort-unreadable"}
     assert "secret-patient" in caplog.text, "the hospital's own log should say which film"
 
 
@@ -274,13 +276,13 @@ def test_a_fault_inside_tells_only_that_there_was_one(
         raise ValueError("/home/secret/patient-7.png")
 
     monkeypatch.setattr("hospital_node.counting.cohort_votes", fail)
-    assert ask_node(settings, COUNTS, question()) == {"refused": "fault"}
+    assert ask_node(settings, COUNTS, request()) == {"refused": "fault"}
 
 
 # Settings.
 
 
-def test_unusable_settings_are_told_as_such() -> None:
+def test_unusable_settings_are_reported_as_such() -> None:
     assert ask_node({"outbox": "relative"}, COLLECT, {}) == {"refused": "node-misconfigured"}
 
 

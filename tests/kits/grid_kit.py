@@ -31,9 +31,9 @@ def numbered(message: Message) -> Message:
 
 
 def ask_node(settings: Mapping[str, object], kind: str, fields: Mapping[str, object]) -> dict:
-    """Put one question to the real ClientApp and return the fields of its answer."""
-    question = RecordDict({REQUEST_RECORD: ConfigRecord(dict(fields))})
-    message = numbered(Message(question, dst_node_id=1, message_type=kind))
+    """Send one request to the real ClientApp and return the fields of its answer."""
+    content = RecordDict({REQUEST_RECORD: ConfigRecord(dict(fields))})
+    message = numbered(Message(content, dst_node_id=1, message_type=kind))
     reply = app(message, context(settings))
     assert set(reply.content) == {ANSWER_RECORD}
     return dict(reply.content.config_records[ANSWER_RECORD])
@@ -71,7 +71,7 @@ class MemoryGrid(Grid):
     def send_and_receive(
         self, messages: Iterable[Message], *, timeout: float | None = None
     ) -> Iterable[Message]:
-        """Answers come back in another order than the questions went out."""
+        """Answers come back in another order than the requests went out."""
         self.timeouts.append(timeout)
         return [reply for m in reversed(list(messages)) if (reply := self._reply(m)) is not None]
 

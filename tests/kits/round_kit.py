@@ -1,4 +1,4 @@
-"""Three hospitals whose nodes answer in memory, and the aggregator that holds rounds with them."""
+"""Three hospitals with nodes in memory, and the aggregator that runs rounds with them."""
 
 import json
 import shutil
@@ -12,7 +12,7 @@ from site_kit import NOW, make_bundle, manifest, write_files
 
 from aggregator.flower.order import Order
 from aggregator.results import RoundResult
-from aggregator.round import hold_round
+from aggregator.round import Round
 from aggregator.trust.bundle_history import ADMIT
 from aggregator.trust.key_history import DISOWN, REVOKE, from_line
 from gdshare.bundle import Manifest
@@ -47,11 +47,10 @@ class World:
 
     def hold(self, grid: MemoryGrid, **changes: object) -> RoundResult:
         (self.folder / "out").mkdir()
-        tell = changes.pop("tell", lambda line: None)
-        asked = {"sites": max(1, len(grid.settings)), "wait": 0.1, **changes}
-        told = {"trust": self.folder / "trust", "ledger": self.ledger, "operator": "an operator"}
-        order = Order.model_validate(told | asked)
-        return hold_round(grid, order, self.folder / "out", NOW, tell)
+        fields = {"sites": max(1, len(grid.settings)), "wait": 0.1, **changes}
+        always = {"trust": self.folder / "trust", "ledger": self.ledger, "operator": "an operator"}
+        order = Order.model_validate(always | fields)
+        return Round(grid, order, NOW).run(self.folder / "out")
 
     @property
     def ledger(self) -> Path:
@@ -96,11 +95,11 @@ def newer(world: World, site: str, sequence: int, **changes: object) -> None:
     write_files(world.folder / site / "outbox" / f"{site}-{sequence}", files)
 
 
-def in_ledger(world: World, site: str, entry: str, why: str) -> None:
+def in_ledger(world: World, site: str, act: str, why: str) -> None:
     """An act of the operator's about the site's first key."""
-    told = fingerprint(world.keys[site].public_key())
-    with open_ledger(world.ledger) as book:
-        book.write(NOW, entry, "an operator", site, told, why)
+    digest = fingerprint(world.keys[site].public_key())
+    with open_ledger(world.ledger) as ledger:
+        ledger.write(NOW, act, "an operator", site, digest, why)
 
 
 def revoke(world: World, site: str) -> None:
@@ -111,20 +110,23 @@ def disown(world: World, site: str, line: int) -> None:
     in_ledger(world, site, DISOWN, from_line(line, "stolen"))
 
 
-def lines(world: World, what: str, entry: str = ADMIT) -> list[int]:
+def lines(world: World, what: str, act: str = ADMIT) -> list[int]:
     """The lines on which a bundle was admitted, or had another act done to it."""
-    known = read_ledger(world.ledger)
-    return [one.number for one in known if (one.act, one.what) == (entry, what)]
+    return [
+        entry.number
+        for entry in read_ledger(world.ledger)
+        if (entry.act, entry.what) == (act, what)
+    ]
 
 
-def held_again(world: World, **changes: object) -> set[str]:
+def next_round(world: World, **changes: object) -> set[str]:
     """Hold another round; returns the sites that were admitted to it."""
     again(world)
     return set(world.hold(world.grid(), ensemble=1, **changes).bundles)
 
 
 def hand_out(world: World, site: str, files: Mapping[str, bytes]) -> None:
-    """Put this bundle into the place of whatever the site's node hands over."""
+    """Replace whatever the site's node hands over with this bundle."""
     outbox = world.folder / site / "outbox"
     shutil.rmtree(outbox, ignore_errors=True)
     write_files(outbox / Manifest.from_bytes(files[MANIFEST]).name, files)
@@ -135,6 +137,6 @@ def with_new_key(
 ) -> None:
     """Trust a further key of the site, which releases another bundle with it."""
     key = key or new_key()
-    told = fingerprint(key.public_key())[:16]
-    (world.folder / "trust" / f"{site}.{told}.pub").write_bytes(public_pem(key.public_key()))
+    digits = fingerprint(key.public_key())[:16]
+    (world.folder / "trust" / f"{site}.{digits}.pub").write_bytes(public_pem(key.public_key()))
     hand_out(world, site, make_bundle(site, key, manifest(site, sequence=sequence)))

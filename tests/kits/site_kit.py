@@ -75,13 +75,13 @@ def manifest(site: str, created: datetime = NOW - timedelta(days=1), **changes: 
 def make_bundle(
     site: str,
     key: ec.EllipticCurvePrivateKey,
-    told: Manifest | None = None,
-    change: Callable[[Distilled], Distilled] = lambda made: made,
+    about: Manifest | None = None,
+    change: Callable[[Distilled], Distilled] = lambda distilled: distilled,
 ) -> dict[str, bytes]:
     """A sound bundle whose images are the classes' looks, dark, plain, striped, or what a change
     makes of them.
     """
-    about = told or manifest(site)
+    about = about or manifest(site)
     side = about.protocol.side
     looks = np.stack([np.full((1, side, side), level, np.float32) for level in (-1.1, -0.1, 0.2)])
     looks[2, :, :, ::2] += 1.0

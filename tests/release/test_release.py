@@ -15,7 +15,7 @@ from gdshare.audit import write_attacks
 from gdshare.bundle import Manifest, verify_folder
 from gdshare.bundle.attacks import Attack
 from gdshare.bundle.layout import SIGNED
-from gdshare.distill.folder import read_result
+from gdshare.distill.run_folder import read_result
 from gdshare.ledger import read_ledger
 from gdshare.release import approval, prepare, prepared_from, read_policy, read_prepared
 from gdshare.release.rules import findings

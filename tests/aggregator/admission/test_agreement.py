@@ -1,4 +1,4 @@
-"""Who is set aside among bundles that were compared."""
+"""Which of the compared bundles is set aside."""
 
 import numpy as np
 import pytest
@@ -11,14 +11,18 @@ LIMITS = Limits(0.2, -0.05, 3.0)
 
 
 def compared(*signs: float, length: tuple[float, ...] = ()) -> Compared:
-    """Bundles that agree in the whole, and in the diagnosis by their signs."""
+    """Bundles that agree overall, and on the diagnosis by their signs."""
     direction = np.full((len(signs), len(signs)), 0.6)
     diagnosis = 0.3 * np.outer(signs, signs)
     return Compared(direction, diagnosis, np.array(length or [1.0] * len(signs)))
 
 
-def blamed(of: Compared, limits: Limits | None = LIMITS) -> list[int]:
-    return [n for n, one in enumerate(agreements(of, limits)) if one and one.faults]
+def blamed(figures: Compared, limits: Limits | None = LIMITS) -> list[int]:
+    return [
+        n
+        for n, agreement in enumerate(agreements(figures, limits))
+        if agreement and agreement.faults
+    ]
 
 
 def test_odd_one_of_three_is_blamed_and_not_those_it_speaks_against() -> None:
@@ -35,7 +39,7 @@ def test_never_half_of_the_bundles_are_blamed() -> None:
 
 
 def test_most_are_believed_even_when_they_lie() -> None:
-    """What no comparison can mend."""
+    """A limit of every comparison."""
     assert blamed(compared(1, -1, -1)) == [0]
 
 
@@ -44,9 +48,9 @@ def test_loud_update_is_measured_by_the_median() -> None:
     assert blamed(compared(1, 1, 1, length=(1.0, 1.2, 0.01))) == [2]
 
 
-def test_network_without_limits_is_not_judged() -> None:
-    found = agreements(compared(1, 1, -1), None)
-    assert [one.faults for one in found if one] == [(), (), ()]
+def test_network_without_limits_has_no_faults() -> None:
+    results = agreements(compared(1, 1, -1), None)
+    assert [agreement.faults for agreement in results if agreement] == [(), (), ()]
 
 
 def test_single_bundle_has_no_peers() -> None:
@@ -62,13 +66,13 @@ def test_flipped_diagnoses_turn_that_part_of_the_update_alone() -> None:
 
     plain = ended([1, 0.5, 0, 0], [1, 0, 0.5, 0])
     turned = ended([1, 0, 0.5, 0], [1, 0.5, 0, 0])
-    found = compare([plain, plain, turned])
-    assert found.diagnosis[0, 1] == pytest.approx(1)
-    assert found.diagnosis[0, 2] == pytest.approx(-1)
-    assert found.direction[0, 2] > 0.9
+    result = compare([plain, plain, turned])
+    assert result.diagnosis[0, 1] == pytest.approx(1)
+    assert result.diagnosis[0, 2] == pytest.approx(-1)
+    assert result.direction[0, 2] > 0.9
 
 
-def test_update_that_is_none_agrees_with_nobody() -> None:
+def test_zero_update_agrees_with_nobody() -> None:
     start = {"head": torch.zeros(3, 4)}
     still, moved = [Alone(start, start)], [Alone(start, {"head": torch.eye(4)[:3]})]
     assert compare([still, moved]).direction[0, 1] == 0

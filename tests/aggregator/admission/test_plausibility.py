@@ -1,4 +1,4 @@
-"""Sound, signed bundles whose content was poisoned: which are kept out, and how they get in."""
+"""Sound, signed bundles with poisoned content: which are quarantined, and how they are accepted."""
 
 import json
 import shutil
@@ -16,8 +16,8 @@ from site_kit import NOW, PROTOCOL, make_bundle, make_cohort, manifest, write_fi
 import aggregator.admission.decide
 from aggregator.flower.order import Order
 from aggregator.results import RoundResult
-from aggregator.round import hold_round
-from aggregator.trust.bundle_history import newest_seen
+from aggregator.round import Round
+from aggregator.trust.bundle_history import newest_bundles
 from gdshare.bundle.counts import published_counts
 from gdshare.distilled import Distilled
 from gdshare.errors import CohortError, FederationError, UsageError
@@ -46,24 +46,24 @@ def attack(name: str) -> Change:
 
 
 def honest(number: int) -> Change:
-    """No two hospitals' images are alike; rates at which four steps are enough to learn."""
+    """Images that differ by hospital, and rates at which four steps are enough to learn."""
 
-    def change(made: Distilled) -> Distilled:
-        grain = np.random.default_rng(number).normal(0, 0.05, made.images.shape)
-        images, rates = made.images + grain, 5 * made.learning_rates
+    def change(distilled: Distilled) -> Distilled:
+        grain = np.random.default_rng(number).normal(0, 0.05, distilled.images.shape)
+        images, rates = distilled.images + grain, 5 * distilled.learning_rates
         return replace(
-            made, images=images.astype(np.float32), learning_rates=rates.astype(np.float32)
+            distilled, images=images.astype(np.float32), learning_rates=rates.astype(np.float32)
         )
 
     return change
 
 
-def flipped(made: Distilled) -> Distilled:
-    return attack("labels flipped")(honest(3)(made))
+def flipped(distilled: Distilled) -> Distilled:
+    return attack("labels flipped")(honest(3)(distilled))
 
 
 class Rounds:
-    """Hospitals that release what a test says, round after round."""
+    """Hospitals that release a test's bundles, round after round."""
 
     def __init__(self, folder: Path, cohort: Path) -> None:
         self.folder, self.cohort = folder, cohort
@@ -77,16 +77,16 @@ class Rounds:
     def ledger(self) -> Path:
         return self.folder / "trust-ledger.jsonl"
 
-    def release(self, site: str, change: Change, sequence: int = 1, **told: object) -> None:
-        about = manifest(site, sequence=sequence, **told)
+    def release(self, site: str, change: Change, sequence: int = 1, **fields: object) -> None:
+        about = manifest(site, sequence=sequence, **fields)
         files = make_bundle(site, self.keys[site], about, change)
         write_files(self.folder / site / "outbox" / about.name, files)
 
-    def three(self, poison: Change = lambda made: made) -> "Rounds":
-        """East and north are honest, and west but for what it is poisoned by."""
+    def three(self, poison: Change = lambda distilled: distilled) -> "Rounds":
+        """East and north are honest; west is poisoned."""
         self.release("east", honest(1))
         self.release("north", honest(2))
-        self.release("west", lambda made: poison(honest(3)(made)))
+        self.release("west", lambda distilled: poison(honest(3)(distilled)))
         return self
 
     def hold(self, reference: Path | None = None) -> RoundResult:
@@ -104,12 +104,12 @@ class Rounds:
             ensemble=1,
             reference=reference,
         )
-        return hold_round(self.grid, order, self.out, NOW, lambda line: None)
+        return Round(self.grid, order, NOW).run(self.out)
 
     def refusals(self) -> list[Mapping[str, str]]:
         return [
-            json.loads(one)
-            for one in (self.out / "refusals.jsonl").read_text(encoding="utf-8").splitlines()
+            json.loads(line)
+            for line in (self.out / "refusals.jsonl").read_text(encoding="utf-8").splitlines()
         ]
 
     def accept(self, digest: str, why: str = "called, other films") -> int:
@@ -131,7 +131,7 @@ def rounds(tmp_path: Path, cohort: Path) -> Rounds:
 
 
 def quarantined(rounds: Rounds, result: RoundResult) -> str:
-    """The one reason, where west and nobody else was kept out."""
+    """The reason why west, and only west, was refused."""
     assert set(result.bundles) == set(result.test) == {"east", "north"}
     [refusal] = rounds.refusals()
     assert (refusal["site"], refusal["reason"]) == ("west", "Quarantined")
@@ -144,17 +144,17 @@ def quarantined(rounds: Rounds, result: RoundResult) -> str:
 def test_honest_bundles_are_admitted(rounds: Rounds, reference: Path) -> None:
     result = rounds.three().hold(reference)
     assert set(result.bundles) == {"east", "north", "west"}
-    for one in result.plausibility.values():
-        assert one.faults == ()
-        assert one.teaching is not None
-        assert one.teaching.tested
-        assert one.teaching.beats_chance
-        assert (one.teaching.positives, one.teaching.negatives) == (30, 30)
+    for screening in result.screenings.values():
+        assert screening.faults == ()
+        assert screening.utility is not None
+        assert screening.utility.tested
+        assert screening.utility.beats_chance
+        assert (screening.utility.positives, screening.utility.negatives) == (30, 30)
 
 
 def test_flipped_labels_are_quarantined_by_what_their_peers_teach(rounds: Rounds) -> None:
     message = quarantined(rounds, rounds.three(attack("labels flipped")).hold())
-    assert "tells the diagnoses apart the other way round than its peers (cosine -" in message
+    assert "separates the diagnoses in the opposite direction to its peers (cosine -" in message
 
 
 def test_flipped_labels_are_quarantined_by_the_reference(rounds: Rounds, reference: Path) -> None:
@@ -172,28 +172,28 @@ def test_flipped_labels_are_quarantined_by_what_the_other_hospital_counts(
 ) -> None:
     rounds = Rounds(tmp_path, large_cohort)
     rounds.release("east", honest(2))
-    rounds.release("west", lambda made: attack("labels flipped")(honest(4)(made)))
+    rounds.release("west", lambda distilled: attack("labels flipped")(honest(4)(distilled)))
     result = rounds.hold()
     assert set(result.bundles) == {"east"}
     [refusal] = rounds.refusals()
     assert (
         "do not beat chance on 26 positive and 26 negative validation films" in (refusal["message"])
     )
-    taught = result.plausibility["east"].teaching
+    taught = result.screenings["east"].utility
     assert taught is not None
     assert taught.tested
     assert taught.beats_chance
 
 
-def test_hospital_whose_own_bundle_is_doubtful_judges_no_other(rounds: Rounds) -> None:
+def test_hospital_whose_own_bundle_has_faults_counts_for_no_other(rounds: Rounds) -> None:
     rounds.three(attack("labels flipped")).hold()
-    asked = [node for node, kind in rounds.grid.asked if kind == "evaluate.counts"]
-    assert sorted(asked) == [1, 1, 1, 2, 2, 2], "each the other's network, then the pooled model"
+    nodes = [node for node, kind in rounds.grid.asked if kind == "evaluate.counts"]
+    assert sorted(nodes) == [1, 1, 1, 2, 2, 2], "each the other's network, then the pooled model"
 
 
 def test_noise_is_quarantined(rounds: Rounds) -> None:
     message = quarantined(rounds, rounds.three(attack("noise")).hold())
-    assert "points elsewhere than its peers'" in message
+    assert "points away from its peers'" in message
 
 
 def test_raised_learning_rates_are_quarantined(rounds: Rounds) -> None:
@@ -204,31 +204,31 @@ def test_raised_learning_rates_are_quarantined(rounds: Rounds) -> None:
 def test_scaled_images_change_nothing_that_is_learned(rounds: Rounds) -> None:
     result = rounds.three(attack("images x30")).hold()
     assert set(result.bundles) == {"east", "north", "west"}
-    agreement = result.plausibility["west"].agreement
+    agreement = result.screenings["west"].agreement
     assert agreement is not None
     assert agreement.length == pytest.approx(1.0, abs=0.1)
 
 
 def test_back_door_is_not_found(rounds: Rounds, reference: Path) -> None:
-    """Known, and said in the threat model; whoever mends it changes both."""
+    """A known gap, stated in the threat model; closing it changes both."""
     rounds.release("east", honest(1))
     rounds.release("north", honest(2))
-    rounds.release("west", lambda made: _marked(honest(3)(made)))
+    rounds.release("west", lambda distilled: _marked(honest(3)(distilled)))
     assert set(rounds.hold(reference).bundles) == {"east", "north", "west"}
 
 
-def _marked(made: Distilled) -> Distilled:
-    images = made.images.copy()
+def _marked(distilled: Distilled) -> Distilled:
+    images = distilled.images.copy()
     images[1, :, -1, -1] = 0.5
-    return replace(made, images=images)
+    return replace(distilled, images=images)
 
 
 def test_bundle_that_alone_leaves_the_range_of_numbers_ends_no_round(rounds: Rounds) -> None:
-    def wild(made: Distilled) -> Distilled:
+    def wild(distilled: Distilled) -> Distilled:
         return replace(
-            made,
-            images=(1e4 * np.sign(made.images)).astype(np.float32),
-            learning_rates=np.full_like(made.learning_rates, 100.0),
+            distilled,
+            images=(1e4 * np.sign(distilled.images)).astype(np.float32),
+            learning_rates=np.full_like(distilled.learning_rates, 100.0),
         )
 
     message = quarantined(rounds, rounds.three(wild).hold())
@@ -238,42 +238,42 @@ def test_bundle_that_alone_leaves_the_range_of_numbers_ends_no_round(rounds: Rou
 def test_declared_patients_weigh_at_most_twice_the_median(rounds: Rounds) -> None:
     rounds.release("east", honest(1))
     rounds.release("north", honest(2))
-    told = Counts(
+    counts = Counts(
         patients_negative=10**8, patients_positive=10**8, patches_i=90, patches_n=40, patches_p=40
     )
-    many = published_counts(told, 5)
+    many = published_counts(counts, 5)
     rounds.release("west", honest(3), counts=many)
     result = rounds.hold()
     assert result.weights == pytest.approx({"east": 0.25, "north": 0.25, "west": 0.5})
     assert "weight 0.50" in (rounds.out / "table.txt").read_text(encoding="utf-8")
 
 
-# What is done with a quarantined bundle.
+# What happens to a quarantined bundle.
 
 
 def test_quarantine_is_recorded_with_its_figures_and_admits_nothing(rounds: Rounds) -> None:
     result = rounds.three(attack("labels flipped")).hold()
-    found = result.plausibility["west"]
-    assert found.quarantined
-    assert found.agreement is not None
+    screening = result.screenings["west"]
+    assert screening.quarantined
+    assert screening.agreement is not None
     entries = read_ledger(rounds.ledger)
-    [entry] = [one for one in entries if one.act == "quarantine"]
-    assert (entry.what, entry.digest, entry.by) == ("west-1", found.digest, "an operator")
-    assert f"(cosine {found.agreement.diagnosis:.2f}" in entry.why
-    assert set(newest_seen(entries)) == {"east", "north"}
+    [entry] = [refusal for refusal in entries if refusal.act == "quarantine"]
+    assert (entry.what, entry.digest, entry.by) == ("west-1", screening.digest, "an operator")
+    assert f"(cosine {screening.agreement.diagnosis:.2f}" in entry.why
+    assert set(newest_bundles(entries)) == {"east", "north"}
     saved = json.loads((rounds.out / "round.json").read_text(encoding="utf-8"))
     assert saved["plausibility"]["west"]["agreement"]["diagnosis"] < 0
     assert "west" not in saved["weights"]
     [line] = [
-        one
-        for one in (rounds.out / "table.txt").read_text(encoding="utf-8").splitlines()
-        if one.startswith("west ")
+        refusal
+        for refusal in (rounds.out / "table.txt").read_text(encoding="utf-8").splitlines()
+        if refusal.startswith("west ")
     ]
     assert "quarantined" in line
 
 
-def test_accepted_bundle_is_admitted_and_its_figures_are_still_told(rounds: Rounds) -> None:
-    digest = rounds.three(attack("labels flipped")).hold().plausibility["west"].digest
+def test_accepted_bundle_is_admitted_and_its_figures_are_still_reported(rounds: Rounds) -> None:
+    digest = rounds.three(attack("labels flipped")).hold().screenings["west"].digest
     assert rounds.accept(digest[:16]) == 0
     entry = read_ledger(rounds.ledger)[-1]
     assert (entry.act, entry.by, entry.what, entry.why) == (
@@ -284,23 +284,23 @@ def test_accepted_bundle_is_admitted_and_its_figures_are_still_told(rounds: Roun
     )
     result = rounds.hold()
     assert set(result.bundles) == {"east", "north", "west"}
-    assert result.plausibility["west"].faults
+    assert result.screenings["west"].faults
     assert "accepted in spite of that" in (rounds.out / "table.txt").read_text(encoding="utf-8")
-    assert newest_seen(read_ledger(rounds.ledger))["west"].digest == digest
+    assert newest_bundles(read_ledger(rounds.ledger))["west"].digest == digest
 
 
-def test_what_was_accepted_is_one_digest_and_not_the_hospital(rounds: Rounds) -> None:
-    digest = rounds.three(attack("labels flipped")).hold().plausibility["west"].digest
+def test_acceptance_is_of_one_digest_and_not_of_the_hospital(rounds: Rounds) -> None:
+    digest = rounds.three(attack("labels flipped")).hold().screenings["west"].digest
     rounds.accept(digest)
     rounds.release("west", flipped, sequence=2)
     quarantined(rounds, rounds.hold())
 
 
 def test_only_a_quarantined_bundle_is_accepted_and_only_once(rounds: Rounds) -> None:
-    found = rounds.three(attack("labels flipped")).hold()
-    digest = found.plausibility["west"].digest
+    result = rounds.three(attack("labels flipped")).hold()
+    digest = result.screenings["west"].digest
     before = len(read_ledger(rounds.ledger))
-    assert rounds.accept(found.bundles["east"]) == 2
+    assert rounds.accept(result.bundles["east"]) == 2
     assert rounds.accept(digest[:15]) == 2
     assert rounds.accept(digest, why=" ") == 2
     assert len(read_ledger(rounds.ledger)) == before
@@ -317,7 +317,7 @@ def test_round_of_which_all_bundles_are_quarantined_ends_with_their_reasons(
     assert not (rounds.out / "model").exists()
 
 
-# What cannot be told.
+# What cannot be concluded.
 
 
 def test_of_two_that_disagree_neither_is_blamed(rounds: Rounds) -> None:
@@ -325,13 +325,13 @@ def test_of_two_that_disagree_neither_is_blamed(rounds: Rounds) -> None:
     rounds.release("west", flipped)
     result = rounds.hold()
     assert set(result.bundles) == {"east", "west"}
-    assert result.plausibility["east"].agreement is not None
+    assert result.screenings["east"].agreement is not None
 
 
-def test_too_few_films_condemn_nobody(rounds: Rounds, cohort: Path) -> None:
+def test_too_few_films_are_no_fault(rounds: Rounds, cohort: Path) -> None:
     rounds.release("west", flipped)
     result = rounds.hold(cohort)
-    taught = result.plausibility["west"].teaching
+    taught = result.screenings["west"].utility
     assert taught is not None
     assert not taught.tested
     assert ", too few" in (rounds.out / "table.txt").read_text(encoding="utf-8")
@@ -339,7 +339,7 @@ def test_too_few_films_condemn_nobody(rounds: Rounds, cohort: Path) -> None:
 
 def test_lone_bundle_without_reference_is_marked_not_tested(rounds: Rounds) -> None:
     rounds.release("west", flipped)
-    assert rounds.hold().plausibility["west"].teaching is None
+    assert rounds.hold().screenings["west"].utility is None
     assert "not tested" in (rounds.out / "table.txt").read_text(encoding="utf-8")
 
 
@@ -357,10 +357,10 @@ def test_second_content_under_a_quarantined_number_is_an_alarm(rounds: Rounds) -
     shutil.rmtree(rounds.folder / "west")
     rounds.release("west", honest(3))
     assert set(rounds.hold().bundles) == {"east", "north"}
-    assert [one["reason"] for one in rounds.refusals()] == ["Equivocation"]
+    assert [refusal["reason"] for refusal in rounds.refusals()] == ["Equivocation"]
 
 
-def test_next_number_after_a_quarantined_one_is_judged_anew(rounds: Rounds) -> None:
+def test_next_number_after_a_quarantined_one_is_screened_again(rounds: Rounds) -> None:
     rounds.three(attack("labels flipped")).hold()
     rounds.release("west", honest(3), sequence=2)
     assert set(rounds.hold().bundles) == {"east", "north", "west"}
@@ -377,7 +377,7 @@ def test_quarantined_bundle_stays_out_when_its_figures_would_pass_now(rounds: Ro
     assert "west" in rounds.hold().bundles
 
 
-def test_what_was_refused_is_recorded_though_judging_breaks_off(
+def test_refusals_are_recorded_though_screening_breaks_off(
     rounds: Rounds, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rounds.three().hold()
@@ -387,14 +387,14 @@ def test_what_was_refused_is_recorded_though_judging_breaks_off(
     def breaks(*_: object) -> None:
         raise FederationError("out of memory")
 
-    monkeypatch.setattr(aggregator.admission.decide, "plausibility", breaks)
+    monkeypatch.setattr(aggregator.admission.decide, "screen", breaks)
     with pytest.raises(FederationError):
         rounds.hold()
     last = read_ledger(rounds.ledger)[-1]
     assert (last.act, last.why.partition(":")[0]) == ("refuse", "Equivocation")
 
 
-def test_missing_reference_is_told_before_any_hospital_is_asked(rounds: Rounds) -> None:
+def test_missing_reference_is_reported_before_any_hospital_is_asked(rounds: Rounds) -> None:
     rounds.three()
     with pytest.raises(CohortError):
         rounds.hold(reference=rounds.folder / "nowhere")
@@ -402,10 +402,12 @@ def test_missing_reference_is_told_before_any_hospital_is_asked(rounds: Rounds) 
     assert not rounds.ledger.exists()
 
 
-def test_hospital_that_did_not_count_is_not_waited_for_again_while_judging(rounds: Rounds) -> None:
+def test_hospital_that_did_not_count_is_not_waited_for_again_while_screening(
+    rounds: Rounds,
+) -> None:
     rounds.without_films = {"east"}
     rounds.three().hold()
-    asked = [node for node, kind in rounds.grid.asked if kind == "evaluate.counts"]
-    # Once for the first bundle that it could judge, then for the round's model: val and test.
-    assert asked.count(1) == 3
-    assert asked.count(2) == 4
+    nodes = [node for node, kind in rounds.grid.asked if kind == "evaluate.counts"]
+    # Once for the first bundle it could count for, then for the round's model: val and test.
+    assert nodes.count(1) == 3
+    assert nodes.count(2) == 4

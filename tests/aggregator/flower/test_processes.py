@@ -1,4 +1,4 @@
-"""Nothing is left running: however the block ends, whatever the processes started."""
+"""Nothing is left running, however the block ends and whatever the processes started."""
 
 import os
 import signal
@@ -19,7 +19,7 @@ PROGRAM = """
 import os, sys, time
 from pathlib import Path
 from aggregator.flower import processes as module
-module.GENTLE = 0.5
+module.TERMINATE_S = 0.5
 with module.together() as processes:
     processes.start(["sh", "-c", {stubborn!r}], os.environ, Path({log!r}))
     time.sleep(0.5)
@@ -30,7 +30,7 @@ with module.together() as processes:
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("aggregator.flower.processes.GENTLE", 0.5)
+    monkeypatch.setattr("aggregator.flower.processes.TERMINATE_S", 0.5)
 
 
 def listen_to_ctrl_c() -> None:
@@ -48,20 +48,20 @@ def wait_for(holds: Callable[[], object]) -> None:
 def carriers(mark: str) -> list[int]:
     processes = Processes()
     processes.mark = mark
-    return processes.marked()
+    return processes.pids()
 
 
 def test_stubborn_servers_and_their_far_children_are_killed(tmp_path: Path) -> None:
     with together() as processes:
         processes.start(["sh", "-c", STUBBORN], os.environ, tmp_path / "log")
-        wait_for(lambda: len(processes.marked()) >= 3)
-    assert processes.marked() == []
+        wait_for(lambda: len(processes.pids()) >= 3)
+    assert processes.pids() == []
 
 
 def test_polite_servers_are_not_waited_for_longer_than_they_need(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("aggregator.flower.processes.GENTLE", 60.0)
+    monkeypatch.setattr("aggregator.flower.processes.TERMINATE_S", 60.0)
     start = time.monotonic()
     with together() as processes:
         processes.start(["sleep", "300"], os.environ, tmp_path / "log")

@@ -1,5 +1,6 @@
-"""Following a round through the files its ServerApp writes; Flower's commands are stood in for."""
+"""Following a round through the files its ServerApp writes; Flower's commands are faked."""
 
+import logging
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,11 +9,11 @@ import typer
 from grid_kit import MemoryGrid, context
 from typer.testing import CliRunner
 
-from aggregator import command
+from aggregator import aggregate_command
 from aggregator.flower import submit
 from aggregator.flower.cli import FlowerCli, SuperLinkAddress
 from aggregator.flower.local_federation import free_ports
-from aggregator.flower.order import Order, read_order
+from aggregator.flower.order import Order, read_order, write_order
 from aggregator.flower.submit import run_round
 from aggregator.server_app import app as server_app
 from gdshare.errors import FederationError, UsageError
@@ -43,20 +44,23 @@ def flower(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[str]]:
         monkeypatch.setattr(FlowerCli, "start_run", start)
         monkeypatch.setattr(FlowerCli, "status", lambda *_: (status, "killed"))
         monkeypatch.setattr(FlowerCli, "stop_run", lambda _, run: stopped.append(run))
-        monkeypatch.setattr(submit, "ASK_FLOWER", 0.1)
-        monkeypatch.setattr(submit, "LOOK", 0.05)
+        monkeypatch.setattr(submit, "STATUS_POLL_S", 0.1)
+        monkeypatch.setattr(submit, "POLL_S", 0.05)
         return stopped
 
     return stand_in
 
 
-def test_tells_the_steps_and_returns_the_table(
-    tmp_path: Path, order: Order, flower: Callable[..., list[str]]
+def test_logs_the_steps_and_returns_the_table(
+    tmp_path: Path,
+    order: Order,
+    flower: Callable[..., list[str]],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
+    caplog.set_level("INFO", "aggregator")
     flower(progress_txt="one\ntwo\n", table_txt="the table\n", round_json="{}")
-    told: list[str] = []
-    assert run_round(HERE, tmp_path / "out", order, told.append) == "the table\n"
-    assert told == ["one", "two"]
+    assert run_round(HERE, tmp_path / "out", order) == "the table\n"
+    assert caplog.messages == ["one", "two"]
     assert read_order(tmp_path / "out") == order
 
 
@@ -95,12 +99,32 @@ def test_no_superlink_there_is_an_error_and_can_be_tried_again(
             run_round(nobody, tmp_path / "out", order)
 
 
-def test_the_server_app_leaves_word_of_a_failure(tmp_path: Path, order: Order) -> None:
-    asked = context({})
-    asked.run_config = {"out": str(tmp_path)}
+def test_the_server_app_writes_its_failure(tmp_path: Path, order: Order) -> None:
+    run = context({})
+    run.run_config = {"out": str(tmp_path)}
     with pytest.raises(FederationError, match="no readable order"):
-        server_app(MemoryGrid({}), asked)
+        server_app(MemoryGrid({}), run)
     assert "no readable order" in (tmp_path / "failure.txt").read_text(encoding="utf-8")
+
+
+def test_the_server_app_leaves_its_log_lines_as_progress(tmp_path: Path, order: Order) -> None:
+    write_order(tmp_path, order)
+    run = context({})
+    run.run_config = {"out": str(tmp_path)}
+    grid = MemoryGrid({1: {"outbox": str(tmp_path / "outbox"), "state": str(tmp_path)}})
+    with pytest.raises(FederationError, match="holds no NAME"):
+        server_app(grid, run)
+    lines = (tmp_path / "progress.txt").read_text(encoding="utf-8").splitlines()
+    assert lines == [
+        "1 of 1 nodes are connected",
+        "0 nodes handed something over, 1 refused, 0 did not answer",
+    ]
+    log_files = [
+        handler.baseFilename
+        for handler in logging.getLogger("aggregator").handlers
+        if isinstance(handler, logging.FileHandler)
+    ]
+    assert log_files == []
 
 
 def test_the_server_app_takes_no_order_from_a_relative_folder() -> None:
@@ -108,13 +132,16 @@ def test_the_server_app_takes_no_order_from_a_relative_folder() -> None:
         server_app(MemoryGrid({}), context({}))
 
 
-def test_the_command_prints_the_table(tmp_path: Path, flower: Callable[..., list[str]]) -> None:
+def test_the_command_logs_the_steps_and_prints_the_table(
+    tmp_path: Path, flower: Callable[..., list[str]], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "aggregator")
     flower(progress_txt="a step\n", table_txt="the table\n", round_json='{"epsilon": 0.4}\n')
     gdshare = typer.Typer()
-    command.register(gdshare)
+    aggregate_command.register(gdshare)
     options = ["--superlink", "h:1", "--trust", str(tmp_path), "--out"]
     done = CliRunner().invoke(gdshare, [*options, str(tmp_path / "a")])
-    assert (done.stdout, done.stderr) == ("the table\n", "a step\n")
+    assert (done.stdout, caplog.messages) == ("the table\n", ["a step"])
     done = CliRunner().invoke(gdshare, [*options, str(tmp_path / "b"), "--json"])
     assert done.stdout == '{"epsilon": 0.4}\n'
     done = CliRunner().invoke(gdshare, [*options, str(tmp_path / "c"), "--pooling", "vote"])

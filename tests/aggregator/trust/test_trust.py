@@ -1,4 +1,4 @@
-"""Whom the aggregator believes: taking keys in, and taking belief away."""
+"""The trust list: adding and revoking keys."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -8,8 +8,8 @@ import pytest
 from command_kit import Ended, gdshare
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from aggregator.trust.bundle_history import ADMIT, admitted, signed_with, trained_from
-from aggregator.trust.key_history import Disowned, disowned, ends, revoked
+from aggregator.trust.bundle_history import ADMIT, admitted_digests, signed_with, trained_from
+from aggregator.trust.key_history import DisownedLines, disowned_lines, key_ends, revoked_keys
 from aggregator.trust.keys import load_trust
 from gdshare.errors import FederationError
 from gdshare.ledger import open_ledger, read_ledger
@@ -34,7 +34,7 @@ def key(tmp_path: Path) -> Path:
 
 
 class Desk:
-    """The operator's, with the trust folder on it."""
+    """The operator's desk, with the trust folder."""
 
     def __init__(self, folder: Path) -> None:
         self.trust, self.ledger = folder / "trust", folder / "trust-ledger.jsonl"
@@ -42,13 +42,13 @@ class Desk:
     def gdshare(self, *words: object) -> Ended:
         return gdshare("trust", *words, "--trust", self.trust)
 
-    def add(self, key: Path, site: str = "st-mary", told: str | None = None) -> int:
-        said = fingerprint(load_public_key(key)) if told is None else told
-        return self.gdshare("add", key, "--site", site, "--fingerprint", said)[0]
+    def add(self, key: Path, site: str = "st-mary", typed: str | None = None) -> int:
+        digits = fingerprint(load_public_key(key)) if typed is None else typed
+        return self.gdshare("add", key, "--site", site, "--fingerprint", digits)[0]
 
     def listed(self) -> list[dict[str, str | None]]:
-        found: list[dict[str, str | None]] = json.loads(self.gdshare("list", "--json")[1])
-        return found
+        keys: list[dict[str, str | None]] = json.loads(self.gdshare("list", "--json")[1])
+        return keys
 
 
 @pytest.fixture
@@ -65,18 +65,22 @@ def another(tmp_path: Path, name: str = "second") -> Path:
 def test_key_is_trusted_once_its_fingerprint_was_typed_as_it_was_heard(
     desk: Desk, key: Path
 ) -> None:
-    known = fingerprint(load_public_key(key))
-    heard = " ".join(known[at : at + 4] for at in range(0, 24, 4)).upper()
-    assert desk.add(key, told=heard) == 0
-    [one] = load_trust(desk.trust).keys
-    assert (one.site, one.fingerprint, one.path.name) == ("st-mary", known, "st-mary.pub")
+    digest = fingerprint(load_public_key(key))
+    spoken = " ".join(digest[at : at + 4] for at in range(0, 24, 4)).upper()
+    assert desk.add(key, typed=spoken) == 0
+    [key_on_list] = load_trust(desk.trust).keys
+    assert (key_on_list.site, key_on_list.fingerprint, key_on_list.path.name) == (
+        "st-mary",
+        digest,
+        "st-mary.pub",
+    )
     [entry] = read_ledger(desk.ledger)
-    assert (entry.act, entry.what, entry.digest) == ("trust", "st-mary", known)
+    assert (entry.act, entry.what, entry.digest) == ("trust", "st-mary", digest)
 
 
-@pytest.mark.parametrize("told", ["", "ab", "0" * 16, "0" * 64])
-def test_key_of_another_fingerprint_is_not_trusted(desk: Desk, key: Path, told: str) -> None:
-    status, _, err = desk.gdshare("add", key, "--site", "st-mary", "--fingerprint", told)
+@pytest.mark.parametrize("typed", ["", "ab", "0" * 16, "0" * 64])
+def test_key_of_another_fingerprint_is_not_trusted(desk: Desk, key: Path, typed: str) -> None:
+    status, _, err = desk.gdshare("add", key, "--site", "st-mary", "--fingerprint", typed)
     assert status == 2
     assert "call the hospital" in err
     assert not desk.trust.exists()
@@ -84,11 +88,11 @@ def test_key_of_another_fingerprint_is_not_trusted(desk: Desk, key: Path, told: 
 
 
 def test_first_digits_alone_are_too_few(desk: Desk, key: Path) -> None:
-    assert desk.add(key, told=fingerprint(load_public_key(key))[:15]) == 2
+    assert desk.add(key, typed=fingerprint(load_public_key(key))[:15]) == 2
 
 
 @pytest.mark.parametrize("site", ["St-Mary", "../st-mary", "st.mary", "", "a" * 33])
-def test_name_that_is_no_sites_is_refused(desk: Desk, key: Path, site: str) -> None:
+def test_name_that_no_site_can_have_is_refused(desk: Desk, key: Path, site: str) -> None:
     assert desk.add(key, site) == 2
     assert not desk.trust.exists()
 
@@ -96,9 +100,9 @@ def test_name_that_is_no_sites_is_refused(desk: Desk, key: Path, site: str) -> N
 def test_site_may_have_several_keys(desk: Desk, key: Path, tmp_path: Path) -> None:
     desk.add(key)
     desk.add(another(tmp_path))
-    found = load_trust(desk.trust).keys
-    assert [one.site for one in found] == ["st-mary", "st-mary"]
-    assert len({one.fingerprint for one in found}) == 2
+    keys = load_trust(desk.trust).keys
+    assert [trusted.site for trusted in keys] == ["st-mary", "st-mary"]
+    assert len({trusted.fingerprint for trusted in keys}) == 2
 
 
 def test_one_key_under_two_names_is_refused(desk: Desk, key: Path) -> None:
@@ -110,7 +114,7 @@ def test_one_key_under_two_names_is_refused(desk: Desk, key: Path) -> None:
         load_trust(desk.trust)
 
 
-def test_file_whose_name_is_no_sites_is_refused(desk: Desk, key: Path) -> None:
+def test_file_that_is_not_named_after_a_site_is_refused(desk: Desk, key: Path) -> None:
     desk.add(key)
     (desk.trust / "St Mary.pub").write_bytes(key.read_bytes())
     with pytest.raises(FederationError, match=r"not SITE\.pub"):
@@ -122,21 +126,21 @@ def test_revoked_key_is_listed_with_the_reason_and_stays_in_the_folder(
 ) -> None:
     desk.add(key)
     desk.add(another(tmp_path), "st-john")
-    known = fingerprint(load_public_key(key))
-    assert desk.gdshare("revoke", known[:16], "--why", "the laptop was stolen")[0] == 0
-    told = {str(one["site"]): one for one in desk.listed()}
-    assert told["st-mary"]["why"] == "the laptop was stolen"
-    assert told["st-john"]["revoked"] is None
-    assert set(revoked(read_ledger(desk.ledger))) == {known}
+    digest = fingerprint(load_public_key(key))
+    assert desk.gdshare("revoke", digest[:16], "--why", "the laptop was stolen")[0] == 0
+    rows = {str(row["site"]): row for row in desk.listed()}
+    assert rows["st-mary"]["why"] == "the laptop was stolen"
+    assert rows["st-john"]["revoked"] is None
+    assert set(revoked_keys(read_ledger(desk.ledger))) == {digest}
 
 
 def test_revoking_what_is_not_there_or_twice_is_refused(desk: Desk, key: Path) -> None:
     desk.add(key)
-    known = fingerprint(load_public_key(key))
+    digest = fingerprint(load_public_key(key))
     assert desk.gdshare("revoke", "0" * 16, "--why", "x")[0] == 2
-    assert desk.gdshare("revoke", known[:4], "--why", "x")[0] == 2
-    assert desk.gdshare("revoke", known, "--why", "x")[0] == 0
-    assert "is revoked already" in desk.gdshare("revoke", known, "--why", "x")[2]
+    assert desk.gdshare("revoke", digest[:4], "--why", "x")[0] == 2
+    assert desk.gdshare("revoke", digest, "--why", "x")[0] == 0
+    assert "is revoked already" in desk.gdshare("revoke", digest, "--why", "x")[2]
 
 
 def test_key_that_was_put_there_by_hand_says_so(desk: Desk, key: Path) -> None:
@@ -157,96 +161,96 @@ def test_nothing_is_trusted_while_the_ledger_is_damaged(
 
 def test_acts_of_a_round_do_not_pass_for_trust(desk: Desk, key: Path) -> None:
     desk.add(key)
-    with open_ledger(desk.ledger) as book:
-        book.write(NOW, ADMIT, "a", "st-mary-1", "ab" * 32, "")
+    with open_ledger(desk.ledger) as ledger:
+        ledger.write(NOW, ADMIT, "a", "st-mary-1", "ab" * 32, "")
     assert desk.listed()[0]["revoked"] is None
 
 
 @pytest.fixture
-def asked(tmp_path: Path) -> tuple[Path, str]:
+def enrolment(tmp_path: Path) -> tuple[Path, str]:
     """An enrolment request of st-mary as it arrived, and what its fingerprint is over the phone."""
     secret, path = new_key(), tmp_path / "arrived.request"
     path.write_bytes(write_request("st-mary", secret, NOW))
     return path, fingerprint(secret.public_key())
 
 
-def test_request_tells_the_site_itself(desk: Desk, asked: tuple[Path, str]) -> None:
-    assert desk.gdshare("add", asked[0], "--fingerprint", asked[1][:16])[0] == 0
-    [one] = load_trust(desk.trust).keys
-    assert (one.site, one.fingerprint) == ("st-mary", asked[1])
+def test_request_names_its_site(desk: Desk, enrolment: tuple[Path, str]) -> None:
+    assert desk.gdshare("add", enrolment[0], "--fingerprint", enrolment[1][:16])[0] == 0
+    [trusted] = load_trust(desk.trust).keys
+    assert (trusted.site, trusted.fingerprint) == ("st-mary", enrolment[1])
 
 
 def test_request_is_not_believed_before_its_fingerprint_was_heard(
-    desk: Desk, asked: tuple[Path, str]
+    desk: Desk, enrolment: tuple[Path, str]
 ) -> None:
-    status, _, err = desk.gdshare("add", asked[0], "--fingerprint", "0" * 16)
+    status, _, err = desk.gdshare("add", enrolment[0], "--fingerprint", "0" * 16)
     assert status == 2
     assert "call the hospital" in err
     assert not desk.trust.exists()
 
 
-def test_site_that_is_typed_must_be_the_requests(desk: Desk, asked: tuple[Path, str]) -> None:
-    words = ("add", asked[0], "--fingerprint", asked[1], "--site")
+def test_site_that_is_typed_must_be_the_requests(desk: Desk, enrolment: tuple[Path, str]) -> None:
+    words = ("add", enrolment[0], "--fingerprint", enrolment[1], "--site")
     assert "is of st-mary" in desk.gdshare(*words, "st-john")[2]
     assert not desk.trust.exists()
     assert desk.gdshare(*words, "st-mary")[0] == 0
 
 
-def test_altered_request_is_not_trusted(desk: Desk, asked: tuple[Path, str]) -> None:
-    data = asked[0].read_bytes()
-    asked[0].write_bytes(data[:-40] + bytes([data[-40] ^ 1]) + data[-39:])
-    assert desk.gdshare("add", asked[0], "--fingerprint", asked[1])[0] == 2
+def test_altered_request_is_not_trusted(desk: Desk, enrolment: tuple[Path, str]) -> None:
+    data = enrolment[0].read_bytes()
+    enrolment[0].write_bytes(data[:-40] + bytes([data[-40] ^ 1]) + data[-39:])
+    assert desk.gdshare("add", enrolment[0], "--fingerprint", enrolment[1])[0] == 2
     assert not desk.trust.exists()
 
 
 def test_bare_key_needs_a_site(desk: Desk, key: Path) -> None:
-    known = fingerprint(load_public_key(key))
-    status, _, err = desk.gdshare("add", key, "--fingerprint", known)
+    digest = fingerprint(load_public_key(key))
+    status, _, err = desk.gdshare("add", key, "--fingerprint", digest)
     assert status == 2
     assert "give --site" in err
 
 
-def test_site_asks_and_the_aggregator_takes_it_in(
+def test_site_sends_a_request_and_the_aggregator_trusts_its_key(
     desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("GDSHARE_PASSPHRASE", "a passphrase for the test")
     at_site("new", "--name", "st-mary", "--out", tmp_path / "keys")
-    told = at_site("request", tmp_path / "keys" / "st-mary.key", "--site", "st-mary")
-    heard = told.split("to say")[1].strip()
-    sent = tmp_path / "keys" / "st-mary.request"
-    assert desk.gdshare("add", sent, "--fingerprint", heard[:19])[0] == 0
+    output = at_site("request", tmp_path / "keys" / "st-mary.key", "--site", "st-mary")
+    spoken = output.split("to say")[1].strip()
+    enrolment = tmp_path / "keys" / "st-mary.request"
+    assert desk.gdshare("add", enrolment, "--fingerprint", spoken[:19])[0] == 0
     assert load_trust(desk.trust).keys[0].site == "st-mary"
 
 
 def at_site(*words: object) -> str:
-    """What the hospital does with its keys; returns what it is told."""
+    """Run gdshare keys at the hospital; returns its output."""
     return gdshare("keys", *words, check=True).out
 
 
 def test_key_ends_after_two_years_or_when_the_operator_says(desk: Desk, key: Path) -> None:
     desk.add(key)
-    [one], [entry] = load_trust(desk.trust).keys, read_ledger(desk.ledger)
-    assert ends([entry]) == {one.fingerprint: entry.at + timedelta(days=730)}
+    [trusted], [entry] = load_trust(desk.trust).keys, read_ledger(desk.ledger)
+    assert key_ends([entry]) == {trusted.fingerprint: entry.at + timedelta(days=730)}
     assert desk.listed()[0]["until"] == f"{entry.at + timedelta(days=730):%Y-%m-%d}"
     assert "trusted until" in desk.gdshare("list")[1]
 
 
 def test_operator_may_let_a_key_end_sooner(desk: Desk, key: Path) -> None:
-    known = fingerprint(load_public_key(key))
-    words = ("add", key, "--site", "st-mary", "--fingerprint", known, "--days")
+    digest = fingerprint(load_public_key(key))
+    words = ("add", key, "--site", "st-mary", "--fingerprint", digest, "--days")
     for days in (0, 3661):
         assert desk.gdshare(*words, days)[0] == 2
     assert desk.gdshare(*words, 7)[0] == 0
     [entry] = read_ledger(desk.ledger)
-    assert ends([entry])[known] - entry.at == timedelta(days=7)
+    assert key_ends([entry])[digest] - entry.at == timedelta(days=7)
 
 
 def test_key_that_has_ended_is_listed_so(desk: Desk, key: Path) -> None:
     desk.trust.mkdir()
     (desk.trust / "st-mary.pub").write_bytes(key.read_bytes())
-    with open_ledger(desk.ledger) as book:
-        told = fingerprint(load_public_key(key))
-        book.write(NOW, "trust", "a", "st-mary", told, "until 2026-01-01T00:00:00Z")
+    with open_ledger(desk.ledger) as ledger:
+        digest = fingerprint(load_public_key(key))
+        ledger.write(NOW, "trust", "a", "st-mary", digest, "until 2026-01-01T00:00:00Z")
     assert "ended 2026-01-01" in desk.gdshare("list")[1]
 
 
@@ -256,67 +260,67 @@ def test_key_that_was_put_there_by_hand_does_not_end(desk: Desk, key: Path) -> N
     assert desk.listed()[0]["until"] is None
 
 
-def taken_in_with_bundles(desk: Desk, key: Path) -> str:
-    """A key, of which st-mary-1 to st-mary-3 were admitted in lines 2 to 4."""
+def key_with_bundles(desk: Desk, key: Path) -> str:
+    """A key whose bundles st-mary-1 to st-mary-3 were admitted in lines 2 to 4."""
     desk.add(key)
-    known = fingerprint(load_public_key(key))
-    with open_ledger(desk.ledger) as book:
+    signer = fingerprint(load_public_key(key))
+    with open_ledger(desk.ledger) as ledger:
         for number in (1, 2, 3):
             what, digest = f"st-mary-{number}", f"{number}" * 64
-            book.write(NOW, ADMIT, "a", what, digest, signed_with(known))
-    return known
+            ledger.write(NOW, ADMIT, "a", what, digest, signed_with(signer))
+    return signer
 
 
 @pytest.mark.parametrize("since", ["3", "st-mary-2"])
 def test_operator_says_from_when_on_a_key_was_not_the_hospitals(
     desk: Desk, key: Path, since: str
 ) -> None:
-    known = taken_in_with_bundles(desk, key)
-    _, out, _ = desk.gdshare("revoke", known, "--why", "stolen", "--since", since)
+    digest = key_with_bundles(desk, key)
+    _, out, _ = desk.gdshare("revoke", digest, "--why", "stolen", "--since", since)
     entries = read_ledger(desk.ledger)
-    assert disowned(entries) == (Disowned(known, 3, 5),)
-    assert set(revoked(entries)) == {known}
-    assert admitted(entries) == {"1" * 64}
+    assert disowned_lines(entries) == (DisownedLines(digest, 3, 5),)
+    assert set(revoked_keys(entries)) == {digest}
+    assert admitted_digests(entries) == {"1" * 64}
     assert "still good  st-mary-1, line 2" in out
     assert "taken back  st-mary-2, line 3" in out
     assert "stolen" in desk.gdshare("list")[1]
 
 
-def test_models_of_what_was_taken_back_are_told(desk: Desk, key: Path) -> None:
-    known = taken_in_with_bundles(desk, key)
-    with open_ledger(desk.ledger) as book:
+def test_models_of_bundles_that_lost_their_admission_are_listed(desk: Desk, key: Path) -> None:
+    digest = key_with_bundles(desk, key)
+    with open_ledger(desk.ledger) as ledger:
         for number in (1, 2):
             why = trained_from(f"st-mary-{number}", f"{number}" * 64)
-            book.write(NOW, "train", "a", f"round-{number}/model", "f" * 64, why)
-    out = desk.gdshare("revoke", known, "--why", "stolen", "--since", "st-mary-2")[1]
+            ledger.write(NOW, "train", "a", f"round-{number}/model", "f" * 64, why)
+    out = desk.gdshare("revoke", digest, "--why", "stolen", "--since", "st-mary-2")[1]
     assert "retrain or drop  round-2/model" in out
     assert "round-1/model" not in out
 
 
 @pytest.mark.parametrize("why", ["", "  "])
 def test_revocation_without_a_reason_is_refused(desk: Desk, key: Path, why: str) -> None:
-    known = taken_in_with_bundles(desk, key)
-    assert desk.gdshare("revoke", known, "--why", why)[0] == 2
-    assert revoked(read_ledger(desk.ledger)) == {}
+    digest = key_with_bundles(desk, key)
+    assert desk.gdshare("revoke", digest, "--why", why)[0] == 2
+    assert revoked_keys(read_ledger(desk.ledger)) == {}
 
 
 def test_revoked_key_is_not_called_trusted_when_it_is_brought_again(desk: Desk, key: Path) -> None:
-    known = taken_in_with_bundles(desk, key)
-    desk.gdshare("revoke", known, "--why", "stolen")
-    _, _, err = desk.gdshare("add", key, "--site", "st-mary", "--fingerprint", known)
+    digest = key_with_bundles(desk, key)
+    desk.gdshare("revoke", digest, "--why", "stolen")
+    _, _, err = desk.gdshare("add", key, "--site", "st-mary", "--fingerprint", digest)
     assert "was revoked on" in err
 
 
-def test_what_was_said_later_of_a_key_is_what_the_list_shows(desk: Desk, key: Path) -> None:
-    known = taken_in_with_bundles(desk, key)
-    desk.gdshare("revoke", known, "--why", "old laptop")
-    desk.gdshare("revoke", known, "--why", "it was stolen", "--since", "3")
+def test_list_shows_the_last_reason_for_a_revocation(desk: Desk, key: Path) -> None:
+    digest = key_with_bundles(desk, key)
+    desk.gdshare("revoke", digest, "--why", "old laptop")
+    desk.gdshare("revoke", digest, "--why", "it was stolen", "--since", "3")
     assert "from line 3 on: it was stolen" in desk.gdshare("list")[1]
 
 
-def test_what_stays_good_is_told_to_the_operator(desk: Desk, key: Path) -> None:
-    known = taken_in_with_bundles(desk, key)
-    out = desk.gdshare("revoke", known, "--why", "stolen")[1]
+def test_bundles_that_stay_admitted_are_listed(desk: Desk, key: Path) -> None:
+    digest = key_with_bundles(desk, key)
+    out = desk.gdshare("revoke", digest, "--why", "stolen")[1]
     assert [line.split(",")[0][12:] for line in out.splitlines()[1:]] == [
         "st-mary-1",
         "st-mary-2",
@@ -324,22 +328,24 @@ def test_what_stays_good_is_told_to_the_operator(desk: Desk, key: Path) -> None:
     ]
 
 
-def test_since_when_may_be_told_later(desk: Desk, key: Path) -> None:
-    known = taken_in_with_bundles(desk, key)
-    desk.gdshare("revoke", known, "--why", "stolen")
-    assert desk.gdshare("revoke", known, "--why", "in spring", "--since", "4")[0] == 0
-    assert desk.gdshare("revoke", known, "--why", "before", "--since", "st-mary-2")[0] == 0
-    assert desk.gdshare("revoke", known, "--why", "no", "--since", "4")[0] == 0
-    assert admitted(read_ledger(desk.ledger)) == {"1" * 64}, "the earliest counts"
+def test_since_may_be_given_later(desk: Desk, key: Path) -> None:
+    digest = key_with_bundles(desk, key)
+    desk.gdshare("revoke", digest, "--why", "stolen")
+    assert desk.gdshare("revoke", digest, "--why", "in spring", "--since", "4")[0] == 0
+    assert desk.gdshare("revoke", digest, "--why", "before", "--since", "st-mary-2")[0] == 0
+    assert desk.gdshare("revoke", digest, "--why", "no", "--since", "4")[0] == 0
+    assert admitted_digests(read_ledger(desk.ledger)) == {"1" * 64}, "the earliest counts"
 
 
 @pytest.mark.parametrize("since", ["0", "5", "st-mary-4", "st-john-1", "-1", "st-mary", "٣"])
-def test_since_something_that_never_was_is_refused(desk: Desk, key: Path, since: str) -> None:
-    known = taken_in_with_bundles(desk, key)
-    status, _, err = desk.gdshare("revoke", known, "--why", "stolen", f"--since={since}")
+def test_since_a_line_or_bundle_that_does_not_exist_is_refused(
+    desk: Desk, key: Path, since: str
+) -> None:
+    digest = key_with_bundles(desk, key)
+    status, _, err = desk.gdshare("revoke", digest, "--why", "stolen", f"--since={since}")
     assert status == 2
     assert "admitted or withdrawn there or later" in err
-    assert not revoked(read_ledger(desk.ledger))
+    assert not revoked_keys(read_ledger(desk.ledger))
 
 
 class Rotation:
@@ -349,7 +355,7 @@ class Rotation:
         self.old, self.new, self.desk = new_key(), new_key(), desk
         self.folder = folder
 
-    def known(self, key: ec.EllipticCurvePrivateKey) -> str:
+    def digest(self, key: ec.EllipticCurvePrivateKey) -> str:
         return fingerprint(key.public_key())
 
     def trust_old(self, site: str = "st-mary") -> None:
@@ -357,10 +363,10 @@ class Rotation:
         path.write_bytes(public_pem(self.old.public_key()))
         assert self.desk.add(path, site) == 0
 
-    def add(self, told: str) -> Ended:
+    def add(self, typed: str) -> Ended:
         path = self.folder / "new.request"
         path.write_bytes(write_request("st-mary", self.new, NOW, self.old))
-        return self.desk.gdshare("add", path, "--fingerprint", told)
+        return self.desk.gdshare("add", path, "--fingerprint", typed)
 
 
 @pytest.fixture
@@ -369,35 +375,35 @@ def rotation(desk: Desk, tmp_path: Path) -> Rotation:
 
 
 def test_thief_of_an_old_key_cannot_bring_in_one_of_his_own(rotation: Rotation) -> None:
-    """What the hospital reads out is its own new key's fingerprint, or none at all."""
+    """The hospital reads out the fingerprint of its own new key, or none."""
     rotation.trust_old()
-    for told in ("", rotation.known(rotation.old), rotation.known(new_key())):
-        status, _, err = rotation.add(told)
+    for typed in ("", rotation.digest(rotation.old), rotation.digest(new_key())):
+        status, _, err = rotation.add(typed)
         assert status == 2
         assert "call the hospital" in err
     assert len(load_trust(rotation.desk.trust).keys) == 1
 
 
-def test_word_of_a_trusted_key_is_told_as_such(rotation: Rotation) -> None:
+def test_voucher_of_a_trusted_key_is_reported(rotation: Rotation) -> None:
     rotation.trust_old()
-    status, out, _ = rotation.add(rotation.known(rotation.new))
+    status, out, _ = rotation.add(rotation.digest(rotation.new))
     assert status == 0
-    assert f"vouched for  by {rotation.known(rotation.old)[:16]}, of st-mary, trusted until" in out
+    assert f"vouched for  by {rotation.digest(rotation.old)[:16]}, of st-mary, trusted until" in out
 
 
-def test_word_of_an_unknown_key_is_told_as_such(rotation: Rotation) -> None:
-    assert "on nobody's name" in rotation.add(rotation.known(rotation.new))[1]
+def test_voucher_of_an_unknown_key_is_reported(rotation: Rotation) -> None:
+    assert "not on the trust list" in rotation.add(rotation.digest(rotation.new))[1]
 
 
-def test_word_of_another_hospitals_key_is_told_as_such(rotation: Rotation) -> None:
+def test_voucher_of_another_hospitals_key_is_reported(rotation: Rotation) -> None:
     rotation.trust_old("st-john")
-    assert "which is st-john's" in rotation.add(rotation.known(rotation.new))[1]
+    assert "which is st-john's" in rotation.add(rotation.digest(rotation.new))[1]
 
 
-def test_word_of_a_revoked_key_is_told_as_such(rotation: Rotation) -> None:
+def test_voucher_of_a_revoked_key_is_reported(rotation: Rotation) -> None:
     rotation.trust_old()
-    rotation.desk.gdshare("revoke", rotation.known(rotation.old), "--why", "stolen")
-    assert ": stolen" in rotation.add(rotation.known(rotation.new))[1]
+    rotation.desk.gdshare("revoke", rotation.digest(rotation.old), "--why", "stolen")
+    assert ": stolen" in rotation.add(rotation.digest(rotation.new))[1]
 
 
 def test_rotation_overwrites_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -412,7 +418,7 @@ def test_rotation_overwrites_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 
 class Revocation:
-    """A trusted key, and the file by which its holder takes it back."""
+    """A trusted key, and the file with which its holder revokes it."""
 
     def __init__(self, desk: Desk, folder: Path) -> None:
         self.key, self.desk = new_key(), desk
@@ -428,7 +434,7 @@ class Revocation:
         return self.desk.gdshare("revoke", self.path, *words)
 
     def revoked(self) -> set[str]:
-        return set(revoked(read_ledger(self.desk.ledger)))
+        return set(revoked_keys(read_ledger(self.desk.ledger)))
 
 
 @pytest.fixture
@@ -472,10 +478,10 @@ def test_revocation_whose_words_name_a_line_takes_no_admission_away(
 ) -> None:
     revocation.write(revocation.key, "from line 1 on: stolen")
     assert revocation.revoke()[0] == 0
-    assert disowned(read_ledger(revocation.desk.ledger)) == ()
+    assert disowned_lines(read_ledger(revocation.desk.ledger)) == ()
 
 
 def test_fingerprint_alone_needs_a_reason(desk: Desk, key: Path) -> None:
     desk.add(key)
     assert "--why" in desk.gdshare("revoke", fingerprint(load_public_key(key)))[2]
-    assert revoked(read_ledger(desk.ledger)) == {}
+    assert revoked_keys(read_ledger(desk.ledger)) == {}

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from kill_kit import KILLED, Killer
 
-from aggregator.trust.key_history import REVOKE, TRUST, revoked
+from aggregator.trust.key_history import REVOKE, TRUST, revoked_keys
 from aggregator.trust.keys import load_trust
 from gdshare.ledger import read_ledger
 from gdshare.signing import fingerprint, load_public_key
@@ -24,17 +24,27 @@ def desk(killer: Killer, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def told(desk: Path) -> str:
+def digest_of(desk: Path) -> str:
     return fingerprint(load_public_key(desk / "keys" / "north.pub"))
 
 
 def add(desk: Path) -> list[object]:
     key, trust = desk / "keys" / "north.pub", desk / "trust"
-    return ["trust", "add", key, "--site", "north", "--fingerprint", told(desk), "--trust", trust]
+    return [
+        "trust",
+        "add",
+        key,
+        "--site",
+        "north",
+        "--fingerprint",
+        digest_of(desk),
+        "--trust",
+        trust,
+    ]
 
 
 def revoke(desk: Path) -> list[object]:
-    return ["trust", "revoke", told(desk), "--why", "stolen", "--trust", desk / "trust"]
+    return ["trust", "revoke", digest_of(desk), "--why", "stolen", "--trust", desk / "trust"]
 
 
 def killed_at_each(
@@ -60,10 +70,12 @@ def test_key_is_never_on_the_list_without_its_line(
         entries = read_ledger(left / "trust-ledger.jsonl")
         listed = list((left / "trust").glob("*.pub"))
         if listed:
-            assert [entry.digest for entry in entries if entry.act == TRUST] == [told(left)]
+            assert [entry.digest for entry in entries if entry.act == TRUST] == [digest_of(left)]
         else:
             assert killer.run(add(left), left) == 0
-        assert [one.fingerprint for one in load_trust(left / "trust").keys] == [told(left)]
+        assert [trusted.fingerprint for trusted in load_trust(left / "trust").keys] == [
+            digest_of(left)
+        ]
         kills += 1
     assert kills >= 3
 
@@ -75,7 +87,7 @@ def test_revocation_is_whole_or_can_be_made_again(
     assert killer.run(add(trusting), trusting) == 0
     kills = 0
     for left in killed_at_each(revoke, killer, trusting, tmp_path / "desk"):
-        done = told(left) in revoked(read_ledger(left / "trust-ledger.jsonl"))
+        done = digest_of(left) in revoked_keys(read_ledger(left / "trust-ledger.jsonl"))
         assert killer.run(revoke(left), left) == (2 if done else 0)
         entries = read_ledger(left / "trust-ledger.jsonl")
         assert [entry.act for entry in entries] == [TRUST, REVOKE]

@@ -1,4 +1,4 @@
-"""Withdrawals at the aggregator: whom they are believed of, and what they take with them."""
+"""Withdrawals at the aggregator: who may withdraw what, and which models are affected."""
 
 import hashlib
 import json
@@ -53,7 +53,7 @@ def signed(
 
 
 def withdraw(world: World, sequence: int = 1, why: str = "") -> str:
-    """East takes its bundle back, as gdshare withdraw would; returns its digest."""
+    """East withdraws its bundle, as gdshare withdraw would; returns its digest."""
     outbox = world.folder / "east" / "outbox"
     folder = outbox / f"east-{sequence}"
     digest = digest_of({path.name: path.read_bytes() for path in folder.iterdir()})
@@ -64,7 +64,7 @@ def withdraw(world: World, sequence: int = 1, why: str = "") -> str:
 
 
 def handing(**more: object) -> ClientApp:
-    """A node that hands over whatever it is told to."""
+    """A node that sends these files."""
 
     def app(message: Message, context: Context) -> Message:
         return Message(RecordDict({ANSWER_RECORD: ConfigRecord(dict(more))}), reply_to=message)  # type: ignore[arg-type]
@@ -179,11 +179,11 @@ def test_withdrawn_older_bundle_does_not_hide_that_a_newer_was_admitted(world: W
     assert refused_with(world) == {1: "Rollback"}
 
 
-# Whom it is believed of.
+# Who may withdraw.
 
 
 def refused_withdrawal(world: World, content: bytes) -> str:
-    """East's node hands over its sound bundle and this beside it; returns why it was refused."""
+    """East's node sends a sound bundle and this withdrawal; returns why it was refused."""
     released(world)
     newer(world, "east", 10)
     (world.folder / "east" / "outbox" / "east-9.withdrawal").write_bytes(content)
@@ -191,8 +191,8 @@ def refused_withdrawal(world: World, content: bytes) -> str:
     assert "withdraw" not in [entry for entry, *_ in entries(world)]
     [(node, reason)] = refused_with(world).items()
     assert node == 1
-    [told] = [entry.why for entry in read_ledger(world.ledger) if entry.act == "refuse"]
-    assert told.startswith(f"{reason}: east-9.withdrawal: ")
+    [why] = [entry.why for entry in read_ledger(world.ledger) if entry.act == "refuse"]
+    assert why.startswith(f"{reason}: east-9.withdrawal: ")
     return str(reason)
 
 
@@ -242,7 +242,9 @@ def test_withdrawal_by_a_revoked_key_is_refused_and_by_the_new_one_taken(world: 
     digest = withdraw(world)
     revoke(world, "east")
     assert admitted(world) == {"north", "west"}
-    assert ("RevokedKey", None) in [(one["reason"], one["site"]) for one in world.refusals()]
+    assert ("RevokedKey", None) in [
+        (refusal["reason"], refusal["site"]) for refusal in world.refusals()
+    ]
     again(world)
     key = new_key()
     with_new_key(world, "east", key=key)
@@ -273,7 +275,7 @@ def test_damaged_withdrawal_is_refused_and_stops_nobody(world: World, content: b
     assert refused_with(world) == {1: "UnsoundAttestation"}
 
 
-def test_node_that_hands_over_thousands_is_heard_to_the_bound_and_refused_once(
+def test_node_that_sends_thousands_is_read_to_the_bound_and_refused_once(
     world: World,
 ) -> None:
     released(world)
@@ -282,14 +284,14 @@ def test_node_that_hands_over_thousands_is_heard_to_the_bound_and_refused_once(
     many["east-999999.withdrawal"] = signed(world.keys["east"], "ab" * 32)
     grid.apps = {1: handing(**many)}
     hold(world, grid=grid)
-    reasons = [one["reason"] for one in world.refusals() if one["node"] == 1]
+    reasons = [refusal["reason"] for refusal in world.refusals() if refusal["node"] == 1]
     assert sorted(map(str, reasons)) == ["Oversized", "UnsoundAttestation", "nothing-released"]
     assert sum(entry == "refuse" for entry, *_ in entries(world)) == 1
     assert "withdraw" not in [entry for entry, *_ in entries(world)], "it was the last of all"
-    assert f"{MAX_WITHDRAWALS} were looked at" in str(world.refusals())
+    assert f"{MAX_WITHDRAWALS} were read" in str(world.refusals())
 
 
-def test_withdrawals_alone_are_taken_in_though_there_is_no_round(world: World) -> None:
+def test_withdrawals_alone_are_recorded_though_there_is_no_round(world: World) -> None:
     released(world, "east")
     digest = withdraw(world)
     with pytest.raises(FederationError, match="no bundle was admitted"):
@@ -311,8 +313,8 @@ def test_every_model_and_its_bundles_are_in_the_ledger_before_the_model_is_kept(
         with pytest.raises(KeyboardInterrupt):
             hold(released(world))
     assert not (world.folder / "out" / "model").exists()
-    told = [entry for entry in read_ledger(world.ledger) if entry.act == "train"]
-    assert [entry.why for entry in told] == [
+    trained = [entry for entry in read_ledger(world.ledger) if entry.act == "train"]
+    assert [entry.why for entry in trained] == [
         f"from {site}-1 {bundle_digest(world, site)}" for site in SITES
     ]
 
@@ -326,7 +328,7 @@ def test_bundle_that_is_withdrawn_while_a_model_is_trained_from_it_ends_the_roun
     def late(*words: object) -> object:
         arrived = world.folder / "east-1.withdrawal"
         arrived.write_bytes(signed(world.keys["east"], bundle_digest(world, "east")))
-        take_in(world, arrived)
+        record(world, arrived)
         return train(*words)  # type: ignore[arg-type]
 
     monkeypatch.setattr(aggregator.round, "train_pooled", late)
@@ -336,7 +338,7 @@ def test_bundle_that_is_withdrawn_while_a_model_is_trained_from_it_ends_the_roun
     assert "train" not in [entry for entry, *_ in entries(world)]
 
 
-def take_in(world: World, *words: object) -> Ended:
+def record(world: World, *words: object) -> Ended:
     return gdshare("trust", "withdrawn", *words, "--trust", world.folder / "trust")
 
 
@@ -358,16 +360,16 @@ def test_withdrawal_lists_the_models_that_were_trained_with_the_bundle_and_no_ot
     arrived = world.folder / "east-1.withdrawal"
     arrived.write_bytes(signed(world.keys["east"], bundle_digest(world, "east"), why="a reason"))
 
-    status, out, _ = take_in(world, arrived)
+    status, out, _ = record(world, arrived)
     assert status == 0
     assert all(digest in out.replace("\n", "") for digest in digests)
     assert model_digest(world, "out") not in out
-    status, out, _ = take_in(world, "--json")
-    [told] = json.loads(out)
-    assert (told["bundle"], told["digest"]) == ("east-1", bundle_digest(world, "east"))
-    assert told["why"] == "a reason"
+    status, out, _ = record(world, "--json")
+    [report] = json.loads(out)
+    assert (report["bundle"], report["digest"]) == ("east-1", bundle_digest(world, "east"))
+    assert report["why"] == "a reason"
     folder = str(world.folder / "out" / "model")
-    assert told["models"] == [
+    assert report["models"] == [
         {"folder": folder, "digest": digest, "trained": f"{NOW:%Y-%m-%d}"} for digest in digests
     ]
 
@@ -377,11 +379,11 @@ def test_withdrawal_by_file_is_refused_whole_where_one_is_not_believed(world: Wo
     good, bad = world.folder / "good.withdrawal", world.folder / "bad.withdrawal"
     good.write_bytes(signed(world.keys["east"], "ab" * 32))
     bad.write_bytes(signed(new_key(), "cd" * 32))
-    status, _, err = take_in(world, good, bad)
+    status, _, err = record(world, good, bad)
     assert status == 2
-    assert f"{bad}: a withdrawal signed with a key that is on nobody's name" in err
+    assert f"{bad}: a withdrawal signed with a key that is not on the trust list" in err
     assert entries(world) == []
-    assert take_in(world, world.folder / "none")[0] == 2
+    assert record(world, world.folder / "none")[0] == 2
 
 
 def test_withdrawal_by_file_refuses_the_bundle_in_the_next_round(world: World) -> None:
@@ -389,7 +391,7 @@ def test_withdrawal_by_file_refuses_the_bundle_in_the_next_round(world: World) -
     arrived = world.folder / "east-1.withdrawal"
     arrived.write_bytes(signed(world.keys["east"], bundle_digest(world, "east")))
     for _ in range(2):
-        status, out, _ = take_in(world, arrived)
+        status, out, _ = record(world, arrived)
         assert status == 0
         assert "no model is known that was trained with a withdrawn bundle" in out
     assert [entry for entry, *_ in entries(world)] == ["withdraw"], "twice is once"
@@ -397,8 +399,8 @@ def test_withdrawal_by_file_refuses_the_bundle_in_the_next_round(world: World) -
     assert refused_with(world) == {1: "Withdrawn"}
 
 
-def test_hospital_withdraws_anew_what_a_thief_had_withdrawn(world: World) -> None:
-    """Else an older bundle would come back once the thief's withdrawal is disowned."""
+def test_hospital_withdraws_again_what_a_thief_had_withdrawn(world: World) -> None:
+    """Otherwise an older bundle would come back once the thief's withdrawal is disowned."""
     released(world)
     content = signed(world.keys["east"], "ab" * 32, sequence=5)
     (world.folder / "east" / "outbox" / "east-5.withdrawal").write_bytes(content)

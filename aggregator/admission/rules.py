@@ -1,0 +1,226 @@
+"""The rules by which a verified bundle may enter a round.
+
+They are checked before the bundles are measured and again afterwards, because the trust list and
+the ledger may change in between. In this order:
+
+1. the key is on the trust list, neither revoked nor ended, or the bundle was admitted before;
+2. the hospital has not withdrawn the bundle;
+3. it is not older than the site's newest, nor a second content under that number;
+4. it is not a second content under the number of a quarantined bundle;
+5. no other node sent a bundle of the same site;
+6. it names no recipients, or this aggregator among them;
+7. it fits the round: θ0, network, patch protocol and, in step, the number of steps.
+
+Each rule sees only the bundles that passed the ones before it, so that a replayed bundle cannot
+have a genuine one refused. Each refusal has the name of its reason; the other bundles go on.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from aggregator.flower.order import Order
+from aggregator.refusals import (
+    KEY_REFUSALS,
+    DoesNotFit,
+    Equivocation,
+    ExpiredKey,
+    NotForMe,
+    Refusal,
+    RevokedKey,
+    Rollback,
+    SiteTwice,
+    UnknownSite,
+    Withdrawn,
+)
+from aggregator.trust.bundle_history import (
+    admitted_digests,
+    newest_bundles,
+    quarantined_contents,
+    withdrawn_bundles,
+)
+from aggregator.trust.key_history import key_ends, revoked_keys
+from aggregator.trust.keys import Trust
+from aggregator.verified import Verified
+from gdshare.distill.problem import fixed_theta0
+from gdshare.errors import BundleError, GdshareError
+from gdshare.ledger import Entry
+from gdshare.networks import INITIALISERS, build, digest
+
+BOTH_SIGNED = "call the hospital: its key has signed both"
+
+
+@dataclass(frozen=True)
+class Rules:
+    """The rules of this module's docstring, for one round.
+
+    Attributes:
+        order: of the round.
+        trust: the keys of the hospitals, as they are now.
+        entries: of the aggregator's ledger, as they are now.
+        now: the aggregator's clock, UTC.
+    """
+
+    order: Order
+    trust: Trust
+    entries: Sequence[Entry]
+    now: datetime
+
+    def check(self, verified: Sequence[Verified]) -> tuple[list[Verified], list[Refusal]]:
+        """Sort verified bundles, one per node, into sound and refused.
+
+        Returns:
+            sound bundles by site, and refusals in the order of the rules.
+        """
+        sound, refusals = list(verified), []
+        for rule in (
+            self._key,
+            self._withdrawal,
+            self._number,
+            self._quarantine,
+            self._copies,
+            self._recipients,
+            self._theta0,
+            self._fit,
+        ):
+            faults = {bundle.node: rule(bundle, sound) for bundle in sound}
+            refusals += [
+                _refusal(bundle, fault) for bundle in sound if (fault := faults[bundle.node])
+            ]
+            sound = [bundle for bundle in sound if faults[bundle.node] is None]
+        return sorted(sound, key=lambda bundle: bundle.site), refusals
+
+    def _key(self, bundle: Verified, _: Sequence[Verified]) -> BundleError | None:
+        """A key ends by the ledger and this clock: a bundle's own times are its signer's choice."""
+        key = self.trust.find(bundle.key)
+        if key is None or key.site != bundle.site:
+            return UnknownSite(
+                "signed with a key that is no longer on the trust list",
+                remedy="ask the hospital for its .pub",
+            )
+        if bundle.bundle.digest in admitted_digests(self.entries):
+            return None
+        if (entry := revoked_keys(self.entries).get(bundle.key)) is not None:
+            return RevokedKey(
+                f"signed with a key of {bundle.site} that was revoked on {entry.at:%Y-%m-%d}, "
+                "and without an earlier admission that still counts",
+                remedy="ask the hospital to publish with its new key",
+            )
+        end = key_ends(self.entries).get(bundle.key)
+        if end is not None and self.now >= end:
+            return ExpiredKey(
+                f"signed with a key of {bundle.site} that ended on {end:%Y-%m-%d}, and not "
+                "admitted before that",
+                remedy="ask the hospital for a new key (gdshare keys rotate)",
+            )
+        return None
+
+    def _withdrawal(self, bundle: Verified, _: Sequence[Verified]) -> BundleError | None:
+        """A withdrawal is final: it cannot be withdrawn."""
+        if (bundle.name, bundle.bundle.digest) not in withdrawn_bundles(self.entries):
+            return None
+        return Withdrawn(
+            f"{bundle.name} was withdrawn by its hospital",
+            remedy="ask it for a newer one, and who still hands out the withdrawn one",
+        )
+
+    def _number(self, bundle: Verified, _: Sequence[Verified]) -> BundleError | None:
+        """A site's numbers only rise; the same bundle may come again."""
+        newest = newest_bundles(self.entries).get(bundle.site)
+        number = bundle.bundle.manifest.sequence
+        if newest is None or number > newest.sequence:
+            return None
+        if number < newest.sequence:
+            return Rollback(
+                f"number {number} of {bundle.site}, although number {newest.sequence} was "
+                "admitted or withdrawn before",
+                remedy="ask the hospital for its newest, and who still hands out the old one",
+            )
+        if bundle.bundle.digest == newest.digest:
+            return None
+        return Equivocation(
+            f"number {number} of {bundle.site} was admitted or withdrawn before with another "
+            f"content (digest {newest.digest})",
+            remedy=BOTH_SIGNED,
+        )
+
+    def _quarantine(self, bundle: Verified, _: Sequence[Verified]) -> BundleError | None:
+        """A quarantined bundle is not its site's newest, but it has used up its number."""
+        digests = quarantined_contents(self.entries).get(bundle.name, frozenset())
+        if not digests - {bundle.bundle.digest}:
+            return None
+        return Equivocation(
+            f"{bundle.name} was quarantined before with another content", remedy=BOTH_SIGNED
+        )
+
+    def _copies(self, bundle: Verified, bundles: Sequence[Verified]) -> BundleError | None:
+        """A bundle proves who signed it, not who sends it, so every copy is refused."""
+        copies = [other for other in bundles if other.site == bundle.site]
+        if len(copies) == 1:
+            return None
+        if len({other.bundle.digest for other in copies if other.name == bundle.name}) > 1:
+            return Equivocation(
+                f"{bundle.name} was sent with different contents", remedy=BOTH_SIGNED
+            )
+        return SiteTwice(
+            f"{len(copies)} nodes sent a bundle of {bundle.site}",
+            remedy="stop the ones that are not that hospital's",
+        )
+
+    def _recipients(self, bundle: Verified, _: Sequence[Verified]) -> BundleError | None:
+        recipients = bundle.bundle.manifest.terms.recipients
+        if not recipients or self.order.name in recipients:
+            return None
+        return NotForMe(
+            f"released to {', '.join(recipients)}, and this aggregator is "
+            f"{self.order.name or 'not named (--name)'}",
+            remedy=f"ask {bundle.site} to name it",
+        )
+
+    def _theta0(self, bundle: Verified, _: Sequence[Verified]) -> BundleError | None:
+        """This machine must draw, from the number of a fixed θ0, the weights of its digest."""
+        manifest = bundle.bundle.manifest
+        if manifest.theta0_sha256 is None:
+            return None
+        try:
+            module = build(manifest.method.network, manifest.protocol.side)
+            if digest(fixed_theta0(manifest.method, module)) == manifest.theta0_sha256:
+                return None
+        except GdshareError:  # no network is drawn with this side or number
+            pass
+        return DoesNotFit(
+            "its fixed θ0 is not what its number gives with this machine's torch",
+            remedy="agree on one torch release, or distil with --theta0 random",
+        )
+
+    def _fit(self, bundle: Verified, bundles: Sequence[Verified]) -> BundleError | None:
+        """The round takes what most bundles share; in a tie, what the first site by name has."""
+        manifest = bundle.bundle.manifest
+        if manifest.initialiser != INITIALISERS[manifest.method.network]:
+            return DoesNotFit(
+                f"its θ0 scheme {manifest.initialiser} is not the one drawn here",
+                remedy="use the same gdshare at both ends",
+            )
+        by_site = sorted(bundles, key=lambda other: other.site)
+        kinds = Counter(self._kind(other) for other in by_site)
+        if self._kind(bundle) == kinds.most_common(1)[0][0]:
+            return None
+        return DoesNotFit(
+            "made with another patch protocol, network, fixed θ0 or number of steps than most "
+            "bundles of this round",
+            remedy="distil again as agreed",
+        )
+
+    def _kind(self, bundle: Verified) -> tuple[str, str, int, str]:
+        manifest = bundle.bundle.manifest
+        steps = manifest.method.trajectory if self.order.pooling == "in-step" else 0
+        theta0 = f"{manifest.theta0_sha256} {manifest.method.theta0_number}"
+        return manifest.method.network, manifest.protocol.model_dump_json(), steps, theta0
+
+
+def _refusal(bundle: Verified, fault: BundleError) -> Refusal:
+    reason, message = type(fault).__name__, str(fault)
+    if isinstance(fault, KEY_REFUSALS):
+        return Refusal(bundle.node, None, reason, message)
+    return Refusal(bundle.node, bundle.site, reason, message, bundle.bundle.digest, bundle.name)
