@@ -78,7 +78,7 @@ def test_a_film_is_cut_by_the_grid_it_is_asked_for(cohort):
     assert torch.equal(
         dense.view(7, 7, 1, 8, 8)[::2, ::2].reshape(16, 1, 8, 8), windows(film, PROTOCOL)
     )
-    with pytest.raises(FilmError, match="no window"):
+    with pytest.raises(FilmError, match="too small for a window"):
         windows(film, Protocol(patch=100, stride=10, side=8))
 
 
