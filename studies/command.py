@@ -45,9 +45,14 @@ class Declaration(Protocol):
         """Declare the study that the options ask for."""
 
 
-def options(name: str, about: str | None) -> argparse.ArgumentParser:
-    """The command line of one study."""
-    line = parser(f"studies {name}", about, "a tiny plan on drawn images, to see that all runs")
+def options(
+    program: str,
+    about: str | None,
+    name: str,
+    quick: str = "a tiny plan on drawn images, to see that all runs",
+) -> argparse.ArgumentParser:
+    """The command line ``python -m PROGRAM`` of one study; ``quick``: what ``--quick`` does."""
+    line = parser(program, about, quick)
     data = Path("../shared/data")
     where = f"folder that holds tb_cxr and medmnist (default {data})"
     line.add_argument("--data", type=Path, default=data, help=where)
@@ -81,7 +86,7 @@ def main(words: Sequence[str]) -> None:
     names.add_argument("study", choices=NAMES)
     name = names.parse_args(words[:1]).study
     declared = cast(Declaration, import_module(f"studies.{name}"))
-    line = options(name, declared.__doc__)
+    line = options(f"studies {name}", declared.__doc__, name)
     chosen = line.parse_args(words[1:])
     if chosen.json and chosen.only not in (None, REPORT):
         line.error(f"--only {chosen.only} works out no figures, so there is nothing for --json")

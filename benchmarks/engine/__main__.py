@@ -8,61 +8,31 @@ After a kill the same command goes on, and ``--only quality``, started twice, sh
 two processes. ``--only report`` prints what is done, without the data and without their code.
 """
 
-import argparse
-from collections.abc import Sequence
+from argparse import ArgumentParser
 from pathlib import Path
 
 import torch
 
-from benchmarks.command import one_line_errors, parser, say, write_figures
-from benchmarks.engine import race, races, scale, speed
+from benchmarks.command import one_line_errors, say, write_figures
+from benchmarks.engine import races, scale, speed
 from benchmarks.engine.agreement import agreement
+from benchmarks.engine.race import SEEDS
 from benchmarks.engine.rivals import checkout_from_environment
 from benchmarks.engine.worker import worker
+from studies.command import REPORT, measure, options
 from studies.runner import Store
 
 NAME = "benchmarks.engine"
-SPEED, QUALITY, REPORT = "speed", "quality", "report"
-RATIO = "time_to_quality_ratio_vs_ssnl"
+SPEED, QUALITY = "speed", races.KIND
 
 
-def options() -> argparse.ArgumentParser:
-    """The command line."""
-    command = parser(NAME, __doc__, "fewer rounds, no time to quality")
-    add = command.add_argument
-    add("--ssnl", type=Path, help="checkout of ssnl/dataset-distillation")
-    add("--agreement", action="store_true", help="compare the derivatives as well")
-    add(
-        "--data",
-        type=Path,
-        default=Path("../shared/data"),
-        help="real data for time to quality: medmnist/ and tb_cxr/ (default ../shared/data)",
-    )
-    add(
-        "--out",
-        type=Path,
-        default=Path("engine-runs"),
-        help="folder for the races, which go on there (default engine-runs)",
-    )
-    add(
-        "--archive",
-        type=Path,
-        help="a small folder: races whose scores are in it are not run again, and the scores of "
-        "finished ones are kept in it",
-    )
-    add(
-        "--seeds",
-        type=int,
-        default=race.SEEDS,
-        help=f"comparisons of time to quality, from seed 0 (default {race.SEEDS})",
-    )
-    add("--minutes", type=float, help="stop the races after so many CPU-minutes, to go on")
-    add(
-        "--only",
-        choices=(SPEED, QUALITY, REPORT),
-        help="one of the two parts, or the tables of the races that are done",
-    )
-    return command
+def command_line() -> ArgumentParser:
+    """A study's, and what the rivals need."""
+    parser = options(NAME, __doc__, "engine", "fewer rounds, no time to quality")
+    parser.add_argument("--ssnl", type=Path, help="checkout of ssnl/dataset-distillation")
+    parser.add_argument("--agreement", action="store_true", help="compare the derivatives as well")
+    parser.set_defaults(seeds=SEEDS)
+    return parser
 
 
 def speeds(
@@ -87,36 +57,36 @@ def full_speeds(checkout: Path | None, compare: bool) -> dict[str, object]:
     return figures | {"workers_speedup": alone / together}
 
 
-def qualities(results: Sequence[race.Result]) -> dict[str, object]:
-    """Print the tables of the races, and return their figures."""
-    print(race.table(results))
-    courses = {result.course.task: result.figures() for result in results}
-    return {RATIO: race.smallest_mean(results), "time_to_quality": courses}
-
-
 def main() -> None:
     """Read the options and measure."""
-    command = options()
+    command = command_line()
     chosen = command.parse_args()
+    if chosen.only not in (None, SPEED, QUALITY, REPORT):
+        command.error(f"--only {chosen.only}: choose from {SPEED}, {QUALITY}, {REPORT}")
     if chosen.quick and chosen.only in (QUALITY, REPORT):
         command.error("--quick leaves out the time to quality; leave out --quick or --only")
+    if chosen.processes > 1:
+        # A helper of the runner keeps freed memory, which would change what is timed.
+        command.error("--processes: start the same command twice instead")
     torch.set_num_threads(1)
+    chosen.ssnl = chosen.ssnl or checkout_from_environment()
     with one_line_errors(goes_on=not chosen.quick):
-        checkout = chosen.ssnl or checkout_from_environment()
-        store = Store(races.STUDY, chosen.out, chosen.archive)
         figures: dict[str, object] = {}
         if chosen.quick:
-            figures = speeds(speed.QUICK, checkout, chosen.agreement)
-        elif chosen.only in (None, SPEED):
-            figures = full_speeds(checkout, chosen.agreement)
-        if chosen.only == REPORT:
-            figures = qualities(races.report(chosen.seeds, store))
-        elif chosen.only is None and not chosen.quick and not chosen.data.exists():
+            figures = speeds(speed.QUICK, chosen.ssnl, chosen.agreement)
+        elif chosen.only in (None, SPEED) and not chosen.forecast:
+            figures = full_speeds(chosen.ssnl, chosen.agreement)
+        if chosen.only is None and not chosen.quick and not chosen.data.exists():
             print(f"time to quality: skipped, there is no {chosen.data}; give the data by --data")
-            figures |= {RATIO: None}
+            figures |= {"time_to_quality_ratio_vs_ssnl": None}
         elif chosen.only != SPEED and not chosen.quick:
-            held = races.hold(chosen.seeds, chosen.data, store, checkout, say, chosen.minutes)
-            figures |= qualities(held)
+            store = Store(races.STUDY, chosen.out or Path("engine-runs"), chosen.archive)
+            reporting = chosen.only == REPORT
+            study = races.study(chosen.seeds, chosen.data, chosen.ssnl, store, reporting)
+            chosen.only = REPORT if reporting else None
+            if report := measure(study, store, chosen):
+                print(report.text)
+                figures |= report.figures
         write_figures(chosen.json, NAME, figures)
 
 

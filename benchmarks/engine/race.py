@@ -128,34 +128,31 @@ class Finish:
 
     @property
     def at_their_best(self) -> Times:
-        """Theirs at its best, ours when first as good: the figure of the comparison."""
-        return self._first(self.target.value)
+        """The figure of the comparison."""
+        return self.first(self.target.value)
 
     @property
     def at_our_best(self) -> Times:
-        """Ours at its best, theirs when first as good, to tell a near miss from a far one."""
-        return self._first(self.best.value)
+        """Tells a near miss from a far one."""
+        return self.first(self.best.value)
 
     @property
     def near_their_best(self) -> Times:
-        """Either side when first within a standard error of their best.
+        """Within an error of it: the best of a dozen noisy scores comes late by chance."""
+        return self.first(self.target.value - self.error)
 
-        The best of a dozen noisy scores comes late by chance; this asks both the same question.
-        """
-        return self._first(self.target.value - self.error)
-
-    def _best(self, evaluations: Sequence[Evaluation]) -> Evaluation:
-        trained = _trained(evaluations)
-        if not trained:
-            raise RunError("a run has no score", f"time to quality, seed {self.seed}", "run again")
-        return max(trained, key=lambda evaluation: evaluation.value)
-
-    def _first(self, value: float) -> Times:
+    def first(self, value: float) -> Times:
+        """When each side was first as good."""
         theirs, ours = (
             next((e.cpu_seconds for e in _trained(side) if e.value >= value), None)
             for side in (self.theirs, self.ours)
         )
         return Times(theirs, ours)
+
+    def _best(self, evaluations: Sequence[Evaluation]) -> Evaluation:
+        if trained := _trained(evaluations):
+            return max(trained, key=lambda evaluation: evaluation.value)
+        raise RunError("a run has no score", f"time to quality, seed {self.seed}", "run again")
 
     def figures(self) -> dict[str, object]:
         """For JSON."""
@@ -164,8 +161,7 @@ class Finish:
             "at_our_best": self.at_our_best,
             "within_standard_error": self.near_their_best,
         }
-        readings = {name: asdict(t) | {"ratio": t.ratio} for name, t in times.items()}
-        return {"target": self.target.value, "our_best": self.best.value} | asdict(self) | readings
+        return asdict(self) | {name: asdict(t) | {"ratio": t.ratio} for name, t in times.items()}
 
 
 def _trained(evaluations: Sequence[Evaluation]) -> list[Evaluation]:

@@ -4,7 +4,7 @@ A cell is both sides' runs of one seed: CPU-seconds can only be compared on one 
 """
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -15,7 +15,16 @@ from pydantic import JsonValue, TypeAdapter
 
 from benchmarks.command import machine
 from benchmarks.engine import tasks
-from benchmarks.engine.race import COURSES, Course, Evaluation, Finish, Result, Side
+from benchmarks.engine.race import (
+    COURSES,
+    Course,
+    Evaluation,
+    Finish,
+    Result,
+    Side,
+    smallest_mean,
+    table,
+)
 from benchmarks.engine.recipe import RECIPE, RecipeSettings
 from benchmarks.engine.rivals import make, stand_in
 from benchmarks.engine.ssnl import COMMIT, SHA256, digest
@@ -25,9 +34,12 @@ from gdshare.method import Settings
 from gdshare.networks import INITIALISERS
 from gdshare.storage import write_json
 from studies import runner
+from studies.command import Report, Study
 from studies.runner import Cell, Piece, Store
 
 STUDY = "races"
+KIND = "quality"
+"""What ``--only`` calls a race."""
 COHORT = "cohort"
 MACHINE = "machine.json"
 FILES = {"pneumonia": tasks.PNEUMONIA, "tb": tasks.FILMS}
@@ -52,41 +64,46 @@ class RaceParameters:
     initialiser: str
 
 
-def hold(
+def study(
     seeds: int,
     data: Path,
-    store: Store,
     checkout: Path | None,
-    say: Callable[[str], None],
-    minutes: float | None = None,
+    store: Store,
+    reporting: bool = False,
     courses: Sequence[Course] = COURSES,
-) -> list[Result]:
-    """Run every race that is not done yet, and compare the sides of those that are.
+) -> Study:
+    """Every race from seed 0, and what the two sides of those that are done come to.
+
+    When ``reporting`` nothing is run: their own code is compared with, if any race of it is done.
 
     Raises:
         UsageError: no seed; the data or the checkout are missing, or are others.
-        RunError: a run has no score, or the archive holds other races.
     """
     if seeds < 1:
         raise UsageError("there must be one or more", f"--seeds {seeds}")
-    courses = against(stand_in(checkout), courses)
-    cells = cells_of(courses, seeds, data, checkout)
+    own = against("ssnl" if reporting else stand_in(checkout), courses)
+    if reporting and not store.done(cells_of(own, seeds, data, checkout)):
+        own = against("recipe", courses)
+    cells = cells_of(own, seeds, data, checkout)
     done = store.done(cells)
-    for course in courses:
+    for course in () if reporting else own:
         if any(_name(course, seed) not in done for seed in range(seeds)):
             _require_same(course, data, checkout)
-    runner.run(cells, store, say, minutes=minutes)
-    return results(courses, seeds, store, cells)
+    return Study(None, cells, partial(report, own, seeds), partial=True)
 
 
-def report(seeds: int, store: Store, courses: Sequence[Course] = COURSES) -> list[Result]:
-    """Compare the sides of the races that are done, against their own code if any is."""
-    for rival in ("ssnl", "recipe"):
-        own = against(rival, courses)
-        compared = results(own, seeds, store, cells_of(own, seeds, Path(), None))
-        if any(result.finishes for result in compared):
-            return compared
-    raise UsageError("no race is done", store.archive or store.out, "run them by --only quality")
+def report(courses: Sequence[Course], seeds: int, results: Mapping[str, runner.Result]) -> Report:
+    """The tables and the figures of the races that are done.
+
+    Raises:
+        RunError: a run has no score.
+    """
+    compared = [Result(course, seeds, finishes(course, seeds, results)) for course in courses]
+    figures = {
+        "time_to_quality_ratio_vs_ssnl": smallest_mean(compared),
+        "time_to_quality": {result.course.task: result.figures() for result in compared},
+    }
+    return Report(table(compared), figures)
 
 
 def against(rival: Literal["ssnl", "recipe"], courses: Sequence[Course]) -> list[Course]:
@@ -107,7 +124,7 @@ def cells_of(
     races = [
         Cell(
             _name(course, seed),
-            "race",
+            KIND,
             partial(_race, data, checkout),
             _parameters(course),
             seed,
@@ -121,21 +138,19 @@ def cells_of(
     return [cohort, *races] if any(course.task == "tb" for course in courses) else races
 
 
-def results(
-    courses: Sequence[Course], seeds: int, store: Store, cells: Sequence[Cell]
-) -> list[Result]:
-    """The comparisons of the races that are done."""
-    done = {name: result.facts for name, result in store.results(cells).items()}
-
-    def finishes(course: Course) -> tuple[Finish, ...]:
-        facts = {seed: done.get(_name(course, seed)) for seed in range(seeds)}
-        return tuple(
-            Finish(seed, evaluations(sides["theirs"]), evaluations(sides["ours"]))
-            for seed, sides in facts.items()
-            if sides
-        )
-
-    return [Result(course, seeds, finishes(course)) for course in courses]
+def finishes(
+    course: Course, seeds: int, results: Mapping[str, runner.Result]
+) -> tuple[Finish, ...]:
+    """Both sides' evaluations of the course's seeds that are done."""
+    facts = {
+        seed: results[_name(course, seed)].facts
+        for seed in range(seeds)
+        if _name(course, seed) in results
+    }
+    return tuple(
+        Finish(seed, evaluations(sides["theirs"]), evaluations(sides["ours"]))
+        for seed, sides in facts.items()
+    )
 
 
 def evaluations(lines: JsonValue) -> tuple[Evaluation, ...]:
@@ -195,14 +210,10 @@ def _race(
 
 
 def _task(side: Side, course: Course, data: Path, piece: Piece) -> tasks.QualityTask:
+    size = (side.batch, side.inner_steps, piece.seed, side.outer_steps or 1000)
     if course.task == "pneumonia":
-        task = tasks.pneumonia(data / tasks.PNEUMONIA, side.batch, side.inner_steps, piece.seed)
-    else:
-        cohort = piece.needs[COHORT].folder / COHORT
-        task = tasks.tuberculosis(cohort, side.batch, side.inner_steps, piece.seed)
-    if side.outer_steps is None:
-        return task
-    return replace(task, problem=replace(task.problem, outer_steps=side.outer_steps))
+        return tasks.pneumonia(data / tasks.PNEUMONIA, *size)
+    return tasks.tuberculosis(piece.needs[COHORT].folder / COHORT, *size)
 
 
 def _require_same_machine(path: Path) -> None:

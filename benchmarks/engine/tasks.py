@@ -59,7 +59,9 @@ def cut_films(data: Path, cohort: Path) -> None:
         label_cohort(data / FILMS, cohort, FILMS_PROTOCOL, FILMS_SPLIT, seed=0)
 
 
-def tuberculosis(folder: Path, batch: int, steps: int, seed: int) -> QualityTask:
+def tuberculosis(
+    folder: Path, batch: int, steps: int, seed: int, outer_steps: int = 1000
+) -> QualityTask:
     """A cohort of chest X-ray patches, I / N / P, ResNet18."""
     cohort = open_cohort(folder)
     train, val = cohort.patches("train"), cohort.patches("val")
@@ -73,6 +75,7 @@ def tuberculosis(folder: Path, batch: int, steps: int, seed: int) -> QualityTask
         steps,
         steps_per_epoch=-(-len(train) // batch),
         seed=seed,
+        outer_steps=outer_steps,
     )
     chosen = scoring_rows(val, SCORE_PER_CLASS, numpy_generator(seed, "score-rows"))
     return QualityTask(
@@ -80,7 +83,9 @@ def tuberculosis(folder: Path, batch: int, steps: int, seed: int) -> QualityTask
     )
 
 
-def pneumonia(file: Path, batch: int, steps: int, seed: int) -> QualityTask:
+def pneumonia(
+    file: Path, batch: int, steps: int, seed: int, outer_steps: int = 1000
+) -> QualityTask:
     """PneumoniaMNIST, 28 px padded to 32: normal or pneumonia, the ConvNet with two outputs."""
     images, classes = pneumonia_split(file, "train")
     module = pneumonia_network()
@@ -94,6 +99,7 @@ def pneumonia(file: Path, batch: int, steps: int, seed: int) -> QualityTask:
         steps,
         steps_per_epoch=-(-len(classes) // batch),
         seed=seed,
+        outer_steps=outer_steps,
     )
     return QualityTask(problem, _score_inits("convnet", module, seed), pneumonia_split(file, "val"))
 

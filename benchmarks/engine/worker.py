@@ -77,32 +77,30 @@ class Report:
 Do = Callable[[Order], Report]
 
 
-class PeakMemory:
-    """How far resident memory has risen since this was made. Linux only."""
+def resident() -> int:
+    """Bytes resident now, after what was freed went back to the system; the peak is reset.
 
-    def __init__(self) -> None:
-        # Return freed memory to the system, or it would hide what is used next.
-        gc.collect()
-        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc's; other C libraries lack it
-        if trim is not None:
-            trim(0)
-        try:
-            CLEAR.write_text(RESET_PEAK)
-        except OSError as error:
-            raise UsageError(
-                f"cannot be written ({error}), and only there can the peak of memory be reset",
-                CLEAR,
-                "run the benchmark on Linux with /proc",
-            ) from error
-        self._before = _status("VmRSS")
+    Raises:
+        UsageError: there is no such /proc.
+    """
+    gc.collect()
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc's; other C libraries lack it
+    if trim is not None:
+        trim(0)
+    try:
+        CLEAR.write_text(RESET_PEAK)
+    except OSError as error:
+        what = f"cannot be written ({error}), and only there can the peak of memory be reset"
+        raise UsageError(what, CLEAR, "run the benchmark on Linux with /proc") from error
+    return _status("VmRSS")
 
-    def added(self) -> int:
-        """Bytes, at the highest so far."""
-        return _status("VmHWM") - self._before
+
+def peak() -> int:
+    """Bytes resident at the most since ``resident``."""
+    return _status("VmHWM")
 
 
 def _status(field: str) -> int:
-    """A field of the process's status, bytes."""
     lines = (line.partition(":") for line in STATUS.read_text().splitlines())
     return next(int(value.split()[0]) * 1024 for name, _, value in lines if name == field)
 
@@ -116,16 +114,16 @@ def engine_for(job: Job) -> Engine:
     return make(job.rival, problem, job.checkout)
 
 
-def obey(order: Order, engine: Engine, memory: PeakMemory) -> Report:
-    """Carry out an order and measure it."""
+def obey(order: Order, engine: Engine, before: int) -> Report:
+    """Carry out an order and measure it; ``before``: bytes resident before the first order."""
     began = time.process_time()
     if order == "step":
         loss = engine.outer_step()
-        return Report(time.process_time() - began, loss, memory.added())
+        return Report(time.process_time() - began, loss, peak() - before)
     gradient = engine.gradient()
     spent = time.process_time() - began
     arrays = gradient.images.numpy(), gradient.rates.numpy()
-    return Report(spent, gradient.loss, memory.added(), arrays)
+    return Report(spent, gradient.loss, peak() - before, arrays)
 
 
 @contextmanager
@@ -170,11 +168,11 @@ def _serve(job: Job, pipe: Connection) -> None:
     sys.stdout = sys.stderr  # what a rival prints is no figure
     torch.set_num_threads(1)
     try:
-        engine, memory = engine_for(job), PeakMemory()
+        engine, before = engine_for(job), resident()
     except GdshareError as error:
         pipe.send(str(error))
         return
     pipe.send(None)
     with suppress(EOFError, ConnectionError):
         while True:
-            pipe.send(obey(pipe.recv(), engine, memory))
+            pipe.send(obey(pipe.recv(), engine, before))

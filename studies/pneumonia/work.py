@@ -1,7 +1,7 @@
 """The work of the cells: two distilled images, trainings on all real ones, and the test images."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -105,8 +105,8 @@ def distil(file: Path, piece: Piece, plan: Distilling) -> Result:
 
     Its clock counts training steps, so that what comes out does not depend on the machine's speed.
     """
-    task = pneumonia(file, plan.batch, plan.steps, piece.seed)
-    engine = Ours(replace(task.problem, outer_steps=plan.outer_steps), plan.engine)
+    task = pneumonia(file, plan.batch, plan.steps, piece.seed, plan.outer_steps)
+    engine = Ours(task.problem, plan.engine)
 
     def keep_best(lines: Sequence[Line], images: Distilled) -> None:
         if all(lines[-1]["score"] > line["score"] for line in lines[:-1]):

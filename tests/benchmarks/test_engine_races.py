@@ -10,13 +10,13 @@ from benchmarks.command import machine
 from benchmarks.engine import __main__ as command
 from benchmarks.engine import races
 from benchmarks.engine.race import COURSES, Evaluation
-from benchmarks.engine.races import STUDY, against, cells_of, evaluations, hold, report
+from benchmarks.engine.races import STUDY, against, cells_of, evaluations, finishes, study
 from benchmarks.engine.ssnl import digest
 from benchmarks.engine.tasks import PNEUMONIA, data_digest
 from gdshare.errors import RunError, UsageError
 from gdshare.storage import write_json
 from studies.pneumonia.work import write_synthetic
-from studies.runner import PIECE_S, Store, forecast
+from studies.runner import PIECE_S, Store, forecast, run
 
 ARCHIVE = Path(__file__).parents[2] / "benchmarks" / "archive" / "engine"
 GOLDEN = Path(__file__).parent / "golden" / "races.txt"
@@ -42,6 +42,14 @@ def course(data):
     )
 
 
+def hold(seeds, data, store, checkout, say, courses=COURSES, reporting=False):
+    """Run what is to be run, and report it."""
+    declared = study(seeds, data, checkout, store, reporting, courses)
+    if not reporting:
+        run(declared.cells, store, say)
+    return declared.report(store.results(declared.cells))
+
+
 @pytest.fixture(scope="module")
 def held(data, course, tmp_path_factory):
     """Their recipe and our engine on one seed."""
@@ -50,12 +58,17 @@ def held(data, course, tmp_path_factory):
     return store, hold(1, data, store, None, said.append, courses=[course]), said
 
 
-def test_both_sides_run_and_are_compared(held):
-    _, [result], _ = held
-    assert result.course.theirs.rival == "recipe"
-    [finish] = result.finishes
+def test_both_sides_run_and_are_compared(held, course):
+    store, report, _ = held
+    own = against("recipe", [course])
+    results = store.results(cells_of(own, 1, Path(), None))
+    [finish] = finishes(own[0], 1, results)
     assert 0 <= finish.target.value <= 1
     assert finish.ours[-1].cpu_seconds > 0
+    figures = report.figures["time_to_quality"]["pneumonia"]
+    assert figures["stand_in"] == "recipe"
+    assert report.figures["time_to_quality_ratio_vs_ssnl"] == figures["ratio_mean"]
+    assert report.text.startswith("CPU-seconds to the best score of recipe")
 
 
 def test_what_the_whole_will_take_is_said_beforehand(held):
@@ -67,10 +80,10 @@ def test_what_the_whole_will_take_is_said_beforehand(held):
 
 
 def test_another_machine_compares_what_the_archive_holds_and_runs_nothing(held, course, tmp_path):
-    store, results, _ = held
+    store, report, _ = held
     elsewhere = Store(STUDY, tmp_path / "out", store.archive)
-    assert hold(1, tmp_path, elsewhere, None, pytest.fail, courses=[course]) == results
-    assert report(1, elsewhere, [course]) == results
+    assert hold(1, tmp_path, elsewhere, None, pytest.fail, [course]) == report
+    assert hold(1, tmp_path, elsewhere, None, pytest.fail, [course], reporting=True) == report
 
 
 def test_scores_and_their_machine_are_archived_and_no_image_is(held):
@@ -149,16 +162,27 @@ def test_a_divergence_has_no_score():
 def test_parts_can_be_asked_for_alone(monkeypatch, tmp_path):
     done = []
     monkeypatch.setattr(command, "full_speeds", lambda *words: done.append("speed") or {})
-    monkeypatch.setattr(races, "hold", lambda *words: done.append("quality") or [])
-    monkeypatch.setattr(races, "report", lambda *words: done.append("report") or [])
+
+    def measure(declared, store, chosen):
+        done.append(chosen.only or "quality")
+
+    monkeypatch.setattr(command, "measure", measure)
+    monkeypatch.setattr(races, "study", lambda *words: None)
     for words in ([], ["--only", "speed"], ["--only", "quality"], ["--only", "report"]):
         monkeypatch.setattr("sys.argv", ["x", "--data", str(tmp_path), *words])
         command.main()
         done.append(".")
     assert done == ["speed", "quality", ".", "speed", ".", "quality", ".", "report", "."]
-    monkeypatch.setattr("sys.argv", ["x", "--quick", "--only", "quality"])
+
+
+@pytest.mark.parametrize(
+    "words", [["--quick", "--only", "quality"], ["--processes", "2"], ["--only", "cohort"]]
+)
+def test_what_would_not_be_measured_is_refused(words, monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["x", *words])
     with pytest.raises(SystemExit):
         command.main()
+    assert words[0] in capsys.readouterr().err
 
 
 def test_without_the_data_the_speed_is_still_measured(monkeypatch, tmp_path, capsys):
