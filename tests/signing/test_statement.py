@@ -3,8 +3,9 @@
 import json
 
 import pytest
-from bundle_factory import key, other_key
+from bundle_factory import NOW, key, other_key, sound
 
+from gdshare.bundle import verify_files
 from gdshare.errors import BundleError, KeyFileError
 from gdshare.signing import public_pem
 from gdshare.signing.envelope import read_envelope, sign
@@ -112,3 +113,28 @@ def test_claimed_signer_is_not_verified():
     envelope = read_envelope(sign_statement(STATEMENT, key()), WHERE)
     claimed = type(envelope)("cd" * 32, envelope.payload, envelope.signature)
     assert signer_of(claimed.to_bytes(), WHERE, MOST) == "cd" * 32
+
+
+DEEP = '{"a":' * 900 + "1" + "}" * 900
+
+
+@pytest.mark.parametrize("value", ["1e999", "-1e999", DEEP, "[" * 990 + "]" * 990])
+def test_number_or_nesting_that_cannot_be_written_again_is_a_refusal_and_no_crash(value):
+    """A hospital could otherwise end every round with one bundle."""
+    payload = STATEMENT.to_bytes().replace(b'"tokyo"', value.encode())
+    data = sign(payload, key()).to_bytes()
+    with pytest.raises((MalformedSignature, NotCanonical)):
+        deep_in_the_stack(200, lambda: verify_statement(data, key().public_key(), WHERE, 65536))
+
+
+def deep_in_the_stack(depth, function):
+    return function() if depth == 0 else deep_in_the_stack(depth - 1, function)
+
+
+def test_statement_of_an_infinite_number_refuses_its_bundle_alone():
+    files = dict(sound())
+    payload = read_envelope(files["bundle.sig"], "bundle.sig").payload
+    payload = payload.replace(b'"allow_symlinks":false', b'"allow_symlinks":1e999')
+    files["bundle.sig"] = sign(payload, key()).to_bytes()
+    with pytest.raises(BundleError):
+        verify_files(files, key().public_key(), NOW)
