@@ -1,4 +1,4 @@
-"""The command line of every study: what each has in common."""
+"""The command line of every study."""
 
 import argparse
 from collections.abc import Callable, Mapping, Sequence
@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Protocol, cast
 
 import torch
 from pydantic_core import to_jsonable_python
@@ -22,27 +21,18 @@ REPORT = "report"
 
 @dataclass(frozen=True)
 class Report:
-    """What a study found: tables for people, and the figures for JSON."""
-
-    text: str
-    figures: Mapping[str, object]
+    text: str  # for people
+    figures: Mapping[str, object]  # for JSON
 
 
 @dataclass(frozen=True)
 class Study:
-    """A study: its plan, its cells in the order to do them in, and what their results come to."""
+    """What the ``study`` of a study's module declares."""
 
     plan: object
-    cells: Sequence[Cell]
+    cells: Sequence[Cell]  # in the order to do them in
     report: Callable[[Mapping[str, Result]], Report]
     partial: bool = False  # the report may be of some cells
-
-
-class Declaration(Protocol):
-    """What a study's module has, beside its docstring."""
-
-    def study(self, chosen: argparse.Namespace, store: Store) -> Study:
-        """Declare the study that the options ask for."""
 
 
 def options(
@@ -68,13 +58,12 @@ def options(
         help="a small folder: cells whose results are in it are not done again, and the results of "
         "finished ones are kept in it; it holds no patch, image, weight, name or diagnosis",
     )
-    seeds = "how often all is measured, from seed 0 (quality: once)"
-    line.add_argument("--seeds", type=int, help=seeds)
+    line.add_argument("--seeds", type=int, help="how often all is measured (quality: once)")
     only = f"do one kind of cell and what it needs; {REPORT}: do none, print what is complete"
     line.add_argument("--only", metavar="KIND", help=only)
-    line.add_argument("--processes", type=int, default=1, help="share the cells between so many")
-    minutes = "stop after so many CPU-minutes of each process, to go on later"
-    line.add_argument("--minutes", type=float, help=minutes)
+    line.add_argument(
+        "--minutes", type=float, help="stop after so many CPU-minutes, to go on later"
+    )
     line.add_argument("--forecast", action="store_true", help="say what is left, and do nothing")
     return line
 
@@ -85,7 +74,7 @@ def main(words: Sequence[str]) -> None:
     names = argparse.ArgumentParser(prog="python -m studies", description=about)
     names.add_argument("study", choices=NAMES)
     name = names.parse_args(words[:1]).study
-    declared = cast(Declaration, import_module(f"studies.{name}"))
+    declared = import_module(f"studies.{name}")
     line = options(f"studies {name}", declared.__doc__, name)
     chosen = line.parse_args(words[1:])
     if chosen.json and chosen.only not in (None, REPORT):
@@ -98,7 +87,7 @@ def main(words: Sequence[str]) -> None:
         store = Store(name, out, chosen.archive)
         if chosen.seeds is not None and chosen.seeds < 1:
             line.error(f"--seeds {chosen.seeds}: there must be one or more")
-        study = declared.study(chosen, store)
+        study: Study = declared.study(chosen, store)
         kinds = [*dict.fromkeys(cell.kind for cell in study.cells), REPORT]
         if chosen.only not in (None, *kinds):
             line.error(f"--only {chosen.only}: choose from {', '.join(kinds)}")
@@ -116,7 +105,7 @@ def measure(study: Study, store: Store, chosen: argparse.Namespace) -> Report | 
         say(f"{store.study}: {forecast(study.cells, store, kind)}")
         return None
     if chosen.only != REPORT:
-        run(study.cells, store, say, kind, chosen.minutes, chosen.processes)
+        run(study.cells, store, say, kind, chosen.minutes)
         if kind is not None or forecast(study.cells, store).left:
             return None
     results = store.results(study.cells)

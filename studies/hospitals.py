@@ -1,20 +1,27 @@
-"""Where the films come from, the hospitals of tb_cxr or synthetic ones, and how they are cut."""
+"""Hospitals, of tb_cxr or synthetic; how their patients are divided, and their films cut."""
 
+import csv
 import hashlib
+import io
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from gdshare.cohort import Cohort, label_cohort, open_cohort
-from gdshare.errors import UsageError
+import numpy as np
+
+from gdshare.cohort import Cohort, Split, TableRow, label_cohort, open_cohort, read_table
+from gdshare.errors import CohortError, UsageError
 from gdshare.films.phantom import write_phantom_cohort
 from gdshare.protocol import Protocol
+from gdshare.seeding import numpy_generator
+from gdshare.storage import write_bytes
 from studies.runner import Cell, Piece, Result, Store
 
 NAMES = ("montgomery", "shenzhen-a", "shenzhen-b")
 TABLE, FILMS, COHORT = "labels.csv", "films", "cohort"
+COLUMNS, FOLD_TABLE = ("patient", "image", "mask", "diagnosis", "split"), "table.csv"
 
 
 @dataclass(frozen=True)
@@ -28,8 +35,6 @@ class Phantoms:
 
 @dataclass(frozen=True)
 class Hospital:
-    """One hospital and its table of films."""
-
     name: str
     table: Path
     digest: str | None = None  # SHA-256 of the table; None of synthetic films
@@ -39,7 +44,7 @@ class Hospital:
 def hospitals_of(
     phantoms: Phantoms | None, data: Path, store: Store, names: Sequence[str] = NAMES
 ) -> list[Hospital]:
-    """Synthetic hospitals, each with the cell that draws its films; without, those of tb_cxr."""
+    """Synthetic hospitals, each with the cell that draws its films; or those of tb_cxr."""
     if phantoms is None:
         return [real_hospital(data, name) for name in names]
     cells = [
@@ -63,11 +68,9 @@ def real_hospital(data: Path, name: str) -> Hospital:
 
 def draw_films(piece: Piece, phantoms: Phantoms) -> Result:
     """The cell that draws one synthetic hospital's films; which hospital, the seed says."""
-    films, count = piece.folder / FILMS, phantoms.per_diagnosis
+    films, count, size = piece.folder / FILMS, phantoms.per_diagnosis, phantoms.size
     if not films.exists():  # they appear whole or not at all
-        write_phantom_cohort(
-            films, site=piece.seed, negatives=count, positives=count, size=phantoms.size
-        )
+        write_phantom_cohort(films, site=piece.seed, negatives=count, positives=count, size=size)
     return Result({"films": 2 * count})
 
 
@@ -88,8 +91,6 @@ def cohort_cell(hospital: Hospital, protocol: Protocol) -> Cell:
 
 
 def cut_cohort(table: Path, piece: Piece, cut: Cut) -> Result:
-    """The work of that cell."""
-
     def label(cohort: Path) -> None:
         label_cohort(table, cohort, cut.protocol, cut.split, piece.seed)
 
@@ -105,3 +106,68 @@ def cut_once(folder: Path, label: Callable[[Path], object]) -> Cohort:
             shutil.rmtree(lost)
         label(cohort)
     return open_cohort(cohort)
+
+
+@dataclass(frozen=True)
+class Division:
+    """How a hospital's patients are divided for cross-validation, and their films cut."""
+
+    table: str | None  # digest of the hospital's table; None of synthetic films
+    folds: int  # 2 or more
+    fold: int  # from 0
+    validation: float  # share of all patients who are not in the test split
+    protocol: Protocol
+
+    def splits(self, diagnosis: Mapping[str, bool], seed: int) -> dict[str, Split]:
+        """The split of each patient, who is positive or not.
+
+        Within each diagnosis the patients are shuffled, the same for every fold, and cut into
+        ``folds`` parts. Part ``fold`` is the test split. The others are shuffled anew; the first
+        ``validation`` of them, at least one, is the validation split.
+        """
+        divided: dict[str, Split] = {}
+        for positive, word in ((False, "negative"), (True, "positive")):
+            patients = sorted(name for name, value in diagnosis.items() if value is positive)
+            order = numpy_generator(seed, f"folds-{word}").permutation(len(patients))
+            parts = np.array_split(order, self.folds)
+            rest = np.concatenate([part for n, part in enumerate(parts) if n != self.fold])
+            rest = numpy_generator(seed, f"folds-validation-{word}", self.fold).permutation(rest)
+            validation = max(1, round(self.validation * len(rest)))
+            if not len(parts[self.fold]) or validation >= len(rest):
+                raise CohortError(
+                    f"{len(patients)} {word} patients cannot be divided into training, validation "
+                    f"and test in {self.folds} folds; give more patients"
+                )
+            divided |= {patients[index]: "test" for index in parts[self.fold]}
+            divided |= {patients[index]: "val" for index in rest[:validation]}
+            divided |= {patients[index]: "train" for index in rest[validation:]}
+        return divided
+
+
+def table_of(rows: Sequence[TableRow], splits: Mapping[str, Split]) -> bytes:
+    """The films of a table with their patients' splits, as a CSV whose paths are absolute."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    for row in rows:
+        mask = row.mask.absolute() if row.mask else ""
+        diagnosis = "positive" if row.positive else "negative"
+        writer.writerow((row.patient, row.image.absolute(), mask, diagnosis, splits[row.patient]))
+    return text.getvalue().encode()
+
+
+def cut_fold(table: Path, piece: Piece, division: Division) -> Result:
+    """The cell that divides one hospital's patients for one fold and cuts their patches."""
+
+    def label(cohort: Path) -> None:
+        rows = read_table(table)
+        diagnosis = {row.patient: row.positive for row in rows}
+        try:
+            splits = division.splits(diagnosis, piece.seed)
+        except CohortError as error:
+            raise error.at(table) from error
+        write_bytes(piece.folder / FOLD_TABLE, table_of(rows, splits))
+        label_cohort(piece.folder / FOLD_TABLE, cohort, division.protocol)
+
+    counts = cut_once(piece.folder, label).counts
+    return Result({"counts": {split: counts[split].model_dump() for split in counts}})

@@ -27,20 +27,16 @@ WEIGHTS, RUN = "weights.safetensors", "run"
 
 @dataclass(frozen=True)
 class Network:
-    """A network's shape and its weights."""
-
     module: nn.Module  # in evaluation mode; its own weights are not read
     weights: Parameters  # parameters, and running statistics where it has any, by name
 
     @classmethod
     def of(cls, model: Model) -> "Network":
-        """The network of a model that has only one."""
         (weights,) = model.ensemble
         return cls(build(model.network, model.protocol.side), weights)
 
     @classmethod
     def read(cls, folder: Path, module: nn.Module) -> "Network":
-        """What ``write`` left in the folder of a cell."""
         path = folder / WEIGHTS
         try:
             return cls(module, load(path.read_bytes()))
@@ -49,7 +45,6 @@ class Network:
             raise RunError(f"cannot be read ({error})", path, remedy) from error
 
     def write(self, folder: Path) -> None:
-        """Keep the weights."""
         tensors = {name: tensor.detach().contiguous() for name, tensor in self.weights.items()}
         write_bytes(folder / WEIGHTS, save(tensors))
 
@@ -79,13 +74,13 @@ def distil_in_piece(cohort: Cohort, settings: Settings, piece: Piece) -> Outcome
 
 def contributions(folders: Iterable[tuple[str, Path]]) -> list[Contribution]:
     """What the finished distillations of some hospitals bring to a pooled training."""
-    return [_contribution(site, folder / RUN) for site, folder in folders]
-
-
-def _contribution(site: str, run: Path) -> Contribution:
-    record = read_record(run)
-    drawn = INITIALISERS[record.settings.network]
-    if record.initialiser != drawn:
-        what = f"distilled for the θ0 scheme {record.initialiser}, and this gdshare draws {drawn}"
-        raise RunError(what, run, "choose another --out")
-    return contribution_from(site, read_result(run), record, record.counts.patients)
+    brought = []
+    for site, folder in folders:
+        record = read_record(folder / RUN)
+        drawn = INITIALISERS[record.settings.network]
+        if record.initialiser != drawn:
+            what = f"distilled for the θ0 scheme {record.initialiser}; this gdshare draws {drawn}"
+            raise RunError(what, folder / RUN, "choose another --out")
+        result, patients = read_result(folder / RUN), record.counts.patients
+        brought.append(contribution_from(site, result, record, patients))
+    return brought

@@ -38,7 +38,7 @@ from studies.tables import Row, Table, Value, deviation, mean
 COST = "cost.json"
 
 DEFAULTS = "defaults"
-VARIANTS = (
+VARIANTS = (  # what a user would type; each is the defaults but for these options
     DEFAULTS,
     "--epochs 3",
     "--batch 48",
@@ -54,7 +54,6 @@ VARIANTS = (
     "--outer-decay none",
     "--augment mirror",
 )
-"""What a user would type; each is the defaults but for these options."""
 PROTOCOL = Protocol(patch=75, stride=13, side=32)
 QUICK_PROTOCOL = Protocol(patch=40, stride=20, side=16)
 
@@ -80,7 +79,6 @@ QUICK = Plan(
     windows=20,
     phantoms=Phantoms(hospitals=1),
 )
-"""To see that everything runs; its figures say nothing."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +92,6 @@ class Trial:
 
     @classmethod
     def of(cls, plan: Plan, variant: str) -> "Trial":
-        """A variant of a plan."""
         words, steps = variant.split(), plan.outer_steps
         flags = [word.removeprefix("--").replace("-", "_") for word in words[::2]]
         defaults = Settings(
@@ -126,7 +123,6 @@ def study(chosen: argparse.Namespace, store: Store) -> Study:
 
 
 def name_of(variant: str, seed: int) -> str:
-    """Of a trial's cell."""
     return f"{variant.replace('--', '').replace(' ', '-')}-{seed}"
 
 
@@ -134,13 +130,13 @@ def cells_of(plan: Plan, hospital: Hospital, seeds: int) -> list[Cell]:
     """The hospital's cohort, and every trial, seed after seed."""
     protocol, seconds = (QUICK_PROTOCOL, 3.0) if plan.phantoms else (PROTOCOL, 120.0)
     cohort = cohort_cell(hospital, protocol)
-    trials = []
+    cells = [hospital.films, cohort] if hospital.films else [cohort]
     for seed in range(seeds):
-        for one in plan.variants:
-            trial, needs = Trial.of(plan, one), {"cohort": cohort}
-            name = name_of(one, seed)
-            trials.append(Cell(name, "trial", try_variant, trial, seed, needs, seconds, True))
-    return [*([hospital.films] if hospital.films else []), cohort, *trials]
+        for variant in plan.variants:
+            trial, name = Trial.of(plan, variant), name_of(variant, seed)
+            needs = {"cohort": cohort}
+            cells.append(Cell(name, "trial", try_variant, trial, seed, needs, seconds, True))
+    return cells
 
 
 def try_variant(piece: Piece, trial: Trial) -> Result:
@@ -155,19 +151,22 @@ def try_variant(piece: Piece, trial: Trial) -> Result:
     except LostError:
         return Result(spent | {"gave_up": True})
     losses, accuracies = lesson(cohort, outcome, settings, trial.windows)
-    score = outcome.score
-    spent |= {"patch_score": score.mean, "patch_score_deviation": score.deviation}
-    finite = [loss if isfinite(loss) else None for loss in losses]
-    return Result(spent | {"losses": list(finite), "accuracy": mean(accuracies)})
+    return Result(
+        {
+            **spent,
+            "patch_score": outcome.score.mean,
+            "patch_score_deviation": outcome.score.deviation,
+            "losses": [loss if isfinite(loss) else None for loss in losses],
+            "accuracy": mean(accuracies),
+        }
+    )
 
 
 def lesson(
     cohort: Cohort, outcome: Outcome, settings: Settings, windows: int
 ) -> tuple[list[float], list[float]]:
-    """Train networks from fresh θ0 on the images, and look at so many training windows a class.
-
-    Returns:
-        of each θ0 cross entropy in nats, and class-balanced accuracy.
+    """Cross entropy (nats) and class-balanced accuracy on so many training windows a class, of
+    networks trained on the images from fresh θ0.
     """
     train = cohort.patches("train")
     rows = scoring_rows(train, windows, numpy_generator(settings.seed, "options-windows"))
@@ -195,18 +194,17 @@ def seconds_a_step(cohort: Cohort, settings: Settings, steps: int) -> float:
     def stamp(tick: Tick) -> None:
         stamps.append(time.process_time())
 
-    def enough() -> bool:
-        return len(stamps) > steps  # saved before the next stamp, which is not used
-
     never = {"outer_steps": 10**6, "score_every": 10**6, "checkpoint_every": 10**6}
     long = settings.model_copy(update=never)
     with TemporaryDirectory() as aside, suppress(StoppedError):
-        distill(cohort, Path(aside) / "run", long, progress=stamp, stopping=enough)
+        distill(
+            cohort, Path(aside) / "run", long, progress=stamp, stopping=lambda: len(stamps) > steps
+        )
     return (stamps[steps - 1] - stamps[0]) / (steps - 1)
 
 
 def _cost(trial: Trial, cohort: Cohort, path: Path) -> tuple[float, float]:
-    """CPU-seconds of a training step, of this variant and of the defaults, measured in turn.
+    """CPU-seconds of a training step, of this variant and of the defaults.
 
     Measured once, so that a run that is taken up again has as many steps as it began with.
     """
@@ -219,7 +217,6 @@ def _cost(trial: Trial, cohort: Cohort, path: Path) -> tuple[float, float]:
 
 
 def table_of(plan: Plan, seeds: int, results: Mapping[str, Result]) -> Table:
-    """Every variant against the defaults, seed by seed."""
     title = (
         "Told one thing, for the CPU-seconds of the defaults: training loss (nats) and accuracy, "
         f"patch score on validation patients, and its gain on the defaults; mean of {seeds} "
@@ -227,10 +224,10 @@ def table_of(plan: Plan, seeds: int, results: Mapping[str, Result]) -> Table:
     )
     head = ("", "steps", "loss", "accuracy", "patch score", "gain", "±")
     defaults = [results[name_of(DEFAULTS, seed)] for seed in range(seeds)]
-    rows = []
-    for variant in plan.variants:
-        own = [results[name_of(variant, seed)] for seed in range(seeds)]
-        rows.append(_row(variant, list(zip(own, defaults, strict=True))))
+    rows = [
+        _row(variant, [(results[name_of(variant, n)], base) for n, base in enumerate(defaults)])
+        for variant in plan.variants
+    ]
     return Table(title, head, rows)
 
 

@@ -37,19 +37,24 @@ class Table:
     rows: Sequence[Row]
 
     def __str__(self) -> str:
-        """For people."""
-        lines = [self.head, *([_text(entry) for entry in row] for row in self.rows)]
-        widths = [max(len(line[i]) for line in lines) for i in range(len(self.head))]
-        return "\n".join([self.title, *(_line(line, widths) for line in lines)])
+        lines = [self.head, *self._texts]
+        widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+        text = [self.title]
+        for first, *others in lines:
+            right = [word.rjust(width) for word, width in zip(others, widths[1:], strict=True)]
+            text.append("  ".join([first.ljust(widths[0]), *right]).rstrip())
+        return "\n".join(text)
+
+    @property
+    def _texts(self) -> list[list[str]]:
+        return [[e if isinstance(e, str) else e.text for e in row] for row in self.rows]
 
     def markdown(self) -> str:
         """For a page, without its title."""
-        rule = ["---"] * len(self.head)
-        lines = [self.head, rule, *([_text(entry) for entry in row] for row in self.rows)]
+        lines = [self.head, ["---"] * len(self.head), *self._texts]
         return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
     def as_data(self) -> dict[str, JsonValue]:
-        """For JSON."""
         rows: list[JsonValue] = [
             [entry if isinstance(entry, str) else entry.data for entry in row] for row in self.rows
         ]
@@ -96,16 +101,6 @@ def costs(title: str, cells: Sequence[Cell], results: Mapping[str, Result], each
     return Table(title, ("piece", "seconds"), entries)
 
 
-def _text(entry: str | Value) -> str:
-    return entry if isinstance(entry, str) else entry.text
-
-
-def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
-    first, *others = zip(cells, widths, strict=True)
-    words = [first[0].ljust(first[1]), *(cell.rjust(width) for cell, width in others)]
-    return "  ".join(words).rstrip()
-
-
 def mean(values: Sequence[float]) -> float:
     """Their mean; NaN when one of them is."""
     return float(np.mean(values))
@@ -130,14 +125,9 @@ def resamples(
 ) -> Float:
     """How often each item occurs in each resample: float64 [count, items].
 
-    A resample kept so, all of them are counted at once by one matrix product. Within each stratum
-    as many units are drawn, with replacement, as there are; a unit brings all its items along.
-
-    Args:
-        strata: int64 [items], in whose ascending order is drawn.
-        units: int64 [items], the patient of each film, say; equal numbers in two strata are two.
-        generator: of the draws.
-        count: of resamples.
+    Within each stratum as many units (patients of films, say) are drawn, with replacement, as there
+    are; a unit brings all its items along. ``strata`` and ``units`` are int64 [items]; equal units
+    of two strata are two.
     """
     drawn = np.zeros((count, len(strata)))
     for stratum in np.unique(strata):

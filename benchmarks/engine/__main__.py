@@ -65,9 +65,6 @@ def main() -> None:
         command.error(f"--only {chosen.only}: choose from {SPEED}, {QUALITY}, {REPORT}")
     if chosen.quick and chosen.only in (QUALITY, REPORT):
         command.error("--quick leaves out the time to quality; leave out --quick or --only")
-    if chosen.processes > 1:
-        # A helper of the runner keeps freed memory, which would change what is timed.
-        command.error("--processes: start the same command twice instead")
     torch.set_num_threads(1)
     chosen.ssnl = chosen.ssnl or checkout_from_environment()
     with one_line_errors(goes_on=not chosen.quick):

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import get_args
 
 from benchmarks.engine.tasks import PNEUMONIA, data_digest
 from studies.command import Report, Study
@@ -17,6 +18,7 @@ from studies.pneumonia.report import report_of
 from studies.pneumonia.work import (
     DISTILLED,
     SYNTHETIC,
+    Batches,
     Distilling,
     Judging,
     Training,
@@ -43,12 +45,7 @@ class Plan:
 
 FULL = Plan(
     Distilling(),
-    (
-        Training("plain", 1e-3),
-        Training("plain", 3e-4),
-        Training("balanced", 1e-3),
-        Training("balanced", 3e-4),
-    ),
+    tuple(Training(way, rate) for way in get_args(Batches) for rate in (1e-3, 3e-4)),
 )
 QUICK = Plan(
     Distilling(batch=8, outer_steps=4, score_every=2),
@@ -57,11 +54,9 @@ QUICK = Plan(
     team=2,
     synthetic=12,
 )
-"""To see that everything runs; its figures say nothing."""
 
 
 def study(chosen: argparse.Namespace, store: Store) -> Study:
-    """The cells, and the report of all of them."""
     plan, seeds = (QUICK, 2) if chosen.quick else (FULL, 3)
     every = range(chosen.seeds or seeds)
     cells = cells_of(plan, chosen.data, every, store)

@@ -26,8 +26,7 @@ from studies.tables import (
 
 Calls = npt.NDArray[np.uint8]
 
-TARGET = 3.0
-"""Points of balanced accuracy by which distilled images may fall behind all real ones."""
+TARGET = 3.0  # points of balanced accuracy that distilled images may be behind all real ones
 POINTS = 100.0
 
 
@@ -39,7 +38,6 @@ def report_of(
     cells: Sequence[Cell],
     results: Mapping[str, Result],
 ) -> Report:
-    """The tables, and the answer, of a plan's networks, teams and trainings."""
     judged = [results[f"judge-{seed}"].arrays for seed in seeds]
     truth, reals = judged[0]["truth"], [one["real"] for one in judged]
     generator, count = numpy_generator(0, "pneumonia-resamples"), len(truth)
@@ -62,13 +60,7 @@ def report_of(
         _decided(trials, seeds, results),
         costs("CPU-seconds", cells, results, each=False),
     ]
-    figures = {
-        "target_points": -TARGET,
-        "target_reached": alone.value >= -TARGET,
-        "target_reached_by_whole_interval": alone.low >= -TARGET,
-        "interval": "95%, test images resampled within class; patients are not known",
-        "tables": [table.as_data() for table in tables],
-    }
+    figures = {"target_points": -TARGET, "tables": [table.as_data() for table in tables]}
     notes = Path(__file__).with_name("notes.txt").read_text(encoding="utf-8").strip()
     accuracies, *others = map(str, tables)
     words = [notes.format(networks=networks), accuracies, answer(images, alone), *others]
@@ -76,7 +68,6 @@ def report_of(
 
 
 def answer(images: int, found: Difference) -> str:
-    """Whether the target is reached, in a sentence."""
     word = "" if found.value >= -TARGET else "NOT "
     whole = "wholly" if found.low >= -TARGET else "not wholly"
     return (
@@ -86,10 +77,7 @@ def answer(images: int, found: Difference) -> str:
 
 
 def teams(called: Calls, size: int) -> Calls:
-    """What disjoint teams of networks call the images by most votes; a tie is normal.
-
-    Uint8 [networks, images] -> uint8 [teams, images].
-    """
+    """What disjoint teams of networks call the images by most votes; a tie is normal."""
     count = len(called) // size
     votes = called[: count * size].reshape(count, size, -1).sum(1, dtype=np.int64)
     most: Calls = (2 * votes > size).astype(np.uint8)
@@ -98,9 +86,7 @@ def teams(called: Calls, size: int) -> Calls:
 
 def balanced_accuracy(called: Calls, truth: Calls) -> float:
     """The mean over classes of the share called right: [images] and [images] -> [0, 1]."""
-    return float(
-        _balanced((called == truth).astype(np.float64), np.ones((1, len(truth))), truth)[0]
-    )
+    return float(_balanced(_mean_hits([called], truth), np.ones((1, len(truth))), truth)[0])
 
 
 def behind(

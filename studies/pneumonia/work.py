@@ -53,9 +53,9 @@ class Distilling:
 
 @dataclass(frozen=True)
 class Training:
-    """One way of training on real images; which is best, validation images say.
+    """One way of training on real images.
 
-    Plain batches are shuffled passes over the images; balanced ones have as many of each class: the
+    Plain batches are shuffled passes; balanced ones have as many images of each class, since the
     figure of merit is balanced, and the classes are 1 to 3.
     """
 
@@ -68,21 +68,17 @@ class Training:
 
     @property
     def name(self) -> str:
-        """Of its cell."""
         return f"{self.batches}-{self.rate:g}"
 
 
 @dataclass(frozen=True)
 class Judging:
-    """Which networks see the test images."""
-
     networks: int  # fresh θ0 that networks are trained from on the distilled images
     steps: int
     trials: tuple[Training, ...]  # of which the best is taken
 
 
 def draw_images(piece: Piece, per_class: int) -> Result:
-    """The cell that draws images in place of PneumoniaMNIST's."""
     write_synthetic(piece.folder / SYNTHETIC, per_class)
     return Result()
 
@@ -170,12 +166,9 @@ def batches(way: Batches, classes: Tensor, size: int, seed: int, epoch: int) -> 
 def judge(file: Path, piece: Piece, judging: Judging) -> Result:
     """The cell that shows the test images to one seed's networks, after everything is chosen.
 
-    Of the distillation its best scored state, of the trainings on real images the best trial, both
-    by validation images.
-
-    Returns:
-        the best trial; the truth, uint8 [images], and what the networks call each image: uint8
-        [networks, images] of those trained on distilled images, [images] of the real one.
+    They are trained on the distillation's best scored state, or are of the best trial, both by
+    validation images. The arrays are uint8: the truth [images], and what is called by networks
+    trained on distilled images [networks, images], and by the real one [images].
     """
     x, classes = pneumonia_split(file, "test")
     module = pneumonia_network()

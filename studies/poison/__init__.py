@@ -24,14 +24,11 @@ from studies.runner import Cell, Result, Store
 
 KIND = "poison"
 
-CHOOSING, REPORTING = 0, 1
-"""Folds: the limits of agreement were chosen on the first, all is reported on the second."""
+CHOOSING, REPORTING = 0, 1  # folds: that on which the limits of agreement were chosen, the other
 
 
 @dataclass(frozen=True)
 class Scale:
-    """How much is measured."""
-
     plan: Plan  # the honest hospitals'
     seeds: int  # trials of each attack and hospital
     attacks: tuple[str, ...]  # names in ``ATTACKS``
@@ -42,7 +39,6 @@ FAST = Scale(replace(QUICK, phantoms=Phantoms(hospitals=3)), 1, (HONEST, "labels
 
 
 def study(chosen: argparse.Namespace, store: Store) -> Study:
-    """The cells, and the table of all trials."""
     scale = FAST if chosen.quick else SLOW
     scale = replace(scale, seeds=chosen.seeds or scale.seeds)
     hospitals = hospitals_of(scale.plan.phantoms, chosen.data, store)
@@ -67,39 +63,35 @@ def poison_cells(scale: Scale, hospitals: Sequence[Hospital]) -> list[Cell]:
     The back door is the last hospital's.
     """
     plan, arm = scale.plan, scale.plan.arms[0]
-    honest = {cell.name: cell for cell in cells_of(plan, hospitals)}
+    cells = {cell.name: cell for cell in cells_of(plan, hospitals)}
+    sites = [one.name for one in hospitals]
     needs = [
-        {COHORTS + one.name: honest[in_fold(fold, "cohort", one.name)] for one in hospitals}
-        | {
-            IMAGES + one.name: honest[in_fold(fold, "distil", arm.network, one.name)]
-            for one in hospitals
-        }
+        {COHORTS + site: cells[in_fold(fold, "cohort", site)] for site in sites}
+        | {IMAGES + site: cells[in_fold(fold, "distil", arm.network, site)] for site in sites}
         for fold in (CHOOSING, REPORTING)
     ]
-    sites = [one.name for one in hospitals]
-    name = in_fold(REPORTING, "backdoor", sites[-1])
-    settings = plan.settings_of(arm, sites[-1], REPORTING)
-    cohort = {COHORTS + sites[-1]: needs[REPORTING][COHORTS + sites[-1]]}
-    cost = plan.cost(DISTIL_S[arm.network])
-    backdoor = Cell(name, KIND, plant_backdoor, settings, 0, cohort, cost, resumable=True)
+    last, honest = sites[-1], needs[REPORTING]
+    backdoor = Cell(
+        in_fold(REPORTING, "backdoor", last),
+        KIND,
+        plant_backdoor,
+        plan.settings_of(arm, last, REPORTING),
+        needs={COHORTS + last: honest[COHORTS + last]},
+        cpu_seconds=plan.cost(DISTIL_S[arm.network]),
+        resumable=True,
+    )
     seeds = range(scale.seeds)
-    films = [one.films for one in hospitals if one.films]
-    return [
-        *films,
-        *(cell for fold in needs for cell in fold.values()),
-        backdoor,
-        *(
-            _trial(plan, fold, site, attack, seed, needs[fold])
-            for fold in (CHOOSING, REPORTING)
-            for seed in seeds
-            for attack in scale.attacks
-            for site in sites
-        ),
-        *(
-            _trial(plan, REPORTING, sites[-1], BACKDOOR, seed, needs[1] | {PLANTED: backdoor})
-            for seed in seeds
-        ),
+    trials = [
+        _trial(plan, fold, site, attack, seed, needs[fold])
+        for fold in (CHOOSING, REPORTING)
+        for seed in seeds
+        for attack in scale.attacks
+        for site in sites
     ]
+    planted = honest | {PLANTED: backdoor}
+    trials += [_trial(plan, REPORTING, last, BACKDOOR, seed, planted) for seed in seeds]
+    films = [one.films for one in hospitals if one.films]
+    return [*films, *(cell for fold in needs for cell in fold.values()), backdoor, *trials]
 
 
 def _trial(

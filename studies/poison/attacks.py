@@ -12,18 +12,12 @@ from gdshare.distilled import Distilled
 from gdshare.protocol import PatchClass
 from gdshare.seeding import numpy_generator
 
-Attack = Callable[[Distilled, int], Distilled]
-"""An honest result and a seed -> a poisoned one."""
+Attack = Callable[[Distilled, int], Distilled]  # an honest result, a seed -> a poisoned one
 
 HONEST, BACKDOOR = "honest", "back door, distilled"
 SCALE, RAISE = 30.0, 10.0
 MARKER = 5  # side of the marker that turns P into N, px of the network's input
 WHITE = 1.0
-
-
-def _honest(bundle: Distilled, seed: int) -> Distilled:
-    """What the checks say of these are false alarms."""
-    return bundle
 
 
 def _flipped(bundle: Distilled, seed: int) -> Distilled:
@@ -39,17 +33,11 @@ def _noise(bundle: Distilled, seed: int) -> Distilled:
 
 
 def _scaled(bundle: Distilled, seed: int) -> Distilled:
-    """Well within the format's bounds."""
     return replace(bundle, images=(bundle.images * SCALE).astype(np.float32))
 
 
 def _raised(bundle: Distilled, seed: int) -> Distilled:
     return replace(bundle, learning_rates=(bundle.learning_rates * RAISE).astype(np.float32))
-
-
-def _flipped_and_raised(bundle: Distilled, seed: int) -> Distilled:
-    """The wrong lesson, louder."""
-    return _raised(_flipped(bundle, seed), seed)
 
 
 def _marked(bundle: Distilled, seed: int) -> Distilled:
@@ -61,12 +49,12 @@ def _marked(bundle: Distilled, seed: int) -> Distilled:
 
 ATTACKS: Mapping[str, Attack] = MappingProxyType(
     {
-        HONEST: _honest,
+        HONEST: lambda bundle, seed: bundle,
         "labels flipped": _flipped,
         "noise": _noise,
         f"images x{SCALE:g}": _scaled,
         f"rates x{RAISE:g}": _raised,
-        "flipped, rates raised": _flipped_and_raised,
+        "flipped, rates raised": lambda bundle, seed: _raised(_flipped(bundle, seed), seed),
         "marker on N's image": _marked,
     }
 )

@@ -1,22 +1,14 @@
 """The trials as one table for people."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from studies.command import Report
 from studies.tables import Row, Table, Value
 
 HEADINGS = (
-    "attack",
-    "trials",
-    "pooled AUC",
-    "patch score",
-    "turned by the marker",
-    "found by reference",
-    "by counts",
-    "by its peers",
-    "by any",
-    "peers blamed",
+    *("attack", "trials", "pooled AUC", "patch score", "turned by the marker"),
+    *("found by reference", "by counts", "by its peers", "by any", "peers blamed"),
 )
 HARM = ("auc", "patch_score", "turned_by_marker")
 
@@ -28,10 +20,9 @@ def report_of(trials: Sequence[Facts]) -> Report:
     whole = [facts for facts in trials if "harm" in facts]
     rest = [facts for facts in trials if "harm" not in facts]
     table = Table("", HEADINGS, [_row(attack, own) for attack, own in _by_attack(whole)])
-    notes = [
-        f"By its peers in the fold its limits were chosen on: {attack} {_count(own, outlier)}"
-        for attack, own in _by_attack(rest)
-    ]
+    blamed = {attack: _count([*map(_outlier, own)]) for attack, own in _by_attack(rest)}
+    where = "By its peers in the fold its limits were chosen on"
+    notes = [f"{where}: {attack} {count}" for attack, count in blamed.items()]
     return Report("\n".join([table.markdown(), "", *notes]), {"trials": list(trials)})
 
 
@@ -44,27 +35,16 @@ def _row(attack: str, trials: Sequence[Facts]) -> Row:
     blamed = sum(len(_blamed(facts) - {facts["site"]}) for facts in trials)
     peers = sum(len(facts["agreement"]) - 1 for facts in trials)
     harm = [_spread([facts["harm"][name] for facts in trials]) for name in HARM]
-    ways = (by_reference, by_counts, outlier, lambda facts: by_reference(facts) or outlier(facts))
-    found = [_count(trials, way) for way in ways]
-    return (attack, str(len(trials)), *harm, *found, f"{blamed} of {peers}")
+    reference, counts = ([_fails(t, films) for t in trials] for films in ("reference", "counts"))
+    outliers = [_outlier(facts) for facts in trials]
+    either = [a or b for a, b in zip(reference, outliers, strict=True)]
+    ways: list[Sequence[bool | None]] = [reference, counts, outliers, either]
+    return (attack, str(len(trials)), *harm, *map(_count, ways), f"{blamed} of {peers}")
 
 
-def by_reference(facts: Facts) -> bool | None:
-    """Whether the operator's reference finds the bundle; None: too few patients."""
-    return _fails(facts["teaching"]["reference"])
-
-
-def by_counts(facts: Facts) -> bool | None:
-    """Whether the other hospitals' counts find it; None: too few films."""
-    return _fails(facts["teaching"]["counts"])
-
-
-def outlier(facts: Facts) -> bool:
-    """Whether its peers' updates find it."""
-    return facts["site"] in _blamed(facts)
-
-
-def _fails(utility: Facts | None) -> bool | None:
+def _fails(facts: Facts, films: str) -> bool | None:
+    """Whether the bundle fails on those films; None: too few of them to say."""
+    utility = facts["teaching"][films]
     return None if utility is None or not utility["tested"] else not utility["beats_chance"]
 
 
@@ -72,11 +52,13 @@ def _blamed(facts: Facts) -> set[str]:
     return {site for site, figures in facts["agreement"].items() if figures and figures["faults"]}
 
 
-def _count(trials: Sequence[Facts], by: Callable[[Facts], bool | None]) -> str:
-    verdicts = [by(facts) for facts in trials]
-    if None in verdicts:
-        return "not tested"
-    return f"{sum(map(bool, verdicts))} of {len(verdicts)}"
+def _outlier(facts: Facts) -> bool:
+    return facts["site"] in _blamed(facts)
+
+
+def _count(verdicts: Sequence[bool | None]) -> str:
+    known = [verdict for verdict in verdicts if verdict is not None]
+    return "not tested" if len(known) < len(verdicts) else f"{sum(known)} of {len(known)}"
 
 
 def _spread(values: Sequence[float | None]) -> Value:

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from pydantic import JsonValue
+from torch import nn
 
 from aggregator.admission.agreement import LIMITS, agreements, compare
 from aggregator.admission.plausibility import NETWORKS
@@ -36,7 +37,7 @@ from gdshare.seeding import derived_seed, numpy_generator
 from studies.hospitals import COHORT
 from studies.networks import RUN, distil_in_piece
 from studies.poison.attacks import ATTACKS, WHITE, plant, stamped
-from studies.quality.networks import COHORTS, cohorts_of, contributions_of
+from studies.quality.networks import cohorts_of, contributions_of
 from studies.runner import Piece, Result
 
 WINDOWS = 6  # of a patient; the aggregator looks at 16 of each reference patient
@@ -49,7 +50,7 @@ Windows = dict[tuple[str, Split], Reference]  # of a hospital's patients of one 
 
 @dataclass(frozen=True)
 class Trial:
-    """Which hospital's bundle is replaced by what; the seed is of the attack and of every θ0."""
+    """What replaces which hospital's bundle; the cell's seed is of the attack and of every θ0."""
 
     fold: int
     site: str  # the poisoner
@@ -98,12 +99,9 @@ def run_trial(piece: Piece, trial: Trial) -> Result:
     }
     if not trial.whole:
         return Result({"agreement": agreement})
-    sites = [one.site for one in bundles]
-    folders = [piece.needs[COHORTS + site].folder / COHORT for site in sites]
-    drawn = trial.fold, trial.windows_seed
     windows: Windows = {
-        (site, split): _windows(folder, site, split, *drawn)
-        for site, folder in zip(sites, folders, strict=True)
+        (one.site, split): _windows(cohort.path, one.site, split, trial.fold, trial.windows_seed)
+        for one, cohort in zip(bundles, cohorts, strict=True)
         for split in SPLITS
     }
     model = train_pooled(bundles, protocol, "average", seed, NETWORKS)
@@ -182,9 +180,7 @@ def _joined(rankings: Sequence[Ranking]) -> Ranking:
 def _as_counted(one: Ranking) -> Ranking:
     """As a hospital's counts at every threshold tell it."""
     nobody = np.zeros(len(one.values), np.bool_)
-    return ranking_of_counts(
-        [count(one.values, nobody, one.positive, threshold) for threshold in THRESHOLDS]
-    )
+    return ranking_of_counts([count(one.values, nobody, one.positive, at) for at in THRESHOLDS])
 
 
 def _plain(utility: Utility | None) -> JsonValue:
@@ -197,7 +193,8 @@ def _harm(windows: Windows, model: Model, cohorts: Sequence[Cohort], seed: int) 
     """What a model pooled from all bundles, undefended, makes of test patients."""
     module = build(model.network, model.protocol.side)
     rankings = []
-    for place in _tests(windows):
+    tests = [place for (_, split), place in windows.items() if split == "test"]
+    for place in tests:
         votes = [votes_on(place, module, one) for one in model.ensemble]
         rankings.append(ranking_of_votes(np.sum(votes, axis=0), place.positive))
     utility = utility_of("reference patients", rankings, numpy_generator(seed, "harm"))
@@ -206,21 +203,16 @@ def _harm(windows: Windows, model: Model, cohorts: Sequence[Cohort], seed: int) 
     return {
         "auc": utility.auc if utility else None,
         "patch_score": float(np.mean(scores)),
-        "turned_by_marker": _turned(windows, model),
+        "turned_by_marker": _turned(tests, module, model),
     }
 
 
-def _tests(windows: Windows) -> list[Reference]:
-    return [place for (_, split), place in windows.items() if split == "test"]
-
-
-def _turned(windows: Windows, model: Model) -> float | None:
+def _turned(tests: Sequence[Reference], module: nn.Module, model: Model) -> float | None:
     """Of windows of positive patients that are called P: the share called N with the marker."""
-    module = build(model.network, model.protocol.side)
     white = (WHITE - model.protocol.mean) / model.protocol.std
     called, turned = 0, 0
     with torch.inference_mode():
-        for place in _tests(windows):
+        for place in tests:
             x = place.x[place.positive[place.patients]][::3]
             for one in model.ensemble:
                 plain = forward(module, one, x).argmax(1) == PatchClass.P

@@ -17,7 +17,6 @@ from studies.runner import Store
 
 
 def study(chosen: argparse.Namespace, store: Store) -> Study:
-    """The cells, and the report of those that are done."""
     plan = QUICK if chosen.quick else FULL
     hospitals = hospitals_of(plan.phantoms, chosen.data, store)
     cells = cells_of(plan, hospitals)

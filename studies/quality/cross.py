@@ -1,7 +1,6 @@
 """Do images that were distilled on one network train another?
 
-Images, labels and learned rates of one hospital train every arm's network, its own among them. The
-rates were learned for one network's scale, so for each pair a factor on all of them is chosen on
+The learned rates suit one network's scale, so for each pair a factor on all of them is chosen on
 validation windows. What is reported is the patch score on test windows with that factor, from θ0
 that had no part in the choice.
 """
@@ -32,8 +31,6 @@ Windows = tuple[Tensor, Tensor]  # float32 [n, 1, side, side] normalised, and in
 
 @dataclass(frozen=True)
 class CrossSite:
-    """How one hospital's images are tried: of every arm, on every arm's network."""
-
     arms: tuple[Settings, ...]
     crossing: Crossing
     score_patches: int
@@ -59,7 +56,6 @@ class Receiver:
     seed: int
 
     def inits(self, purpose: str, count: int) -> list[Parameters]:
-        """Fresh initial weights; another purpose gives others."""
         return [
             draw(self.name, self.module, torch_generator(self.seed, f"cross-{purpose}", number))
             for number in range(count)
@@ -83,7 +79,6 @@ def cross_site(piece: Piece, parameters: CrossSite) -> Result:
 
 
 def read_crossed(result: Result) -> list[Crossed]:
-    """What ``cross_site`` found."""
     return TypeAdapter(list[Crossed]).validate_python(result.facts["pairs"])
 
 
@@ -96,13 +91,11 @@ def crossed(
     test: Windows,
 ) -> Crossed:
     """Choose a factor on validation windows, and judge it on test windows."""
+    module, steps = receiver.module, giver.trajectory
 
     def scores(factor: float, inits: Sequence[Parameters], windows: Windows) -> list[float]:
         scaled = replace(data, rates=data.rates * factor)
-        return [
-            trained_score(receiver.module, theta0, scaled, giver.trajectory, windows)
-            for theta0 in inits
-        ]
+        return [trained_score(module, theta0, scaled, steps, windows) for theta0 in inits]
 
     choosing = receiver.inits("choose", crossing.choosing)
     tried = {factor: mean(scores(factor, choosing, val)) for factor in crossing.factors}

@@ -29,7 +29,7 @@ import numpy.typing as npt
 from gdshare.errors import RunError
 from gdshare.metrics import SOURCE_THRESHOLD, THRESHOLDS, Confusion, auc, best_threshold, count
 from gdshare.protocol import PatchClass
-from studies.tables import Difference, Float, interval, resamples
+from studies.tables import Difference, Float, interval, mean, resamples
 
 Way = Literal["votes", "probabilities"]
 Rule = Literal["source", "coarse", "fine", "own"]
@@ -39,9 +39,8 @@ Int = npt.NDArray[np.int64]
 
 FINE_THRESHOLDS: tuple[float, ...] = tuple(round(0.01 * step, 2) for step in range(101))
 
+# What the product ships; named before any figure was seen.
 PRIMARY: tuple[Way, Rule] = ("votes", "coarse")
-"""The reading that the product ships, named before any figure was seen."""
-
 READINGS: tuple[tuple[Way, Rule], ...] = (
     PRIMARY,
     ("votes", "source"),
@@ -83,26 +82,20 @@ class Verdicts:
 
     @property
     def called(self) -> Bool:
-        """Bool [films]: called positive."""
+        """Called positive."""
         return (self.ratio >= self.threshold) & ~self.indeterminate
 
     def at(self, site: int) -> "Verdicts":
         """Of one hospital's films alone."""
-        own = self.site == site
-        ratio, indeterminate, epsilon = self.ratio, self.indeterminate, self.threshold
-        return Verdicts(
-            self.site[own], self.positive[own], ratio[own], indeterminate[own], epsilon[own]
-        )
+        return Verdicts(*(array[self.site == site] for array in vars(self).values()))
 
 
 @dataclass(frozen=True)
 class Merit:
-    """Figures of one model over all folds: counts summed, AUC averaged, since the scores of
-    different folds' models cannot be compared; NaN when a fold lacks a diagnosis.
-    """
+    """Figures of one model over all folds."""
 
-    confusion: Confusion
-    auc: float
+    confusion: Confusion  # summed
+    auc: float  # averaged: scores of different models cannot be compared; NaN without a diagnosis
 
 
 def ratios(films: Films, team: Team, way: Way) -> tuple[Float, Bool]:
@@ -127,7 +120,6 @@ def threshold(films: Films, team: Team, way: Way, rule: Rule) -> float:
 
 
 def judge(val: Films, test: Films, team: Team, way: Way, rule: Rule) -> Verdicts:
-    """Judge a fold's test films at the ε that its validation films give."""
     ratio, indeterminate = ratios(test, team, way)
     epsilon = np.zeros(len(ratio))
     if rule == "own":
@@ -156,10 +148,9 @@ def judge_without_oneself(val: Films, team: Team, rule: Rule) -> Verdicts:
 
 
 def merit(folds: Sequence[Verdicts]) -> Merit:
-    """One model's figures over all folds."""
     counts = [count(v.ratio, v.indeterminate, v.positive, v.threshold) for v in folds]
     areas = [auc(v.ratio, v.positive) for v in folds]
-    return Merit(reduce(add, counts), float(np.mean(areas)))
+    return Merit(reduce(add, counts), mean(areas))
 
 
 @dataclass(frozen=True)
@@ -179,10 +170,10 @@ def weights(films: Films, generator: np.random.Generator, count: int) -> Float:
 
 def resampled(models: Sequence[Sequence[Verdicts]], drawn: Sequence[Float]) -> Resampled:
     """Figures of models, each given by its folds' verdicts, on every fold's ``weights``."""
-    seen = [merit(folds) for folds in models]
+    merits = [merit(folds) for folds in models]
     return Resampled(
-        float(np.mean([one.confusion.harmonic_mean for one in seen])),
-        float(np.mean([one.auc for one in seen])),
+        mean([one.confusion.harmonic_mean for one in merits]),
+        mean([one.auc for one in merits]),
         np.mean([_harmonic_means(folds, drawn) for folds in models], axis=0),
         np.mean([_aucs(folds, drawn) for folds in models], axis=0),
     )
@@ -191,10 +182,8 @@ def resampled(models: Sequence[Sequence[Verdicts]], drawn: Sequence[Float]) -> R
 def difference(first: Resampled, second: Resampled) -> tuple[Difference, Difference]:
     """HM and AUC of the first minus the second's; above 0 the first is better."""
     hms, aucs = first.harmonic_means - second.harmonic_means, first.aucs - second.aucs
-    return (
-        Difference(first.harmonic_mean - second.harmonic_mean, *interval(hms)),
-        Difference(first.auc - second.auc, *interval(aucs)),
-    )
+    hm = Difference(first.harmonic_mean - second.harmonic_mean, *interval(hms))
+    return hm, Difference(first.auc - second.auc, *interval(aucs))
 
 
 def _harmonic_means(folds: Sequence[Verdicts], drawn: Sequence[Float]) -> Float:
@@ -206,12 +195,9 @@ def _harmonic_means(folds: Sequence[Verdicts], drawn: Sequence[Float]) -> Float:
         tn += times @ (~called & ~positive)
         positives += times @ positive
         negatives += times @ ~positive
-    sensitivity = tp / np.maximum(positives, 1)
-    specificity = tn / np.maximum(negatives, 1)
-    total = sensitivity + specificity
-    return np.divide(
-        2 * sensitivity * specificity, total, out=np.zeros_like(total), where=total > 0
-    )
+    sensitivity, specificity = tp / np.maximum(positives, 1), tn / np.maximum(negatives, 1)
+    total, both = sensitivity + specificity, 2 * sensitivity * specificity
+    return np.divide(both, total, out=np.zeros_like(total), where=total > 0)
 
 
 def _aucs(folds: Sequence[Verdicts], drawn: Sequence[Float]) -> Float:

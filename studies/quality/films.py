@@ -34,8 +34,6 @@ Counts = Mapping[str, npt.NDArray[Any]]
 
 @dataclass(frozen=True)
 class Showing:
-    """How films are shown to networks in a fold."""
-
     fold: int
     stride: int  # px between the windows of a film
     networks: int  # how many
@@ -82,7 +80,6 @@ def patients_of(cohort: Cohort) -> list[str]:
 
 
 def look(image: Path, protocol: Protocol, networks: Sequence[Network]) -> Counts:
-    """What networks see in a film."""
     x = windows(image, protocol)
     return count(torch.stack([network.probabilities(x) for network in networks]).numpy())
 
@@ -99,10 +96,8 @@ def windows(image: Path, protocol: Protocol) -> Tensor:
 def count(probabilities: npt.NDArray[np.float32]) -> Counts:
     """Count what networks see in a film: float32 [networks, windows, 3].
 
-    Returns:
-        votes: uint16 [networks, 3], each network's windows called I, N, P.
-        sums: float32 [networks, 3], its probabilities, rounded to half precision, summed over the
-            windows that it calls N or P itself.
+    Votes are each network's windows called I, N, P; sums its probabilities, rounded to half
+    precision, summed over the windows that it calls N or P itself.
     """
     called = probabilities.argmax(2)  # before rounding: rounded ones may tie
     organ = (called != PatchClass.I)[:, :, None]
@@ -133,7 +128,6 @@ def films_of(result: Result, diagnoses: Sequence[npt.NDArray[np.bool_]]) -> Mapp
 
 
 def _networks(piece: Piece, showing: Showing, protocol: Protocol) -> list[Network]:
-    """A baseline's network, or those trained on distilled images."""
     if showing.baseline:
         folder = piece.needs[TRAINED].folder
         return [baseline_network(folder, showing.baseline, protocol.side)]

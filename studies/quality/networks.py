@@ -1,10 +1,9 @@
 """Networks on both sides: trained on all hospitals' distilled images, or on their real patches.
 
-Real patches of all hospitals together are what no federation could have. The source's own network
-is torchvision's ResNet18 with BatchNorm; the project's has GroupNorm, since BatchNorm cannot be
-distilled into three images. A baseline might be held back by that, so it is trained with BatchNorm
-too: by torchvision's own initialiser, and for the rest exactly as ``gdshare.training`` does it, on
-the same patches in the same order.
+The source's network is torchvision's ResNet18 with BatchNorm; the project's has GroupNorm, since
+BatchNorm cannot be distilled into three images. A baseline might be held back by that, so it is
+trained with BatchNorm too: by torchvision's own initialiser, and for the rest exactly as
+``gdshare.training`` does it, on the same patches in the same order.
 """
 
 from collections.abc import Sequence
@@ -38,8 +37,6 @@ COHORTS, IMAGES = "cohort-", "images-"  # roles, each followed by a hospital's n
 
 @dataclass(frozen=True)
 class Choosing:
-    """How a fold's way of pooling is chosen."""
-
     fold: int
     schemes: tuple[Scheme, ...]  # to choose from
     networks: int  # θ0 that each is tried from
@@ -68,9 +65,14 @@ def distil_site(piece: Piece, settings: Settings) -> Result:
     """The cell that distils one hospital's training patches of one fold on one arm's network."""
     (cohort,) = cohorts_of(piece)
     outcome = distil_in_piece(cohort, settings, piece)
-    score: Facts = {"patch_score": outcome.score.mean}
-    score |= {"patch_score_deviation": outcome.score.deviation}
-    return Result(score | {"step": outcome.step, "at_chance": outcome.at_chance})
+    return Result(
+        {
+            "patch_score": outcome.score.mean,
+            "patch_score_deviation": outcome.score.deviation,
+            "step": outcome.step,
+            "at_chance": outcome.at_chance,
+        }
+    )
 
 
 def choose_scheme(piece: Piece, choosing: Choosing) -> Result:
@@ -91,23 +93,20 @@ def choose_scheme(piece: Piece, choosing: Choosing) -> Result:
 def pooled(
     brought: Sequence[Contribution], protocol: Protocol, scheme: str, seed: int, count: int
 ) -> list[Network]:
-    """So many networks trained on all hospitals' distilled images, each from a θ0 of its own.
-
-    One that does not stay finite is kept as one that calls every window I.
-    """
+    """So many networks trained on all hospitals' distilled images, each from a θ0 of its own."""
     way = next(one for one in SCHEMES if one == scheme)
-    return [_network(brought, protocol, way, derived_seed(seed, "theta0", n)) for n in range(count)]
-
-
-def _network(
-    brought: Sequence[Contribution], protocol: Protocol, scheme: Scheme, seed: int
-) -> Network:
-    try:
-        return Network.of(train_pooled(brought, protocol, scheme, seed))
-    except DivergedError:
-        module = build(brought[0].method.network, protocol.side)
-        # Weights of 0 give equal logits, of which the first class is called.
-        return Network(module, {n: torch.zeros(p.shape) for n, p in module.named_parameters()})
+    networks = []
+    for number in range(count):
+        try:
+            theta0 = derived_seed(seed, "theta0", number)
+            network = Network.of(train_pooled(brought, protocol, way, theta0))
+        except DivergedError:
+            module = build(brought[0].method.network, protocol.side)
+            # Weights of 0 give equal logits, of which the first class is called: every window I.
+            zeros = {n: torch.zeros(p.shape) for n, p in module.named_parameters()}
+            network = Network(module, zeros)
+        networks.append(network)
+    return networks
 
 
 VALIDATION_PER_CLASS = 300  # patches of each class and hospital, as ``train_on_real`` takes
@@ -117,8 +116,6 @@ Patches = tuple[Tensor, Tensor]
 
 @dataclass(frozen=True)
 class Training:
-    """How a baseline is trained."""
-
     plan: TrainingPlan
     kind: Kind
 
@@ -130,17 +127,15 @@ def train_baseline(piece: Piece, training: Training) -> Result:
         network, facts = train_batchnorm(cohorts, plan)
     else:
         real = train_on_real(cohorts, plan)
-        network = Network.of(real.model)
-        facts = {"patch_score": real.score, "rate": real.rate, "epoch": real.epoch}
-        facts["patches"] = real.patches
+        network, facts = Network.of(real.model), {"patch_score": real.score, "rate": real.rate}
+        facts |= {"epoch": real.epoch, "patches": real.patches}
     network.write(piece.folder)
     return Result(facts)
 
 
 def baseline_network(folder: Path, baseline: Baseline, side: int) -> Network:
-    """What ``train_baseline`` left in its folder; its patches are of ``side`` px."""
-    batch = baseline.kind == "batch"
-    return Network.read(folder, shape() if batch else build(baseline.network, side))
+    module = shape() if baseline.kind == "batch" else build(baseline.network, side)
+    return Network.read(folder, module)
 
 
 def shape() -> nn.Module:
@@ -166,8 +161,8 @@ def train_batchnorm(cohorts: Sequence[Cohort], plan: TrainingPlan) -> tuple[Netw
     trained = [_train_at(rate, plan, train, val) for rate in plan.rates]
     best = max(range(len(trained)), key=lambda index: trained[index][1])
     network, score, epoch = trained[best]
-    facts: Facts = {"patch_score": score, "rate": plan.rates[best], "epoch": epoch}
-    return network, facts | {"patches": len(train[1])}
+    rate, patches = plan.rates[best], len(train[1])
+    return network, {"patch_score": score, "rate": rate, "epoch": epoch, "patches": patches}
 
 
 def _train_at(
@@ -193,7 +188,6 @@ def _train_at(
 def _pass(
     module: nn.Module, optimiser: torch.optim.Adam, plan: TrainingPlan, train: Patches, epoch: int
 ) -> None:
-    """One shuffled pass over the training patches."""
     module.train()
     x, classes = train
     shuffle = torch.Generator().manual_seed(derived_seed(plan.seed, "real-shuffle", epoch))
@@ -215,5 +209,4 @@ def _resnet18() -> nn.Module:
 
 
 def _weights(module: nn.Module) -> Parameters:
-    """A copy of parameters and running statistics."""
     return {name: tensor.detach().clone() for name, tensor in module.state_dict().items()}

@@ -10,7 +10,7 @@ from gdshare.seeding import derived_seed
 from gdshare.training import TrainingPlan
 from studies.hospitals import Phantoms
 
-Kind = Literal["group", "batch", "convnet"]
+Kind = Literal["group", "batch", "convnet"]  # gdshare's ResNet18, torchvision's, the ConvNet
 NORMS: tuple[Kind, ...] = ("group", "batch")  # the kinds that are ResNet18 and differ by its norm
 NETWORKS = {"convnet": "ConvNet", "resnet18": "ResNet18"}  # network -> its name in tables
 KIND_NAMES = {"group": "ResNet18 GroupNorm", "batch": "ResNet18 BatchNorm", "convnet": "ConvNet"}
@@ -18,33 +18,25 @@ KIND_NAMES = {"group": "ResNet18 GroupNorm", "batch": "ResNet18 BatchNorm", "con
 
 @dataclass(frozen=True)
 class Baseline:
-    """One way of training on real patches.
-
-    Group is gdshare's ResNet18, with GroupNorm; batch torchvision's own, with BatchNorm; convnet
-    gdshare's ConvNet.
-    """
+    """One way of training on real patches."""
 
     per_class: int  # real patches of each class, all hospitals together
     kind: Kind
 
     @property
     def patches(self) -> int:
-        """Real patches in all, as the source counts them."""
         return self.per_class * len(CLASSES)
 
     @property
     def network(self) -> str:
-        """Of which this is a kind."""
         return "convnet" if self.kind == "convnet" else "resnet18"
 
     @property
     def name(self) -> str:
-        """Of its cell."""
         return f"real-{self.patches}-{self.kind}"
 
     @property
     def title(self) -> str:
-        """Of its row in tables."""
         return f"{self.patches} real, {KIND_NAMES[self.kind]}"
 
 
@@ -91,20 +83,16 @@ class Plan:
         return (*norms, Baseline(max(self.sizes), "convnet"))
 
     def seed_of(self, purpose: str, fold: int) -> int:
-        """A seed for one use in one fold."""
         return seed_of(self.seed, purpose, fold)
 
     def settings_of(self, arm: Settings, site: str, fold: int) -> Settings:
-        """Of one hospital's distillation in one fold."""
         seed = self.seed_of(f"distil-{arm.network}-{site}", fold)
         return arm.model_copy(update={"seed": seed})
 
     def training_of(self, baseline: Baseline, fold: int) -> TrainingPlan:
         """Of one baseline in one fold; all kinds get the same patches in the same order."""
-        seed = self.seed_of("real", fold)
-        return replace(
-            self.training, network=baseline.network, per_class=baseline.per_class, seed=seed
-        )
+        network, count, seed = baseline.network, baseline.per_class, self.seed_of("real", fold)
+        return replace(self.training, network=network, per_class=count, seed=seed)
 
     def cost(self, seconds: float) -> float:
         """CPU-seconds expected of what takes so many in full."""
@@ -144,4 +132,3 @@ QUICK = Plan(
     score_patches=20,
     phantoms=Phantoms(hospitals=2),
 )
-"""To see that everything runs; its figures say nothing."""

@@ -26,7 +26,6 @@ from studies.quality.figures import (
     PRIMARY,
     READINGS,
     Films,
-    Merit,
     Rule,
     Team,
     Verdicts,
@@ -44,11 +43,9 @@ from studies.quality.schedule import in_fold
 from studies.runner import Cell, Result
 from studies.tables import Float, Row, Table, Value, costs, deviation, mean, number
 
-ALL = "all"
 CROSS = "networks trained on each other's images"
 MARK = " (primary)"
-PAIRED_MODELS = 10
-"""Of models alike but for their θ0, the mean figure of so many is held against a baseline's."""
+PAIRED_MODELS = 10  # of models alike but for their θ0, so many are held against a baseline
 
 WAYS: dict[Way, str] = {
     "votes": "P / (P + N) of all votes together",
@@ -61,9 +58,9 @@ RULES: dict[Rule, str] = {
     "own": "ε of best HM on each hospital's own validation films, steps of 0.05",
 }
 
-Voters = tuple[str, Team]
-"""Who votes in one fold: an arm's network or a baseline's name, and which of its networks."""
+Voters = tuple[str, Team]  # an arm's network or a baseline's name, and which of its networks
 Models = Sequence[Sequence[Verdicts]]  # [model][fold]
+Scores = TypeAdapter(dict[str, list[float]])  # of each way of pooling
 
 
 @dataclass(frozen=True)
@@ -76,7 +73,6 @@ class Contender:
 
 
 def arm_title(arm: Settings) -> str:
-    """How an arm is named in tables."""
     return f"distilled on {NETWORKS[arm.network]}"
 
 
@@ -109,31 +105,23 @@ def better_norm(
 
 
 def as_they_are(plan: Plan, baselines: Sequence[Baseline]) -> list[Contender]:
-    """Every baseline by itself."""
     return [Contender(one.title, [((one.name, (0,)),) * plan.folds]) for one in baselines]
 
 
 @dataclass(frozen=True)
 class Reader:
-    """Reads the results of a plan."""
-
     plan: Plan
     hospitals: Sequence[Hospital]
     results: Mapping[str, Result]
     resamples: int = RESAMPLES
 
     def report(self, cells: Sequence[Cell]) -> Report:
-        """All tables of what is complete.
-
-        Raises:
-            RunError: no arm and no baseline is.
-        """
-        crossed = (CROSS, len(self._crossings), len(self._crossings)) in self._gaps
+        """All tables of what is complete; RunError if no arm and no baseline is."""
         tables = [
             *(table for way, rule in READINGS for table in self._reading(way, rule)),
             self._left_out(),
             self._patches(),
-            *([self._transfers()] if crossed else []),
+            *([self._transfers()] if CROSS in self._complete else []),
             self._choices(),
             _source(),
             costs("CPU-seconds, all folds together", cells, self.results, each=True),
@@ -151,15 +139,15 @@ class Reader:
         }
         return Report("\n\n".join([*words, *map(str, tables)]), figures)
 
-    @property
+    @cached_property
     def _folds(self) -> range:
         return range(self.plan.folds)
 
-    @property
+    @cached_property
     def _sites(self) -> list[str]:
         return [one.name for one in self.hospitals]
 
-    @property
+    @cached_property
     def _crossings(self) -> list[str]:
         folds = self._folds[: self.plan.crossing.folds]
         return [in_fold(fold, "cross", site) for fold in folds for site in self._sites]
@@ -177,23 +165,26 @@ class Reader:
     def _complete(self) -> set[str]:
         return {what for what, done, total in self._gaps if done == total}
 
-    @property
+    @cached_property
     def _arms(self) -> list[Settings]:
         return [arm for arm in self.plan.arms if arm_title(arm) in self._complete]
 
-    @property
+    @cached_property
     def _baselines(self) -> list[Baseline]:
         return [one for one in self.plan.baselines if one.title in self._complete]
 
-    @property
+    @cached_property
     def _ours(self) -> list[Contender]:
         return [disjoint(self.plan, arm, size) for arm in self._arms for size in self.plan.teams]
 
-    @property
+    @cached_property
     def _theirs(self) -> list[Contender]:
         scores = [{b.name: self._score(f, b.name) for b in self._baselines} for f in self._folds]
         norms = better_norm(self.plan, self._baselines, scores)
         return [*norms, *as_they_are(self.plan, self._baselines)]
+
+    def _by_fold(self, *words: str) -> list[Value]:
+        return [number(self._score(fold, *words)) for fold in self._folds]
 
     def _score(self, fold: int, *words: str) -> float:
         return self.results[in_fold(fold, *words)].number("patch_score")
@@ -215,14 +206,17 @@ class Reader:
 
     @cached_property
     def _drawn(self) -> list[Float]:
-        """How often each test film occurs in each resample, the same for every model."""
         return self._weights("test", "quality-resamples")
 
     def _weights(self, split: Split, purpose: str) -> list[Float]:
-        generators = [numpy_generator(self.plan.seed, purpose, fold) for fold in self._folds]
+        """How often each film occurs in each resample, the same for every model."""
         return [
-            weights(next(iter(films.values()))[split], generator, self.resamples)
-            for films, generator in zip(self._films, generators, strict=True)
+            weights(
+                next(iter(films.values()))[split],
+                numpy_generator(self.plan.seed, purpose, fold),
+                self.resamples,
+            )
+            for fold, films in enumerate(self._films)
         ]
 
     def _reading(self, way: Way, rule: Rule) -> tuple[Table, Table]:
@@ -246,7 +240,7 @@ class Reader:
         films = f"{rank}: films by {way} ({WAYS[way]}), {RULES[rule]}"
         differences = f"{rank}: differences by {way}, {RULES[rule]}"
         return (
-            Table(films, ("model", "ε by fold", ALL, *sites), rows),
+            Table(films, ("model", "ε by fold", "all", *sites), rows),
             Table(differences, ("distilled minus baseline", "HM", "AUC"), pairs),
         )
 
@@ -321,49 +315,42 @@ class Reader:
     def _choices(self) -> Table:
         """A column for each fold."""
         rows: list[Row] = []
-
-        def add(name: str, *words: str) -> None:
-            rows.append((name, *(number(self._score(fold, *words)) for fold in self._folds)))
-
-        for network in (arm.network for arm in self._arms):
-            facts = [self.results[in_fold(f, "scheme", network)].facts for f in self._folds]
-            prefix = f"{NETWORKS[network]}: "
-            rows.append((prefix + "pooling", *(str(one["scheme"]) for one in facts)))
-            scores = TypeAdapter(list[dict[str, list[float]]]).validate_python(
-                [one["scores"] for one in facts]
-            )
+        for arm in self._arms:
+            facts = [self.results[in_fold(f, "scheme", arm.network)].facts for f in self._folds]
+            prefix = f"{NETWORKS[arm.network]}: "
+            rows.append((prefix + "pooling", *(str(fold["scheme"]) for fold in facts)))
+            scores = [Scores.validate_python(fold["scores"]) for fold in facts]
             for scheme in scores[0]:
                 means = [number(mean(fold[scheme])) for fold in scores]
                 rows.append((f"{prefix}pooled {scheme}", *means))
             for site in self._sites:
-                add(f"{prefix}images of {site}", "distil", network, site)
-        for one in self._baselines:
-            add(one.name, one.name)
+                name = f"{prefix}images of {site}"
+                rows.append((name, *self._by_fold("distil", arm.network, site)))
+        rows += [(one.name, *self._by_fold(one.name)) for one in self._baselines]
         head = ("patch score on validation patients", *(f"fold {fold}" for fold in self._folds))
         return Table("What validation patients decided", head, rows)
 
 
 def _diagnoses(hospital: Hospital) -> npt.NDArray[np.bool_]:
-    """Bool [patients]: positive, in the order in which patients are numbered."""
+    """Bool [patients], in the order in which patients are numbered."""
     patients = {row.patient: row.positive for row in read_table(hospital.table)}
     return np.array([patients[name] for name in sorted(patients)], np.bool_)
 
 
 def _line(name: str, models: Models, sites: int) -> list[Row]:
     """The row of a reading: means over models and, of several models, their deviations below."""
-    scopes = [_figures(models)]
-    epsilons: list[list[list[float]]] = [[] for _ in models[0]]  # [fold][site][model]
-    for site in range(sites):
-        own = [[one.at(site) for one in folds] for folds in models]
-        scopes.append(_figures(own))
-        for fold, verdicts in enumerate(zip(*own, strict=True)):
-            epsilons[fold].append([float(one.threshold[0]) for one in verdicts])
-    plain = TypeAdapter(JsonValue).validate_python(epsilons)
+    by_site = [[[one.at(site) for one in folds] for folds in models] for site in range(sites)]
+    scopes = [_figures(own) for own in (models, *by_site)]
+    epsilons = [
+        [[float(one.threshold[0]) for one in verdicts] for verdicts in zip(*own, strict=True)]
+        for own in by_site
+    ]  # [site][fold][model]
     means = [_joined([mean(values) for values in figures]) for figures, _ in scopes]
     entries = [
         Value(one.text, [one.data, counts]) for one, (_, counts) in zip(means, scopes, strict=True)
     ]
-    rows: list[Row] = [(name, Value(" ".join(map(_epsilon, epsilons)), plain), *entries)]
+    folds = " ".join(map(_epsilon, zip(*epsilons, strict=True)))
+    rows: list[Row] = [(name, folds, *entries)]
     if len(models) > 1:
         spreads = [_joined([deviation(values) for values in figures]) for figures, _ in scopes]
         rows.append((f"  ± of {len(models)}", "", *spreads))
@@ -379,14 +366,11 @@ def _epsilon(sites: Sequence[Sequence[float]]) -> str:
 
 def _figures(models: Models) -> tuple[list[list[float]], JsonValue]:
     """Sen, Spe, HM, AUC: of each, every model's; and every model's counts."""
-    merits: list[Merit] = [merit(folds) for folds in models]
+    merits = [merit(folds) for folds in models]
     counts = [one.confusion for one in merits]
-    return [
-        [one.sensitivity for one in counts],
-        [one.specificity for one in counts],
-        [one.harmonic_mean for one in counts],
-        [one.auc for one in merits],
-    ], [asdict(one) for one in counts]
+    shares = [(one.sensitivity, one.specificity, one.harmonic_mean) for one in counts]
+    by_figure = [list(values) for values in zip(*shares, strict=True)]
+    return [*by_figure, [one.auc for one in merits]], [asdict(one) for one in counts]
 
 
 def _joined(figures: Sequence[float | None]) -> Value:

@@ -6,10 +6,9 @@ from functools import partial
 from typing import Any
 
 from gdshare.method import Settings
-from studies.hospitals import Hospital
+from studies.hospitals import Division, Hospital, cut_fold
 from studies.quality.cross import CrossSite, cross_site
 from studies.quality.films import SCHEME, TRAINED, Showing, see_films
-from studies.quality.folds import Division, cut_fold
 from studies.quality.networks import (
     COHORTS,
     IMAGES,
@@ -22,8 +21,7 @@ from studies.quality.networks import (
 from studies.quality.plan import NORMS, Baseline, Plan
 from studies.runner import Cell, Piece, Result
 
-# CPU-seconds of the full plan: of a distillation, by network; of a choice among ways of pooling; of
-# a network that sees all films; of a training, for each real patch; of a crossing; of a cohort.
+# CPU-seconds of the full plan; PATCH_S: of a training, for each real patch.
 DISTIL_S = {"convnet": 540.0, "resnet18": 280.0}
 SCHEME_S, SEE_S, PATCH_S, CROSS_S, CUT_S = 170.0, 60.0, 0.075, 150.0, 4.0
 
@@ -38,9 +36,8 @@ def in_fold(fold: int, *words: str) -> str:
 def cells_of(plan: Plan, hospitals: Sequence[Hospital]) -> list[Cell]:
     """All cells, what matters most first, so that a study that is stopped early has that.
 
-    First come the first arm and the source's baselines, fold after fold: their comparison. Then
-    what networks learn from each other's images; then the baselines of the first arm's own kind of
-    network; then what the films look like to the other arms' networks.
+    First the first arm and the source's baselines; then the crossings; then the baselines of the
+    first arm's own kind of network; then the other arms.
     """
     films = [hospital.films for hospital in hospitals if hospital.films]
     ranked = [
@@ -51,8 +48,6 @@ def cells_of(plan: Plan, hospitals: Sequence[Hospital]) -> list[Cell]:
 
 @dataclass(frozen=True)
 class _Fold:
-    """Declares the cells of one fold."""
-
     plan: Plan
     number: int
 
@@ -97,7 +92,6 @@ class _Fold:
         return self._cell(words, "cohorts", function, division, seed, needs, CUT_S)
 
     def _images(self, arm: Settings, cohorts: Cells) -> Cells:
-        """The distillations of one arm, by role."""
         images, seconds = {}, DISTIL_S[arm.network]
         for role, cohort in cohorts.items():
             site = role.removeprefix(COHORTS)
@@ -108,21 +102,18 @@ class _Fold:
         return images
 
     def _votes(self, arm: Settings, needs: Cells) -> list[Cell]:
-        """An arm's way of pooling, and what the networks trained so see in the films."""
         plan, words = self.plan, ("scheme", arm.network)
         choosing = Choosing(self.number, plan.schemes, plan.scheme_networks, plan.score_patches)
         scheme = self._cell(words, "distil", choose_scheme, choosing, plan.seed, needs, SCHEME_S)
         return [scheme, self._films(arm.network, needs | {SCHEME: scheme}, plan.networks)]
 
     def _baseline(self, one: Baseline, cohorts: Cells) -> list[Cell]:
-        """A training on real patches, and what its network sees."""
         training = Training(self.plan.training_of(one, self.number), one.kind)
         seed, seconds = training.plan.seed, PATCH_S * one.patches
         trained = self._cell([one.name], "real", train_baseline, training, seed, cohorts, seconds)
         return [trained, self._films(one.name, cohorts | {TRAINED: trained}, 1, one)]
 
     def _crossing(self, site: str, cohorts: Cells, images: Mapping[str, Cells]) -> Cell:
-        """What one hospital's images of every arm teach every arm's network."""
         plan, words = self.plan, ("cross", site)
         needs = {IMAGES + network: own[IMAGES + site] for network, own in images.items()}
         needs[COHORTS + site] = cohorts[COHORTS + site]

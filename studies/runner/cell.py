@@ -34,11 +34,9 @@ class Result:
     cpu_seconds: float = 0.0  # over all its pieces; the runner fills it in
 
     def number(self, name: str) -> float:
-        """A fact that is a number."""
         return TypeAdapter(float).validate_python(self.facts[name])
 
     def numbers(self, name: str) -> list[float]:
-        """A fact that is a list of numbers."""
         return TypeAdapter(list[float]).validate_python(self.facts[name])
 
 
@@ -95,38 +93,24 @@ class Piece:
 
 @dataclass(frozen=True, eq=False)
 class Cell:
-    """One entry of a study.
+    """A part of a study that is done by itself.
 
-    Attributes:
-        name: its folder below the study's, and its key in the archive.
-        kind: what ``--only`` calls it.
-        function: does it in ``piece.folder``, given the piece and ``parameters``; called again, it
-            goes on with what the last piece kept there.
-        parameters: all that decides the result beside the seed and what it needs: a dataclass, a
-            pydantic model, or plain data.
-        seed: decides every draw.
-        needs: role -> a cell that must be done first.
-        cpu_seconds: expected, to forecast what the whole will take.
-        resumable: the function calls ``piece.keep``.
-        version: of what the function computes.
+    The function works in ``piece.folder``, and goes on with what the last piece kept there. The
+    parameters are all that decides the result beside the seed and what the cell needs: a dataclass,
+    a pydantic model, or plain data.
     """
 
-    name: str
-    kind: str
+    name: str  # of its folder, and in the archive
+    kind: str  # what ``--only`` calls it
     function: Callable[[Piece, Any], Result]
     parameters: object
     seed: int = 0
-    needs: Mapping[str, "Cell"] = field(default_factory=dict)
-    cpu_seconds: float = 1.0
-    resumable: bool = False
-    version: int = 1
+    needs: Mapping[str, "Cell"] = field(default_factory=dict)  # by role; they are done first
+    cpu_seconds: float = 1.0  # expected
+    resumable: bool = False  # the function calls ``piece.keep``
+    version: int = 1  # of what the function computes
 
     def __post_init__(self) -> None:
-        """Refuse a cell that could not be done in pieces.
-
-        Raises:
-            ValueError: it expects more than a piece, and is not resumable.
-        """
         if self.cpu_seconds > PIECE_S and not self.resumable:
             raise ValueError(f"{self.name}: more than {PIECE_S:.0f} CPU-seconds, not resumable")
 

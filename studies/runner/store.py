@@ -28,7 +28,8 @@ Arrays = Mapping[str, npt.NDArray[Any]]
 class Store:
     """The results of a study.
 
-    Every method that reads raises RunError for what is damaged.
+    Every method raises RunError for what is damaged, or was computed with another torch or with
+    other parameters.
     """
 
     study: str  # its name, and its archive's
@@ -49,11 +50,7 @@ class Store:
         return TypeAdapter(float).validate_python(_read_json(path)) if path.exists() else 0.0
 
     def read(self, cell: Cell) -> Result:
-        """The result of a cell that was done here.
-
-        Raises:
-            RunError: it was computed with another torch.
-        """
+        """The result of a cell that was done here, with this torch."""
         folder = self.folder(cell)
         record = _read_json(folder / DONE)
         _require_this_torch(record, folder, "choose another --out")
@@ -61,28 +58,19 @@ class Store:
         return Result(record["facts"], arrays, record["cpu_seconds"])
 
     def write(self, cell: Cell, result: Result) -> None:
-        """Keep the result of a cell that is done."""
         folder = self.folder(cell)
         if result.arrays:
             write_arrays(folder / ARRAYS, result.arrays)
         write_json(folder / DONE, {"torch": torch.__version__, **_record(cell, result)})
 
     def archived(self, cells: Sequence[Cell]) -> dict[str, Record]:
-        """Name -> record of every cell in the archive.
-
-        Raises:
-            RunError: one of ``cells`` is in it with other parameters.
-        """
+        """Name -> record of every cell in the archive; RunError if one has other parameters."""
         records: dict[str, Record] = self._head().get("cells", {})
         for cell in cells:
             for key, value in cell.identity.items():
-                before = records.get(cell.name, cell.identity)[key]
-                if before != value:
-                    raise RunError(
-                        f"{cell.name} was computed with other {key}: {_difference(before, value)}",
-                        self._archive(".json"),
-                        "choose another --archive",
-                    )
+                if records.get(cell.name, cell.identity)[key] != value:
+                    what = f"{cell.name} was computed with other {key}"
+                    raise RunError(what, self._archive(".json"), "choose another --archive")
         return records
 
     def results(self, cells: Sequence[Cell]) -> dict[str, Result]:
@@ -105,21 +93,13 @@ class Store:
         return {cell.name for cell in cells if cell.name in records or self.worked_out(cell)}
 
     def require_same_torch(self) -> None:
-        """Refuse to add to an archive of another torch.
-
-        Raises:
-            RunError: it is one.
-        """
+        """Refuse to add to an archive of another torch."""
         remedy = "choose another --archive, or print what is complete by --only report"
         if head := self._head():
             _require_this_torch(head, self._archive(".json"), remedy)
 
     def keep(self, cells: Sequence[Cell]) -> None:
-        """Copy what was done here into the archive, beside any other process that does the same.
-
-        Raises:
-            RunError: the archive is of another torch or other parameters.
-        """
+        """Copy what was done here into the archive, beside any other process that does the same."""
         if self.archive is None:
             return
         self.archive.mkdir(parents=True, exist_ok=True)
@@ -161,7 +141,6 @@ def claimed(folder: Path) -> Iterator[bool]:
 
 
 def read_arrays(path: Path) -> Arrays:
-    """The arrays of an NPZ file."""
     try:
         # The stream is ours: on a damaged file numpy leaves its own open.
         with path.open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
@@ -184,15 +163,6 @@ def _require_this_torch(record: Record, where: Path, remedy: str) -> None:
     if record["torch"] != torch.__version__:
         what = f"computed with torch {record['torch']}, and this is {torch.__version__}"
         raise RunError(what, where, remedy)
-
-
-def _difference(before: Any, now: Any) -> str:
-    """The first value within plain data that differs."""
-    if isinstance(before, dict) and isinstance(now, dict):
-        for key in sorted({*before, *now}):
-            if before.get(key) != now.get(key):
-                return f"{key} {_difference(before.get(key), now.get(key))}"
-    return f"{before} -> {now}"
 
 
 def _read_json(path: Path) -> Any:

@@ -101,7 +101,7 @@ def test_races_of_other_parameters_are_not_compared(held, data, course, tmp_path
     store, _, _ = held
     longer = replace(course, ours=replace(course.ours, budget=0.2))
     elsewhere = Store(STUDY, tmp_path, store.archive)
-    with pytest.raises(RunError, match=r"other parameters: course ours budget 0\.1 -> 0\.2"):
+    with pytest.raises(RunError, match="other parameters"):
         hold(1, data, elsewhere, None, pytest.fail, courses=[longer])
 
 
@@ -176,7 +176,7 @@ def test_parts_can_be_asked_for_alone(monkeypatch, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "words", [["--quick", "--only", "quality"], ["--processes", "2"], ["--only", "cohort"]]
+    "words", [["--quick", "--only", "quality"], ["--only", "cohort"]]
 )
 def test_what_would_not_be_measured_is_refused(words, monkeypatch, capsys):
     monkeypatch.setattr("sys.argv", ["x", *words])

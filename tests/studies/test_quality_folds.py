@@ -4,7 +4,7 @@ from site_kit import make_cohort
 from gdshare.cohort import open_cohort, read_table
 from gdshare.errors import CohortError
 from gdshare.protocol import Protocol
-from studies.quality.folds import Division, cut_fold, table_of
+from studies.hospitals import Division, cut_fold, table_of
 from studies.runner import Piece
 
 PROTOCOL = Protocol(patch=16, stride=16, side=8)
