@@ -175,9 +175,7 @@ def test_parts_can_be_asked_for_alone(monkeypatch, tmp_path):
     assert done == ["speed", "quality", ".", "speed", ".", "quality", ".", "report", "."]
 
 
-@pytest.mark.parametrize(
-    "words", [["--quick", "--only", "quality"], ["--only", "cohort"]]
-)
+@pytest.mark.parametrize("words", [["--quick", "--only", "quality"], ["--only", "cohort"]])
 def test_what_would_not_be_measured_is_refused(words, monkeypatch, capsys):
     monkeypatch.setattr("sys.argv", ["x", *words])
     with pytest.raises(SystemExit):
