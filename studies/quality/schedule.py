@@ -8,14 +8,17 @@ from typing import Any
 from gdshare.method import Settings
 from studies.hospitals import Division, Hospital, cut_fold
 from studies.quality.cross import CrossSite, cross_site
-from studies.quality.films import SCHEME, TRAINED, Showing, see_films
 from studies.quality.networks import (
     COHORTS,
     IMAGES,
+    SCHEME,
+    TRAINED,
     Choosing,
+    Showing,
     Training,
     choose_scheme,
     distil_site,
+    see_films,
     train_baseline,
 )
 from studies.quality.plan import NORMS, Baseline, Plan
