@@ -12,7 +12,7 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from gdshare.errors import LedgerError
+from gdshare.errors import LedgerError, LockedError
 from gdshare.ledger import Anchor, Entry, head_of, read_ledger
 from gdshare.release.receipts import receipt_of
 from gdshare.storage import write_bytes
@@ -76,7 +76,7 @@ def receipts_for(ledger: Path, folder: Path, signer: Signer | None) -> Iterator[
     try:
         yield
     except BaseException:  # a failed round has recorded its refusals all the same
-        with suppress(LedgerError, OSError):
+        with suppress(LedgerError, LockedError, OSError):
             _sign_since(before, ledger, folder, signer)
         raise
     _sign_since(before, ledger, folder, signer)

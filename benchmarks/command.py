@@ -70,13 +70,9 @@ def versions() -> dict[str, str]:
     # Here: a benchmark of what loads no torch would measure its memory.
     import torch  # noqa: PLC0415
 
-    return {
-        "gdshare": __version__,
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "numpy": np.__version__,
-        "machine": machine(),
-    }
+    python, own = platform.python_version(), machine()
+    releases = {"gdshare": __version__, "python": python, "torch": torch.__version__}
+    return releases | {"numpy": np.__version__, "machine": own}
 
 
 def machine() -> str:
@@ -92,11 +88,8 @@ def _processor() -> str:
     if not CPUINFO.exists():
         return platform.processor() or "processor unknown"
     first, _, _ = CPUINFO.read_text(encoding="utf-8").partition("\n\n")
-    fields = {
-        name.strip(): value.strip()
-        for name, _, value in (line.partition(":") for line in first.splitlines())
-    }
-    numbers = [
-        f"{name.split()[-1]} {fields[name]}" for name in ("cpu family", "model") if name in fields
-    ]
-    return ", ".join([fields.get("model name", "processor unknown"), *numbers])
+    lines = (line.partition(":") for line in first.splitlines())
+    fields = {name.strip(): value.strip() for name, _, value in lines}
+    numbers = (("family", "cpu family"), ("model", "model"))
+    known = [f"{short} {fields[name]}" for short, name in numbers if name in fields]
+    return ", ".join([fields.get("model name", "processor unknown"), *known])

@@ -12,7 +12,6 @@ import itertools
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -22,7 +21,7 @@ from pydicom import Dataset, dcmread
 from pydicom.dataset import FileMetaDataset
 from pydicom.uid import ComputedRadiographyImageStorage, ExplicitVRLittleEndian, generate_uid
 
-from benchmarks.command import parser, peak_mb, say, write_figures
+from benchmarks.command import parser, peak_mb, write_figures
 from gdshare.films.dicom import read_dicom
 from gdshare.films.dicom.decoder import decoder
 from gdshare.store import Identities, Intake, import_films, make_store
@@ -41,24 +40,15 @@ TARGET = 0.5
 
 @dataclass(frozen=True)
 class Line:
-    """Of one encoding.
-
-    Attributes:
-        decoding, importing: films a second.
-        early, late: peak memory of this process, MB, after a quarter of the films and after all.
-    """
+    """Of one encoding: speeds in films a second, and the memory of this process."""
 
     encoding: str
     films: int
     decoding: float
     importing: float
-    early: float
-    late: float
-
-    @property
-    def ratio(self) -> float:
-        """Import's speed as a part of decoding's."""
-        return self.importing / self.decoding
+    ratio: float
+    early: float  # peak memory, MB, after a quarter of the films
+    late: float  # and after all
 
 
 def measure(encoding: str, films: int, side: int) -> Line:
@@ -70,8 +60,8 @@ def measure(encoding: str, films: int, side: int) -> Line:
         for path in paths:
             read_dicom(path, decode=decode)
         decoding = time.perf_counter() - began
-        pseudonyms = map(_pseudonym, itertools.count())
-        identities = Identities(Path(name) / "who.csv", lambda: next(pseudonyms))
+        numbers = itertools.count()
+        identities = Identities(Path(name) / "who.csv", lambda: _pseudonym(next(numbers)))
         intake = Intake(make_store(Path(name) / "store"), identities, decode)
         early = 0.0
         began = time.perf_counter()
@@ -81,7 +71,8 @@ def measure(encoding: str, films: int, side: int) -> Line:
             if done == max(1, films // 4):
                 early = peak_mb()
         importing = time.perf_counter() - began
-    return Line(encoding, films, films / decoding, films / importing, early, peak_mb())
+    rates = (films / decoding, films / importing, decoding / importing)
+    return Line(encoding, films, *rates, early, peak_mb())
 
 
 def _pseudonym(number: int) -> str:
@@ -141,17 +132,6 @@ def _compress(path: Path, encoding: str) -> None:
         sys.exit(f"gdcm does not write {encoding}")
 
 
-def table(lines: Sequence[Line]) -> str:
-    """For people."""
-    head = f"{'encoding':14}{'films':>6}{'decoding':>10}{'importing':>11}{'ratio':>7}{'memory':>16}"
-    rows = [
-        f"{line.encoding:14}{line.films:6}{line.decoding:8.1f}/s{line.importing:9.1f}/s"
-        f"{line.ratio:7.2f}{line.early:7.0f} to {line.late:.0f} MB"
-        for line in lines
-    ]
-    return "\n".join([head, *rows, f"wanted: a ratio of {TARGET} or more, and memory flat"])
-
-
 def main() -> None:
     """Read the options and measure."""
     command = parser(NAME, __doc__, "20 films of 1024 px")
@@ -160,12 +140,14 @@ def main() -> None:
     chosen = command.parse_args()
     films, side = (20, 1024) if chosen.quick else (chosen.films, chosen.side)
     lines = []
-    for encoding in ENCODINGS:
-        lines.append(measure(encoding, films, side))
-        say(f"{encoding}: done")
-    print(table(lines))
-    encodings = [asdict(line) | {"ratio": line.ratio} for line in lines]
-    write_figures(chosen.json, NAME, {"side": side, "encodings": encodings})
+    print(f"{'encoding':14}{'films':>6}{'decoding':>10}{'importing':>11}{'ratio':>7}{'memory':>16}")
+    for line in (measure(encoding, films, side) for encoding in ENCODINGS):
+        lines.append(asdict(line))
+        speeds = f"{line.decoding:8.1f}/s{line.importing:9.1f}/s{line.ratio:7.2f}"
+        memory = f"{line.early:7.0f} to {line.late:.0f} MB"
+        print(f"{line.encoding:14}{line.films:6}{speeds}{memory}", flush=True)
+    print(f"wanted: a ratio of {TARGET} or more, and memory flat")
+    write_figures(chosen.json, NAME, {"side": side, "encodings": lines})
 
 
 if __name__ == "__main__":

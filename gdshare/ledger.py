@@ -16,6 +16,7 @@ the next writer cuts that off, since its act was not done.
 
 import hashlib
 import json
+import logging
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
@@ -28,6 +29,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from gdshare.errors import LedgerError
 from gdshare.lock import lock, lock_beside
 from gdshare.storage import append, write_bytes
+
+log = logging.getLogger(__name__)
 
 MODE = 0o600
 START = "0" * 64
@@ -168,6 +171,7 @@ class Ledger:
             raise _unwritable(self._path, error) from error
         self.entries.append(added)
         self._length += len(line)
+        log.debug("%s: line %d: %s %s", self._path, added.number, act, what)
         return head
 
 

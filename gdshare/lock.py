@@ -1,5 +1,6 @@
 """One reader and writer at a time: a lock on a file, with a time limit, that names its holder."""
 
+import errno
 import getpass
 import os
 import platform
@@ -31,9 +32,11 @@ def lock(path: Path, timeout_s: float = TIMEOUT_S) -> Iterator[None]:
 
     Raises:
         LockedError: still locked after that time; names who locked it.
-        OSError: the lock file cannot be made or opened for writing.
+        OSError: its folder is missing, or the lock file cannot be made or opened for writing.
     """
-    guard = FileLock(path, mode=0o600, fallback_to_soft=False)
+    if not path.parent.is_dir():  # filelock would make it, and a mistyped path would pass
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path.parent))
+    guard = FileLock(path, mode=0o600, fallback_to_soft=False, on_acquired=_sign_in)
     try:
         guard.acquire(timeout=timeout_s)
     except Timeout:
@@ -41,11 +44,17 @@ def lock(path: Path, timeout_s: float = TIMEOUT_S) -> Iterator[None]:
             f"locked by {_holder(path)}", path, "wait until that has ended, or stop it"
         ) from None
     try:
-        with suppress(OSError):  # a full disk: locked all the same
-            path.write_text(_myself(), encoding="utf-8")
         yield
     finally:
         guard.release()
+
+
+def _sign_in(descriptor: int) -> None:
+    """Write the holder into the open lock file: never by its name, which may be swapped."""
+    with suppress(OSError):  # a full disk: locked all the same
+        os.ftruncate(descriptor, 0)
+        os.lseek(descriptor, 0, os.SEEK_SET)
+        os.write(descriptor, _myself().encode("utf-8", "replace"))
 
 
 def _myself() -> str:

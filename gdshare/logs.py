@@ -30,8 +30,14 @@ class TerminalHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Errors are marked as gdshare's, since other programs print beside it."""
-        prefix = "gdshare: " if record.levelno >= logging.ERROR else ""
-        print(f"{prefix}{record.getMessage()}", file=sys.stderr, flush=True)  # noqa: T201
+        try:
+            prefix = "gdshare: " if record.levelno >= logging.ERROR else ""
+            lines = [f"{prefix}{record.getMessage()}"]
+            if record.exc_info and not getattr(record, "without_traceback", False):
+                lines.append(_FileFormatter().formatException(record.exc_info))
+            print(*lines, sep="\n", file=sys.stderr, flush=True)  # noqa: T201
+        except Exception:
+            self.handleError(record)
 
 
 class _FileFormatter(logging.Formatter):
@@ -40,7 +46,7 @@ class _FileFormatter(logging.Formatter):
 
 
 class LogFileHandler(logging.FileHandler):
-    """Append lines with time, level and module to a file that only its owner may read.
+    """Append lines with time, level and module to a file; one that is made is its owner's alone.
 
     Raises:
         UsageError: the file cannot be written.
@@ -93,4 +99,4 @@ def start_logging_from(environment: Mapping[str, str]) -> None:
         UsageError: as ``start_logging``.
     """
     file = environment.get(FILE_VARIABLE)
-    start_logging(environment.get(LEVEL_VARIABLE, "info"), Path(file) if file else None)
+    start_logging(environment.get(LEVEL_VARIABLE) or "info", Path(file) if file else None)

@@ -37,6 +37,14 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
+def set_mode(descriptor: int, path: Path, mode: int) -> None:
+    """Set an open file's permission bits; by its name only where the system has no other way."""
+    if hasattr(os, "fchmod"):
+        os.fchmod(descriptor, mode)
+    else:  # Windows before Python 3.13
+        path.chmod(mode)
+
+
 @contextmanager
 def replacing(path: Path, mode: int = 0o644) -> Iterator[BinaryIO]:
     """Open a new file that takes the place of ``path`` only if the block ends without error.
@@ -51,7 +59,7 @@ def replacing(path: Path, mode: int = 0o644) -> Iterator[BinaryIO]:
     descriptor, aside = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
         with os.fdopen(descriptor, "wb") as stream:
-            Path(aside).chmod(mode)
+            set_mode(stream.fileno(), Path(aside), mode)
             yield stream
             stream.flush()
             os.fsync(stream.fileno())

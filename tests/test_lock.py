@@ -63,3 +63,18 @@ def test_what_another_wrote_into_the_lock_file_cannot_steer_a_terminal(tmp_path,
         refused = pytest.raises(LockedError, match=r"locked by  \[2J nobody")
         with refused, lock(tmp_path / "lock", timeout_s=0.1):
             pytest.fail("two at once")
+
+
+def test_lock_in_a_folder_that_is_not_there_makes_nothing(tmp_path):
+    with pytest.raises(FileNotFoundError), lock(tmp_path / "typo" / ".lock"):
+        pytest.fail("locked nothing")
+    assert not list(tmp_path.iterdir())
+
+
+def test_lock_path_that_leads_to_another_file_overwrites_nothing(tmp_path):
+    letter = tmp_path / "letter"
+    letter.write_text("dear colleague", encoding="utf-8")
+    (tmp_path / "lock").symlink_to(letter)
+    with pytest.raises(OSError, match=r"."), lock(tmp_path / "lock", timeout_s=0):
+        pytest.fail("locked another's file")
+    assert letter.read_text("utf-8") == "dear colleague"

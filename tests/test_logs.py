@@ -87,7 +87,7 @@ def test_environment_chooses_where_options_do_not(tmp_path, capsys, monkeypatch)
     ("words", "reason"),
     [
         (("--log-level", "loud"), "there is no log level 'loud'; choose one of debug, info"),
-        (("--log-level",), "--log-level needs a value"),
+        (("--log-level",), "--log-level: needs a value"),
         (("--log-file", "no/such/folder/log"), "no/such/folder/log: the log cannot be written"),
     ],
 )
@@ -110,3 +110,33 @@ def test_unwritable_file_leaves_the_log_as_it_was(tmp_path: Path, capsys):
         start_logging(file=tmp_path / "no" / "log")
     logging.getLogger("gdshare").info("still here")
     assert capsys.readouterr().err == "still here\n"
+
+
+def test_terminal_that_cannot_be_written_stops_nobodys_work(monkeypatch):
+    class Full:
+        def write(self, text):
+            raise OSError(28, "No space left on device")
+
+        def flush(self):
+            pass
+
+    start_logging()
+    monkeypatch.setattr("sys.stderr", Full())
+    logging.getLogger("hospital_node.client_app").warning("refused")
+
+
+def test_fault_that_a_node_survives_leaves_its_traceback_on_the_terminal(capsys):
+    start_logging()
+    try:
+        raise KeyError("boom")
+    except KeyError:
+        logging.getLogger("hospital_node.client_app").exception("the request was not answered")
+    shown = capsys.readouterr().err
+    assert shown.startswith("gdshare: the request was not answered\nTraceback")
+    assert shown.rstrip().endswith("KeyError: 'boom'")
+
+
+def test_empty_variables_are_unset_ones(capsys):
+    start_logging_from({"GDSHARE_LOG_LEVEL": "", "GDSHARE_LOG_FILE": ""})
+    logging.getLogger("gdshare").info("shown")
+    assert capsys.readouterr().err == "shown\n"

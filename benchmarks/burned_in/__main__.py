@@ -8,25 +8,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from benchmarks.burned_in.films import CHOSEN_ON, REPORTED_ON, Film, Hospitals, films
-from benchmarks.burned_in.recall import (
-    NOTES,
-    SIDES,
-    Findings,
-    Written,
-    clean,
-    covered,
-    mostly,
-    tables,
-)
-from benchmarks.burned_in.writing import CELLS, Cell, Line, Pixels, write_line
+from benchmarks.burned_in.films import HOSPITALS, Film, Hospitals, films
+from benchmarks.burned_in.recall import NOTES, SIDES, Findings, Written, covered, mostly, tables
+from benchmarks.burned_in.writing import CELLS, Cell, Pixels, write_line
 from benchmarks.command import one_line_errors, parser, say, write_figures
 from gdshare.films.box import Box
 from gdshare.films.burned_in import find_text
 from gdshare.seeding import numpy_generator
 
 NAME = "benchmarks.burned_in"
-HOSPITALS = {"chosen": CHOSEN_ON, "reported": REPORTED_ON}
 
 Detector = Callable[[Pixels], Sequence[Box]]
 
@@ -55,48 +45,38 @@ def detect(
         cells = [CELLS[order[place % len(CELLS)]] for place in range(first, first + plan.lines)]
         pixels, lines = write_lines(film, cells)
         side = max(pixels.shape)
-
-        def timed(pixels: Pixels, side: int = side) -> Sequence[Box]:
-            began = time.process_time()
-            boxes = detector(pixels)
-            findings.seconds.setdefault(side, []).append(time.process_time() - began)
-            return boxes
-
-        findings.clean.append(clean(film.kind, timed(film.pixels), film.bare))
-        mask = covered(timed(pixels), pixels.shape)
-        written = [Written(line.cell, film.kind, side, mostly(line.box, mask)) for line in lines]
-        findings.written += written
+        began = time.process_time()
+        before = detector(film.pixels)
+        between = time.process_time()
+        mask = covered(detector(pixels), pixels.shape)
+        findings.seconds[side] += [between - began, time.process_time() - between]
+        findings.false_boxes[film.kind].append(any(mostly(box, film.bare) for box in before))
+        written = [Written(cell, film.kind, side, mostly(box, mask)) for cell, box in lines]
+        findings.written.extend(written)
         hits = sum(line.found for line in written)
         say(f"{film.name}, {side} px: {hits} of {len(written)} lines")
     return findings
 
 
-def write_lines(film: Film, cells: Sequence[Cell]) -> tuple[Pixels, list[Line]]:
-    """A copy of a film with lines on it, and the lines, no two of which touch."""
+def write_lines(film: Film, cells: Sequence[Cell]) -> tuple[Pixels, list[tuple[Cell, Box]]]:
+    """A copy of a film with lines on it, and where each is; no two of them touch."""
     generator = numpy_generator(2, f"burned-in-lines/{film.name}")
-    pixels, lines = film.pixels, list[Line]()
+    pixels, lines = film.pixels, list[tuple[Cell, Box]]()
     for cell in cells:
-        if result := write_line(pixels, cell, [line.box for line in lines], generator):
-            pixels, line = result
-            lines.append(line)
+        if result := write_line(pixels, cell, [box for _, box in lines], generator):
+            pixels = result[0]
+            lines.append((cell, result[1]))
     return pixels, lines
 
 
 def main() -> None:
     """Read the options and measure."""
     command = parser(NAME, __doc__, "few films, none above 1024 px")
-    command.add_argument(
-        "--data",
-        type=Path,
-        default=Path("../shared/data"),
-        help="the folder that holds tb_cxr/ (default ../shared/data); without it phantoms only",
-    )
-    command.add_argument(
-        "--on",
-        choices=HOSPITALS,
-        default="reported",
-        help="the films the detector was chosen on, or others (default reported)",
-    )
+    data = Path("../shared/data")
+    where = f"the folder that holds tb_cxr/ (default {data}); without it phantoms only"
+    command.add_argument("--data", type=Path, default=data, help=where)
+    which = "the films the detector was chosen on, or others (default reported)"
+    command.add_argument("--on", choices=HOSPITALS, default="reported", help=which)
     chosen = command.parse_args()
     plan = QUICK if chosen.quick else FULL
     real = (chosen.data / "tb_cxr").is_dir()

@@ -27,20 +27,18 @@ class Hospitals:
     phantom: int
 
 
-CHOSEN_ON = Hospitals(("montgomery",), 0)
-REPORTED_ON = Hospitals(("shenzhen-a", "shenzhen-b"), 1)
+HOSPITALS = {
+    "chosen": Hospitals(("montgomery",), 0),
+    "reported": Hospitals(("shenzhen-a", "shenzhen-b"), 1),
+}
 
 
 @dataclass(frozen=True)
 class Film:
-    """A film before anything is written on it.
+    """A chest X-ray or phantom before anything is written on it, and where surely no text is.
 
-    Attributes:
-        name: of the film.
-        kind: "chest" or "phantom".
-        pixels: uint8 [H, W].
-        bare: bool [H, W], true where surely no text is: inside the lungs of a chest X-ray, whose
-            markers lie outside them, and everywhere on a phantom but near its word SYNTHETIC.
+    That is inside the lungs of a chest X-ray, whose markers lie outside them, and everywhere on a
+    phantom but near its word SYNTHETIC.
     """
 
     name: str
@@ -78,11 +76,11 @@ def chest(file: Path, side: int) -> Film:
     film = read_film(file)
     lungs = read_mask(file.parent.parent / "masks" / file.name, film.shape)
     pixels = np.asarray(film.pixels, np.uint8)
-    if side == max(film.shape):
-        return Film(file.stem, "chest", pixels, lungs)
-    size = (side, side)
-    smooth = np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.BICUBIC), np.float64)
-    generator = numpy_generator(side, f"burned-in-grain/{file.stem}")
-    grainy = smooth + generator.normal(0, 255 * GRAIN, smooth.shape)
-    inside = np.asarray(Image.fromarray(lungs).resize(size, Image.Resampling.NEAREST))
-    return Film(file.stem, "chest", np.clip(np.rint(grainy), 0, 255).astype(np.uint8), inside)
+    if side != max(film.shape):
+        size = (side, side)
+        smooth = np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.BICUBIC), float)
+        generator = numpy_generator(side, f"burned-in-grain/{file.stem}")
+        grainy = smooth + generator.normal(0, 255 * GRAIN, smooth.shape)
+        pixels = np.clip(np.rint(grainy), 0, 255).astype(np.uint8)
+        lungs = np.asarray(Image.fromarray(lungs).resize(size, Image.Resampling.NEAREST))
+    return Film(file.stem, "chest", pixels, lungs)

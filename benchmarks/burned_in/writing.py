@@ -31,29 +31,17 @@ _PLACES = ("ST MARY HOSPITAL", "Univ. Clinic Radiology", "CITY GENERAL", "Room 3
 class Cell:
     """What one line of text looks like.
 
-    Attributes:
-        height: of a capital letter, px.
-        contrast: of the ink to the film's mean grey under it, in parts of the full range; 1 means
-            black on a white plate or white on a black one.
-        ink: lighter or darker than what it is written on.
-        turned: whether the line runs upwards rather than to the right.
+    Contrast: of the ink to the film's mean grey under it, in parts of the full range; 1 means black
+    on a white plate or white on a black one.
     """
 
-    height: int
+    height: int  # of a capital letter, px
     contrast: float
     ink: Ink
-    turned: bool
+    turned: bool  # the line runs upwards
 
 
 CELLS = tuple(Cell(*looks) for looks in product(HEIGHTS, CONTRASTS, INKS, (False, True)))
-
-
-@dataclass(frozen=True)
-class Line:
-    """A line of text on a film: what it looks like, and where it is."""
-
-    cell: Cell
-    box: Box
 
 
 def sentence(generator: np.random.Generator) -> str:
@@ -76,8 +64,7 @@ def sentence(generator: np.random.Generator) -> str:
 def line_mask(text: str, cell: Cell, generator: np.random.Generator) -> npt.NDArray[np.float32]:
     """The text as ink: float32 [h, w] in [0, 1], cut to what is inked.
 
-    The font is drawn from Pillow's own and, where the machine has them, DejaVu's; one line in two
-    has hard edges, as bitmap fonts do.
+    One line in two has hard edges, as bitmap fonts do.
     """
     font = _font(cell.height, generator)
     left, top, right, bottom = (int(edge) for edge in font.getbbox(text))
@@ -91,10 +78,10 @@ def line_mask(text: str, cell: Cell, generator: np.random.Generator) -> npt.NDAr
 
 def write_line(
     pixels: Pixels, cell: Cell, taken: list[Box], generator: np.random.Generator
-) -> tuple[Pixels, Line] | None:
+) -> tuple[Pixels, Box] | None:
     """Write a line outside the ``taken`` boxes, where the film leaves room for the contrast.
 
-    Returns a new film and the line; None if no place was found.
+    Returns a new film and where the line is; None if no place was found.
     """
     ink = line_mask(sentence(generator), cell, generator)
     height, width = ink.shape[0] + 2 * _MARGIN, ink.shape[1] + 2 * _MARGIN
@@ -109,8 +96,7 @@ def write_line(
             continue
         written = pixels.copy()
         written[top:bottom, left:right] = painted
-        box = Box(left + _MARGIN, top + _MARGIN, right - _MARGIN, bottom - _MARGIN)
-        return written, Line(cell, box)
+        return written, Box(left + _MARGIN, top + _MARGIN, right - _MARGIN, bottom - _MARGIN)
     return None
 
 
@@ -134,16 +120,18 @@ def _painted(under: Pixels, ink: npt.NDArray[np.float32], cell: Cell) -> Pixels 
 
 
 def _font(height: int, generator: np.random.Generator) -> Font:
-    """A font whose capital letters are ``height`` px high, give or take one."""
+    """A font whose capital letters are ``height`` px high, give or take one.
+
+    Drawn from Pillow's own and, where the machine has them, DejaVu's.
+    """
     files = sorted(DEJAVU.glob("*.ttf"))
     which = int(generator.integers(-len(files), 2)) if files else 0
     file = files[which] if which < 0 else None
-
-    def of_size(size: int) -> Font:
-        return ImageFont.truetype(file, size) if file else ImageFont.load_default(size)
 
     def error(font: Font) -> int:
         _, top, _, bottom = font.getbbox("H")
         return abs(int(bottom - top) - height)
 
-    return min((of_size(size) for size in range(height, 2 * height)), key=error)
+    sizes = range(height, 2 * height)
+    fonts = (ImageFont.truetype(file, s) if file else ImageFont.load_default(s) for s in sizes)
+    return min(fonts, key=error)

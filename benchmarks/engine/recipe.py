@@ -11,7 +11,7 @@ The outer optimiser and its schedule are those of the paper's experiments: Adam,
 0.5 and 0.999, halved every 40 passes over the data. Hard labels, one learned rate an inner step.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from math import expm1, log
 from typing import Any
@@ -19,7 +19,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.nn import functional
-from torch.optim import Adam
+from torch.optim import Adam, Optimizer
 
 from benchmarks.engine.problem import MetaGradient, Problem
 from gdshare.distilled import Distilled
@@ -28,14 +28,7 @@ from gdshare.networks import Parameters, forward
 
 @dataclass(frozen=True)
 class RecipeSettings:
-    """The recipe's constants.
-
-    Attributes:
-        outer_rate, betas: Adam's, the rate at the start.
-        decay_every, decay: after so many passes over the data the rate is multiplied by that.
-        inner_rate: every inner step's rate at the start.
-        batch: K, real patches a training step.
-    """
+    """The recipe's constants; Adam's rate falls after so many passes over the data."""
 
     outer_rate: float = 0.01
     betas: tuple[float, float] = (0.5, 0.999)
@@ -52,22 +45,42 @@ class RecipeSettings:
 RECIPE = RecipeSettings()
 
 
-class Recipe:
+class Learner:
+    """Images and raw rates that torch's Adam moves, with hard labels."""
+
+    def __init__(self, problem: Problem, images: Tensor, rates: Tensor, adam: Optimizer) -> None:
+        self.done = 0
+        self._problem, self._leaves, self._adam = problem, [images, rates], adam
+
+    def distilled(self) -> Distilled:
+        images, rates = self._leaves
+        parts = images, self._problem.hard_labels(), functional.softplus(rates).flatten()
+        return Distilled(*(part.detach().float().numpy().copy() for part in parts))
+
+    def state(self) -> dict[str, Any]:
+        leaves = [leaf.detach() for leaf in self._leaves]
+        return {"done": self.done, "leaves": leaves, "adam": self._adam.state_dict()}
+
+    @torch.no_grad()
+    def restore(self, state: Mapping[str, Any]) -> None:
+        self.done = int(state["done"])
+        for leaf, value in zip(self._leaves, state["leaves"], strict=True):
+            leaf.copy_(value)
+        self._adam.load_state_dict(state["adam"])
+
+
+class Recipe(Learner):
     """The recipe at work. See ``problem.Engine``."""
 
     def __init__(self, problem: Problem) -> None:
-        self.done = 0
-        self._problem = problem
-        self._images = problem.start_images()
-        self._rates = torch.full((problem.steps,), raw_rate(RECIPE.inner_rate))
-        self._leaves = [self._images, self._rates]
-        self._adam = Adam(self._leaves, lr=RECIPE.outer_rate, betas=RECIPE.betas)
+        leaves = problem.start_images(), torch.full((problem.steps,), raw_rate(RECIPE.inner_rate))
+        super().__init__(problem, *leaves, Adam(leaves, lr=RECIPE.outer_rate, betas=RECIPE.betas))
         self._named = list(problem.module.named_parameters())
 
     def gradient(self) -> MetaGradient:
-        images = self._images.detach().requires_grad_()
+        images, raw_rates = self._leaves[0].detach().requires_grad_(), self._leaves[1]
         labels = torch.arange(len(images))
-        rates = [rate.requires_grad_() for rate in functional.softplus(self._rates).unbind()]
+        rates = [rate.requires_grad_() for rate in functional.softplus(raw_rates).unbind()]
         starts, updates = [], []
         theta = flat(self._problem.theta0(self.done)).requires_grad_()
         for rate in rates:
@@ -80,7 +93,7 @@ class Recipe:
         outer = functional.cross_entropy(self._logits(theta, x), y)
         (by_theta,) = torch.autograd.grad(outer, theta)
 
-        by_images, by_rates = torch.zeros_like(images), torch.zeros_like(self._rates)
+        by_images, by_rates = torch.zeros_like(images), torch.zeros_like(raw_rates)
         for step in reversed(range(len(rates))):
             # θ' = θ - update(θ, x, rate), so the update passes the derivative on with a minus.
             through = torch.autograd.grad(
@@ -89,7 +102,7 @@ class Recipe:
             by_theta += through[0]
             by_images += through[1]
             by_rates[step] = through[2]
-        return MetaGradient(outer.item(), by_images, by_rates * torch.sigmoid(self._rates))
+        return MetaGradient(outer.item(), by_images, by_rates * torch.sigmoid(raw_rates))
 
     def _logits(self, theta: Tensor, x: Tensor) -> Tensor:
         """Logits [n, C] of patches [n, 1, side, side] by flat weights [P]."""
@@ -99,21 +112,13 @@ class Recipe:
 
     def outer_step(self) -> float:
         gradient = self.gradient()
-        self._images.grad, self._rates.grad = gradient.images, gradient.rates
+        for leaf, slope in zip(self._leaves, (gradient.images, gradient.rates), strict=True):
+            leaf.grad = slope
         epoch = self.done // self._problem.steps_per_epoch
         self._adam.param_groups[0]["lr"] = RECIPE.outer_rate_at(epoch)
         self._adam.step()
         self.done += 1
         return gradient.loss
-
-    def distilled(self) -> Distilled:
-        return hard_labelled(self._problem, self._images, self._rates)
-
-    def state(self) -> dict[str, Any]:
-        return state_of(self.done, self._leaves, self._adam)
-
-    def restore(self, state: Mapping[str, Any]) -> None:
-        self.done = restore_state(state, self._leaves, self._adam)
 
 
 class Graph(Recipe):
@@ -142,24 +147,3 @@ def raw_rate(rate: float) -> float:
 def flat(parameters: Parameters) -> Tensor:
     """All weights as one vector [P]."""
     return torch.cat([weight.reshape(-1) for weight in parameters.values()])
-
-
-def hard_labelled(problem: Problem, images: Tensor, raw_rates: Tensor) -> Distilled:
-    """Images and rates with hard labels, as a receiver would get them."""
-    rates = functional.softplus(raw_rates).flatten()
-    parts = (images, problem.hard_labels(), rates)
-    return Distilled(*(part.detach().float().numpy().copy() for part in parts))
-
-
-def state_of(done: int, leaves: Sequence[Tensor], adam: Adam) -> dict[str, Any]:
-    """A checkpoint of what torch's Adam optimises."""
-    return {"done": done, "leaves": [leaf.detach() for leaf in leaves], "adam": adam.state_dict()}
-
-
-@torch.no_grad()
-def restore_state(state: Mapping[str, Any], leaves: Sequence[Tensor], adam: Adam) -> int:
-    """Write it back, and return the training steps done."""
-    for leaf, value in zip(leaves, state["leaves"], strict=True):
-        leaf.copy_(value)
-    adam.load_state_dict(state["adam"])
-    return int(state["done"])

@@ -28,8 +28,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.engine.problem import MetaGradient, Problem
-from benchmarks.engine.recipe import RECIPE, flat, hard_labelled, restore_state, state_of
-from gdshare.distilled import Distilled
+from benchmarks.engine.recipe import RECIPE, Learner, flat
 from gdshare.errors import UsageError
 from gdshare.networks import Parameters
 
@@ -56,7 +55,7 @@ def _require(path: Path) -> None:
         raise UsageError(f"no checkout of ssnl/dataset-distillation (no {TRAINER})", path, remedy)
 
 
-class Ssnl:
+class Ssnl(Learner):
     """Their trainer, driven one training step at a time. See ``problem.Engine``."""
 
     def __init__(self, problem: Problem, checkout: Path) -> None:
@@ -66,15 +65,15 @@ class Ssnl:
             sys.path.insert(0, str(checkout))
         trainer = importlib.import_module("train_distilled_image").Trainer
         base = importlib.import_module("networks").utils.ReparamModule
-        self.done = 0
-        self._problem = problem
-        self._state = _state(problem)
-        self._model = _adapted(problem, base, self._state, lambda: problem.theta0(self.done))
-        self._trainer = trainer(self._state, [self._model])
+        self._options = _options(problem)
+        self._model = _adapted(problem, base, self._options, lambda: problem.theta0(self.done))
+        self._trainer = trainer(self._options, [self._model])
+        images, rates = self._trainer.params
+        super().__init__(problem, images, rates, self._trainer.optimizer)
         if problem.classes == 2:
             # With two classes they take one logit and binary cross entropy; our networks have a
             # logit a class. After the labels are made they read this number only for that.
-            self._state.num_classes = 0
+            self._options.num_classes = 0
         with torch.no_grad():
             self._trainer.data[0].copy_(problem.start_images())
 
@@ -90,39 +89,33 @@ class Ssnl:
                 warnings.simplefilter("ignore")
                 self._trainer.scheduler.step()
         loss = self._accumulate()
-        self._trainer.optimizer.step()
+        self._adam.step()
         self.done += 1
         return loss
 
     def _accumulate(self) -> float:
         """From θ0 to the gradients, with their methods, in the order of their loop."""
         trainer = self._trainer
-        trainer.optimizer.zero_grad(set_to_none=False)
+        self._adam.zero_grad(set_to_none=False)
         real_x, real_y = self._problem.minibatch(self.done)
         steps = trainer.get_steps()
-        self._model.reset(self._state)
+        self._model.reset(self._options)
         loss, saved = trainer.forward(self._model, real_x, real_y, steps)
         gradients = trainer.backward(self._model, real_x, real_y, steps, saved)
         del saved
         trainer.accumulate_grad([gradients])
         return float(loss.item())
 
-    def distilled(self) -> Distilled:
-        return hard_labelled(self._problem, *self._trainer.params)
-
-    def state(self) -> dict[str, Any]:
-        return state_of(self.done, self._trainer.params, self._trainer.optimizer)
-
     def restore(self, state: Mapping[str, Any]) -> None:
-        self.done = restore_state(state, self._trainer.params, self._trainer.optimizer)
+        super().restore(state)
         # The pass of the last step done: the schedule advances before the next.
         epoch = max(self.done - 1, 0) // self._problem.steps_per_epoch
         self._trainer.scheduler.last_epoch = epoch
-        self._trainer.optimizer.param_groups[0]["lr"] = RECIPE.outer_rate_at(epoch)
+        self._adam.param_groups[0]["lr"] = RECIPE.outer_rate_at(epoch)
 
 
-def _state(problem: Problem) -> SimpleNamespace:
-    """The options their trainer reads, at their defaults but for the one shared set of images."""
+def _options(problem: Problem) -> SimpleNamespace:
+    """What their trainer reads, at their defaults but for the one shared set of images."""
     return SimpleNamespace(
         device=torch.device("cpu"),
         distributed=False,
@@ -141,7 +134,7 @@ def _state(problem: Problem) -> SimpleNamespace:
 
 
 def _adapted(
-    problem: Problem, base: type[Any], state: SimpleNamespace, draw: Callable[[], Parameters]
+    problem: Problem, base: type[Any], options: SimpleNamespace, draw: Callable[[], Parameters]
 ) -> Any:
     """Our network inside their base class, which keeps all weights in one flat parameter."""
 
@@ -162,7 +155,7 @@ def _adapted(
                 weights.copy_(flat(draw()))
             return weights.requires_grad_()
 
-    return Adapted(state)
+    return Adapted(options)
 
 
 def _stand_in() -> None:

@@ -13,15 +13,14 @@ from pickle import UnpicklingError
 from statistics import fmean, stdev
 
 import torch
-from pydantic import BaseModel, ConfigDict, ValidationError
-from torch import Tensor, nn
-from torch.nn import functional
+from torch import nn
 
 from benchmarks.engine.problem import Engine
 from benchmarks.engine.tasks import QualityTask
+from gdshare.distill.unroll import InnerData, trajectory_end
 from gdshare.distilled import Distilled
 from gdshare.errors import RunError
-from gdshare.networks import Parameters, forward
+from gdshare.networks import Parameters
 from gdshare.patch_tensors import patch_accuracy
 from gdshare.storage import replacing
 
@@ -32,25 +31,20 @@ Line = dict[str, float | int | bool]
 """cpu_seconds, step, score and deviation over fresh θ0; or cpu_seconds, step and diverged."""
 
 
-class Progress(BaseModel):
-    """The part of a checkpoint that is not a tensor; ``due``: CPU-seconds of the next score."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
+@dataclass
+class Progress:
+    """The part of a checkpoint that is not the engine's."""
 
     step: int = 0
     cpu_seconds: float = 0.0
-    due: float = 0.0
+    due: float = 0.0  # CPU-seconds of the next score
     lines: tuple[Line, ...] = ()
     ended: bool = False
 
-    def after(self, **changes: object) -> "Progress":
-        """With these values in place of its own."""
-        return self.model_copy(update=changes)
-
-    def with_line(self, result: Line, **changes: object) -> "Progress":
-        """With a line more, and with these values in place of its own."""
+    def add(self, **result: float) -> None:
+        """Write down a score, or that the run has none."""
         line: Line = {"cpu_seconds": self.cpu_seconds, "step": self.step, **result}
-        return self.after(lines=(*self.lines, line), **changes)
+        self.lines = (*self.lines, line)
 
 
 @dataclass(frozen=True)
@@ -80,31 +74,33 @@ class TimedRun:
         while not progress.ended:
             last = progress.cpu_seconds >= self.budget or progress.step == self.steps
             scoring = last or progress.cpu_seconds >= progress.due
-            progress = self._scored(progress, last) if scoring else self._stepped(progress)
-            if scoring or progress.ended or over() or progress.cpu_seconds - saved >= CHECKPOINT_S:
+            if not (self._score(progress) if scoring else self._step(progress)):
+                progress.add(diverged=True)
+                last = True
+            progress.ended = last
+            if scoring or last or over() or progress.cpu_seconds - saved >= CHECKPOINT_S:
                 self._save(progress)
                 saved = progress.cpu_seconds
                 keep()
         return progress.lines
 
-    def _stepped(self, progress: Progress) -> Progress:
-        """After one training step."""
+    def _step(self, progress: Progress) -> bool:
+        """Take a training step; whether its loss is finite."""
         began = self.clock()
         loss = self.engine.outer_step()
-        spent = progress.cpu_seconds + self.clock() - began
-        progress = progress.after(step=self.engine.done, cpu_seconds=spent)
-        finite = math.isfinite(loss)
-        return progress if finite else progress.with_line({"diverged": True}, ended=True)
+        progress.cpu_seconds += self.clock() - began
+        progress.step = self.engine.done
+        return math.isfinite(loss)
 
-    def _scored(self, progress: Progress, last: bool) -> Progress:
-        """With the score of the images as they are."""
+    def _score(self, progress: Progress) -> bool:
+        """Score the images as they are; whether they are sound."""
         distilled = self.engine.distilled()
         if distilled.problem():
-            return progress.with_line({"diverged": True}, ended=True)
-        due = self.score_every * (math.floor(progress.cpu_seconds / self.score_every) + 1)
-        progress = progress.with_line(score(distilled, self.task), due=due, ended=last)
+            return False
+        progress.due = self.score_every * (progress.cpu_seconds // self.score_every + 1)
+        progress.add(**score(distilled, self.task))
         self.scored(progress.lines, distilled)
-        return progress
+        return True
 
     def _restore(self) -> Progress:
         path = self.folder / CHECKPOINT
@@ -112,20 +108,19 @@ class TimedRun:
             return Progress()
         try:
             checkpoint = torch.load(path, weights_only=True)
-            progress = Progress.model_validate_json(checkpoint["progress"])
             self.engine.restore(checkpoint["engine"])
-        except (OSError, RuntimeError, UnpicklingError, KeyError, ValidationError) as error:
+            return Progress(**checkpoint["progress"])
+        except (OSError, RuntimeError, UnpicklingError, KeyError, TypeError) as error:
             raise RunError(f"damaged ({error})", path, "remove it, and run again") from error
-        return progress
 
     def _save(self, progress: Progress) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
-        checkpoint = {"progress": progress.model_dump_json(), "engine": self.engine.state()}
+        checkpoint = {"progress": vars(progress), "engine": self.engine.state()}
         with replacing(self.folder / CHECKPOINT) as stream:
             torch.save(checkpoint, stream)
 
 
-def score(distilled: Distilled, task: QualityTask) -> Line:
+def score(distilled: Distilled, task: QualityTask) -> dict[str, float]:
     """Train from each of the task's θ0 and score each network on its real patches."""
     module, steps = task.problem.module, task.problem.steps
     networks = (trained(module, theta0, distilled, steps) for theta0 in task.inits)
@@ -134,15 +129,7 @@ def score(distilled: Distilled, task: QualityTask) -> Line:
 
 
 def trained(module: nn.Module, theta0: Parameters, distilled: Distilled, steps: int) -> Parameters:
-    """Take ``steps`` plain gradient steps from θ0 on the distilled images, as a receiver would."""
+    """Train from θ0 on the distilled images, as a receiver would."""
     images, labels = torch.from_numpy(distilled.images), torch.from_numpy(distilled.labels)
-    theta = theta0
-    for rate in torch.from_numpy(distilled.learning_rates).expand(steps):
-        leaves = {name: weight.detach().requires_grad_() for name, weight in theta.items()}
-        loss: Tensor = functional.cross_entropy(forward(module, leaves, images), labels)
-        slopes = torch.autograd.grad(loss, list(leaves.values()))
-        theta = {
-            name: weight.detach() - rate * slope
-            for (name, weight), slope in zip(leaves.items(), slopes, strict=True)
-        }
-    return theta
+    data = InnerData(images, labels, torch.from_numpy(distilled.learning_rates))
+    return trajectory_end(module, theta0, data, steps)

@@ -8,9 +8,8 @@ standard library only; ``python -m gdshare.bundle verify`` runs where nothing el
 """
 
 from gdshare.bundle.build import build_files, describe_run
-from gdshare.bundle.datasheet import datasheet
 from gdshare.bundle.folder import read_folder
-from gdshare.bundle.manifest import FORMAT, Manifest
+from gdshare.bundle.manifest import Manifest
 from gdshare.bundle.outbox import next_sequence, published, write_bundle
 from gdshare.bundle.sealed import read_sealed, seal, unseal
 from gdshare.bundle.tensors import read_tensors
@@ -18,12 +17,10 @@ from gdshare.bundle.terms import Terms
 from gdshare.bundle.verify import Bundle, verify_files, verify_folder
 
 __all__ = [
-    "FORMAT",
     "Bundle",
     "Manifest",
     "Terms",
     "build_files",
-    "datasheet",
     "describe_run",
     "next_sequence",
     "published",

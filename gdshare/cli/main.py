@@ -140,7 +140,7 @@ def _print_whatever_the_encoding() -> None:
 def _refuse(message: str, debug: bool, fault: bool = False) -> None:
     if debug:
         traceback.print_exc()
-    log.error(message, exc_info=debug or fault)
+    log.error(message, exc_info=debug or fault, extra={"without_traceback": True})
     sys.exit(REFUSED)
 
 

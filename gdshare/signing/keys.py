@@ -28,7 +28,7 @@ from gdshare.errors import KeyFileError
 from gdshare.open_flags import BINARY, NO_FOLLOW, NO_WAIT
 from gdshare.signing.errors import quoted
 from gdshare.signing.names import SITE
-from gdshare.storage import sync_folder
+from gdshare.storage import set_mode, sync_folder
 
 LARGEST_KEY_FILE = 16 * 1024
 LONGEST_PASSPHRASE = 1000
@@ -157,7 +157,7 @@ def _write_new(path: Path, content: bytes, mode: int) -> None:
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | NO_FOLLOW | BINARY, mode)
     try:
         with os.fdopen(descriptor, "wb") as stream:
-            path.chmod(mode)
+            set_mode(stream.fileno(), path, mode)
             stream.write(content)
             stream.flush()
             os.fsync(stream.fileno())

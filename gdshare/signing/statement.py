@@ -134,7 +134,11 @@ def read_statement(payload: bytes, where: str) -> Statement:
         raise MalformedSignature(
             f"{where} is not an in-toto statement", remedy=SEND_AGAIN
         ) from None
-    canonical.require_same(payload, statement.to_bytes(), where)
+    try:
+        written = statement.to_bytes()
+    except (ValueError, RecursionError):  # an infinite number, or nesting too deep to write
+        raise MalformedSignature(f"{where} cannot be written again", remedy=SEND_AGAIN) from None
+    canonical.require_same(payload, written, where)
     return statement
 
 

@@ -10,7 +10,8 @@ from pathlib import Path
 from bundle_factory import distilled, manifest, rich_manifest
 from frozen_schema import shape_of
 
-from gdshare.bundle import FORMAT, Manifest, build_files, write_bundle
+from gdshare.bundle import Manifest, build_files, write_bundle
+from gdshare.bundle.manifest import FORMAT
 from gdshare.report.preview import render_preview
 from gdshare.signing import new_key, public_pem
 

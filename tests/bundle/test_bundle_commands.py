@@ -13,7 +13,8 @@ from bundle_run_kit import PASSPHRASE, run_record
 from command_kit import gdshare
 from typer.testing import CliRunner
 
-from gdshare.bundle import datasheet, verify_folder
+from gdshare.bundle import verify_folder
+from gdshare.bundle.datasheet import datasheet
 from gdshare.bundle.errors import Altered
 from gdshare.cli import keys, publish, verify
 from gdshare.errors import GdshareError, KeyFileError, LedgerError, RunError, UsageError

@@ -6,8 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from gdshare.bundle import build_files, datasheet, verify_files
+from gdshare.bundle import build_files, verify_files
 from gdshare.bundle.counts import PublishedCounts, published_counts
+from gdshare.bundle.datasheet import datasheet
 from gdshare.method import Counts
 
 RARE = READ.model_copy(update={"patients_positive": 3, "patches_p": 4})

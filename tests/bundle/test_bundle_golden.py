@@ -8,8 +8,9 @@ import pytest
 from bundle_factory import NOW, distilled, manifest, rich_manifest
 from frozen_schema import shape_of
 
-from gdshare.bundle import FORMAT, Manifest, verify_folder
+from gdshare.bundle import Manifest, verify_folder
 from gdshare.bundle.errors import Expired
+from gdshare.bundle.manifest import FORMAT
 from gdshare.signing import load_public_key
 
 GOLDEN = Path(__file__).parent / "golden"

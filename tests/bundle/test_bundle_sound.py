@@ -11,13 +11,13 @@ from bundle_run_kit import run_record
 from gdshare.bundle import (
     Manifest,
     build_files,
-    datasheet,
     describe_run,
     read_folder,
     verify_files,
     verify_folder,
     write_bundle,
 )
+from gdshare.bundle.datasheet import datasheet
 from gdshare.bundle.errors import WrongShape
 from gdshare.distilled import TENSORS
 from gdshare.errors import BundleError, UsageError
