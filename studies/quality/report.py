@@ -37,7 +37,7 @@ from studies.quality.figures import (
     resampled,
     weights,
 )
-from studies.quality.films import films_of
+from studies.quality.networks import films_of
 from studies.quality.plan import NETWORKS, NORMS, Baseline, Plan
 from studies.quality.schedule import in_fold
 from studies.runner import Cell, Result

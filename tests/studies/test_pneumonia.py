@@ -9,8 +9,16 @@ from benchmarks.engine import tasks
 from gdshare.errors import UsageError
 from gdshare.method import Settings
 from studies import pneumonia
-from studies.pneumonia import FULL, QUICK, cells_of
-from studies.pneumonia.report import answer, balanced_accuracy, behind, report_of, teams
+from studies.pneumonia import (
+    FULL,
+    QUICK,
+    answer,
+    balanced_accuracy,
+    behind,
+    cells_of,
+    report_of,
+    teams,
+)
 from studies.pneumonia.work import Distilling, batches
 from studies.runner import Needed, Piece, Store, run
 from studies.tables import Difference, resamples

@@ -9,9 +9,8 @@ import torch
 from gdshare.distilled import Distilled
 from gdshare.protocol import PatchClass
 from studies.hospitals import hospitals_of
-from studies.poison import FAST, poison_cells
+from studies.poison import FAST, poison_cells, report_of
 from studies.poison.attacks import ATTACKS, BACKDOOR, MARKER, plant, stamped
-from studies.poison.table import report_of
 from studies.poison.trial import Trial
 from studies.runner import Store
 

@@ -16,7 +16,7 @@ from gdshare.training import TrainingPlan
 from studies.networks import Network
 from studies.quality import networks
 from studies.quality.figures import ratios
-from studies.quality.films import count, films_of, look, windows
+from studies.quality.networks import count, films_of, look, windows
 from studies.runner import Result
 
 PLAN = TrainingPlan(per_class=5, epochs=2, batch=7, rates=(1e-3, 1e-4), seed=3)

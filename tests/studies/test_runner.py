@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from gdshare.errors import RunError
+from studies import runner
 from studies.runner import PIECE_S, Cell, Result, Store, claimed, forecast, run
-from studies.runner import store as store_module
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -316,7 +316,7 @@ def test_an_archive_is_never_overwritten_by_other_parameters_or_another_torch(
     changed = [cell("first", noting([]), parameters={"size": {"side": 4}})]
     with pytest.raises(RunError, match=r"first was computed with other parameters; .*--archive"):
         run(changed, store, silent)
-    monkeypatch.setattr(store_module.torch, "__version__", "0.0")
+    monkeypatch.setattr(runner.torch, "__version__", "0.0")
     with pytest.raises(RunError, match=r"and this is 0\.0.*--archive"):
         run(cells, store, silent)
     assert set(store.results(cells)) == {"first", "second", "wide"}  # to be read by any

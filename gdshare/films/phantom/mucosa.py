@@ -14,7 +14,7 @@ import numpy as np
 from gdshare.films.phantom.fields import Field, Stream, bump, noise, ramp, sample, stream
 from gdshare.films.phantom.stomach import Stomach
 
-SEPARATION = 3.2  # of the two groups' mean severities, in deviations; see studies.phantom_task
+SEPARATION = 3.2  # of the two groups' mean severities, in deviations; see docs/results-archive.md
 
 
 @dataclass(frozen=True)
