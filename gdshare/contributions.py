@@ -7,7 +7,6 @@ hospital sees what its images teach before they leave::
     model = train_from(sources, "average", seed=0, ensemble=5)
 """
 
-import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -21,6 +20,7 @@ from gdshare.bundle.digests import digests_of, subject_digest
 from gdshare.bundle.layout import BOUNDS, MANIFEST, SIGNATURE, TENSORS
 from gdshare.bundle.verify import check_freshness
 from gdshare.distill.run_folder import RECORD, read_record, read_result
+from gdshare.distill.score_record import tensors_digest
 from gdshare.errors import BundleError, UsageError
 from gdshare.model import Model
 from gdshare.pooling import Contribution, Scheme, contribution_from, train_pooled
@@ -123,7 +123,7 @@ def _from_run(path: Path) -> Source:
     record, distilled = read_record(path), read_result(path)
     patients = published_counts(record.counts, SUPPRESS_BELOW).patients_at_least
     contribution = contribution_from(str(path.resolve()), distilled, record, patients)
-    digest = hashlib.sha256(distilled.to_bytes()).hexdigest()
+    digest = tensors_digest(distilled)
     return Source(path, digest, contribution, record.protocol, True)
 
 
