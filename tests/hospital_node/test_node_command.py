@@ -97,6 +97,28 @@ def test_address_that_is_none_is_told(
     assert "write HOST:PORT" in refused(2, settings, "--superlink", address, "--insecure")
 
 
+@pytest.mark.parametrize("host", ["aggregator.example", "10.0.0.1", "127.evil.example", "[::2]"])
+def test_no_tls_to_another_machine(settings: Path, refused: Callable[..., str], host: str) -> None:
+    told = refused(2, settings, "--superlink", f"{host}:8000", "--insecure")
+    assert "--insecure is for this machine alone" in told
+
+
+def test_settings_that_are_no_plain_file_are_not_waited_for(
+    tmp_path: Path, refused: Callable[..., str]
+) -> None:
+    os.mkfifo(tmp_path / "node.toml")
+    told = refused(2, tmp_path / "node.toml", "--superlink", "127.0.0.1:1", "--insecure")
+    assert "not a plain file" in told
+
+
+def test_flower_of_another_build_is_told(
+    settings: Path, refused: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "hospital_node.superlink", None)  # type: ignore[arg-type]
+    told = refused(2, settings, "--superlink", "127.0.0.1:1", "--insecure")
+    assert "does not know this version of Flower" in told
+
+
 def test_option_that_is_unknown_is_told(settings: Path, refused: Callable[..., str]) -> None:
     told = refused(2, settings, "--superlink", "h:1", "--isolation", "process")
     assert "unrecognized arguments" in told

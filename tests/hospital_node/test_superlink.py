@@ -19,9 +19,9 @@ from hospital_node.superlink import (
     Address,
     Asked,
     NodeRefusedError,
+    OutOfBoundsError,
     RoundOverError,
     SuperLink,
-    TooLargeError,
     UnreachableError,
 )
 
@@ -72,14 +72,14 @@ def test_answer_beyond_its_bound_is_not_read_to_its_end(
 ) -> None:
     monkeypatch.setattr(module, "MAX_BYTES", 1000)
     fleet.told["pull-messages"] = lambda _: b"x" * 2000
-    with pytest.raises(TooLargeError, match="more than 1000 bytes"):
+    with pytest.raises(OutOfBoundsError, match="more than 1000 bytes"):
         to(fleet).next_question()
 
 
 def test_packed_answer_is_not_unpacked(fleet: Fleet) -> None:
     bomb = gzip.compress(bytes(1 << 24))
     fleet.told["pull-messages"] = lambda _: Plain(200, {"content-encoding": "gzip"}, bomb)
-    with pytest.raises(TooLargeError, match="packs"):
+    with pytest.raises(OutOfBoundsError, match="packs"):
         to(fleet).next_question()
 
 
@@ -92,7 +92,7 @@ def test_question_of_too_many_bytes_in_all_is_refused(
         object_found=True, object_available=True, object_content=bytes(600)
     ).SerializeToString()
     asked = question()
-    with pytest.raises(TooLargeError):
+    with pytest.raises(OutOfBoundsError):
         to(fleet).fetch(Asked(asked.head, asked.tree))
     assert len(fleet.calls) == 2, "the second object is one too many, the third not asked for"
 
@@ -100,7 +100,7 @@ def test_question_of_too_many_bytes_in_all_is_refused(
 def test_question_of_too_many_objects_is_refused_unfetched(fleet: Fleet) -> None:
     children = [ObjectTree(object_id=f"{number:064x}") for number in range(100)]
     tree = ObjectTree(object_id="f" * 64, children=children)
-    with pytest.raises(TooLargeError, match="101 objects"):
+    with pytest.raises(OutOfBoundsError, match="101 objects"):
         to(fleet).fetch(Asked(question().head, tree))
     assert fleet.calls == []
 
@@ -113,7 +113,7 @@ def test_object_that_never_comes_is_not_waited_for_for_ever(
     fleet.told["pull-object"] = lambda _: PullObjectResponse(object_found=True).SerializeToString()
     asked = question()
     began = time.monotonic()
-    with pytest.raises(TooLargeError, match="in time"):
+    with pytest.raises(OutOfBoundsError, match="in time"):
         to(fleet).fetch(Asked(asked.head, asked.tree))
     assert time.monotonic() - began < 5
 
@@ -150,6 +150,18 @@ def test_superlink_that_wants_registered_nodes_is_told_at_once(fleet: Fleet) -> 
     fleet.told["register-node"] = lambda _: refusal(code)
     with pytest.raises(NodeRefusedError, match="registered nodes only"):
         to(fleet, patience=60).enter()
+
+
+def test_heartbeats_go_on_while_a_question_is_answered(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "HEARTBEAT_S", 1)
+    with to(fleet).connected():
+        end = time.monotonic() + 20
+        while fleet.calls.count("send-node-heartbeat") < 2 and time.monotonic() < end:
+            time.sleep(0.05)
+    OPEN.clear()
+    assert fleet.calls.count("send-node-heartbeat") >= 2
 
 
 def test_round_that_ended_is_no_refusal_of_the_node(fleet: Fleet) -> None:
