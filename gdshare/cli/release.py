@@ -7,11 +7,12 @@ from typing import Annotated
 import typer
 
 from gdshare.bundle import verify_files, verify_folder
+from gdshare.cli.measured_score import AtChance, ScoredOn, measured_score
 from gdshare.cli.operator import operator_name
 from gdshare.cli.passphrase import PASSPHRASE_FILE, read_passphrase
 from gdshare.cli.terminal import DryRun
 from gdshare.cli.typed_digest import LEAST_DIGITS, require_match
-from gdshare.distill.run_folder import read_result
+from gdshare.distill.score_record import require_about
 from gdshare.errors import UsageError
 from gdshare.ledger import in_one_line
 from gdshare.release import (
@@ -31,7 +32,7 @@ from gdshare.release.policy import by_policy
 from gdshare.release.prepared import PAGE, Pages
 from gdshare.release.publish import release as release_bundle
 from gdshare.release.publish import require_ledger, require_unused
-from gdshare.release.rules import findings
+from gdshare.release.rules import AT_CHANCE, findings, require_better_than_chance
 from gdshare.release.sign import APPROVE, PREPARE
 from gdshare.report.preview import render_preview
 from gdshare.report.release_page import release_pages
@@ -77,6 +78,7 @@ def prepare(
         int, typer.Option(min=1, max=3650, help="Days until the bundle expires.")
     ] = 365,
     to: Recipients = None,
+    cohort: ScoredOn = None,
     by: By = None,
     dry_run: DryRun = False,
 ) -> None:
@@ -85,9 +87,9 @@ def prepare(
     Nothing is signed and nothing leaves. Open review.html in a browser, or read review.txt. If a
     rule of the policy is broken, the exit status is 3.
     """
-    read_result(run)  # an unfinished run leaves nothing beside the outbox
     if out.exists():
         raise UsageError("already exists", out, "choose another --out, or remove it")
+    score = measured_score(run, cohort)  # before anything is written beside the outbox
     with open_outbox(outbox) as desk:
         now, policy = datetime.now(UTC), desk.policy
         manifest, distilled = describe(
@@ -98,7 +100,8 @@ def prepare(
             now=now,
             lifetime=timedelta(days=expires_days),
         )
-        bundle = prepared_from(out, manifest, distilled, render_preview)
+        require_about(score, distilled, run)
+        bundle = prepared_from(out, manifest, distilled, score, render_preview)
         if dry_run:
             typer.echo(f"would prepare  {manifest.name}")
         else:
@@ -108,6 +111,9 @@ def prepare(
             typer.echo(f"prepared  {out}")
             typer.echo(f"look at   {out / PAGE}")
             typer.echo(f"digest    {bundle.digest}")
+            typer.echo(f"teaches   {score.text}")
+    if score.at_chance:
+        typer.echo("AT CHANCE no better than guessing: not released without --at-chance")
     broken = [finding for finding in findings(policy, manifest) if not finding.passed]
     for finding in broken:
         typer.echo(f"NOT kept  {finding.what}: {finding.actual}, {finding.required}")
@@ -162,6 +168,7 @@ def release(
     prepared: Prepared,
     key: Annotated[Path, typer.Option(help="The hospital's private key, NAME.key.")],
     outbox: Outbox,
+    at_chance: AtChance = False,
     by: By = None,
     another_key: AnotherKey = False,
     dry_run: DryRun = False,
@@ -179,6 +186,7 @@ def release(
         policy, ledger, now = desk.policy, desk.ledger, datetime.now(UTC)
         reviewed = read_prepared(prepared, render_preview, _pages(policy))
         site = reviewed.manifest.site
+        require_better_than_chance(reviewed.score, reviewed.manifest.name, at_chance)
         require_owner(outbox, ledger.entries, site)
         require_own_key(outbox, ledger.entries, key, signer, site, another_key)
         files, approvals = sign_prepared(reviewed, policy, signing_key, ledger.entries)
@@ -188,7 +196,8 @@ def release(
             typer.echo(f"would release  {bundle.manifest.name}  {bundle.digest}")
             return
         approvers = "".join(f", approved by {approval.fingerprint}" for approval in approvals)
-        why = in_one_line(f"{by_policy(policy)}, {signed_with(signer)}{approvers}")
+        despite = f", {AT_CHANCE}" if reviewed.score.at_chance else ""
+        why = in_one_line(f"{by_policy(policy)}{despite}, {signed_with(signer)}{approvers}")
         folder = release_bundle(bundle, files, outbox, ledger, operator_name(by), now, why)
     bundle = verify_folder(folder, signing_key.public_key(), now)
     typer.echo(f"bundle       {folder}")

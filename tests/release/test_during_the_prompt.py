@@ -32,7 +32,7 @@ def while_typing(change: Change, desk: Desk, monkeypatch: pytest.MonkeyPatch) ->
         return PASSPHRASE
 
     monkeypatch.delenv("GDSHARE_PASSPHRASE")
-    monkeypatch.setattr("gdshare.cli.passphrase.has_terminal", lambda: True)
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True)
     monkeypatch.setattr("typer.prompt", prompt)
 
 

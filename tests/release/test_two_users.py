@@ -107,7 +107,7 @@ def test_two_users_of_a_group_release_and_withdraw_in_turn(shared: Path, umask: 
     succeed(OFFICER, "policy", "new", *at, *site, "--approver", public, umask=umask)
     for number in (1, 2):  # the second time, every file is there already, of the other user
         out = succeed(ENGINEER, "prepare", home / "run", "--out", prepared, *at, *site, umask=umask)
-        digest = out.split("digest    ")[1].strip()
+        digest = out.split("digest    ")[1].split()[0]
         signed = ("--key", keys[OFFICER] / "st-mary-officer.key", *at, "--digest", digest)
         succeed(OFFICER, "approve", prepared, *signed, umask=umask)
         key = ("--key", keys[ENGINEER] / "st-mary.key")
