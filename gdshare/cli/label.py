@@ -12,7 +12,7 @@ import typer
 from pydantic import ValidationError
 
 from gdshare.cli.operator import operator_name
-from gdshare.cli.terminal import AsJson, print_json, print_table, progress
+from gdshare.cli.terminal import AsJson, print_json, print_line, print_table, progress
 from gdshare.errors import UsageError
 from gdshare.extras import require_extra
 from gdshare.protocol import Protocol
@@ -175,12 +175,12 @@ def _serve(source: Path, protocol: Protocol, port: int) -> None:
     from gdshare.store.folder import open_store
 
     def announce(address: str) -> None:
-        typer.echo(f"open once, in a browser on this machine  {address}")
-        typer.echo("outlines and diagnoses are saved at once; stop with Ctrl-C")
+        print_line(f"open once, in a browser on this machine  {address}")
+        print_line("outlines and diagnoses are saved at once; stop with Ctrl-C")
 
     serve(open_store(source), protocol, operator_name(), port, announce)
     words = ["gdshare label", quote(str(source)), *_as_options(protocol), "--out COHORT"]
-    typer.echo(f"next  {' '.join(words)}")
+    print_line(f"next  {' '.join(words)}")
 
 
 def _table_of(source: Path) -> Path:

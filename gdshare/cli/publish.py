@@ -9,7 +9,7 @@ import typer
 from gdshare.bundle import build_files, verify_files, verify_folder
 from gdshare.cli.operator import operator_name
 from gdshare.cli.passphrase import PASSPHRASE_FILE, read_passphrase
-from gdshare.cli.terminal import DryRun
+from gdshare.cli.terminal import DryRun, print_line
 from gdshare.distill.run_folder import read_result
 from gdshare.ledger import open_ledger
 from gdshare.release import read_policy, require_allowed
@@ -82,15 +82,15 @@ def publish(
         bundle = verify_files(files, signing_key.public_key(), now, site)
         if dry_run:
             require_unused(bundle, outbox, ledger)
-            typer.echo(f"would publish  {manifest.name}  {bundle.digest}")
+            print_line(f"would publish  {manifest.name}  {bundle.digest}")
             return
         folder = release(bundle, files, outbox, ledger, operator, now, by_policy(policy))
     # What is reported is what lies on the disk, read back by the rules its readers will apply.
     bundle = verify_folder(folder, signing_key.public_key(), datetime.now(UTC))
-    typer.echo(f"bundle       {folder}")
-    typer.echo(f"digest       {bundle.digest}")
-    typer.echo(f"signed with  {fingerprint(signing_key.public_key())}")
-    typer.echo(f"expires      {manifest.expires:%Y-%m-%d}")
+    print_line(f"bundle       {folder}")
+    print_line(f"digest       {bundle.digest}")
+    print_line(f"signed with  {fingerprint(signing_key.public_key())}")
+    print_line(f"expires      {manifest.expires:%Y-%m-%d}")
 
 
 def register(app: typer.Typer) -> None:

@@ -9,7 +9,7 @@ import typer
 from gdshare.bundle import verify_files, verify_folder
 from gdshare.cli.operator import operator_name
 from gdshare.cli.passphrase import PASSPHRASE_FILE, read_passphrase
-from gdshare.cli.terminal import DryRun
+from gdshare.cli.terminal import DryRun, print_line
 from gdshare.cli.typed_digest import LEAST_DIGITS, require_match
 from gdshare.distill.run_folder import read_result
 from gdshare.errors import UsageError
@@ -90,16 +90,16 @@ def prepare(
         )
         bundle = prepared_from(out, manifest, distilled, render_preview)
         if dry_run:
-            typer.echo(f"would prepare  {manifest.name}")
+            print_line(f"would prepare  {manifest.name}")
         else:
             ledger.write(now, PREPARE, operator, manifest.name, bundle.digest, by_policy(policy))
             write_prepared(bundle, _pages(policy))
-            typer.echo(f"prepared  {out}")
-            typer.echo(f"look at   {out / PAGE}")
-            typer.echo(f"digest    {bundle.digest}")
+            print_line(f"prepared  {out}")
+            print_line(f"look at   {out / PAGE}")
+            print_line(f"digest    {bundle.digest}")
     for finding in findings(policy, manifest):
         if not finding.passed:
-            typer.echo(f"NOT kept  {finding.what}: {finding.actual}, {finding.required}")
+            print_line(f"NOT kept  {finding.what}: {finding.actual}, {finding.required}")
 
 
 def approve(
@@ -135,13 +135,13 @@ def approve(
     with open_ledger(ledger_beside(outbox)) as ledger:
         require_not_lost(outbox, ledger.entries)
         if dry_run:
-            typer.echo(f"would approve  {name}  {bundle.digest}")
+            print_line(f"would approve  {name}  {bundle.digest}")
             return
         ledger.write(now, APPROVE, operator, name, bundle.digest, by_policy(policy))
         path = sign_approval(bundle, policy, operator, signing_key)
-    typer.echo(f"approved  {name}")
-    typer.echo(f"digest    {bundle.digest}")
-    typer.echo(f"signed    {path}")
+    print_line(f"approved  {name}")
+    print_line(f"digest    {bundle.digest}")
+    print_line(f"signed    {path}")
 
 
 def release(
@@ -167,15 +167,15 @@ def release(
         bundle = verify_files(files, signing_key.public_key(), now, reviewed.manifest.site)
         if dry_run:
             require_unused(bundle, outbox, ledger)
-            typer.echo(f"would release  {bundle.manifest.name}  {bundle.digest}")
+            print_line(f"would release  {bundle.manifest.name}  {bundle.digest}")
             return
         approvers = "".join(f", approved by {approval.fingerprint}" for approval in approvals)
         why = in_one_line(f"{by_policy(policy)}{approvers}")
         folder = release_bundle(bundle, files, outbox, ledger, operator, now, why)
     bundle = verify_folder(folder, signing_key.public_key(), now)
-    typer.echo(f"bundle       {folder}")
-    typer.echo(f"digest       {bundle.digest}")
-    typer.echo(f"signed with  {fingerprint(signing_key.public_key())}")
+    print_line(f"bundle       {folder}")
+    print_line(f"digest       {bundle.digest}")
+    print_line(f"signed with  {fingerprint(signing_key.public_key())}")
 
 
 def _pages(policy: Policy) -> Pages:

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 import typer
 from pydantic import JsonValue
 
-from gdshare.cli.terminal import AsJson, Device, print_json, progress, resolve_device
+from gdshare.cli.terminal import AsJson, Device, print_json, print_line, progress, resolve_device
 from gdshare.errors import UsageError
 from gdshare.extras import require_extra
 
@@ -54,8 +54,8 @@ def train(
     save_model(out, result.model, origin)
     if as_json:
         return print_json({"model": str(out), **origin})
-    typer.echo(f"patch score {result.score:.3f} (validation patients; chance is 0.333)")
-    typer.echo(f"model       {out}")
+    print_line(f"patch score {result.score:.3f} (validation patients; chance is 0.333)")
+    print_line(f"model       {out}")
     return None
 
 

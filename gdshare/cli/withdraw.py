@@ -9,7 +9,7 @@ import typer
 from gdshare.bundle.outbox import newest
 from gdshare.cli.operator import operator_name
 from gdshare.cli.passphrase import PASSPHRASE_FILE, has_terminal, read_passphrase
-from gdshare.cli.terminal import DryRun
+from gdshare.cli.terminal import DryRun, ask, print_line
 from gdshare.cli.typed_digest import LEAST_DIGITS, matches, require_match
 from gdshare.errors import UsageError
 from gdshare.ledger import Entry, open_ledger, read_ledger
@@ -64,19 +64,19 @@ def withdraw(
     secret = load_private_key(key, read_passphrase(passphrase_file, confirm=False))
     require_own_key(outbox, released, fingerprint(secret.public_key()), another_key)
     if dry_run:
-        typer.echo(f"would withdraw  {released.name}  {released.digest}")
-        typer.echo(f"remaining       {_remaining(outbox, released)}")
+        print_line(f"would withdraw  {released.name}  {released.digest}")
+        print_line(f"remaining       {_remaining(outbox, released)}")
         return
     _confirm(released, bundle, digest)
     with open_ledger(ledger_beside(outbox)) as book:
         before = find_withdrawal(book.entries, released)
         operator = operator_name(by)
         path = withdraw_bundle(released, why, outbox, book, operator, datetime.now(UTC), secret)
-    typer.echo(f"withdrawn    {released.name}{f', on {before.at:%Y-%m-%d}' if before else ''}")
-    typer.echo(f"digest       {released.digest}")
-    typer.echo(f"withdrawal   {path}")
-    typer.echo(f"signed with  {fingerprint(secret.public_key())}")
-    typer.echo(f"remaining    {_remaining(outbox, released)}")
+    print_line(f"withdrawn    {released.name}{f', on {before.at:%Y-%m-%d}' if before else ''}")
+    print_line(f"digest       {released.digest}")
+    print_line(f"withdrawal   {path}")
+    print_line(f"signed with  {fingerprint(secret.public_key())}")
+    print_line(f"remaining    {_remaining(outbox, released)}")
 
 
 def _released(entries: list[Entry], name: str, outbox: Path) -> Released:
@@ -107,7 +107,7 @@ def _confirm(released: Released, name: str, digest: str | None) -> None:
                 f"{released.name} in gdshare ledger show",
             )
         question = f"First {LEAST_DIGITS} digits of {released.name}'s digest"
-        digest = str(typer.prompt(question, err=True))
+        digest = ask(question)
     require_match(
         released.digest, digest, "--digest", f"see {released.name} in gdshare ledger show"
     )
