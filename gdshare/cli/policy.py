@@ -9,7 +9,7 @@ import typer
 
 from gdshare.cli.operator import operator_name
 from gdshare.cli.passphrase import PASSPHRASE_FILE, read_passphrase
-from gdshare.cli.terminal import AsJson, DryRun, print_json, print_line
+from gdshare.cli.terminal import AsJson, DryRun, print_json, print_line, print_text
 from gdshare.cli.typed_digest import LEAST_DIGITS, require_match
 from gdshare.errors import UsageError
 from gdshare.ledger import Entry, open_ledger, read_ledger
@@ -134,7 +134,7 @@ def _show_in_force(policy: Policy, as_json: bool) -> None:
     if as_json:
         return print_json(_description(policy))
     _print_policy(policy)
-    print_line(write_policy(policy).decode(), nl=False)
+    print_text(write_policy(policy).decode())
     return None
 
 
