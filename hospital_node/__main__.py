@@ -23,6 +23,7 @@ from types import FrameType
 from typing import Final
 
 from gdshare.errors import FederationError, GdshareError, UsageError
+from gdshare.escaping import Parser
 from gdshare.extras import require_extra
 from gdshare.lock import lock
 from gdshare.logs import (
@@ -128,8 +129,8 @@ def _log_variables(options: argparse.Namespace) -> dict[str, str]:
     return variables
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def _parser() -> Parser:
+    parser = Parser(
         prog="python -m hospital_node",
         description="Connect this hospital to a round, running only the code installed here.",
         allow_abbrev=False,
