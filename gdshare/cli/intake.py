@@ -161,7 +161,7 @@ def _from_pacs(access: "Access", query: "Query", download: Path) -> "Import":
     from gdshare.store.pacs import connect, find_films, import_from_pacs
 
     def run(intake: "Intake") -> "Iterator[Outcome]":
-        with connect(access, time.monotonic, time.sleep) as connection:
+        with connect(access, time.sleep) as connection:
             with progress("querying the PACS") as report:
                 films = find_films(connection, query, report)
             with progress("importing films") as report:
