@@ -38,6 +38,7 @@ OWN_COMMANDS: dict[str, str] = {
         "distill",
         "audit",
         "keys",
+        "policy",
         "prepare",
         "approve",
         "release",
@@ -201,8 +202,8 @@ def _front(
 
     **import** films from a PACS or a folder, **review** those that may show a name,
     **label** the films once their organs are outlined, **distill** the labelled patches into
-    a few synthetic images, **audit** what those reveal, make **keys** once, and
-    **publish** a signed bundle, or **prepare** it, have it **approve**d by others, and
+    a few synthetic images, **audit** what those reveal, make **keys** and a **policy**
+    once, and **publish** a signed bundle, or **prepare** it, have it **approve**d by others, and
     **release** it. **withdraw** takes back a released bundle.
 
     At the aggregator:
