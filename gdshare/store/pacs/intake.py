@@ -11,7 +11,8 @@ from warnings import catch_warnings, simplefilter
 
 from gdshare.errors import FilmError
 from gdshare.films.dicom.header import read_dataset, tags
-from gdshare.store.intake import Intake, Outcome, import_films
+from gdshare.store.intake import Intake, import_films
+from gdshare.store.outcome import Outcome
 from gdshare.store.pacs.connection import Connection
 from gdshare.store.pacs.errors import (
     ASK_ADMINISTRATOR,
@@ -88,8 +89,8 @@ def _retrieve(connection: Connection, film: Reference, intake: Intake, download:
     if outcome.kind == "not DICOM":
         error = ResponseError(NOT_DICOM, remedy=ASK_ADMINISTRATOR)
         return _refused(film, error.at(connection.url))
-    reason = outcome.reason.replace(str(download), film.instance)
-    return replace(outcome, path=Path(film.instance), reason=reason)
+    reasons = tuple(reason.replace(str(download), film.instance) for reason in outcome.reasons)
+    return replace(outcome, path=Path(film.instance), reasons=reasons)
 
 
 def _is_requested(film: Reference, download: Path) -> bool:
@@ -104,4 +105,4 @@ def _is_requested(film: Reference, download: Path) -> bool:
 
 
 def _refused(film: Reference, error: PacsError) -> Outcome:
-    return Outcome(Path(film.instance), "refused", reason=f"{film.instance}: {error}")
+    return Outcome(Path(film.instance), "refused", reasons=(f"{film.instance}: {error}",))
