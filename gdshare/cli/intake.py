@@ -15,8 +15,9 @@ import typer
 
 from gdshare.cli.boxes import parse_box
 from gdshare.cli.terminal import AsJson, print_json, print_line, print_table, progress
-from gdshare.errors import UsageError
+from gdshare.errors import FilmError, UsageError
 from gdshare.extras import require_extra
+from gdshare.lock import lock_beside
 
 if TYPE_CHECKING:
     from gdshare.store import Intake, Outcome
@@ -28,6 +29,8 @@ log = logging.getLogger(__name__)
 
 MAX_REFUSALS = 20
 """Refused files that are printed one by one."""
+MAX_NAMES = 3
+"""Files or films that are named with a reason that they share."""
 MODALITIES = ("CR", "DX")
 DATE_FORMATS, DATE_METAVAR = ["%Y-%m-%d"], "YYYY-MM-DD"
 
@@ -112,15 +115,17 @@ def import_films(
     from gdshare.store import Intake, make_store, open_identities
 
     boxes = tuple(parse_box(text, "--mask-boxes") for text in mask_boxes or ())
+    identities_path = identities or _beside(out, "identities.csv")
     pacs_options = (since, until, modality, dicomweb_user, dicomweb_password_file, dicomweb_ca)
     if dicomweb is None:
-        run = _from_folder(folder, any(pacs_options))
+        run = _from_folder(
+            folder, any(pacs_options), (out, identities_path, lock_beside(identities_path))
+        )
     elif folder is not None:
         raise UsageError("a folder and --dicomweb exclude each other", folder, "give one of them")
     else:
         access = _access(dicomweb, dicomweb_user, dicomweb_password_file, dicomweb_ca)
         run = _from_pacs(access, _query(modality, since, until), _beside(out, "arriving.dcm"))
-    identities_path = identities or _beside(out, "identities.csv")
     if identities_path.resolve().is_relative_to(out.resolve()):
         raise UsageError(
             "is inside the store", identities_path, "keep it elsewhere with --identities"
@@ -132,11 +137,12 @@ def import_films(
             store.sweep()
         outcomes = list(run(Intake(store, names, decode, frame, crop_border, boxes)))
     _print(outcomes, out, identities_path, as_json)
+    if (outcomes or folder) and not any(outcome.film for outcome in outcomes):
+        raise FilmError("no film was imported", folder or dicomweb, "see the reasons above")
 
 
-def _from_folder(folder: Path | None, pacs_options: bool) -> "Import":
-    from gdshare.store import import_films
-    from gdshare.store.intake import files_in
+def _from_folder(folder: Path | None, pacs_options: bool, written: tuple[Path, ...]) -> "Import":
+    from gdshare.store import import_films, list_folder
 
     if folder is None:
         raise UsageError(
@@ -148,11 +154,12 @@ def _from_folder(folder: Path | None, pacs_options: bool) -> "Import":
         )
     if not folder.is_dir():
         raise UsageError("no such folder", folder, "give the folder of the DICOM files")
-    files = files_in(folder)
+    listing = list_folder(folder, {path.resolve() for path in written})
 
     def run(intake: "Intake") -> "Iterator[Outcome]":
         with progress("importing films") as report:
-            yield from import_films(files, intake, report)
+            yield from import_films(listing.files, intake, report)
+        yield from listing.left_out
 
     return run
 
@@ -161,7 +168,7 @@ def _from_pacs(access: "Access", query: "Query", download: Path) -> "Import":
     from gdshare.store.pacs import connect, find_films, import_from_pacs
 
     def run(intake: "Intake") -> "Iterator[Outcome]":
-        with connect(access, time.monotonic, time.sleep) as connection:
+        with connect(access, time.sleep) as connection:
             with progress("querying the PACS") as report:
                 films = find_films(connection, query, report)
             with progress("importing films") as report:
@@ -194,27 +201,65 @@ def _query(modality: list[str] | None, since: datetime | None, until: datetime |
 
 def _print(outcomes: "list[Outcome]", out: Path, identities: Path, as_json: bool) -> None:
     counts: Counter[str] = Counter(outcome.kind for outcome in outcomes)
-    refused = [outcome for outcome in outcomes if outcome.kind == "refused"]
     if as_json:
-        return print_json(
-            {
-                "store": str(out),
-                "counts": dict(counts),
-                "refused": [
-                    {"file": str(outcome.path), "reason": outcome.reason} for outcome in refused
-                ],
-            }
-        )
+        return print_json({"store": str(out), "counts": dict(counts)} | _details(outcomes))
+    refused = [outcome for outcome in outcomes if outcome.kind == "refused"]
     for outcome in refused[:MAX_REFUSALS]:
         log.warning("refused  %s", outcome.reason)
     if len(refused) > MAX_REFUSALS:
         log.warning("refused  %d more; --json lists all", len(refused) - MAX_REFUSALS)
-    kinds = ("released", "held", "known", "refused", "not DICOM")
+    for line in _by_reason(outcomes):
+        log.warning(line)
+    always, others = ("released", "held", "known", "refused", "not DICOM"), sorted(counts)
+    kinds = (*always, *(kind for kind in others if kind not in always))
     print_table(f"{out}: files by outcome", kinds, [[counts[kind] for kind in kinds]])
     print_line(f"identities  {identities} (keep it apart from the store)")
     if counts["held"]:
         print_line(f"next        gdshare review {quote(str(out))}")
     return None
+
+
+def _details(outcomes: "list[Outcome]") -> dict[str, list[dict[str, object]]]:
+    """All files that are refused or left out, and all films that are held, with the reasons.
+
+    A held film is named without its file: only the identities lead from one to the other.
+    """
+    from gdshare.store.outcome import LEFT_OUT
+
+    return {
+        "refused": [
+            {"file": str(outcome.path), "reason": outcome.reason}
+            for outcome in outcomes
+            if outcome.kind == "refused"
+        ],
+        "left_out": [
+            {"file": str(outcome.path), "kind": outcome.kind, "reason": outcome.reason}
+            for outcome in outcomes
+            if outcome.kind in LEFT_OUT
+        ],
+        "held": [
+            {"film": outcome.film, "reasons": outcome.reasons}
+            for outcome in outcomes
+            if outcome.kind == "held"
+        ],
+    }
+
+
+def _by_reason(outcomes: "list[Outcome]") -> Iterator[str]:
+    """A line for each reason to leave files out or to hold films, with the first of them."""
+    from gdshare.store.outcome import LEFT_OUT
+
+    names: dict[tuple[str, str], list[str]] = {}
+    for outcome in outcomes:
+        for reason in outcome.reasons:
+            if outcome.kind in LEFT_OUT:
+                names.setdefault(("left out", reason), []).append(str(outcome.path))
+            elif outcome.kind == "held":
+                names.setdefault(("held", reason), []).append(str(outcome.film))
+    for (what, reason), concerned in names.items():
+        more = len(concerned) - MAX_NAMES
+        rest = f" and {more} more; --json lists all" if more > 0 else ""
+        yield f"{what}  {len(concerned)}  {reason}: {', '.join(concerned[:MAX_NAMES])}{rest}"
 
 
 def _beside(out: Path, name: str) -> Path:

@@ -17,15 +17,19 @@ import numpy.typing as npt
 from pydicom import Dataset
 from pydicom.uid import UID
 
-from gdshare.errors import FilmError
+from gdshare.errors import FilmError, NotAFilmError
 from gdshare.films.box import Box
+from gdshare.films.dicom.elements import text_of
 from gdshare.films.dicom.film import displayed
 from gdshare.films.dicom.header import FILM_KINDS, FILM_TAGS, header_of, read_dataset, tags
 from gdshare.films.dicom.stored import Decode
-from gdshare.films.film import is_dicom
+from gdshare.films.signature import HEAD_BYTES, begins_as_dicom
+from gdshare.films.value import range_used
 from gdshare.store.blanking import blank
 from gdshare.store.folder import Store
 from gdshare.store.identities import Identities, Subject
+from gdshare.store.listing import why_not_dicom
+from gdshare.store.outcome import Outcome
 from gdshare.store.record import StoredFilm
 
 BURNED_IN = "BurnedInAnnotation"
@@ -33,25 +37,6 @@ IDENTIFIERS = ("PatientID", "IssuerOfPatientID", "StudyInstanceUID", "SOPInstanc
 
 MAX_IDENTIFIER = 1000
 """Characters; the standard allows 64."""
-
-Kind = Literal["released", "held", "known", "refused", "not DICOM"]
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """The result for one file.
-
-    Attributes:
-        path: the file.
-        kind: released or held, if imported now; known, if imported before; refused; not DICOM.
-        film: its name in the store.
-        reason: why it was refused.
-    """
-
-    path: Path
-    kind: Kind
-    film: str | None = None
-    reason: str = ""
 
 
 @dataclass(frozen=True)
@@ -108,11 +93,6 @@ def import_films(
             progress(len(files), len(files))
 
 
-def files_in(folder: Path) -> list[Path]:
-    """All regular files under a folder, sorted; symbolic links are not followed."""
-    return sorted(path for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
-
-
 @dataclass(frozen=True)
 class _Prepared:
     """A film ready to be written, or an outcome without a film."""
@@ -130,18 +110,21 @@ def _write(prepared: _Prepared, store: Store) -> Outcome:
 
 def _prepare(path: Path, intake: Intake, started: set[str]) -> _Prepared:
     try:
-        path.open("rb").close()
+        with path.open("rb") as stream:
+            head = stream.read(HEAD_BYTES)
     except OSError as error:
         reason = f"{path}: cannot be opened ({error.strerror}); check its permissions"
-        return _Prepared(Outcome(path, "refused", reason=reason))
-    if not is_dicom(path):
-        return _Prepared(Outcome(path, "not DICOM"))
+        return _Prepared(Outcome(path, "refused", reasons=(reason,)))
+    if not begins_as_dicom(head):
+        return _Prepared(Outcome(path, "not DICOM", reasons=(why_not_dicom(head),)))
     try:
         with catch_warnings():
             simplefilter("ignore")  # pydicom warns of every malformed element
             return _read(path, intake, started)
+    except NotAFilmError as error:
+        return _Prepared(Outcome(path, "not a film", reasons=(error.what.removeprefix("is "),)))
     except FilmError as error:
-        return _Prepared(Outcome(path, "refused", reason=str(error)))
+        return _Prepared(Outcome(path, "refused", reasons=(str(error),)))
 
 
 def _read(path: Path, intake: Intake, started: set[str]) -> _Prepared:
@@ -165,10 +148,9 @@ def _read(path: Path, intake: Intake, started: set[str]) -> _Prepared:
         return _Prepared(Outcome(path, "known", previous.film))
 
     pixels = displayed(dataset, header, path, subject.frame, intake.decode)
+    used = range_used(pixels)
     pixels, boxes = blank(pixels, intake.boxes, intake.border, path)
-    burned_in = _burned_in(dataset)
     identity = intake.identities.name(subject)
-    state: Literal["released", "held"] = "released" if burned_in == "NO" else "held"
     record = StoredFilm(
         film=identity.film,
         patient=identity.patient,
@@ -177,18 +159,21 @@ def _read(path: Path, intake: Intake, started: set[str]) -> _Prepared:
         rows=header.rows,
         columns=header.columns,
         spacing_mm=header.spacing,
-        burned_in=burned_in,
+        burned_in=_burned_in(dataset),
+        range_used=used,
         blanked=boxes,
-        state=state,
+        state="held",
     )
-    return _Prepared(Outcome(path, state, identity.film), record, pixels)
+    state: Literal["released", "held"] = "held" if record.reasons else "released"
+    outcome = Outcome(path, state, identity.film, record.reasons)
+    return _Prepared(outcome, record.model_copy(update={"state": state}), pixels)
 
 
 def _subject(dataset: Dataset, path: Path, frame: int) -> Subject:
-    values = [str(dataset.get(name) or "").strip() for name in IDENTIFIERS]
+    values = [text_of(dataset, name) for name in IDENTIFIERS]
     patient, issuer, study, instance = values
     if not instance:
-        raise FilmError("its header lacks SOPInstanceUID", path, "export it again")
+        raise FilmError("its header has no SOPInstanceUID", path, "export it again")
     for name, value in zip(IDENTIFIERS, values, strict=True):
         # Undecodable bytes all become U+FFFD, which could merge two patients.
         if len(value) > MAX_IDENTIFIER or not value.isprintable() or "\ufffd" in value:
@@ -198,5 +183,5 @@ def _subject(dataset: Dataset, path: Path, frame: int) -> Subject:
 
 def _burned_in(dataset: Dataset) -> Literal["YES", "NO"] | None:
     """Anything but a plain YES or NO counts as absent."""
-    value = dataset.get(BURNED_IN)
+    value = text_of(dataset, BURNED_IN)
     return "NO" if value == "NO" else "YES" if value == "YES" else None

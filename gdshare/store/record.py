@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from gdshare.films.box import Box
+from gdshare.films.value import LEAST_RANGE
 
 NAME = re.compile(r"[fps]-[a-z2-7]{16}")
 """Name of a film, patient or study: a letter for the kind, then 80 random bits in base 32."""
@@ -50,6 +51,8 @@ class StoredFilm(Frozen):
         rows, columns: px.
         spacing_mm: (down, across) of a pixel; null: not in the header.
         burned_in: BurnedInAnnotation of the header; null: absent, which does not mean NO.
+        range_used: part of the range from black to white that its pixels used when imported; null:
+            imported by an earlier version.
         text: where the detector sees something like text; null: not run yet.
         blanked: boxes blacked out during the import.
         state: held until a person has looked; released for use; rejected, its pixels deleted.
@@ -64,6 +67,7 @@ class StoredFilm(Frozen):
     columns: Annotated[int, Field(ge=1)]
     spacing_mm: tuple[float, float] | None
     burned_in: Literal["YES", "NO"] | None
+    range_used: Annotated[float, Field(ge=0, le=1)] | None = None
     text: tuple[Box, ...] | None = None
     blanked: tuple[Box, ...]
     state: State
@@ -77,6 +81,10 @@ class StoredFilm(Frozen):
             reasons.append("its header says that text is burned into the image")
         if self.burned_in is None:
             reasons.append("its header does not say whether text is burned into the image")
+        if self.range_used is not None and self.range_used < LEAST_RANGE:
+            reasons.append(
+                f"its pixels use less than {LEAST_RANGE:.0%} of the range from black to white"
+            )
         if self.text:
             places = "1 place" if len(self.text) == 1 else f"{len(self.text)} places"
             reasons.append(f"possible text in {places}")
