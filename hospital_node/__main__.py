@@ -14,6 +14,7 @@ import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 
+from gdshare.child_environment import child_environment
 from gdshare.errors import GdshareError, UsageError
 from gdshare.logs import FILE_VARIABLE, LEVEL_VARIABLE, LEVELS, start_logging_from
 from hospital_node.settings import NodeSettings
@@ -42,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except GdshareError as error:
         sys.exit(str(error))
     environment = {
-        **os.environ,
+        **child_environment(),
         **log_variables,
         "PATH": f"{runners}:{SYSTEM_PATH}",
         "FLWR_HOME": str(flower),
