@@ -5,8 +5,9 @@ from typing import Annotated
 
 import typer
 
-from gdshare.cli.terminal import AsJson, Device, print_json, print_table, progress, resolve_device
+from gdshare.cli.terminal import AsJson, Device, print_json, print_table, resolve_device
 from gdshare.extras import require_extra
+from gdshare.progress import progress
 
 
 def audit(

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import numpy as np
 import typer
 
-from gdshare.cli.terminal import AsJson, Device, print_json, print_table, progress, resolve_device
+from gdshare.cli.terminal import AsJson, Device, print_json, print_table, resolve_device
 from gdshare.extras import require_extra
 from gdshare.metrics import SOURCE_TABLE, Interval, best_threshold
+from gdshare.progress import progress
 
 if TYPE_CHECKING:
     from gdshare.evaluation import LocalFigures

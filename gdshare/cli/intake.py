@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gdshare.cli.boxes import parse_box
-from gdshare.cli.terminal import AsJson, print_json, print_table, progress
+from gdshare.cli.terminal import AsJson, print_json, print_table
 from gdshare.errors import UsageError
 from gdshare.extras import require_extra
+from gdshare.progress import progress
 
 if TYPE_CHECKING:
     from gdshare.store import Intake, Outcome

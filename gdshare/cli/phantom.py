@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from gdshare.cli.terminal import progress
 from gdshare.extras import require_extra
+from gdshare.progress import progress
 
 
 def phantom(
