@@ -30,6 +30,8 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from gdshare.escaping import escaped
+
 FIRST_S = 2.0
 """Work that takes less is done before anybody wonders."""
 SELDOM_S = 30.0
@@ -144,10 +146,10 @@ def progress(description: str, hidden: bool = False) -> Iterator[Report]:
             yield report
     else:
         with bar() as shown:
-            task = shown.add_task(description, total=None, detail="")
+            task = shown.add_task(escaped(description), total=None, detail="")
 
             def update(done: int, total: int, detail: str = "") -> None:
-                shown.update(task, completed=done, total=total, detail=detail)
+                shown.update(task, completed=done, total=total, detail=escaped(detail))
 
             yield update
 

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from gdshare.errors import GdshareError, UsageError
+from gdshare.escaping import Parser, escaped
 from gdshare.logs import FILE_VARIABLE, LEVEL_VARIABLE, LEVELS, start_logging_from
 from hospital_node.settings import NodeSettings
 
@@ -40,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         own = _flower_options(options)
         command = [str(_script("flower-supernode")), *own, *flower_options]
     except GdshareError as error:
-        sys.exit(str(error))
+        sys.exit(escaped(error))
     environment = {
         **os.environ,
         **log_variables,
@@ -110,8 +111,8 @@ def _log_variables(options: argparse.Namespace) -> dict[str, str]:
     return variables
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def _parser() -> Parser:
+    parser = Parser(
         prog="python -m hospital_node",
         description="Connect this hospital to a round, running only the code installed here.",
         epilog="Further options go to flower-supernode, such as --root-certificates and "
