@@ -1,7 +1,6 @@
 """Where the SuperLink is and who this node is, as the command line says, checked at once."""
 
 import argparse
-import os
 import re
 import ssl
 from pathlib import Path
@@ -11,7 +10,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import load_ssh_private_key
 
 from gdshare.errors import KeyFileError, UsageError
-from gdshare.plain_files import open_plain
+from gdshare.secret_files import ExposedError, read_secret
 from hospital_node.superlink import Address
 
 HOST_AND_PORT = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):([0-9]{1,5})")
@@ -93,14 +92,11 @@ def _trusting(authority: Path | None) -> ssl.SSLContext:
 def _require_own(path: Path) -> bytes:
     """The content of a key that nobody else may read."""
     try:
-        with open_plain(path) as stream:
-            mode = os.fstat(stream.fileno()).st_mode
-            content = stream.read(MAX_KEY_BYTES)
+        return read_secret(path, MAX_KEY_BYTES)
+    except ExposedError as error:
+        raise KeyFileError(error.what, path, error.remedy) from error
     except OSError as error:
         raise KeyFileError(f"cannot be read ({error.strerror})", path, "check the path") from error
-    if os.name == "posix" and mode & 0o077:
-        raise KeyFileError("others may read this key", path, f"chmod 600 {path}, or make a new one")
-    return content
 
 
 def _node_key(path: Path) -> ec.EllipticCurvePrivateKey:
