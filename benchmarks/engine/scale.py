@@ -6,12 +6,12 @@ starting up, checkpoints and the scores at the end, alike in both, drop out. Eac
 thread; on a machine with fewer free cores than workers the figure says more about the machine.
 """
 
-import os
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
+from gdshare.child_environment import child_environment
 from gdshare.distill.run_folder import seconds_of
 from gdshare.errors import RunError
 
@@ -54,7 +54,11 @@ def _seconds_a_step(root: Path, workers: int) -> float:
 def _gdshare(*words: str) -> None:
     command = [sys.executable, "-m", "gdshare", *words]
     done = subprocess.run(
-        command, env=os.environ | ONE_THREAD, capture_output=True, errors="replace", check=False
+        command,
+        env=child_environment(**ONE_THREAD),
+        capture_output=True,
+        errors="replace",
+        check=False,
     )
     if done.returncode:
         last = done.stderr[-LAST_WORDS:].strip()

@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gdshare.cli.boxes import parse_box
-from gdshare.cli.terminal import AsJson, print_json, print_table, progress
+from gdshare.cli.terminal import AsJson, print_json, print_line, print_table
 from gdshare.errors import FilmError, UsageError
 from gdshare.extras import require_extra
 from gdshare.lock import lock_beside
+from gdshare.progress import progress
 
 if TYPE_CHECKING:
     from gdshare.store import Intake, Outcome
@@ -168,7 +169,7 @@ def _from_pacs(access: "Access", query: "Query", download: Path) -> "Import":
     from gdshare.store.pacs import connect, find_films, import_from_pacs
 
     def run(intake: "Intake") -> "Iterator[Outcome]":
-        with connect(access, time.monotonic, time.sleep) as connection:
+        with connect(access, time.sleep) as connection:
             with progress("querying the PACS") as report:
                 films = find_films(connection, query, report)
             with progress("importing films") as report:
@@ -213,9 +214,9 @@ def _print(outcomes: "list[Outcome]", out: Path, identities: Path, as_json: bool
     always, others = ("released", "held", "known", "refused", "not DICOM"), sorted(counts)
     kinds = (*always, *(kind for kind in others if kind not in always))
     print_table(f"{out}: files by outcome", kinds, [[counts[kind] for kind in kinds]])
-    typer.echo(f"identities  {identities} (keep it apart from the store)")
+    print_line(f"identities  {identities} (keep it apart from the store)")
     if counts["held"]:
-        typer.echo(f"next        gdshare review {quote(str(out))}")
+        print_line(f"next        gdshare review {quote(str(out))}")
     return None
 
 

@@ -15,9 +15,10 @@ from click.core import ParameterSource
 from pydantic import JsonValue
 
 from gdshare.cli.interruption import stop_requests
-from gdshare.cli.terminal import AsJson, Device, print_json, progress, resolve_device
+from gdshare.cli.terminal import AsJson, Device, print_json, print_line, resolve_device
 from gdshare.errors import UsageError
 from gdshare.extras import require_extra
+from gdshare.progress import progress
 from gdshare.protocol import MAX_ENSEMBLE
 from gdshare.signing import load_public_key
 
@@ -125,9 +126,9 @@ def train(
         return print_json({"model": str(out), **origin})
     if "patch_score" in origin:
         score = origin["patch_score"]
-        typer.echo(f"patch score {score:.3f} (validation patients; chance is 0.333)")
-    typer.echo(f"model       {out}")
-    typer.echo(f"go on with  gdshare evaluate {quote(str(out))} COHORT")
+        print_line(f"patch score {score:.3f} (validation patients; chance is 0.333)")
+    print_line(f"model       {out}")
+    print_line(f"go on with  gdshare evaluate {quote(str(out))} COHORT")
     return None
 
 

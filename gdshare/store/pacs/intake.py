@@ -16,6 +16,7 @@ from gdshare.store.outcome import Outcome
 from gdshare.store.pacs.connection import Connection
 from gdshare.store.pacs.errors import (
     ASK_ADMINISTRATOR,
+    DeadlineError,
     PacsError,
     ResponseError,
     TransientError,
@@ -55,11 +56,9 @@ def import_from_pacs(
         try:
             outcome = _previous(film, intake) or _retrieve(connection, film, intake, download)
             failures = 0
-        except ResponseError as error:
-            outcome = _refused(film, error)
-            failures = 0
-        except TransientError as error:
-            failures += 1
+        except (ResponseError, TransientError) as error:
+            gone = isinstance(error, TransientError | DeadlineError)
+            failures = failures + 1 if gone else 0
             if failures == MAX_FAILURES:
                 raise PacsError(
                     "no longer delivers films",
