@@ -20,7 +20,7 @@ from pydicom.uid import UID
 from gdshare.errors import FilmError, NotAFilmError
 from gdshare.films.box import Box
 from gdshare.films.dicom.elements import text_of
-from gdshare.films.dicom.film import displayed
+from gdshare.films.dicom.film import display
 from gdshare.films.dicom.header import FILM_KINDS, FILM_TAGS, header_of, read_dataset, tags
 from gdshare.films.dicom.stored import Decode
 from gdshare.films.signature import HEAD_BYTES, begins_as_dicom
@@ -146,10 +146,8 @@ def _read(path: Path, intake: Intake, started: set[str]) -> _Prepared:
         previous.film in started or intake.store.record_path(previous.film).exists()
     ):
         return _Prepared(Outcome(path, "known", previous.film))
-
-    pixels = displayed(dataset, header, path, subject.frame, intake.decode)
-    used = range_used(pixels)
-    pixels, boxes = blank(pixels, intake.boxes, intake.border, path)
+    shown = display(dataset, header, path, subject.frame, intake.decode)
+    pixels, boxes = blank(shown.pixels, intake.boxes, intake.border, path)
     identity = intake.identities.name(subject)
     record = StoredFilm(
         film=identity.film,
@@ -160,7 +158,8 @@ def _read(path: Path, intake: Intake, started: set[str]) -> _Prepared:
         columns=header.columns,
         spacing_mm=header.spacing,
         burned_in=_burned_in(dataset),
-        range_used=used,
+        range_used=range_used(shown.pixels),
+        stray_bits=shown.stray_bits,
         blanked=boxes,
         state="held",
     )

@@ -11,6 +11,7 @@ LINK = "a symbolic link, not followed (put the file itself there)"
 SPECIAL = "neither a file nor a folder"
 EMPTY = "an empty file"
 ARCHIVE = "an archive (unpack it and import the folder)"
+POINTER = "a placeholder of git-annex or Git LFS (fetch the file itself)"
 OTHER = "not DICOM"
 
 _ARCHIVES = (
@@ -23,6 +24,7 @@ _ARCHIVES = (
     b"Rar!\x1a\x07",
     b"\x28\xb5\x2f\xfd",  # zstd
 )
+_POINTERS = (b"/annex/objects/", b"version https://git-lfs.")
 _TAR, _TAR_START = b"ustar", 257
 
 
@@ -76,4 +78,4 @@ def why_not_dicom(head: bytes) -> str:
         return EMPTY
     if head.startswith(_ARCHIVES) or head[_TAR_START:].startswith(_TAR):
         return ARCHIVE
-    return OTHER
+    return POINTER if head.startswith(_POINTERS) else OTHER
