@@ -1,7 +1,8 @@
 """``python -m benchmarks.engine``: the engine against its rivals, as a table and as JSON.
 
 Without ``--ssnl`` (or GDSHARE_SSNL) our own writing of Wang et al.'s recipe stands in for their
-code; ``--agreement`` shows that the two compute the same. ``--quick`` takes some two minutes.
+code where a step is timed; ``--agreement`` shows that the two compute the same. ``--quick`` takes
+some two minutes.
 
 Time to quality takes six CPU-hours, in races that are run once, in pieces of up to 20 CPU-minutes.
 After a kill the same command goes on, and ``--only quality``, started twice, shares them between
@@ -58,7 +59,6 @@ def full_speeds(checkout: Path | None, compare: bool) -> dict[str, object]:
 
 
 def main() -> None:
-    """Read the options and measure."""
     command = command_line()
     chosen = command.parse_args()
     if chosen.only not in (None, SPEED, QUALITY, REPORT):
@@ -73,8 +73,8 @@ def main() -> None:
             figures = speeds(speed.QUICK, chosen.ssnl, chosen.agreement)
         elif chosen.only in (None, SPEED) and not chosen.forecast:
             figures = full_speeds(chosen.ssnl, chosen.agreement)
-        if chosen.only is None and not chosen.quick and not chosen.data.exists():
-            print(f"time to quality: skipped, there is no {chosen.data}; give the data by --data")
+        if chosen.only is None and not chosen.quick and not (chosen.ssnl and chosen.data.exists()):
+            print("time to quality: skipped; it needs --ssnl and the data, by --data")
             figures |= {"time_to_quality_ratio_vs_ssnl": None}
         elif chosen.only != SPEED and not chosen.quick:
             store = Store(races.STUDY, chosen.out or Path("engine-runs"), chosen.archive)

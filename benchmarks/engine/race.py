@@ -19,37 +19,26 @@ from gdshare.method import Settings
 
 @dataclass(frozen=True)
 class Side:
-    """How one side works.
-
-    Attributes:
-        budget: CPU-seconds of training.
-        batch: K; the recipe's own 1024 was tried once on pneumonia, and was slower to every score.
-        inner_steps: E · I.
-        outer_steps: training steps after which it ends; None: it uses up its budget.
-        score_every: CPU-seconds between scores.
-    """
+    """How one side works."""
 
     rival: Name
-    budget: float
-    batch: int
-    inner_steps: int
-    outer_steps: int | None
-    score_every: float
+    budget: float  # CPU-seconds of training
+    batch: int  # K; the recipe's own 1024, tried once on pneumonia, was slower to every score
+    inner_steps: int  # E · I
+    outer_steps: int | None  # training steps after which it ends; None: it uses up its budget
+    score_every: float  # CPU-seconds
 
 
 @dataclass(frozen=True)
 class Course:
     """One comparison; both sides are scored ten times (theirs twelve times on tb).
 
-    Attributes:
-        task: pneumonia: PneumoniaMNIST, ConvNet; tb: shenzhen-a's films, ResNet18 at 32 px.
-        data_sha256: of the file that says which data it is.
-        ours: our engine with its own labels, soft ones, or with the recipe's, which are hard. The
-            trajectory is ``gdshare distill``'s own.
+    Our engine works with its own labels, soft ones, or with the recipe's, which are hard. The
+    trajectory is ``gdshare distill``'s own.
     """
 
-    task: Literal["pneumonia", "tb"]
-    data_sha256: str
+    task: Literal["pneumonia", "tb"]  # PneumoniaMNIST, ConvNet; shenzhen-a, ResNet18 at 32 px
+    data_sha256: str  # of the file that says which data it is
     theirs: Side
     ours: Side
 
@@ -75,13 +64,9 @@ SEEDS = 3
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The score of a run's images: mean and deviation over ``SCORE_INITS`` fresh θ0.
+    """The score of a run's images: mean and deviation over ``SCORE_INITS`` fresh θ0."""
 
-    Attributes:
-        cpu_seconds: of training so far; 0 before the first step.
-    """
-
-    cpu_seconds: float
+    cpu_seconds: float  # of training so far; 0 before the first step
     value: float
     deviation: float
 
@@ -99,7 +84,6 @@ class Times:
         return None if self.theirs is None or self.ours is None else self.theirs / self.ours
 
     def __str__(self) -> str:
-        """Three columns."""
         return f"{_seconds(self.theirs):>9}{_seconds(self.ours):>9}{_times(self.ratio):>8}"
 
 
@@ -127,19 +111,9 @@ class Finish:
         return self.target.deviation / sqrt(SCORE_INITS)
 
     @property
-    def at_their_best(self) -> Times:
+    def ratio(self) -> float | None:
         """The figure of the comparison."""
-        return self.first(self.target.value)
-
-    @property
-    def at_our_best(self) -> Times:
-        """Tells a near miss from a far one."""
-        return self.first(self.best.value)
-
-    @property
-    def near_their_best(self) -> Times:
-        """Within an error of it: the best of a dozen noisy scores comes late by chance."""
-        return self.first(self.target.value - self.error)
+        return self.first(self.target.value).ratio
 
     def first(self, value: float) -> Times:
         """When each side was first as good."""
@@ -153,15 +127,6 @@ class Finish:
         if trained := _trained(evaluations):
             return max(trained, key=lambda evaluation: evaluation.value)
         raise RunError("a run has no score", f"time to quality, seed {self.seed}", "run again")
-
-    def figures(self) -> dict[str, object]:
-        """For JSON."""
-        times = {
-            "at_their_best": self.at_their_best,
-            "at_our_best": self.at_our_best,
-            "within_standard_error": self.near_their_best,
-        }
-        return asdict(self) | {name: asdict(t) | {"ratio": t.ratio} for name, t in times.items()}
 
 
 def _trained(evaluations: Sequence[Evaluation]) -> list[Evaluation]:
@@ -178,32 +143,31 @@ class Result:
     finishes: tuple[Finish, ...]
 
     @property
-    def ratios(self) -> list[float] | None:
-        """Of every seed; None: one is not done, or ours never got there and a mean would lie."""
-        ratios = [finish.at_their_best.ratio for finish in self.finishes]
+    def mean(self) -> float | None:
+        """Of the seeds' ratios; None: a seed is not done, or ours never got there on it."""
+        ratios = [finish.ratio for finish in self.finishes]
         known = [ratio for ratio in ratios if ratio is not None]
-        return known if len(known) == self.seeds else None
+        return mean(known) if len(known) == self.seeds else None
 
     def figures(self) -> dict[str, object]:
-        """For JSON; the mean is null where a seed has no ratio."""
-        ratios = self.ratios
         return {
-            "stand_in": self.course.theirs.rival,
+            "rival": self.course.theirs.rival,
             "budget_cpu_seconds": self.course.theirs.budget,
-            "ratio_mean": mean(ratios) if ratios else None,
-            "ratio_deviation": stdev(ratios) if ratios and len(ratios) > 1 else None,
-            "seeds": [finish.figures() for finish in self.finishes],
+            "ratio_mean": self.mean,
+            "seeds": [asdict(finish) | {"ratio": finish.ratio} for finish in self.finishes],
         }
 
 
 def smallest_mean(results: Sequence[Result]) -> float | None:
     """The one figure: the smaller course mean; None where a seed has no ratio."""
-    means = [mean(result.ratios) for result in results if result.ratios]
+    means = [result.mean for result in results if result.mean is not None]
     return min(means, default=None) if len(means) == len(results) else None
 
 
 def table(results: Sequence[Result]) -> str:
-    """The tables for people."""
+    """Of every course; three readings of each seed, the last two to tell a near miss from a far one
+    and a best score that came late by chance.
+    """
     return "\n\n".join(_course(result) for result in results)
 
 
@@ -218,13 +182,13 @@ def _course(result: Result) -> str:
         f"{'our best':>10}{'at':>7}{name:>9}{'ratio':>8}{'within':>9}{sides}",
     ]
     for finish in result.finishes:
-        ours = finish.at_our_best
+        target, own = finish.target.value, finish.first(finish.best.value)
         lines.append(
-            f"{finish.seed:4}{finish.target.value:9.3f}{finish.at_their_best}"
-            f"{finish.best.value:10.3f}{_seconds(ours.ours):>7}{_seconds(ours.theirs):>9}"
-            f"{_times(ours.ratio):>8}{finish.error:9.3f}{finish.near_their_best}"
+            f"{finish.seed:4}{target:9.3f}{finish.first(target)}"
+            f"{finish.best.value:10.3f}{_seconds(own.ours):>7}{_seconds(own.theirs):>9}"
+            f"{_times(own.ratio):>8}{finish.error:9.3f}{finish.first(target - finish.error)}"
         )
-    lines += _mean(result)
+    lines.append(_mean(result))
     for finish in result.finishes:
         for side, evaluations in ((name, finish.theirs), ("ours", finish.ours)):
             shown = ", ".join(f"{e.value:.3f} ({e.cpu_seconds:.0f} s)" for e in evaluations)
@@ -232,16 +196,15 @@ def _course(result: Result) -> str:
     return "\n".join(lines)
 
 
-def _mean(result: Result) -> list[str]:
-    ratios, seeds = result.ratios, result.seeds
-    if left := seeds - len(result.finishes):
-        return [f"no mean: {left} of {seeds} seeds are not done"]
-    if ratios is None:
-        missed = sum(finish.at_their_best.ratio is None for finish in result.finishes)
-        return [f"no mean: {missed} of {seeds} seeds never got there"]
-    if len(ratios) < 2:
-        return []
-    return [f"mean {mean(ratios):.1f}x, deviation {stdev(ratios):.1f} over {seeds} seeds"]
+def _mean(result: Result) -> str:
+    ratios = [finish.ratio for finish in result.finishes if finish.ratio is not None]
+    if left := result.seeds - len(result.finishes):
+        return f"no mean: {left} of {result.seeds} seeds are not done"
+    if missed := result.seeds - len(ratios):
+        return f"no mean: {missed} of {result.seeds} seeds never got there"
+    if len(ratios) == 1:
+        return "no deviation: there is one seed"
+    return f"mean {mean(ratios):.1f}x, deviation {stdev(ratios):.1f} over {len(ratios)} seeds"
 
 
 def _seconds(value: float | None) -> str:

@@ -5,7 +5,7 @@ A cell is both sides' runs of one seed: CPU-seconds can only be compared on one 
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Literal
@@ -21,12 +21,11 @@ from benchmarks.engine.race import (
     Evaluation,
     Finish,
     Result,
-    Side,
     smallest_mean,
     table,
 )
 from benchmarks.engine.recipe import RECIPE, RecipeSettings
-from benchmarks.engine.rivals import make, stand_in
+from benchmarks.engine.rivals import make, require_checkout
 from benchmarks.engine.ssnl import COMMIT, SHA256, digest
 from benchmarks.engine.timed_run import Line, TimedRun
 from gdshare.errors import RunError, UsageError
@@ -50,17 +49,12 @@ DECISIVE = {"inner_rate", "inner_rates", "label_scale", "outer_decay", "outer_ra
 
 @dataclass(frozen=True)
 class RaceParameters:
-    """All that decides a race but its seed.
-
-    Attributes:
-        checkout_sha256: of ssnl/dataset-distillation; None: ``recipe`` stands in.
-        defaults: those of ``gdshare distill`` that a course leaves alone.
-    """
+    """All that decides a race but its seed."""
 
     course: Course
-    checkout_sha256: str | None
+    checkout_sha256: str | None  # None: not their code
     recipe: RecipeSettings
-    defaults: Mapping[str, JsonValue]
+    defaults: Mapping[str, JsonValue]  # those of ``gdshare distill`` that a course leaves alone
     initialiser: str
 
 
@@ -72,43 +66,29 @@ def study(
     reporting: bool = False,
     courses: Sequence[Course] = COURSES,
 ) -> Study:
-    """Every race from seed 0, and what the two sides of those that are done come to.
-
-    When ``reporting`` nothing is run: their own code is compared with, if any race of it is done.
+    """Every race from seed 0, and what those that are done come to; ``reporting``: none is run.
 
     Raises:
         UsageError: no seed; the data or the checkout are missing, or are others.
     """
     if seeds < 1:
         raise UsageError("there must be one or more", f"--seeds {seeds}")
-    own = against("ssnl" if reporting else stand_in(checkout), courses)
-    if reporting and not store.done(cells_of(own, seeds, data, checkout)):
-        own = against("recipe", courses)
-    cells = cells_of(own, seeds, data, checkout)
+    cells = cells_of(courses, seeds, data, checkout)
     done = store.done(cells)
-    for course in () if reporting else own:
+    for course in () if reporting else courses:
         if any(_name(course, seed) not in done for seed in range(seeds)):
             _require_same(course, data, checkout)
-    return Study(None, cells, partial(report, own, seeds), partial=True)
+    return Study(None, cells, partial(report, courses, seeds), partial=True)
 
 
 def report(courses: Sequence[Course], seeds: int, results: Mapping[str, runner.Result]) -> Report:
-    """The tables and the figures of the races that are done.
-
-    Raises:
-        RunError: a run has no score.
-    """
+    """The tables and the figures of the races that are done."""
     compared = [Result(course, seeds, finishes(course, seeds, results)) for course in courses]
     figures = {
         "time_to_quality_ratio_vs_ssnl": smallest_mean(compared),
         "time_to_quality": {result.course.task: result.figures() for result in compared},
     }
     return Report(table(compared), figures)
-
-
-def against(rival: Literal["ssnl", "recipe"], courses: Sequence[Course]) -> list[Course]:
-    """The courses with that rival as theirs."""
-    return [replace(course, theirs=replace(course.theirs, rival=rival)) for course in courses]
 
 
 def cells_of(
@@ -142,14 +122,11 @@ def finishes(
     course: Course, seeds: int, results: Mapping[str, runner.Result]
 ) -> tuple[Finish, ...]:
     """Both sides' evaluations of the course's seeds that are done."""
-    facts = {
-        seed: results[_name(course, seed)].facts
-        for seed in range(seeds)
-        if _name(course, seed) in results
-    }
+    done = {seed: results.get(_name(course, seed)) for seed in range(seeds)}
     return tuple(
-        Finish(seed, evaluations(sides["theirs"]), evaluations(sides["ours"]))
-        for seed, sides in facts.items()
+        Finish(seed, evaluations(race.facts["theirs"]), evaluations(race.facts["ours"]))
+        for seed, race in done.items()
+        if race is not None
     )
 
 
@@ -182,7 +159,7 @@ def _require_same(course: Course, data: Path, checkout: Path | None) -> None:
     file = data / FILES[course.task]
     if tasks.data_digest(file) != course.data_sha256:
         raise UsageError(f"not the data of the race {course.task}", file, "give that by --data")
-    if checkout is not None and digest(checkout) != SHA256:
+    if course.theirs.rival == "ssnl" and digest(require_checkout(checkout)) != SHA256:
         raise UsageError("not their code as published", checkout, f"check out {COMMIT} unchanged")
 
 
@@ -200,7 +177,11 @@ def _race(
     course = parameters.course
     facts: dict[str, JsonValue] = {"machine": machine()}
     for name, side in (("theirs", course.theirs), ("ours", course.ours)):
-        task = _task(side, course, data, piece)
+        size = (side.batch, side.inner_steps, piece.seed, side.outer_steps or 1000)
+        if course.task == "pneumonia":
+            task = tasks.pneumonia(data / tasks.PNEUMONIA, *size)
+        else:
+            task = tasks.tuberculosis(piece.needs[COHORT].folder / COHORT, *size)
         engine = make(side.rival, task.problem, checkout)
         timed = TimedRun(
             piece.folder / name, task, engine, side.budget, side.outer_steps, side.score_every
@@ -209,22 +190,12 @@ def _race(
     return runner.Result(facts)
 
 
-def _task(side: Side, course: Course, data: Path, piece: Piece) -> tasks.QualityTask:
-    size = (side.batch, side.inner_steps, piece.seed, side.outer_steps or 1000)
-    if course.task == "pneumonia":
-        return tasks.pneumonia(data / tasks.PNEUMONIA, *size)
-    return tasks.tuberculosis(piece.needs[COHORT].folder / COHORT, *size)
-
-
 def _require_same_machine(path: Path) -> None:
     """Note where a race was begun, or refuse to go on with it elsewhere or with another torch."""
     here = {"machine": machine(), "torch": torch.__version__}
     if not path.exists():
         write_json(path, here)
     elif (before := json.loads(path.read_bytes())) != here:
-        raise RunError(
-            f"begun on another machine ({', '.join(before.values())}), whose CPU-seconds cannot "
-            "be compared",
-            path,
-            "remove the folder, and run again",
-        )
+        where = ", ".join(before.values())
+        what = f"begun on another machine ({where}), whose CPU-seconds cannot be compared"
+        raise RunError(what, path, "remove the folder, and run again")

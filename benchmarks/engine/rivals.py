@@ -24,10 +24,15 @@ def make(name: Name, problem: Problem, checkout: Path | None) -> Engine:
         return Graph(problem)
     if name != "ssnl":
         return Ours(problem, name)
+    return Ssnl(problem, require_checkout(checkout))
+
+
+def require_checkout(checkout: Path | None) -> Path:
+    """Refuse to run their code without it."""
     if checkout is None:
-        remedy = f"give it by --ssnl PATH or in {CHECKOUT_VARIABLE}, or take the rival recipe"
+        remedy = f"give it by --ssnl PATH or in {CHECKOUT_VARIABLE}"
         raise UsageError("runs Wang et al.'s own code, so it needs a checkout", "ssnl", remedy)
-    return Ssnl(problem, checkout)
+    return checkout
 
 
 def checkout_from_environment() -> Path | None:
