@@ -116,7 +116,6 @@ def _flip(path: Path) -> None:
 
 
 def table(figures: Figures) -> str:
-    """For people."""
     fast = "yes" if figures.rate >= RATE else "NO"
     flat = "yes" if figures.late - figures.early <= FLAT_MB else "NO"
     return "\n".join(
@@ -130,7 +129,6 @@ def table(figures: Figures) -> str:
 
 
 def main() -> None:
-    """Read the options and measure."""
     command = parser(NAME, __doc__, "500 bundles")
     command.add_argument("--bundles", type=int, default=10_000, help="(default 10000)")
     chosen = command.parse_args()

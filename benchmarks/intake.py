@@ -104,13 +104,8 @@ def _film(pixels: np.ndarray) -> Dataset:
     dataset.SOPClassUID = ComputedRadiographyImageStorage
     dataset.SOPInstanceUID, dataset.StudyInstanceUID = generate_uid(), generate_uid()
     dataset.Modality, dataset.PatientID = "CR", "0"
-    dataset.SamplesPerPixel, dataset.PhotometricInterpretation = 1, "MONOCHROME1"
-    dataset.Rows, dataset.Columns = pixels.shape
-    dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit = 16, BITS, BITS - 1
-    dataset.PixelRepresentation = 0
     dataset.WindowCenter, dataset.WindowWidth = 1 << (BITS - 1), 1 << BITS
-    dataset.PixelData = pixels.tobytes()
-    dataset["PixelData"].VR = "OW"
+    dataset.set_pixel_data(pixels, "MONOCHROME1", BITS, generate_instance_uid=False)
     return dataset
 
 
@@ -133,7 +128,6 @@ def _compress(path: Path, encoding: str) -> None:
 
 
 def main() -> None:
-    """Read the options and measure."""
     command = parser(NAME, __doc__, "20 films of 1024 px")
     command.add_argument("--films", type=int, default=300, help="in each encoding (default 300)")
     command.add_argument("--side", type=int, default=2048, help="px (default 2048)")

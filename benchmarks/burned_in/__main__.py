@@ -70,7 +70,6 @@ def write_lines(film: Film, cells: Sequence[Cell]) -> tuple[Pixels, list[tuple[C
 
 
 def main() -> None:
-    """Read the options and measure."""
     command = parser(NAME, __doc__, "few films, none above 1024 px")
     data = Path("../shared/data")
     where = f"the folder that holds tb_cxr/ (default {data}); without it phantoms only"

@@ -33,21 +33,22 @@ def measure() -> tuple[float, float]:
         RunError: a command failed.
     """
     with tempfile.TemporaryDirectory() as folder:
-        root = Path(folder)
-        _gdshare("phantom", "--out", str(root / "films"), *FILMS)
-        labels, cohort = root / "films" / "labels.csv", root / "cohort"
-        _gdshare("label", str(labels), "--out", str(cohort), *PATCHES)
-        return _seconds_a_step(root, 1), _seconds_a_step(root, WORKERS)
+        films, cohort = f"{folder}/films", f"{folder}/cohort"
+        _gdshare("phantom", "--out", films, *FILMS)
+        _gdshare("label", f"{films}/labels.csv", "--out", cohort, *PATCHES)
+        return _seconds_a_step(folder, "1"), _seconds_a_step(folder, str(WORKERS))
 
 
-def _seconds_a_step(root: Path, workers: int) -> float:
+def _seconds_a_step(folder: str, workers: str) -> float:
     seconds = []
     for steps in (SHORT, LONG):
-        out, every = root / f"run-{workers}-{steps}", str(steps)
-        lengths = ["--outer-steps", every, "--score-every", every, "--checkpoint-every", every]
-        words = [str(root / "cohort"), "--out", str(out), "--workers", str(workers)]
+        out = f"{folder}/run-{workers}-{steps}"
+        lengths = (
+            f"--{name}={steps}" for name in ("outer-steps", "score-every", "checkpoint-every")
+        )
+        words = [f"{folder}/cohort", "--out", out, "--workers", workers]
         _gdshare("distill", *words, *RUN, *SCORES, *lengths)
-        seconds.append(seconds_of(out))
+        seconds.append(seconds_of(Path(out)))
     return (seconds[1] - seconds[0]) / (LONG - SHORT)
 
 
@@ -62,7 +63,6 @@ def _gdshare(*words: str) -> None:
 
 
 def line(alone: float, together: float) -> str:
-    """For people."""
     return (
         f"--workers {WORKERS} --draws {WORKERS}: {alone / together:.2f}x the training steps a "
         f"second of one process ({together:.2f} against {alone:.2f} s a step, wall clock)"

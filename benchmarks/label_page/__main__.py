@@ -66,7 +66,6 @@ def measure(side: int, edits: int) -> list[float]:
 
 
 def main() -> None:
-    """Read the options and measure."""
     chosen = parser(NAME, __doc__, f"{QUICK_EDITS} edits a film").parse_args()
     if not browser.CHROMIUM.exists():
         sys.exit(f"{browser.CHROMIUM}: not there; install Debian's chromium with make system")
