@@ -1,7 +1,7 @@
-"""Trained networks, and the distillations that some of them are trained from."""
+"""Training networks, keeping them, and the distillations that some of them are trained from."""
 
 import shutil
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -56,6 +56,41 @@ class Network:
     def patch_score(self, x: Tensor, classes: Tensor) -> float:
         """Class-balanced patch accuracy in [0, 1]."""
         return patch_accuracy(self.module, self.weights, x, classes)
+
+
+@dataclass(frozen=True)
+class Best:
+    """What a training kept: the state of best validation score, and its epoch, from 1."""
+
+    score: float
+    epoch: int
+    weights: Parameters
+
+
+def train_early_stopped(
+    optimiser: torch.optim.Optimizer,
+    epochs: Iterable[Iterable[Tensor]],
+    loss: Callable[[Tensor], Tensor],
+    validate: Callable[[], tuple[float, Parameters]],
+    patience: int,
+) -> Best:
+    """Train until so many epochs have brought no better score.
+
+    ``epochs`` gives the rows of each minibatch, ``loss`` theirs, and ``validate`` the score of the
+    weights as they are, and a copy of them.
+    """
+    best = Best(-1.0, 0, {})
+    for epoch, minibatches in enumerate(epochs, start=1):
+        for rows in minibatches:
+            optimiser.zero_grad()
+            loss(rows).backward()  # type: ignore[no-untyped-call]
+            optimiser.step()
+        score, weights = validate()
+        if score > best.score:
+            best = Best(score, epoch, weights)
+        if epoch - best.epoch >= patience:
+            break
+    return best
 
 
 def distil_in_piece(cohort: Cohort, settings: Settings, piece: Piece) -> Outcome:

@@ -16,7 +16,7 @@ from benchmarks.engine.ssnl import digest
 from benchmarks.engine.tasks import PNEUMONIA, data_digest
 from gdshare.errors import RunError, UsageError
 from gdshare.storage import write_json
-from studies.pneumonia.work import write_synthetic
+from studies.pneumonia import write_synthetic
 from studies.runner import PIECE_S, Store, forecast, run
 
 ARCHIVE = Path(__file__).parents[2] / "benchmarks" / "archive" / "engine"
