@@ -12,13 +12,12 @@ from torch import Tensor, nn
 
 from gdshare.cohort import Cohort
 from gdshare.distill.loop import Outcome, Tick, distill
-from gdshare.distill.run_folder import RECORD, read_record, read_result
+from gdshare.distill.run_folder import RECORD
 from gdshare.errors import RunError
 from gdshare.method import Settings
 from gdshare.model import Model
-from gdshare.networks import INITIALISERS, Parameters, build, forward
+from gdshare.networks import Parameters, build, forward
 from gdshare.patch_tensors import patch_accuracy
-from gdshare.pooling import Contribution, contribution_from
 from gdshare.storage import write_bytes
 from studies.runner import Piece
 
@@ -105,17 +104,3 @@ def distil_in_piece(cohort: Cohort, settings: Settings, piece: Piece) -> Outcome
             piece.keep()
 
     return distill(cohort, run, settings, resume=begun, progress=progress)
-
-
-def contributions(folders: Iterable[tuple[str, Path]]) -> list[Contribution]:
-    """What the finished distillations of some hospitals bring to a pooled training."""
-    brought = []
-    for site, folder in folders:
-        record = read_record(folder / RUN)
-        drawn = INITIALISERS[record.settings.network]
-        if record.initialiser != drawn:
-            what = f"distilled for the θ0 scheme {record.initialiser}; this gdshare draws {drawn}"
-            raise RunError(what, folder / RUN, "choose another --out")
-        result, patients = read_result(folder / RUN), record.counts.patients
-        brought.append(contribution_from(site, result, record, patients))
-    return brought

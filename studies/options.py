@@ -130,7 +130,7 @@ def cells_of(plan: Plan, hospital: Hospital, seeds: int) -> list[Cell]:
     """The hospital's cohort, and every trial, seed after seed."""
     protocol, seconds = (QUICK_PROTOCOL, 3.0) if plan.phantoms else (PROTOCOL, 120.0)
     cohort = cohort_cell(hospital, protocol)
-    cells = [hospital.films, cohort] if hospital.films else [cohort]
+    cells = [*hospital.needs.values(), cohort]
     for seed in range(seeds):
         for variant in plan.variants:
             trial, name = Trial.of(plan, variant), name_of(variant, seed)

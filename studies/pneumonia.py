@@ -19,8 +19,8 @@ from safetensors.numpy import load as load_arrays
 from torch import Tensor
 from torch.nn import functional
 
-from benchmarks.engine.ours import Ours
 from benchmarks.engine.problem import drawn_from
+from benchmarks.engine.rivals import Ours
 from benchmarks.engine.tasks import (
     PNEUMONIA,
     PNEUMONIA_CLASSES,

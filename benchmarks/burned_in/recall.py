@@ -46,12 +46,8 @@ class Written:
 
 @dataclass(frozen=True)
 class Findings:
-    """Of a whole trial.
-
-    Attributes:
-        written: every line.
-        false_boxes: by the film's kind: whether a film without text has a false box.
-        seconds: CPU time of each detection, by the film's side in px.
+    """Of a whole trial: every line; of each kind of film, whether any without text has a false box;
+    and by the film's side in px, the CPU-seconds of each detection.
     """
 
     written: list[Written] = field(default_factory=list)

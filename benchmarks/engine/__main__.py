@@ -1,8 +1,8 @@
 """``python -m benchmarks.engine``: the engine against its rivals, as a table and as JSON.
 
 Without ``--ssnl`` (or GDSHARE_SSNL) our own writing of Wang et al.'s recipe stands in for their
-code where a step is timed; ``--agreement`` shows that the two compute the same. ``--quick`` takes
-some two minutes.
+code where a step is timed; tests show that the two compute the same. ``--quick`` takes some two
+minutes.
 
 Time to quality takes six CPU-hours, in races that are run once, in pieces of up to 20 CPU-minutes.
 After a kill the same command goes on, and ``--only quality``, started twice, shares them between
@@ -16,7 +16,6 @@ import torch
 
 from benchmarks.command import one_line_errors, say, write_figures
 from benchmarks.engine import races, scale, speed
-from benchmarks.engine.agreement import agreement
 from benchmarks.engine.race import SEEDS
 from benchmarks.engine.rivals import checkout_from_environment
 from benchmarks.engine.worker import worker
@@ -31,28 +30,23 @@ def command_line() -> ArgumentParser:
     """A study's, and what the rivals need."""
     parser = options(NAME, __doc__, "engine", "fewer rounds, no time to quality")
     parser.add_argument("--ssnl", type=Path, help="checkout of ssnl/dataset-distillation")
-    parser.add_argument("--agreement", action="store_true", help="compare the derivatives as well")
     parser.set_defaults(seeds=SEEDS)
     return parser
 
 
 def speeds(
-    size: speed.SpeedScale, checkout: Path | None, compare: bool, start: speed.Start = worker
+    size: speed.SpeedScale, checkout: Path | None, start: speed.Start = worker
 ) -> dict[str, object]:
-    """Time the rivals and, if asked, compare their derivatives; print and return the figures."""
+    """Time the rivals; print and return the figures."""
     result = speed.measure(size, checkout, say, start)
     print(f"{speed.table(result)}\n")
-    if not compare:
-        return result.figures()
-    compared = agreement(size.job, checkout, start)
-    print(f"{compared}\n")
-    return result.figures() | {"agreement": compared.as_data()}
+    return result.figures()
 
 
-def full_speeds(checkout: Path | None, compare: bool) -> dict[str, object]:
+def full_speeds(checkout: Path | None) -> dict[str, object]:
     """All of the speed part: the claims' work, the defaults' work, and workers."""
-    figures = speeds(speed.FULL, checkout, compare)
-    figures |= {"at_default": speeds(speed.DEFAULT, checkout, compare=False)}
+    figures = speeds(speed.FULL, checkout)
+    figures |= {"at_default": speeds(speed.DEFAULT, checkout)}
     alone, together = scale.measure()
     print(scale.line(alone, together) + "\n")
     return figures | {"workers_speedup": alone / together}
@@ -70,9 +64,9 @@ def main() -> None:
     with one_line_errors(goes_on=not chosen.quick):
         figures: dict[str, object] = {}
         if chosen.quick:
-            figures = speeds(speed.QUICK, chosen.ssnl, chosen.agreement)
+            figures = speeds(speed.QUICK, chosen.ssnl)
         elif chosen.only in (None, SPEED) and not chosen.forecast:
-            figures = full_speeds(chosen.ssnl, chosen.agreement)
+            figures = full_speeds(chosen.ssnl)
         if chosen.only is None and not chosen.quick and not (chosen.ssnl and chosen.data.exists()):
             print("time to quality: skipped; it needs --ssnl and the data, by --data")
             figures |= {"time_to_quality_ratio_vs_ssnl": None}

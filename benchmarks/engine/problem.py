@@ -18,29 +18,17 @@ Minibatch = tuple[Tensor, Tensor]
 
 @dataclass(frozen=True)
 class Problem:
-    """One distillation, the same for every rival; each draw is a function of the training step.
+    """One distillation, the same for every rival; each draw is a function of the training step."""
 
-    Attributes:
-        module: the network's shape, on the meta device or with weights that are never read.
-        theta0: training step -> fresh initial weights.
-        minibatch: training step -> real patches.
-        side: of the patches, px.
-        classes: C; one distilled image a class, so also M.
-        steps: E · I inner steps, all on the same images.
-        steps_per_epoch: training steps in one pass over the real data.
-        seed: decides the images' start.
-        outer_steps: training steps planned; our learning rate falls to 0 over them.
-    """
-
-    module: nn.Module
-    theta0: Callable[[int], Parameters]
-    minibatch: Callable[[int], Minibatch]
-    side: int
-    classes: int
-    steps: int
-    steps_per_epoch: int
-    seed: int
-    outer_steps: int = 1000
+    module: nn.Module  # the network's shape; weights that it may have are never read
+    theta0: Callable[[int], Parameters]  # training step -> fresh initial weights
+    minibatch: Callable[[int], Minibatch]  # training step -> real patches
+    side: int  # of the patches, px
+    classes: int  # C; one distilled image a class, so also M
+    steps: int  # E · I inner steps, all on the same images
+    steps_per_epoch: int  # training steps in one pass over the real data
+    seed: int  # decides the images' start
+    outer_steps: int = 1000  # training steps planned; our learning rate falls to 0 over them
 
     def start_images(self) -> Tensor:
         """Standard normal noise, torch's default float type [C, 1, side, side]."""
@@ -74,17 +62,11 @@ def drawn_from(
 
 @dataclass(frozen=True)
 class MetaGradient:
-    """The outer loss and its derivatives.
+    """The outer loss and its derivatives."""
 
-    Attributes:
-        loss: cross entropy of the trained network on the minibatch, nats.
-        images: float [M, 1, side, side].
-        rates: float [E * I], by the raw rate before softplus.
-    """
-
-    loss: float
-    images: Tensor
-    rates: Tensor
+    loss: float  # cross entropy of the trained network on the minibatch, nats
+    images: Tensor  # float [M, 1, side, side]
+    rates: Tensor  # float [E * I], by the raw rate before softplus
 
 
 class Engine(Protocol):

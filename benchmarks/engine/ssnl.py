@@ -8,13 +8,11 @@ summing needs, and it does not advance the schedule before the first pass over t
 
 Their top-level packages are called ``utils``, ``networks`` and ``datasets``: nothing else of those
 names can be imported in the same process. The last, which downloads MNIST and the like, is replaced
-by an empty module; so are, where missing, packages that they need only for pictures, progress bars
-and old Pythons.
+by an empty module; so is matplotlib, which draws pictures that nothing here asks for.
 """
 
 import hashlib
 import importlib
-import importlib.util
 import sys
 import warnings
 from collections.abc import Callable, Mapping
@@ -37,6 +35,12 @@ SHA256 = "5e42ed69c4e44ebde42ea1c7ca7b5cefa9e35616ceff295ecb14514a8cea674f"
 """``digest`` of that commit."""
 TRAINER = "train_distilled_image.py"
 IMPORTED = ("*.py", "networks/*.py", "utils/*.py")
+UNUSED: dict[str, dict[str, object]] = {
+    "datasets": {},
+    "matplotlib": {"use": lambda backend: None},
+    "matplotlib.pyplot": {},
+}
+"""Module -> what they read of it while they are imported."""
 
 
 def digest(path: Path) -> str:
@@ -60,7 +64,10 @@ class Ssnl(Learner):
 
     def __init__(self, problem: Problem, checkout: Path) -> None:
         _require(checkout)
-        _stand_in()
+        for name, content in UNUSED.items():
+            sys.modules[name] = ModuleType(name)
+            sys.modules[name].__spec__ = ModuleSpec(name, None)  # torch looks for some packages
+            vars(sys.modules[name]).update(content)
         if str(checkout) not in sys.path:
             sys.path.insert(0, str(checkout))
         trainer = importlib.import_module("train_distilled_image").Trainer
@@ -156,34 +163,3 @@ def _adapted(
             return weights.requires_grad_()
 
     return Adapted(options)
-
-
-def _stand_in() -> None:
-    """Empty modules for what they import and nothing here uses."""
-    modules: dict[str, dict[str, object]] = {"datasets": {}}
-    for package, parts in PICTURES_AND_OLD_PYTHONS.items():
-        if importlib.util.find_spec(package) is None:
-            modules |= parts
-    for name, content in modules.items():
-        module = ModuleType(name)
-        module.__spec__ = ModuleSpec(name, None)  # torch checks whether some packages are there
-        vars(module).update(content)
-        sys.modules[name] = module
-
-
-def _add_metaclass(metaclass: type[type]) -> Callable[[type], type]:
-    """A class decorator that rebuilds the class under another metaclass."""
-    own = {"__dict__", "__weakref__"}
-    return lambda original: metaclass(
-        original.__name__,
-        original.__bases__,
-        {name: value for name, value in vars(original).items() if name not in own},
-    )
-
-
-PICTURES_AND_OLD_PYTHONS: dict[str, dict[str, dict[str, object]]] = {
-    "six": {"six": {"add_metaclass": _add_metaclass}},
-    "tqdm": {"tqdm": {"tqdm": None}},
-    "matplotlib": {"matplotlib": {"use": lambda backend: None}, "matplotlib.pyplot": {}},
-}
-"""Package -> module -> what is imported from it."""

@@ -15,8 +15,15 @@ from typing import Any
 
 from studies.command import Report, Study
 from studies.hospitals import Hospital, Phantoms, hospitals_of
-from studies.poison.attacks import ATTACKS, BACKDOOR, HONEST
-from studies.poison.trial import PLANTED, Trial, plant_backdoor, run_trial
+from studies.poison.trial import (
+    ATTACKS,
+    BACKDOOR,
+    HONEST,
+    PLANTED,
+    Trial,
+    plant_backdoor,
+    run_trial,
+)
 from studies.quality.networks import COHORTS, IMAGES
 from studies.quality.plan import FULL, QUICK, Plan
 from studies.quality.schedule import DISTIL_S, cells_of, in_fold
@@ -65,7 +72,7 @@ def poison_cells(scale: Scale, hospitals: Sequence[Hospital]) -> list[Cell]:
     """
     plan, arm = scale.plan, scale.plan.arms[0]
     cells = {cell.name: cell for cell in cells_of(plan, hospitals)}
-    sites = [one.name for one in hospitals]
+    sites = [hospital.name for hospital in hospitals]
     needs = [
         {COHORTS + site: cells[in_fold(fold, "cohort", site)] for site in sites}
         | {IMAGES + site: cells[in_fold(fold, "distil", arm.network, site)] for site in sites}
@@ -91,7 +98,7 @@ def poison_cells(scale: Scale, hospitals: Sequence[Hospital]) -> list[Cell]:
     ]
     planted = honest | {PLANTED: backdoor}
     trials += [_trial(plan, REPORTING, last, BACKDOOR, seed, planted) for seed in seeds]
-    films = [one.films for one in hospitals if one.films]
+    films = [hospital.films for hospital in hospitals if hospital.films]
     return [*films, *(cell for fold in needs for cell in fold.values()), backdoor, *trials]
 
 

@@ -22,24 +22,19 @@ from torchvision.models.resnet import BasicBlock, ResNet
 
 from gdshare.cohort import Cohort, Split, open_cohort
 from gdshare.dead_taps import find_trims, restore_dead, trim_network
+from gdshare.distill.run_folder import read_record, read_result
 from gdshare.errors import DivergedError, RunError
 from gdshare.films import read_film
 from gdshare.method import Settings
-from gdshare.networks import Parameters, build
+from gdshare.networks import INITIALISERS, Parameters, build
 from gdshare.patch_tensors import sample_patches
 from gdshare.patches import Grid, cut_rows, normalise
-from gdshare.pooling import Contribution, Scheme, train_pooled
+from gdshare.pooling import Contribution, Scheme, contribution_from, train_pooled
 from gdshare.protocol import CLASSES, PatchClass, Protocol
 from gdshare.seeding import derived_seed, torch_generator
 from gdshare.training import VALIDATION_PER_CLASS, TrainingPlan, train_on_real
 from studies.hospitals import COHORT
-from studies.networks import (
-    Best,
-    Network,
-    contributions,
-    distil_in_piece,
-    train_early_stopped,
-)
+from studies.networks import RUN, Best, Network, distil_in_piece, train_early_stopped
 from studies.quality.figures import Films
 from studies.quality.plan import Baseline, Kind, seed_of
 from studies.runner import Facts, Piece, Result, read_arrays, write_arrays
@@ -65,12 +60,19 @@ def cohorts_of(piece: Piece) -> list[Cohort]:
 
 
 def contributions_of(piece: Piece) -> list[Contribution]:
-    """The distillations that a cell needs, in the order of their hospitals."""
-    return contributions(
-        (role.removeprefix(IMAGES), need.folder)
-        for role, need in piece.needs.items()
-        if role.startswith(IMAGES)
-    )
+    """What the distillations that a cell needs bring to a pooled training, in hospitals' order."""
+    brought = []
+    for role, need in piece.needs.items():
+        if role.startswith(IMAGES):
+            run = need.folder / RUN
+            record, result = read_record(run), read_result(run)
+            drawn = INITIALISERS[record.settings.network]
+            if record.initialiser != drawn:
+                what = f"distilled for the θ0 scheme {record.initialiser}, and this draws {drawn}"
+                raise RunError(what, run, "choose another --out")
+            site, patients = role.removeprefix(IMAGES), record.counts.patients
+            brought.append(contribution_from(site, result, record, patients))
+    return brought
 
 
 def distil_site(piece: Piece, settings: Settings) -> Result:
@@ -247,8 +249,8 @@ def see_films(piece: Piece, showing: Showing) -> Result:
             "split": np.array([film.split for film, _, _ in films]),
             "site": np.array([site for _, site, _ in films], np.uint16),
             "patient": np.array([patient for _, _, patient in films], np.uint16),
-            "votes": np.stack([one["votes"] for one in counts], 1),
-            "sums": np.stack([one["sums"] for one in counts], 1),
+            "votes": np.stack([film["votes"] for film in counts], 1),
+            "sums": np.stack([film["sums"] for film in counts], 1),
         },
     )
 
@@ -291,13 +293,8 @@ def films_of(result: Result, diagnoses: Sequence[npt.NDArray[np.bool_]]) -> Mapp
     if any(number >= len(diagnoses[at]) for at, number in pairs):
         raise RunError("the results are of patients of other films; give those by --data")
     positive = np.array([diagnoses[at][number] for at, number in pairs], np.bool_)
-    films = Films(
-        site.astype(np.int64),
-        patient.astype(np.int64),
-        positive,
-        votes.astype(np.float64),
-        sums.astype(np.float64),
-    )
+    numbers, seen = (site.astype(np.int64), patient.astype(np.int64)), (votes, sums)
+    films = Films(*numbers, positive, *(counts.astype(np.float64) for counts in seen))
     return {name: films.where(split == name) for name in SPLITS}
 
 

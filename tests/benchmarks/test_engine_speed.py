@@ -52,25 +52,20 @@ def gemm(monkeypatch):
 
 
 def test_the_json_holds_what_is_promised(tmp_path, capsys, gemm):
-    figures = speeds(TINY, None, compare=True, start=here)
+    figures = speeds(TINY, None, start=here)
     write_figures(tmp_path / "figures.json", NAME, figures)
     read = json.loads((tmp_path / "figures.json").read_text())
     assert set(read) >= PROMISED
     assert read["stand_in"] == "recipe"
     assert set(read["rivals"]) == {"recipe", "graph", "ours", other_precision("convnet")}
     assert all(len(rival["cpu_seconds"]) == 2 for rival in read["rivals"].values())
-    pairs = {tuple(row[:2]): row[2:] for row in read["agreement"]["rows"]}
-    assert pairs["ours-recipe : recipe", "float64"][0] < 1e-12
-    assert 1e-9 < pairs["graph : recipe", "float32"][1] < 1e-3
-    printed = capsys.readouterr().out
-    assert "1x is recipe" in printed
-    assert "ours-recipe : recipe  float64" in printed
+    assert "1x is recipe" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(("fits", "timed"), [("float32", False), ("bfloat16", True)])
 def test_a_quick_run_does_not_wait_for_an_emulated_precision(fits, timed, monkeypatch, gemm):
     monkeypatch.setattr("benchmarks.engine.speed.fastest_precision", lambda network, device: fits)
-    rivals = speeds(replace(TINY, every_rival=False), None, compare=False, start=here)["rivals"]
+    rivals = speeds(replace(TINY, every_rival=False), None, here)["rivals"]
     assert (set(rivals) == {"recipe", "graph", "ours"}) is not timed
     assert len(rivals) == 3 + timed
 
