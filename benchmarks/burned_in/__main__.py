@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from benchmarks.burned_in.films import HOSPITALS, Film, Hospitals, films
-from benchmarks.burned_in.recall import NOTES, SIDES, Findings, Written, covered, mostly, tables
+from benchmarks.burned_in.recall import SIDES, Findings, Written, covered, mostly, tables
 from benchmarks.burned_in.writing import CELLS, Cell, Pixels, write_line
 from benchmarks.command import one_line_errors, parser, say, write_figures
 from gdshare.films.box import Box
@@ -84,7 +84,8 @@ def main() -> None:
     with one_line_errors():
         findings = detect(find_text, plan, HOSPITALS[chosen.on], chosen.data, say)
         shown = tables(findings)
-        print("\n\n".join([*NOTES, *map(str, shown)]))
+        notes = Path(__file__).with_name("notes.txt").read_text(encoding="utf-8").strip()
+        print("\n\n".join([notes, *map(str, shown)]))
         head = {"plan": asdict(plan), "on": chosen.on, "real_films": real}
         figures = {"lines": len(findings.written), "tables": [table.as_data() for table in shown]}
         write_figures(chosen.json, NAME, head | figures)

@@ -22,17 +22,6 @@ ENOUGH = 0.5
 """Of a line's area: a reviewer who is shown half of a name looks at the rest. Of a box's, for it to
 lie where no text is."""
 
-NOTES = (
-    "Recall: the share of written lines of which half the area lies in boxes, with Wilson's 95% "
-    "interval. Contrast: of the ink to the film's mean grey under the line, in parts of the range; "
-    "plate: black on a white plate, or white on a black one. Height: of a capital letter.",
-    "False boxes: on films before anything was written, those of which half lies where surely no "
-    "text is: inside the lungs of chest X-rays, and on phantoms away from the word SYNTHETIC.",
-    "The lines are generated (Latin letters, Pillow's font and, where the machine has them, "
-    "DejaVu's) and so cleaner than a real film's: other scripts, handwriting, lead letters, lines "
-    "that slant or that scanning blurred are not measured. Chest X-rays above 512 px are enlarged.",
-)
-
 
 @dataclass(frozen=True)
 class Written:
@@ -84,7 +73,6 @@ def share(hits: Iterable[bool]) -> Value:
 
 
 def tables(findings: Findings) -> list[Table]:
-    """All of them."""
     lines = findings.written
     grid: list[Row] = []
     for contrast in CONTRASTS:

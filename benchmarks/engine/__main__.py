@@ -16,7 +16,6 @@ import torch
 
 from benchmarks.command import one_line_errors, say, write_figures
 from benchmarks.engine import races, scale, speed
-from benchmarks.engine.race import SEEDS
 from benchmarks.engine.rivals import checkout_from_environment
 from benchmarks.engine.worker import worker
 from studies.command import REPORT, measure, options
@@ -30,7 +29,7 @@ def command_line() -> ArgumentParser:
     """A study's, and what the rivals need."""
     parser = options(NAME, __doc__, "engine", "fewer rounds, no time to quality")
     parser.add_argument("--ssnl", type=Path, help="checkout of ssnl/dataset-distillation")
-    parser.set_defaults(seeds=SEEDS)
+    parser.set_defaults(seeds=races.SEEDS)
     return parser
 
 

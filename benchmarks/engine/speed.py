@@ -86,7 +86,6 @@ class Speed:
         return (self.longer_bytes - self.added_bytes("ours")) / further
 
     def figures(self) -> dict[str, object]:
-        """For JSON."""
         return {
             "stand_in": self.stand_in,
             "speedup_vs_ssnl": self.seconds(self.stand_in) / self.seconds("ours"),

@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import pytest
 
-from benchmarks.engine.race import COURSES, Evaluation, Finish, Result, Times, smallest_mean, table
+from benchmarks.engine.races import COURSES, Evaluation, Finish, Result, Times, smallest_mean, table
 from gdshare.errors import RunError
 
 COURSE = replace(COURSES[0], theirs=replace(COURSES[0].theirs, rival="recipe"))

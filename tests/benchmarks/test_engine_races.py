@@ -9,8 +9,15 @@ import pytest
 from benchmarks.command import machine
 from benchmarks.engine import __main__ as command
 from benchmarks.engine import races
-from benchmarks.engine.race import COURSES, Evaluation
-from benchmarks.engine.races import STUDY, cells_of, evaluations, finishes, study
+from benchmarks.engine.races import (
+    COURSES,
+    STUDY,
+    Evaluation,
+    cells_of,
+    evaluations,
+    finishes,
+    study,
+)
 from benchmarks.engine.rivals import CHECKOUT_VARIABLE
 from benchmarks.engine.ssnl import digest
 from benchmarks.engine.tasks import PNEUMONIA, data_digest
