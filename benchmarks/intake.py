@@ -7,11 +7,11 @@ identifiers; then the same files are decoded alone (read, decoded, shown by thei
 imported. Films a second of the wall, since decoding has a process of its own.
 """
 
-import base64
 import itertools
 import sys
 import tempfile
 import time
+from base64 import b32encode
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -52,7 +52,6 @@ class Line:
 
 
 def measure(encoding: str, films: int, side: int) -> Line:
-    """Decode, then import."""
     with tempfile.TemporaryDirectory() as name, decoder() as decode:
         paths = _write_films(Path(name), encoding, films, side)
         read_dicom(paths[0], decode=decode)  # starts the decoder's process, and imports
@@ -60,8 +59,8 @@ def measure(encoding: str, films: int, side: int) -> Line:
         for path in paths:
             read_dicom(path, decode=decode)
         decoding = time.perf_counter() - began
-        numbers = itertools.count()
-        identities = Identities(Path(name) / "who.csv", lambda: _pseudonym(next(numbers)))
+        pseudonyms = (b32encode(n.to_bytes(10, "big")).decode().lower() for n in itertools.count())
+        identities = Identities(Path(name) / "who.csv", lambda: next(pseudonyms))
         intake = Intake(make_store(Path(name) / "store"), identities, decode)
         early = 0.0
         began = time.perf_counter()
@@ -73,10 +72,6 @@ def measure(encoding: str, films: int, side: int) -> Line:
         importing = time.perf_counter() - began
     rates = (films / decoding, films / importing, decoding / importing)
     return Line(encoding, films, *rates, early, peak_mb())
-
-
-def _pseudonym(number: int) -> str:
-    return base64.b32encode(number.to_bytes(10, "big")).decode().lower()
 
 
 def _write_films(folder: Path, encoding: str, films: int, side: int) -> list[Path]:

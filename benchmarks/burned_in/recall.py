@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.stats import binomtest
 
-from benchmarks.burned_in.writing import CONTRASTS, HEIGHTS, INKS, Cell
+from benchmarks.burned_in.films import CONTRASTS, HEIGHTS, INKS, Cell
 from gdshare.films.box import Box
 from studies.tables import Row, Table, Value
 
@@ -88,9 +88,7 @@ def tables(findings: Findings) -> list[Table]:
         **{f"film of {side} px": [line for line in lines if line.side == side] for side in SIDES},
     }
     by_sort: list[Row] = [[name, share(line.found for line in own)] for name, own in sorts.items()]
-    false: list[Row] = [
-        [kind, share(films)] for kind, films in sorted(findings.false_boxes.items())
-    ]
+    false: list[Row] = [[kind, share(own)] for kind, own in sorted(findings.false_boxes.items())]
     means = {f"{side} px": mean(values) for side, values in sorted(findings.seconds.items())}
     seconds: list[Row] = [[side, Value(f"{value:.1f}", value)] for side, value in means.items()]
     return [

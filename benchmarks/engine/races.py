@@ -27,6 +27,7 @@ from benchmarks.engine.rivals import Name, make, require_checkout
 from benchmarks.engine.ssnl import COMMIT, SHA256, digest
 from benchmarks.engine.tasks import FILMS_SHA256, PNEUMONIA_SHA256, SCORE_INITS
 from benchmarks.engine.timed_run import Line, TimedRun
+from gdshare.cohort import label_cohort
 from gdshare.errors import RunError, UsageError
 from gdshare.method import Settings
 from gdshare.networks import INITIALISERS
@@ -362,7 +363,9 @@ def _require_same(course: Course, data: Path, checkout: Path | None) -> None:
 
 def _cut(data: Path, piece: Piece, parameters: object) -> runner.Result:
     """The cell that cuts the films' patches."""
-    tasks.cut_films(data, piece.folder / COHORT)
+    cohort = piece.folder / COHORT
+    if not cohort.exists():
+        label_cohort(data / tasks.FILMS, cohort, tasks.FILMS_PROTOCOL, tasks.FILMS_SPLIT, seed=0)
     return runner.Result()
 
 

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from benchmarks.engine.problem import Minibatch, Problem, drawn_from
-from gdshare.cohort import label_cohort, open_cohort
+from gdshare.cohort import open_cohort
 from gdshare.errors import CohortError, UsageError
 from gdshare.networks import Parameters, build
 from gdshare.patch_tensors import as_tensors
@@ -51,12 +51,6 @@ def data_digest(path: Path) -> str:
     except OSError as error:
         remedy = "give the folder that holds medmnist and tb_cxr by --data, or take --quick"
         raise UsageError(f"cannot be read ({error.strerror})", path, remedy) from error
-
-
-def cut_films(data: Path, cohort: Path) -> None:
-    """Cut and label the films of the task tb, once."""
-    if not cohort.exists():
-        label_cohort(data / FILMS, cohort, FILMS_PROTOCOL, FILMS_SPLIT, seed=0)
 
 
 def tuberculosis(

@@ -126,7 +126,11 @@ class Reader:
             self._patches(),
             *([self._transfers()] if self._is_complete(CROSS) else []),
             self._choices(),
-            _source(),
+            Table(
+                "The source (Li et al. 2020), on other data, for orientation only",
+                ("method", "images", "Sen", "Spe", "HM"),
+                [(method, str(images), *map(number, own)) for method, images, *own in SOURCE_TABLE],
+            ),
             costs("CPU-seconds, all folds together", cells, self.results, each=True),
         ]
         missing = [gap for gap in self._gaps if gap[1] < gap[2]]
@@ -388,9 +392,3 @@ def _harmonic_mean(models: Models) -> Value:
     spread = deviation(values)
     text = number(mean(values)).text + ("" if spread is None else f" ± {spread:.3f}")
     return Value(text, [mean(values), spread])
-
-
-def _source() -> Table:
-    rows = [(m, str(n), number(a), number(b), number(c)) for m, n, a, b, c in SOURCE_TABLE]
-    title = "The source (Li et al. 2020), on other data, for orientation only"
-    return Table(title, ("method", "images", "Sen", "Spe", "HM"), rows)

@@ -19,7 +19,7 @@ from studies.quality.networks import (
     see_films,
     train_baseline,
 )
-from studies.quality.plan import NORMS, Baseline, Plan
+from studies.quality.plan import NORMS, Baseline, Plan, seed_of
 from studies.runner import Cell, Piece, Result
 
 # CPU-seconds of the full plan; PATCH_S: of a training, for each real patch.
@@ -69,7 +69,7 @@ def _ranked(plan: Plan, fold: int, hospitals: Sequence[Hospital]) -> Iterator[tu
     for hospital in hospitals:
         division = Division(hospital.digest, plan.folds, fold, plan.validation, plan.protocol)
         words, cut = ["cohort", hospital.name], partial(cut_fold, hospital.table)
-        seed = plan.seed_of(hospital.name, 0)
+        seed = seed_of(plan.seed, hospital.name, 0)
         cohort = cell(words, "cohorts", cut, division, hospital.needs, CUT_S, seed)
         cohorts[COHORTS + hospital.name] = cohort
         yield 0, cohort
@@ -104,5 +104,5 @@ def _ranked(plan: Plan, fold: int, hospitals: Sequence[Hospital]) -> Iterator[tu
         site, crossing = hospital.name, CrossSite(plan.arms, plan.crossing, plan.score_patches)
         needs = {IMAGES + network: own[IMAGES + site] for network, own in images.items()}
         needs[COHORTS + site] = cohorts[COHORTS + site]
-        seed = plan.seed_of(f"cross-{site}", fold)
+        seed = seed_of(plan.seed, f"cross-{site}", fold)
         yield 1, cell(("cross", site), "cross", cross_site, crossing, needs, CROSS_S, seed)
