@@ -308,7 +308,6 @@ def cells_of(
             seed,
             {COHORT: cohort} if course.task == "tb" else {},
             cpu_seconds=course.theirs.budget + course.ours.budget,
-            resumable=True,
         )
         for course in sorted(courses, key=lambda course: course.theirs.budget, reverse=True)
         for seed in range(seeds)
@@ -386,7 +385,7 @@ def _race(
         timed = TimedRun(
             piece.folder / name, task, engine, side.budget, side.outer_steps, side.score_every
         )
-        facts[name] = [dict(line) for line in timed.finish(piece.keep, lambda: piece.over)]
+        facts[name] = [dict(line) for line in timed.finish(piece.keep)]
     return runner.Result(facts)
 
 
