@@ -79,8 +79,16 @@ def _write_films(folder: Path, encoding: str, films: int, side: int) -> list[Pat
     generator = np.random.default_rng(0)
     slope = np.linspace(500, 3000, side)[None, :] + np.linspace(0, 500, side)[:, None]
     pixels = (slope + generator.normal(0, 8, (side, side))).clip(0, (1 << BITS) - 1)
-    first = folder / "first.dcm"
-    _film(pixels.astype(np.uint16)).save_as(first, enforce_file_format=True)
+    first, dataset = folder / "first.dcm", Dataset()
+    dataset.file_meta = FileMetaDataset()
+    dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    dataset.SOPClassUID = ComputedRadiographyImageStorage
+    dataset.SOPInstanceUID, dataset.StudyInstanceUID = generate_uid(), generate_uid()
+    dataset.Modality, dataset.PatientID = "CR", "0"
+    dataset.WindowCenter, dataset.WindowWidth = 1 << (BITS - 1), 1 << BITS
+    wide = pixels.astype(np.uint16)
+    dataset.set_pixel_data(wide, "MONOCHROME1", BITS, generate_instance_uid=False)
+    dataset.save_as(first, enforce_file_format=True)
     _compress(first, encoding)
     dataset = dcmread(first)
     paths = [folder / f"{number:05d}.dcm" for number in range(films)]
@@ -90,18 +98,6 @@ def _write_films(folder: Path, encoding: str, films: int, side: int) -> list[Pat
         dataset.PatientID = str(number // 2)
         dataset.save_as(path)
     return paths
-
-
-def _film(pixels: np.ndarray) -> Dataset:
-    dataset = Dataset()
-    dataset.file_meta = FileMetaDataset()
-    dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    dataset.SOPClassUID = ComputedRadiographyImageStorage
-    dataset.SOPInstanceUID, dataset.StudyInstanceUID = generate_uid(), generate_uid()
-    dataset.Modality, dataset.PatientID = "CR", "0"
-    dataset.WindowCenter, dataset.WindowWidth = 1 << (BITS - 1), 1 << BITS
-    dataset.set_pixel_data(pixels, "MONOCHROME1", BITS, generate_instance_uid=False)
-    return dataset
 
 
 def _compress(path: Path, encoding: str) -> None:

@@ -9,6 +9,7 @@ on, and ``--only quality``, started twice, shares them between two processes. ``
 prints what is done, without the data and without their code.
 """
 
+import os
 from argparse import ArgumentParser
 from pathlib import Path
 
@@ -16,7 +17,7 @@ import torch
 
 from benchmarks.command import one_line_errors, say, write_figures
 from benchmarks.engine import races, scale, speed
-from benchmarks.engine.rivals import checkout_from_environment
+from benchmarks.engine.ssnl import CHECKOUT_VARIABLE
 from benchmarks.engine.worker import worker
 from studies.command import REPORT, measure, options
 from studies.runner import Store
@@ -28,7 +29,9 @@ SPEED, QUALITY = "speed", races.KIND
 def command_line() -> ArgumentParser:
     """A study's, and what the rivals need."""
     parser = options(NAME, __doc__, "engine", "fewer rounds, no time to quality")
-    parser.add_argument("--ssnl", type=Path, help="checkout of ssnl/dataset-distillation")
+    checkout = os.environ.get(CHECKOUT_VARIABLE) or None
+    where = f"checkout of ssnl/dataset-distillation (default {CHECKOUT_VARIABLE})"
+    parser.add_argument("--ssnl", type=Path, default=checkout, help=where)
     parser.set_defaults(seeds=races.SEEDS)
     return parser
 
@@ -59,7 +62,6 @@ def main() -> None:
     if chosen.quick and chosen.only in (QUALITY, REPORT):
         command.error("--quick leaves out the time to quality; leave out --quick or --only")
     torch.set_num_threads(1)
-    chosen.ssnl = chosen.ssnl or checkout_from_environment()
     with one_line_errors(goes_on=not chosen.quick):
         figures: dict[str, object] = {}
         if chosen.quick:

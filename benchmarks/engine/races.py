@@ -23,7 +23,7 @@ from pydantic import JsonValue, TypeAdapter
 from benchmarks.command import machine
 from benchmarks.engine import tasks
 from benchmarks.engine.recipe import RECIPE, RecipeSettings
-from benchmarks.engine.rivals import Name, make, require_checkout
+from benchmarks.engine.rivals import Name, make
 from benchmarks.engine.ssnl import COMMIT, SHA256, digest
 from benchmarks.engine.tasks import FILMS_SHA256, PNEUMONIA_SHA256, SCORE_INITS
 from benchmarks.engine.timed_run import Line, TimedRun
@@ -264,11 +264,7 @@ def study(
     reporting: bool = False,
     courses: Sequence[Course] = COURSES,
 ) -> Study:
-    """Every race from seed 0, and what those that are done come to; ``reporting``: none is run.
-
-    Raises:
-        UsageError: no seed; the data or the checkout are missing, or are others.
-    """
+    """Every race from seed 0, and what those that are done come to; ``reporting``: none is run."""
     if seeds < 1:
         raise UsageError("there must be one or more", f"--seeds {seeds}")
     cells = cells_of(courses, seeds, data, checkout)
@@ -341,14 +337,10 @@ def _name(course: Course, seed: int) -> str:
 
 
 def _parameters(course: Course) -> RaceParameters:
-    network = NETWORKS[course.task]
-    return RaceParameters(
-        course,
-        SHA256 if course.theirs.rival == "ssnl" else None,
-        RECIPE,
-        Settings(network=network).model_dump(mode="json", include=DECISIVE),
-        INITIALISERS[network],
-    )
+    network, theirs = NETWORKS[course.task], course.theirs.rival
+    defaults = Settings(network=network).model_dump(mode="json", include=DECISIVE)
+    code = SHA256 if theirs == "ssnl" else None
+    return RaceParameters(course, code, RECIPE, defaults, INITIALISERS[network])
 
 
 def _require_same(course: Course, data: Path, checkout: Path | None) -> None:
@@ -356,7 +348,7 @@ def _require_same(course: Course, data: Path, checkout: Path | None) -> None:
     file = data / FILES[course.task]
     if tasks.data_digest(file) != course.data_sha256:
         raise UsageError(f"not the data of the race {course.task}", file, "give that by --data")
-    if course.theirs.rival == "ssnl" and digest(require_checkout(checkout)) != SHA256:
+    if course.theirs.rival == "ssnl" and digest(checkout) != SHA256:
         raise UsageError("not their code as published", checkout, f"check out {COMMIT} unchanged")
 
 

@@ -1,6 +1,5 @@
 """The rivals by name, and gdshare's own engine as one: only this file knows its interface."""
 
-import os
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -19,14 +18,10 @@ from gdshare.distill.state import Progress, State
 from gdshare.distill.unroll import Unknowns
 from gdshare.distill.update import adam_step
 from gdshare.distilled import Distilled
-from gdshare.errors import UsageError
 from gdshare.method import Settings
 
 OurName = Literal["ours", "ours-hard", "ours-f32", "ours-bf16", "ours-recipe"]
 Name = Literal["ssnl", "recipe", "graph"] | OurName
-
-CHECKOUT_VARIABLE = "GDSHARE_SSNL"
-"""Environment variable that names the checkout of ssnl/dataset-distillation without an option."""
 
 
 class Ours:
@@ -110,23 +105,7 @@ def make(name: Name, problem: Problem, checkout: Path | None) -> Engine:
         return Recipe(problem)
     if name == "graph":
         return Graph(problem)
-    if name != "ssnl":
-        return Ours(problem, name)
-    return Ssnl(problem, require_checkout(checkout))
-
-
-def require_checkout(checkout: Path | None) -> Path:
-    """Refuse to run their code without it."""
-    if checkout is None:
-        remedy = f"give it by --ssnl PATH or in {CHECKOUT_VARIABLE}"
-        raise UsageError("runs Wang et al.'s own code, so it needs a checkout", "ssnl", remedy)
-    return checkout
-
-
-def checkout_from_environment() -> Path | None:
-    """The checkout that the environment names, if any."""
-    path = os.environ.get(CHECKOUT_VARIABLE)
-    return Path(path) if path else None
+    return Ssnl(problem, checkout) if name == "ssnl" else Ours(problem, name)
 
 
 def stand_in(checkout: Path | None) -> Literal["ssnl", "recipe"]:

@@ -33,6 +33,8 @@ from gdshare.networks import Parameters
 COMMIT = "98e4894"
 SHA256 = "5e42ed69c4e44ebde42ea1c7ca7b5cefa9e35616ceff295ecb14514a8cea674f"
 """``digest`` of that commit."""
+CHECKOUT_VARIABLE = "GDSHARE_SSNL"
+"""Environment variable that names the checkout without an option."""
 TRAINER = "train_distilled_image.py"
 IMPORTED = ("*.py", "networks/*.py", "utils/*.py")
 UNUSED: dict[str, dict[str, object]] = {
@@ -43,9 +45,9 @@ UNUSED: dict[str, dict[str, object]] = {
 """Module -> what they read of it while they are imported."""
 
 
-def digest(path: Path) -> str:
+def digest(checkout: Path | None) -> str:
     """SHA-256 of what is imported from a checkout."""
-    _require(path)
+    path = _required(checkout)
     sha = hashlib.sha256()
     for file in sorted(file for pattern in IMPORTED for file in path.glob(pattern)):
         sha.update(f"{file.relative_to(path).as_posix()}\n".encode())
@@ -53,23 +55,29 @@ def digest(path: Path) -> str:
     return sha.hexdigest()
 
 
-def _require(path: Path) -> None:
-    if not (path / TRAINER).is_file():
+def _required(checkout: Path | None) -> Path:
+    """Refuse to run their code without it."""
+    if checkout is None:
+        remedy = f"give it by --ssnl PATH or in {CHECKOUT_VARIABLE}"
+        raise UsageError("runs Wang et al.'s own code, so it needs a checkout", "ssnl", remedy)
+    if not (checkout / TRAINER).is_file():
+        what = f"no checkout of ssnl/dataset-distillation (no {TRAINER})"
         remedy = f"git clone https://github.com/ssnl/dataset-distillation, check out {COMMIT}"
-        raise UsageError(f"no checkout of ssnl/dataset-distillation (no {TRAINER})", path, remedy)
+        raise UsageError(what, checkout, remedy)
+    return checkout
 
 
 class Ssnl(Learner):
     """Their trainer, driven one training step at a time. See ``problem.Engine``."""
 
-    def __init__(self, problem: Problem, checkout: Path) -> None:
-        _require(checkout)
+    def __init__(self, problem: Problem, checkout: Path | None) -> None:
+        path = str(_required(checkout))
         for name, content in UNUSED.items():
             sys.modules[name] = ModuleType(name)
             sys.modules[name].__spec__ = ModuleSpec(name, None)  # torch looks for some packages
             vars(sys.modules[name]).update(content)
-        if str(checkout) not in sys.path:
-            sys.path.insert(0, str(checkout))
+        if path not in sys.path:
+            sys.path.insert(0, path)
         trainer = importlib.import_module("train_distilled_image").Trainer
         base = importlib.import_module("networks").utils.ReparamModule
         self._options = _options(problem)

@@ -101,12 +101,8 @@ def pneumonia(
 def pneumonia_split(file: Path, split: str) -> Minibatch:
     """All images of one split ("train", "val" or "test") of PneumoniaMNIST.
 
-    Returns:
-        float32 [n, 1, 32, 32] normalised, the edge repeated around 28 px; and int64 [n], 0 normal
-        and 1 pneumonia.
-
-    Raises:
-        CohortError: the file is not there, or holds something else.
+    Float32 [n, 1, 32, 32] normalised, the edge repeated around 28 px; and int64 [n], 0 normal and
+    1 pneumonia.
     """
     try:
         with np.load(file, allow_pickle=False) as arrays:

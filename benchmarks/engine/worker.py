@@ -68,11 +68,7 @@ Do = Callable[[Order], Report]
 
 
 def resident() -> int:
-    """Bytes resident now, after what was freed went back to the system; the peak is reset.
-
-    Raises:
-        UsageError: there is no such /proc.
-    """
+    """Bytes resident now, after what was freed went back to the system; the peak is reset."""
     gc.collect()
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc's; other C libraries lack it
     if trim is not None:

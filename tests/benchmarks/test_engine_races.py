@@ -18,8 +18,7 @@ from benchmarks.engine.races import (
     finishes,
     study,
 )
-from benchmarks.engine.rivals import CHECKOUT_VARIABLE
-from benchmarks.engine.ssnl import digest
+from benchmarks.engine.ssnl import CHECKOUT_VARIABLE, digest
 from benchmarks.engine.tasks import PNEUMONIA, data_digest
 from gdshare.errors import RunError, UsageError
 from gdshare.storage import write_json
