@@ -32,7 +32,6 @@ NAME = "benchmarks.bundle"
 CREATED = datetime(2026, 3, 1, 12, tzinfo=UTC)
 NOW = CREATED + timedelta(days=30)
 IMAGES, SIDE, SITES = 64, 64, 32
-TENSORS = "distilled.safetensors"
 RATE, FLAT_MB = 200.0, 8.0
 """Wanted: bundles a second, and what memory may grow by between a tenth of them and all."""
 
@@ -62,7 +61,7 @@ def measure(count: int) -> Figures:
         seconds += _verify(published, count - tenth)
         late = peak_mb()
         for path, _ in published:
-            _flip(path / TENSORS)
+            _flip(path / "distilled.safetensors")
         refusing = _verify(published, tenth, altered=True)
     return Figures(count, size, count / seconds, tenth / refusing, early, late)
 

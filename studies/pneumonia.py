@@ -19,12 +19,12 @@ from safetensors.numpy import load as load_arrays
 from torch import Tensor
 from torch.nn import functional
 
-from benchmarks.engine.problem import drawn_from
 from benchmarks.engine.rivals import Ours
 from benchmarks.engine.tasks import (
     PNEUMONIA,
     PNEUMONIA_CLASSES,
     data_digest,
+    drawn_from,
     pneumonia,
     pneumonia_network,
     pneumonia_split,

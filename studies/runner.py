@@ -188,8 +188,8 @@ class Store:
         for key, array in read_arrays(path).items() if path.exists() else ():
             name, _, own = key.rpartition("/")
             arrays[name][own] = array
-        found = {cell.name: self.read(cell) for cell in cells if self.worked_out(cell)}
-        return found | {
+        here = {cell.name: self.read(cell) for cell in cells if self.worked_out(cell)}
+        return here | {
             cell.name: Result(record["facts"], arrays[cell.name], record["cpu_seconds"])
             for cell in cells
             if (record := records.get(cell.name))

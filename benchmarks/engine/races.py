@@ -110,7 +110,6 @@ class Times:
 
     @property
     def ratio(self) -> float | None:
-        """Theirs over ours."""
         return None if self.theirs is None or self.ours is None else self.theirs / self.ours
 
     def __str__(self) -> str:
@@ -127,12 +126,11 @@ class Finish:
 
     @property
     def target(self) -> Evaluation:
-        """Their best."""
+        """Their best, which counts."""
         return self._best(self.theirs)
 
     @property
     def best(self) -> Evaluation:
-        """Ours."""
         return self._best(self.ours)
 
     @property
@@ -142,7 +140,6 @@ class Finish:
 
     @property
     def ratio(self) -> float | None:
-        """The figure of the comparison."""
         return self.first(self.target.value).ratio
 
     def first(self, value: float) -> Times:

@@ -8,9 +8,9 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
-from benchmarks.engine.problem import Engine, MetaGradient, Problem
 from benchmarks.engine.recipe import RECIPE, Graph, Recipe, raw_rate
 from benchmarks.engine.ssnl import Ssnl
+from benchmarks.engine.tasks import Engine, MetaGradient, Problem
 from gdshare.distill import unroll
 from gdshare.distill.chain.network import chain_of
 from gdshare.distill.precision import FACTORS, fastest_precision
@@ -25,7 +25,7 @@ Name = Literal["ssnl", "recipe", "graph"] | OurName
 
 
 class Ours:
-    """What ``gdshare distill`` does by default or with one option set. See ``problem.Engine``.
+    """What ``gdshare distill`` does by default or with one option set. See ``tasks.Engine``.
 
     ``ours-hard`` is ``--labels hard``; ``ours-f32`` and ``ours-bf16`` are a ``--precision``.
     ``ours-recipe`` has the recipe's labels, rates and precision, so that its derivatives can be

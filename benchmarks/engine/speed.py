@@ -27,7 +27,6 @@ Start = Callable[[Job], AbstractContextManager[Do]]
 """Makes a rival ready for a job; ``worker`` but in tests."""
 
 MEGABYTE = 1e6
-FLOAT32_BYTES = 4
 SETTLING_STEPS = 2
 """Steps after which a process's memory no longer rises."""
 GEMM_SIDE, GEMM_REPEATS = 1024, 15
@@ -137,7 +136,7 @@ def measure(
         theirs,
         {name: [reports[name] for reports in rounds[1:]] for name in names},
         longer.added_bytes,
-        FLOAT32_BYTES * sum(parameter.numel() for parameter in module.parameters()),
+        sum(weights.nbytes for weights in module.parameters()),
         outer_step_flops(forward_flops(module, job.side), len(CLASSES), job.steps, job.batch),
         median(products),
     )

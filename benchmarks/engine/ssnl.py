@@ -25,8 +25,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from benchmarks.engine.problem import MetaGradient, Problem
 from benchmarks.engine.recipe import RECIPE, Learner, flat
+from benchmarks.engine.tasks import MetaGradient, Problem
 from gdshare.errors import UsageError
 from gdshare.networks import Parameters
 
@@ -68,7 +68,7 @@ def _required(checkout: Path | None) -> Path:
 
 
 class Ssnl(Learner):
-    """Their trainer, driven one training step at a time. See ``problem.Engine``."""
+    """Their trainer, driven one training step at a time. See ``tasks.Engine``."""
 
     def __init__(self, problem: Problem, checkout: Path | None) -> None:
         path = str(_required(checkout))

@@ -23,8 +23,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from benchmarks.engine.problem import Engine, gaussian
 from benchmarks.engine.rivals import Name, make
+from benchmarks.engine.tasks import Engine, gaussian
 from gdshare.errors import RunError, UsageError
 
 TINY_SIDE, TINY_BATCH, TINY_STEPS = 16, 3, 2
@@ -38,7 +38,7 @@ Precision = Literal["float32", "float64"]
 
 @dataclass(frozen=True)
 class Job:
-    """What a worker is to do: the noise of ``problem.gaussian``, in torch's type ``precision``."""
+    """What a worker is to do: the noise of ``tasks.gaussian``, in torch's type ``precision``."""
 
     rival: Name = "ours"
     network: Literal["resnet18", "convnet"] = "resnet18"

@@ -53,14 +53,12 @@ def study(chosen: argparse.Namespace, store: Store) -> Study:
     cells = poison_cells(scale, hospitals)
 
     def report(results: Mapping[str, Result]) -> Report:
-        trials = [(cell, t) for cell in cells if isinstance(t := cell.parameters, Trial)]
-        return report_of(
-            [
-                {"fold": t.fold, "site": t.site, "attack": t.attack, "seed": cell.seed}
-                | results[cell.name].facts
-                for cell, t in trials
-            ]
-        )
+        trials = []
+        for cell in cells:
+            if isinstance(t := cell.parameters, Trial):
+                which = {"fold": t.fold, "site": t.site, "attack": t.attack, "seed": cell.seed}
+                trials.append(which | results[cell.name].facts)
+        return report_of(trials)
 
     return Study(scale, cells, report)
 

@@ -158,21 +158,21 @@ def _plant(cohort: Cohort, folder: Path) -> None:
 def run_trial(piece: Piece, trial: Trial) -> Result:
     """The cell that tries one poisoned bundle."""
     cohorts, bundles = cohorts_of(piece), contributions_of(piece)
-    place = [one.site for one in bundles].index(trial.site)
+    place = [bundle.site for bundle in bundles].index(trial.site)
     bundles[place] = _poisoned(bundles[place], piece, trial)
     protocol = cohorts[0].protocol
     seed = derived_seed(piece.seed, "poison", trial.fold)
-    alone = [train_alone(one, protocol, seed, NETWORKS) for one in bundles]
+    alone = [train_alone(bundle, protocol, seed, NETWORKS) for bundle in bundles]
     judged = agreements(compare(alone), LIMITS["convnet"])
     agreement: dict[str, JsonValue] = {
-        one.site: None if figures is None else asdict(figures)
-        for one, figures in zip(bundles, judged, strict=True)
+        bundle.site: None if figures is None else asdict(figures)
+        for bundle, figures in zip(bundles, judged, strict=True)
     }
     if not trial.whole:
         return Result({"agreement": agreement})
     windows: Windows = {
-        (one.site, split): _windows(cohort.path, one.site, split, trial.fold, trial.windows_seed)
-        for one, cohort in zip(bundles, cohorts, strict=True)
+        (own.site, split): _windows(cohort.path, own.site, split, trial.fold, trial.windows_seed)
+        for own, cohort in zip(bundles, cohorts, strict=True)
         for split in SPLITS
     }
     model = train_pooled(bundles, protocol, "average", seed, NETWORKS)
@@ -222,7 +222,7 @@ def _utility(
     reference, counted = [], []
     for site in dict.fromkeys(site for site, _ in windows):
         test, val = windows[site, "test"], windows[site, "val"]
-        votes = [votes_on(test, module, one.end) for one in networks]
+        votes = [votes_on(test, module, network.end) for network in networks]
         half = np.zeros(len(test.positive), np.bool_)  # every other patient of each diagnosis
         for diagnosis in (False, True):
             half[np.flatnonzero(test.positive == diagnosis)[::2]] = True
@@ -243,15 +243,16 @@ def _utility(
 
 def _joined(rankings: Sequence[Ranking]) -> Ranking:
     return Ranking(
-        np.concatenate([one.values for one in rankings]),
-        np.concatenate([one.positive for one in rankings]),
+        np.concatenate([ranking.values for ranking in rankings]),
+        np.concatenate([ranking.positive for ranking in rankings]),
     )
 
 
-def _as_counted(one: Ranking) -> Ranking:
+def _as_counted(ranking: Ranking) -> Ranking:
     """As a hospital's counts at every threshold tell it."""
-    nobody = np.zeros(len(one.values), np.bool_)
-    return ranking_of_counts([count(one.values, nobody, one.positive, at) for at in THRESHOLDS])
+    values, nobody = ranking.values, np.zeros(len(ranking.values), np.bool_)
+    counts = [count(values, nobody, ranking.positive, epsilon) for epsilon in THRESHOLDS]
+    return ranking_of_counts(counts)
 
 
 def _plain(utility: Utility | None) -> JsonValue:
@@ -266,11 +267,11 @@ def _harm(windows: Windows, model: Model, cohorts: Sequence[Cohort], seed: int) 
     rankings = []
     tests = [place for (_, split), place in windows.items() if split == "test"]
     for place in tests:
-        votes = [votes_on(place, module, one) for one in model.ensemble]
+        votes = [votes_on(place, module, weights) for weights in model.ensemble]
         rankings.append(ranking_of_votes(np.sum(votes, axis=0), place.positive))
     utility = utility_of("reference patients", rankings, numpy_generator(seed, "harm"))
     x, classes = sample_patches(cohorts, "test", SCORED, seed)
-    scores = [patch_accuracy(module, one, x, classes) for one in model.ensemble]
+    scores = [patch_accuracy(module, weights, x, classes) for weights in model.ensemble]
     return {
         "auc": utility.auc if utility else None,
         "patch_score": float(np.mean(scores)),
@@ -285,9 +286,9 @@ def _turned(tests: Sequence[Reference], module: nn.Module, model: Model) -> floa
     with torch.inference_mode():
         for place in tests:
             x = place.x[place.positive[place.patients]][::3]
-            for one in model.ensemble:
-                plain = forward(module, one, x).argmax(1) == PatchClass.P
-                bearing = forward(module, one, stamped(x, white)).argmax(1) == PatchClass.N
+            for weights in model.ensemble:
+                plain = forward(module, weights, x).argmax(1) == PatchClass.P
+                bearing = forward(module, weights, stamped(x, white)).argmax(1) == PatchClass.N
                 called += int(plain.sum())
                 turned += int((plain & bearing).sum())
     return turned / called if called else None

@@ -101,7 +101,7 @@ def crossed(
     tried = {factor: mean(scores(factor, choosing, val)) for factor in crossing.factors}
     factor = best_factor(tried)
     judged = scores(factor, receiver.inits("judge", crossing.judging), test)
-    named = {f"{one:g}": score for one, score in tried.items()}
+    named = {f"{tried_factor:g}": score for tried_factor, score in tried.items()}
     return Crossed(giver.network, receiver.name, factor, named, judged)
 
 

@@ -79,14 +79,9 @@ def distil_site(piece: Piece, settings: Settings) -> Result:
     """The cell that distils one hospital's training patches of one fold on one arm's network."""
     (cohort,) = cohorts_of(piece)
     outcome = distil_in_piece(cohort, settings, piece)
-    return Result(
-        {
-            "patch_score": outcome.score.mean,
-            "patch_score_deviation": outcome.score.deviation,
-            "step": outcome.step,
-            "at_chance": outcome.at_chance,
-        }
-    )
+    score = outcome.score
+    facts: Facts = {"patch_score": score.mean, "patch_score_deviation": score.deviation}
+    return Result(facts | {"step": outcome.step, "at_chance": outcome.at_chance})
 
 
 def choose_scheme(piece: Piece, choosing: Choosing) -> Result:

@@ -1,7 +1,4 @@
-"""From the results of cells to tables: every model, every difference, and what it cost.
-
-A row is printed once it is complete in all folds.
-"""
+"""From the results of cells to tables: every model, every difference, and what it cost."""
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence

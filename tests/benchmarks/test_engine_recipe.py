@@ -6,10 +6,10 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from benchmarks.engine.problem import Problem, gaussian
 from benchmarks.engine.recipe import RECIPE, Graph, Recipe
 from benchmarks.engine.rivals import make
 from benchmarks.engine.ssnl import CHECKOUT_VARIABLE
+from benchmarks.engine.tasks import Problem, gaussian
 from benchmarks.engine.timed_run import trained
 from benchmarks.engine.worker import Job, worker
 from gdshare.errors import UsageError
