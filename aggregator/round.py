@@ -39,8 +39,9 @@ from aggregator.trust.bundle_history import (
     trained_from,
     withdrawn_bundles,
 )
-from aggregator.verified import Verified, contribution_of, digests
+from aggregator.verified import Verified, digests
 from gdshare.cohort import open_cohort
+from gdshare.contributions import contribution_of
 from gdshare.errors import FederationError
 from gdshare.ledger import in_one_line, open_ledger
 from gdshare.messages import COLLECT, Value

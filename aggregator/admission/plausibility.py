@@ -28,7 +28,8 @@ from aggregator.admission.utility import (
     utility_of,
 )
 from aggregator.refusals import Refusal
-from aggregator.verified import Verified, contribution_of
+from aggregator.verified import Verified
+from gdshare.contributions import contribution_of
 from gdshare.metrics import Confusion
 from gdshare.model import Model
 from gdshare.pooling import Alone, train_alone

@@ -7,15 +7,16 @@ from typing import Annotated
 import typer
 
 from gdshare.bundle import build_files, verify_files, verify_folder
+from gdshare.cli.measured_score import AtChance, ScoredOn, measured_score
 from gdshare.cli.operator import operator_name
 from gdshare.cli.passphrase import PASSPHRASE_FILE, read_passphrase
 from gdshare.cli.terminal import DryRun
-from gdshare.distill.run_folder import read_result
 from gdshare.ledger import open_ledger
 from gdshare.release import read_policy, require_allowed
 from gdshare.release.describe import describe
 from gdshare.release.policy import by_policy, require_one_shot
 from gdshare.release.publish import ledger_beside, release, require_unused
+from gdshare.release.rules import AT_CHANCE, require_better_than_chance
 from gdshare.report.preview import render_preview
 from gdshare.signing import fingerprint, load_private_key
 
@@ -45,6 +46,8 @@ def publish(
             help="A recipient who may use it. Repeatable. Default: all in the policy.",
         ),
     ] = None,
+    cohort: ScoredOn = None,
+    at_chance: AtChance = False,
     by: Annotated[
         str | None,
         typer.Option(help="Your name for the ledger. Default: this computer's user."),
@@ -63,7 +66,8 @@ def publish(
     """
     policy, now, operator = read_policy(outbox), datetime.now(UTC), operator_name(by)
     require_one_shot(policy)
-    read_result(run)  # before the passphrase is asked for
+    score = measured_score(run, cohort)  # before the passphrase is asked for
+    require_better_than_chance(score, str(run), at_chance)
     signing_key = load_private_key(key, read_passphrase(passphrase_file, confirm=False))
     with open_ledger(ledger_beside(outbox)) as ledger:
         manifest, distilled = describe(
@@ -84,7 +88,8 @@ def publish(
             require_unused(bundle, outbox, ledger)
             typer.echo(f"would publish  {manifest.name}  {bundle.digest}")
             return
-        folder = release(bundle, files, outbox, ledger, operator, now, by_policy(policy))
+        why = f"{by_policy(policy)}, {AT_CHANCE}" if score.at_chance else by_policy(policy)
+        folder = release(bundle, files, outbox, ledger, operator, now, why)
     # What is reported is what lies on the disk, read back by the rules its readers will apply.
     bundle = verify_folder(folder, signing_key.public_key(), datetime.now(UTC))
     typer.echo(f"bundle       {folder}")

@@ -7,11 +7,11 @@ from typing import Annotated
 import typer
 
 from gdshare.bundle import verify_files, verify_folder
+from gdshare.cli.measured_score import AtChance, ScoredOn, measured_score
 from gdshare.cli.operator import operator_name
 from gdshare.cli.passphrase import PASSPHRASE_FILE, read_passphrase
 from gdshare.cli.terminal import DryRun
 from gdshare.cli.typed_digest import LEAST_DIGITS, require_match
-from gdshare.distill.run_folder import read_result
 from gdshare.errors import UsageError
 from gdshare.ledger import in_one_line, open_ledger
 from gdshare.release import (
@@ -30,7 +30,7 @@ from gdshare.release.policy import by_policy, require_not_lost
 from gdshare.release.prepared import PAGE, Pages
 from gdshare.release.publish import ledger_beside, require_ledger, require_unused
 from gdshare.release.publish import release as release_bundle
-from gdshare.release.rules import findings
+from gdshare.release.rules import AT_CHANCE, findings, require_better_than_chance
 from gdshare.release.sign import APPROVE, PREPARE
 from gdshare.report.preview import render_preview
 from gdshare.report.release_page import release_pages
@@ -66,6 +66,7 @@ def prepare(
         int, typer.Option(min=1, max=3650, help="Days until the bundle expires.")
     ] = 365,
     to: Recipients = None,
+    cohort: ScoredOn = None,
     by: By = None,
     dry_run: DryRun = False,
 ) -> None:
@@ -74,9 +75,9 @@ def prepare(
     Nothing is signed and nothing leaves. Open review.html in a browser, or read review.txt.
     """
     policy, now, operator = read_policy(outbox), datetime.now(UTC), operator_name(by)
-    read_result(run)  # an unfinished run leaves nothing beside the outbox
     if out.exists():
         raise UsageError("already exists", out, "choose another --out, or remove it")
+    score = measured_score(run, cohort)  # before anything is written beside the outbox
     with open_ledger(ledger_beside(outbox)) as ledger:
         manifest, distilled = describe(
             run,
@@ -88,7 +89,7 @@ def prepare(
             now=now,
             lifetime=timedelta(days=expires_days),
         )
-        bundle = prepared_from(out, manifest, distilled, render_preview)
+        bundle = prepared_from(out, manifest, distilled, score, render_preview)
         if dry_run:
             typer.echo(f"would prepare  {manifest.name}")
         else:
@@ -97,6 +98,9 @@ def prepare(
             typer.echo(f"prepared  {out}")
             typer.echo(f"look at   {out / PAGE}")
             typer.echo(f"digest    {bundle.digest}")
+            typer.echo(f"teaches   {score.text}")
+    if score.at_chance:
+        typer.echo("AT CHANCE no better than guessing: not released without --at-chance")
     for finding in findings(policy, manifest):
         if not finding.passed:
             typer.echo(f"NOT kept  {finding.what}: {finding.actual}, {finding.required}")
@@ -148,6 +152,7 @@ def release(
     prepared: Prepared,
     key: Annotated[Path, typer.Option(help="The hospital's private key, NAME.key.")],
     outbox: Outbox,
+    at_chance: AtChance = False,
     by: By = None,
     dry_run: DryRun = False,
     passphrase_file: Path | None = PASSPHRASE_FILE,
@@ -160,6 +165,7 @@ def release(
     require_ledger(outbox)
     policy, now, operator = read_policy(outbox), datetime.now(UTC), operator_name(by)
     reviewed = read_prepared(prepared, render_preview, _pages(policy))
+    require_better_than_chance(reviewed.score, reviewed.manifest.name, at_chance)
     signing_key = load_private_key(key, read_passphrase(passphrase_file, confirm=False))
     with open_ledger(ledger_beside(outbox)) as ledger:
         require_not_lost(outbox, ledger.entries)
@@ -170,7 +176,8 @@ def release(
             typer.echo(f"would release  {bundle.manifest.name}  {bundle.digest}")
             return
         approvers = "".join(f", approved by {approval.fingerprint}" for approval in approvals)
-        why = in_one_line(f"{by_policy(policy)}{approvers}")
+        despite = f", {AT_CHANCE}" if reviewed.score.at_chance else ""
+        why = in_one_line(f"{by_policy(policy)}{despite}{approvers}")
         folder = release_bundle(bundle, files, outbox, ledger, operator, now, why)
     bundle = verify_folder(folder, signing_key.public_key(), now)
     typer.echo(f"bundle       {folder}")

@@ -5,7 +5,7 @@ split by patient. It never leaves the hospital.
 ``store`` defines the files on disk and opens them.
 """
 
-from gdshare.cohort.label import label_cohort
+from gdshare.cohort.label import fitting_geometry, label_cohort
 from gdshare.cohort.split import DEFAULT_FRACTIONS, SPLITS, Split
 from gdshare.cohort.store import Cohort, CohortFilm, Patches, open_cohort
 from gdshare.cohort.table import TableRow, read_table
@@ -18,6 +18,7 @@ __all__ = [
     "Patches",
     "Split",
     "TableRow",
+    "fitting_geometry",
     "label_cohort",
     "open_cohort",
     "read_table",

@@ -14,7 +14,8 @@ from pydantic import JsonValue, TypeAdapter
 from torch import Tensor, nn
 
 from gdshare.distill.run_folder import read_result
-from gdshare.distill.score import CHANCE, tensors_of
+from gdshare.distill.score import tensors_of
+from gdshare.distill.score_record import CHANCE
 from gdshare.distill.unroll import InnerData, trajectory_end
 from gdshare.method import Settings
 from gdshare.networks import Parameters, build, draw

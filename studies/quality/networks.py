@@ -259,7 +259,6 @@ def windows(image: Path, protocol: Protocol) -> Tensor:
     """All windows of a film as networks see them: float32 [windows, 1, side, side], normalised."""
     film = read_film(image)
     grid = Grid.on(film, protocol)
-    grid.require_windows(film.name)
     rows = np.concatenate(list(cut_rows(film.scaled(), grid, protocol.side)))
     return torch.from_numpy(normalise(rows, protocol)).unsqueeze(1)
 

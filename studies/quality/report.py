@@ -13,7 +13,7 @@ import numpy.typing as npt
 from pydantic import JsonValue, TypeAdapter
 
 from gdshare.cohort import Split, read_table
-from gdshare.distill.score import CHANCE
+from gdshare.distill.score_record import CHANCE
 from gdshare.errors import RunError
 from gdshare.method import Settings
 from gdshare.metrics import RESAMPLES, SOURCE_TABLE

@@ -103,6 +103,13 @@ def open_page(context, address):
     return page
 
 
+def intercept(page, pattern, handler):
+    """Handle the requests of the reloaded page: one already loaded may still send some past."""
+    page.route(pattern, handler)
+    page.reload()
+    page.locator(FILM).wait_for()
+
+
 def drawing(store, film=FIRST):
     return load_outline(store, film.film).drawing
 
@@ -205,7 +212,9 @@ def test_outline_without_points_is_removed_and_restored_by_undo(page, store):
 
 def test_drawing_refused_by_the_store_is_reported_and_reverted(page, store):
     draw(page, BORDER)
-    page.route("**/outline", lambda route: route.fulfill(status=422, json={"error": "too many"}))
+    intercept(
+        page, "**/outline", lambda route: route.fulfill(status=422, json={"error": "too many"})
+    )
     page.keyboard.press("n")
     expect(page.locator("#alert")).to_have_text("NOT SAVED, reverted: too many")
     page.unroute("**/outline")
@@ -302,7 +311,7 @@ def test_key_pressed_while_a_film_loads_changes_neither_film(page, store):
 
 
 def test_unsaved_change_is_kept_and_saved_later(page, store):
-    page.route("**/outline", lambda route: route.abort())
+    intercept(page, "**/outline", lambda route: route.abort())
     page.keyboard.press("n")
     expect(page.locator("#alert")).to_contain_text("NOT SAVED: the server does not answer")
     with page.expect_event("requestfailed"):
@@ -447,10 +456,9 @@ def test_rejected_film_leaves_the_list_and_the_disk(review, store):
 def test_decision_is_never_about_a_film_that_was_not_on_the_screen(page, store):
     record = store.record(SECOND.film)
     store.put(record.model_copy(update={"state": "held"}))
-    page.reload()
+    intercept(page, "**/pixels", lambda route: (time.sleep(1), route.continue_()))
     page.locator(f"#open-{SECOND.film}").click()
     expect(page.locator("#name")).to_have_text(SECOND.film)
-    page.route("**/pixels", lambda route: (time.sleep(1), route.continue_()))
     page.evaluate(
         "document.dispatchEvent(new KeyboardEvent('keydown', { key: 'j' }));"
         "document.getElementById('reject').click()"

@@ -345,6 +345,7 @@ def test_counts_are_those_of_the_command_line_with_resampling(store, tmp_path):
     protocol = PROTOCOL.model_copy(update={"resample_mm": 0.2})
     page = visitor(store, protocol)
     assert put(page).json()["grid"]["patch"] == 21
+    put(page, [[square(-9, 3.3, 33.3, 70)]], "negative", film=stored(1).film)
     counts = label_cohort(write_table(store), tmp_path / "c", protocol, (1.0, 0.0, 0.0)).counts
     totals = page.get("/api/totals").json()
     assert (totals["i"], totals["p"]) == (counts["train"].i, counts["train"].p)
