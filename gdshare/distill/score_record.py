@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from gdshare.distilled import Distilled
 from gdshare.errors import RunError
+from gdshare.plain_files import read_plain
 from gdshare.protocol import CLASSES
 from gdshare.storage import write_json
 
@@ -77,15 +78,23 @@ def read_score(folder: Path, distilled: Distilled) -> ScoreRecord:
     """
     path = folder / SCORE
     try:
-        with path.open("rb") as stream:
-            record = ScoreRecord.model_validate_json(stream.read(MAX_BYTES))
+        record = ScoreRecord.model_validate_json(read_plain(path, MAX_BYTES))
     except FileNotFoundError as error:
         raise RunError("nobody measured what its images teach", folder, AGAIN) from error
     except (OSError, ValidationError) as error:
         raise RunError("cannot be read", path, AGAIN) from error
-    if record.tensors_sha256 != tensors_digest(distilled):
-        raise RunError("is about another result", path, AGAIN)
+    require_about(record, distilled, path)
     return record
+
+
+def require_about(record: ScoreRecord, distilled: Distilled, where: Path) -> None:
+    """Refuse the score of another result.
+
+    Raises:
+        RunError: it is.
+    """
+    if record.tensors_sha256 != tensors_digest(distilled):
+        raise RunError("is about another result", where, AGAIN)
 
 
 def tensors_digest(distilled: Distilled) -> str:

@@ -22,7 +22,8 @@ from gdshare.bundle.layout import MANIFEST, SIGNED, TENSORS
 from gdshare.distill.score_record import ScoreRecord, read_score, write_score
 from gdshare.distilled import Distilled
 from gdshare.errors import PolicyError, UsageError
-from gdshare.storage import new_folder, write_bytes
+from gdshare.plain_files import TooLargeError, read_plain
+from gdshare.storage import make_folder, new_folder, own_mode, write_bytes
 
 CONTENT, APPROVALS = "content", "approvals"
 PAGE, TEXT = "review.html", "review.txt"
@@ -62,7 +63,7 @@ def prepared_from(
 
 
 def prepare(prepared: Prepared, pages: Pages) -> None:
-    """Write the folder, whole or not at all.
+    """Write the folder, whole or not at all: for its owner, or for the group that shares the place.
 
     Args:
         prepared: what would leave, and where the folder goes.
@@ -73,7 +74,8 @@ def prepare(prepared: Prepared, pages: Pages) -> None:
     """
     path = prepared.path
     try:
-        with new_folder(path, 0o700) as aside:
+        make_folder(path.parent)
+        with new_folder(path, own_mode(path.parent, 0o700)) as aside:
             for folder in (CONTENT, APPROVALS):
                 (aside / folder).mkdir()
             for name, content in prepared.files.items():
@@ -114,8 +116,9 @@ def read_prepared(path: Path, render: Render, pages: Pages) -> Prepared:
 
 def _page(path: Path, length: int) -> bytes:
     try:
-        with path.open("rb") as stream:
-            return stream.read(length + 1)
+        return read_plain(path, length, follow=False)
+    except TooLargeError:
+        return b""  # another page
     except OSError as error:
         raise PolicyError(f"cannot be read ({error.strerror})", path, "prepare it again") from error
 

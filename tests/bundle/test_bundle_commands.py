@@ -194,6 +194,7 @@ def test_the_whole_command_refuses_in_one_sentence_with_status_2(place):
 def test_a_passphrase_from_a_file(tmp_path):
     secret = tmp_path / "secret"
     secret.write_bytes(b"from a file\r\n")
+    secret.chmod(0o600)
     invoke("keys", "new", "--out", tmp_path, "--name", "a", "--passphrase-file", secret)
     load_private_key(tmp_path / "a.key", b"from a file")
 
