@@ -49,9 +49,9 @@ def _seconds_a_step(folder: str, workers: str) -> float:
 
 def _gdshare(*words: str) -> None:
     command, env = [sys.executable, "-m", "gdshare", *words], os.environ | ONE_THREAD
-    done = subprocess.run(command, env=env, stdout=subprocess.DEVNULL, check=False)
+    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
     if done.returncode:
-        what = f"ended with status {done.returncode}; its last words are above"
+        what = f"ended with status {done.returncode}: {done.stderr[-2000:].strip()}"
         raise RunError(what, " ".join(command))
 
 

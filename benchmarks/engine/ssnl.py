@@ -8,7 +8,8 @@ summing needs, and it does not advance the schedule before the first pass over t
 
 Their top-level packages are called ``utils``, ``networks`` and ``datasets``: nothing else of those
 names can be imported in the same process. The last, which downloads MNIST and the like, is replaced
-by an empty module; so is matplotlib, which draws pictures that nothing here asks for.
+by an empty module; so is matplotlib, which draws pictures that nothing here asks for. They need six
+and tqdm too, which the tools for development bring along.
 """
 
 import hashlib
