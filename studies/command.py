@@ -61,6 +61,9 @@ def options(
     line.add_argument("--seeds", type=int, help="how often all is measured (quality: once)")
     only = f"do one kind of cell and what it needs; {REPORT}: do none, print what is complete"
     line.add_argument("--only", metavar="KIND", help=only)
+    line.add_argument(
+        "--minutes", type=float, help="stop after so many CPU-minutes, to go on later"
+    )
     line.add_argument("--forecast", action="store_true", help="say what is left, and do nothing")
     return line
 
@@ -102,7 +105,7 @@ def measure(study: Study, store: Store, chosen: argparse.Namespace) -> Report | 
         say(f"{store.study}: {forecast(study.cells, store, kind)}")
         return None
     if chosen.only != REPORT:
-        run(study.cells, store, say, kind)
+        run(study.cells, store, say, kind, chosen.minutes)
         if kind is not None or forecast(study.cells, store).left:
             return None
     results = store.results(study.cells)

@@ -135,7 +135,7 @@ def cells_of(plan: Plan, hospital: Hospital, seeds: int) -> list[Cell]:
         for variant in plan.variants:
             trial, name = Trial.of(plan, variant), name_of(variant, seed)
             needs = {"cohort": cohort}
-            cells.append(Cell(name, "trial", try_variant, trial, seed, needs, seconds))
+            cells.append(Cell(name, "trial", try_variant, trial, seed, needs, seconds, True))
     return cells
 
 

@@ -140,7 +140,7 @@ def cells_of(plan: Plan, data: Path, seeds: Sequence[int], store: Store) -> list
     cells = list(needs.values())
     for seed in seeds:
         name = f"distil-{seed}"
-        ours = Cell(name, "distil", work[0], distilling, seed, needs, costs[0])
+        ours = Cell(name, "distil", work[0], distilling, seed, needs, costs[0], resumable=True)
         judged = {DISTILLED: ours}
         for trial in plan.trials:
             own, name = replace(trial, images=source), f"real-{seed}-{trial.name}"
@@ -190,7 +190,7 @@ def distil(file: Path, piece: Piece, plan: Distilling) -> Result:
         clock=lambda: float(engine.done),
         scored=keep_best,
     )
-    lines = run.finish(piece.keep)
+    lines = run.finish(piece.keep, lambda: piece.over)
     best = max((line for line in lines if "score" in line), key=lambda line: line["score"])
     return Result({name: best[name] for name in ("step", "score", "deviation")})
 

@@ -7,8 +7,9 @@ it expects. ``run`` says what is left and what it will take, and does it.
   it needs. Its folder is ``OUT/NAME.DIGEST``, so changed parameters never meet old results. Raise
   ``version`` when the function comes to compute something else. Where things lie on this machine is
   no parameter: bind it to the function with ``functools.partial``.
-- **Resumed.** A cell that takes long saves its state and calls ``piece.keep()``. A killed process
-  loses what came after the last ``keep``; the same command goes on from there.
+- **In pieces.** A cell is worked at in pieces of at most ``PIECE_S`` CPU-seconds. One that expects
+  more must be ``resumable``: it saves its state and calls ``piece.keep()``, or asks ``piece.over``
+  where it has to save first. A killed process loses what came after the last ``keep``.
 - **Shared.** Processes given the same command share the cells by locks, which die with them.
 - **Archive.** ``ARCHIVE/STUDY.json`` holds every cell's parameters, seed, needs, facts and
   CPU-seconds, ``STUDY.npz`` its arrays as ``NAME/ARRAY``. A cell in it is not done again, unless
@@ -20,9 +21,10 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from math import inf
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
@@ -33,9 +35,12 @@ import torch
 from pydantic import JsonValue, TypeAdapter
 from pydantic_core import to_jsonable_python
 
-from gdshare.errors import LockedError, RunError
+from gdshare.errors import GdshareError, LockedError, RunError
 from gdshare.lock import lock
 from gdshare.storage import replacing, write_json
+
+PIECE_S = 1200.0
+"""CPU-seconds of a piece, at most."""
 
 SECONDS, CLAIM, DONE, ARRAYS = "seconds.json", "claim", "done.json", "arrays.npz"
 
@@ -69,6 +74,10 @@ class Needed:
     result: Result
 
 
+class PieceOverError(GdshareError):
+    """This piece of a cell has had its CPU-seconds; what was kept is taken up by the next."""
+
+
 def cpu_seconds() -> float:
     """CPU-seconds of this process and of the children that it has waited for."""
     spent = os.times()
@@ -77,23 +86,35 @@ def cpu_seconds() -> float:
 
 @dataclass(frozen=True)
 class Piece:
-    """What this process does of a cell: from what a killed one kept to the end."""
+    """A cell at work in this process."""
 
     folder: Path  # the cell's; what an earlier piece kept is in it
     seed: int = 0
     needs: Mapping[str, Needed] = field(default_factory=dict)  # by role
     before: float = 0.0  # CPU-seconds of earlier pieces, as far as what they did was kept
     began: float = 0.0  # the clock at the start of this piece
-    clock: Clock = cpu_seconds
+    deadline: float = float("inf")  # the clock at which it is over
+    clock: Callable[[], float] = cpu_seconds
 
     @property
     def spent(self) -> float:
         """CPU-seconds of the cell so far."""
         return self.before + self.clock() - self.began
 
+    @property
+    def over(self) -> bool:
+        """Whether to save and stop; ``keep`` then ends the piece."""
+        return self.clock() >= self.deadline
+
     def keep(self) -> None:
-        """Count what is spent so far: a further part of the cell is safe on the disk."""
+        """Count what is spent so far: a further part of the cell is safe on the disk.
+
+        Raises:
+            PieceOverError: the piece is over. Let it pass.
+        """
         write_json(self.folder / SECONDS, self.spent)
+        if self.over:
+            raise PieceOverError("this piece is over", self.folder)
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,7 +133,12 @@ class Cell:
     seed: int = 0
     needs: Mapping[str, "Cell"] = field(default_factory=dict)  # by role; they are done first
     cpu_seconds: float = 1.0  # expected
+    resumable: bool = False  # the function calls ``piece.keep``
     version: int = 1  # of what the function computes
+
+    def __post_init__(self) -> None:
+        if self.cpu_seconds > PIECE_S and not self.resumable:
+            raise ValueError(f"{self.name}: more than {PIECE_S:.0f} CPU-seconds, not resumable")
 
     @cached_property
     def identity(self) -> Facts:
@@ -295,9 +321,7 @@ class Forecast:
 
 def forecast(cells: Sequence[Cell], store: Store, kind: str | None = None) -> Forecast:
     """What ``run`` would do."""
-    left = left_to_do(cells, store, kind)
-    seconds = sum(max(cell.cpu_seconds - store.spent(cell), 0.0) for cell in left)
-    return Forecast(len(left), len(cells), seconds)
+    return _forecast(left_to_do(cells, store, kind), len(cells), store)
 
 
 def left_to_do(cells: Sequence[Cell], store: Store, kind: str | None = None) -> list[Cell]:
@@ -321,12 +345,14 @@ def run(
     store: Store,
     say: Say,
     kind: str | None = None,
+    minutes: float | None = None,
     clock: Clock = cpu_seconds,
     pause: float = 1.0,
 ) -> None:
     """Do every cell that is not done, beside any other processes that do the same.
 
-    With ``kind`` only cells of that kind and what they need. ``pause``: seconds between looks at
+    With ``kind`` only cells of that kind and what they need. After so many CPU-``minutes`` none is
+    begun, and no other than the first that would take longer. ``pause``: seconds between looks at
     other processes' cells. If a cell cannot be done, its error is raised, and what is done stays.
     """
     store.keep(cells)
@@ -334,16 +360,21 @@ def run(
     if not left:
         return
     store.require_same_torch()
-    say(f"{store.study}: {forecast(cells, store, kind)}")
-    waiting = False
+    say(f"{store.study}: {_forecast(left, len(cells), store)}")
+    end = inf if minutes is None else clock() + 60 * minutes
+    first, waiting = True, False
     while left := [cell for cell in left if not store.worked_out(cell)]:
         ready = [cell for cell in left if all(map(store.worked_out, cell.needs.values()))]
+        fitting = [cell for cell in ready if first or _fits(cell, end - clock())]
+        if ready and not fitting:
+            say(f"stopped after {minutes:g} CPU-minutes; the same command goes on")
+            return
         # At most one: what this or another process has done may have freed an earlier cell.
-        cell = next((cell for cell in ready if _attempt(cell, store, say, clock)), None)
+        cell = next((cell for cell in fitting if _attempt(cell, store, say, end, clock)), None)
         if cell:
+            first = False
             store.keep(cells)
-            seconds = store.read(cell).cpu_seconds
-            say(f"{cell.name}: done, {seconds:.0f} CPU-seconds; {forecast(cells, store, kind)}")
+            say(f"{cell.name}: {_state(cell, store)}; {forecast(cells, store, kind)}")
         else:
             if not waiting:
                 say(f"waiting for other processes; {len(left)} cells are left")
@@ -351,8 +382,8 @@ def run(
         waiting = not cell
 
 
-def _attempt(cell: Cell, store: Store, say: Say, clock: Clock) -> bool:
-    """Do a cell if it is free; whether it was."""
+def _attempt(cell: Cell, store: Store, say: Say, end: float, clock: Clock) -> bool:
+    """Work at a cell for a piece if it is free; whether it was."""
     folder = store.folder(cell)
     with claimed(folder) as mine:
         if not mine or store.worked_out(cell):  # done since we looked
@@ -361,7 +392,25 @@ def _attempt(cell: Cell, store: Store, say: Say, clock: Clock) -> bool:
         needs = {
             role: Needed(store.folder(need), store.read(need)) for role, need in cell.needs.items()
         }
-        piece = Piece(folder, cell.seed, needs, store.spent(cell), clock(), clock)
-        result = cell.function(piece, cell.parameters)
-        store.write(cell, replace(result, cpu_seconds=piece.spent))
+        now = clock()
+        deadline = min(now + PIECE_S, end) if cell.resumable else inf
+        piece = Piece(folder, cell.seed, needs, store.spent(cell), now, deadline, clock)
+        with suppress(PieceOverError):
+            result = cell.function(piece, cell.parameters)
+            store.write(cell, replace(result, cpu_seconds=piece.spent))
         return True
+
+
+def _fits(cell: Cell, seconds: float) -> bool:
+    return seconds > 0 if cell.resumable else cell.cpu_seconds <= seconds
+
+
+def _state(cell: Cell, store: Store) -> str:
+    if not store.worked_out(cell):
+        return "goes on"
+    return f"done, {store.read(cell).cpu_seconds:.0f} CPU-seconds"
+
+
+def _forecast(left: Sequence[Cell], total: int, store: Store) -> Forecast:
+    seconds = sum(max(cell.cpu_seconds - store.spent(cell), 0.0) for cell in left)
+    return Forecast(len(left), total, seconds)

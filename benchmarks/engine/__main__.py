@@ -4,9 +4,9 @@ Without ``--ssnl`` (or GDSHARE_SSNL) our own writing of Wang et al.'s recipe sta
 code where a step is timed; tests show that the two compute the same. ``--quick`` takes some two
 minutes.
 
-Time to quality takes six CPU-hours, in races that are run once. After a kill the same command goes
-on, and ``--only quality``, started twice, shares them between two processes. ``--only report``
-prints what is done, without the data and without their code.
+Time to quality takes six CPU-hours, in races that are run once, in pieces of up to 20 CPU-minutes.
+After a kill the same command goes on, and ``--only quality``, started twice, shares them between
+two processes. ``--only report`` prints what is done, without the data and without their code.
 """
 
 import os

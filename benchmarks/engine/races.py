@@ -301,6 +301,7 @@ def cells_of(
             seed,
             {COHORT: cohort} if course.task == "tb" else {},
             cpu_seconds=course.theirs.budget + course.ours.budget,
+            resumable=True,
         )
         for course in sorted(courses, key=lambda course: course.theirs.budget, reverse=True)
         for seed in range(seeds)
@@ -374,7 +375,7 @@ def _race(
         timed = TimedRun(
             piece.folder / name, task, engine, side.budget, side.outer_steps, side.score_every
         )
-        facts[name] = [dict(line) for line in timed.finish(piece.keep)]
+        facts[name] = [dict(line) for line in timed.finish(piece.keep, lambda: piece.over)]
     return runner.Result(facts)
 
 

@@ -59,11 +59,14 @@ class TimedRun:
     clock: Callable[[], float] = time.process_time
     scored: Callable[[Sequence[Line], Distilled], None] = lambda lines, images: None
 
-    def finish(self, keep: Callable[[], None]) -> tuple[Line, ...]:
-        """Train from the last checkpoint to the end; ``keep`` is called after each checkpoint.
+    def finish(
+        self, keep: Callable[[], None], over: Callable[[], bool] = lambda: False
+    ) -> tuple[Line, ...]:
+        """Train from the last checkpoint to the end, or until ``keep`` raises.
 
         Scores are taken at the start, when due, and at the end. A loss or images that are not
-        finite end the run for good. Returns a line a score.
+        finite end the run for good. ``keep`` is called after each checkpoint; ``over`` tells
+        whether to make one now. Returns a line a score.
         """
         progress = self._restore()
         saved = progress.cpu_seconds
@@ -74,7 +77,7 @@ class TimedRun:
                 progress.add(diverged=True)
                 last = True
             progress.ended = last
-            if scoring or last or progress.cpu_seconds - saved >= CHECKPOINT_S:
+            if scoring or last or over() or progress.cpu_seconds - saved >= CHECKPOINT_S:
                 self._save(progress)
                 saved = progress.cpu_seconds
                 keep()

@@ -84,6 +84,7 @@ def poison_cells(scale: Scale, hospitals: Sequence[Hospital]) -> list[Cell]:
         plan.settings_of(arm, last, REPORTING),
         needs={COHORTS + last: honest[COHORTS + last]},
         cpu_seconds=plan.cost(DISTIL_S[arm.network]),
+        resumable=True,
     )
     seeds = range(scale.seeds)
     trials = [

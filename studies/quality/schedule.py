@@ -58,8 +58,8 @@ def _ranked(plan: Plan, fold: int, hospitals: Sequence[Hospital]) -> Iterator[tu
         seconds: float,
         seed: int = plan.seed,
     ) -> Cell:
-        name = in_fold(fold, *words)
-        return Cell(name, kind, work, parameters, seed, needs, plan.cost(seconds))
+        name, resumable = in_fold(fold, *words), work in (distil_site, see_films)
+        return Cell(name, kind, work, parameters, seed, needs, plan.cost(seconds), resumable)
 
     def films(needs: Cells, source: str, count: int, baseline: Baseline | None = None) -> Cell:
         showing = Showing(fold, plan.film_stride, count, plan.score_patches, baseline)

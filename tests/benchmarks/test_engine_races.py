@@ -23,7 +23,7 @@ from benchmarks.engine.tasks import PNEUMONIA, data_digest
 from gdshare.errors import RunError, UsageError
 from gdshare.storage import write_json
 from studies.pneumonia import write_synthetic
-from studies.runner import Store, forecast, run
+from studies.runner import PIECE_S, Store, forecast, run
 
 ARCHIVE = Path(__file__).parents[2] / "benchmarks" / "archive" / "engine"
 GOLDEN = Path(__file__).parent / "golden" / "races.txt"
@@ -81,6 +81,7 @@ def test_what_the_whole_will_take_is_said_beforehand(held):
     assert said[0] == "races: 1 of 1 cells left, 0 CPU-minutes expected"
     cells = cells_of(COURSES, 3, Path(), None)
     assert forecast(cells, Store(STUDY, Path("none"))).cpu_seconds == pytest.approx(18_003)
+    assert all(cell.resumable for cell in cells if cell.cpu_seconds > PIECE_S)
 
 
 def test_another_machine_compares_what_the_archive_holds_and_runs_nothing(held, course, tmp_path):

@@ -4,7 +4,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from benchmarks.engine import timed_run
 from benchmarks.engine.recipe import Recipe
 from benchmarks.engine.tasks import PNEUMONIA, QualityTask, drawn_from, gaussian, pneumonia
 from benchmarks.engine.timed_run import CHECKPOINT, TimedRun
@@ -36,12 +35,12 @@ def task():
     return QualityTask(problem, [theta0(i) for i in range(2)], problem.minibatch(99))
 
 
-def finish(folder, task, steps=None, keep=lambda: None, **fate):
+def finish(folder, task, steps=None, keep=lambda: None, over=lambda: False, **fate):
     """A run of seven CPU-seconds; every training step takes one, whatever it takes."""
     ticks = itertools.count()
     engine = Mortal(task.problem, **fate)
     run = TimedRun(folder, task, engine, 7, steps, 3, clock=lambda: next(ticks))
-    return run.finish(keep)
+    return run.finish(keep, over)
 
 
 def test_scores_come_at_the_start_every_so_many_cpu_seconds_and_at_the_end(tmp_path, task):
@@ -67,8 +66,7 @@ def test_a_killed_run_goes_on_to_the_same_scores(tmp_path, task):
     assert finish(tmp_path / "killed", task) == straight
 
 
-def test_a_run_killed_after_each_checkpoint_goes_on_to_the_same_scores(tmp_path, task, monkeypatch):
-    monkeypatch.setattr(timed_run, "CHECKPOINT_S", 1.0)
+def test_a_run_whose_piece_is_over_goes_on_to_the_same_scores(tmp_path, task):
     straight = finish(tmp_path / "straight", task)
     checkpoints = []
 
@@ -79,8 +77,8 @@ def test_a_run_killed_after_each_checkpoint_goes_on_to_the_same_scores(tmp_path,
 
     for _ in range(5):
         with pytest.raises(KilledError):
-            finish(tmp_path / "killed", task, keep=keep)
-    assert finish(tmp_path / "killed", task, keep=keep) == straight
+            finish(tmp_path / "pieces", task, keep=keep, over=lambda: True)
+    assert finish(tmp_path / "pieces", task, keep=keep, over=lambda: True) == straight
 
 
 def test_a_finished_run_is_not_trained_further(tmp_path, task):

@@ -11,7 +11,7 @@ import pytest
 
 from gdshare.errors import RunError
 from studies import runner
-from studies.runner import Cell, Result, Store, claimed, forecast, run
+from studies.runner import PIECE_S, Cell, Result, Store, claimed, forecast, run
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -163,31 +163,51 @@ def test_the_whole_is_foretold_and_each_cell_is_told_with_its_time(tmp_path):
     assert store.results(cells)["z"].cpu_seconds == 120.0
 
 
-def test_a_long_cell_that_was_killed_goes_on_and_less_of_it_is_foretold(tmp_path):
-    clock, begun = Clock(), []
+def test_a_long_cell_is_done_in_pieces_of_twenty_cpu_minutes(tmp_path):
+    clock, pieces = Clock(), []
 
     def train(piece, parameters):
         path = piece.folder / "step"
         step = int(path.read_text()) if path.exists() else 0
-        begun.append(step)
+        pieces.append(step)
         while step < 5:
             clock.now += 500.0
             step += 1
             path.write_text(str(step))
             piece.keep()
-            if len(begun) == 1 and step == 2:
-                raise KeyboardInterrupt
         return Result({"steps": step})
 
-    long = cell("long", train, cpu_seconds=2500)
+    long = cell("long", train, cpu_seconds=2500, resumable=True)
     store = Store("test", tmp_path)
-    with pytest.raises(KeyboardInterrupt):
-        run([long], store, silent, clock=clock)
-    assert store.done([long]) == set()
+    said = []
+    run([long], store, said.append, minutes=10, clock=clock)
+    assert (pieces, store.done([long])) == ([0], set())
+    assert said[-1] == "stopped after 10 CPU-minutes; the same command goes on"
     assert forecast([long], store).cpu_seconds == 1500.0
-    run([long], store, silent, clock=clock)
-    assert begun == [0, 2]
+    run([long], store, said.append, clock=clock)
+    assert pieces == [0, 2, 5]
     assert store.results([long])["long"].cpu_seconds == 2500.0
+    with pytest.raises(ValueError, match="not resumable"):
+        cell("long", train, cpu_seconds=PIECE_S + 1)
+
+
+def test_with_its_time_nearly_over_a_call_begins_only_what_fits(tmp_path):
+    clock, log = Clock(), []
+
+    def work(piece, parameters):
+        log.append(piece.folder.name[0])
+        clock.now += 500.0
+        return Result()
+
+    cells = [
+        cell(name, work, cpu_seconds=seconds)
+        for name, seconds in zip("xyz", (900, 900, 60), strict=True)
+    ]
+    store = Store("test", tmp_path)
+    run(cells, store, silent, minutes=10, clock=clock)
+    assert log == ["x", "z"]  # the first whatever it takes; the second would end too late
+    run(cells, store, silent, minutes=10, clock=clock)
+    assert log == ["x", "z", "y"]
 
 
 def test_two_processes_share_the_cells_and_none_is_done_twice(tmp_path):
