@@ -6,7 +6,7 @@ import secrets
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING, Annotated
@@ -21,6 +21,7 @@ from gdshare.lock import lock_beside
 from gdshare.progress import progress
 
 if TYPE_CHECKING:
+    from gdshare.films.box import Box
     from gdshare.store import Intake, Outcome
     from gdshare.store.pacs import Access, Query
 
@@ -40,7 +41,12 @@ def import_films(
     out: Annotated[Path, typer.Option(help="The store; created, or added to.")],
     folder: Annotated[
         Path | None,
-        typer.Argument(metavar="[DIR]", help="Folder of DICOM files, searched recursively."),
+        typer.Argument(
+            metavar="[DIR|CSV]",
+            help="Folder of DICOM files, searched recursively. Or a table of PNG, TIFF or DICOM "
+            "files, one line per film: patient,image and optionally mask, diagnosis and spacing_mm "
+            "(pixel size), as for gdshare label.",
+        ),
     ] = None,
     dicomweb: Annotated[
         str | None,
@@ -101,9 +107,13 @@ def import_films(
             "those in the store use gdshare review.",
         ),
     ] = None,
+    organ: Annotated[
+        str | None,
+        typer.Option(help="CSV: the organ's name, if annotation files contain several outlines."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Copy films from a folder of DICOM files or a PACS into a store, under random names.
+    """Copy films from DICOM files, a table or a PACS into a store, under random names.
 
     Only pixel size and kind are kept from the header; nothing that names a person, a place or a
     date. One file beside the store links the random names to patients, and only this command reads
@@ -112,13 +122,14 @@ def import_films(
     a PACS only what is missing.
     """
     require_extra("pacs" if dicomweb else "dicom")
-    from gdshare.films.dicom.decoder import decoder
-    from gdshare.store import Intake, make_store, open_identities
-
     boxes = tuple(parse_box(text, "--mask-boxes") for text in mask_boxes or ())
     identities_path = identities or _beside(out, "identities.csv")
     pacs_options = (since, until, modality, dicomweb_user, dicomweb_password_file, dicomweb_ca)
-    if dicomweb is None:
+    if folder is not None and folder.is_file() and dicomweb is None and not any(pacs_options):
+        run = _from_table(folder, organ)
+    elif organ is not None:
+        raise UsageError("is for a table of films", "--organ", "leave it out")
+    elif dicomweb is None:
         run = _from_folder(
             folder, any(pacs_options), (out, identities_path, lock_beside(identities_path))
         )
@@ -127,19 +138,55 @@ def import_films(
     else:
         access = _access(dicomweb, dicomweb_user, dicomweb_password_file, dicomweb_ca)
         run = _from_pacs(access, _query(modality, since, until), _beside(out, "arriving.dcm"))
-    if identities_path.resolve().is_relative_to(out.resolve()):
-        raise UsageError(
-            "is inside the store", identities_path, "keep it elsewhere with --identities"
-        )
-    store = make_store(out)
-    with open_identities(identities_path, _random_name) as names, decoder() as decode:
-        names.require_films(store.names())
-        with store.lock():
-            store.sweep()
-        outcomes = list(run(Intake(store, names, decode, frame, crop_border, boxes)))
+    outcomes = _run(run, out, identities_path, frame, crop_border, boxes)
     _print(outcomes, out, identities_path, as_json)
     if (outcomes or folder) and not any(outcome.film for outcome in outcomes):
         raise FilmError("no film was imported", folder or dicomweb, "see the reasons above")
+
+
+def store_of_table(table: Path, organ: str | None) -> Path:
+    """Import a table's films into the store beside it, ``TABLE-store``; those it has are kept.
+
+    Raises:
+        GdshareError: the table or the store cannot be read, or no film can be imported.
+    """
+    out = table.with_name(f"{table.stem}-store")
+    import_films(out, table, organ=organ)
+    return out
+
+
+def _run(
+    run: "Import",
+    out: Path,
+    identities: Path,
+    frame: int | None,
+    border: int,
+    boxes: "tuple[Box, ...]",
+) -> "list[Outcome]":
+    from gdshare.films.dicom.decoder import decoder
+    from gdshare.store import Intake, make_store, open_identities
+
+    if identities.resolve().is_relative_to(out.resolve()):
+        raise UsageError("is inside the store", identities, "keep it elsewhere with --identities")
+    store = make_store(out)
+    with open_identities(identities, _random_name) as names, decoder() as decode:
+        names.require_films(store.names())
+        with store.lock():
+            store.sweep()
+        return list(run(Intake(store, names, decode, frame, border, boxes)))
+
+
+def _from_table(table: Path, organ: str | None) -> "Import":
+    from gdshare.cohort import read_listing
+    from gdshare.store import import_listed
+
+    films = read_listing(table)
+
+    def run(intake: "Intake") -> "Iterator[Outcome]":
+        with progress("importing films") as report:
+            yield from import_listed(films, intake, datetime.now(UTC), organ, report)
+
+    return run
 
 
 def _from_folder(folder: Path | None, pacs_options: bool, written: tuple[Path, ...]) -> "Import":
@@ -147,14 +194,15 @@ def _from_folder(folder: Path | None, pacs_options: bool, written: tuple[Path, .
 
     if folder is None:
         raise UsageError(
-            "nothing to import", remedy="give a folder of DICOM files, or --dicomweb URL"
+            "nothing to import",
+            remedy="give a folder of DICOM files, a table of films, or --dicomweb URL",
         )
     if pacs_options:
         raise UsageError(
             "a folder is imported whole", folder, "give PACS options only with --dicomweb"
         )
     if not folder.is_dir():
-        raise UsageError("no such folder", folder, "give the folder of the DICOM files")
+        raise UsageError("no such folder or table", folder, "give the folder of the DICOM files")
     listing = list_folder(folder, {path.resolve() for path in written})
 
     def run(intake: "Intake") -> "Iterator[Outcome]":

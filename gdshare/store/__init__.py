@@ -18,6 +18,7 @@ Example::
 from gdshare.store.folder import Store, make_store, open_store
 from gdshare.store.identities import Identities, Identity, open_identities
 from gdshare.store.intake import Intake, import_films
+from gdshare.store.listed import import_listed
 from gdshare.store.listing import Listing, list_folder
 from gdshare.store.outcome import Outcome
 from gdshare.store.record import Decision, Review, StoredFilm
@@ -35,6 +36,7 @@ __all__ = [
     "StoredFilm",
     "detect_text",
     "import_films",
+    "import_listed",
     "list_folder",
     "make_store",
     "open_identities",

@@ -15,6 +15,9 @@ Name = Annotated[str, Field(pattern=f"^{NAME.pattern}$")]
 MAX_REVIEWER = 200
 """Characters of a reviewer's name."""
 
+FORMATS = ("PNG", "TIFF", "DICOM")
+"""Kinds of films that came by a table, which takes the place of a header."""
+
 State = Literal["held", "released", "rejected"]
 Decision = Literal["release", "reject"]
 
@@ -47,9 +50,9 @@ class StoredFilm(Frozen):
     Attributes:
         film: its name, from which its files are named.
         patient, study: random names; all films of a patient share the patient's name.
-        kind: CR, DX, RF or secondary capture.
+        kind: CR, DX, RF or secondary capture; of a film that a table lists, its file's format.
         rows, columns: px.
-        spacing_mm: (down, across) of a pixel; null: not in the header.
+        spacing_mm: (down, across) of a pixel; null: unknown.
         burned_in: BurnedInAnnotation of the header; null: absent, which does not mean NO.
         range_used: part of the range from black to white that its pixels used when imported; null:
             imported by an earlier version.
@@ -82,7 +85,8 @@ class StoredFilm(Frozen):
         if self.burned_in == "YES":
             reasons.append("its header says that text is burned into the image")
         if self.burned_in is None:
-            reasons.append("its header does not say whether text is burned into the image")
+            source = "no header says" if self.kind in FORMATS else "its header does not say"
+            reasons.append(f"{source} whether text is burned into the image")
         if self.range_used is not None and self.range_used < LEAST_RANGE:
             reasons.append(
                 f"its pixels use less than {LEAST_RANGE:.0%} of the range from black to white"

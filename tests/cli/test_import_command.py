@@ -144,7 +144,8 @@ def test_border_and_boxes_are_blacked_out(folder, tmp_path):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ((), "nothing to import; give a folder of DICOM files, or --dicomweb URL"),
+        ((), "nothing to import; give a folder of DICOM files, a table of films, or --dicomweb"),
+        ((".", "--organ", "lung"), "--organ: is for a table of films"),
         (("none",), "none: no such folder"),
         ((".", "--since", "2024-01-01"), "give PACS options only with --dicomweb"),
         ((".", "--dicomweb", "https://pacs/rs"), "a folder and --dicomweb exclude each other"),
