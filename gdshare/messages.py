@@ -1,8 +1,8 @@
 """The two requests an aggregator may send to a hospital, and their answers, as plain values.
 
-This module is all that the two sides share; it knows neither Flower nor files. A request or an
-answer is a flat mapping from names to numbers, text, bytes and lists of integers, which Flower
-carries as one record. Its reader treats it as a stranger's.
+This module and ``round_app`` are all that the two sides share; it knows neither Flower nor files.
+A request or an answer is a flat mapping from names to numbers, text, bytes and lists of integers,
+which Flower carries as one record. Its reader treats it as a stranger's.
 
 ``query.collect``
     has no fields. Answered by the files of one bundle, name -> bytes, and of the hospital's
@@ -58,6 +58,10 @@ class Reason(StrEnum):
     MODEL_REFUSED = "model-refused"
     TEST_ALREADY_COUNTED = "test-already-counted"
     TEST_BUDGET_SPENT = "test-budget-spent"
+    OTHER_APP = "other-app"
+    QUESTION_TOO_LARGE = "question-too-large"
+    TIME_LIMIT = "time-limit"
+    DAILY_LIMIT = "daily-limit"
     FAULT = "fault"
 
 

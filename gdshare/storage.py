@@ -25,11 +25,14 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
+from gdshare.errors import UsageError
 from gdshare.open_flags import BINARY, NO_FOLLOW
 
 _SHARED = stat.S_ISGID | stat.S_IWGRP
 _ACCESS_LIST = "system.posix_acl_access"
 _TAKEN = {errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR}
+_SHOWN = 40
+"""Characters around a name in an error."""
 
 
 def sync_folder(folder: Path) -> None:
@@ -166,9 +169,20 @@ def write_bytes(path: Path, content: bytes, mode: int = 0o666) -> None:
 
 
 def write_json(path: Path, value: object) -> None:
-    """Write ``value`` as indented, key-sorted UTF-8 JSON, whole or not at all."""
+    """Write ``value`` as indented, key-sorted UTF-8 JSON, whole or not at all.
+
+    Raises:
+        UsageError: it has the name of a file that is not UTF-8.
+    """
     text = json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False)
-    write_bytes(path, (text + "\n").encode())
+    try:
+        content = (text + "\n").encode()
+    except UnicodeEncodeError as error:
+        name = text[max(0, error.start - _SHOWN) : error.end + _SHOWN]
+        raise UsageError(
+            f"would contain a name that is not UTF-8, near {name!r}", path, "rename that file"
+        ) from error
+    write_bytes(path, content)
 
 
 def make_folder(path: Path) -> None:

@@ -10,6 +10,7 @@ from gdshare.errors import UsageError
 
 DEFAULT_MINIMUM_FILMS = 10
 DEFAULT_TEST_MODELS = 20
+DEFAULT_DAILY_SECONDS = 4 * 3600
 
 
 class NodeSettings(BaseModel):
@@ -21,6 +22,8 @@ class NodeSettings(BaseModel):
         cohort: its validation and test films may be counted; None: no counting.
         minimum_films: a split with fewer films is not counted.
         test_models: with how many different models, ever, this cohort's test films may be counted.
+        daily_seconds: how much is computed for others in 24 hours, of the clock or of the
+            processor, whichever is more.
         device: where films are classified.
     """
 
@@ -33,6 +36,7 @@ class NodeSettings(BaseModel):
     cohort: Path | None = None
     minimum_films: Annotated[int, Field(ge=1)] = DEFAULT_MINIMUM_FILMS
     test_models: Annotated[int, Field(ge=0)] = DEFAULT_TEST_MODELS
+    daily_seconds: Annotated[int, Field(ge=1)] = DEFAULT_DAILY_SECONDS
     device: Literal["cpu", "cuda"] = "cpu"
 
     @classmethod

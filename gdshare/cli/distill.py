@@ -16,7 +16,14 @@ from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
 from gdshare.cli.interruption import stop_requests
-from gdshare.cli.terminal import AsJson, Device, print_json, progress_bar, resolve_device
+from gdshare.cli.terminal import (
+    AsJson,
+    Device,
+    print_json,
+    print_line,
+    progress_bar,
+    resolve_device,
+)
 from gdshare.distill.run_folder import PREVIEW, RECORD, RESULT, read_record
 from gdshare.errors import UsageError
 from gdshare.extras import require_extra
@@ -261,11 +268,12 @@ def _report(out: Path, outcome: "Outcome", as_json: bool) -> None:
         )
     inits = len(score.values)
     spread = f"deviation {score.deviation:.3f} over {inits} fresh θ0" if inits > 1 else "one θ0"
-    typer.echo(
+    print_line(
         f"patch score {score.mean:.3f} ({spread}, validation patients, step {outcome.step}; "
         "chance is 0.333)"
     )
-    typer.echo(f"images      {out / RESULT}\npicture     {out / PREVIEW}")
+    print_line(f"images      {out / RESULT}")
+    print_line(f"picture     {out / PREVIEW}")
     if outcome.at_chance:
         log.warning(
             "warning: this result is no better than chance; distil longer, or check the films and "

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gdshare.cli.boxes import parse_box
-from gdshare.cli.terminal import AsJson, print_json, print_table, progress
+from gdshare.cli.terminal import AsJson, print_json, print_line, print_table, progress
 from gdshare.errors import UsageError
 from gdshare.extras import require_extra
 
@@ -211,9 +211,9 @@ def _print(outcomes: "list[Outcome]", out: Path, identities: Path, as_json: bool
         log.warning("refused  %d more; --json lists all", len(refused) - MAX_REFUSALS)
     kinds = ("released", "held", "known", "refused", "not DICOM")
     print_table(f"{out}: files by outcome", kinds, [[counts[kind] for kind in kinds]])
-    typer.echo(f"identities  {identities} (keep it apart from the store)")
+    print_line(f"identities  {identities} (keep it apart from the store)")
     if counts["held"]:
-        typer.echo(f"next        gdshare review {quote(str(out))}")
+        print_line(f"next        gdshare review {quote(str(out))}")
     return None
 
 

@@ -14,7 +14,7 @@ import typer
 from pydantic import ValidationError
 
 from gdshare.cli.operator import operator_name
-from gdshare.cli.terminal import AsJson, print_json, print_table, progress
+from gdshare.cli.terminal import AsJson, print_json, print_line, print_table, progress
 from gdshare.errors import UsageError
 from gdshare.extras import require_extra
 from gdshare.protocol import Protocol
@@ -154,7 +154,7 @@ def label(
     rows = [(name, *index.counts[name].model_dump().values()) for name in SPLITS]
     print_table(f"{out}: patients, films and windows", columns, rows)
     chosen = f"--patch {protocol.patch} --stride {protocol.stride} --side {protocol.side}"
-    typer.echo(f"protocol  {chosen} (every hospital of the round needs the same)")
+    print_line(f"protocol  {chosen} (every hospital of the round needs the same)")
     return None
 
 
@@ -247,14 +247,14 @@ def _serve(source: Path, agreed: Protocol, lengths: _Lengths, port: int) -> None
     from gdshare.store.folder import open_store
 
     def announce(address: str) -> None:
-        typer.echo(f"open once, in a browser on this machine  {address}")
-        typer.echo("outlines and diagnoses are saved at once; stop with Ctrl-C")
+        print_line(f"open once, in a browser on this machine  {address}")
+        print_line("outlines and diagnoses are saved at once; stop with Ctrl-C")
 
     store = open_store(source)
     protocol = lengths.applied_to(agreed, lambda: _measure_store(store, agreed))
     serve(store, protocol, operator_name(), port, announce)
     words = ["gdshare label", quote(str(source)), *_as_options(protocol), "--out COHORT"]
-    typer.echo(f"next  {' '.join(words)}")
+    print_line(f"next  {' '.join(words)}")
 
 
 def _table_of(source: Path) -> Path:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import typer
 
+from gdshare.cli.terminal import ask
 from gdshare.errors import KeyFileError
 from gdshare.secret_files import ExposedError, read_secret_line
 from gdshare.signing.keys import LONGEST_PASSPHRASE
@@ -56,7 +57,4 @@ def read_passphrase(
             "there is no terminal to ask for the passphrase",
             remedy=f"give --passphrase-file, or set {VARIABLE}",
         )
-    answer: str = typer.prompt(
-        f"Passphrase of {key_name}", hide_input=True, confirmation_prompt=confirm, err=True
-    )
-    return answer.encode()
+    return ask(f"Passphrase of {key_name}", hidden=True, twice=confirm).encode()

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from gdshare.cli.terminal import progress
+from gdshare.cli.terminal import print_line, progress
 from gdshare.extras import require_extra
 
 
@@ -40,9 +40,9 @@ def phantom(
             seed=seed,
             progress=report,
         )
-    typer.echo(f"synthetic films  {negatives} negative, {positives} positive, {size} x {size} px")
-    typer.echo(f"table            {table}")
-    typer.echo(
+    print_line(f"synthetic films  {negatives} negative, {positives} positive, {size} x {size} px")
+    print_line(f"table            {table}")
+    print_line(
         f"next             gdshare label {quote(str(table))} --out COHORT "
         f"{Geometry.for_sides([size])}"
     )

@@ -9,7 +9,7 @@ import typer
 
 from gdshare.cli.operator import operator_name
 from gdshare.cli.passphrase import PASSPHRASE_FILE, read_passphrase
-from gdshare.cli.terminal import AsJson, DryRun, print_json
+from gdshare.cli.terminal import AsJson, DryRun, print_json, print_line, print_text
 from gdshare.cli.typed_digest import LEAST_DIGITS, require_match
 from gdshare.errors import UsageError
 from gdshare.ledger import Entry, open_ledger, read_ledger
@@ -95,8 +95,8 @@ def new(
             begin_policy(outbox, ledger, content, site, operator_name(by), datetime.now(UTC))
     if as_json:
         return print_json(_description(policy) | {"site": site, "in_force": not dry_run})
-    typer.echo(f"{'would be in force' if dry_run else 'in force'}   {policy_path(outbox)}")
-    typer.echo(f"outbox of  {site}")
+    print_line(f"{'would be in force' if dry_run else 'in force'}   {policy_path(outbox)}")
+    print_line(f"outbox of  {site}")
     _print_policy(policy)
     return None
 
@@ -125,7 +125,7 @@ def show(
         return print_json(_description(policy) | more)
     _print_policy(policy)
     for line in _changes(pinned, policy) or ["nothing: it is the policy in force"]:
-        typer.echo(f"changes    {line}")
+        print_line(f"changes    {line}")
     _print_signers(signers, pinned)
     return None
 
@@ -134,7 +134,7 @@ def _show_in_force(policy: Policy, as_json: bool) -> None:
     if as_json:
         return print_json(_description(policy))
     _print_policy(policy)
-    typer.echo(write_policy(policy).decode(), nl=False)
+    print_text(write_policy(policy).decode())
     return None
 
 
@@ -166,16 +166,16 @@ def sign(
         before = pinned_policy(outbox, ledger.entries)
         if policy == before:
             restore_policy(outbox, content)
-            typer.echo(f"in force already  {policy_digest(policy)}")
+            print_line(f"in force already  {policy_digest(policy)}")
             return
         signers = propose_policy(outbox, ledger, content, operator, secret, dry_run=dry_run)
         enough = before is not None and len(signers) >= signatures_needed(before)
         if enough and not dry_run:
             adopt_policy(outbox, ledger, content, operator, datetime.now(UTC))
-    typer.echo(f"{'would sign' if dry_run else 'signed'}     {policy_digest(policy)}")
+    print_line(f"{'would sign' if dry_run else 'signed'}     {policy_digest(policy)}")
     _print_signers(signers, before or Policy())
     if enough:
-        typer.echo(f"{'would be in force' if dry_run else 'in force'}   {policy_path(outbox)}")
+        print_line(f"{'would be in force' if dry_run else 'in force'}   {policy_path(outbox)}")
 
 
 def _first_policy(
@@ -248,8 +248,8 @@ def _rules(policy: Policy) -> dict[str, object]:
 
 def _print_policy(policy: Policy) -> None:
     needed = signatures_needed(policy)
-    typer.echo(f"digest     {policy_digest(policy)}")
-    typer.echo(
+    print_line(f"digest     {policy_digest(policy)}")
+    print_line(
         f"next       signed by {needed} of {len(set(policy.release.approvers))} approvers"
         if needed
         else "next       made by anybody who can write here: it names no approvers"
@@ -257,9 +257,9 @@ def _print_policy(policy: Policy) -> None:
 
 
 def _print_signers(signers: tuple[str, ...], before: Policy) -> None:
-    typer.echo(f"signatures {len(signers)} of {signatures_needed(before)}")
+    print_line(f"signatures {len(signers)} of {signatures_needed(before)}")
     for signer in signers:
-        typer.echo(f"           {signer}")
+        print_line(f"           {signer}")
 
 
 def register(app: typer.Typer) -> None:

@@ -11,7 +11,7 @@ from gdshare.cli.measured_score import AtChance, ScoredOn, measured_score
 from gdshare.cli.operator import operator_name
 from gdshare.cli.passphrase import PASSPHRASE_FILE, read_passphrase
 from gdshare.cli.release import AnotherKey
-from gdshare.cli.terminal import DryRun
+from gdshare.cli.terminal import DryRun, print_line
 from gdshare.distill.score_record import require_about
 from gdshare.release import require_allowed
 from gdshare.release.describe import describe
@@ -91,17 +91,17 @@ def publish(
         bundle = verify_files(files, signing_key.public_key(), now, site)
         if dry_run:
             require_unused(bundle, outbox, ledger)
-            typer.echo(f"would publish  {manifest.name}  {bundle.digest}")
+            print_line(f"would publish  {manifest.name}  {bundle.digest}")
             return
         despite = f", {AT_CHANCE}" if score.at_chance else ""
         why = f"{by_policy(policy)}{despite}, {signed_with(signer)}"
         folder = release(bundle, files, outbox, ledger, operator_name(by), now, why)
     # What is reported is what lies on the disk, read back by the rules its readers will apply.
     bundle = verify_folder(folder, signing_key.public_key(), datetime.now(UTC))
-    typer.echo(f"bundle       {folder}")
-    typer.echo(f"digest       {bundle.digest}")
-    typer.echo(f"signed with  {signer}")
-    typer.echo(f"expires      {manifest.expires:%Y-%m-%d}")
+    print_line(f"bundle       {folder}")
+    print_line(f"digest       {bundle.digest}")
+    print_line(f"signed with  {signer}")
+    print_line(f"expires      {manifest.expires:%Y-%m-%d}")
 
 
 def register(app: typer.Typer) -> None:

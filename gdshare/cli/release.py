@@ -10,7 +10,7 @@ from gdshare.bundle import verify_files, verify_folder
 from gdshare.cli.measured_score import AtChance, ScoredOn, measured_score
 from gdshare.cli.operator import operator_name
 from gdshare.cli.passphrase import PASSPHRASE_FILE, read_passphrase
-from gdshare.cli.terminal import DryRun
+from gdshare.cli.terminal import DryRun, print_line
 from gdshare.cli.typed_digest import LEAST_DIGITS, require_match
 from gdshare.distill.score_record import require_about
 from gdshare.errors import UsageError
@@ -103,20 +103,20 @@ def prepare(
         require_about(score, distilled, run)
         bundle = prepared_from(out, manifest, distilled, score, render_preview)
         if dry_run:
-            typer.echo(f"would prepare  {manifest.name}")
+            print_line(f"would prepare  {manifest.name}")
         else:
             why = by_policy(policy)
             desk.ledger.write(now, PREPARE, operator_name(by), manifest.name, bundle.digest, why)
             write_prepared(bundle, _pages(policy))
-            typer.echo(f"prepared  {out}")
-            typer.echo(f"look at   {out / PAGE}")
-            typer.echo(f"digest    {bundle.digest}")
-            typer.echo(f"teaches   {score.text}")
+            print_line(f"prepared  {out}")
+            print_line(f"look at   {out / PAGE}")
+            print_line(f"digest    {bundle.digest}")
+            print_line(f"teaches   {score.text}")
     if score.at_chance:
-        typer.echo("AT CHANCE no better than guessing: not released without --at-chance")
+        print_line("AT CHANCE no better than guessing: not released without --at-chance")
     broken = [finding for finding in findings(policy, manifest) if not finding.passed]
     for finding in broken:
-        typer.echo(f"NOT kept  {finding.what}: {finding.actual}, {finding.required}")
+        print_line(f"NOT kept  {finding.what}: {finding.actual}, {finding.required}")
     if broken:
         raise typer.Exit(RULE_BROKEN)
 
@@ -154,14 +154,14 @@ def approve(
         require_allowed(policy, bundle.manifest)
         require_approver(policy, signing_key.public_key())
         if dry_run:
-            typer.echo(f"would approve  {name}  {bundle.digest}")
+            print_line(f"would approve  {name}  {bundle.digest}")
             return
         now, operator = datetime.now(UTC), operator_name(by)
         desk.ledger.write(now, APPROVE, operator, name, bundle.digest, by_policy(policy))
         path = sign_approval(bundle, policy, operator, signing_key)
-    typer.echo(f"approved  {name}")
-    typer.echo(f"digest    {bundle.digest}")
-    typer.echo(f"signed    {path}")
+    print_line(f"approved  {name}")
+    print_line(f"digest    {bundle.digest}")
+    print_line(f"signed    {path}")
 
 
 def release(
@@ -193,16 +193,16 @@ def release(
         bundle = verify_files(files, signing_key.public_key(), now, site)
         if dry_run:
             require_unused(bundle, outbox, ledger)
-            typer.echo(f"would release  {bundle.manifest.name}  {bundle.digest}")
+            print_line(f"would release  {bundle.manifest.name}  {bundle.digest}")
             return
         approvers = "".join(f", approved by {approval.fingerprint}" for approval in approvals)
         despite = f", {AT_CHANCE}" if reviewed.score.at_chance else ""
         why = in_one_line(f"{by_policy(policy)}{despite}, {signed_with(signer)}{approvers}")
         folder = release_bundle(bundle, files, outbox, ledger, operator_name(by), now, why)
     bundle = verify_folder(folder, signing_key.public_key(), now)
-    typer.echo(f"bundle       {folder}")
-    typer.echo(f"digest       {bundle.digest}")
-    typer.echo(f"signed with  {signer}")
+    print_line(f"bundle       {folder}")
+    print_line(f"digest       {bundle.digest}")
+    print_line(f"signed with  {signer}")
 
 
 def _pages(policy: Policy) -> Pages:

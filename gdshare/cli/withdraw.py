@@ -9,7 +9,7 @@ import typer
 from gdshare.bundle.outbox import newest
 from gdshare.cli.operator import operator_name
 from gdshare.cli.passphrase import PASSPHRASE_FILE, has_terminal, read_passphrase
-from gdshare.cli.terminal import DryRun
+from gdshare.cli.terminal import DryRun, ask, print_line
 from gdshare.cli.typed_digest import LEAST_DIGITS, matches, require_match
 from gdshare.errors import UsageError
 from gdshare.ledger import Entry, open_ledger, read_ledger
@@ -74,17 +74,17 @@ def withdraw(
         signer = fingerprint(secret.public_key())
         require_bundles_key(outbox, entry, key, signer, another_key)
         if dry_run:
-            typer.echo(f"would withdraw  {released.name}  {released.digest}")
-            typer.echo(f"remaining       {_remaining(outbox, released)}")
+            print_line(f"would withdraw  {released.name}  {released.digest}")
+            print_line(f"remaining       {_remaining(outbox, released)}")
             return
         before = find_withdrawal(ledger.entries, released)
         now, operator = datetime.now(UTC), operator_name(by)
         withdrawal = withdraw_bundle(released, why, outbox, ledger, operator, now, secret)
-    typer.echo(f"withdrawn    {released.name}{f', on {before.at:%Y-%m-%d}' if before else ''}")
-    typer.echo(f"digest       {released.digest}")
-    typer.echo(f"withdrawal   {withdrawal}")
-    typer.echo(f"signed with  {signer}")
-    typer.echo(f"remaining    {_remaining(outbox, released)}")
+    print_line(f"withdrawn    {released.name}{f', on {before.at:%Y-%m-%d}' if before else ''}")
+    print_line(f"digest       {released.digest}")
+    print_line(f"withdrawal   {withdrawal}")
+    print_line(f"signed with  {signer}")
+    print_line(f"remaining    {_remaining(outbox, released)}")
 
 
 def _released(entries: list[Entry], name: str, outbox: Path) -> Released:
@@ -115,7 +115,7 @@ def _confirm(released: Released, name: str, digest: str | None) -> None:
                 f"{released.name} in gdshare ledger show",
             )
         question = f"First {LEAST_DIGITS} digits of {released.name}'s digest"
-        digest = str(typer.prompt(question, err=True))
+        digest = ask(question)
     require_match(
         released.digest, digest, "--digest", f"see {released.name} in gdshare ledger show"
     )

@@ -7,7 +7,7 @@ split by patient. It never leaves the hospital.
 
 from gdshare.cohort.label import fitting_geometry, label_cohort
 from gdshare.cohort.split import DEFAULT_FRACTIONS, SPLITS, Split
-from gdshare.cohort.store import Cohort, CohortFilm, Patches, open_cohort
+from gdshare.cohort.store import Cohort, CohortFilm, Patches, cohort_digest, open_cohort
 from gdshare.cohort.table import TableRow, read_table
 
 __all__ = [
@@ -18,6 +18,7 @@ __all__ = [
     "Patches",
     "Split",
     "TableRow",
+    "cohort_digest",
     "fitting_geometry",
     "label_cohort",
     "open_cohort",

@@ -33,10 +33,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from gdshare.cohort import Cohort
+from gdshare.cohort import Cohort, cohort_digest
 from gdshare.distill import run_folder
 from gdshare.distill.journal import Journal, explain_faults, open_journal, require_tensorboard
-from gdshare.distill.problem import Draw, Problem, cohort_digest, prepare
+from gdshare.distill.problem import Draw, Problem, prepare
 from gdshare.distill.score import PatchScore, patch_score, score_record, tensors_of
 from gdshare.distill.score_record import CHANCE, ScoreRecord, write_score
 from gdshare.distill.state import (

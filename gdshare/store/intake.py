@@ -19,9 +19,9 @@ from pydicom.uid import UID
 
 from gdshare.errors import FilmError
 from gdshare.films.box import Box
+from gdshare.films.dicom.film import displayed
 from gdshare.films.dicom.header import FILM_KINDS, FILM_TAGS, header_of, read_dataset, tags
-from gdshare.films.dicom.presentation import present
-from gdshare.films.dicom.stored import Decode, stored_values
+from gdshare.films.dicom.stored import Decode
 from gdshare.films.film import is_dicom
 from gdshare.store.blanking import blank
 from gdshare.store.folder import Store
@@ -163,8 +163,8 @@ def _read(path: Path, intake: Intake, started: set[str]) -> _Prepared:
         previous.film in started or intake.store.record_path(previous.film).exists()
     ):
         return _Prepared(Outcome(path, "known", previous.film))
-    stored = stored_values(dataset, header, path, subject.frame, intake.decode)
-    pixels = present(stored, dataset, header, path)
+
+    pixels = displayed(dataset, header, path, subject.frame, intake.decode)
     pixels, boxes = blank(pixels, intake.boxes, intake.border, path)
     burned_in = _burned_in(dataset)
     identity = intake.identities.name(subject)

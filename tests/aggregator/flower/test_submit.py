@@ -146,3 +146,22 @@ def test_the_command_logs_the_steps_and_prints_the_table(
     assert done.stdout == '{"epsilon": 0.4}\n'
     done = CliRunner().invoke(gdshare, [*options, str(tmp_path / "c"), "--pooling", "vote"])
     assert done.exit_code == 2
+
+
+def test_certificates_are_named_by_a_relative_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "ca.pem").touch()
+    monkeypatch.chdir(tmp_path)
+    FlowerCli.connect(tmp_path / "home", SuperLinkAddress("h:1", False, Path("ca.pem")))
+    written = (tmp_path / "home" / "config.toml").read_text(encoding="utf-8")
+    assert f'root-certificates = "{tmp_path}/ca.pem"' in written
+
+
+def test_missing_certificates_are_told_before_anything_is_written(
+    tmp_path: Path, order: Order
+) -> None:
+    address = SuperLinkAddress("h:1", False, tmp_path / "ca.pem")
+    with pytest.raises(UsageError, match=r"ca\.pem: is missing"):
+        run_round(address, tmp_path / "out", order)
+    assert not (tmp_path / "out" / "order.json").exists()
