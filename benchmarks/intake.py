@@ -12,7 +12,6 @@ import sys
 import tempfile
 import time
 from base64 import b32encode
-from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import gdcm
@@ -38,20 +37,8 @@ BITS = 12
 TARGET = 0.5
 
 
-@dataclass(frozen=True)
-class Line:
-    """Of one encoding: speeds in films a second, and the memory of this process."""
-
-    encoding: str
-    films: int
-    decoding: float
-    importing: float
-    ratio: float
-    early: float  # peak memory, MB, after a quarter of the films
-    late: float  # and after all
-
-
-def measure(encoding: str, films: int, side: int) -> Line:
+def measure(encoding: str, films: int, side: int) -> dict[str, float]:
+    """Speeds in films a second, and peak memory, MB, after a quarter of the films and after all."""
     with tempfile.TemporaryDirectory() as name, decoder() as decode:
         paths = _write_films(Path(name), encoding, films, side)
         read_dicom(paths[0], decode=decode)  # starts the decoder's process, and imports
@@ -70,8 +57,8 @@ def measure(encoding: str, films: int, side: int) -> Line:
             if done == max(1, films // 4):
                 early = peak_mb()
         importing = time.perf_counter() - began
-    rates = (films / decoding, films / importing, decoding / importing)
-    return Line(encoding, films, *rates, early, peak_mb())
+    rates = {"decoding": films / decoding, "importing": films / importing}
+    return rates | {"ratio": decoding / importing, "early": early, "late": peak_mb()}
 
 
 def _write_films(folder: Path, encoding: str, films: int, side: int) -> list[Path]:
@@ -126,11 +113,12 @@ def main() -> None:
     films, side = (20, 1024) if chosen.quick else (chosen.films, chosen.side)
     lines = []
     print(f"{'encoding':14}{'films':>6}{'decoding':>10}{'importing':>11}{'ratio':>7}{'memory':>16}")
-    for line in (measure(encoding, films, side) for encoding in ENCODINGS):
-        lines.append(asdict(line))
-        speeds = f"{line.decoding:8.1f}/s{line.importing:9.1f}/s{line.ratio:7.2f}"
-        memory = f"{line.early:7.0f} to {line.late:.0f} MB"
-        print(f"{line.encoding:14}{line.films:6}{speeds}{memory}", flush=True)
+    for encoding in ENCODINGS:
+        own = measure(encoding, films, side)
+        lines.append({"encoding": encoding, "films": films, **own})
+        speeds = f"{own['decoding']:8.1f}/s{own['importing']:9.1f}/s{own['ratio']:7.2f}"
+        memory = f"{own['early']:7.0f} to {own['late']:.0f} MB"
+        print(f"{encoding:14}{films:6}{speeds}{memory}", flush=True)
     print(f"wanted: a ratio of {TARGET} or more, and memory flat")
     write_figures(chosen.json, NAME, {"side": side, "encodings": lines})
 

@@ -26,6 +26,9 @@ INKS: tuple[Ink, ...] = ("light", "dark")
 DEJAVU = Path("/usr/share/fonts/truetype/dejavu")
 PLACES_TRIED = 60
 _MARGIN = 3
+GRAIN = 0.015
+"""Deviation of the noise put on enlarged films, in parts of the range: enlarging smooths them."""
+_AROUND_MARK = 1 / 40  # of a phantom's side: boxes may stand out over the word that much
 
 _FAMILY = ("MUELLER", "Tanaka", "O'CONNOR", "DAVIDSON", "Yamamoto", "García", "LINDQVIST", "Novak")
 _GIVEN = ("ANNA", "Kenji", "Maria", "DOUGLAS", "Haruka", "JEAN-PAUL", "Ingrid", "Piotr")
@@ -140,11 +143,6 @@ def _font(height: int, generator: np.random.Generator) -> Font:
     sizes = range(height, 2 * height)
     fonts = (ImageFont.truetype(file, s) if file else ImageFont.load_default(s) for s in sizes)
     return min(fonts, key=error)
-
-
-GRAIN = 0.015
-"""Deviation of the noise put on enlarged films, in parts of the range: enlarging smooths them."""
-_AROUND_MARK = 1 / 40  # of a phantom's side: boxes may stand out over the word that much
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,20 @@ from gdshare.seeding import balanced_rows, numpy_generator, scoring_rows, torch_
 
 Minibatch = tuple[Tensor, Tensor]
 """Float [K, 1, side, side] normalised patches, and int64 [K] classes."""
+Rows = npt.NDArray[np.int64]
+
+SCORE_INITS = 10
+SCORE_PER_CLASS = 200
+
+PNEUMONIA = Path("medmnist") / "pneumoniamnist.npz"
+PNEUMONIA_SHA256 = "8c555c787c4594882835129e3cee6a02cf9b8a6d8aed162b512521a5697177c8"
+PNEUMONIA_SIDE = 32
+PNEUMONIA_CLASSES = 2
+
+FILMS = Path("tb_cxr") / "shenzhen-a" / "labels.csv"
+FILMS_SHA256 = "0f6340e0a689407ae26a52bd20c2cf76a46b183bf66fe6a18966bc7dce7d4bd7"
+FILMS_PROTOCOL = Protocol(patch=75, stride=13, side=32)
+FILMS_SPLIT = (0.6, 0.2, 0.2)
 
 
 @dataclass(frozen=True)
@@ -99,22 +113,6 @@ class Engine(Interface):
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Go back to a checkpoint."""
-
-
-SCORE_INITS = 10
-SCORE_PER_CLASS = 200
-
-PNEUMONIA = Path("medmnist") / "pneumoniamnist.npz"
-PNEUMONIA_SHA256 = "8c555c787c4594882835129e3cee6a02cf9b8a6d8aed162b512521a5697177c8"
-PNEUMONIA_SIDE = 32
-PNEUMONIA_CLASSES = 2
-
-FILMS = Path("tb_cxr") / "shenzhen-a" / "labels.csv"
-FILMS_SHA256 = "0f6340e0a689407ae26a52bd20c2cf76a46b183bf66fe6a18966bc7dce7d4bd7"
-FILMS_PROTOCOL = Protocol(patch=75, stride=13, side=32)
-FILMS_SPLIT = (0.6, 0.2, 0.2)
-
-Rows = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)

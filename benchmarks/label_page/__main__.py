@@ -13,6 +13,7 @@ from playwright.sync_api import sync_playwright
 
 from benchmarks.command import parser, write_figures
 from benchmarks.label_page import browser
+from docs.figures.phantom_store import phantom_record, phantom_store
 
 NAME = "benchmarks.label_page"
 SIDES = (512, 2048)
@@ -29,7 +30,7 @@ def measure(side: int, edits: int) -> list[float]:
     patch, stride = (round(size * side / SOURCE_SIDE) for size in (SOURCE_PATCH, SOURCE_STRIDE))
     options = ("--patch", str(patch), "--stride", str(stride))
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
-        store = browser.phantom_store(Path(folder) / "store", [browser.phantom_record(0, side)])
+        store = phantom_store(Path(folder) / "store", [phantom_record(0, side)])
         with browser.served(store, *options) as address:
             chromium = browser.chromium(playwright)
             page = chromium.new_page(viewport=browser.VIEW)
