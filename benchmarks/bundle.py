@@ -32,7 +32,6 @@ NAME = "benchmarks.bundle"
 CREATED = datetime(2026, 3, 1, 12, tzinfo=UTC)
 NOW = CREATED + timedelta(days=30)
 IMAGES, SIDE, SITES = 64, 64, 32
-TENSORS = "distilled.safetensors"
 RATE, FLAT_MB = 200.0, 8.0
 """Wanted: bundles a second, and what memory may grow by between a tenth of them and all."""
 
@@ -62,7 +61,7 @@ def measure(count: int) -> Figures:
         seconds += _verify(published, count - tenth)
         late = peak_mb()
         for path, _ in published:
-            _flip(path / TENSORS)
+            _flip(path / "distilled.safetensors")
         refusing = _verify(published, tenth, altered=True)
     return Figures(count, size, count / seconds, tenth / refusing, early, late)
 
@@ -116,7 +115,6 @@ def _flip(path: Path) -> None:
 
 
 def table(figures: Figures) -> str:
-    """For people."""
     fast = "yes" if figures.rate >= RATE else "NO"
     flat = "yes" if figures.late - figures.early <= FLAT_MB else "NO"
     return "\n".join(
@@ -130,7 +128,6 @@ def table(figures: Figures) -> str:
 
 
 def main() -> None:
-    """Read the options and measure."""
     command = parser(NAME, __doc__, "500 bundles")
     command.add_argument("--bundles", type=int, default=10_000, help="(default 10000)")
     chosen = command.parse_args()

@@ -7,11 +7,11 @@ identifiers; then the same files are decoded alone (read, decoded, shown by thei
 imported. Films a second of the wall, since decoding has a process of its own.
 """
 
-import base64
 import itertools
 import sys
 import tempfile
 import time
+from base64 import b32encode
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -52,7 +52,6 @@ class Line:
 
 
 def measure(encoding: str, films: int, side: int) -> Line:
-    """Decode, then import."""
     with tempfile.TemporaryDirectory() as name, decoder() as decode:
         paths = _write_films(Path(name), encoding, films, side)
         read_dicom(paths[0], decode=decode)  # starts the decoder's process, and imports
@@ -60,8 +59,8 @@ def measure(encoding: str, films: int, side: int) -> Line:
         for path in paths:
             read_dicom(path, decode=decode)
         decoding = time.perf_counter() - began
-        numbers = itertools.count()
-        identities = Identities(Path(name) / "who.csv", lambda: _pseudonym(next(numbers)))
+        pseudonyms = (b32encode(n.to_bytes(10, "big")).decode().lower() for n in itertools.count())
+        identities = Identities(Path(name) / "who.csv", lambda: next(pseudonyms))
         intake = Intake(make_store(Path(name) / "store"), identities, decode)
         early = 0.0
         began = time.perf_counter()
@@ -75,17 +74,21 @@ def measure(encoding: str, films: int, side: int) -> Line:
     return Line(encoding, films, *rates, early, peak_mb())
 
 
-def _pseudonym(number: int) -> str:
-    return base64.b32encode(number.to_bytes(10, "big")).decode().lower()
-
-
 def _write_films(folder: Path, encoding: str, films: int, side: int) -> list[Path]:
     """Films that differ in their identifiers only."""
     generator = np.random.default_rng(0)
     slope = np.linspace(500, 3000, side)[None, :] + np.linspace(0, 500, side)[:, None]
     pixels = (slope + generator.normal(0, 8, (side, side))).clip(0, (1 << BITS) - 1)
-    first = folder / "first.dcm"
-    _film(pixels.astype(np.uint16)).save_as(first, enforce_file_format=True)
+    first, dataset = folder / "first.dcm", Dataset()
+    dataset.file_meta = FileMetaDataset()
+    dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    dataset.SOPClassUID = ComputedRadiographyImageStorage
+    dataset.SOPInstanceUID, dataset.StudyInstanceUID = generate_uid(), generate_uid()
+    dataset.Modality, dataset.PatientID = "CR", "0"
+    dataset.WindowCenter, dataset.WindowWidth = 1 << (BITS - 1), 1 << BITS
+    wide = pixels.astype(np.uint16)
+    dataset.set_pixel_data(wide, "MONOCHROME1", BITS, generate_instance_uid=False)
+    dataset.save_as(first, enforce_file_format=True)
     _compress(first, encoding)
     dataset = dcmread(first)
     paths = [folder / f"{number:05d}.dcm" for number in range(films)]
@@ -95,23 +98,6 @@ def _write_films(folder: Path, encoding: str, films: int, side: int) -> list[Pat
         dataset.PatientID = str(number // 2)
         dataset.save_as(path)
     return paths
-
-
-def _film(pixels: np.ndarray) -> Dataset:
-    dataset = Dataset()
-    dataset.file_meta = FileMetaDataset()
-    dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    dataset.SOPClassUID = ComputedRadiographyImageStorage
-    dataset.SOPInstanceUID, dataset.StudyInstanceUID = generate_uid(), generate_uid()
-    dataset.Modality, dataset.PatientID = "CR", "0"
-    dataset.SamplesPerPixel, dataset.PhotometricInterpretation = 1, "MONOCHROME1"
-    dataset.Rows, dataset.Columns = pixels.shape
-    dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit = 16, BITS, BITS - 1
-    dataset.PixelRepresentation = 0
-    dataset.WindowCenter, dataset.WindowWidth = 1 << (BITS - 1), 1 << BITS
-    dataset.PixelData = pixels.tobytes()
-    dataset["PixelData"].VR = "OW"
-    return dataset
 
 
 def _compress(path: Path, encoding: str) -> None:
@@ -133,7 +119,6 @@ def _compress(path: Path, encoding: str) -> None:
 
 
 def main() -> None:
-    """Read the options and measure."""
     command = parser(NAME, __doc__, "20 films of 1024 px")
     command.add_argument("--films", type=int, default=300, help="in each encoding (default 300)")
     command.add_argument("--side", type=int, default=2048, help="px (default 2048)")

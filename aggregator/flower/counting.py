@@ -12,6 +12,8 @@ from gdshare.messages import COUNTS, CountRequest, RequestError, counts_from_fie
 from gdshare.metrics import Confusion
 from gdshare.model import Model
 
+WORDS = {"val": "validation", "test": "test"}
+
 
 @dataclass(frozen=True)
 class Missing:
@@ -50,7 +52,14 @@ def count_films(
     request = CountRequest(model.network, model.protocol, model.to_bytes(), epsilon)
     fields = request.to_fields()
     nodes = {bundle.site: bundle.node for bundle in admitted}
-    replies = ask(grid, f"evaluate.{COUNTS}", dict.fromkeys(nodes.values(), fields), timeout)
+    replies = ask(
+        grid,
+        f"evaluate.{COUNTS}",
+        dict.fromkeys(nodes.values(), fields),
+        timeout,
+        who=", ".join(sorted(nodes)) or "nobody",
+        what=f"count {WORDS[request.split]} films",
+    )
     counts: dict[str, Sequence[Confusion]] = {}
     missing: list[Missing] = []
     for site, node in nodes.items():

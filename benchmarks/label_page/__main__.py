@@ -21,21 +21,7 @@ EDITS, QUICK_EDITS = 20, 5
 SOURCE_SIDE, SOURCE_PATCH, SOURCE_STRIDE = 2048, 299, 50
 BORDER = ((0.3, 0.2), (0.7, 0.2), (0.8, 0.5), (0.6, 0.8), (0.3, 0.7))
 
-CLOCK = """
-() => {
-  window.waits = [];
-  let released = 0;
-  addEventListener("mouseup", (event) => { released = event.timeStamp; }, true);
-  new MutationObserver(() => {
-    if (!document.getElementById("status").textContent.startsWith("saved")) return;
-    const since = released;
-    // The second frame begins when the first, which shows the new grid, is on the screen.
-    requestAnimationFrame(() => requestAnimationFrame((now) => {
-      if (since) window.waits.push(now - since);
-    }));
-  }).observe(document.getElementById("status"), { childList: true });
-}
-"""
+CLOCK = Path(__file__).with_name("clock.js").read_text(encoding="utf-8")
 
 
 def measure(side: int, edits: int) -> list[float]:
@@ -66,7 +52,6 @@ def measure(side: int, edits: int) -> list[float]:
 
 
 def main() -> None:
-    """Read the options and measure."""
     chosen = parser(NAME, __doc__, f"{QUICK_EDITS} edits a film").parse_args()
     if not browser.CHROMIUM.exists():
         sys.exit(f"{browser.CHROMIUM}: not there; install Debian's chromium with make system")

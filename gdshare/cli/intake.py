@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gdshare.cli.boxes import parse_box
-from gdshare.cli.terminal import AsJson, print_json, print_line, print_table, progress
+from gdshare.cli.terminal import AsJson, print_json, print_line, print_table
 from gdshare.errors import FilmError, UsageError
 from gdshare.extras import require_extra
 from gdshare.lock import lock_beside
+from gdshare.progress import progress
 
 if TYPE_CHECKING:
     from gdshare.films.box import Box

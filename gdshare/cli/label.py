@@ -15,9 +15,10 @@ from pydantic import ValidationError
 
 from gdshare.cli.intake import store_of_table
 from gdshare.cli.operator import operator_name
-from gdshare.cli.terminal import AsJson, print_json, print_line, print_table, progress
+from gdshare.cli.terminal import AsJson, print_json, print_line, print_table
 from gdshare.errors import UsageError
 from gdshare.extras import require_extra
+from gdshare.progress import progress
 from gdshare.protocol import Protocol
 
 if TYPE_CHECKING:

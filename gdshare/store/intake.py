@@ -20,7 +20,7 @@ from pydicom.uid import UID
 from gdshare.errors import FilmError, NotAFilmError
 from gdshare.films.box import Box
 from gdshare.films.dicom.elements import text_of
-from gdshare.films.dicom.film import displayed
+from gdshare.films.dicom.film import display
 from gdshare.films.dicom.header import FILM_KINDS, FILM_TAGS, header_of, read_dataset, tags
 from gdshare.films.dicom.stored import Decode
 from gdshare.films.signature import HEAD_BYTES, begins_as_dicom
@@ -167,10 +167,10 @@ def _read(path: Path, intake: Intake, started: set[str]) -> Prepared:
     subject = _subject(dataset, path, intake.frame or 1)
     if (known := known_film(subject, intake, started, path)) is not None:
         return Prepared(Outcome(path, "known", known))
-    pixels = displayed(dataset, header, path, subject.frame, intake.decode)
+    shown = display(dataset, header, path, subject.frame, intake.decode)
     kind = FILM_KINDS[UID(str(dataset.SOPClassUID))]
-    film = Film(pixels, str(path), header.spacing)
-    return new_film(film, path, subject, kind, _burned_in(dataset), intake)
+    film = Film(shown.pixels, str(path), header.spacing)
+    return new_film(film, path, subject, kind, _burned_in(dataset), intake, shown.stray_bits)
 
 
 def known_film(subject: Subject, intake: Intake, started: set[str], path: Path) -> str | None:
@@ -199,6 +199,7 @@ def new_film(
     kind: str,
     burned_in: Literal["YES", "NO"] | None,
     intake: Intake,
+    stray_bits: bool = False,
 ) -> Prepared:
     """Black out, name the film and describe it, ready to be written.
 
@@ -221,6 +222,7 @@ def new_film(
         spacing_mm=film.spacing,
         burned_in=burned_in,
         range_used=used,
+        stray_bits=stray_bits,
         blanked=boxes,
         state="held",
     )

@@ -11,6 +11,7 @@ LINK = "a symbolic link, not followed (put the file itself there)"
 SPECIAL = "neither a file nor a folder"
 EMPTY = "an empty file"
 ARCHIVE = "an archive (unpack it and import the folder)"
+POINTER = "a placeholder of git-annex or Git LFS (fetch the file itself)"
 PICTURE = "a PNG or TIFF (import it by a table: patient,image)"
 OTHER = "not DICOM"
 
@@ -24,6 +25,7 @@ _ARCHIVES = (
     b"Rar!\x1a\x07",
     b"\x28\xb5\x2f\xfd",  # zstd
 )
+_POINTERS = (b"/annex/objects/", b"version https://git-lfs.")
 _PICTURES = (b"\x89PNG", b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+")
 _TAR, _TAR_START = b"ustar", 257
 
@@ -78,4 +80,6 @@ def why_not_dicom(head: bytes) -> str:
         return EMPTY
     if head.startswith(_ARCHIVES) or head[_TAR_START:].startswith(_TAR):
         return ARCHIVE
+    if head.startswith(_POINTERS):
+        return POINTER
     return PICTURE if head.startswith(_PICTURES) else OTHER

@@ -56,6 +56,7 @@ class StoredFilm(Frozen):
         burned_in: BurnedInAnnotation of the header; null: absent, which does not mean NO.
         range_used: part of the range from black to white that its pixels used when imported; null:
             imported by an earlier version.
+        stray_bits: its values have more bits than its header says; the others are not displayed.
         text: where the detector sees something like text; null: not run yet.
         blanked: boxes blacked out during the import.
         state: held until a person has looked; released for use; rejected, its pixels deleted.
@@ -71,6 +72,7 @@ class StoredFilm(Frozen):
     spacing_mm: tuple[float, float] | None
     burned_in: Literal["YES", "NO"] | None
     range_used: Annotated[float, Field(ge=0, le=1)] | None = None
+    stray_bits: bool = False
     text: tuple[Box, ...] | None = None
     blanked: tuple[Box, ...]
     state: State
@@ -89,6 +91,8 @@ class StoredFilm(Frozen):
             reasons.append(
                 f"its pixels use less than {LEAST_RANGE:.0%} of the range from black to white"
             )
+        if self.stray_bits:
+            reasons.append("its values have more bits than its header says")
         if self.text:
             places = "1 place" if len(self.text) == 1 else f"{len(self.text)} places"
             reasons.append(f"possible text in {places}")

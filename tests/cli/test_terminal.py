@@ -11,7 +11,8 @@ from command_kit import Ended, gdshare
 from dicom_kit import gradient, radiograph, save
 from store_kit import small_store
 
-from gdshare.cli.terminal import ask, print_json, print_line, print_table, progress
+from gdshare.cli.terminal import ask, print_json, print_line, print_table
+from gdshare.progress import progress
 
 HOSTILE = "a\x1b]0;owned\x07\x9b2K\u202e\n\x7f\udcff"
 """Retitles the window, erases the line, turns the text round, begins a new line, is not UTF-8."""

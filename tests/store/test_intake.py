@@ -415,6 +415,38 @@ def test_collimated_film_is_not_held(tmp_path):
     assert held_film(tmp_path, pixels).reasons == ()
 
 
+STRAY = ("its values have more bits than its header says",)
+
+
+def test_film_of_more_bits_than_its_header_says_is_held(tmp_path):
+    assert held_film(tmp_path, gradient(16), 12).reasons == STRAY
+
+
+@pytest.mark.parametrize("pixels", [gradient(12), gradient(12) | 0xF000], ids=["cut", "kept"])
+def test_sign_and_its_repetitions_are_no_stray_bits(tmp_path, pixels):
+    values = np.where(gradient(12) > 2047, pixels, gradient(12)).astype(np.uint16)
+    assert held_film(tmp_path, values.view(np.int16), 12).reasons == ()
+
+
+def test_positive_signed_values_of_more_bits_are_stray(tmp_path):
+    assert held_film(tmp_path, gradient(15).astype(np.int16), 12).reasons == STRAY
+
+
+def test_overlay_that_the_header_declares_is_no_stray_bit(tmp_path):
+    folder = tmp_path / "dicom"
+    folder.mkdir()
+    pixels = gradient(12)
+    pixels[::3] |= 0x4000
+    dataset = radiograph(pixels, 12, BurnedInAnnotation="NO")
+    dataset.add_new((0x6002, 0x0102), "US", 14)
+    save(dataset, folder / "film.dcm")
+    assert kinds(folder, new_intake(tmp_path)) == ["released"]
+    dataset[0x6002, 0x0102].value, dataset.SOPInstanceUID = 13, "1.2.3"
+    save(dataset, folder / "film.dcm")
+    names = iter(["q" * 16, "r" * 16, "s" * 16])
+    assert kinds(folder, new_intake(tmp_path, names=names)) == ["held"]
+
+
 def test_black_border_of_the_import_does_not_count(tmp_path):
     folder = tmp_path / "dicom"
     folder.mkdir()
@@ -437,12 +469,12 @@ def test_record_of_an_earlier_version_is_read(hospital, tmp_path):
 
 
 @real_films
-def test_no_real_film_is_held_for_its_range(tmp_path):
+def test_no_real_film_is_held_for_its_range_or_bits(tmp_path):
     with decoder() as decode:
         intake = new_intake(tmp_path, decode)
         kinds(REAL / "dicom", intake)
     films = list(intake.store.films())
     assert len(films) == 5
-    assert not [film for film in films if DARK[0] in film.reasons]
+    assert not [film for film in films if {*DARK, *STRAY} & {*film.reasons}]
     chests = sorted((REAL / "tb_cxr").glob("*/images/*.png"))[::8]
     assert min(range_used(read_film(path).pixels) for path in chests) > 0.6

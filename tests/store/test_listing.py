@@ -58,6 +58,14 @@ def tarred(mode):
 LEFT_OUT = {
     "note.txt": (b"for Jane Doe", "not DICOM"),
     "empty.dcm": (b"", "an empty file"),
+    "annexed.dcm": (
+        b"/annex/objects/SHA256E-s6824--d41d8cd9.dcm\n",
+        "a placeholder of git-annex or Git LFS (fetch the file itself)",
+    ),
+    "large.dcm": (
+        b"version https://git-lfs.github.com/spec/v1\n",
+        "a placeholder of git-annex or Git LFS (fetch the file itself)",
+    ),
     "export.zip": (zipped(), "an archive (unpack it and import the folder)"),
     "no-suffix": (zipped(), "an archive (unpack it and import the folder)"),
     "export.tar": (tarred("w"), "an archive (unpack it and import the folder)"),
