@@ -8,8 +8,7 @@ from flwr.serverapp import Grid
 from aggregator.flower.exchange import Replies, ask
 from aggregator.verified import Verified
 from gdshare.errors import FederationError
-from gdshare.messages import COUNTS, CountRequest, RequestError, counts_from_fields
-from gdshare.metrics import Confusion
+from gdshare.messages import COUNTS, CountRequest, Counts, RequestError, counts_from_fields
 from gdshare.model import Model
 
 
@@ -26,7 +25,7 @@ class Missing:
 class Counted:
     """Counts by site, and which sites are missing."""
 
-    counts: Mapping[str, Sequence[Confusion]]
+    counts: Mapping[str, Counts]
     missing: Sequence[Missing]
 
     @property
@@ -51,7 +50,7 @@ def count_films(
     fields = request.to_fields()
     nodes = {bundle.site: bundle.node for bundle in admitted}
     replies = ask(grid, f"evaluate.{COUNTS}", dict.fromkeys(nodes.values(), fields), timeout)
-    counts: dict[str, Sequence[Confusion]] = {}
+    counts: dict[str, Counts] = {}
     missing: list[Missing] = []
     for site, node in nodes.items():
         try:
@@ -61,7 +60,7 @@ def count_films(
     return Counted(counts, missing)
 
 
-def _read(replies: Replies, node: int, thresholds: int) -> list[Confusion]:
+def _read(replies: Replies, node: int, thresholds: int) -> Counts:
     if node in replies.refused:
         raise FederationError(replies.refused[node].value)
     if node not in replies.answers:
