@@ -250,9 +250,9 @@ def _print_policy(policy: Policy) -> None:
     needed = signatures_needed(policy)
     print_line(f"digest     {policy_digest(policy)}")
     print_line(
-        f"next       signed by {needed} of {len(set(policy.release.approvers))} approvers"
+        f"replaced   by a policy that {needed} of {len(set(policy.release.approvers))} approvers sign"
         if needed
-        else "next       made by anybody who can write here: it names no approvers"
+        else "replaced   by anybody who can write here: it names no approvers"
     )
 
 
