@@ -247,10 +247,10 @@ def _rules(policy: Policy) -> dict[str, object]:
 
 
 def _print_policy(policy: Policy) -> None:
-    needed = signatures_needed(policy)
+    needed, approvers = signatures_needed(policy), len(set(policy.release.approvers))
     print_line(f"digest     {policy_digest(policy)}")
     print_line(
-        f"replaced   by a policy that {needed} of {len(set(policy.release.approvers))} approvers sign"
+        f"replaced   by a policy that {needed} of {approvers} approvers sign"
         if needed
         else "replaced   by anybody who can write here: it names no approvers"
     )
