@@ -121,6 +121,7 @@ class Rounds:
             "outbox": str(self.folder / site / "outbox"),
             "state": str(self.folder / site / "state"),
             "minimum-films": 4,
+            "suppress-below": 1,
             **({} if site in self.without_films else {"cohort": str(self.cohort)}),
         }
 
