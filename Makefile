@@ -34,20 +34,23 @@ format: $(READY_DEV)
 	$(BIN)/ruff check --fix .
 
 # Debian packages that some tests want; needs root. Tests that miss one are skipped and say so.
-# Orthanc is started by its tests alone: its package would run it as a service, now and after a boot.
+# Orthanc and nginx are started by their tests alone: their packages would run them as services, now
+# and after a boot.
 ORTHANC := /usr/share/orthanc/plugins/libOrthancDicomWeb.so
 POLICY := /usr/sbin/policy-rc.d
 system:
 	@command -v jq >/dev/null && command -v openssl >/dev/null && command -v chromium >/dev/null \
+		&& command -v nginx >/dev/null && command -v nft >/dev/null && command -v ip >/dev/null \
 		&& test -e $(ORTHANC) || ( \
 		set -e; \
 		test -e $(POLICY) || { \
 			trap 'rm -f $(POLICY)' EXIT; printf '#!/bin/sh\nexit 101\n' >$(POLICY); chmod +x $(POLICY); }; \
-		was=$$(command -v Orthanc || true); \
+		was=$$(command -v Orthanc || true); had=$$(command -v nginx || true); \
 		apt-get update -qq; \
 		DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
-			jq openssl chromium fonts-dejavu-core orthanc orthanc-dicomweb; \
-		test -n "$$was" || update-rc.d orthanc disable )
+			jq openssl chromium fonts-dejavu-core orthanc orthanc-dicomweb nginx nftables iproute2; \
+		test -n "$$was" || update-rc.d orthanc disable; \
+		test -n "$$had" || update-rc.d nginx disable )
 
 INSTALL := $(BIN)/pip install --disable-pip-version-check --quiet --editable
 

@@ -1,5 +1,6 @@
 """``gdshare aggregate``: one round on a running SuperLink."""
 
+import json
 from pathlib import Path
 from typing import Annotated
 
@@ -13,7 +14,7 @@ from aggregator.receipts import receipts_for
 from aggregator.signer import check_name, open_signer
 from gdshare.cli.operator import operator_name
 from gdshare.cli.passphrase import PASSPHRASE_FILE
-from gdshare.cli.terminal import AsJson
+from gdshare.cli.terminal import AsJson, print_json, print_text
 from gdshare.extras import require_extra
 from gdshare.protocol import MAX_ENSEMBLE
 
@@ -108,7 +109,9 @@ def aggregate(
     address = SuperLinkAddress(superlink, insecure, root_certificates)
     with receipts_for(order.ledger, out / RECEIPTS, signer):
         table = run_round(address, out, order)
-    typer.echo((out / RESULT).read_text(encoding="utf-8") if as_json else table, nl=False)
+    if as_json:
+        return print_json(json.loads((out / RESULT).read_bytes()))
+    return print_text(table)
 
 
 def register(app: typer.Typer) -> None:

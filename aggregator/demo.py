@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 from rich.markdown import Markdown
 
+from gdshare.cli.terminal import print_line, print_text
 from gdshare.extras import require_extra
 from gdshare.method import Settings
 from gdshare.protocol import Protocol
@@ -50,8 +51,8 @@ def demo(
     if console.is_terminal:
         console.print(Markdown(table))
     else:
-        typer.echo(table)
-    typer.echo(
+        print_text(f"{table}\n")
+    print_line(
         "SYNTHETIC films, a small network and few steps: this shows that it works, not how well."
     )
     for label, path in (
@@ -60,7 +61,7 @@ def demo(
         ("what left", out / "sites" / NAMES[0] / "outbox"),
         ("preview", out / "sites" / NAMES[0] / "run" / "preview.png"),
     ):
-        typer.echo(f"{label:<10} {path}")
+        print_line(f"{label:<10} {path}")
 
 
 def _plan(out: Path, seed: int, show: "Show") -> "Trial":

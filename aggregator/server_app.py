@@ -18,7 +18,7 @@ from aggregator.flower.folder import FAILURE, OUT, PROGRESS
 from aggregator.flower.order import read_order
 from aggregator.round import Round
 from gdshare.errors import FederationError, GdshareError
-from gdshare.logs import start_logging_from
+from gdshare.logs import LineFormatter, start_logging_from
 from gdshare.storage import write_bytes
 
 app = ServerApp()
@@ -51,6 +51,7 @@ def _progress_in(path: Path) -> Iterator[None]:
     level = logger.level
     with closing(logging.FileHandler(path, encoding="utf-8", delay=True)) as handler:
         handler.setLevel(logging.INFO)
+        handler.setFormatter(LineFormatter("%(message)s"))
         logger.addHandler(handler)
         logger.setLevel(min(logger.getEffectiveLevel(), logging.INFO))
         try:

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from gdshare.bundle import Bundle
-from gdshare.pooling import Contribution, contribution_from
 
 
 @dataclass(frozen=True)
@@ -35,10 +34,3 @@ class Verified:
 def digests(verified: Sequence[Verified]) -> dict[str, str]:
     """Site -> digest of its bundle."""
     return {bundle.site: bundle.bundle.digest for bundle in verified}
-
-
-def contribution_of(bundle: Bundle) -> Contribution:
-    """What a bundle brings to a pooled training."""
-    manifest = bundle.manifest
-    patients = manifest.counts.patients_at_least
-    return contribution_from(manifest.site, bundle.distilled, manifest, patients)

@@ -19,12 +19,13 @@ cuts windows, ``labels`` names each I, N or P, ``cohort`` keeps them on disk, sp
 ``bundle`` is what crosses the bar, ``signing`` the keys and statements around it; ``release`` is
 how it leaves: policy, approvals, outbox, withdrawals; ``ledger`` records each act.
 
-``pooling`` trains one ``model`` from bundles; ``vote``, ``metrics`` and ``evaluation`` classify
+``pooling`` trains one ``model`` from bundles, or from the runs and bundles that ``contributions``
+reads; ``vote``, ``metrics`` and ``evaluation`` classify
 whole films and count; ``messages`` are the two requests that an aggregator may send to a hospital.
 
-``cli`` is the ``gdshare`` command, ``report`` the pages and pictures it makes. The two Flower sides
-are the sibling packages ``hospital_node`` and ``aggregator``, which import this one and never each
-other.
+``progress`` shows how far long work has come. ``cli`` is the ``gdshare`` command, ``report`` the
+pages and pictures it makes. The two Flower sides are the sibling packages ``hospital_node`` and
+``aggregator``, which import this one and never each other.
 """
 
 __version__ = "0.1.0"

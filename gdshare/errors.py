@@ -6,6 +6,7 @@
     ├── UsageError          an option or a setting
     │   └── DivergedError   training that left the range of numbers
     ├── FilmError           a film, a mask or an outline
+    │   └── NotAFilmError   a DICOM object of another kind
     ├── StoreError          the store of imported films
     │   └── StaleError      a change to a film that has changed since
     ├── CohortError         a cohort or its table
@@ -63,6 +64,10 @@ class DivergedError(UsageError):
 
 class FilmError(GdshareError):
     """A film or mask that cannot be read as a gray-scale X-ray or an organ outline."""
+
+
+class NotAFilmError(FilmError):
+    """A DICOM object that is no radiograph, such as a report, a video or a medium's index."""
 
 
 class StoreError(GdshareError):

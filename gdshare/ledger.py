@@ -28,11 +28,11 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from gdshare.errors import LedgerError
 from gdshare.lock import lock, lock_beside
-from gdshare.storage import append, write_bytes
+from gdshare.plain_files import read_plain
+from gdshare.storage import append, make_folder, own_mode, write_bytes
 
 log = logging.getLogger(__name__)
 
-MODE = 0o600
 START = "0" * 64
 """The first line's predecessor."""
 MAX_TEXT = 1000
@@ -40,6 +40,7 @@ MAX_TEXT = 1000
 MAX_LINE = 64 * 1024
 """Bytes: three texts of 1000 characters, of twelve bytes each at worst."""
 MAX_BYTES = 1024**3
+MAX_HEAD = 1024
 _KEEP_IT = "keep this file as evidence, and put its last good copy back"
 
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
@@ -165,8 +166,9 @@ class Ledger:
         line = added.line() + b"\n"
         head = Anchor(added.number, _sha256(added.line()))
         try:
-            append(self._path, line, self._length, MODE)
-            write_bytes(_head_path(self._path), _head_line(head), MODE)
+            mode = own_mode(self._path.parent)
+            append(self._path, line, self._length, mode)
+            write_bytes(_head_path(self._path), _head_line(head), mode)
         except OSError as error:
             raise _unwritable(self._path, error) from error
         self.entries.append(added)
@@ -180,7 +182,8 @@ def open_ledger(path: Path) -> Iterator[Ledger]:
     """Read a ledger and lock it until the block ends.
 
     Args:
-        path: the ledger; made, mode 600, with the first line.
+        path: the ledger; made with the first line, for the owner or for the group that shares its
+            folder.
 
     Raises:
         LedgerError: the ledger was altered or cut short, so nothing is added; or it cannot be
@@ -189,7 +192,7 @@ def open_ledger(path: Path) -> Iterator[Ledger]:
     """
     with ExitStack() as stack:
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(path.parent)
             stack.enter_context(lock(lock_beside(path)))
         except OSError as error:
             raise _unwritable(path, error) from error
@@ -251,13 +254,19 @@ def _checked(path: Path, anchors: Sequence[Anchor]) -> tuple[list[Entry], int]:
 
 def _content(path: Path) -> bytes:
     try:
-        if path.stat().st_size > MAX_BYTES:
-            raise LedgerError(f"larger than {MAX_BYTES // 1024**2} MB, so no ledger", path)
-        return path.read_bytes()
+        return read_plain(path, MAX_BYTES)
     except FileNotFoundError:
         return b""
     except OSError as error:
-        raise LedgerError(f"cannot be read ({error.strerror})", path, "check the path") from error
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: Path, error: OSError) -> LedgerError:
+    return LedgerError(
+        f"cannot be read ({error.strerror})",
+        path,
+        "check the path, and give your group access to the folder, the ledger and its head",
+    )
 
 
 def _chain(path: Path, content: bytes) -> tuple[list[Entry], list[str]]:
@@ -287,11 +296,13 @@ def _chain(path: Path, content: bytes) -> tuple[list[Entry], list[str]]:
 
 def _read_head(path: Path) -> Anchor | None:
     try:
-        number, digest = _head_path(path).read_text("ascii").split()
+        number, digest = read_plain(_head_path(path), MAX_HEAD).decode("ascii").split()
         head = Anchor(int(number), digest)
     except FileNotFoundError:
         return None
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        raise _unreadable(_head_path(path), error) from error
+    except ValueError as error:
         raise LedgerError("not the head of a ledger", _head_path(path), _KEEP_IT) from error
     if head.number < 1:
         raise LedgerError("not the head of a ledger", _head_path(path), _KEEP_IT)

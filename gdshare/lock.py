@@ -4,6 +4,7 @@ import errno
 import getpass
 import os
 import platform
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
@@ -12,7 +13,10 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from gdshare.errors import LockedError
+from gdshare.plain_files import read_plain
+from gdshare.storage import own_mode
 
+MAX_BYTES = 4096
 TIMEOUT_S = 60.0
 """Whoever holds a lock reads, changes and writes a file, and computes nothing meanwhile."""
 
@@ -27,7 +31,8 @@ def lock(path: Path, timeout_s: float = TIMEOUT_S) -> Iterator[None]:
     """Keep other threads and processes out until the block ends; a kill leaves no lock behind.
 
     Args:
-        path: the lock file: made if missing, and never deleted. It names who locked it last.
+        path: the lock file: made if missing, for the owner or for the group that shares its
+            folder, and never deleted. It names who locked it last.
         timeout_s: how long to wait for it, in seconds; 0: not at all.
 
     Raises:
@@ -36,7 +41,7 @@ def lock(path: Path, timeout_s: float = TIMEOUT_S) -> Iterator[None]:
     """
     if not path.parent.is_dir():  # filelock would make it, and a mistyped path would pass
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path.parent))
-    guard = FileLock(path, mode=0o600, fallback_to_soft=False, on_acquired=_sign_in)
+    guard = FileLock(path, mode=_mode(path), fallback_to_soft=False, on_acquired=_sign_in)
     try:
         guard.acquire(timeout=timeout_s)
     except Timeout:
@@ -47,6 +52,13 @@ def lock(path: Path, timeout_s: float = TIMEOUT_S) -> Iterator[None]:
         yield
     finally:
         guard.release()
+
+
+def _mode(path: Path) -> int:
+    """The permission bits to lock with, which filelock sets each time: those it has already."""
+    with suppress(FileNotFoundError):
+        return stat.S_IMODE(path.lstat().st_mode) & 0o777 | 0o600
+    return own_mode(path.parent)
 
 
 def _sign_in(descriptor: int) -> None:
@@ -69,7 +81,7 @@ def _myself() -> str:
 def _holder(path: Path) -> str:
     """Who wrote the lock file; another user's may be unreadable."""
     try:
-        text = path.read_text(encoding="utf-8", errors="replace")[:300].strip()
+        text = read_plain(path, MAX_BYTES).decode("utf-8", "replace")[:300].strip()
     except OSError:
         text = ""
     return "".join(c if c.isprintable() else " " for c in text) or "another process"

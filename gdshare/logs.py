@@ -7,42 +7,80 @@ level and module, and the traceback of a fault in gdshare itself::
     2026-01-31T12:00:00Z INFO aggregator.round: collected 3 bundles
 
 No passphrase, key or pixel is ever logged; a message may name files and, at a hospital, patients.
+A record is a single line: what it quotes is escaped, and a traceback is indented below it.
 """
 
 import logging
 import os
 import sys
+import warnings
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
+from types import TracebackType
 from typing import Final
 
 from gdshare.errors import UsageError
+from gdshare.escaping import escaped, escaped_traceback
 
 PACKAGES: Final = ("gdshare", "hospital_node", "aggregator")
+FLOWER: Final = "flwr"
 LEVELS: Final = ("debug", "info", "warning", "error")
 LEVEL_VARIABLE: Final = "GDSHARE_LOG_LEVEL"
 FILE_VARIABLE: Final = "GDSHARE_LOG_FILE"
+_ExcInfo = tuple[type[BaseException], BaseException, TracebackType | None] | tuple[None, None, None]
+
+
+class LineFormatter(logging.Formatter):
+    """One line for a record, escaped, and an indented traceback if it has one."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Escape the message, which may quote anything; leaves the record as it is."""
+        line = logging.makeLogRecord(record.__dict__)
+        line.msg, line.args, line.exc_text = escaped(record.getMessage()), None, None
+        return super().format(line)
+
+    def formatException(self, ei: _ExcInfo) -> str:  # noqa: N802
+        """Indented, so that no line of it passes for another record."""
+        return "" if ei[1] is None else escaped_traceback(ei[1])
+
+    def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: N802
+        """UTC, ISO 8601."""
+        return f"{datetime.fromtimestamp(record.created, UTC):{datefmt or '%Y-%m-%dT%H:%M:%SZ'}}"
 
 
 class TerminalHandler(logging.Handler):
     """Print messages for people on stderr, as ``sys.stderr`` is at that moment."""
 
+    def __init__(self, level: int = logging.NOTSET) -> None:
+        """Print the message alone."""
+        super().__init__(level)
+        self.setFormatter(LineFormatter("%(message)s"))
+
     def emit(self, record: logging.LogRecord) -> None:
         """Errors are marked as gdshare's, since other programs print beside it."""
         try:
-            prefix = "gdshare: " if record.levelno >= logging.ERROR else ""
-            lines = [f"{prefix}{record.getMessage()}"]
-            if record.exc_info and not getattr(record, "without_traceback", False):
-                lines.append(_FileFormatter().formatException(record.exc_info))
-            print(*lines, sep="\n", file=sys.stderr, flush=True)  # noqa: T201
+            line = logging.makeLogRecord(record.__dict__)
+            if getattr(record, "without_traceback", False):
+                line.exc_info = None
+            ours = record.name.partition(".")[0] in PACKAGES
+            prefix = "gdshare: " if ours and record.levelno >= logging.ERROR else ""
+            print(f"{prefix}{self.format(line)}", file=sys.stderr, flush=True)  # noqa: T201
         except Exception:
             self.handleError(record)
 
 
-class _FileFormatter(logging.Formatter):
-    def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: N802
-        return f"{datetime.fromtimestamp(record.created, UTC):{datefmt or '%Y-%m-%dT%H:%M:%SZ'}}"
+class _EscapeMessages(logging.Filter):
+    """Escape what another program's logger is about to print its own way.
+
+    Flower prints our errors, with what they quote. Its messages may have several lines.
+    """
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        record.msg, record.args = escaped(record.getMessage(), keep="\n"), None
+        if record.exc_info and record.exc_info[1]:
+            record.exc_text = escaped_traceback(record.exc_info[1])
+        return True
 
 
 class LogFileHandler(logging.FileHandler):
@@ -61,7 +99,10 @@ class LogFileHandler(logging.FileHandler):
             raise UsageError(
                 f"the log cannot be written ({error.strerror})", path, "choose another --log-file"
             ) from error
-        self.setFormatter(_FileFormatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+        self.setFormatter(LineFormatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+
+
+_escape_messages = _EscapeMessages()
 
 
 def start_logging(level: str = "info", file: Path | None = None) -> None:
@@ -90,6 +131,19 @@ def start_logging(level: str = "info", file: Path | None = None) -> None:
         for handler in handlers:
             logger.addHandler(handler)
         logger.setLevel(level.upper())
+    logging.getLogger(FLOWER).addFilter(_escape_messages)
+    logging.lastResort = TerminalHandler(logging.WARNING)  # other libraries' warnings
+    warnings.formatwarning = _format_warning
+
+
+def _format_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    line: str | None = None,
+) -> str:
+    return f"{escaped(f'{filename}:{lineno}: {category.__name__}: {message}')}\n"
 
 
 def start_logging_from(environment: Mapping[str, str]) -> None:

@@ -4,9 +4,12 @@ Source: Li et al. 2020, sections 2.1 and 3.1; method.md section 1. A film of 204
 299 px and a stride of 50 px gives 35 x 35 = 1225 windows.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
+from math import ceil
+from statistics import median_low
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +20,34 @@ from gdshare.films.bounds import is_square
 from gdshare.protocol import Protocol
 
 Float = npt.NDArray[np.float32]
+
+SOURCE_FILM, SOURCE_PATCH, SOURCE_STRIDE = 2048, 299, 50
+"""The source's films, windows and step between windows, px."""
+MIN_PATCH, MAX_PATCH = 8, 4096
+"""What a protocol allows, px."""
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """Side of a window and step between windows, px."""
+
+    patch: int
+    stride: int
+
+    @classmethod
+    def for_sides(cls, sides: Sequence[float]) -> Self:
+        """The source's proportions on films of these sides; their lower median counts.
+
+        Args:
+            sides: at least one, px, see ``film_side``.
+        """
+        share = median_low(sides) / SOURCE_FILM
+        patch = min(max(round(SOURCE_PATCH * share), MIN_PATCH), MAX_PATCH)
+        return cls(patch, min(ceil(SOURCE_STRIDE * share), MAX_PATCH))
+
+    def __str__(self) -> str:
+        """As options of the command line."""
+        return f"--patch {self.patch} --stride {self.stride}"
 
 
 @dataclass(frozen=True)
@@ -60,26 +91,19 @@ class Grid:
                 of unknown size or not square.
         """
         grid = cls.over(film.shape, protocol, pixel_scale(film, protocol))
-        grid.require_windows(film.name)
+        if not grid.count:
+            raise FilmError(
+                f"is too small for a window of {grid.patch} px",
+                film.name,
+                "check the film, or take a smaller window: the source's would be "
+                f"{Geometry.for_sides([film_side(film, protocol)])}",
+            )
         return grid
 
     @property
     def count(self) -> int:
         """Number of windows."""
         return self.rows * self.columns
-
-    def require_windows(self, name: str) -> None:
-        """Refuse a film too small for a single window.
-
-        Raises:
-            FilmError: with ``name`` as the film's.
-        """
-        if not self.count:
-            raise FilmError(
-                f"is too small for a window of {self.patch} px",
-                name,
-                "check the film, or choose a smaller --patch",
-            )
 
 
 def pixel_scale(film: Film, protocol: Protocol) -> float:
@@ -107,6 +131,15 @@ def pixel_scale(film: Film, protocol: Protocol) -> float:
             "export it with square pixels, or leave it out",
         )
     return 2 * protocol.resample_mm / (down + across)
+
+
+def film_side(film: Film, protocol: Protocol) -> float:
+    """The shorter side of a film, in pixels of the protocol's size.
+
+    Raises:
+        FilmError: see ``Grid.on``.
+    """
+    return min(film.shape) / pixel_scale(film, protocol)
 
 
 def inside_fractions(mask: npt.NDArray[np.bool_], grid: Grid) -> npt.NDArray[np.float64]:

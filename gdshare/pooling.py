@@ -17,7 +17,7 @@ Four schemes, each a pure function of the contributions and a seed:
 """
 
 import typing
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import median_low
 from typing import Literal, get_args
@@ -111,6 +111,7 @@ def train_pooled(
     scheme: Scheme,
     seed: int,
     ensemble: int = 1,
+    progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Model:
     """Train one model from all contributions.
 
@@ -121,6 +122,7 @@ def train_pooled(
         seed: decides every θ0 and the augmentation.
         ensemble: networks to train, each from a θ0 of its own, 1 to ``MAX_ENSEMBLE``; a fixed θ0
             gives a single network. Networks that diverge are left out, if they are the minority.
+        progress: called with (networks trained, in all).
 
     Raises:
         DivergedError: half of the networks or more diverge; it names the hospitals.
@@ -136,7 +138,10 @@ def train_pooled(
     first = _require_alike(ordered, scheme)
     module = build(first.method.network, protocol.side)
     count = ensemble if first.theta0_sha256 is None else 1
-    trained = [_train(module, ordered, scheme, seed, place) for place in range(count)]
+    trained = []
+    for place in range(count):
+        trained.append(_train(module, ordered, scheme, seed, place))
+        progress(place + 1, count)
     finite = tuple(theta for theta in trained if _finite(theta))
     if 2 * len(finite) <= count:
         lost = next(place for place, theta in enumerate(trained) if not _finite(theta))

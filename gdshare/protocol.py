@@ -58,7 +58,7 @@ class Protocol(BaseModel):
 
     patch: Annotated[int, Field(ge=8, le=4096)] = 299
     stride: Annotated[int, Field(ge=1, le=4096)] = 50
-    side: Annotated[int, Field(ge=8, le=512)] = 64
+    side: Annotated[int, Field(ge=8, le=512)] = 32
     outside: Fraction = 0.01
     inside: Fraction = 0.85
     mean: Fraction = 0.5

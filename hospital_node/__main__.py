@@ -1,55 +1,99 @@
-"""Start this hospital's SuperNode: ``python -m hospital_node SETTINGS.toml --superlink HOST:PORT``.
+"""Connects this hospital to rounds: ``python -m hospital_node node.toml --superlink HOST:PORT``.
 
-Becomes ``flower-supernode`` itself (same process id), with the settings as its node configuration
-and with a search path on which Flower finds the guarded runner in place of its own app runner, and
-a refusal in place of its runners for other kinds of apps.
+Runs until it is told to end, opens no port, and answers the two questions of gdshare's rounds.
+What keeps it from starting or going on is one sentence, and an exit status:
+
+====  ==========================================================================
+0     told to end (Ctrl-C, SIGTERM)
+2     something here: an option, the settings, the key, a certificate
+4     the other side: no SuperLink answers, or it does not let this node in
+70    a fault in gdshare itself
+====  ==========================================================================
 """
 
 import argparse
+import logging
 import os
-import shlex
+import signal
 import sys
-import sysconfig
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
+from types import FrameType
+from typing import Final
 
-from gdshare.errors import GdshareError, UsageError
-from gdshare.logs import FILE_VARIABLE, LEVEL_VARIABLE, LEVELS, start_logging_from
+from gdshare.errors import FederationError, GdshareError, UsageError
+from gdshare.escaping import Parser
+from gdshare.extras import require_extra
+from gdshare.lock import lock
+from gdshare.logs import (
+    FILE_VARIABLE,
+    LEVEL_VARIABLE,
+    LEVELS,
+    start_logging,
+    start_logging_from,
+)
+from gdshare.plain_files import read_plain
 from hospital_node.settings import NodeSettings
 
-REFUSED_RUNNERS = (
-    "flwr-agentapp",
-    "flwr-connector",
-    "flwr-model",
-    "flwr-serverapp",
-    "flwr-simulation",
-)
-SYSTEM_PATH = "/usr/local/bin:/usr/bin:/bin"
+ENDED, MISCONFIGURED, OTHER_SIDE, FAULT = 0, 2, 4, 70
+LOCK: Final = ".node.lock"
+MAX_SETTINGS_BYTES: Final = 64 * 1024
+PATIENCE_S: Final = 300.0
+
+log = logging.getLogger("hospital_node")  # __name__ is "__main__" here
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Read the settings, write the guarded runners, and become ``flower-supernode``."""
-    options, flower_options = _parser().parse_known_args(arguments)
+    """Start the node, and exit with a status."""
+    start_logging()  # for errors in the log options themselves
     try:
-        log_variables = _log_variables(options)
-        start_logging_from(os.environ | log_variables)
-        settings = read_settings(options.settings)
-        flower = settings.state / "flower"
-        runners = write_runners(flower)
-        own = _flower_options(options)
-        command = [str(_script("flower-supernode")), *own, *flower_options]
+        _run(_parser().parse_args(arguments))
+    except KeyboardInterrupt:
+        log.info("ended")
+        sys.exit(ENDED)
+    except FederationError as error:
+        log.error("%s", error)
+        sys.exit(OTHER_SIDE)
     except GdshareError as error:
-        sys.exit(str(error))
-    environment = {
-        **os.environ,
-        **log_variables,
-        "PATH": f"{runners}:{SYSTEM_PATH}",
-        "FLWR_HOME": str(flower),
-        "FLWR_TELEMETRY_ENABLED": "0",
-        "FLWR_DISABLE_UPDATE_CHECK": "1",
-    }
-    os.execve(command[0], command, environment)  # noqa: S606 - fixed words, no shell wanted
+        log.error("%s", error)
+        sys.exit(MISCONFIGURED)
+    except OSError as error:
+        log.error("%s: %s", error.filename or "the system", error.strerror)
+        sys.exit(MISCONFIGURED)
+    except Exception as error:
+        log.exception("a fault in gdshare itself (%s: %s)", type(error).__name__, error)
+        sys.exit(FAULT)
+
+
+def _run(options: argparse.Namespace) -> None:
+    os.environ.update(_log_variables(options))
+    start_logging_from(os.environ)
+    require_extra("federation")
+    settings = read_settings(options.settings)
+    os.environ.update(FLWR_TELEMETRY_ENABLED="0", FLWR_DISABLE_UPDATE_CHECK="1")
+    try:  # here: Flower takes seconds to load, and reads its environment then
+        from hospital_node.address import address_of  # noqa: PLC0415
+        from hospital_node.node import serve  # noqa: PLC0415
+        from hospital_node.superlink import SuperLink  # noqa: PLC0415
+    except ImportError as error:
+        raise UsageError(
+            f"the node does not know this version of Flower ({error})",
+            remedy="pip install 'gdshare[federation]'",
+        ) from error
+
+    address = address_of(options)
+    settings.state.mkdir(parents=True, exist_ok=True, mode=0o700)
+    signal.signal(signal.SIGTERM, _end)
+    with lock(settings.state / LOCK, timeout_s=0):
+        _warn_of_what_is_missing(settings)
+        superlink = SuperLink(address)
+        with superlink.connected():
+            serve(superlink, settings)
+
+
+def _end(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
 
 
 def read_settings(path: Path) -> NodeSettings:
@@ -58,46 +102,21 @@ def read_settings(path: Path) -> NodeSettings:
     Raises:
         UsageError: not readable, not TOML, or not settings.
     """
-    if path.suffix != ".toml":
-        raise UsageError("Flower takes settings only from a name in .toml", path, "rename it")
     try:
-        return NodeSettings.from_mapping(tomllib.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError) as error:
+        text = read_plain(path, MAX_SETTINGS_BYTES).decode()
+        return NodeSettings.from_mapping(tomllib.loads(text))
+    except OSError as error:
+        raise UsageError(f"cannot be read ({error.strerror})", path, "check the path") from error
+    except ValueError as error:
         raise UsageError(f"not a readable TOML file ({error})", path, "check it") from error
+    except UsageError as error:
+        raise error.at(path) from error
 
 
-def write_runners(flower: Path) -> Path:
-    """Write the commands that SuperNode may find, and return their folder.
-
-    Raises:
-        UsageError: Flower's own commands are not installed beside this Python.
-    """
-    folder = flower / "bin"
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    python = shlex.quote(sys.executable)
-    _write_runner(folder / "flwr-clientapp", f'exec {python} -P -m hospital_node.guard "$@"')
-    executor = shlex.quote(str(_script("flower-superexec")))
-    _write_runner(folder / "flower-superexec", f'exec {executor} "$@"')
-    for name in REFUSED_RUNNERS:
-        _write_runner(folder / name, f"echo 'a hospital node runs no {name}' >&2; exit 1")
-    return folder
-
-
-def _write_runner(path: Path, line: str) -> None:
-    path.write_bytes(os.fsencode(f"#!/bin/sh\n{line}\n"))  # paths as the system spells them
-    path.chmod(0o700)
-
-
-def _script(name: str) -> Path:
-    script = Path(sysconfig.get_path("scripts")) / name
-    if not script.exists():
-        raise UsageError("is missing", script, "pip install 'gdshare[federation]'")
-    return script
-
-
-def _flower_options(options: argparse.Namespace) -> list[str]:
-    secure = ["--insecure"] if options.insecure else []
-    return [*secure, "--superlink", options.superlink, "--node-config", str(options.settings)]
+def _warn_of_what_is_missing(settings: NodeSettings) -> None:
+    for what, path in (("outbox", settings.outbox), ("cohort", settings.cohort)):
+        if path is not None and not path.is_dir():
+            log.warning("%s: there is no such folder; %s in the node's settings", path, what)
 
 
 def _log_variables(options: argparse.Namespace) -> dict[str, str]:
@@ -110,16 +129,41 @@ def _log_variables(options: argparse.Namespace) -> dict[str, str]:
     return variables
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def _parser() -> Parser:
+    parser = Parser(
         prog="python -m hospital_node",
         description="Connect this hospital to a round, running only the code installed here.",
-        epilog="Further options go to flower-supernode, such as --root-certificates and "
-        "--auth-supernode-private-key.",
+        allow_abbrev=False,
     )
     parser.add_argument("settings", type=Path, help="the node's settings, a .toml file")
     parser.add_argument("--superlink", required=True, metavar="HOST:PORT", help="the aggregator's")
     parser.add_argument("--insecure", action="store_true", help="no TLS; on one machine only")
+    parser.add_argument(
+        "--root-certificates",
+        type=Path,
+        metavar="FILE",
+        help="PEM of the authority behind the SuperLink's certificate; without it, the system's",
+    )
+    parser.add_argument(
+        "--client-certificate",
+        type=Path,
+        metavar="FILE",
+        help="PEM of this hospital's certificate, which the aggregator's nginx wants to see",
+    )
+    parser.add_argument("--client-key", type=Path, metavar="FILE", help="PEM of its key")
+    parser.add_argument(
+        "--auth-supernode-private-key",
+        type=Path,
+        metavar="FILE",
+        help="the node's key, whose .pub the aggregator registered",
+    )
+    parser.add_argument(
+        "--max-wait-time",
+        type=float,
+        default=PATIENCE_S,
+        metavar="SECONDS",
+        help="how long to try while nothing answers (default: %(default).0f)",
+    )
     parser.add_argument("--log-level", choices=LEVELS, help="what is printed and logged")
     parser.add_argument("--log-file", type=Path, metavar="FILE", help="file to append the log to")
     return parser

@@ -99,7 +99,10 @@ def test_commands_run_in_any_folder_and_on_any_terminal(tmp_path):
         ("label", place / "drawn" / "labels.csv", "--out", place / "cohort", *grid),
         ("distill", place / "cohort", "--out", place / "run", *short),
         ("keys", "new", "--name", "st-mary", "--out", key.parent),
-        ("publish", place / "run", "--key", key, "--outbox", place / "outbox", "--site", "st-mary"),
+        (
+            *("publish", place / "run", "--key", key, "--outbox", place / "outbox"),
+            *("--site", "st-mary", "--at-chance"),
+        ),
         ("verify", place / "outbox" / "st-mary-1", "--key", key.with_suffix(".pub")),
         ("ledger", "show", place / "outbox-ledger.jsonl"),
     ]

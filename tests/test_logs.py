@@ -1,7 +1,9 @@
 """People read the message; a log file has the time, the level and the module as well."""
 
+import io
 import logging
 import re
+import warnings
 from pathlib import Path
 
 import pytest
@@ -38,6 +40,68 @@ def test_file_name_that_is_no_text_is_logged(tmp_path):
     assert r"refused S\udcfcd.dcm" in (tmp_path / "log").read_text(encoding="utf-8")
 
 
+@pytest.mark.parametrize(
+    ("hostile", "shown"),
+    [
+        ("\x1b]0;owned\x07", r"\x1b]0;owned\x07"),  # retitles the window
+        ("\x9b2K", r"\x9b2K"),  # the same, in one character: erases the line
+        ("\u202egnp.exe", r"\u202egnp.exe"),  # shown backwards
+        ("a\n2026-01-01T00:00:00Z INFO released", r"a\n2026-01-01T00:00:00Z INFO released"),
+        ("a\rb\tc\x00\x7f\u2028d", r"a\rb\tc\x00\x7f\u2028d"),
+        ("\udcff", r"\udcff"),  # a byte of a file name that is not UTF-8
+        ("胃 Magen желудок", "胃 Magen желудок"),
+    ],
+)
+def test_what_a_message_quotes_cannot_steer_a_terminal_or_forge_a_line(
+    tmp_path, capsys, hostile, shown
+):
+    start_logging(file=tmp_path / "log")
+    logging.getLogger("gdshare.store").warning("refused %s", hostile)
+    assert capsys.readouterr().err == f"refused {shown}\n"
+    logged = (tmp_path / "log").read_text(encoding="utf-8")
+    assert re.fullmatch(STAMPED + re.escape(f"WARNING gdshare.store: refused {shown}\n"), logged)
+
+
+def test_traceback_neither_steers_a_terminal_nor_passes_for_a_line_of_the_log(tmp_path, capsys):
+    start_logging(file=tmp_path / "log")
+    try:
+        raise ValueError("\x1b[2J\n2026-01-01T00:00:00Z INFO gdshare: released")
+    except ValueError:
+        logging.getLogger("gdshare.store").exception("a fault")
+    for text in (capsys.readouterr().err, (tmp_path / "log").read_text(encoding="utf-8")):
+        first, *traceback = text.splitlines()
+        assert first.endswith("a fault")
+        assert all(line.startswith("  ") for line in traceback)
+        assert r"ValueError: \x1b[2J" in text
+        assert "\x1b" not in text
+
+
+def test_flower_prints_our_errors_escaped_too():
+    start_logging()
+    stream = io.StringIO()
+    flower = logging.getLogger("flwr")
+    handler = logging.StreamHandler(stream)
+    flower.addHandler(handler)
+    try:
+        raise ValueError("\x1b]0;owned\x07")
+    except ValueError:
+        flower.exception("ServerApp failed: %s\nsee below", "\x1b[2J")
+    finally:
+        flower.removeHandler(handler)
+    assert "\x1b" not in stream.getvalue()
+    assert stream.getvalue().startswith("ServerApp failed: \\x1b[2J\nsee below\n")
+    assert r"ValueError: \x1b]0;owned\x07" in stream.getvalue()
+
+
+def test_warnings_of_other_libraries_are_escaped_too(capsys):
+    start_logging()
+    fields = {"name": "pydicom", "levelno": logging.WARNING, "msg": "an odd \x1b]0;owned\x07"}
+    logging.lastResort.handle(logging.makeLogRecord(fields))
+    assert capsys.readouterr().err == "an odd \\x1b]0;owned\\x07\n"
+    shown = warnings.formatwarning("\x1b]0;owned\x07", UserWarning, "a.py", 7)
+    assert shown == "a.py:7: UserWarning: \\x1b]0;owned\\x07\n"
+
+
 def test_file_has_time_level_and_module(tmp_path, capsys):
     start_logging(file=tmp_path / "log")
     logging.getLogger("hospital_node.outbox").warning("no bundle")
@@ -69,9 +133,9 @@ def test_refusal_of_a_command_is_logged_wherever_the_option_stands(tmp_path, cap
     words = [*NOT_A_KEY, *options] if behind else [*options, *NOT_A_KEY]
     status, shown = run(capsys, *words)
     assert status == 2
-    assert shown.startswith("gdshare: nowhere.pub cannot be read")
+    assert shown.startswith("gdshare: nowhere.pub: cannot be read")
     logged = (tmp_path / "log").read_text(encoding="utf-8")
-    assert re.match(STAMPED + "ERROR gdshare.cli.main: nowhere.pub cannot be read", logged)
+    assert re.match(STAMPED + "ERROR gdshare.cli.main: nowhere.pub: cannot be read", logged)
     assert "Traceback" not in logged
 
 
@@ -132,7 +196,7 @@ def test_fault_that_a_node_survives_leaves_its_traceback_on_the_terminal(capsys)
     except KeyError:
         logging.getLogger("hospital_node.client_app").exception("the request was not answered")
     shown = capsys.readouterr().err
-    assert shown.startswith("gdshare: the request was not answered\nTraceback")
+    assert shown.startswith("gdshare: the request was not answered\n  Traceback")
     assert shown.rstrip().endswith("KeyError: 'boom'")
 
 

@@ -25,7 +25,7 @@ def test_window_that_does_not_fit_is_dropped():
 
 def test_film_too_small_for_a_window_is_refused_by_name():
     with pytest.raises(FilmError, match=r"tiny\.png.*too small for a window of 16 px"):
-        Grid.over((10, 10), Protocol(patch=16)).require_windows("tiny.png")
+        Grid.on(Film(np.zeros((10, 10), np.uint8), "tiny.png"), Protocol(patch=16))
 
 
 @settings(max_examples=60, deadline=None)

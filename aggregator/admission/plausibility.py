@@ -11,6 +11,7 @@ What cannot be tested is reported as untested and is no fault. A person may acce
 of its figures (``gdshare trust accept``); the figures are reported all the same.
 """
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated
@@ -23,24 +24,28 @@ from aggregator.admission.utility import (
     Ranking,
     Reference,
     Utility,
-    ranking_of_counts,
+    ranking_of_answer,
     ranking_on,
     utility_of,
 )
 from aggregator.refusals import Refusal
-from aggregator.verified import Verified, contribution_of
-from gdshare.metrics import Confusion
+from aggregator.verified import Verified
+from gdshare.contributions import contribution_of
+from gdshare.messages import Counts
 from gdshare.model import Model
 from gdshare.pooling import Alone, train_alone
+from gdshare.progress import lines
 from gdshare.protocol import Protocol
 from gdshare.seeding import derived_seed, numpy_generator
+
+log = logging.getLogger(__name__)
 
 NETWORKS = 3
 """Trained from each bundle alone. Hospitals count with the first only: it costs them time."""
 
 QUARANTINED = "Quarantined"
 
-CountsBySite = Mapping[str, Sequence[Confusion]]
+CountsBySite = Mapping[str, Counts]
 """Site -> its counts of validation films, at every threshold."""
 AskSites = Callable[[Model, Sequence[str]], CountsBySite]
 """Have these sites count their validation films with a model; the result holds those that did."""
@@ -94,10 +99,12 @@ def screen(
     """
     protocol = bundles[0].bundle.manifest.protocol
     theta0_seed = derived_seed(seed, "plausibility")
-    networks = {
-        bundle.site: train_alone(contribution_of(bundle.bundle), protocol, theta0_seed, NETWORKS)
-        for bundle in bundles
-    }
+    networks: dict[str, Sequence[Alone]] = {}
+    with lines("training networks from each bundle alone", log.info) as report:
+        for bundle in bundles:
+            contribution = contribution_of(bundle.bundle)
+            networks[bundle.site] = train_alone(contribution, protocol, theta0_seed, NETWORKS)
+            report(len(networks), len(bundles))
     screenings = _compared(bundles, networks)
     faultless = [site for site, screening in screenings.items() if not screening.faults]
     for number, bundle in enumerate(bundles):
@@ -165,7 +172,8 @@ def _rankings(
     if not peers:
         return []
     counts_by_site = ask(Model(network, protocol, (networks[0].end,)), peers)
-    return [ranking_of_counts(counts) for _, counts in sorted(counts_by_site.items())]
+    rankings = [ranking_of_answer(counts) for _, counts in sorted(counts_by_site.items())]
+    return [ranking for ranking in rankings if ranking is not None]
 
 
 def _with_utility(screening: Screening, result: Utility | None) -> Screening:

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gdshare.cli.passphrase import VARIABLE
-from gdshare.errors import FederationError
+from gdshare.child_environment import child_environment
+from gdshare.errors import FederationError, UsageError
 
 CONNECTION = "round"
 TIMEOUT_S = 60.0
@@ -41,12 +41,17 @@ def quiet_environment(home: Path) -> dict[str, str]:
     comes first on the search path, since Flower looks for its own programs there.
     """
     return {
-        **{name: value for name, value in os.environ.items() if name != VARIABLE},
+        **child_environment(),
         "FLWR_HOME": str(home),
         "FLWR_TELEMETRY_ENABLED": "0",
         "FLWR_DISABLE_UPDATE_CHECK": "1",
         "PATH": f"{sysconfig.get_path('scripts')}{os.pathsep}{os.environ.get('PATH', '')}",
     }
+
+
+def _require_file(certificates: Path | None) -> None:
+    if certificates is not None and not certificates.is_file():
+        raise UsageError("is missing", certificates, "check --root-certificates")
 
 
 @dataclass(frozen=True)
@@ -57,7 +62,12 @@ class FlowerCli:
 
     @classmethod
     def connect(cls, home: Path, superlink: SuperLinkAddress) -> "FlowerCli":
-        """Write the connection into a Flower home, made if missing; nothing is contacted yet."""
+        """Write the connection into a Flower home, made if missing; nothing is contacted yet.
+
+        Raises:
+            UsageError: there is no such file of certificates.
+        """
+        _require_file(superlink.root_certificates)
         lines = [
             "[superlink]",
             f'default = "{CONNECTION}"',
@@ -66,7 +76,9 @@ class FlowerCli:
             f"insecure = {str(superlink.insecure).lower()}",
         ]
         if superlink.root_certificates is not None:
-            lines.append(f"root-certificates = {json.dumps(str(superlink.root_certificates))}")
+            # Flower reads a relative path from the folder of its own configuration.
+            path = superlink.root_certificates.absolute()
+            lines.append(f"root-certificates = {json.dumps(str(path))}")
         home.mkdir(parents=True, exist_ok=True, mode=0o700)
         (home / "config.toml").write_text("\n".join(lines) + "\n", encoding="utf-8")
         return cls(home)

@@ -34,6 +34,7 @@ class SiteNode:
         outbox: folder of the bundle it may send.
         cohort: its validation and test films may be counted; None: no counting.
         minimum_films: a split with fewer is not counted.
+        suppress_below: no cell of counts has fewer films than this, unless none.
         device: cpu or cuda.
     """
 
@@ -41,6 +42,7 @@ class SiteNode:
     outbox: Path
     cohort: Path | None = None
     minimum_films: int = 10
+    suppress_below: int = 5
     device: str = "cpu"
 
 
@@ -60,13 +62,13 @@ def local_federation(sites: Sequence[SiteNode], folder: Path) -> Iterator[SuperL
     """
     folder = folder.absolute()
     folder.mkdir(parents=True, exist_ok=True)
-    ports = free_ports(1 + len(sites))
-    superlink = SuperLinkAddress(f"{LOOPBACK}:{ports[0]}", insecure=True)
+    [port] = free_ports(1)
+    superlink = SuperLinkAddress(f"{LOOPBACK}:{port}", insecure=True)
     with together() as processes:
-        _start_superlink(processes, folder, ports[0])
+        _start_superlink(processes, folder, port)
         _wait_until_up(processes, superlink)
-        for site, port in zip(sites, ports[1:], strict=True):
-            _start_node(processes, folder, site, superlink, port)
+        for site in sites:
+            _start_node(processes, folder, site, superlink)
         _wait_for_nodes(processes, superlink, folder, len(sites))
         yield superlink
 
@@ -99,30 +101,22 @@ def _start_superlink(processes: Processes, folder: Path, port: int) -> None:
 
 
 def _start_node(
-    processes: Processes, folder: Path, site: SiteNode, superlink: SuperLinkAddress, port: int
+    processes: Processes, folder: Path, site: SiteNode, superlink: SuperLinkAddress
 ) -> None:
     settings = folder / f"{site.name}.toml"
     values: dict[str, str | int] = {
         "outbox": str(site.outbox.absolute()),
         "state": str(folder / site.name),
         "minimum-films": site.minimum_films,
+        "suppress-below": site.suppress_below,
         "device": site.device,
     }
     if site.cohort is not None:
         values["cohort"] = str(site.cohort.absolute())
     lines = [f"{name} = {json.dumps(value)}\n" for name, value in values.items()]
     settings.write_text("".join(lines), encoding="utf-8")
-    address = ["--superlink", superlink.address, "--insecure", "--host", LOOPBACK]
-    command = [
-        sys.executable,
-        "-P",
-        "-m",
-        "hospital_node",
-        str(settings),
-        *address,
-        "--port",
-        str(port),
-    ]
+    address = ["--superlink", superlink.address, "--insecure"]
+    command = [sys.executable, "-P", "-m", "hospital_node", str(settings), *address]
     processes.start(command, _environment(folder), folder / f"{site.name}.log")
 
 

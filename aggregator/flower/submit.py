@@ -1,7 +1,6 @@
 """Submitting a round to a running SuperLink, and waiting for its results.
 
-The submitted app holds no code: only a ``pyproject.toml`` that names the ServerApp and the
-ClientApp installed on each machine (docs/adr/0003-flower-runs-installed-code.md).
+The submitted app holds no code (``gdshare.round_app``): each side runs what it has installed.
 """
 
 import logging
@@ -13,25 +12,8 @@ from aggregator.flower.cli import FlowerCli, SuperLinkAddress
 from aggregator.flower.folder import FAILURE, ORDER, OUT, PROGRESS, RESULT, TABLE
 from aggregator.flower.order import Order, write_order
 from gdshare.errors import FederationError, UsageError
+from gdshare.round_app import FILE, ROUND_APP
 
-APP = """\
-[project]
-name = "gdshare-round"
-version = "1.0"
-description = "One gdshare round; runs the code installed on each machine."
-license = { file = "LICENSE" }
-
-[tool.flwr.app]
-publisher = "gdshare"
-fab-include = ["pyproject.toml"]
-
-[tool.flwr.app.components]
-serverapp = "aggregator.server_app:app"
-clientapp = "hospital_node.client_app:app"
-
-[tool.flwr.app.config]
-out = ""
-"""
 POLL_S = 0.3
 STATUS_POLL_S = 10.0
 
@@ -79,7 +61,7 @@ def _from_anywhere(order: Order) -> Order:
 def write_app(folder: Path) -> Path:
     """Write the app to submit; returns its folder."""
     folder.mkdir(parents=True)
-    (folder / "pyproject.toml").write_text(APP, encoding="utf-8")
+    (folder / FILE).write_text(ROUND_APP, encoding="utf-8")
     return folder
 
 

@@ -168,7 +168,7 @@ class Evaluator:
             trained = train_on_real(
                 cohorts,
                 plan,
-                progress=lambda done, total: show("baseline: epochs", done, total),
+                progress=lambda done, total: show("baseline: batches", done, total),
             )
             origin: dict[str, JsonValue] = {
                 "trained_on": "real patches",

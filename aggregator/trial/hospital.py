@@ -8,9 +8,9 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from aggregator.trial.plan import Hospital, Show, Trial
-from aggregator.verified import contribution_of
 from gdshare.bundle import build_files, describe_run, published, verify_files, verify_folder
 from gdshare.cohort import Cohort, label_cohort, open_cohort
+from gdshare.contributions import contribution_of
 from gdshare.distill.loop import distill
 from gdshare.distill.precision import with_precision
 from gdshare.distill.run_folder import PREVIEW, RECORD, read_record, read_result, seconds_of

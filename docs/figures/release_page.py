@@ -17,6 +17,7 @@ from benchmarks.label_page.browser import chromium
 from gdshare.audit import read_attacks
 from gdshare.bundle import describe_run
 from gdshare.distill.run_folder import read_record, read_result
+from gdshare.distill.score_record import read_score
 from gdshare.release import Policy, prepare, prepared_from
 from gdshare.release.policy import BundleRules, terms_of
 from gdshare.release.prepared import PAGE
@@ -44,7 +45,9 @@ def screenshot(run: Path) -> bytes:
     )
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
         path = Path(folder) / "prepared"
-        prepared = prepared_from(path, manifest, distilled, render_preview)
+        prepared = prepared_from(
+            path, manifest, distilled, read_score(run, distilled), render_preview
+        )
         prepare(prepared, lambda content: release_pages(content, policy))
         browser = chromium(playwright)
         page = browser.new_page(viewport=VIEW)

@@ -7,8 +7,7 @@ from gdshare.audit.membership import comparable_diagnoses, membership, patient_l
 from gdshare.audit.nearest import nearest, patient_correlations
 from gdshare.audit.patients import MIN_PATIENTS, patients_of, sample_patches
 from gdshare.bundle.attacks import Attack
-from gdshare.cohort import Cohort
-from gdshare.distill.problem import cohort_digest
+from gdshare.cohort import Cohort, cohort_digest
 from gdshare.distilled import Distilled
 from gdshare.errors import CohortError, UsageError
 from gdshare.method import RunRecord

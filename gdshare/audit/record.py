@@ -1,6 +1,5 @@
 """``audit.json`` in a run folder: the attacks on its result, and their figures."""
 
-import hashlib
 import os
 from pathlib import Path
 from typing import Annotated, Literal
@@ -9,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from gdshare.bundle.attacks import Attack
 from gdshare.bundle.folder import read_plain
+from gdshare.distill.score_record import tensors_digest
 from gdshare.distilled import Distilled
 from gdshare.errors import BundleError, RunError
 from gdshare.storage import write_json
@@ -36,7 +36,7 @@ class AuditRecord(BaseModel):
 
 def write_attacks(run: Path, distilled: Distilled, attacks: tuple[Attack, ...]) -> Path:
     """Write ``audit.json``, whole or not at all; returns its path."""
-    record = AuditRecord(tensors_sha256=_digest(distilled), attacks=attacks)
+    record = AuditRecord(tensors_sha256=tensors_digest(distilled), attacks=attacks)
     write_json(run / AUDIT, record.model_dump(mode="json"))
     return run / AUDIT
 
@@ -54,14 +54,10 @@ def read_attacks(run: Path, distilled: Distilled) -> tuple[Attack, ...]:
         record = AuditRecord.model_validate_json(read_plain(path, MAX_BYTES))
     except (BundleError, ValidationError) as error:
         raise RunError("cannot be read", path, "make it again with gdshare audit") from error
-    if record.tensors_sha256 != _digest(distilled):
+    if record.tensors_sha256 != tensors_digest(distilled):
         raise RunError(
             "is about another result than the run's", path, "make it again with gdshare audit"
         )
     if any(attack.name not in ATTACKS for attack in record.attacks):
         raise RunError("names an unknown attack", path, "make it again with gdshare audit")
     return record.attacks
-
-
-def _digest(distilled: Distilled) -> str:
-    return hashlib.sha256(distilled.to_bytes()).hexdigest()

@@ -4,20 +4,20 @@ Needs numpy, safetensors, cryptography and pydantic only. Leaves with status 0 w
 passed and 2 otherwise.
 """
 
-import argparse
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from gdshare.bundle.verify import acceptance, as_json, refusal, sentence, verify_folder
+from gdshare.bundle.verify import acceptance, refusal, sentence, verify_folder
 from gdshare.errors import GdshareError
+from gdshare.escaping import Parser, escaped, escaped_json
 from gdshare.signing.keys import load_public_key
 
 
-def parser() -> argparse.ArgumentParser:
+def parser() -> Parser:
     """Describe the command line."""
-    top = argparse.ArgumentParser(prog="python -m gdshare.bundle", description=__doc__)
+    top = Parser(prog="python -m gdshare.bundle", description=__doc__)
     verify = top.add_subparsers(required=True).add_parser("verify", help="check a bundle")
     verify.add_argument("bundle", type=Path, metavar="BUNDLE", help="the bundle's folder")
     verify.add_argument("--key", type=Path, required=True, help="the hospital's public key file")
@@ -36,10 +36,12 @@ def main(arguments: Sequence[str], now: datetime) -> int:
         bundle = verify_folder(options.bundle, load_public_key(options.key), now)
     except GdshareError as fault:
         if options.json:
-            sys.stdout.write(as_json(refusal(fault)))
-        sys.stderr.write(f"{fault}\n")
+            sys.stdout.write(escaped_json(refusal(fault)))
+        sys.stderr.write(f"{escaped(fault)}\n")
         return 2
-    sys.stdout.write(as_json(acceptance(bundle)) if options.json else f"{sentence(bundle)}\n")
+    sys.stdout.write(
+        escaped_json(acceptance(bundle)) if options.json else f"{escaped(sentence(bundle))}\n"
+    )
     return 0
 
 

@@ -42,7 +42,6 @@ from gdshare.bundle.manifest import Manifest
 from gdshare.bundle.tensors import read_tensors
 from gdshare.distilled import Distilled
 from gdshare.errors import GdshareError, UsageError
-from gdshare.signing import canonical
 from gdshare.signing.errors import quoted
 from gdshare.signing.names import format_utc
 from gdshare.signing.statement import verify_statement
@@ -166,8 +165,3 @@ def acceptance(bundle: Bundle) -> dict[str, object]:
 def refusal(fault: GdshareError) -> dict[str, object]:
     """The outcome for programs otherwise: the reason's name and a sentence."""
     return {"verified": False, "reason": type(fault).__name__, "message": str(fault)}
-
-
-def as_json(verdict: dict[str, object]) -> str:
-    """Write a verdict as indented JSON with a newline at the end."""
-    return canonical.pretty(verdict).decode()

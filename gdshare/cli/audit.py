@@ -5,8 +5,16 @@ from typing import Annotated
 
 import typer
 
-from gdshare.cli.terminal import AsJson, Device, print_json, print_table, progress, resolve_device
+from gdshare.cli.terminal import (
+    AsJson,
+    Device,
+    print_json,
+    print_line,
+    print_table,
+    resolve_device,
+)
 from gdshare.extras import require_extra
+from gdshare.progress import progress
 
 
 def audit(
@@ -46,7 +54,7 @@ def audit(
     ]
     columns = ("attack", "figure", "95% interval", "baseline")
     print_table("Higher figures reveal more", columns, rows)
-    typer.echo(f"written to {path}")
+    print_line(f"written to {path}")
     return None
 
 

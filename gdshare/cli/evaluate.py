@@ -9,9 +9,17 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import numpy as np
 import typer
 
-from gdshare.cli.terminal import AsJson, Device, print_json, print_table, progress, resolve_device
+from gdshare.cli.terminal import (
+    AsJson,
+    Device,
+    print_json,
+    print_line,
+    print_table,
+    resolve_device,
+)
 from gdshare.extras import require_extra
 from gdshare.metrics import SOURCE_TABLE, Interval, best_threshold
+from gdshare.progress import progress
 
 if TYPE_CHECKING:
     from gdshare.evaluation import LocalFigures
@@ -96,7 +104,7 @@ def _print(figures: "LocalFigures", title: str) -> None:
     ]
     columns = ("", "films", "Sen", "Spe", "HM", "AUC", "TP", "FN", "TN", "FP", "undecided")
     print_table(title, columns, rows)
-    typer.echo("The source's rows are from other data, for comparison only.")
+    print_line("The source's rows are from other data, for comparison only.")
     if min(positives, negatives) < MIN_FILMS:
         log.warning(
             "warning: only %d positive and %d negative films, so figures and intervals are "

@@ -24,7 +24,7 @@ def stop_requests(announce: bool) -> Iterator[Callable[[], bool]]:
             raise KeyboardInterrupt
         requested = True
         if announce:
-            log.info("stopping after this step; Ctrl-C again to stop at once")
+            log.info("stopping as soon as possible; Ctrl-C again to stop at once")
 
     previous = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

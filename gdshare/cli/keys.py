@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from gdshare.cli.passphrase import PASSPHRASE_FILE, read_passphrase
-from gdshare.cli.terminal import AsJson, print_json
+from gdshare.cli.terminal import AsJson, print_json, print_line
 from gdshare.signing import (
     fingerprint,
     load_private_key,
@@ -49,9 +49,9 @@ def new(
     passphrase = read_passphrase(passphrase_file, confirm=True, key_name="the new key")
     make = write_sealing_pair if sealing else write_key_pair
     private, public = make(out, name, passphrase)
-    typer.echo(f"private key (keep)  {private}")
-    typer.echo(f"public key (give)   {public}")
-    typer.echo(f"fingerprint         {_fingerprint(public)}")
+    print_line(f"private key (keep)  {private}")
+    print_line(f"public key (give)   {public}")
+    print_line(f"fingerprint         {_fingerprint(public)}")
 
 
 def show(
@@ -89,7 +89,7 @@ def request(
     secret = load_private_key(key, read_passphrase(passphrase_file, confirm=False))
     path = out or key.with_suffix(".request")
     write_new(path, write_request(site, secret, datetime.now(UTC)))
-    typer.echo(f"request (send)  {path}")
+    print_line(f"request (send)  {path}")
     _print_fingerprint(fingerprint(secret.public_key()))
 
 
@@ -121,8 +121,8 @@ def rotate(
     private, _ = write_key_pair(folder, name, passphrase)
     secret = load_private_key(private, passphrase)
     write_new(request_path, write_request(site, secret, datetime.now(UTC), old_secret))
-    typer.echo(f"private key (keep)  {private}")
-    typer.echo(f"request (send)      {request_path}")
+    print_line(f"private key (keep)  {private}")
+    print_line(f"request (send)      {request_path}")
     _print_fingerprint(fingerprint(secret.public_key()))
 
 
@@ -142,12 +142,12 @@ def revoke(
     secret = load_private_key(key, read_passphrase(passphrase_file, confirm=False))
     path = out or key.with_suffix(".revocation")
     write_new(path, write_revocation(secret, why, datetime.now(UTC)))
-    typer.echo(f"revocation (send)  {path}")
+    print_line(f"revocation (send)  {path}")
 
 
 def _print_fingerprint(digest: str) -> None:
-    typer.echo(f"fingerprint  {digest}")
-    typer.echo(f"to say       {' '.join(digest[at : at + 4] for at in range(0, len(digest), 4))}")
+    print_line(f"fingerprint  {digest}")
+    print_line(f"to say       {' '.join(digest[at : at + 4] for at in range(0, len(digest), 4))}")
 
 
 def register(app: typer.Typer) -> None:

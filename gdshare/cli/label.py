@@ -4,25 +4,33 @@ With ``--serve``: the page on which a person outlines it.
 """
 
 import logging
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from shlex import quote
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from pydantic import ValidationError
 
+from gdshare.cli.intake import store_of_table
 from gdshare.cli.operator import operator_name
-from gdshare.cli.terminal import AsJson, print_json, print_table, progress
+from gdshare.cli.terminal import AsJson, print_json, print_line, print_table
 from gdshare.errors import UsageError
 from gdshare.extras import require_extra
+from gdshare.progress import progress
 from gdshare.protocol import Protocol
 
 if TYPE_CHECKING:
     from gdshare.cohort.store import CohortIndex
+    from gdshare.patches import Geometry
+    from gdshare.store import Store
 
 log = logging.getLogger(__name__)
 
 DEFAULTS = Protocol()
+AUTO = "auto"
+"""As fits the films, in place of a number of pixels."""
 MAX_SIZE_RATIO = 1.1
 """Between the largest and the smallest window on the patient, before a warning."""
 
@@ -44,7 +52,8 @@ def label(
         bool,
         typer.Option(
             "--serve",
-            help="Serve a page on this machine to outline the films of a STORE; creates no cohort.",
+            help="Serve a page on this machine to outline the films of a STORE, or of a CSV, which "
+            "are imported into CSV-store beside it; creates no cohort.",
         ),
     ] = False,
     port: Annotated[
@@ -54,11 +63,20 @@ def label(
         ),
     ] = 0,
     patch: Annotated[
-        int, typer.Option(help="Side of a window on the film, px. Source: 299 on 2048 px films.")
-    ] = DEFAULTS.patch,
+        str,
+        typer.Option(
+            metavar="PX|auto",
+            help="Side of a window on the film. Source: 299 on 2048 px films; auto: the same share "
+            "of your films' (median) side. All hospitals of a round need one value.",
+        ),
+    ] = str(DEFAULTS.patch),
     stride: Annotated[
-        int, typer.Option(help="Step between windows, px. Source: 50.")
-    ] = DEFAULTS.stride,
+        str | None,
+        typer.Option(
+            metavar="PX|auto",
+            help="Step between windows. Source: 50. Default: 50, or auto with --patch auto.",
+        ),
+    ] = None,
     outside: Annotated[
         float, typer.Option(help="Class I below this fraction of organ. Source: 0.01.")
     ] = DEFAULTS.outside,
@@ -66,7 +84,10 @@ def label(
         float, typer.Option(help="Class N or P above this fraction of organ. Source: 0.85.")
     ] = DEFAULTS.inside,
     side: Annotated[
-        int, typer.Option(help="Side of the network's input, px. Source: 299.")
+        int,
+        typer.Option(
+            help="Side of the network's input, px; a window is resized to it. Source: 299."
+        ),
     ] = DEFAULTS.side,
     mean: Annotated[
         float,
@@ -108,55 +129,110 @@ def label(
     require_extra("films")
     from gdshare.cohort import SPLITS, label_cohort
 
-    try:
-        protocol = Protocol(
-            patch=patch,
-            stride=stride,
-            outside=outside,
-            inside=inside,
-            side=side,
-            mean=mean,
-            std=std,
-            resample_mm=resample_mm,
-        )
-    except ValidationError as error:
-        raise _usage_error(error) from error
+    protocol = _protocol(
+        outside=outside, inside=inside, side=side, mean=mean, std=std, resample_mm=resample_mm
+    )
+    lengths = _Lengths.read(patch, stride)
     if serve:
-        if out or split or organ or as_json:
+        if out or split or as_json:
             raise UsageError(
-                "--serve creates no cohort",
-                remedy="leave out --out, --split, --organ and --json",
+                "--serve creates no cohort", remedy="leave out --out, --split and --json"
             )
-        return _serve(source, protocol, port)
+        require_extra("dicom")
+        store = store_of_table(source, organ) if source.is_file() else source
+        return _serve(store, protocol, lengths, port)
     if out is None:
         raise UsageError(
             "--out is missing", remedy="name the folder to create for the labelled cohort"
         )
     shares = None if split is None else _fractions(split)
     table = _table_of(source)
+    protocol = lengths.applied_to(protocol, lambda: _measure(table, protocol))
     with progress("labelling films") as report:
         index = label_cohort(table, out, protocol, shares, seed, report, organ)
     _warn(index)
     if as_json:
-        return print_json({name: index.counts[name].model_dump() for name in SPLITS})
+        counts: dict[str, object] = {name: index.counts[name].model_dump() for name in SPLITS}
+        return print_json(counts | {"protocol": protocol.model_dump()})
     columns = ("split", "negative", "positive", "films", "I", "N", "P", "discarded")
     rows = [(name, *index.counts[name].model_dump().values()) for name in SPLITS]
     print_table(f"{out}: patients, films and windows", columns, rows)
+    chosen = f"--patch {protocol.patch} --stride {protocol.stride} --side {protocol.side}"
+    print_line(f"protocol  {chosen} (every hospital of the round needs the same)")
     return None
 
 
-def _warn(index: "CohortIndex") -> None:
-    missing = [
-        f"{name} {kind.upper()}"
-        for name in ("train", "val")
-        for kind in ("i", "n", "p")
-        if not getattr(index.counts[name], kind)
+@dataclass(frozen=True)
+class _Lengths:
+    """``--patch`` and ``--stride``; None: as fits the films."""
+
+    patch: int | None
+    stride: int | None
+
+    @classmethod
+    def read(cls, patch: str, stride: str | None) -> "_Lengths":
+        side = _pixels("--patch", patch)
+        if stride is None:
+            return cls(side, None if side is None else DEFAULTS.stride)
+        return cls(side, _pixels("--stride", stride))
+
+    def applied_to(self, protocol: Protocol, measure: "Callable[[], Geometry]") -> Protocol:
+        """The protocol with these lengths; ``measure`` looks at the films, if it is needed."""
+        patch, stride = self.patch, self.stride
+        if patch is None or stride is None:
+            fitting = measure()
+            patch = fitting.patch if patch is None else patch
+            stride = fitting.stride if stride is None else stride
+        return _protocol(**(protocol.model_dump() | {"patch": patch, "stride": stride}))
+
+
+def _pixels(option: str, text: str) -> int | None:
+    if text == AUTO:
+        return None
+    try:
+        return int(text)
+    except ValueError as error:
+        raise UsageError(
+            "not a number of pixels", f"{option} {text:.20}", f"give a whole number, or {AUTO}"
+        ) from error
+
+
+def _protocol(**values: Any) -> Protocol:
+    try:
+        return Protocol(**values)
+    except ValidationError as error:
+        raise _usage_error(error) from error
+
+
+def _measure(table: Path, protocol: Protocol) -> "Geometry":
+    """The source's proportions for a table's films, or for those of a store."""
+    from gdshare.cohort import fitting_geometry
+
+    with progress("measuring films") as report:
+        return fitting_geometry(table, protocol, report)
+
+
+def _measure_store(store: "Store", protocol: Protocol) -> "Geometry":
+    from gdshare.label_page.grid import blank_film
+    from gdshare.patches import Geometry, film_side
+
+    sides = [
+        film_side(blank_film(film), protocol) for film in store.films() if film.state != "rejected"
     ]
-    if missing:
+    if not sides:
+        raise UsageError(
+            "holds no film to measure", store.path, "give --patch and --stride in pixels"
+        )
+    return Geometry.for_sides(sides)
+
+
+def _warn(index: "CohortIndex") -> None:
+    named = {"training": index.counts["train"], "validation": index.counts["val"]}
+    empty = [name for name, counts in named.items() if not counts.negative + counts.positive]
+    if empty:
         log.warning(
-            "warning: no window of %s, so gdshare distill will refuse this cohort; add films, or "
-            "change the patch size or the split",
-            ", ".join(missing),
+            "warning: no outlined film of %s patients, so gdshare distill will refuse this cohort",
+            " and ".join(empty),
         )
     smallest, largest = index.patch_mm or (0.0, 0.0)
     if largest > MAX_SIZE_RATIO * smallest:
@@ -169,18 +245,19 @@ def _warn(index: "CohortIndex") -> None:
         )
 
 
-def _serve(source: Path, protocol: Protocol, port: int) -> None:
-    require_extra("dicom")
+def _serve(source: Path, agreed: Protocol, lengths: _Lengths, port: int) -> None:
     from gdshare.label_page import serve
     from gdshare.store.folder import open_store
 
     def announce(address: str) -> None:
-        typer.echo(f"open once, in a browser on this machine  {address}")
-        typer.echo("outlines and diagnoses are saved at once; stop with Ctrl-C")
+        print_line(f"open once, in a browser on this machine  {address}")
+        print_line("outlines and diagnoses are saved at once; stop with Ctrl-C")
 
-    serve(open_store(source), protocol, operator_name(), port, announce)
+    store = open_store(source)
+    protocol = lengths.applied_to(agreed, lambda: _measure_store(store, agreed))
+    serve(store, protocol, operator_name(), port, announce)
     words = ["gdshare label", quote(str(source)), *_as_options(protocol), "--out COHORT"]
-    typer.echo(f"next  {' '.join(words)}")
+    print_line(f"next  {' '.join(words)}")
 
 
 def _table_of(source: Path) -> Path:

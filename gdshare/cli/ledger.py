@@ -10,7 +10,7 @@ import typer
 from gdshare.bundle.attestation import MAX_BYTES, Receipt, read_signed
 from gdshare.bundle.folder import read_plain
 from gdshare.cli.operator import operator_name
-from gdshare.cli.terminal import AsJson, print_json, print_table
+from gdshare.cli.terminal import AsJson, print_json, print_line, print_table
 from gdshare.errors import BundleError, UsageError
 from gdshare.ledger import Anchor, head_of, open_ledger, read_ledger
 from gdshare.release.publish import ledger_beside
@@ -62,8 +62,8 @@ def verify(
     head = head_of(entries)
     if as_json:
         return print_json({"lines": head.number, "sha256": head.sha256})
-    typer.echo(f"lines   {head.number}, chained and complete")
-    typer.echo(f"anchor  {head.number}:{head.sha256}")
+    print_line(f"lines   {head.number}, chained and complete")
+    print_line(f"anchor  {head.number}:{head.sha256}")
     return None
 
 
@@ -109,12 +109,12 @@ def receive(
     with open_ledger(ledger_beside(outbox)) as book:
         plausible = record_receipt(verdict, digest, signer, book, operator, datetime.now(UTC))
     reason = f"  {verdict.reason}" if verdict.reason else ""
-    typer.echo(f"{verdict.verdict:<10} {verdict.name}{reason}")
-    typer.echo(f"by         {verdict.aggregator}, {verdict.at:%Y-%m-%d %H:%M:%S} UTC")
-    typer.echo(f"digest     {digest}")
-    typer.echo(f"line       {verdict.line}:{verdict.sha256}")
+    print_line(f"{verdict.verdict:<10} {verdict.name}{reason}")
+    print_line(f"by         {verdict.aggregator}, {verdict.at:%Y-%m-%d %H:%M:%S} UTC")
+    print_line(f"digest     {digest}")
+    print_line(f"line       {verdict.line}:{verdict.sha256}")
     if not plausible:
-        typer.echo(
+        print_line(
             f"WARNING: this hospital never withdrew {verdict.name}, so somebody else has its key; "
             f"call {verdict.aggregator} and have the key revoked"
         )

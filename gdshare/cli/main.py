@@ -4,7 +4,6 @@ import io
 import logging
 import os
 import sys
-import traceback
 from collections.abc import Sequence
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
@@ -15,7 +14,9 @@ import typer
 
 from gdshare import __version__
 from gdshare.allocator import keep_freed_memory
+from gdshare.cli.terminal import print_line, print_text
 from gdshare.errors import GdshareError, UsageError
+from gdshare.escaping import escaped_traceback
 from gdshare.extras import extra_missing
 from gdshare.logs import FILE_VARIABLE, LEVEL_VARIABLE, LEVELS, start_logging, start_logging_from
 
@@ -38,6 +39,7 @@ OWN_COMMANDS: dict[str, str] = {
         "distill",
         "audit",
         "keys",
+        "policy",
         "prepare",
         "approve",
         "release",
@@ -138,8 +140,9 @@ def _print_whatever_the_encoding() -> None:
 
 
 def _refuse(message: str, debug: bool, fault: bool = False) -> None:
-    if debug:
-        traceback.print_exc()
+    error = sys.exception()
+    if debug and error is not None:
+        print_text(f"{escaped_traceback(error)}\n", err=True)
     log.error(message, exc_info=debug or fault, extra={"without_traceback": True})
     sys.exit(REFUSED)
 
@@ -167,7 +170,7 @@ def _log_options(words: list[str]) -> tuple[dict[str, str], list[str]]:
 
 def _show_version(value: bool) -> None:
     if value:
-        typer.echo(f"gdshare {__version__}")
+        print_line(f"gdshare {__version__}")
         raise typer.Exit
 
 
@@ -201,8 +204,8 @@ def _front(
 
     **import** films from a PACS or a folder, **review** those that may show a name,
     **label** the films once their organs are outlined, **distill** the labelled patches into
-    a few synthetic images, **audit** what those reveal, make **keys** once, and
-    **publish** a signed bundle, or **prepare** it, have it **approve**d by others, and
+    a few synthetic images, **audit** what those reveal, make **keys** and a **policy**
+    once, and **publish** a signed bundle, or **prepare** it, have it **approve**d by others, and
     **release** it. **withdraw** takes back a released bundle.
 
     At the aggregator:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from gdshare.cli.terminal import AsJson, print_json
+from gdshare.cli.terminal import AsJson, print_json, print_line
 from gdshare.errors import UsageError
 from gdshare.extras import require_extra
 from gdshare.films import read_film
@@ -50,9 +50,9 @@ def outline(
             {"out": str(out), "organ": name, "size": [width, height], "inside": fraction}
         )
     if name:
-        typer.echo(f"organ   {name}")
-    typer.echo(f"inside  {fraction:.2%} of {width} x {height} px")
-    typer.echo(f"wrote   {out}")
+        print_line(f"organ   {name}")
+    print_line(f"inside  {fraction:.2%} of {width} x {height} px")
+    print_line(f"wrote   {out}")
     return None
 
 

@@ -6,8 +6,9 @@ from typing import Annotated
 
 import typer
 
-from gdshare.cli.terminal import progress
+from gdshare.cli.terminal import print_line
 from gdshare.extras import require_extra
+from gdshare.progress import progress
 
 
 def phantom(
@@ -28,6 +29,7 @@ def phantom(
     """
     require_extra("films")
     from gdshare.films.phantom import write_phantom_cohort
+    from gdshare.patches import Geometry
 
     with progress("drawing films") as report:
         table = write_phantom_cohort(
@@ -39,12 +41,11 @@ def phantom(
             seed=seed,
             progress=report,
         )
-    patch, stride = round(size * 299 / 2048), -(-size * 50 // 2048)  # the source's proportions
-    typer.echo(f"synthetic films  {negatives} negative, {positives} positive, {size} x {size} px")
-    typer.echo(f"table            {table}")
-    typer.echo(
-        f"next             gdshare label {quote(str(table))} --out COHORT --patch {patch} "
-        f"--stride {stride} --side 32"
+    print_line(f"synthetic films  {negatives} negative, {positives} positive, {size} x {size} px")
+    print_line(f"table            {table}")
+    print_line(
+        f"next             gdshare label {quote(str(table))} --out COHORT "
+        f"{Geometry.for_sides([size])}"
     )
 
 

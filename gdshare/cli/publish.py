@@ -7,15 +7,19 @@ from typing import Annotated
 import typer
 
 from gdshare.bundle import build_files, verify_files, verify_folder
+from gdshare.cli.measured_score import AtChance, ScoredOn, measured_score
 from gdshare.cli.operator import operator_name
 from gdshare.cli.passphrase import PASSPHRASE_FILE, read_passphrase
-from gdshare.cli.terminal import DryRun
-from gdshare.distill.run_folder import read_result
-from gdshare.ledger import open_ledger
-from gdshare.release import read_policy, require_allowed
+from gdshare.cli.release import AnotherKey
+from gdshare.cli.terminal import DryRun, print_line
+from gdshare.distill.score_record import require_about
+from gdshare.release import require_allowed
 from gdshare.release.describe import describe
+from gdshare.release.locked_outbox import open_outbox
+from gdshare.release.own_key import require_own_key, signed_with
 from gdshare.release.policy import by_policy, require_one_shot
-from gdshare.release.publish import ledger_beside, release, require_unused
+from gdshare.release.publish import release, require_unused
+from gdshare.release.rules import AT_CHANCE, require_better_than_chance
 from gdshare.report.preview import render_preview
 from gdshare.signing import fingerprint, load_private_key
 
@@ -45,10 +49,13 @@ def publish(
             help="A recipient who may use it. Repeatable. Default: all in the policy.",
         ),
     ] = None,
+    cohort: ScoredOn = None,
+    at_chance: AtChance = False,
     by: Annotated[
         str | None,
         typer.Option(help="Your name for the ledger. Default: this computer's user."),
     ] = None,
+    another_key: AnotherKey = False,
     dry_run: DryRun = False,
     passphrase_file: Path | None = PASSPHRASE_FILE,
 ) -> None:
@@ -61,36 +68,40 @@ def publish(
 
     For policies that allow a single step; otherwise use gdshare prepare, approve and release.
     """
-    policy, now, operator = read_policy(outbox), datetime.now(UTC), operator_name(by)
-    require_one_shot(policy)
-    read_result(run)  # before the passphrase is asked for
+    score = measured_score(run, cohort)  # before the passphrase is asked for
+    require_better_than_chance(score, str(run), at_chance)
     signing_key = load_private_key(key, read_passphrase(passphrase_file, confirm=False))
-    with open_ledger(ledger_beside(outbox)) as ledger:
+    signer = fingerprint(signing_key.public_key())
+    with open_outbox(outbox) as desk:
+        policy, ledger, now = desk.policy, desk.ledger, datetime.now(UTC)
+        require_one_shot(policy)
         manifest, distilled = describe(
             run,
-            outbox,
-            policy,
-            ledger,
+            desk,
             site=site,
             recipients=to or (),
             now=now,
             lifetime=timedelta(days=expires_days),
             sequence=sequence,
         )
+        require_about(score, distilled, run)
+        require_own_key(outbox, ledger.entries, key, signer, site, another_key)
         require_allowed(policy, manifest)
         files = build_files(manifest, distilled, render_preview(distilled), signing_key)
         bundle = verify_files(files, signing_key.public_key(), now, site)
         if dry_run:
             require_unused(bundle, outbox, ledger)
-            typer.echo(f"would publish  {manifest.name}  {bundle.digest}")
+            print_line(f"would publish  {manifest.name}  {bundle.digest}")
             return
-        folder = release(bundle, files, outbox, ledger, operator, now, by_policy(policy))
+        despite = f", {AT_CHANCE}" if score.at_chance else ""
+        why = f"{by_policy(policy)}{despite}, {signed_with(signer)}"
+        folder = release(bundle, files, outbox, ledger, operator_name(by), now, why)
     # What is reported is what lies on the disk, read back by the rules its readers will apply.
     bundle = verify_folder(folder, signing_key.public_key(), datetime.now(UTC))
-    typer.echo(f"bundle       {folder}")
-    typer.echo(f"digest       {bundle.digest}")
-    typer.echo(f"signed with  {fingerprint(signing_key.public_key())}")
-    typer.echo(f"expires      {manifest.expires:%Y-%m-%d}")
+    print_line(f"bundle       {folder}")
+    print_line(f"digest       {bundle.digest}")
+    print_line(f"signed with  {signer}")
+    print_line(f"expires      {manifest.expires:%Y-%m-%d}")
 
 
 def register(app: typer.Typer) -> None:

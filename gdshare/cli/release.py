@@ -7,17 +7,17 @@ from typing import Annotated
 import typer
 
 from gdshare.bundle import verify_files, verify_folder
+from gdshare.cli.measured_score import AtChance, ScoredOn, measured_score
 from gdshare.cli.operator import operator_name
 from gdshare.cli.passphrase import PASSPHRASE_FILE, read_passphrase
-from gdshare.cli.terminal import DryRun
+from gdshare.cli.terminal import DryRun, print_line
 from gdshare.cli.typed_digest import LEAST_DIGITS, require_match
-from gdshare.distill.run_folder import read_result
+from gdshare.distill.score_record import require_about
 from gdshare.errors import UsageError
-from gdshare.ledger import in_one_line, open_ledger
+from gdshare.ledger import in_one_line
 from gdshare.release import (
     Policy,
     prepared_from,
-    read_policy,
     read_prepared,
     require_allowed,
     require_approver,
@@ -26,11 +26,13 @@ from gdshare.release import (
 from gdshare.release import approve as sign_approval
 from gdshare.release import prepare as write_prepared
 from gdshare.release.describe import describe
-from gdshare.release.policy import by_policy, require_not_lost
+from gdshare.release.locked_outbox import open_outbox, require_owner
+from gdshare.release.own_key import require_own_key, signed_with
+from gdshare.release.policy import by_policy
 from gdshare.release.prepared import PAGE, Pages
-from gdshare.release.publish import ledger_beside, require_ledger, require_unused
 from gdshare.release.publish import release as release_bundle
-from gdshare.release.rules import findings
+from gdshare.release.publish import require_ledger, require_unused
+from gdshare.release.rules import AT_CHANCE, findings, require_better_than_chance
 from gdshare.release.sign import APPROVE, PREPARE
 from gdshare.report.preview import render_preview
 from gdshare.report.release_page import release_pages
@@ -55,6 +57,16 @@ Recipients = Annotated[
 By = Annotated[
     str | None, typer.Option(help="Your name for the ledger. Default: this computer's user.")
 ]
+AnotherKey = Annotated[
+    bool,
+    typer.Option(
+        "--another-key",
+        help="Allow another of the hospital's keys than the one that released before, such as its "
+        "successor. The aggregator must trust that key.",
+    ),
+]
+RULE_BROKEN = 3
+"""Exit status of ``prepare`` where the policy would not let the bundle out."""
 
 
 def prepare(
@@ -66,40 +78,47 @@ def prepare(
         int, typer.Option(min=1, max=3650, help="Days until the bundle expires.")
     ] = 365,
     to: Recipients = None,
+    cohort: ScoredOn = None,
     by: By = None,
     dry_run: DryRun = False,
 ) -> None:
     """Show what would leave, every file, picture and number, and check it against the policy.
 
-    Nothing is signed and nothing leaves. Open review.html in a browser, or read review.txt.
+    Nothing is signed and nothing leaves. Open review.html in a browser, or read review.txt. If a
+    rule of the policy is broken, the exit status is 3.
     """
-    policy, now, operator = read_policy(outbox), datetime.now(UTC), operator_name(by)
-    read_result(run)  # an unfinished run leaves nothing beside the outbox
     if out.exists():
         raise UsageError("already exists", out, "choose another --out, or remove it")
-    with open_ledger(ledger_beside(outbox)) as ledger:
+    score = measured_score(run, cohort)  # before anything is written beside the outbox
+    with open_outbox(outbox) as desk:
+        now, policy = datetime.now(UTC), desk.policy
         manifest, distilled = describe(
             run,
-            outbox,
-            policy,
-            ledger,
+            desk,
             site=site,
             recipients=to or (),
             now=now,
             lifetime=timedelta(days=expires_days),
         )
-        bundle = prepared_from(out, manifest, distilled, render_preview)
+        require_about(score, distilled, run)
+        bundle = prepared_from(out, manifest, distilled, score, render_preview)
         if dry_run:
-            typer.echo(f"would prepare  {manifest.name}")
+            print_line(f"would prepare  {manifest.name}")
         else:
-            ledger.write(now, PREPARE, operator, manifest.name, bundle.digest, by_policy(policy))
+            why = by_policy(policy)
+            desk.ledger.write(now, PREPARE, operator_name(by), manifest.name, bundle.digest, why)
             write_prepared(bundle, _pages(policy))
-            typer.echo(f"prepared  {out}")
-            typer.echo(f"look at   {out / PAGE}")
-            typer.echo(f"digest    {bundle.digest}")
-    for finding in findings(policy, manifest):
-        if not finding.passed:
-            typer.echo(f"NOT kept  {finding.what}: {finding.actual}, {finding.required}")
+            print_line(f"prepared  {out}")
+            print_line(f"look at   {out / PAGE}")
+            print_line(f"digest    {bundle.digest}")
+            print_line(f"teaches   {score.text}")
+    if score.at_chance:
+        print_line("AT CHANCE no better than guessing: not released without --at-chance")
+    broken = [finding for finding in findings(policy, manifest) if not finding.passed]
+    for finding in broken:
+        print_line(f"NOT kept  {finding.what}: {finding.actual}, {finding.required}")
+    if broken:
+        raise typer.Exit(RULE_BROKEN)
 
 
 def approve(
@@ -123,32 +142,35 @@ def approve(
     compared. If one byte of the content or the policy changes later, the approval is void.
     """
     require_ledger(outbox)
-    policy, now, operator = read_policy(outbox), datetime.now(UTC), operator_name(by)
-    bundle = read_prepared(prepared, render_preview, _pages(policy))
-    name = bundle.manifest.name
-    require_match(
-        bundle.digest, digest, "--digest", "look at review.html, which shows it at the top"
-    )
-    require_allowed(policy, bundle.manifest)
     signing_key = load_private_key(key, read_passphrase(passphrase_file, confirm=False))
-    require_approver(policy, signing_key.public_key())
-    with open_ledger(ledger_beside(outbox)) as ledger:
-        require_not_lost(outbox, ledger.entries)
+    with open_outbox(outbox) as desk:
+        policy, entries = desk.policy, desk.ledger.entries
+        bundle = read_prepared(prepared, render_preview, _pages(policy))
+        name = bundle.manifest.name
+        require_owner(outbox, entries, bundle.manifest.site)
+        require_match(
+            bundle.digest, digest, "--digest", "look at review.html, which shows it at the top"
+        )
+        require_allowed(policy, bundle.manifest)
+        require_approver(policy, signing_key.public_key())
         if dry_run:
-            typer.echo(f"would approve  {name}  {bundle.digest}")
+            print_line(f"would approve  {name}  {bundle.digest}")
             return
-        ledger.write(now, APPROVE, operator, name, bundle.digest, by_policy(policy))
+        now, operator = datetime.now(UTC), operator_name(by)
+        desk.ledger.write(now, APPROVE, operator, name, bundle.digest, by_policy(policy))
         path = sign_approval(bundle, policy, operator, signing_key)
-    typer.echo(f"approved  {name}")
-    typer.echo(f"digest    {bundle.digest}")
-    typer.echo(f"signed    {path}")
+    print_line(f"approved  {name}")
+    print_line(f"digest    {bundle.digest}")
+    print_line(f"signed    {path}")
 
 
 def release(
     prepared: Prepared,
     key: Annotated[Path, typer.Option(help="The hospital's private key, NAME.key.")],
     outbox: Outbox,
+    at_chance: AtChance = False,
     by: By = None,
+    another_key: AnotherKey = False,
     dry_run: DryRun = False,
     passphrase_file: Path | None = PASSPHRASE_FILE,
 ) -> None:
@@ -158,24 +180,29 @@ def release(
     signer does not count as an approver.
     """
     require_ledger(outbox)
-    policy, now, operator = read_policy(outbox), datetime.now(UTC), operator_name(by)
-    reviewed = read_prepared(prepared, render_preview, _pages(policy))
     signing_key = load_private_key(key, read_passphrase(passphrase_file, confirm=False))
-    with open_ledger(ledger_beside(outbox)) as ledger:
-        require_not_lost(outbox, ledger.entries)
+    signer = fingerprint(signing_key.public_key())
+    with open_outbox(outbox) as desk:
+        policy, ledger, now = desk.policy, desk.ledger, datetime.now(UTC)
+        reviewed = read_prepared(prepared, render_preview, _pages(policy))
+        site = reviewed.manifest.site
+        require_better_than_chance(reviewed.score, reviewed.manifest.name, at_chance)
+        require_owner(outbox, ledger.entries, site)
+        require_own_key(outbox, ledger.entries, key, signer, site, another_key)
         files, approvals = sign_prepared(reviewed, policy, signing_key, ledger.entries)
-        bundle = verify_files(files, signing_key.public_key(), now, reviewed.manifest.site)
+        bundle = verify_files(files, signing_key.public_key(), now, site)
         if dry_run:
             require_unused(bundle, outbox, ledger)
-            typer.echo(f"would release  {bundle.manifest.name}  {bundle.digest}")
+            print_line(f"would release  {bundle.manifest.name}  {bundle.digest}")
             return
         approvers = "".join(f", approved by {approval.fingerprint}" for approval in approvals)
-        why = in_one_line(f"{by_policy(policy)}{approvers}")
-        folder = release_bundle(bundle, files, outbox, ledger, operator, now, why)
+        despite = f", {AT_CHANCE}" if reviewed.score.at_chance else ""
+        why = in_one_line(f"{by_policy(policy)}{despite}, {signed_with(signer)}{approvers}")
+        folder = release_bundle(bundle, files, outbox, ledger, operator_name(by), now, why)
     bundle = verify_folder(folder, signing_key.public_key(), now)
-    typer.echo(f"bundle       {folder}")
-    typer.echo(f"digest       {bundle.digest}")
-    typer.echo(f"signed with  {fingerprint(signing_key.public_key())}")
+    print_line(f"bundle       {folder}")
+    print_line(f"digest       {bundle.digest}")
+    print_line(f"signed with  {signer}")
 
 
 def _pages(policy: Policy) -> Pages:

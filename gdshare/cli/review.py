@@ -9,10 +9,11 @@ import typer
 
 from gdshare.cli.boxes import parse_box
 from gdshare.cli.operator import operator_name
-from gdshare.cli.terminal import AsJson, print_json, print_table, progress
+from gdshare.cli.terminal import AsJson, print_json, print_line, print_table
 from gdshare.errors import UsageError
 from gdshare.extras import require_extra
 from gdshare.films.box import Box
+from gdshare.progress import progress
 
 if TYPE_CHECKING:
     from gdshare.store import Store
@@ -84,7 +85,7 @@ def review(
     for name in films:
         reviewed.append(review_film(opened, name, decision, reviewer, now, boxes, crop_border))
         if not as_json:  # printed at once: the next film may fail
-            typer.echo(f"{name}  {reviewed[-1].state}")
+            print_line(f"{name}  {reviewed[-1].state}")
     if as_json:
         print_json([film.model_dump(mode="json") for film in reviewed])
     return None
@@ -104,7 +105,7 @@ def _list_held(store: "Store", everything: bool, as_json: bool) -> None:
         log.info("released films that are held now: %d", count)
     rows = [(film.film, "; ".join(film.reasons), _places(film.text)) for film in films]
     print_table(f"{store.path}: {len(films)} films held", ("film", "why", "text at"), rows)
-    typer.echo(f"pictures  {store.folder}/FILM.tif")
+    print_line(f"pictures  {store.folder}/FILM.tif")
     return None
 
 

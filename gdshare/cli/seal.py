@@ -11,6 +11,7 @@ from gdshare.bundle import unseal as unseal_files
 from gdshare.bundle.errors import AlreadyPublished
 from gdshare.bundle.layout import SIGNATURE
 from gdshare.cli.passphrase import PASSPHRASE_FILE, read_passphrase
+from gdshare.cli.terminal import print_line
 from gdshare.errors import UsageError
 from gdshare.signing import fingerprint, load_sealing_key, load_sealing_public_key
 from gdshare.storage import write_bytes
@@ -36,8 +37,8 @@ def seal(
         )
     key = load_sealing_public_key(to)
     write_bytes(out, seal_files(read_folder(bundle), key))
-    typer.echo(f"sealed  {out}")
-    typer.echo(f"to      {fingerprint(key)}")
+    print_line(f"sealed  {out}")
+    print_line(f"to      {fingerprint(key)}")
 
 
 def unseal(
@@ -53,7 +54,7 @@ def unseal(
     passphrase = read_passphrase(passphrase_file, confirm=False, key_name="the sealing key")
     files = unseal_files(data, load_sealing_key(key, passphrase))
     try:
-        typer.echo(f"opened  {write_bundle(out, files)}")
+        print_line(f"opened  {write_bundle(out, files)}")
     except AlreadyPublished:
         raise UsageError(
             "contains a bundle of that site and number", out, "compare the two, and remove one"

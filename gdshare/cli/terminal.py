@@ -1,26 +1,19 @@
-"""Progress on stderr for people, results on stdout for people or programs."""
+"""Results on stdout, for people or programs, and options that many commands have.
 
-import json
+Whatever is printed is escaped here. The commands print with these functions and with the log, never
+with ``print`` or ``typer.echo``; the linter sees to it.
+"""
+
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
 from rich.table import Table
 from rich.text import Text
 
-Report = Callable[[int, int], None]
-"""Called with (done, total)."""
+from gdshare.escaping import escaped, escaped_json
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON, for programs.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Check everything, change nothing.")]
@@ -46,42 +39,27 @@ def resolve_device(name: str) -> str:
     return name
 
 
-def progress_bar(extra: str = "", hidden: bool = False) -> Progress:
-    """A progress bar on stderr, shown only on a terminal.
-
-    Args:
-        extra: format of an additional column, from the task's fields.
-        hidden: show nothing even on a terminal.
-    """
-    console = Console(stderr=True)
-    columns = [
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
-    ]
-    if extra:
-        columns.append(TextColumn(extra))
-    return Progress(*columns, console=console, disable=hidden or not console.is_terminal)
+def print_line(line: str) -> None:
+    """Print one line; a newline in it is escaped like any other control character."""
+    print_text(f"{escaped(line)}\n")
 
 
-@contextmanager
-def progress(description: str) -> Iterator[Report]:
-    """Show a progress bar inside the block; yields a function to call with (done, total)."""
-    with progress_bar() as bar:
-        task = bar.add_task(description, total=None)
+def print_text(text: str, err: bool = False) -> None:
+    """Print a text of several lines, to stderr if ``err``."""
+    typer.echo(escaped(text, keep="\n"), nl=False, err=err)  # noqa: TID251 - the one place
 
-        def report(done: int, total: int) -> None:
-            bar.update(task, completed=done, total=total)
 
-        yield report
+def ask(question: str, hidden: bool = False, twice: bool = False) -> str:
+    """Ask on stderr, for a secret if ``hidden``, which is asked for again if ``twice``."""
+    answer: str = typer.prompt(  # noqa: TID251 - the one place
+        escaped(question), hide_input=hidden, confirmation_prompt=twice, err=True
+    )
+    return answer
 
 
 def print_json(value: object) -> None:
     """Print a JSON document in ASCII, safe in any encoding; undefined figures are null."""
-    typer.echo(json.dumps(value, indent=2))
+    print_text(escaped_json(value))
 
 
 def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
@@ -91,8 +69,8 @@ def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[obje
     for index, name in enumerate(columns):
         table.add_column(name, justify="left" if index == 0 else "right")
     for row in rows:
-        table.add_row(*(Text(str(cell)) for cell in row))
+        table.add_row(*(Text(escaped(cell)) for cell in row))
     # A file or pipe has no width: do not cut the table to 80 columns there.
     console = Console(width=None if sys.stdout.isatty() else 160)
-    console.print(Text(title, "italic"), soft_wrap=True)
+    console.print(Text(escaped(title), "italic"), soft_wrap=True)
     console.print(table)

@@ -7,8 +7,8 @@ from typing import Annotated
 import typer
 
 from gdshare.bundle import verify_folder
-from gdshare.bundle.verify import acceptance, as_json, refusal, sentence
-from gdshare.cli.terminal import AsJson
+from gdshare.bundle.verify import acceptance, refusal, sentence
+from gdshare.cli.terminal import AsJson, print_json, print_line
 from gdshare.errors import GdshareError
 from gdshare.signing import load_public_key
 
@@ -27,9 +27,11 @@ def verify(
         accepted = verify_folder(bundle, load_public_key(key), datetime.now(UTC))
     except GdshareError as fault:
         if json:
-            typer.echo(as_json(refusal(fault)), nl=False)
+            print_json(refusal(fault))
         raise
-    typer.echo(as_json(acceptance(accepted)) if json else f"{sentence(accepted)}\n", nl=False)
+    if json:
+        return print_json(acceptance(accepted))
+    return print_line(sentence(accepted))
 
 
 def register(app: typer.Typer) -> None:

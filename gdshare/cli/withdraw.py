@@ -9,12 +9,13 @@ import typer
 from gdshare.bundle.outbox import newest
 from gdshare.cli.operator import operator_name
 from gdshare.cli.passphrase import PASSPHRASE_FILE, has_terminal, read_passphrase
-from gdshare.cli.terminal import DryRun
+from gdshare.cli.terminal import DryRun, ask, print_line
 from gdshare.cli.typed_digest import LEAST_DIGITS, matches, require_match
 from gdshare.errors import UsageError
 from gdshare.ledger import Entry, open_ledger, read_ledger
+from gdshare.release.own_key import require_bundles_key
 from gdshare.release.publish import ledger_beside
-from gdshare.release.withdraw import Released, find_withdrawal, released_bundles, require_own_key
+from gdshare.release.withdraw import Released, find_release, find_withdrawal, released_bundles
 from gdshare.release.withdraw import withdraw as withdraw_bundle
 from gdshare.signing import fingerprint, load_private_key
 
@@ -60,23 +61,30 @@ def withdraw(
     the newest is withdrawn, the node hands over nothing else until a newer bundle is released. If
     interrupted, run it again.
     """
-    released = _released(read_ledger(ledger_beside(outbox)), bundle, outbox)
+    path = ledger_beside(outbox)
+    chosen = _released(read_ledger(path), bundle, outbox)
     secret = load_private_key(key, read_passphrase(passphrase_file, confirm=False))
-    require_own_key(outbox, released, fingerprint(secret.public_key()), another_key)
-    if dry_run:
-        typer.echo(f"would withdraw  {released.name}  {released.digest}")
-        typer.echo(f"remaining       {_remaining(outbox, released)}")
-        return
-    _confirm(released, bundle, digest)
-    with open_ledger(ledger_beside(outbox)) as book:
-        before = find_withdrawal(book.entries, released)
-        operator = operator_name(by)
-        path = withdraw_bundle(released, why, outbox, book, operator, datetime.now(UTC), secret)
-    typer.echo(f"withdrawn    {released.name}{f', on {before.at:%Y-%m-%d}' if before else ''}")
-    typer.echo(f"digest       {released.digest}")
-    typer.echo(f"withdrawal   {path}")
-    typer.echo(f"signed with  {fingerprint(secret.public_key())}")
-    typer.echo(f"remaining    {_remaining(outbox, released)}")
+    if not dry_run:
+        _confirm(chosen, bundle, digest)
+    with open_ledger(path) as ledger:
+        released = _released(ledger.entries, bundle, outbox)
+        if released != chosen:
+            raise UsageError("its ledger changed meanwhile", outbox, "look at it, and run it again")
+        entry = find_release(ledger.entries, released)
+        signer = fingerprint(secret.public_key())
+        require_bundles_key(outbox, entry, key, signer, another_key)
+        if dry_run:
+            print_line(f"would withdraw  {released.name}  {released.digest}")
+            print_line(f"remaining       {_remaining(outbox, released)}")
+            return
+        before = find_withdrawal(ledger.entries, released)
+        now, operator = datetime.now(UTC), operator_name(by)
+        withdrawal = withdraw_bundle(released, why, outbox, ledger, operator, now, secret)
+    print_line(f"withdrawn    {released.name}{f', on {before.at:%Y-%m-%d}' if before else ''}")
+    print_line(f"digest       {released.digest}")
+    print_line(f"withdrawal   {withdrawal}")
+    print_line(f"signed with  {signer}")
+    print_line(f"remaining    {_remaining(outbox, released)}")
 
 
 def _released(entries: list[Entry], name: str, outbox: Path) -> Released:
@@ -107,7 +115,7 @@ def _confirm(released: Released, name: str, digest: str | None) -> None:
                 f"{released.name} in gdshare ledger show",
             )
         question = f"First {LEAST_DIGITS} digits of {released.name}'s digest"
-        digest = str(typer.prompt(question, err=True))
+        digest = ask(question)
     require_match(
         released.digest, digest, "--digest", f"see {released.name} in gdshare ledger show"
     )

@@ -5,10 +5,10 @@ split by patient. It never leaves the hospital.
 ``store`` defines the files on disk and opens them.
 """
 
-from gdshare.cohort.label import label_cohort
+from gdshare.cohort.label import fitting_geometry, label_cohort
 from gdshare.cohort.split import DEFAULT_FRACTIONS, SPLITS, Split
-from gdshare.cohort.store import Cohort, CohortFilm, Patches, open_cohort
-from gdshare.cohort.table import TableRow, read_table
+from gdshare.cohort.store import Cohort, CohortFilm, Patches, cohort_digest, open_cohort
+from gdshare.cohort.table import TableRow, read_listing, read_table
 
 __all__ = [
     "DEFAULT_FRACTIONS",
@@ -18,7 +18,10 @@ __all__ = [
     "Patches",
     "Split",
     "TableRow",
+    "cohort_digest",
+    "fitting_geometry",
     "label_cohort",
     "open_cohort",
+    "read_listing",
     "read_table",
 ]

@@ -18,7 +18,7 @@ from gdshare.errors import CohortError, UsageError
 from gdshare.films import read_film
 from gdshare.films.outlines import AnnotationFile, read_annotations
 from gdshare.labels import DISCARDED, label_windows
-from gdshare.patches import Grid, cut_rows, inside_fractions
+from gdshare.patches import Geometry, Grid, cut_rows, film_side, inside_fractions
 from gdshare.protocol import PatchClass, Protocol
 from gdshare.storage import new_folder, write_json
 
@@ -50,7 +50,8 @@ def label_cohort(
         the content of ``cohort.json``.
 
     Raises:
-        CohortError: the table or ``out`` is not usable.
+        CohortError: the table or ``out`` is not usable; or the outlined films of training or of
+            validation patients gave no window of some class, and distillation would refuse them.
         FilmError: a film or mask is not usable.
         UsageError: the fractions are invalid, or given for a table with a column ``split``.
     """
@@ -59,13 +60,40 @@ def label_cohort(
     try:
         # For the owner only: the index has the films' paths and the patients' names.
         with new_folder(out, 0o700) as folder:
-            index = _label_into(folder, rows, division, protocol, organ, progress)
+            cuts = _cut_into(folder, rows, division, protocol, organ, progress)
+            _require_classes(table, cuts, protocol)
+            index = _index_of(cuts, division, protocol)
             write_json(folder / INDEX, index.model_dump(mode="json"))
     except FileExistsError as error:
         raise CohortError(
             "already exists", out, "choose another --out, or remove it first"
         ) from error
     return index
+
+
+def fitting_geometry(
+    table: Path,
+    protocol: Protocol,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Geometry:
+    """The source's proportions for the films of a table.
+
+    Args:
+        table: CSV, see ``read_table``.
+        protocol: its pixel size, if it sets one, is the one that the geometry counts in.
+        progress: called with (films measured, films in all).
+
+    Raises:
+        CohortError: the table is not usable.
+        FilmError: a film is not usable, or of unknown pixel size where the protocol sets one.
+    """
+    rows = read_table(table)
+    outlined = [row for row in rows if row.mask is not None] or rows
+    sides = []
+    for row in outlined:
+        sides.append(film_side(read_film(row.image, row.spacing_mm), protocol))
+        progress(len(sides), len(outlined))
+    return Geometry.for_sides(sides)
 
 
 @dataclass(frozen=True)
@@ -102,22 +130,24 @@ class _Cut:
     Attributes:
         film: its entry in the index.
         windows: number of windows ``i``, ``n``, ``p`` and ``discarded``; empty without a mask.
+        side: of the film, px of the protocol; None without a mask.
         side_mm: side of a window on the patient, mm; None if unknown, or without a mask.
     """
 
     film: CohortFilm
     windows: Counter[str]
+    side: float | None = None
     side_mm: float | None = None
 
 
-def _label_into(
+def _cut_into(
     folder: Path,
     rows: list[TableRow],
     division: _Division,
     protocol: Protocol,
     organ: str | None,
     progress: Callable[[int, int], None],
-) -> CohortIndex:
+) -> list[_Cut]:
     # A file may contain the outlines of a whole cohort.
     annotations = lru_cache(maxsize=1)(read_annotations)
     cuts: list[_Cut] = []
@@ -136,6 +166,37 @@ def _label_into(
                 _cut_film(film, len(cuts), protocol, annotations, organ, writers[film.split])
             )
             progress(len(cuts), len(rows))
+    return cuts
+
+
+def _require_classes(table: Path, cuts: list[_Cut], protocol: Protocol) -> None:
+    """Refuse films that distillation could not use, and say which windows would fit them."""
+    missing = []
+    for split, name in (("train", "training"), ("val", "validation")):
+        outlined = [cut for cut in cuts if cut.film.split == split and cut.film.mask is not None]
+        windows: Counter[str] = sum((cut.windows for cut in outlined), Counter())
+        absent = [label.name for label in PatchClass if not windows[label.name.lower()]]
+        if outlined and absent:
+            missing.append(f"no {name} window of class {', '.join(absent)}")
+    if missing:
+        sides = [cut.side for cut in cuts if cut.side is not None]
+        fitting = Geometry.for_sides(sides)
+        raise CohortError(" and ".join(missing), table, _remedy(sides, fitting, protocol))
+
+
+def _remedy(sides: list[float], fitting: Geometry, protocol: Protocol) -> str:
+    others = "add films, or change the outlines or the split"
+    if fitting == Geometry(protocol.patch, protocol.stride):
+        return others
+    low, high = (f"{side:.0f}" for side in (min(sides), max(sides)))
+    pixels = "px" if protocol.resample_mm is None else f"pixels of {protocol.resample_mm:g} mm"
+    return (
+        f"films are {low if low == high else f'{low} to {high}'} {pixels}: the source's windows "
+        f"would be {fitting} (--patch auto takes them); if that is not it, {others}"
+    )
+
+
+def _index_of(cuts: list[_Cut], division: _Division, protocol: Protocol) -> CohortIndex:
     sides = [cut.side_mm for cut in cuts if cut.side_mm is not None]
     return CohortIndex(
         protocol=protocol,
@@ -184,7 +245,7 @@ def _cut_film(
     counts = Counter({label.name.lower(): int((labels == label).sum()) for label in PatchClass})
     counts["discarded"] = int((labels == DISCARDED).sum())
     side_mm = None if image.spacing is None else grid.patch * sum(image.spacing) / 2
-    return _Cut(film, counts, side_mm)
+    return _Cut(film, counts, film_side(image, protocol), side_mm)
 
 
 class _NpyStream:

@@ -11,6 +11,7 @@
 Patches are memory-mapped, so that a cohort may be larger than memory.
 """
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -194,3 +195,15 @@ def open_cohort(path: Path) -> Cohort:
         ) from error
     except (ValidationError, ValueError) as error:
         raise CohortError("is damaged or of another version", index, LABEL_AGAIN) from error
+
+
+def cohort_digest(cohort: Cohort) -> str:
+    """SHA-256 over the training and validation windows: pixels, classes, films."""
+    sha = hashlib.sha256()
+    for split in ("train", "val"):
+        patches = cohort.patches(split)
+        for array in (patches.pixels, patches.labels, patches.films):
+            sha.update(repr((array.shape, array.dtype.str)).encode())
+            for part in np.array_split(array, max(1, len(array) // 4096)):
+                sha.update(np.ascontiguousarray(part).data)
+    return sha.hexdigest()

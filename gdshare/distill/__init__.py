@@ -12,7 +12,7 @@
 ``state``, ``folder``, ``journal``
     checkpoint, run folder, metrics.
 ``score``
-    the patch score, by which the result is chosen.
+    the patch score, by which the result is chosen; ``score_record`` keeps the result's own.
 ``workers``, ``precision``
     several processes; rounding.
 

@@ -30,12 +30,16 @@ class Journal:
 
     def write(self, values: Mapping[str, object]) -> None:
         """Add a line of metrics; ``step`` is one of them."""
-        if self.metrics is not None:
-            self.metrics.write(run_folder.json_line(values))
+        self.conclude(values)
         if self.board is not None:
             for name, value in values.items():
                 if name != "step":
                     self.board.add_scalar(name, value, values["step"])
+
+    def conclude(self, values: Mapping[str, object]) -> None:
+        """Add a line to the file alone: TensorBoard hides what follows an earlier step."""
+        if self.metrics is not None:
+            self.metrics.write(run_folder.json_line(values))
 
     def sync(self) -> int:
         """Flush the metrics to the disk; returns their length in bytes."""

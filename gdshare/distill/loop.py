@@ -33,11 +33,12 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from gdshare.cohort import Cohort
+from gdshare.cohort import Cohort, cohort_digest
 from gdshare.distill import run_folder
 from gdshare.distill.journal import Journal, explain_faults, open_journal, require_tensorboard
 from gdshare.distill.problem import Draw, Problem, prepare
-from gdshare.distill.score import CHANCE, PatchScore, patch_score, tensors_of
+from gdshare.distill.score import PatchScore, patch_score, score_record, tensors_of
+from gdshare.distill.score_record import CHANCE, ScoreRecord, write_score
 from gdshare.distill.state import (
     State,
     as_distilled,
@@ -49,8 +50,8 @@ from gdshare.distill.unroll import MetaGradient, Unknowns, full, greedy, window
 from gdshare.distill.update import adam_step
 from gdshare.distill.workers import ALONE, Workers
 from gdshare.distilled import Distilled
-from gdshare.errors import RunError
-from gdshare.method import Settings
+from gdshare.errors import RunError, UsageError
+from gdshare.method import RunRecord, Settings
 from gdshare.networks import Parameters
 from gdshare.storage import write_bytes
 
@@ -188,7 +189,7 @@ def _run(
             progress(tick)
             if stop and tick.step < settings.outer_steps:
                 raise StoppedError(f"stopped after step {tick.step}", out, "go on with --resume")
-        return _finish(out, state, problem, workers)
+        return _finish(out, state, problem, journal, workers)
 
 
 def _train_step(
@@ -303,16 +304,45 @@ def _patch_score(
     return PatchScore(tuple(workers.all_reduce(table).tolist()), len(problem.scoring[1]))
 
 
-def _finish(out: Path, state: State, problem: Problem, workers: Workers) -> Outcome:
+def _finish(
+    out: Path, state: State, problem: Problem, journal: Journal, workers: Workers
+) -> Outcome:
     """Write the result, and score it on θ0 that did not choose it: the best of many flatters.
 
     With a fixed θ0 there is no other, and the score stays the flattering one.
     """
     distilled = as_distilled(state.best, problem.settings).require_sound(str(out))
+    step = state.progress.best_step
+    score = _final_score(distilled, problem, workers)
+    journal.conclude({"step": step, "final_score": score.mean, "final_deviation": score.deviation})
     if workers.is_main:
+        write_score(out, score_record(distilled, score))
         write_bytes(out / run_folder.RESULT, distilled.to_bytes())
-    score = _patch_score(distilled, problem, "final-theta0", workers)
-    return Outcome(distilled, score, state.progress.best_step)
+    return Outcome(distilled, score, step)
+
+
+def _final_score(distilled: Distilled, problem: Problem, workers: Workers) -> PatchScore:
+    return _patch_score(distilled, problem, "final-theta0", workers)
+
+
+def score_run(
+    record: RunRecord, distilled: Distilled, cohort: Cohort, device: str = "cpu"
+) -> ScoreRecord:
+    """Measure again what ``distill`` measured of a run's result when it ended.
+
+    Args:
+        record: ``run.json``.
+        distilled: the result.
+        cohort: that the run was distilled from.
+        device: torch's name of where to compute.
+
+    Raises:
+        UsageError: the run was distilled from another cohort, or there is no such device.
+    """
+    if record.cohort_sha256 != cohort_digest(cohort):
+        raise UsageError("this run was distilled from another cohort", cohort.path, "pass that one")
+    problem = prepare(cohort, record.settings, device)
+    return score_record(distilled, _final_score(distilled, problem, ALONE))
 
 
 def _checkpoint_due(step: int, settings: Settings) -> bool:

@@ -1,6 +1,5 @@
 """What stays the same through a run: cohort, network, and every draw as a function of a counter."""
 
-import hashlib
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -8,7 +7,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from gdshare.cohort import Cohort, Patches
+from gdshare.cohort import Cohort, Patches, cohort_digest
 from gdshare.distill.chain.network import Chain, chain_of
 from gdshare.distill.precision import FACTORS
 from gdshare.errors import CohortError
@@ -162,15 +161,3 @@ def prepare(cohort: Cohort, settings: Settings, device: str) -> Problem:
     generator = numpy_generator(settings.seed, "score-rows")
     chosen = scoring_rows(val, settings.score_patches, generator)
     return replace(problem, scoring=problem.patches(val, chosen))
-
-
-def cohort_digest(cohort: Cohort) -> str:
-    """SHA-256 over the training and validation windows: pixels, classes, films."""
-    sha = hashlib.sha256()
-    for split in ("train", "val"):
-        patches = cohort.patches(split)
-        for array in (patches.pixels, patches.labels, patches.films):
-            sha.update(repr((array.shape, array.dtype.str)).encode())
-            for part in np.array_split(array, max(1, len(array) // 4096)):
-                sha.update(np.ascontiguousarray(part).data)
-    return sha.hexdigest()

@@ -9,6 +9,7 @@
       checkpoint.safetensors   the state to resume from
       timings.jsonl            when it ran and for how long; the one file that differs on a repeat
       distilled.safetensors    the result: the best scored state
+      score.json               its patch score, by which a run at chance is not released unasked
       preview.png              the result as a picture
       audit.json               attacks on the result, where they were made
       tensorboard/             event files, where asked for

@@ -8,13 +8,11 @@ import torch
 from scipy.stats import t as student_t
 from torch import Tensor, nn
 
+from gdshare.distill.score_record import ScoreRecord, tensors_digest
 from gdshare.distill.unroll import InnerData, trajectory_end
 from gdshare.distilled import Distilled
 from gdshare.networks import Parameters
 from gdshare.patch_tensors import patch_accuracy
-from gdshare.protocol import CLASSES
-
-CHANCE = 1.0 / len(CLASSES)
 
 
 @dataclass(frozen=True)
@@ -60,6 +58,18 @@ class PatchScore:
     def lower(self) -> float:
         """Lower end of that interval."""
         return self.mean - self.half_width
+
+
+def score_record(distilled: Distilled, score: PatchScore) -> ScoreRecord:
+    """What ``score.json`` says of a result."""
+    return ScoreRecord(
+        tensors_sha256=tensors_digest(distilled),
+        score=score.mean,
+        deviation=score.deviation,
+        low=max(0.0, score.lower),
+        inits=len(score.values),
+        windows=score.windows,
+    )
 
 
 def tensors_of(distilled: Distilled, sets: int, device: torch.device) -> InnerData:

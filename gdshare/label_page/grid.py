@@ -77,7 +77,7 @@ def window_counts(film: StoredFilm, drawing: Drawing, protocol: Protocol) -> Win
 
 
 def _film_labels(film: StoredFilm, drawing: Drawing, protocol: Protocol) -> WindowLabels:
-    grid = Grid.on(_blank(film), protocol)
+    grid = Grid.on(blank_film(film), protocol)
     shape = grid.rows, grid.columns, grid.patch, grid.stride
     if not drawing.polygons:
         return WindowLabels(*shape)
@@ -93,7 +93,7 @@ def _film_labels(film: StoredFilm, drawing: Drawing, protocol: Protocol) -> Wind
     return WindowLabels(*shape, tuple("".join(row) for row in letters), counts)
 
 
-def _blank(film: StoredFilm) -> Film:
+def blank_film(film: StoredFilm) -> Film:
     """A film of this size without pixels, which the grid does not need."""
     pixels = np.broadcast_to(np.zeros((), np.uint8), (film.rows, film.columns))
     return Film(pixels, film.film, film.spacing_mm)

@@ -9,16 +9,14 @@ from gdshare.bundle import Manifest, describe_run, read_tensors
 from gdshare.distill.run_folder import read_record, read_result
 from gdshare.distilled import Distilled
 from gdshare.errors import BundleError, RunError
-from gdshare.ledger import Ledger
-from gdshare.release.policy import Policy, require_not_lost, terms_of
+from gdshare.release.locked_outbox import LockedOutbox, require_owner
+from gdshare.release.policy import terms_of
 from gdshare.release.publish import next_number
 
 
 def describe(
     run: Path,
-    outbox: Path,
-    policy: Policy,
-    ledger: Ledger,
+    outbox: LockedOutbox,
     *,
     site: str,
     recipients: Sequence[str],
@@ -31,8 +29,6 @@ def describe(
     Args:
         run: the run's folder.
         outbox: the outbox it would be released into.
-        policy: the outbox's.
-        ledger: the outbox's, locked.
         site: the hospital's short name.
         recipients: who may use it; empty: all that the policy names.
         now: UTC.
@@ -44,19 +40,20 @@ def describe(
 
     Raises:
         RunError: the run is not finished, or its result does not match ``run.json``.
-        PolicyError: the policy is lost, or does not name a recipient.
-        UsageError: a name, number or time that the format does not allow.
+        PolicyError: the policy does not name a recipient.
+        UsageError: the outbox is another hospital's; or a name, number or time that the format does
+            not allow.
     """
-    require_not_lost(outbox, ledger.entries)
+    require_owner(outbox.path, outbox.ledger.entries, site)
     distilled = read_result(run)
     manifest = describe_run(
         read_record(run),
         site=site,
-        sequence=next_number(outbox, ledger, site) if sequence is None else sequence,
+        sequence=next_number(outbox.path, outbox.ledger, site) if sequence is None else sequence,
         now=now,
         lifetime=lifetime,
-        terms=terms_of(policy, recipients),
-        suppress_below=policy.bundle.suppress_below,
+        terms=terms_of(outbox.policy, recipients),
+        suppress_below=outbox.policy.bundle.suppress_below,
         attacks=read_attacks(run, distilled),
     )
     try:

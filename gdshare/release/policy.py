@@ -19,13 +19,14 @@
 
 Defaults are as shown, except ``approvals = 0``, ``approvers = []``, ``one-shot = true``,
 ``recipients = []``, no ``[attacks]``, and as purpose the training and evaluation of classifiers of
-X-ray films. ``rules`` holds a bundle to the policy.
+X-ray films. ``rules`` holds a bundle to the policy; ``pinned`` says which policy is in force.
 """
 
 import hashlib
+import json
 import os
 import tomllib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Self
@@ -37,12 +38,11 @@ from gdshare.bundle import Terms
 from gdshare.bundle.attacks import AttackName
 from gdshare.bundle.counts import SUPPRESS_BELOW
 from gdshare.errors import PolicyError
-from gdshare.ledger import Entry
+from gdshare.plain_files import TooLargeError, read_plain
 from gdshare.signing.names import Digest
 
 MAX_BYTES = 64 * 1024
 NOTHING_RELEASED = "correct it; until then nothing is released"
-_ACTS = ("prepare", "approve", "release")
 _BY, _BY_DEFAULT = "by policy ", "by the default policy "
 
 
@@ -135,7 +135,9 @@ def policy_path(outbox: Path) -> Path:
 
 
 def read_policy(outbox: Path) -> Policy:
-    """Read the policy of an outbox; the default policy where there is no file.
+    """Read what the policy's file says; the default policy where there is none.
+
+    Whether it is in force is for ``pinned`` to say.
 
     Raises:
         PolicyError: not TOML, or a rule that is unknown, malformed or impossible to meet.
@@ -143,17 +145,61 @@ def read_policy(outbox: Path) -> Policy:
     path = policy_path(outbox)
     if not os.path.lexists(path):  # a link that leads nowhere is a policy that cannot be read
         return Policy()
+    return parse_policy(read_policy_file(path), path)
+
+
+def read_policy_file(path: Path) -> bytes:
+    """Read a policy's text.
+
+    Raises:
+        PolicyError: missing, too large, or not a plain file.
+    """
     try:
-        content = path.read_bytes()
-        if len(content) > MAX_BYTES:
-            raise PolicyError("too large for a policy", path, NOTHING_RELEASED)
+        return read_plain(path, MAX_BYTES)
+    except TooLargeError as error:
+        raise PolicyError("too large for a policy", path, NOTHING_RELEASED) from error
+    except OSError as error:
+        raise PolicyError(f"cannot be read ({error.strerror})", path, "check the path") from error
+
+
+def parse_policy(content: bytes, where: Path) -> Policy:
+    """Read a policy from its text.
+
+    Raises:
+        PolicyError: as ``read_policy``.
+    """
+    try:
         return Policy.model_validate(tomllib.loads(content.decode("utf-8")))
     except ValidationError as error:
-        raise PolicyError(_wrong_rule(error), path, NOTHING_RELEASED) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise PolicyError(f"not readable TOML ({error})", path, NOTHING_RELEASED) from error
-    except OSError as error:
-        raise PolicyError(f"cannot be read ({error.strerror})", path) from error
+        raise PolicyError(_wrong_rule(error), where, NOTHING_RELEASED) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise PolicyError(f"not readable TOML ({error})", where, NOTHING_RELEASED) from error
+
+
+def write_policy(policy: Policy) -> bytes:
+    """Write a policy as TOML, every rule with its meaning."""
+    rules, release = policy.bundle, policy.release
+    attacks = [f"{json.dumps(name)} = {bound}" for name, bound in policy.attacks.items()]
+    lines = [
+        "[bundle]",
+        f"images = {rules.images}  # distilled images, at most",
+        f"patients-per-class = {rules.patients_per_class}  # training patients with and without "
+        "the finding, at least",
+        f"suppress-below = {rules.suppress_below}  # a count below this is not given",
+        f"days = {rules.days}  # from publication to expiry, at most",
+        f"purpose = {json.dumps(rules.purpose)}",
+        f"retention-days = {rules.retention_days}  # after expiry, until when every copy must be "
+        "deleted",
+        f"recipients = {json.dumps(rules.recipients)}  # who may be named as a recipient; [] is "
+        "anybody",
+        "[attacks]  # that must have been tried, and the highest upper end of their interval",
+        *attacks,
+        "[release]",
+        f"approvals = {release.approvals}  # people who must approve, besides the one who signs",
+        f"approvers = {json.dumps(release.approvers)}  # the fingerprints of their keys",
+        f"one-shot = {json.dumps(release.one_shot)}  # whether gdshare publish may do all at once",
+    ]
+    return "".join(f"{line}\n" for line in lines).encode()
 
 
 def _wrong_rule(error: ValidationError) -> str:
@@ -206,24 +252,9 @@ def by_policy(policy: Policy) -> str:
     return f"{_BY_DEFAULT if policy == Policy() else _BY}{policy_digest(policy)}"
 
 
-def require_not_lost(outbox: Path, entries: Iterable[Entry]) -> None:
-    """Refuse the default policy where the ledger shows that the outbox had a policy of its own.
-
-    Args:
-        outbox: the outbox.
-        entries: of its ledger.
-
-    Raises:
-        PolicyError: the ledger names another policy than the default, and now there is no file.
-    """
-    # Only these entries' reasons are written by gdshare; a withdrawal's is free text.
-    written = any(entry.act in _ACTS and entry.why.startswith(_BY) for entry in entries)
-    if written and not os.path.lexists(policy_path(outbox)):
-        raise PolicyError(
-            "the policy is gone, and the ledger shows that there was one",
-            policy_path(outbox),
-            "put it back",
-        )
+def is_by_default(why: str) -> bool:
+    """Whether the ledger says of a step that it followed the default policy."""
+    return why.startswith(_BY_DEFAULT)
 
 
 def require_one_shot(policy: Policy) -> None:

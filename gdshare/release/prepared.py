@@ -6,6 +6,7 @@
       content/        the five files that a signature would cover
       review.html     all of it on one page, for the approvers
       review.txt      the same as text
+      score.json      what the images teach, see ``gdshare.distill.score_record``; stays here
       approvals/      the approvers' signatures, see ``approval``
 """
 
@@ -18,9 +19,11 @@ from gdshare.bundle.build import content_files
 from gdshare.bundle.digests import digests_of, subject_digest
 from gdshare.bundle.folder import read_folder
 from gdshare.bundle.layout import MANIFEST, SIGNED, TENSORS
+from gdshare.distill.score_record import ScoreRecord, read_score, write_score
 from gdshare.distilled import Distilled
 from gdshare.errors import PolicyError, UsageError
-from gdshare.storage import new_folder, write_bytes
+from gdshare.plain_files import TooLargeError, read_plain
+from gdshare.storage import make_folder, new_folder, own_mode, write_bytes
 
 CONTENT, APPROVALS = "content", "approvals"
 PAGE, TEXT = "review.html", "review.txt"
@@ -40,6 +43,7 @@ class Prepared:
         files: name -> content of the five files.
         manifest, distilled: what they hold.
         digest: names the content, as it will name the bundle.
+        score: what the images teach; it does not leave.
     """
 
     path: Path
@@ -47,16 +51,19 @@ class Prepared:
     manifest: Manifest
     distilled: Distilled
     digest: str
+    score: ScoreRecord
 
 
-def prepared_from(path: Path, manifest: Manifest, distilled: Distilled, render: Render) -> Prepared:
+def prepared_from(
+    path: Path, manifest: Manifest, distilled: Distilled, score: ScoreRecord, render: Render
+) -> Prepared:
     """What ``prepare`` would lay out at ``path``."""
     files = content_files(manifest, distilled, render(distilled))
-    return Prepared(path, files, manifest, distilled, subject_digest(digests_of(files)))
+    return Prepared(path, files, manifest, distilled, subject_digest(digests_of(files)), score)
 
 
 def prepare(prepared: Prepared, pages: Pages) -> None:
-    """Write the folder, whole or not at all.
+    """Write the folder, whole or not at all: for its owner, or for the group that shares the place.
 
     Args:
         prepared: what would leave, and where the folder goes.
@@ -67,13 +74,15 @@ def prepare(prepared: Prepared, pages: Pages) -> None:
     """
     path = prepared.path
     try:
-        with new_folder(path, 0o700) as aside:
+        make_folder(path.parent)
+        with new_folder(path, own_mode(path.parent, 0o700)) as aside:
             for folder in (CONTENT, APPROVALS):
                 (aside / folder).mkdir()
             for name, content in prepared.files.items():
                 write_bytes(aside / CONTENT / name, content)
             for name, content in pages(prepared).items():
                 write_bytes(aside / name, content)
+            write_score(aside, prepared.score)
     except OSError as error:
         raise UsageError(
             f"cannot be made ({error.strerror})", path, "choose another --out"
@@ -92,10 +101,12 @@ def read_prepared(path: Path, render: Render, pages: Pages) -> Prepared:
         PolicyError: the preview, the datasheet or a page is not what tensors, manifest and policy
             give; it could hide data, or show something other than what leaves.
         BundleError: a file is missing, unexpected, too large or malformed.
+        RunError: ``score.json`` is missing, damaged, or about other images.
     """
     files = read_folder(path / CONTENT, SIGNED)
     manifest = Manifest.from_bytes(files[MANIFEST])
-    prepared = prepared_from(path, manifest, read_tensors(files[TENSORS], manifest), render)
+    distilled = read_tensors(files[TENSORS], manifest)
+    prepared = prepared_from(path, manifest, distilled, read_score(path, distilled), render)
     for name, content in prepared.files.items():
         _require_same(path / CONTENT / name, files[name], content)
     for name, content in pages(prepared).items():
@@ -105,8 +116,9 @@ def read_prepared(path: Path, render: Render, pages: Pages) -> Prepared:
 
 def _page(path: Path, length: int) -> bytes:
     try:
-        with path.open("rb") as stream:
-            return stream.read(length + 1)
+        return read_plain(path, length, follow=False)
+    except TooLargeError:
+        return b""  # another page
     except OSError as error:
         raise PolicyError(f"cannot be read ({error.strerror})", path, "prepare it again") from error
 

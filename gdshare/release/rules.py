@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from gdshare.audit import ATTACKS
 from gdshare.bundle import Manifest
 from gdshare.bundle.counts import PublishedCounts, format_count
+from gdshare.distill.score_record import ScoreRecord
 from gdshare.errors import PolicyError
 from gdshare.release.policy import BundleRules, Policy
 
@@ -135,6 +136,24 @@ def require_allowed(policy: Policy, manifest: Manifest) -> None:
             f"{finding.what}: {finding.actual}, {finding.required}" for finding in broken
         )
         raise PolicyError(f"the policy does not let {manifest.name} out ({reasons})")
+
+
+AT_CHANCE = "at chance"
+"""What the ledger adds to the release of images that teach nothing."""
+
+
+def require_better_than_chance(score: ScoreRecord, name: str, allowed: bool) -> None:
+    """Refuse images that teach no more than guessing, unless somebody insists.
+
+    Raises:
+        PolicyError: naming the figure.
+    """
+    if score.at_chance and not allowed:
+        raise PolicyError(
+            f"its images teach no more than guessing: {score.text}",
+            name,
+            "distil longer, or check the films and their outlines; --at-chance releases it anyway",
+        )
 
 
 def _attack_findings(policy: Policy, manifest: Manifest) -> Iterator[Finding]:

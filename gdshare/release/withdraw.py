@@ -7,8 +7,8 @@
     3  the bundle's folder renamed out of sight, then deleted
 
 If a step is interrupted, withdraw again: the withdrawal repeats the ledger's line, so every attempt
-writes the same file. It takes one person and no policy; of the bundle it checks only which key
-signed it, where that is readable.
+writes the same file. It takes one person and no policy; only the key is checked, where ledger or
+bundle name it (``own_key``).
 """
 
 import shutil
@@ -21,16 +21,13 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from pydantic import ValidationError
 
 from gdshare.bundle.attestation import MAX_REASON, Withdrawal
-from gdshare.bundle.folder import read_plain
-from gdshare.bundle.layout import BOUNDS, SIGNATURE
 from gdshare.bundle.manifest import first_problem
 from gdshare.bundle.outbox import WITHDRAWAL
-from gdshare.errors import BundleError, UsageError
+from gdshare.errors import UsageError
 from gdshare.ledger import Entry, Ledger
 from gdshare.release.publish import RELEASE, WITHDRAW
-from gdshare.signing.envelope import read_envelope
 from gdshare.signing.names import hour_of
-from gdshare.storage import sync_folder, write_bytes
+from gdshare.storage import make_folder, sync_folder, write_bytes
 
 
 @dataclass(frozen=True)
@@ -64,33 +61,11 @@ def find_withdrawal(entries: Sequence[Entry], bundle: Released) -> Entry | None:
     return next(matches, None)
 
 
-def require_own_key(outbox: Path, bundle: Released, signer: str, another: bool) -> None:
-    """Refuse a key other than the bundle's own, unless it is said to be the hospital's as well.
-
-    With an approver's key, for example, the aggregator would refuse the withdrawal: the bundle
-    would be gone here and still used there.
-
-    Args:
-        outbox: holds the bundle; if it is gone or damaged, nothing is checked.
-        bundle: the bundle.
-        signer: fingerprint of the key that is about to sign.
-        another: the user says that this key is the hospital's as well.
-
-    Raises:
-        UsageError: it is another key.
-    """
-    if another:
-        return
-    try:
-        signature = read_plain(outbox / bundle.name / SIGNATURE, BOUNDS[SIGNATURE])
-        released = read_envelope(signature, SIGNATURE).hint
-    except BundleError:
-        return  # gone or damaged: that must not delay a withdrawal
-    if released != signer:
-        raise UsageError(
-            f"{bundle.name} was released with the key {released}, and this is {signer}",
-            remedy="give that key, or add --another-key if this is the hospital's as well",
-        )
+def find_release(entries: Sequence[Entry], bundle: Released) -> Entry:
+    """The last entry by which a bundle was released."""
+    release = (RELEASE, bundle.name, bundle.digest)
+    matches = (entry for entry in entries if (entry.act, entry.what, entry.digest) == release)
+    return list(matches)[-1]
 
 
 def withdraw(
@@ -128,7 +103,7 @@ def withdraw(
     signed = _withdrawal(bundle, entry.at, entry.why).signed(bundle.digest, key)
     path = outbox / f"{bundle.name}{WITHDRAWAL}"
     try:
-        outbox.mkdir(parents=True, exist_ok=True)
+        make_folder(outbox)
         write_bytes(path, signed)
         _delete_bundle(outbox / bundle.name)
     except OSError as error:

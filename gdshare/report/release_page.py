@@ -11,6 +11,7 @@ from html import escape
 import numpy as np
 from PIL import Image
 
+from gdshare.distill.score_record import ScoreRecord
 from gdshare.distilled import Distilled
 from gdshare.protocol import CLASSES
 from gdshare.release import Policy, Prepared
@@ -59,6 +60,8 @@ def _page(prepared: Prepared, policy: Policy, results: tuple[Finding, ...]) -> s
         f"<p>Digest of all: <code>{prepared.digest}</code></p>",
         "<h2>Policy</h2>",
         _table(("rule", "allowed", "actual", ""), [_finding_row(result) for result in results]),
+        "<h2>What the images teach</h2>",
+        f"<p>{_score_badge(prepared.score)} {escape(_score_text(prepared.score))}</p>",
         "<h2>Terms of use</h2>",
         _table(("", ""), [[escape(name), escape(value)] for name, value in _terms(prepared)]),
         "<h2>The images, enlarged</h2>",
@@ -104,6 +107,7 @@ def _text(prepared: Prepared, policy: Policy, results: tuple[Finding, ...]) -> s
         f"{prepared.manifest.name}: what would leave",
         _verdict(results, policy),
         "POLICY\n" + "\n".join(rules),
+        "WHAT THE IMAGES TEACH\n" + _score_text(prepared.score),
         "TERMS OF USE\n" + "\n".join(terms),
         "THE IMAGES (see review.html)\n" + "\n".join(images),
         f"Learning rates, in order: {_rates(prepared.distilled)}",
@@ -121,6 +125,22 @@ def _verdict(results: tuple[Finding, ...], policy: Policy) -> str:
     if all(result.passed for result in results):
         return f"The policy allows this release.{needed}"
     return "The policy does NOT allow this release."
+
+
+def _score_badge(score: ScoreRecord) -> str:
+    if score.at_chance:
+        return '<span class="no">NOTHING: at chance</span>'
+    return '<span class="yes">better than guessing</span>'
+
+
+def _score_text(score: ScoreRecord) -> str:
+    at_chance = " It cannot be released without --at-chance." if score.at_chance else ""
+    inits = f"{score.inits} initial weights" if score.inits > 1 else "one set of initial weights"
+    return (
+        f"{score.text[0].upper()}{score.text[1:]}: networks trained from these images alone, from "
+        f"{inits}, on {score.windows} patches of this hospital's validation patients. The images "
+        f"were chosen on these patients, so it flatters.{at_chance} This figure stays here."
+    )
 
 
 def _terms(prepared: Prepared) -> list[tuple[str, str]]:

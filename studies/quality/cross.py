@@ -14,7 +14,8 @@ from pydantic import JsonValue, TypeAdapter
 from torch import Tensor, nn
 
 from gdshare.distill.run_folder import read_result
-from gdshare.distill.score import CHANCE, tensors_of
+from gdshare.distill.score import tensors_of
+from gdshare.distill.score_record import CHANCE
 from gdshare.distill.unroll import InnerData, trajectory_end
 from gdshare.method import Settings
 from gdshare.networks import Parameters, build, draw
@@ -99,10 +100,10 @@ def crossed(
 
     choosing = receiver.inits("choose", crossing.choosing)
     tried = {factor: mean(scores(factor, choosing, val)) for factor in crossing.factors}
-    factor = best_factor(tried)
-    judged = scores(factor, receiver.inits("judge", crossing.judging), test)
-    named = {f"{one:g}": score for one, score in tried.items()}
-    return Crossed(giver.network, receiver.name, factor, named, judged)
+    best = best_factor(tried)
+    judged = scores(best, receiver.inits("judge", crossing.judging), test)
+    named = {f"{factor:g}": score for factor, score in tried.items()}
+    return Crossed(giver.network, receiver.name, best, named, judged)
 
 
 def trained_score(

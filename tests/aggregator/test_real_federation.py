@@ -12,10 +12,11 @@ from site_kit import make_bundle, make_cohort, manifest, write_files
 from aggregator.flower.cli import FlowerCli, SuperLinkAddress
 from aggregator.flower.local_federation import SiteNode, local_federation
 from aggregator.flower.order import Order
-from aggregator.flower.submit import APP, run_round
+from aggregator.flower.submit import run_round
 from gdshare.errors import UsageError
 from gdshare.logs import FILE_VARIABLE
 from gdshare.model import load_model
+from gdshare.round_app import ROUND_APP
 from gdshare.signing import new_key, public_pem
 
 SITES = ("east", "north", "west")
@@ -35,7 +36,7 @@ app = ServerApp()
 def main(grid, context):
     ask = [Message(RecordDict(), node, "query.collect") for node in grid.get_node_ids()]
     replies = list(grid.send_and_receive(ask, timeout=60))
-    lines = [reply.error.reason if reply.has_error() else "answered" for reply in replies]
+    lines = [str(dict(reply.content["answer"])) for reply in replies]
     Path({answers!r} + ".aside").write_text("\\n".join(lines))
     Path({answers!r} + ".aside").rename({answers!r})
 """
@@ -58,7 +59,10 @@ def hospitals(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def superlink(hospitals: Path) -> Iterator[SuperLinkAddress]:
     cohort = hospitals / "films" / "cohort"
-    nodes = [SiteNode(site, hospitals / site / "outbox", cohort, minimum_films=4) for site in SITES]
+    nodes = [
+        SiteNode(site, hospitals / site / "outbox", cohort, minimum_films=4, suppress_below=1)
+        for site in SITES
+    ]
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(FILE_VARIABLE, str(hospitals / "both-sides.log"))
         with local_federation(nodes, hospitals / "federation") as address:
@@ -110,7 +114,7 @@ def test_code_in_the_app_does_not_run_at_a_hospital(
     app = hospitals / "evil"
     (app / "hospital_node").mkdir(parents=True)
     mark, answers = hospitals / "ran", hospitals / "answers"
-    server = APP.replace("aggregator.server_app", "evil_server")
+    server = ROUND_APP.replace("aggregator.server_app", "evil_server")
     (app / "pyproject.toml").write_text(
         server.replace('"pyproject.toml"', '"**/*.py"'), encoding="utf-8"
     )
@@ -126,8 +130,8 @@ def test_code_in_the_app_does_not_run_at_a_hospital(
     while not answers.exists() and time.monotonic() < end:
         time.sleep(0.2)
 
-    assert "the app holds files of its own, which never run here" in answers.read_text(
-        encoding="utf-8"
-    )
-    assert answers.read_text(encoding="utf-8").count("\n") == 2, "all three refused"
+    told = answers.read_text(encoding="utf-8").splitlines()
+    assert told == [str({"refused": "other-app"})] * 3
     assert not mark.exists()
+    unpacked = [path for site in SITES for path in (hospitals / "federation" / site).rglob("apps")]
+    assert unpacked == [], "a node unpacked the app"

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import time
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -43,6 +44,7 @@ from aggregator.results import table
 from aggregator.round import Round
 from aggregator.trust.bundle_history import newest_bundles, signed_with
 from aggregator.trust.key_history import REVOKE, TRUST, from_line, until
+from gdshare import progress
 from gdshare.bundle import Terms, verify_files
 from gdshare.errors import FederationError, LedgerError
 from gdshare.ledger import open_ledger, read_ledger
@@ -68,7 +70,7 @@ def test_a_round_ends_in_one_model_one_epsilon_and_a_table(world: World) -> None
     assert set(result.test) == set(SITES) == set(result.bundles)
     assert result.epsilon in THRESHOLDS
     assert [row.name for row in result.rows] == [*SITES, "all sites"]
-    assert result.rows[-1].confusion.films == len(SITES) * TEST_FILMS
+    assert result.rows[-1].sent.films == len(SITES) * TEST_FILMS
     model, record = load_model(world.folder / "out" / "model")
     assert (model.network, model.protocol) == ("convnet", PROTOCOL)
     assert len(model.ensemble) == result.networks == 5
@@ -240,6 +242,40 @@ def test_fewer_nodes_than_ordered_go_on_when_the_time_is_up(world: World) -> Non
     assert set(result.test) == set(SITES)
 
 
+def test_log_says_who_is_asked_what_and_for_how_long(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "aggregator")
+    grid = released(world).grid()
+    world.hold(grid, timeout=900)
+    asked = [line for line in caplog.messages if line.startswith("asked ")]
+    assert asked[0] == "asked 3 hospitals to hand over what they released, for at most 900 s"
+    assert "asked north, west to count validation films, for at most 900 s" in asked
+    assert asked[-2:] == [
+        "asked east, north, west to count validation films, for at most 900 s",
+        "asked east, north, west to count test films, for at most 900 s",
+    ]
+
+
+def test_hospital_that_takes_minutes_does_not_leave_the_operator_in_silence(
+    world: World, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(progress, "FIRST_S", 0.01)
+    monkeypatch.setattr(progress, "SELDOM_S", 0.02)
+    caplog.set_level("INFO", "aggregator")
+    grid = released(world).grid()
+
+    def slow(message: Message, context: Context) -> Message:
+        if message.metadata.message_type == "query.collect":
+            time.sleep(0.3)
+        return real_app(message, context)
+
+    grid.apps = {1: slow}
+    world.hold(grid)
+    waiting = "waiting for 3 hospitals to hand over what they released: for 0:00 now"
+    assert waiting in caplog.messages
+
+
 def test_no_node_at_all_is_an_error(world: World) -> None:
     released(world)
     with pytest.raises(FederationError, match="no hospital connected"):
@@ -258,7 +294,7 @@ def test_a_site_that_refuses_to_count_is_named(world: World) -> None:
     assert set(result.bundles) == set(SITES)
 
 
-def answering(**counts: list[int]) -> ClientApp:
+def answering(**counts: list[int] | int) -> ClientApp:
     """A node that hands over its bundle but counts as it pleases."""
 
     def app(message: Message, context: Context) -> Message:
@@ -277,7 +313,7 @@ def erring(message: Message, context: Context) -> Message:
 
 N = len(THRESHOLDS)
 FLAT = {"tp": [2] * N, "fn": [0] * N, "tn": [0] * N, "fp": [2] * N}
-NONE = {"indeterminate_positive": [0] * N, "indeterminate_negative": [0] * N}
+NONE = {"indeterminate_positive": [0] * N, "indeterminate_negative": [0] * N, "suppress_below": 1}
 
 
 @pytest.mark.parametrize(
@@ -292,6 +328,9 @@ NONE = {"indeterminate_positive": [0] * N, "indeterminate_negative": [0] * N}
         answering(**{**FLAT, **NONE, "tp": [2] * (N - 1) + [1]}),
         answering(**{**FLAT, **NONE, "tp": [*range(N)], "fn": [*range(N, 0, -1)]}),
         answering(**{**FLAT, **NONE, "indeterminate_positive": [1] * N}),
+        answering(**{**FLAT, **NONE, "suppress_below": 0}),
+        answering(**{**FLAT, **NONE, "suppress_below": 3}),
+        answering(**{**FLAT, **NONE, "suppress_below": 10**9}),
         erring,
     ],
 )

@@ -8,7 +8,7 @@ import pytest
 import typer
 from bundle_factory import distilled, png_chunk
 from bundle_leaks import SHORTEST, search
-from bundle_run_kit import run_record
+from bundle_run_kit import keep_score, run_record
 from typer.testing import CliRunner
 
 from gdshare.bundle import next_sequence, read_folder
@@ -57,6 +57,7 @@ def run_folder(tmp_path: Path) -> Path:
     )
     write_json(run / "run.json", record.model_dump(mode="json"))
     (run / "distilled.safetensors").write_bytes(distilled().to_bytes())
+    keep_score(run, distilled())
     (run / "preview.png").write_bytes(
         b"\x89PNG\r\n\x1a\n" + png_chunk(b"tEXt", b"Comment\0" + WORDS["picture"].encode())
     )

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 import pytest
 import typer
 from bundle_factory import distilled, manifest
-from bundle_run_kit import PASSPHRASE, run_record
+from bundle_run_kit import PASSPHRASE, keep_score, run_record
 from command_kit import gdshare
 from typer.testing import CliRunner
 
@@ -33,6 +33,7 @@ def place(tmp_path):
     record = run_record(Settings(network="resnet18", epochs=1, steps=2, seed=77))
     write_json(run / "run.json", record.model_dump(mode="json"))
     (run / "distilled.safetensors").write_bytes(distilled().to_bytes())
+    keep_score(run, distilled())
     invoke("keys", "new", "--out", tmp_path / "keys", "--name", "st-mary")
     return tmp_path
 
@@ -193,6 +194,7 @@ def test_the_whole_command_refuses_in_one_sentence_with_status_2(place):
 def test_a_passphrase_from_a_file(tmp_path):
     secret = tmp_path / "secret"
     secret.write_bytes(b"from a file\r\n")
+    secret.chmod(0o600)
     invoke("keys", "new", "--out", tmp_path, "--name", "a", "--passphrase-file", secret)
     load_private_key(tmp_path / "a.key", b"from a file")
 

@@ -16,7 +16,7 @@ from gdshare.cohort import label_cohort, open_cohort
 from gdshare.distill import loop
 from gdshare.distill.loop import SKIPS_IN_A_ROW, LostError, distill
 from gdshare.distill.run_folder import read_record, read_result
-from gdshare.distill.score import CHANCE
+from gdshare.distill.score_record import CHANCE, read_score
 from gdshare.distill.state import initial_unknowns, load_checkpoint
 from gdshare.distill.unroll import full
 from gdshare.errors import CohortError, RunError, UsageError
@@ -54,6 +54,29 @@ def test_result_is_the_best_scored_state_and_sound(cohort, whole, tmp_path):
     assert result.images.shape == (3, 1, 8, 8)
     assert result.learning_rates.shape == (4,)
     assert read_record(whole).settings == SETTINGS
+
+
+def test_score_of_the_result_is_kept_in_run_and_metrics_and_can_be_measured_again(
+    cohort, whole, tmp_path
+):
+    shutil.copytree(whole, tmp_path / "run")
+    outcome = distill(cohort, tmp_path / "run", SETTINGS, resume=True)
+    distilled, record = read_result(whole), read_score(whole, read_result(whole))
+    assert (record.score, record.deviation) == (outcome.score.mean, outcome.score.deviation)
+    assert record.low == max(0.0, outcome.score.lower)
+    assert record.at_chance == outcome.at_chance
+    assert metrics(whole)[-1] == {
+        "step": outcome.step,
+        "final_score": outcome.score.mean,
+        "final_deviation": outcome.score.deviation,
+    }
+    assert loop.score_run(read_record(whole), distilled, cohort) == record
+
+
+def test_score_is_not_measured_on_another_cohort(whole, tmp_path):
+    other = small_cohort(tmp_path, protocol=TINY, patients=9)
+    with pytest.raises(UsageError, match="distilled from another cohort"):
+        loop.score_run(read_record(whole), read_result(whole), other)
 
 
 def test_usage_example_runs(cohort, tmp_path, monkeypatch):
@@ -193,7 +216,7 @@ def test_loss_that_is_not_a_number_is_left_out_of_the_metrics(cohort, tmp_path, 
     monkeypatch.setattr(loop, "full", full_without_loss)
     ticks = []
     distill(cohort, tmp_path / "run", settings(outer_steps=2), progress=ticks.append)
-    assert [line["step"] for line in metrics(tmp_path / "run")] == [1, 2, 2]
+    assert [line["step"] for line in metrics(tmp_path / "run")] == [1, 2, 2, 2]
     assert not any("loss" in line for line in metrics(tmp_path / "run"))
     assert all(math.isnan(tick.loss) for tick in ticks)
 

@@ -3,7 +3,8 @@ import math
 import pytest
 import torch
 
-from gdshare.distill.score import CHANCE, PatchScore, patch_score
+from gdshare.distill.score import PatchScore, patch_score
+from gdshare.distill.score_record import CHANCE
 from gdshare.distill.unroll import InnerData, trajectory_end
 from gdshare.networks import build, draw
 from gdshare.patch_tensors import patch_accuracy

@@ -11,6 +11,7 @@ from dicom_kit import gradient, radiograph, save
 from film_kit import write_films
 
 from gdshare.cli.main import build_app
+from gdshare.release.policy import parse_policy, policy_digest
 from gdshare.signing import fingerprint, load_public_key
 from gdshare.store import open_store
 
@@ -20,6 +21,7 @@ SMALL = {
     "phantom": ["--size", "128", "--negatives", "6", "--positives", "6"],
     "label": ["--patch", "16", "--stride", "8", "--side", "8", "--split", "0.34,0.33,0.33"],
     "distill": ["--network", "convnet", "--outer-steps", "2", "--score-inits", "1"],
+    "release": ["--at-chance"],  # two steps teach nothing
 }
 
 
@@ -55,8 +57,11 @@ def test_there_are_commands_to_check():
     assert len(SHOWN) >= 12
 
 
-def _told(word, folder):
+def _told(word, folder, command):
     """What a person puts in the place of a word."""
+    if word == "$DIGEST" and command == "policy":
+        path = folder / "next.toml"
+        return policy_digest(parse_policy(path.read_bytes(), path))[:16]
     if word == "FILM":
         return _held(folder / "store")
     if word == "$DIGEST":
@@ -77,6 +82,7 @@ def _name_approver(folder):
     told = fingerprint(load_public_key(folder / "officer-keys" / "officer.pub"))
     rules = "\n".join(line.strip() for line in lines).replace("9f86...d1", told)
     (folder / "outbox-policy.toml").write_text(rules, encoding="utf-8")
+    (folder / "next.toml").write_text(rules.replace("days = 730", "days = 400"), encoding="utf-8")
 
 
 def test_hospitals_guide_leads_from_films_to_a_released_bundle(tmp_path, monkeypatch):
@@ -94,13 +100,14 @@ def test_hospitals_guide_leads_from_films_to_a_released_bundle(tmp_path, monkeyp
             assert "--dry-run" not in words or (tmp_path / "outbox/st-mary-1/bundle.sig").exists()
         if "--dicomweb" in words:
             continue  # tests/cli/test_import_command.py asks a real PACS
-        told = [_told(word, tmp_path) for word in words]
+        told = [_told(word, tmp_path, words[0]) for word in words]
         gdshare(*told, *SMALL.get(words[0], []), check=True)
         walked.append(words[0])
         if "officer" in words:
             _name_approver(tmp_path)
     assert walked == [
         *("import", *["review"] * 4, "label", "distill", "audit", *["keys"] * 5),
+        *["policy"] * 4,
         *("prepare", "approve", "release", "release", "withdraw", "withdraw"),
     ]
     assert [path.name for path in (tmp_path / "outbox").iterdir()] == ["st-mary-1.withdrawal"]

@@ -1,6 +1,7 @@
 """The node's log options reach the process that answers."""
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -10,16 +11,17 @@ from hospital_node import __main__ as node
 
 
 def started_with(folder: Path, monkeypatch: pytest.MonkeyPatch, *options: str) -> dict[str, str]:
-    """The environment of the SuperNode that the command becomes."""
+    """The environment that the answering process inherits."""
     settings = folder / "node.toml"
     settings.write_text(f'outbox = "{folder}/outbox"\nstate = "{folder}/state"\n', encoding="utf-8")
-    environments: list[dict[str, str]] = []
-    monkeypatch.setattr(os, "execve", lambda _, __, environment: environments.append(environment))
+    monkeypatch.setattr(os, "environ", dict(os.environ))
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
     monkeypatch.chdir(folder)
-    node.main([str(settings), "--superlink", "h:1", *options])
+    words = ("--superlink", "127.0.0.1:1", "--insecure", "--max-wait-time", "0")
+    with pytest.raises(SystemExit):
+        node.main([str(settings), *words, *options])
     start_logging()
-    [environment] = environments
-    return environment
+    return dict(os.environ)
 
 
 def test_log_options_are_inherited_with_the_files_path_in_full(
@@ -42,7 +44,7 @@ def test_log_variables_stay_as_they_are_without_options(
 
 
 def test_log_file_that_cannot_be_written_stops_the_node(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with pytest.raises(SystemExit, match="the log cannot be written"):
-        started_with(tmp_path, monkeypatch, "--log-file", "missing/node.log")
+    started_with(tmp_path, monkeypatch, "--log-file", "missing/node.log")
+    assert "the log cannot be written" in capsys.readouterr().err

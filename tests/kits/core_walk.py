@@ -33,11 +33,9 @@ def walk(folder: Path) -> None:
         gdshare("keys", "new", "--name", name, "--out", keys)
     gdshare("keys", "new", "--name", "tokyo", "--out", keys, "--sealing")
     gdshare("keys", "request", keys / "st-mary.key", "--site", "st-mary")
-    shown = json.loads(gdshare("keys", "show", keys / "officer.pub", "--json"))
-
-    policy = f'[release]\napprovals = 1\napprovers = ["{shown["fingerprint"]}"]\n'
-    (folder / "outbox-policy.toml").write_text(policy)
     of_outbox = ("--outbox", outbox)
+    approver = ("--approver", keys / "officer.pub")
+    gdshare("policy", "new", *of_outbox, "--site", "st-mary", *approver)
     gdshare("prepare", folder / "run", "--out", prepared, *of_outbox, "--site", "st-mary")
     page = (prepared / "review.html").read_text()
     digest = re.findall("Digest of all: <code>([0-9a-f]{64})", page)[0]

@@ -80,6 +80,11 @@ def save(dataset: Dataset, path: Path, syntax: str = ExplicitVRLittleEndian) -> 
         compress(plain, path, syntax)
         plain.unlink()
         return path
+    return write(dataset, path, syntax)
+
+
+def write(dataset: Dataset, path: Path, syntax: str) -> Path:
+    """Write a data set whose pixel data are in this transfer syntax already."""
     dataset.file_meta.TransferSyntaxUID = syntax
     dataset.preamble = bytes(128)
     dataset.save_as(path)

@@ -25,7 +25,13 @@ SETTINGS = Settings(
     steps=2,
     inner_rate=0.02,
 )
-SAME = ("run.json", "metrics.jsonl", "distilled.safetensors", "checkpoint.safetensors")
+SAME = (
+    "run.json",
+    "metrics.jsonl",
+    "distilled.safetensors",
+    "checkpoint.safetensors",
+    "score.json",
+)
 
 
 class BrokenOffError(Exception):

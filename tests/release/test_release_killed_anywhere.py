@@ -11,6 +11,8 @@ from kill_kit import KILLED, Killer
 
 from gdshare.bundle import published, verify_folder
 from gdshare.ledger import read_ledger
+from gdshare.release.pinned import policy_in_force
+from gdshare.release.policy import Policy
 from gdshare.signing import fingerprint, load_public_key
 
 SIGNER, OFFICER = "st-mary", "officer"
@@ -30,7 +32,7 @@ def before(killer: Killer, tmp_path_factory: pytest.TempPathFactory) -> dict[str
     (desk / "outbox-policy.toml").write_text(
         f'[release]\napprovals = 1\napprovers = ["{officer}"]\none-shot = false\n', encoding="utf-8"
     )
-    for act in ("prepare", "approve", "release"):
+    for act in ("policy", "prepare", "approve", "release"):
         kept[act] = _copy(desk, act)
         assert killer.run(words(act, desk), desk) == 0
     return kept
@@ -43,6 +45,8 @@ def _copy(desk: Path, act: str) -> Path:
 def words(act: str, desk: Path) -> list[object]:
     outbox, site = ("--outbox", desk / "outbox"), ("--site", "st-mary")
     match act:
+        case "policy":
+            return [act, "new", *outbox, *site]
         case "prepare":
             return [act, desk / "run", "--out", desk / "prepared", *outbox, *site]
         case "approve":
@@ -57,6 +61,9 @@ def words(act: str, desk: Path) -> list[object]:
 
 def done(act: str, desk: Path) -> bool:
     """Whether the act's effect is there, whole."""
+    if act == "policy":
+        entries = read_ledger(desk / "outbox-ledger.jsonl")
+        return policy_in_force(desk / "outbox", entries) != Policy()
     if act == "prepare":
         return (desk / "prepared").exists()
     if act == "approve":
@@ -78,7 +85,7 @@ def record_and_outbox_agree(desk: Path) -> None:
         assert "prepare" in [entry.act for entry in entries]
 
 
-@pytest.mark.parametrize("act", ["prepare", "approve", "release", "publish"])
+@pytest.mark.parametrize("act", ["policy", "prepare", "approve", "release", "publish"])
 def test_act_that_is_killed_anywhere_leaves_what_agrees_and_can_be_redone(
     act: str, killer: Killer, before: dict[str, Path], tmp_path: Path
 ) -> None:
@@ -88,7 +95,7 @@ def test_act_that_is_killed_anywhere_leaves_what_agrees_and_can_be_redone(
 
 def redo(act: str, killer: Killer, desk: Path) -> None:
     record_and_outbox_agree(desk)
-    had = done(act, desk)
+    had = act != "policy" and done(act, desk)
     status = killer.run(words(act, desk), desk)
     if act in ("prepare", "release") and had:
         assert status == 2  # it had been done, and is not done twice

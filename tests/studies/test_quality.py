@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from gdshare import pooling
-from gdshare.distill.score import CHANCE
+from gdshare.distill.score_record import CHANCE
 from gdshare.errors import DivergedError, RunError, UsageError
 from gdshare.method import Settings
 from studies import quality

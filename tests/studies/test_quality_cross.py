@@ -3,7 +3,8 @@ from itertools import pairwise
 import pytest
 import torch
 
-from gdshare.distill.score import CHANCE, patch_score
+from gdshare.distill.score import patch_score
+from gdshare.distill.score_record import CHANCE
 from gdshare.distill.unroll import InnerData
 from gdshare.networks import build
 from studies.quality import cross

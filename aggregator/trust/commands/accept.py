@@ -15,6 +15,7 @@ from aggregator.trust.bundle_history import (
 )
 from aggregator.trust.commands.options import By, TrustFolder
 from gdshare.cli.operator import operator_name
+from gdshare.cli.terminal import print_line
 from gdshare.cli.typed_digest import LEAST_DIGITS, matches
 from gdshare.errors import FederationError, UsageError
 from gdshare.ledger import in_one_line, open_ledger
@@ -58,4 +59,4 @@ def accept(
                 "was withdrawn by its hospital, for ever", name, "nobody can let it in"
             )
         ledger.write(datetime.now(UTC), ACCEPT, operator_name(by), name, digest, in_one_line(why))
-    typer.echo(f"accepted  {name}  {digest}")
+    print_line(f"accepted  {name}  {digest}")

@@ -13,6 +13,7 @@ from aggregator.trust.commands.options import By, TrustFolder
 from aggregator.trust.key_history import TRUST, key_state, revoked_keys, until
 from aggregator.trust.keys import SHORT, path_for, read_trust, write_key
 from gdshare.cli.operator import operator_name
+from gdshare.cli.terminal import print_line
 from gdshare.cli.typed_digest import LEAST_DIGITS, require_match
 from gdshare.errors import FederationError
 from gdshare.ledger import Entry, open_ledger
@@ -71,11 +72,11 @@ def add(
         voucher = _voucher(trust, candidate, ledger.entries, now)
         ledger.write(now, TRUST, operator_name(by), candidate.site, digest, until(end))
         write_key(path, candidate.key)
-    typer.echo(f"trusted      {path}")
-    typer.echo(f"until        {end:%Y-%m-%d}")
-    typer.echo(f"fingerprint  {digest}")
+    print_line(f"trusted      {path}")
+    print_line(f"until        {end:%Y-%m-%d}")
+    print_line(f"fingerprint  {digest}")
     if voucher is not None:
-        typer.echo(f"vouched for  {voucher}")
+        print_line(f"vouched for  {voucher}")
 
 
 def _voucher(

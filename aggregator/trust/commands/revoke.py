@@ -21,6 +21,7 @@ from aggregator.trust.commands.options import By, TrustFolder
 from aggregator.trust.key_history import DISOWN, REVOKE, from_line, revoked_keys
 from aggregator.trust.keys import TrustedKey, load_trust
 from gdshare.cli.operator import operator_name
+from gdshare.cli.terminal import print_line
 from gdshare.cli.typed_digest import LEAST_DIGITS, matches
 from gdshare.errors import FederationError, UsageError
 from gdshare.ledger import Entry, in_one_line, open_ledger
@@ -69,14 +70,14 @@ def revoke(
         ledger.write(now, act, operator_name(by), key.site, key.fingerprint, in_one_line(text))
         entries = tuple(ledger.entries)
     after = _admissions(key, entries)
-    typer.echo(f"revoked     {key.path}")
+    print_line(f"revoked     {key.path}")
     for entry in after:
-        typer.echo(f"still good  {entry.what}, line {entry.number} of the ledger")
+        print_line(f"still good  {entry.what}, line {entry.number} of the ledger")
     for entry in before:
         if entry not in after:
-            typer.echo(f"taken back  {entry.what}, line {entry.number} of the ledger")
+            print_line(f"taken back  {entry.what}, line {entry.number} of the ledger")
             for model in models_trained_with(entries, entry.what, str(entry.digest)):
-                typer.echo(f"  retrain or drop  {model.what}, of {model.at:%Y-%m-%d}")
+                print_line(f"  retrain or drop  {model.what}, of {model.at:%Y-%m-%d}")
 
 
 def _target(target: str, why: str | None) -> tuple[str, str]:

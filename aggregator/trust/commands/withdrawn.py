@@ -22,7 +22,7 @@ from gdshare.bundle.attestation import MAX_BYTES
 from gdshare.bundle.folder import read_plain
 from gdshare.cli.operator import operator_name
 from gdshare.cli.passphrase import PASSPHRASE_FILE
-from gdshare.cli.terminal import AsJson, print_json, print_table
+from gdshare.cli.terminal import AsJson, print_json, print_line, print_table
 from gdshare.errors import BundleError
 from gdshare.ledger import Entry, open_ledger, read_ledger
 
@@ -98,7 +98,7 @@ def _record(
 def _print(reports: Sequence[dict[str, Any]]) -> None:
     for report in reports:
         why = f": {report['why']}" if report["why"] else ""
-        typer.echo(f"{report['bundle']}  withdrawn {report['withdrawn']}{why}  {report['digest']}")
+        print_line(f"{report['bundle']}  withdrawn {report['withdrawn']}{why}  {report['digest']}")
     rows = [
         (report["bundle"], model["trained"], model["folder"], model["digest"])
         for report in reports
@@ -108,4 +108,4 @@ def _print(reports: Sequence[dict[str, Any]]) -> None:
         columns = ("bundle", "trained", "folder", "digest of model.safetensors")
         print_table("Retrain without the bundle, or drop:", columns, rows)
     else:
-        typer.echo("no model is known that was trained with a withdrawn bundle")
+        print_line("no model is known that was trained with a withdrawn bundle")

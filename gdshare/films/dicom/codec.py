@@ -3,6 +3,7 @@
 import os
 import sys
 from typing import IO
+from warnings import catch_warnings, simplefilter
 
 import numpy as np
 from pydicom.encaps import encapsulate
@@ -15,7 +16,9 @@ except ImportError:  # Windows
     resource = None  # type: ignore[assignment]
 
 from gdshare.errors import FilmError
-from gdshare.films.dicom.decoder import damaged, receive, send
+from gdshare.films.dicom.agreement import damaged
+from gdshare.films.dicom.codestream import rle_surplus
+from gdshare.films.dicom.decoder import receive, send
 from gdshare.films.dicom.stored import Frame, Stored, decoder_options
 
 BASE_BYTES = 1024**3
@@ -30,14 +33,24 @@ TWELVE_BITS = FilmError(
 
 
 def _decode(frame: Frame) -> Stored:
-    values, _ = get_decoder(frame.encoding).as_array(
-        encapsulate([frame.content], has_bot=False),
-        index=0,
-        raw=True,
-        decoding_plugin=_plugin(frame),
-        **decoder_options(frame),
-    )
+    with catch_warnings(record=True) as surplus:
+        simplefilter("always")
+        values, _ = get_decoder(frame.encoding).as_array(
+            encapsulate([frame.content], has_bot=False),
+            index=0,
+            raw=True,
+            decoding_plugin=_plugin(frame),
+            **decoder_options(frame),
+        )
+    if surplus and frame.encoding == RLELossless:
+        _require_rle_of_this_size(frame)
     return values
+
+
+def _require_rle_of_this_size(frame: Frame) -> None:
+    """Refuse a frame of more rows or columns, of which pydicom keeps the first bytes."""
+    if rle_surplus(frame.content, frame.rows * frame.columns) >= min(frame.rows, frame.columns):
+        raise damaged("it is larger than its header says")
 
 
 def _plugin(frame: Frame) -> str:
@@ -78,6 +91,8 @@ def _serve(requests: IO[bytes], answers: IO[bytes]) -> None:
         try:
             values = np.ascontiguousarray(_decode(frame))
             head, data = {"dtype": values.dtype.str}, values.tobytes()
+        except FilmError as error:
+            head, data = {"error": error.what, "remedy": error.remedy}, b""
         except Exception as error:  # codecs and pydicom raise exceptions of many classes
             refusal = _refusal(frame, error)
             head, data = {"error": refusal.what, "remedy": refusal.remedy}, b""

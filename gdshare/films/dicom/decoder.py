@@ -9,7 +9,6 @@ A request or an answer is a line of JSON, followed by as many bytes as its ``byt
 
 import json
 import logging
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -19,7 +18,9 @@ from typing import IO, Any
 
 import numpy as np
 
+from gdshare.child_environment import child_environment
 from gdshare.errors import FilmError
+from gdshare.films.dicom.agreement import as_coded, as_header_says, damaged
 from gdshare.films.dicom.stored import Decode, Frame, Stored
 
 TIMEOUT_S = 60.0
@@ -62,6 +63,10 @@ class _Worker:
         self._bounded = True
 
     def decode(self, frame: Frame) -> Stored:
+        coded, signed = as_coded(frame)
+        return as_header_says(self._decode(coded), coded, signed, frame)
+
+    def _decode(self, frame: Frame) -> Stored:
         process, timed_out = self._start(), Event()
 
         def stop() -> None:
@@ -106,7 +111,7 @@ class _Worker:
                 # -P: import nothing from the current folder.
                 [sys.executable, "-P", "-m", CODEC],
                 # Each OpenBLAS thread reserves 40 MB of address space, which counts as memory.
-                env={**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
+                env=child_environment(OPENBLAS_NUM_THREADS="1", OMP_NUM_THREADS="1"),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
@@ -125,11 +130,6 @@ def _exchange(process: "subprocess.Popen[bytes]", frame: Frame) -> tuple[dict[st
     ):
         raise ValueError("a frame of another size")
     return answer, content
-
-
-def damaged(why: str) -> FilmError:
-    """The error for a frame that cannot be decoded."""
-    return FilmError(f"its pixel data is damaged ({why})", remedy="export it again")
 
 
 def send(stream: IO[bytes], head: dict[str, Any], content: bytes) -> None:

@@ -12,12 +12,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from pydicom import Dataset
-from pydicom.encaps import get_frame
+from pydicom.encaps import generate_fragments, get_frame
 from pydicom.pixels.decoders.base import get_decoder
+from pydicom.uid import RLELossless
 
 from gdshare.errors import FilmError
+from gdshare.films.dicom.codestream import begins_codestream, read_codestream
+from gdshare.films.dicom.elements import EXPORT_AGAIN
 from gdshare.films.dicom.header import Header
-from gdshare.films.quote import brief
 
 Stored = npt.NDArray[np.integer]
 
@@ -59,12 +61,13 @@ def decoder_options(image: Header | Frame, frames: int = 1) -> dict[str, Any]:
         "bits_stored": image.stored,
         "pixel_representation": int(image.signed),
         "pixel_keyword": "PixelData",
+        "correct_unused_bits": False,
     }
 
 
 def stored_values(
     dataset: Dataset, header: Header, path: Path, frame: int, decode: Decode
-) -> Stored:
+) -> tuple[Stored, int]:
     """Decode one frame.
 
     Args:
@@ -75,10 +78,11 @@ def stored_values(
         decode: decodes a compressed frame.
 
     Returns:
-        int or uint [rows, columns]; the bits above ``header.stored`` are arbitrary.
+        int or uint [rows, columns], in which the bits above those stored are arbitrary; and the
+        number of stored bits, which a codestream may narrow.
 
     Raises:
-        FilmError: no such frame, or the pixel data is damaged.
+        FilmError: no such frame, or the pixel data is damaged or differs from the header.
     """
     if not 1 <= frame <= header.frames:
         raise FilmError(
@@ -86,24 +90,56 @@ def stored_values(
         )
     try:
         if header.encoding.is_compressed:
-            return decode(_frame(dataset, header, frame))
-        decoder = get_decoder(header.encoding)
-        values, _ = decoder.as_array(
-            dataset.PixelData,
-            index=frame - 1,
-            raw=True,
-            **decoder_options(header, header.frames) | {"pixel_vr": dataset["PixelData"].VR},
-        )
-        return values
+            content = _frame(dataset, header, frame)
+            return decode(content), min(header.stored, _precision(content))
+        return _plain(dataset, header, frame), header.stored
     except FilmError as error:
         raise error.at(path) from error
     except Exception as error:  # pydicom raises AttributeError, ValueError, struct.error, ...
+        raise FilmError("its pixel data is damaged", path, EXPORT_AGAIN) from error
+
+
+def has_stray_bits(stored: Stored, header: Header) -> bool:
+    """Whether bits above those stored are set that neither repeat the sign nor are an overlay's.
+
+    They are not displayed (PS3.5, 8.1.1), but the header may state too few bits.
+    """
+    if header.encoding.is_compressed and header.encoding != RLELossless:
+        return False  # a codestream's values were held against the header
+    unused = 0xFFFF & ~header.overlays & ~((1 << header.stored) - 1)
+    above = stored.astype(np.int32) & unused
+    if not header.signed:
+        return bool(above.any())
+    negative = (stored >> (header.stored - 1)) & 1 == 1
+    return bool(((above != 0) & ~((above == unused) & negative)).any())
+
+
+def _plain(dataset: Dataset, header: Header, frame: int) -> Stored:
+    size = header.rows * header.columns * header.allocated // 8
+    length, claimed = len(dataset.PixelData), size * header.frames
+    # A byte or more of padding is common; a row, a column or a frame is another image.
+    surplus = min(header.rows, header.columns) * header.allocated // 8
+    if dataset["PixelData"].is_undefined_length or not 0 <= length - claimed < max(surplus, 2):
         raise FilmError(
-            f"its pixel data is damaged ({brief(error)})", path, "export it again"
-        ) from error
+            f"its pixel data is damaged ({length:,} bytes, but its header describes {claimed:,})",
+            remedy=EXPORT_AGAIN,
+        )
+    values, _ = get_decoder(header.encoding).as_array(
+        dataset.PixelData,
+        index=frame - 1,
+        raw=True,
+        **decoder_options(header, header.frames) | {"pixel_vr": dataset["PixelData"].VR},
+    )
+    return values
 
 
 def _frame(dataset: Dataset, header: Header, frame: int) -> Frame:
+    starts = sum(map(begins_codestream, generate_fragments(dataset.PixelData)))
+    if starts > header.frames:
+        raise FilmError(
+            f"its pixel data has {starts} frames, but its header says {header.frames}",
+            remedy=EXPORT_AGAIN,
+        )
     content = get_frame(dataset.PixelData, frame - 1, number_of_frames=header.frames)
     return Frame(
         str(header.encoding),
@@ -114,3 +150,9 @@ def _frame(dataset: Dataset, header: Header, frame: int) -> Frame:
         header.signed,
         content,
     )
+
+
+def _precision(frame: Frame) -> int:
+    """The bits of a value in the codestream; in RLE, those of the header."""
+    stream = read_codestream(frame.content)
+    return frame.stored if stream is None else stream.precision

@@ -1,5 +1,6 @@
 """Following a round through the files its ServerApp writes; Flower's commands are faked."""
 
+import json
 import logging
 from collections.abc import Callable
 from pathlib import Path
@@ -117,6 +118,7 @@ def test_the_server_app_leaves_its_log_lines_as_progress(tmp_path: Path, order: 
     lines = (tmp_path / "progress.txt").read_text(encoding="utf-8").splitlines()
     assert lines == [
         "1 of 1 nodes are connected",
+        "asked 1 hospital to hand over what they released, for at most 1800 s",
         "0 nodes handed something over, 1 refused, 0 did not answer",
     ]
     log_files = [
@@ -143,6 +145,25 @@ def test_the_command_logs_the_steps_and_prints_the_table(
     done = CliRunner().invoke(gdshare, [*options, str(tmp_path / "a")])
     assert (done.stdout, caplog.messages) == ("the table\n", ["a step"])
     done = CliRunner().invoke(gdshare, [*options, str(tmp_path / "b"), "--json"])
-    assert done.stdout == '{"epsilon": 0.4}\n'
+    assert json.loads(done.stdout) == {"epsilon": 0.4}
     done = CliRunner().invoke(gdshare, [*options, str(tmp_path / "c"), "--pooling", "vote"])
     assert done.exit_code == 2
+
+
+def test_certificates_are_named_by_a_relative_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "ca.pem").touch()
+    monkeypatch.chdir(tmp_path)
+    FlowerCli.connect(tmp_path / "home", SuperLinkAddress("h:1", False, Path("ca.pem")))
+    written = (tmp_path / "home" / "config.toml").read_text(encoding="utf-8")
+    assert f'root-certificates = "{tmp_path}/ca.pem"' in written
+
+
+def test_missing_certificates_are_told_before_anything_is_written(
+    tmp_path: Path, order: Order
+) -> None:
+    address = SuperLinkAddress("h:1", False, tmp_path / "ca.pem")
+    with pytest.raises(UsageError, match=r"ca\.pem: is missing"):
+        run_round(address, tmp_path / "out", order)
+    assert not (tmp_path / "out" / "order.json").exists()

@@ -1,0 +1,46 @@
+"""What a run's images teach, as prepare and publish need it: kept from the run, or measured now."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from gdshare.distill.run_folder import read_record, read_result
+from gdshare.distill.score_record import ScoreRecord, read_score
+from gdshare.extras import require_extra
+from gdshare.progress import progress
+
+ScoredOn = Annotated[
+    Path | None,
+    typer.Option(
+        "--cohort",
+        help="The cohort that the run was distilled from: measure again what the images teach. "
+        "Default: the figure that gdshare distill kept.",
+    ),
+]
+AtChance = Annotated[
+    bool,
+    typer.Option("--at-chance", help="Release images even if they teach no more than guessing."),
+]
+
+
+def measured_score(run: Path, cohort: Path | None) -> ScoreRecord:
+    """The patch score of a finished run's result.
+
+    Args:
+        run: the run's folder.
+        cohort: that it was distilled from, to measure again; None: the run's own record.
+
+    Raises:
+        RunError: the run is not finished, or nobody measured.
+        UsageError: the run was distilled from another cohort, or PyTorch is not installed.
+    """
+    distilled = read_result(run)
+    if cohort is None:
+        return read_score(run, distilled)
+    require_extra("distill")
+    from gdshare.cohort import open_cohort
+    from gdshare.distill.loop import score_run
+
+    with progress("measuring what the images teach"):
+        return score_run(read_record(run), distilled, open_cohort(cohort))

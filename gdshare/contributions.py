@@ -1,0 +1,141 @@
+"""Distilled images on the disk, and the model that a receiver trains from them.
+
+A run's folder or a bundle's, of one hospital or several; pooling is the aggregator's own, so a
+hospital sees what its images teach before they leave::
+
+    sources = [read_source(Path("run"), now=now)]
+    model = train_from(sources, "average", seed=0, ensemble=5)
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from gdshare.bundle import Bundle, Manifest, read_folder, read_tensors, verify_files
+from gdshare.bundle.counts import SUPPRESS_BELOW, published_counts
+from gdshare.bundle.digests import digests_of, subject_digest
+from gdshare.bundle.layout import BOUNDS, MANIFEST, SIGNATURE, TENSORS
+from gdshare.bundle.verify import check_freshness
+from gdshare.distill.run_folder import RECORD, read_record, read_result
+from gdshare.distill.score_record import tensors_digest
+from gdshare.errors import BundleError, UsageError
+from gdshare.model import Model
+from gdshare.pooling import Contribution, Scheme, contribution_from, train_pooled
+from gdshare.protocol import Protocol
+from gdshare.signing import fingerprint
+from gdshare.signing.statement import signer_of
+
+
+@dataclass(frozen=True)
+class Source:
+    """A run's or a bundle's images.
+
+    Attributes:
+        path: the folder.
+        digest: of the bundle; of a run, the SHA-256 of its images.
+        contribution: what they bring to a pooled training.
+        protocol: of their patches.
+        is_run: whether it is a run, whose hospital has no name yet.
+    """
+
+    path: Path
+    digest: str
+    contribution: Contribution
+    protocol: Protocol
+    is_run: bool
+
+
+def contribution_of(bundle: Bundle) -> Contribution:
+    """What a bundle brings to a pooled training."""
+    manifest = bundle.manifest
+    patients = manifest.counts.patients_at_least
+    return contribution_from(manifest.site, bundle.distilled, manifest, patients)
+
+
+def read_source(
+    path: Path, now: datetime, keys: Sequence[ec.EllipticCurvePublicKey] = ()
+) -> Source:
+    """Read the images of a run or of a bundle.
+
+    Args:
+        path: the folder.
+        now: UTC; an expired bundle is refused.
+        keys: of hospitals. Without any, a bundle's signature is not checked.
+
+    Raises:
+        UsageError: neither a run nor a bundle.
+        RunError: the run is not finished, or damaged.
+        BundleError: the bundle is malformed, expired, or signed with none of the keys.
+    """
+    if (path / RECORD).exists():
+        return _from_run(path)
+    if not (path / SIGNATURE).exists():
+        raise UsageError(
+            "holds neither a run nor a bundle",
+            path,
+            "give the folder of gdshare distill, or a bundle's, such as outbox/st-mary-1",
+        )
+    try:
+        bundle = _read_bundle(read_folder(path), now, keys)
+    except BundleError as error:
+        raise error.at(path) from error
+    return Source(path, bundle.digest, contribution_of(bundle), bundle.manifest.protocol, False)
+
+
+def train_from(
+    sources: Sequence[Source],
+    scheme: Scheme,
+    seed: int,
+    ensemble: int,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Model:
+    """Train the model that an aggregator would train from these images.
+
+    Args:
+        sources: at least one.
+        scheme, seed, ensemble, progress: see ``train_pooled``.
+
+    Raises:
+        UsageError: no source, the same images or the same hospital twice, or sources that cannot
+            be pooled.
+        DivergedError: see ``train_pooled``.
+    """
+    if not sources:
+        raise UsageError("no images to train from", remedy="give a run or a bundle")
+    first = sources[0]
+    for place, source in enumerate(sources[1:], start=1):
+        first.protocol.require_same(source.protocol, str(source.path))
+        for other in sources[:place]:
+            if source.digest == other.digest:
+                raise UsageError(f"has the same images as {other.path}", source.path, "give one")
+            if source.contribution.site == other.contribution.site:
+                raise UsageError(
+                    f"is of the same hospital as {other.path}", source.path, "give the newer one"
+                )
+    contributions = [source.contribution for source in sources]
+    return train_pooled(contributions, first.protocol, scheme, seed, ensemble, progress)
+
+
+def _from_run(path: Path) -> Source:
+    record, distilled = read_record(path), read_result(path)
+    patients = published_counts(record.counts, SUPPRESS_BELOW).patients_at_least
+    contribution = contribution_from(str(path.resolve()), distilled, record, patients)
+    digest = tensors_digest(distilled)
+    return Source(path, digest, contribution, record.protocol, True)
+
+
+def _read_bundle(
+    files: dict[str, bytes], now: datetime, keys: Sequence[ec.EllipticCurvePublicKey]
+) -> Bundle:
+    """Verify with the key that fits; without keys, every rule but the signature's."""
+    if keys:
+        signer = signer_of(files[SIGNATURE], SIGNATURE, BOUNDS[SIGNATURE])
+        fitting = (key for key in keys if fingerprint(key) == signer)
+        return verify_files(files, next(fitting, keys[0]), now)
+    manifest = Manifest.from_bytes(files[MANIFEST])
+    check_freshness(manifest, now)
+    distilled = read_tensors(files[TENSORS], manifest)
+    return Bundle(manifest, distilled, subject_digest(digests_of(files)))

@@ -1,0 +1,47 @@
+"""A file that somebody else put there is read whole and within its bound, or refused at once."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from gdshare.plain_files import read_plain
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, Path.mkdir, lambda path: path.symlink_to("/dev/zero")])
+def test_pipe_folder_and_device_are_refused_without_waiting(tmp_path, make):
+    make(tmp_path / "file")
+    with pytest.raises(OSError, match="not a plain file"):
+        read_plain(tmp_path / "file", 100)
+
+
+def test_link_is_followed_only_where_its_reader_says_so(tmp_path):
+    (tmp_path / "file").write_bytes(b"x")
+    (tmp_path / "link").symlink_to("file")
+    assert read_plain(tmp_path / "link", 1) == b"x"
+    with pytest.raises(OSError, match="not a plain file"):
+        read_plain(tmp_path / "link", 1, follow=False)
+
+
+def test_file_beyond_its_bound_is_refused_before_it_is_read(tmp_path):
+    path = tmp_path / "file"
+    with path.open("wb") as stream:
+        stream.truncate(2**40)  # a hole, larger than any memory
+    with pytest.raises(OSError, match="larger than 100 bytes"):
+        read_plain(path, 100)
+    path.write_bytes(b"x" * 100)
+    assert read_plain(path, 100) == b"x" * 100
+
+
+def test_pipe_that_takes_the_files_place_after_it_was_looked_at_is_refused(tmp_path, monkeypatch):
+    path, original = tmp_path / "file", os.open
+    path.touch()
+
+    def swapped(name, flags):
+        path.unlink()
+        os.mkfifo(path)
+        return original(name, flags)
+
+    monkeypatch.setattr("gdshare.plain_files.os.open", swapped)
+    with pytest.raises(OSError, match="not a plain file"):
+        read_plain(path, 100)
