@@ -1,16 +1,19 @@
 """Reading one gray-scale film from a PNG, TIFF or DICOM file."""
 
+import logging
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from gdshare.errors import FilmError
 from gdshare.films.picture import Picture, read_picture
-from gdshare.films.value import Film
+from gdshare.films.signature import is_dicom
+from gdshare.films.value import LEAST_RANGE, Film, range_used
 
-DICOM_MAGIC = b"DICM"
-DICOM_PREAMBLE = 128
+log = logging.getLogger(__name__)
 
 
 def read_film(path: Path, spacing_mm: float | None = None) -> Film:
@@ -43,13 +46,20 @@ def _film(picture: Picture, path: Path) -> Film:
         )
     dtype: type[np.uint8 | np.uint16] = np.uint8 if picture.bits <= 8 else np.uint16
     levels = np.linspace(0, np.iinfo(dtype).max, 2**picture.bits)
-    return Film(np.rint(levels).astype(dtype)[picture.values], str(path))
+    shades: npt.NDArray[Any] = np.rint(levels).astype(dtype)
+    return Film(shades[picture.values], str(path))
 
 
-def is_dicom(path: Path) -> bool:
-    """Whether the file begins as DICOM does (PS3.10, 7.1); False if it cannot be opened."""
-    try:
-        with path.open("rb") as stream:
-            return stream.read(DICOM_PREAMBLE + len(DICOM_MAGIC)).endswith(DICOM_MAGIC)
-    except OSError:
-        return False
+def warn_of_narrow_range(film: Film) -> None:
+    """Warn of a film that looks all black, white or gray; a store holds such a film for a review.
+
+    Programs that write values of 12 bits into 16 without saying so make such films.
+    """
+    used = range_used(film.pixels)
+    if used < LEAST_RANGE:
+        log.warning(
+            "warning: %s uses %.1f%% of the range from black to white, so it looks all black, "
+            "white or gray; compare it with the original",
+            film.name,
+            100 * used,
+        )

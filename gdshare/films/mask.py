@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gdshare.errors import FilmError, UsageError
-from gdshare.films.picture import Values, read_picture
+from gdshare.films.picture import Picture, Values, read_picture
 
 OUTLINE_IT = (
     "outline the organ, or leave the mask column empty to keep the film for classification only"
@@ -20,9 +20,7 @@ Interval = tuple[float, float]
 
 _NUMBER = r"(-?\d+(?:\.\d+)?)"
 _INTERVAL = re.compile(rf"{_NUMBER}(?:-{_NUMBER})?", re.ASCII)
-_CHOOSE = (
-    "choose the organ's values with --inside (gdshare outline) or --mask-inside (gdshare label)"
-)
+_CHOOSE = "choose the organ's values with gdshare outline --inside VALUE"
 _MAX_VALUES = 8
 """Number of values that a message lists."""
 _MOSTLY = 0.8
@@ -36,16 +34,18 @@ def parse_interval(text: str) -> Interval:
         UsageError: it is neither.
     """
     match = _INTERVAL.fullmatch(text)
-    if match is None:
+    bounds = [float(number) for number in match.groups() if number] if match else []
+    if not bounds or bounds[0] > bounds[-1]:
         raise UsageError(f"{text!r} is no value of a mask", remedy="give 3, or 128-255 for a range")
-    least = float(match[1])
-    return least, least if match[2] is None else float(match[2])
+    return bounds[0], bounds[-1]
 
 
 def read_mask(
     path: Path, shape: tuple[int, int], inside: Sequence[Interval] = ()
 ) -> npt.NDArray[np.bool_]:
     """Read an organ mask: a picture of two values, whatever they are; the brighter is inside.
+
+    A picture that is white all over marks the whole film.
 
     Args:
         path: a PNG or TIFF, see ``read_picture``.
@@ -57,9 +57,10 @@ def read_mask(
 
     Raises:
         FilmError: as ``read_picture``; or the mask differs from the film in size, has a single
-            value, more than two, or none of those that are inside.
+            value that is not white, more than two, or none of those that are inside.
     """
-    values = read_picture(path).values
+    picture = read_picture(path)
+    values = picture.values
     if values.shape != shape:
         raise FilmError(
             f"the mask is {values.shape[1]} x {values.shape[0]} px but its film is "
@@ -70,15 +71,20 @@ def read_mask(
     if inside:
         return _chosen(values, inside, path)
     distinct, counts = _tally(values)
-    if len(distinct) == 1:
+    if len(distinct) > 2:
+        raise _ambiguous(distinct, counts, path)
+    if len(distinct) == 1 and not _is_white(distinct[0], picture):
         raise FilmError(
-            f"the mask has the single value {distinct[0]}, which marks nothing as the organ",
+            f"the mask has the single value {distinct[0]}, so it marks no pixel as inside the "
+            "organ",
             path,
             OUTLINE_IT,
         )
-    if len(distinct) > 2:
-        raise _ambiguous(distinct, counts, path)
-    return np.asarray(values == distinct[1])
+    return np.asarray(values == distinct[-1])
+
+
+def _is_white(value: np.generic, picture: Picture) -> bool:
+    return picture.bits is not None and not picture.classes and value == 2**picture.bits - 1
 
 
 def _chosen(values: Values, inside: Sequence[Interval], path: Path) -> npt.NDArray[np.bool_]:

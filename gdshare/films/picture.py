@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
@@ -37,7 +37,8 @@ _GRAY_MODES = ("1", "L", "LA", "La", "I;16", "I;16B", "I", "F")
 _COLOUR_MODES = ("RGB", "RGBA", "RGBa", "RGBX")
 _ALPHA_MODES = ("LA", "La", "RGBA", "RGBa", "PA")
 
-Values = npt.NDArray[np.integer] | npt.NDArray[np.floating]
+Values = npt.NDArray[Any]
+"""Of whole or real numbers."""
 _Image = PngImageFile | TiffImageFile
 
 
@@ -100,8 +101,8 @@ def read_picture(path: Path) -> Picture:
         if image.mode not in (*_GRAY_MODES, *_COLOUR_MODES):
             raise _in_colour(image.mode)
         bands = _bands(image, encoding, stream)
-    _require_opaque(bands, image)
-    return _shown(_one_band(bands, image.mode), encoding)
+        _require_opaque(bands, image)
+        return _shown(_one_band(bands, image.mode), encoding)
 
 
 @contextmanager
@@ -269,7 +270,7 @@ def _require_opaque(bands: Values, image: _Image) -> None:
     key = image.info.get("transparency")  # of PNG: the gray value or colour that is transparent
     if key is not None:
         matches = np.equal(bands, key)
-        transparent = bool((matches.all(axis=-1) if bands.ndim == 3 else matches).any())
+        transparent = bool(np.any(matches.all(axis=-1) if bands.ndim == 3 else matches))
     elif image.mode in _ALPHA_MODES:
         transparent = bool((bands[..., -1] != np.iinfo(bands.dtype).max).any())
     else:
@@ -292,11 +293,10 @@ def _shown(samples: Values, encoding: _Encoding) -> Picture:
     """The values as they are shown, from samples as pillow gives them."""
     if encoding.kind != _UNSIGNED or samples.dtype.itemsize > 2:
         return _signed_or_real(samples, encoding)
-    values = samples.astype(np.uint16 if encoding.bits > 8 else np.uint8)
+    dtype: type[np.uint8 | np.uint16] = np.uint16 if encoding.bits > 8 else np.uint8
+    values: Values = samples.astype(dtype)
     bits = _bits_used(values, encoding)
-    if encoding.white_is_zero:
-        values = values.dtype.type(2**bits - 1) - values
-    return Picture(values, bits)
+    return Picture(dtype(2**bits - 1) - values if encoding.white_is_zero else values, bits)
 
 
 def _signed_or_real(samples: Values, encoding: _Encoding) -> Picture:
@@ -314,7 +314,7 @@ def _signed_or_real(samples: Values, encoding: _Encoding) -> Picture:
     return Picture(samples, None)
 
 
-def _bits_used(values: npt.NDArray[np.uint8 | np.uint16], encoding: _Encoding) -> int:
+def _bits_used(values: Values, encoding: _Encoding) -> int:
     """The bits that the values have: all of a sample's, or as few as the file says.
 
     PNG prescribes that values of fewer bits be spread over the sample's; DICOM-derived files leave

@@ -19,10 +19,7 @@ _LABEL_STUDIO = re.compile(r"[0-9a-f]{8}-(?=.)")
 _ROBOFLOW = re.compile(rf"(.+)_({_SUFFIXES})\.rf\.[0-9A-Za-z]+\.\w+", re.IGNORECASE)
 """``17.png`` becomes ``17_png.rf.HASH.jpg``."""
 
-_SAY_WHICH = (
-    "say which image is the film with --image NAME (gdshare outline) or in a column mask_image of "
-    "the table (gdshare label)"
-)
+_SAY_WHICH = "say which image is the film with gdshare outline --image NAME"
 
 
 def annotations_for(

@@ -9,7 +9,6 @@ import numpy as np
 import numpy.typing as npt
 
 from gdshare.errors import FilmError
-from gdshare.films.film import DICOM_MAGIC, DICOM_PREAMBLE
 from gdshare.films.mask import OUTLINE_IT, Interval, read_mask
 from gdshare.films.outlines.annotation_set import AnnotationSet, mask_of
 from gdshare.films.outlines.choose import annotations_for, organ_shapes
@@ -20,6 +19,7 @@ from gdshare.films.outlines.json_text import located, parse_json
 from gdshare.films.outlines.labelme import is_labelme, parse_labelme
 from gdshare.films.outlines.polygons import Polygon, bounds
 from gdshare.films.picture import begins_as_picture
+from gdshare.films.signature import HEAD_BYTES, begins_as_dicom
 
 MAX_BYTES = 256 * 1024**2
 """Of a JSON or XML file: LabelMe may embed the film, COCO may hold the outlines of a cohort."""
@@ -75,13 +75,16 @@ class AnnotationFile:
             inside: the values of a mask image that are inside, see ``read_mask``.
 
         Raises:
-            FilmError: see ``read_outline``; or ``image`` is given for a mask image.
+            FilmError: see ``read_outline``; or ``image`` is given for a mask image, or ``inside``
+                for another file.
         """
         if self.annotation_sets is None:
             if image is not None:
-                raise FilmError("is a mask, which names no image", self.path, "leave the name out")
+                raise FilmError("is a mask, which names no image", self.path, "leave out --image")
             return OrganMask(organ or "", read_mask(self.path, shape, inside))
         with located(self.path):
+            if inside:
+                raise FilmError("is not a mask, so it has no values", remedy="leave out --inside")
             annotations = annotations_for(film_name, self.annotation_sets, image)
             if annotations.fault is not None:
                 raise annotations.fault
@@ -127,13 +130,13 @@ def read_annotations(path: Path) -> AnnotationFile:
         FilmError: the file is missing, too large, in an unknown format, or damaged.
     """
     with located(path):
-        head = _bytes(path, DICOM_PREAMBLE + len(DICOM_MAGIC))
+        head = _bytes(path, HEAD_BYTES)
         is_mask = begins_as_picture(head)
         return AnnotationFile(path, None if is_mask else _annotation_sets(path, head))
 
 
 def _annotation_sets(path: Path, head: bytes) -> tuple[AnnotationSet, ...]:
-    if head.endswith(DICOM_MAGIC):
+    if begins_as_dicom(head):
         from gdshare.films.outlines.seg import read_seg
 
         return read_seg(path)
