@@ -16,6 +16,7 @@ from gdshare.cohort.store import FULL_SCALE, INDEX, CohortFilm, CohortIndex, Spl
 from gdshare.cohort.table import TableRow, read_table
 from gdshare.errors import CohortError, UsageError
 from gdshare.films import read_film
+from gdshare.films.film import warn_of_narrow_range
 from gdshare.films.outlines import AnnotationFile, read_annotations
 from gdshare.labels import DISCARDED, label_windows
 from gdshare.patches import Geometry, Grid, cut_rows, film_side, inside_fractions
@@ -249,6 +250,7 @@ def _cut_film(
     if film.mask is None:
         return _Cut(film, Counter())
     image = read_film(film.image, film.spacing_mm)
+    warn_of_narrow_range(image)
     grid = Grid.on(image, protocol)
     mask = annotations(film.mask).outline(image.shape, str(film.image), organ).inside
     labels = label_windows(inside_fractions(mask, grid), film.positive, protocol)

@@ -106,7 +106,7 @@ def test_key_that_the_policy_does_not_name_cannot_approve(desk: Desk) -> None:
     desk.rule(1, ("officer",))
     desk.prepare()
     status, _, err = desk.approve("head")
-    assert status == 2
+    assert status == 3
     assert "is not among the policy's approvers" in err
     assert list((desk.prepared / "approvals").iterdir()) == []
 
@@ -179,7 +179,7 @@ def test_digest_that_was_not_read_off_the_page_approves_nothing(desk: Desk, dige
 
 def test_approval_that_cannot_be_recorded_is_not_made(desk: Desk) -> None:
     desk.prepare()
-    assert desk.approve(by="x" * 1001)[0] == 2
+    assert desk.approve(by="x" * 1001)[0] == 3
     assert list((desk.prepared / "approvals").iterdir()) == []
 
 
@@ -189,7 +189,7 @@ def test_link_to_the_outbox_has_no_policy_of_its_own(desk: Desk) -> None:
     for outbox in (desk.folder / "o2", desk.outbox / "x" / ".."):
         words = ("--key", desk.key("st-mary"), "--outbox", outbox, "--site", "st-mary")
         status, _, err = gdshare("publish", desk.folder / "run", *words)
-        assert status == 2
+        assert status == 3
         assert "requires a review and approval" in err
     assert list(desk.outbox.iterdir()) == []
 
@@ -198,7 +198,7 @@ def test_policy_that_is_a_link_into_nowhere_lets_nothing_out(desk: Desk) -> None
     desk.policy.unlink()
     desk.policy.symlink_to(desk.folder / "unmounted")
     status, _, err = desk.prepare()
-    assert status == 2
+    assert status == 3
     assert "cannot be read" in err
 
 
@@ -207,7 +207,7 @@ def test_policy_that_was_taken_away_lets_nothing_out(desk: Desk) -> None:
     desk.policy.unlink()
     words = ("--key", desk.key("st-mary"), "--outbox", desk.outbox, "--site", "st-mary")
     status, _, err = gdshare("publish", desk.folder / "run", *words)
-    assert status == 2
+    assert status == 3
     assert "the policy is gone, and the ledger shows that there was one" in err
     assert not desk.outbox.exists()
 
@@ -236,7 +236,7 @@ def test_picture_or_text_that_its_numbers_do_not_give_is_refused(desk: Desk, nam
     path = desk.prepared / "content" / name
     path.write_bytes(path.read_bytes() + b"a note to the outside")
     desk.refused(f"{name}: is not what the images, the manifest")
-    assert desk.approve()[0] == 2
+    assert desk.approve()[0] == 3
 
 
 def test_content_that_was_exchanged_after_its_approval_is_refused(desk: Desk) -> None:
@@ -328,7 +328,7 @@ def test_signature_on_a_bundle_does_not_pass_for_an_approval(desk: Desk) -> None
     name = f"{fingerprint(load_public_key(desk.key('officer', 'pub')))}.sig"
     (desk.prepared / "approvals" / name).write_bytes(signature)
     status, _, err = desk.release("--dry-run", "--another-key")
-    assert status == 2
+    assert status == 3
     assert "not a sound approval" in err
 
 
@@ -353,7 +353,7 @@ def test_released_once_it_is_not_released_again(desk: Desk) -> None:
     desk.release()
     for more in ((), ("--dry-run",)):
         status, _, err = desk.release(*more)
-        assert status == 2
+        assert status == 3
         assert "publish with number 2" in err
 
 
@@ -378,7 +378,7 @@ def test_released_once_it_is_not_released_again(desk: Desk) -> None:
 def test_policy_that_is_none_lets_nothing_out(desk: Desk, content: bytes | None, told: str) -> None:
     desk.policy.write_bytes(content)
     status, _, err = desk.prepare()
-    assert status == 2
+    assert status == 3
     assert told in err
     assert not desk.prepared.exists()
 
@@ -423,7 +423,7 @@ def test_purpose_retention_and_recipients_come_from_the_policy(desk: Desk) -> No
 def test_recipient_whom_the_policy_does_not_name_is_refused(desk: Desk) -> None:
     desk.rule(1, ("officer",), '[bundle]\nrecipients = ["tokyo", "osaka"]\n')
     status, _, err = desk.prepare("--to", "kyoto")
-    assert status == 2
+    assert status == 3
     assert "does not name kyoto as a recipient" in err
     assert not desk.prepared.exists()
     assert desk.prepare("--to", "tokyo")[0] == 0
@@ -434,7 +434,7 @@ def test_recipient_whom_the_policy_does_not_name_is_refused(desk: Desk) -> None:
 def test_terms_that_no_bundle_takes_make_no_policy(desk: Desk, rule: str) -> None:
     desk.rule(1, ("officer",), f"[bundle]\n{rule}\n")
     status, _, err = desk.prepare()
-    assert status == 2
+    assert status == 3
     assert "until then nothing is released" in err
 
 
