@@ -10,6 +10,7 @@ import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BufferedReader
 from pathlib import Path
 from typing import BinaryIO
 
@@ -66,7 +67,7 @@ def read_bounded(stream: BinaryIO, path: Path, max_bytes: int) -> bytes:
 
 
 @contextmanager
-def open_plain(path: Path, *, follow: bool = True) -> Iterator[BinaryIO]:
+def open_plain(path: Path, *, follow: bool = True) -> Iterator[BufferedReader]:
     """Open a file for reading; the reader bounds what it reads.
 
     Raises:
@@ -80,6 +81,16 @@ def open_plain(path: Path, *, follow: bool = True) -> Iterator[BinaryIO]:
     with os.fdopen(os.open(path, flags), "rb") as stream:
         _require_plain(path, os.fstat(stream.fileno()))
         yield stream
+
+
+def require_plain(path: Path) -> None:
+    """Refuse what a reader that opens the file itself could wait for, without opening it.
+
+    Raises:
+        NotPlainError: what its name says.
+        OSError: missing.
+    """
+    _require_plain(path, path.stat())
 
 
 def _require_plain(path: Path, status: os.stat_result) -> None:
