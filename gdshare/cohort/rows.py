@@ -14,11 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gdshare.errors import CohortError
-from gdshare.plain_files import read_plain
+from gdshare.plain_files import MAX_TABLE, read_plain
 
 log = logging.getLogger(__name__)
 
-MAX_BYTES = 64 * 1024**2
 DELIMITERS = (",", ";", "\t")
 _UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
@@ -62,7 +61,7 @@ def place(path: Path, line: int) -> str:
 
 def _text(path: Path) -> str:
     try:
-        content = read_plain(path, MAX_BYTES)
+        content = read_plain(path, MAX_TABLE)
     except FileNotFoundError as error:
         raise CohortError("no such table", path, "give the path of the cohort's CSV") from error
     except OSError as error:

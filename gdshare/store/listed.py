@@ -141,5 +141,5 @@ def _opening(path: Path) -> Iterator[None]:
 def _kind(path: Path) -> str:
     if is_dicom(path):
         return "DICOM"
-    with path.open("rb") as stream:
+    with open_plain(path) as stream:
         return "PNG" if stream.read(len(_PNG)) == _PNG else "TIFF"

@@ -271,3 +271,14 @@ def test_unusable_film_or_mask_is_named_with_its_line(tmp_path, name, damage, me
     if damage is not cut or name == "1.png":  # measuring reads no mask
         with pytest.raises(FilmError, match=f"line {2 * number + 1}: .*{name}: .*{message}"):
             fitting_geometry(table, PROTOCOL)
+
+
+def test_films_below_a_folder_whose_name_is_no_utf8_are_refused_before_they_are_cut(tmp_path):
+    table = write_films(tmp_path / os.fsdecode(b"caf\xe9"))
+    with pytest.raises(CohortError, match="not UTF-8, which a cohort cannot record; rename it"):
+        label_cohort(table, tmp_path / "c", PROTOCOL, THIRDS, 0, _never)
+    assert not (tmp_path / "c").exists()
+
+
+def _never(*_):
+    pytest.fail("a film was cut")
