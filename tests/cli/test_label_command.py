@@ -28,7 +28,7 @@ def write_table(folder, sides, spacings=None):
             mask = np.zeros((side, side), np.uint8)
             mask[side // 3 : 2 * side // 3, side // 3 : 2 * side // 3] = 255
             Image.fromarray(mask).save(folder / f"{number}-mask.png")
-            Image.fromarray(mask // 2 + 9).save(folder / f"{number}.png")
+            Image.fromarray(mask // 2 + 9 + number).save(folder / f"{number}.png")
             spacing = spacings[number] if spacings else ""
             row = [number, f"{number}.png", f"{number}-mask.png", "negative", spacing]
             table.writerow([*row[:3], ("negative", "positive")[number % 2], spacing])

@@ -3,7 +3,9 @@
 import csv
 import hashlib
 import json
+import os
 import stat
+import unicodedata
 from datetime import UTC, datetime
 
 import numpy as np
@@ -112,6 +114,25 @@ def test_refused_film_is_named_with_its_line_and_the_others_are_imported(folder)
     assert "colour.png" in reasons[0]
     assert "films.csv, line 4: " in reasons[1]
     assert "missing.png" in reasons[1]
+
+
+@pytest.mark.parametrize("place", ["image", "mask"])
+def test_pipe_in_place_of_a_film_or_mask_is_refused_by_line_without_waiting(folder, place):
+    os.mkfifo(folder / "pipe")
+    line = ("Roe", "pipe", "") if place == "image" else ("Roe", "b.tif", "pipe")
+    table = write_table(folder, ("patient", "image", "mask"), ("Doe", "DOE_JANE.png", ""), line)
+    result = json.loads(imported(table, "--json").out)
+    assert result["counts"] == {"held": 1, "refused": 1}
+    [refused] = result["refused"]
+    assert "films.csv, line 3: " in refused["reason"]
+    assert "pipe: cannot be opened (not a plain file)" in refused["reason"]
+
+
+def test_patient_in_two_spellings_of_two_tables_is_one_patient(folder):
+    imported(write_table(folder, ("patient", "image"), ("M\u00fcller", "DOE_JANE.png")))
+    other = unicodedata.normalize("NFD", "M\u00fcller")
+    imported(write_table(folder, ("patient", "image"), (f"{other} ", "b.tif")))
+    assert len({film.patient for film in open_store(folder / "store").films()}) == 1
 
 
 def test_pixel_size_of_the_table_is_kept(folder):
