@@ -36,7 +36,9 @@ def parse_interval(text: str) -> Interval:
     match = _INTERVAL.fullmatch(text)
     bounds = [float(number) for number in match.groups() if number] if match else []
     if not bounds or bounds[0] > bounds[-1]:
-        raise UsageError(f"{text!r} is no value of a mask", remedy="give 3, or 128-255 for a range")
+        raise UsageError(
+            "is no value of a mask", f"--inside {text:.20}", "give 3, or 128-255 for a range"
+        )
     return bounds[0], bounds[-1]
 
 
