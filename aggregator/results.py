@@ -1,7 +1,7 @@
 """A round's result: one JSON file for programs, one table for people."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, astuple, dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -14,9 +14,19 @@ from aggregator.flower.folder import RESULT, TABLE
 from aggregator.flower.order import Order
 from aggregator.refusals import Refusal
 from aggregator.verified import Verified
-from gdshare.metrics import SOURCE_TABLE, THRESHOLDS, Confusion, Interval, Intervals, bootstrap
+from gdshare.messages import Counts
+from gdshare.metrics import (
+    SOURCE_TABLE,
+    THRESHOLDS,
+    Confusion,
+    Interval,
+    Intervals,
+    best_threshold,
+    bootstrap,
+)
 from gdshare.pooling import capped_weights
 from gdshare.storage import write_bytes, write_json
+from gdshare.suppression import Bounds, bounds
 
 POOLED = "all sites"
 HEADINGS = (
@@ -41,10 +51,18 @@ SCREENING_HEADINGS = (
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the table."""
+    """One line of the table.
+
+    Attributes:
+        name: the site's, or ``POOLED``.
+        sent: counts as the nodes sent them.
+        bounds: what they can stand for.
+        intervals: from the lower end at the worst to the upper end at the best.
+    """
 
     name: str
-    confusion: Confusion
+    sent: Confusion
+    bounds: Bounds
     intervals: Intervals
 
 
@@ -56,8 +74,11 @@ class RoundResult:
         network: its name.
         networks: how many vote together.
         epsilon: the one ε, fixed on pooled validation films.
-        validation: site -> counts at every one of ``THRESHOLDS``.
-        test: site -> counts at ε.
+        epsilon_chosen: False: their counts were the same at every ε, so that it is the source's.
+        validation: site -> counts at every one of ``THRESHOLDS``, as its node sent them.
+        test: site -> counts at ε, as its node sent them.
+        suppress_below: site -> no cell of its test counts has fewer films than this, unless none;
+            ``gdshare.suppression`` says what the counts can stand for.
         bundles: site -> digest of its admitted bundle.
         refusals: bundles that were not admitted.
         screenings: site -> utility and agreement of its bundle, for every sound bundle,
@@ -74,8 +95,10 @@ class RoundResult:
     network: str
     networks: int
     epsilon: float
+    epsilon_chosen: bool
     validation: Mapping[str, Sequence[Confusion]]
     test: Mapping[str, Confusion]
+    suppress_below: Mapping[str, int]
     bundles: Mapping[str, str]
     refusals: Sequence[Refusal]
     screenings: Annotated[Mapping[str, Screening], Field(serialization_alias="plausibility")]
@@ -88,11 +111,47 @@ class RoundResult:
     order: Order
 
 
-def rows(test: Mapping[str, Confusion], seed: int) -> list[Row]:
+def rows(test: Mapping[str, Counts], seed: int) -> list[Row]:
     """Each site and all of them together, with bootstrap intervals that ``seed`` decides."""
     generator = np.random.default_rng(seed)
-    named = [*sorted(test.items()), (POOLED, pooled(list(test.values())))]
-    return [Row(name, counts, bootstrap(counts, generator)) for name, counts in named]
+    sent = {site: answer.confusions[0] for site, answer in sorted(test.items())}
+    known = {site: bounds(counts, test[site].suppress_below) for site, counts in sent.items()}
+    sent[POOLED] = pooled(list(sent.values()))
+    known[POOLED] = _sum(list(known.values()))
+    return [
+        Row(name, counts, known[name], _intervals(known[name], generator))
+        for name, counts in sent.items()
+    ]
+
+
+def _intervals(known: Bounds, generator: np.random.Generator) -> Intervals:
+    """Of the worst and of the best that the counts can stand for, together."""
+    low = bootstrap(known.worst, generator)
+    high = low if known.best == known.worst else bootstrap(known.best, generator)
+    return Intervals(
+        Interval(low.sensitivity.low, high.sensitivity.high),
+        Interval(low.specificity.low, high.specificity.high),
+        Interval(low.harmonic_mean.low, high.harmonic_mean.high),
+    )
+
+
+def chosen_epsilon(validation: Sequence[Counts]) -> float | None:
+    """The ε of highest HM on the validation films of all sites, each count at its run's middle.
+
+    Returns:
+        None if the counts are the same at every ε, as where all sites are too small.
+    """
+    by_site = [
+        [bounds(confusion, answer.suppress_below) for confusion in answer.confusions]
+        for answer in validation
+    ]
+    middles = [_sum(at_epsilon).middle for at_epsilon in zip(*by_site, strict=True)]
+    return None if len(set(middles)) == 1 else best_threshold(middles)
+
+
+def _sum(known: Sequence[Bounds]) -> Bounds:
+    nothing = Confusion(0, 0, 0, 0)
+    return sum(known, Bounds(nothing, nothing))
 
 
 def pooled(confusions: Sequence[Confusion]) -> Confusion:
@@ -119,14 +178,23 @@ def table(result: RoundResult) -> str:
     notes = [f"{m.site}: no {m.what} counts ({m.reason})" for m in result.missing]
     notes += [f"{_label(r)}: refused ({r.reason})" for r in result.refusals]
     notes += [f"node {node}: did not hand anything over" for node in result.silent]
+    origin = (
+        "fixed on validation films of all sites"
+        if result.epsilon_chosen
+        else "the source's, since the validation counts tell nothing of it"
+    )
     heading = (
         f"Whole films by patch voting with {result.networks} {result.network}, trained on "
         f"{len(result.bundles)} bundles ({result.order.pooling}).\n"
-        f"ε = {result.epsilon:.2f}, fixed on validation films of all sites; the figures are of "
-        "test films.\n"
+        f"ε = {result.epsilon:.2f}, {origin}; the figures are of test films.\n"
         "Intervals resample films, as if each were another patient's: with several films a patient "
         "they\nare too narrow, and a figure of 0 or 1 has none."
     )
+    if any(k > 1 for k in result.suppress_below.values()):
+        heading += (
+            "\nA hospital does not tell counts of a few films: 16-20 is all that is known of a "
+            "count, a\nfigure is the middle of what it can be, and its interval covers all of it."
+        )
     source = [
         ("Li et al. 2020 (other data, for orientation)", "images", "Sen", "Spe", "HM"),
         *source_rows(),
@@ -160,7 +228,14 @@ def to_json(result: RoundResult) -> JsonValue:
         result, mode="json", by_alias=True
     )
     figures: list[JsonValue] = [
-        {"name": row.name, **figures_data(row.confusion, row.intervals)} for row in result.rows
+        {
+            "name": row.name,
+            **figures_data(row.bounds.middle, row.intervals),
+            "counts": asdict(row.sent),
+            "worst": asdict(row.bounds.worst),
+            "best": asdict(row.bounds.best),
+        }
+        for row in result.rows
     ]
     return {**plain, "format": "gdshare-round/1", "thresholds": list(THRESHOLDS), "rows": figures}
 
@@ -182,16 +257,21 @@ def source_rows() -> list[tuple[str, ...]]:
 
 
 def _cells(row: Row) -> tuple[str, ...]:
-    c, i = row.confusion, row.intervals
+    c, i, worst, best = row.bounds.middle, row.intervals, row.bounds.worst, row.bounds.best
+    counts = [_range(*pair) for pair in zip(astuple(worst), astuple(best), strict=True)]
     return (
         row.name,
-        str(c.films),
+        str(row.sent.films),
         _figure(c.tp + c.fn, c.sensitivity, i.sensitivity),
         _figure(c.tn + c.fp, c.specificity, i.specificity),
         _figure(min(c.tp + c.fn, c.tn + c.fp), c.harmonic_mean, i.harmonic_mean),
-        f"{c.tp} {c.fn} {c.tn} {c.fp}",
-        f"{c.indeterminate_positive} {c.indeterminate_negative}",
+        " ".join(counts[:4]),
+        " ".join(counts[4:]),
     )
+
+
+def _range(worst: int, best: int) -> str:
+    return str(best) if worst == best else f"{min(worst, best)}-{max(worst, best)}"
 
 
 def _screening_cells(site: str, result: RoundResult) -> tuple[str, ...]:

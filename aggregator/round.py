@@ -31,7 +31,7 @@ from aggregator.flower.exchange import Replies, ask
 from aggregator.flower.folder import MODEL, REFUSALS
 from aggregator.flower.order import Order
 from aggregator.refusals import Refusal, reasons
-from aggregator.results import RoundResult, pooled_by_threshold, rows, weights, write_result
+from aggregator.results import RoundResult, chosen_epsilon, rows, weights, write_result
 from aggregator.stopwatch import Stopwatch
 from aggregator.trust.bundle_history import (
     TRAIN,
@@ -45,7 +45,7 @@ from gdshare.contributions import contribution_of
 from gdshare.errors import FederationError
 from gdshare.ledger import in_one_line, open_ledger
 from gdshare.messages import COLLECT, Value
-from gdshare.metrics import best_threshold
+from gdshare.metrics import SOURCE_THRESHOLD
 from gdshare.model import Model, save_model
 from gdshare.pooling import train_pooled
 from gdshare.progress import lines
@@ -58,10 +58,11 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Evaluated:
-    """Both counts and the ε between them."""
+    """Both counts and the ε between them, which is the source's if it could not be chosen."""
 
     validation: Counted
     epsilon: float
+    epsilon_chosen: bool
     test: Counted
 
 
@@ -110,14 +111,16 @@ class Round:
         # Saved with the weights, so that whoever classifies with the model does so at this ε.
         origin = self._origin(admitted, model) | {"threshold": evaluated.epsilon}
         save_model(out / MODEL, model, origin)
-        test = {site: at_epsilon[0] for site, at_epsilon in evaluated.test.counts.items()}
+        validation, test = evaluated.validation.counts, evaluated.test.counts
         bundle_bytes = checked.collected.bundle_bytes
         result = RoundResult(
             network=model.network,
             networks=len(model.ensemble),
             epsilon=evaluated.epsilon,
-            validation=evaluated.validation.counts,
-            test=test,
+            epsilon_chosen=evaluated.epsilon_chosen,
+            validation={site: answer.confusions for site, answer in validation.items()},
+            test={site: answer.confusions[0] for site, answer in test.items()},
+            suppress_below={site: answer.suppress_below for site, answer in test.items()},
             bundles=digests(admitted),
             refusals=decision.refusals,
             screenings=screenings,
@@ -222,14 +225,17 @@ class Round:
             validation = count_films(self.grid, admitted, model, None, timeout)
         if not validation.counts:
             raise FederationError(f"no validation film was counted ({validation.gaps})")
-        epsilon = best_threshold(pooled_by_threshold(list(validation.counts.values())))
+        chosen = chosen_epsilon(list(validation.counts.values()))
+        if chosen is None:
+            log.warning("the validation counts are the same at every ε: the source's is taken")
+        epsilon = SOURCE_THRESHOLD if chosen is None else chosen
         log.info("fixed ε = %.2f on validation films of %d sites", epsilon, len(validation.counts))
         with watch.step("test"):
             test = count_films(self.grid, admitted, model, epsilon, timeout)
         if not test.counts:
             raise FederationError(f"no test film was counted ({test.gaps})")
         log.info("counted test films of %d sites", len(test.counts))
-        return Evaluated(validation, epsilon, test)
+        return Evaluated(validation, epsilon, chosen is not None, test)
 
 
 def _write_refusals(out: Path, refusals: Sequence[Refusal]) -> None:

@@ -9,7 +9,8 @@ which Flower carries as one record. Its reader treats it as a stranger's.
     withdrawals, ``SITE-SEQUENCE.withdrawal`` -> bytes; either may be missing.
 ``evaluate.counts``
     holds a model and names the films to classify: validation films, counted at every threshold, or
-    test films, counted at one. Answered by counts of films, and nothing else.
+    test films, counted at one. Answered by counts of films, in which no cell holds a few, and by
+    how few (``suppression``).
 
 Either may be answered by ``{"refused": reason}`` with a reason from ``Reason``: a word from a list,
 never a message from the hospital's machine, which could contain a path or a name.
@@ -27,12 +28,14 @@ from pydantic import ValidationError
 from gdshare.errors import FederationError
 from gdshare.metrics import THRESHOLDS, Confusion
 from gdshare.protocol import Protocol
+from gdshare.suppression import LARGEST, merged
 
 COLLECT = "collect"
 COUNTS = "counts"
 REFUSED = "refused"
 REQUEST_RECORD = "question"
 ANSWER_RECORD = "answer"
+SUPPRESS_BELOW = "suppress_below"
 
 MAX_WITHDRAWALS = 100
 """In one answer; a hospital releases a bundle or two per year."""
@@ -58,6 +61,7 @@ class Reason(StrEnum):
     MODEL_REFUSED = "model-refused"
     TEST_ALREADY_COUNTED = "test-already-counted"
     TEST_BUDGET_SPENT = "test-budget-spent"
+    VALIDATION_BUDGET_SPENT = "validation-budget-spent"
     OTHER_APP = "other-app"
     QUESTION_TOO_LARGE = "question-too-large"
     TIME_LIMIT = "time-limit"
@@ -149,15 +153,29 @@ def refusal_in(received: Fields) -> Reason | None:
     return reasons.get(word, Reason.FAULT) if isinstance(word, str) else Reason.FAULT
 
 
-def counts_to_fields(confusions: Sequence[Confusion]) -> dict[str, Value]:
+@dataclass(frozen=True)
+class Counts:
+    """The answer to ``evaluate.counts``.
+
+    Attributes:
+        confusions: at each threshold, with no cell of a few films.
+        suppress_below: fewer films than this are a few.
+    """
+
+    confusions: Sequence[Confusion]
+    suppress_below: int = 1
+
+
+def counts_to_fields(counts: Counts) -> dict[str, Value]:
     """The fields to send: for each kind of count, one integer per threshold."""
-    return {
-        kind.name: [getattr(confusion, kind.name) for confusion in confusions]
+    columns: dict[str, Value] = {
+        kind.name: [getattr(confusion, kind.name) for confusion in counts.confusions]
         for kind in fields(Confusion)
     }
+    return {**columns, SUPPRESS_BELOW: counts.suppress_below}
 
 
-def counts_from_fields(received: Fields, thresholds: int) -> list[Confusion]:
+def counts_from_fields(received: Fields, thresholds: int) -> Counts:
     """Read counts from a stranger.
 
     Args:
@@ -169,21 +187,28 @@ def counts_from_fields(received: Fields, thresholds: int) -> list[Confusion]:
             that no set of films can have.
     """
     kinds = [kind.name for kind in fields(Confusion)]
-    if set(received) != set(kinds):
+    if set(received) != {*kinds, SUPPRESS_BELOW}:
         raise RequestError(
             "the counts have other fields than agreed", remedy="use the same gdshare"
         )
+    k = received[SUPPRESS_BELOW]
+    if type(k) is not int or not 1 <= k <= LARGEST:
+        raise RequestError(
+            f"{SUPPRESS_BELOW} is not an integer from 1 to {LARGEST}", remedy="use the same gdshare"
+        )
     columns = [_integers(received[name], thresholds) for name in kinds]
     confusions = [Confusion(*row) for row in zip(*columns, strict=True)]
-    if not _consistent(confusions):
+    if not _consistent(confusions, k):
         raise RequestError(
             "the counts contradict one another", remedy="ask the hospital to check its node"
         )
-    return confusions
+    return Counts(confusions, k)
 
 
-def _consistent(confusions: Sequence[Confusion]) -> bool:
-    """The same films at every ε, fewer called positive as ε rises, indeterminate ones negative."""
+def _consistent(confusions: Sequence[Confusion], k: int) -> bool:
+    """The same films at every ε, fewer called positive as ε rises, indeterminate ones negative;
+    and no cell of a few.
+    """
     totals = {
         (c.tp + c.fn, c.tn + c.fp, c.indeterminate_positive, c.indeterminate_negative)
         for c in confusions
@@ -194,7 +219,8 @@ def _consistent(confusions: Sequence[Confusion]) -> bool:
     inside = all(
         c.indeterminate_positive <= c.fn and c.indeterminate_negative <= c.tn for c in confusions
     )
-    return len(totals) == 1 and falling and inside
+    sent = all(merged(confusion, k) == confusion for confusion in confusions)
+    return len(totals) == 1 and falling and inside and sent
 
 
 def _integers(value: object, length: int) -> list[int]:

@@ -3,8 +3,8 @@
 Two acts and no third: ``outbox`` sends a bundle that a person released, ``counting`` counts films
 that the site listed for that purpose.
 
-``settings`` is what the site allows; ``test_counts`` records each count of test films, so that it
-is given once; ``refusal`` is how an act refuses. ``client_app`` is their Flower face.
+``settings`` is what the site allows; ``count_record`` records each count, so that it is given once
+and only so many are given; ``refusal`` is how an act refuses. ``client_app`` is their Flower face.
 
 ``python -m hospital_node`` is the node (docs/adr/0030-the-node-fetches-no-app.md). ``address`` has
 key and certificates, ``superlink`` speaks to the SuperLink within bounds, ``node`` is the loop, and

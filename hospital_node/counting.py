@@ -1,8 +1,8 @@
 """The second act: classifying the site's own films with a model from outside, and counting them.
 
-Films, votes and ratios stay here; integers leave. Checked in this order, cheapest first: the form
-of the request, a cohort that the site listed, enough films, the site's own protocol, the model's
-weights, the record of test counts.
+Films, votes and ratios stay here; integers leave, and none of a few films. Checked in this order,
+cheapest first: the form of the request, a cohort that the site listed, enough films, the site's own
+protocol, the model's weights, the record of counts. What leaves is in the record first.
 """
 
 import hashlib
@@ -14,18 +14,19 @@ from gdshare.errors import CohortError, FilmError, ModelError, UsageError
 from gdshare.evaluation import cohort_votes, confusions
 from gdshare.messages import (
     CountRequest,
+    Counts,
     Fields,
     Reason,
     RequestError,
     Value,
     counts_to_fields,
 )
-from gdshare.metrics import Confusion
 from gdshare.model import Model
 from gdshare.networks import digest
+from gdshare.suppression import merged
+from hospital_node.count_record import Answer, Limits, Question, read_counts, record_counts
 from hospital_node.refusal import RefusedError
 from hospital_node.settings import NodeSettings
-from hospital_node.test_counts import CountEntry, read_test_counts, record_test_counts
 
 log = logging.getLogger(__name__)
 
@@ -38,33 +39,24 @@ def answer_counts(settings: NodeSettings, received: Fields) -> dict[str, Value]:
     """
     request = _read(received)
     cohort = _open(settings.cohort)
-    if len(cohort.films_of(request.split)) < settings.minimum_films:
+    films = cohort.films_of(request.split)
+    if len(films) < settings.minimum_films:
         raise RefusedError(Reason.TOO_FEW_FILMS)
     if request.protocol != cohort.protocol:
         raise RefusedError(Reason.PROTOCOL_DIFFERS)
     model = _load(request)
-    if request.epsilon is None:
+    question = Question(_digest(request, model), _cohort_digest(cohort), request.epsilon)
+    limits = Limits.of(settings)
+    answer = read_counts(settings.state).answer_to(question, limits)
+    if answer is None:
         counts = _count(settings, request, model, cohort)
-    else:
-        counts = [_count_once(settings, request, model, cohort, request.epsilon)]
-    log.info("counted %d %s films", counts[0].films, request.split)
-    return counts_to_fields(counts)
+        answer = record_counts(settings.state, Answer.to(question, counts), limits)
+    log.info("counted %d %s films", len(films), request.split)
+    return counts_to_fields(answer.sent)
 
 
-def _count_once(
-    settings: NodeSettings, request: CountRequest, model: Model, cohort: Cohort, epsilon: float
-) -> Confusion:
-    """Test counts, recorded before they are sent and given once."""
-    model_digest = _digest(request, model)
-    cohort_digest = hashlib.sha256(cohort.index.model_dump_json().encode()).hexdigest()
-    limit = settings.test_models
-    record = read_test_counts(settings.state)
-    earlier = record.answer_to(model_digest, cohort_digest, epsilon, limit)
-    if earlier is not None:
-        return earlier
-    [counts] = _count(settings, request, model, cohort)
-    entry = CountEntry(model=model_digest, cohort=cohort_digest, epsilon=epsilon, counts=counts)
-    return record_test_counts(settings.state, entry, limit)
+def _cohort_digest(cohort: Cohort) -> str:
+    return hashlib.sha256(cohort.index.model_dump_json().encode()).hexdigest()
 
 
 def _digest(request: CountRequest, model: Model) -> str:
@@ -80,14 +72,16 @@ def _digest(request: CountRequest, model: Model) -> str:
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
-def _count(
-    settings: NodeSettings, request: CountRequest, model: Model, cohort: Cohort
-) -> list[Confusion]:
+def _count(settings: NodeSettings, request: CountRequest, model: Model, cohort: Cohort) -> Counts:
     try:
         votes = cohort_votes(model, cohort, request.split, settings.device)
     except (FilmError, CohortError, UsageError) as error:
         raise RefusedError(Reason.COHORT_UNREADABLE, str(error)) from error
-    return confusions(votes, request.thresholds)
+    k = settings.suppress_below
+    counts = [merged(exact, k) for exact in confusions(votes, request.thresholds)]
+    if not counts[0].films:
+        raise RefusedError(Reason.TOO_FEW_FILMS, f"fewer than {k} films of either diagnosis")
+    return Counts(counts, k)
 
 
 def _read(received: Fields) -> CountRequest:

@@ -7,9 +7,12 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from gdshare.errors import UsageError
+from gdshare.suppression import LARGEST
 
 DEFAULT_MINIMUM_FILMS = 10
+DEFAULT_SUPPRESS_BELOW = 5
 DEFAULT_TEST_MODELS = 20
+DEFAULT_VALIDATION_MODELS = 60
 DEFAULT_DAILY_SECONDS = 4 * 3600
 
 
@@ -18,10 +21,12 @@ class NodeSettings(BaseModel):
 
     Attributes:
         outbox: the folder into which a person releases bundles.
-        state: a folder of the node's own, for the record of test counts.
+        state: a folder of the node's own, for the record of counts.
         cohort: its validation and test films may be counted; None: no counting.
         minimum_films: a split with fewer films is not counted.
+        suppress_below: no cell of counts that leave holds fewer films than this, unless none.
         test_models: with how many different models, ever, this cohort's test films may be counted.
+        validation_models: the same of its validation films.
         daily_seconds: how much is computed for others in 24 hours, of the clock or of the
             processor, whichever is more.
         device: where films are classified.
@@ -35,7 +40,9 @@ class NodeSettings(BaseModel):
     state: Path
     cohort: Path | None = None
     minimum_films: Annotated[int, Field(ge=1)] = DEFAULT_MINIMUM_FILMS
+    suppress_below: Annotated[int, Field(ge=1, le=LARGEST)] = DEFAULT_SUPPRESS_BELOW
     test_models: Annotated[int, Field(ge=0)] = DEFAULT_TEST_MODELS
+    validation_models: Annotated[int, Field(ge=0)] = DEFAULT_VALIDATION_MODELS
     daily_seconds: Annotated[int, Field(ge=1)] = DEFAULT_DAILY_SECONDS
     device: Literal["cpu", "cuda"] = "cpu"
 

@@ -24,14 +24,14 @@ from aggregator.admission.utility import (
     Ranking,
     Reference,
     Utility,
-    ranking_of_counts,
+    ranking_of_answer,
     ranking_on,
     utility_of,
 )
 from aggregator.refusals import Refusal
 from aggregator.verified import Verified
 from gdshare.contributions import contribution_of
-from gdshare.metrics import Confusion
+from gdshare.messages import Counts
 from gdshare.model import Model
 from gdshare.pooling import Alone, train_alone
 from gdshare.progress import lines
@@ -45,7 +45,7 @@ NETWORKS = 3
 
 QUARANTINED = "Quarantined"
 
-CountsBySite = Mapping[str, Sequence[Confusion]]
+CountsBySite = Mapping[str, Counts]
 """Site -> its counts of validation films, at every threshold."""
 AskSites = Callable[[Model, Sequence[str]], CountsBySite]
 """Have these sites count their validation films with a model; the result holds those that did."""
@@ -172,7 +172,8 @@ def _rankings(
     if not peers:
         return []
     counts_by_site = ask(Model(network, protocol, (networks[0].end,)), peers)
-    return [ranking_of_counts(counts) for _, counts in sorted(counts_by_site.items())]
+    rankings = [ranking_of_answer(counts) for _, counts in sorted(counts_by_site.items())]
+    return [ranking for ranking in rankings if ranking is not None]
 
 
 def _with_utility(screening: Screening, result: Utility | None) -> Screening:

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from gdshare.cohort import SPLITS, Cohort
 from gdshare.errors import CohortError
+from gdshare.messages import Counts
 from gdshare.metrics import Confusion
 from gdshare.model import Model
 from gdshare.networks import Parameters, build, forward
@@ -28,6 +29,7 @@ from gdshare.patch_tensors import FORWARD_BATCH
 from gdshare.patches import normalise
 from gdshare.protocol import PatchClass
 from gdshare.seeding import numpy_generator
+from gdshare.suppression import bounds
 
 ERROR_RATE = 0.05
 LEAST_FILMS = 25
@@ -124,6 +126,26 @@ def utility_of(
         observed / sum(p * n for p, n in zip(positives, negatives, strict=True)),
         (1 + as_high) / (1 + PERMUTATIONS),
     )
+
+
+def ranking_of_answer(answer: Counts) -> Ranking | None:
+    """Rank a hospital's films by what it sent: each count is taken at the middle of its run.
+
+    Returns:
+        None if a diagnosis has too few films for its counts to tell anything.
+    """
+    first = answer.confusions[0]
+    if min(first.tp + first.fn, first.tn + first.fp) < 2 * answer.suppress_below:
+        return None
+    known = [bounds(confusion, answer.suppress_below) for confusion in answer.confusions]
+    middles = [_middle(reach.worst, reach.best) for reach in known]
+    return ranking_of_counts(middles)
+
+
+def _middle(worst: Confusion, best: Confusion) -> Confusion:
+    """Half way, to whole films."""
+    tp, fp = (worst.tp + best.tp) // 2, (worst.fp + best.fp) // 2
+    return Confusion(tp, worst.tp + worst.fn - tp, worst.tn + worst.fp - fp, fp)
 
 
 def ranking_of_counts(counts: Sequence[Confusion]) -> Ranking:

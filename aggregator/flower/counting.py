@@ -8,8 +8,7 @@ from flwr.serverapp import Grid
 from aggregator.flower.exchange import Replies, ask
 from aggregator.verified import Verified
 from gdshare.errors import FederationError
-from gdshare.messages import COUNTS, CountRequest, RequestError, counts_from_fields
-from gdshare.metrics import Confusion
+from gdshare.messages import COUNTS, CountRequest, Counts, RequestError, counts_from_fields
 from gdshare.model import Model
 
 WORDS = {"val": "validation", "test": "test"}
@@ -28,7 +27,7 @@ class Missing:
 class Counted:
     """Counts by site, and which sites are missing."""
 
-    counts: Mapping[str, Sequence[Confusion]]
+    counts: Mapping[str, Counts]
     missing: Sequence[Missing]
 
     @property
@@ -60,7 +59,7 @@ def count_films(
         who=", ".join(sorted(nodes)) or "nobody",
         what=f"count {WORDS[request.split]} films",
     )
-    counts: dict[str, Sequence[Confusion]] = {}
+    counts: dict[str, Counts] = {}
     missing: list[Missing] = []
     for site, node in nodes.items():
         try:
@@ -70,7 +69,7 @@ def count_films(
     return Counted(counts, missing)
 
 
-def _read(replies: Replies, node: int, thresholds: int) -> list[Confusion]:
+def _read(replies: Replies, node: int, thresholds: int) -> Counts:
     if node in replies.refused:
         raise FederationError(replies.refused[node].value)
     if node not in replies.answers:

@@ -34,6 +34,7 @@ class SiteNode:
         outbox: folder of the bundle it may send.
         cohort: its validation and test films may be counted; None: no counting.
         minimum_films: a split with fewer is not counted.
+        suppress_below: no cell of counts has fewer films than this, unless none.
         device: cpu or cuda.
     """
 
@@ -41,6 +42,7 @@ class SiteNode:
     outbox: Path
     cohort: Path | None = None
     minimum_films: int = 10
+    suppress_below: int = 5
     device: str = "cpu"
 
 
@@ -106,6 +108,7 @@ def _start_node(
         "outbox": str(site.outbox.absolute()),
         "state": str(folder / site.name),
         "minimum-films": site.minimum_films,
+        "suppress-below": site.suppress_below,
         "device": site.device,
     }
     if site.cohort is not None:

@@ -29,6 +29,8 @@ from gdshare.storage import write_bytes, write_json
 
 REPORT, TABLE, ROUND = "trial.json", "table.md", "round"
 ANSWER_TIMEOUT_S = 3600.0
+EVERY_FILM = 1
+"""No cell is suppressed: a trial sees every film (docs/adr/0007-a-trial-sees-every-film.md)."""
 
 log = logging.getLogger(__name__)
 
@@ -81,7 +83,7 @@ def _round_result(
         shutil.rmtree(out / ROUND, ignore_errors=True)
         log.info("starting a SuperLink and %d SuperNodes on this machine", len(sites))
         nodes = [
-            SiteNode(site.name, site.outbox, site.cohort.path, trial.minimum_films)
+            SiteNode(site.name, site.outbox, site.cohort.path, trial.minimum_films, EVERY_FILM)
             for site in sites
         ]
         order = Order(

@@ -19,10 +19,9 @@ from benchmarks.label_page.browser import (
     FILM,
     chromium,
     on_screen,
-    phantom_record,
-    phantom_store,
     served,
 )
+from docs.figures.phantom_store import phantom_record, phantom_store
 from gdshare.films.burned_in import find_text
 from gdshare.films.outlines.trace import trace
 from gdshare.films.phantom import phantom_film
@@ -38,7 +37,8 @@ CORNERS = 45
 """That the outline is drawn with."""
 WRITTEN = ((30, 24, "DOE^JANE  1950-12-31"), (30, 950, "ID 4711-0815"))
 """Where on the held film, px, and what."""
-VIEW: ViewportSize = {"width": 1200, "height": 820}
+VIEW: ViewportSize = {"width": 1366, "height": 657}
+"""What a browser leaves of a screen of 1366 x 768."""
 COLOURS = 224
 
 

@@ -59,7 +59,10 @@ def hospitals(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def superlink(hospitals: Path) -> Iterator[SuperLinkAddress]:
     cohort = hospitals / "films" / "cohort"
-    nodes = [SiteNode(site, hospitals / site / "outbox", cohort, minimum_films=4) for site in SITES]
+    nodes = [
+        SiteNode(site, hospitals / site / "outbox", cohort, minimum_films=4, suppress_below=1)
+        for site in SITES
+    ]
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(FILE_VARIABLE, str(hospitals / "both-sides.log"))
         with local_federation(nodes, hospitals / "federation") as address:

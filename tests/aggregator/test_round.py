@@ -70,7 +70,7 @@ def test_a_round_ends_in_one_model_one_epsilon_and_a_table(world: World) -> None
     assert set(result.test) == set(SITES) == set(result.bundles)
     assert result.epsilon in THRESHOLDS
     assert [row.name for row in result.rows] == [*SITES, "all sites"]
-    assert result.rows[-1].confusion.films == len(SITES) * TEST_FILMS
+    assert result.rows[-1].sent.films == len(SITES) * TEST_FILMS
     model, record = load_model(world.folder / "out" / "model")
     assert (model.network, model.protocol) == ("convnet", PROTOCOL)
     assert len(model.ensemble) == result.networks == 5
@@ -294,7 +294,7 @@ def test_a_site_that_refuses_to_count_is_named(world: World) -> None:
     assert set(result.bundles) == set(SITES)
 
 
-def answering(**counts: list[int]) -> ClientApp:
+def answering(**counts: list[int] | int) -> ClientApp:
     """A node that hands over its bundle but counts as it pleases."""
 
     def app(message: Message, context: Context) -> Message:
@@ -313,7 +313,7 @@ def erring(message: Message, context: Context) -> Message:
 
 N = len(THRESHOLDS)
 FLAT = {"tp": [2] * N, "fn": [0] * N, "tn": [0] * N, "fp": [2] * N}
-NONE = {"indeterminate_positive": [0] * N, "indeterminate_negative": [0] * N}
+NONE = {"indeterminate_positive": [0] * N, "indeterminate_negative": [0] * N, "suppress_below": 1}
 
 
 @pytest.mark.parametrize(
@@ -328,6 +328,9 @@ NONE = {"indeterminate_positive": [0] * N, "indeterminate_negative": [0] * N}
         answering(**{**FLAT, **NONE, "tp": [2] * (N - 1) + [1]}),
         answering(**{**FLAT, **NONE, "tp": [*range(N)], "fn": [*range(N, 0, -1)]}),
         answering(**{**FLAT, **NONE, "indeterminate_positive": [1] * N}),
+        answering(**{**FLAT, **NONE, "suppress_below": 0}),
+        answering(**{**FLAT, **NONE, "suppress_below": 3}),
+        answering(**{**FLAT, **NONE, "suppress_below": 10**9}),
         erring,
     ],
 )

@@ -30,7 +30,8 @@ from hospital_node.settings import NodeSettings
 
 COLLECT, COUNTS = "query.collect", "evaluate.counts"
 KEY = new_key()
-COUNT_FIELDS = {"tp", "fn", "tn", "fp", "indeterminate_positive", "indeterminate_negative"}
+COUNTS_OF_FILMS = {"tp", "fn", "tn", "fp", "indeterminate_positive", "indeterminate_negative"}
+COUNT_FIELDS = COUNTS_OF_FILMS | {"suppress_below"}
 
 
 @pytest.fixture(scope="module")
@@ -45,6 +46,7 @@ def settings(tmp_path: Path, cohort: Path) -> dict[str, object]:
         "state": str(tmp_path / "state"),
         "cohort": str(cohort),
         "minimum-films": 4,
+        "suppress-below": 1,
     }
 
 
@@ -117,7 +119,7 @@ def test_validation_counts_at_every_threshold_are_the_local_ones(
     settings: dict[str, object], cohort: Path
 ) -> None:
     answer = ask_node(settings, COUNTS, request())
-    counts = counts_from_fields(answer, len(THRESHOLDS))
+    counts = counts_from_fields(answer, len(THRESHOLDS)).confusions
     assert counts == confusions(cohort_votes(model(), open_cohort(cohort), "val"), THRESHOLDS)
     assert counts[0].films == VAL_FILMS
 
@@ -125,7 +127,7 @@ def test_validation_counts_at_every_threshold_are_the_local_ones(
 def test_test_counts_at_one_threshold_are_the_local_ones(
     settings: dict[str, object], cohort: Path
 ) -> None:
-    [counts] = counts_from_fields(ask_node(settings, COUNTS, request(0.4)), 1)
+    [counts] = counts_from_fields(ask_node(settings, COUNTS, request(0.4)), 1).confusions
     votes = cohort_votes(model(), open_cohort(cohort), "test")
     assert [counts] == confusions(votes, [0.4])
     assert counts.films == TEST_FILMS
@@ -137,8 +139,10 @@ def test_replies_carry_nothing_but_counts(
 ) -> None:
     answer = ask_node(settings, COUNTS, request(epsilon))
     assert set(answer) == COUNT_FIELDS
-    assert all(type(number) is int for numbers in answer.values() for number in numbers)
-    assert {len(numbers) for numbers in answer.values()} == {1 if epsilon else len(THRESHOLDS)}
+    columns = [answer[name] for name in COUNTS_OF_FILMS]
+    assert all(type(number) is int for numbers in columns for number in numbers)
+    assert {len(numbers) for numbers in columns} == {1 if epsilon else len(THRESHOLDS)}
+    assert answer["suppress_below"] == 1
 
 
 def test_a_second_epsilon_on_test_films_is_refused(settings: dict[str, object]) -> None:
@@ -146,12 +150,14 @@ def test_a_second_epsilon_on_test_films_is_refused(settings: dict[str, object]) 
     assert ask_node(settings, COUNTS, request(0.45)) == {"refused": "test-already-counted"}
 
 
-def test_the_same_test_request_gets_the_recorded_answer(
-    settings: dict[str, object], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("epsilon", [None, 0.4])
+def test_the_same_request_gets_the_recorded_answer(
+    settings: dict[str, object], epsilon: float | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first = ask_node(settings, COUNTS, request(0.4))
+    first = ask_node(settings, COUNTS, request(epsilon))
     monkeypatch.setattr("hospital_node.counting.cohort_votes", None)
-    assert ask_node(settings, COUNTS, request(0.4)) == first
+    assert ask_node(settings, COUNTS, request(epsilon)) == first
+    assert ask_node({**settings, "suppress-below": 2}, COUNTS, request(epsilon)) == first
 
 
 def test_repacking_the_same_weights_buys_no_second_epsilon(settings: dict[str, object]) -> None:
@@ -192,10 +198,28 @@ def test_models_altered_in_the_last_digit_run_into_the_limit(settings: dict[str,
     assert set(ask_node(limited, COUNTS, request(0.4, 1))) == COUNT_FIELDS
 
 
-def test_a_damaged_record_stops_test_counts(settings: dict[str, object]) -> None:
-    ask_node(settings, COUNTS, request(0.4))
+def test_validation_questions_without_end_run_into_the_limit(settings: dict[str, object]) -> None:
+    limited = {**settings, "validation-models": 2, "test-models": 1}
+    for seed in (0, 1):
+        assert set(ask_node(limited, COUNTS, request(None, seed))) == COUNT_FIELDS
+    assert ask_node(limited, COUNTS, request(None, 2)) == {"refused": "validation-budget-spent"}
+    assert set(ask_node(limited, COUNTS, request(None, 1))) == COUNT_FIELDS
+    assert set(ask_node(limited, COUNTS, request(0.4, 2))) == COUNT_FIELDS, "of test films"
+
+
+@pytest.mark.parametrize("epsilon", [None, 0.4])
+def test_a_damaged_record_stops_counts(settings: dict[str, object], epsilon: float | None) -> None:
+    ask_node(settings, COUNTS, request(epsilon))
     (Path(str(settings["state"])) / "test-counts.json").write_text("{}x", encoding="utf-8")
-    assert ask_node(settings, COUNTS, request(0.4)) == {"refused": "fault"}
+    assert ask_node(settings, COUNTS, request(epsilon)) == {"refused": "fault"}
+
+
+@pytest.mark.parametrize("epsilon", [None, 0.4])
+def test_split_of_a_few_films_of_either_diagnosis_is_not_counted(
+    settings: dict[str, object], epsilon: float | None
+) -> None:
+    few = {**settings, "suppress-below": 3}
+    assert ask_node(few, COUNTS, request(epsilon)) == {"refused": "too-few-films"}
 
 
 @pytest.mark.parametrize("epsilon", [None, 0.4])
@@ -288,7 +312,14 @@ def test_unusable_settings_are_reported_as_such() -> None:
 
 @pytest.mark.parametrize(
     "changes",
-    [{"outbox": "here"}, {"minimum-films": 0}, {"sign-with": "/key"}, {"device": "tpu"}],
+    [
+        {"outbox": "here"},
+        {"minimum-films": 0},
+        {"suppress-below": 0},
+        {"validation-models": -1},
+        {"sign-with": "/key"},
+        {"device": "tpu"},
+    ],
 )
 def test_settings_are_closed_and_bounded(changes: dict[str, object]) -> None:
     with pytest.raises(UsageError):

@@ -37,6 +37,7 @@ class World:
             "state": str(self.folder / site / "state"),
             "cohort": str(self.cohort),
             "minimum-films": 4,
+            "suppress-below": 1,
         }
 
     def release(self, site: str, files: Mapping[str, bytes], name: str | None = None) -> None:

@@ -12,12 +12,14 @@ import numpy as np
 import pytest
 from command_kit import gdshare
 from page_kit import HOME, HOST, NOW, Visitor, visitor
+from PIL import Image
 from store_kit import small_store, square, stored
 
 from gdshare import label_page
 from gdshare.cohort import label_cohort
 from gdshare.films.box import Box
 from gdshare.label_page.auth import HEADERS
+from gdshare.label_page.pictures import make_thumbnail
 from gdshare.label_page.responses import MAX_BODY
 from gdshare.protocol import Protocol
 from gdshare.store.outline import Drawing, load_outline, save_outline
@@ -38,6 +40,7 @@ PATHS = [
     "/api/films",
     f"/api/films/{FILM}",
     f"/api/films/{FILM}/pixels",
+    f"/api/films/{FILM}/thumbnail",
     "/elsewhere",
 ]
 
@@ -294,6 +297,29 @@ def test_pixels_are_the_films(page, store):
     np.testing.assert_array_equal(pixels, store.pixels(stored(0)).pixels)
 
 
+def test_thumbnail_is_made_once_and_again_after_a_review(page, monkeypatch):
+    made = []
+
+    def counted(film):
+        made.append(film.name)
+        return make_thumbnail(film)
+
+    monkeypatch.setattr("gdshare.label_page.server.make_thumbnail", counted)
+    address = f"/api/films/{HELD}/thumbnail"
+    before = [page.get(address) for _ in range(2)]
+    assert [response.headers["content-type"] for response in before] == ["image/png"] * 2
+    assert len(made) == 1
+    decision = {"decision": "release", "by": "R", "seen": 0}
+    body = decision | {"boxes": [{"left": 0, "top": 0, "right": 60, "bottom": 30}]}
+    page.request("POST", f"/api/films/{HELD}/review", json=body, headers=OWN_ORIGIN)
+    assert page.get(address).content != before[0].content
+    assert len(made) == 2
+
+
+def test_rejected_film_has_no_thumbnail(page):
+    assert page.get(f"/api/films/{REJECTED}/thumbnail").status_code == 403
+
+
 def test_save_is_on_disk_and_returns_the_grid(page, store):
     body = put(page).json()
     assert (body["version"], body["saved_at"]) == (1, "2026-11-22T09:30:00Z")
@@ -410,6 +436,33 @@ def test_command_serves_until_ctrl_c_and_prints_the_next_command(command, store)
     assert f"next  gdshare label {quote(str(store.path))} --patch 16 --out COHORT" in out
     assert err == ""
     assert sorted(path.name for path in store.path.iterdir()) == ["films", "store.json"]
+
+
+def test_films_of_a_table_are_served_from_a_store_beside_it(store, tmp_path):
+    picture = np.asarray(store.pixels(store.record(FILM)).pixels)
+    Image.fromarray(picture).save(tmp_path / "DOE.png")
+    table = tmp_path / "films.csv"
+    table.write_text("patient,image,diagnosis\nDoe,DOE.png,positive\n", encoding="utf-8")
+    words = [sys.executable, "-m", "gdshare", "label", table, "--serve", "--patch", "16"]
+    with subprocess.Popen(
+        words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as server:
+        address = next(line for line in server.stdout if line.startswith("open")).split()[-1]
+        host, query = address.split("/")[2:]
+        connection = http.client.HTTPConnection(host)
+        connection.request("GET", f"/{query}")
+        response = connection.getresponse()
+        response.read()
+        cookie = response.getheader("set-cookie").partition(";")[0]
+        connection.request("GET", "/api/films", headers={"Cookie": cookie})
+        [film] = json.loads(connection.getresponse().read())["films"]
+        connection.close()
+        server.send_signal(signal.SIGINT)
+        out, err = server.communicate(timeout=20)
+    assert (film["state"], film["diagnosis"]) == ("held", "positive")
+    assert "held  1" in err
+    assert f"next  gdshare label {quote(str(tmp_path / 'films-store'))}" in out
+    assert (tmp_path / "films-store-identities.csv").stat().st_mode & 0o777 == 0o600
 
 
 def test_port_in_use_is_refused(store):

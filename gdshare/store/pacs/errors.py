@@ -6,6 +6,7 @@
     ├── AccessError          an address, a login or a certificate file that cannot be used
     ├── TransientError       the request is retried
     └── ResponseError        one film is refused
+        └── DeadlineError    and after a few in a row the import ends
 """
 
 from collections.abc import Iterator
@@ -45,6 +46,10 @@ class TransientError(PacsError):
 
 class ResponseError(PacsError):
     """A single response that cannot be used; the next may be fine."""
+
+
+class DeadlineError(ResponseError):
+    """A response that does not arrive in time; the request is not retried, to lose no more time."""
 
 
 @contextmanager

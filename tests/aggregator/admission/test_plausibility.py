@@ -24,7 +24,7 @@ from gdshare.errors import CohortError, FederationError, UsageError
 from gdshare.ledger import open_ledger, read_ledger
 from gdshare.method import Counts
 from gdshare.signing import new_key, public_pem
-from studies.poison import attacks
+from studies.poison.trial import ATTACKS
 
 Change = Callable[[Distilled], Distilled]
 
@@ -42,7 +42,7 @@ def large_cohort(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def attack(name: str) -> Change:
-    return partial(attacks.ATTACKS[name], seed=1)
+    return partial(ATTACKS[name], seed=1)
 
 
 def honest(number: int) -> Change:
@@ -121,6 +121,7 @@ class Rounds:
             "outbox": str(self.folder / site / "outbox"),
             "state": str(self.folder / site / "state"),
             "minimum-films": 4,
+            "suppress-below": 1,
             **({} if site in self.without_films else {"cohort": str(self.cohort)}),
         }
 

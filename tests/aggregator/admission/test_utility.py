@@ -3,8 +3,15 @@
 import numpy as np
 import pytest
 
-from aggregator.admission.utility import Ranking, ranking_of_counts, utility_of
+from aggregator.admission.utility import (
+    Ranking,
+    ranking_of_answer,
+    ranking_of_counts,
+    utility_of,
+)
+from gdshare.messages import Counts
 from gdshare.metrics import THRESHOLDS, auc, count
+from gdshare.suppression import merged
 
 
 def ranking(shift: float, films: int, seed: int) -> Ranking:
@@ -66,3 +73,32 @@ def test_counts_rank_films_as_their_ratios_do_up_to_ties() -> None:
 
 def rng(seed: int) -> np.random.Generator:
     return np.random.default_rng([seed, 7])
+
+
+def suppressed(shift: float, films: int, seed: int) -> Ranking | None:
+    """A hospital's films as its suppressed counts rank them."""
+    draws = np.random.default_rng([seed, 3])
+    positive = np.arange(2 * films) % 2 == 0
+    ratios = 1 / (1 + np.exp(-draws.normal(size=2 * films) - shift * positive))
+    silent = np.zeros(2 * films, np.bool_)
+    counts = [count(ratios, silent, positive, threshold) for threshold in THRESHOLDS]
+    return ranking_of_answer(Counts([merged(exact, 5) for exact in counts], 5))
+
+
+@pytest.mark.parametrize(("shift", "least", "most"), [(0.0, 1, 12), (1.0, 85, 100)])
+def test_suppressed_counts_pass_the_useless_seldom_and_the_useful_mostly(
+    shift: float, least: int, most: int
+) -> None:
+    passed = 0
+    for seed in range(100):
+        place = suppressed(shift, 30, seed)
+        assert place is not None
+        result = utility_of("validation films", [place], rng(seed))
+        assert result is not None
+        passed += result.beats_chance
+    assert least <= passed <= most
+
+
+def test_hospital_of_too_few_films_ranks_none() -> None:
+    assert suppressed(3.0, 9, 0) is None
+    assert suppressed(3.0, 10, 0) is not None

@@ -1,0 +1,156 @@
+"""The record of counts: each is given once, and only so many are given.
+
+Test films are counted at a single ε per model. If a second ε were answered, an aggregator could try
+all of them and choose on test films. Since a model can be altered in its last digit, and every
+further model tells a little more of the films, the number of models is limited, for validation and
+for test films.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from gdshare.lock import lock, lock_beside
+from gdshare.messages import Counts, Reason
+from gdshare.metrics import Confusion
+from gdshare.storage import write_json
+from hospital_node.refusal import RefusedError
+from hospital_node.settings import NodeSettings
+
+FILE = "test-counts.json"
+"""Of the time when test films alone were recorded; under another name they would be lost."""
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is asked, for the record.
+
+    Attributes:
+        model: SHA-256 of what votes.
+        cohort: SHA-256 of the cohort's index.
+        epsilon: of test films; None: validation films.
+    """
+
+    model: str
+    cohort: str
+    epsilon: float | None
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How many models each split may be counted for, ever."""
+
+    validation: int
+    test: int
+
+    @classmethod
+    def of(cls, settings: NodeSettings) -> Self:
+        """The site's own."""
+        return cls(settings.validation_models, settings.test_models)
+
+
+class Answer(BaseModel):
+    """A question and the counts that were sent, those of test films alone in ``/1``."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    model: str
+    cohort: str
+    epsilon: float | None
+    counts: Annotated[tuple[Confusion, ...], Field(min_length=1, max_length=100)]
+    suppress_below: int = 1
+
+    @field_validator("counts", mode="before")
+    @classmethod
+    def _as_of_several_thresholds(cls, counts: object) -> object:
+        return (counts,) if isinstance(counts, dict) else counts
+
+    @classmethod
+    def to(cls, question: Question, counts: Counts) -> Self:
+        """The answer to a question."""
+        return cls(
+            model=question.model,
+            cohort=question.cohort,
+            epsilon=question.epsilon,
+            counts=tuple(counts.confusions),
+            suppress_below=counts.suppress_below,
+        )
+
+    @property
+    def question(self) -> Question:
+        """What was asked."""
+        return Question(self.model, self.cohort, self.epsilon)
+
+    @property
+    def sent(self) -> Counts:
+        """The counts."""
+        return Counts(self.counts, self.suppress_below)
+
+
+class CountRecord(BaseModel):
+    """``test-counts.json``."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format: Literal["gdshare-test-counts/1", "gdshare-test-counts/2"] = "gdshare-test-counts/2"
+    entries: Annotated[tuple[Answer, ...], Field(max_length=100_000)] = ()
+
+    def answer_to(self, question: Question, limits: Limits) -> Answer | None:
+        """The answer given before to this very question; None if it may be answered now.
+
+        Raises:
+            RefusedError: test films were counted for this model at another ε, or the films of this
+                split for as many models as may be.
+        """
+        test = question.epsilon is not None
+        same_films = [
+            entry
+            for entry in self.entries
+            if entry.cohort == question.cohort and (entry.epsilon is not None) == test
+        ]
+        for entry in same_films:
+            if entry.question == question:
+                return entry
+            if entry.model == question.model:
+                raise RefusedError(Reason.TEST_ALREADY_COUNTED)
+        if len(same_films) >= (limits.test if test else limits.validation):
+            raise RefusedError(Reason.TEST_BUDGET_SPENT if test else Reason.VALIDATION_BUDGET_SPENT)
+        return None
+
+
+def read_counts(state: Path) -> CountRecord:
+    """Read the record; a folder without one has an empty one.
+
+    Raises:
+        RefusedError: it is damaged; nothing is counted until a person has looked into it.
+    """
+    path = state / FILE
+    try:
+        return CountRecord.model_validate_json(path.read_bytes())
+    except FileNotFoundError:
+        return CountRecord()
+    except (OSError, ValidationError) as error:
+        raise RefusedError(Reason.FAULT, f"{path}: damaged; look into it by hand") from error
+
+
+def record_counts(state: Path, answer: Answer, limits: Limits) -> Answer:
+    """Add an answer, on the disk on return; of two questions at once only the first is recorded.
+
+    Returns:
+        the answer to send: that of the record if the same question was answered meanwhile.
+
+    Raises:
+        RefusedError: as ``CountRecord.answer_to``.
+        LockedError: another process has locked the record.
+    """
+    state.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with lock(lock_beside(state / FILE)):
+        record = read_counts(state)
+        earlier = record.answer_to(answer.question, limits)
+        if earlier is not None:
+            return earlier
+        updated = CountRecord(entries=(*record.entries, answer))
+        write_json(state / FILE, updated.model_dump(mode="json"))
+    return answer
