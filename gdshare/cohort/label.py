@@ -16,6 +16,7 @@ from gdshare.cohort.store import FULL_SCALE, INDEX, CohortFilm, CohortIndex, Spl
 from gdshare.cohort.table import TableRow, read_table
 from gdshare.errors import CohortError, UsageError
 from gdshare.films import read_film
+from gdshare.films.film import warn_of_narrow_range
 from gdshare.films.outlines import AnnotationFile, read_annotations
 from gdshare.labels import DISCARDED, label_windows
 from gdshare.patches import Geometry, Grid, cut_rows, film_side, inside_fractions
@@ -56,6 +57,7 @@ def label_cohort(
         UsageError: the fractions are invalid, or given for a table with a column ``split``.
     """
     rows = read_table(table)
+    _require_utf8(rows)
     division = _divide(table, rows, fractions, seed)
     try:
         # For the owner only: the index has the films' paths and the patients' names.
@@ -94,6 +96,19 @@ def fitting_geometry(
         sides.append(film_side(read_film(row.image, row.spacing_mm), protocol))
         progress(len(sides), len(outlined))
     return Geometry.for_sides(sides)
+
+
+def _require_utf8(rows: list[TableRow]) -> None:
+    """Refuse names that ``cohort.json`` cannot hold, before the films are cut."""
+    for path in (path for row in rows for path in (row.image, row.mask) if path is not None):
+        try:
+            str(path).encode()
+        except UnicodeEncodeError as error:
+            raise CohortError(
+                "has a name that is not UTF-8, which a cohort cannot record",
+                path,
+                "rename it, or the folder above it",
+            ) from error
 
 
 @dataclass(frozen=True)
@@ -235,6 +250,7 @@ def _cut_film(
     if film.mask is None:
         return _Cut(film, Counter())
     image = read_film(film.image, film.spacing_mm)
+    warn_of_narrow_range(image)
     grid = Grid.on(image, protocol)
     mask = annotations(film.mask).outline(image.shape, str(film.image), organ).inside
     labels = label_windows(inside_fractions(mask, grid), film.positive, protocol)

@@ -1,6 +1,7 @@
 """The release gate by its commands: what leaves was seen and approved, byte for byte."""
 
 import json
+import os
 import shutil
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -140,7 +141,7 @@ def test_approval_with_a_forged_signature_is_refused(desk: Desk) -> None:
 def test_approval_that_the_ledger_does_not_know_is_refused(desk: Desk) -> None:
     desk.prepare()
     smuggle(desk, claimed="officer", signer="officer")
-    desk.refused("holds 1 approvals, and the ledger shows 0")
+    desk.refused("has more approvals (1) than the ledger shows (0)")
 
 
 def test_content_that_was_never_prepared_is_refused(desk: Desk) -> None:
@@ -290,6 +291,25 @@ def test_damaged_approval_is_refused_and_not_passed_over(desk: Desk, damage: byt
     desk.approve("head")
     next(iter((desk.prepared / "approvals").iterdir())).write_bytes(damage)
     desk.refused("not a sound approval")
+
+
+def test_approval_by_a_name_that_cannot_be_written_is_refused(desk: Desk) -> None:
+    """JSON can spell half of a surrogate pair, which no UTF-8 can."""
+    desk.prepare()
+    rules = read_policy(desk.outbox)
+    what = read_prepared(desk.prepared, render_preview, lambda told: release_pages(told, rules))
+    key = load_private_key(desk.key("officer"), PASSPHRASE.encode())
+    statement = approval._statement(what, rules, "half", key.public_key()).to_bytes()
+    forged = sign(statement.replace(b'"half"', rb'"\ud800"'), key)
+    name = f"{fingerprint(key.public_key())}.sig"
+    (desk.prepared / "approvals" / name).write_bytes(forged.to_bytes())
+    desk.refused("not a sound approval")
+
+
+def test_stray_file_whose_name_is_no_utf8_is_refused(desk: Desk) -> None:
+    desk.prepare()
+    (desk.prepared / "approvals" / os.fsdecode(b"\xff.sig")).touch()
+    desk.refused("is not an approval")
 
 
 @pytest.mark.parametrize("name", ["note.txt", ".officer.sig.half", "\x1b[2J"])
