@@ -57,6 +57,7 @@ def label_cohort(
         UsageError: the fractions are invalid, or given for a table with a column ``split``.
     """
     rows = read_table(table)
+    _require_utf8(rows)
     division = _divide(table, rows, fractions, seed)
     try:
         # For the owner only: the index has the films' paths and the patients' names.
@@ -95,6 +96,19 @@ def fitting_geometry(
         sides.append(film_side(read_film(row.image, row.spacing_mm), protocol))
         progress(len(sides), len(outlined))
     return Geometry.for_sides(sides)
+
+
+def _require_utf8(rows: list[TableRow]) -> None:
+    """Refuse names that ``cohort.json`` cannot hold, before the films are cut."""
+    for path in (path for row in rows for path in (row.image, row.mask) if path is not None):
+        try:
+            str(path).encode()
+        except UnicodeEncodeError as error:
+            raise CohortError(
+                "has a name that is not UTF-8, which a cohort cannot record",
+                path,
+                "rename it, or the folder above it",
+            ) from error
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ Two more columns are optional: ``split``, if the hospital divides its patients i
 """
 
 import csv
+import io
 import logging
 from contextlib import suppress
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from gdshare.cohort.split import SPLITS, Split
 from gdshare.errors import CohortError
 from gdshare.films.bounds import MAX_PIXEL_MM, MIN_PIXEL_MM
 from gdshare.films.listed import ListedFilm
+from gdshare.plain_files import MAX_TABLE, read_plain
 
 log = logging.getLogger(__name__)
 
@@ -75,7 +77,7 @@ def read_listing(path: Path) -> list[ListedFilm]:
 def _lines(path: Path, columns: tuple[str, ...]) -> list[tuple[int, dict[str, str | None]]]:
     """The lines of a table with these columns, with their numbers; at least one."""
     try:
-        with path.open(newline="", encoding="utf-8-sig") as stream:
+        with io.StringIO(read_plain(path, MAX_TABLE).decode("utf-8-sig"), newline="") as stream:
             reader = csv.DictReader(stream, strict=True)
             missing = [name for name in columns if name not in (reader.fieldnames or ())]
             if missing:

@@ -336,10 +336,13 @@ def _bits_used(values: Values, encoding: _Encoding) -> int:
     bits, used = encoding.bits, encoding.used
     if used is None or int(values.max()) >= 2**used:
         return bits
-    kept = values.astype(np.int64) >> (bits - used)
-    spread = np.rint(kept * ((2**bits - 1) / (2**used - 1)))
-    prescribed = ((values == kept << (bits - used)) | (values == spread)).all()
-    return bits if prescribed else used
+    missing = bits - used
+    samples = np.arange(2**bits)
+    kept = samples >> missing
+    linear = np.rint(kept * ((2**bits - 1) / (2**used - 1)))
+    repeated = kept << missing | kept >> max(used - missing, 0)
+    spread = (samples == kept << missing) | (samples == linear) | (samples == repeated)
+    return bits if spread[values].all() else used
 
 
 def _from_colour_table(image: _Image) -> Picture:

@@ -20,6 +20,7 @@ from gdshare.films.listed import ListedFilm
 from gdshare.films.outlines import AnnotationFile, read_annotations
 from gdshare.films.outlines.trace import trace
 from gdshare.films.signature import is_dicom
+from gdshare.plain_files import open_plain
 from gdshare.store.identities import Subject
 from gdshare.store.intake import MAX_IDENTIFIER, Intake, Prepared, known_film, new_film, written
 from gdshare.store.outcome import Outcome
@@ -121,7 +122,7 @@ def _subject(listed: ListedFilm) -> Subject:
     if len(patient) > MAX_IDENTIFIER or not patient.isprintable() or "\ufffd" in patient:
         raise FilmError("its patient cannot be read", path, "write the table as UTF-8")
     try:
-        with path.open("rb") as stream:
+        with open_plain(path) as stream:
             digest = hashlib.file_digest(stream, "sha256").hexdigest()
     except OSError as error:
         raise FilmError(f"cannot be opened ({error.strerror})", path, "check the path") from error
@@ -131,5 +132,5 @@ def _subject(listed: ListedFilm) -> Subject:
 def _kind(path: Path) -> str:
     if is_dicom(path):
         return "DICOM"
-    with path.open("rb") as stream:
+    with open_plain(path) as stream:
         return "PNG" if stream.read(len(_PNG)) == _PNG else "TIFF"

@@ -1,4 +1,5 @@
 import json
+import os
 import subprocess
 import sys
 
@@ -236,3 +237,14 @@ def test_peak_memory_stays_flat_as_films_are_added(tmp_path):
     written = sum(p.stat().st_size for p in (tmp_path / "40" / "c").glob("*.npy")) / 2**20
     assert written > 100, "the test must write far more than the margin allowed below"
     assert many < few + 20
+
+
+def test_films_below_a_folder_whose_name_is_no_utf8_are_refused_before_they_are_cut(tmp_path):
+    table = write_films(tmp_path / os.fsdecode(b"caf\xe9"))
+    with pytest.raises(CohortError, match="not UTF-8, which a cohort cannot record; rename it"):
+        label_cohort(table, tmp_path / "c", PROTOCOL, THIRDS, 0, _never)
+    assert not (tmp_path / "c").exists()
+
+
+def _never(*_):
+    pytest.fail("a film was cut")
