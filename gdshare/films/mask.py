@@ -23,8 +23,10 @@ _INTERVAL = re.compile(rf"{_NUMBER}(?:-{_NUMBER})?", re.ASCII)
 _CHOOSE = "choose the organ's values with gdshare outline --inside VALUE"
 _MAX_VALUES = 8
 """Number of values that a message lists."""
-_MOSTLY = 0.8
-"""Share of the two values that a mask with a soft edge mostly has."""
+_PART = 1 << 20
+"""Pixels counted at a time: numpy counts in 64 bits."""
+_MOSTLY, _MARGIN = 0.8, 0.1
+"""Least share of a mask with a soft edge that is black or white, to within a part of the range."""
 
 
 def parse_interval(text: str) -> Interval:
@@ -36,7 +38,9 @@ def parse_interval(text: str) -> Interval:
     match = _INTERVAL.fullmatch(text)
     bounds = [float(number) for number in match.groups() if number] if match else []
     if not bounds or bounds[0] > bounds[-1]:
-        raise UsageError(f"{text!r} is no value of a mask", remedy="give 3, or 128-255 for a range")
+        raise UsageError(
+            "is no value of a mask", f"--inside {text:.20}", "give 3, or 128-255 for a range"
+        )
     return bounds[0], bounds[-1]
 
 
@@ -100,30 +104,32 @@ def _chosen(values: Values, inside: Sequence[Interval], path: Path) -> npt.NDArr
     return mask
 
 
-def _tally(values: Values) -> tuple[npt.NDArray[np.generic], npt.NDArray[np.int64]]:
+def _tally(values: Values) -> tuple[Values, npt.NDArray[np.int64]]:
     """The distinct values, rising, and the number of pixels of each."""
     if values.dtype.kind != "u" or values.dtype.itemsize > 2:
         return np.unique(values, return_counts=True)
-    counts = np.bincount(values.ravel())
+    counts = np.zeros(np.iinfo(values.dtype).max + 1, dtype=np.int64)
+    for part in np.array_split(values.ravel(), values.size // _PART + 1):
+        counts += np.bincount(part, minlength=len(counts))
     distinct = np.flatnonzero(counts)
     return distinct, counts[distinct]
 
 
-def _ambiguous(
-    distinct: npt.NDArray[np.generic], counts: npt.NDArray[np.int64], path: Path
-) -> FilmError:
+def _ambiguous(distinct: Values, counts: npt.NDArray[np.int64], path: Path) -> FilmError:
     what = f"the mask has {len(distinct):,} values, not two: {_named(distinct, counts)}"
-    main = np.sort(counts)[-2:].sum() / counts.sum()
-    if len(distinct) <= _MAX_VALUES or main < _MOSTLY:
+    low, high = float(distinct[0]), float(distinct[-1])
+    margin = _MARGIN * (high - low)
+    outer = (distinct <= low + margin) | (distinct >= high - margin)
+    if len(distinct) <= _MAX_VALUES or counts[outer].sum() < _MOSTLY * counts.sum():
         return FilmError(what, path, _CHOOSE)
     return FilmError(
         f"{what}; its edge is soft, as smoothing or JPEG leave it",
         path,
-        f"export it with hard edges, or {_CHOOSE}, such as 128-255",
+        f"export it with hard edges, or {_CHOOSE}, such as {np.ceil((low + high) / 2):g}-{high:g}",
     )
 
 
-def _named(distinct: npt.NDArray[np.generic], counts: npt.NDArray[np.int64]) -> str:
+def _named(distinct: Values, counts: npt.NDArray[np.int64]) -> str:
     """The most frequent values, rising, each with its share of the mask."""
     frequent = np.sort(np.argsort(-counts, kind="stable")[:_MAX_VALUES])
     text = ", ".join(f"{distinct[k]} ({counts[k] / counts.sum():.2%})" for k in frequent)

@@ -95,6 +95,14 @@ def test_soft_edge_is_named_and_read_with_a_range(tmp_path):
     np.testing.assert_array_equal(mask, np.tile(ramp >= 128, (3, 1)))
 
 
+def test_mask_that_jpeg_blurred_is_told_so(tmp_path):
+    y, x = np.mgrid[:64, :64]
+    soft = (255 / (1 + np.exp(np.hypot(x - 32, y - 32) - 20))).astype(np.uint8)
+    path = mask_of(tmp_path / "m.png", soft)  # its two most frequent values are two thirds of it
+    with pytest.raises(FilmError, match=r"its edge is soft.*--inside VALUE, such as 127-254"):
+        read_mask(path, (64, 64))
+
+
 @pytest.mark.parametrize(
     ("text", "interval"),
     [("3", (3, 3)), ("128-255", (128, 255)), ("-1", (-1, -1)), ("0.5-1", (0.5, 1))],
