@@ -23,6 +23,7 @@ from PIL.TiffImagePlugin import TiffImageFile
 from gdshare.errors import FilmError
 from gdshare.films.bounds import require_pixels
 from gdshare.films.quote import brief
+from gdshare.plain_files import NotPlainError, open_plain
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # the last two: BigTIFF
@@ -90,7 +91,7 @@ def read_picture(path: Path) -> Picture:
         FilmError: the file is missing, not PNG or TIFF, cut short, in colour or transparent, of a
             kind that is not read, has several pages or is too large.
     """
-    with _errors_named(path), path.open("rb") as stream:
+    with _errors_named(path), open_plain(path) as stream:
         image = _open(stream)
         require_pixels(path, image.height, image.width)
         if _has_second_page(image):
@@ -116,7 +117,7 @@ def _errors_named(path: Path) -> Iterator[None]:
             yield
     except FilmError as error:
         raise error if str(error.where) else error.at(path) from error
-    except (FileNotFoundError, IsADirectoryError, PermissionError) as error:
+    except (FileNotFoundError, NotPlainError, PermissionError) as error:
         raise FilmError(f"cannot be opened ({error.strerror})", path, "check the path") from error
     except Exception as error:  # pillow's decoders raise OSError, SyntaxError, struct.error, ...
         raise FilmError(

@@ -20,6 +20,7 @@ from gdshare.films.outlines.labelme import is_labelme, parse_labelme
 from gdshare.films.outlines.polygons import Polygon, bounds
 from gdshare.films.picture import begins_as_picture
 from gdshare.films.signature import HEAD_BYTES, begins_as_dicom
+from gdshare.plain_files import open_plain
 
 MAX_BYTES = 256 * 1024**2
 """Of a JSON or XML file: LabelMe may embed the film, COCO may hold the outlines of a cohort."""
@@ -169,7 +170,7 @@ _JSON_FORMATS: tuple[
 def _bytes(path: Path, most: int) -> bytes:
     """Read at most this many bytes; the file may grow in the meantime."""
     try:
-        with path.open("rb") as stream:
+        with open_plain(path) as stream:
             return stream.read(most)
     except OSError as error:
         raise FilmError(f"cannot be opened ({error.strerror})", remedy="check the path") from error
