@@ -15,6 +15,7 @@ from playwright.sync_api import ViewportSize, sync_playwright
 
 from benchmarks.label_page.browser import chromium
 from gdshare.audit import read_attacks
+from gdshare.audit.nearest_patches import read_nearest
 from gdshare.bundle import describe_run
 from gdshare.distill.run_folder import read_record, read_result
 from gdshare.distill.score_record import read_score
@@ -46,7 +47,12 @@ def screenshot(run: Path) -> bytes:
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
         path = Path(folder) / "prepared"
         prepared = prepared_from(
-            path, manifest, distilled, read_score(run, distilled), render_preview
+            path,
+            manifest,
+            distilled,
+            read_score(run, distilled),
+            read_nearest(run, distilled),
+            render_preview,
         )
         prepare(prepared, lambda content: release_pages(content, policy))
         browser = chromium(playwright)

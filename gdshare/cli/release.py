@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from gdshare.audit.nearest_patches import read_nearest
 from gdshare.bundle import verify_files, verify_folder
 from gdshare.cli.measured_score import AtChance, ScoredOn, measured_score
 from gdshare.cli.operator import operator_name
@@ -101,7 +102,8 @@ def prepare(
             lifetime=timedelta(days=expires_days),
         )
         require_about(score, distilled, run)
-        bundle = prepared_from(out, manifest, distilled, score, render_preview)
+        nearest = read_nearest(run, distilled)
+        bundle = prepared_from(out, manifest, distilled, score, nearest, render_preview)
         if dry_run:
             print_line(f"would prepare  {manifest.name}")
         else:
