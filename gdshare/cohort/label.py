@@ -13,8 +13,8 @@ import numpy.typing as npt
 
 from gdshare.cohort.split import DEFAULT_FRACTIONS, SPLITS, Split, split_patients
 from gdshare.cohort.store import FULL_SCALE, INDEX, CohortFilm, CohortIndex, SplitCounts
-from gdshare.cohort.table import TableRow, read_table
-from gdshare.errors import CohortError, UsageError
+from gdshare.cohort.table import TableRow, read_table, require_files
+from gdshare.errors import CohortError, FilmError, UsageError
 from gdshare.films import read_film
 from gdshare.films.film import warn_of_narrow_range
 from gdshare.films.outlines import AnnotationFile, read_annotations
@@ -57,6 +57,7 @@ def label_cohort(
         UsageError: the fractions are invalid, or given for a table with a column ``split``.
     """
     rows = read_table(table)
+    require_files(rows)
     _require_utf8(rows)
     division = _divide(table, rows, fractions, seed)
     try:
@@ -90,10 +91,12 @@ def fitting_geometry(
         FilmError: a film is not usable, or of unknown pixel size where the protocol sets one.
     """
     rows = read_table(table)
+    require_files(rows)
     outlined = [row for row in rows if row.mask is not None] or rows
     sides = []
     for row in outlined:
-        sides.append(film_side(read_film(row.image, row.spacing_mm), protocol))
+        with _locating(row):
+            sides.append(film_side(read_film(row.image, row.spacing_mm), protocol))
         progress(len(sides), len(outlined))
     return Geometry.for_sides(sides)
 
@@ -177,11 +180,20 @@ def _cut_into(
                 split=division.splits[row.patient],
                 spacing_mm=row.spacing_mm,
             )
-            cuts.append(
-                _cut_film(film, len(cuts), protocol, annotations, organ, writers[film.split])
-            )
+            writer = writers[film.split]
+            with _locating(row):
+                cuts.append(_cut_film(film, len(cuts), protocol, annotations, organ, writer))
             progress(len(cuts), len(rows))
     return cuts
+
+
+@contextmanager
+def _locating(row: TableRow) -> Iterator[None]:
+    """Name the table's line in errors about its film or mask."""
+    try:
+        yield
+    except FilmError as error:
+        raise error.at(row.line) from error
 
 
 def _require_classes(table: Path, cuts: list[_Cut], protocol: Protocol) -> None:

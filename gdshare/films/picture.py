@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import ImageOps
 from PIL.PngImagePlugin import PngImageFile
-from PIL.TiffImagePlugin import TiffImageFile
+from PIL.TiffImagePlugin import MM, OPEN_INFO, TiffImageFile
 
 from gdshare.errors import FilmError
 from gdshare.films.bounds import require_pixels
@@ -26,7 +26,10 @@ from gdshare.films.quote import brief
 from gdshare.plain_files import NotPlainError, open_plain
 
 _PNG = b"\x89PNG\r\n\x1a\n"
-_TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # the last two: BigTIFF
+_BIG_ENDIAN_BIG = b"MM\0+"
+_TIFF = (b"II*\0", b"MM\0*", b"II+\0", _BIG_ENDIAN_BIG)  # the last two: BigTIFF
+# Pillow knows 12 bits in little-endian files only; they are packed alike in both.
+OPEN_INFO.setdefault((MM, 1, (1,), 1, (12,), ()), ("I;16", "I;12"))
 
 _BITS, _COMPRESSION, _PHOTOMETRIC, _SAMPLES = 258, 259, 262, 277
 _LARGEST, _PLANES, _COLOUR_MAP, _SAMPLE_FORMAT = 281, 284, 320, 339
@@ -117,7 +120,7 @@ def _errors_named(path: Path) -> Iterator[None]:
             yield
     except FilmError as error:
         raise error if str(error.where) else error.at(path) from error
-    except (FileNotFoundError, NotPlainError, PermissionError) as error:
+    except (FileNotFoundError, PermissionError, NotPlainError) as error:
         raise FilmError(f"cannot be opened ({error.strerror})", path, "check the path") from error
     except Exception as error:  # pillow's decoders raise OSError, SyntaxError, struct.error, ...
         raise FilmError(
@@ -147,10 +150,16 @@ class _Tiff(TiffImageFile):
         try:
             super()._setup()
         except (KeyError, SyntaxError) as error:
-            raise FilmError(
-                f"is a kind of TIFF that is not read ({kind})",
-                remedy="export it as gray-scale of 8 or 16 bits",
-            ) from error
+            raise _not_read(kind) from error
+        if self.mode in ("I", "F") and self.tag_v2.prefix == MM and self.use_load_libtiff:
+            raise _not_read(f"{kind}, big-endian")  # pillow gives their bytes in the wrong order
+
+
+def _not_read(kind: str) -> FilmError:
+    return FilmError(
+        f"is a kind of TIFF that is not read ({kind})",
+        remedy="export it as gray-scale of 8 or 16 bits",
+    )
 
 
 def _kind_of_tiff(image: TiffImageFile) -> str:
@@ -174,6 +183,8 @@ def _open(stream: BinaryIO) -> _Image:
     stream.seek(0)
     if head.startswith(_PNG):
         return PngImageFile(stream)
+    if head.startswith(_BIG_ENDIAN_BIG):  # pillow takes it for an ordinary TIFF
+        raise _not_read("BigTIFF, big-endian")
     if head.startswith(_TIFF):
         return _Tiff(stream)
     raise FilmError(
@@ -214,7 +225,8 @@ def _encoding_of_png(stream: BinaryIO) -> _Encoding:
         if name == b"IHDR":
             bits = stream.read(length)[8]
         elif name == b"sBIT":
-            used = max(stream.read(length)[:3], default=0)
+            stated = stream.read(length)  # of gray; or of red, green and blue; and of alpha
+            used = max(stated[: 3 if length > 2 else 1], default=0)
         elif name == b"IDAT":
             break
         else:
@@ -235,7 +247,7 @@ def _bands(image: _Image, encoding: _Encoding, stream: BinaryIO) -> Values:
         return pairs[..., ::2] << 8 | pairs[..., 1::2]
     base, _, order = raw.partition(";16")
     if getattr(image, "tag_v2", {}).get(_PLANES) == 2 or order not in ("B", "L", "N"):
-        raise _in_colour(f"16-bit {image.mode}")
+        raise _not_read(f"colour of {encoding.bits} bits in planes")
     native = "L" if sys.byteorder == "little" else "B"
     low_order = "B" if order.replace("N", native) == "L" else "L"
     high = _decoded(image).astype(np.uint16)
@@ -270,7 +282,7 @@ def _stored(samples: Values, bits: int) -> Values:
 def _require_opaque(bands: Values, image: _Image) -> None:
     key = image.info.get("transparency")  # of PNG: the gray value or colour that is transparent
     if key is not None:
-        matches = np.equal(bands, key)
+        matches = np.equal(bands, min(key, 1) if image.mode == "1" else key)
         transparent = bool(np.any(matches.all(axis=-1) if bands.ndim == 3 else matches))
     elif image.mode in _ALPHA_MODES:
         transparent = bool((bands[..., -1] != np.iinfo(bands.dtype).max).any())
@@ -324,10 +336,13 @@ def _bits_used(values: Values, encoding: _Encoding) -> int:
     bits, used = encoding.bits, encoding.used
     if used is None or int(values.max()) >= 2**used:
         return bits
-    kept = values.astype(np.int64) >> (bits - used)
-    spread = np.rint(kept * ((2**bits - 1) / (2**used - 1)))
-    prescribed = ((values == kept << (bits - used)) | (values == spread)).all()
-    return bits if prescribed else used
+    missing = bits - used
+    samples = np.arange(2**bits)
+    kept = samples >> missing
+    linear = np.rint(kept * ((2**bits - 1) / (2**used - 1)))
+    repeated = kept << missing | kept >> max(used - missing, 0)
+    spread = (samples == kept << missing) | (samples == linear) | (samples == repeated)
+    return bits if spread[values].all() else used
 
 
 def _from_colour_table(image: _Image) -> Picture:

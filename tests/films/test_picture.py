@@ -144,6 +144,23 @@ def test_12_bits_that_nothing_tells_keep_the_range_of_16(tmp_path):
     np.testing.assert_allclose(shown, VALUES_12 / 65535, rtol=1e-6)
 
 
+@pytest.mark.parametrize("spread", [VALUES_12 // 16 * 16, RAMP * 16 + RAMP // 256])
+def test_dark_film_spread_as_png_prescribes_stays_dark(tmp_path, spread):
+    path = png(tmp_path / "film.png", spread, 16, GRAY, (b"sBIT", b"\x0c"))
+    np.testing.assert_array_equal(read_film(path).pixels, spread)
+
+
+def test_12_bits_that_tiff_tells_are_spread_over_the_range_and_inverted(tmp_path):
+    for photometric, wanted in ((1, VALUES_12), (0, 4095 - VALUES_12)):
+        path = tiff(tmp_path / "film.tif", VALUES_12, 16, photometric, t281=4095)
+        np.testing.assert_allclose(read_film(path).scaled(), wanted / 4095, atol=1 / 65535)
+
+
+def test_greatest_value_of_a_tiff_that_is_no_depth_changes_nothing(tmp_path):
+    path = tiff(tmp_path / "film.tif", VALUES_12, 16, t281=4094)
+    np.testing.assert_array_equal(read_film(path).pixels, VALUES_12)
+
+
 def test_values_greater_than_sbit_allows_keep_the_range_of_16(tmp_path):
     stored = VALUES_12 * 16 + 7
     path = png(tmp_path / "film.png", stored, 16, GRAY, (b"sBIT", b"\x0c"))

@@ -21,6 +21,9 @@ _ROBOFLOW = re.compile(rf"(.+)_({_SUFFIXES})\.rf\.[0-9A-Za-z]+\.\w+", re.IGNOREC
 
 _SAY_WHICH = "say which image is the film with gdshare outline --image NAME"
 
+_Spelling = Callable[[str], set[str]]
+"""The names that a name may stand for."""
+
 
 def annotations_for(
     film_name: str, annotation_sets: Sequence[AnnotationSet], image: str | None = None
@@ -34,8 +37,8 @@ def annotations_for(
     Args:
         film_name: file name or path, with slashes or backslashes.
         annotation_sets: at least one.
-        image: the film's name in the file, as it stands there or without its folders; None to
-            find it by ``film_name``.
+        image: the film's name in the file, as it stands there, without its percent-encoding or
+            without its folders; None to find it by ``film_name``.
 
     Raises:
         FilmError: no match, or several equally good ones; the error names no file.
@@ -66,18 +69,19 @@ def annotations_for(
 
 def _named(image: str, annotation_sets: Sequence[AnnotationSet]) -> AnnotationSet:
     wanted = _normal(image)
-    in_full = [
-        annotations
-        for annotations in annotation_sets
-        if wanted in map(_normal, _names(annotations))
-    ]
-    matches = in_full or [
-        annotations
-        for annotations in annotation_sets
-        if wanted in (_parts(name)[-1] for name in _names(annotations))
-    ]
-    if matches:
-        return _only(matches, f"names several images {printable(image)}")
+    spellings: tuple[_Spelling, ...] = (
+        lambda name: {_normal(name)},
+        lambda name: {_normal(unquote(name))},
+        lambda name: _decoded(_parts(name)[-1]),
+    )
+    for spelling in spellings:
+        matches = [
+            annotations
+            for annotations in annotation_sets
+            if any(wanted in spelling(name) for name in _names(annotations))
+        ]
+        if matches:
+            return _only(matches, f"names several images {printable(image)}")
     raise _not_annotated(f"an image {printable(image)}", annotation_sets)
 
 
@@ -129,9 +133,6 @@ def _original(name: str) -> set[str]:
 def _uploaded(name: str) -> set[str]:
     """As Label Studio may write it: blanks as underscores, without most other marks."""
     return {name, re.sub(r"[^-\w.]", "", name.replace(" ", "_"))}
-
-
-_Spelling = Callable[[str], set[str]]
 
 
 def _without_suffix(spelling: _Spelling) -> _Spelling:
