@@ -169,8 +169,9 @@ def _verdict_banner(results: tuple[Finding, ...], policy: Policy) -> str:
 
 def _next_step(prepared: Prepared, policy: Policy) -> str:
     """The line to copy. It names no paths: whoever approves has the folder elsewhere."""
+    act = "agree" if policy.release.approvers else "release it"
     return (
-        "<p>To agree, once you have looked at everything, with your own key and folders:</p>"
+        f"<p>To {act}, once you have looked at everything, with your own key and folders:</p>"
         f'<pre class="copy">{escape(_command(prepared, policy))}</pre>'
     )
 
