@@ -6,6 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from gdshare.errors import FilmError
+from gdshare.films import read_film, read_mask
+from gdshare.films.outlines import read_annotations
+from gdshare.films.signature import is_dicom
 from gdshare.plain_files import read_plain
 
 
@@ -48,7 +52,20 @@ def test_pipe_that_takes_the_files_place_after_it_was_looked_at_is_refused(tmp_p
         read_plain(path, 100)
 
 
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("make", [os.mkfifo, lambda path: path.symlink_to("/dev/zero")])
+@pytest.mark.parametrize("suffix", [".png", ".tif", ".dcm", ".json", ".xml", ".geojson"])
+def test_pipe_or_device_in_a_films_or_an_outlines_place_is_refused(tmp_path, make, suffix):
+    path = tmp_path / f"film{suffix}"
+    make(path)
+    for read in (read_film, lambda path: read_mask(path, (8, 8)), read_annotations):
+        with pytest.raises(FilmError, match="not a plain file"):
+            read(path)
+    assert not is_dicom(path)
+
+
 OWN = {
+    "gdshare/films/burned_in/network.py",  # weights of the package
     "gdshare/label_page/assets.py",  # pages of the package
     "aggregator/aggregate_command.py",  # what this round wrote itself
     "aggregator/flower/submit.py",
@@ -63,7 +80,6 @@ READERS = re.compile(r"""\.read_bytes\(|\.read_text\(|\.open\(\s*"r|\.open\((new
 
 
 def test_every_other_module_reads_files_through_the_one_reader():
-    """But for films, whose own readers are in tests/films/test_hostile_files.py."""
     root = Path(__file__).parent.parent
     packages = ("gdshare", "aggregator", "hospital_node")
     names = {
@@ -71,10 +87,6 @@ def test_every_other_module_reads_files_through_the_one_reader():
         for package in packages
         for path in (root / package).rglob("*.py")
     }
-    readers = {
-        name
-        for name, text in names.items()
-        if READERS.search(text) and not name.startswith("gdshare/films/")
-    }
+    readers = {name for name, text in names.items() if READERS.search(text)}
     assert readers <= OWN
     assert len(names) > 200

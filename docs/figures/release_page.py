@@ -15,11 +15,12 @@ from playwright.sync_api import ViewportSize, sync_playwright
 
 from benchmarks.label_page.browser import chromium
 from gdshare.audit import read_attacks
+from gdshare.audit.nearest_patches import read_nearest
 from gdshare.bundle import describe_run
 from gdshare.distill.run_folder import read_record, read_result
 from gdshare.distill.score_record import read_score
 from gdshare.release import Policy, prepare, prepared_from
-from gdshare.release.policy import BundleRules, terms_of
+from gdshare.release.policy import BundleRules, ReleaseRules, terms_of
 from gdshare.release.prepared import PAGE
 from gdshare.report.preview import render_preview
 from gdshare.report.release_page import release_pages
@@ -32,7 +33,9 @@ COLOURS = 128
 def screenshot(run: Path) -> bytes:
     """The top of the page in real Chromium, as a PNG of few colours."""
     rules = BundleRules(purpose="the stomach study of 2026", recipients=("tokyo",))
-    policy = Policy(bundle=rules, attacks={"membership-loss/1": 0.8, "nearest-patch/1": 0.99})
+    who = ReleaseRules(approvals=1, approvers=("9f86" * 16,), one_shot=False)
+    limits = {"membership-loss/1": 0.8, "nearest-patch/1": 0.99}
+    policy = Policy(bundle=rules, attacks=limits, release=who)
     distilled = read_result(run)
     manifest = describe_run(
         read_record(run),
@@ -46,7 +49,12 @@ def screenshot(run: Path) -> bytes:
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
         path = Path(folder) / "prepared"
         prepared = prepared_from(
-            path, manifest, distilled, read_score(run, distilled), render_preview
+            path,
+            manifest,
+            distilled,
+            read_score(run, distilled),
+            read_nearest(run, distilled),
+            render_preview,
         )
         prepare(prepared, lambda content: release_pages(content, policy))
         browser = chromium(playwright)

@@ -2,9 +2,13 @@
 
 import hashlib
 from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
 
 from gdshare.audit.membership import comparable_diagnoses, membership, patient_losses
 from gdshare.audit.nearest import nearest, patient_correlations
+from gdshare.audit.nearest_patches import NearestPatches
 from gdshare.audit.patients import MIN_PATIENTS, patients_of, sample_patches
 from gdshare.bundle.attacks import Attack
 from gdshare.cohort import Cohort, cohort_digest
@@ -21,13 +25,26 @@ Progress = Callable[[int, int], None]
 """Called with (done, total)."""
 
 
+@dataclass(frozen=True)
+class Audit:
+    """What the attacks on a run found.
+
+    Attributes:
+        attacks: sorted by name.
+        nearest: the training patch nearest to each image.
+    """
+
+    attacks: tuple[Attack, ...]
+    nearest: NearestPatches
+
+
 def attack_run(
     record: RunRecord,
     distilled: Distilled,
     cohort: Cohort,
     device: str = "cpu",
     progress: Progress = lambda done, total: None,
-) -> tuple[Attack, ...]:
+) -> Audit:
     """Run every attack.
 
     All random choices (θ0, the patches of a patient, the intervals) follow from the images
@@ -41,7 +58,7 @@ def attack_run(
         progress: called with (patients done, in all).
 
     Returns:
-        sorted by name.
+        the figures, and the training patches to look at.
 
     Raises:
         UsageError: the run was distilled from another cohort.
@@ -73,10 +90,13 @@ def attack_run(
         before += len(patients)
         correlations.append(patient_correlations(distilled.images, patients, done))
         before += len(patients)
-    return (
+    own, others_own = correlations
+    attacks = (
         membership(losses[0], losses[1], numpy_generator(seed, "audit-membership")),
-        nearest(correlations[0], correlations[1], numpy_generator(seed, "audit-nearest")),
+        nearest(own.patients, others_own.patients, numpy_generator(seed, "audit-nearest")),
     )
+    patches = members.patches.scaled(own.rows)
+    return Audit(attacks, NearestPatches(patches, own.values.astype(np.float32)))
 
 
 def _seed_of(distilled: Distilled) -> int:

@@ -1,6 +1,7 @@
 """``nearest-patch/1``: is a distilled image a copy of a patient's patch?"""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -13,6 +14,22 @@ NAME: Final = "nearest-patch/1"
 RESAMPLES = 2000
 FLAT = 1e-6
 """Standard deviation of gray, in [0, 1], below which a patch has no pattern to correlate with."""
+
+
+@dataclass(frozen=True)
+class Correlations:
+    """Absolute Pearson correlations between patches and images.
+
+    Attributes:
+        patients: float64 [patients], the largest of each patient, 0 to 1; 0 for a patient with flat
+            patches only.
+        rows: int64 [M], the patch that correlates most with each image.
+        values: float64 [M], that correlation.
+    """
+
+    patients: npt.NDArray[np.float64]
+    rows: npt.NDArray[np.int64]
+    values: npt.NDArray[np.float64]
 
 
 def nearest(
@@ -43,25 +60,29 @@ def nearest(
 
 def patient_correlations(
     images: npt.NDArray[np.float32], patients: Patients, done: Callable[[int], None]
-) -> npt.NDArray[np.float64]:
-    """Largest absolute Pearson correlation of each patient's patches with any image.
+) -> Correlations:
+    """Absolute Pearson correlations of each patient's patches with the images.
 
     Args:
         images: float32 [M, 1, side, side].
         patients: with the patches to read.
         done: called with the number of patients done.
-
-    Returns:
-        float64 [patients] in [0, 1]; 0 for a patient with flat patches only.
     """
     patterns = _patterns(images.reshape(len(images), -1).astype(np.float64))
+    count = len(patterns)
     largest = np.empty(len(patients), np.float64)
+    nearest_rows, nearest_values = np.zeros(count, np.int64), np.full(count, -1.0)
     for place, rows in enumerate(patients.rows):
         pixels = patients.patches.scaled(rows).reshape(len(rows), -1).astype(np.float64)
         # Rounding may leave the correlation of a copy slightly above 1.
-        largest[place] = min(float(np.abs(_patterns(pixels) @ patterns.T).max()), 1.0)
+        values = np.minimum(np.abs(_patterns(pixels) @ patterns.T), 1.0)
+        largest[place] = float(values.max())
+        best = values.argmax(axis=0)
+        nearer = values[best, np.arange(count)] > nearest_values
+        nearest_rows[nearer] = rows[best[nearer]]
+        nearest_values[nearer] = values[best, np.arange(count)][nearer]
         done(place + 1)
-    return largest
+    return Correlations(largest, nearest_rows, nearest_values)
 
 
 def _patterns(rows: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

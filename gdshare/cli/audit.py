@@ -34,12 +34,14 @@ def audit(
 
     Two attacks: can a network trained on the images tell training patients from test patients, and
     is an image close to a patient's patch? The figures are written to the run's audit.json, are
-    included when the run is prepared or published, and can be limited by the policy. A failed
+    included when the run is prepared or published, and can be limited by the policy. The training
+    patch nearest to each image is kept beside them, for the page of gdshare prepare. A failed
     attack does not prove that the images reveal nothing.
     """
     require_extra("distill")
     from gdshare.audit import write_attacks
     from gdshare.audit.attack import attack_run
+    from gdshare.audit.nearest_patches import write_nearest
     from gdshare.cohort import open_cohort
     from gdshare.distill.run_folder import read_record, read_result
 
@@ -52,7 +54,9 @@ def audit(
     record, distilled = read_record(run), read_result(run)
     labelled, device_name = open_cohort(chosen), resolve_device(device)
     with progress("attacking patients") as report:
-        attacks = attack_run(record, distilled, labelled, device_name, report)
+        result = attack_run(record, distilled, labelled, device_name, report)
+    attacks = result.attacks
+    write_nearest(run, result.nearest, distilled)
     path = write_attacks(run, distilled, attacks)
     if as_json:
         return print_json([attack.model_dump() for attack in attacks])

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from gdshare.audit.nearest_patches import read_nearest
 from gdshare.bundle import verify_files, verify_folder
 from gdshare.cli.exit_status import REFUSED
 from gdshare.cli.measured_score import AtChance, ScoredOn, measured_score
@@ -111,7 +112,8 @@ def prepare(
             lifetime=timedelta(days=expires_days),
         )
         require_about(score, distilled, run)
-        bundle = prepared_from(out, manifest, distilled, score, render_preview)
+        nearest = read_nearest(run, distilled)
+        bundle = prepared_from(out, manifest, distilled, score, nearest, render_preview)
         if not dry_run:
             why = by_policy(policy)
             desk.ledger.write(now, PREPARE, operator_name(by), manifest.name, bundle.digest, why)

@@ -6,6 +6,7 @@
       content/        the five files that a signature would cover
       review.html     all of it on one page, for the approvers
       review.txt      the same as text
+      nearest.safetensors  the training patch nearest to each image, after an audit; stays here
       score.json      what the images teach, see ``gdshare.distill.score_record``; stays here
       approvals/      the approvers' signatures, see ``approval``
 """
@@ -14,6 +15,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from gdshare.audit.nearest_patches import NearestPatches, read_nearest, write_nearest
 from gdshare.bundle import Manifest, read_tensors
 from gdshare.bundle.build import content_files
 from gdshare.bundle.digests import digests_of, subject_digest
@@ -44,6 +46,7 @@ class Prepared:
         manifest, distilled: what they hold.
         digest: names the content, as it will name the bundle.
         score: what the images teach; it does not leave.
+        nearest: the training patches nearest to the images, after an audit; they do not leave.
     """
 
     path: Path
@@ -52,14 +55,21 @@ class Prepared:
     distilled: Distilled
     digest: str
     score: ScoreRecord
+    nearest: NearestPatches | None
 
 
 def prepared_from(
-    path: Path, manifest: Manifest, distilled: Distilled, score: ScoreRecord, render: Render
+    path: Path,
+    manifest: Manifest,
+    distilled: Distilled,
+    score: ScoreRecord,
+    nearest: NearestPatches | None,
+    render: Render,
 ) -> Prepared:
     """What ``prepare`` would lay out at ``path``."""
     files = content_files(manifest, distilled, render(distilled))
-    return Prepared(path, files, manifest, distilled, subject_digest(digests_of(files)), score)
+    digest = subject_digest(digests_of(files))
+    return Prepared(path, files, manifest, distilled, digest, score, nearest)
 
 
 def prepare(prepared: Prepared, pages: Pages) -> None:
@@ -83,6 +93,8 @@ def prepare(prepared: Prepared, pages: Pages) -> None:
             for name, content in pages(prepared).items():
                 write_bytes(aside / name, content)
             write_score(aside, prepared.score)
+            if prepared.nearest is not None:
+                write_nearest(aside, prepared.nearest, prepared.distilled)
     except OSError as error:
         raise UsageError(
             f"cannot be made ({error.strerror})", path, "choose another --out"
@@ -101,12 +113,13 @@ def read_prepared(path: Path, render: Render, pages: Pages) -> Prepared:
         PolicyError: the preview, the datasheet or a page is not what tensors, manifest and policy
             give; it could hide data, or show something other than what leaves.
         BundleError: a file is missing, unexpected, too large or malformed.
-        RunError: ``score.json`` is missing, damaged, or about other images.
+        RunError: ``score.json`` is missing, or one of the two is damaged or about other images.
     """
     files = read_folder(path / CONTENT, SIGNED)
     manifest = Manifest.from_bytes(files[MANIFEST])
     distilled = read_tensors(files[TENSORS], manifest)
-    prepared = prepared_from(path, manifest, distilled, read_score(path, distilled), render)
+    score, nearest = read_score(path, distilled), read_nearest(path, distilled)
+    prepared = prepared_from(path, manifest, distilled, score, nearest, render)
     for name, content in prepared.files.items():
         _require_same(path / CONTENT / name, files[name], content)
     for name, content in pages(prepared).items():

@@ -9,6 +9,7 @@ import io
 from html import escape
 
 import numpy as np
+import numpy.typing as npt
 from PIL import Image
 
 from gdshare.distill.score_record import ScoreRecord
@@ -17,6 +18,7 @@ from gdshare.protocol import CLASSES
 from gdshare.release import Policy, Prepared
 from gdshare.release.prepared import PAGE, TEXT
 from gdshare.release.rules import Finding, findings
+from gdshare.report.attack_bars import STYLE, attack_bars
 
 SIDE = 384
 """Of an image on the page, px."""
@@ -31,10 +33,16 @@ body { max-width: 60rem; margin: 2rem auto; padding: 0 1rem; font: 1rem/1.5 syst
 table { border-collapse: collapse; }
 th, td { padding: .25rem .75rem .25rem 0; border-bottom: 1px solid #999; text-align: left; }
 code, pre { font: .85rem ui-monospace, monospace; overflow-wrap: anywhere; white-space: pre-wrap; }
-figure { display: inline-block; margin: 0 1rem 1rem 0; }
-img { width: 384px; image-rendering: pixelated; border: 1px solid #666; }
-.no { background: #b00020; color: #fff; padding: 0 .4rem; }
-.yes { background: #0b6b2b; color: #fff; padding: 0 .4rem; }
+figure { display: inline-block; margin: 0 1rem 1rem 0; vertical-align: top; }
+figcaption { max-width: 384px; }
+.pair { display: flex; flex-wrap: wrap; }
+img { width: 384px; max-width: 100%; image-rendering: pixelated; border: 1px solid #666; }
+.no { background: #b00020; color: #fff; }
+.yes { background: #0b6b2b; color: #fff; }
+span.no, span.yes { padding: 0 .4rem; white-space: nowrap; }
+.verdict { padding: .5rem 1rem; font-size: 1.25rem; font-weight: 600; }
+.inside { border: 2px solid #b00020; padding: .5rem 1rem; }
+.copy { user-select: all; background: #eee; padding: .5rem; }
 """
 
 
@@ -54,20 +62,26 @@ def _page(prepared: Prepared, policy: Policy, results: tuple[Finding, ...]) -> s
         '<html lang="en"><head><meta charset="utf-8">',
         '<meta http-equiv="Content-Security-Policy" '
         "content=\"default-src 'none'; img-src data:; style-src 'unsafe-inline'\">",
-        f"<title>{name}: what would leave</title><style>{_STYLE}</style></head><body>",
+        f"<title>{name}: what would leave</title><style>{_STYLE}{STYLE}</style></head><body>",
         f"<h1>{name}: what would leave</h1>",
-        f"<p>{escape(_verdict(results, policy))}</p>",
+        _verdict_banner(results, policy),
+        f'<p class="inside">{_STAYS_INSIDE}</p>' if prepared.nearest is not None else "",
         f"<p>Digest of all: <code>{prepared.digest}</code></p>",
+        _next_step(prepared, policy) if _allowed(results) else "",
         "<h2>Policy</h2>",
         _table(("rule", "allowed", "actual", ""), [_finding_row(result) for result in results]),
+        "<h2>What attacks find</h2>",
+        "<p>The longer the bar, the more an attack finds out; the thin line is its 95% interval, "
+        "the mark across the policy's limit, which the interval's upper end must keep.</p>",
+        attack_bars(prepared.manifest.attacks, policy),
         "<h2>What the images teach</h2>",
         f"<p>{_score_badge(prepared.score)} {escape(_score_text(prepared.score))}</p>",
         "<h2>Terms of use</h2>",
         _table(("", ""), [[escape(name), escape(value)] for name, value in _terms(prepared)]),
         "<h2>The images, enlarged</h2>",
         "<p>The gray scale covers the middle 98% of each image's values. Check whether any image "
-        "resembles a film.</p>",
-        "".join(_figure(prepared.distilled, number) for number in _numbers(prepared.distilled)),
+        f"resembles a film. {_beside(prepared)}</p>",
+        "".join(_figures(prepared, number) for number in _numbers(prepared.distilled)),
         f"<p>Learning rates, in order: {escape(_rates(prepared.distilled))}.</p>",
         "<h2>The files</h2>",
         "<p>These and a signature over them leave, and nothing else.</p>",
@@ -91,6 +105,20 @@ _NOT_INCLUDED = (
 )
 
 
+_STAYS_INSIDE = (
+    "This page stays in the hospital: beside each image it shows a part of a patient's film."
+)
+
+
+def _beside(prepared: Prepared) -> str:
+    if prepared.nearest is None:
+        return "After gdshare audit, the training patch nearest to each image stands beside it."
+    return (
+        "Beside each is the patch of a training patient that correlates most with it, inverted "
+        "copies included; 1 is a copy. It does not leave."
+    )
+
+
 def _text(prepared: Prepared, policy: Policy, results: tuple[Finding, ...]) -> str:
     rules = [
         f"{'ok ' if result.passed else 'NO '} {result.what}: {result.actual} ({result.required})"
@@ -100,12 +128,14 @@ def _text(prepared: Prepared, policy: Policy, results: tuple[Finding, ...]) -> s
     images = [
         f"image {number + 1}: {_label(prepared.distilled, number)}; "
         f"{_values(prepared, number)}{_outliers(prepared.distilled, number)}"
+        f"{_nearest_text(prepared, number)}"
         for number in _numbers(prepared.distilled)
     ]
     terms = [f"{name}: {value}" for name, value in _terms(prepared)]
     parts = (
         f"{prepared.manifest.name}: what would leave",
         _verdict(results, policy),
+        _command(prepared, policy) if _allowed(results) else "",
         "POLICY\n" + "\n".join(rules),
         "WHAT THE IMAGES TEACH\n" + _score_text(prepared.score),
         "TERMS OF USE\n" + "\n".join(terms),
@@ -116,15 +146,41 @@ def _text(prepared: Prepared, policy: Policy, results: tuple[Finding, ...]) -> s
         "THE DATASHEET\n" + prepared.files["README.md"].decode(),
         "WHAT IS NOT INCLUDED\n" + _NOT_INCLUDED,
     )
-    return "\n\n".join(part.rstrip() for part in parts) + "\n"
+    return "\n\n".join(part.rstrip() for part in parts if part) + "\n"
 
 
 def _verdict(results: tuple[Finding, ...], policy: Policy) -> str:
     approvals = policy.release.approvals
-    needed = f" Approvals needed besides the signer's: {approvals}." if approvals else ""
-    if all(result.passed for result in results):
-        return f"The policy allows this release.{needed}"
+    people = "one person" if approvals == 1 else f"{approvals} people"
+    needed = f" once {people} besides the signer approved it" if approvals else ""
+    if _allowed(results):
+        return f"The policy allows this release{needed}."
     return "The policy does NOT allow this release."
+
+
+def _allowed(results: tuple[Finding, ...]) -> bool:
+    return all(result.passed for result in results)
+
+
+def _verdict_banner(results: tuple[Finding, ...], policy: Policy) -> str:
+    kind = "yes" if _allowed(results) else "no"
+    return f'<p class="verdict {kind}">{escape(_verdict(results, policy))}</p>'
+
+
+def _next_step(prepared: Prepared, policy: Policy) -> str:
+    """The line to copy. It names no paths: whoever approves has the folder elsewhere."""
+    act = "agree" if policy.release.approvers else "release it"
+    return (
+        f"<p>To {act}, once you have looked at everything, with your own key and folders:</p>"
+        f'<pre class="copy">{escape(_command(prepared, policy))}</pre>'
+    )
+
+
+def _command(prepared: Prepared, policy: Policy) -> str:
+    if not policy.release.approvers:
+        key = f"{prepared.manifest.site}.key"
+        return f"gdshare release prepared --key {key} --outbox outbox"
+    return f"gdshare approve prepared --key officer.key --outbox outbox --digest {prepared.digest}"
 
 
 def _score_badge(score: ScoreRecord) -> str:
@@ -180,20 +236,35 @@ def _numbers(distilled: Distilled) -> range:
     return range(len(distilled.images))
 
 
-def _figure(distilled: Distilled, number: int) -> str:
-    image = distilled.images[number, 0]
+def _figures(prepared: Prepared, number: int) -> str:
+    """An image, and beside it the training patch nearest to it."""
+    distilled = prepared.distilled
+    caption = f"image {number + 1}: {_label(distilled, number)}{_outliers(distilled, number)}"
+    image = _figure(distilled.images[number, 0], caption)
+    if prepared.nearest is None:
+        return image
+    patch = prepared.nearest.patches[number]
+    correlation = float(prepared.nearest.correlations[number])
+    beside = f"nearest training patch: correlation {correlation:.3f}"
+    return f'<div class="pair">{image}{_figure(patch, beside)}</div>'
+
+
+def _nearest_text(prepared: Prepared, number: int) -> str:
+    if prepared.nearest is None:
+        return ""
+    return f"; nearest training patch: correlation {prepared.nearest.correlations[number]:.3f}"
+
+
+def _figure(image: npt.NDArray[np.float32], caption: str) -> str:
     low, high = np.percentile(image, GRAY_PERCENTILES)
     gray = np.clip((image - low) / max(high - low, 1e-9), 0, 1)
     tile = Image.fromarray(np.rint(gray * 255).astype(np.uint8))
     stream = io.BytesIO()
     tile.resize((SIDE, SIDE), Image.Resampling.NEAREST).save(stream, "PNG")
     data = base64.b64encode(stream.getvalue()).decode("ascii")
-    caption = escape(
-        f"image {number + 1}: {_label(distilled, number)}{_outliers(distilled, number)}"
-    )
     return (
-        f'<figure><img alt="{caption}" src="data:image/png;base64,{data}">'
-        f"<figcaption>{caption}</figcaption></figure>"
+        f'<figure><img alt="{escape(caption)}" src="data:image/png;base64,{data}">'
+        f"<figcaption>{escape(caption)}</figcaption></figure>"
     )
 
 

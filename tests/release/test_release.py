@@ -152,7 +152,9 @@ def test_content_that_was_never_prepared_is_refused(desk: Desk) -> None:
     what = read_prepared(desk.prepared, render_preview, pages)
     other = what.manifest.model_copy(update={"sequence": 777})
     shutil.rmtree(desk.prepared)
-    prepare(prepared_from(desk.prepared, other, what.distilled, what.score, render_preview), pages)
+    prepare(
+        prepared_from(desk.prepared, other, what.distilled, what.score, None, render_preview), pages
+    )
     desk.refused("the ledger does not show that it was prepared")
 
 

@@ -25,6 +25,7 @@ from gdshare.films.dicom.decoder import decode_apart
 from gdshare.films.dicom.stored import Frame
 from gdshare.films.outlines.annotation_set import AnnotationSet, PlacedMask, Raster, Shape
 from gdshare.films.quote import brief, printable
+from gdshare.plain_files import TooLargeError, read_plain
 
 MAX_BYTES = 128 * 1024**2
 """Of an inflated file: eight segments of a film at 8 bits, or sixty at 1 bit."""
@@ -87,13 +88,14 @@ def read_seg(path: Path) -> tuple[AnnotationSet, ...]:
 
 
 def _open(path: Path) -> Segmentation:
-    if path.stat().st_size > MAX_BYTES:
+    try:
+        data = read_plain(path, MAX_BYTES)
+    except TooLargeError as error:
         raise FilmError(
             f"is larger than {MAX_BYTES // 1024**2} MB",
             remedy="export only the segments of this film",
-        )
+        ) from error
     meta = read_file_meta_info(path)
-    data = path.read_bytes()
     if meta.get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian:
         data = _inflate(data, meta)
     dataset = dcmread(io.BytesIO(data))

@@ -1,0 +1,87 @@
+"""What each attack found, as a bar from guessing to finding everyone, with the policy's limit."""
+
+from html import escape
+
+from gdshare.bundle.attacks import Attack
+from gdshare.release import Policy
+
+WIDTH, HEIGHT, BAR = 600, 34, 14
+"""Of the drawing, in its own units."""
+RED, GREEN, GRAY, BLACK = "#b00020", "#0b6b2b", "#ddd", "#111"
+ENDS = {
+    "membership-loss/1": ("guessing", "finds everyone"),
+    "nearest-patch/1": ("no nearer than to other patients", "is a patient's patch"),
+}
+"""Attack -> what its figure means where nothing is known, and where it is 1."""
+QUESTIONS = {
+    "membership-loss/1": "can a training patient be told from others?",
+    "nearest-patch/1": "is an image somebody's patch?",
+}
+
+STYLE = """\
+.attack { max-width: 42rem; margin: 0 0 1.25rem; }
+.attack svg { display: block; width: 100%; height: auto; }
+.attack p { margin: .25rem 0; }
+.ends { display: flex; justify-content: space-between; gap: 1rem; font-size: .85rem; }
+"""
+
+
+def attack_bars(attacks: tuple[Attack, ...], policy: Policy) -> str:
+    """Draw a bar for each attack that was tried, and name those that the policy asks for."""
+    tried = {attack.name for attack in attacks}
+    missing = "".join(
+        f'<p><span class="no">not tried</span> {escape(name)}, which the policy asks for; see '
+        "gdshare audit.</p>"
+        for name in sorted(set(policy.attacks) - tried)
+    )
+    if not attacks and not missing:
+        return "<p>None was tried; see gdshare audit.</p>"
+    return "".join(_bar(attack, policy.attacks.get(attack.name)) for attack in attacks) + missing
+
+
+def place(value: float, attack: Attack) -> float:
+    """Where a figure lies between guessing, 0, and finding everyone, 1."""
+    if attack.unrelated >= 1.0:
+        return float(value >= 1.0)
+    return min(max((value - attack.unrelated) / (1.0 - attack.unrelated), 0.0), 1.0)
+
+
+def _bar(attack: Attack, limit: float | None) -> str:
+    kept = limit is None or attack.high <= limit
+    colour = GREEN if kept else RED
+    allowed = "the policy sets no limit" if limit is None else f"the policy allows {limit:.3f}"
+    text = f"{attack.figure:.3f}, 95% interval {attack.low:.3f} to {attack.high:.3f}; {allowed}"
+    badge = "" if kept else ' <span class="no">above the limit</span>'
+    low_end, high_end = ENDS.get(attack.name, ("nothing known", "finds everyone"))
+    question = QUESTIONS.get(attack.name, "")
+    return (
+        f'<div class="attack" data-attack="{escape(attack.name)}">'
+        f"<p><strong>{escape(attack.name)}</strong> {escape(question)}</p>"
+        f'<svg role="img" viewBox="0 0 {WIDTH} {HEIGHT}" aria-label="{escape(text)}">'
+        f"{_drawing(attack, limit, colour)}</svg>"
+        f'<div class="ends"><span>{low_end} ({attack.unrelated:.3f})</span>'
+        f"<span>{high_end} (1.000)</span></div>"
+        f"<p>{escape(text)}{badge}</p></div>"
+    )
+
+
+def _drawing(attack: Attack, limit: float | None, colour: str) -> str:
+    """The figure as a bar, its interval as a line over it, the limit as a mark across."""
+    top, middle = (HEIGHT - BAR) / 2, HEIGHT / 2
+    figure, low, high = (
+        WIDTH * place(value, attack) for value in (attack.figure, attack.low, attack.high)
+    )
+    parts = [
+        f'<rect x="0" y="{top:g}" width="{WIDTH}" height="{BAR}" fill="{GRAY}"/>',
+        f'<rect class="figure" x="0" y="{top:g}" width="{figure:.1f}" height="{BAR}" '
+        f'fill="{colour}"/>',
+        f'<line x1="{low:.1f}" x2="{high:.1f}" y1="{middle:g}" y2="{middle:g}" stroke="{BLACK}" '
+        'stroke-width="2"/>',
+    ]
+    if limit is not None:
+        at = min(max(WIDTH * place(limit, attack), 1.5), WIDTH - 1.5)
+        parts.append(
+            f'<line class="limit" x1="{at:.1f}" x2="{at:.1f}" y1="0" y2="{HEIGHT}" '
+            f'stroke="{BLACK}" stroke-width="3"/>'
+        )
+    return "".join(parts)
