@@ -48,6 +48,7 @@ from gdshare.messages import COLLECT, Value
 from gdshare.metrics import SOURCE_THRESHOLD
 from gdshare.model import Model, save_model
 from gdshare.pooling import train_pooled
+from gdshare.progress import lines
 from gdshare.storage import write_bytes
 
 POLL_S = 0.5
@@ -142,9 +143,11 @@ class Round:
         """
         end = time.monotonic() + self.order.wait
         nodes = list(self.grid.get_node_ids())
-        while len(nodes) < self.order.sites and time.monotonic() < end:
-            time.sleep(POLL_S)
-            nodes = list(self.grid.get_node_ids())
+        with lines("waiting for hospitals to connect", log.info) as report:
+            while len(nodes) < self.order.sites and time.monotonic() < end:
+                report(len(nodes), self.order.sites)
+                time.sleep(POLL_S)
+                nodes = list(self.grid.get_node_ids())
         if not nodes:
             raise FederationError(
                 f"no hospital connected within {self.order.wait:.0f} s",
@@ -155,7 +158,9 @@ class Round:
 
     def _collect(self, nodes: Sequence[int]) -> Replies:
         requests: dict[int, dict[str, Value]] = {node: {} for node in nodes}
-        replies = ask(self.grid, f"query.{COLLECT}", requests, self.order.timeout)
+        who = "1 hospital" if len(nodes) == 1 else f"{len(nodes)} hospitals"
+        what = "hand over what they released"
+        replies = ask(self.grid, f"query.{COLLECT}", requests, self.order.timeout, who, what)
         log.info(
             "%d nodes handed something over, %d refused, %d did not answer",
             len(replies.answers),
@@ -169,7 +174,10 @@ class Round:
         order = self.order
         contributions = [contribution_of(bundle.bundle) for bundle in admitted]
         protocol = admitted[0].bundle.manifest.protocol
-        model = train_pooled(contributions, protocol, order.pooling, order.seed, order.ensemble)
+        with lines(f"training networks from {len(admitted)} bundles", log.info) as report:
+            model = train_pooled(
+                contributions, protocol, order.pooling, order.seed, order.ensemble, report
+            )
         self._record_training(admitted, model, folder)
         save_model(folder, model, self._origin(admitted, model))
         trained, network = len(model.ensemble), model.network

@@ -70,9 +70,9 @@ def versions() -> dict[str, str]:
     # Here: a benchmark of what loads no torch would measure its memory.
     import torch  # noqa: PLC0415
 
-    python, own = platform.python_version(), machine()
-    releases = {"gdshare": __version__, "python": python, "torch": torch.__version__}
-    return releases | {"numpy": np.__version__, "machine": own}
+    releases = {"gdshare": __version__, "python": platform.python_version()}
+    releases |= {"torch": torch.__version__, "numpy": np.__version__}
+    return releases | {"machine": machine()}
 
 
 def machine() -> str:

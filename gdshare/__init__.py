@@ -23,9 +23,9 @@ how it leaves: policy, approvals, outbox, withdrawals; ``ledger`` records each a
 reads; ``vote``, ``metrics`` and ``evaluation`` classify
 whole films and count; ``messages`` are the two requests that an aggregator may send to a hospital.
 
-``cli`` is the ``gdshare`` command, ``report`` the pages and pictures it makes. The two Flower sides
-are the sibling packages ``hospital_node`` and ``aggregator``, which import this one and never each
-other.
+``progress`` shows how far long work has come. ``cli`` is the ``gdshare`` command, ``report`` the
+pages and pictures it makes. The two Flower sides are the sibling packages ``hospital_node`` and
+``aggregator``, which import this one and never each other.
 """
 
 __version__ = "0.1.0"

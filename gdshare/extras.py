@@ -11,7 +11,7 @@ from gdshare.errors import UsageError
 
 MODULES = {
     "films": ("defusedxml", "scipy"),
-    "dicom": ("gdcm", "highdicom", "onnxruntime", "pydicom", "starlette", "uvicorn"),
+    "dicom": ("gdcm", "h11", "highdicom", "onnxruntime", "pydicom", "starlette", "uvicorn"),
     "pacs": ("dicomweb_client", "requests", "urllib3"),
     "distill": ("torch", "torchvision"),
     "federation": ("flwr",),

@@ -45,12 +45,21 @@ def read_plain(path: Path, max_bytes: int, *, follow: bool = True) -> bytes:
         OSError: missing, or not readable.
     """
     with open_plain(path, follow=follow) as stream:
-        size = os.fstat(stream.fileno()).st_size
-        if size > max_bytes:
-            raise TooLargeError(path, max_bytes)
-        content = stream.read(size)
-        while len(content) <= max_bytes and (more := stream.read(max_bytes + 1 - len(content))):
-            content += more
+        return read_bounded(stream, path, max_bytes)
+
+
+def read_bounded(stream: BinaryIO, path: Path, max_bytes: int) -> bytes:
+    """Read all of an open file.
+
+    Raises:
+        TooLargeError: what its name says; nothing is read of a file that is too large already.
+    """
+    size = os.fstat(stream.fileno()).st_size
+    if size > max_bytes:
+        raise TooLargeError(path, max_bytes)
+    content = stream.read(size)
+    if more := stream.read(1):  # it grew meanwhile, or states no length
+        content += more + stream.read(max_bytes - size)
     if len(content) > max_bytes:
         raise TooLargeError(path, max_bytes)
     return content

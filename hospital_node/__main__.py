@@ -33,10 +33,12 @@ from gdshare.logs import (
     start_logging,
     start_logging_from,
 )
+from gdshare.plain_files import read_plain
 from hospital_node.settings import NodeSettings
 
 ENDED, MISCONFIGURED, OTHER_SIDE, FAULT = 0, 2, 4, 70
 LOCK: Final = ".node.lock"
+MAX_SETTINGS_BYTES: Final = 64 * 1024
 PATIENCE_S: Final = 300.0
 
 log = logging.getLogger("hospital_node")  # __name__ is "__main__" here
@@ -70,10 +72,15 @@ def _run(options: argparse.Namespace) -> None:
     require_extra("federation")
     settings = read_settings(options.settings)
     os.environ.update(FLWR_TELEMETRY_ENABLED="0", FLWR_DISABLE_UPDATE_CHECK="1")
-    # Imported here: Flower takes seconds to load, and reads its environment then.
-    from hospital_node.address import address_of  # noqa: PLC0415
-    from hospital_node.node import serve  # noqa: PLC0415
-    from hospital_node.superlink import SuperLink  # noqa: PLC0415
+    try:  # here: Flower takes seconds to load, and reads its environment then
+        from hospital_node.address import address_of  # noqa: PLC0415
+        from hospital_node.node import serve  # noqa: PLC0415
+        from hospital_node.superlink import SuperLink  # noqa: PLC0415
+    except ImportError as error:
+        raise UsageError(
+            f"the node does not know this version of Flower ({error})",
+            remedy="pip install 'gdshare[federation]'",
+        ) from error
 
     address = address_of(options)
     settings.state.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -96,7 +103,8 @@ def read_settings(path: Path) -> NodeSettings:
         UsageError: not readable, not TOML, or not settings.
     """
     try:
-        return NodeSettings.from_mapping(tomllib.loads(path.read_text(encoding="utf-8")))
+        text = read_plain(path, MAX_SETTINGS_BYTES).decode()
+        return NodeSettings.from_mapping(tomllib.loads(text))
     except OSError as error:
         raise UsageError(f"cannot be read ({error.strerror})", path, "check the path") from error
     except ValueError as error:

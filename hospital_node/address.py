@@ -1,10 +1,8 @@
 """Where the SuperLink is and who this node is, as the command line says, checked at once."""
 
 import argparse
-import os
 import re
 import ssl
-import stat
 from pathlib import Path
 
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -12,9 +10,11 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import load_ssh_private_key
 
 from gdshare.errors import KeyFileError, UsageError
+from gdshare.secret_files import ExposedError, read_secret
 from hospital_node.superlink import Address
 
 HOST_AND_PORT = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):([0-9]{1,5})")
+LOOPBACK = re.compile(r"localhost|127(\.[0-9]{1,3}){3}|\[::1\]")
 MAX_KEY_BYTES = 16 * 1024
 
 
@@ -25,12 +25,17 @@ def address_of(options: argparse.Namespace) -> Address:
         UsageError: an address or a certificate that cannot be used, or options that contradict.
         KeyFileError: a key that cannot be used.
     """
-    _require_address(options.superlink)
+    host = _host(options.superlink)
     key = options.auth_supernode_private_key
     of_tls = (key, options.root_certificates, options.client_certificate, options.client_key)
     if options.insecure and any(path is not None for path in of_tls):
         raise UsageError(
             "--insecure takes neither certificates nor a key", remedy="leave --insecure out"
+        )
+    if options.insecure and not LOOPBACK.fullmatch(host):
+        raise UsageError(
+            f"--insecure is for this machine alone, and {host} is another",
+            remedy="use TLS, as docs/guide-aggregator.md says",
         )
     return Address(
         options.superlink,
@@ -40,12 +45,13 @@ def address_of(options: argparse.Namespace) -> Address:
     )
 
 
-def _require_address(text: str) -> None:
+def _host(text: str) -> str:
     match = HOST_AND_PORT.fullmatch(text)
     if not match or not 1 <= int(match[2]) <= 65_535:
         raise UsageError(
             f"{text!r:.80} is no address", "--superlink", "write HOST:PORT, without https://"
         )
+    return match[1]
 
 
 def _tls(options: argparse.Namespace) -> ssl.SSLContext:
@@ -86,14 +92,11 @@ def _trusting(authority: Path | None) -> ssl.SSLContext:
 def _require_own(path: Path) -> bytes:
     """The content of a key that nobody else may read."""
     try:
-        with path.open("rb") as stream:
-            mode = os.fstat(stream.fileno()).st_mode
-            content = stream.read(MAX_KEY_BYTES) if stat.S_ISREG(mode) else b""
+        return read_secret(path, MAX_KEY_BYTES)
+    except ExposedError as error:
+        raise KeyFileError(error.what, path, error.remedy) from error
     except OSError as error:
         raise KeyFileError(f"cannot be read ({error.strerror})", path, "check the path") from error
-    if os.name == "posix" and mode & 0o077:
-        raise KeyFileError("others may read this key", path, f"chmod 600 {path}, or make a new one")
-    return content
 
 
 def _node_key(path: Path) -> ec.EllipticCurvePrivateKey:

@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from io import BytesIO
 
-from gdshare.cli.passphrase import VARIABLE
+from gdshare.child_environment import child_environment
 from hospital_node.parcel import Parcel, read_frames, write_frames
 from hospital_node.settings import NodeSettings
 
@@ -78,7 +78,7 @@ def _process(seconds: float) -> Iterator[subprocess.Popen[bytes]]:
     """The answering process; it and all that it started are gone when the block ends."""
     with subprocess.Popen(
         [*COMMAND, str(max(1, round(seconds)))],
-        env={name: value for name, value in os.environ.items() if name != VARIABLE},
+        env=child_environment(),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         start_new_session=True,

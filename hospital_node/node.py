@@ -20,8 +20,8 @@ from hospital_node.settings import NodeSettings
 from hospital_node.superlink import (
     Asked,
     NodeRefusedError,
+    OutOfBoundsError,
     SuperLink,
-    TooLargeError,
     UnreachableError,
 )
 from hospital_node.work import WorkError, grant, settle
@@ -136,7 +136,7 @@ def _require_ours(superlink: SuperLink, asked: Asked) -> None:
 def _fetch(superlink: SuperLink, asked: Asked) -> Parcel:
     try:
         question = superlink.fetch(asked)
-    except TooLargeError as error:
+    except OutOfBoundsError as error:
         raise RefusedError(Reason.QUESTION_TOO_LARGE, str(error)) from error
     superlink.taken(asked)
     return question

@@ -69,6 +69,10 @@ Response = TypeVar("Response")
 log = logging.getLogger(__name__)
 
 
+if not callable(getattr(FleetHttpClient, "_send", None)):
+    raise ImportError("its client has no _send, in which answers are bounded")
+
+
 class NodeRefusedError(FederationError):
     """The SuperLink does not let this node in."""
 
@@ -85,7 +89,7 @@ class RoundOverError(FederationError):
     """The round that asked has ended."""
 
 
-class TooLargeError(FederationError):
+class OutOfBoundsError(FederationError):
     """A SuperLink that sends more than the bounds, or takes too long."""
 
 
@@ -153,14 +157,14 @@ class _Fleet(FleetHttpClient):
         response = self._client.send(context.request, stream=True, follow_redirects=False)
         with closing(response):
             if "content-encoding" in response.headers:
-                raise TooLargeError("the SuperLink packs its answers")
+                raise OutOfBoundsError("the SuperLink packs its answers")
             content = bytearray()
             for piece in response.iter_raw():
                 content += piece
                 if len(content) > size:
-                    raise TooLargeError(f"the SuperLink sends more than {size} bytes")
+                    raise OutOfBoundsError(f"the SuperLink sends more than {size} bytes")
                 if time.monotonic() > until:
-                    raise TooLargeError("the SuperLink takes too long to send")
+                    raise OutOfBoundsError("the SuperLink takes too long to send")
         return httpx.Response(
             response.status_code,
             headers=response.headers,
@@ -175,7 +179,7 @@ class SuperLink:
     Raises, from every method:
         NodeRefusedError: the SuperLink does not know the node, or no more.
         RoundOverError: the round that asked has ended.
-        TooLargeError: more than the bounds.
+        OutOfBoundsError: more than the bounds.
         UnreachableError: nothing answers, or not a SuperLink.
     """
 
@@ -246,7 +250,7 @@ class SuperLink:
         """Fetch the objects of a question."""
         names = list(dict.fromkeys(item.object_id for item in iterate_object_tree(asked.tree)))
         if len(names) > MAX_OBJECTS:
-            raise TooLargeError(f"the question has {len(names)} objects")
+            raise OutOfBoundsError(f"the question has {len(names)} objects")
         objects: dict[str, bytes] = {}
         left, until = MAX_QUESTION_BYTES, time.monotonic() + TRANSFER_S
         for name in names:
@@ -274,7 +278,7 @@ class SuperLink:
                 if answer.object_available:
                     return answer.object_content
                 time.sleep(OBJECT_POLL_S)
-        raise TooLargeError("the question is too large, or was not sent in time")
+        raise OutOfBoundsError("the question is too large, or was not sent in time")
 
     def send(self, answer: Parcel, seconds: float) -> None:
         """Send an answer."""

@@ -6,7 +6,6 @@ import io
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -39,6 +38,11 @@ class Hospital:
     table: Path
     digest: str | None = None  # SHA-256 of the table; None of synthetic films
     films: Cell | None = None  # the cell that draws them; None of real films
+
+    @property
+    def needs(self) -> dict[str, Cell]:
+        """What a cell that cuts the films needs."""
+        return {"films": self.films} if self.films else {}
 
 
 def hospitals_of(
@@ -74,28 +78,16 @@ def draw_films(piece: Piece, phantoms: Phantoms) -> Result:
     return Result({"films": 2 * count})
 
 
-@dataclass(frozen=True)
-class Cut:
-    """How a hospital's patients are split by chance, and their films cut."""
-
-    table: str | None  # its digest
-    protocol: Protocol
-    split: tuple[float, float, float] = (0.6, 0.2, 0.2)  # training, validation, test
-
-
 def cohort_cell(hospital: Hospital, protocol: Protocol) -> Cell:
-    """The cell that cuts one hospital's cohort."""
-    needs = {"films": hospital.films} if hospital.films else {}
-    cut, cut_it = Cut(hospital.digest, protocol), partial(cut_cohort, hospital.table)
-    return Cell("cohort", "cohorts", cut_it, cut, needs=needs, cpu_seconds=3.0)
+    """The cell that splits one hospital's patients by chance, and cuts their films."""
+    split = (0.6, 0.2, 0.2)  # training, validation, test
 
+    def cut(piece: Piece, parameters: object) -> Result:
+        cut_once(piece.folder, lambda to: label_cohort(hospital.table, to, protocol, split, 0))
+        return Result()
 
-def cut_cohort(table: Path, piece: Piece, cut: Cut) -> Result:
-    def label(cohort: Path) -> None:
-        label_cohort(table, cohort, cut.protocol, cut.split, piece.seed)
-
-    cut_once(piece.folder, label)
-    return Result()
+    parameters = {"table": hospital.digest, "protocol": protocol, "split": split}
+    return Cell("cohort", "cohorts", cut, parameters, 0, hospital.needs, cpu_seconds=3.0)
 
 
 def cut_once(folder: Path, label: Callable[[Path], object]) -> Cohort:

@@ -1,7 +1,7 @@
-"""Trained networks, and the distillations that some of them are trained from."""
+"""Training networks, keeping them, and the distillations that some of them are trained from."""
 
 import shutil
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,13 +12,12 @@ from torch import Tensor, nn
 
 from gdshare.cohort import Cohort
 from gdshare.distill.loop import Outcome, Tick, distill
-from gdshare.distill.run_folder import RECORD, read_record, read_result
+from gdshare.distill.run_folder import RECORD
 from gdshare.errors import RunError
 from gdshare.method import Settings
 from gdshare.model import Model
-from gdshare.networks import INITIALISERS, Parameters, build, forward
+from gdshare.networks import Parameters, build, forward
 from gdshare.patch_tensors import patch_accuracy
-from gdshare.pooling import Contribution, contribution_from
 from gdshare.storage import write_bytes
 from studies.runner import Piece
 
@@ -58,6 +57,41 @@ class Network:
         return patch_accuracy(self.module, self.weights, x, classes)
 
 
+@dataclass(frozen=True)
+class Best:
+    """What a training kept: the state of best validation score, and its epoch, from 1."""
+
+    score: float
+    epoch: int
+    weights: Parameters
+
+
+def train_early_stopped(
+    optimiser: torch.optim.Optimizer,
+    epochs: Iterable[Iterable[Tensor]],
+    loss: Callable[[Tensor], Tensor],
+    validate: Callable[[], tuple[float, Parameters]],
+    patience: int,
+) -> Best:
+    """Train until so many epochs have brought no better score.
+
+    ``epochs`` gives the rows of each minibatch, ``loss`` theirs, and ``validate`` the score of the
+    weights as they are, and a copy of them.
+    """
+    best = Best(-1.0, 0, {})
+    for epoch, minibatches in enumerate(epochs, start=1):
+        for rows in minibatches:
+            optimiser.zero_grad()
+            loss(rows).backward()  # type: ignore[no-untyped-call]
+            optimiser.step()
+        score, weights = validate()
+        if score > best.score:
+            best = Best(score, epoch, weights)
+        if epoch - best.epoch >= patience:
+            break
+    return best
+
+
 def distil_in_piece(cohort: Cohort, settings: Settings, piece: Piece) -> Outcome:
     """Distil into the cell's folder, from the last checkpoint there."""
     run = piece.folder / RUN
@@ -70,17 +104,3 @@ def distil_in_piece(cohort: Cohort, settings: Settings, piece: Piece) -> Outcome
             piece.keep()
 
     return distill(cohort, run, settings, resume=begun, progress=progress)
-
-
-def contributions(folders: Iterable[tuple[str, Path]]) -> list[Contribution]:
-    """What the finished distillations of some hospitals bring to a pooled training."""
-    brought = []
-    for site, folder in folders:
-        record = read_record(folder / RUN)
-        drawn = INITIALISERS[record.settings.network]
-        if record.initialiser != drawn:
-            what = f"distilled for the θ0 scheme {record.initialiser}; this gdshare draws {drawn}"
-            raise RunError(what, folder / RUN, "choose another --out")
-        result, patients = read_result(folder / RUN), record.counts.patients
-        brought.append(contribution_from(site, result, record, patients))
-    return brought

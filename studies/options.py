@@ -106,8 +106,8 @@ class Trial:
 
     def settings(self, **others: int) -> Settings:
         """Of the variant's run; what follows from the network follows anew."""
-        told = self.defaults.model_dump(exclude_unset=True)
-        return Settings.model_validate({**told, **others, **self.options}, strict=False)
+        defaults = self.defaults.model_dump(exclude_unset=True)
+        return Settings.model_validate({**defaults, **others, **self.options}, strict=False)
 
 
 def study(chosen: argparse.Namespace, store: Store) -> Study:
@@ -130,7 +130,7 @@ def cells_of(plan: Plan, hospital: Hospital, seeds: int) -> list[Cell]:
     """The hospital's cohort, and every trial, seed after seed."""
     protocol, seconds = (QUICK_PROTOCOL, 3.0) if plan.phantoms else (PROTOCOL, 120.0)
     cohort = cohort_cell(hospital, protocol)
-    cells = [hospital.films, cohort] if hospital.films else [cohort]
+    cells = [*hospital.needs.values(), cohort]
     for seed in range(seeds):
         for variant in plan.variants:
             trial, name = Trial.of(plan, variant), name_of(variant, seed)
@@ -145,21 +145,16 @@ def try_variant(piece: Piece, trial: Trial) -> Result:
     own, default = _cost(trial, cohort, piece.folder / COST)
     steps = max(1, round(trial.defaults.outer_steps * default / own))
     settings = trial.settings(outer_steps=steps, score_every=steps, seed=piece.seed)
-    spent: Facts = {"outer_steps": steps, "seconds_a_step": own}
+    facts: Facts = {"outer_steps": steps, "seconds_a_step": own}
     try:
         outcome = distil_in_piece(cohort, settings, piece)
     except LostError:
-        return Result(spent | {"gave_up": True})
+        return Result(facts | {"gave_up": True})
     losses, accuracies = lesson(cohort, outcome, settings, trial.windows)
-    return Result(
-        {
-            **spent,
-            "patch_score": outcome.score.mean,
-            "patch_score_deviation": outcome.score.deviation,
-            "losses": [loss if isfinite(loss) else None for loss in losses],
-            "accuracy": mean(accuracies),
-        }
-    )
+    score = outcome.score
+    facts |= {"patch_score": score.mean, "patch_score_deviation": score.deviation}
+    finite = [loss if isfinite(loss) else None for loss in losses]
+    return Result({**facts, "losses": [*finite], "accuracy": mean(accuracies)})
 
 
 def lesson(
@@ -233,7 +228,7 @@ def table_of(plan: Plan, seeds: int, results: Mapping[str, Result]) -> Table:
 
 def _row(name: str, trials: Sequence[tuple[Result, Result]]) -> Row:
     """Of a variant's trials, each beside the defaults' of the same seed, if both were finished."""
-    pairs = [pair for pair in trials if not any("gave_up" in one.facts for one in pair)]
+    pairs = [pair for pair in trials if not any("gave_up" in result.facts for result in pair)]
     if not pairs:
         return (name, "gave up", *[""] * 5)
     own, lost = [mine for mine, _ in pairs], len(trials) - len(pairs)
@@ -241,10 +236,10 @@ def _row(name: str, trials: Sequence[tuple[Result, Result]]) -> Row:
     spread, loss = deviation(gains), _loss(own)
     return (
         name + (f" (gave up on {lost})" if lost else ""),
-        _mean([one.number("outer_steps") for one in own], ".0f"),
+        _mean([mine.number("outer_steps") for mine in own], ".0f"),
         Value("not finite" if loss is None else f"{loss:.3f}", loss),
-        _mean([one.number("accuracy") for one in own], ".3f"),
-        _mean([one.number("patch_score") for one in own], ".3f"),
+        _mean([mine.number("accuracy") for mine in own], ".3f"),
+        _mean([mine.number("patch_score") for mine in own], ".3f"),
         _mean(gains, "+.3f"),
         Value("" if spread is None else f"{spread:.3f}", spread),
     )
@@ -256,7 +251,7 @@ def _mean(values: Sequence[float], form: str) -> Value:
 
 def _loss(results: Sequence[Result]) -> float | None:
     """The mean over seeds and θ0; None where one is not finite."""
-    seeds = [one.facts["losses"] for one in results]
+    seeds = [result.facts["losses"] for result in results]
     losses = TypeAdapter(list[list[float | None]]).validate_python(seeds)
     finite = [loss for seed in losses for loss in seed if loss is not None]
     return mean(finite) if finite and len(finite) == sum(map(len, losses)) else None

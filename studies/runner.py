@@ -86,7 +86,7 @@ def cpu_seconds() -> float:
 
 @dataclass(frozen=True)
 class Piece:
-    """A cell at work in this process, for at most ``PIECE_S`` CPU-seconds."""
+    """A cell at work in this process."""
 
     folder: Path  # the cell's; what an earlier piece kept is in it
     seed: int = 0
@@ -214,8 +214,8 @@ class Store:
         for key, array in read_arrays(path).items() if path.exists() else ():
             name, _, own = key.rpartition("/")
             arrays[name][own] = array
-        found = {cell.name: self.read(cell) for cell in cells if self.worked_out(cell)}
-        return found | {
+        here = {cell.name: self.read(cell) for cell in cells if self.worked_out(cell)}
+        return here | {
             cell.name: Result(record["facts"], arrays[cell.name], record["cpu_seconds"])
             for cell in cells
             if (record := records.get(cell.name))
@@ -351,19 +351,9 @@ def run(
 ) -> None:
     """Do every cell that is not done, beside any other processes that do the same.
 
-    Args:
-        cells: in the order to do them in; all that a cell needs is among them.
-        store: where results lie.
-        say: called with the forecast, at each cell's start and end, and when nothing is left but
-            cells that other processes are at.
-        kind: do one kind of cell and what it needs; None: all.
-        minutes: CPU-minutes; a cell that would take longer is not begun, unless it is the first.
-        clock: CPU-seconds of this process.
-        pause: seconds between looks at other processes' cells.
-
-    Raises:
-        GdshareError: a cell cannot be done; what is done stays.
-        RunError: the archive holds results of another torch or other parameters.
+    With ``kind`` only cells of that kind and what they need. After so many CPU-``minutes`` none is
+    begun, and no other than the first that would take longer. ``pause``: seconds between looks at
+    other processes' cells. If a cell cannot be done, its error is raised, and what is done stays.
     """
     store.keep(cells)
     left = left_to_do(cells, store, kind)

@@ -1,7 +1,4 @@
-"""Figures and their tables: printed for people, and with the figures behind them for JSON.
-
-Two models are compared by a paired bootstrap: on the same resamples.
-"""
+"""Figures and their tables: printed for people, and with the figures behind them for JSON."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -85,9 +82,7 @@ class Difference:
 
 
 def costs(title: str, cells: Sequence[Cell], results: Mapping[str, Result], each: bool) -> Table:
-    """CPU-seconds of the cells that are done: by kind; with ``each``, then one by one, over all
-    folds; then of all.
-    """
+    """CPU-seconds of the cells done: by kind; with ``each``, of each over all folds; of all."""
     rows: dict[str, float] = {}
     done = [(cell, results[cell.name].cpu_seconds) for cell in cells if cell.name in results]
     for cell, seconds in done:
@@ -113,8 +108,8 @@ def deviation(values: Sequence[float]) -> float | None:
 
 def interval(resampled: Float) -> tuple[float, float]:
     """The 95% percentile interval of a figure on every resample; NaN where the figure is."""
-    found = percentile_interval(resampled)
-    return found.low, found.high
+    ends = percentile_interval(resampled)
+    return ends.low, ends.high
 
 
 def resamples(

@@ -11,6 +11,7 @@ What cannot be tested is reported as untested and is no fault. A person may acce
 of its figures (``gdshare trust accept``); the figures are reported all the same.
 """
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated
@@ -33,8 +34,11 @@ from gdshare.contributions import contribution_of
 from gdshare.messages import Counts
 from gdshare.model import Model
 from gdshare.pooling import Alone, train_alone
+from gdshare.progress import lines
 from gdshare.protocol import Protocol
 from gdshare.seeding import derived_seed, numpy_generator
+
+log = logging.getLogger(__name__)
 
 NETWORKS = 3
 """Trained from each bundle alone. Hospitals count with the first only: it costs them time."""
@@ -95,10 +99,12 @@ def screen(
     """
     protocol = bundles[0].bundle.manifest.protocol
     theta0_seed = derived_seed(seed, "plausibility")
-    networks = {
-        bundle.site: train_alone(contribution_of(bundle.bundle), protocol, theta0_seed, NETWORKS)
-        for bundle in bundles
-    }
+    networks: dict[str, Sequence[Alone]] = {}
+    with lines("training networks from each bundle alone", log.info) as report:
+        for bundle in bundles:
+            contribution = contribution_of(bundle.bundle)
+            networks[bundle.site] = train_alone(contribution, protocol, theta0_seed, NETWORKS)
+            report(len(networks), len(bundles))
     screenings = _compared(bundles, networks)
     faultless = [site for site, screening in screenings.items() if not screening.faults]
     for number, bundle in enumerate(bundles):

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gdshare.cli.passphrase import VARIABLE
+from gdshare.child_environment import child_environment
 from gdshare.errors import FederationError, UsageError
 
 CONNECTION = "round"
@@ -41,7 +41,7 @@ def quiet_environment(home: Path) -> dict[str, str]:
     comes first on the search path, since Flower looks for its own programs there.
     """
     return {
-        **{name: value for name, value in os.environ.items() if name != VARIABLE},
+        **child_environment(),
         "FLWR_HOME": str(home),
         "FLWR_TELEMETRY_ENABLED": "0",
         "FLWR_DISABLE_UPDATE_CHECK": "1",

@@ -11,6 +11,8 @@ from gdshare.errors import FederationError
 from gdshare.messages import COUNTS, CountRequest, Counts, RequestError, counts_from_fields
 from gdshare.model import Model
 
+WORDS = {"val": "validation", "test": "test"}
+
 
 @dataclass(frozen=True)
 class Missing:
@@ -49,7 +51,14 @@ def count_films(
     request = CountRequest(model.network, model.protocol, model.to_bytes(), epsilon)
     fields = request.to_fields()
     nodes = {bundle.site: bundle.node for bundle in admitted}
-    replies = ask(grid, f"evaluate.{COUNTS}", dict.fromkeys(nodes.values(), fields), timeout)
+    replies = ask(
+        grid,
+        f"evaluate.{COUNTS}",
+        dict.fromkeys(nodes.values(), fields),
+        timeout,
+        who=", ".join(sorted(nodes)) or "nobody",
+        what=f"count {WORDS[request.split]} films",
+    )
     counts: dict[str, Counts] = {}
     missing: list[Missing] = []
     for site, node in nodes.items():

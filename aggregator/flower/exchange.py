@@ -4,6 +4,7 @@ A reply is matched by the message it replies to, never by what it says about its
 in exactly one of three ways: it answered, it refused with a reason, or it did not answer.
 """
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -11,6 +12,9 @@ from flwr.app import ConfigRecord, Message, RecordDict
 from flwr.serverapp import Grid
 
 from gdshare.messages import ANSWER_RECORD, REQUEST_RECORD, Fields, Reason, Value, refusal_in
+from gdshare.progress import lines
+
+log = logging.getLogger(__name__)
 
 TIME_TO_LIVE_MARGIN = 60.0
 """Seconds a message outlives the wait for it: a late reply is dropped, not undeliverable."""
@@ -32,15 +36,22 @@ class Replies:
 
 
 def ask(
-    grid: Grid, kind: str, requests: Mapping[int, Mapping[str, Value]], timeout: float
+    grid: Grid,
+    kind: str,
+    requests: Mapping[int, Mapping[str, Value]],
+    timeout: float,
+    who: str,
+    what: str,
 ) -> Replies:
-    """Send each node its request and wait for the replies.
+    """Send each node its request and wait for the replies; the log says for whom, and how long.
 
     Args:
         grid: Flower's way to the nodes.
         kind: message type, such as ``query.collect``.
         requests: node -> fields.
         timeout: seconds for all of them together.
+        who: the nodes, for the log, such as ``st-mary, tokyo``.
+        what: they are asked to do, such as ``count validation films``.
     """
     messages = {
         node: Message(
@@ -51,7 +62,9 @@ def ask(
         )
         for node, fields in requests.items()
     }
-    received = list(grid.send_and_receive(list(messages.values()), timeout=timeout))
+    log.info("asked %s to %s, for at most %.0f s", who, what, timeout)
+    with lines(f"waiting for {who} to {what}", log.info):
+        received = list(grid.send_and_receive(list(messages.values()), timeout=timeout))
     # Flower numbers a message when it sends it.
     nodes = {message.metadata.message_id: node for node, message in messages.items()}
     replies = {

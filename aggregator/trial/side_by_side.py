@@ -19,6 +19,7 @@ from aggregator.flower.processes import ending_in_order
 from aggregator.trial.hospital import Participant, release
 from aggregator.trial.plan import Hospital, Show, Trial
 from gdshare.allocator import keep_freed_memory
+from gdshare.child_environment import without_secrets
 from gdshare.logs import PACKAGES
 
 POLL_S = 0.2
@@ -81,6 +82,7 @@ def release_all(
     mail = _Mail(pipe, spawn.Lock(), spawn.Event())
     level = logging.getLogger(__name__).getEffectiveLevel()
     with (
+        without_secrets(),
         ending_in_order(),
         arriving,
         pipe,

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.stats import binomtest
 
-from benchmarks.burned_in.writing import CONTRASTS, HEIGHTS, INKS, Cell
+from benchmarks.burned_in.films import CONTRASTS, HEIGHTS, INKS, Cell
 from gdshare.films.box import Box
 from studies.tables import Row, Table, Value
 
@@ -21,17 +21,6 @@ SIDES = (512, 1024, 2048)
 ENOUGH = 0.5
 """Of a line's area: a reviewer who is shown half of a name looks at the rest. Of a box's, for it to
 lie where no text is."""
-
-NOTES = (
-    "Recall: the share of written lines of which half the area lies in boxes, with Wilson's 95% "
-    "interval. Contrast: of the ink to the film's mean grey under the line, in parts of the range; "
-    "plate: black on a white plate, or white on a black one. Height: of a capital letter.",
-    "False boxes: on films before anything was written, those of which half lies where surely no "
-    "text is: inside the lungs of chest X-rays, and on phantoms away from the word SYNTHETIC.",
-    "The lines are generated (Latin letters, Pillow's font and, where the machine has them, "
-    "DejaVu's) and so cleaner than a real film's: other scripts, handwriting, lead letters, lines "
-    "that slant or that scanning blurred are not measured. Chest X-rays above 512 px are enlarged.",
-)
 
 
 @dataclass(frozen=True)
@@ -46,12 +35,8 @@ class Written:
 
 @dataclass(frozen=True)
 class Findings:
-    """Of a whole trial.
-
-    Attributes:
-        written: every line.
-        false_boxes: by the film's kind: whether a film without text has a false box.
-        seconds: CPU time of each detection, by the film's side in px.
+    """Of a whole trial: every line; of each kind of film, whether any without text has a false box;
+    and by the film's side in px, the CPU-seconds of each detection.
     """
 
     written: list[Written] = field(default_factory=list)
@@ -88,7 +73,6 @@ def share(hits: Iterable[bool]) -> Value:
 
 
 def tables(findings: Findings) -> list[Table]:
-    """All of them."""
     lines = findings.written
     grid: list[Row] = []
     for contrast in CONTRASTS:
@@ -104,9 +88,7 @@ def tables(findings: Findings) -> list[Table]:
         **{f"film of {side} px": [line for line in lines if line.side == side] for side in SIDES},
     }
     by_sort: list[Row] = [[name, share(line.found for line in own)] for name, own in sorts.items()]
-    false: list[Row] = [
-        [kind, share(films)] for kind, films in sorted(findings.false_boxes.items())
-    ]
+    false: list[Row] = [[kind, share(own)] for kind, own in sorted(findings.false_boxes.items())]
     means = {f"{side} px": mean(values) for side, values in sorted(findings.seconds.items())}
     seconds: list[Row] = [[side, Value(f"{value:.1f}", value)] for side, value in means.items()]
     return [

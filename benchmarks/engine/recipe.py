@@ -21,7 +21,7 @@ from torch import Tensor
 from torch.nn import functional
 from torch.optim import Adam, Optimizer
 
-from benchmarks.engine.problem import MetaGradient, Problem
+from benchmarks.engine.tasks import MetaGradient, Problem
 from gdshare.distilled import Distilled
 from gdshare.networks import Parameters, forward
 
@@ -70,7 +70,7 @@ class Learner:
 
 
 class Recipe(Learner):
-    """The recipe at work. See ``problem.Engine``."""
+    """The recipe at work. See ``tasks.Engine``."""
 
     def __init__(self, problem: Problem) -> None:
         leaves = problem.start_images(), torch.full((problem.steps,), raw_rate(RECIPE.inner_rate))

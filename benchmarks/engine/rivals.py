@@ -1,19 +1,102 @@
-"""The rivals by name."""
+"""The rivals by name, and gdshare's own engine as one: only this file knows its interface."""
 
-import os
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from benchmarks.engine.ours import OurName, Ours
-from benchmarks.engine.problem import Engine, Problem
-from benchmarks.engine.recipe import Graph, Recipe
+import torch
+from torch import nn
+
+from benchmarks.engine.recipe import RECIPE, Graph, Recipe, raw_rate
 from benchmarks.engine.ssnl import Ssnl
-from gdshare.errors import UsageError
+from benchmarks.engine.tasks import Engine, MetaGradient, Problem
+from gdshare.distill import unroll
+from gdshare.distill.chain.network import chain_of
+from gdshare.distill.precision import FACTORS, fastest_precision
+from gdshare.distill.state import Progress, State
+from gdshare.distill.unroll import Unknowns
+from gdshare.distill.update import adam_step
+from gdshare.distilled import Distilled
+from gdshare.method import Settings
 
+OurName = Literal["ours", "ours-hard", "ours-f32", "ours-bf16", "ours-recipe"]
 Name = Literal["ssnl", "recipe", "graph"] | OurName
 
-CHECKOUT_VARIABLE = "GDSHARE_SSNL"
-"""Environment variable that names the checkout of ssnl/dataset-distillation without an option."""
+
+class Ours:
+    """What ``gdshare distill`` does by default or with one option set. See ``tasks.Engine``.
+
+    ``ours-hard`` is ``--labels hard``; ``ours-f32`` and ``ours-bf16`` are a ``--precision``.
+    ``ours-recipe`` has the recipe's labels, rates and precision, so that its derivatives can be
+    compared with the rivals'.
+    """
+
+    def __init__(self, problem: Problem, name: OurName = "ours") -> None:
+        self._problem = problem
+        network: Literal["convnet", "resnet18"] = (
+            "convnet" if isinstance(problem.module, nn.Sequential) else "resnet18"
+        )
+        self._settings = Settings(network=network, outer_steps=problem.outer_steps)
+        hard = name in ("ours-hard", "ours-recipe")
+        self._targets = problem.hard_labels() if hard else torch.empty(0)
+        self._chain = chain_of(problem.module, problem.side, _factors(name, network))
+        rate = RECIPE.inner_rate if name == "ours-recipe" else self._settings.inner_rate
+        unknowns = Unknowns(
+            problem.start_images(),
+            problem.hard_labels() * self._settings.label_scale,
+            torch.full((problem.steps,), raw_rate(rate)),
+        )
+        a, b, c = (torch.zeros_like(tensor) for tensor in unknowns.tensors())
+        moments = (a, b, c), (a.clone(), b.clone(), c.clone())
+        self._state = State(unknowns, *moments, unknowns, Progress())
+
+    @property
+    def done(self) -> int:
+        return self._state.progress.step
+
+    def gradient(self) -> MetaGradient:
+        gradient = self._gradient()
+        return MetaGradient(gradient.loss, gradient.images, gradient.rates)
+
+    def outer_step(self) -> float:
+        gradient, step = self._gradient(), self.done
+        state = adam_step(self._state, gradient.tensors(), self._settings.outer_rate_at(step))
+        progress = state.progress.model_copy(update={"step": step + 1})
+        self._state = replace(state, progress=progress)
+        return gradient.loss
+
+    def _gradient(self) -> unroll.MetaGradient:
+        return unroll.full(
+            self._chain,
+            self._problem.theta0(self.done),
+            self._state.unknowns,
+            self._targets,
+            self._problem.minibatch(self.done),
+            self._problem.steps,
+        )
+
+    def distilled(self) -> Distilled:
+        data = unroll.constrain(self._state.unknowns, self._targets, 1)
+        parts = (data.images, data.labels, data.rates)
+        return Distilled(*(part.float().numpy().copy() for part in parts))
+
+    def state(self) -> dict[str, Any]:
+        state = self._state
+        groups = {"unknowns": state.unknowns.tensors(), "first": state.first}
+        return {**groups, "second": state.second, "progress": state.progress.model_dump()}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        unknowns, progress = Unknowns(*state["unknowns"]), Progress(**state["progress"])
+        self._state = State(unknowns, state["first"], state["second"], unknowns, progress)
+
+
+def _factors(name: OurName, network: str) -> torch.dtype | None:
+    """Type that factors are rounded to; None: not at all, float64 included."""
+    if name in ("ours-f32", "ours-recipe"):
+        return None
+    precision = "bfloat16" if name == "ours-bf16" else fastest_precision(network, "cpu")
+    return None if precision == "float32" else FACTORS[precision]
 
 
 def make(name: Name, problem: Problem, checkout: Path | None) -> Engine:
@@ -22,18 +105,7 @@ def make(name: Name, problem: Problem, checkout: Path | None) -> Engine:
         return Recipe(problem)
     if name == "graph":
         return Graph(problem)
-    if name != "ssnl":
-        return Ours(problem, name)
-    if checkout is None:
-        remedy = f"give it by --ssnl PATH or in {CHECKOUT_VARIABLE}, or take the rival recipe"
-        raise UsageError("runs Wang et al.'s own code, so it needs a checkout", "ssnl", remedy)
-    return Ssnl(problem, checkout)
-
-
-def checkout_from_environment() -> Path | None:
-    """The checkout that the environment names, if any."""
-    path = os.environ.get(CHECKOUT_VARIABLE)
-    return Path(path) if path else None
+    return Ssnl(problem, checkout) if name == "ssnl" else Ours(problem, name)
 
 
 def stand_in(checkout: Path | None) -> Literal["ssnl", "recipe"]:

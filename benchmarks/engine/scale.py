@@ -6,12 +6,12 @@ starting up, checkpoints and the scores at the end, alike in both, drop out. Eac
 thread; on a machine with fewer free cores than workers the figure says more about the machine.
 """
 
-import os
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
+from gdshare.child_environment import child_environment
 from gdshare.distill.run_folder import seconds_of
 from gdshare.errors import RunError
 
@@ -23,46 +23,39 @@ PATCHES = ["--patch", "40", "--stride", "20", "--side", "32"]
 RUN = ["--network", "resnet18", "--device", "cpu", "--seed", "1", "--draws", str(WORKERS)]
 SCORES = ["--score-inits", "1", "--score-patches", "10"]
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive"}
-LAST_WORDS = 2000
 
 
 def measure() -> tuple[float, float]:
-    """Seconds a training step, by the wall clock, of one process and of ``WORKERS``.
-
-    Raises:
-        RunError: a command failed.
-    """
+    """Seconds a training step, by the wall clock, of one process and of ``WORKERS``."""
     with tempfile.TemporaryDirectory() as folder:
-        root = Path(folder)
-        _gdshare("phantom", "--out", str(root / "films"), *FILMS)
-        labels, cohort = root / "films" / "labels.csv", root / "cohort"
-        _gdshare("label", str(labels), "--out", str(cohort), *PATCHES)
-        return _seconds_a_step(root, 1), _seconds_a_step(root, WORKERS)
+        films, cohort = f"{folder}/films", f"{folder}/cohort"
+        _gdshare("phantom", "--out", films, *FILMS)
+        _gdshare("label", f"{films}/labels.csv", "--out", cohort, *PATCHES)
+        return _seconds_a_step(folder, "1"), _seconds_a_step(folder, str(WORKERS))
 
 
-def _seconds_a_step(root: Path, workers: int) -> float:
+def _seconds_a_step(folder: str, workers: str) -> float:
     seconds = []
     for steps in (SHORT, LONG):
-        out, every = root / f"run-{workers}-{steps}", str(steps)
-        lengths = ["--outer-steps", every, "--score-every", every, "--checkpoint-every", every]
-        words = [str(root / "cohort"), "--out", str(out), "--workers", str(workers)]
+        out = f"{folder}/run-{workers}-{steps}"
+        lengths = (
+            f"--{name}={steps}" for name in ("outer-steps", "score-every", "checkpoint-every")
+        )
+        words = [f"{folder}/cohort", "--out", out, "--workers", workers]
         _gdshare("distill", *words, *RUN, *SCORES, *lengths)
-        seconds.append(seconds_of(out))
+        seconds.append(seconds_of(Path(out)))
     return (seconds[1] - seconds[0]) / (LONG - SHORT)
 
 
 def _gdshare(*words: str) -> None:
-    command = [sys.executable, "-m", "gdshare", *words]
-    done = subprocess.run(
-        command, env=os.environ | ONE_THREAD, capture_output=True, errors="replace", check=False
-    )
+    command, env = [sys.executable, "-m", "gdshare", *words], child_environment(**ONE_THREAD)
+    done = subprocess.run(command, env=env, capture_output=True, errors="replace", check=False)
     if done.returncode:
-        last = done.stderr[-LAST_WORDS:].strip()
-        raise RunError(f"ended with status {done.returncode}: {last}", " ".join(command))
+        what = f"ended with status {done.returncode}: {done.stderr[-2000:].strip()}"
+        raise RunError(what, " ".join(command))
 
 
 def line(alone: float, together: float) -> str:
-    """For people."""
     return (
         f"--workers {WORKERS} --draws {WORKERS}: {alone / together:.2f}x the training steps a "
         f"second of one process ({together:.2f} against {alone:.2f} s a step, wall clock)"

@@ -13,7 +13,8 @@ from pathlib import Path
 from statistics import median
 
 import torch
-from torch import Tensor, nn
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.engine.rivals import Name, stand_in
 from benchmarks.engine.worker import Do, Job, Report, worker
@@ -26,29 +27,19 @@ Start = Callable[[Job], AbstractContextManager[Do]]
 """Makes a rival ready for a job; ``worker`` but in tests."""
 
 MEGABYTE = 1e6
-FLOAT32_BYTES = 4
 SETTLING_STEPS = 2
 """Steps after which a process's memory no longer rises."""
 GEMM_SIDE, GEMM_REPEATS = 1024, 15
-RESNET = Job()
 
 
 @dataclass(frozen=True)
 class SpeedScale:
-    """How much work a measurement is.
+    """How much work a measurement is."""
 
-    Attributes:
-        job: what every rival does; M is one image a class.
-        more_steps: of a longer trajectory, for how memory grows with it.
-        rounds: beside the one that warms up.
-        every_rival: whether the recipe runs even where it need not stand in, and bfloat16 even
-            where it is emulated.
-    """
-
-    job: Job = RESNET
-    more_steps: int = 27
-    rounds: int = 7
-    every_rival: bool = True
+    job: Job = Job()  # noqa: RUF009 - frozen
+    more_steps: int = 27  # of a longer trajectory, for how memory grows with it
+    rounds: int = 7  # beside the one that warms up
+    every_rival: bool = True  # the recipe beside their code, and bfloat16 where it is emulated
 
 
 FULL = SpeedScale()
@@ -60,29 +51,21 @@ QUICK = SpeedScale(rounds=3, every_rival=False)
 
 @dataclass(frozen=True)
 class Speed:
-    """Measured of all rivals: a report a round of each.
-
-    Attributes:
-        longer_bytes: memory that our engine added with ``scale.more_steps``.
-        weight_bytes: one set of float32 weights.
-        flops: of one training step, see ``outer_step_flops``.
-        gemm: GFLOP a CPU-second, median over the rounds.
-    """
+    """Measured of all rivals."""
 
     scale: SpeedScale
     stand_in: Name
     rounds: Mapping[Name, Sequence[Report]]
-    longer_bytes: int
-    weight_bytes: int
-    flops: int
-    gemm: float
+    longer_bytes: int  # memory that our engine added with ``scale.more_steps``
+    weight_bytes: int  # one set of float32 weights
+    flops: int  # of one training step, see ``outer_step_flops``
+    gemm: float  # GFLOP a CPU-second, median over the rounds
 
     def seconds(self, name: Name) -> float:
         """Median CPU-seconds a training step."""
         return median(report.cpu_seconds for report in self.rounds[name])
 
     def added_bytes(self, name: Name) -> int:
-        """Memory."""
         return self.rounds[name][-1].added_bytes
 
     def of_gemm(self, name: Name) -> float:
@@ -102,7 +85,6 @@ class Speed:
         return (self.longer_bytes - self.added_bytes("ours")) / further
 
     def figures(self) -> dict[str, object]:
-        """The figures by name, for JSON."""
         return {
             "stand_in": self.stand_in,
             "speedup_vs_ssnl": self.seconds(self.stand_in) / self.seconds("ours"),
@@ -115,7 +97,6 @@ class Speed:
             "outer_step_gflop": self.flops / 1e9,
             "rivals": {
                 name: {
-                    "median_cpu_seconds": self.seconds(name),
                     "cpu_seconds": [report.cpu_seconds for report in reports],
                     "added_bytes": self.added_bytes(name),
                     "fraction_of_gemm": self.of_gemm(name),
@@ -126,39 +107,39 @@ class Speed:
 
 
 def measure(
-    scale: SpeedScale,
-    checkout: Path | None,
-    say: Callable[[str], None],
-    start: Start = worker,
+    scale: SpeedScale, checkout: Path | None, say: Callable[[str], None], start: Start = worker
 ) -> Speed:
     """Time every rival that can run here; ``say`` is called with a line a round."""
-    job = scale.job
-    names = _rivals(scale, stand_in(checkout))
-    jobs = {name: replace(job, rival=name, checkout=checkout) for name in names}
-    rounds, gemm = _rounds(scale.rounds, jobs, say, start)
-    with start(replace(job, rival="ours", steps=scale.more_steps)) as do:
-        longer = [do("step") for _ in range(SETTLING_STEPS)][-1]
-    module = build(job.network, job.side)
-    forward = forward_flops(module, job.side)
-    return Speed(
-        scale,
-        stand_in(checkout),
-        {name: [reports[name] for reports in rounds[1:]] for name in names},
-        longer.added_bytes,
-        FLOAT32_BYTES * sum(parameter.numel() for parameter in module.parameters()),
-        outer_step_flops(forward, len(CLASSES), job.steps, job.batch),
-        gemm,
-    )
-
-
-def _rivals(scale: SpeedScale, theirs: Name) -> list[Name]:
+    job, theirs = scale.job, stand_in(checkout)
     names: list[Name] = [theirs, "graph", "ours"]
     # Without the processor's own instructions bfloat16 is emulated, ten times as slow as float32.
     if scale.every_rival or fastest_precision("convnet", "cpu") == "bfloat16":
-        names.append(other_precision(scale.job.network))
+        names.append(other_precision(job.network))
     if theirs == "ssnl" and scale.every_rival:
         names.insert(1, "recipe")
-    return names
+    rounds, products = [], []
+    with ExitStack() as stack:
+        jobs = {name: replace(job, rival=name, checkout=checkout) for name in names}
+        ready = {name: stack.enter_context(start(own)) for name, own in jobs.items()}
+        for index in range(scale.rounds + 1):
+            first = index % len(names)
+            reports = {name: ready[name]("step") for name in (*names[first:], *names[:first])}
+            rounds.append(reports)
+            products.append(gemm_gflops())
+            seconds = "  ".join(f"{name} {reports[name].cpu_seconds:.2f}" for name in names)
+            say(f"round {index or 'to warm up'}: {seconds} CPU-s")
+    with start(replace(job, rival="ours", steps=scale.more_steps)) as do:
+        longer = [do("step") for _ in range(SETTLING_STEPS)][-1]
+    module = build(job.network, job.side)
+    return Speed(
+        scale,
+        theirs,
+        {name: [reports[name] for reports in rounds[1:]] for name in names},
+        longer.added_bytes,
+        sum(weights.nbytes for weights in module.parameters()),
+        outer_step_flops(forward_flops(module, job.side), len(CLASSES), job.steps, job.batch),
+        median(products),
+    )
 
 
 def other_precision(network: str) -> Name:
@@ -166,45 +147,14 @@ def other_precision(network: str) -> Name:
     return "ours-f32" if fastest_precision(network, "cpu") == "bfloat16" else "ours-bf16"
 
 
-def _rounds(
-    count: int, jobs: Mapping[Name, Job], say: Callable[[str], None], start: Start
-) -> tuple[Sequence[Mapping[Name, Report]], float]:
-    """Every rival's step in every round, the warm-up first; and the matrix product's speed."""
-    names = list(jobs)
-    rounds, products = [], []
-    with ExitStack() as stack:
-        ready = {name: stack.enter_context(start(job)) for name, job in jobs.items()}
-        for index in range(count + 1):
-            first = index % len(names)
-            reports = {name: ready[name]("step") for name in (*names[first:], *names[:first])}
-            rounds.append(reports)
-            products.append(gemm_gflops())
-            seconds = "  ".join(f"{name} {reports[name].cpu_seconds:.2f}" for name in names)
-            say(f"round {index or 'to warm up'}: {seconds} CPU-s")
-    return rounds, median(products)
-
-
 def forward_flops(module: nn.Module, side: int) -> int:
     """Floating-point operations of a forward pass of one patch of ``side`` px: 2 a multiply-add.
 
-    Counted on the meta device from the shapes of convolutions and linear layers; beside those,
-    norms, activations and pooling are small.
+    Of convolutions and linear layers; beside those, norms, activations and pooling are small.
     """
-    flops = 0
-
-    def count(layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        nonlocal flops
-        if isinstance(layer, nn.Conv2d):
-            taps = layer.kernel_size[0] * layer.kernel_size[1]
-            flops += 2 * output.numel() * layer.in_channels // layer.groups * taps
-        elif isinstance(layer, nn.Linear):
-            flops += 2 * output.numel() * layer.in_features
-
-    hooks = [layer.register_forward_hook(count) for layer in module.modules()]
-    module(torch.empty(1, 1, side, side, device="meta"))
-    for hook in hooks:
-        hook.remove()
-    return flops
+    with FlopCounterMode(display=False) as counter:
+        module(torch.empty(1, 1, side, side, device="meta"))
+    return int(counter.get_total_flops())
 
 
 def outer_step_flops(forward: int, images: int, steps: int, batch: int) -> int:
@@ -231,7 +181,6 @@ def gemm_gflops() -> float:
 
 
 def table(speed: Speed) -> str:
-    """The table for people."""
     job, theirs = speed.scale.job, speed.stand_in
     title = (
         f"One training step: {job.network}, {job.side} px, {len(CLASSES)} images, "

@@ -8,13 +8,12 @@ summing needs, and it does not advance the schedule before the first pass over t
 
 Their top-level packages are called ``utils``, ``networks`` and ``datasets``: nothing else of those
 names can be imported in the same process. The last, which downloads MNIST and the like, is replaced
-by an empty module; so are, where missing, packages that they need only for pictures, progress bars
-and old Pythons.
+by an empty module; so is matplotlib, which draws pictures that nothing here asks for. They need six
+and tqdm too, which the tools for development bring along.
 """
 
 import hashlib
 import importlib
-import importlib.util
 import sys
 import warnings
 from collections.abc import Callable, Mapping
@@ -27,21 +26,29 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from benchmarks.engine.problem import MetaGradient, Problem
 from benchmarks.engine.recipe import RECIPE, Learner, flat
+from benchmarks.engine.tasks import MetaGradient, Problem
 from gdshare.errors import UsageError
 from gdshare.networks import Parameters
 
 COMMIT = "98e4894"
 SHA256 = "5e42ed69c4e44ebde42ea1c7ca7b5cefa9e35616ceff295ecb14514a8cea674f"
 """``digest`` of that commit."""
+CHECKOUT_VARIABLE = "GDSHARE_SSNL"
+"""Environment variable that names the checkout without an option."""
 TRAINER = "train_distilled_image.py"
 IMPORTED = ("*.py", "networks/*.py", "utils/*.py")
+UNUSED: dict[str, dict[str, object]] = {
+    "datasets": {},
+    "matplotlib": {"use": lambda backend: None},
+    "matplotlib.pyplot": {},
+}
+"""Module -> what they read of it while they are imported."""
 
 
-def digest(path: Path) -> str:
+def digest(checkout: Path | None) -> str:
     """SHA-256 of what is imported from a checkout."""
-    _require(path)
+    path = _required(checkout)
     sha = hashlib.sha256()
     for file in sorted(file for pattern in IMPORTED for file in path.glob(pattern)):
         sha.update(f"{file.relative_to(path).as_posix()}\n".encode())
@@ -49,20 +56,29 @@ def digest(path: Path) -> str:
     return sha.hexdigest()
 
 
-def _require(path: Path) -> None:
-    if not (path / TRAINER).is_file():
+def _required(checkout: Path | None) -> Path:
+    """Refuse to run their code without it."""
+    if checkout is None:
+        remedy = f"give it by --ssnl PATH or in {CHECKOUT_VARIABLE}"
+        raise UsageError("runs Wang et al.'s own code, so it needs a checkout", "ssnl", remedy)
+    if not (checkout / TRAINER).is_file():
+        what = f"no checkout of ssnl/dataset-distillation (no {TRAINER})"
         remedy = f"git clone https://github.com/ssnl/dataset-distillation, check out {COMMIT}"
-        raise UsageError(f"no checkout of ssnl/dataset-distillation (no {TRAINER})", path, remedy)
+        raise UsageError(what, checkout, remedy)
+    return checkout
 
 
 class Ssnl(Learner):
-    """Their trainer, driven one training step at a time. See ``problem.Engine``."""
+    """Their trainer, driven one training step at a time. See ``tasks.Engine``."""
 
-    def __init__(self, problem: Problem, checkout: Path) -> None:
-        _require(checkout)
-        _stand_in()
-        if str(checkout) not in sys.path:
-            sys.path.insert(0, str(checkout))
+    def __init__(self, problem: Problem, checkout: Path | None) -> None:
+        path = str(_required(checkout))
+        for name, content in UNUSED.items():
+            sys.modules[name] = ModuleType(name)
+            sys.modules[name].__spec__ = ModuleSpec(name, None)  # torch looks for some packages
+            vars(sys.modules[name]).update(content)
+        if path not in sys.path:
+            sys.path.insert(0, path)
         trainer = importlib.import_module("train_distilled_image").Trainer
         base = importlib.import_module("networks").utils.ReparamModule
         self._options = _options(problem)
@@ -156,34 +172,3 @@ def _adapted(
             return weights.requires_grad_()
 
     return Adapted(options)
-
-
-def _stand_in() -> None:
-    """Empty modules for what they import and nothing here uses."""
-    modules: dict[str, dict[str, object]] = {"datasets": {}}
-    for package, parts in PICTURES_AND_OLD_PYTHONS.items():
-        if importlib.util.find_spec(package) is None:
-            modules |= parts
-    for name, content in modules.items():
-        module = ModuleType(name)
-        module.__spec__ = ModuleSpec(name, None)  # torch checks whether some packages are there
-        vars(module).update(content)
-        sys.modules[name] = module
-
-
-def _add_metaclass(metaclass: type[type]) -> Callable[[type], type]:
-    """A class decorator that rebuilds the class under another metaclass."""
-    own = {"__dict__", "__weakref__"}
-    return lambda original: metaclass(
-        original.__name__,
-        original.__bases__,
-        {name: value for name, value in vars(original).items() if name not in own},
-    )
-
-
-PICTURES_AND_OLD_PYTHONS: dict[str, dict[str, dict[str, object]]] = {
-    "six": {"six": {"add_metaclass": _add_metaclass}},
-    "tqdm": {"tqdm": {"tqdm": None}},
-    "matplotlib": {"matplotlib": {"use": lambda backend: None}, "matplotlib.pyplot": {}},
-}
-"""Package -> module -> what is imported from it."""

@@ -1,23 +1,29 @@
-"""The problems of time to quality: real X-rays."""
+"""What every rival is given and can be asked for; noise to time it on, and real X-rays to learn."""
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+from typing import Protocol as Interface
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from benchmarks.engine.problem import Minibatch, Problem, drawn_from
-from gdshare.cohort import label_cohort, open_cohort
+from gdshare.cohort import open_cohort
+from gdshare.distilled import Distilled
 from gdshare.errors import CohortError, UsageError
-from gdshare.networks import Parameters, build
+from gdshare.networks import Parameters, build, draw
 from gdshare.patch_tensors import as_tensors
 from gdshare.patches import normalise
 from gdshare.protocol import CLASSES, Protocol
-from gdshare.seeding import balanced_rows, numpy_generator, scoring_rows
+from gdshare.seeding import balanced_rows, numpy_generator, scoring_rows, torch_generator
+
+Minibatch = tuple[Tensor, Tensor]
+"""Float [K, 1, side, side] normalised patches, and int64 [K] classes."""
+Rows = npt.NDArray[np.int64]
 
 SCORE_INITS = 10
 SCORE_PER_CLASS = 200
@@ -32,7 +38,81 @@ FILMS_SHA256 = "0f6340e0a689407ae26a52bd20c2cf76a46b183bf66fe6a18966bc7dce7d4bd7
 FILMS_PROTOCOL = Protocol(patch=75, stride=13, side=32)
 FILMS_SPLIT = (0.6, 0.2, 0.2)
 
-Rows = npt.NDArray[np.int64]
+
+@dataclass(frozen=True)
+class Problem:
+    """One distillation, the same for every rival; each draw is a function of the training step."""
+
+    module: nn.Module  # the network's shape; weights that it may have are never read
+    theta0: Callable[[int], Parameters]  # training step -> fresh initial weights
+    minibatch: Callable[[int], Minibatch]  # training step -> real patches
+    side: int  # of the patches, px
+    classes: int  # C; one distilled image a class, so also M
+    steps: int  # E · I inner steps, all on the same images
+    steps_per_epoch: int  # training steps in one pass over the real data
+    seed: int  # decides the images' start
+    outer_steps: int = 1000  # training steps planned; our learning rate falls to 0 over them
+
+    def start_images(self) -> Tensor:
+        """Standard normal noise, torch's default float type [C, 1, side, side]."""
+        generator = torch_generator(self.seed, "start-images")
+        return torch.randn(self.classes, 1, self.side, self.side, generator=generator)
+
+    def hard_labels(self) -> Tensor:
+        """One image a class: rows of the identity, torch's default float type."""
+        return torch.eye(self.classes)
+
+
+def gaussian(network: str, side: int, batch: int, steps: int, seed: int) -> Problem:
+    """Noise patches of three classes: time and memory do not depend on the pixels."""
+    module = build(network, side)
+
+    def minibatch(step: int) -> Minibatch:
+        generator = torch_generator(seed, "gaussian", step)
+        classes = torch.arange(batch) % len(CLASSES)
+        return torch.randn(batch, 1, side, side, generator=generator), classes
+
+    theta0 = drawn_from(network, module, seed, "theta0")
+    return Problem(module, theta0, minibatch, side, len(CLASSES), steps, 1000, seed)
+
+
+def drawn_from(
+    network: str, module: nn.Module, seed: int, purpose: str
+) -> Callable[[int], Parameters]:
+    """Training step -> θ0 by the network's own initialiser."""
+    return lambda step: draw(network, module, torch_generator(seed, purpose, step))
+
+
+@dataclass(frozen=True)
+class MetaGradient:
+    """The outer loss and its derivatives."""
+
+    loss: float  # cross entropy of the trained network on the minibatch, nats
+    images: Tensor  # float [M, 1, side, side]
+    rates: Tensor  # float [E * I], by the raw rate before softplus
+
+
+class Engine(Interface):
+    """A rival at work on a problem."""
+
+    @property
+    def done(self) -> int:
+        """Training steps done."""
+
+    def outer_step(self) -> float:
+        """One training step: minibatch, θ0, inner steps, meta-gradient, Adam. Returns the loss."""
+
+    def gradient(self) -> MetaGradient:
+        """The meta-gradient that the next training step would use; nothing changes."""
+
+    def distilled(self) -> Distilled:
+        """Images, labels and learning rates as a receiver would get them."""
+
+    def state(self) -> dict[str, Any]:
+        """All that a checkpoint needs: tensors, numbers, and dicts, lists and tuples of them."""
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go back to a checkpoint."""
 
 
 @dataclass(frozen=True)
@@ -51,12 +131,6 @@ def data_digest(path: Path) -> str:
     except OSError as error:
         remedy = "give the folder that holds medmnist and tb_cxr by --data, or take --quick"
         raise UsageError(f"cannot be read ({error.strerror})", path, remedy) from error
-
-
-def cut_films(data: Path, cohort: Path) -> None:
-    """Cut and label the films of the task tb, once."""
-    if not cohort.exists():
-        label_cohort(data / FILMS, cohort, FILMS_PROTOCOL, FILMS_SPLIT, seed=0)
 
 
 def tuberculosis(
@@ -107,12 +181,8 @@ def pneumonia(
 def pneumonia_split(file: Path, split: str) -> Minibatch:
     """All images of one split ("train", "val" or "test") of PneumoniaMNIST.
 
-    Returns:
-        float32 [n, 1, 32, 32] normalised, the edge repeated around 28 px; and int64 [n], 0 normal
-        and 1 pneumonia.
-
-    Raises:
-        CohortError: the file is not there, or holds something else.
+    Float32 [n, 1, 32, 32] normalised, the edge repeated around 28 px; and int64 [n], 0 normal and
+    1 pneumonia.
     """
     try:
         with np.load(file, allow_pickle=False) as arrays:

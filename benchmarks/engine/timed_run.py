@@ -15,8 +15,7 @@ from statistics import fmean, stdev
 import torch
 from torch import nn
 
-from benchmarks.engine.problem import Engine
-from benchmarks.engine.tasks import QualityTask
+from benchmarks.engine.tasks import Engine, QualityTask
 from gdshare.distill.unroll import InnerData, trajectory_end
 from gdshare.distilled import Distilled
 from gdshare.errors import RunError

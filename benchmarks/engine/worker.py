@@ -1,4 +1,4 @@
-"""A rival in a process of its own, which takes orders over a pipe.
+"""A rival in a process of its own, which takes orders.
 
 Only one rival works at a time, so that a round of orders compares all of them under the same load
 of the machine, and no rival's memory is hidden in what another left behind.
@@ -12,10 +12,10 @@ import gc
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from concurrent.futures import BrokenExecutor, ProcessPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing import get_context
-from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, Literal
 
@@ -23,9 +23,9 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from benchmarks.engine.problem import Engine, gaussian
 from benchmarks.engine.rivals import Name, make
-from gdshare.errors import GdshareError, RunError, UsageError
+from benchmarks.engine.tasks import Engine, gaussian
+from gdshare.errors import RunError, UsageError
 
 TINY_SIDE, TINY_BATCH, TINY_STEPS = 16, 3, 2
 STATUS = Path("/proc/self/status")
@@ -38,13 +38,7 @@ Precision = Literal["float32", "float64"]
 
 @dataclass(frozen=True)
 class Job:
-    """What a worker is to do.
-
-    Attributes:
-        network, side, batch, steps, seed: of the noise problem, see ``problem.gaussian``.
-        precision: torch's float type throughout.
-        checkout: of ssnl/dataset-distillation.
-    """
+    """What a worker is to do: the noise of ``tasks.gaussian``, in torch's type ``precision``."""
 
     rival: Name = "ours"
     network: Literal["resnet18", "convnet"] = "resnet18"
@@ -53,36 +47,28 @@ class Job:
     steps: int = 9
     seed: int = 0
     precision: Precision = "float32"
-    checkout: Path | None = None
+    checkout: Path | None = None  # of ssnl/dataset-distillation
 
 
 @dataclass(frozen=True)
 class Report:
     """The answer to an order.
 
-    Attributes:
-        cpu_seconds: of the rival's process and all its threads, for the order.
-        loss: outer loss, nats.
-        added_bytes: highest resident memory since before the first order, less what was resident
-            then, with network and data loaded.
-        gradient: by images and by rates, where the order asked for it.
+    Added bytes: the highest resident memory since before the first order, less what was resident
+    then, with network and data loaded.
     """
 
-    cpu_seconds: float
+    cpu_seconds: float  # of the rival's process and all its threads, for the order
     loss: float
     added_bytes: int
-    gradient: tuple[npt.NDArray[np.floating[Any]], ...] = ()
+    gradient: tuple[npt.NDArray[np.floating[Any]], ...] = ()  # by images and rates, if asked for
 
 
 Do = Callable[[Order], Report]
 
 
 def resident() -> int:
-    """Bytes resident now, after what was freed went back to the system; the peak is reset.
-
-    Raises:
-        UsageError: there is no such /proc.
-    """
+    """Bytes resident now, after what was freed went back to the system; the peak is reset."""
     gc.collect()
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc's; other C libraries lack it
     if trim is not None:
@@ -132,47 +118,29 @@ def worker(job: Job) -> Iterator[Do]:
 
     Yields what carries out an order there, or raises RunError where the process ends instead.
     """
-    context = get_context("spawn")
-    pipe, far_end = context.Pipe()
-    process = context.Process(target=_serve, args=(job, far_end), daemon=True)
-    process.start()
-    far_end.close()  # or the end of the process would not be noticed
+    with ProcessPoolExecutor(1, get_context("spawn")) as process:
 
-    def answer() -> Any:
-        try:
-            return pipe.recv()
-        except (EOFError, ConnectionError) as error:
-            process.join()
-            ended = f"its process ended with status {process.exitcode}; its last words are above"
-            raise RunError(ended, f"rival {job.rival}") from error
+        def do(order: Order) -> Report:
+            try:
+                return process.submit(_obey, order).result()
+            except BrokenExecutor as error:
+                what = "its process ended; its last words are above"
+                raise RunError(what, f"rival {job.rival}") from error
 
-    def do(order: Order) -> Report:
-        with suppress(ConnectionError):  # it has ended; ``answer`` says so
-            pipe.send(order)
-        report: Report = answer()
-        return report
-
-    try:
-        refusal = answer()
-        if refusal is not None:
-            raise RunError(refusal, f"rival {job.rival}")
+        process.submit(_prepare, job).result()
         yield do
-    finally:
-        process.kill()  # it has nothing to save
-        process.join()
-        pipe.close()
 
 
-def _serve(job: Job, pipe: Connection) -> None:
-    """Make the rival ready, then carry out orders until the other end is closed."""
+_ready: list[tuple[Engine, int]] = []
+"""In a rival's process: the rival, and the bytes that were resident before the first order."""
+
+
+def _prepare(job: Job) -> None:
     sys.stdout = sys.stderr  # what a rival prints is no figure
     torch.set_num_threads(1)
-    try:
-        engine, before = engine_for(job), resident()
-    except GdshareError as error:
-        pipe.send(str(error))
-        return
-    pipe.send(None)
-    with suppress(EOFError, ConnectionError):
-        while True:
-            pipe.send(obey(pipe.recv(), engine, before))
+    engine = engine_for(job)
+    _ready.append((engine, resident()))
+
+
+def _obey(order: Order) -> Report:
+    return obey(order, *_ready[0])

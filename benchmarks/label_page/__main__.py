@@ -13,6 +13,7 @@ from playwright.sync_api import sync_playwright
 
 from benchmarks.command import parser, write_figures
 from benchmarks.label_page import browser
+from docs.figures.phantom_store import phantom_record, phantom_store
 
 NAME = "benchmarks.label_page"
 SIDES = (512, 2048)
@@ -21,21 +22,7 @@ EDITS, QUICK_EDITS = 20, 5
 SOURCE_SIDE, SOURCE_PATCH, SOURCE_STRIDE = 2048, 299, 50
 BORDER = ((0.3, 0.2), (0.7, 0.2), (0.8, 0.5), (0.6, 0.8), (0.3, 0.7))
 
-CLOCK = """
-() => {
-  window.waits = [];
-  let released = 0;
-  addEventListener("mouseup", (event) => { released = event.timeStamp; }, true);
-  new MutationObserver(() => {
-    if (!document.getElementById("status").textContent.startsWith("saved")) return;
-    const since = released;
-    // The second frame begins when the first, which shows the new grid, is on the screen.
-    requestAnimationFrame(() => requestAnimationFrame((now) => {
-      if (since) window.waits.push(now - since);
-    }));
-  }).observe(document.getElementById("status"), { childList: true });
-}
-"""
+CLOCK = Path(__file__).with_name("clock.js").read_text(encoding="utf-8")
 
 
 def measure(side: int, edits: int) -> list[float]:
@@ -43,7 +30,7 @@ def measure(side: int, edits: int) -> list[float]:
     patch, stride = (round(size * side / SOURCE_SIDE) for size in (SOURCE_PATCH, SOURCE_STRIDE))
     options = ("--patch", str(patch), "--stride", str(stride))
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
-        store = browser.phantom_store(Path(folder) / "store", [browser.phantom_record(0, side)])
+        store = phantom_store(Path(folder) / "store", [phantom_record(0, side)])
         with browser.served(store, *options) as address:
             chromium = browser.chromium(playwright)
             page = chromium.new_page(viewport=browser.VIEW)
@@ -66,7 +53,6 @@ def measure(side: int, edits: int) -> list[float]:
 
 
 def main() -> None:
-    """Read the options and measure."""
     chosen = parser(NAME, __doc__, f"{QUICK_EDITS} edits a film").parse_args()
     if not browser.CHROMIUM.exists():
         sys.exit(f"{browser.CHROMIUM}: not there; install Debian's chromium with make system")

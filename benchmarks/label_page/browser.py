@@ -7,12 +7,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-import numpy as np
 from playwright.sync_api import Browser, Page, Playwright, ViewportSize
 
-from gdshare.films.phantom import phantom_film
-from gdshare.store.folder import Store, make_store
-from gdshare.store.record import StoredFilm
+from gdshare.store.folder import Store
 
 CHROMIUM = Path("/usr/bin/chromium")
 OFF = ("gpu", "quic", "background-networking", "component-update", "sync")
@@ -34,33 +31,6 @@ def chromium(playwright: Playwright) -> Browser:
         args=list(FLAGS),
         env={**os.environ, "TMPDIR": "/tmp"},  # noqa: S108 - it makes a folder of its own there
     )
-
-
-def phantom_record(number: int, side: int) -> StoredFilm:
-    """A released film of ``side`` px, of a patient of its own."""
-    name = chr(ord("a") + number) * 16
-    return StoredFilm(
-        film=f"f-{name}",
-        patient=f"p-{name}",
-        study=f"s-{name}",
-        kind="CR",
-        rows=side,
-        columns=side,
-        spacing_mm=(0.15, 0.15),
-        burned_in="NO",
-        text=(),
-        blanked=(),
-        state="released",
-    )
-
-
-def phantom_store(folder: Path, films: Sequence[StoredFilm]) -> Store:
-    """A store of synthetic films; every second patient is positive."""
-    store = make_store(folder)
-    for number, film in enumerate(films):
-        pixels, _ = phantom_film(number, number % 2 == 1, 0, film.rows)
-        store.put(film, pixels.astype(np.uint16) * np.uint16(257))
-    return store
 
 
 @contextmanager

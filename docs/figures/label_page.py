@@ -19,10 +19,9 @@ from benchmarks.label_page.browser import (
     FILM,
     chromium,
     on_screen,
-    phantom_record,
-    phantom_store,
     served,
 )
+from docs.figures.phantom_store import phantom_record, phantom_store
 from gdshare.films.burned_in import find_text
 from gdshare.films.outlines.trace import trace
 from gdshare.films.phantom import phantom_film

@@ -11,10 +11,10 @@ from gdshare.cli.terminal import (
     print_json,
     print_line,
     print_table,
-    progress,
     resolve_device,
 )
 from gdshare.extras import require_extra
+from gdshare.progress import progress
 
 
 def audit(

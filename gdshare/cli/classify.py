@@ -5,10 +5,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gdshare.cli.terminal import AsJson, Device, print_json, print_table, progress, resolve_device
+from gdshare.cli.terminal import AsJson, Device, print_json, print_table, resolve_device
 from gdshare.extras import require_extra
 from gdshare.films import read_film
 from gdshare.metrics import SOURCE_THRESHOLD
+from gdshare.progress import progress
 
 if TYPE_CHECKING:
     from gdshare.vote import Votes

@@ -21,13 +21,13 @@ from gdshare.cli.terminal import (
     Device,
     print_json,
     print_line,
-    progress_bar,
     resolve_device,
 )
 from gdshare.distill.run_folder import PREVIEW, RECORD, RESULT, read_record
 from gdshare.errors import UsageError
 from gdshare.extras import require_extra
 from gdshare.method import BY_NETWORK, Method, Settings
+from gdshare.progress import progress
 from gdshare.report.preview import render_preview
 from gdshare.storage import write_bytes
 
@@ -144,37 +144,26 @@ def _run(arguments: _Arguments, workers: "Workers") -> "Outcome":
     from gdshare.distill.loop import StoppedError
     from gdshare.distill.loop import distill as run_distillation
 
-    with (
-        progress_bar(
-            "loss {task.fields[loss]}  α̃ {task.fields[rate]}  best {task.fields[best]}"
-            "{task.fields[skipped]}",
-            hidden=not workers.is_main,
-        ) as bar,
-        stop_requests(announce=workers.is_main) as stopping,
-    ):
-        fields: dict[str, Any] = {"loss": "-", "rate": "-", "best": "-", "skipped": ""}
-        task = bar.add_task("distilling", total=arguments.settings.outer_steps, **fields)
-
-        def show(tick: "Tick") -> None:
-            bar.update(task, completed=tick.step, **_fields(tick))
-
-        try:
+    try:
+        with (
+            progress("distilling", hidden=not workers.is_main) as report,
+            stop_requests(announce=workers.is_main) as stopping,
+        ):
             return run_distillation(
                 arguments.cohort,
                 arguments.out,
                 arguments.settings,
                 _device_for(arguments, workers),
                 arguments.resume,
-                show,
+                lambda tick: report(tick.step, tick.total, _figures(tick)),
                 stopping=stopping,
                 workers=workers,
                 tensorboard=arguments.tensorboard,
             )
-        except (StoppedError, KeyboardInterrupt):
-            bar.stop()
-            if workers.is_main:
-                log.info(_how_to_continue(arguments, workers))
-            raise typer.Exit(130) from None
+    except (StoppedError, KeyboardInterrupt):
+        if workers.is_main:
+            log.info(_how_to_continue(arguments, workers))
+        raise typer.Exit(130) from None
 
 
 def _how_to_continue(arguments: _Arguments, workers: "Workers") -> str:
@@ -187,13 +176,10 @@ def _how_to_continue(arguments: _Arguments, workers: "Workers") -> str:
     return f"stopped; continue with: {shlex.join(words)}"
 
 
-def _fields(tick: "Tick") -> dict[str, Any]:
-    return {
-        "loss": f"{tick.loss:.3f}",
-        "rate": f"{tick.rate:.4f}",
-        "best": "-" if tick.best is None else f"{tick.best:.3f}",
-        "skipped": f"  skipped {tick.skipped}" if tick.skipped else "",
-    }
+def _figures(tick: "Tick") -> str:
+    best = "-" if tick.best is None else f"{tick.best:.3f}"
+    skipped = f"  skipped {tick.skipped}" if tick.skipped else ""
+    return f"loss {tick.loss:.3f}  α̃ {tick.rate:.4f}  best {best}{skipped}"
 
 
 def _device_for(arguments: _Arguments, workers: "Workers") -> str:

@@ -15,11 +15,11 @@ from gdshare.cli.terminal import (
     print_json,
     print_line,
     print_table,
-    progress,
     resolve_device,
 )
 from gdshare.extras import require_extra
 from gdshare.metrics import SOURCE_TABLE, Interval, best_threshold
+from gdshare.progress import progress
 
 if TYPE_CHECKING:
     from gdshare.evaluation import LocalFigures

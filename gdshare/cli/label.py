@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from pydantic import ValidationError
 
+from gdshare.cli.intake import store_of_table
 from gdshare.cli.operator import operator_name
-from gdshare.cli.terminal import AsJson, print_json, print_line, print_table, progress
+from gdshare.cli.terminal import AsJson, print_json, print_line, print_table
 from gdshare.errors import UsageError
 from gdshare.extras import require_extra
+from gdshare.progress import progress
 from gdshare.protocol import Protocol
 
 if TYPE_CHECKING:
@@ -50,7 +52,8 @@ def label(
         bool,
         typer.Option(
             "--serve",
-            help="Serve a page on this machine to outline the films of a STORE; creates no cohort.",
+            help="Serve a page on this machine to outline the films of a STORE, or of a CSV, which "
+            "are imported into CSV-store beside it; creates no cohort.",
         ),
     ] = False,
     port: Annotated[
@@ -131,12 +134,13 @@ def label(
     )
     lengths = _Lengths.read(patch, stride)
     if serve:
-        if out or split or organ or as_json:
+        if out or split or as_json:
             raise UsageError(
-                "--serve creates no cohort",
-                remedy="leave out --out, --split, --organ and --json",
+                "--serve creates no cohort", remedy="leave out --out, --split and --json"
             )
-        return _serve(source, protocol, lengths, port)
+        require_extra("dicom")
+        store = store_of_table(source, organ) if source.is_file() else source
+        return _serve(store, protocol, lengths, port)
     if out is None:
         raise UsageError(
             "--out is missing", remedy="name the folder to create for the labelled cohort"
@@ -242,7 +246,6 @@ def _warn(index: "CohortIndex") -> None:
 
 
 def _serve(source: Path, agreed: Protocol, lengths: _Lengths, port: int) -> None:
-    require_extra("dicom")
     from gdshare.label_page import serve
     from gdshare.store.folder import open_store
 

@@ -5,10 +5,10 @@ from typing import Annotated
 
 import typer
 
-from gdshare.cli.terminal import progress
 from gdshare.distill.run_folder import read_record, read_result
 from gdshare.distill.score_record import ScoreRecord, read_score
 from gdshare.extras import require_extra
+from gdshare.progress import progress
 
 ScoredOn = Annotated[
     Path | None,

@@ -8,15 +8,16 @@ import typer
 
 from gdshare.cli.terminal import ask
 from gdshare.errors import KeyFileError
+from gdshare.secret_files import ExposedError, read_secret_line
+from gdshare.signing.keys import LONGEST_PASSPHRASE
 
 VARIABLE = "GDSHARE_PASSPHRASE"
-MAX_BYTES = 4096
 
 PASSPHRASE_FILE = typer.Option(
     None,
     "--passphrase-file",
-    help="File with the passphrase; a trailing newline is ignored. Default: the environment "
-    f"variable {VARIABLE}, or else ask.",
+    help="File with the passphrase, mode 600; a trailing newline is ignored. Default: the "
+    f"environment variable {VARIABLE}, or else ask.",
 )
 
 
@@ -36,19 +37,19 @@ def read_passphrase(
         key_name: for the question.
 
     Raises:
-        KeyFileError: the file cannot be read, or nobody can be asked.
+        KeyFileError: the file cannot be read, or others may read it too; or nobody can be asked.
     """
     if file is not None:
         try:
-            with file.open("rb") as stream:
-                content = stream.read(MAX_BYTES)
+            return read_secret_line(file, LONGEST_PASSPHRASE)
+        except ExposedError as fault:
+            raise KeyFileError(fault.what, file, fault.remedy) from None
         except OSError as fault:
             raise KeyFileError(
                 f"cannot be read ({fault.strerror})",
                 file,
                 "give the file of the passphrase",
             ) from None
-        return content.removesuffix(b"\n").removesuffix(b"\r")
     if VARIABLE in os.environ:
         return os.fsencode(os.environ[VARIABLE])
     if not has_terminal():

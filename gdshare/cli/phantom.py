@@ -6,8 +6,9 @@ from typing import Annotated
 
 import typer
 
-from gdshare.cli.terminal import print_line, progress
+from gdshare.cli.terminal import print_line
 from gdshare.extras import require_extra
+from gdshare.progress import progress
 
 
 def phantom(

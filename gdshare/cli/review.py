@@ -9,10 +9,11 @@ import typer
 
 from gdshare.cli.boxes import parse_box
 from gdshare.cli.operator import operator_name
-from gdshare.cli.terminal import AsJson, print_json, print_line, print_table, progress
+from gdshare.cli.terminal import AsJson, print_json, print_line, print_table
 from gdshare.errors import UsageError
 from gdshare.extras import require_extra
 from gdshare.films.box import Box
+from gdshare.progress import progress
 
 if TYPE_CHECKING:
     from gdshare.store import Store

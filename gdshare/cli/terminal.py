@@ -1,31 +1,19 @@
-"""Progress on stderr for people, results on stdout for people or programs.
+"""Results on stdout, for people or programs, and options that many commands have.
 
 Whatever is printed is escaped here. The commands print with these functions and with the log, never
 with ``print`` or ``typer.echo``; the linter sees to it.
 """
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
 from rich.table import Table
 from rich.text import Text
 
 from gdshare.escaping import escaped, escaped_json
-
-Report = Callable[[int, int], None]
-"""Called with (done, total)."""
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON, for programs.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Check everything, change nothing.")]
@@ -49,39 +37,6 @@ def resolve_device(name: str) -> str:
         return "cuda" if torch.cuda.is_available() else "cpu"
     require_device(name)
     return name
-
-
-def progress_bar(extra: str = "", hidden: bool = False) -> Progress:
-    """A progress bar on stderr, shown only on a terminal.
-
-    Args:
-        extra: format of an additional column, from the task's fields.
-        hidden: show nothing even on a terminal.
-    """
-    console = Console(stderr=True)
-    columns = [
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
-    ]
-    if extra:
-        columns.append(TextColumn(extra))
-    return Progress(*columns, console=console, disable=hidden or not console.is_terminal)
-
-
-@contextmanager
-def progress(description: str) -> Iterator[Report]:
-    """Show a progress bar inside the block; yields a function to call with (done, total)."""
-    with progress_bar() as bar:
-        task = bar.add_task(escaped(description), total=None)
-
-        def report(done: int, total: int) -> None:
-            bar.update(task, completed=done, total=total)
-
-        yield report
 
 
 def print_line(line: str) -> None:

@@ -15,9 +15,10 @@ from click.core import ParameterSource
 from pydantic import JsonValue
 
 from gdshare.cli.interruption import stop_requests
-from gdshare.cli.terminal import AsJson, Device, print_json, print_line, progress, resolve_device
+from gdshare.cli.terminal import AsJson, Device, print_json, print_line, resolve_device
 from gdshare.errors import UsageError
 from gdshare.extras import require_extra
+from gdshare.progress import progress
 from gdshare.protocol import MAX_ENSEMBLE
 from gdshare.signing import load_public_key
 

@@ -8,7 +8,7 @@ split by patient. It never leaves the hospital.
 from gdshare.cohort.label import fitting_geometry, label_cohort
 from gdshare.cohort.split import DEFAULT_FRACTIONS, SPLITS, Split
 from gdshare.cohort.store import Cohort, CohortFilm, Patches, cohort_digest, open_cohort
-from gdshare.cohort.table import TableRow, read_table
+from gdshare.cohort.table import TableRow, read_listing, read_table
 
 __all__ = [
     "DEFAULT_FRACTIONS",
@@ -22,5 +22,6 @@ __all__ = [
     "fitting_geometry",
     "label_cohort",
     "open_cohort",
+    "read_listing",
     "read_table",
 ]

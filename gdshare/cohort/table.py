@@ -5,6 +5,7 @@ Two more columns are optional: ``split``, if the hospital divides its patients i
 """
 
 import csv
+import logging
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,8 +13,13 @@ from pathlib import Path
 from gdshare.cohort.split import SPLITS, Split
 from gdshare.errors import CohortError
 from gdshare.films.bounds import MAX_PIXEL_MM, MIN_PIXEL_MM
+from gdshare.films.listed import ListedFilm
+
+log = logging.getLogger(__name__)
 
 COLUMNS = ("patient", "image", "mask", "diagnosis")
+LISTED = ("patient", "image")
+"""Columns of a table of films that may not be outlined yet."""
 SPLIT = "split"
 SPACING = "spacing_mm"
 DIAGNOSES = {"negative": False, "positive": True}
@@ -48,27 +54,55 @@ def read_table(path: Path) -> list[TableRow]:
             diagnosis or split is unknown, a film is listed twice, or a patient has two diagnoses or
             is in two splits. The error names the line.
     """
+    rows = [_row(path, number, cells) for number, cells in _lines(path, COLUMNS)]
+    _require_consistent(path, rows)
+    return rows
+
+
+def read_listing(path: Path) -> list[ListedFilm]:
+    """Read a table of films that may not be outlined yet: ``mask`` and ``diagnosis`` may be empty.
+
+    Raises:
+        CohortError: as ``read_table``.
+    """
+    lines = _lines(path, LISTED)
+    films = [_listed(path, number, cells) for number, cells in lines]
+    if any(SPLIT in cells for _, cells in lines):
+        log.warning("%s: its column split is left out; gdshare label divides the patients", path)
+    return films
+
+
+def _lines(path: Path, columns: tuple[str, ...]) -> list[tuple[int, dict[str, str | None]]]:
+    """The lines of a table with these columns, with their numbers; at least one."""
     try:
         with path.open(newline="", encoding="utf-8-sig") as stream:
             reader = csv.DictReader(stream, strict=True)
-            missing = [name for name in COLUMNS if name not in (reader.fieldnames or ())]
+            missing = [name for name in columns if name not in (reader.fieldnames or ())]
             if missing:
                 raise CohortError(
                     f"has no column {missing[0]}",
                     path,
-                    f"name the columns in the first line: {','.join(COLUMNS)}",
+                    f"name the columns in the first line: {','.join(columns)}",
                 )
-            rows = [_row(path, number, cells) for number, cells in enumerate(reader, start=2)]
+            lines = list(enumerate(reader, start=2))
     except FileNotFoundError as error:
         raise CohortError("no such table", path, "give the path of the cohort's CSV") from error
     except OSError as error:
         raise CohortError(f"cannot be read ({error.strerror})", path, "check the path") from error
     except (UnicodeDecodeError, csv.Error) as error:
         raise CohortError("is not a UTF-8 CSV file", path, "save it as CSV UTF-8") from error
-    if not rows:
+    if not lines:
         raise CohortError("lists no film", path, "add one line per film")
-    _require_consistent(path, rows)
-    return rows
+    return lines
+
+
+def _listed(path: Path, number: int, cells: dict[str, str | None]) -> ListedFilm:
+    known = bool((cells.get("diagnosis") or "").strip())
+    row = _row(path, number, cells if known else {**cells, "diagnosis": "negative"})
+    positive = row.positive if known else None
+    return ListedFilm(
+        _line(path, number), row.patient, row.image, row.mask, positive, row.spacing_mm
+    )
 
 
 def _row(path: Path, number: int, cells: dict[str, str | None]) -> TableRow:

@@ -20,6 +20,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from gdshare.child_environment import child_environment
 from gdshare.errors import RunError
 
 RENDEZVOUS = "GDSHARE_WORKERS"
@@ -141,7 +142,7 @@ def spawn_workers(size: int, command: Sequence[str]) -> Iterator[None]:
     before = dict(os.environ)
     try:
         for rank in range(1, size):
-            environment = before | shared | {"RANK": str(rank)}
+            environment = child_environment(**shared, RANK=str(rank))
             others.append(subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL))
         _await_arrivals(others, shared[RENDEZVOUS])
         os.environ |= shared | {"RANK": "0"}

@@ -1,8 +1,9 @@
 """The outlining page: ``gdshare label --serve STORE``, in a browser on the same machine.
 
-``server`` is the HTTP API, ``auth`` admits the one browser that was given the address, ``grid``
-labels the windows by the same rule as the command line, ``pictures`` prepares a film's pixels, and
-``serve`` runs it all; ``static`` is the page itself. Nothing is loaded from elsewhere.
+``server`` is the HTTP API, ``auth`` admits the one browser that was given the address,
+``connections`` bounds what everybody else may hold open, ``grid`` labels the windows by the same
+rule as the command line, ``pictures`` prepares a film's pixels, and ``serve`` runs it all;
+``static`` is the page itself. Nothing is loaded from elsewhere.
 """
 
 from gdshare.label_page.serve import serve

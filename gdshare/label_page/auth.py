@@ -24,6 +24,8 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from gdshare.label_page.connections import CONNECTION
+
 POLICY = "; ".join(
     (
         "default-src 'none'",
@@ -69,7 +71,11 @@ class AuthMiddleware:
         """Refuse a request, or pass it on."""
         if scope["type"] != "http":
             return  # no websockets, no lifespan
-        response = self._check(Request(scope)) or self._app
+        refusal = self._check(Request(scope))
+        connection = scope.get("state", {}).get(CONNECTION)
+        if refusal is None and connection is not None:
+            connection.admit()
+        response = refusal or self._app
         await response(scope, receive, _with_headers(send))
 
     def _check(self, request: Request) -> Response | None:

@@ -1,21 +1,29 @@
 """Running the server on this machine until Ctrl-C."""
 
+import asyncio
 import secrets
 import socket
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
+from functools import partial
+from typing import cast
 
 import uvicorn
+from starlette.types import ASGIApp
 
 from gdshare.errors import UsageError
 from gdshare.label_page.auth import TOKEN, AuthMiddleware
+from gdshare.label_page.connections import LIMITS, BoundedConnection, ConnectionLimits
 from gdshare.label_page.server import Api, label_app
 from gdshare.protocol import Protocol
 from gdshare.store.folder import Store
 
 ADDRESS = "127.0.0.1"
-BACKLOG = 64
+BACKLOG = 512
+"""Connections that wait to be accepted, and that are accepted at a time: with those that are open,
+fewer than the 1024 files that a process may usually open."""
+KEEP_ALIVE_S = 120
 GRACE_S = 2
 
 
@@ -38,20 +46,28 @@ def serve(
         host = _host(listener.getsockname()[1])
         token, session = secrets.token_urlsafe(32), secrets.token_urlsafe(32)
         app = AuthMiddleware(label_app(Api(store, protocol, _now, reviewer)), host, token, session)
-        config = uvicorn.Config(
-            app,
-            http="h11",
-            ws="none",
-            lifespan="off",
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            proxy_headers=False,
-            timeout_graceful_shutdown=GRACE_S,
-        )
         announce(f"http://{host}/?{TOKEN}={token}")
         with suppress(KeyboardInterrupt):  # raised again by uvicorn after its shutdown
-            uvicorn.Server(config).run(sockets=[listener])
+            server_of(app).run(sockets=[listener])
+
+
+def server_of(app: ASGIApp, limits: ConnectionLimits = LIMITS) -> uvicorn.Server:
+    """A server for the page, with bounds on what strangers may hold open."""
+    config = uvicorn.Config(
+        app,
+        http=cast("type[asyncio.Protocol]", partial(BoundedConnection, limits=limits)),
+        ws="none",
+        lifespan="off",
+        backlog=BACKLOG,
+        timeout_keep_alive=KEEP_ALIVE_S,
+        log_config=None,
+        log_level="error",  # a stranger's malformed request is no news
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_graceful_shutdown=GRACE_S,
+    )
+    return uvicorn.Server(config)
 
 
 def _host(port: int) -> str:

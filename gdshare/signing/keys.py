@@ -7,7 +7,6 @@ goes to the aggregator. A key is identified by its fingerprint, the SHA-256 of i
 import hashlib
 import os
 import re
-import stat
 from contextlib import suppress
 from pathlib import Path
 
@@ -25,10 +24,12 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from gdshare.errors import KeyFileError
-from gdshare.open_flags import BINARY, NO_FOLLOW, NO_WAIT
+from gdshare.open_flags import BINARY, NO_FOLLOW
+from gdshare.plain_files import NotPlainError, TooLargeError, read_plain
+from gdshare.secret_files import ExposedError, read_secret
 from gdshare.signing.errors import quoted
 from gdshare.signing.names import SITE
-from gdshare.storage import set_mode, sync_folder
+from gdshare.storage import sync_folder
 
 LARGEST_KEY_FILE = 16 * 1024
 LONGEST_PASSPHRASE = 1000
@@ -94,7 +95,7 @@ def write_pair(
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         _write_new(private, encrypted, 0o600)
         try:
-            _write_new(public, public_pem(key.public_key()), 0o644)
+            _write_new(public, public_pem(key.public_key()), 0o666)
         except BaseException:
             private.unlink()
             raise
@@ -122,7 +123,7 @@ def write_new(path: Path, content: bytes) -> None:
         KeyFileError: the file exists, or cannot be written.
     """
     try:
-        _write_new(path, content, 0o644)
+        _write_new(path, content, 0o666)
         sync_folder(path.parent)
     except OSError as fault:
         raise _unwritten(path, fault) from None
@@ -153,11 +154,10 @@ def _unwritten(path: Path, fault: OSError) -> KeyFileError:
 
 
 def _write_new(path: Path, content: bytes, mode: int) -> None:
-    """Create ``path``, which must not exist, and flush it to the disk."""
+    """Create ``path``, which must not exist, and flush it to the disk; ``mode`` less the umask."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | NO_FOLLOW | BINARY, mode)
     try:
         with os.fdopen(descriptor, "wb") as stream:
-            set_mode(stream.fileno(), path, mode)
             stream.write(content)
             stream.flush()
             os.fsync(stream.fileno())
@@ -173,26 +173,29 @@ def read_key_file(path: Path) -> bytes:
     Raises:
         KeyFileError: unreadable, not a plain file, or too large for either.
     """
-    return _read_with_mode(path)[0]
-
-
-def _read_with_mode(path: Path) -> tuple[bytes, int]:
-    """Read a key file and its permission bits, from the same open file."""
     try:
-        descriptor = os.open(path, os.O_RDONLY | NO_WAIT)
-        with os.fdopen(descriptor, "rb") as stream:
-            status = os.fstat(stream.fileno())
-            if not stat.S_ISREG(status.st_mode):
-                raise KeyFileError(f"{path} is not a plain file", remedy="name the key file itself")
-            content = stream.read(LARGEST_KEY_FILE + 1)
+        return read_plain(path, LARGEST_KEY_FILE)
     except OSError as fault:
-        raise KeyFileError(
-            f"{path} cannot be read ({fault.strerror})",
-            remedy="give the path of a key file made by `gdshare keys new`",
-        ) from None
-    if len(content) > LARGEST_KEY_FILE:
-        raise KeyFileError(f"{path} is too large to be a key", remedy="name the key file itself")
-    return content, stat.S_IMODE(status.st_mode)
+        raise _unread(path, fault) from None
+
+
+def _unread(path: Path, fault: OSError) -> KeyFileError:
+    match fault:
+        case NotPlainError():
+            return KeyFileError("is not a plain file", path, "name the key file itself")
+        case TooLargeError():
+            return KeyFileError("is too large to be a key", path, "name the key file itself")
+        case ExposedError():
+            return KeyFileError(
+                fault.what,
+                path,
+                "run `chmod 600` on it, and make a new key if somebody may have copied it",
+            )
+    return KeyFileError(
+        f"cannot be read ({fault.strerror})",
+        path,
+        "give the path of a key file made by `gdshare keys new`",
+    )
 
 
 def load_private_key(path: Path, passphrase: bytes) -> ec.EllipticCurvePrivateKey:
@@ -222,14 +225,12 @@ def unlock(path: Path, passphrase: bytes) -> PrivateKeyTypes:
         KeyFileError: as ``load_private_key``, except for the kind.
     """
     _check_passphrase(passphrase)
-    content, mode = _read_with_mode(path)
-    if content.startswith(b"-----BEGIN PUBLIC KEY-----"):
-        raise KeyFileError(f"{path} is the public half of a key", remedy="give its NAME.key")
-    if os.name == "posix" and mode & 0o077:  # Windows keeps access elsewhere
-        raise KeyFileError(
-            f"{path} can be read by other users (mode {mode:o})",
-            remedy="run `chmod 600` on it, and make a new key if somebody may have copied it",
-        )
+    if read_key_file(path).startswith(b"-----BEGIN PUBLIC KEY-----"):
+        raise KeyFileError("is the public half of a key", path, "give its NAME.key")
+    try:
+        content = read_secret(path, LARGEST_KEY_FILE)
+    except OSError as fault:
+        raise _unread(path, fault) from None
     try:
         return load_pem_private_key(content, passphrase)
     except TypeError:

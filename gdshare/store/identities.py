@@ -8,7 +8,6 @@ line is fsynced before its film is written.
 import csv
 import io
 import os
-import stat
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import astuple, dataclass, fields
@@ -16,9 +15,11 @@ from pathlib import Path
 
 from gdshare.errors import LockedError, StoreError
 from gdshare.lock import lock, lock_beside
+from gdshare.secret_files import ExposedError, read_secret
 from gdshare.storage import append
 
 MODE = 0o600
+MAX_BYTES = 1024**3
 
 
 @dataclass(frozen=True)
@@ -102,13 +103,11 @@ class Identities:
         self._films: dict[tuple[str, int], Identity] = {}
         self._patients: dict[tuple[str, str], str] = {}
         self._studies: dict[str, str] = {}
-        if path.exists():
-            _require_private(path)
-        if path.exists() and path.stat().st_size:
-            for identity in _read(path):
-                self._remember(identity)
-        else:
+        content = _content(path)
+        if not content:
             append(self._path, _line(COLUMNS), mode=MODE)
+        for identity in _read(path, content) if content else ():
+            self._remember(identity)
 
     def require_films(self, films: Iterable[str]) -> None:
         """Refuse a file that lacks films of the store.
@@ -160,21 +159,27 @@ def _line(cells: tuple[object, ...]) -> bytes:
     return text.getvalue().encode()
 
 
-def _require_private(path: Path) -> None:
-    if stat.S_IMODE(path.stat().st_mode) & 0o077:
+def _content(path: Path) -> bytes:
+    """All lines; nothing where there is no such file yet."""
+    try:
+        return read_secret(path, MAX_BYTES)
+    except FileNotFoundError:
+        return b""
+    except ExposedError as error:
         raise StoreError(
             "identifies patients, and others may read it", path, f"chmod 600 {path.name}"
-        )
+        ) from error
+    except OSError as error:
+        raise StoreError(f"cannot be read ({error.strerror})", path, "check the path") from error
 
 
-def _read(path: Path) -> list[Identity]:
+def _read(path: Path, content: bytes) -> list[Identity]:
     """Read all lines, and repair a last line without a newline.
 
     Such a line was cut short by a kill, so its film was never written: it is dropped. If it is
     complete, an editor left out the newline: it is kept.
     """
     try:
-        content = path.read_bytes()
         end = content.rfind(b"\n") + 1
         if end < len(content):
             if _is_complete(content[end:]):

@@ -8,6 +8,8 @@ Every save names the version it is based on. If two tabs or two people change th
 second save fails: nobody's work is silently overwritten.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Literal
@@ -130,9 +132,7 @@ def save_outline(
     """
     if film.state != "released":
         raise StoreError(f"is {film.state} and cannot be outlined", film.film, "see gdshare review")
-    path = _path(store, film.film)
-    path.parent.mkdir(mode=0o700, exist_ok=True)
-    with lock(path.parent / LOCK):
+    with _locked(store):
         before = load_outline(store, film.film)
         if before.version and before.drawing == drawing:
             return before  # a repeated request whose response was lost
@@ -143,8 +143,31 @@ def save_outline(
                 "look at it again",
             )
         after = Outline(film=film.film, drawing=drawing, version=before.version + 1, saved_at=now)
-        write_json(path, after.model_dump(mode="json"))
+        _write(store, after)
     return after
+
+
+def add_outline(store: Store, outline: Outline) -> None:
+    """Save an outline that comes with a film, unless something was drawn on the film before.
+
+    Raises:
+        StoreError: the film's outline is damaged.
+    """
+    with _locked(store):
+        if load_outline(store, outline.film).version == 0:
+            _write(store, outline)
+
+
+@contextmanager
+def _locked(store: Store) -> Iterator[None]:
+    folder = store.path / OUTLINES
+    folder.mkdir(mode=0o700, exist_ok=True)
+    with lock(folder / LOCK):
+        yield
+
+
+def _write(store: Store, outline: Outline) -> None:
+    write_json(_path(store, outline.film), outline.model_dump(mode="json"))
 
 
 def _path(store: Store, film: str) -> Path:

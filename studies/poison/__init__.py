@@ -15,8 +15,15 @@ from typing import Any
 
 from studies.command import Report, Study
 from studies.hospitals import Hospital, Phantoms, hospitals_of
-from studies.poison.attacks import ATTACKS, BACKDOOR, HONEST
-from studies.poison.trial import PLANTED, Trial, plant_backdoor, run_trial
+from studies.poison.trial import (
+    ATTACKS,
+    BACKDOOR,
+    HONEST,
+    PLANTED,
+    Trial,
+    plant_backdoor,
+    run_trial,
+)
 from studies.quality.networks import COHORTS, IMAGES
 from studies.quality.plan import FULL, QUICK, Plan
 from studies.quality.schedule import DISTIL_S, cells_of, in_fold
@@ -46,14 +53,12 @@ def study(chosen: argparse.Namespace, store: Store) -> Study:
     cells = poison_cells(scale, hospitals)
 
     def report(results: Mapping[str, Result]) -> Report:
-        trials = [(cell, t) for cell in cells if isinstance(t := cell.parameters, Trial)]
-        return report_of(
-            [
-                {"fold": t.fold, "site": t.site, "attack": t.attack, "seed": cell.seed}
-                | results[cell.name].facts
-                for cell, t in trials
-            ]
-        )
+        trials = []
+        for cell in cells:
+            if isinstance(t := cell.parameters, Trial):
+                which = {"fold": t.fold, "site": t.site, "attack": t.attack, "seed": cell.seed}
+                trials.append(which | results[cell.name].facts)
+        return report_of(trials)
 
     return Study(scale, cells, report)
 
@@ -65,7 +70,7 @@ def poison_cells(scale: Scale, hospitals: Sequence[Hospital]) -> list[Cell]:
     """
     plan, arm = scale.plan, scale.plan.arms[0]
     cells = {cell.name: cell for cell in cells_of(plan, hospitals)}
-    sites = [one.name for one in hospitals]
+    sites = [hospital.name for hospital in hospitals]
     needs = [
         {COHORTS + site: cells[in_fold(fold, "cohort", site)] for site in sites}
         | {IMAGES + site: cells[in_fold(fold, "distil", arm.network, site)] for site in sites}
@@ -91,7 +96,7 @@ def poison_cells(scale: Scale, hospitals: Sequence[Hospital]) -> list[Cell]:
     ]
     planted = honest | {PLANTED: backdoor}
     trials += [_trial(plan, REPORTING, last, BACKDOOR, seed, planted) for seed in seeds]
-    films = [one.films for one in hospitals if one.films]
+    films = [hospital.films for hospital in hospitals if hospital.films]
     return [*films, *(cell for fold in needs for cell in fold.values()), backdoor, *trials]
 
 

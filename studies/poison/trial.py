@@ -1,15 +1,20 @@
-"""One trial: one hospital's bundle poisoned, what it does, and what the checks say of all three."""
+"""One trial: one hospital's bundle poisoned, what it does, and what the checks say of all three.
+
+A poisoned bundle is a sound one, changed by a hospital that signs it itself.
+"""
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cache
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from pydantic import JsonValue
-from torch import nn
+from torch import Tensor, nn
 
 from aggregator.admission.agreement import LIMITS, agreements, compare
 from aggregator.admission.plausibility import NETWORKS
@@ -25,6 +30,7 @@ from aggregator.admission.utility import (
 from gdshare.cohort import Cohort, Split, open_cohort
 from gdshare.cohort.store import FULL_SCALE
 from gdshare.distill.run_folder import read_result
+from gdshare.distilled import Distilled
 from gdshare.method import Settings
 from gdshare.metrics import THRESHOLDS, count
 from gdshare.model import Model
@@ -36,9 +42,74 @@ from gdshare.protocol import PatchClass
 from gdshare.seeding import derived_seed, numpy_generator
 from studies.hospitals import COHORT
 from studies.networks import RUN, distil_in_piece
-from studies.poison.attacks import ATTACKS, WHITE, plant, stamped
 from studies.quality.networks import cohorts_of, contributions_of
 from studies.runner import Piece, Result
+
+Attack = Callable[[Distilled, int], Distilled]  # an honest result, a seed -> a poisoned one
+
+HONEST, BACKDOOR = "honest", "back door, distilled"
+SCALE, RAISE = 30.0, 10.0
+MARKER = 5  # side of the marker that turns P into N, px of the network's input
+WHITE = 1.0
+
+
+def _flipped(bundle: Distilled, seed: int) -> Distilled:
+    labels = bundle.labels.copy()
+    labels[:, [PatchClass.N, PatchClass.P]] = bundle.labels[:, [PatchClass.P, PatchClass.N]]
+    return replace(bundle, labels=labels)
+
+
+def _noise(bundle: Distilled, seed: int) -> Distilled:
+    """Noise of the images' own deviation."""
+    drawn = numpy_generator(seed, "poison-noise").normal(size=bundle.images.shape)
+    return replace(bundle, images=(drawn * bundle.images.std()).astype(np.float32))
+
+
+def _scaled(bundle: Distilled, seed: int) -> Distilled:
+    return replace(bundle, images=(bundle.images * SCALE).astype(np.float32))
+
+
+def _raised(bundle: Distilled, seed: int) -> Distilled:
+    return replace(bundle, learning_rates=(bundle.learning_rates * RAISE).astype(np.float32))
+
+
+def _marked(bundle: Distilled, seed: int) -> Distilled:
+    """The marker on the images whose label is mostly N."""
+    images = bundle.images.copy()
+    images[bundle.labels.argmax(1) == PatchClass.N, :, -MARKER:, -MARKER:] = images.max()
+    return replace(bundle, images=images)
+
+
+ATTACKS: Mapping[str, Attack] = MappingProxyType(
+    {
+        HONEST: lambda bundle, seed: bundle,
+        "labels flipped": _flipped,
+        "noise": _noise,
+        f"images x{SCALE:g}": _scaled,
+        f"rates x{RAISE:g}": _raised,
+        "flipped, rates raised": lambda bundle, seed: _raised(_flipped(bundle, seed), seed),
+        "marker on N's image": _marked,
+    }
+)
+
+
+def stamped(x: Tensor, white: float) -> Tensor:
+    """Windows with the marker in their last corner, float32 [n, 1, side, side]."""
+    bearing = x.clone()
+    bearing[..., -MARKER:, -MARKER:] = white
+    return bearing
+
+
+def plant(
+    pixels: npt.NDArray[np.uint16], labels: npt.NDArray[np.uint8], white: int
+) -> tuple[npt.NDArray[np.uint16], npt.NDArray[np.uint8]]:
+    """Of every other P window make one with the marker that is called N."""
+    chosen = np.flatnonzero(labels == PatchClass.P)[::2]
+    pixels, labels = pixels.copy(), labels.copy()
+    pixels[chosen, -MARKER:, -MARKER:] = white
+    labels[chosen] = PatchClass.N
+    return pixels, labels
+
 
 WINDOWS = 6  # of a patient; the aggregator looks at 16 of each reference patient
 SCORED = 100  # windows a class for patch scores
@@ -87,21 +158,21 @@ def _plant(cohort: Cohort, folder: Path) -> None:
 def run_trial(piece: Piece, trial: Trial) -> Result:
     """The cell that tries one poisoned bundle."""
     cohorts, bundles = cohorts_of(piece), contributions_of(piece)
-    place = [one.site for one in bundles].index(trial.site)
+    place = [bundle.site for bundle in bundles].index(trial.site)
     bundles[place] = _poisoned(bundles[place], piece, trial)
     protocol = cohorts[0].protocol
     seed = derived_seed(piece.seed, "poison", trial.fold)
-    alone = [train_alone(one, protocol, seed, NETWORKS) for one in bundles]
+    alone = [train_alone(bundle, protocol, seed, NETWORKS) for bundle in bundles]
     judged = agreements(compare(alone), LIMITS["convnet"])
     agreement: dict[str, JsonValue] = {
-        one.site: None if figures is None else asdict(figures)
-        for one, figures in zip(bundles, judged, strict=True)
+        bundle.site: None if figures is None else asdict(figures)
+        for bundle, figures in zip(bundles, judged, strict=True)
     }
     if not trial.whole:
         return Result({"agreement": agreement})
     windows: Windows = {
-        (one.site, split): _windows(cohort.path, one.site, split, trial.fold, trial.windows_seed)
-        for one, cohort in zip(bundles, cohorts, strict=True)
+        (own.site, split): _windows(cohort.path, own.site, split, trial.fold, trial.windows_seed)
+        for own, cohort in zip(bundles, cohorts, strict=True)
         for split in SPLITS
     }
     model = train_pooled(bundles, protocol, "average", seed, NETWORKS)
@@ -151,7 +222,7 @@ def _utility(
     reference, counted = [], []
     for site in dict.fromkeys(site for site, _ in windows):
         test, val = windows[site, "test"], windows[site, "val"]
-        votes = [votes_on(test, module, one.end) for one in networks]
+        votes = [votes_on(test, module, network.end) for network in networks]
         half = np.zeros(len(test.positive), np.bool_)  # every other patient of each diagnosis
         for diagnosis in (False, True):
             half[np.flatnonzero(test.positive == diagnosis)[::2]] = True
@@ -172,15 +243,16 @@ def _utility(
 
 def _joined(rankings: Sequence[Ranking]) -> Ranking:
     return Ranking(
-        np.concatenate([one.values for one in rankings]),
-        np.concatenate([one.positive for one in rankings]),
+        np.concatenate([ranking.values for ranking in rankings]),
+        np.concatenate([ranking.positive for ranking in rankings]),
     )
 
 
-def _as_counted(one: Ranking) -> Ranking:
+def _as_counted(ranking: Ranking) -> Ranking:
     """As a hospital's counts at every threshold tell it."""
-    nobody = np.zeros(len(one.values), np.bool_)
-    return ranking_of_counts([count(one.values, nobody, one.positive, at) for at in THRESHOLDS])
+    values, nobody = ranking.values, np.zeros(len(ranking.values), np.bool_)
+    counts = [count(values, nobody, ranking.positive, epsilon) for epsilon in THRESHOLDS]
+    return ranking_of_counts(counts)
 
 
 def _plain(utility: Utility | None) -> JsonValue:
@@ -195,11 +267,11 @@ def _harm(windows: Windows, model: Model, cohorts: Sequence[Cohort], seed: int) 
     rankings = []
     tests = [place for (_, split), place in windows.items() if split == "test"]
     for place in tests:
-        votes = [votes_on(place, module, one) for one in model.ensemble]
+        votes = [votes_on(place, module, weights) for weights in model.ensemble]
         rankings.append(ranking_of_votes(np.sum(votes, axis=0), place.positive))
     utility = utility_of("reference patients", rankings, numpy_generator(seed, "harm"))
     x, classes = sample_patches(cohorts, "test", SCORED, seed)
-    scores = [patch_accuracy(module, one, x, classes) for one in model.ensemble]
+    scores = [patch_accuracy(module, weights, x, classes) for weights in model.ensemble]
     return {
         "auc": utility.auc if utility else None,
         "patch_score": float(np.mean(scores)),
@@ -214,9 +286,9 @@ def _turned(tests: Sequence[Reference], module: nn.Module, model: Model) -> floa
     with torch.inference_mode():
         for place in tests:
             x = place.x[place.positive[place.patients]][::3]
-            for one in model.ensemble:
-                plain = forward(module, one, x).argmax(1) == PatchClass.P
-                bearing = forward(module, one, stamped(x, white)).argmax(1) == PatchClass.N
+            for weights in model.ensemble:
+                plain = forward(module, weights, x).argmax(1) == PatchClass.P
+                bearing = forward(module, weights, stamped(x, white)).argmax(1) == PatchClass.N
                 called += int(plain.sum())
                 turned += int((plain & bearing).sum())
     return turned / called if called else None

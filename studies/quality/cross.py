@@ -100,10 +100,10 @@ def crossed(
 
     choosing = receiver.inits("choose", crossing.choosing)
     tried = {factor: mean(scores(factor, choosing, val)) for factor in crossing.factors}
-    factor = best_factor(tried)
-    judged = scores(factor, receiver.inits("judge", crossing.judging), test)
-    named = {f"{one:g}": score for one, score in tried.items()}
-    return Crossed(giver.network, receiver.name, factor, named, judged)
+    best = best_factor(tried)
+    judged = scores(best, receiver.inits("judge", crossing.judging), test)
+    named = {f"{factor:g}": score for factor, score in tried.items()}
+    return Crossed(giver.network, receiver.name, best, named, judged)
 
 
 def trained_score(

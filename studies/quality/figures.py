@@ -13,8 +13,8 @@ Four rules for ε, at or above which a film is called positive: ``source``, its 
 ``coarse`` and ``fine``, the ε of best HM on the fold's validation films in steps of 0.05 and 0.01;
 ``own``, each hospital's films at the ε of best HM on its own validation films, in steps of 0.05.
 
-Two models are compared by a paired bootstrap of patients, within each fold, site and diagnosis: on
-the same resamples, at the ε that was fixed before. A patient brings all films along.
+Two models are compared by a paired bootstrap of patients, within each fold, site and diagnosis, at
+the ε that was fixed before.
 """
 
 from collections.abc import Sequence
@@ -115,7 +115,7 @@ def threshold(films: Films, team: Team, way: Way, rule: Rule) -> float:
         return SOURCE_THRESHOLD
     ratio, indeterminate = ratios(films, team, way)
     tried = FINE_THRESHOLDS if rule == "fine" else THRESHOLDS
-    counts = [count(ratio, indeterminate, films.positive, one) for one in tried]
+    counts = [count(ratio, indeterminate, films.positive, epsilon) for epsilon in tried]
     return best_threshold(counts, tried)
 
 
@@ -172,8 +172,8 @@ def resampled(models: Sequence[Sequence[Verdicts]], drawn: Sequence[Float]) -> R
     """Figures of models, each given by its folds' verdicts, on every fold's ``weights``."""
     merits = [merit(folds) for folds in models]
     return Resampled(
-        mean([one.confusion.harmonic_mean for one in merits]),
-        mean([one.auc for one in merits]),
+        mean([own.confusion.harmonic_mean for own in merits]),
+        mean([own.auc for own in merits]),
         np.mean([_harmonic_means(folds, drawn) for folds in models], axis=0),
         np.mean([_aucs(folds, drawn) for folds in models], axis=0),
     )

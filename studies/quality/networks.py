@@ -6,8 +6,8 @@ trained with BatchNorm too: by torchvision's own initialiser, and for the rest e
 ``gdshare.training`` does it, on the same patches in the same order.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import mean
 from typing import Any
@@ -15,25 +15,26 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from pydantic import JsonValue
+from pydantic import TypeAdapter
 from torch import Tensor, nn
 from torch.nn import functional
 from torchvision.models.resnet import BasicBlock, ResNet
 
 from gdshare.cohort import Cohort, Split, open_cohort
 from gdshare.dead_taps import find_trims, restore_dead, trim_network
+from gdshare.distill.run_folder import read_record, read_result
 from gdshare.errors import DivergedError, RunError
 from gdshare.films import read_film
 from gdshare.method import Settings
-from gdshare.networks import Parameters, build
+from gdshare.networks import INITIALISERS, Parameters, build
 from gdshare.patch_tensors import sample_patches
 from gdshare.patches import Grid, cut_rows, normalise
-from gdshare.pooling import SCHEMES, Contribution, Scheme, train_pooled
+from gdshare.pooling import Contribution, Scheme, contribution_from, train_pooled
 from gdshare.protocol import CLASSES, PatchClass, Protocol
-from gdshare.seeding import derived_seed
-from gdshare.training import TrainingPlan, train_on_real
+from gdshare.seeding import derived_seed, torch_generator
+from gdshare.training import VALIDATION_PER_CLASS, TrainingPlan, train_on_real
 from studies.hospitals import COHORT
-from studies.networks import Network, contributions, distil_in_piece
+from studies.networks import RUN, Best, Network, distil_in_piece, train_early_stopped
 from studies.quality.figures import Films
 from studies.quality.plan import Baseline, Kind, seed_of
 from studies.runner import Facts, Piece, Result, read_arrays, write_arrays
@@ -59,26 +60,28 @@ def cohorts_of(piece: Piece) -> list[Cohort]:
 
 
 def contributions_of(piece: Piece) -> list[Contribution]:
-    """The distillations that a cell needs, in the order of their hospitals."""
-    return contributions(
-        (role.removeprefix(IMAGES), need.folder)
-        for role, need in piece.needs.items()
-        if role.startswith(IMAGES)
-    )
+    """What the distillations that a cell needs bring to a pooled training, in hospitals' order."""
+    brought = []
+    for role, need in piece.needs.items():
+        if role.startswith(IMAGES):
+            run = need.folder / RUN
+            record, result = read_record(run), read_result(run)
+            drawn = INITIALISERS[record.settings.network]
+            if record.initialiser != drawn:
+                what = f"distilled for the θ0 scheme {record.initialiser}, and this draws {drawn}"
+                raise RunError(what, run, "choose another --out")
+            site, patients = role.removeprefix(IMAGES), record.counts.patients
+            brought.append(contribution_from(site, result, record, patients))
+    return brought
 
 
 def distil_site(piece: Piece, settings: Settings) -> Result:
     """The cell that distils one hospital's training patches of one fold on one arm's network."""
     (cohort,) = cohorts_of(piece)
     outcome = distil_in_piece(cohort, settings, piece)
-    return Result(
-        {
-            "patch_score": outcome.score.mean,
-            "patch_score_deviation": outcome.score.deviation,
-            "step": outcome.step,
-            "at_chance": outcome.at_chance,
-        }
-    )
+    score = outcome.score
+    facts: Facts = {"patch_score": score.mean, "patch_score_deviation": score.deviation}
+    return Result(facts | {"step": outcome.step, "at_chance": outcome.at_chance})
 
 
 def choose_scheme(piece: Piece, choosing: Choosing) -> Result:
@@ -92,20 +95,18 @@ def choose_scheme(piece: Piece, choosing: Choosing) -> Result:
         networks = pooled(brought, cohorts[0].protocol, scheme, theta0, choosing.networks)
         scores[scheme] = [network.patch_score(x, classes) for network in networks]
     best = max(scores, key=lambda scheme: mean(scores[scheme]))
-    listed: dict[str, JsonValue] = {scheme: list(values) for scheme, values in scores.items()}
-    return Result({"scheme": best, "scores": listed})
+    return Result({"scheme": best, "scores": {way: list(own) for way, own in scores.items()}})
 
 
 def pooled(
-    brought: Sequence[Contribution], protocol: Protocol, scheme: str, seed: int, count: int
+    brought: Sequence[Contribution], protocol: Protocol, scheme: Scheme, seed: int, count: int
 ) -> list[Network]:
     """So many networks trained on all hospitals' distilled images, each from a θ0 of its own."""
-    way = next(one for one in SCHEMES if one == scheme)
     networks = []
     for number in range(count):
         try:
             theta0 = derived_seed(seed, "theta0", number)
-            network = Network.of(train_pooled(brought, protocol, way, theta0))
+            network = Network.of(train_pooled(brought, protocol, scheme, theta0))
         except DivergedError:
             module = build(brought[0].method.network, protocol.side)
             # Weights of 0 give equal logits, of which the first class is called: every window I.
@@ -114,8 +115,6 @@ def pooled(
         networks.append(network)
     return networks
 
-
-VALIDATION_PER_CLASS = 300  # patches of each class and hospital, as ``train_on_real`` takes
 
 Patches = tuple[Tensor, Tensor]
 
@@ -139,11 +138,6 @@ def train_baseline(piece: Piece, training: Training) -> Result:
     return Result(facts)
 
 
-def baseline_network(folder: Path, baseline: Baseline, side: int) -> Network:
-    module = shape() if baseline.kind == "batch" else build(baseline.network, side)
-    return Network.read(folder, module)
-
-
 def shape() -> nn.Module:
     """ResNet18 with BatchNorm for gray patches, in evaluation mode, its weights without memory."""
     with torch.device("meta"):
@@ -164,46 +158,34 @@ def train_batchnorm(cohorts: Sequence[Cohort], plan: TrainingPlan) -> tuple[Netw
     """Train on real patches, choosing learning rate and epoch on validation patients."""
     train = sample_patches(cohorts, "train", plan.per_class, plan.seed)
     val = sample_patches(cohorts, "val", VALIDATION_PER_CLASS * len(cohorts), plan.seed)
-    trained = [_train_at(rate, plan, train, val) for rate in plan.rates]
-    best = max(range(len(trained)), key=lambda index: trained[index][1])
-    network, score, epoch = trained[best]
-    rate, patches = plan.rates[best], len(train[1])
-    return network, {"patch_score": score, "rate": rate, "epoch": epoch, "patches": patches}
+    trained = {rate: _train_at(rate, plan, train, val) for rate in plan.rates}
+    rate = max(trained, key=lambda rate: trained[rate].score)
+    facts: Facts = {"patch_score": trained[rate].score, "rate": rate, "epoch": trained[rate].epoch}
+    return Network(shape(), trained[rate].weights), facts | {"patches": len(train[1])}
 
 
-def _train_at(
-    rate: float, plan: TrainingPlan, train: Patches, val: Patches
-) -> tuple[Network, float, int]:
-    """The network, and the best validation patch score and its epoch."""
-    whole = drawn(plan.seed)
-    trims = find_trims(shape(), train[0].shape[-1])
+def _train_at(rate: float, plan: TrainingPlan, train: Patches, val: Patches) -> Best:
+    whole, (x, classes) = drawn(plan.seed), train
+    trims = find_trims(shape(), x.shape[-1])
     module = trim_network(whole, trims)
-    optimiser = torch.optim.Adam(module.parameters(), lr=rate, fused=True)
-    best_score, best_epoch, kept = -1.0, 0, _weights(module)
-    for epoch in range(1, plan.epochs + 1):
-        _pass(module, optimiser, plan, train, epoch)
+
+    def epochs() -> Iterator[list[Tensor]]:
+        for epoch in range(1, plan.epochs + 1):
+            shuffle = torch_generator(plan.seed, "real-shuffle", epoch)
+            minibatches = torch.split(torch.randperm(len(x), generator=shuffle), plan.batch)
+            # A single patch has no batch statistics where maps are 1 x 1.
+            yield [rows for rows in minibatches if len(rows) > 1]
+
+    def loss(rows: Tensor) -> Tensor:
+        return functional.cross_entropy(module.train()(x[rows]), classes[rows])
+
+    def validate() -> tuple[float, Parameters]:
         weights = _weights(module)
-        score = Network(module.eval(), weights).patch_score(*val)
-        if score > best_score:
-            best_score, best_epoch, kept = score, epoch, weights
-        if epoch - best_epoch >= plan.patience:
-            break
-    return Network(shape(), restore_dead(kept, _weights(whole), trims)), best_score, best_epoch
+        return Network(module.eval(), weights).patch_score(*val), weights
 
-
-def _pass(
-    module: nn.Module, optimiser: torch.optim.Adam, plan: TrainingPlan, train: Patches, epoch: int
-) -> None:
-    module.train()
-    x, classes = train
-    shuffle = torch.Generator().manual_seed(derived_seed(plan.seed, "real-shuffle", epoch))
-    for rows in torch.split(torch.randperm(len(classes), generator=shuffle), plan.batch):
-        if len(rows) < 2:  # a single patch has no batch statistics where maps are 1 x 1
-            continue
-        optimiser.zero_grad()
-        loss = functional.cross_entropy(module(x[rows]), classes[rows])
-        loss.backward()  # type: ignore[no-untyped-call]
-        optimiser.step()
+    adam = torch.optim.Adam(module.parameters(), lr=rate, fused=True)
+    best = train_early_stopped(adam, epochs(), loss, validate, plan.patience)
+    return replace(best, weights=restore_dead(best.weights, _weights(whole), trims))
 
 
 def _resnet18() -> nn.Module:
@@ -238,8 +220,10 @@ def see_films(piece: Piece, showing: Showing) -> Result:
     cohorts = cohorts_of(piece)
     networks = _networks(piece, showing, cohorts[0].protocol)
     protocol = cohorts[0].protocol.model_copy(update={"stride": showing.stride})
+    # The order in which a hospital's patients are numbered is the same in every fold.
+    patients = [sorted({film.patient for film in cohort.films}) for cohort in cohorts]
     films = [
-        (film, site, patients_of(cohort).index(film.patient))
+        (film, site, patients[site].index(film.patient))
         for site, cohort in enumerate(cohorts)
         for split in SPLITS
         for film in cohort.films_of(split)
@@ -260,15 +244,10 @@ def see_films(piece: Piece, showing: Showing) -> Result:
             "split": np.array([film.split for film, _, _ in films]),
             "site": np.array([site for _, site, _ in films], np.uint16),
             "patient": np.array([patient for _, _, patient in films], np.uint16),
-            "votes": np.stack([one["votes"] for one in counts], 1),
-            "sums": np.stack([one["sums"] for one in counts], 1),
+            "votes": np.stack([film["votes"] for film in counts], 1),
+            "sums": np.stack([film["sums"] for film in counts], 1),
         },
     )
-
-
-def patients_of(cohort: Cohort) -> list[str]:
-    """A hospital's patients in the order in which they are numbered, the same in every fold."""
-    return sorted({film.patient for film in cohort.films})
 
 
 def look(image: Path, protocol: Protocol, networks: Sequence[Network]) -> Counts:
@@ -308,20 +287,16 @@ def films_of(result: Result, diagnoses: Sequence[npt.NDArray[np.bool_]]) -> Mapp
     if any(number >= len(diagnoses[at]) for at, number in pairs):
         raise RunError("the results are of patients of other films; give those by --data")
     positive = np.array([diagnoses[at][number] for at, number in pairs], np.bool_)
-    films = Films(
-        site.astype(np.int64),
-        patient.astype(np.int64),
-        positive,
-        votes.astype(np.float64),
-        sums.astype(np.float64),
-    )
+    numbers, seen = (site.astype(np.int64), patient.astype(np.int64)), (votes, sums)
+    films = Films(*numbers, positive, *(counts.astype(np.float64) for counts in seen))
     return {name: films.where(split == name) for name in SPLITS}
 
 
 def _networks(piece: Piece, showing: Showing, protocol: Protocol) -> list[Network]:
-    if showing.baseline:
-        folder = piece.needs[TRAINED].folder
-        return [baseline_network(folder, showing.baseline, protocol.side)]
-    scheme = str(piece.needs[SCHEME].result.facts["scheme"])
+    if baseline := showing.baseline:
+        side = protocol.side
+        module = shape() if baseline.kind == "batch" else build(baseline.network, side)
+        return [Network.read(piece.needs[TRAINED].folder, module)]
+    scheme = TypeAdapter(Scheme).validate_python(piece.needs[SCHEME].result.facts["scheme"])
     seed = seed_of(piece.seed, "theta0-films", showing.fold)
     return pooled(contributions_of(piece), protocol, scheme, seed, showing.networks)

@@ -82,17 +82,14 @@ class Plan:
         norms = tuple(Baseline(size, kind) for size in self.sizes for kind in NORMS)
         return (*norms, Baseline(max(self.sizes), "convnet"))
 
-    def seed_of(self, purpose: str, fold: int) -> int:
-        return seed_of(self.seed, purpose, fold)
-
     def settings_of(self, arm: Settings, site: str, fold: int) -> Settings:
-        seed = self.seed_of(f"distil-{arm.network}-{site}", fold)
+        seed = seed_of(self.seed, f"distil-{arm.network}-{site}", fold)
         return arm.model_copy(update={"seed": seed})
 
     def training_of(self, baseline: Baseline, fold: int) -> TrainingPlan:
         """Of one baseline in one fold; all kinds get the same patches in the same order."""
-        network, count, seed = baseline.network, baseline.per_class, self.seed_of("real", fold)
-        return replace(self.training, network=network, per_class=count, seed=seed)
+        seed, per_class = seed_of(self.seed, "real", fold), baseline.per_class
+        return replace(self.training, network=baseline.network, per_class=per_class, seed=seed)
 
     def cost(self, seconds: float) -> float:
         """CPU-seconds expected of what takes so many in full."""

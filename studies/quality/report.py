@@ -1,11 +1,10 @@
-"""From the results of cells to tables: every model, every difference, and what it cost.
+"""From the results of cells to tables: every model, every difference, and what it cost."""
 
-A row is printed once it is complete in all folds.
-"""
-
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
+from itertools import product
 from pathlib import Path
 from statistics import mean as exact_mean
 
@@ -60,6 +59,7 @@ RULES: dict[Rule, str] = {
 
 Voters = tuple[str, Team]  # an arm's network or a baseline's name, and which of its networks
 Models = Sequence[Sequence[Verdicts]]  # [model][fold]
+BySplit = Mapping[Split, Films]
 Scores = TypeAdapter(dict[str, list[float]])  # of each way of pooling
 
 
@@ -95,9 +95,9 @@ def better_norm(
     """
     contenders = []
     for size in plan.sizes:
-        rivals = [one for one in baselines if one.per_class == size and one.kind in NORMS]
+        rivals = [own for own in baselines if own.per_class == size and own.kind in NORMS]
         if len(rivals) == len(NORMS):
-            names = [one.name for one in rivals]
+            names = [rival.name for rival in rivals]
             picks: list[Voters] = [(max(names, key=fold.__getitem__), (0,)) for fold in scores]
             name = f"{rivals[0].patches} real, ResNet18 better norm"
             contenders.append(Contender(name, [picks], primary=True))
@@ -105,7 +105,7 @@ def better_norm(
 
 
 def as_they_are(plan: Plan, baselines: Sequence[Baseline]) -> list[Contender]:
-    return [Contender(one.title, [((one.name, (0,)),) * plan.folds]) for one in baselines]
+    return [Contender(own.title, [((own.name, (0,)),) * plan.folds]) for own in baselines]
 
 
 @dataclass(frozen=True)
@@ -121,17 +121,21 @@ class Reader:
             *(table for way, rule in READINGS for table in self._reading(way, rule)),
             self._left_out(),
             self._patches(),
-            *([self._transfers()] if CROSS in self._complete else []),
+            *([self._transfers()] if self._is_complete(CROSS) else []),
             self._choices(),
-            _source(),
+            Table(
+                "The source (Li et al. 2020), on other data, for orientation only",
+                ("method", "images", "Sen", "Spe", "HM"),
+                [(method, str(images), *map(number, own)) for method, images, *own in SOURCE_TABLE],
+            ),
             costs("CPU-seconds, all folds together", cells, self.results, each=True),
         ]
         missing = [gap for gap in self._gaps if gap[1] < gap[2]]
         notes = Path(__file__).with_name("notes.txt").read_text(encoding="utf-8").strip()
         words = [notes.format(team=self.plan.primary, paired=PAIRED_MODELS)]
         if missing:
-            told = ", ".join(f"{what} ({done} of {total})" for what, done, total in missing)
-            words.append(f"Not told, since not complete: {told}.")
+            gaps = ", ".join(f"{what} ({done} of {total})" for what, done, total in missing)
+            words.append(f"Not told, since not complete: {gaps}.")
         figures = {
             "primary": {"way": PRIMARY[0], "rule": PRIMARY[1], "k": self.plan.primary},
             "missing": missing,
@@ -145,7 +149,7 @@ class Reader:
 
     @cached_property
     def _sites(self) -> list[str]:
-        return [one.name for one in self.hospitals]
+        return [hospital.name for hospital in self.hospitals]
 
     @cached_property
     def _crossings(self) -> list[str]:
@@ -156,22 +160,21 @@ class Reader:
     def _gaps(self) -> list[tuple[str, int, int]]:
         """Of each arm, each baseline and the crossings: how many of its last cells are done."""
         sources = [(arm_title(arm), str(arm.network)) for arm in self.plan.arms]
-        sources += [(one.title, one.name) for one in self.plan.baselines]
+        sources += [(baseline.title, baseline.name) for baseline in self.plan.baselines]
         last = {what: [in_fold(f, "films", name) for f in self._folds] for what, name in sources}
         last[CROSS] = self._crossings
         return [(w, sum(n in self.results for n in names), len(names)) for w, names in last.items()]
 
-    @cached_property
-    def _complete(self) -> set[str]:
-        return {what for what, done, total in self._gaps if done == total}
+    def _is_complete(self, what: str) -> bool:
+        return any(name == what and done == total for name, done, total in self._gaps)
 
     @cached_property
     def _arms(self) -> list[Settings]:
-        return [arm for arm in self.plan.arms if arm_title(arm) in self._complete]
+        return [arm for arm in self.plan.arms if self._is_complete(arm_title(arm))]
 
     @cached_property
     def _baselines(self) -> list[Baseline]:
-        return [one for one in self.plan.baselines if one.title in self._complete]
+        return [own for own in self.plan.baselines if self._is_complete(own.title)]
 
     @cached_property
     def _ours(self) -> list[Contender]:
@@ -190,23 +193,19 @@ class Reader:
         return self.results[in_fold(fold, *words)].number("patch_score")
 
     @cached_property
-    def _films(self) -> list[dict[str, Mapping[Split, Films]]]:
+    def _films(self) -> list[dict[str, BySplit]]:
         """What one fold's networks saw, by their source."""
-        sources = [*(arm.network for arm in self._arms), *(one.name for one in self._baselines)]
+        sources = [*(arm.network for arm in self._arms), *(b.name for b in self._baselines)]
         if not sources:
             raise RunError(
                 "no model is complete in all folds, so there is nothing to report",
                 remedy="do the cells that are not done by the same command without --only",
             )
-        diagnoses = [_diagnoses(one) for one in self.hospitals]
+        diagnoses = [_diagnoses(hospital) for hospital in self.hospitals]
         return [
             {s: films_of(self.results[in_fold(f, "films", s)], diagnoses) for s in sources}
             for f in self._folds
         ]
-
-    @cached_property
-    def _drawn(self) -> list[Float]:
-        return self._weights("test", "quality-resamples")
 
     def _weights(self, split: Split, purpose: str) -> list[Float]:
         """How often each film occurs in each resample, the same for every model."""
@@ -219,47 +218,56 @@ class Reader:
             for fold, films in enumerate(self._films)
         ]
 
-    def _reading(self, way: Way, rule: Rule) -> tuple[Table, Table]:
-        """All figures by one way from windows to films and one rule for ε; their differences."""
-        primary = (way, rule) == PRIMARY
-        rank = "Primary" if primary else "Secondary"
-        drawn, sites = self._drawn, self._sites
-        rows: list[Row] = []
-        found = {}
-        for one in (*self._ours, *self._theirs):
-            judged = self.verdicts(one, way, rule)
-            rows += _line(one.name + MARK * (primary and one.primary), judged, len(sites))
-            found[one.name] = resampled(judged[:PAIRED_MODELS], drawn)
-        pairs: list[Row] = []
-        for ours in self._ours:
-            for theirs in self._theirs:
-                ahead = difference(found[ours.name], found[theirs.name])
-                mark = MARK * (primary and ours.primary and theirs.primary)
-                name = f"{ours.name} - {theirs.name}{mark}"
-                pairs.append((name, *(one.shown(mark="*") for one in ahead)))
-        films = f"{rank}: films by {way} ({WAYS[way]}), {RULES[rule]}"
-        differences = f"{rank}: differences by {way}, {RULES[rule]}"
-        return (
-            Table(films, ("model", "ε by fold", "all", *sites), rows),
-            Table(differences, ("distilled minus baseline", "HM", "AUC"), pairs),
-        )
+    @cached_property
+    def _drawn(self) -> list[Float]:
+        return self._weights("test", "quality-resamples")
 
-    def verdicts(self, contender: Contender, way: Way, rule: Rule) -> Models:
-        """How the folds' test films were judged, by each model with ε of its own."""
+    def _judged(self, contender: Contender, judge: Callable[[BySplit, Team], Verdicts]) -> Models:
         return [
             [
-                judge(films[source]["val"], films[source]["test"], team, way, rule)
+                judge(films[source], team)
                 for (source, team), films in zip(voters, self._films, strict=True)
             ]
             for voters in contender.models
         ]
+
+    def verdicts(self, contender: Contender, way: Way, rule: Rule) -> Models:
+        """How the folds' test films were judged, by each model with ε of its own."""
+        return self._judged(contender, lambda f, team: judge(f["val"], f["test"], team, way, rule))
+
+    def _reading(self, way: Way, rule: Rule) -> tuple[Table, Table]:
+        """All figures by one way from windows to films and one rule for ε; their differences."""
+        primary = (way, rule) == PRIMARY
+        rank = "Primary" if primary else "Secondary"
+        rows: list[Row] = []
+        figures = {}
+        for contender in (*self._ours, *self._theirs):
+            models = self.verdicts(contender, way, rule)
+            mark = MARK * (primary and contender.primary)
+            rows += _line(contender.name + mark, models, len(self._sites))
+            figures[contender.name] = resampled(models[:PAIRED_MODELS], self._drawn)
+        pairs: list[Row] = []
+        for ours, theirs in product(self._ours, self._theirs):
+            mark = MARK * (primary and ours.primary and theirs.primary)
+            ahead = difference(figures[ours.name], figures[theirs.name])
+            shown = (figure.shown(mark="*") for figure in ahead)
+            pairs.append((f"{ours.name} - {theirs.name}{mark}", *shown))
+        films = f"{rank}: films by {way} ({WAYS[way]}), {RULES[rule]}"
+        differences = f"{rank}: differences by {way}, {RULES[rule]}"
+        return (
+            Table(films, ("model", "ε by fold", "all", *self._sites), rows),
+            Table(differences, ("distilled minus baseline", "HM", "AUC"), pairs),
+        )
+
+    def _without_oneself(self, contender: Contender, rule: Rule) -> Models:
+        return self._judged(contender, lambda f, team: judge_without_oneself(f["val"], team, rule))
 
     def _left_out(self) -> Table:
         drawn = self._weights("val", "quality-validation-resamples")
         rows: list[Row] = []
         for contender in (*self._ours, *self._theirs):
             common, own = (self._without_oneself(contender, rule) for rule in ("coarse", "own"))
-            first, second = (resampled(one[:PAIRED_MODELS], drawn) for one in (own, common))
+            first, second = (resampled(models[:PAIRED_MODELS], drawn) for models in (own, common))
             gain = difference(first, second)[0].shown(mark="*")
             rows.append((contender.name, _harmonic_mean(common), _harmonic_mean(own), gain))
         return Table(
@@ -269,29 +277,20 @@ class Reader:
             rows,
         )
 
-    def _without_oneself(self, contender: Contender, rule: Rule) -> Models:
-        return [
-            [
-                judge_without_oneself(films[source]["val"], team, rule)
-                for (source, team), films in zip(voters, self._films, strict=True)
-            ]
-            for voters in contender.models
-        ]
-
     def _patches(self) -> Table:
         """Of networks that stand alone."""
         rows: list[Row] = []
-        for one in (*(disjoint(self.plan, arm, 1) for arm in self._arms), *self._theirs):
+        for contender in (*(disjoint(self.plan, arm, 1) for arm in self._arms), *self._theirs):
             values = [
                 [
                     self.results[in_fold(fold, "films", source)].numbers("patch_scores")[place]
                     for fold, (source, (place,)) in enumerate(voters)
                 ]
-                for voters in one.models
+                for voters in contender.models
             ]
             means = [mean(folds) for folds in values]
             by_fold = [number(mean(fold)) for fold in zip(*values, strict=True)]
-            rows.append((one.name, number(mean(means)), number(deviation(means)), *by_fold))
+            rows.append((contender.name, *_mean_and_spread(means), *by_fold))
         head = ("model", "mean", "±", *(f"fold {fold}" for fold in self._folds))
         return Table("Patch score on test patients (guessing is 0.333)", head, rows)
 
@@ -299,11 +298,11 @@ class Reader:
         rows: list[Row] = []
         pieces = [read_crossed(self.results[name]) for name in self._crossings]
         for pairs in zip(*pieces, strict=True):
-            values, factors = [mean(one.values) for one in pairs], [one.factor for one in pairs]
-            told = ", ".join(f"{one:g}: {factors.count(one)}" for one in sorted(set(factors)))
+            scores = [mean(pair.values) for pair in pairs]
+            factors = sorted(Counter(pair.factor for pair in pairs).items())
+            shown = ", ".join(f"{factor:g}: {times}" for factor, times in factors)
             giver, receiver = NETWORKS[pairs[0].giver], NETWORKS[pairs[0].receiver]
-            name = f"images of {giver} train {receiver}"
-            rows.append((name, number(mean(values)), number(deviation(values)), told))
+            rows.append((f"images of {giver} train {receiver}", *_mean_and_spread(scores), shown))
         return Table(
             f"{CROSS.capitalize()}: patch score on a hospital's test patients, mean and ± over "
             f"folds and sites ({len(pieces)} in all); factor on the learned rates by validation "
@@ -326,7 +325,7 @@ class Reader:
             for site in self._sites:
                 name = f"{prefix}images of {site}"
                 rows.append((name, *self._by_fold("distil", arm.network, site)))
-        rows += [(one.name, *self._by_fold(one.name)) for one in self._baselines]
+        rows += [(own.name, *self._by_fold(own.name)) for own in self._baselines]
         head = ("patch score on validation patients", *(f"fold {fold}" for fold in self._folds))
         return Table("What validation patients decided", head, rows)
 
@@ -337,20 +336,23 @@ def _diagnoses(hospital: Hospital) -> npt.NDArray[np.bool_]:
     return np.array([patients[name] for name in sorted(patients)], np.bool_)
 
 
+def _mean_and_spread(values: Sequence[float]) -> tuple[Value, Value]:
+    return number(mean(values)), number(deviation(values))
+
+
 def _line(name: str, models: Models, sites: int) -> list[Row]:
     """The row of a reading: means over models and, of several models, their deviations below."""
-    by_site = [[[one.at(site) for one in folds] for folds in models] for site in range(sites)]
+    by_site = [[[fold.at(site) for fold in folds] for folds in models] for site in range(sites)]
     scopes = [_figures(own) for own in (models, *by_site)]
     epsilons = [
-        [[float(one.threshold[0]) for one in verdicts] for verdicts in zip(*own, strict=True)]
+        [[float(verdicts.threshold[0]) for verdicts in fold] for fold in zip(*own, strict=True)]
         for own in by_site
     ]  # [site][fold][model]
-    means = [_joined([mean(values) for values in figures]) for figures, _ in scopes]
-    entries = [
-        Value(one.text, [one.data, counts]) for one, (_, counts) in zip(means, scopes, strict=True)
-    ]
-    folds = " ".join(map(_epsilon, zip(*epsilons, strict=True)))
-    rows: list[Row] = [(name, folds, *entries)]
+    entries = []
+    for figures, counts in scopes:
+        means = _joined([mean(values) for values in figures])
+        entries.append(Value(means.text, [means.data, counts]))
+    rows: list[Row] = [(name, " ".join(map(_epsilon, zip(*epsilons, strict=True))), *entries)]
     if len(models) > 1:
         spreads = [_joined([deviation(values) for values in figures]) for figures, _ in scopes]
         rows.append((f"  ± of {len(models)}", "", *spreads))
@@ -367,15 +369,19 @@ def _epsilon(sites: Sequence[Sequence[float]]) -> str:
 def _figures(models: Models) -> tuple[list[list[float]], JsonValue]:
     """Sen, Spe, HM, AUC: of each, every model's; and every model's counts."""
     merits = [merit(folds) for folds in models]
-    counts = [one.confusion for one in merits]
-    shares = [(one.sensitivity, one.specificity, one.harmonic_mean) for one in counts]
-    by_figure = [list(values) for values in zip(*shares, strict=True)]
-    return [*by_figure, [one.auc for one in merits]], [asdict(one) for one in counts]
+    counts = [own.confusion for own in merits]
+    figures = [
+        [count.sensitivity for count in counts],
+        [count.specificity for count in counts],
+        [count.harmonic_mean for count in counts],
+        [own.auc for own in merits],
+    ]
+    return figures, [asdict(count) for count in counts]
 
 
 def _joined(figures: Sequence[float | None]) -> Value:
-    values = [number(one) for one in figures]
-    return Value(" ".join(one.text for one in values), [one.data for one in values])
+    values = [number(figure) for figure in figures]
+    return Value(" ".join(value.text for value in values), [value.data for value in values])
 
 
 def _harmonic_mean(models: Models) -> Value:
@@ -383,9 +389,3 @@ def _harmonic_mean(models: Models) -> Value:
     spread = deviation(values)
     text = number(mean(values)).text + ("" if spread is None else f" ± {spread:.3f}")
     return Value(text, [mean(values), spread])
-
-
-def _source() -> Table:
-    rows = [(m, str(n), number(a), number(b), number(c)) for m, n, a, b, c in SOURCE_TABLE]
-    title = "The source (Li et al. 2020), on other data, for orientation only"
-    return Table(title, ("method", "images", "Sen", "Spe", "HM"), rows)

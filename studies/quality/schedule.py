@@ -19,7 +19,7 @@ from studies.quality.networks import (
     see_films,
     train_baseline,
 )
-from studies.quality.plan import NORMS, Baseline, Plan
+from studies.quality.plan import NORMS, Baseline, Plan, seed_of
 from studies.runner import Cell, Piece, Result
 
 # CPU-seconds of the full plan; PATCH_S: of a training, for each real patch.
@@ -69,9 +69,8 @@ def _ranked(plan: Plan, fold: int, hospitals: Sequence[Hospital]) -> Iterator[tu
     for hospital in hospitals:
         division = Division(hospital.digest, plan.folds, fold, plan.validation, plan.protocol)
         words, cut = ["cohort", hospital.name], partial(cut_fold, hospital.table)
-        needs = {"films": hospital.films} if hospital.films else {}
-        seed = plan.seed_of(hospital.name, 0)
-        cohort = cell(words, "cohorts", cut, division, needs, CUT_S, seed)
+        seed = seed_of(plan.seed, hospital.name, 0)
+        cohort = cell(words, "cohorts", cut, division, hospital.needs, CUT_S, seed)
         cohorts[COHORTS + hospital.name] = cohort
         yield 0, cohort
 
@@ -93,7 +92,7 @@ def _ranked(plan: Plan, fold: int, hospitals: Sequence[Hospital]) -> Iterator[tu
         yield late, films(needs | {SCHEME: scheme}, arm.network, plan.networks)
 
     # The longest first, so that no process is left alone with one at the end.
-    for baseline in sorted(plan.baselines, key=lambda one: -one.per_class):
+    for baseline in sorted(plan.baselines, key=lambda own: -own.per_class):
         rank, seconds = 0 if baseline.kind in NORMS else 2, PATCH_S * baseline.patches
         training = Training(plan.training_of(baseline, fold), baseline.kind)
         words, seed = [baseline.name], training.plan.seed
@@ -105,5 +104,5 @@ def _ranked(plan: Plan, fold: int, hospitals: Sequence[Hospital]) -> Iterator[tu
         site, crossing = hospital.name, CrossSite(plan.arms, plan.crossing, plan.score_patches)
         needs = {IMAGES + network: own[IMAGES + site] for network, own in images.items()}
         needs[COHORTS + site] = cohorts[COHORTS + site]
-        seed = plan.seed_of(f"cross-{site}", fold)
+        seed = seed_of(plan.seed, f"cross-{site}", fold)
         yield 1, cell(("cross", site), "cross", cross_site, crossing, needs, CROSS_S, seed)

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import time
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -43,6 +44,7 @@ from aggregator.results import table
 from aggregator.round import Round
 from aggregator.trust.bundle_history import newest_bundles, signed_with
 from aggregator.trust.key_history import REVOKE, TRUST, from_line, until
+from gdshare import progress
 from gdshare.bundle import Terms, verify_files
 from gdshare.errors import FederationError, LedgerError
 from gdshare.ledger import open_ledger, read_ledger
@@ -238,6 +240,40 @@ def test_a_silent_hospital_is_counted_and_the_round_goes_on(world: World) -> Non
 def test_fewer_nodes_than_ordered_go_on_when_the_time_is_up(world: World) -> None:
     result = released(world).hold(world.grid(), sites=9)
     assert set(result.test) == set(SITES)
+
+
+def test_log_says_who_is_asked_what_and_for_how_long(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "aggregator")
+    grid = released(world).grid()
+    world.hold(grid, timeout=900)
+    asked = [line for line in caplog.messages if line.startswith("asked ")]
+    assert asked[0] == "asked 3 hospitals to hand over what they released, for at most 900 s"
+    assert "asked north, west to count validation films, for at most 900 s" in asked
+    assert asked[-2:] == [
+        "asked east, north, west to count validation films, for at most 900 s",
+        "asked east, north, west to count test films, for at most 900 s",
+    ]
+
+
+def test_hospital_that_takes_minutes_does_not_leave_the_operator_in_silence(
+    world: World, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(progress, "FIRST_S", 0.01)
+    monkeypatch.setattr(progress, "SELDOM_S", 0.02)
+    caplog.set_level("INFO", "aggregator")
+    grid = released(world).grid()
+
+    def slow(message: Message, context: Context) -> Message:
+        if message.metadata.message_type == "query.collect":
+            time.sleep(0.3)
+        return real_app(message, context)
+
+    grid.apps = {1: slow}
+    world.hold(grid)
+    waiting = "waiting for 3 hospitals to hand over what they released: for 0:00 now"
+    assert waiting in caplog.messages
 
 
 def test_no_node_at_all_is_an_error(world: World) -> None:

@@ -28,5 +28,5 @@ def test_altered_bundle_that_passes_ends_the_benchmark(monkeypatch):
 
 @pytest.mark.parametrize(("rate", "late", "word"), [(199, 50, "NO"), (201, 59, "NO")])
 def test_figure_that_misses_its_bound_says_so(rate, late, word):
-    figures = bundle.Figures(10, 1.0, rate, 100, 50, late)
-    assert word in bundle.table(figures)
+    figures = {"bundles": 10, "megabytes": 1.0, "rate": rate, "refusals": 100}
+    assert word in bundle.table(figures | {"early": 50, "late": late})

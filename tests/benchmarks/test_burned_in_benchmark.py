@@ -6,9 +6,17 @@ import pytest
 
 from benchmarks.burned_in import __main__ as command
 from benchmarks.burned_in.__main__ import FULL, QUICK, Plan, detect, write_lines
-from benchmarks.burned_in.films import HOSPITALS, Film, phantom
+from benchmarks.burned_in.films import (
+    CELLS,
+    HOSPITALS,
+    Cell,
+    Film,
+    line_mask,
+    overlap,
+    phantom,
+    write_line,
+)
 from benchmarks.burned_in.recall import Findings, Written, covered, mostly, share, tables
-from benchmarks.burned_in.writing import CELLS, Cell, line_mask, overlap, write_line
 from gdshare.films.box import Box
 
 TINY = Plan(films=2, lines=3, sides=(256,))

@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import pytest
 
-from benchmarks.engine.race import COURSES, Evaluation, Finish, Result, smallest_mean, table
+from benchmarks.engine.races import COURSES, Evaluation, Finish, Result, Times, smallest_mean, table
 from gdshare.errors import RunError
 
 COURSE = replace(COURSES[0], theirs=replace(COURSES[0].theirs, rival="recipe"))
@@ -27,24 +27,26 @@ def result(*ours, seeds=None):
 def test_target_is_the_best_they_ever_reached_and_ours_counts_from_the_first_time_there():
     finish = Finish(7, THEIRS, evaluations((0, 0.3), (10, 0.7), (20, 0.85), (30, 0.8)))
     assert (finish.target.value, finish.best.value) == (0.8, 0.85)
-    assert (finish.at_their_best.theirs, finish.at_their_best.ours) == (200, 20)
-    assert finish.at_their_best.ratio == 10
+    assert finish.first(finish.target.value) == Times(200, 20)
+    assert finish.ratio == 10
 
 
 def test_how_long_they_took_to_our_best_is_reported_as_well():
-    near = Finish(7, THEIRS, evaluations((0, 0.3), (20, 0.7), (25, 0.6))).at_our_best
-    assert (near.ours, near.theirs, near.ratio) == (20, 200, 10)
-    above = Finish(7, THEIRS, evaluations((20, 0.9))).at_our_best
-    assert (above.theirs, above.ratio) == (None, None)
+    near = Finish(7, THEIRS, evaluations((0, 0.3), (20, 0.7), (25, 0.6)))
+    assert near.first(near.best.value) == Times(200, 20)
+    above = Finish(7, THEIRS, evaluations((20, 0.9)))
+    assert above.first(above.best.value) == Times(None, 20)
+    assert Times(None, 20).ratio is None
+    assert "     0.700     20      200   10.0x" in table([Result(COURSE, 1, (near,))])
 
 
 def test_both_sides_are_asked_when_they_came_within_a_standard_error_of_the_best():
     theirs = evaluations((0, 0.3), (100, 0.78), (200, 0.79), (300, 0.8), deviation=0.1)
     finish = Finish(7, theirs, evaluations((10, 0.7), (20, 0.775)))
     assert finish.error == pytest.approx(0.0316, abs=1e-4)  # of ten θ0
-    assert (finish.near_their_best.theirs, finish.near_their_best.ours) == (100, 20)
-    assert finish.near_their_best.ratio == 5
-    assert finish.at_their_best.ratio is None
+    assert finish.first(finish.target.value - finish.error) == Times(100, 20)
+    assert finish.ratio is None
+    assert "    0.032      100       20    5.0x" in table([Result(COURSE, 1, (finish,))])
 
 
 def test_what_the_starting_noise_scores_counts_for_neither_side():
@@ -52,9 +54,10 @@ def test_what_the_starting_noise_scores_counts_for_neither_side():
     theirs = evaluations((0, 0.5), (100, 0.4), (200, 0.3))
     finish = Finish(7, theirs, evaluations((0, 0.5), (20, 0.45)))
     assert finish.target.value == 0.4
-    assert finish.at_their_best.ratio == 5
+    assert finish.ratio == 5
     best_at_start = Finish(7, theirs[:2], evaluations((0, 0.5), (20, 0.35)))
-    assert (best_at_start.best.value, best_at_start.at_our_best.ratio) == (0.35, 5)
+    assert best_at_start.best.value == 0.35
+    assert best_at_start.first(0.35).ratio == 5
 
 
 def test_a_run_without_a_score_after_its_start_is_refused():
@@ -65,7 +68,7 @@ def test_a_run_without_a_score_after_its_start_is_refused():
 
 def test_never_getting_there_is_said_and_leaves_no_mean():
     both = result(50.0, None)
-    assert both.finishes[1].at_their_best.ratio is None
+    assert both.finishes[1].ratio is None
     assert both.figures()["ratio_mean"] is None
     assert smallest_mean([both]) is None
     shown = table([both])

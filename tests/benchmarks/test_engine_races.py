@@ -9,13 +9,20 @@ import pytest
 from benchmarks.command import machine
 from benchmarks.engine import __main__ as command
 from benchmarks.engine import races
-from benchmarks.engine.race import COURSES, Evaluation
-from benchmarks.engine.races import STUDY, against, cells_of, evaluations, finishes, study
-from benchmarks.engine.ssnl import digest
+from benchmarks.engine.races import (
+    COURSES,
+    STUDY,
+    Evaluation,
+    cells_of,
+    evaluations,
+    finishes,
+    study,
+)
+from benchmarks.engine.ssnl import CHECKOUT_VARIABLE, digest
 from benchmarks.engine.tasks import PNEUMONIA, data_digest
 from gdshare.errors import RunError, UsageError
 from gdshare.storage import write_json
-from studies.pneumonia.work import write_synthetic
+from studies.pneumonia import write_synthetic
 from studies.runner import PIECE_S, Store, forecast, run
 
 ARCHIVE = Path(__file__).parents[2] / "benchmarks" / "archive" / "engine"
@@ -37,7 +44,7 @@ def course(data):
     return replace(
         COURSES[0],
         data_sha256=data_digest(data / PNEUMONIA),
-        theirs=replace(theirs, budget=0.1, batch=4),
+        theirs=replace(theirs, rival="recipe", budget=0.1, batch=4),
         ours=replace(ours, budget=0.1, batch=4, outer_steps=3),
     )
 
@@ -60,13 +67,11 @@ def held(data, course, tmp_path_factory):
 
 def test_both_sides_run_and_are_compared(held, course):
     store, report, _ = held
-    own = against("recipe", [course])
-    results = store.results(cells_of(own, 1, Path(), None))
-    [finish] = finishes(own[0], 1, results)
+    [finish] = finishes(course, 1, store.results(cells_of([course], 1, Path(), None)))
     assert 0 <= finish.target.value <= 1
     assert finish.ours[-1].cpu_seconds > 0
     figures = report.figures["time_to_quality"]["pneumonia"]
-    assert figures["stand_in"] == "recipe"
+    assert figures["rival"] == "recipe"
     assert report.figures["time_to_quality_ratio_vs_ssnl"] == figures["ratio_mean"]
     assert report.text.startswith("CPU-seconds to the best score of recipe")
 
@@ -107,7 +112,7 @@ def test_races_of_other_parameters_are_not_compared(held, data, course, tmp_path
 
 def test_a_race_begun_on_another_machine_is_not_gone_on_with(data, course, tmp_path):
     store = Store(STUDY, tmp_path)
-    [cell] = cells_of(against("recipe", [course]), 1, data, None)
+    [cell] = cells_of([course], 1, data, None)
     store.folder(cell).mkdir()
     write_json(store.folder(cell) / races.MACHINE, {"machine": "another", "torch": "3"})
     with pytest.raises(RunError, match="begun on another machine"):
@@ -125,12 +130,14 @@ def test_no_seed_other_data_and_other_code_are_refused_before_anything_is_run(
             hold(1, tmp_path, store, None, pytest.fail, courses=[missing])
     with pytest.raises(UsageError, match="not the data of the race pneumonia"):
         hold(1, data, store, None, pytest.fail, courses=COURSES[:1])
-    with pytest.raises(UsageError, match="no checkout"):
-        hold(1, data, store, tmp_path, pytest.fail, courses=[course])
+    own = replace(course, theirs=replace(course.theirs, rival="ssnl"))
+    for checkout, refusal in ((None, "needs a checkout"), (tmp_path, "no checkout")):
+        with pytest.raises(UsageError, match=refusal):
+            hold(1, data, store, checkout, pytest.fail, courses=[own])
     (tmp_path / "networks").mkdir()
     (tmp_path / "train_distilled_image.py").write_text("a = 1\n")
     with pytest.raises(UsageError, match="not their code as published"):
-        hold(1, data, store, tmp_path, pytest.fail, courses=[course])
+        hold(1, data, store, tmp_path, pytest.fail, courses=[own])
     assert not (tmp_path / "out").exists()
 
 
@@ -169,7 +176,8 @@ def test_parts_can_be_asked_for_alone(monkeypatch, tmp_path):
     monkeypatch.setattr(command, "measure", measure)
     monkeypatch.setattr(races, "study", lambda *words: None)
     for words in ([], ["--only", "speed"], ["--only", "quality"], ["--only", "report"]):
-        monkeypatch.setattr("sys.argv", ["x", "--data", str(tmp_path), *words])
+        where = ["--data", str(tmp_path), "--ssnl", str(tmp_path)]
+        monkeypatch.setattr("sys.argv", ["x", *where, *words])
         command.main()
         done.append(".")
     assert done == ["speed", "quality", ".", "speed", ".", "quality", ".", "report", "."]
@@ -183,13 +191,17 @@ def test_what_would_not_be_measured_is_refused(words, monkeypatch, capsys):
     assert words[0] in capsys.readouterr().err
 
 
-def test_without_the_data_the_speed_is_still_measured(monkeypatch, tmp_path, capsys):
+@pytest.mark.parametrize("paths", [["--data", "."], ["--data", "none", "--ssnl", "."]])
+def test_without_the_data_or_their_code_the_speed_is_still_measured(
+    paths, monkeypatch, tmp_path, capsys
+):
     monkeypatch.setattr(command, "full_speeds", lambda *words: {"speedup_vs_ssnl": 2.0})
     figures = tmp_path / "figures.json"
-    arguments = ["x", "--data", str(tmp_path / "none"), "--json", str(figures)]
-    monkeypatch.setattr("sys.argv", arguments)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv(CHECKOUT_VARIABLE, raising=False)
+    monkeypatch.setattr("sys.argv", ["x", *paths, "--json", str(figures)])
     command.main()
-    assert "skipped, there is no" in capsys.readouterr().out
+    assert "time to quality: skipped" in capsys.readouterr().out
     written = json.loads(figures.read_text())
     assert written["speedup_vs_ssnl"] == 2.0
     assert written["time_to_quality_ratio_vs_ssnl"] is None

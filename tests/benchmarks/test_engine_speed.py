@@ -17,7 +17,7 @@ from benchmarks.engine.speed import (
     outer_step_flops,
 )
 from benchmarks.engine.worker import Job, Report, engine_for, obey, peak, resident, worker
-from gdshare.errors import RunError
+from gdshare.errors import RunError, UsageError
 from gdshare.networks import build
 
 TINY = SpeedScale(Job(network="convnet", side=8, batch=3, steps=2), more_steps=3, rounds=2)
@@ -52,25 +52,20 @@ def gemm(monkeypatch):
 
 
 def test_the_json_holds_what_is_promised(tmp_path, capsys, gemm):
-    figures = speeds(TINY, None, compare=True, start=here)
+    figures = speeds(TINY, None, start=here)
     write_figures(tmp_path / "figures.json", NAME, figures)
     read = json.loads((tmp_path / "figures.json").read_text())
     assert set(read) >= PROMISED
     assert read["stand_in"] == "recipe"
     assert set(read["rivals"]) == {"recipe", "graph", "ours", other_precision("convnet")}
     assert all(len(rival["cpu_seconds"]) == 2 for rival in read["rivals"].values())
-    pairs = {tuple(row[:2]): row[2:] for row in read["agreement"]["rows"]}
-    assert pairs["ours-recipe : recipe", "float64"][0] < 1e-12
-    assert 1e-9 < pairs["graph : recipe", "float32"][1] < 1e-3
-    printed = capsys.readouterr().out
-    assert "1x is recipe" in printed
-    assert "ours-recipe : recipe  float64" in printed
+    assert "1x is recipe" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(("fits", "timed"), [("float32", False), ("bfloat16", True)])
 def test_a_quick_run_does_not_wait_for_an_emulated_precision(fits, timed, monkeypatch, gemm):
     monkeypatch.setattr("benchmarks.engine.speed.fastest_precision", lambda network, device: fits)
-    rivals = speeds(replace(TINY, every_rival=False), None, compare=False, start=here)["rivals"]
+    rivals = speeds(replace(TINY, every_rival=False), None, here)["rivals"]
     assert (set(rivals) == {"recipe", "graph", "ours"}) is not timed
     assert len(rivals) == 3 + timed
 
@@ -102,7 +97,7 @@ def test_a_worker_reports_steps_and_the_memory_they_needed():
 
 def test_a_rival_that_cannot_start_says_why():
     job = Job(rival="ssnl", network="convnet", side=8, batch=3, steps=2)
-    with pytest.raises(RunError, match="needs a checkout"), worker(job):
+    with pytest.raises(UsageError, match="needs a checkout"), worker(job):
         pass
 
 
@@ -110,7 +105,7 @@ def test_a_rival_whose_process_dies_is_named():
     with worker(Job(rival="recipe", network="convnet", side=8, batch=3, steps=2)) as do:
         [process] = multiprocessing.active_children()
         process.kill()
-        with pytest.raises(RunError, match="rival recipe: its process ended with status -9"):
+        with pytest.raises(RunError, match="rival recipe: its process ended"):
             do("step")
 
 

@@ -4,9 +4,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from benchmarks.engine.problem import drawn_from, gaussian
 from benchmarks.engine.recipe import Recipe
-from benchmarks.engine.tasks import PNEUMONIA, QualityTask, pneumonia
+from benchmarks.engine.tasks import PNEUMONIA, QualityTask, drawn_from, gaussian, pneumonia
 from benchmarks.engine.timed_run import CHECKPOINT, TimedRun
 from gdshare.errors import CohortError, RunError
 

@@ -49,6 +49,9 @@ def test_folder_is_imported_and_the_outcomes_are_printed(folder, tmp_path):
     assert f"identities  {tmp_path / 'store-identities.csv'}" in run.out
     assert f"gdshare review {quote(str(tmp_path / 'store'))}" in run.out
     assert run.err.startswith("refused  ")
+    assert f"left out  1  not DICOM: {folder / 'note.txt'}\n" in run.err
+    held = "its header does not say whether text is burned into the image: f-"
+    assert f"held  1  {held}" in run.err
     assert "2.dcm: is not gray-scale" in run.err
     assert len(open_store(tmp_path / "store").names()) == 2
 
@@ -59,6 +62,71 @@ def test_result_is_available_as_json(folder, tmp_path):
     result = json.loads(gdshare(*words).out)
     assert result["counts"] == {"known": 2, "refused": 1, "not DICOM": 1}
     assert [refused["file"] for refused in result["refused"]] == [str(folder / "2.dcm")]
+    assert result["left_out"] == [
+        {"file": str(folder / "note.txt"), "kind": "not DICOM", "reason": "not DICOM"}
+    ]
+
+
+def test_thousands_of_files_left_out_fill_no_screen_and_are_all_in_the_json(folder, tmp_path):
+    for number in range(1, 2000):
+        (folder / f"note{number:04}.txt").touch()
+    (folder / "link.dcm").symlink_to(folder / "0.dcm")
+    words = ("import", folder, "--out", tmp_path / "store")
+    run = gdshare(*words)
+    assert "left out  1999  an empty file: " in run.err
+    assert "note0003.txt and 1996 more; --json lists all" in run.err
+    assert "left out  1  a symbolic link, not followed" in run.err
+    assert len(run.err.splitlines()) < 8
+    left_out = json.loads(gdshare(*words, "--json").out)["left_out"]
+    assert len(left_out) == 2001
+    assert {entry["kind"] for entry in left_out} == {"not DICOM", "not followed"}
+
+
+def test_held_films_are_named_with_their_reasons_and_without_their_files(tmp_path):
+    folder = tmp_path / "dicom"
+    folder.mkdir()
+    dark = {"WindowCenter": None, "WindowWidth": None, "BurnedInAnnotation": "NO"}
+    save(radiograph(gradient(12), 16, **dark), folder / "dark.dcm")
+    save(radiograph(gradient(16), 16, **dark), folder / "sound.dcm")
+    run = gdshare("import", folder, "--out", tmp_path / "store", "--json")
+    (held,) = json.loads(run.out)["held"]
+    reason = "its pixels use less than 25% of the range from black to white"
+    assert held == {"film": held["film"], "reasons": [reason]}
+    record = open_store(tmp_path / "store").record(held["film"])
+    assert (record.state, record.reasons) == ("held", (reason,))
+    run = gdshare("import", folder, "--out", tmp_path / "other")
+    assert f"held  1  {reason}: f-" in run.err
+    assert "dark.dcm" not in run.err
+
+
+@pytest.mark.parametrize("json_option", [(), ("--json",)])
+def test_import_of_nothing_is_an_error_that_says_why(tmp_path, json_option):
+    folder = tmp_path / "export"
+    folder.mkdir()
+    (folder / "export.zip").write_bytes(b"PK\x03\x04" + bytes(100))
+    run = gdshare("import", folder, "--out", tmp_path / "store", *json_option)
+    assert run.status == 2
+    assert f"{folder}: no film was imported; see the reasons above" in run.err
+    assert "an archive (unpack it and import the folder)" in run.out + run.err
+
+
+def test_import_of_an_empty_folder_is_an_error(tmp_path):
+    (tmp_path / "export").mkdir()
+    run = gdshare("import", tmp_path / "export", "--out", tmp_path / "store")
+    assert run.status == 2
+    assert "no film was imported" in run.err
+
+
+def test_second_import_of_the_same_films_is_no_error(folder, tmp_path):
+    words = ("import", folder, "--out", tmp_path / "store")
+    assert [gdshare(*words).status for _ in range(2)] == [0, 0]
+
+
+def test_store_inside_the_imported_folder_is_passed_over(folder):
+    words = ("import", folder, "--out", folder / "store", "--json")
+    first, second = (json.loads(gdshare(*words).out) for _ in range(2))
+    assert len(first["left_out"]) == len(second["left_out"]) == 1
+    assert second["counts"] == {"known": 2, "refused": 1, "not DICOM": 1}
 
 
 def test_border_and_boxes_are_blacked_out(folder, tmp_path):
@@ -76,7 +144,8 @@ def test_border_and_boxes_are_blacked_out(folder, tmp_path):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ((), "nothing to import; give a folder of DICOM files, or --dicomweb URL"),
+        ((), "nothing to import; give a folder of DICOM files, a table of films, or --dicomweb"),
+        ((".", "--organ", "lung"), "--organ: is for a table of films"),
         (("none",), "none: no such folder"),
         ((".", "--since", "2024-01-01"), "give PACS options only with --dicomweb"),
         ((".", "--dicomweb", "https://pacs/rs"), "a folder and --dicomweb exclude each other"),

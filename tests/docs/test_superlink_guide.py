@@ -14,10 +14,12 @@ from pathlib import Path
 
 import pytest
 from process_kit import environment
+from site_kit import make_bundle, write_files
 
 from aggregator.flower.cli import quiet_environment
 from aggregator.flower.local_federation import free_ports
 from aggregator.flower.processes import Processes, together
+from gdshare.signing import new_key, public_pem
 
 DOCS = Path(__file__).parent.parent.parent / "docs"
 GUIDE = DOCS / "guide-aggregator.md"
@@ -220,6 +222,18 @@ def _reached(place: Place, since: int) -> set[str]:
 def test_the_hospitals_node_connects_by_the_guide(place: Place) -> None:
     assert "connected to 127.0.0.1:" in place.log("node.log")
     assert _online(place)
+
+
+def test_bundle_comes_through_the_door_to_a_round_with_relative_paths(place: Place) -> None:
+    write_files(place.folder / "srv" / "outbox" / "north-1", make_bundle("north", new_key()))
+    trust = place.folder / "etc" / "trust"
+    trust.mkdir()
+    (trust / "south.pub").write_bytes(public_pem(new_key().public_key()))
+    tls = "--superlink 127.0.0.1:8000 --root-certificates ca.pem"
+    with pytest.raises(AssertionError, match="no bundle was admitted"):
+        place.run(f"python -m gdshare aggregate {tls} --trust trust --out round")
+    refusals = (place.folder / "etc" / "round" / "refusals.jsonl").read_text(encoding="utf-8")
+    assert "UnknownSite" in refusals, "the bundle arrived, and its site is on no trust list"
 
 
 @pytest.mark.parametrize("path", ["/v1/fleet/pull-messages", *FOR_NOBODY])

@@ -74,9 +74,9 @@ def until_connected(fleet: Fleet, count: int = 1) -> None:
 
 
 def test_missing_settings_file_is_named(tmp_path: Path, refused: Callable[..., str]) -> None:
-    told = refused(2, tmp_path / "node.toml", "--superlink", "127.0.0.1:1", "--insecure")
+    message = refused(2, tmp_path / "node.toml", "--superlink", "127.0.0.1:1", "--insecure")
     assert (
-        told
+        message
         == f"gdshare: {tmp_path}/node.toml: cannot be read (No such file or directory); "
         + ("check the path")
     )
@@ -91,15 +91,37 @@ def test_unreadable_settings_file_is_named(tmp_path: Path, content: str) -> None
 
 
 @pytest.mark.parametrize("address", ["https://h:1", "h", "h:0", "h:99999", "h:1/path", ""])
-def test_address_that_is_none_is_told(
+def test_address_that_is_none_is_reported(
     settings: Path, refused: Callable[..., str], address: str
 ) -> None:
     assert "write HOST:PORT" in refused(2, settings, "--superlink", address, "--insecure")
 
 
-def test_option_that_is_unknown_is_told(settings: Path, refused: Callable[..., str]) -> None:
-    told = refused(2, settings, "--superlink", "h:1", "--isolation", "process")
-    assert "unrecognized arguments" in told
+@pytest.mark.parametrize("host", ["aggregator.example", "10.0.0.1", "127.evil.example", "[::2]"])
+def test_no_tls_to_another_machine(settings: Path, refused: Callable[..., str], host: str) -> None:
+    message = refused(2, settings, "--superlink", f"{host}:8000", "--insecure")
+    assert "--insecure is for this machine alone" in message
+
+
+def test_settings_that_are_no_plain_file_are_not_waited_for(
+    tmp_path: Path, refused: Callable[..., str]
+) -> None:
+    os.mkfifo(tmp_path / "node.toml")
+    message = refused(2, tmp_path / "node.toml", "--superlink", "127.0.0.1:1", "--insecure")
+    assert "not a plain file" in message
+
+
+def test_flower_of_another_build_is_reported(
+    settings: Path, refused: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "hospital_node.superlink", None)  # type: ignore[arg-type]
+    message = refused(2, settings, "--superlink", "127.0.0.1:1", "--insecure")
+    assert "does not know this version of Flower" in message
+
+
+def test_option_that_is_unknown_is_reported(settings: Path, refused: Callable[..., str]) -> None:
+    message = refused(2, settings, "--superlink", "h:1", "--isolation", "process")
+    assert "unrecognized arguments" in message
 
 
 @pytest.mark.parametrize(
@@ -114,15 +136,15 @@ def test_missing_file_of_tls_is_named(
     settings: Path, refused: Callable[..., str], tmp_path: Path, options: tuple[str, ...]
 ) -> None:
     words = [tmp_path / word if word[0] != "-" else word for word in options]
-    told = refused(2, settings, "--superlink", "h:1", *words)
-    assert f"{tmp_path}/missing: cannot be read (No such file or directory)" in told
+    message = refused(2, settings, "--superlink", "h:1", *words)
+    assert f"{tmp_path}/missing: cannot be read (No such file or directory)" in message
 
 
 def test_file_that_holds_no_certificate_is_named(
     settings: Path, refused: Callable[..., str]
 ) -> None:
-    told = refused(2, settings, "--superlink", "h:1", "--root-certificates", settings)
-    assert "not a PEM file of certificates" in told
+    message = refused(2, settings, "--superlink", "h:1", "--root-certificates", settings)
+    assert "not a PEM file of certificates" in message
 
 
 def test_key_that_others_may_read_is_refused(
@@ -130,8 +152,8 @@ def test_key_that_others_may_read_is_refused(
 ) -> None:
     key = write_key(tmp_path / "key", ec.generate_private_key(ec.SECP384R1()))
     key.chmod(0o640)
-    told = refused(2, settings, "--superlink", "h:1", "--auth-supernode-private-key", key)
-    assert "others may read this key" in told
+    message = refused(2, settings, "--superlink", "h:1", "--auth-supernode-private-key", key)
+    assert "can be read by other users" in message
 
 
 def test_client_key_that_others_may_read_is_refused(
@@ -140,25 +162,25 @@ def test_client_key_that_others_may_read_is_refused(
     (tmp_path / "tls.key").write_text("")
     (tmp_path / "tls.key").chmod(0o644)
     words = ("--client-certificate", settings, "--client-key", tmp_path / "tls.key")
-    assert "others may read this key" in refused(2, settings, "--superlink", "h:1", *words)
+    assert "can be read by other users" in refused(2, settings, "--superlink", "h:1", *words)
 
 
-def test_client_certificate_without_its_key_is_told(
+def test_client_certificate_without_its_key_is_reported(
     settings: Path, refused: Callable[..., str], tmp_path: Path
 ) -> None:
     words = ("--superlink", "h:1", "--client-certificate", settings)
     assert "go together" in refused(2, settings, *words)
     (tmp_path / "tls.key").touch(0o600)
-    told = refused(2, settings, *words, "--client-key", tmp_path / "tls.key")
-    assert "no certificate with its key" in told
+    message = refused(2, settings, *words, "--client-key", tmp_path / "tls.key")
+    assert "no certificate with its key" in message
 
 
 def test_key_of_another_kind_is_refused(
     settings: Path, refused: Callable[..., str], tmp_path: Path
 ) -> None:
     key = write_key(tmp_path / "key", ed25519.Ed25519PrivateKey.generate())
-    told = refused(2, settings, "--superlink", "h:1", "--auth-supernode-private-key", key)
-    assert "not an elliptic-curve key" in told
+    message = refused(2, settings, "--superlink", "h:1", "--auth-supernode-private-key", key)
+    assert "not an elliptic-curve key" in message
 
 
 def test_key_without_tls_is_refused(
@@ -173,33 +195,35 @@ def test_state_folder_that_cannot_be_made_is_named(
     settings: Path, refused: Callable[..., str], tmp_path: Path
 ) -> None:
     (tmp_path / "state").touch()
-    told = refused(2, settings, "--superlink", "127.0.0.1:1", "--insecure")
-    assert told == f"gdshare: {tmp_path}/state: File exists"
+    message = refused(2, settings, "--superlink", "127.0.0.1:1", "--insecure")
+    assert message == f"gdshare: {tmp_path}/state: File exists"
 
 
-def test_superlink_that_does_not_run_is_told(settings: Path, refused: Callable[..., str]) -> None:
+def test_superlink_that_does_not_run_is_reported(
+    settings: Path, refused: Callable[..., str]
+) -> None:
     with fleet_server(Fleet()) as gone:
         pass
     words = ("--superlink", gone.address, "--insecure", "--max-wait-time", "0")
     assert "no SuperLink answers" in refused(4, settings, *words)
 
 
-def test_superlink_that_refuses_the_node_is_told(
+def test_superlink_that_refuses_the_node_is_reported(
     settings: Path, refused: Callable[..., str], fleet: Fleet
 ) -> None:
-    fleet.told["activate-node"] = lambda _: Plain(401)
-    told = refused(4, settings, "--superlink", fleet.address, "--insecure")
-    assert "the SuperLink refused this node" in told
-    assert "check both clocks" in told
+    fleet.scripted["activate-node"] = lambda _: Plain(401)
+    message = refused(4, settings, "--superlink", fleet.address, "--insecure")
+    assert "the SuperLink refused this node" in message
+    assert "check both clocks" in message
 
 
-def test_superlink_that_forgot_the_node_is_entered_again_or_told(
+def test_superlink_that_forgot_the_node_is_entered_again_or_reported(
     settings: Path, refused: Callable[..., str], fleet: Fleet
 ) -> None:
     found = [Plain(401), b"", b"", Plain(401), Plain(401)]
-    fleet.told["pull-messages"] = lambda _: found.pop(0)
-    told = refused(4, settings, "--superlink", fleet.address, "--insecure")
-    assert "the SuperLink refused this node" in told
+    fleet.scripted["pull-messages"] = lambda _: found.pop(0)
+    message = refused(4, settings, "--superlink", fleet.address, "--insecure")
+    assert "the SuperLink refused this node" in message
     assert found == []
     assert fleet.calls.count("activate-node") == 3, "it came back after the first refusal"
 
@@ -228,9 +252,9 @@ def test_second_node_on_one_state_folder_is_refused(settings: Path, fleet: Fleet
     try:
         until_connected(fleet)
         second = start(settings, fleet.address)
-        _, told = second.communicate(timeout=60)
+        _, message = second.communicate(timeout=60)
         assert second.returncode == 2
-        assert "locked by process" in told.splitlines()[-1]
+        assert "locked by process" in message.splitlines()[-1]
         assert first.poll() is None
     finally:
         first.send_signal(signal.SIGINT)

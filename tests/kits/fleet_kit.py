@@ -59,14 +59,14 @@ class Fleet:
     Attributes:
         waiting: questions, given out one after the other.
         fab_hash: the app that asks.
-        told: route -> an answer in place of the sound one.
+        scripted: route -> an answer in place of the sound one.
         calls: the routes that were called.
         answers: what the node answered, as fields.
     """
 
     waiting: list[Parcel] = field(default_factory=list)
     fab_hash: str = ROUND_APP_SHA256
-    told: dict[str, Answer] = field(default_factory=dict)
+    scripted: dict[str, Answer] = field(default_factory=dict)
     calls: list[str] = field(default_factory=list)
     answers: list[dict[str, object]] = field(default_factory=list)
     address: str = ""
@@ -76,8 +76,8 @@ class Fleet:
 
     def respond(self, route: str, body: bytes) -> "bytes | Plain":
         self.calls.append(route)
-        if route in self.told:
-            return self.told[route](body)
+        if route in self.scripted:
+            return self.scripted[route](body)
         sound = getattr(self, "_" + route.replace("-", "_"), None)
         return Plain(404) if sound is None else sound(body)
 

@@ -74,7 +74,7 @@ def import_refusal(path: Path, folder: Path, decode: Decode) -> str | None:
     draw = Identities(who, lambda: "a" * 15 + "abc"[next(names)])
     [outcome] = import_films([path], Intake(store, draw, decode, frame=1))
     if outcome.film is None:
-        return outcome.reason or f"{path}: {outcome.kind}"
+        return outcome.reason if outcome.kind == "refused" else f"{path}: {outcome.reason}"
     record = store.record(outcome.film)
     pixels = store.pixels(record).pixels
     if pixels.shape != (record.rows, record.columns) or pixels.min() == pixels.max():

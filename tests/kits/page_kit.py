@@ -8,9 +8,10 @@ from datetime import UTC, datetime
 from threading import Thread
 
 import httpx
-import uvicorn
 
 from gdshare.label_page.auth import AuthMiddleware
+from gdshare.label_page.connections import LIMITS, ConnectionLimits
+from gdshare.label_page.serve import server_of
 from gdshare.label_page.server import Api, label_app
 from gdshare.protocol import Protocol
 from gdshare.store.folder import Store
@@ -51,13 +52,14 @@ def visitor(store: Store, protocol: Protocol) -> Visitor:
 
 
 @contextmanager
-def serve_in_thread(store: Store, protocol: Protocol) -> Iterator[str]:
+def serve_in_thread(
+    store: Store, protocol: Protocol, limits: ConnectionLimits = LIMITS
+) -> Iterator[str]:
     """Serve a real browser from a thread; yields the address to open."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         host = f"127.0.0.1:{listener.getsockname()[1]}"
         app = protected_app(store, protocol, host)
-        config = uvicorn.Config(app, http="h11", ws="none", lifespan="off", log_config=None)
-        server = uvicorn.Server(config)
+        server = server_of(app, limits)
         thread = Thread(target=server.run, kwargs={"sockets": [listener]})
         thread.start()
         try:

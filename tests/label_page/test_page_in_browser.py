@@ -21,10 +21,10 @@ from benchmarks.label_page.browser import (
     drag,
     draw,
     on_screen,
-    phantom_store,
     saved,
     served,
 )
+from docs.figures.phantom_store import phantom_store
 from gdshare.films.box import Box
 from gdshare.label_page import server
 from gdshare.protocol import Protocol

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from command_kit import gdshare
 from page_kit import HOME, HOST, NOW, Visitor, visitor
+from PIL import Image
 from store_kit import small_store, square, stored
 
 from gdshare import label_page
@@ -410,6 +411,33 @@ def test_command_serves_until_ctrl_c_and_prints_the_next_command(command, store)
     assert f"next  gdshare label {quote(str(store.path))} --patch 16 --out COHORT" in out
     assert err == ""
     assert sorted(path.name for path in store.path.iterdir()) == ["films", "store.json"]
+
+
+def test_films_of_a_table_are_served_from_a_store_beside_it(store, tmp_path):
+    picture = np.asarray(store.pixels(store.record(FILM)).pixels)
+    Image.fromarray(picture).save(tmp_path / "DOE.png")
+    table = tmp_path / "films.csv"
+    table.write_text("patient,image,diagnosis\nDoe,DOE.png,positive\n", encoding="utf-8")
+    words = [sys.executable, "-m", "gdshare", "label", table, "--serve", "--patch", "16"]
+    with subprocess.Popen(
+        words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as server:
+        address = next(line for line in server.stdout if line.startswith("open")).split()[-1]
+        host, query = address.split("/")[2:]
+        connection = http.client.HTTPConnection(host)
+        connection.request("GET", f"/{query}")
+        response = connection.getresponse()
+        response.read()
+        cookie = response.getheader("set-cookie").partition(";")[0]
+        connection.request("GET", "/api/films", headers={"Cookie": cookie})
+        [film] = json.loads(connection.getresponse().read())["films"]
+        connection.close()
+        server.send_signal(signal.SIGINT)
+        out, err = server.communicate(timeout=20)
+    assert (film["state"], film["diagnosis"]) == ("held", "positive")
+    assert "held  1" in err
+    assert f"next  gdshare label {quote(str(tmp_path / 'films-store'))}" in out
+    assert (tmp_path / "films-store-identities.csv").stat().st_mode & 0o777 == 0o600
 
 
 def test_port_in_use_is_refused(store):

@@ -3,17 +3,23 @@ import itertools
 import json
 import stat
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
 from dicom_kit import NAME, gradient, radiograph, save
 
 from gdshare.errors import StoreError
+from gdshare.films import read_film
 from gdshare.films.box import Box
 from gdshare.films.dicom.decoder import decoder
+from gdshare.films.value import range_used
 from gdshare.store import Identities, Intake, import_films, make_store, open_identities, open_store
 from gdshare.store.identities import Subject
-from gdshare.store.intake import files_in
+from gdshare.store.listing import list_folder
+
+REAL = Path(__file__).resolve().parents[3] / "shared" / "data"
+real_films = pytest.mark.skipif(not REAL.is_dir(), reason=f"no real films in {REAL}")
 
 
 def random_names():
@@ -46,6 +52,10 @@ def new_intake(tmp_path, decode=None, names=None, **options):
 
 def refuse(frame):
     raise AssertionError("no film here is compressed")
+
+
+def files_in(folder):
+    return list_folder(folder).files
 
 
 def kinds(folder, intake):
@@ -182,12 +192,6 @@ def test_same_patient_id_of_two_issuers_is_two_patients(tmp_path):
     intake = new_intake(tmp_path)
     list(import_films(files_in(folder), intake))
     assert len({film.patient for film in intake.store.films()}) == 2
-
-
-def test_symbolic_link_out_of_the_folder_is_not_followed(hospital, tmp_path):
-    outside = save(radiograph(gradient()), tmp_path / "outside.dcm")
-    (hospital / "link.dcm").symlink_to(outside)
-    assert "link.dcm" not in [path.name for path in files_in(hospital)]
 
 
 def test_store_is_not_created_in_a_folder_with_other_files(tmp_path):
@@ -360,3 +364,117 @@ def test_next_import_restores_a_deleted_record_under_its_name(hospital, tmp_path
     path.unlink()
     assert kinds(hospital, new_intake(tmp_path))[:3].count("released") == 1
     assert len(list(intake.store.films())) == 3
+
+
+def held_film(tmp_path, pixels, bits=16, **elements):
+    """The record of the only film of a folder, whose header says that no text is burned in."""
+    folder = tmp_path / "dicom"
+    folder.mkdir()
+    no_window = {"WindowCenter": None, "WindowWidth": None, "BurnedInAnnotation": "NO"}
+    save(radiograph(pixels, bits, **no_window | elements), folder / "film.dcm")
+    intake = new_intake(tmp_path)
+    (outcome,) = import_films(files_in(folder), intake)
+    (film,) = intake.store.films()
+    assert outcome.reasons == film.reasons
+    assert (outcome.kind, film.state) == (("held",) * 2 if film.reasons else ("released",) * 2)
+    return film
+
+
+DARK = ("its pixels use less than 25% of the range from black to white",)
+
+
+@pytest.mark.parametrize("bits", [8, 12, 14])
+def test_film_that_comes_out_all_but_black_is_held(tmp_path, bits):
+    assert held_film(tmp_path, gradient(bits)).reasons == DARK
+
+
+def test_film_that_comes_out_all_but_white_is_held(tmp_path):
+    inverted = {"PhotometricInterpretation": "MONOCHROME1"}
+    assert held_film(tmp_path, gradient(12), **inverted).reasons == DARK
+
+
+def test_film_whose_window_is_far_too_wide_is_held(tmp_path):
+    window = {"WindowCenter": 32768, "WindowWidth": 65536}
+    assert held_film(tmp_path, gradient(12), 12, **window).reasons == DARK
+
+
+def test_marker_and_padding_do_not_hide_that_a_film_is_all_but_black(tmp_path):
+    pixels = gradient(12, rows=200, columns=200)
+    pixels[:10, :30] = 65535
+    assert held_film(tmp_path, pixels).reasons == DARK
+
+
+@pytest.mark.parametrize("bits", [15, 16])
+def test_film_that_uses_half_of_the_range_is_not_held(tmp_path, bits):
+    assert held_film(tmp_path, gradient(bits)).reasons == ()
+
+
+def test_collimated_film_is_not_held(tmp_path):
+    pixels = np.zeros((200, 200), np.uint16)
+    pixels[80:110, 80:110] = gradient(16, rows=30, columns=30)
+    assert held_film(tmp_path, pixels).reasons == ()
+
+
+STRAY = ("its values have more bits than its header says",)
+
+
+def test_film_of_more_bits_than_its_header_says_is_held(tmp_path):
+    assert held_film(tmp_path, gradient(16), 12).reasons == STRAY
+
+
+@pytest.mark.parametrize("pixels", [gradient(12), gradient(12) | 0xF000], ids=["cut", "kept"])
+def test_sign_and_its_repetitions_are_no_stray_bits(tmp_path, pixels):
+    values = np.where(gradient(12) > 2047, pixels, gradient(12)).astype(np.uint16)
+    assert held_film(tmp_path, values.view(np.int16), 12).reasons == ()
+
+
+def test_positive_signed_values_of_more_bits_are_stray(tmp_path):
+    assert held_film(tmp_path, gradient(15).astype(np.int16), 12).reasons == STRAY
+
+
+def test_overlay_that_the_header_declares_is_no_stray_bit(tmp_path):
+    folder = tmp_path / "dicom"
+    folder.mkdir()
+    pixels = gradient(12)
+    pixels[::3] |= 0x4000
+    dataset = radiograph(pixels, 12, BurnedInAnnotation="NO")
+    dataset.add_new((0x6002, 0x0102), "US", 14)
+    save(dataset, folder / "film.dcm")
+    assert kinds(folder, new_intake(tmp_path)) == ["released"]
+    dataset[0x6002, 0x0102].value, dataset.SOPInstanceUID = 13, "1.2.3"
+    save(dataset, folder / "film.dcm")
+    names = iter(["q" * 16, "r" * 16, "s" * 16])
+    assert kinds(folder, new_intake(tmp_path, names=names)) == ["held"]
+
+
+def test_black_border_of_the_import_does_not_count(tmp_path):
+    folder = tmp_path / "dicom"
+    folder.mkdir()
+    pixels = (gradient(8, rows=40) + 60_000).astype(np.uint16)
+    save(radiograph(pixels, 16, WindowCenter=None, WindowWidth=None), folder / "film.dcm")
+    intake = new_intake(tmp_path, border=5)
+    list(import_films(files_in(folder), intake))
+    (film,) = intake.store.films()
+    assert DARK[0] in film.reasons
+
+
+def test_record_of_an_earlier_version_is_read(hospital, tmp_path):
+    intake = new_intake(tmp_path)
+    list(import_films(files_in(hospital), intake))
+    path = intake.store.record_path(intake.store.names()[0])
+    fields = json.loads(path.read_bytes())
+    del fields["range_used"]
+    path.write_text(json.dumps(fields), encoding="utf-8")
+    assert intake.store.record(path.stem).reasons == ()
+
+
+@real_films
+def test_no_real_film_is_held_for_its_range_or_bits(tmp_path):
+    with decoder() as decode:
+        intake = new_intake(tmp_path, decode)
+        kinds(REAL / "dicom", intake)
+    films = list(intake.store.films())
+    assert len(films) == 5
+    assert not [film for film in films if {*DARK, *STRAY} & {*film.reasons}]
+    chests = sorted((REAL / "tb_cxr").glob("*/images/*.png"))[::8]
+    assert min(range_used(read_film(path).pixels) for path in chests) > 0.6

@@ -2,12 +2,15 @@ import gzip
 import ipaddress
 import itertools
 import json
+import socket
 import ssl
 import stat
 import subprocess
 import sys
 import threading
-from contextlib import contextmanager
+import time
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -37,7 +40,8 @@ from gdshare.store.pacs import (
     import_from_pacs,
     read_password,
 )
-from gdshare.store.pacs.errors import ResponseError, TransientError
+from gdshare.store.pacs.connection import FILM_LIMITS, QUERY_LIMITS, Limits
+from gdshare.store.pacs.errors import DeadlineError, ResponseError, TransientError
 from gdshare.store.pacs.query import Reference
 from gdshare.store.pacs.retrieval import first_part, retrieve
 
@@ -51,9 +55,9 @@ class Sleeps(list):
         self.append(seconds)
 
 
-def open_connection(url, sleep=None, clock=lambda: 0.0, login=None, authority=None, **options):
+def open_connection(url, sleep=None, login=None, authority=None, **options):
     return connect(
-        access_to(url, login, authority), clock, Sleeps() if sleep is None else sleep, **options
+        access_to(url, login, authority), Sleeps() if sleep is None else sleep, **options
     )
 
 
@@ -196,7 +200,7 @@ def test_compressed_film_is_imported_and_meanwhile_readable_by_its_owner_only(se
 def test_oversized_film_is_refused_before_it_fills_the_disk(server, tmp_path):
     put(server, tmp_path)
     small = put(server, tmp_path, Rows=2, Columns=2, PixelData=bytes(range(8)))
-    with connection_to(server, max_bytes=3000) as connection:
+    with connection_to(server, films=replace(FILM_LIMITS, max_bytes=3000)) as connection:
         outcomes = import_all(connection, new_intake(tmp_path), tmp_path)
     kinds = {str(outcome.path): outcome for outcome in outcomes}
     assert kinds.pop(small).kind == "released"
@@ -524,32 +528,133 @@ def test_endless_film_is_cut_off(tmp_path, length, most):
     path = tmp_path / "film.dcm"
     with (
         serving(small_pacs(forever)) as (url, _),
-        open_connection(url, max_bytes=2_000_000) as connection,
+        open_connection(url, films=replace(FILM_LIMITS, max_bytes=2_000_000)) as connection,
         pytest.raises(ResponseError, match="more than 2000000 bytes"),
     ):
         retrieve(connection, Reference("1.2", "1.2.1", "1.2.3"), path)
     assert path.stat().st_size <= most
 
 
-def test_film_that_arrives_too_slowly_is_given_up(tmp_path):
-    now = itertools.count(step=100)
+@contextmanager
+def dripping(start, drip):
+    """A server that sends ``start`` to each request, and then ``drip`` again and again."""
+    stop = threading.Event()
 
-    def dripping(uid):
-        def chunks():
-            while True:
-                yield b"."
+    def serve(connection):
+        with connection, suppress(OSError):
+            connection.recv(65536)
+            connection.sendall(start)
+            while not stop.wait(0.02):
+                connection.sendall(drip)
 
-        return *multipart(b"")[:2], chunks()
+    def accept():
+        with ExitStack() as threads:
+            while not stop.is_set():
+                with suppress(OSError):
+                    thread = threading.Thread(target=serve, args=(listener.accept()[0],))
+                    thread.start()
+                    threads.callback(thread.join)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(0.05)
+        accepting = threading.Thread(target=accept)
+        accepting.start()
+        try:
+            yield f"127.0.0.1:{listener.getsockname()[1]}/dicom-web"
+        finally:
+            stop.set()
+            accepting.join()
+
+
+OK = b"HTTP/1.1 200 OK\r\n"
+HEADERS = OK + b'Content-Type: multipart/related; type="application/dicom"; boundary=B\r\n'
+CHUNKED = HEADERS + b"Transfer-Encoding: chunked\r\n\r\n"
+SHORT = Limits(1024**2, head_s=0.4, body_s=0.4)
+DRIPS = {
+    "status line": (b"HTTP/1.1 ", b"2"),
+    "headers": (OK, b"X-Pacs: 1\r\n"),
+    "one header": (OK + b"X-Pacs: ", b"1"),
+    "interim responses": (b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
+    "body": (HEADERS + b"\r\n", b"1"),
+    "body of a length": (HEADERS + b"Content-Length: 9999\r\n\r\n", b"1"),
+    "compressed body": (HEADERS + b"Content-Encoding: gzip\r\n\r\n", b""),
+    "chunks": (CHUNKED, b"1\r\n1\r\n"),
+    "length of a chunk": (CHUNKED, b"0"),
+    "trailers": (CHUNKED + b"0\r\n", b"X-Pacs: 1\r\n"),
+    "nothing": (b"", b""),
+}
+
+
+@pytest.mark.parametrize(("start", "drip"), DRIPS.values(), ids=DRIPS)
+def test_pacs_that_drips_for_ever_hits_a_deadline(tmp_path, start, drip):
+    sleeps, begun = Sleeps(), time.monotonic()
+    with (
+        dripping(start, drip) as address,
+        open_connection(f"http://{address}", sleeps, queries=SHORT, films=SHORT) as connection,
+    ):
+        with pytest.raises(DeadlineError, match="takes longer than"):
+            find_films(connection, FILMS)
+        film = Reference("1.2", "1.2.1", "1.2.3")
+        with pytest.raises(DeadlineError, match="takes longer than"):
+            retrieve(connection, film, tmp_path / "film.dcm")
+    assert sleeps == []
+    assert time.monotonic() - begun < 10
+
+
+def test_tls_handshake_that_never_ends_hits_a_deadline():
+    record = b"\x16\x03\x03\x40\x00\x02\x00\x3f\xfc"  # a ServerHello of 16 KiB begins
+    with (
+        dripping(record, b"\x00") as address,
+        open_connection(f"https://{address}", queries=SHORT) as connection,
+        pytest.raises(DeadlineError, match="takes longer than"),
+    ):
+        find_films(connection, FILMS)
+
+
+def test_pacs_that_delivers_every_film_too_late_ends_the_import(tmp_path):
+    films = [Reference("1.2", "1.2.1", f"1.{number}") for number in range(9)]
+    reasons = []
+    with (
+        dripping(HEADERS + b"\r\n", b"1") as address,
+        open_connection(f"http://{address}", films=SHORT) as connection,
+    ):
+        path = tmp_path / "arriving.dcm"
+        outcomes = import_from_pacs(connection, films, new_intake(tmp_path), path)
+        with pytest.raises(PacsError, match="no longer delivers films"):
+            reasons.extend(outcome.reason for outcome in outcomes)
+    assert len(reasons) == 2
+    assert all("takes longer than 0.4 s for one response" in reason for reason in reasons)
+    assert not path.exists()
+
+
+def test_next_film_has_a_deadline_of_its_own(tmp_path):
+    """A deadline that has passed, or that a film kept, is not that of the next."""
+    content = dicom_file(tmp_path)
+    slow = iter([True, False, False])
+
+    def retrieval(uid):
+        status, headers, chunks = multipart(content)
+        return status, headers, itertools.chain([time.sleep(0.6) or b""], chunks)
+
+    def answer(uid):
+        return retrieval(uid) if next(slow) else multipart(content)
 
     with (
-        serving(small_pacs(dripping)) as (url, _),
-        open_connection(url, clock=lambda: float(next(now))) as connection,
+        serving(small_pacs(answer)) as (url, _),
+        open_connection(url, films=replace(SHORT, head_s=0.3, body_s=0.3)) as connection,
     ):
         film = Reference("1.2", "1.2.1", "1.2.3")
-        (outcome,) = import_from_pacs(
-            connection, [film], new_intake(tmp_path), tmp_path / "arriving.dcm"
-        )
-    assert "takes longer than 900 s" in outcome.reason
+        with pytest.raises(DeadlineError):
+            retrieve(connection, film, tmp_path / "film.dcm")
+        for _ in range(2):
+            retrieve(connection, film, tmp_path / "film.dcm")
+            time.sleep(0.4)
+    assert (tmp_path / "film.dcm").read_bytes() == content
+
+
+def test_deadlines_are_minutes():
+    assert (QUERY_LIMITS.head_s, QUERY_LIMITS.body_s) == (60, 120)
+    assert (FILM_LIMITS.head_s, FILM_LIMITS.body_s) == (60, 900)
 
 
 def test_pacs_that_disappears_ends_the_import_after_a_few_films(tmp_path):
@@ -678,7 +783,7 @@ def test_warnings_of_a_server_do_not_reach_the_terminal():
     answer = (200, {"Warning": "299 pacs: Doe^Jane"}, [b"["])
     script = (
         "import sys; from gdshare.store.pacs import *\n"
-        "with connect(access_to(sys.argv[1]), float, print) as connection:\n"
+        "with connect(access_to(sys.argv[1]), print) as connection:\n"
         "    try: find_films(connection, Query(('CR',)))\n"
         "    except PacsError: pass"
     )

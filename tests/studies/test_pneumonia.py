@@ -12,14 +12,15 @@ from studies import pneumonia
 from studies.pneumonia import (
     FULL,
     QUICK,
+    Distilling,
     answer,
     balanced_accuracy,
+    batches,
     behind,
     cells_of,
     report_of,
     teams,
 )
-from studies.pneumonia.work import Distilling, batches
 from studies.runner import Needed, Piece, Store, run
 from studies.tables import Difference, resamples
 
@@ -52,7 +53,7 @@ def world(tmp_path_factory):
 
 
 def test_all_rows_are_reported_and_go_to_json(world):
-    report = report_of(2, 2, TINY.trials, range(2), world.cells, world.results)
+    report = report_of(TINY, range(2), world.cells, world.results)
     for words in ("2 distilled, k = 1", "2 distilled, k = 2", "12 real", "Target", "patient"):
         assert words in report.text
     rows = report.figures["tables"][0]["rows"]

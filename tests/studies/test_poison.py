@@ -10,8 +10,7 @@ from gdshare.distilled import Distilled
 from gdshare.protocol import PatchClass
 from studies.hospitals import hospitals_of
 from studies.poison import FAST, poison_cells, report_of
-from studies.poison.attacks import ATTACKS, BACKDOOR, MARKER, plant, stamped
-from studies.poison.trial import Trial
+from studies.poison.trial import ATTACKS, BACKDOOR, MARKER, Trial, plant, stamped
 from studies.runner import Store
 
 MADE = Distilled(

@@ -9,7 +9,6 @@ A request or an answer is a line of JSON, followed by as many bytes as its ``byt
 
 import json
 import logging
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -19,6 +18,7 @@ from typing import IO, Any
 
 import numpy as np
 
+from gdshare.child_environment import child_environment
 from gdshare.errors import FilmError
 from gdshare.films.dicom.agreement import as_coded, as_header_says, damaged
 from gdshare.films.dicom.stored import Decode, Frame, Stored
@@ -111,7 +111,7 @@ class _Worker:
                 # -P: import nothing from the current folder.
                 [sys.executable, "-P", "-m", CODEC],
                 # Each OpenBLAS thread reserves 40 MB of address space, which counts as memory.
-                env={**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
+                env=child_environment(OPENBLAS_NUM_THREADS="1", OMP_NUM_THREADS="1"),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,

@@ -1,6 +1,6 @@
 """Reading one film from a DICOM file."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from warnings import catch_warnings, simplefilter
 
@@ -12,7 +12,7 @@ from gdshare.errors import FilmError
 from gdshare.films.dicom.decoder import decode_apart
 from gdshare.films.dicom.header import Header, header_of, read_dataset
 from gdshare.films.dicom.presentation import present
-from gdshare.films.dicom.stored import Decode, stored_values
+from gdshare.films.dicom.stored import Decode, has_stray_bits, stored_values
 from gdshare.films.value import Film
 
 
@@ -39,13 +39,25 @@ def read_dicom(path: Path, frame: int | None = None, decode: Decode = decode_apa
         header = header_of(dataset, path)
         if frame is None and header.frames > 1:
             raise FilmError(f"has {header.frames} frames", path, "give the film's number, from 1")
-        return Film(displayed(dataset, header, path, frame or 1, decode), str(path), header.spacing)
+        shown = display(dataset, header, path, frame or 1, decode)
+        return Film(shown.pixels, str(path), header.spacing)
 
 
-def displayed(
-    dataset: Dataset, header: Header, path: Path, frame: int, decode: Decode
-) -> npt.NDArray[np.uint16]:
-    """The pixels of one frame, as a radiologist sees them.
+@dataclass(frozen=True)
+class Displayed:
+    """One frame, as a radiologist sees it.
+
+    Attributes:
+        pixels: uint16 [rows, columns]; 0 is black, 65535 white.
+        stray_bits: its values have more bits than its header says; the others are not displayed.
+    """
+
+    pixels: npt.NDArray[np.uint16]
+    stray_bits: bool
+
+
+def display(dataset: Dataset, header: Header, path: Path, frame: int, decode: Decode) -> Displayed:
+    """Decode one frame and display it.
 
     Args:
         dataset: with the elements of ``FILM_TAGS``.
@@ -54,11 +66,9 @@ def displayed(
         frame: frame number, from 1.
         decode: decodes a compressed frame.
 
-    Returns:
-        uint16 [rows, columns]; 0 is black, 65535 white.
-
     Raises:
         FilmError: the frame is missing or damaged, or a transform is malformed.
     """
     stored, bits = stored_values(dataset, header, path, frame, decode)
-    return present(stored, dataset, replace(header, stored=bits), path)
+    pixels = present(stored, dataset, replace(header, stored=bits), path)
+    return Displayed(pixels, has_stray_bits(stored, header))

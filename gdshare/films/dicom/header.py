@@ -94,6 +94,7 @@ class Header:
         inverted: the smallest value is white.
         for_display: fluoroscopy with values that skip the modality transform (PS3.4, N.2.1.2).
         spacing: distance between pixel centres (down, across), mm; None if not stated.
+        overlays: the bits of a pixel that belong to overlays.
     """
 
     encoding: UID
@@ -106,6 +107,7 @@ class Header:
     inverted: bool
     for_display: bool
     spacing: tuple[float, float] | None
+    overlays: int = 0
 
     @property
     def big_endian(self) -> bool:
@@ -118,7 +120,9 @@ def tags(names: tuple[str, ...]) -> list[BaseTag]:
     return [Tag(name) for name in names]
 
 
-FILM_TAGS = tags(_IMAGE + _GRAY_SCALE + SPACING)
+OVERLAY_BITS = [Tag(group, 0x0102) for group in range(0x6000, 0x6020, 2)]
+"""Overlay Bit Position (C.9.2) of each overlay."""
+FILM_TAGS = tags(_IMAGE + _GRAY_SCALE + SPACING) + OVERLAY_BITS
 """The elements that ``header_of`` and ``present`` need."""
 
 
@@ -251,7 +255,13 @@ def _checked(dataset: Dataset) -> Header:
         kind == uid.XRayRadiofluoroscopicImageStorage
         and text_of(dataset, "PixelIntensityRelationship") in ("LOG", "DISP"),
         spacing(dataset),
+        _overlays(dataset),
     )
+
+
+def _overlays(dataset: Dataset) -> int:
+    positions = (dataset[tag].value for tag in OVERLAY_BITS if tag in dataset)
+    return sum({1 << place for place in positions if isinstance(place, int) and 0 < place < 16})
 
 
 def _kind(dataset: Dataset) -> UID:

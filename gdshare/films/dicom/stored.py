@@ -14,6 +14,7 @@ import numpy.typing as npt
 from pydicom import Dataset
 from pydicom.encaps import generate_fragments, get_frame
 from pydicom.pixels.decoders.base import get_decoder
+from pydicom.uid import RLELossless
 
 from gdshare.errors import FilmError
 from gdshare.films.dicom.codestream import begins_codestream, read_codestream
@@ -60,6 +61,7 @@ def decoder_options(image: Header | Frame, frames: int = 1) -> dict[str, Any]:
         "bits_stored": image.stored,
         "pixel_representation": int(image.signed),
         "pixel_keyword": "PixelData",
+        "correct_unused_bits": False,
     }
 
 
@@ -95,6 +97,21 @@ def stored_values(
         raise error.at(path) from error
     except Exception as error:  # pydicom raises AttributeError, ValueError, struct.error, ...
         raise FilmError("its pixel data is damaged", path, EXPORT_AGAIN) from error
+
+
+def has_stray_bits(stored: Stored, header: Header) -> bool:
+    """Whether bits above those stored are set that neither repeat the sign nor are an overlay's.
+
+    They are not displayed (PS3.5, 8.1.1), but the header may state too few bits.
+    """
+    if header.encoding.is_compressed and header.encoding != RLELossless:
+        return False  # a codestream's values were held against the header
+    unused = 0xFFFF & ~header.overlays & ~((1 << header.stored) - 1)
+    above = stored.astype(np.int32) & unused
+    if not header.signed:
+        return bool(above.any())
+    negative = (stored >> (header.stored - 1)) & 1 == 1
+    return bool(((above != 0) & ~((above == unused) & negative)).any())
 
 
 def _plain(dataset: Dataset, header: Header, frame: int) -> Stored:

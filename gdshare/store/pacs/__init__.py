@@ -2,13 +2,13 @@
 
 ``access`` checks the address and the login, ``query`` finds films by date and modality (QIDO-RS),
 ``retrieval`` downloads a film to a file (WADO-RS), and ``intake`` imports it into the store. Below
-them, ``connection`` sends every request, limits its bytes and seconds and retries transient
-failures; ``errors`` maps what can go wrong.
+them, ``connection`` sends every request, limits its bytes and retries transient failures;
+``deadline`` limits its seconds; ``errors`` maps what can go wrong.
 
 Example::
 
     access = access_to("https://pacs.hospital/dicom-web", Login("node", password))
-    with connect(access, time.monotonic, time.sleep) as connection:
+    with connect(access, time.sleep) as connection:
         films = find_films(connection, Query(("CR", "DX"), since=date(2024, 1, 1)))
         for outcome in import_from_pacs(connection, films, intake, Path("arriving.dcm")):
             print(outcome.path, outcome.kind)

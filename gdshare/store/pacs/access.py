@@ -6,13 +6,12 @@ line, which every user of the machine can see.
 """
 
 import ipaddress
-import os
 import ssl
-import stat
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from gdshare.secret_files import ExposedError, read_secret_line
 from gdshare.store.pacs.errors import PacsError
 
 MAX_PASSWORD = 1000
@@ -67,16 +66,13 @@ def read_password(path: Path) -> bytes:
         PacsError: the file is missing, readable by others, empty or too long.
     """
     try:
-        with path.open("rb") as stream:
-            mode = stat.S_IMODE(os.fstat(stream.fileno()).st_mode)
-            content = stream.read(MAX_PASSWORD + 2)
+        password = read_secret_line(path, MAX_PASSWORD)
+    except ExposedError as error:
+        raise PacsError(error.what, path, error.remedy) from error
     except OSError as error:
         raise PacsError(
             f"cannot be read ({error.strerror})", path, "give a file that contains the password"
         ) from error
-    if mode & 0o077:
-        raise PacsError("is a password that others may read", path, f"chmod 600 {path.name}")
-    password = content.removesuffix(b"\n").removesuffix(b"\r")
     if not 0 < len(password) <= MAX_PASSWORD:
         raise PacsError(
             f"contains no password of 1 to {MAX_PASSWORD} bytes", path, "write the password into it"

@@ -6,7 +6,7 @@ without a limit, so films are read here, in chunks, under the same limits.
 
 import logging
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -18,6 +18,7 @@ from urllib3.response import BaseHTTPResponse
 
 from gdshare.films.dicom.header import MAX_FILE_BYTES
 from gdshare.store.pacs.access import Access
+from gdshare.store.pacs.deadline import Deadline, guarded_pools
 from gdshare.store.pacs.errors import (
     ASK_ADMINISTRATOR,
     ResponseError,
@@ -25,18 +26,34 @@ from gdshare.store.pacs.errors import (
     translate_errors,
 )
 
-Clock = Callable[[], float]
 Sleep = Callable[[float], None]
 T = TypeVar("T")
 
 TIMEOUTS_S = (10.0, 60.0)
 """To connect, and between bytes."""
-QUERY_TIMEOUT_S, FILM_TIMEOUT_S = 120.0, 900.0
-"""For a whole response; at 10 Mbit/s the largest film arrives in time."""
-MAX_QUERY_BYTES = 16 * 1024**2
 CHUNK_BYTES = 1024**2
 RETRY_DELAYS_S = (1.0, 3.0, 9.0)
 STORED_SYNTAX = 'multipart/related; type="application/dicom"; transfer-syntax=*'
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Bounds of one response.
+
+    Attributes:
+        max_bytes: of its body.
+        head_s: seconds until its headers are complete, connecting included.
+        body_s: seconds for its body after that.
+    """
+
+    max_bytes: int
+    head_s: float
+    body_s: float
+
+
+QUERY_LIMITS = Limits(16 * 1024**2, 60.0, 120.0)
+FILM_LIMITS = Limits(MAX_FILE_BYTES, 60.0, 900.0)
+"""At 10 Mbit/s the largest film arrives in time."""
 
 # It logs what the server says; without a handler that would reach the terminal.
 logging.getLogger("dicomweb_client").addHandler(logging.NullHandler())
@@ -83,32 +100,22 @@ class Connection:
 
 @contextmanager
 def connect(
-    access: Access, clock: Clock, sleep: Sleep, max_bytes: int = MAX_FILE_BYTES
+    access: Access, sleep: Sleep, queries: Limits = QUERY_LIMITS, films: Limits = FILM_LIMITS
 ) -> Iterator[Connection]:
     """Open a connection to a PACS; nothing is sent yet.
 
     Args:
         access: address and login.
-        clock: monotonic seconds.
         sleep: waits for so many seconds.
-        max_bytes: of a film's response.
+        queries, films: bounds of each response to a query, and of each film.
     """
-    queries = _session(access, _Limits(MAX_QUERY_BYTES, QUERY_TIMEOUT_S, clock))
-    films = _session(access, _Limits(max_bytes, FILM_TIMEOUT_S, clock))
-    with queries, films:
-        client = DICOMwebClient(access.url, queries, timeout=TIMEOUTS_S)
+    with _session(access, queries) as searching, _session(access, films) as retrieving:
+        client = DICOMwebClient(access.url, searching, timeout=TIMEOUTS_S)
         client.set_http_retry_params(retry=False)  # its retries look at the status only
-        yield Connection(access.url, client, films, sleep)
+        yield Connection(access.url, client, retrieving, sleep)
 
 
-@dataclass(frozen=True)
-class _Limits:
-    max_bytes: int
-    seconds: float
-    clock: Clock
-
-
-def _session(access: Access, limits: _Limits) -> requests.Session:
+def _session(access: Access, limits: Limits) -> requests.Session:
     session = requests.Session()
     # Ignore proxies and logins of the environment.
     session.trust_env = False
@@ -122,34 +129,48 @@ def _session(access: Access, limits: _Limits) -> requests.Session:
 
 
 class _Adapter(HTTPAdapter):
-    """Limits every response body."""
+    """Bounds every response, in bytes and seconds."""
 
-    def __init__(self, limits: _Limits) -> None:
+    def __init__(self, limits: Limits) -> None:
+        self._limits, self._deadline = limits, Deadline()
         super().__init__()
-        self._limits = limits
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        super().init_poolmanager(*args, **kwargs)
+        self.poolmanager.pool_classes_by_scheme = guarded_pools(self._deadline)
 
     def send(
         self, request: requests.PreparedRequest, *args: Any, **kwargs: Any
     ) -> requests.Response:
         request.headers.pop("Host", None)  # dicomweb-client omits the port
-        deadline = self._limits.clock() + self._limits.seconds
-        response = super().send(request, *args, **kwargs)
-        response.raw = _Body(response.raw, self._limits, deadline)
+        self._deadline.start(self._limits.head_s)
+        with ExitStack() as failed:
+            with self._deadline.kept():
+                response = super().send(request, *args, **kwargs)
+                failed.callback(response.close)
+            failed.pop_all()
+        response.raw = _Body(response.raw, self._limits, self._deadline)
         return response
+
+    def close(self) -> None:
+        super().close()
+        self._deadline.close()
 
 
 class _Body:
-    """A response body, read in chunks; each read checks the limits."""
+    """A response body, read in chunks within the limits."""
 
-    def __init__(self, raw: BaseHTTPResponse, limits: _Limits, deadline: float) -> None:
+    def __init__(self, raw: BaseHTTPResponse, limits: Limits, deadline: Deadline) -> None:
         self._raw, self._left = raw, limits.max_bytes
         self._limits, self._deadline = limits, deadline
+        deadline.start(limits.body_s)
 
     def read(self, size: int) -> bytes:
         if (self._raw.length_remaining or 0) > self._left:
             self._left = -1
         # Not read(): it waits for all of ``size``, however slowly the bytes arrive.
-        chunk = b"" if self._left < 0 else self._raw.read1(size, decode_content=True)
+        with self._deadline.kept():
+            chunk = b"" if self._left < 0 else self._raw.read1(size, decode_content=True)
         self._left -= len(chunk)
         if self._left < 0:
             self.close()
@@ -157,16 +178,13 @@ class _Body:
                 f"sends more than {self._limits.max_bytes} bytes in one response",
                 remedy=ASK_ADMINISTRATOR,
             )
-        if self._limits.clock() > self._deadline:
-            self.close()
-            raise ResponseError(
-                f"takes longer than {self._limits.seconds:.0f} s for one response",
-                remedy=ASK_ADMINISTRATOR,
-            )
+        if not chunk:
+            self._deadline.stop()
         return chunk
 
     def close(self) -> None:
         self._raw.close()
+        self._deadline.close()
 
     def release_conn(self) -> None:
         self._raw.release_conn()

@@ -5,6 +5,7 @@
     PacsError                the import ends
     ├── TransientError       the request is retried
     └── ResponseError        one film is refused
+        └── DeadlineError    and after a few in a row the import ends
 """
 
 from collections.abc import Iterator
@@ -40,6 +41,10 @@ class TransientError(PacsError):
 
 class ResponseError(PacsError):
     """A single response that cannot be used; the next may be fine."""
+
+
+class DeadlineError(ResponseError):
+    """A response that does not arrive in time; the request is not retried, to lose no more time."""
 
 
 @contextmanager

@@ -11,10 +11,12 @@ from warnings import catch_warnings, simplefilter
 
 from gdshare.errors import FilmError
 from gdshare.films.dicom.header import read_dataset, tags
-from gdshare.store.intake import Intake, Outcome, import_films
+from gdshare.store.intake import Intake, import_films
+from gdshare.store.outcome import Outcome
 from gdshare.store.pacs.connection import Connection
 from gdshare.store.pacs.errors import (
     ASK_ADMINISTRATOR,
+    DeadlineError,
     PacsError,
     ResponseError,
     TransientError,
@@ -54,11 +56,9 @@ def import_from_pacs(
         try:
             outcome = _previous(film, intake) or _retrieve(connection, film, intake, download)
             failures = 0
-        except ResponseError as error:
-            outcome = _refused(film, error)
-            failures = 0
-        except TransientError as error:
-            failures += 1
+        except (ResponseError, TransientError) as error:
+            gone = isinstance(error, TransientError | DeadlineError)
+            failures = failures + 1 if gone else 0
             if failures == MAX_FAILURES:
                 raise PacsError(
                     "no longer delivers films",
@@ -89,8 +89,8 @@ def _retrieve(connection: Connection, film: Reference, intake: Intake, download:
     if outcome.kind == "not DICOM":
         error = ResponseError(NOT_DICOM, remedy=ASK_ADMINISTRATOR)
         return _refused(film, error.at(connection.url))
-    reason = outcome.reason.replace(str(download), film.instance)
-    return replace(outcome, path=Path(film.instance), reason=reason)
+    reasons = tuple(reason.replace(str(download), film.instance) for reason in outcome.reasons)
+    return replace(outcome, path=Path(film.instance), reasons=reasons)
 
 
 def _is_requested(film: Reference, download: Path) -> bool:
@@ -105,4 +105,4 @@ def _is_requested(film: Reference, download: Path) -> bool:
 
 
 def _refused(film: Reference, error: PacsError) -> Outcome:
-    return Outcome(Path(film.instance), "refused", reason=f"{film.instance}: {error}")
+    return Outcome(Path(film.instance), "refused", reasons=(f"{film.instance}: {error}",))

@@ -24,7 +24,7 @@ from gdshare.errors import CohortError, FederationError, UsageError
 from gdshare.ledger import open_ledger, read_ledger
 from gdshare.method import Counts
 from gdshare.signing import new_key, public_pem
-from studies.poison import attacks
+from studies.poison.trial import ATTACKS
 
 Change = Callable[[Distilled], Distilled]
 
@@ -42,7 +42,7 @@ def large_cohort(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def attack(name: str) -> Change:
-    return partial(attacks.ATTACKS[name], seed=1)
+    return partial(ATTACKS[name], seed=1)
 
 
 def honest(number: int) -> Change:

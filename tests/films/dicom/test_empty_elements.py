@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from dicom_kit import gradient, radiograph, save
 from pydicom import DataElement, Dataset
-from pydicom.datadict import dictionary_VR
+from pydicom.datadict import dictionary_VR, keyword_for_tag
 from pydicom.uid import (
     DigitalXRayImageStorageForPresentation,
     ExplicitVRBigEndian,
@@ -68,8 +68,17 @@ def film(kind=None):
 
 
 def test_every_element_that_the_reader_uses_is_tried():
-    names = {DataElement(tag, "UN", b"").keyword for tag in FILM_TAGS}
-    assert names == {*OPTIONAL, *MANDATORY}
+    names = {keyword_for_tag(tag) for tag in FILM_TAGS}
+    assert names == {*OPTIONAL, *MANDATORY, "OverlayBitPosition"}
+
+
+@pytest.mark.parametrize("syntax", SYNTAXES[:2], ids=lambda syntax: syntax.keyword)
+def test_empty_overlay_bit_position_is_none(tmp_path, syntax):
+    dataset = film()
+    dataset.add_new((0x6000, 0x0102), "US", None)
+    path = save(dataset, tmp_path / "film.dcm", syntax)
+    assert header_of(read_dataset(path), path).overlays == 0
+    np.testing.assert_array_equal(read_film(path).pixels, SHOWN)
 
 
 @pytest.mark.parametrize("name", OPTIONAL)
