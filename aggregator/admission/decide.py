@@ -28,8 +28,6 @@ from aggregator.trust.bundle_history import (
     quarantined_digests,
     signed_with,
 )
-from aggregator.trust.key_history import expiring_sites
-from aggregator.trust.keys import Trust, load_trust
 from aggregator.trust.withdrawals import record_withdrawals
 from aggregator.verified import Verified, digests
 from gdshare.cohort import Cohort
@@ -37,6 +35,8 @@ from gdshare.errors import FederationError
 from gdshare.ledger import Entry, Ledger, in_one_line, open_ledger, read_ledger
 from gdshare.model import Model
 from gdshare.protocol import Protocol
+from gdshare.trust.key_history import expiring_sites
+from gdshare.trust.keys import Trust, load_trust
 
 log = logging.getLogger(__name__)
 

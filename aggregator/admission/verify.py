@@ -9,11 +9,11 @@ from collections.abc import Mapping
 from datetime import datetime
 
 from aggregator.refusals import Refusal, UnknownSite
-from aggregator.trust.keys import Trust
 from aggregator.verified import Verified
 from gdshare.bundle import verify_files
 from gdshare.errors import BundleError
 from gdshare.signing.errors import WrongKey
+from gdshare.trust.keys import Trust
 
 
 def verify_bytes(

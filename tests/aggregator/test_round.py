@@ -43,7 +43,6 @@ from aggregator.flower.order import Order
 from aggregator.results import table
 from aggregator.round import Round
 from aggregator.trust.bundle_history import newest_bundles, signed_with
-from aggregator.trust.key_history import REVOKE, TRUST, from_line, until
 from gdshare import progress
 from gdshare.bundle import Terms, verify_files
 from gdshare.errors import FederationError, LedgerError
@@ -59,6 +58,7 @@ from gdshare.signing import (
     new_key,
     public_pem,
 )
+from gdshare.trust.key_history import REVOKE, TRUST, from_line, until
 from hospital_node.client_app import app as real_app
 
 # A sound round.

@@ -14,11 +14,11 @@ from aggregator.flower.order import Order
 from aggregator.results import RoundResult
 from aggregator.round import Round
 from aggregator.trust.bundle_history import ADMIT
-from aggregator.trust.key_history import DISOWN, REVOKE, from_line
 from gdshare.bundle import Manifest
 from gdshare.bundle.layout import MANIFEST
 from gdshare.ledger import open_ledger, read_ledger
 from gdshare.signing import fingerprint, new_key, public_pem
+from gdshare.trust.key_history import DISOWN, REVOKE, from_line
 
 SITES = ("east", "north", "west")
 
