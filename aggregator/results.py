@@ -88,7 +88,8 @@ class RoundResult:
         silent: nodes, by Flower's number, that did not answer.
         rows: of the table: each site, then all sites together.
         seconds: step of the round -> how long it took.
-        bytes_moved: "bundles", all that were sent; "model", sent to each admitted site twice.
+        bytes_moved: "bundles", all that were sent; "model", which sites receive only if they may
+            not be shown the bundles.
         order: what the round was asked to do.
     """
 

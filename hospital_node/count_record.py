@@ -6,7 +6,7 @@ further model tells a little more of the films, the number of models is limited,
 for test films.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -31,24 +31,27 @@ class Question:
         model: SHA-256 of what votes.
         cohort: SHA-256 of the cohort's index.
         epsilon: of test films; None: validation films.
+        tied: whether the node trained the model itself, from bundles.
     """
 
     model: str
     cohort: str
     epsilon: float | None
+    tied: bool = field(compare=False)
 
 
 @dataclass(frozen=True)
 class Limits:
-    """How many models each split may be counted for, ever."""
+    """How many models each split may be counted for, ever, and how many of these untied."""
 
     validation: int
     test: int
+    untied: int
 
     @classmethod
     def of(cls, settings: NodeSettings) -> Self:
         """The site's own."""
-        return cls(settings.validation_models, settings.test_models)
+        return cls(settings.validation_models, settings.test_models, settings.untied_models)
 
 
 class Answer(BaseModel):
@@ -61,6 +64,7 @@ class Answer(BaseModel):
     epsilon: float | None
     counts: Annotated[tuple[Confusion, ...], Field(min_length=1, max_length=100)]
     suppress_below: int = 1
+    tied: bool = False
 
     @field_validator("counts", mode="before")
     @classmethod
@@ -76,12 +80,13 @@ class Answer(BaseModel):
             epsilon=question.epsilon,
             counts=tuple(counts.confusions),
             suppress_below=counts.suppress_below,
+            tied=question.tied,
         )
 
     @property
     def question(self) -> Question:
         """What was asked."""
-        return Question(self.model, self.cohort, self.epsilon)
+        return Question(self.model, self.cohort, self.epsilon, self.tied)
 
     @property
     def sent(self) -> Counts:
@@ -102,7 +107,7 @@ class CountRecord(BaseModel):
 
         Raises:
             RefusedError: test films were counted for this model at another ε, or the films of this
-                split for as many models as may be.
+                split for as many models as may be, or as many untied ones.
         """
         test = question.epsilon is not None
         same_films = [
@@ -115,6 +120,9 @@ class CountRecord(BaseModel):
                 return entry
             if entry.model == question.model:
                 raise RefusedError(Reason.TEST_ALREADY_COUNTED)
+        untied = sum(not entry.tied for entry in same_films)
+        if not question.tied and untied >= limits.untied:
+            raise RefusedError(Reason.MODEL_UNTIED)
         if len(same_films) >= (limits.test if test else limits.validation):
             raise RefusedError(Reason.TEST_BUDGET_SPENT if test else Reason.VALIDATION_BUDGET_SPENT)
         return None

@@ -1,8 +1,8 @@
-"""The second act: classifying the site's own films with a model from outside, and counting them.
+"""The second act: classifying the site's own films with a round's model, and counting them.
 
 Films, votes and ratios stay here; integers leave, and none of a few films. Checked in this order,
 cheapest first: the form of the request, a cohort that the site listed, enough films, the site's own
-protocol, the model's weights, the record of counts. What leaves is in the record first.
+protocol, the bundles or the weights, the record of counts. What leaves is in the record first.
 """
 
 import hashlib
@@ -17,6 +17,7 @@ from gdshare.messages import (
     Counts,
     Fields,
     Reason,
+    Recipe,
     RequestError,
     Value,
     counts_to_fields,
@@ -27,6 +28,7 @@ from gdshare.suppression import merged
 from hospital_node.count_record import Answer, Limits, Question, read_counts, record_counts
 from hospital_node.refusal import RefusedError
 from hospital_node.settings import NodeSettings
+from hospital_node.tied import train_tied
 
 log = logging.getLogger(__name__)
 
@@ -44,8 +46,8 @@ def answer_counts(settings: NodeSettings, received: Fields) -> dict[str, Value]:
         raise RefusedError(Reason.TOO_FEW_FILMS)
     if request.protocol != cohort.protocol:
         raise RefusedError(Reason.PROTOCOL_DIFFERS)
-    model = _load(request)
-    question = Question(_digest(request, model), _cohort_digest(cohort), request.epsilon)
+    model, tied = _model(settings, request)
+    question = Question(_digest(request, model), _cohort_digest(cohort), request.epsilon, tied)
     limits = Limits.of(settings)
     answer = read_counts(settings.state).answer_to(question, limits)
     if answer is None:
@@ -100,8 +102,13 @@ def _open(path: Path | None) -> Cohort:
         raise RefusedError(Reason.COHORT_UNREADABLE, str(error)) from error
 
 
-def _load(request: CountRequest) -> Model:
+def _model(settings: NodeSettings, request: CountRequest) -> tuple[Model, bool]:
+    """The model, and whether it was trained here."""
+    if isinstance(request.model, Recipe):
+        return train_tied(settings, request, request.model), True
+    if not settings.untied_models:
+        raise RefusedError(Reason.MODEL_UNTIED, "weights without the bundles that they come from")
     try:
-        return Model.from_bytes(request.network, request.protocol, request.model)
+        return Model.from_bytes(request.network, request.protocol, request.model), False
     except ModelError as error:
         raise RefusedError(Reason.MODEL_REFUSED, str(error)) from error

@@ -24,9 +24,13 @@ class NodeSettings(BaseModel):
         state: a folder of the node's own, for the record of counts.
         cohort: its validation and test films may be counted; None: no counting.
         minimum_films: a split with fewer films is not counted.
+        trust: public keys of the round's hospitals, by which their bundles are known; None: only
+            ``untied_models`` are counted.
         suppress_below: no cell of counts that leave holds fewer films than this, unless none.
         test_models: with how many different models, ever, this cohort's test films may be counted.
         validation_models: the same of its validation films.
+        untied_models: how many of these, of either split, may be weights that somebody sent, which
+            this node did not train from bundles.
         daily_seconds: how much is computed for others in 24 hours, of the clock or of the
             processor, whichever is more.
         device: where films are classified.
@@ -39,10 +43,12 @@ class NodeSettings(BaseModel):
     outbox: Path
     state: Path
     cohort: Path | None = None
+    trust: Path | None = None
     minimum_films: Annotated[int, Field(ge=1)] = DEFAULT_MINIMUM_FILMS
     suppress_below: Annotated[int, Field(ge=1, le=LARGEST)] = DEFAULT_SUPPRESS_BELOW
     test_models: Annotated[int, Field(ge=0)] = DEFAULT_TEST_MODELS
     validation_models: Annotated[int, Field(ge=0)] = DEFAULT_VALIDATION_MODELS
+    untied_models: Annotated[int, Field(ge=0)] = 0
     daily_seconds: Annotated[int, Field(ge=1)] = DEFAULT_DAILY_SECONDS
     device: Literal["cpu", "cuda"] = "cpu"
 
@@ -64,7 +70,7 @@ class NodeSettings(BaseModel):
                 "node settings",
                 "see docs/guide-aggregator.md",
             ) from error
-        for path in (settings.outbox, settings.state, settings.cohort):
+        for path in (settings.outbox, settings.state, settings.cohort, settings.trust):
             if path is not None and not path.is_absolute():
                 raise UsageError(
                     f"{path} is not an absolute path", "node settings", "write it in full"

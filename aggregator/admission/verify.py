@@ -46,7 +46,7 @@ def _verify(node: int, files: Mapping[str, bytes], trust: Trust, now: datetime) 
             bundle = verify_files(files, trusted.key, now, trusted.site)
         except WrongKey:
             continue
-        return Verified(node, bundle, trusted.fingerprint)
+        return Verified(node, bundle, trusted.fingerprint, files)
     raise UnknownSite(
         "signed with a key that is not on the trust list", remedy="ask the hospital for its .pub"
     )

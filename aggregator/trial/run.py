@@ -84,7 +84,14 @@ def _round_result(
         shutil.rmtree(out / ROUND, ignore_errors=True)
         log.info("starting a SuperLink and %d SuperNodes on this machine", len(sites))
         nodes = [
-            SiteNode(site.name, site.outbox, site.cohort.path, trial.minimum_films, EVERY_FILM)
+            SiteNode(
+                site.name,
+                site.outbox,
+                site.cohort.path,
+                out / "trust",
+                trial.minimum_films,
+                EVERY_FILM,
+            )
             for site in sites
         ]
         order = Order(

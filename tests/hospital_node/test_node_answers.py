@@ -47,6 +47,7 @@ def settings(tmp_path: Path, cohort: Path) -> dict[str, object]:
         "cohort": str(cohort),
         "minimum-films": 4,
         "suppress-below": 1,
+        "untied-models": 100,
     }
 
 
