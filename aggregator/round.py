@@ -17,8 +17,8 @@ import json
 import logging
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from datetime import datetime
+from dataclasses import asdict, dataclass, field
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from flwr.serverapp import Grid
@@ -73,12 +73,18 @@ class Round:
     Attributes:
         grid: Flower's way to the nodes.
         order: what to do.
-        now: the aggregator's clock, UTC.
+        now: the aggregator's clock at its start, UTC.
+        began: the same moment by the clock that nobody sets.
     """
 
     grid: Grid
     order: Order
     now: datetime
+    began: float = field(default_factory=time.monotonic)
+
+    def moment(self) -> datetime:
+        """The aggregator's clock: a line in the ledger has the time of its act."""
+        return self.now + timedelta(seconds=time.monotonic() - self.began)
 
     def run(self, out: Path) -> RoundResult:
         """Run the round; on return everything is in ``out``.
@@ -96,10 +102,10 @@ class Round:
         reference = None if self.order.reference is None else open_cohort(self.order.reference)
         with watch.step("collect"):
             replies = self._collect(self._wait_for_nodes())
-        checked = verify_and_record(self.order, split_files(replies), self.now)
+        checked = verify_and_record(self.order, split_files(replies), self.moment())
         with watch.step("plausibility"):
             screenings = assess(self.grid, self.order, checked.sound, reference)
-        decision = decide(self.order, checked, screenings, self.now)
+        decision = decide(self.order, checked, screenings, self.moment())
         _write_refusals(out, decision.refusals)
         admitted = decision.admitted
         if not admitted:
@@ -209,7 +215,7 @@ class Round:
             for bundle in admitted:
                 why = trained_from(bundle.name, bundle.bundle.digest)
                 what = in_one_line(str(folder))
-                ledger.write(self.now, TRAIN, self.order.operator, what, digest, why)
+                ledger.write(self.moment(), TRAIN, self.order.operator, what, digest, why)
 
     def _origin(self, admitted: Sequence[Verified], model: Model) -> dict[str, JsonValue]:
         return {

@@ -17,9 +17,12 @@
     ├── BundleError         a bundle that is refused; subclasses name the reason
     ├── LockedError         a file that another process is using
     ├── ModelError          a trained model
-    └── FederationError     a round
+    └── RemoteError         the other side
+        └── FederationError a round
+            └── TrustError  a key or a bundle that the trust list's rules refuse
 
-The command line prints ``str(error)`` and exits with status 2; ``--debug`` adds the traceback.
+The command line prints ``str(error)`` and exits with a status (``gdshare.cli.exit_status``);
+``--debug`` adds the traceback.
 Packages with a family of errors of their own derive them from these, so that a caller may catch as
 finely or as coarsely as it needs.
 """
@@ -110,5 +113,13 @@ class ModelError(GdshareError):
     """A trained model that cannot be read, or does not fit what it is asked to classify."""
 
 
-class FederationError(GdshareError):
+class RemoteError(GdshareError):
+    """Another machine that does not answer, or does not do its part."""
+
+
+class FederationError(RemoteError):
     """A round that cannot be held: no SuperLink, no hospital answering, no bundle admitted."""
+
+
+class TrustError(FederationError):
+    """A key or a bundle that the trust list's rules refuse, or a trust list that breaks them."""

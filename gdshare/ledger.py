@@ -225,7 +225,7 @@ def _act(
         first = error.errors()[0]
         raise LedgerError(
             f"the ledger does not allow {first['loc'][0]} ({first['msg']})",
-            remedy="shorten it, in one line",
+            remedy=f"write it in one line of UTF-8, {MAX_TEXT} characters at most",
         ) from error
 
 

@@ -17,6 +17,7 @@ from safetensors.torch import load, save
 
 from gdshare.errors import ModelError, UsageError
 from gdshare.networks import INITIALISERS, Parameters, build
+from gdshare.plain_files import MAX_RECORD, TooLargeError, read_plain
 from gdshare.protocol import MAX_ENSEMBLE, Protocol
 from gdshare.storage import write_bytes, write_json
 
@@ -188,11 +189,11 @@ def load_model(folder: Path) -> tuple[Model, ModelRecord]:
         ModelError: not there, damaged, or of another version.
     """
     try:
-        record = ModelRecord.model_validate_json((folder / "model.json").read_bytes())
-        weights = folder / "model.safetensors"
-        if weights.stat().st_size > MAX_MODEL_BYTES:
-            raise ModelError("too large to be a model", weights, "check the path")
-        data = weights.read_bytes()
+        described = read_plain(folder / "model.json", MAX_RECORD)
+        record = ModelRecord.model_validate_json(described)
+        data = read_plain(folder / "model.safetensors", MAX_MODEL_BYTES)
+    except TooLargeError as error:
+        raise ModelError("too large to be a model", error.filename, "check the path") from error
     except OSError as error:
         raise ModelError(
             f"not a model ({error.strerror})", folder, "give the folder that holds model.json"

@@ -10,10 +10,17 @@ import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BufferedReader
 from pathlib import Path
-from typing import BinaryIO
 
 from gdshare.open_flags import BINARY, NO_FOLLOW, NO_TERMINAL, NO_WAIT
+
+MAX_RECORD = 16 * 1024**2
+"""Bytes of a record or of settings, more than any has."""
+MAX_TABLE = 256 * 1024**2
+"""Bytes of a table or of a log."""
+MAX_TENSORS = 4 * 1024**3
+"""Bytes of a run's or a training's own tensors."""
 
 
 class NotPlainError(OSError):
@@ -48,7 +55,7 @@ def read_plain(path: Path, max_bytes: int, *, follow: bool = True) -> bytes:
         return read_bounded(stream, path, max_bytes)
 
 
-def read_bounded(stream: BinaryIO, path: Path, max_bytes: int) -> bytes:
+def read_bounded(stream: BufferedReader, path: Path, max_bytes: int) -> bytes:
     """Read all of an open file.
 
     Raises:
@@ -66,7 +73,7 @@ def read_bounded(stream: BinaryIO, path: Path, max_bytes: int) -> bytes:
 
 
 @contextmanager
-def open_plain(path: Path, *, follow: bool = True) -> Iterator[BinaryIO]:
+def open_plain(path: Path, *, follow: bool = True) -> Iterator[BufferedReader]:
     """Open a file for reading; the reader bounds what it reads.
 
     Raises:
@@ -80,6 +87,16 @@ def open_plain(path: Path, *, follow: bool = True) -> Iterator[BinaryIO]:
     with os.fdopen(os.open(path, flags), "rb") as stream:
         _require_plain(path, os.fstat(stream.fileno()))
         yield stream
+
+
+def require_plain(path: Path) -> None:
+    """Refuse a file that cannot be opened as ``open_plain`` would, before another library opens it.
+
+    Raises:
+        OSError: as ``open_plain``.
+    """
+    with open_plain(path):
+        pass
 
 
 def _require_plain(path: Path, status: os.stat_result) -> None:

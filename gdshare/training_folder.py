@@ -23,6 +23,7 @@ from torch import Tensor
 from gdshare.errors import LockedError, RunError
 from gdshare.lock import lock
 from gdshare.networks import Parameters
+from gdshare.plain_files import MAX_RECORD, MAX_TENSORS, read_plain
 from gdshare.protocol import Protocol
 from gdshare.storage import write_bytes, write_json
 
@@ -152,7 +153,7 @@ def read_training(out: Path) -> TrainingRecord:
     """
     path = out / RECORD
     try:
-        record = TrainingRecord.model_validate_json(path.read_bytes())
+        record = TrainingRecord.model_validate_json(read_plain(path, MAX_RECORD))
     except OSError as error:
         raise RunError(
             f"no training to resume here (no readable {RECORD})", out, "leave out --resume"
@@ -199,7 +200,7 @@ def load_snapshot(out: Path) -> Snapshot | None:
     if not path.exists():
         return None
     try:
-        tensors = load(path.read_bytes())
+        tensors = load(read_plain(path, MAX_TENSORS))
         with safe_open(path, framework="pt") as handle:
             place = Place.model_validate_json((handle.metadata() or {})["place"])
         weights = _group(tensors, "weights")

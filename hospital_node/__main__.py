@@ -44,11 +44,11 @@ PATIENCE_S: Final = 300.0
 log = logging.getLogger("hospital_node")  # __name__ is "__main__" here
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Start the node, and exit with a status."""
+def main(arguments: Sequence[str] | None = None, name: str = "python -m hospital_node") -> None:
+    """Start the node, and exit with a status; ``name`` is the command's."""
     start_logging()  # for errors in the log options themselves
     try:
-        _run(_parser().parse_args(arguments))
+        _run(_parser(name).parse_args(arguments))
     except KeyboardInterrupt:
         log.info("ended")
         sys.exit(ENDED)
@@ -129,9 +129,9 @@ def _log_variables(options: argparse.Namespace) -> dict[str, str]:
     return variables
 
 
-def _parser() -> Parser:
+def _parser(name: str = "python -m hospital_node") -> Parser:
     parser = Parser(
-        prog="python -m hospital_node",
+        prog=name,
         description="Connect this hospital to a round, running only the code installed here.",
         allow_abbrev=False,
     )

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from gdshare.lock import lock, lock_beside
 from gdshare.messages import Counts, Reason
 from gdshare.metrics import Confusion
+from gdshare.plain_files import MAX_TABLE, read_plain
 from gdshare.storage import write_json
 from hospital_node.refusal import RefusedError
 from hospital_node.settings import NodeSettings
@@ -136,7 +137,7 @@ def read_counts(state: Path) -> CountRecord:
     """
     path = state / FILE
     try:
-        return CountRecord.model_validate_json(path.read_bytes())
+        return CountRecord.model_validate_json(read_plain(path, MAX_TABLE))
     except FileNotFoundError:
         return CountRecord()
     except (OSError, ValidationError) as error:

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from gdshare.errors import FederationError
 from gdshare.lock import lock, lock_beside
+from gdshare.plain_files import MAX_RECORD, read_plain
 from gdshare.storage import write_json
 
 FILE = "work.json"
@@ -86,7 +87,7 @@ def _write(state: Path, hours: dict[str, float], granted: Grant, change: float) 
 def _read(state: Path) -> Work:
     path = state / FILE
     try:
-        return Work.model_validate_json(path.read_bytes())
+        return Work.model_validate_json(read_plain(path, MAX_RECORD))
     except FileNotFoundError:
         return Work()
     except (OSError, ValidationError) as error:

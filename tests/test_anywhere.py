@@ -88,6 +88,7 @@ def test_commands_run_in_any_folder_and_on_any_terminal(tmp_path):
     films, key = place / "films", place / "keys" / "st-mary.key"
     films.mkdir(parents=True)
     save(radiograph(gradient(), SamplesPerPixel=3), films / os.fsdecode(b"S\xfcd.dcm"))
+    save(radiograph(gradient()), films / "one that is imported.dcm")
     size = ("--size", 128, "--negatives", 15, "--positives", 15)
     grid = ("--patch", 16, "--stride", 8, "--side", 8, "--split", "0.34,0.33,0.33")
     short = ("--network", "convnet", "--outer-steps", 2, "--score-inits", 1)

@@ -293,7 +293,7 @@ def test_command_verifies_and_prints_the_anchor_that_it_takes(ledger):
     held_to = json.loads(gdshare(*verify, "--anchor", anchor, "--json", check=True).out)
     assert held_to == {"lines": 4, "sha256": anchor.split(":")[1]}
     status, _, err = gdshare(*verify, "--anchor", f"4:{'0' * 64}")
-    assert status == 2
+    assert status == 3
     assert "line 4 is not the one that was there" in err
 
 

@@ -133,9 +133,9 @@ def test_refusal_of_a_command_is_logged_wherever_the_option_stands(tmp_path, cap
     words = [*NOT_A_KEY, *options] if behind else [*options, *NOT_A_KEY]
     status, shown = run(capsys, *words)
     assert status == 2
-    assert shown.startswith("gdshare: nowhere.pub cannot be read")
+    assert shown.startswith("gdshare: nowhere.pub: cannot be read")
     logged = (tmp_path / "log").read_text(encoding="utf-8")
-    assert re.match(STAMPED + "ERROR gdshare.cli.main: nowhere.pub cannot be read", logged)
+    assert re.match(STAMPED + "ERROR gdshare.cli.main: nowhere.pub: cannot be read", logged)
     assert "Traceback" not in logged
 
 

@@ -1,6 +1,7 @@
 """A file that somebody else put there is read whole and within its bound, or refused at once."""
 
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -45,3 +46,35 @@ def test_pipe_that_takes_the_files_place_after_it_was_looked_at_is_refused(tmp_p
     monkeypatch.setattr("gdshare.plain_files.os.open", swapped)
     with pytest.raises(OSError, match="not a plain file"):
         read_plain(path, 100)
+
+
+OWN = {
+    "gdshare/label_page/assets.py",  # pages of the package
+    "aggregator/aggregate_command.py",  # what this round wrote itself
+    "aggregator/flower/submit.py",
+    "aggregator/flower/processes.py",  # /proc
+    "aggregator/trial/votes.py",
+    "aggregator/trial/run.py",
+    "aggregator/trial/hospital.py",
+    "gdshare/storage.py",  # flushes what was just written
+}
+"""Modules that read only what gdshare brought or wrote itself a moment ago."""
+READERS = re.compile(r"""\.read_bytes\(|\.read_text\(|\.open\(\s*"r|\.open\((newline|encoding)""")
+
+
+def test_every_other_module_reads_files_through_the_one_reader():
+    """But for films, whose own readers are in tests/films/test_hostile_files.py."""
+    root = Path(__file__).parent.parent
+    packages = ("gdshare", "aggregator", "hospital_node")
+    names = {
+        path.relative_to(root).as_posix(): path.read_text("utf-8")
+        for package in packages
+        for path in (root / package).rglob("*.py")
+    }
+    readers = {
+        name
+        for name, text in names.items()
+        if READERS.search(text) and not name.startswith("gdshare/films/")
+    }
+    assert readers <= OWN
+    assert len(names) > 200

@@ -171,7 +171,8 @@ def decide(
         measured = {site: screening.digest for site, screening in screenings.items()}
         if digests(sound) != measured:
             raise FederationError(
-                "the trust list or the ledger changed during the round", remedy="start again"
+                "the trust list or the ledger changed, or a bundle expired, during the round",
+                remedy="start again",
             )
         quarantined = [bundle for bundle in sound if screenings[bundle.site].quarantined]
         admitted = [bundle for bundle in sound if not screenings[bundle.site].quarantined]

@@ -172,10 +172,14 @@ class Rules:
         recipients = bundle.bundle.manifest.terms.recipients
         if not recipients or self.order.name in recipients:
             return None
+        if not self.order.name:
+            return NotForMe(
+                f"released to {', '.join(recipients)}, and this aggregator gave no name",
+                remedy=f"give gdshare aggregate --name {recipients[0]} if that is this aggregator",
+            )
         return NotForMe(
-            f"released to {', '.join(recipients)}, and this aggregator is "
-            f"{self.order.name or 'not named (--name)'}",
-            remedy=f"ask {bundle.site} to name it",
+            f"released to {', '.join(recipients)}, and this aggregator is {self.order.name}",
+            remedy=f"give --name as {bundle.site} knows it, or ask {bundle.site} to name it",
         )
 
     def _theta0(self, bundle: Verified, _: Sequence[Verified]) -> BundleError | None:

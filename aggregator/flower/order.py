@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from aggregator.flower.folder import ORDER
 from gdshare.errors import FederationError
+from gdshare.plain_files import MAX_RECORD, read_plain
 from gdshare.protocol import MAX_ENSEMBLE
 from gdshare.signing.names import SiteName
 from gdshare.storage import write_json
@@ -59,7 +60,7 @@ def read_order(out: Path) -> Order:
         FederationError: no order, as on another machine than that of ``gdshare aggregate``.
     """
     try:
-        return Order.model_validate_json((out / ORDER).read_bytes())
+        return Order.model_validate_json(read_plain(out / ORDER, MAX_RECORD))
     except (OSError, ValidationError) as error:
         raise FederationError(
             "no readable order",

@@ -37,7 +37,8 @@ CORNERS = 45
 """That the outline is drawn with."""
 WRITTEN = ((30, 24, "DOE^JANE  1950-12-31"), (30, 950, "ID 4711-0815"))
 """Where on the held film, px, and what."""
-VIEW: ViewportSize = {"width": 1200, "height": 820}
+VIEW: ViewportSize = {"width": 1366, "height": 657}
+"""What a browser leaves of a screen of 1366 x 768."""
 COLOURS = 224
 
 

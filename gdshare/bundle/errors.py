@@ -6,10 +6,10 @@ All derive from ``gdshare.errors.BundleError``. What is wrong with a signature h
 
 # ruff: noqa: N818 - the names are the reasons themselves, as they appear in verdicts and records.
 
-from gdshare.errors import BundleError
+from gdshare.errors import BundleError, UsageError
 
 
-class UnreadableBundle(BundleError):
+class UnreadableBundle(BundleError, UsageError):
     """The path is not a folder, or the operating system refuses to read it."""
 
 

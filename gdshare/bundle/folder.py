@@ -1,15 +1,13 @@
 """Reading a bundle's folder from a stranger: bounded, no links, nothing beyond the six files."""
 
 import os
-import stat
-from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from collections.abc import Collection
 from pathlib import Path
-from typing import BinaryIO
 
+from gdshare import plain_files
 from gdshare.bundle.errors import NotAPlainFile, UnreadableBundle
 from gdshare.bundle.layout import BOUNDS, check_complete, check_name, check_size
-from gdshare.open_flags import NO_FOLLOW, NO_WAIT
+from gdshare.plain_files import NotPlainError, TooLargeError
 from gdshare.signing.errors import Oversized
 
 
@@ -55,17 +53,17 @@ def read_plain(path: Path, bound: int) -> bytes:
         NotAPlainFile, Oversized: what their names say.
     """
     try:
-        with _opened(path, path.name) as stream:
-            content = stream.read(bound + 1)
+        return plain_files.read_plain(path, bound, follow=False)
+    except NotPlainError:
+        raise _not_plain(path.name) from None
+    except TooLargeError:
+        raise Oversized(
+            f"{path} has more than the {bound} bytes that it may have", remedy="check the path"
+        ) from None
     except OSError as fault:
         raise UnreadableBundle(
             f"{path} cannot be read ({fault.strerror})", remedy="check the path"
         ) from None
-    if len(content) > bound:
-        raise Oversized(
-            f"{path} has more than the {bound} bytes that it may have", remedy="check the path"
-        )
-    return content
 
 
 def _checked(name: str, expected: Collection[str]) -> str:
@@ -74,23 +72,14 @@ def _checked(name: str, expected: Collection[str]) -> str:
 
 
 def _read_file(path: Path, name: str) -> bytes:
-    with _opened(path, name) as stream:
-        check_size(name, os.fstat(stream.fileno()).st_size)
-        content = stream.read(BOUNDS[name] + 1)
+    try:
+        with plain_files.open_plain(path, follow=False) as stream:
+            check_size(name, os.fstat(stream.fileno()).st_size)
+            content = stream.read(BOUNDS[name] + 1)
+    except NotPlainError:
+        raise _not_plain(name) from None
     check_size(name, len(content))
     return content
-
-
-@contextmanager
-def _opened(path: Path, name: str) -> Iterator[BinaryIO]:
-    if not stat.S_ISREG(path.lstat().st_mode):
-        raise _not_plain(name)
-    # The check above gives the clear message; these flags hold if the entry is swapped after it.
-    descriptor = os.open(path, os.O_RDONLY | NO_FOLLOW | NO_WAIT)
-    with os.fdopen(descriptor, "rb") as stream:
-        if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
-            raise _not_plain(name)
-        yield stream
 
 
 def _not_plain(name: str) -> NotAPlainFile:

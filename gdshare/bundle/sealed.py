@@ -19,9 +19,7 @@ who sealed it: that is for the signature inside.
 the bundle's bounds, the signature's digests, and that site and digest are those of the lines.
 """
 
-import os
 import re
-import stat
 import struct
 from collections.abc import Mapping
 from pathlib import Path
@@ -51,7 +49,7 @@ from gdshare.bundle.layout import (
     check_size,
 )
 from gdshare.bundle.manifest import Manifest
-from gdshare.open_flags import NO_WAIT
+from gdshare.plain_files import NotPlainError, TooLargeError, read_plain
 from gdshare.signing.envelope import read_envelope
 from gdshare.signing.errors import Oversized
 from gdshare.signing.keys import fingerprint
@@ -150,22 +148,15 @@ def read_sealed(path: Path) -> bytes:
         UnreadableBundle, NotAPlainFile, Oversized: what their names say.
     """
     try:
-        descriptor = os.open(path, os.O_RDONLY | NO_WAIT)
-        with os.fdopen(descriptor, "rb") as stream:
-            status = os.fstat(stream.fileno())
-            if not stat.S_ISREG(status.st_mode):
-                raise NotAPlainFile(
-                    f"{path} is no plain file", remedy="name the sealed bundle itself"
-                )
-            data = b"" if status.st_size > MAX_BYTES else stream.read(MAX_BYTES + 1)
+        return read_plain(path, MAX_BYTES)
+    except NotPlainError:
+        raise NotAPlainFile("is no plain file", path, "name the sealed bundle itself") from None
+    except TooLargeError:
+        raise _oversized(path.stat().st_size) from None
     except OSError as fault:
         raise UnreadableBundle(
-            f"{path} cannot be read ({fault.strerror})",
-            remedy="give the path of what `gdshare seal` wrote",
+            f"cannot be read ({fault.strerror})", path, "give the path of what `gdshare seal` wrote"
         ) from None
-    if max(status.st_size, len(data)) > MAX_BYTES:
-        raise _oversized(max(status.st_size, len(data)))
-    return data
 
 
 def _head(to: str, site: str, digest: str, length: int) -> bytes:

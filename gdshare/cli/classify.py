@@ -8,6 +8,7 @@ import typer
 from gdshare.cli.terminal import AsJson, Device, print_json, print_table, resolve_device
 from gdshare.extras import require_extra
 from gdshare.films import read_film
+from gdshare.films.film import warn_of_narrow_range
 from gdshare.metrics import SOURCE_THRESHOLD
 from gdshare.progress import progress
 
@@ -50,6 +51,7 @@ def classify(
     with progress("classifying films") as report:
         for path in films:
             film = read_film(path, spacing_mm)
+            warn_of_narrow_range(film)
             results.append((path, film_votes(film, trained.protocol, predict)))
             report(len(results), len(films))
     if as_json:

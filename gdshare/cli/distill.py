@@ -27,6 +27,7 @@ from gdshare.distill.run_folder import PREVIEW, RECORD, RESULT, read_record
 from gdshare.errors import UsageError
 from gdshare.extras import require_extra
 from gdshare.method import BY_NETWORK, Method, Settings
+from gdshare.plain_files import MAX_RECORD, read_plain
 from gdshare.progress import progress
 from gdshare.report.preview import render_preview
 from gdshare.storage import write_bytes
@@ -218,7 +219,7 @@ def read_settings(config: Path | None, options: dict[str, Any], initial: Setting
     values: dict[str, Any] = {}
     if config is not None:
         try:
-            content = tomllib.loads(config.read_text(encoding="utf-8"))
+            content = tomllib.loads(read_plain(config, MAX_RECORD).decode("utf-8"))
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
             raise UsageError(
                 f"cannot be read as TOML ({error})", config, "write lines such as outer-steps = 400"

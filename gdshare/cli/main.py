@@ -4,16 +4,18 @@ import io
 import logging
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import click
 import typer
 
 from gdshare import __version__
 from gdshare.allocator import keep_freed_memory
+from gdshare.cli.exit_status import FAULT, INTERRUPTED, USAGE, status_of
 from gdshare.cli.terminal import print_line, print_text
 from gdshare.errors import GdshareError, UsageError
 from gdshare.escaping import escaped_traceback
@@ -56,11 +58,22 @@ OWN_COMMANDS: dict[str, str] = {
 }
 """In the order of use, which is the order in the help."""
 
+PANELS: dict[str, tuple[str, ...]] = {
+    "Hospital: films and outlines": ("import", "review", "outline", "label"),
+    "Hospital: distil and release": (
+        *("distill", "audit", "prepare", "approve", "release", "publish", "withdraw", "seal"),
+        *("keys", "policy", "ledger"),
+    ),
+    "Hospital: the node": ("node",),
+    "Aggregator": ("verify", "unseal", "aggregate", "trust"),
+    "Researcher": ("phantom", "demo", "train", "evaluate", "classify"),
+}
+"""The front page's groups, by role."""
+
 ENTRY_POINTS = "gdshare.commands"
 LOG_OPTIONS = {"--log-level": LEVEL_VARIABLE, "--log-file": FILE_VARIABLE}
 """Accepted before and after the command, like --debug."""
 log = logging.getLogger(__name__)
-REFUSED, INTERRUPTED = 2, 130
 
 
 def build_app(first_word: str | None = None) -> typer.Typer:
@@ -74,7 +87,7 @@ def build_app(first_word: str | None = None) -> typer.Typer:
     app = typer.Typer(
         name="gdshare",
         no_args_is_help=True,
-        add_completion=False,
+        suggest_commands=False,  # click suggests them already
         pretty_exceptions_enable=False,
         rich_markup_mode="markdown",
         context_settings={"help_option_names": ["-h", "--help"]},
@@ -88,11 +101,26 @@ def build_app(first_word: str | None = None) -> typer.Typer:
     # A module with several commands registers them at once.
     for register in dict.fromkeys(point.load() for point in chosen):
         register(app)
+    _group_by_role(app)
     return app
 
 
+def _group_by_role(app: typer.Typer) -> None:
+    panel_of = {name: panel for panel, names in PANELS.items() for name in names}
+    order = list(panel_of)
+    for command in app.registered_commands:
+        name = command.name or (command.callback.__name__ if command.callback else "")
+        command.name = name
+        command.rich_help_panel = panel_of.get(name, "Commands")
+    for group in app.registered_groups:
+        group.rich_help_panel = panel_of.get(str(group.name), "Commands")
+    app.registered_commands.sort(
+        key=lambda command: order.index(str(command.name)) if command.name in order else len(order)
+    )
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command; errors are one sentence on stderr and exit status 2."""
+    """Run the command; errors are one sentence on stderr, and a status of ``exit_status``."""
     keep_freed_memory()
     _print_whatever_the_encoding()
     words = list(sys.argv[1:] if arguments is None else arguments)
@@ -102,30 +130,32 @@ def main(arguments: Sequence[str] | None = None) -> None:
         log_options, words = _log_options([word for word in words if word != "--debug"])
         start_logging_from(os.environ | log_options)
         first = next((word for word in words if not word.startswith("-")), None)
-        status = build_app(first)(args=words, prog_name="gdshare", standalone_mode=False)
+        with _exported(log_options):
+            status = build_app(first)(args=words, prog_name="gdshare", standalone_mode=False)
         sys.exit(status if isinstance(status, int) else 0)
     except click.exceptions.NoArgsIsHelpError:
-        sys.exit(REFUSED)  # the help was printed
+        sys.exit(USAGE)  # the help was printed
     except click.ClickException as error:
         where = getattr(getattr(error, "ctx", None), "command_path", "gdshare")
-        _refuse(f"{error.format_message().rstrip('.')}; see {where} --help", debug)
+        _end(f"{error.format_message().rstrip('.')}; see {where} --help", USAGE, debug)
     except click.Abort:
         sys.exit(INTERRUPTED)
     except GdshareError as error:
-        _refuse(str(error), debug)
+        _end(str(error), status_of(error), debug)
     except OSError as error:
-        _refuse(f"{error.filename or 'the system'}: {error.strerror}; check path and space", debug)
+        place = error.filename or "the system"
+        _end(f"{place}: {error.strerror}; check path and space", USAGE, debug)
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
     except Exception as error:
         missing = extra_missing(error.name) if isinstance(error, ModuleNotFoundError) else None
         if missing is not None:
-            _refuse(str(missing), debug)
-        _refuse(
+            _end(str(missing), USAGE, debug)
+        _end(
             f"a fault in gdshare itself ({type(error).__name__}: {error}); run it again with "
             "--debug and report what it prints",
+            FAULT,
             debug,
-            fault=True,
         )
 
 
@@ -139,12 +169,27 @@ def _print_whatever_the_encoding() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
-def _refuse(message: str, debug: bool, fault: bool = False) -> None:
+def _end(message: str, status: int, debug: bool) -> NoReturn:
     error = sys.exception()
     if debug and error is not None:
         print_text(f"{escaped_traceback(error)}\n", err=True)
-    log.error(message, exc_info=debug or fault, extra={"without_traceback": True})
-    sys.exit(REFUSED)
+    log.error(message, exc_info=debug or status == FAULT, extra={"without_traceback": True})
+    sys.exit(status)
+
+
+@contextmanager
+def _exported(variables: dict[str, str]) -> Iterator[None]:
+    """Let the processes that a command starts log as it does."""
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
 
 
 def _log_options(words: list[str]) -> tuple[dict[str, str], list[str]]:

@@ -25,6 +25,21 @@ def outline(
         str | None,
         typer.Option(help="The organ's name in the file; required if there are several."),
     ] = None,
+    image: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="The film's name in the file, if the annotation tool renamed it.",
+        ),
+    ] = None,
+    inside: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="VALUE",
+            help="Value of a mask that is inside the organ, or a range such as 128-255; may be "
+            "repeated. Default: the brighter of the mask's two values.",
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Read an organ's outline from any annotation tool and write it as a mask or GeoJSON.
@@ -34,17 +49,22 @@ def outline(
     only if it extends beyond the film.
     """
     require_extra("films")
+    from gdshare.films.film import warn_of_narrow_range
+    from gdshare.films.mask import parse_interval
     from gdshare.films.outlines import WRITERS, read_annotations, write_outline
 
     if out.suffix.lower() not in WRITERS:
         raise UsageError("has no known suffix", f"--out {out}", f"end it in {' or '.join(WRITERS)}")
     if out.exists():
         raise UsageError("already exists", out, "choose another --out, or remove it first")
-    mask = read_annotations(annotation).outline(read_film(film).shape, str(film), organ)
-    inside, name = mask.inside, mask.name
-    write_outline(inside, out, name)
-    height, width = inside.shape
-    fraction = float(inside.mean())
+    intervals = [parse_interval(text) for text in inside or ()]
+    shown = read_film(film)
+    warn_of_narrow_range(shown)
+    mask = read_annotations(annotation).outline(shown.shape, str(film), organ, image, intervals)
+    name = mask.name
+    write_outline(mask.inside, out, name)
+    height, width = mask.inside.shape
+    fraction = float(mask.inside.mean())
     if as_json:
         return print_json(
             {"out": str(out), "organ": name, "size": [width, height], "inside": fraction}

@@ -247,12 +247,12 @@ def _rules(policy: Policy) -> dict[str, object]:
 
 
 def _print_policy(policy: Policy) -> None:
-    needed = signatures_needed(policy)
+    needed, approvers = signatures_needed(policy), len(set(policy.release.approvers))
     print_line(f"digest     {policy_digest(policy)}")
     print_line(
-        f"next       signed by {needed} of {len(set(policy.release.approvers))} approvers"
+        f"replaced   by a policy that {needed} of {approvers} approvers sign"
         if needed
-        else "next       made by anybody who can write here: it names no approvers"
+        else "replaced   by anybody who can write here: it names no approvers"
     )
 
 

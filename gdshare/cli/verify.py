@@ -20,7 +20,7 @@ def verify(
 ) -> None:
     """Check that a bundle is signed with this key, unaltered, well-formed and in date.
 
-    Exits with status 0 if so and 2 if not. No other file is parsed before the signature is
+    Exits with status 0 if so and 3 if not. No other file is parsed before the signature is
     verified; the bundle's picture and text never are.
     """
     try:

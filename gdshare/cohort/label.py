@@ -13,9 +13,10 @@ import numpy.typing as npt
 
 from gdshare.cohort.split import DEFAULT_FRACTIONS, SPLITS, Split, split_patients
 from gdshare.cohort.store import FULL_SCALE, INDEX, CohortFilm, CohortIndex, SplitCounts
-from gdshare.cohort.table import TableRow, read_table
-from gdshare.errors import CohortError, UsageError
+from gdshare.cohort.table import TableRow, read_table, require_files
+from gdshare.errors import CohortError, FilmError, UsageError
 from gdshare.films import read_film
+from gdshare.films.film import warn_of_narrow_range
 from gdshare.films.outlines import AnnotationFile, read_annotations
 from gdshare.labels import DISCARDED, label_windows
 from gdshare.patches import Geometry, Grid, cut_rows, film_side, inside_fractions
@@ -56,6 +57,8 @@ def label_cohort(
         UsageError: the fractions are invalid, or given for a table with a column ``split``.
     """
     rows = read_table(table)
+    require_files(rows)
+    _require_utf8(rows)
     division = _divide(table, rows, fractions, seed)
     try:
         # For the owner only: the index has the films' paths and the patients' names.
@@ -88,12 +91,27 @@ def fitting_geometry(
         FilmError: a film is not usable, or of unknown pixel size where the protocol sets one.
     """
     rows = read_table(table)
+    require_files(rows)
     outlined = [row for row in rows if row.mask is not None] or rows
     sides = []
     for row in outlined:
-        sides.append(film_side(read_film(row.image, row.spacing_mm), protocol))
+        with _locating(row):
+            sides.append(film_side(read_film(row.image, row.spacing_mm), protocol))
         progress(len(sides), len(outlined))
     return Geometry.for_sides(sides)
+
+
+def _require_utf8(rows: list[TableRow]) -> None:
+    """Refuse names that ``cohort.json`` cannot hold, before the films are cut."""
+    for path in (path for row in rows for path in (row.image, row.mask) if path is not None):
+        try:
+            str(path).encode()
+        except UnicodeEncodeError as error:
+            raise CohortError(
+                "has a name that is not UTF-8, which a cohort cannot record",
+                path,
+                "rename it, or the folder above it",
+            ) from error
 
 
 @dataclass(frozen=True)
@@ -162,11 +180,20 @@ def _cut_into(
                 split=division.splits[row.patient],
                 spacing_mm=row.spacing_mm,
             )
-            cuts.append(
-                _cut_film(film, len(cuts), protocol, annotations, organ, writers[film.split])
-            )
+            writer = writers[film.split]
+            with _locating(row):
+                cuts.append(_cut_film(film, len(cuts), protocol, annotations, organ, writer))
             progress(len(cuts), len(rows))
     return cuts
+
+
+@contextmanager
+def _locating(row: TableRow) -> Iterator[None]:
+    """Name the table's line in errors about its film or mask."""
+    try:
+        yield
+    except FilmError as error:
+        raise error.at(row.line) from error
 
 
 def _require_classes(table: Path, cuts: list[_Cut], protocol: Protocol) -> None:
@@ -235,6 +262,7 @@ def _cut_film(
     if film.mask is None:
         return _Cut(film, Counter())
     image = read_film(film.image, film.spacing_mm)
+    warn_of_narrow_range(image)
     grid = Grid.on(image, protocol)
     mask = annotations(film.mask).outline(image.shape, str(film.image), organ).inside
     labels = label_windows(inside_fractions(mask, grid), film.positive, protocol)

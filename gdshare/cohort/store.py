@@ -23,6 +23,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from gdshare.cohort.split import Split
 from gdshare.errors import CohortError
+from gdshare.plain_files import TooLargeError, read_plain, require_plain
 from gdshare.protocol import CLASSES, Protocol
 
 INDEX = "cohort.json"
@@ -165,6 +166,7 @@ class Cohort:
     def _array(self, name: str, dtype: type[Stored], ndim: int) -> npt.NDArray[Stored]:
         path = self.path / name
         try:
+            require_plain(path)
             array = np.load(path, mmap_mode="r", allow_pickle=False)
         except (OSError, ValueError, EOFError) as error:
             raise CohortError("cannot be read", path, LABEL_AGAIN) from error
@@ -186,9 +188,10 @@ def open_cohort(path: Path) -> Cohort:
     """
     index = path / INDEX
     try:
-        if index.stat().st_size > MAX_INDEX_BYTES:
-            raise CohortError("is too large", index, LABEL_AGAIN)
-        return Cohort(path, CohortIndex.model_validate_json(index.read_bytes()))
+        content = read_plain(index, MAX_INDEX_BYTES)
+        return Cohort(path, CohortIndex.model_validate_json(content))
+    except TooLargeError as error:
+        raise CohortError("is too large", index, LABEL_AGAIN) from error
     except OSError as error:
         raise CohortError(
             f"not a cohort (no readable {INDEX})", path, "make one with gdshare label"

@@ -30,6 +30,7 @@ from gdshare.distilled import TENSORS, Distilled
 from gdshare.errors import LockedError, RunError
 from gdshare.lock import lock
 from gdshare.method import RunRecord
+from gdshare.plain_files import MAX_RECORD, MAX_TABLE, MAX_TENSORS, read_plain
 from gdshare.storage import write_json
 
 RECORD = "run.json"
@@ -110,7 +111,7 @@ def read_record(out: Path) -> RunRecord:
     """
     path = out / RECORD
     try:
-        return RunRecord.model_validate_json(path.read_bytes())
+        return RunRecord.model_validate_json(read_plain(path, MAX_RECORD))
     except OSError as error:
         raise RunError(
             f"no run here (no readable {RECORD})", out, "make one with gdshare distill"
@@ -127,7 +128,7 @@ def read_result(out: Path) -> Distilled:
     """
     path = out / RESULT
     try:
-        tensors = load(path.read_bytes())
+        tensors = load(read_plain(path, MAX_TENSORS))
     except FileNotFoundError as error:
         raise RunError(
             "the run is not finished", out, "go on with gdshare distill --resume"
@@ -165,7 +166,8 @@ def seconds_of(out: Path) -> float:
     """
     path = out / TIMINGS
     try:
-        return float(sum(json.loads(line)["seconds"] for line in path.read_bytes().splitlines()))
+        lines = read_plain(path, MAX_TABLE).splitlines()
+        return float(sum(json.loads(line)["seconds"] for line in lines))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise RunError(f"cannot be read ({error})", path, "distil again") from error
 

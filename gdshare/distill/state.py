@@ -15,6 +15,7 @@ from gdshare.distill.unroll import Unknowns, constrain
 from gdshare.distilled import Distilled
 from gdshare.errors import RunError
 from gdshare.method import Settings
+from gdshare.plain_files import MAX_TENSORS, read_plain
 from gdshare.protocol import CLASSES
 from gdshare.seeding import torch_generator
 from gdshare.storage import write_bytes
@@ -121,7 +122,7 @@ def load_checkpoint(folder: Path, settings: Settings, side: int) -> State:
     if not path.exists():
         return initial
     try:
-        tensors = load(path.read_bytes())
+        tensors = load(read_plain(path, MAX_TENSORS))
         progress = Progress.model_validate_json(_metadata(path)["progress"])
         groups = {
             group: (tensors[f"{group}.0"], tensors[f"{group}.1"], tensors[f"{group}.2"])

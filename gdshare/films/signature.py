@@ -6,6 +6,8 @@ some the file meta information too; such a file begins with its first data eleme
 
 from pathlib import Path
 
+from gdshare.plain_files import open_plain
+
 HEAD_BYTES = 2048
 """Enough for the preamble, or for a first element and the tag after it."""
 PREFIX, PREFIX_START = b"DICM", 128
@@ -21,7 +23,7 @@ _VRS = frozenset(
 def is_dicom(path: Path) -> bool:
     """Whether the file begins as DICOM does; False if it cannot be opened."""
     try:
-        with path.open("rb") as stream:
+        with open_plain(path) as stream:
             return begins_as_dicom(stream.read(HEAD_BYTES))
     except OSError:
         return False

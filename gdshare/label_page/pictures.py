@@ -1,9 +1,11 @@
-"""A film's pixels for the page, which applies brightness and contrast itself."""
+"""A film's pixels for the page, which applies brightness and contrast itself; and thumbnails."""
 
+import io
 import math
 from dataclasses import dataclass
 
 import numpy as np
+from PIL import Image
 
 from gdshare.films import Film
 
@@ -12,6 +14,8 @@ OUTLINING_PIXELS = 4096 * 4096
 REVIEW_PIXELS = 64_000_000
 """For review, where small text matters; the page warns if a film is larger. A browser needs about
 10 bytes per pixel."""
+
+THUMBNAIL_PIXELS = 96 * 96
 
 
 @dataclass(frozen=True)
@@ -43,3 +47,14 @@ def make_picture(film: Film, max_pixels: int) -> Picture:
         areas = np.outer(np.diff(down, append=height), np.diff(across, append=width))
         pixels = (sums // areas).astype(np.uint16)
     return Picture(pixels.shape[1], pixels.shape[0], pixels.astype("<u2").tobytes())
+
+
+def make_thumbnail(film: Film) -> bytes:
+    """A small PNG, from its 1st to its 99th percentile; black, such as a border, is not counted."""
+    small = make_picture(film, THUMBNAIL_PIXELS)
+    pixels = np.frombuffer(small.data, "<u2").reshape(small.height, small.width).astype(np.float32)
+    low, high = np.percentile(pixels[pixels > 0], (1, 99)) if pixels.any() else (0, 1)
+    gray = ((pixels - low) * (255 / max(1, high - low))).clip(0, 255).astype(np.uint8)
+    stream = io.BytesIO()
+    Image.fromarray(gray).save(stream, "PNG")
+    return stream.getvalue()

@@ -8,6 +8,7 @@
     GET /api/totals                   window counts over all films that are ready
     GET /api/films/FILM               a film: drawing, version, grid; if held, why
     GET /api/films/FILM/pixels        uint16 gray, little-endian, row by row
+    GET /api/films/FILM/thumbnail     PNG
     PUT /api/films/FILM/outline       save a drawing; 409: it was changed since
     POST /api/films/FILM/review       release or reject a held film; 409: it was reviewed since
 
@@ -18,6 +19,8 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import datetime
+from functools import lru_cache
+from threading import Lock
 from typing import Annotated, TypeVar
 
 from pydantic import BaseModel, Field, ValidationError
@@ -32,7 +35,12 @@ from gdshare.errors import GdshareError
 from gdshare.films.box import Box
 from gdshare.label_page.assets import assets
 from gdshare.label_page.grid import film_labels, window_counts
-from gdshare.label_page.pictures import OUTLINING_PIXELS, REVIEW_PIXELS, make_picture
+from gdshare.label_page.pictures import (
+    OUTLINING_PIXELS,
+    REVIEW_PIXELS,
+    make_picture,
+    make_thumbnail,
+)
 from gdshare.label_page.responses import (
     asset_response,
     error_response,
@@ -48,6 +56,8 @@ from gdshare.store.review import review_film
 MAX_BOXES = 1000
 """Per film; a person draws a few."""
 
+_MAKING = Lock()
+"""One thumbnail is made at a time: each takes a whole film in memory."""
 _Model = TypeVar("_Model", bound=BaseModel)
 
 
@@ -142,6 +152,12 @@ class Api:
         size = {"x-width": str(picture.width), "x-height": str(picture.height)}
         return Response(picture.data, media_type="application/octet-stream", headers=size)
 
+    def thumbnail(self, request: Request) -> Response:
+        """A small picture for the list."""
+        film = self._film(request, "held", "released")
+        with _MAKING:
+            return Response(_thumbnail(self.store, film), media_type="image/png")
+
     async def save(self, request: Request) -> Response:
         """Save a drawing; responds with its labelled windows."""
         body = _parse(SaveRequest, await json_body(request), "drawing", "draw it again")
@@ -166,7 +182,8 @@ class Api:
 
     def _outline_body(self, film: StoredFilm, outline: Outline) -> dict[str, object]:
         labels = film_labels(film, outline.drawing, self.protocol)
-        return {**outline.model_dump(mode="json"), "grid": asdict(labels)}
+        spacing = {"spacing_mm": film.spacing_mm}
+        return {**outline.model_dump(mode="json"), **spacing, "grid": asdict(labels)}
 
     def _film(self, request: Request, *states: State) -> StoredFilm:
         try:
@@ -176,6 +193,12 @@ class Api:
         if film.state not in states:
             raise HTTPException(403, f"{film.film}: is {film.state}")
         return film
+
+
+@lru_cache(maxsize=4096)
+def _thumbnail(store: Store, film: StoredFilm) -> bytes:
+    """Some 10 KB each; a film that was reviewed since is made again."""
+    return make_thumbnail(store.pixels(film))
 
 
 def _review_body(film: StoredFilm) -> dict[str, object]:
@@ -210,6 +233,7 @@ def label_app(api: Api) -> Starlette:
             Route("/api/totals", api.totals),
             Route("/api/films/{film}", api.film),
             Route("/api/films/{film}/pixels", api.pixels),
+            Route("/api/films/{film}/thumbnail", api.thumbnail),
             Route("/api/films/{film}/outline", api.save, methods=["PUT"]),
             Route("/api/films/{film}/review", api.review, methods=["POST"]),
         ],

@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from gdshare.bundle.digests import SUBJECT
 from gdshare.errors import BundleError, KeyFileError, PolicyError
+from gdshare.plain_files import read_plain
 from gdshare.release.policy import Policy, policy_digest
 from gdshare.release.prepared import APPROVALS, Prepared
 from gdshare.signing import fingerprint
@@ -106,14 +107,17 @@ def _read(path: Path, prepared: Prepared, policy: Policy) -> Approval:
             f"{path.name!r:.100} is not an approval", prepared.path / APPROVALS, "remove it"
         )
     try:
-        with path.open("rb") as stream:
-            data = stream.read(MAX_BYTES + 1)
+        data = read_plain(path, MAX_BYTES, follow=False)
         statement, key = verify_self_signed(data, path.name, MAX_BYTES)
     except (OSError, BundleError, KeyFileError) as error:
         raise PolicyError(
             f"not a sound approval ({error})", path, "have it approved again"
         ) from error
     by = str(statement.predicate.get("by"))
+    if not by.isprintable():  # such as half of a surrogate pair, which JSON can spell
+        raise PolicyError(
+            "not a sound approval (its name cannot be shown)", path, "have it approved again"
+        )
     if statement.to_bytes() != _statement(prepared, policy, by, key).to_bytes():
         raise PolicyError(
             "approves other content, or by another policy, than there is now",

@@ -312,9 +312,9 @@ def _signer(path: Path, pin: Entry, policy: Policy, digest: str) -> str:
         raise PolicyError(
             f"not a sound signature ({error})", path, "have it signed again"
         ) from error
-    signer = fingerprint(key)
-    expected = _statement(pin, digest, str(statement.predicate.get("by")), key)
-    if statement.to_bytes() != expected.to_bytes():
+    signer, by = fingerprint(key), str(statement.predicate.get("by"))
+    expected = _statement(pin, digest, by, key)
+    if not by.isprintable() or statement.to_bytes() != expected.to_bytes():
         raise PolicyError("signs another policy, or after another", path, "have it signed again")
     if signer not in policy.release.approvers:
         raise PolicyError(

@@ -41,7 +41,7 @@ def require_recorded(
     count = sum(entry.act == APPROVE for entry in recorded)
     if count < len(approvals):
         raise PolicyError(
-            f"holds {len(approvals)} approvals, and the ledger shows {count}",
+            f"has more approvals ({len(approvals)}) than the ledger shows ({count})",
             prepared.path,
             "have it approved with gdshare approve",
         )

@@ -28,6 +28,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from gdshare.errors import FilmError, StoreError
 from gdshare.films import Film, read_film
 from gdshare.lock import lock
+from gdshare.plain_files import TooLargeError, read_plain
 from gdshare.storage import replacing, write_bytes, write_json
 from gdshare.store.record import NAME, StoredFilm
 
@@ -82,11 +83,11 @@ class Store:
         """
         path = self.record_path(film)
         try:
-            if path.stat().st_size > MAX_RECORD_BYTES:
-                raise StoreError("too large for a film's record", path, _IMPORT_AGAIN)
-            record = StoredFilm.model_validate_json(path.read_bytes())
+            record = StoredFilm.model_validate_json(read_plain(path, MAX_RECORD_BYTES))
         except FileNotFoundError as error:
             raise StoreError(f"contains no film {film}", self.path, "see gdshare review") from error
+        except TooLargeError as error:
+            raise StoreError("too large for a film's record", path, _IMPORT_AGAIN) from error
         except (OSError, ValidationError) as error:
             raise StoreError("damaged", path, _IMPORT_AGAIN) from error
         if record.film != film:
@@ -162,7 +163,7 @@ def open_store(path: Path) -> Store:
         StoreError: the folder is not a store, or has another format.
     """
     try:
-        index = _Index.model_validate_json((path / INDEX).read_bytes())
+        index = _Index.model_validate_json(read_plain(path / INDEX, MAX_RECORD_BYTES))
     except OSError as error:
         raise StoreError(
             f"not a store (no readable {INDEX})", path, "create one with gdshare import"

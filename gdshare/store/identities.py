@@ -16,6 +16,7 @@ from pathlib import Path
 from gdshare.errors import LockedError, StoreError
 from gdshare.lock import lock, lock_beside
 from gdshare.secret_files import ExposedError, read_secret
+from gdshare.spelling import patient_name
 from gdshare.storage import append
 
 MODE = 0o600
@@ -47,7 +48,8 @@ class Subject:
     @property
     def person(self) -> tuple[str, str]:
         """Equal for all films of one patient; without a patient ID, for all of one study."""
-        return (self.patient_id, self.issuer) if self.patient_id else ("", self.study)
+        patient = patient_name(self.patient_id)
+        return (patient, patient_name(self.issuer)) if patient else ("", self.study)
 
 
 @dataclass(frozen=True)

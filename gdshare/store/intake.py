@@ -25,6 +25,7 @@ from gdshare.films.dicom.header import FILM_KINDS, FILM_TAGS, header_of, read_da
 from gdshare.films.dicom.stored import Decode
 from gdshare.films.signature import HEAD_BYTES, begins_as_dicom
 from gdshare.films.value import Film, range_used
+from gdshare.plain_files import open_plain
 from gdshare.store.blanking import blank
 from gdshare.store.folder import Store
 from gdshare.store.identities import Identities, Subject
@@ -140,7 +141,7 @@ def _prepared(files: Sequence[Path], intake: Intake) -> "Iterator[Prepared]":
 
 def _prepare(path: Path, intake: Intake, started: set[str]) -> Prepared:
     try:
-        with path.open("rb") as stream:
+        with open_plain(path) as stream:
             head = stream.read(HEAD_BYTES)
     except OSError as error:
         reason = f"{path}: cannot be opened ({error.strerror}); check its permissions"

@@ -8,6 +8,7 @@ was drawn on it before.
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import lru_cache
@@ -20,6 +21,7 @@ from gdshare.films.listed import ListedFilm
 from gdshare.films.outlines import AnnotationFile, read_annotations
 from gdshare.films.outlines.trace import trace
 from gdshare.films.signature import is_dicom
+from gdshare.plain_files import open_plain, require_plain
 from gdshare.store.identities import Subject
 from gdshare.store.intake import MAX_IDENTIFIER, Intake, Prepared, known_film, new_film, written
 from gdshare.store.outcome import Outcome
@@ -101,6 +103,8 @@ def _drawing(listed: ListedFilm, shape: tuple[int, int], outlines: _Outlines) ->
     """The table's outline and diagnosis, as if drawn on the page."""
     polygons: list[Rings] = []
     if listed.mask is not None:
+        with _opening(listed.mask):
+            require_plain(listed.mask)
         file = outlines.read(listed.mask)
         mask = file.outline(shape, str(listed.image), outlines.organ).inside
         for part in trace(mask):
@@ -120,16 +124,22 @@ def _subject(listed: ListedFilm) -> Subject:
     patient, path = listed.patient, listed.image
     if len(patient) > MAX_IDENTIFIER or not patient.isprintable() or "\ufffd" in patient:
         raise FilmError("its patient cannot be read", path, "write the table as UTF-8")
+    with _opening(path), open_plain(path) as stream:
+        digest = hashlib.file_digest(stream, "sha256").hexdigest()
+    return Subject(patient, "", escaped(path.resolve()), f"sha256:{digest}", 1)
+
+
+@contextmanager
+def _opening(path: Path) -> Iterator[None]:
+    """Name the file in errors about opening it."""
     try:
-        with path.open("rb") as stream:
-            digest = hashlib.file_digest(stream, "sha256").hexdigest()
+        yield
     except OSError as error:
         raise FilmError(f"cannot be opened ({error.strerror})", path, "check the path") from error
-    return Subject(patient, "", escaped(path.resolve()), f"sha256:{digest}", 1)
 
 
 def _kind(path: Path) -> str:
     if is_dicom(path):
         return "DICOM"
-    with path.open("rb") as stream:
+    with open_plain(path) as stream:
         return "PNG" if stream.read(len(_PNG)) == _PNG else "TIFF"

@@ -21,6 +21,7 @@ from pydantic import AfterValidator, AwareDatetime, Field, ValidationError
 from gdshare.errors import StaleError, StoreError
 from gdshare.films.outlines.polygons import Polygon, rasterise
 from gdshare.lock import lock
+from gdshare.plain_files import TooLargeError, read_plain
 from gdshare.storage import write_json
 from gdshare.store.folder import Store
 from gdshare.store.record import Frozen, Name, StoredFilm
@@ -97,11 +98,11 @@ def load_outline(store: Store, film: str) -> Outline:
     """
     path = _path(store, film)
     try:
-        if path.stat().st_size > MAX_FILE_BYTES:
-            raise StoreError("too large for an outline", path, "restore its last good copy")
-        outline = Outline.model_validate_json(path.read_bytes())
+        outline = Outline.model_validate_json(read_plain(path, MAX_FILE_BYTES))
     except FileNotFoundError:
         return Outline(film=film)
+    except TooLargeError as error:
+        raise StoreError("too large for an outline", path, "restore its last good copy") from error
     except (OSError, ValidationError) as error:
         raise StoreError(
             "damaged", path, "restore its last good copy, or delete it and outline the film again"

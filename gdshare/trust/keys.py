@@ -18,7 +18,7 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from gdshare.errors import FederationError, UsageError
+from gdshare.errors import TrustError, UsageError
 from gdshare.signing import SITE, fingerprint, load_public_key, public_pem
 from gdshare.storage import write_bytes
 
@@ -68,13 +68,13 @@ def load_trust(folder: Path) -> Trust:
     """Read every public key of a folder.
 
     Raises:
-        FederationError: no such folder, no key in it, a file not named after a site, or one key
+        TrustError: no such folder, no key in it, a file not named after a site, or one key
             under two names, with which a hospital could speak for another.
         KeyFileError: a file that is not a public key.
     """
     trust = read_trust(folder)
     if not trust.keys:
-        raise FederationError(
+        raise TrustError(
             "holds no NAME.pub",
             folder,
             "add each hospital's public key with gdshare trust add, under its name",
@@ -90,7 +90,7 @@ def read_trust(folder: Path) -> Trust:
     for key in trust.keys:
         other = owners.setdefault(key.fingerprint, key.path)
         if other != key.path:
-            raise FederationError(
+            raise TrustError(
                 f"{other.name} and {key.path.name} are the same key", folder, "keep one name a key"
             )
     return trust
@@ -101,7 +101,7 @@ def path_for(folder: Path, site: str, key: ec.EllipticCurvePublicKey) -> Path:
 
     Raises:
         UsageError: not a site's name.
-        FederationError: the key is on the list already, under this name or another.
+        TrustError: the key is on the list already, under this name or another.
     """
     if re.fullmatch(SITE, site) is None:
         raise UsageError(
@@ -109,7 +109,7 @@ def path_for(folder: Path, site: str, key: ec.EllipticCurvePublicKey) -> Path:
         )
     same = read_trust(folder).find(fingerprint(key))
     if same is not None:
-        raise FederationError("is this very key", same.path, f"it is trusted for {same.site}")
+        raise TrustError("is this very key", same.path, f"it is trusted for {same.site}")
     first = folder / f"{site}.pub"
     return folder / f"{site}.{fingerprint(key)[:SHORT]}.pub" if first.exists() else first
 
@@ -123,7 +123,7 @@ def write_key(path: Path, key: ec.EllipticCurvePublicKey) -> None:
 def _site_of(path: Path) -> str:
     name = _NAME.fullmatch(path.stem)
     if name is None:
-        raise FederationError(
+        raise TrustError(
             "not SITE.pub", path, "a site's name has lower-case letters, digits and hyphens"
         )
     return name["site"]

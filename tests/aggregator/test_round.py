@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from command_kit import gdshare
@@ -395,6 +396,20 @@ def test_one_key_under_two_names_is_refused(world: World) -> None:
         world.hold(world.grid())
 
 
+def test_line_of_the_ledger_has_the_time_of_its_act_and_not_of_the_rounds_start(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hours = iter(range(1, 1000))  # a clock that goes an hour further each time it is looked at
+    now = time.monotonic()
+    clock = SimpleNamespace(monotonic=lambda: now + 3600.0 * next(hours), sleep=time.sleep)
+    monkeypatch.setattr("aggregator.round.time", clock)
+    released(world)
+    world.hold(world.grid())
+    entries = read_ledger(world.ledger)
+    at = {act: {entry.at for entry in entries if entry.act == act} for act in ("admit", "train")}
+    assert NOW < min(at["admit"]) <= max(at["admit"]) < min(at["train"])
+
+
 def test_an_empty_trust_list_is_refused(world: World, tmp_path: Path) -> None:
     order = Order(trust=tmp_path / "nobody", ledger=tmp_path / "ledger.jsonl", operator="tests")
     with pytest.raises(FederationError, match=r"holds no NAME\.pub"):
@@ -427,7 +442,9 @@ def test_bytes_of_a_bundle_are_verified_once(world: World, monkeypatch: pytest.M
 
 def changed_meanwhile(world: World, reason: str) -> None:
     """The round ends, with the new refusal as the ledger's last line and nothing admitted."""
-    error = "the trust list or the ledger changed during the round; start again"
+    error = (
+        "the trust list or the ledger changed, or a bundle expired, during the round; start again"
+    )
     with pytest.raises(FederationError, match=error):
         world.hold(world.grid())
     last = read_ledger(world.ledger)[-1]
@@ -471,7 +488,9 @@ def test_newer_bundle_admitted_by_another_round_while_bundles_are_measured_ends_
             ledger.write(NOW, "admit", "another", "east-2", "ab" * 32, signed_with(key))
 
     meanwhile(monkeypatch, admit)
-    error = "the trust list or the ledger changed during the round; start again"
+    error = (
+        "the trust list or the ledger changed, or a bundle expired, during the round; start again"
+    )
     with pytest.raises(FederationError, match=error):
         world.hold(world.grid())
     assert read_ledger(world.ledger)[-1].why.startswith("Rollback: ")
@@ -572,7 +591,10 @@ def for_tokyo(world: World, *hospitals: str) -> None:
 def test_bundle_for_others_is_refused(world: World, name: str | None) -> None:
     for_tokyo(world)
     assert set(world.hold(world.grid(), name=name).bundles) == {"north", "west"}
-    assert [refusal["reason"] for refusal in world.refusals()] == ["NotForMe"]
+    (refusal,) = world.refusals()
+    assert refusal["reason"] == "NotForMe"
+    todo = "; give --name as east knows it" if name else "; give gdshare aggregate --name osaka"
+    assert todo in str(refusal["message"])
 
 
 def test_bundle_for_this_aggregator_is_admitted(world: World) -> None:

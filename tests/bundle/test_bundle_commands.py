@@ -180,12 +180,12 @@ def test_verify_as_json(place):
     assert verdict["manifest"]["sequence"] == 1
 
 
-def test_the_whole_command_refuses_in_one_sentence_with_status_2(place):
+def test_the_whole_command_refuses_in_one_sentence_with_status_3(place):
     publish_run(place)
     bundle, public = place / "outbox" / "st-mary-1", place / "keys" / "st-mary.pub"
     (bundle / "README.md").unlink()
     status, out, err = gdshare("verify", bundle, "--key", public, "--json")
-    assert status == 2
+    assert status == 3
     assert json.loads(out)["reason"] == "MissingFile"
     assert err.count("\n") == 1
     assert "README.md" in err

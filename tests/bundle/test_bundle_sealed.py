@@ -313,7 +313,7 @@ def test_nothing_lies_in_the_folder_after_a_refusal(courier):
     sent(courier)
     (courier / "sent").write_bytes((courier / "sent").read_bytes()[:-1])
     status, _, err = opened(courier)
-    assert status == 2
+    assert status == 3
     assert "ends after" in err
     assert not (courier / "in").exists()
 

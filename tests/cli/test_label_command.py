@@ -28,7 +28,7 @@ def write_table(folder, sides, spacings=None):
             mask = np.zeros((side, side), np.uint8)
             mask[side // 3 : 2 * side // 3, side // 3 : 2 * side // 3] = 255
             Image.fromarray(mask).save(folder / f"{number}-mask.png")
-            Image.fromarray(mask // 2 + 9).save(folder / f"{number}.png")
+            Image.fromarray(mask // 2 + 9 + number).save(folder / f"{number}.png")
             spacing = spacings[number] if spacings else ""
             row = [number, f"{number}.png", f"{number}-mask.png", "negative", spacing]
             table.writerow([*row[:3], ("negative", "positive")[number % 2], spacing])
@@ -121,3 +121,13 @@ def test_page_measures_the_films_of_its_store(tmp_path):
     films = (stored(0, 256), stored(1, 512), stored(2, 2048, state="rejected"))
     store = small_store(tmp_path / "store", *films)
     assert _measure_store(store, Protocol()) == Geometry(patch=37, stride=7)
+
+
+def test_films_that_use_little_of_the_range_are_warned_about(tmp_path):
+    table = write_table(tmp_path / "films", [128] * 6)
+    dark = np.linspace(0, 4095, 128 * 128).reshape(128, 128).astype(np.uint16)
+    Image.fromarray(dark).save(tmp_path / "films" / "3.png")
+    options = ("--patch", "auto", *SPLIT)
+    ended = gdshare("label", table, "--out", tmp_path / "cohort", *options, check=True)
+    (warning,) = [line for line in ended.err.splitlines() if "range from black" in line]
+    assert "3.png uses 6.1% of the range from black to white" in warning

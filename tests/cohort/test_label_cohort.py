@@ -1,4 +1,5 @@
 import json
+import os
 import subprocess
 import sys
 
@@ -7,7 +8,7 @@ import pytest
 from film_kit import PROTOCOL, write_films
 from process_kit import environment
 
-from gdshare.cohort import SPLITS, label_cohort, open_cohort
+from gdshare.cohort import SPLITS, fitting_geometry, label_cohort, open_cohort
 from gdshare.errors import CohortError, FilmError, UsageError
 from gdshare.films import read_film, read_mask
 from gdshare.labels import DISCARDED, label_windows
@@ -211,11 +212,11 @@ import numpy as np
 from PIL import Image
 folder, films = Path(sys.argv[1]), int(sys.argv[2])
 table = write_films(folder / "films", films)
-big = Image.fromarray(np.random.default_rng(0).integers(0, 255, (700, 700)).astype(np.uint8))
 mask = np.zeros((700, 700), np.uint8); mask[:400] = 255
 Image.fromarray(mask).save(folder / "films" / "mask.png")
 for number in range(films):
-    big.save(folder / "films" / f"{number}.png")
+    big = np.random.default_rng(number).integers(0, 255, (700, 700)).astype(np.uint8)
+    Image.fromarray(big).save(folder / "films" / f"{number}.png")
 label_cohort(table, folder / "c", Protocol(patch=64, stride=16, side=48), (0.6, 0.2, 0.2), 0)
 print(peak_mb())
 """
@@ -236,3 +237,48 @@ def test_peak_memory_stays_flat_as_films_are_added(tmp_path):
     written = sum(p.stat().st_size for p in (tmp_path / "40" / "c").glob("*.npy")) / 2**20
     assert written > 100, "the test must write far more than the margin allowed below"
     assert many < few + 20
+
+
+def pipe(path):
+    path.unlink()
+    os.mkfifo(path)
+
+
+def cut(path):
+    path.write_bytes(path.read_bytes()[:60])
+
+
+@pytest.mark.parametrize("name", ["1.png", "own-mask.png"])
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda path: path.unlink(), "No such file"),
+        (pipe, "not a plain file"),
+        (cut, "cut short"),
+    ],
+)
+def test_unusable_film_or_mask_is_named_with_its_line(tmp_path, name, damage, message):
+    table = write_films(tmp_path / "films")
+    (tmp_path / "films/own-mask.png").write_bytes((tmp_path / "films/mask.png").read_bytes())
+    lines = table.read_text(encoding="utf-8").splitlines()
+    number = next(number for number, line in enumerate(lines) if "1.png" in line)
+    lines[number] = lines[number].replace("mask.png", "own-mask.png")
+    table.write_text("\n\n".join(lines), encoding="utf-8")
+    damage(tmp_path / "films" / name)
+    with pytest.raises(FilmError, match=f"line {2 * number + 1}: .*{name}: .*{message}"):
+        label_cohort(table, tmp_path / "out", PROTOCOL, THIRDS, 0)
+    assert not (tmp_path / "out").exists()
+    if damage is not cut or name == "1.png":  # measuring reads no mask
+        with pytest.raises(FilmError, match=f"line {2 * number + 1}: .*{name}: .*{message}"):
+            fitting_geometry(table, PROTOCOL)
+
+
+def test_films_below_a_folder_whose_name_is_no_utf8_are_refused_before_they_are_cut(tmp_path):
+    table = write_films(tmp_path / os.fsdecode(b"caf\xe9"))
+    with pytest.raises(CohortError, match="not UTF-8, which a cohort cannot record; rename it"):
+        label_cohort(table, tmp_path / "c", PROTOCOL, THIRDS, 0, _never)
+    assert not (tmp_path / "c").exists()
+
+
+def _never(*_):
+    pytest.fail("a film was cut")

@@ -151,7 +151,8 @@ def test_films_are_outlined_edited_and_labelled_with_the_command_lines_counts(
     run = subprocess.run(
         [sys.executable, "-m", "gdshare", *words], capture_output=True, text=True, check=True
     )
-    splits = json.loads(run.stdout).values()
+    result = json.loads(run.stdout)
+    splits = [result[name] for name in ("train", "val", "test")]
     assert totals == [sum(split[key] for split in splits) for key in ("i", "n", "p", "discarded")]
     assert min(totals) > 0
     assert len(drawing(store).polygons[0]) == 2
@@ -585,6 +586,57 @@ def test_everything_but_drawing_is_reached_by_the_keyboard_in_visual_order(fresh
         "grid",
         "letters",
     ]
+
+
+SMALL_SCREEN = {"width": 1366, "height": 657}
+"""What a browser leaves of 1366 x 768."""
+CONTROLS = "button:not(#films button), input"
+HIDDEN_CONTROLS = (
+    f"[...document.querySelectorAll('{CONTROLS}')]"
+    """.filter((e) => {
+  const {left, top, right, bottom, width} = e.getBoundingClientRect();
+  return width && (left < 0 || top < 0 || right > innerWidth || bottom > innerHeight);
+}).map((e) => e.id || e.dataset.action)"""
+)
+SCROLLED = """[...document.querySelectorAll('aside, main, body')].filter((e) =>
+  e.scrollHeight > e.clientHeight || e.scrollWidth > e.clientWidth).map((e) => e.tagName)"""
+
+
+@pytest.mark.parametrize("film", [FIRST, HELD], ids=["released", "held"])
+def test_all_tools_are_in_sight_on_a_small_screen(browser, untouched, film):
+    with serve_in_thread(untouched, PROTOCOL) as address:
+        context = browser.new_context(viewport=SMALL_SCREEN)
+        page = open_page(context, address)
+        page.locator(f"#open-{film.film}").click()
+        page.locator("#name", has_text=film.film).wait_for()
+        assert page.evaluate(HIDDEN_CONTROLS) == []
+        assert page.evaluate(SCROLLED) == []
+        assert page.locator("#map").bounding_box()["height"] > 400
+        context.close()
+
+
+def test_list_has_a_thumbnail_of_each_film_beside_its_name(fresh):
+    for film in (FIRST, SECOND, HELD):
+        entry = fresh.get_by_role("button", name=film.film)
+        image = entry.locator("img")
+        image.scroll_into_view_if_needed()
+        loaded = "e => e.decode().then(() => [e.naturalWidth, e.alt, e.loading])"
+        assert image.evaluate(loaded) == [86, "", "lazy"]
+        assert image.bounding_box()["width"] == 44
+
+
+def test_sides_of_window_and_square_are_told_in_px_and_mm(fresh):
+    expect(fresh.locator("#size")).to_have_text("Window 37 px (5.5 mm), square 7 px (1.1 mm) wide.")
+
+
+def test_unknown_pixel_size_is_told_and_no_mm(browser, tmp_path):
+    unknown = phantom_store(tmp_path / "store", [stored(0, SIDE, spacing_mm=None)])
+    with serve_in_thread(unknown, PROTOCOL) as address:
+        context = browser.new_context(viewport=VIEW)
+        page = open_page(context, address)
+        text = "Window 37 px, square 7 px wide. Pixel size unknown."
+        expect(page.locator("#size")).to_have_text(text)
+        context.close()
 
 
 def test_focus_is_visible(fresh):

@@ -1,8 +1,11 @@
+import io
+
 import numpy as np
 import pytest
+from PIL import Image
 
 from gdshare.films import Film
-from gdshare.label_page.pictures import make_picture
+from gdshare.label_page.pictures import make_picture, make_thumbnail
 
 
 def values(picture):
@@ -28,3 +31,18 @@ def test_oversized_film_is_averaged_over_squares(shape):
     assert result[-1, -1] == int(
         pixels[(shape[0] - 1) // 2 * 2 :, (shape[1] - 1) // 2 * 2 :].mean()
     )
+
+
+def test_thumbnail_is_small_and_uses_the_whole_range():
+    pixels = np.tile(np.linspace(30_000, 34_000, 960).astype(np.uint16), (480, 1))
+    pixels[:, :200] = 0  # a border that is not counted
+    image = Image.open(io.BytesIO(make_thumbnail(Film(pixels, "film"))))
+    assert (image.format, image.mode) == ("PNG", "L")
+    assert image.width * image.height <= 96 * 96
+    assert image.getextrema() == (0, 255)
+
+
+@pytest.mark.parametrize("value", [0, 9, 65535])
+def test_thumbnail_of_a_film_of_one_gray_is_made(value):
+    film = Film(np.full((300, 200), value, np.uint16), "film")
+    assert make_thumbnail(film).startswith(b"\x89PNG")

@@ -19,6 +19,7 @@ from gdshare import label_page
 from gdshare.cohort import label_cohort
 from gdshare.films.box import Box
 from gdshare.label_page.auth import HEADERS
+from gdshare.label_page.pictures import make_thumbnail
 from gdshare.label_page.responses import MAX_BODY
 from gdshare.protocol import Protocol
 from gdshare.store.outline import Drawing, load_outline, save_outline
@@ -39,6 +40,7 @@ PATHS = [
     "/api/films",
     f"/api/films/{FILM}",
     f"/api/films/{FILM}/pixels",
+    f"/api/films/{FILM}/thumbnail",
     "/elsewhere",
 ]
 
@@ -293,6 +295,29 @@ def test_pixels_are_the_films(page, store):
     size = int(response.headers["x-height"]), int(response.headers["x-width"])
     pixels = np.frombuffer(response.content, "<u2").reshape(size)
     np.testing.assert_array_equal(pixels, store.pixels(stored(0)).pixels)
+
+
+def test_thumbnail_is_made_once_and_again_after_a_review(page, monkeypatch):
+    made = []
+
+    def counted(film):
+        made.append(film.name)
+        return make_thumbnail(film)
+
+    monkeypatch.setattr("gdshare.label_page.server.make_thumbnail", counted)
+    address = f"/api/films/{HELD}/thumbnail"
+    before = [page.get(address) for _ in range(2)]
+    assert [response.headers["content-type"] for response in before] == ["image/png"] * 2
+    assert len(made) == 1
+    decision = {"decision": "release", "by": "R", "seen": 0}
+    body = decision | {"boxes": [{"left": 0, "top": 0, "right": 60, "bottom": 30}]}
+    page.request("POST", f"/api/films/{HELD}/review", json=body, headers=OWN_ORIGIN)
+    assert page.get(address).content != before[0].content
+    assert len(made) == 2
+
+
+def test_rejected_film_has_no_thumbnail(page):
+    assert page.get(f"/api/films/{REJECTED}/thumbnail").status_code == 403
 
 
 def test_save_is_on_disk_and_returns_the_grid(page, store):

@@ -59,14 +59,14 @@ def test_prepared_folder_of_another_hospital_is_neither_approved_nor_released_he
     gdshare("policy", "new", desk.policy, *words, check=True)
     gdshare("prepare", desk.folder / "run", "--out", desk.prepared, *words, check=True)
     assert "this is st-mary's outbox" in desk.approve()[2]
-    desk.refused("this is st-mary's outbox")
+    desk.refused("this is st-mary's outbox", status=2)
 
 
 def test_first_release_is_refused_with_a_key_of_another_name(desk: Desk) -> None:
     desk.prepare()
     desk.approve()
-    desk.refused("not named as st-mary's key", signer="st-john")
-    desk.refused("not named as st-mary's key", "--dry-run", signer="st-john")
+    desk.refused("not named as st-mary's key", signer="st-john", status=2)
+    desk.refused("not named as st-mary's key", "--dry-run", signer="st-john", status=2)
     assert desk.release("--another-key", signer="st-john")[0] == 0
 
 

@@ -1,6 +1,7 @@
 """The release gate by its commands: what leaves was seen and approved, byte for byte."""
 
 import json
+import os
 import shutil
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -105,7 +106,7 @@ def test_key_that_the_policy_does_not_name_cannot_approve(desk: Desk) -> None:
     desk.rule(1, ("officer",))
     desk.prepare()
     status, _, err = desk.approve("head")
-    assert status == 2
+    assert status == 3
     assert "is not among the policy's approvers" in err
     assert list((desk.prepared / "approvals").iterdir()) == []
 
@@ -140,7 +141,7 @@ def test_approval_with_a_forged_signature_is_refused(desk: Desk) -> None:
 def test_approval_that_the_ledger_does_not_know_is_refused(desk: Desk) -> None:
     desk.prepare()
     smuggle(desk, claimed="officer", signer="officer")
-    desk.refused("holds 1 approvals, and the ledger shows 0")
+    desk.refused("has more approvals (1) than the ledger shows (0)")
 
 
 def test_content_that_was_never_prepared_is_refused(desk: Desk) -> None:
@@ -178,7 +179,7 @@ def test_digest_that_was_not_read_off_the_page_approves_nothing(desk: Desk, dige
 
 def test_approval_that_cannot_be_recorded_is_not_made(desk: Desk) -> None:
     desk.prepare()
-    assert desk.approve(by="x" * 1001)[0] == 2
+    assert desk.approve(by="x" * 1001)[0] == 3
     assert list((desk.prepared / "approvals").iterdir()) == []
 
 
@@ -188,7 +189,7 @@ def test_link_to_the_outbox_has_no_policy_of_its_own(desk: Desk) -> None:
     for outbox in (desk.folder / "o2", desk.outbox / "x" / ".."):
         words = ("--key", desk.key("st-mary"), "--outbox", outbox, "--site", "st-mary")
         status, _, err = gdshare("publish", desk.folder / "run", *words)
-        assert status == 2
+        assert status == 3
         assert "requires a review and approval" in err
     assert list(desk.outbox.iterdir()) == []
 
@@ -197,7 +198,7 @@ def test_policy_that_is_a_link_into_nowhere_lets_nothing_out(desk: Desk) -> None
     desk.policy.unlink()
     desk.policy.symlink_to(desk.folder / "unmounted")
     status, _, err = desk.prepare()
-    assert status == 2
+    assert status == 3
     assert "cannot be read" in err
 
 
@@ -206,7 +207,7 @@ def test_policy_that_was_taken_away_lets_nothing_out(desk: Desk) -> None:
     desk.policy.unlink()
     words = ("--key", desk.key("st-mary"), "--outbox", desk.outbox, "--site", "st-mary")
     status, _, err = gdshare("publish", desk.folder / "run", *words)
-    assert status == 2
+    assert status == 3
     assert "the policy is gone, and the ledger shows that there was one" in err
     assert not desk.outbox.exists()
 
@@ -235,7 +236,7 @@ def test_picture_or_text_that_its_numbers_do_not_give_is_refused(desk: Desk, nam
     path = desk.prepared / "content" / name
     path.write_bytes(path.read_bytes() + b"a note to the outside")
     desk.refused(f"{name}: is not what the images, the manifest")
-    assert desk.approve()[0] == 2
+    assert desk.approve()[0] == 3
 
 
 def test_content_that_was_exchanged_after_its_approval_is_refused(desk: Desk) -> None:
@@ -292,6 +293,25 @@ def test_damaged_approval_is_refused_and_not_passed_over(desk: Desk, damage: byt
     desk.refused("not a sound approval")
 
 
+def test_approval_by_a_name_that_cannot_be_written_is_refused(desk: Desk) -> None:
+    """JSON can spell half of a surrogate pair, which no UTF-8 can."""
+    desk.prepare()
+    rules = read_policy(desk.outbox)
+    what = read_prepared(desk.prepared, render_preview, lambda told: release_pages(told, rules))
+    key = load_private_key(desk.key("officer"), PASSPHRASE.encode())
+    statement = approval._statement(what, rules, "half", key.public_key()).to_bytes()
+    forged = sign(statement.replace(b'"half"', rb'"\ud800"'), key)
+    name = f"{fingerprint(key.public_key())}.sig"
+    (desk.prepared / "approvals" / name).write_bytes(forged.to_bytes())
+    desk.refused("not a sound approval")
+
+
+def test_stray_file_whose_name_is_no_utf8_is_refused(desk: Desk) -> None:
+    desk.prepare()
+    (desk.prepared / "approvals" / os.fsdecode(b"\xff.sig")).touch()
+    desk.refused("is not an approval")
+
+
 @pytest.mark.parametrize("name", ["note.txt", ".officer.sig.half", "\x1b[2J"])
 def test_stray_file_among_the_approvals_is_named_and_refused(desk: Desk, name: str) -> None:
     desk.prepare()
@@ -308,7 +328,7 @@ def test_signature_on_a_bundle_does_not_pass_for_an_approval(desk: Desk) -> None
     name = f"{fingerprint(load_public_key(desk.key('officer', 'pub')))}.sig"
     (desk.prepared / "approvals" / name).write_bytes(signature)
     status, _, err = desk.release("--dry-run", "--another-key")
-    assert status == 2
+    assert status == 3
     assert "not a sound approval" in err
 
 
@@ -333,7 +353,7 @@ def test_released_once_it_is_not_released_again(desk: Desk) -> None:
     desk.release()
     for more in ((), ("--dry-run",)):
         status, _, err = desk.release(*more)
-        assert status == 2
+        assert status == 3
         assert "publish with number 2" in err
 
 
@@ -358,7 +378,7 @@ def test_released_once_it_is_not_released_again(desk: Desk) -> None:
 def test_policy_that_is_none_lets_nothing_out(desk: Desk, content: bytes | None, told: str) -> None:
     desk.policy.write_bytes(content)
     status, _, err = desk.prepare()
-    assert status == 2
+    assert status == 3
     assert told in err
     assert not desk.prepared.exists()
 
@@ -403,7 +423,7 @@ def test_purpose_retention_and_recipients_come_from_the_policy(desk: Desk) -> No
 def test_recipient_whom_the_policy_does_not_name_is_refused(desk: Desk) -> None:
     desk.rule(1, ("officer",), '[bundle]\nrecipients = ["tokyo", "osaka"]\n')
     status, _, err = desk.prepare("--to", "kyoto")
-    assert status == 2
+    assert status == 3
     assert "does not name kyoto as a recipient" in err
     assert not desk.prepared.exists()
     assert desk.prepare("--to", "tokyo")[0] == 0
@@ -414,7 +434,7 @@ def test_recipient_whom_the_policy_does_not_name_is_refused(desk: Desk) -> None:
 def test_terms_that_no_bundle_takes_make_no_policy(desk: Desk, rule: str) -> None:
     desk.rule(1, ("officer",), f"[bundle]\n{rule}\n")
     status, _, err = desk.prepare()
-    assert status == 2
+    assert status == 3
     assert "until then nothing is released" in err
 
 

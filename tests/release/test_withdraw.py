@@ -113,7 +113,7 @@ def test_withdrawn_bundle_is_not_released_again(site: Site) -> None:
     assert gdshare(*release)[0] == 0
     site.withdraw()
     status, _, err = gdshare(*release)
-    assert status == 2
+    assert status == 3
     assert "st-mary-1: was withdrawn, and stays so" in err
     assert published(site.outbox) == ()
 

@@ -16,7 +16,7 @@ from aggregator.trust.commands.options import By, TrustFolder
 from gdshare.cli.operator import operator_name
 from gdshare.cli.terminal import print_line
 from gdshare.cli.typed_digest import LEAST_DIGITS, matches
-from gdshare.errors import FederationError, UsageError
+from gdshare.errors import TrustError, UsageError
 from gdshare.ledger import in_one_line, open_ledger
 from gdshare.trust.keys import ledger_beside
 
@@ -50,12 +50,12 @@ def accept(
             )
         [digest] = digests
         if digest in accepted_digests(ledger.entries):
-            raise FederationError("is accepted already", digest)
+            raise TrustError("is accepted already", digest)
         if not why.strip():
             raise UsageError("is empty", "--why", "say what the hospital told you")
         name = quarantined[digest].what
         if (name, digest) in withdrawn_bundles(ledger.entries):
-            raise FederationError(
+            raise TrustError(
                 "was withdrawn by its hospital, for ever", name, "nobody can let it in"
             )
         ledger.write(datetime.now(UTC), ACCEPT, operator_name(by), name, digest, in_one_line(why))

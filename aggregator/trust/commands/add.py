@@ -12,7 +12,7 @@ from aggregator.trust.commands.options import By, TrustFolder
 from gdshare.cli.operator import operator_name
 from gdshare.cli.terminal import print_line
 from gdshare.cli.typed_digest import LEAST_DIGITS, require_match
-from gdshare.errors import FederationError
+from gdshare.errors import TrustError
 from gdshare.ledger import Entry, open_ledger
 from gdshare.signing import fingerprint
 from gdshare.trust.key_history import TRUST, key_state, revoked_keys, until
@@ -62,7 +62,7 @@ def add(
     end = now + timedelta(days=days)
     with open_ledger(ledger_beside(trust)) as ledger:
         if (entry := revoked_keys(ledger.entries).get(digest)) is not None:
-            raise FederationError(
+            raise TrustError(
                 f"this very key was revoked on {entry.at:%Y-%m-%d}",
                 key,
                 "ask the hospital for a new one (gdshare keys new)",

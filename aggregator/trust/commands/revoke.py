@@ -20,7 +20,7 @@ from aggregator.trust.commands.options import By, TrustFolder
 from gdshare.cli.operator import operator_name
 from gdshare.cli.terminal import print_line
 from gdshare.cli.typed_digest import LEAST_DIGITS, matches
-from gdshare.errors import FederationError, UsageError
+from gdshare.errors import TrustError, UsageError
 from gdshare.ledger import Entry, in_one_line, open_ledger
 from gdshare.signing import read_key_file, read_revocation
 from gdshare.trust.key_history import DISOWN, REVOKE, from_line, revoked_keys
@@ -107,7 +107,7 @@ def _revocation(
         line = first_disowned_line(since, key.fingerprint, entries)
         return DISOWN, from_line(line, reason)
     if key.fingerprint in revoked_keys(entries):
-        raise FederationError(
+        raise TrustError(
             "is revoked already",
             key.path,
             "with --since you can still say from when on it was not the hospital's",

@@ -20,6 +20,7 @@ from gdshare.films.bounds import require_pixels
 from gdshare.films.dicom.elements import EXPORT_AGAIN, integer_of, text_of
 from gdshare.films.dicom.spacing import SPACING, spacing
 from gdshare.films.signature import HEAD_BYTES, PREFIX, PREFIX_START, begins_as_dicom, has_preamble
+from gdshare.plain_files import NotPlainError, open_plain
 
 MAX_FILE_BYTES = 1024**3
 """Size of the largest file: four of the largest films, uncompressed."""
@@ -135,7 +136,7 @@ def read_dataset(path: Path, elements: list[BaseTag] = FILM_TAGS) -> Dataset:
         FilmError: the file is missing, too large, not DICOM, deflated, or damaged.
     """
     try:
-        with path.open("rb") as stream:
+        with open_plain(path) as stream:
             if fstat(stream.fileno()).st_size > MAX_FILE_BYTES:
                 raise FilmError(
                     f"is larger than {MAX_FILE_BYTES // 1024**2} MB",
@@ -146,7 +147,7 @@ def read_dataset(path: Path, elements: list[BaseTag] = FILM_TAGS) -> Dataset:
             dataset = dcmread(stream, specific_tags=list(elements), force=True)
     except FilmError:
         raise
-    except (FileNotFoundError, IsADirectoryError, PermissionError) as error:
+    except (FileNotFoundError, NotPlainError, PermissionError) as error:
         raise FilmError(f"cannot be opened ({error.strerror})", path, "check the path") from error
     except Exception as error:  # pydicom raises struct.error, KeyError, ValueError, ...
         raise FilmError("is not DICOM, or is damaged", path, EXPORT_AGAIN) from error

@@ -69,11 +69,13 @@ class Shape:
         label: the name that the tool displays; may be empty.
         kind: the tool's word for it, such as "polygon" or "polyline".
         areas: their union is the shape; empty for a kind that encloses nothing.
+        fault: what is wrong with it, and where; raised only when its organ on its film is read.
     """
 
     label: str
     kind: str
     areas: tuple[Polygon | Raster, ...]
+    fault: FilmError | None = None
 
 
 @dataclass(frozen=True)
@@ -84,11 +86,16 @@ class AnnotationSet:
         film: the film's file name or path in the tool; None if the format has none.
         size: (height, width) of the film as the file states it, px; None if it does not.
         shapes: in the file's order.
+        other_names: what the film was called before the tool renamed it, if the file says so.
+        fault: what is wrong with the film's entry, or with a shape of unknown label; raised only
+            when this film is read.
     """
 
     film: str | None
     size: tuple[int, int] | None
     shapes: tuple[Shape, ...]
+    other_names: tuple[str, ...] = ()
+    fault: FilmError | None = None
 
 
 def name_list(names: Sequence[str]) -> str:

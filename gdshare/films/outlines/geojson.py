@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import Field
 
+from gdshare.errors import FilmError
 from gdshare.films.outlines.annotation_set import AnnotationSet, Shape
 from gdshare.films.outlines.json_text import Coordinate, ListOf, Record, validated
 from gdshare.films.outlines.polygons import Polygon
@@ -74,11 +75,16 @@ def parse_geojson(value: object) -> tuple[AnnotationSet, ...]:
     elif isinstance(value, dict) and value.get("type") == "Feature":
         value = {"features": [value]}
     features = validated(_Collection, value, "the GeoJSON file").features
-    shapes = tuple(
-        Shape(_label(feature.properties), *_areas(feature.geometry, f"features.{number}"))
-        for number, feature in enumerate(features)
-    )
+    shapes = tuple(_shape(feature, f"features.{number}") for number, feature in enumerate(features))
     return (AnnotationSet(None, None, shapes),)
+
+
+def _shape(feature: _Feature, place: str) -> Shape:
+    label = _label(feature.properties)
+    try:
+        return Shape(label, *_areas(feature.geometry, place))
+    except FilmError as fault:
+        return Shape(label, "polygon", (), fault)
 
 
 def _label(properties: _Properties | None) -> str:

@@ -6,6 +6,8 @@ coordinates the models reject them.
 
 import json
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, FailFast, Field, ValidationError
@@ -66,6 +68,15 @@ def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         [(repeated, _)] = Counter(key for key, _ in pairs).most_common(1)
         raise ValueError(f"the key {printable(repeated)} is repeated")
     return value
+
+
+@contextmanager
+def located(place: object) -> Iterator[None]:
+    """Say where in the file an error arose."""
+    try:
+        yield
+    except FilmError as error:
+        raise error.at(place) from error
 
 
 def validated(model: type[_Record], value: object, name: str) -> _Record:

@@ -16,10 +16,10 @@ from pydantic import Field
 from gdshare.errors import FilmError
 from gdshare.films.bounds import MAX_PIXELS
 from gdshare.films.outlines.annotation_set import AnnotationSet, PlacedMask, Raster, Shape
-from gdshare.films.outlines.json_text import ListOf, Point, Record, Side, validated
+from gdshare.films.outlines.json_text import ListOf, Point, Record, Side, located, validated
 from gdshare.films.outlines.polygons import Polygon
 from gdshare.films.outlines.rings import box, ellipse, polygon
-from gdshare.films.quote import brief
+from gdshare.films.quote import brief, printable
 
 _REDRAW = "draw it again in LabelMe"
 _POLYGONS = ("polygon", "oriented_rectangle")
@@ -57,7 +57,7 @@ def parse_labelme(value: object) -> tuple[AnnotationSet, ...]:
     """
     file = validated(_File, value, "the LabelMe file")
     shapes = tuple(
-        Shape(shape.label, shape.shape_type or "polygon", _areas(shape, number, file))
+        _shape(shape, f"shapes.{number} ({printable(shape.label)})", file)
         for number, shape in enumerate(file.shapes)
     )
     return (AnnotationSet(file.image_path, (file.image_height, file.image_width), shapes),)
@@ -70,23 +70,34 @@ class _PngMask:
     Attributes:
         image: opened, of bounded size.
         top, left: row and column of its first pixel on the film.
+        place: where it stands in the file.
     """
 
     image: Image.Image
     top: int
     left: int
+    place: str
 
     @property
     def area(self) -> int:
         return self.image.width * self.image.height
 
     def paint(self, mask: npt.NDArray[np.bool_]) -> None:
-        with _png_errors():
+        with located(self.place), _png_errors():
             inside = np.asarray(np.asarray(self.image) != 0, dtype=np.bool_)
         PlacedMask(self.top, self.left, inside).paint(mask)
 
 
-def _areas(shape: _Shape, number: int, file: _File) -> tuple[Polygon | Raster, ...]:
+def _shape(shape: _Shape, place: str, file: _File) -> Shape:
+    kind = shape.shape_type or "polygon"
+    try:
+        with located(place):
+            return Shape(shape.label, kind, _areas(shape, place, file))
+    except FilmError as fault:
+        return Shape(shape.label, kind, (), fault)
+
+
+def _areas(shape: _Shape, place: str, file: _File) -> tuple[Polygon | Raster, ...]:
     kind = shape.shape_type or "polygon"
     points = [(x, y) for x, y in shape.points]
     if kind in _POLYGONS or (kind == "rectangle" and len(points) == 4):
@@ -94,17 +105,17 @@ def _areas(shape: _Shape, number: int, file: _File) -> tuple[Polygon | Raster, .
     if kind not in ("rectangle", "circle", "mask"):
         return ()
     if len(points) != 2:
-        raise FilmError(f"the {kind} shapes.{number} does not have 2 points", remedy=_REDRAW)
+        raise FilmError(f"the {kind} does not have 2 points", remedy=_REDRAW)
     if kind == "rectangle":
         return (box(points[0], points[1]),)
     if kind == "circle":
         radius = float(np.hypot(points[1][0] - points[0][0], points[1][1] - points[0][1]))
         return (ellipse(points[0], (radius, radius)),)
-    return (_mask(shape.mask or "", points[0], points[1], file),)
+    return (_mask(shape.mask or "", points[0], points[1], file, place),)
 
 
 def _mask(
-    encoded: str, first: tuple[float, float], last: tuple[float, float], file: _File
+    encoded: str, first: tuple[float, float], last: tuple[float, float], file: _File, place: str
 ) -> _PngMask:
     """A mask shape: a base64 PNG, placed by the centres of its first and last pixel."""
     image = _open_png(encoded)
@@ -115,7 +126,7 @@ def _mask(
     # Newer versions write fractional corners, which round to one pixel more or less.
     if abs(height - image.height) > 1 or abs(width - image.width) > 1:
         raise FilmError("a mask shape and its points differ in size", remedy=_REDRAW)
-    return _PngMask(image, round(first[1]), round(first[0]))
+    return _PngMask(image, round(first[1]), round(first[0]), place)
 
 
 def _open_png(encoded: str) -> Image.Image:

@@ -1,8 +1,7 @@
 """From an annotation file of any tool to a mask of the film's size."""
 
 import codecs
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,20 +9,22 @@ import numpy as np
 import numpy.typing as npt
 
 from gdshare.errors import FilmError
-from gdshare.films.film import DICOM_MAGIC, DICOM_PREAMBLE, OUTLINE_IT, read_mask
+from gdshare.films.mask import OUTLINE_IT, Interval, read_mask
 from gdshare.films.outlines.annotation_set import AnnotationSet, mask_of
 from gdshare.films.outlines.choose import annotations_for, organ_shapes
 from gdshare.films.outlines.coco import is_coco, parse_coco
 from gdshare.films.outlines.cvat import parse_cvat
 from gdshare.films.outlines.geojson import is_geojson, parse_geojson
-from gdshare.films.outlines.json_text import parse_json
+from gdshare.films.outlines.json_text import located, parse_json
 from gdshare.films.outlines.labelme import is_labelme, parse_labelme
 from gdshare.films.outlines.polygons import Polygon, bounds
+from gdshare.films.picture import begins_as_picture
+from gdshare.films.signature import HEAD_BYTES, begins_as_dicom
+from gdshare.plain_files import open_plain
 
 MAX_BYTES = 256 * 1024**2
 """Of a JSON or XML file: LabelMe may embed the film, COCO may hold the outlines of a cohort."""
 
-_IMAGE_MAGIC = (b"\x89PNG", b"II*\0", b"MM\0*")
 _GIVE = "give a mask in PNG or TIFF, DICOM-SEG, LabelMe JSON, COCO JSON, CVAT XML or QuPath GeoJSON"
 
 OVERSHOOT = 0.02
@@ -57,18 +58,43 @@ class AnnotationFile:
     path: Path
     annotation_sets: tuple[AnnotationSet, ...] | None
 
-    def outline(self, shape: tuple[int, int], film_name: str, organ: str | None) -> OrganMask:
-        """The organ's mask on a film; see ``read_outline``."""
+    def outline(
+        self,
+        shape: tuple[int, int],
+        film_name: str,
+        organ: str | None,
+        image: str | None = None,
+        inside: Sequence[Interval] = (),
+    ) -> OrganMask:
+        """The organ's mask on a film; see ``read_outline``.
+
+        Args:
+            shape: (height, width) of the film, px.
+            film_name: the film's file name or path.
+            organ: the organ's label.
+            image: the film's name in the file, if a tool renamed it.
+            inside: the values of a mask image that are inside, see ``read_mask``.
+
+        Raises:
+            FilmError: see ``read_outline``; or ``image`` is given for a mask image, or ``inside``
+                for another file.
+        """
         if self.annotation_sets is None:
-            return OrganMask(organ or "", read_mask(self.path, shape))
-        with _naming(self.path):
-            annotations = annotations_for(film_name, self.annotation_sets)
+            if image is not None:
+                raise FilmError("is a mask, which names no image", self.path, "leave out --image")
+            return OrganMask(organ or "", read_mask(self.path, shape, inside))
+        with located(self.path):
+            if inside:
+                raise FilmError("is not a mask, so it has no values", remedy="leave out --inside")
+            annotations = annotations_for(film_name, self.annotation_sets, image)
+            if annotations.fault is not None:
+                raise annotations.fault
             _require_size(annotations, shape)
             name, shapes = organ_shapes(annotations, self.annotation_sets, organ)
-            inside = mask_of(shapes, shape)
-            if not inside.any():
+            mask = mask_of(shapes, shape)
+            if not mask.any():
                 raise FilmError("the outline marks no pixel as inside the organ", remedy=OUTLINE_IT)
-            return OrganMask(name, inside)
+            return OrganMask(name, mask)
 
 
 def read_outline(
@@ -104,14 +130,14 @@ def read_annotations(path: Path) -> AnnotationFile:
     Raises:
         FilmError: the file is missing, too large, in an unknown format, or damaged.
     """
-    with _naming(path):
-        head = _bytes(path, DICOM_PREAMBLE + len(DICOM_MAGIC))
-        is_mask = head.startswith(_IMAGE_MAGIC)
+    with located(path):
+        head = _bytes(path, HEAD_BYTES)
+        is_mask = begins_as_picture(head)
         return AnnotationFile(path, None if is_mask else _annotation_sets(path, head))
 
 
 def _annotation_sets(path: Path, head: bytes) -> tuple[AnnotationSet, ...]:
-    if head.endswith(DICOM_MAGIC):
+    if begins_as_dicom(head):
         from gdshare.films.outlines.seg import read_seg
 
         return read_seg(path)
@@ -144,19 +170,10 @@ _JSON_FORMATS: tuple[
 def _bytes(path: Path, most: int) -> bytes:
     """Read at most this many bytes; the file may grow in the meantime."""
     try:
-        with path.open("rb") as stream:
+        with open_plain(path) as stream:
             return stream.read(most)
     except OSError as error:
         raise FilmError(f"cannot be opened ({error.strerror})", remedy="check the path") from error
-
-
-@contextmanager
-def _naming(path: Path) -> Iterator[None]:
-    """Name the file in errors about its content."""
-    try:
-        yield
-    except FilmError as error:
-        raise error.at(path) from error
 
 
 def _require_size(annotations: AnnotationSet, shape: tuple[int, int]) -> None:

@@ -24,7 +24,7 @@ from gdshare.films.bounds import MAX_PIXELS
 from gdshare.films.dicom.decoder import decode_apart
 from gdshare.films.dicom.stored import Frame
 from gdshare.films.outlines.annotation_set import AnnotationSet, PlacedMask, Raster, Shape
-from gdshare.films.quote import brief
+from gdshare.films.quote import brief, printable
 
 MAX_BYTES = 128 * 1024**2
 """Of an inflated file: eight segments of a film at 8 bits, or sixty at 1 bit."""
@@ -42,6 +42,7 @@ class _Segment:
     frame: int
     least: int
     most: int
+    place: str
 
     @property
     def area(self) -> int:
@@ -59,7 +60,7 @@ class _Segment:
             raise
         except Exception as error:  # pydicom and highdicom raise exceptions of many classes
             raise FilmError(
-                f"its pixel data is damaged ({brief(error)})", remedy="export it again"
+                f"its pixel data is damaged ({brief(error)})", self.place, "export it again"
             ) from error
 
 
@@ -139,13 +140,15 @@ def _annotation_set(image: Segmentation) -> AnnotationSet:
     frames = {} if label_map else _frames(image)
     shapes = []
     for number in image.segment_numbers:
+        label = str(image.get_segment_description(number).segment_label)
+        place = f"segment {number} ({printable(label)})"
         if label_map:
-            areas: tuple[Raster, ...] = (_Segment(image, _only_frame(image), number, number),)
+            frame = _only_frame(image)
+            areas: tuple[Raster, ...] = (_Segment(image, frame, number, number, place),)
         elif number in frames:
-            areas = (_Segment(image, frames[number], *_inside_range(image)),)
+            areas = (_Segment(image, frames[number], *_inside_range(image), place),)
         else:  # an empty segment may have no frame
             areas = (PlacedMask(0, 0, np.zeros((0, 0), dtype=np.bool_)),)
-        label = str(image.get_segment_description(number).segment_label)
         shapes.append(Shape(label, "segment", areas))
     return AnnotationSet(None, (height, width), tuple(shapes))
 

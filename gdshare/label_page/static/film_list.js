@@ -58,11 +58,22 @@ export class FilmList {
     const button = document.createElement("button");
     button.type = "button";
     button.id = `open-${film.film}`;
-    button.append(film.film, document.createElement("span"));
+    const name = document.createElement("b");
+    name.textContent = film.film;
+    button.append(this.#thumbnail(film), name, document.createElement("span"));
     button.addEventListener("click", () => open(film.film));
     const item = document.createElement("li");
     item.append(button);
     return item;
+  }
+
+  // The browser asks for it when it scrolls into view.
+  #thumbnail(film) {
+    const image = document.createElement("img");
+    [image.loading, image.fetchPriority, image.decoding] = ["lazy", "low", "async"];
+    [image.width, image.height, image.alt] = [44, 44, ""]; // the button has the film's name
+    image.src = `/api/films/${film.film}/thumbnail`;
+    return image;
   }
 
   #render(film) {

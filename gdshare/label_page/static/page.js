@@ -75,11 +75,8 @@ function renderSaved({ version, saved_at: at }) {
 
 async function openStore() {
   const { protocol, reviewer, films } = await server.films();
-  const { patch, stride, outside, inside, resample_mm: mm } = protocol;
-  const unit = mm === null ? "px" : `pixels of ${mm} mm`;
-  el("rule").textContent =
-    `Windows of ${patch} ${unit}, stride ${stride}. I: less than ${outside} of organ; ` +
-    `N or P: more than ${inside}.`;
+  const { outside, inside } = protocol;
+  el("rule").textContent = `I: less than ${outside} of organ; N or P: more than ${inside}.`;
   review ??= new Review(reviewer, {
     obstacle: () => (map.unfinished ? UNFINISHED : ready() ? null : "The film is still loading."),
     warn,
@@ -149,6 +146,7 @@ function show(name, film, pixels) {
     list.update(name, film.drawing);
     renderSaved(film);
     renderGrid(film.grid);
+    el("size").textContent = sizes(film.grid, film.spacing_mm);
   }
   map.polygons = current.drawing.polygons;
   renderDrawing();
@@ -232,6 +230,17 @@ function renderMode(mode) {
 }
 
 // ---- the windows ----
+
+// The sides of a window and of a square of the grid on this film, in px and on the patient.
+function sizes({ patch, stride }, spacing) {
+  const side = (px) => {
+    if (!spacing) return `${px} px`;
+    const [down, across] = spacing.map((mm) => (px * mm).toFixed(1));
+    return `${px} px (${down === across ? down : `${across} x ${down}`} mm)`;
+  };
+  const unknown = spacing ? "" : " Pixel size unknown.";
+  return patch ? `Window ${side(patch)}, square ${side(stride)} wide.${unknown}` : "";
+}
 
 function renderGrid(grid) {
   map.grid.show(grid);

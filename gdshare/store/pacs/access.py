@@ -12,7 +12,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from gdshare.secret_files import ExposedError, read_secret_line
-from gdshare.store.pacs.errors import PacsError
+from gdshare.store.pacs.errors import AccessError
 
 MAX_PASSWORD = 1000
 """Bytes."""
@@ -45,11 +45,11 @@ def access_to(url: str, login: Login | None = None, authority: Path | None = Non
     """Check address, login and CA file.
 
     Raises:
-        PacsError: not an http(s) address, credentials in it, plain http over a network, a colon in
-            the user name, or a file without certificates.
+        AccessError: not an http(s) address, credentials in it, plain http over a network, a colon
+            in the user name, or a file without certificates.
     """
     if login is not None and ":" in login.user:
-        raise PacsError(
+        raise AccessError(
             "contains a colon",
             "--dicomweb-user",
             "give the name alone, and the password with --dicomweb-password-file",
@@ -63,18 +63,18 @@ def read_password(path: Path) -> bytes:
     """Read a password from a file of mode 600; a trailing newline is dropped.
 
     Raises:
-        PacsError: the file is missing, readable by others, empty or too long.
+        AccessError: the file is missing, readable by others, empty or too long.
     """
     try:
         password = read_secret_line(path, MAX_PASSWORD)
     except ExposedError as error:
-        raise PacsError(error.what, path, error.remedy) from error
+        raise AccessError(error.what, path, error.remedy) from error
     except OSError as error:
-        raise PacsError(
+        raise AccessError(
             f"cannot be read ({error.strerror})", path, "give a file that contains the password"
         ) from error
     if not 0 < len(password) <= MAX_PASSWORD:
-        raise PacsError(
+        raise AccessError(
             f"contains no password of 1 to {MAX_PASSWORD} bytes", path, "write the password into it"
         )
     return password
@@ -82,7 +82,7 @@ def read_password(path: Path) -> bytes:
 
 def _checked(url: str) -> str:
     if "@" in url or "?" in url:  # not quoted in the error: it may contain a secret
-        raise PacsError(
+        raise AccessError(
             "contains a login or a query",
             "--dicomweb",
             "give the address alone, and the login with --dicomweb-user and "
@@ -94,11 +94,11 @@ def _checked(url: str) -> str:
     except ValueError:
         host = None
     if host is None or parts.scheme not in ("http", "https") or parts.fragment:
-        raise PacsError(
+        raise AccessError(
             "not a DICOMweb address", url, "addresses look like https://pacs.hospital/dicom-web"
         )
     if parts.scheme == "http" and not _is_local(host):
-        raise PacsError(
+        raise AccessError(
             "films and passwords would cross the network unencrypted",
             url,
             "give its https address, or a tunnel that begins at http://localhost",
@@ -117,6 +117,6 @@ def _require_certificates(path: Path) -> None:
     try:
         ssl.create_default_context(cafile=str(path))
     except OSError as error:  # includes ssl.SSLError
-        raise PacsError(
+        raise AccessError(
             "contains no PEM certificates", path, "give your hospital's CA file"
         ) from error

@@ -3,6 +3,7 @@
 ::
 
     PacsError                the import ends
+    ├── AccessError          an address, a login or a certificate file that cannot be used
     ├── TransientError       the request is retried
     └── ResponseError        one film is refused
         └── DeadlineError    and after a few in a row the import ends
@@ -15,7 +16,7 @@ from http import HTTPStatus
 import requests
 import urllib3.exceptions
 
-from gdshare.errors import GdshareError
+from gdshare.errors import RemoteError, UsageError
 
 TRANSIENT = frozenset(
     {
@@ -31,8 +32,12 @@ FORBIDDEN = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
 ASK_ADMINISTRATOR = "ask the PACS administrator"
 
 
-class PacsError(GdshareError):
+class PacsError(RemoteError):
     """A PACS that cannot be used at all: untrusted, or it rejects the login."""
+
+
+class AccessError(PacsError, UsageError):
+    """An address, a login or a certificate file that cannot be used: nothing was sent."""
 
 
 class TransientError(PacsError):

@@ -88,7 +88,7 @@ def test_revocation_is_whole_or_can_be_made_again(
     kills = 0
     for left in killed_at_each(revoke, killer, trusting, tmp_path / "desk"):
         done = digest_of(left) in revoked_keys(read_ledger(left / "trust-ledger.jsonl"))
-        assert killer.run(revoke(left), left) == (2 if done else 0)
+        assert killer.run(revoke(left), left) == (3 if done else 0)
         entries = read_ledger(left / "trust-ledger.jsonl")
         assert [entry.act for entry in entries] == [TRUST, REVOKE]
         kills += 1

@@ -380,7 +380,7 @@ def test_withdrawal_by_file_is_refused_whole_where_one_is_not_believed(world: Wo
     good.write_bytes(signed(world.keys["east"], "ab" * 32))
     bad.write_bytes(signed(new_key(), "cd" * 32))
     status, _, err = record(world, good, bad)
-    assert status == 2
+    assert status == 3
     assert f"{bad}: a withdrawal signed with a key that is not on the trust list" in err
     assert entries(world) == []
     assert record(world, world.folder / "none")[0] == 2

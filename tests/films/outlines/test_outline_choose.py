@@ -52,6 +52,64 @@ def test_annotation_set_without_a_film_name_fits_every_film():
     assert annotations_for("17.png", [AnnotationSet(None, None, ())]).film is None
 
 
+@pytest.mark.parametrize(
+    ("film", "stated"),
+    [
+        ("films/film a.png", "images/film%20a.png"),
+        ("film a.png", "film%20a.jpg"),
+        ("\u80c3.png", "%E8%83%83.png"),
+        ("17.png", "images%2F17.png"),
+        ("100%.png", "100%.png"),
+        ("film.png", "images\\1/90fbb0c7-film.png"),
+        ("film (a).png", "/data/upload/1/90fbb0c7-film_a.png"),
+        ("film.png", "film_png.rf.0a1B2c3D.jpg"),
+        ("film.dcm", "film_png.rf.0a1B2c3D.jpg"),
+    ],
+)
+def test_film_that_a_tool_renamed_is_found(film, stated):
+    assert annotations_for(film, annotation_sets("other.png", stated)).film == stated
+
+
+def test_name_as_it_stands_wins_over_a_decoded_one():
+    both = annotation_sets("film%20a.png", "film a.png")
+    assert annotations_for("film a.png", both).film == "film a.png"
+    assert annotations_for("film%20a.png", both).film == "film%20a.png"
+
+
+def test_original_name_that_the_file_states_is_found():
+    renamed = AnnotationSet("x1_png.rf.00ff.jpg", (4, 4), (), ("film.png",))
+    assert annotations_for("film.png", [*annotation_sets("other.png"), renamed]) is renamed
+
+
+def test_two_uploads_of_one_name_are_refused_with_both_and_the_option():
+    both = annotation_sets("90fbb0c7-film.png", "1234abcd-film.png")
+    with pytest.raises(FilmError) as refusal:
+        annotations_for("film.png", both)
+    assert "'90fbb0c7-film.png', '1234abcd-film.png'" in str(refusal.value)
+    assert "gdshare outline --image NAME" in str(refusal.value)
+    assert annotations_for("film.png", both, "1234abcd-film.png") is both[1]
+
+
+@pytest.mark.parametrize(
+    "image", ["a/film%20x.png", "film%20x.png", "film x.png", "a/film x.png", "original.png"]
+)
+def test_image_is_named_as_it_stands_decoded_or_without_its_folders(image):
+    wanted = AnnotationSet("a/film%20x.png", (4, 4), (), ("original.png",))
+    assert annotations_for("17.png", [*annotation_sets("17.png"), wanted], image) is wanted
+
+
+def test_image_that_is_not_in_the_file_is_refused_with_those_that_are():
+    with pytest.raises(FilmError, match=r"no annotation of an image 'b\.png', only of 'a\.png'"):
+        annotations_for("a.png", annotation_sets("a.png"), "b.png")
+
+
+def test_image_without_folders_that_fits_two_is_refused_with_both():
+    both = annotation_sets("anna/film.png", "berta/film.png")
+    with pytest.raises(FilmError, match=r"several images 'film\.png': 'anna/film\.png', 'be"):
+        annotations_for("17.png", both, "film.png")
+    assert annotations_for("17.png", both, "berta/film.png") is both[1]
+
+
 def drawn(*labels):
     area = (box((0, 0), (2, 2)),)
     return AnnotationSet("17.png", (4, 4), tuple(Shape(label, "polygon", area) for label in labels))

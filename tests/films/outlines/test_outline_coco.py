@@ -76,12 +76,18 @@ def test_bounding_box_alone_is_no_outline(tmp_path):
     ("segmentation", "why"),
     [
         ([[1, 2, 3]], "an x without a y"),
-        ([[1, 2, "3", 4]], "annotations.0 is not as its tool writes it"),
+        (
+            [[1, 2, "3", 4]],
+            r"image '17\.png': annotations\.0 \(id 1\) is not as its tool writes it",
+        ),
         ([1, 2, 3, 4], "annotations.0"),
         ("outline", "annotations.0"),
         ([[1, 2, True, 4]], "annotations.0"),
         ([[1, 2, 10**400, 4]], "annotations.0"),
-        ({"size": [40, 57], "counts": [40 * 57]}, "57 x 40 px but its image '17.png' is 56 x 40"),
+        (
+            {"size": [40, 57], "counts": [40 * 57]},
+            r"image '17\.png': annotations\.0.*57 x 40 px but the image is 56 x 40",
+        ),
         ({"size": [40], "counts": [40 * 56]}, "size"),
         ({"size": [40, 56], "counts": [40 * 55]}, "do not fill"),
         ({"size": [40, 56], "counts": [-1, 40 * 56 + 1]}, "counts"),
