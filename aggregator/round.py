@@ -127,6 +127,7 @@ class Round:
             validation={site: answer.confusions for site, answer in validation.items()},
             test={site: answer.confusions[0] for site, answer in test.items()},
             suppress_below={site: answer.suppress_below for site, answer in test.items()},
+            noise={site: answer.noise for site, answer in test.items()},
             bundles=digests(admitted),
             refusals=decision.refusals,
             screenings=screenings,

@@ -38,6 +38,7 @@ REFUSED = "refused"
 REQUEST_RECORD = "question"
 ANSWER_RECORD = "answer"
 SUPPRESS_BELOW = "suppress_below"
+NOISE = "noise"
 
 MAX_BUNDLES = 100
 """In one request."""
@@ -196,10 +197,12 @@ class Counts:
     Attributes:
         confusions: at each threshold, with no cell of a few films.
         suppress_below: fewer films than this are a few.
+        noise: the largest standard deviation of noise on a count, in films; 0: there is none.
     """
 
     confusions: Sequence[Confusion]
     suppress_below: int = 1
+    noise: float = 0.0
 
 
 def counts_to_fields(counts: Counts) -> dict[str, Value]:
@@ -208,7 +211,7 @@ def counts_to_fields(counts: Counts) -> dict[str, Value]:
         kind.name: [getattr(confusion, kind.name) for confusion in counts.confusions]
         for kind in fields(Confusion)
     }
-    return {**columns, SUPPRESS_BELOW: counts.suppress_below}
+    return {**columns, SUPPRESS_BELOW: counts.suppress_below, NOISE: counts.noise}
 
 
 def counts_from_fields(received: Fields, thresholds: int) -> Counts:
@@ -223,7 +226,7 @@ def counts_from_fields(received: Fields, thresholds: int) -> Counts:
             that no set of films can have.
     """
     kinds = [kind.name for kind in fields(Confusion)]
-    if set(received) != {*kinds, SUPPRESS_BELOW}:
+    if set(received) != {*kinds, SUPPRESS_BELOW, NOISE}:
         raise RequestError(
             "the counts have other fields than agreed", remedy="use the same gdshare"
         )
@@ -232,13 +235,16 @@ def counts_from_fields(received: Fields, thresholds: int) -> Counts:
         raise RequestError(
             f"{SUPPRESS_BELOW} is not an integer from 1 to {LARGEST}", remedy="use the same gdshare"
         )
+    noise = received[NOISE]
+    if not isinstance(noise, float) or not 0 <= noise <= MAX_COUNT:
+        raise RequestError(f"{NOISE} is not a number of films", remedy="use the same gdshare")
     columns = [_integers(received[name], thresholds) for name in kinds]
     confusions = [Confusion(*row) for row in zip(*columns, strict=True)]
     if not _consistent(confusions, k):
         raise RequestError(
             "the counts contradict one another", remedy="ask the hospital to check its node"
         )
-    return Counts(confusions, k)
+    return Counts(confusions, k, noise)
 
 
 def _consistent(confusions: Sequence[Confusion], k: int) -> bool:

@@ -16,6 +16,9 @@ DEFAULT_VALIDATION_MODELS = 60
 DEFAULT_DAILY_SECONDS = 4 * 3600
 
 
+Positive = Annotated[float, Field(gt=0, le=1000, allow_inf_nan=False)]
+
+
 class NodeSettings(BaseModel):
     """The node's settings: one TOML file of these keys, passed to SuperNode as ``--node-config``.
 
@@ -29,6 +32,9 @@ class NodeSettings(BaseModel):
         suppress_below: no cell of counts that leave holds fewer films than this, unless none.
         test_models: with how many different models, ever, this cohort's test films may be counted.
         validation_models: the same of its validation films.
+        noise_epsilon: every answer gets noise that spends this ε, at δ = 1e-6; None: no noise.
+        noise_budget: the most that all answers about a split may spend together; None: no limit
+            but that of models.
         untied_models: how many of these, of either split, may be weights that somebody sent, which
             this node did not train from bundles.
         daily_seconds: how much is computed for others in 24 hours, of the clock or of the
@@ -48,6 +54,8 @@ class NodeSettings(BaseModel):
     suppress_below: Annotated[int, Field(ge=1, le=LARGEST)] = DEFAULT_SUPPRESS_BELOW
     test_models: Annotated[int, Field(ge=0)] = DEFAULT_TEST_MODELS
     validation_models: Annotated[int, Field(ge=0)] = DEFAULT_VALIDATION_MODELS
+    noise_epsilon: Positive | None = None
+    noise_budget: Positive | None = None
     untied_models: Annotated[int, Field(ge=0)] = 0
     daily_seconds: Annotated[int, Field(ge=1)] = DEFAULT_DAILY_SECONDS
     device: Literal["cpu", "cuda"] = "cpu"

@@ -329,7 +329,7 @@ def test_round_with_suppressed_cells_gives_ranges(world: World, tmp_path: Path) 
     assert saved["rows"][0]["worst"]["tp"] <= saved["rows"][0]["best"]["tp"]
 
 
-def answering(**counts: list[int] | int) -> ClientApp:
+def answering(**counts: list[int] | float) -> ClientApp:
     """A node that hands over its bundle but counts as it pleases."""
 
     def app(message: Message, context: Context) -> Message:
@@ -348,7 +348,8 @@ def erring(message: Message, context: Context) -> Message:
 
 N = len(THRESHOLDS)
 FLAT = {"tp": [2] * N, "fn": [0] * N, "tn": [0] * N, "fp": [2] * N}
-NONE = {"indeterminate_positive": [0] * N, "indeterminate_negative": [0] * N, "suppress_below": 1}
+NONE = {"indeterminate_positive": [0] * N, "indeterminate_negative": [0] * N}
+NONE |= {"suppress_below": 1, "noise": 0.0}
 
 
 @pytest.mark.parametrize(
@@ -363,6 +364,8 @@ NONE = {"indeterminate_positive": [0] * N, "indeterminate_negative": [0] * N, "s
         answering(**{**FLAT, **NONE, "tp": [2] * (N - 1) + [1]}),
         answering(**{**FLAT, **NONE, "tp": [*range(N)], "fn": [*range(N, 0, -1)]}),
         answering(**{**FLAT, **NONE, "indeterminate_positive": [1] * N}),
+        answering(**{**FLAT, **NONE, "noise": -1.0}),
+        answering(**{**FLAT, **NONE, "noise": float("nan")}),
         answering(**{**FLAT, **NONE, "suppress_below": 0}),
         answering(**{**FLAT, **NONE, "suppress_below": 3}),
         answering(**{**FLAT, **NONE, "suppress_below": 10**9}),
