@@ -9,7 +9,12 @@ import typer
 from rich.console import Console
 from rich.markdown import Markdown
 
-from gdshare.cli.terminal import print_line, print_text
+from gdshare.cli.terminal import (
+    AsJson,
+    print_facts,
+    print_line,
+    print_text,
+)
 from gdshare.extras import require_extra
 from gdshare.method import Settings
 from gdshare.protocol import Protocol
@@ -32,6 +37,7 @@ def demo(
         typer.Option(help="Folder for everything it makes; an interrupted demo goes on there."),
     ] = Path("demo-out"),
     seed: Annotated[int, typer.Option(min=0, help="Decides films, splits and every draw.")] = 0,
+    as_json: AsJson = False,
 ) -> None:
     """Run the whole main job on three phantom hospitals, on SYNTHETIC films.
 
@@ -47,6 +53,18 @@ def demo(
     with bar_on_terminal() as show:
         plan = _plan(out, seed, show)
         table = run_trial(plan, out, datetime.now(UTC), show)
+    facts = {
+        "table": out / "table.md",
+        "model": out / "round" / "model",
+        "what left": out / "sites" / NAMES[0] / "outbox",
+        "preview": out / "sites" / NAMES[0] / "run" / "preview.png",
+    }
+    if not as_json:
+        _print(table)
+    print_facts(facts, as_json)
+
+
+def _print(table: str) -> None:
     console = Console()
     if console.is_terminal:
         console.print(Markdown(table))
@@ -55,13 +73,6 @@ def demo(
     print_line(
         "SYNTHETIC films, a small network and few steps: this shows that it works, not how well."
     )
-    for label, path in (
-        ("table", out / "table.md"),
-        ("model", out / "round" / "model"),
-        ("what left", out / "sites" / NAMES[0] / "outbox"),
-        ("preview", out / "sites" / NAMES[0] / "run" / "preview.png"),
-    ):
-        print_line(f"{label:<10} {path}")
 
 
 def _plan(out: Path, seed: int, show: "Show") -> "Trial":

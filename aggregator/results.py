@@ -36,8 +36,12 @@ HEADINGS = (
     "Sen (95% interval)",
     "Spe (95% interval)",
     "HM (95% interval)",
-    "TP FN TN FP",
-    "indet. P N",
+    "TP",
+    "FN",
+    "TN",
+    "FP",
+    "indet. P",
+    "indet. N",
 )
 SCREENING_HEADINGS = (
     "each bundle alone",
@@ -276,8 +280,7 @@ def _cells(row: Row) -> tuple[str, ...]:
         _figure(c.tp + c.fn, c.sensitivity, i.sensitivity),
         _figure(c.tn + c.fp, c.specificity, i.specificity),
         _figure(min(c.tp + c.fn, c.tn + c.fp), c.harmonic_mean, i.harmonic_mean),
-        " ".join(counts[:4]),
-        " ".join(counts[4:]),
+        *counts,
     )
 
 

@@ -2,6 +2,7 @@
 
 import ast
 import os
+import time
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
@@ -48,7 +49,9 @@ def test_codecs_process_has_no_secret(monkeypatch):
     worker = _Worker(10.0)
     try:
         process = worker._start()
-        environment = Path(f"/proc/{process.pid}/environ").read_bytes()
+        path, end = Path(f"/proc/{process.pid}/environ"), time.monotonic() + 30
+        while not (environment := path.read_bytes()) and time.monotonic() < end:
+            time.sleep(0.01)  # between fork and exec it is empty
     finally:
         worker.end()
     assert b"PATH=" in environment

@@ -1,6 +1,7 @@
 """``gdshare audit``: attack a run's images before they leave the hospital."""
 
 from pathlib import Path
+from shlex import quote
 from typing import Annotated
 
 import typer
@@ -10,16 +11,22 @@ from gdshare.cli.terminal import (
     Device,
     print_json,
     print_line,
+    print_next,
     print_table,
     resolve_device,
 )
+from gdshare.errors import UsageError
 from gdshare.extras import require_extra
 from gdshare.progress import progress
 
 
 def audit(
     run: Annotated[Path, typer.Argument(help="A finished run of gdshare distill.")],
-    cohort: Annotated[Path, typer.Option(help="The cohort it was distilled from.")],
+    cohort: Annotated[
+        Path | None,
+        typer.Argument(metavar="COHORT", help="The cohort it was distilled from."),
+    ] = None,
+    cohort_option: Annotated[Path | None, typer.Option("--cohort", hidden=True)] = None,
     device: Device = "auto",
     as_json: AsJson = False,
 ) -> None:
@@ -36,8 +43,14 @@ def audit(
     from gdshare.cohort import open_cohort
     from gdshare.distill.run_folder import read_record, read_result
 
+    chosen = cohort or cohort_option
+    if chosen is None or (cohort and cohort_option):
+        raise UsageError(
+            "give the cohort that the run was distilled from, once",
+            remedy=f"gdshare audit {quote(str(run))} COHORT",
+        )
     record, distilled = read_record(run), read_result(run)
-    labelled, device_name = open_cohort(cohort), resolve_device(device)
+    labelled, device_name = open_cohort(chosen), resolve_device(device)
     with progress("attacking patients") as report:
         attacks = attack_run(record, distilled, labelled, device_name, report)
     path = write_attacks(run, distilled, attacks)
@@ -55,6 +68,7 @@ def audit(
     columns = ("attack", "figure", "95% interval", "baseline")
     print_table("Higher figures reveal more", columns, rows)
     print_line(f"written to {path}")
+    print_next(f"prepare {quote(str(run))} --out PREPARED --outbox OUTBOX --site SITE")
     return None
 
 

@@ -21,12 +21,13 @@ from gdshare.cli.terminal import (
     Device,
     print_json,
     print_line,
+    print_next,
     resolve_device,
 )
 from gdshare.distill.run_folder import PREVIEW, RECORD, RESULT, read_record
 from gdshare.errors import UsageError
 from gdshare.extras import require_extra
-from gdshare.method import BY_NETWORK, Method, Settings
+from gdshare.method import BY_NETWORK, Settings
 from gdshare.plain_files import MAX_RECORD, read_plain
 from gdshare.progress import progress
 from gdshare.report.preview import render_preview
@@ -105,7 +106,7 @@ def distill(
         if not joined.is_main:
             return
     write_bytes(out / PREVIEW, render_preview(outcome.distilled))
-    _report(out, outcome, as_json)
+    _report(cohort, out, outcome, as_json)
 
 
 def _share_cores(workers: int) -> None:
@@ -238,7 +239,7 @@ def read_settings(config: Path | None, options: dict[str, Any], initial: Setting
         raise UsageError(reason, where, "see gdshare distill --help") from error
 
 
-def _report(out: Path, outcome: "Outcome", as_json: bool) -> None:
+def _report(cohort: Path, out: Path, outcome: "Outcome", as_json: bool) -> None:
     score = outcome.score
     if as_json:
         return print_json(
@@ -266,9 +267,15 @@ def _report(out: Path, outcome: "Outcome", as_json: bool) -> None:
             "warning: this result is no better than chance; distil longer, or check the films and "
             "their outlines before publishing it"
         )
+    print_next(f"audit {shlex.join([str(out), str(cohort)])}")
     return None
 
 
+YOURS, THE_METHODS = "What you set", "What the method fixes (docs/distill-options.md says why)"
+SET_BY_YOU = (
+    *("network", "images", "outer_steps", "draws", "seed", "precision"),
+    *("score_every", "score_inits", "score_patches", "checkpoint_every"),
+)
 UNSET = {"seed": "random", "precision": "as fits the machine"}
 """Defaults in the help for settings that are decided when a run begins."""
 
@@ -276,7 +283,8 @@ UNSET = {"seed": "random", "precision": "as fits the machine"}
 def _options() -> list[inspect.Parameter]:
     """A command-line option for every setting with more than one value."""
     options = []
-    for name, field in Settings.model_fields.items():
+    ordered = {name: Settings.model_fields[name] for name in SET_BY_YOU} | Settings.model_fields
+    for name, field in ordered.items():
         if get_origin(field.annotation) is Literal and len(get_args(field.annotation)) == 1:
             continue
         options.append(
@@ -292,7 +300,7 @@ def _options() -> list[inspect.Parameter]:
 
 def _option(name: str, field: FieldInfo) -> Any:
     flag = f"--{name.replace('_', '-')}"
-    panel = "Algorithm 1" if name in Method.model_fields else "Housekeeping"
+    panel = YOURS if name in SET_BY_YOU else THE_METHODS
     return typer.Option(
         flag,
         help=field.description,

@@ -4,6 +4,7 @@ import logging
 from dataclasses import asdict
 from math import isnan, nan
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import numpy as np
@@ -14,6 +15,7 @@ from gdshare.cli.terminal import (
     Device,
     print_json,
     print_line,
+    print_next,
     print_table,
     resolve_device,
 )
@@ -75,6 +77,7 @@ def evaluate(
     if as_json:
         return print_json(_as_data(figures, split, origin))
     _print(figures, f"{cohort}, {split} films; ε = {epsilon:.2f} ({origin})")
+    print_next(f"classify {quote(str(model))} FILM...")
     return None
 
 

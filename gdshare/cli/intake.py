@@ -14,7 +14,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gdshare.cli.boxes import parse_box
-from gdshare.cli.terminal import AsJson, print_json, print_line, print_table
+from gdshare.cli.terminal import (
+    AsJson,
+    print_json,
+    print_line,
+    print_next,
+    print_table,
+)
 from gdshare.errors import FilmError, UsageError
 from gdshare.extras import require_extra
 from gdshare.lock import lock_beside
@@ -263,8 +269,8 @@ def _print(outcomes: "list[Outcome]", out: Path, identities: Path, as_json: bool
     kinds = (*always, *(kind for kind in others if kind not in always))
     print_table(f"{out}: files by outcome", kinds, [[counts[kind] for kind in kinds]])
     print_line(f"identities  {identities} (keep it apart from the store)")
-    if counts["held"]:
-        print_line(f"next        gdshare review {quote(str(out))}")
+    store = quote(str(out))
+    print_next(f"review {store}" if counts["held"] else f"label {store} --serve")
     return None
 
 

@@ -2,12 +2,16 @@
 
 from datetime import UTC, datetime
 from pathlib import Path
+from shlex import quote
 from typing import Annotated
 
 import typer
 
 from gdshare.cli.passphrase import PASSPHRASE_FILE, read_passphrase
-from gdshare.cli.terminal import AsJson, print_json, print_line
+from gdshare.cli.terminal import (
+    AsJson,
+    print_facts,
+)
 from gdshare.signing import (
     fingerprint,
     load_private_key,
@@ -40,6 +44,7 @@ def new(
         ),
     ] = False,
     passphrase_file: Path | None = PASSPHRASE_FILE,
+    as_json: AsJson = False,
 ) -> None:
     """Make a signing key: NAME.key stays here, NAME.pub goes to the aggregator.
 
@@ -49,9 +54,14 @@ def new(
     passphrase = read_passphrase(passphrase_file, confirm=True, key_name="the new key")
     make = write_sealing_pair if sealing else write_key_pair
     private, public = make(out, name, passphrase)
-    print_line(f"private key (keep)  {private}")
-    print_line(f"public key (give)   {public}")
-    print_line(f"fingerprint         {_fingerprint(public)}")
+    facts = {
+        "private key (keep)": private,
+        "public key (give)": public,
+        "fingerprint": _fingerprint(public),
+    }
+    show_it = f"keys show {quote(str(public))}"
+    request_trust = f"keys request {quote(str(private))} --site SITE"
+    print_facts(facts, as_json, show_it if sealing else request_trust)
 
 
 def show(
@@ -63,10 +73,7 @@ def show(
     The aggregator types it into gdshare trust add; spaces and case do not matter.
     """
     digest = _fingerprint(key)
-    if as_json:
-        return print_json({"fingerprint": digest})
-    _print_fingerprint(digest)
-    return None
+    print_facts(_fingerprint_facts(digest), as_json)
 
 
 def _fingerprint(public: Path) -> str:
@@ -80,6 +87,7 @@ def request(
         Path | None, typer.Option(help="File to write. Default: NAME.request beside the key.")
     ] = None,
     passphrase_file: Path | None = PASSPHRASE_FILE,
+    as_json: AsJson = False,
 ) -> None:
     """Write a request to trust this key: a small file, signed with the key itself.
 
@@ -89,8 +97,8 @@ def request(
     secret = load_private_key(key, read_passphrase(passphrase_file, confirm=False))
     path = out or key.with_suffix(".request")
     write_new(path, write_request(site, secret, datetime.now(UTC)))
-    print_line(f"request (send)  {path}")
-    _print_fingerprint(fingerprint(secret.public_key()))
+    facts = {"request (send)": path} | _fingerprint_facts(fingerprint(secret.public_key()))
+    print_facts(facts, as_json)
 
 
 def rotate(
@@ -107,6 +115,7 @@ def rotate(
     new_passphrase_file: Annotated[
         Path | None, typer.Option(help="The same, for the new key.")
     ] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Make a new key, and a request to trust it, countersigned by the old key.
 
@@ -121,9 +130,8 @@ def rotate(
     private, _ = write_key_pair(folder, name, passphrase)
     secret = load_private_key(private, passphrase)
     write_new(request_path, write_request(site, secret, datetime.now(UTC), old_secret))
-    print_line(f"private key (keep)  {private}")
-    print_line(f"request (send)      {request_path}")
-    _print_fingerprint(fingerprint(secret.public_key()))
+    facts = {"private key (keep)": private, "request (send)": request_path}
+    print_facts(facts | _fingerprint_facts(fingerprint(secret.public_key())), as_json)
 
 
 def revoke(
@@ -133,6 +141,7 @@ def revoke(
         Path | None, typer.Option(help="File to write. Default: NAME.revocation beside the key.")
     ] = None,
     passphrase_file: Path | None = PASSPHRASE_FILE,
+    as_json: AsJson = False,
 ) -> None:
     """Write a revocation: nothing signed by this key from now on is to be trusted.
 
@@ -142,12 +151,12 @@ def revoke(
     secret = load_private_key(key, read_passphrase(passphrase_file, confirm=False))
     path = out or key.with_suffix(".revocation")
     write_new(path, write_revocation(secret, why, datetime.now(UTC)))
-    print_line(f"revocation (send)  {path}")
+    print_facts({"revocation (send)": path}, as_json)
 
 
-def _print_fingerprint(digest: str) -> None:
-    print_line(f"fingerprint  {digest}")
-    print_line(f"to say       {' '.join(digest[at : at + 4] for at in range(0, len(digest), 4))}")
+def _fingerprint_facts(digest: str) -> dict[str, object]:
+    groups = " ".join(digest[at : at + 4] for at in range(0, len(digest), 4))
+    return {"fingerprint": digest, "to say": groups}
 
 
 def register(app: typer.Typer) -> None:

@@ -15,7 +15,13 @@ from pydantic import ValidationError
 
 from gdshare.cli.intake import store_of_table
 from gdshare.cli.operator import operator_name
-from gdshare.cli.terminal import AsJson, print_json, print_line, print_table
+from gdshare.cli.terminal import (
+    AsJson,
+    print_json,
+    print_line,
+    print_next,
+    print_table,
+)
 from gdshare.errors import UsageError
 from gdshare.extras import require_extra
 from gdshare.progress import progress
@@ -159,6 +165,7 @@ def label(
     print_table(f"{out}: patients, films and windows", columns, rows)
     chosen = f"--patch {protocol.patch} --stride {protocol.stride} --side {protocol.side}"
     print_line(f"protocol  {chosen} (every hospital of the round needs the same)")
+    print_next(f"distill {quote(str(out))} --out RUN")
     return None
 
 
@@ -256,8 +263,8 @@ def _serve(source: Path, agreed: Protocol, lengths: _Lengths, port: int) -> None
     store = open_store(source)
     protocol = lengths.applied_to(agreed, lambda: _measure_store(store, agreed))
     serve(store, protocol, operator_name(), port, announce)
-    words = ["gdshare label", quote(str(source)), *_as_options(protocol), "--out COHORT"]
-    print_line(f"next  {' '.join(words)}")
+    words = ["label", quote(str(source)), *_as_options(protocol), "--out COHORT"]
+    print_next(" ".join(words))
 
 
 def _table_of(source: Path) -> Path:

@@ -1,5 +1,6 @@
 """``gdshare ledger``: check, read and extend the record of what was done with bundles."""
 
+import logging
 import re
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,12 +11,20 @@ import typer
 from gdshare.bundle.attestation import MAX_BYTES, Receipt, read_signed
 from gdshare.bundle.folder import read_plain
 from gdshare.cli.operator import operator_name
-from gdshare.cli.terminal import AsJson, print_json, print_line, print_table
+from gdshare.cli.terminal import (
+    AsJson,
+    print_facts,
+    print_json,
+    print_line,
+    print_table,
+)
 from gdshare.errors import BundleError, UsageError
 from gdshare.ledger import Anchor, head_of, open_ledger, read_ledger
 from gdshare.release.publish import ledger_beside
 from gdshare.release.receipts import anchor_in, record_receipt, require_says
 from gdshare.signing import fingerprint, load_public_key
+
+log = logging.getLogger(__name__)
 
 _ANCHOR = re.compile(r"([1-9][0-9]{0,8}):([0-9a-f]{64})")
 
@@ -97,6 +106,7 @@ def receive(
         str | None,
         typer.Option(help="Your name for the ledger. Default: this computer's user."),
     ] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Record an aggregator's receipt for a bundle in the hospital's ledger, OUTBOX-ledger.jsonl.
 
@@ -108,15 +118,22 @@ def receive(
     signer, operator = fingerprint(load_public_key(key)), operator_name(by)
     with open_ledger(ledger_beside(outbox)) as book:
         plausible = record_receipt(verdict, digest, signer, book, operator, datetime.now(UTC))
-    reason = f"  {verdict.reason}" if verdict.reason else ""
-    print_line(f"{verdict.verdict:<10} {verdict.name}{reason}")
-    print_line(f"by         {verdict.aggregator}, {verdict.at:%Y-%m-%d %H:%M:%S} UTC")
-    print_line(f"digest     {digest}")
-    print_line(f"line       {verdict.line}:{verdict.sha256}")
+    facts: dict[str, object] = {
+        verdict.verdict: verdict.name,
+        "reason": verdict.reason or None,
+        "by": f"{verdict.aggregator}, {verdict.at:%Y-%m-%d %H:%M:%S} UTC",
+        "digest": digest,
+        "line": f"{verdict.line}:{verdict.sha256}",
+    }
+    if as_json:
+        facts |= {"verdict": verdict.verdict, "bundle": verdict.name, "plausible": plausible}
+    print_facts(facts, as_json)
     if not plausible:
-        print_line(
-            f"WARNING: this hospital never withdrew {verdict.name}, so somebody else has its key; "
-            f"call {verdict.aggregator} and have the key revoked"
+        log.warning(
+            "WARNING: this hospital never withdrew %s, so somebody else has its key; call %s and "
+            "have the key revoked",
+            verdict.name,
+            verdict.aggregator,
         )
 
 

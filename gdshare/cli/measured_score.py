@@ -12,8 +12,8 @@ from gdshare.progress import progress
 
 ScoredOn = Annotated[
     Path | None,
-    typer.Option(
-        "--cohort",
+    typer.Argument(
+        metavar="[COHORT]",
         help="The cohort that the run was distilled from: measure again what the images teach. "
         "Default: the figure that gdshare distill kept.",
     ),

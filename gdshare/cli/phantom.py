@@ -6,7 +6,10 @@ from typing import Annotated
 
 import typer
 
-from gdshare.cli.terminal import print_line
+from gdshare.cli.terminal import (
+    AsJson,
+    print_facts,
+)
 from gdshare.extras import require_extra
 from gdshare.progress import progress
 
@@ -21,6 +24,7 @@ def phantom(
         typer.Option(min=0, help="Which phantom hospital: its patients, the look of its films."),
     ] = 0,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the patients.")] = 0,
+    as_json: AsJson = False,
 ) -> None:
     """Make SYNTHETIC stomach films with masks and diagnoses, to try everything out.
 
@@ -41,12 +45,10 @@ def phantom(
             seed=seed,
             progress=report,
         )
-    print_line(f"synthetic films  {negatives} negative, {positives} positive, {size} x {size} px")
-    print_line(f"table            {table}")
-    print_line(
-        f"next             gdshare label {quote(str(table))} --out COHORT "
-        f"{Geometry.for_sides([size])}"
-    )
+    kinds = f"{negatives} negative, {positives} positive, {size} x {size} px"
+    facts = {"synthetic films": kinds, "table": table}
+    words = f"label {quote(str(table))} --out COHORT {Geometry.for_sides([size])}"
+    print_facts(facts, as_json, words)
 
 
 def register(app: typer.Typer) -> None:

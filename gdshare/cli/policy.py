@@ -9,7 +9,14 @@ import typer
 
 from gdshare.cli.operator import operator_name
 from gdshare.cli.passphrase import PASSPHRASE_FILE, read_passphrase
-from gdshare.cli.terminal import AsJson, DryRun, print_json, print_line, print_text
+from gdshare.cli.terminal import (
+    AsJson,
+    DryRun,
+    print_facts,
+    print_json,
+    print_line,
+    print_text,
+)
 from gdshare.cli.typed_digest import LEAST_DIGITS, require_match
 from gdshare.errors import UsageError
 from gdshare.ledger import Entry, open_ledger, read_ledger
@@ -152,6 +159,7 @@ def sign(
     by: By = None,
     dry_run: DryRun = False,
     passphrase_file: Path | None = PASSPHRASE_FILE,
+    as_json: AsJson = False,
 ) -> None:
     """Agree, as an approver of the policy in force, that FILE is the next.
 
@@ -166,16 +174,19 @@ def sign(
         before = pinned_policy(outbox, ledger.entries)
         if policy == before:
             restore_policy(outbox, content)
-            print_line(f"in force already  {policy_digest(policy)}")
-            return
+            return print_facts({"in force already": policy_digest(policy)}, as_json)
         signers = propose_policy(outbox, ledger, content, operator, secret, dry_run=dry_run)
         enough = before is not None and len(signers) >= signatures_needed(before)
         if enough and not dry_run:
             adopt_policy(outbox, ledger, content, operator, datetime.now(UTC))
+    if as_json:
+        signed = {"policy": policy_digest(policy), "signed": signers}
+        return print_json(signed | {"in_force": enough and not dry_run})
     print_line(f"{'would sign' if dry_run else 'signed'}     {policy_digest(policy)}")
     _print_signers(signers, before or Policy())
     if enough:
         print_line(f"{'would be in force' if dry_run else 'in force'}   {policy_path(outbox)}")
+    return None
 
 
 def _first_policy(

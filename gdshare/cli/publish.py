@@ -11,7 +11,11 @@ from gdshare.cli.measured_score import AtChance, ScoredOn, measured_score
 from gdshare.cli.operator import operator_name
 from gdshare.cli.passphrase import PASSPHRASE_FILE, read_passphrase
 from gdshare.cli.release import AnotherKey
-from gdshare.cli.terminal import DryRun, print_line
+from gdshare.cli.terminal import (
+    AsJson,
+    DryRun,
+    print_facts,
+)
 from gdshare.distill.score_record import require_about
 from gdshare.release import require_allowed
 from gdshare.release.describe import describe
@@ -58,6 +62,7 @@ def publish(
     another_key: AnotherKey = False,
     dry_run: DryRun = False,
     passphrase_file: Path | None = PASSPHRASE_FILE,
+    as_json: AsJson = False,
 ) -> None:
     """Sign a run's result and put it into the outbox, from where it may leave.
 
@@ -91,17 +96,20 @@ def publish(
         bundle = verify_files(files, signing_key.public_key(), now, site)
         if dry_run:
             require_unused(bundle, outbox, ledger)
-            print_line(f"would publish  {manifest.name}  {bundle.digest}")
+            print_facts({"would publish": manifest.name, "digest": bundle.digest}, as_json)
             return
         despite = f", {AT_CHANCE}" if score.at_chance else ""
         why = f"{by_policy(policy)}{despite}, {signed_with(signer)}"
         folder = release(bundle, files, outbox, ledger, operator_name(by), now, why)
     # What is reported is what lies on the disk, read back by the rules its readers will apply.
     bundle = verify_folder(folder, signing_key.public_key(), datetime.now(UTC))
-    print_line(f"bundle       {folder}")
-    print_line(f"digest       {bundle.digest}")
-    print_line(f"signed with  {signer}")
-    print_line(f"expires      {manifest.expires:%Y-%m-%d}")
+    facts = {
+        "bundle": folder,
+        "digest": bundle.digest,
+        "signed with": signer,
+        "expires": f"{manifest.expires:%Y-%m-%d}",
+    }
+    print_facts(facts, as_json, "node node.toml --superlink HOST:PORT")
 
 
 def register(app: typer.Typer) -> None:

@@ -2,17 +2,24 @@
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from shlex import quote
 from typing import Annotated
 
 import typer
 
 from gdshare.bundle import verify_files, verify_folder
+from gdshare.cli.exit_status import REFUSED
 from gdshare.cli.measured_score import AtChance, ScoredOn, measured_score
 from gdshare.cli.operator import operator_name
 from gdshare.cli.passphrase import PASSPHRASE_FILE, read_passphrase
-from gdshare.cli.terminal import DryRun, print_line
+from gdshare.cli.terminal import (
+    AsJson,
+    DryRun,
+    print_facts,
+    print_line,
+)
 from gdshare.cli.typed_digest import LEAST_DIGITS, require_match
-from gdshare.distill.score_record import require_about
+from gdshare.distill.score_record import ScoreRecord, require_about
 from gdshare.errors import UsageError
 from gdshare.ledger import in_one_line
 from gdshare.release import (
@@ -65,8 +72,10 @@ AnotherKey = Annotated[
         "successor. The aggregator must trust that key.",
     ),
 ]
-RULE_BROKEN = 3
-"""Exit status of ``prepare`` where the policy would not let the bundle out."""
+
+
+SERVE_IT = "node node.toml --superlink HOST:PORT"
+"""What usually comes after a release."""
 
 
 def prepare(
@@ -81,6 +90,7 @@ def prepare(
     cohort: ScoredOn = None,
     by: By = None,
     dry_run: DryRun = False,
+    as_json: AsJson = False,
 ) -> None:
     """Show what would leave, every file, picture and number, and check it against the policy.
 
@@ -102,23 +112,42 @@ def prepare(
         )
         require_about(score, distilled, run)
         bundle = prepared_from(out, manifest, distilled, score, render_preview)
-        if dry_run:
-            print_line(f"would prepare  {manifest.name}")
-        else:
+        if not dry_run:
             why = by_policy(policy)
             desk.ledger.write(now, PREPARE, operator_name(by), manifest.name, bundle.digest, why)
             write_prepared(bundle, _pages(policy))
-            print_line(f"prepared  {out}")
-            print_line(f"look at   {out / PAGE}")
-            print_line(f"digest    {bundle.digest}")
-            print_line(f"teaches   {score.text}")
+    broken = [
+        f"{finding.what}: {finding.actual}, {finding.required}"
+        for finding in findings(policy, manifest)
+        if not finding.passed
+    ]
+    if dry_run:
+        facts: dict[str, object] = {"would prepare": manifest.name}
+    else:
+        facts = {"prepared": out, "look at": out / PAGE, "digest": bundle.digest}
+        facts["teaches"] = score.text
+    if as_json:
+        facts |= {"at chance": score.at_chance, "not kept": broken}
+    print_facts(facts, as_json, "" if broken or dry_run else _go_on(policy, out, outbox))
+    if not as_json:
+        _warn_of(score, broken)
+    if broken:
+        raise typer.Exit(REFUSED)
+
+
+def _go_on(policy: Policy, prepared: Path, outbox: Path) -> str:
+    """The officer's command where the policy asks for approvals, else the signer's."""
+    words = f"{quote(str(prepared))} --outbox {quote(str(outbox))} --key"
+    if policy.release.approvals:
+        return f"approve {words} OFFICER.key --digest DIGEST"
+    return f"release {words} SITE.key"
+
+
+def _warn_of(score: ScoreRecord, broken: list[str]) -> None:
     if score.at_chance:
         print_line("AT CHANCE no better than guessing: not released without --at-chance")
-    broken = [finding for finding in findings(policy, manifest) if not finding.passed]
     for finding in broken:
-        print_line(f"NOT kept  {finding.what}: {finding.actual}, {finding.required}")
-    if broken:
-        raise typer.Exit(RULE_BROKEN)
+        print_line(f"NOT kept  {finding}")
 
 
 def approve(
@@ -135,6 +164,7 @@ def approve(
     by: By = None,
     dry_run: DryRun = False,
     passphrase_file: Path | None = PASSPHRASE_FILE,
+    as_json: AsJson = False,
 ) -> None:
     """Approve exactly this content: sign its digest and the policy.
 
@@ -154,14 +184,14 @@ def approve(
         require_allowed(policy, bundle.manifest)
         require_approver(policy, signing_key.public_key())
         if dry_run:
-            print_line(f"would approve  {name}  {bundle.digest}")
+            print_facts({"would approve": name, "digest": bundle.digest}, as_json)
             return
         now, operator = datetime.now(UTC), operator_name(by)
         desk.ledger.write(now, APPROVE, operator, name, bundle.digest, by_policy(policy))
         path = sign_approval(bundle, policy, operator, signing_key)
-    print_line(f"approved  {name}")
-    print_line(f"digest    {bundle.digest}")
-    print_line(f"signed    {path}")
+    facts = {"approved": name, "digest": bundle.digest, "signed": path}
+    words = f"release {quote(str(prepared))} --outbox {quote(str(outbox))} --key SITE.key"
+    print_facts(facts, as_json, words)
 
 
 def release(
@@ -173,6 +203,7 @@ def release(
     another_key: AnotherKey = False,
     dry_run: DryRun = False,
     passphrase_file: Path | None = PASSPHRASE_FILE,
+    as_json: AsJson = False,
 ) -> None:
     """Sign what was prepared and approved, and put it into the outbox, from where it may leave.
 
@@ -193,16 +224,17 @@ def release(
         bundle = verify_files(files, signing_key.public_key(), now, site)
         if dry_run:
             require_unused(bundle, outbox, ledger)
-            print_line(f"would release  {bundle.manifest.name}  {bundle.digest}")
+            facts = {"would release": bundle.manifest.name, "digest": bundle.digest}
+            print_facts(facts, as_json)
             return
         approvers = "".join(f", approved by {approval.fingerprint}" for approval in approvals)
         despite = f", {AT_CHANCE}" if reviewed.score.at_chance else ""
         why = in_one_line(f"{by_policy(policy)}{despite}, {signed_with(signer)}{approvers}")
         folder = release_bundle(bundle, files, outbox, ledger, operator_name(by), now, why)
     bundle = verify_folder(folder, signing_key.public_key(), now)
-    print_line(f"bundle       {folder}")
-    print_line(f"digest       {bundle.digest}")
-    print_line(f"signed with  {signer}")
+    print_facts(
+        {"bundle": folder, "digest": bundle.digest, "signed with": signer}, as_json, SERVE_IT
+    )
 
 
 def _pages(policy: Policy) -> Pages:

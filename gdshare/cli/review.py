@@ -3,13 +3,14 @@
 import logging
 from datetime import UTC, datetime
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from gdshare.cli.boxes import parse_box
 from gdshare.cli.operator import operator_name
-from gdshare.cli.terminal import AsJson, print_json, print_line, print_table
+from gdshare.cli.terminal import AsJson, print_json, print_line, print_next, print_table
 from gdshare.errors import UsageError
 from gdshare.extras import require_extra
 from gdshare.films.box import Box
@@ -87,7 +88,8 @@ def review(
         if not as_json:  # printed at once: the next film may fail
             print_line(f"{name}  {reviewed[-1].state}")
     if as_json:
-        print_json([film.model_dump(mode="json") for film in reviewed])
+        return print_json([film.model_dump(mode="json") for film in reviewed])
+    print_next(f"label {quote(str(store))} --serve")
     return None
 
 
@@ -106,6 +108,8 @@ def _list_held(store: "Store", everything: bool, as_json: bool) -> None:
     rows = [(film.film, "; ".join(film.reasons), _places(film.text)) for film in films]
     print_table(f"{store.path}: {len(films)} films held", ("film", "why", "text at"), rows)
     print_line(f"pictures  {store.folder}/FILM.tif")
+    page = f"label {quote(str(store.path))} --serve"
+    print_next(f"{page}, which shows them" if films else page)
     return None
 
 

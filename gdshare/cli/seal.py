@@ -1,6 +1,7 @@
 """``gdshare seal`` and ``unseal``: encrypt a bundle, so that a courier cannot read it."""
 
 from pathlib import Path
+from shlex import quote
 from typing import Annotated
 
 import typer
@@ -11,7 +12,10 @@ from gdshare.bundle import unseal as unseal_files
 from gdshare.bundle.errors import AlreadyPublished
 from gdshare.bundle.layout import SIGNATURE
 from gdshare.cli.passphrase import PASSPHRASE_FILE, read_passphrase
-from gdshare.cli.terminal import print_line
+from gdshare.cli.terminal import (
+    AsJson,
+    print_facts,
+)
 from gdshare.errors import UsageError
 from gdshare.signing import fingerprint, load_sealing_key, load_sealing_public_key
 from gdshare.storage import write_bytes
@@ -21,6 +25,7 @@ def seal(
     bundle: Annotated[Path, typer.Argument(help="A released bundle's folder.")],
     to: Annotated[Path, typer.Option(help="The aggregator's public sealing key, NAME.seal.pub.")],
     out: Annotated[Path, typer.Option(help="File to write.")],
+    as_json: AsJson = False,
 ) -> None:
     """Encrypt a bundle into a file that only the aggregator can open (HPKE, RFC 9180).
 
@@ -37,8 +42,7 @@ def seal(
         )
     key = load_sealing_public_key(to)
     write_bytes(out, seal_files(read_folder(bundle), key))
-    print_line(f"sealed  {out}")
-    print_line(f"to      {fingerprint(key)}")
+    print_facts({"sealed (send)": out, "to": fingerprint(key)}, as_json)
 
 
 def unseal(
@@ -48,17 +52,19 @@ def unseal(
         Path, typer.Option(help="Folder to write SITE-NUMBER into, laid out like an outbox.")
     ],
     passphrase_file: Path | None = PASSPHRASE_FILE,
+    as_json: AsJson = False,
 ) -> None:
     """Open a sealed bundle. That does not prove who made it: verify its signature next."""
     data = read_sealed(file)
     passphrase = read_passphrase(passphrase_file, confirm=False, key_name="the sealing key")
     files = unseal_files(data, load_sealing_key(key, passphrase))
     try:
-        print_line(f"opened  {write_bundle(out, files)}")
+        folder = write_bundle(out, files)
     except AlreadyPublished:
         raise UsageError(
             "contains a bundle of that site and number", out, "compare the two, and remove one"
         ) from None
+    print_facts({"opened": folder}, as_json, f"verify {quote(str(folder))} --key SITE.pub")
 
 
 def register(app: typer.Typer) -> None:

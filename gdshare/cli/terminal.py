@@ -5,7 +5,8 @@ with ``print`` or ``typer.echo``; the linter sees to it.
 """
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -60,6 +61,37 @@ def ask(question: str, hidden: bool = False, twice: bool = False) -> str:
 def print_json(value: object) -> None:
     """Print a JSON document in ASCII, safe in any encoding; undefined figures are null."""
     print_text(escaped_json(value))
+
+
+def print_next(command: str) -> None:
+    """Print the command that usually comes next, without ``gdshare``."""
+    print_line(f"go on with  gdshare {command}")
+
+
+def print_facts(facts: Mapping[str, object], as_json: bool, go_on: str = "") -> None:
+    """Print what a command did: a line for each fact, or one JSON object.
+
+    Args:
+        facts: label -> value; None is left out of the lines. In JSON a label is a name, such as
+            ``signed_with`` for ``signed with``, without what stands in brackets.
+        as_json: print JSON.
+        go_on: the command that usually comes next, without ``gdshare``; only for people.
+    """
+    if as_json:
+        return print_json(
+            {label.partition(" (")[0].replace(" ", "_"): _plain(v) for label, v in facts.items()}
+        )
+    told = {label: value for label, value in facts.items() if value is not None}
+    if go_on:
+        told["go on with"] = f"gdshare {go_on}"
+    width = max(len(label) for label in told)
+    for label, value in told.items():
+        print_line(f"{label:<{width}}  {value}")
+    return None
+
+
+def _plain(value: object) -> object:
+    return str(value) if isinstance(value, Path) else value
 
 
 def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:

@@ -15,7 +15,14 @@ from click.core import ParameterSource
 from pydantic import JsonValue
 
 from gdshare.cli.interruption import stop_requests
-from gdshare.cli.terminal import AsJson, Device, print_json, print_line, resolve_device
+from gdshare.cli.terminal import (
+    AsJson,
+    Device,
+    print_json,
+    print_line,
+    print_next,
+    resolve_device,
+)
 from gdshare.errors import UsageError
 from gdshare.extras import require_extra
 from gdshare.progress import progress
@@ -128,7 +135,7 @@ def train(
         score = origin["patch_score"]
         print_line(f"patch score {score:.3f} (validation patients; chance is 0.333)")
     print_line(f"model       {out}")
-    print_line(f"go on with  gdshare evaluate {quote(str(out))} COHORT")
+    print_next(f"evaluate {quote(str(out))} COHORT")
     return None
 
 

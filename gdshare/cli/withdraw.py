@@ -9,7 +9,12 @@ import typer
 from gdshare.bundle.outbox import newest
 from gdshare.cli.operator import operator_name
 from gdshare.cli.passphrase import PASSPHRASE_FILE, has_terminal, read_passphrase
-from gdshare.cli.terminal import DryRun, ask, print_line
+from gdshare.cli.terminal import (
+    AsJson,
+    DryRun,
+    ask,
+    print_facts,
+)
 from gdshare.cli.typed_digest import LEAST_DIGITS, matches, require_match
 from gdshare.errors import UsageError
 from gdshare.ledger import Entry, open_ledger, read_ledger
@@ -52,6 +57,7 @@ def withdraw(
     ] = False,
     dry_run: DryRun = False,
     passphrase_file: Path | None = PASSPHRASE_FILE,
+    as_json: AsJson = False,
 ) -> None:
     """Withdraw a released bundle: nobody may use it from now on.
 
@@ -74,17 +80,20 @@ def withdraw(
         signer = fingerprint(secret.public_key())
         require_bundles_key(outbox, entry, key, signer, another_key)
         if dry_run:
-            print_line(f"would withdraw  {released.name}  {released.digest}")
-            print_line(f"remaining       {_remaining(outbox, released)}")
-            return
+            would = {"would withdraw": released.name, "digest": released.digest}
+            return print_facts(would | {"remaining": _remaining(outbox, released)}, as_json)
         before = find_withdrawal(ledger.entries, released)
         now, operator = datetime.now(UTC), operator_name(by)
         withdrawal = withdraw_bundle(released, why, outbox, ledger, operator, now, secret)
-    print_line(f"withdrawn    {released.name}{f', on {before.at:%Y-%m-%d}' if before else ''}")
-    print_line(f"digest       {released.digest}")
-    print_line(f"withdrawal   {withdrawal}")
-    print_line(f"signed with  {signer}")
-    print_line(f"remaining    {_remaining(outbox, released)}")
+    facts = {
+        "withdrawn": released.name,
+        "first on": f"{before.at:%Y-%m-%d}" if before else None,
+        "digest": released.digest,
+        "withdrawal": str(withdrawal),
+        "signed with": signer,
+        "remaining": _remaining(outbox, released),
+    }
+    return print_facts(facts, as_json)
 
 
 def _released(entries: list[Entry], name: str, outbox: Path) -> Released:

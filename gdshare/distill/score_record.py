@@ -18,9 +18,7 @@ from gdshare.storage import write_json
 SCORE: Final = "score.json"
 CHANCE: Final = 1.0 / len(CLASSES)
 MAX_BYTES = 64 * 1024
-AGAIN = (
-    "measure it again: give gdshare prepare --cohort, the cohort that the run was distilled from"
-)
+AGAIN = "measure it: give gdshare prepare the cohort that the run was distilled from as well"
 
 Share = Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False)]
 

@@ -27,6 +27,9 @@ _PART = 1 << 20
 """Pixels counted at a time: numpy counts in 64 bits."""
 _MOSTLY, _MARGIN = 0.8, 0.1
 """Least share of a mask with a soft edge that is black or white, to within a part of the range."""
+_ENDS, _BETWEEN = 0.95, 0.1
+"""Least share of a mask with a thin soft edge that is black or white, exactly; and of the rest that
+lies in the middle half of the range, where no numbers of classes lie that count from 0."""
 
 
 def parse_interval(text: str) -> Interval:
@@ -49,7 +52,8 @@ def read_mask(
 ) -> npt.NDArray[np.bool_]:
     """Read an organ mask: a picture of two values, whatever they are; the brighter is inside.
 
-    A picture that is white all over marks the whole film.
+    A picture that is white all over marks the whole film. A black and white one whose edge was
+    smoothed, as JPEG and resizing leave it, is cut at half of the range.
 
     Args:
         path: a PNG or TIFF, see ``read_picture``.
@@ -61,7 +65,8 @@ def read_mask(
 
     Raises:
         FilmError: as ``read_picture``; or the mask differs from the film in size, has a single
-            value that is not white, more than two, or none of those that are inside.
+            value that is not white, more than two and no thin soft edge, or none of those that are
+            inside.
     """
     picture = read_picture(path)
     values = picture.values
@@ -76,6 +81,8 @@ def read_mask(
         return _chosen(values, inside, path)
     distinct, counts = _tally(values)
     if len(distinct) > 2:
+        if _is_white(distinct[-1], picture) and _has_thin_edge(distinct, counts):
+            return np.asarray(2 * values.astype(np.int64) > distinct[-1])
         raise _ambiguous(distinct, counts, path)
     if len(distinct) == 1 and not _is_white(distinct[0], picture):
         raise FilmError(
@@ -89,6 +96,17 @@ def read_mask(
 
 def _is_white(value: np.generic, picture: Picture) -> bool:
     return picture.bits is not None and not picture.classes and value == 2**picture.bits - 1
+
+
+def _has_thin_edge(distinct: Values, counts: npt.NDArray[np.int64]) -> bool:
+    """Whether nearly all is black or white, and the rest spreads between, as at a smoothed edge."""
+    white = float(distinct[-1])
+    ends = counts[distinct == 0].sum() + counts[-1]
+    rest = counts.sum() - ends
+    middle = counts[(distinct > white / 4) & (distinct < white * 3 / 4)].sum()
+    return bool(
+        len(distinct) > _MAX_VALUES and ends >= _ENDS * counts.sum() and middle >= _BETWEEN * rest
+    )
 
 
 def _chosen(values: Values, inside: Sequence[Interval], path: Path) -> npt.NDArray[np.bool_]:

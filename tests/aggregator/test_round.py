@@ -1,6 +1,7 @@
 """The whole round in memory: real ClientApps behind a Grid that may lie, stay silent or replay."""
 
 import json
+import re
 import shutil
 import time
 from collections.abc import Callable, Mapping
@@ -90,6 +91,17 @@ def test_a_round_ends_in_one_model_one_epsilon_and_a_table(world: World) -> None
         "model": (world.folder / "out" / "model" / "model.safetensors").stat().st_size,
     }
     assert len(saved["validation"]["north"]) == len(saved["thresholds"]) == len(THRESHOLDS)
+
+
+def test_heads_of_the_table_stand_over_their_columns(world: World) -> None:
+    text = table(released(world).hold(world.grid()))
+    head, *rows = text.split("\n\n")[1].splitlines()
+    heads = re.split("  +", head.strip())
+    assert heads[-6:] == ["TP", "FN", "TN", "FP", "indet. P", "indet. N"]
+    starts = [head.index(name) for name in heads]
+    for row in rows:
+        assert [row[start - 1] for start in starts] == [" "] * len(starts), row
+        assert " " not in [row[start] for start in starts], row
 
 
 def test_epsilon_is_the_best_of_the_pooled_validation_counts(world: World) -> None:

@@ -137,7 +137,7 @@ def test_name_that_is_not_utf_8_where_it_must_be_written_is_one_plain_error(fold
     geometry = ("--patch", "20", "--stride", "10", "--side", "16")
     ended = gdshare("label", films / "labels.csv", "--out", folder / "cohort", *geometry)
     assert (ended.status, ended.out) == (2, "")
-    assert "cohort.json: would contain a name that is not UTF-8" in harmless(ended)
+    assert "has a name that is not UTF-8" in harmless(ended)
     assert not (folder / "cohort").exists()
 
 

@@ -86,8 +86,23 @@ def test_value_that_the_mask_lacks_is_refused_with_those_it_has(tmp_path):
         read_mask(path, INSIDE.shape, [(255, 255)])
 
 
-def test_soft_edge_is_named_and_read_with_a_range(tmp_path):
+def test_thin_soft_edge_is_cut_at_half_of_the_range(tmp_path):
     ramp = np.clip((np.arange(400) - 180) * 15, 0, 255)
+    path = mask_of(tmp_path / "m.png", np.tile(ramp, (3, 1)))
+    np.testing.assert_array_equal(read_mask(path, (3, 400)), np.tile(ramp > 127, (3, 1)))
+
+
+def test_numbers_of_many_classes_are_no_soft_edge(tmp_path):
+    numbers = np.zeros((100, 100))
+    numbers[0, :20] = np.arange(1, 21)
+    numbers[50:60] = 255
+    numbers[60:63] = 7
+    with pytest.raises(FilmError, match="22 values, not two"):
+        read_mask(mask_of(tmp_path / "m.png", numbers), (100, 100))
+
+
+def test_wide_soft_edge_is_named_and_read_with_a_range(tmp_path):
+    ramp = np.clip((np.arange(400) - 180) * 5, 0, 255)
     path = mask_of(tmp_path / "m.png", np.tile(ramp, (3, 1)))
     with pytest.raises(FilmError, match=r"its edge is soft.*--inside VALUE, such as 128-255"):
         read_mask(path, (3, 400))

@@ -56,6 +56,11 @@ def write_key(path: Path, key: ec.EllipticCurvePrivateKey | ed25519.Ed25519Priva
     return path
 
 
+def listen_to_ctrl_c() -> None:
+    """In the child: a suite that was started in the background ignores SIGINT."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def start(settings: Path, address: str, *options: str) -> subprocess.Popen[str]:
     command = [sys.executable, "-P", "-m", "hospital_node", str(settings), "--superlink", address]
     return subprocess.Popen(
@@ -64,6 +69,7 @@ def start(settings: Path, address: str, *options: str) -> subprocess.Popen[str]:
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        preexec_fn=listen_to_ctrl_c,  # noqa: PLW1509 - no lock is held by the fleet's threads
     )
 
 

@@ -433,7 +433,7 @@ def test_command_serves_until_ctrl_c_and_prints_the_next_command(command, store)
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=20)
     assert process.returncode == 0, err
-    assert f"next  gdshare label {quote(str(store.path))} --patch 16 --out COHORT" in out
+    assert f"go on with  gdshare label {quote(str(store.path))} --patch 16 --out COHORT" in out
     assert err == ""
     assert sorted(path.name for path in store.path.iterdir()) == ["films", "store.json"]
 
@@ -461,7 +461,7 @@ def test_films_of_a_table_are_served_from_a_store_beside_it(store, tmp_path):
         out, err = server.communicate(timeout=20)
     assert (film["state"], film["diagnosis"]) == ("held", "positive")
     assert "held  1" in err
-    assert f"next  gdshare label {quote(str(tmp_path / 'films-store'))}" in out
+    assert f"go on with  gdshare label {quote(str(tmp_path / 'films-store'))}" in out
     assert (tmp_path / "films-store-identities.csv").stat().st_mode & 0o777 == 0o600
 
 

@@ -86,7 +86,7 @@ def test_run_that_nobody_measured_is_not_prepared(desk):
     ended = prepared(desk)
     assert ended.status == 2
     assert "nobody measured what its images teach" in ended.err
-    assert "--cohort" in ended.err
+    assert "give gdshare prepare the cohort" in ended.err
     assert not (desk / "prepared").exists()
 
 

@@ -513,7 +513,7 @@ def test_every_act_can_be_tried_without_being_done(desk: Desk) -> None:
     desk.prepare()
     approve = ("approve", desk.prepared, "--key", desk.key("officer"), "--outbox", desk.outbox)
     status, out, _ = gdshare(*approve, "--digest", desk.shown(), "--dry-run")
-    assert (status, out) == (0, f"would approve  st-mary-1  {desk.shown()}\n")
+    assert (status, out) == (0, f"would approve  st-mary-1\ndigest         {desk.shown()}\n")
     assert list((desk.prepared / "approvals").iterdir()) == []
     assert desk.entries() == ["prepare"]
 
@@ -523,7 +523,7 @@ def test_publishing_can_be_tried_without_being_done(desk: Desk) -> None:
     words = ("--key", desk.key("st-mary"), "--outbox", desk.outbox, "--site", "st-mary")
     status, out, _ = gdshare("publish", desk.folder / "run", *words, "--dry-run")
     assert status == 0
-    assert out.startswith("would publish  st-mary-1  ")
+    assert out.startswith("would publish  st-mary-1\n")
     assert not desk.outbox.exists()
     assert desk.entries() == []
     assert gdshare("publish", desk.folder / "run", *words)[0] == 0

@@ -194,7 +194,7 @@ def test_withdrawal_that_was_lost_is_written_again_to_the_same_byte(site: Site) 
     path.unlink()
     status, out, _ = site.withdraw("st-mary-1", "--why", "another")
     assert status == 0
-    assert f"on {site.entries()[-1].at:%Y-%m-%d}" in out
+    assert f"first on     {site.entries()[-1].at:%Y-%m-%d}\n" in out
     assert path.read_bytes() == before
 
 
@@ -210,7 +210,7 @@ def test_dry_run_says_what_would_happen_and_changes_nothing(site: Site) -> None:
     before = sorted(site.folder.rglob("*"))
     status, out, _ = site.withdraw("st-mary-2", "--dry-run")
     assert status == 0
-    assert f"would withdraw  st-mary-2  {site.digest('st-mary-2')}" in out
+    assert f"would withdraw  st-mary-2\ndigest          {site.digest('st-mary-2')}\n" in out
     assert "nothing to hand over" in out
     assert "st-mary-2 to hand over" in site.withdraw("st-mary-1", "--dry-run")[1]
     assert sorted(site.folder.rglob("*")) == before

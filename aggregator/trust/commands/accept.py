@@ -14,7 +14,10 @@ from aggregator.trust.bundle_history import (
 )
 from aggregator.trust.commands.options import By, TrustFolder
 from gdshare.cli.operator import operator_name
-from gdshare.cli.terminal import print_line
+from gdshare.cli.terminal import (
+    AsJson,
+    print_facts,
+)
 from gdshare.cli.typed_digest import LEAST_DIGITS, matches
 from gdshare.errors import TrustError, UsageError
 from gdshare.ledger import in_one_line, open_ledger
@@ -33,6 +36,7 @@ def accept(
     why: Annotated[str, typer.Option(help="What the hospital said, for the ledger.")],
     trust: TrustFolder,
     by: By = None,
+    as_json: AsJson = False,
 ) -> None:
     """Let a quarantined bundle in, after you have talked to the hospital.
 
@@ -59,4 +63,4 @@ def accept(
                 "was withdrawn by its hospital, for ever", name, "nobody can let it in"
             )
         ledger.write(datetime.now(UTC), ACCEPT, operator_name(by), name, digest, in_one_line(why))
-    print_line(f"accepted  {name}  {digest}")
+    print_facts({"accepted": name, "digest": digest}, as_json)

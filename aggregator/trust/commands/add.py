@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from shlex import quote
 from typing import Annotated
 
 import typer
@@ -10,7 +11,10 @@ import typer
 from aggregator.trust.candidate import Candidate, read_candidate
 from aggregator.trust.commands.options import By, TrustFolder
 from gdshare.cli.operator import operator_name
-from gdshare.cli.terminal import print_line
+from gdshare.cli.terminal import (
+    AsJson,
+    print_facts,
+)
 from gdshare.cli.typed_digest import LEAST_DIGITS, require_match
 from gdshare.errors import TrustError
 from gdshare.ledger import Entry, open_ledger
@@ -47,6 +51,7 @@ def add(
         int, typer.Option(min=1, max=3660, help="Days after which the key ends.")
     ] = DAYS,
     by: By = None,
+    as_json: AsJson = False,
 ) -> None:
     """Trust what a key signs as this hospital's, from now on and until it ends.
 
@@ -71,11 +76,14 @@ def add(
         voucher = _voucher(trust, candidate, ledger.entries, now)
         ledger.write(now, TRUST, operator_name(by), candidate.site, digest, until(end))
         write_key(path, candidate.key)
-    print_line(f"trusted      {path}")
-    print_line(f"until        {end:%Y-%m-%d}")
-    print_line(f"fingerprint  {digest}")
-    if voucher is not None:
-        print_line(f"vouched for  {voucher}")
+    facts = {
+        "trusted": path,
+        "until": f"{end:%Y-%m-%d}",
+        "fingerprint": digest,
+        "vouched for": voucher,
+    }
+    words = f"aggregate --superlink HOST:PORT --trust {quote(str(trust))} --out ROUND"
+    print_facts(facts, as_json, words)
 
 
 def _voucher(

@@ -18,7 +18,11 @@ from aggregator.trust.bundle_history import (
 )
 from aggregator.trust.commands.options import By, TrustFolder
 from gdshare.cli.operator import operator_name
-from gdshare.cli.terminal import print_line
+from gdshare.cli.terminal import (
+    AsJson,
+    print_json,
+    print_line,
+)
 from gdshare.cli.typed_digest import LEAST_DIGITS, matches
 from gdshare.errors import TrustError, UsageError
 from gdshare.ledger import Entry, in_one_line, open_ledger
@@ -52,6 +56,7 @@ def revoke(
         ),
     ] = None,
     by: By = None,
+    as_json: AsJson = False,
 ) -> None:
     """Trust nothing new that a key signs, from now on.
 
@@ -69,6 +74,8 @@ def revoke(
         ledger.write(now, act, operator_name(by), key.site, key.fingerprint, in_one_line(text))
         entries = tuple(ledger.entries)
     after = _admissions(key, entries)
+    if as_json:
+        return print_json(_as_data(key, before, after, entries))
     print_line(f"revoked     {key.path}")
     for entry in after:
         print_line(f"still good  {entry.what}, line {entry.number} of the ledger")
@@ -77,6 +84,24 @@ def revoke(
             print_line(f"taken back  {entry.what}, line {entry.number} of the ledger")
             for model in models_trained_with(entries, entry.what, str(entry.digest)):
                 print_line(f"  retrain or drop  {model.what}, of {model.at:%Y-%m-%d}")
+    return None
+
+
+def _as_data(
+    key: TrustedKey, before: Sequence[Entry], after: Sequence[Entry], entries: Sequence[Entry]
+) -> dict[str, object]:
+    lost = [entry for entry in before if entry not in after]
+    return {
+        "revoked": str(key.path),
+        "fingerprint": key.fingerprint,
+        "still_good": [entry.what for entry in after],
+        "taken_back": [entry.what for entry in lost],
+        "retrain_or_drop": [
+            model.what
+            for entry in lost
+            for model in models_trained_with(entries, entry.what, str(entry.digest))
+        ],
+    }
 
 
 def _target(target: str, why: str | None) -> tuple[str, str]:
