@@ -65,8 +65,8 @@ class NodeSettings(BaseModel):
         """Read settings from a TOML table or from Flower's node configuration.
 
         Raises:
-            UsageError: a key is missing, unknown or of a wrong kind, or a path is not absolute:
-                no setting depends on the folder the node was started in.
+            UsageError: a key is missing, unknown, of a wrong kind or without use, or a path is not
+                absolute: no setting depends on the folder the node was started in.
         """
         try:
             settings = cls.model_validate(dict(values))
@@ -83,4 +83,19 @@ class NodeSettings(BaseModel):
                 raise UsageError(
                     f"{path} is not an absolute path", "node settings", "write it in full"
                 )
+        settings._require_use()
         return settings
+
+    def _require_use(self) -> None:
+        """Refuse settings that look as if they did something, and do nothing."""
+        if self.cohort is not None and self.trust is None and not self.untied_models:
+            raise UsageError(
+                "there is a cohort, but no trust, the list of keys without which none of its films "
+                "is counted",
+                "node settings",
+                "make one with gdshare trust add (docs/guide-aggregator.md)",
+            )
+        if self.noise_budget is not None and self.noise_epsilon is None:
+            raise UsageError(
+                "noise-budget limits nothing without noise-epsilon", "node settings", "set both"
+            )

@@ -62,7 +62,7 @@ def hospital(tmp_path_factory: pytest.TempPathFactory) -> Hospital:
 def test_crafted_model_is_not_counted_at_all(hospital: Hospital) -> None:
     """Unless the operator allows it, as these tests do to show what counts alone tell."""
     request = CountRequest("convnet", PROTOCOL, model(Crafted(1).above(FEATURE, 0.0)).to_bytes())
-    settings = {name: v for name, v in hospital.settings.items() if name != "untied-models"}
+    settings = {**hospital.settings, "untied-models": 0, "trust": str(hospital.folder / "peers")}
     answer = ask_node(settings, "evaluate.counts", request.to_fields())
     assert answer == {"refused": "model-untied"}
 

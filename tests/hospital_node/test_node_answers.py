@@ -331,6 +331,9 @@ def test_unusable_settings_are_reported_as_such() -> None:
     "changes",
     [
         {"outbox": "here"},
+        {"cohort": "/c"},
+        {"noise-budget": 1.0},
+        {"noise-epsilon": 0.0},
         {"minimum-films": 0},
         {"suppress-below": 0},
         {"validation-models": -1},

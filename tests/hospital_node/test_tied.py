@@ -164,7 +164,8 @@ def test_node_without_a_list_of_keys_counts_nothing(
     settings: dict[str, object], tmp_path: Path
 ) -> None:
     without = {name: value for name, value in settings.items() if name != "trust"}
-    assert asked(without, fields(OWN, OTHER)) == "no-trust-list"
+    assert asked(without, fields(OWN, OTHER)) == "node-misconfigured"
+    assert asked({**without, "untied-models": 1}, fields(OWN, OTHER)) == "no-trust-list"
     empty = {**settings, "trust": str(tmp_path / "nobody")}
     assert asked(empty, fields(OWN, OTHER)) == "no-trust-list"
     (tmp_path / "peers-ledger.jsonl").write_text("altered\n", encoding="utf-8")
