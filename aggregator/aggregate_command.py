@@ -9,7 +9,7 @@ import typer
 
 from aggregator.flower.cli import SuperLinkAddress
 from aggregator.flower.folder import MODEL, RECEIPTS, RESULT
-from aggregator.flower.order import Order, Scheme, ledger_beside
+from aggregator.flower.order import Order, Scheme
 from aggregator.flower.submit import run_round
 from aggregator.receipts import receipts_for
 from aggregator.signer import check_name, open_signer
@@ -18,6 +18,7 @@ from gdshare.cli.passphrase import PASSPHRASE_FILE
 from gdshare.cli.terminal import AsJson, print_json, print_next, print_text
 from gdshare.extras import require_extra
 from gdshare.protocol import MAX_ENSEMBLE
+from gdshare.trust.keys import ledger_beside
 
 
 def aggregate(

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, astuple, dataclass
+from math import hypot
 from pathlib import Path
 from typing import Annotated
 
@@ -83,6 +84,7 @@ class RoundResult:
         test: site -> counts at ε, as its node sent them.
         suppress_below: site -> no cell of its test counts has fewer films than this, unless none;
             ``gdshare.suppression`` says what the counts can stand for.
+        noise: site -> standard deviation of the noise on its test counts, in films.
         bundles: site -> digest of its admitted bundle.
         refusals: bundles that were not admitted.
         screenings: site -> utility and agreement of its bundle, for every sound bundle,
@@ -92,7 +94,8 @@ class RoundResult:
         silent: nodes, by Flower's number, that did not answer.
         rows: of the table: each site, then all sites together.
         seconds: step of the round -> how long it took.
-        bytes_moved: "bundles", all that were sent; "model", sent to each admitted site twice.
+        bytes_moved: "bundles", all that were sent; "model", which sites receive only if they may
+            not be shown the bundles.
         order: what the round was asked to do.
     """
 
@@ -103,6 +106,7 @@ class RoundResult:
     validation: Mapping[str, Sequence[Confusion]]
     test: Mapping[str, Confusion]
     suppress_below: Mapping[str, int]
+    noise: Mapping[str, float]
     bundles: Mapping[str, str]
     refusals: Sequence[Refusal]
     screenings: Annotated[Mapping[str, Screening], Field(serialization_alias="plausibility")]
@@ -122,16 +126,19 @@ def rows(test: Mapping[str, Counts], seed: int) -> list[Row]:
     known = {site: bounds(counts, test[site].suppress_below) for site, counts in sent.items()}
     sent[POOLED] = pooled(list(sent.values()))
     known[POOLED] = _sum(list(known.values()))
+    noise = {site: answer.noise for site, answer in test.items()}
+    noise[POOLED] = hypot(*noise.values())
     return [
-        Row(name, counts, known[name], _intervals(known[name], generator))
+        Row(name, counts, known[name], _intervals(known[name], noise[name], generator))
         for name, counts in sent.items()
     ]
 
 
-def _intervals(known: Bounds, generator: np.random.Generator) -> Intervals:
+def _intervals(known: Bounds, noise: float, generator: np.random.Generator) -> Intervals:
     """Of the worst and of the best that the counts can stand for, together."""
-    low = bootstrap(known.worst, generator)
-    high = low if known.best == known.worst else bootstrap(known.best, generator)
+    low = bootstrap(known.worst, generator, noise=noise)
+    exact = known.best == known.worst
+    high = low if exact else bootstrap(known.best, generator, noise=noise)
     return Intervals(
         Interval(low.sensitivity.low, high.sensitivity.high),
         Interval(low.specificity.low, high.specificity.high),
@@ -198,6 +205,10 @@ def table(result: RoundResult) -> str:
         heading += (
             "\nA hospital does not tell counts of a few films: 16-20 is all that is known of a "
             "count, a\nfigure is the middle of what it can be, and its interval covers all of it."
+        )
+    if any(result.noise.values()):
+        heading += (
+            "\nSome hospitals add noise to their counts (round.json); the intervals allow for it."
         )
     source = [
         ("Li et al. 2020 (other data, for orientation)", "images", "Sen", "Spe", "HM"),

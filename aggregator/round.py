@@ -26,7 +26,7 @@ from pydantic import JsonValue
 
 from aggregator.admission.collected import split_files
 from aggregator.admission.decide import Decision, assess, decide, verify_and_record
-from aggregator.flower.counting import Counted, count_films
+from aggregator.flower.counting import Counted, Trained, count_films
 from aggregator.flower.exchange import Replies, ask
 from aggregator.flower.folder import MODEL, REFUSALS
 from aggregator.flower.order import Order
@@ -127,6 +127,7 @@ class Round:
             validation={site: answer.confusions for site, answer in validation.items()},
             test={site: answer.confusions[0] for site, answer in test.items()},
             suppress_below={site: answer.suppress_below for site, answer in test.items()},
+            noise={site: answer.noise for site, answer in test.items()},
             bundles=digests(admitted),
             refusals=decision.refusals,
             screenings=screenings,
@@ -226,9 +227,10 @@ class Round:
         }
 
     def _evaluate(self, admitted: Sequence[Verified], model: Model, watch: Stopwatch) -> Evaluated:
-        timeout = self.order.timeout
+        order, timeout = self.order, self.order.timeout
+        trained = Trained(model, admitted, order.pooling, order.seed, order.ensemble)
         with watch.step("validation"):
-            validation = count_films(self.grid, admitted, model, None, timeout)
+            validation = count_films(self.grid, admitted, trained, None, timeout)
         if not validation.counts:
             raise FederationError(f"no validation film was counted ({validation.gaps})")
         chosen = chosen_epsilon(list(validation.counts.values()))
@@ -237,7 +239,7 @@ class Round:
         epsilon = SOURCE_THRESHOLD if chosen is None else chosen
         log.info("fixed ε = %.2f on validation films of %d sites", epsilon, len(validation.counts))
         with watch.step("test"):
-            test = count_films(self.grid, admitted, model, epsilon, timeout)
+            test = count_films(self.grid, admitted, trained, epsilon, timeout)
         if not test.counts:
             raise FederationError(f"no test film was counted ({test.gaps})")
         log.info("counted test films of %d sites", len(test.counts))

@@ -1,6 +1,6 @@
 """A bundle whose bytes and signature were verified with a key on the trust list."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from gdshare.bundle import Bundle
@@ -14,11 +14,13 @@ class Verified:
         node: Flower's number of the node that sent it.
         bundle: manifest, tensors and digest.
         key: fingerprint of the key that signed it.
+        files: the bundle as it came, file name -> content.
     """
 
     node: int
     bundle: Bundle
     key: str
+    files: Mapping[str, bytes]
 
     @property
     def site(self) -> str:
@@ -29,6 +31,12 @@ class Verified:
     def name(self) -> str:
         """The bundle's name, ``SITE-SEQUENCE``."""
         return self.bundle.manifest.name
+
+
+def may_see(site: str, bundle: Verified) -> bool:
+    """Whether a bundle may be shown to a hospital: it is its own, or its terms allow it."""
+    recipients = bundle.bundle.manifest.terms.recipients
+    return site == bundle.site or not recipients or site in recipients
 
 
 def digests(verified: Sequence[Verified]) -> dict[str, str]:

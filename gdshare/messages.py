@@ -8,8 +8,9 @@ which Flower carries as one record. Its reader treats it as a stranger's.
     has no fields. Answered by the files of one bundle, name -> bytes, and of the hospital's
     withdrawals, ``SITE-SEQUENCE.withdrawal`` -> bytes; either may be missing.
 ``evaluate.counts``
-    holds a model and names the films to classify: validation films, counted at every threshold, or
-    test films, counted at one. Answered by counts of films, in which no cell holds a few, and by
+    holds the bundles to train a model from (or its weights, which few hospitals accept) and names
+    the films to classify: validation films, counted at every threshold, or test films, counted at
+    one. Answered by counts of films, in which no cell holds a few, and by
     how few (``suppression``).
 
 Either may be answered by ``{"refused": reason}`` with a reason from ``Reason``: a word from a list,
@@ -25,9 +26,10 @@ from typing import Literal, Self
 
 from pydantic import ValidationError
 
+from gdshare.bundle.layout import BOUNDS, SIGNATURE
 from gdshare.errors import FederationError
 from gdshare.metrics import THRESHOLDS, Confusion
-from gdshare.protocol import Protocol
+from gdshare.protocol import MAX_ENSEMBLE, Protocol
 from gdshare.suppression import LARGEST, merged
 
 COLLECT = "collect"
@@ -36,7 +38,10 @@ REFUSED = "refused"
 REQUEST_RECORD = "question"
 ANSWER_RECORD = "answer"
 SUPPRESS_BELOW = "suppress_below"
+NOISE = "noise"
 
+MAX_BUNDLES = 100
+"""In one request."""
 MAX_WITHDRAWALS = 100
 """In one answer; a hospital releases a bundle or two per year."""
 MAX_COUNT = 10**9
@@ -59,6 +64,9 @@ class Reason(StrEnum):
     TOO_FEW_FILMS = "too-few-films"
     PROTOCOL_DIFFERS = "protocol-differs"
     MODEL_REFUSED = "model-refused"
+    MODEL_UNTIED = "model-untied"
+    BUNDLES_REFUSED = "bundles-refused"
+    NO_TRUST_LIST = "no-trust-list"
     TEST_ALREADY_COUNTED = "test-already-counted"
     TEST_BUDGET_SPENT = "test-budget-spent"
     VALIDATION_BUDGET_SPENT = "validation-budget-spent"
@@ -74,20 +82,51 @@ class RequestError(FederationError):
 
 
 @dataclass(frozen=True)
+class Recipe:
+    """How to train a model, so that a hospital need not take somebody's word for it.
+
+    Attributes:
+        pooling: how each network is trained from the bundles, as in ``gdshare.pooling``.
+        seed: decides every θ0.
+        ensemble: how many networks.
+        bundles: the files of each, name -> content.
+    """
+
+    pooling: str
+    seed: int
+    ensemble: int
+    bundles: Sequence[Mapping[str, bytes]]
+
+    def to_fields(self) -> dict[str, Value]:
+        """The fields to send; a file's name begins with its bundle's place: ``0/gdshare.json``."""
+        files: dict[str, Value] = {
+            f"{place}/{name}": content
+            for place, bundle in enumerate(self.bundles)
+            for name, content in bundle.items()
+        }
+        settings: dict[str, Value] = {
+            "pooling": self.pooling,
+            "seed": self.seed,
+            "ensemble": self.ensemble,
+        }
+        return settings | files
+
+
+@dataclass(frozen=True)
 class CountRequest:
     """``evaluate.counts``.
 
     Attributes:
         network: the name of the model's network.
         protocol: the patches it was trained on.
-        model: its weights, safetensors.
+        model: how it is trained, or its weights, safetensors.
         epsilon: None for validation films at all of ``THRESHOLDS``; one of ``THRESHOLDS`` for test
             films, which are counted at that ε only.
     """
 
     network: str
     protocol: Protocol
-    model: bytes
+    model: Recipe | bytes
     epsilon: float | None = None
 
     @property
@@ -106,13 +145,13 @@ class CountRequest:
             "what": self.split,
             "network": self.network,
             "protocol": self.protocol.model_dump_json(),
-            "model": self.model,
+            **({"model": self.model} if isinstance(self.model, bytes) else self.model.to_fields()),
         }
         return fields if self.epsilon is None else {**fields, "epsilon": self.epsilon}
 
     @classmethod
     def from_fields(cls, received: Fields) -> Self:
-        """Read a request from a stranger; the weights are not read here.
+        """Read a request from a stranger; neither weights nor bundles are read here.
 
         Raises:
             RequestError: a field missing, unknown, of another type or out of range.
@@ -122,21 +161,19 @@ class CountRequest:
             raise RequestError(
                 "the request names neither val nor test", remedy="ask for one of them"
             )
-        expected = {"what", "network", "protocol", "model"} | ({"epsilon"} & set(received))
+        names = _model_fields(received)
+        expected = {"what", "network", "protocol", *names} | ({"epsilon"} & set(received))
         if set(received) != expected or (what == "test") != ("epsilon" in received):
             raise RequestError(
                 "the request has other fields than agreed", remedy="use the same gdshare"
             )
-        model = received["model"]
-        if not isinstance(model, bytes):
-            raise RequestError("the model is not bytes", remedy="send safetensors")
         try:
             protocol = Protocol.model_validate_json(_text(received, "protocol"))
         except ValidationError as error:
             raise RequestError(
                 "the patch protocol is not valid", remedy="send the agreed one"
             ) from error
-        return cls(_text(received, "network"), protocol, model, _epsilon(received))
+        return cls(_text(received, "network"), protocol, _model(received), _epsilon(received))
 
 
 def refusal(reason: Reason) -> dict[str, Value]:
@@ -160,10 +197,12 @@ class Counts:
     Attributes:
         confusions: at each threshold, with no cell of a few films.
         suppress_below: fewer films than this are a few.
+        noise: the largest standard deviation of noise on a count, in films; 0: there is none.
     """
 
     confusions: Sequence[Confusion]
     suppress_below: int = 1
+    noise: float = 0.0
 
 
 def counts_to_fields(counts: Counts) -> dict[str, Value]:
@@ -172,7 +211,7 @@ def counts_to_fields(counts: Counts) -> dict[str, Value]:
         kind.name: [getattr(confusion, kind.name) for confusion in counts.confusions]
         for kind in fields(Confusion)
     }
-    return {**columns, SUPPRESS_BELOW: counts.suppress_below}
+    return {**columns, SUPPRESS_BELOW: counts.suppress_below, NOISE: counts.noise}
 
 
 def counts_from_fields(received: Fields, thresholds: int) -> Counts:
@@ -187,7 +226,7 @@ def counts_from_fields(received: Fields, thresholds: int) -> Counts:
             that no set of films can have.
     """
     kinds = [kind.name for kind in fields(Confusion)]
-    if set(received) != {*kinds, SUPPRESS_BELOW}:
+    if set(received) != {*kinds, SUPPRESS_BELOW, NOISE}:
         raise RequestError(
             "the counts have other fields than agreed", remedy="use the same gdshare"
         )
@@ -196,13 +235,16 @@ def counts_from_fields(received: Fields, thresholds: int) -> Counts:
         raise RequestError(
             f"{SUPPRESS_BELOW} is not an integer from 1 to {LARGEST}", remedy="use the same gdshare"
         )
+    noise = received[NOISE]
+    if not isinstance(noise, float) or not 0 <= noise <= MAX_COUNT:
+        raise RequestError(f"{NOISE} is not a number of films", remedy="use the same gdshare")
     columns = [_integers(received[name], thresholds) for name in kinds]
     confusions = [Confusion(*row) for row in zip(*columns, strict=True)]
     if not _consistent(confusions, k):
         raise RequestError(
             "the counts contradict one another", remedy="ask the hospital to check its node"
         )
-    return Counts(confusions, k)
+    return Counts(confusions, k, noise)
 
 
 def _consistent(confusions: Sequence[Confusion], k: int) -> bool:
@@ -221,6 +263,44 @@ def _consistent(confusions: Sequence[Confusion], k: int) -> bool:
     )
     sent = all(merged(confusion, k) == confusion for confusion in confusions)
     return len(totals) == 1 and falling and inside and sent
+
+
+def _bundles(received: Fields) -> int:
+    """How many bundles there are, by their signatures."""
+    return sum(name.endswith(f"/{SIGNATURE}") for name in received)
+
+
+def _model_fields(received: Fields) -> set[str]:
+    """The fields by which a model is given: its weights, or bundles and settings."""
+    if "model" in received:
+        return {"model"}
+    places = range(min(_bundles(received), MAX_BUNDLES))
+    return {"pooling", "seed", "ensemble"} | {f"{n}/{name}" for n in places for name in BOUNDS}
+
+
+def _model(received: Fields) -> Recipe | bytes:
+    if "model" in received:
+        return _bytes(received["model"])
+    bundles = [
+        {name: _bytes(received[f"{place}/{name}"]) for name in BOUNDS}
+        for place in range(_bundles(received))
+    ]
+    if not bundles:
+        raise RequestError("neither bundles nor a model", remedy="send one of them")
+    seed, ensemble = received["seed"], received["ensemble"]
+    if type(seed) is not int or not 0 <= seed < 2**63:
+        raise RequestError("the seed is not an integer from 0", remedy="use the same gdshare")
+    if type(ensemble) is not int or not 1 <= ensemble <= MAX_ENSEMBLE:
+        raise RequestError(
+            f"the ensemble is not one of 1 to {MAX_ENSEMBLE} networks", remedy="train fewer"
+        )
+    return Recipe(_text(received, "pooling"), seed, ensemble, bundles)
+
+
+def _bytes(value: object) -> bytes:
+    if not isinstance(value, bytes):
+        raise RequestError("a file is not bytes", remedy="send its content")
+    return value
 
 
 def _integers(value: object, length: int) -> list[int]:

@@ -146,7 +146,10 @@ def best_threshold(
 
 
 def bootstrap(
-    confusion: Confusion, generator: np.random.Generator, resamples: int = RESAMPLES
+    confusion: Confusion,
+    generator: np.random.Generator,
+    resamples: int = RESAMPLES,
+    noise: float = 0.0,
 ) -> Intervals:
     """95% percentile intervals from counts alone, for an aggregator, which sees no film.
 
@@ -155,9 +158,16 @@ def bootstrap(
     ``evaluation.local_figures``, which resamples patients.
     """
     positives, negatives = confusion.tp + confusion.fn, confusion.tn + confusion.fp
-    sens = generator.binomial(positives, confusion.sensitivity, resamples) / max(positives, 1)
-    spec = generator.binomial(negatives, confusion.specificity, resamples) / max(negatives, 1)
-    return intervals(sens, spec)
+    right = np.stack(
+        [
+            generator.binomial(positives, confusion.sensitivity, resamples),
+            generator.binomial(negatives, confusion.specificity, resamples),
+        ]
+    ).astype(np.float64)
+    if noise:
+        right += generator.normal(0.0, noise, right.shape)
+    sens, spec = right / np.maximum([[positives], [negatives]], 1)
+    return intervals(sens.clip(0, 1), spec.clip(0, 1))
 
 
 def intervals(sens: npt.NDArray[np.float64], spec: npt.NDArray[np.float64]) -> Intervals:

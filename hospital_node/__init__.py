@@ -4,7 +4,8 @@ Two acts and no third: ``outbox`` sends a bundle that a person released, ``count
 that the site listed for that purpose.
 
 ``settings`` is what the site allows; ``count_record`` records each count, so that it is given once
-and only so many are given; ``refusal`` is how an act refuses. ``client_app`` is their Flower face.
+and only so many are given; ``tied`` trains the model that is counted, so that it is nobody's
+making; ``refusal`` is how an act refuses. ``client_app`` is their Flower face.
 
 ``python -m hospital_node`` is the node (docs/adr/0030-the-node-fetches-no-app.md). ``address`` has
 key and certificates, ``superlink`` speaks to the SuperLink within bounds, ``node`` is the loop, and

@@ -6,7 +6,7 @@ further model tells a little more of the films, the number of models is limited,
 for test films.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -17,6 +17,7 @@ from gdshare.messages import Counts, Reason
 from gdshare.metrics import Confusion
 from gdshare.plain_files import MAX_TABLE, read_plain
 from gdshare.storage import write_json
+from hospital_node.noise import epsilon_of
 from hospital_node.refusal import RefusedError
 from hospital_node.settings import NodeSettings
 
@@ -32,24 +33,39 @@ class Question:
         model: SHA-256 of what votes.
         cohort: SHA-256 of the cohort's index.
         epsilon: of test films; None: validation films.
+        tied: whether the node trained the model itself, from bundles.
     """
 
     model: str
     cohort: str
     epsilon: float | None
+    tied: bool = field(compare=False)
 
 
 @dataclass(frozen=True)
 class Limits:
-    """How many models each split may be counted for, ever."""
+    """How much may be told of each split, ever.
+
+    Attributes:
+        validation, test: models.
+        untied: of these, such as the node did not train itself.
+        noise_budget: the ε of all answers together, at ``noise.DELTA``; None: no limit.
+    """
 
     validation: int
     test: int
+    untied: int
+    noise_budget: float | None = None
 
     @classmethod
     def of(cls, settings: NodeSettings) -> Self:
         """The site's own."""
-        return cls(settings.validation_models, settings.test_models)
+        return cls(
+            settings.validation_models,
+            settings.test_models,
+            settings.untied_models,
+            settings.noise_budget,
+        )
 
 
 class Answer(BaseModel):
@@ -62,6 +78,9 @@ class Answer(BaseModel):
     epsilon: float | None
     counts: Annotated[tuple[Confusion, ...], Field(min_length=1, max_length=100)]
     suppress_below: int = 1
+    tied: bool = False
+    noise: float = 0.0
+    noise_variance: float | None = None
 
     @field_validator("counts", mode="before")
     @classmethod
@@ -69,25 +88,28 @@ class Answer(BaseModel):
         return (counts,) if isinstance(counts, dict) else counts
 
     @classmethod
-    def to(cls, question: Question, counts: Counts) -> Self:
-        """The answer to a question."""
+    def to(cls, question: Question, counts: Counts, variance: float | None = None) -> Self:
+        """The answer to a question, with noise of a variance in each bin."""
         return cls(
             model=question.model,
             cohort=question.cohort,
             epsilon=question.epsilon,
             counts=tuple(counts.confusions),
             suppress_below=counts.suppress_below,
+            tied=question.tied,
+            noise=counts.noise,
+            noise_variance=variance,
         )
 
     @property
     def question(self) -> Question:
         """What was asked."""
-        return Question(self.model, self.cohort, self.epsilon)
+        return Question(self.model, self.cohort, self.epsilon, self.tied)
 
     @property
     def sent(self) -> Counts:
         """The counts."""
-        return Counts(self.counts, self.suppress_below)
+        return Counts(self.counts, self.suppress_below, self.noise)
 
 
 class CountRecord(BaseModel):
@@ -98,27 +120,50 @@ class CountRecord(BaseModel):
     format: Literal["gdshare-test-counts/1", "gdshare-test-counts/2"] = "gdshare-test-counts/2"
     entries: Annotated[tuple[Answer, ...], Field(max_length=100_000)] = ()
 
-    def answer_to(self, question: Question, limits: Limits) -> Answer | None:
+    def answer_to(
+        self, question: Question, limits: Limits, variance: float | None = None
+    ) -> Answer | None:
         """The answer given before to this very question; None if it may be answered now.
 
+        Args:
+            question: what is asked.
+            limits: the site's own.
+            variance: of the noise with which it would be answered.
+
         Raises:
-            RefusedError: test films were counted for this model at another ε, or the films of this
-                split for as many models as may be.
+            RefusedError: test films were counted for this model at another ε, or a limit is
+                reached.
         """
-        test = question.epsilon is not None
-        same_films = [
-            entry
-            for entry in self.entries
-            if entry.cohort == question.cohort and (entry.epsilon is not None) == test
-        ]
+        same_films = self._of_the_same_films(question)
         for entry in same_films:
             if entry.question == question:
                 return entry
             if entry.model == question.model:
                 raise RefusedError(Reason.TEST_ALREADY_COUNTED)
+        untied = sum(not entry.tied for entry in same_films)
+        if not question.tied and untied >= limits.untied:
+            raise RefusedError(Reason.MODEL_UNTIED)
+        test = question.epsilon is not None
+        spent = Reason.TEST_BUDGET_SPENT if test else Reason.VALIDATION_BUDGET_SPENT
         if len(same_films) >= (limits.test if test else limits.validation):
-            raise RefusedError(Reason.TEST_BUDGET_SPENT if test else Reason.VALIDATION_BUDGET_SPENT)
+            raise RefusedError(spent)
+        budget = limits.noise_budget
+        if budget is not None and self.epsilon_spent(question, variance) > budget:
+            raise RefusedError(spent, f"the answers would spend more than ε = {budget}")
         return None
+
+    def epsilon_spent(self, question: Question, variance: float | None = None) -> float:
+        """The ε of all noisy answers about the same films, and of one more with this variance."""
+        earlier = [entry.noise_variance for entry in self._of_the_same_films(question)]
+        return epsilon_of([value for value in (*earlier, variance) if value is not None])
+
+    def _of_the_same_films(self, question: Question) -> list[Answer]:
+        test = question.epsilon is not None
+        return [
+            entry
+            for entry in self.entries
+            if entry.cohort == question.cohort and (entry.epsilon is not None) == test
+        ]
 
 
 def read_counts(state: Path) -> CountRecord:
@@ -149,7 +194,7 @@ def record_counts(state: Path, answer: Answer, limits: Limits) -> Answer:
     state.mkdir(parents=True, exist_ok=True, mode=0o700)
     with lock(lock_beside(state / FILE)):
         record = read_counts(state)
-        earlier = record.answer_to(answer.question, limits)
+        earlier = record.answer_to(answer.question, limits, answer.noise_variance)
         if earlier is not None:
             return earlier
         updated = CountRecord(entries=(*record.entries, answer))

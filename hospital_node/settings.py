@@ -16,6 +16,9 @@ DEFAULT_VALIDATION_MODELS = 60
 DEFAULT_DAILY_SECONDS = 4 * 3600
 
 
+Positive = Annotated[float, Field(gt=0, le=1000, allow_inf_nan=False)]
+
+
 class NodeSettings(BaseModel):
     """The node's settings: one TOML file of these keys, passed to SuperNode as ``--node-config``.
 
@@ -24,9 +27,16 @@ class NodeSettings(BaseModel):
         state: a folder of the node's own, for the record of counts.
         cohort: its validation and test films may be counted; None: no counting.
         minimum_films: a split with fewer films is not counted.
+        trust: public keys of the round's hospitals, by which their bundles are known; None: only
+            ``untied_models`` are counted.
         suppress_below: no cell of counts that leave holds fewer films than this, unless none.
         test_models: with how many different models, ever, this cohort's test films may be counted.
         validation_models: the same of its validation films.
+        noise_epsilon: every answer gets noise that spends this ε, at δ = 1e-6; None: no noise.
+        noise_budget: the most that all answers about a split may spend together; None: no limit
+            but that of models.
+        untied_models: how many of these, of either split, may be weights that somebody sent, which
+            this node did not train from bundles.
         daily_seconds: how much is computed for others in 24 hours, of the clock or of the
             processor, whichever is more.
         device: where films are classified.
@@ -39,10 +49,14 @@ class NodeSettings(BaseModel):
     outbox: Path
     state: Path
     cohort: Path | None = None
+    trust: Path | None = None
     minimum_films: Annotated[int, Field(ge=1)] = DEFAULT_MINIMUM_FILMS
     suppress_below: Annotated[int, Field(ge=1, le=LARGEST)] = DEFAULT_SUPPRESS_BELOW
     test_models: Annotated[int, Field(ge=0)] = DEFAULT_TEST_MODELS
     validation_models: Annotated[int, Field(ge=0)] = DEFAULT_VALIDATION_MODELS
+    noise_epsilon: Positive | None = None
+    noise_budget: Positive | None = None
+    untied_models: Annotated[int, Field(ge=0)] = 0
     daily_seconds: Annotated[int, Field(ge=1)] = DEFAULT_DAILY_SECONDS
     device: Literal["cpu", "cuda"] = "cpu"
 
@@ -51,8 +65,8 @@ class NodeSettings(BaseModel):
         """Read settings from a TOML table or from Flower's node configuration.
 
         Raises:
-            UsageError: a key is missing, unknown or of a wrong kind, or a path is not absolute:
-                no setting depends on the folder the node was started in.
+            UsageError: a key is missing, unknown, of a wrong kind or without use, or a path is not
+                absolute: no setting depends on the folder the node was started in.
         """
         try:
             settings = cls.model_validate(dict(values))
@@ -64,9 +78,24 @@ class NodeSettings(BaseModel):
                 "node settings",
                 "see docs/guide-aggregator.md",
             ) from error
-        for path in (settings.outbox, settings.state, settings.cohort):
+        for path in (settings.outbox, settings.state, settings.cohort, settings.trust):
             if path is not None and not path.is_absolute():
                 raise UsageError(
                     f"{path} is not an absolute path", "node settings", "write it in full"
                 )
+        settings._require_use()
         return settings
+
+    def _require_use(self) -> None:
+        """Refuse settings that look as if they did something, and do nothing."""
+        if self.cohort is not None and self.trust is None and not self.untied_models:
+            raise UsageError(
+                "there is a cohort, but no trust, the list of keys without which none of its films "
+                "is counted",
+                "node settings",
+                "make one with gdshare trust add (docs/guide-aggregator.md)",
+            )
+        if self.noise_budget is not None and self.noise_epsilon is None:
+            raise UsageError(
+                "noise-budget limits nothing without noise-epsilon", "node settings", "set both"
+            )

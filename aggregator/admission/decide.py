@@ -17,7 +17,7 @@ from aggregator.admission.plausibility import CountsBySite, Screening, quarantin
 from aggregator.admission.rules import Rules
 from aggregator.admission.utility import Reference, reference_of
 from aggregator.admission.verify import verify_bytes
-from aggregator.flower.counting import count_films
+from aggregator.flower.counting import Trained, count_films
 from aggregator.flower.order import Order
 from aggregator.refusals import Refusal
 from aggregator.trust.bundle_history import (
@@ -28,15 +28,14 @@ from aggregator.trust.bundle_history import (
     quarantined_digests,
     signed_with,
 )
-from aggregator.trust.key_history import expiring_sites
-from aggregator.trust.keys import Trust, load_trust
 from aggregator.trust.withdrawals import record_withdrawals
 from aggregator.verified import Verified, digests
 from gdshare.cohort import Cohort
 from gdshare.errors import FederationError
 from gdshare.ledger import Entry, Ledger, in_one_line, open_ledger, read_ledger
-from gdshare.model import Model
 from gdshare.protocol import Protocol
+from gdshare.trust.key_history import expiring_sites
+from gdshare.trust.keys import Trust, load_trust
 
 log = logging.getLogger(__name__)
 
@@ -117,10 +116,10 @@ def assess(
 
     silent: set[str] = set()
 
-    def ask_sites(model: Model, sites: Sequence[str]) -> CountsBySite:
+    def ask_sites(lone: Trained, sites: Sequence[str]) -> CountsBySite:
         """A site that failed to count once is not waited for again, for the next bundle."""
         asked = [bundle for bundle in sound if bundle.site in sites and bundle.site not in silent]
-        counts = count_films(grid, asked, model, None, order.timeout).counts
+        counts = count_films(grid, asked, lone, None, order.timeout).counts
         silent.update(bundle.site for bundle in asked if bundle.site not in counts)
         return counts
 

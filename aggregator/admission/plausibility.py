@@ -28,6 +28,7 @@ from aggregator.admission.utility import (
     ranking_on,
     utility_of,
 )
+from aggregator.flower.counting import Trained
 from aggregator.refusals import Refusal
 from aggregator.verified import Verified
 from gdshare.contributions import contribution_of
@@ -35,7 +36,6 @@ from gdshare.messages import Counts
 from gdshare.model import Model
 from gdshare.pooling import Alone, train_alone
 from gdshare.progress import lines
-from gdshare.protocol import Protocol
 from gdshare.seeding import derived_seed, numpy_generator
 
 log = logging.getLogger(__name__)
@@ -47,7 +47,7 @@ QUARANTINED = "Quarantined"
 
 CountsBySite = Mapping[str, Counts]
 """Site -> its counts of validation films, at every threshold."""
-AskSites = Callable[[Model, Sequence[str]], CountsBySite]
+AskSites = Callable[[Trained, Sequence[str]], CountsBySite]
 """Have these sites count their validation films with a model; the result holds those that did."""
 
 
@@ -114,7 +114,8 @@ def screen(
         if not _finite(networks[site]):
             continue
         peers = [other for other in faultless if other != site]
-        rankings = _rankings(bundle, networks[site], protocol, reference, ask, peers)
+        lone = _lone(bundle, networks[site], theta0_seed)
+        rankings = _rankings(lone, networks[site], reference, ask, peers)
         generator = numpy_generator(seed, "plausibility-deals", number)
         asked: Asked = "validation films" if reference is None else "reference patients"
         screenings[site] = _with_utility(screenings[site], utility_of(asked, rankings, generator))
@@ -156,22 +157,27 @@ def _compared(
     return screenings
 
 
+def _lone(bundle: Verified, networks: Sequence[Alone], seed: int) -> Trained:
+    """The first network of a bundle, as others train it: the average of one bundle is its own."""
+    manifest = bundle.bundle.manifest
+    model = Model(manifest.method.network, manifest.protocol, (networks[0].end,))
+    return Trained(model, [bundle], "average", seed, 1)
+
+
 def _rankings(
-    bundle: Verified,
+    lone: Trained,
     networks: Sequence[Alone],
-    protocol: Protocol,
     reference: Reference | None,
     ask: AskSites,
     peers: Sequence[str],
 ) -> list[Ranking]:
     """Patients or films, place by place, as the bundle's own networks rank them."""
-    network = bundle.bundle.manifest.method.network
     if reference is not None:
         ensemble = tuple(alone.end for alone in networks)
-        return [ranking_on(reference, Model(network, protocol, ensemble))]
+        return [ranking_on(reference, replace(lone.model, ensemble=ensemble))]
     if not peers:
         return []
-    counts_by_site = ask(Model(network, protocol, (networks[0].end,)), peers)
+    counts_by_site = ask(lone, peers)
     rankings = [ranking_of_answer(counts) for _, counts in sorted(counts_by_site.items())]
     return [ranking for ranking in rankings if ranking is not None]
 

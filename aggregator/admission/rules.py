@@ -40,13 +40,13 @@ from aggregator.trust.bundle_history import (
     quarantined_contents,
     withdrawn_bundles,
 )
-from aggregator.trust.key_history import key_ends, revoked_keys
-from aggregator.trust.keys import Trust
 from aggregator.verified import Verified
 from gdshare.distill.problem import fixed_theta0
 from gdshare.errors import BundleError, GdshareError
 from gdshare.ledger import Entry
 from gdshare.networks import INITIALISERS, build, digest
+from gdshare.trust.key_history import key_ends, revoked_keys
+from gdshare.trust.keys import Trust
 
 BOTH_SIGNED = "call the hospital: its key has signed both"
 

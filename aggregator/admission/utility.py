@@ -132,10 +132,10 @@ def ranking_of_answer(answer: Counts) -> Ranking | None:
     """Rank a hospital's films by what it sent: each count is taken at the middle of its run.
 
     Returns:
-        None if a diagnosis has too few films for its counts to tell anything.
+        None if a diagnosis has too few films for its counts to tell anything, or they carry noise.
     """
     first = answer.confusions[0]
-    if min(first.tp + first.fn, first.tn + first.fp) < 2 * answer.suppress_below:
+    if answer.noise or min(first.tp + first.fn, first.tn + first.fp) < 2 * answer.suppress_below:
         return None
     known = [bounds(confusion, answer.suppress_below) for confusion in answer.confusions]
     middles = [_middle(reach.worst, reach.best) for reach in known]

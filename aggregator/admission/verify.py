@@ -9,11 +9,11 @@ from collections.abc import Mapping
 from datetime import datetime
 
 from aggregator.refusals import Refusal, UnknownSite
-from aggregator.trust.keys import Trust
 from aggregator.verified import Verified
 from gdshare.bundle import verify_files
 from gdshare.errors import BundleError
 from gdshare.signing.errors import WrongKey
+from gdshare.trust.keys import Trust
 
 
 def verify_bytes(
@@ -46,7 +46,7 @@ def _verify(node: int, files: Mapping[str, bytes], trust: Trust, now: datetime) 
             bundle = verify_files(files, trusted.key, now, trusted.site)
         except WrongKey:
             continue
-        return Verified(node, bundle, trusted.fingerprint)
+        return Verified(node, bundle, trusted.fingerprint, files)
     raise UnknownSite(
         "signed with a key that is not on the trust list", remedy="ask the hospital for its .pub"
     )

@@ -34,6 +34,7 @@ class SiteNode:
         outbox: folder of the bundle it may send.
         cohort: its validation and test films may be counted; None: no counting.
         minimum_films: a split with fewer is not counted.
+        trust: public keys of the round's hospitals, for the node.
         suppress_below: no cell of counts has fewer films than this, unless none.
         device: cpu or cuda.
     """
@@ -41,6 +42,7 @@ class SiteNode:
     name: str
     outbox: Path
     cohort: Path | None = None
+    trust: Path | None = None
     minimum_films: int = 10
     suppress_below: int = 5
     device: str = "cpu"
@@ -111,8 +113,9 @@ def _start_node(
         "suppress-below": site.suppress_below,
         "device": site.device,
     }
-    if site.cohort is not None:
-        values["cohort"] = str(site.cohort.absolute())
+    for name, path in (("cohort", site.cohort), ("trust", site.trust)):
+        if path is not None:
+            values[name] = str(path.absolute())
     lines = [f"{name} = {json.dumps(value)}\n" for name, value in values.items()]
     settings.write_text("".join(lines), encoding="utf-8")
     address = ["--superlink", superlink.address, "--insecure"]

@@ -48,12 +48,6 @@ class Order(BaseModel):
     timeout: Annotated[float, Field(gt=0, le=86_400)] = 1800.0
 
 
-def ledger_beside(trust: Path) -> Path:
-    """The ledger's path: ``TRUST-ledger.jsonl``, beside the folder of keys."""
-    real = trust.resolve()
-    return real.with_name(f"{real.name}-ledger.jsonl")
-
-
 def write_order(out: Path, order: Order) -> None:
     """Leave the order in ``out``."""
     write_json(out / ORDER, order.model_dump(mode="json"))

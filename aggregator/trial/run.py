@@ -12,7 +12,7 @@ from pydantic import JsonValue, TypeAdapter
 
 from aggregator.flower.folder import MODEL, REFUSALS, RESULT
 from aggregator.flower.local_federation import SiteNode, local_federation
-from aggregator.flower.order import Order, ledger_beside
+from aggregator.flower.order import Order
 from aggregator.flower.submit import run_round
 from aggregator.stopwatch import Stopwatch
 from aggregator.trial.compare import RoundOutcome, compare
@@ -26,6 +26,7 @@ from gdshare.ledger import open_ledger
 from gdshare.metrics import Confusion
 from gdshare.model import load_model
 from gdshare.storage import write_bytes, write_json
+from gdshare.trust.keys import ledger_beside
 
 REPORT, TABLE, ROUND = "trial.json", "table.md", "round"
 ANSWER_TIMEOUT_S = 3600.0
@@ -83,7 +84,14 @@ def _round_result(
         shutil.rmtree(out / ROUND, ignore_errors=True)
         log.info("starting a SuperLink and %d SuperNodes on this machine", len(sites))
         nodes = [
-            SiteNode(site.name, site.outbox, site.cohort.path, trial.minimum_films, EVERY_FILM)
+            SiteNode(
+                site.name,
+                site.outbox,
+                site.cohort.path,
+                out / "trust",
+                trial.minimum_films,
+                EVERY_FILM,
+            )
             for site in sites
         ]
         order = Order(

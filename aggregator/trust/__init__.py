@@ -1,8 +1,7 @@
-"""Whose bundles the aggregator trusts: the trust list, and the ledger's history of it.
+"""Whose bundles the aggregator trusts, and the ledger's history of them.
 
-``keys`` reads and writes the folder of trusted keys, ``candidate`` a key that a hospital asks to
-have trusted. ``key_history`` and ``bundle_history`` read from the ledger what happened to keys
-(trusted, ended, revoked) and to bundles (admitted, quarantined, withdrawn). ``withdrawals`` records
-the hospitals' withdrawals. ``commands`` are those of ``gdshare trust``: a key is revoked in
-``commands.revoke``.
+The list of keys itself is ``gdshare.trust``. ``candidate`` is a key that a hospital asks to have
+trusted. ``bundle_history`` reads from the ledger what happened to bundles (admitted, quarantined,
+withdrawn). ``withdrawals`` records the hospitals' withdrawals. ``commands`` are those of ``gdshare
+trust``: a key is revoked in ``commands.revoke``.
 """

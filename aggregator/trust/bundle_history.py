@@ -4,10 +4,10 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from aggregator.trust.key_history import disowned_lines
 from gdshare.errors import UsageError
 from gdshare.ledger import Entry
 from gdshare.release.publish import WITHDRAW
+from gdshare.trust.key_history import disowned_lines
 
 ADMIT, REFUSE, TRAIN = "admit", "refuse", "train"
 QUARANTINE, ACCEPT = "quarantine", "accept"

@@ -21,13 +21,13 @@ from aggregator.trust.bundle_history import (
     signed_with,
     withdrawn_bundles,
 )
-from aggregator.trust.key_history import revoked_keys
-from aggregator.trust.keys import Trust
 from gdshare.bundle.attestation import Withdrawal, claimed_signer, read_signed
 from gdshare.bundle.errors import WrongSite
 from gdshare.errors import BundleError
 from gdshare.ledger import Entry, Ledger
 from gdshare.release.publish import WITHDRAW
+from gdshare.trust.key_history import revoked_keys
+from gdshare.trust.keys import Trust
 
 log = logging.getLogger(__name__)
 

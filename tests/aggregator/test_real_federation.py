@@ -60,7 +60,7 @@ def hospitals(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def superlink(hospitals: Path) -> Iterator[SuperLinkAddress]:
     cohort = hospitals / "films" / "cohort"
     nodes = [
-        SiteNode(site, hospitals / site / "outbox", cohort, minimum_films=4, suppress_below=1)
+        SiteNode(site, hospitals / site / "outbox", cohort, hospitals / "trust", 4, 1)
         for site in SITES
     ]
     with pytest.MonkeyPatch.context() as patch:

@@ -61,3 +61,14 @@ def test_what_is_known_of_two_sites_adds_up() -> None:
     assert (pooled.worst.tp, pooled.best.tp) == (16 + 3, 20 + 3)
     assert (pooled.worst.fp, pooled.best.fp) == (9 + 4, 5 + 4)
     assert pooled.worst.films == pooled.best.films == one.films + other.films
+
+
+def test_intervals_allow_for_noise() -> None:
+    counts = Confusion(30, 10, 25, 15)
+    exact, noisy = (
+        rows({"north": Counts([counts], 1, noise)}, 0)[0].intervals.sensitivity
+        for noise in (0.0, 4.0)
+    )
+    # A binomial of 40 at 0.75 has a deviation of 0.068; with 4 films of noise, 0.121.
+    assert exact.high - exact.low == pytest.approx(2 * 1.96 * 0.068, rel=0.15)
+    assert noisy.high - noisy.low == pytest.approx(2 * 1.96 * 0.121, rel=0.15)

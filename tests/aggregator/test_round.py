@@ -36,6 +36,7 @@ from site_kit import (
     PROTOCOL,
     TEST_FILMS,
     make_bundle,
+    make_cohort,
     manifest,
 )
 
@@ -45,7 +46,6 @@ from aggregator.flower.order import Order
 from aggregator.results import table
 from aggregator.round import Round
 from aggregator.trust.bundle_history import newest_bundles, signed_with
-from aggregator.trust.key_history import REVOKE, TRUST, from_line, until
 from gdshare import progress
 from gdshare.bundle import Terms, verify_files
 from gdshare.errors import FederationError, LedgerError
@@ -61,6 +61,7 @@ from gdshare.signing import (
     new_key,
     public_pem,
 )
+from gdshare.trust.key_history import REVOKE, TRUST, from_line, until
 from hospital_node.client_app import app as real_app
 
 # A sound round.
@@ -307,7 +308,40 @@ def test_a_site_that_refuses_to_count_is_named(world: World) -> None:
     assert set(result.bundles) == set(SITES)
 
 
-def answering(**counts: list[int] | int) -> ClientApp:
+def test_bundle_is_shown_to_no_hospital_that_its_terms_do_not_name(world: World) -> None:
+    """They are sent weights, which they do not count unless their settings say so."""
+    for_tokyo(world)
+    grid = world.grid()
+    grid.settings[3]["untied-models"] = 2  # type: ignore[index]
+    result = world.hold(grid, name="tokyo")
+    assert set(result.bundles) == set(SITES)
+    assert set(result.test) == {"east", "west"}, "east may see its own; west accepts weights"
+    assert {(missing.site, missing.reason) for missing in result.missing} == {
+        ("north", "model-untied")
+    }
+
+
+def test_bundle_is_shown_to_the_hospitals_that_its_terms_name(world: World) -> None:
+    for_tokyo(world, "north", "west")
+    assert set(world.hold(world.grid(), name="tokyo").test) == set(SITES)
+
+
+def test_round_with_suppressed_cells_gives_ranges(world: World, tmp_path: Path) -> None:
+    films = make_cohort(tmp_path / "large", patients=72)  # 12 of either diagnosis in each split
+    grid = released(world).grid()
+    for settings in grid.settings.values():
+        settings |= {"cohort": str(films), "suppress-below": 5}  # type: ignore[operator]
+    result = world.hold(grid)
+    assert result.suppress_below == dict.fromkeys(SITES, 5)
+    assert all(counts.tp in (0, 5, 12) for counts in result.test.values())
+    east = result.rows[0].bounds
+    assert (east.worst.films, east.best.films) == (24, 24)
+    assert "A hospital does not tell counts of a few films" in table(result)
+    saved = json.loads((world.folder / "out" / "round.json").read_text(encoding="utf-8"))
+    assert saved["rows"][0]["worst"]["tp"] <= saved["rows"][0]["best"]["tp"]
+
+
+def answering(**counts: list[int] | float) -> ClientApp:
     """A node that hands over its bundle but counts as it pleases."""
 
     def app(message: Message, context: Context) -> Message:
@@ -326,7 +360,8 @@ def erring(message: Message, context: Context) -> Message:
 
 N = len(THRESHOLDS)
 FLAT = {"tp": [2] * N, "fn": [0] * N, "tn": [0] * N, "fp": [2] * N}
-NONE = {"indeterminate_positive": [0] * N, "indeterminate_negative": [0] * N, "suppress_below": 1}
+NONE = {"indeterminate_positive": [0] * N, "indeterminate_negative": [0] * N}
+NONE |= {"suppress_below": 1, "noise": 0.0}
 
 
 @pytest.mark.parametrize(
@@ -341,6 +376,8 @@ NONE = {"indeterminate_positive": [0] * N, "indeterminate_negative": [0] * N, "s
         answering(**{**FLAT, **NONE, "tp": [2] * (N - 1) + [1]}),
         answering(**{**FLAT, **NONE, "tp": [*range(N)], "fn": [*range(N, 0, -1)]}),
         answering(**{**FLAT, **NONE, "indeterminate_positive": [1] * N}),
+        answering(**{**FLAT, **NONE, "noise": -1.0}),
+        answering(**{**FLAT, **NONE, "noise": float("nan")}),
         answering(**{**FLAT, **NONE, "suppress_below": 0}),
         answering(**{**FLAT, **NONE, "suppress_below": 3}),
         answering(**{**FLAT, **NONE, "suppress_below": 10**9}),
@@ -557,9 +594,11 @@ def test_site_goes_on_with_its_new_key_after_the_old_was_revoked(world: World) -
     assert set(world.hold(world.grid()).bundles) == set(SITES)
 
 
-def for_tokyo(world: World) -> None:
+def for_tokyo(world: World, *hospitals: str) -> None:
+    """East's bundle names its recipients, two aggregators and perhaps hospitals."""
     released(world, "north", "west")
-    about = manifest("east", terms=Terms(recipients=("osaka", "tokyo")))
+    recipients = tuple(sorted(("osaka", "tokyo", *hospitals)))
+    about = manifest("east", terms=Terms(recipients=recipients))
     world.release("east", make_bundle("east", world.keys["east"], about))
 
 
@@ -674,9 +713,10 @@ def test_key_is_rotated_from_the_first_bundle_to_the_old_keys_revocation(
 ) -> None:
     phrase = "a passphrase for the test"
     monkeypatch.setenv("GDSHARE_PASSPHRASE", phrase)
-    keys, trust = world.folder / "keys", world.folder / "trust"
+    keys, trust, peers = (world.folder / name for name in ("keys", "trust", "peers"))
     gdshare("keys", "new", "--name", "east", "--out", keys, check=True)
-    shutil.copy(keys / "east.pub", trust / "east.pub")
+    for trusted in (trust, peers):
+        shutil.copy(keys / "east.pub", trusted / "east.pub")
     old = load_private_key(keys / "east.key", phrase.encode())
 
     def bundle(secret: ec.EllipticCurvePrivateKey, number: int) -> Mapping[str, bytes]:
@@ -690,8 +730,9 @@ def test_key_is_rotated_from_the_first_bundle_to_the_old_keys_revocation(
     output = gdshare(*rotate, check=True).out
     spoken = output.split("to say")[1].strip()
     request = keys / "east-2027.request"
-    add = ("trust", "add", request, "--fingerprint", spoken, "--trust", trust)
-    output = gdshare(*add, check=True).out
+    add = ("trust", "add", request, "--fingerprint", spoken, "--trust")
+    gdshare(*add, peers, check=True)
+    output = gdshare(*add, trust, check=True).out
     assert "of east, trusted" in output.split("vouched for")[1]
     new = load_private_key(keys / "east-2027.key", phrase.encode())
 

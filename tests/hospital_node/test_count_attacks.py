@@ -38,6 +38,7 @@ class Hospital:
             "outbox": str(self.folder / "outbox"),
             "state": str(self.folder / "state"),
             "cohort": str(cohort),
+            "untied-models": 100,
         }
 
     def asked(self, network: Parameters, suppress_below: int) -> dict[str, object]:
@@ -56,6 +57,14 @@ def hospital(tmp_path_factory: pytest.TempPathFactory) -> Hospital:
     random = np.random.default_rng(0)
     films = [texture(random) for _ in range(2 * VALIDATION)]
     return Hospital(tmp_path_factory.mktemp("h"), films[:VALIDATION], films[VALIDATION:])
+
+
+def test_crafted_model_is_not_counted_at_all(hospital: Hospital) -> None:
+    """Unless the operator allows it, as these tests do to show what counts alone tell."""
+    request = CountRequest("convnet", PROTOCOL, model(Crafted(1).above(FEATURE, 0.0)).to_bytes())
+    settings = {**hospital.settings, "untied-models": 0, "trust": str(hospital.folder / "peers")}
+    answer = ask_node(settings, "evaluate.counts", request.to_fields())
+    assert answer == {"refused": "model-untied"}
 
 
 def membership(hospital: Hospital, suppress_below: int) -> tuple[int, int]:

@@ -13,11 +13,13 @@ from hospital_node import count_record as record
 from hospital_node.refusal import RefusedError
 
 COUNTS = Confusion(2, 0, 1, 1)
-LIMITS = record.Limits(validation=2, test=20)
+LIMITS = record.Limits(validation=3, test=20, untied=1)
 
 
-def answer(epsilon: float | None, model: str = "a", counts: Confusion = COUNTS) -> record.Answer:
-    return record.Answer.to(record.Question(model, "c", epsilon), Counts([counts]))
+def answer(
+    epsilon: float | None, model: str = "a", counts: Confusion = COUNTS, tied: bool = True
+) -> record.Answer:
+    return record.Answer.to(record.Question(model, "c", epsilon, tied), Counts([counts]))
 
 
 def test_of_two_epsilons_at_once_only_the_first_is_recorded(tmp_path: Path) -> None:
@@ -38,12 +40,23 @@ def test_of_two_equal_questions_at_once_both_get_the_recorded_counts(
 
 
 def test_of_two_models_at_once_the_one_beyond_the_limit_is_refused(tmp_path: Path) -> None:
-    limits = record.Limits(validation=1, test=1)
+    limits = record.Limits(validation=1, test=1, untied=0)
     for epsilon in (None, 0.4):
         record.record_counts(tmp_path, answer(epsilon), limits)
     for epsilon, word in ((None, "validation-budget-spent"), (0.4, "test-budget-spent")):
         with pytest.raises(RefusedError, match=word):
             record.record_counts(tmp_path, answer(epsilon, "b"), limits)
+
+
+@pytest.mark.parametrize("epsilon", [None, 0.4])
+def test_weights_of_somebodys_making_have_a_smaller_limit(
+    tmp_path: Path, epsilon: float | None
+) -> None:
+    record.record_counts(tmp_path, answer(epsilon, "a"), LIMITS)
+    first = record.record_counts(tmp_path, answer(epsilon, "b", tied=False), LIMITS)
+    with pytest.raises(RefusedError, match="model-untied"):
+        record.record_counts(tmp_path, answer(epsilon, "c", tied=False), LIMITS)
+    assert record.record_counts(tmp_path, answer(epsilon, "b", tied=False), LIMITS) == first
 
 
 def test_nothing_is_recorded_while_the_record_is_locked(

@@ -31,7 +31,7 @@ from hospital_node.settings import NodeSettings
 COLLECT, COUNTS = "query.collect", "evaluate.counts"
 KEY = new_key()
 COUNTS_OF_FILMS = {"tp", "fn", "tn", "fp", "indeterminate_positive", "indeterminate_negative"}
-COUNT_FIELDS = COUNTS_OF_FILMS | {"suppress_below"}
+COUNT_FIELDS = COUNTS_OF_FILMS | {"suppress_below", "noise"}
 
 
 @pytest.fixture(scope="module")
@@ -47,6 +47,7 @@ def settings(tmp_path: Path, cohort: Path) -> dict[str, object]:
         "cohort": str(cohort),
         "minimum-films": 4,
         "suppress-below": 1,
+        "untied-models": 100,
     }
 
 
@@ -142,7 +143,7 @@ def test_replies_carry_nothing_but_counts(
     columns = [answer[name] for name in COUNTS_OF_FILMS]
     assert all(type(number) is int for numbers in columns for number in numbers)
     assert {len(numbers) for numbers in columns} == {1 if epsilon else len(THRESHOLDS)}
-    assert answer["suppress_below"] == 1
+    assert (answer["suppress_below"], answer["noise"]) == (1, 0.0)
 
 
 def test_a_second_epsilon_on_test_films_is_refused(settings: dict[str, object]) -> None:
@@ -205,6 +206,22 @@ def test_validation_questions_without_end_run_into_the_limit(settings: dict[str,
     assert ask_node(limited, COUNTS, request(None, 2)) == {"refused": "validation-budget-spent"}
     assert set(ask_node(limited, COUNTS, request(None, 1))) == COUNT_FIELDS
     assert set(ask_node(limited, COUNTS, request(0.4, 2))) == COUNT_FIELDS, "of test films"
+
+
+@pytest.mark.parametrize("epsilon", [None, 0.4])
+def test_noise_is_drawn_once_and_its_price_is_on_the_account(
+    settings: dict[str, object], epsilon: float | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "hospital_node")
+    with_noise = {**settings, "noise-epsilon": 1.0, "noise-budget": 1.5}
+    first = ask_node(with_noise, COUNTS, request(epsilon))
+    assert float(str(first["noise"])) > 1
+    assert all(ask_node(with_noise, COUNTS, request(epsilon)) == first for _ in range(3))
+    assert "have spent ε = 1.00 at δ = 1e-06" in caplog.text
+    assert set(ask_node(with_noise, COUNTS, request(epsilon, 1))) == COUNT_FIELDS
+    assert "have spent ε = 1.42" in caplog.text
+    word = "validation-budget-spent" if epsilon is None else "test-budget-spent"
+    assert ask_node(with_noise, COUNTS, request(epsilon, 2)) == {"refused": word}
 
 
 @pytest.mark.parametrize("epsilon", [None, 0.4])
@@ -314,6 +331,9 @@ def test_unusable_settings_are_reported_as_such() -> None:
     "changes",
     [
         {"outbox": "here"},
+        {"cohort": "/c"},
+        {"noise-budget": 1.0},
+        {"noise-epsilon": 0.0},
         {"minimum-films": 0},
         {"suppress-below": 0},
         {"validation-models": -1},

@@ -8,12 +8,16 @@ from flwr.app import ConfigRecord, Context, Message, RecordDict
 from flwr.serverapp import Grid
 from flwr.supercore.run import Run
 from flwr.supercore.task_identity import TaskIdentity
+from site_kit import NOW
 
+import hospital_node.tied
 from gdshare.messages import ANSWER_RECORD, REQUEST_RECORD
 from hospital_node.client_app import app
 
 # Flower's own processes set these before an app runs; a Message cannot be made without them.
 TaskIdentity.run_id, TaskIdentity.node_id, TaskIdentity.task_id = 1, 1, 1
+
+hospital_node.tied.utc_now = lambda: NOW  # the day on which the kits' bundles are valid
 
 ClientApp = Callable[[Message, Context], Message]
 

@@ -14,18 +14,20 @@ from aggregator.flower.order import Order
 from aggregator.results import RoundResult
 from aggregator.round import Round
 from aggregator.trust.bundle_history import ADMIT
-from aggregator.trust.key_history import DISOWN, REVOKE, from_line
 from gdshare.bundle import Manifest
 from gdshare.bundle.layout import MANIFEST
 from gdshare.ledger import open_ledger, read_ledger
 from gdshare.signing import fingerprint, new_key, public_pem
+from gdshare.trust.key_history import DISOWN, REVOKE, from_line
 
 SITES = ("east", "north", "west")
+LISTS = ("trust", "peers")
+"""Of trusted keys: the aggregator's, and that of all nodes."""
 
 
 @dataclass
 class World:
-    """Three hospitals, their keys on the trust list, and the folder for the round's results."""
+    """Three hospitals, their keys on both sides' lists, and the folder for the round's results."""
 
     folder: Path
     cohort: Path
@@ -38,6 +40,7 @@ class World:
             "cohort": str(self.cohort),
             "minimum-films": 4,
             "suppress-below": 1,
+            "trust": str(self.folder / "peers"),
         }
 
     def release(self, site: str, files: Mapping[str, bytes], name: str | None = None) -> None:
@@ -64,9 +67,10 @@ class World:
 
 def make_world(folder: Path, cohort: Path) -> World:
     keys = {site: new_key() for site in SITES}
-    (folder / "trust").mkdir()
-    for site, key in keys.items():
-        (folder / "trust" / f"{site}.pub").write_bytes(public_pem(key.public_key()))
+    for list_name in LISTS:
+        (folder / list_name).mkdir()
+        for site, key in keys.items():
+            (folder / list_name / f"{site}.pub").write_bytes(public_pem(key.public_key()))
     return World(folder, cohort, keys)
 
 
@@ -139,5 +143,7 @@ def with_new_key(
     """Trust a further key of the site, which releases another bundle with it."""
     key = key or new_key()
     digits = fingerprint(key.public_key())[:16]
-    (world.folder / "trust" / f"{site}.{digits}.pub").write_bytes(public_pem(key.public_key()))
+    for list_name in LISTS:
+        path = world.folder / list_name / f"{site}.{digits}.pub"
+        path.write_bytes(public_pem(key.public_key()))
     hand_out(world, site, make_bundle(site, key, manifest(site, sequence=sequence)))

@@ -6,7 +6,6 @@ from typing import Annotated
 
 import typer
 
-from aggregator.flower.order import ledger_beside
 from aggregator.trust.bundle_history import (
     ACCEPT,
     accepted_digests,
@@ -22,6 +21,7 @@ from gdshare.cli.terminal import (
 from gdshare.cli.typed_digest import LEAST_DIGITS, matches
 from gdshare.errors import TrustError, UsageError
 from gdshare.ledger import in_one_line, open_ledger
+from gdshare.trust.keys import ledger_beside
 
 
 def accept(

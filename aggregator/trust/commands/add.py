@@ -8,11 +8,8 @@ from typing import Annotated
 
 import typer
 
-from aggregator.flower.order import ledger_beside
 from aggregator.trust.candidate import Candidate, read_candidate
 from aggregator.trust.commands.options import By, TrustFolder
-from aggregator.trust.key_history import TRUST, key_state, revoked_keys, until
-from aggregator.trust.keys import SHORT, path_for, read_trust, write_key
 from gdshare.cli.operator import operator_name
 from gdshare.cli.terminal import (
     AsJson,
@@ -22,6 +19,8 @@ from gdshare.cli.typed_digest import LEAST_DIGITS, require_match
 from gdshare.errors import TrustError
 from gdshare.ledger import Entry, open_ledger
 from gdshare.signing import fingerprint
+from gdshare.trust.key_history import TRUST, key_state, revoked_keys, until
+from gdshare.trust.keys import SHORT, ledger_beside, path_for, read_trust, write_key
 
 DAYS = 730
 """Two years: NIST SP 800-57 has a key sign for one to three."""

@@ -8,7 +8,6 @@ from typing import Annotated
 
 import typer
 
-from aggregator.flower.order import ledger_beside
 from aggregator.trust.bundle_history import (
     ADMIT,
     counted_entries,
@@ -18,8 +17,6 @@ from aggregator.trust.bundle_history import (
     withdrawn_bundles,
 )
 from aggregator.trust.commands.options import By, TrustFolder
-from aggregator.trust.key_history import DISOWN, REVOKE, from_line, revoked_keys
-from aggregator.trust.keys import TrustedKey, load_trust
 from gdshare.cli.operator import operator_name
 from gdshare.cli.terminal import (
     AsJson,
@@ -30,6 +27,8 @@ from gdshare.cli.typed_digest import LEAST_DIGITS, matches
 from gdshare.errors import TrustError, UsageError
 from gdshare.ledger import Entry, in_one_line, open_ledger
 from gdshare.signing import read_key_file, read_revocation
+from gdshare.trust.key_history import DISOWN, REVOKE, from_line, revoked_keys
+from gdshare.trust.keys import TrustedKey, ledger_beside, load_trust
 
 _DIGITS = re.compile(r"[0-9A-Fa-f\s]*")
 

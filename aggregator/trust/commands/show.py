@@ -3,12 +3,11 @@
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from aggregator.flower.order import ledger_beside
 from aggregator.trust.commands.options import TrustFolder
-from aggregator.trust.key_history import TRUST, key_ends, key_state, revoked_keys
-from aggregator.trust.keys import TrustedKey, load_trust
 from gdshare.cli.terminal import AsJson, print_json, print_table
 from gdshare.ledger import Entry, read_ledger
+from gdshare.trust.key_history import TRUST, key_ends, key_state, revoked_keys
+from gdshare.trust.keys import TrustedKey, ledger_beside, load_trust
 
 
 def show(trust: TrustFolder, as_json: AsJson = False) -> None:

@@ -7,11 +7,9 @@ from typing import Annotated, Any
 
 import typer
 
-from aggregator.flower.order import ledger_beside
 from aggregator.receipts import receipts_for
 from aggregator.signer import open_signer
 from aggregator.trust.bundle_history import withdrawn_bundles
-from aggregator.trust.keys import load_trust
 from aggregator.trust.withdrawals import (
     VerifiedWithdrawal,
     record_withdrawal,
@@ -25,6 +23,7 @@ from gdshare.cli.passphrase import PASSPHRASE_FILE
 from gdshare.cli.terminal import AsJson, print_json, print_line, print_table
 from gdshare.errors import BundleError
 from gdshare.ledger import Entry, open_ledger, read_ledger
+from gdshare.trust.keys import ledger_beside, load_trust
 
 
 def withdrawn(

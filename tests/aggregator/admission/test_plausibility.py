@@ -122,6 +122,7 @@ class Rounds:
             "state": str(self.folder / site / "state"),
             "minimum-films": 4,
             "suppress-below": 1,
+            "trust": str(self.folder / "trust"),
             **({} if site in self.without_films else {"cohort": str(self.cohort)}),
         }
 

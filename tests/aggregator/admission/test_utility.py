@@ -10,7 +10,7 @@ from aggregator.admission.utility import (
     utility_of,
 )
 from gdshare.messages import Counts
-from gdshare.metrics import THRESHOLDS, auc, count
+from gdshare.metrics import THRESHOLDS, Confusion, auc, count
 from gdshare.suppression import merged
 
 
@@ -102,3 +102,7 @@ def test_suppressed_counts_pass_the_useless_seldom_and_the_useful_mostly(
 def test_hospital_of_too_few_films_ranks_none() -> None:
     assert suppressed(3.0, 9, 0) is None
     assert suppressed(3.0, 10, 0) is not None
+
+
+def test_counts_with_noise_rank_none() -> None:
+    assert ranking_of_answer(Counts([Confusion(20, 10, 20, 10)], 1, 1.0)) is None

@@ -9,8 +9,6 @@ from command_kit import Ended, gdshare
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from aggregator.trust.bundle_history import ADMIT, admitted_digests, signed_with, trained_from
-from aggregator.trust.key_history import DisownedLines, disowned_lines, key_ends, revoked_keys
-from aggregator.trust.keys import load_trust
 from gdshare.errors import FederationError
 from gdshare.ledger import open_ledger, read_ledger
 from gdshare.signing import (
@@ -21,6 +19,8 @@ from gdshare.signing import (
     write_request,
     write_revocation,
 )
+from gdshare.trust.key_history import DisownedLines, disowned_lines, key_ends, revoked_keys
+from gdshare.trust.keys import load_trust
 
 NOW = datetime(2026, 11, 22, 9, 30, tzinfo=UTC)
 

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from kill_kit import KILLED, Killer
 
-from aggregator.trust.key_history import REVOKE, TRUST, revoked_keys
-from aggregator.trust.keys import load_trust
 from gdshare.ledger import read_ledger
 from gdshare.signing import fingerprint, load_public_key
+from gdshare.trust.key_history import REVOKE, TRUST, revoked_keys
+from gdshare.trust.keys import load_trust
 
 MOST_CHANGES = 40
 

@@ -58,6 +58,12 @@ class Trust:
         return next((key for key in self.keys if key.fingerprint == digest), None)
 
 
+def ledger_beside(trust: Path) -> Path:
+    """The ledger's path: ``TRUST-ledger.jsonl``, beside the folder of keys."""
+    real = trust.resolve()
+    return real.with_name(f"{real.name}-ledger.jsonl")
+
+
 def load_trust(folder: Path) -> Trust:
     """Read every public key of a folder.
 

@@ -1,7 +1,7 @@
-"""What the aggregator's ledger says of keys: when each ends, which are revoked or disowned.
+"""What the trust list's ledger says of keys: when each ends, which are revoked or disowned.
 
 A key file in the trust folder is enough to be trusted; everything here takes trust away. What
-counts is the order of the ledger and the aggregator's clock, never a time that a bundle claims.
+counts is the order of the ledger and the reader's clock, never a time that a bundle claims.
 
 - ``trust``: the key is good from here on; ``why`` gives its end (``until 2028-11-21T09:30:00Z``).
 - ``revoke``: nothing new of the key is admitted; what was admitted before stays so, and counts.
@@ -15,10 +15,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from aggregator.trust.keys import TrustedKey
 from gdshare.errors import LedgerError
 from gdshare.ledger import Entry
 from gdshare.signing.names import format_utc
+from gdshare.trust.keys import TrustedKey
 
 TRUST, REVOKE, DISOWN = "trust", "revoke", "disown"
 SOON = timedelta(days=30)

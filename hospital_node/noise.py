@@ -1,0 +1,118 @@
+"""Noise on counts, for hospitals that want a guarantee: the discrete Gaussian, sampled exactly.
+
+Canonne, Kamath and Steinke, "The Discrete Gaussian for Differential Privacy", NeurIPS 2020,
+algorithms 1 to 3: integers and fractions from the system's own source of randomness, no floating
+point, so that the last digits of a sample tell nothing.
+
+Each diagnosis' films are a histogram: indeterminate, below the lowest threshold, between two, above
+the highest. Another film in the place of one moves a film from one bin to another, so the squared
+sensitivity is 2, and noise of variance v in every bin is 1/v of zero-concentrated differential
+privacy. These add up over answers, and are told as (ε, δ). How many films there are of each
+diagnosis is taken as known.
+"""
+
+from collections.abc import Sequence
+from fractions import Fraction
+from itertools import accumulate, pairwise
+from math import ceil, log, sqrt
+from secrets import randbelow
+
+from gdshare.metrics import Confusion
+
+DELTA = 1e-6
+_EXACTNESS = 1000
+"""The variance is rounded up to a multiple of 1 / this."""
+
+
+def variance_for(epsilon: float) -> Fraction:
+    """The variance at which one answer spends ε at ``DELTA``."""
+    least = log(1 / DELTA)
+    rho = (sqrt(least + epsilon) - sqrt(least)) ** 2
+    return Fraction(ceil(_EXACTNESS / rho), _EXACTNESS)
+
+
+def epsilon_of(variances: Sequence[float]) -> float:
+    """The ε, at ``DELTA``, that answers with noise of these variances have spent together."""
+    rho = sum(1 / variance for variance in variances)
+    return rho + 2 * sqrt(rho * log(1 / DELTA))
+
+
+def noisy(confusions: Sequence[Confusion], variance: Fraction) -> list[Confusion]:
+    """Counts of the same films at every threshold, with noise; they contradict each other nowhere.
+
+    Args:
+        confusions: by ascending threshold.
+        variance: of the noise in each bin.
+    """
+    first = confusions[0]
+    positive = _noisy_called(
+        first.tp + first.fn, first.indeterminate_positive, [c.tp for c in confusions], variance
+    )
+    negative = _noisy_called(
+        first.tn + first.fp, first.indeterminate_negative, [c.fp for c in confusions], variance
+    )
+    positives, negatives = first.tp + first.fn, first.tn + first.fp
+    (voted_p, *called_p), (voted_n, *called_n) = positive, negative
+    return [
+        Confusion(tp, positives - tp, negatives - fp, fp, positives - voted_p, negatives - voted_n)
+        for tp, fp in zip(called_p, called_n, strict=True)
+    ]
+
+
+def deviation(thresholds: int, variance: Fraction) -> float:
+    """The largest standard deviation of the noise on a count, before it is cut to 0 and all."""
+    bins = thresholds + 2
+    return sqrt(max(n * (bins - n) / bins for n in range(1, bins)) * variance)
+
+
+def _noisy_called(
+    films: int, indeterminate: int, called: Sequence[int], variance: Fraction
+) -> list[int]:
+    """Films with a vote, then those called positive at each threshold, falling from ``films``.
+
+    The bins' noise adds up to a total that is known not to be there; every bin bears its share.
+    """
+    edges = [films, films - indeterminate, *called, 0]
+    bins = [higher - lower + discrete_gaussian(variance) for higher, lower in pairwise(edges)]
+    surplus = Fraction(sum(bins) - films, len(bins))
+    above = list(accumulate(reversed([size - surplus for size in bins[1:]])))[::-1]
+    return list(accumulate((min(films, max(0, round(n))) for n in above), min))
+
+
+def discrete_gaussian(variance: Fraction) -> int:
+    """An integer n with probability proportional to exp(-n² / (2 variance)); algorithm 3."""
+    scale = int(variance**0.5) + 1  # any positive integer gives the same distribution
+    while True:
+        n = discrete_laplace(scale)
+        if _bernoulli_exp((abs(n) - variance / scale) ** 2 / (2 * variance)):
+            return n
+
+
+def discrete_laplace(scale: int) -> int:
+    """An integer n with probability proportional to exp(-|n| / scale); algorithm 2."""
+    while True:
+        low = randbelow(scale)
+        if not _bernoulli_exp(Fraction(low, scale)):
+            continue
+        high = 0
+        while _bernoulli_exp(Fraction(1)):
+            high += 1
+        magnitude, negative = low + scale * high, bool(randbelow(2))
+        if magnitude or not negative:
+            return -magnitude if negative else magnitude
+
+
+def _bernoulli_exp(gamma: Fraction) -> bool:
+    """True with probability exp(-gamma); algorithm 1."""
+    while gamma > 1:
+        if not _bernoulli_exp(Fraction(1)):
+            return False
+        gamma -= 1
+    place = 1
+    while _bernoulli(gamma / place):
+        place += 1
+    return place % 2 == 1
+
+
+def _bernoulli(probability: Fraction) -> bool:
+    return randbelow(probability.denominator) < probability.numerator
