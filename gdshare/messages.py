@@ -44,7 +44,8 @@ MAX_BUNDLES = 100
 """In one request."""
 MAX_WITHDRAWALS = 100
 """In one answer; a hospital releases a bundle or two per year."""
-MAX_COUNT = 10**9
+MAX_COUNT = 100_000
+"""Of the films in one cell: what a stranger claims, the aggregator expands film by film."""
 MAX_TEXT = 4096
 
 Value = bool | int | float | str | bytes | list[int]

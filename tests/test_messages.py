@@ -85,6 +85,16 @@ def test_accepted_counts_could_be_those_of_films(columns: list[list[int]]) -> No
     assert first.specificity <= second.specificity
 
 
+def test_more_films_than_any_hospital_has_are_refused_before_they_are_expanded() -> None:
+    for films, refused in ((100_000, False), (100_001, True), (10**18, True)):
+        fields = counts_to_fields(Counts([Confusion(films, 0, 0, 0)]))
+        if refused:
+            with pytest.raises(RequestError, match="not an integer in range"):
+                counts_from_fields(fields, 1)
+        else:
+            assert counts_from_fields(fields, 1).confusions[0].tp == films
+
+
 def test_a_refusal_is_a_word_from_the_list() -> None:
     assert [refusal_in(refusal(reason)) for reason in Reason] == list(Reason)
     assert refusal_in({"refused": "/home/secret/film.png"}) is Reason.FAULT

@@ -34,6 +34,8 @@ from gdshare.suppression import bounds
 ERROR_RATE = 0.05
 LEAST_FILMS = 25
 PERMUTATIONS = 9999
+BLOCK = 10**7
+"""Ranks shuffled at a time, 80 MB; a hospital says how many films it has."""
 WINDOWS = 16
 """Of a reference patient; further windows of the same film add little."""
 
@@ -116,8 +118,9 @@ def utility_of(
         ranks = rankdata(place.values)
         least = n * (n + 1) / 2
         observed += float(ranks[place.positive].sum()) - least
-        shuffles = generator.permuted(np.tile(ranks, (PERMUTATIONS, 1)), axis=1)
-        shuffled += shuffles[:, :n].sum(1) - least
+        for part in np.array_split(shuffled, PERMUTATIONS * len(ranks) // BLOCK + 1):  # views
+            shuffles = generator.permuted(np.tile(ranks, (len(part), 1)), axis=1)
+            part[:] += shuffles[:, :n].sum(1) - least
     as_high = int((shuffled >= observed - 1e-9).sum())
     return Utility(
         asked,

@@ -59,6 +59,16 @@ def test_place_without_one_diagnosis_gives_no_result() -> None:
     assert utility_of("validation films", [alike], rng(0)) is None
 
 
+def test_many_films_are_shuffled_in_blocks_with_the_same_result(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    draw = np.random.default_rng(1)
+    place = Ranking(draw.normal(size=80), np.arange(80) % 2 == 0)
+    at_once = utility_of("validation films", [place], np.random.default_rng(2))
+    monkeypatch.setattr("aggregator.admission.utility.BLOCK", 80 * 100)
+    assert utility_of("validation films", [place], np.random.default_rng(2)) == at_once
+
+
 def test_counts_rank_films_as_their_ratios_do_up_to_ties() -> None:
     draws = np.random.default_rng(3)
     positive = draws.random(50) < 0.4
