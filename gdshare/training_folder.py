@@ -126,10 +126,8 @@ def open_training(out: Path, record: TrainingRecord, resume: bool) -> Iterator[N
     """
     if resume:
         read_training(out)
-    elif out.exists() and (not out.is_dir() or any(file.name != LOCK for file in out.iterdir())):
-        raise RunError(
-            "already exists", out, "choose another --out, or go on with its training by --resume"
-        )
+    else:
+        _require_new(out)
     out.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
         try:
@@ -141,8 +139,16 @@ def open_training(out: Path, record: TrainingRecord, resume: bool) -> Iterator[N
         if resume:
             _require_same(out, record)
         else:
+            _require_new(out)  # another process may have begun and ended a training meanwhile
             write_json(out / RECORD, record.model_dump(mode="json"))
         yield
+
+
+def _require_new(out: Path) -> None:
+    if out.exists() and (not out.is_dir() or any(file.name != LOCK for file in out.iterdir())):
+        raise RunError(
+            "already exists", out, "choose another --out, or go on with its training by --resume"
+        )
 
 
 def read_training(out: Path) -> TrainingRecord:

@@ -4,11 +4,13 @@ import inspect
 import json
 import os
 import signal
+from contextlib import contextmanager
 
 import pytest
 from command_kit import gdshare
 from film_kit import small_cohort
 
+from gdshare import training_folder
 from gdshare.cli import train as command
 from gdshare.errors import RunError
 from gdshare.training import TrainingPlan, train_on_real, training_record
@@ -166,3 +168,21 @@ def test_record_of_the_model_says_how_it_was_trained(cohort, tmp_path):
     told = json.loads(gdshare(*words, check=True).out)
     assert told["trained_on"] == "real patches"
     assert told["patches"] == 120
+
+
+def test_training_that_another_process_ended_meanwhile_is_not_overwritten(
+    cohort, tmp_path, monkeypatch
+):
+    out, record = tmp_path / "model", training_record([cohort], PLAN, "cpu")
+    lock = training_folder.lock
+
+    @contextmanager
+    def lock_after_the_other(path, timeout_s):
+        (out / training_folder.MODEL).write_text("the other's")
+        with lock(path, timeout_s):
+            yield
+
+    monkeypatch.setattr(training_folder, "lock", lock_after_the_other)
+    with pytest.raises(RunError, match="already exists"), open_training(out, record, resume=False):
+        pytest.fail("began")
+    assert not (out / training_folder.RECORD).exists()
