@@ -68,13 +68,13 @@ def outlining(page: Page) -> None:
 def review_store(folder: Path) -> Store:
     """The shown film is held, and the text detector has looked at it."""
     films = [phantom_record(number, SIDE) for number in range(4)]
-    held = films[SHOWN].model_copy(update={"state": "held", "burned_in": None, "text": None})
-    store = phantom_store(folder, [*films[:SHOWN], held, *films[SHOWN + 1 :]])
-    picture = Image.fromarray(np.asarray(store.pixels(held).pixels) // 257).convert("L")
+    held_film = films[SHOWN].model_copy(update={"state": "held", "burned_in": None, "text": None})
+    store = phantom_store(folder, [*films[:SHOWN], held_film, *films[SHOWN + 1 :]])
+    picture = Image.fromarray(np.asarray(store.pixels(held_film).pixels) // 257).convert("L")
     pen, font = ImageDraw.Draw(picture), ImageFont.load_default(34)
     for x, y, text in WRITTEN:
         pen.text((x, y), text, fill=235, font=font)
-    store.put(held, np.asarray(picture).astype(np.uint16) * np.uint16(257))
+    store.put(held_film, np.asarray(picture).astype(np.uint16) * np.uint16(257))
     detect_text(store, find_text)
     return store
 

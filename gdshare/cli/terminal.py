@@ -81,11 +81,11 @@ def print_facts(facts: Mapping[str, object], as_json: bool, go_on: str = "") -> 
         return print_json(
             {label.partition(" (")[0].replace(" ", "_"): _plain(v) for label, v in facts.items()}
         )
-    told = {label: value for label, value in facts.items() if value is not None}
+    lines = {label: value for label, value in facts.items() if value is not None}
     if go_on:
-        told["go on with"] = f"gdshare {go_on}"
-    width = max(len(label) for label in told)
-    for label, value in told.items():
+        lines["go on with"] = f"gdshare {go_on}"
+    width = max(len(label) for label in lines)
+    for label, value in lines.items():
         print_line(f"{label:<{width}}  {value}")
     return None
 
