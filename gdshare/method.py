@@ -17,15 +17,25 @@ Positive = Annotated[float, Field(gt=0.0, le=100.0, allow_inf_nan=False)]
 Precision = Literal["float32", "bfloat16"]
 
 
-BY_NETWORK: Mapping[str, Mapping[str, float]] = {
-    "outer_rate": {"resnet18": 0.1, "convnet": 0.05},
-    "inner_rate": {"resnet18": 0.01, "convnet": 0.02},
+HEAD = "--train head"
+BY_NETWORK: Mapping[str, Mapping[str, float | str]] = {
+    "steps": {"resnet18": 3, "convnet": 3, HEAD: 30},
+    "outer_steps": {"resnet18": 600, "convnet": 600, HEAD: 400},
+    "batch": {"resnet18": 24, "convnet": 24, HEAD: 2100},
+    "outer_rate": {"resnet18": 0.1, "convnet": 0.05, HEAD: 0.2},
+    "inner_rate": {"resnet18": 0.01, "convnet": 0.02, HEAD: 1.0},
+    "theta0": {"resnet18": "random", "convnet": "random", HEAD: "fixed"},
 }
-"""Setting -> network -> default (docs/distill-options.md has the figures)."""
+"""Setting -> network that is trained whole, or the last layer of any -> default
+(docs/distill-options.md has the figures)."""
 
 
-def _by_network(name: str) -> Callable[[dict[str, Any]], float]:
-    return lambda values: BY_NETWORK[name][values["network"]]
+def _by_network(name: str) -> Callable[[dict[str, Any]], Any]:
+    def default(values: dict[str, Any]) -> float | str:
+        trained = HEAD if values.get("train") == "head" else values["network"]
+        return BY_NETWORK[name][trained]
+
+    return default
 
 
 class Frozen(BaseModel):
@@ -45,6 +55,13 @@ class Method(Frozen):
         Literal["resnet18", "convnet"],
         Field(description="the network that the inner steps train. Source: ResNet18."),
     ] = "convnet"
+    train: Annotated[
+        Literal["all", "head"],
+        Field(
+            description="what the inner steps train: all weights, or the last layer alone, on a "
+            "body that stays at the fixed θ0. Source: all."
+        ),
+    ] = "all"
     images: Annotated[
         int,
         Field(ge=1, le=300, description="M, distilled images in all. Source: 3, one a class."),
@@ -54,7 +71,7 @@ class Method(Frozen):
     ] = 1
     steps: Annotated[
         Steps, Field(description="I, gradient steps a pass. Source: 3, so 9 steps in all.")
-    ] = 3
+    ] = Field(default_factory=_by_network("steps"))
     outer_steps: Annotated[
         int,
         Field(
@@ -63,7 +80,7 @@ class Method(Frozen):
             description="T, training steps. Source: 400 epochs, steps not given. Wang et al.: "
             "400 epochs.",
         ),
-    ] = 600
+    ] = Field(default_factory=_by_network("outer_steps"))
     batch: Annotated[
         int,
         Field(
@@ -72,7 +89,7 @@ class Method(Frozen):
             description="K, real patches a training step, balanced over the classes. Source: not "
             "given. Wang et al.: 1024.",
         ),
-    ] = 24
+    ] = Field(default_factory=_by_network("batch"))
     outer_rate: Annotated[
         Positive,
         Field(
@@ -141,7 +158,7 @@ class Method(Frozen):
             description="initial weights: fresh at every training step, or always those of "
             "--theta0-number, which receivers must then use too. Source: random."
         ),
-    ] = "random"
+    ] = Field(default_factory=_by_network("theta0"))
     theta0_number: Annotated[
         int,
         Field(
@@ -178,6 +195,8 @@ class Method(Frozen):
                 f"{self.images} images in {self.sets} sets leave a class out of each; "
                 f"take {self.sets * len(CLASSES)} images or more"
             )
+        if self.train == "head" and self.theta0 == "random":
+            raise ValueError("train head needs a body that stays the same; choose theta0 fixed")
         if self.theta0 == "random" and self.theta0_number:
             raise ValueError("theta0_number has no meaning when theta0 is random; leave it out")
         return self
@@ -224,6 +243,14 @@ class Settings(Method):
     score_patches: Annotated[
         int, Field(ge=1, description="validation patches of each class to score on, at most.")
     ] = 200
+    feature_patches: Annotated[
+        int,
+        Field(
+            ge=1,
+            description="training patches of each class whose features --train head keeps in "
+            "memory, at most; 3,000 of the ConvNet at 32 px take 75 MB a body.",
+        ),
+    ] = 3000
     checkpoint_every: Annotated[
         int, Field(ge=1, description="training steps between checkpoints, lost at most by kill -9.")
     ] = 10

@@ -80,6 +80,16 @@ def patch_accuracy(module: nn.Module, parameters: Parameters, x: Tensor, classes
         predicted = torch.cat(
             [forward(module, parameters, part).argmax(1) for part in torch.split(x, FORWARD_BATCH)]
         )
-        hits = (predicted == classes).double()
-        present = torch.unique(classes)
-        return float(torch.stack([hits[classes == label].mean() for label in present]).mean())
+        return balanced_accuracy(predicted, classes)
+
+
+def balanced_accuracy(predicted: Tensor, classes: Tensor) -> float:
+    """Mean recall of the classes that are present, in [0, 1].
+
+    Args:
+        predicted: int64 [n].
+        classes: int64 [n], the true ones.
+    """
+    hits = (predicted == classes).double()
+    present = torch.unique(classes)
+    return float(torch.stack([hits[classes == label].mean() for label in present]).mean())

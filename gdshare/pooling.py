@@ -14,11 +14,13 @@ Four schemes, each a pure function of the contributions and a seed:
 ``union``
     all images as one small training set, trained on for ``UNION_STEPS`` steps with augmentation;
     the learned rates are not used.
+
+Images that were distilled for the last layer alone train the last layer alone, by each scheme.
 """
 
 import typing
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import median_low
 from typing import Literal, get_args
 
@@ -28,6 +30,7 @@ from torch.nn import functional
 
 from gdshare.distill.chain.network import chain_of
 from gdshare.distill.chain.sweeps import add_gradient
+from gdshare.distill.head import Head, advance, body_of, train_head
 from gdshare.distill.problem import fixed_theta0
 from gdshare.distill.score import tensors_of
 from gdshare.distill.unroll import InnerData, trajectory_end
@@ -209,6 +212,10 @@ def _train(
 ) -> Parameters:
     """Network number ``place`` of the ensemble; not finite where training diverged."""
     theta0 = _start(module, ordered[0], seed, place)
+    if ordered[0].method.train == "head":
+        start = _head_at(theta0, ordered[0])
+        generator = torch_generator(seed, "pooled-augment", place)
+        return _train_head(start, ordered, scheme, generator).network()
     if scheme == "average":
         return _average(module, theta0, ordered)
     if scheme == "in-step":
@@ -253,6 +260,7 @@ def _require_alike(ordered: Sequence[Contribution], scheme: Scheme) -> Contribut
     for other in ordered[1:]:
         for field, ours, theirs in (
             ("network", first.method.network, other.method.network),
+            ("trained part", first.method.train, other.method.train),
             ("initialiser", first.initialiser, other.initialiser),
             ("fixed θ0", first.theta0_sha256, other.theta0_sha256),
             ("number of the fixed θ0", first.method.theta0_number, other.method.theta0_number),
@@ -320,6 +328,55 @@ def _union(
     return {name: weight.detach() for name, weight in theta.items()}
 
 
+def _train_head(
+    start: Head, ordered: Sequence[Contribution], scheme: Scheme, generator: torch.Generator
+) -> Head:
+    """The schemes on the last layer alone."""
+    data = [_data(contribution) for contribution in ordered]
+    steps = [contribution.method.trajectory for contribution in ordered]
+    if scheme == "union":
+        return _union_head(start, data, generator)
+    if scheme == "sequential":
+        for part, count in zip(data, steps, strict=True):
+            start = train_head(start, part, count)
+        return start
+    weights = capped_weights([contribution.patients for contribution in ordered])
+    if scheme == "average":
+        ends = [train_head(start, part, count) for part, count in zip(data, steps, strict=True)]
+        return _mean_head(ends, weights)
+    features = [start.body.features_of(part.images) for part in data]
+    for step in range(steps[0]):
+        moved = [
+            advance(start, inputs, part, step, step + 1)
+            for inputs, part in zip(features, data, strict=True)
+        ]
+        start = _mean_head(moved, weights)
+    return start
+
+
+def _mean_head(heads: Sequence[Head], weights: Sequence[float]) -> Head:
+    """Σ_h w_h W_h."""
+    pairs = list(zip(weights, heads, strict=True))
+    weight = torch.stack([share * head.weight for share, head in pairs]).sum(0)
+    bias = torch.stack([share * head.bias for share, head in pairs]).sum(0)
+    return replace(heads[0], weight=weight, bias=bias)
+
+
+def _union_head(start: Head, parts: Sequence[InnerData], generator: torch.Generator) -> Head:
+    images = torch.cat([part.images for part in parts])
+    labels = torch.cat([part.labels for part in parts])
+    weight, bias = (tensor.clone().requires_grad_() for tensor in (start.weight, start.bias))
+    head = replace(start, weight=weight, bias=bias)
+    optimiser = torch.optim.Adam([weight, bias], lr=UNION_RATE)
+    for _ in range(UNION_STEPS):
+        optimiser.zero_grad()
+        logits = head.logits(start.body.features_of(_augment(images, generator)))
+        loss = functional.cross_entropy(logits, labels)
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimiser.step()
+    return replace(start, weight=weight.detach(), bias=bias.detach())
+
+
 def _augment(images: Tensor, generator: torch.Generator) -> Tensor:
     """Mirror and shift each image at random; at patch level, left and right are alike."""
     reach = int(images.shape[-1] * UNION_SHIFT)
@@ -339,5 +396,13 @@ def _data(contribution: Contribution) -> InnerData:
     return tensors_of(contribution.distilled, contribution.method.sets, torch.device("cpu"))
 
 
+def _head_at(theta0: Parameters, contribution: Contribution) -> Head:
+    method, side = contribution.method, contribution.distilled.images.shape[-1]
+    return Head.zeros(body_of(method.network, side, theta0))
+
+
 def _end(module: nn.Module, theta: Parameters, contribution: Contribution) -> Parameters:
+    if contribution.method.train == "head":
+        start = _head_at(theta, contribution)
+        return train_head(start, _data(contribution), contribution.method.trajectory).network()
     return trajectory_end(module, theta, _data(contribution), contribution.method.trajectory)

@@ -43,6 +43,7 @@ def test_method_has_neither_seed_nor_housekeeping():
         "score_every",
         "score_inits",
         "score_patches",
+        "feature_patches",
         "checkpoint_every",
         "precision",
     }

@@ -8,6 +8,7 @@ from film_kit import PROTOCOL
 from torch.nn import functional
 
 from gdshare import pooling
+from gdshare.distill.head import Head, body_of, train_head
 from gdshare.distill.problem import fixed_theta0
 from gdshare.distill.score import tensors_of
 from gdshare.distill.unroll import trajectory_end
@@ -215,3 +216,73 @@ def test_bundles_that_do_not_fit_together_are_refused():
         train_pooled([first, fixed], PROTOCOL, "sequential", 0)
     with pytest.raises(UsageError, match="no bundle"):
         train_pooled([], PROTOCOL, "in-step", 0)
+
+
+HEAD = Method(network="convnet", train="head", steps=4, inner_rate=1.0, theta0_number=3)
+
+
+def of_head(site, seed, patients=10, method=HEAD):
+    start = fixed_theta0(method, build("convnet", 16))
+    part = contribution(site, seed, patients, method, theta0_sha256=digest(start))
+    rates = np.full(method.trajectory, 1.0, np.float32)
+    return dataclasses.replace(
+        part, distilled=dataclasses.replace(part.distilled, learning_rates=rates)
+    )
+
+
+def head_end(part, start=None):
+    theta0 = fixed_theta0(part.method, build("convnet", 16))
+    start = start or Head.zeros(body_of("convnet", 16, theta0))
+    data = tensors_of(part.distilled, part.method.sets, torch.device("cpu"))
+    return train_head(start, data, part.method.trajectory)
+
+
+def pooled_head(parts, scheme):
+    (network,) = train_pooled(parts, PROTOCOL, scheme, 5, ensemble=3).ensemble
+    return network
+
+
+def test_average_of_heads_weights_them_and_leaves_the_body():
+    first, second = of_head("a", 1, 15), of_head("b", 2, 10)
+    ends = [head_end(first).network(), head_end(second).network()]
+    mean = {name: 0.6 * ends[0][name] + 0.4 * ends[1][name] for name in ends[0]}
+    assert close(pooled_head([second, first], "average"), mean)
+
+
+def test_heads_in_sequence_go_from_one_hospital_to_the_next():
+    first, second = of_head("a", 1), of_head("b", 2)
+    expected = head_end(second, head_end(first)).network()
+    assert close(pooled_head([second, first], "sequential"), expected)
+
+
+def test_heads_in_step_take_the_weighted_mean_of_the_hospitals_own_steps():
+    single = HEAD.model_copy(update={"steps": 1})
+    first, second = of_head("a", 1, 15, single), of_head("b", 2, 10, single)
+    assert close(pooled_head([first, second], "in-step"), pooled_head([first, second], "average"))
+    longer = [of_head("a", 1), of_head("b", 2)]
+    assert not close(pooled_head(longer, "in-step"), pooled_head(longer, "average"))
+    alone = of_head("a", 1)
+    assert close(pooled_head([alone], "in-step"), head_end(alone).network())
+
+
+def test_union_of_heads_fits_all_images_and_leaves_the_body():
+    both = [of_head("a", 1), of_head("b", 2)]
+    network = pooled_head(both, "union")
+    start = fixed_theta0(HEAD, build("convnet", 16))
+    changed = {name for name in network if not torch.equal(network[name], start[name])}
+    assert len(changed) == 2  # the last layer
+    images = torch.from_numpy(np.concatenate([c.distilled.images for c in both]))
+    before = functional.cross_entropy(
+        forward(build("convnet", 16), start, images), torch.tensor([0, 1, 2] * 2)
+    )
+    after = functional.cross_entropy(
+        forward(build("convnet", 16), network, images), torch.tensor([0, 1, 2] * 2)
+    )
+    assert after < before
+
+
+def test_images_for_the_head_and_images_for_all_weights_are_not_pooled_together():
+    start = fixed_theta0(FIXED, build("convnet", 16))
+    whole = contribution("b", 2, method=FIXED, theta0_sha256=digest(start))
+    with pytest.raises(UsageError, match=r"expect different trained parts \(head, all\)"):
+        train_pooled([of_head("a", 1), whole], PROTOCOL, "average", 5)

@@ -220,7 +220,8 @@ class Rules:
         manifest = bundle.bundle.manifest
         steps = manifest.method.trajectory if self.order.pooling == "in-step" else 0
         theta0 = f"{manifest.theta0_sha256} {manifest.method.theta0_number}"
-        return manifest.method.network, manifest.protocol.model_dump_json(), steps, theta0
+        trained = f"{manifest.method.train} of {manifest.method.network}"
+        return trained, manifest.protocol.model_dump_json(), steps, theta0
 
 
 def _refusal(bundle: Verified, fault: BundleError) -> Refusal:

@@ -161,6 +161,7 @@ def _run(arguments: _Arguments, workers: "Workers") -> "Outcome":
                 stopping=stopping,
                 workers=workers,
                 tensorboard=arguments.tensorboard,
+                reading=lambda done, total: report(done, total, "features of patches"),
             )
     except (StoppedError, KeyboardInterrupt):
         if workers.is_main:
@@ -251,6 +252,7 @@ def _report(cohort: Path, out: Path, outcome: "Outcome", as_json: bool) -> None:
                 "patch_score_deviation": score.deviation,
                 "patch_score_low": score.lower if len(score.values) > 1 else None,
                 "inits": len(score.values),
+                "train_patch_score": outcome.train_score,
                 "at_chance": outcome.at_chance,
             }
         )
@@ -260,6 +262,9 @@ def _report(cohort: Path, out: Path, outcome: "Outcome", as_json: bool) -> None:
         f"patch score {score.mean:.3f} ({spread}, validation patients, step {outcome.step}; "
         "chance is 0.333)"
     )
+    if outcome.train_score is not None:
+        gap = outcome.train_score - score.mean
+        print_line(f"on the training patches {outcome.train_score:.3f}, a gap of {gap:.3f}")
     print_line(f"images      {out / RESULT}")
     print_line(f"picture     {out / PREVIEW}")
     if outcome.at_chance:
@@ -273,7 +278,7 @@ def _report(cohort: Path, out: Path, outcome: "Outcome", as_json: bool) -> None:
 
 YOURS, THE_METHODS = "What you set", "What the method fixes (docs/distill-options.md says why)"
 SET_BY_YOU = (
-    *("network", "images", "outer_steps", "draws", "seed", "precision"),
+    *("network", "train", "images", "outer_steps", "draws", "seed", "precision"),
     *("score_every", "score_inits", "score_patches", "checkpoint_every"),
 )
 UNSET = {"seed": "random", "precision": "as fits the machine"}

@@ -34,7 +34,8 @@ import torch
 from torch import Tensor
 
 from gdshare.cohort import Cohort, cohort_digest
-from gdshare.distill import run_folder
+from gdshare.distill import head, run_folder
+from gdshare.distill.head import Body, Head, train_head
 from gdshare.distill.journal import Journal, explain_faults, open_journal, require_tensorboard
 from gdshare.distill.problem import Draw, Problem, prepare
 from gdshare.distill.score import PatchScore, patch_score, score_record, tensors_of
@@ -46,13 +47,14 @@ from gdshare.distill.state import (
     load_checkpoint,
     save_checkpoint,
 )
-from gdshare.distill.unroll import MetaGradient, Unknowns, full, greedy, window
+from gdshare.distill.unroll import InnerData, MetaGradient, Unknowns, full, greedy, window
 from gdshare.distill.update import adam_step
 from gdshare.distill.workers import ALONE, Workers
 from gdshare.distilled import Distilled
 from gdshare.errors import RunError, UsageError
 from gdshare.method import RunRecord, Settings
 from gdshare.networks import Parameters
+from gdshare.patch_tensors import balanced_accuracy
 from gdshare.storage import write_bytes
 
 log = logging.getLogger(__name__)
@@ -90,11 +92,14 @@ class Outcome:
         score: its patch score on validation patients, over θ0 that had no part in choosing it; a
             fixed θ0 is the only one, and did.
         step: the training step that it is the state after.
+        train_score: the patch score on the training patches that the head was fitted to: far above
+            ``score`` means that they were learned by heart. None if all weights were trained.
     """
 
     distilled: Distilled
     score: PatchScore
     step: int
+    train_score: float | None = None
 
     @property
     def at_chance(self) -> bool:
@@ -121,6 +126,7 @@ def distill(
     stopping: Callable[[], bool] = lambda: False,
     workers: Workers = ALONE,
     tensorboard: bool = False,
+    reading: Callable[[int, int], None] = lambda done, total: None,
 ) -> Outcome:
     """Distil a cohort's training patches; the result and all records of the run go to ``out``.
 
@@ -138,6 +144,8 @@ def distill(
         stopping: asked after each training step; True ends the run there, to be resumed.
         workers: the processes at this run, all called with equal arguments.
         tensorboard: write TensorBoard's event files to ``out`` too.
+        reading: called with (patches done, patches in all) while a head's features are computed,
+            before the first step.
 
     Raises:
         CohortError: a class has no training or no validation window.
@@ -152,7 +160,7 @@ def distill(
         require_tensorboard()
     with ExitStack() as stack:
         if workers.is_main:
-            problem = prepare(cohort, settings, device)
+            problem = prepare(cohort, settings, device, reading)
             with explain_faults(out):
                 stack.enter_context(run_folder.open_run(out, problem.record(), resume))
             workers.barrier()
@@ -240,7 +248,7 @@ def _update(state: State, problem: Problem, workers: Workers) -> tuple[State, fl
 
 def differentiate(
     problem: Problem, draw: Draw, unknowns: Unknowns, inner: int
-) -> tuple[MetaGradient, Parameters]:
+) -> tuple[MetaGradient, Parameters | Head]:
     """The meta-gradient of a draw, and the weights to go on from (greedy's move, others' do not).
 
     Args:
@@ -251,12 +259,19 @@ def differentiate(
     """
     settings = problem.settings
     targets = hard_labels(settings).to(problem.device)
-    arguments = (problem.chain, draw.theta0, unknowns, targets, draw.real)
+    theta0, sets = draw.theta0, settings.sets
+    if isinstance(theta0, Head):
+        on_head = (theta0, unknowns, targets, draw.real)
+        if settings.unroll == "greedy":
+            return head.greedy(*on_head, inner, sets)
+        length = settings.reach if settings.unroll == "window" else draw.stop
+        return head.window(*on_head, draw.stop, length, sets), theta0
+    on_all = (problem.chain, theta0, unknowns, targets, draw.real)
     if settings.unroll == "greedy":
-        return greedy(*arguments, inner, settings.sets)
+        return greedy(*on_all, inner, sets)
     if settings.unroll == "window":
-        return window(*arguments, draw.stop, settings.reach, settings.sets), draw.theta0
-    return full(*arguments, settings.trajectory, settings.sets), draw.theta0
+        return window(*on_all, draw.stop, settings.reach, sets), theta0
+    return full(*on_all, settings.trajectory, sets), theta0
 
 
 def _mean(
@@ -295,6 +310,9 @@ def _patch_score(
 ) -> PatchScore:
     settings = problem.settings
     data = tensors_of(distilled, settings.sets, problem.device)
+    if problem.features is not None:
+        body, scoring, classes = problem.features.body, problem.features.scoring, problem.scoring[1]
+        return PatchScore((_head_score(problem, body, data, scoring, classes),), len(classes))
     count = len(problem.inits())
     table = torch.zeros(count, dtype=torch.float64)  # [inits]
     for index in workers.share(count):
@@ -314,11 +332,26 @@ def _finish(
     distilled = as_distilled(state.best, problem.settings).require_sound(str(out))
     step = state.progress.best_step
     score = _final_score(distilled, problem, workers)
-    journal.conclude({"step": step, "final_score": score.mean, "final_deviation": score.deviation})
+    conclusion = {"step": step, "final_score": score.mean, "final_deviation": score.deviation}
+    train_score = None
+    if problem.features is not None:
+        features = problem.features
+        data = tensors_of(distilled, problem.settings.sets, problem.device)
+        train_score = _head_score(problem, features.body, data, features.train, features.classes)
+        conclusion["train_score"] = train_score
+    journal.conclude(conclusion)
     if workers.is_main:
         write_score(out, score_record(distilled, score))
         write_bytes(out / run_folder.RESULT, distilled.to_bytes())
-    return Outcome(distilled, score, step)
+    return Outcome(distilled, score, step, train_score)
+
+
+def _head_score(
+    problem: Problem, body: Body, data: InnerData, features: Tensor, classes: Tensor
+) -> float:
+    """Patch score of the head that distilled data train, on conditioned features [n, F]."""
+    trained = train_head(Head.zeros(body), data, problem.settings.trajectory)
+    return balanced_accuracy(trained.logits(features).argmax(1), classes)
 
 
 def _final_score(distilled: Distilled, problem: Problem, workers: Workers) -> PatchScore:

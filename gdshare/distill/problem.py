@@ -1,5 +1,6 @@
 """What stays the same through a run: cohort, network, and every draw as a function of a counter."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -9,11 +10,13 @@ from torch import Tensor, nn
 
 from gdshare.cohort import Cohort, Patches, cohort_digest
 from gdshare.distill.chain.network import Chain, chain_of
+from gdshare.distill.head import FEATURE_BATCH, Body, Head, body_of
 from gdshare.distill.precision import FACTORS
 from gdshare.errors import CohortError
 from gdshare.method import Counts, Method, RunRecord, Settings
 from gdshare.networks import INITIALISERS, Parameters, build, digest, draw, require_device
 from gdshare.patch_tensors import as_tensors
+from gdshare.protocol import CLASSES
 from gdshare.seeding import (
     balanced_rows,
     missing_classes,
@@ -28,14 +31,34 @@ class Draw:
     """A random θ0 and minibatch: a training step averages over one or more of them.
 
     Attributes:
-        theta0: initial weights.
-        real: a minibatch, (float32 [K, 1, side, side] normalised, int64 [K]).
+        theta0: initial weights; of the last layer alone, if only that is trained.
+        real: a minibatch, (float32 [K, 1, side, side] normalised, int64 [K]); or instead of the
+            patches their conditioned features, float32 [K, F].
         stop: inner steps to take; fewer than all only with a random window.
     """
 
-    theta0: Parameters
+    theta0: Parameters | Head
     real: tuple[Tensor, Tensor]
     stop: int
+
+
+@dataclass(frozen=True)
+class Features:
+    """What the head of a run is trained and scored on.
+
+    Attributes:
+        body: frozen.
+        train: conditioned features float32 [n, F] of training windows.
+        classes: int64 [n], theirs.
+        rows: for each class, int64 indices of its training windows among these.
+        scoring: conditioned features of the validation windows that scores are taken on.
+    """
+
+    body: Body
+    train: Tensor
+    classes: Tensor
+    rows: list[npt.NDArray[np.int64]]
+    scoring: Tensor
 
 
 @dataclass(frozen=True)
@@ -50,6 +73,7 @@ class Problem:
         train: training windows.
         rows: for each class, int64 indices of its training windows.
         scoring: validation windows that scores are taken on, as tensors.
+        features: of the patches, if only the head is trained; None if all weights are trained.
     """
 
     cohort: Cohort
@@ -60,21 +84,27 @@ class Problem:
     train: Patches
     rows: list[npt.NDArray[np.int64]]
     scoring: tuple[Tensor, Tensor]
+    features: Features | None = None
 
     def draw(self, step: int, number: int) -> Draw:
         """Draw ``number`` of a training step."""
         settings = self.settings
         index = step * settings.draws + number
-        rows = balanced_rows(
-            self.rows, settings.batch, numpy_generator(settings.seed, "minibatch", index)
-        )
-        x, y = self.patches(self.train, rows)
+        generator = numpy_generator(settings.seed, "minibatch", index)
+        if self.features is not None:
+            rows = torch.from_numpy(balanced_rows(self.features.rows, settings.batch, generator))
+            real = self.features.train[rows], self.features.classes[rows]
+            return Draw(Head.zeros(self.features.body), real, self._stop(index))
+        x, y = self.patches(self.train, balanced_rows(self.rows, settings.batch, generator))
         if settings.augment == "mirror" and self._random_integer("mirror", index, 0, 1):
             x = x.flip(-1)
-        stop = settings.trajectory
+        return Draw(self.theta0("theta0", index), (x, y), self._stop(index))
+
+    def _stop(self, index: int) -> int:
+        settings = self.settings
         if settings.unroll == "window":
-            stop = self._random_integer("stop", index, settings.reach, stop)
-        return Draw(self.theta0("theta0", index), (x, y), stop)
+            return self._random_integer("stop", index, settings.reach, settings.trajectory)
+        return settings.trajectory
 
     def theta0(self, purpose: str, index: int) -> Parameters:
         """Initial weights for one use: fresh, or the fixed ones."""
@@ -127,8 +157,19 @@ def fixed_theta0(method: Method, module: nn.Module) -> Parameters:
     return draw(method.network, module, torch_generator(method.theta0_number, "fixed-theta0"))
 
 
-def prepare(cohort: Cohort, settings: Settings, device: str) -> Problem:
-    """Open the cohort's windows and build the network.
+def prepare(
+    cohort: Cohort,
+    settings: Settings,
+    device: str,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Problem:
+    """Open the cohort's windows, build the network, and compute the features that heads need.
+
+    Args:
+        cohort: labelled patches.
+        settings: of the run.
+        device: torch's name of where to compute.
+        progress: called with (patches, patches in all) while features are computed.
 
     Raises:
         CohortError: a class has no training or no validation window.
@@ -160,4 +201,25 @@ def prepare(cohort: Cohort, settings: Settings, device: str) -> Problem:
     )
     generator = numpy_generator(settings.seed, "score-rows")
     chosen = scoring_rows(val, settings.score_patches, generator)
-    return replace(problem, scoring=problem.patches(val, chosen))
+    problem = replace(problem, scoring=problem.patches(val, chosen))
+    if settings.train == "all":
+        return problem
+    return replace(problem, features=_features(problem, progress))
+
+
+def _features(problem: Problem, progress: Callable[[int, int], None]) -> Features:
+    settings, train = problem.settings, problem.train
+    generator = numpy_generator(settings.seed, "feature-rows")
+    chosen = scoring_rows(train, settings.feature_patches, generator)
+    theta0 = problem.theta0("theta0", 0)
+    body = body_of(settings.network, problem.cohort.protocol.side, theta0)
+    parts, classes = [], []
+    for start in range(0, len(chosen), FEATURE_BATCH):
+        x, y = problem.patches(train, chosen[start : start + FEATURE_BATCH])
+        parts.append(body.features_of(x))
+        classes.append(y)
+        progress(start + len(y), len(chosen))
+    labels = train.labels[chosen]
+    rows = [np.flatnonzero(labels == label) for label in range(len(CLASSES))]
+    scoring = body.features_of(problem.scoring[0])
+    return Features(body, torch.cat(parts), torch.cat(classes), rows, scoring)

@@ -1,0 +1,186 @@
+"""Head distillation: exact derivatives, a body that never moves, and a receiver that agrees."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from run_kit import SAME, TINY, BrokenOffError, break_off_after, contents, settings
+from torch import nn
+from torch.nn import functional
+
+from gdshare.distill import head
+from gdshare.distill.head import Body, Head, body_of, public_images, train_head
+from gdshare.distill.loop import distill
+from gdshare.distill.problem import fixed_theta0, prepare
+from gdshare.distill.run_folder import read_record
+from gdshare.distill.unroll import Unknowns, constrain
+from gdshare.method import Settings
+from gdshare.networks import build, draw, forward
+from gdshare.patch_tensors import patch_accuracy
+from gdshare.pooling import contribution_from, train_pooled
+
+STEPS = 4
+SOFT, HARD = torch.empty(0), torch.eye(3, dtype=torch.float64).repeat(2, 1)
+HEAD = settings(train="head", theta0="fixed", batch=30, steps=5, inner_rate=1.0, outer_rate=0.2)
+
+
+def draws(*shape, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(*shape, generator=generator, dtype=torch.float64)
+
+
+def smooth_body():
+    """A small body without kinks, in float64, so that central differences are exact enough."""
+    module = nn.Sequential(nn.Conv2d(1, 2, 3), nn.Tanh(), nn.Flatten(), nn.Identity())
+    theta0 = {"0.weight": draws(2, 1, 3, 3, seed=1), "0.bias": draws(2, seed=2)}
+    theta0 |= {"3.weight": draws(3, 8, seed=3), "3.bias": draws(3, seed=4)}
+    return Body(module, "3", theta0, draws(8, seed=5), draws(8, seed=6).abs())
+
+
+def unknowns(rates=STEPS):
+    return Unknowns(draws(6, 1, 4, 4), draws(6, 3), draws(rates) - 1)
+
+
+REAL = draws(7, 8, seed=9), torch.arange(7) % 3
+
+
+def loss_after(values, targets, stop, sets):
+    data = constrain(values, targets, sets)
+    trained = train_head(Head.zeros(smooth_body()), data, stop)
+    return float(functional.cross_entropy(trained.logits(REAL[0]), REAL[1]))
+
+
+@pytest.mark.parametrize("targets", [SOFT, HARD], ids=["soft", "hard"])
+@pytest.mark.parametrize("rates", [1, STEPS], ids=["one rate", "a rate a step"])
+@pytest.mark.parametrize("sets", [1, 2], ids=["one set", "a set a step"])
+def test_the_full_unroll_agrees_with_central_differences(sets, rates, targets):
+    start = Head.zeros(smooth_body())
+    values = unknowns(rates)
+    gradient = head.window(start, values, targets, REAL, STEPS, STEPS, sets)
+    assert gradient.loss == pytest.approx(loss_after(values, targets, STEPS, sets), rel=1e-12)
+    for name, ours in zip(("images", "logits", "rates"), gradient.tensors(), strict=True):
+        numeric = torch.zeros_like(ours)
+        for place in range(ours.numel()):
+            moved = []
+            for step in (1e-5, -1e-5):
+                tensor = getattr(values, name).clone()
+                tensor.view(-1)[place] += step
+                moved.append(loss_after(replace(values, **{name: tensor}), targets, STEPS, sets))
+            numeric.view(-1)[place] = (moved[0] - moved[1]) / 2e-5
+        assert torch.allclose(ours, numeric, atol=1e-8), name
+
+
+def test_a_window_counts_earlier_steps_as_constant():
+    start, values = Head.zeros(smooth_body()), unknowns()
+    data = constrain(values, SOFT, 1)
+    before = train_head(start, data, 2)
+    windowed = head.window(start, values, SOFT, REAL, 3, 1)
+    later = Unknowns(values.images, values.logits, values.rates[2:])
+    alone = head.window(before, later, SOFT, REAL, 1, 1)
+    assert windowed.loss == pytest.approx(alone.loss)
+    assert torch.allclose(windowed.images, alone.images)
+    assert torch.equal(windowed.rates[:2], torch.zeros(2, dtype=torch.float64))
+    assert torch.allclose(windowed.rates[2], alone.rates[0])
+
+
+def test_greedy_steps_end_where_the_trajectory_ends():
+    moving, values = Head.zeros(smooth_body()), unknowns()
+    for step in range(STEPS):
+        gradient, moving = head.greedy(moving, values, SOFT, REAL, step)
+        assert not gradient.rates[torch.arange(STEPS) != step].any()
+    end = train_head(Head.zeros(smooth_body()), constrain(values, SOFT, 1), STEPS)
+    assert torch.allclose(moving.weight, end.weight)
+    assert not moving.weight.requires_grad
+
+
+@pytest.mark.parametrize("network", ["convnet", "resnet18"])
+def test_the_whole_network_gives_the_heads_logits_and_keeps_its_body(network):
+    theta0 = draw(network, build(network, 32), torch.Generator().manual_seed(0))
+    body = body_of(network, 32, theta0)
+    trained = replace(
+        Head.zeros(body),
+        weight=torch.randn(3, len(body.scale), generator=torch.Generator().manual_seed(1)),
+        bias=torch.tensor([0.1, -0.2, 0.3]),
+    )
+    x = public_images(32)[:5]
+    weights = trained.network()
+    logits = forward(build(network, 32), weights, x)
+    assert torch.allclose(logits, trained.logits(body.features_of(x)), atol=1e-4)
+    changed = {name for name in weights if not torch.equal(weights[name], theta0[name])}
+    assert changed == {f"{body.last}.weight", f"{body.last}.bias"}
+
+
+@pytest.mark.parametrize("network", ["convnet", "resnet18"])
+def test_features_of_public_images_are_centred_and_of_unit_length(network):
+    theta0 = draw(network, build(network, 32), torch.Generator().manual_seed(0))
+    features = body_of(network, 32, theta0).features_of(public_images(32))
+    assert features.mean(0).abs().max() < 1e-4
+    assert 0.8 < features.square().sum(1).mean() < 1.2
+
+
+def test_public_images_are_in_the_range_of_patches_and_always_the_same():
+    images = public_images(16)
+    assert torch.equal(images, public_images(16))
+    assert images.min() >= -2
+    assert images.max() <= 2
+
+
+def test_a_receiver_trains_the_network_that_was_scored(cohort, tmp_path):
+    outcome = distill(cohort, tmp_path / "run", HEAD)
+    record = read_record(tmp_path / "run")
+    part = contribution_from("a", outcome.distilled, record, 10)
+    network = train_pooled([part], cohort.protocol, "average", 0, ensemble=5).ensemble
+    assert len(network) == 1
+    x, classes = prepare(cohort, HEAD, "cpu").scoring
+    module = build("convnet", cohort.protocol.side)
+    assert patch_accuracy(module, network[0], x, classes) == outcome.score.mean
+
+
+def test_a_run_learns_from_all_its_features(cohort, tmp_path):
+    outcome = distill(cohort, tmp_path / "run", HEAD.model_copy(update={"outer_steps": 40}))
+    assert outcome.score.mean > 0.5
+    assert outcome.train_score is not None
+    assert outcome.train_score > 0.5
+
+
+@pytest.mark.parametrize("unroll", ["full", "window", "greedy"])
+def test_an_interrupted_run_of_heads_goes_on_to_the_same_bytes(unroll, cohort, tmp_path):
+    chosen = HEAD.model_copy(update={"unroll": unroll})
+    distill(cohort, tmp_path / "whole", chosen)
+    with pytest.raises(BrokenOffError):
+        distill(cohort, tmp_path / "broken", chosen, progress=break_off_after(7))
+    distill(cohort, tmp_path / "broken", chosen, resume=True)
+    assert contents(tmp_path / "broken") == contents(tmp_path / "whole")
+    assert set(contents(tmp_path / "whole")) == set(SAME)
+
+
+def test_features_are_kept_of_no_more_patches_than_allowed(cohort):
+    reports = []
+    chosen = settings(**HEAD.model_dump() | {"feature_patches": 10})
+    problem = prepare(cohort, chosen, "cpu", lambda *report: reports.append(report))
+    assert problem.features.train.shape == (30, 128)
+    assert [len(rows) for rows in problem.features.rows] == [10, 10, 10]
+    assert reports[-1] == (30, 30)
+
+
+def test_the_body_is_the_announced_one(cohort):
+    problem = prepare(cohort, HEAD, "cpu")
+    theta0 = fixed_theta0(HEAD, build("convnet", TINY.side))
+    assert all(torch.equal(theta0[name], problem.features.body.theta0[name]) for name in theta0)
+
+
+def test_images_train_a_head_from_zeros():
+    data = tensors_of_noise()
+    body = smooth_body()
+    assert not Head.zeros(body).weight.any()
+    assert train_head(Head.zeros(body), data, 1).weight.any()
+
+
+def tensors_of_noise():
+    return constrain(unknowns(), SOFT, 1)
+
+
+def test_train_head_wants_a_body_that_stays():
+    with pytest.raises(ValueError, match="choose theta0 fixed"):
+        Settings(train="head", theta0="random")
+    assert Settings(train="head").theta0 == "fixed"
