@@ -11,6 +11,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 
 from gdshare.errors import UsageError
 
+Tone = Literal["none", "equalise", "field", "half", "gamma", "local"]
+"""How a film's gray levels are harmonised before it is cut, see ``gdshare.tone``."""
 MAX_ENSEMBLE = 10
 """Largest number of networks that vote together; it bounds the memory of a hospital's node."""
 
