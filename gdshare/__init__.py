@@ -8,9 +8,10 @@ The walk, in the order the data takes it::
 Left of the bar is the hospital, right of it the aggregator. Only the bundle crosses it.
 
 ``films`` reads X-rays, organ outlines and DICOM files, and makes synthetic films; ``store`` keeps
-imported films under random names, and ``label_page`` is where people outline organs. ``patches``
-cuts windows, ``labels`` names each I, N or P, ``cohort`` keeps them on disk, split by patient;
-``protocol`` is what all hospitals of a round must agree on.
+imported films under random names, and ``label_page`` is where people outline organs. ``tone``
+harmonises a film's gray levels, ``patches`` cuts windows, ``labels`` names each I, N or P,
+``cohort`` keeps them on disk, split by patient; ``protocol`` is what all hospitals of a round must
+agree on.
 
 ``distill`` turns a cohort into a few soft-labelled images (``distilled``) by a ``method``, and
 ``training`` on real patches is the baseline; ``networks`` and their initialisers,

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from gdshare.protocol import CLASSES, Protocol
+from gdshare.protocol import CLASSES, Protocol, Versioned
 
 Steps = Annotated[int, Field(ge=1, le=64)]
 Positive = Annotated[float, Field(gt=0.0, le=100.0, allow_inf_nan=False)]
@@ -44,7 +44,7 @@ class Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
 
-class Method(Frozen):
+class Method(Versioned):
     """The settings of Algorithm 1, and of what this project decides where it is silent.
 
     Each description gives the source's value (Li et al. 2020), or "not given" with the default of

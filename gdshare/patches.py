@@ -18,6 +18,7 @@ from gdshare.errors import FilmError
 from gdshare.films import Film
 from gdshare.films.bounds import is_square
 from gdshare.protocol import Protocol
+from gdshare.tone import harmonise
 
 Float = npt.NDArray[np.float32]
 
@@ -182,6 +183,22 @@ def resize_matrix(source: int, target: int) -> Float:
     matrix: Float = (weights / weights.sum(1, keepdims=True)).astype(np.float32)
     matrix.flags.writeable = False  # every caller gets the cached array
     return matrix
+
+
+def film_patches(film: Film, grid: Grid, protocol: Protocol) -> Iterator[Float]:
+    """The patches of a film, one row of the grid at a time: harmonised, cut, resized.
+
+    Every film becomes patches here, so that a network votes on what it was trained on.
+
+    Args:
+        film: as it was read.
+        grid: the grid on this film.
+        protocol: its tone and side count.
+
+    Yields:
+        float32 [columns, side, side] in [0, 1], from the top row down.
+    """
+    return cut_rows(harmonise(film.scaled(), protocol.tone), grid, protocol.side)
 
 
 def cut_rows(scaled: Float, grid: Grid, side: int) -> Iterator[Float]:

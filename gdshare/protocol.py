@@ -3,14 +3,24 @@
 Source: method.md sections 1 and 3; Li et al. 2020, sections 2.1 and 3.1.
 """
 
+from collections.abc import Mapping
 from enum import IntEnum
 from math import copysign
-from typing import Annotated, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    model_validator,
+)
 
 from gdshare.errors import UsageError
 
+Tone = Literal["none", "equalise", "field", "half", "gamma", "local"]
+"""How a film's gray levels are harmonised before it is cut, see ``gdshare.tone``."""
 MAX_ENSEMBLE = 10
 """Largest number of networks that vote together; it bounds the memory of a hospital's node."""
 
@@ -37,7 +47,31 @@ class PatchClass(IntEnum):
 CLASSES: tuple[str, ...] = tuple(member.name for member in PatchClass)
 
 
-class Protocol(BaseModel):
+class Versioned(BaseModel):
+    """A frozen, strict part of files that has gained fields since bundle format 1.0.
+
+    Attributes:
+        SINCE_1_1: field -> the value that a file without it means, whatever the default is now.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    SINCE_1_1: ClassVar[Mapping[str, object]] = {}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_what_absence_means(cls, values: object, info: ValidationInfo) -> object:
+        if info.mode == "json" and isinstance(values, dict):
+            return {**cls.SINCE_1_1, **values}
+        return values
+
+    @property
+    def implied(self) -> set[str]:
+        """The fields that format 1.0 lacks and whose value is the one that this means."""
+        return {name for name, value in self.SINCE_1_1.items() if getattr(self, name) == value}
+
+
+class Protocol(Versioned):
     """The patch protocol. Only bundles with equal protocols can be pooled.
 
     Attributes:
@@ -52,9 +86,10 @@ class Protocol(BaseModel):
             windows are scaled to cover the same area of the patient. None: patch and stride count
             each film's own pixels (source).
         normalisation: "protocol" for the round's constants, "site" for a site's own.
+        tone: how each film's gray levels are harmonised before it is cut (source: not given).
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    SINCE_1_1: ClassVar[Mapping[str, object]] = {"tone": "none"}
 
     patch: Annotated[int, Field(ge=8, le=4096)] = 299
     stride: Annotated[int, Field(ge=1, le=4096)] = 50
@@ -65,6 +100,7 @@ class Protocol(BaseModel):
     std: Annotated[float, Field(gt=0.0, le=10.0, allow_inf_nan=False)] = 0.25
     resample_mm: Annotated[float, Field(ge=0.01, le=10.0, allow_inf_nan=False)] | None = None
     normalisation: Literal["protocol", "site"] = "protocol"
+    tone: Tone = "none"
 
     @model_validator(mode="after")
     def _bounds_leave_a_gap(self) -> Self:

@@ -10,7 +10,7 @@ import torch
 from gdshare.films import Film
 from gdshare.model import Model
 from gdshare.networks import build, forward
-from gdshare.patches import Grid, cut_rows, normalise
+from gdshare.patches import Grid, film_patches, normalise
 from gdshare.protocol import CLASSES, PatchClass, Protocol
 
 Predict = Callable[[npt.NDArray[np.float32]], npt.NDArray[np.int64]]
@@ -68,6 +68,6 @@ def film_votes(film: Film, protocol: Protocol, predict: Predict) -> Votes:
     """
     grid = Grid.on(film, protocol)
     tally = np.zeros(len(CLASSES), np.int64)
-    for row in cut_rows(film.scaled(), grid, protocol.side):
+    for row in film_patches(film, grid, protocol):
         tally += np.bincount(predict(normalise(row, protocol)).ravel(), minlength=len(CLASSES))
     return Votes(*(int(tally[label]) for label in PatchClass))

@@ -89,7 +89,9 @@ def _counts(
 
 
 def _cohort_digest(cohort: Cohort) -> str:
-    return hashlib.sha256(cohort.index.model_dump_json().encode()).hexdigest()
+    """SHA-256 of the index; a field that is implied does not give an old cohort a new budget."""
+    index = cohort.index.model_dump_json(exclude={"protocol": cohort.protocol.implied})
+    return hashlib.sha256(index.encode()).hexdigest()
 
 
 def _digest(request: CountRequest, model: Model) -> str:
@@ -101,7 +103,8 @@ def _digest(request: CountRequest, model: Model) -> str:
     networks = sorted(digest(parameters) for parameters in model.ensemble)
     if len(set(networks)) < len(networks):
         raise RefusedError(Reason.MODEL_REFUSED, "a network is in the ensemble twice")
-    lines = [request.network, request.protocol.model_dump_json(), *networks]
+    protocol = request.protocol.model_dump_json(exclude=request.protocol.implied)
+    lines = [request.network, protocol, *networks]
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 

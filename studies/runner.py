@@ -22,7 +22,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from functools import cached_property
 from math import inf
 from pathlib import Path
@@ -37,6 +37,7 @@ from pydantic_core import to_jsonable_python
 
 from gdshare.errors import GdshareError, LockedError, RunError
 from gdshare.lock import lock
+from gdshare.protocol import Versioned
 from gdshare.storage import replacing, write_json
 
 PIECE_S = 1200.0
@@ -117,6 +118,19 @@ class Piece:
             raise PieceOverError("this piece is over", self.folder)
 
 
+def _plain(value: Any) -> Any:
+    """As plain data, without what is implied: an archive of before a field was added stays good."""
+    if isinstance(value, Versioned):
+        return to_jsonable_python(value.model_dump(exclude=value.implied))
+    if is_dataclass(value):
+        return {entry.name: _plain(getattr(value, entry.name)) for entry in fields(value)}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    return to_jsonable_python(value)
+
+
 @dataclass(frozen=True, eq=False)
 class Cell:
     """A part of a study that is done by itself.
@@ -145,7 +159,7 @@ class Cell:
         """All that decides its result, as plain data; what it needs is given by name."""
         return {
             "version": self.version,
-            "parameters": to_jsonable_python(self.parameters),
+            "parameters": _plain(self.parameters),
             "seed": self.seed,
             "needs": {role: cell.name for role, cell in self.needs.items()},
         }

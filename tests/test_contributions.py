@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 from bundle_run_kit import make_run
 from command_kit import gdshare
-from site_kit import NOW, make_bundle, manifest, write_files
+from site_kit import NOW, PROTOCOL, make_bundle, manifest, write_files
 
 from gdshare.bundle.errors import Altered, Expired
+from gdshare.bundle.manifest import FORMAT, FORMAT_1_0
 from gdshare.contributions import read_source, train_from
 from gdshare.errors import UsageError
 from gdshare.model import load_model
@@ -98,6 +99,30 @@ def test_images_of_another_protocol_are_refused(tmp_path, bundle):
     sources = [read_source(bundle[0], NOW), read_source(make_run(tmp_path / "run"), NOW)]
     with pytest.raises(UsageError, match="another patch protocol"):
         train_from(sources, "average", seed=0, ensemble=1)
+
+
+def released_bundle(folder, site, **changes):
+    """Read back, as the operator does who trains from it."""
+    write_files(folder, make_bundle(site, new_key(), manifest(site, **changes)))
+    return read_source(folder, NOW)
+
+
+def test_bundles_of_films_of_different_tones_are_refused(tmp_path):
+    equalised = PROTOCOL.model_copy(update={"tone": "equalise"})
+    sources = [
+        released_bundle(tmp_path / "east-1", "east"),
+        released_bundle(tmp_path / "west-1", "west", protocol=equalised),
+    ]
+    with pytest.raises(UsageError, match=r"west-1: .*\(tone equalise instead of none\)"):
+        train_from(sources, "average", seed=0, ensemble=1)
+
+
+def test_bundles_of_both_versions_are_pooled_if_their_films_are_as_they_are(tmp_path):
+    sources = [
+        released_bundle(tmp_path / "east-1", "east", format=FORMAT_1_0),
+        released_bundle(tmp_path / "west-1", "west", format=FORMAT),
+    ]
+    assert train_from(sources, "average", seed=0, ensemble=1).protocol.tone == "none"
 
 
 @pytest.mark.parametrize(

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -5,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional
 
+from gdshare import patches
 from gdshare.errors import FilmError
 from gdshare.films import Film
 from gdshare.patches import Grid, cut_rows, inside_fractions, normalise, resize_matrix
@@ -112,3 +115,11 @@ def test_patches_of_a_film_with_finer_pixels_look_the_same():
     ]
     assert cut[0].shape == cut[1].shape
     np.testing.assert_allclose(cut[0], cut[1], atol=2e-3)
+
+
+def test_films_become_patches_in_one_place_only():
+    root = Path(patches.__file__).parents[1]
+    packages = ("gdshare", "hospital_node", "aggregator", "studies", "benchmarks", "examples")
+    sources = [path for package in packages for path in (root / package).rglob("*.py")]
+    cutting = [path.name for path in sources if "cut_rows" in path.read_text(encoding="utf-8")]
+    assert cutting == ["patches.py"]

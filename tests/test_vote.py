@@ -1,13 +1,16 @@
+from typing import get_args
+
 import numpy as np
 import pytest
 import torch
-from film_kit import PROTOCOL, write_films
+from film_kit import PROTOCOL, small_cohort, write_films
 
 from gdshare.errors import FilmError
 from gdshare.films import Film, read_film
 from gdshare.model import Model
 from gdshare.networks import build, draw, forward
 from gdshare.patches import Grid, cut_rows, normalise
+from gdshare.protocol import Tone
 from gdshare.vote import Votes, film_votes, predictor
 
 
@@ -57,3 +60,24 @@ def test_predictor_gives_the_class_of_every_network(tmp_path):
 def test_film_smaller_than_a_patch_is_refused_by_name():
     with pytest.raises(FilmError, match="tiny"):
         film_votes(Film(np.zeros((4, 4), np.uint8), "tiny"), PROTOCOL, len)
+
+
+@pytest.mark.parametrize("tone", get_args(Tone))
+def test_a_model_votes_on_the_patches_that_training_saw(tmp_path, tone):
+    protocol = PROTOCOL.model_copy(update={"tone": tone})
+    cohort = small_cohort(tmp_path, protocol=protocol)
+    film = read_film(cohort.films_of("train")[0].image)
+    voted = []
+
+    def predict(patches):
+        voted.append(patches)
+        return np.zeros((1, len(patches)), np.int64)
+
+    film_votes(film, protocol, predict)
+    patches = cohort.patches("train")
+    own = np.flatnonzero(patches.films == cohort.films.index(cohort.films_of("train")[0]))
+    windows = np.concatenate(voted)
+    for seen in normalise(patches.scaled(own), protocol):
+        assert np.abs(windows - seen).max((1, 2)).min() < 1e-4
+    as_it_is = np.concatenate(list(cut_rows(film.scaled(), Grid.on(film, protocol), 16)))
+    assert (tone == "none") == np.allclose(windows, normalise(as_it_is, protocol), atol=0.01)

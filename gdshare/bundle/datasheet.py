@@ -136,6 +136,11 @@ def _data(manifest: Manifest) -> str:
         "site": "computed over this hospital's own patches",
     }[protocol.normalisation]
     pixels = "" if protocol.resample_mm is None else f", at {protocol.resample_mm:g} mm a pixel,"
+    tone = (
+        ""
+        if protocol.tone == "none"
+        else f" Each film's gray levels were harmonised by themselves first (`{protocol.tone}`)."
+    )
     return (
         "## What it was made from\n\n"
         f"Training patients: {_patients(counts)}. Training patches: {texts['patches_i']} I, "
@@ -144,7 +149,7 @@ def _data(manifest: Manifest) -> str:
         f"{protocol.stride} px{pixels} and brought to {protocol.side} x {protocol.side} px. A "
         f"window with less than {protocol.outside:.2%} organ is I, with more than "
         f"{protocol.inside:.2%} N or P; the rest is left out. Pixels, from 0 to 1, are normalised "
-        f"with mean {protocol.mean} and standard deviation {protocol.std}, {origin}.\n"
+        f"with mean {protocol.mean} and standard deviation {protocol.std}, {origin}.{tone}\n"
     )
 
 

@@ -1,5 +1,8 @@
 """``gdshare.json``: the bundle's manifest. Closed, frozen, and without a seed.
 
+Bundles of 1.0 are read for ever. What 1.1 adds is in ``SINCE_1_1`` of the manifest's parts: a
+manifest of 1.0 has none of these fields, and means the values given there.
+
 Source: docs/bundle-format.md, section "gdshare.json".
 """
 
@@ -20,12 +23,13 @@ from gdshare.bundle.errors import MalformedManifest, UnknownFormat
 from gdshare.bundle.layout import MANIFEST
 from gdshare.bundle.terms import Terms
 from gdshare.method import Method
-from gdshare.protocol import CLASSES, Protocol
+from gdshare.protocol import CLASSES, Protocol, Versioned
 from gdshare.signing import canonical
 from gdshare.signing.errors import SEND_AGAIN, quoted
 from gdshare.signing.names import Digest, Instant, SiteName
 
-FORMAT: Final = "gdshare-bundle/1.0"
+FORMAT_1_0: Final = "gdshare-bundle/1.0"
+FORMAT: Final = "gdshare-bundle/1.1"
 LONGEST_LIFE = timedelta(days=3660)
 
 
@@ -36,7 +40,7 @@ class Manifest(BaseModel):
     """Everything a reader needs to use the tensors, and nothing about any single patient.
 
     Attributes:
-        format: version of the bundle format.
+        format: version of the bundle format; new bundles have the latest.
         site: the hospital's short name: lower-case letters, digits, inner hyphens; 32 at most.
         sequence: numbers a site's bundles, from 1 upwards.
         created: UTC, whole seconds (``gdshare publish`` rounds down to the whole hour).
@@ -55,7 +59,7 @@ class Manifest(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
-    format: Literal["gdshare-bundle/1.0"] = FORMAT
+    format: Literal["gdshare-bundle/1.0", "gdshare-bundle/1.1"] = FORMAT
     site: SiteName
     sequence: Annotated[int, Field(ge=1, le=999_999_999)]
     created: Instant
@@ -91,6 +95,14 @@ class Manifest(BaseModel):
         return self
 
     @model_validator(mode="after")
+    def _fields_are_of_the_version(self) -> Self:
+        for name, part in self._versioned().items():
+            later = set(part.SINCE_1_1) - part.implied
+            if self.format == FORMAT_1_0 and later:
+                raise ValueError(f"{name}.{min(later)} has a value that {FORMAT_1_0} cannot say")
+        return self
+
+    @model_validator(mode="after")
     def _fixed_weights_are_named(self) -> Self:
         if (self.method.theta0 == "fixed") != (self.theta0_sha256 is not None):
             raise ValueError("theta0_sha256 must be there when theta0 is fixed, and only then")
@@ -120,7 +132,16 @@ class Manifest(BaseModel):
 
     def to_bytes(self) -> bytes:
         """Write the manifest in its one form (canonical.pretty); floats round-trip exactly."""
-        return canonical.pretty(self.model_dump(mode="json"))
+        values = self.model_dump(mode="json")
+        if self.format == FORMAT_1_0:
+            for name, part in self._versioned().items():
+                for field in part.SINCE_1_1:
+                    del values[name][field]
+        return canonical.pretty(values)
+
+    def _versioned(self) -> dict[str, Versioned]:
+        """The parts that have fields which format 1.0 lacks."""
+        return {"protocol": self.protocol, "method": self.method}
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Self:
@@ -137,10 +158,10 @@ class Manifest(BaseModel):
         value = canonical.parse(data, MANIFEST, MalformedManifest)
         if not isinstance(value, dict):
             raise MalformedManifest(f"{MANIFEST} is not a JSON object", remedy=SEND_AGAIN)
-        if isinstance(value.get("format"), str) and value["format"] != FORMAT:
+        if isinstance(value.get("format"), str) and value["format"] not in (FORMAT_1_0, FORMAT):
             raise UnknownFormat(
                 f"{MANIFEST} says format {quoted(value['format'])} and this gdshare "
-                f"reads only {FORMAT}",
+                f"reads only {FORMAT_1_0} and {FORMAT}",
                 remedy="update gdshare, or ask the hospital which version it uses",
             )
         try:

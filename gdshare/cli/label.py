@@ -25,7 +25,7 @@ from gdshare.cli.terminal import (
 from gdshare.errors import UsageError
 from gdshare.extras import require_extra
 from gdshare.progress import progress
-from gdshare.protocol import Protocol
+from gdshare.protocol import Protocol, Tone
 
 if TYPE_CHECKING:
     from gdshare.cohort.store import CohortIndex
@@ -110,6 +110,16 @@ def label(
             "pixels.",
         ),
     ] = None,
+    tone: Annotated[
+        Tone,
+        typer.Option(
+            help="How each film's gray levels are harmonised before it is cut, so that detectors "
+            "and vendors look alike. none: not at all; equalise: every gray equally often; field: "
+            "the same inside black and white frames; gamma: stretched, with the median in the "
+            "middle; half: half way from stretched to field; local: gamma mixed with local "
+            "contrast. Uses nothing but the film. Source: not given.",
+        ),
+    ] = DEFAULTS.tone,
     split: Annotated[
         str | None,
         typer.Option(
@@ -136,7 +146,13 @@ def label(
     from gdshare.cohort import SPLITS, label_cohort
 
     protocol = _protocol(
-        outside=outside, inside=inside, side=side, mean=mean, std=std, resample_mm=resample_mm
+        outside=outside,
+        inside=inside,
+        side=side,
+        mean=mean,
+        std=std,
+        resample_mm=resample_mm,
+        tone=tone,
     )
     lengths = _Lengths.read(patch, stride)
     if serve:
@@ -163,7 +179,10 @@ def label(
     columns = ("split", "negative", "positive", "films", "I", "N", "P", "discarded")
     rows = [(name, *index.counts[name].model_dump().values()) for name in SPLITS]
     print_table(f"{out}: patients, films and windows", columns, rows)
-    chosen = f"--patch {protocol.patch} --stride {protocol.stride} --side {protocol.side}"
+    chosen = (
+        f"--patch {protocol.patch} --stride {protocol.stride} --side {protocol.side} "
+        f"--tone {protocol.tone}"
+    )
     print_line(f"protocol  {chosen} (every hospital of the round needs the same)")
     print_next(f"distill {quote(str(out))} --out RUN")
     return None

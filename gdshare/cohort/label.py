@@ -19,7 +19,7 @@ from gdshare.films import read_film
 from gdshare.films.film import warn_of_narrow_range
 from gdshare.films.outlines import AnnotationFile, read_annotations
 from gdshare.labels import DISCARDED, label_windows
-from gdshare.patches import Geometry, Grid, cut_rows, film_side, inside_fractions
+from gdshare.patches import Geometry, Grid, film_patches, film_side, inside_fractions
 from gdshare.protocol import PatchClass, Protocol
 from gdshare.storage import new_folder, write_json
 
@@ -266,7 +266,7 @@ def _cut_film(
     grid = Grid.on(image, protocol)
     mask = annotations(film.mask).outline(image.shape, str(film.image), organ).inside
     labels = label_windows(inside_fractions(mask, grid), film.positive, protocol)
-    for row, windows in enumerate(cut_rows(image.scaled(), grid, protocol.side)):
+    for row, windows in enumerate(film_patches(image, grid, protocol)):
         keep = labels[row] != DISCARDED
         if keep.any():
             writer.add(windows[keep], labels[row][keep], number)

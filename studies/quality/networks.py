@@ -28,7 +28,7 @@ from gdshare.films import read_film
 from gdshare.method import Settings
 from gdshare.networks import INITIALISERS, Parameters, build
 from gdshare.patch_tensors import sample_patches
-from gdshare.patches import Grid, cut_rows, normalise
+from gdshare.patches import Grid, film_patches, normalise
 from gdshare.pooling import Contribution, Scheme, contribution_from, train_pooled
 from gdshare.protocol import CLASSES, PatchClass, Protocol
 from gdshare.seeding import derived_seed, torch_generator
@@ -259,7 +259,7 @@ def windows(image: Path, protocol: Protocol) -> Tensor:
     """All windows of a film as networks see them: float32 [windows, 1, side, side], normalised."""
     film = read_film(image)
     grid = Grid.on(film, protocol)
-    rows = np.concatenate(list(cut_rows(film.scaled(), grid, protocol.side)))
+    rows = np.concatenate(list(film_patches(film, grid, protocol)))
     return torch.from_numpy(normalise(rows, protocol)).unsqueeze(1)
 
 

@@ -43,8 +43,10 @@ from gdshare.bundle.errors import (
     WrongSite,
 )
 from gdshare.bundle.layout import BOUNDS
+from gdshare.bundle.manifest import FORMAT_1_0
 from gdshare.distilled import TENSORS
 from gdshare.errors import BundleError, UsageError
+from gdshare.protocol import Protocol
 from gdshare.signing.envelope import P256_ORDER, sign
 from gdshare.signing.errors import (
     BadSignature,
@@ -464,6 +466,27 @@ def test_a_manifest_value_out_of_bounds_is_refused(change):
 def test_a_nested_value_out_of_bounds_is_refused(part, change):
     inner = json.loads(sound()["gdshare.json"])[part] | change
     refused(edited_manifest(**{part: inner}), MalformedManifest, part)
+
+
+@pytest.mark.parametrize(("tone", "fault"), [("none", NotCanonical), ("field", MalformedManifest)])
+def test_a_manifest_of_1_0_with_a_field_of_1_1_is_refused(tone, fault):
+    protocol = json.loads(sound()["gdshare.json"])["protocol"] | {"tone": tone}
+    refused(edited_manifest(format=FORMAT_1_0, protocol=protocol), fault)
+
+
+def test_a_manifest_of_1_1_that_lacks_a_field_of_1_1_is_refused():
+    protocol = json.loads(sound()["gdshare.json"])["protocol"]
+    del protocol["tone"]
+    refused(edited_manifest(protocol=protocol), NotCanonical)
+    passed = verify_files(
+        edited_manifest(format=FORMAT_1_0, protocol=protocol), key().public_key(), NOW
+    )
+    assert passed.manifest.protocol.tone == "none"
+
+
+def test_a_manifest_of_1_0_cannot_be_made_of_harmonised_films():
+    with pytest.raises(ValueError, match=r"protocol.tone has a value that .*1\.0 cannot say"):
+        manifest(FORMAT_1_0, protocol=Protocol(tone="field"))
 
 
 def test_a_bundle_that_speaks_for_another_hospital_is_refused():

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,7 +11,10 @@ from frozen_schema import shape_of
 
 from gdshare.bundle import Manifest, verify_folder
 from gdshare.bundle.errors import Expired
-from gdshare.bundle.manifest import FORMAT
+from gdshare.bundle.layout import MANIFEST
+from gdshare.bundle.manifest import FORMAT, FORMAT_1_0
+from gdshare.method import Method
+from gdshare.protocol import Protocol
 from gdshare.signing import load_public_key
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -20,6 +24,12 @@ DIGESTS = {
     ),
     "gdshare-bundle-1.0/st-mary-2": (
         "a978eaa53121d2930a0ba43a46b6ba3395df1718f24a764ee5f8caba3f205f81"
+    ),
+    "gdshare-bundle-1.1/st-mary-1": (
+        "cedfaef3f4533860123ec9add557a1d11b851f39dbec26ec78c9da04ee2925ab"
+    ),
+    "gdshare-bundle-1.1/st-mary-2": (
+        "16cd433e52d850c4c3389d3dfb3523ae9f7ef0f5756c92138ad9277ea699c0c5"
     ),
 }
 MADE_OF = {"st-mary-1": manifest, "st-mary-2": rich_manifest}
@@ -34,7 +44,7 @@ def test_every_golden_bundle_is_listed_here():
 def test_a_golden_bundle_is_still_verified(name):
     folder = GOLDEN / name
     bundle = verify_folder(folder, load_public_key(folder.parent / "site.pub"), NOW)
-    made_of = MADE_OF[folder.name]()
+    made_of = MADE_OF[folder.name](folder.parent.name.replace("-bundle-", "-bundle/"))
     assert bundle.digest == DIGESTS[name]
     assert bundle.manifest == made_of
     np.testing.assert_array_equal(bundle.distilled.labels, distilled(made_of).labels)
@@ -48,12 +58,31 @@ def test_a_golden_bundle_expires(name):
         verify_folder(folder, load_public_key(folder.parent / "site.pub"), manifest().expires)
 
 
+def frozen_shape(version: str) -> Any:
+    path = GOLDEN / version.replace("/", "-") / "schema.json"
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
 def test_no_field_or_bound_of_a_frozen_version_has_changed():
     """A new field, bound or name needs a new version: readers of this one would refuse it."""
-    frozen = json.loads(
-        (GOLDEN / FORMAT.replace("/", "-") / "schema.json").read_text(encoding="utf-8")
-    )
-    assert shape_of(Manifest.model_json_schema(mode="serialization")) == frozen
+    assert shape_of(Manifest.model_json_schema(mode="serialization")) == frozen_shape(FORMAT)
+
+
+def test_version_1_0_is_the_present_one_without_what_was_added_since():
+    shape = shape_of(Manifest.model_json_schema(mode="serialization"))
+    shape["properties"]["format"] = {"const": FORMAT_1_0, "type": "string"}
+    for part in (Protocol, Method):
+        described = shape["$defs"][part.__name__]
+        for field in part.SINCE_1_1:
+            del described["properties"][field]
+    assert shape == frozen_shape(FORMAT_1_0)
+
+
+@pytest.mark.parametrize("name", [name for name in sorted(DIGESTS) if "1.0" in name])
+def test_a_bundle_of_1_0_is_of_films_as_they_are(name):
+    manifest = Manifest.from_bytes((GOLDEN / name / MANIFEST).read_bytes())
+    assert (manifest.format, manifest.protocol.tone) == (FORMAT_1_0, "none")
+    assert manifest.to_bytes() == (GOLDEN / name / MANIFEST).read_bytes()
 
 
 def test_a_changed_bound_would_be_noticed():

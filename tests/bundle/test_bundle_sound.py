@@ -120,3 +120,10 @@ def test_counts_hold_totals_only():
         "patches_n",
         "patches_p",
     }
+
+
+@pytest.mark.parametrize("tone", ["none", "field"])
+def test_datasheet_says_how_films_were_harmonised(tone):
+    about = manifest(protocol=Protocol(side=16, tone=tone))
+    text = datasheet(about, distilled(about))
+    assert ("harmonised by themselves first (`field`)" in text) == (tone == "field")

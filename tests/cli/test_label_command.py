@@ -10,7 +10,7 @@ from PIL import Image
 from store_kit import small_store, stored
 
 from gdshare.cli.label import _measure_store
-from gdshare.cohort import fitting_geometry
+from gdshare.cohort import fitting_geometry, open_cohort
 from gdshare.errors import FilmError
 from gdshare.patches import Geometry
 from gdshare.protocol import Protocol
@@ -64,6 +64,24 @@ def test_patch_auto_takes_the_sources_share_of_the_films(tmp_path):
     assert index["protocol"] == Protocol(patch=75, stride=13).model_dump()
     told = json.loads(gdshare("label", table, "--out", tmp_path / "c", *auto, "--json").out)
     assert told["protocol"]["patch"] == 75
+
+
+def test_tone_is_the_cohorts_and_changes_its_patches(tmp_path):
+    table = write_table(tmp_path / "films", [512] * 6)
+    patches = []
+    for tone in ("none", "equalise"):
+        words = ("--patch", 75, "--stride", 13, *SPLIT, "--tone", tone)
+        ended = gdshare("label", table, "--out", tmp_path / tone, *words, check=True)
+        assert f"--side 32 --tone {tone} (every hospital" in ended.out
+        assert open_cohort(tmp_path / tone).protocol.tone == tone
+        patches.append(np.load(tmp_path / tone / "train.patches.npy"))
+    assert (patches[0] != patches[1]).any()
+
+
+def test_unknown_tone_is_refused(tmp_path):
+    ended = gdshare("label", tmp_path, "--out", tmp_path / "cohort", "--tone", "louder")
+    assert ended.status == 2
+    assert "--tone" in ended.err
 
 
 @pytest.mark.parametrize(

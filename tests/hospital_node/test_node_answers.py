@@ -1,5 +1,6 @@
 """What a node sends, counts and refuses, through the real ClientApp."""
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -26,6 +27,7 @@ from gdshare.model import Model
 from gdshare.networks import build, draw
 from gdshare.protocol import Protocol
 from gdshare.signing import new_key
+from hospital_node.count_record import read_counts
 from hospital_node.settings import NodeSettings
 
 COLLECT, COUNTS = "query.collect", "evaluate.counts"
@@ -123,6 +125,22 @@ def test_validation_counts_at_every_threshold_are_the_local_ones(
     counts = counts_from_fields(answer, len(THRESHOLDS)).confusions
     assert counts == confusions(cohort_votes(model(), open_cohort(cohort), "val"), THRESHOLDS)
     assert counts[0].films == VAL_FILMS
+
+
+def test_a_model_of_films_of_another_tone_is_refused(settings: dict[str, object]) -> None:
+    protocol = PROTOCOL.model_copy(update={"tone": "field"}).model_dump_json()
+    answer = ask_node(settings, COUNTS, request(protocol=protocol))
+    assert answer == {"refused": "protocol-differs"}
+
+
+def test_an_update_that_brought_the_tone_gives_a_cohort_no_new_budget(
+    settings: dict[str, object], cohort: Path
+) -> None:
+    """Records of before name a cohort by the digest of an index without a tone."""
+    ask_node(settings, COUNTS, request())
+    index = open_cohort(cohort).index.model_dump_json().replace(',"tone":"none"', "")
+    (recorded,) = read_counts(Path(str(settings["state"]))).entries
+    assert recorded.cohort == hashlib.sha256(index.encode()).hexdigest()
 
 
 def test_test_counts_at_one_threshold_are_the_local_ones(

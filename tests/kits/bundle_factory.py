@@ -14,6 +14,7 @@ from gdshare.bundle.attacks import Attack
 from gdshare.bundle.counts import published_counts
 from gdshare.bundle.digests import digests_of, statement_of
 from gdshare.bundle.layout import SIGNATURE
+from gdshare.bundle.manifest import FORMAT, FORMAT_1_0
 from gdshare.distilled import Distilled
 from gdshare.method import Counts, Method
 from gdshare.protocol import Protocol
@@ -64,13 +65,14 @@ def png_chunk(kind: bytes, content: bytes) -> bytes:
     return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", checksum)
 
 
-def manifest(**changes: object) -> Manifest:
+def manifest(version: str = FORMAT, **changes: object) -> Manifest:
     fields: dict[str, object] = {
+        "format": version,
         "site": "st-mary",
         "sequence": 1,
         "created": CREATED,
         "expires": CREATED + timedelta(days=365),
-        "protocol": Protocol(patch=75, stride=13, side=16),
+        "protocol": Protocol(patch=75, stride=13, side=16, tone="none"),
         "initialiser": "near-identity/2",
         "theta0_sha256": None,
         "method": METHOD,
@@ -85,11 +87,15 @@ def manifest(**changes: object) -> Manifest:
     return Manifest(**(fields | changes))
 
 
-def rich_manifest() -> Manifest:
-    """One that uses what ``manifest`` leaves at its plainest."""
+def rich_manifest(version: str = FORMAT) -> Manifest:
+    """One that uses what ``manifest`` leaves at its plainest, and what the version has."""
+    tone = "none" if version == FORMAT_1_0 else "equalise"
     return manifest(
+        version,
         sequence=2,
-        protocol=Protocol(patch=75, stride=13, side=16, resample_mm=0.15, normalisation="site"),
+        protocol=Protocol(
+            patch=75, stride=13, side=16, resample_mm=0.15, normalisation="site", tone=tone
+        ),
         theta0_sha256="5a" * 32,
         method=METHOD.model_copy(
             update={

@@ -17,7 +17,7 @@ from gdshare.cohort import label_cohort
 from gdshare.films import read_film
 from gdshare.model import Model
 from gdshare.networks import Parameters, build, draw
-from gdshare.patches import Grid, cut_rows, normalise
+from gdshare.patches import Grid, film_patches, normalise
 from gdshare.protocol import PatchClass
 
 COPY_NOISE = 2.0
@@ -64,7 +64,7 @@ def windows(film: Pixels, folder: Path) -> npt.NDArray[np.float32]:
     Image.fromarray(film).save(path)
     read = read_film(path, None)
     grid = Grid.on(read, PROTOCOL)
-    rows = cut_rows(read.scaled(), grid, PROTOCOL.side)
+    rows = film_patches(read, grid, PROTOCOL)
     return np.concatenate([normalise(row, PROTOCOL) for row in rows])
 
 

@@ -316,6 +316,16 @@ def test_thumbnail_is_made_once_and_again_after_a_review(page, monkeypatch):
     assert len(made) == 2
 
 
+@pytest.mark.parametrize("shown", ["pixels", "thumbnail"])
+def test_the_page_shows_films_as_they_are_whatever_the_tone(page, store, shown):
+    equalised = Visitor(store, PROTOCOL.model_copy(update={"tone": "equalise"}))
+    equalised.get("/?token=the-token")
+    assert equalised.get("/api/films").json()["protocol"]["tone"] == "equalise"
+    address = f"/api/films/{FILM}/{shown}"
+    response = equalised.get(address)
+    assert (response.status_code, response.content) == (200, page.get(address).content)
+
+
 def test_rejected_film_has_no_thumbnail(page):
     assert page.get(f"/api/films/{REJECTED}/thumbnail").status_code == 403
 
