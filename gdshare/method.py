@@ -6,7 +6,7 @@ seed, since whoever knows the seed of a run can repeat its draws.
 
 from collections.abc import Callable, Mapping
 from math import cos, pi
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -50,6 +50,8 @@ class Method(Versioned):
     Each description gives the source's value (Li et al. 2020), or "not given" with the default of
     Wang et al.'s published code beside it, on which the source builds.
     """
+
+    SINCE_1_1: ClassVar[Mapping[str, object]] = {"train": "all"}
 
     network: Annotated[
         Literal["resnet18", "convnet"],
@@ -220,6 +222,8 @@ class Method(Versioned):
 
 class Settings(Method):
     """``Method``, and the settings that stay at the hospital."""
+
+    SINCE_1_1: ClassVar[Mapping[str, object]] = {**Method.SINCE_1_1, "feature_patches": 3000}
 
     seed: Annotated[
         int,
