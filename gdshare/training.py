@@ -26,8 +26,8 @@ from gdshare.training_folder import Best, Place, Snapshot, TrainingRecord, Use
 VALIDATION_PER_CLASS = 300
 """Validation patches of each class and cohort, at most, that an epoch is scored on."""
 
-MIX_WEIGHTS = (0.1, 0.3, 1.0)
-"""Weights of others' images to try."""
+MIX_WEIGHTS = (0.3, 0.1, 1.0)
+"""Weights of others' images to try: the first at every learning rate, the others at the best."""
 
 
 @dataclass(frozen=True)
@@ -62,8 +62,8 @@ class Transfer:
         start: weights of the network that the images teach.
         images: float32 [M, 1, side, side], normalised.
         labels: float32 [M, classes], soft.
-        weights: of the images in a batch's loss, where own patches count 1, to try; the best on
-            validation patients is kept.
+        weights: of the images in a batch's loss, where own patches count 1, to try: the first at
+            every learning rate, the others at the best.
     """
 
     use: Use
@@ -162,7 +162,7 @@ def train_on_real(
     per_class = VALIDATION_PER_CLASS * len(cohorts)
     val = _to(sample_patches(cohorts, "val", per_class, plan.seed), device)
     problem = _Problem.of(cohorts[0].protocol, plan, train, val, transfer)
-    most, trials = problem.batches * plan.epochs, len(problem.trials)
+    most, trials = problem.batches * plan.epochs, problem.trials
     finished = _Finished(None, {})
     if start is not None:
         finished = _Finished(start.place.overall, start.overall)
@@ -177,7 +177,7 @@ def train_on_real(
     progress(most * trials, most * trials)
     if finished.best is None:
         raise CohortError(
-            "no learning rate to try", remedy="give at least one in the training plan"
+            "no learning rate or weight to try", remedy="give at least one in the training plan"
         )
     model = Model(plan.network, cohorts[0].protocol, (problem.whole_network(finished.weights),))
     best = finished.best
@@ -233,11 +233,23 @@ class _Problem:
         return cls(plan, trim_network(whole, trims), trims, theta0, train, val, transfer)
 
     @property
-    def trials(self) -> list[tuple[float, float]]:
-        """Learning rates and weights of others' images to try."""
+    def _weights(self) -> tuple[float, ...]:
+        """Of others' images, to try."""
         transfer = self.transfer
-        weights = transfer.weights if transfer and transfer.mixes else (0.0,)
-        return [(rate, weight) for weight in weights for rate in self.plan.rates]
+        return transfer.weights if transfer and transfer.mixes else (0.0,)
+
+    @property
+    def trials(self) -> int:
+        """How many: every learning rate at the first weight, then every other weight."""
+        rates, weights = len(self.plan.rates), len(self._weights)
+        return rates + weights - 1 if rates and weights else 0
+
+    def trial(self, index: int, best: Best | None) -> tuple[float, float]:
+        """The learning rate and the weight of a trial; ``best``: of the trials before."""
+        rates = self.plan.rates
+        if best is None or index < len(rates):
+            return rates[index], self._weights[0]
+        return best.rate, self._weights[index - len(rates) + 1]
 
     @property
     def batches(self) -> int:
@@ -292,7 +304,7 @@ class _Attempt:
     ) -> None:
         self._problem, self._index, self._finished = problem, index, finished
         self._epoch = self._batch = 0
-        self._rate, self._weight = problem.trials[index]
+        self._rate, self._weight = problem.trial(index, finished.best)
         initial = drop_dead(problem.theta0, problem.trims)
         self.best, self.best_weights = self._best(score=-1.0), initial
         if start is None and problem.transfer is not None and problem.transfer.starts:

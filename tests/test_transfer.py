@@ -118,7 +118,9 @@ def test_mixed_in_images_teach_what_own_films_do_not_show(cohort, bundles):
 def test_weight_of_the_images_is_chosen_on_validation_patients(cohort, bundles):
     turned = transfer_of(bundles, "mix")
     turned = replace(turned, labels=turned.labels.roll(1, dims=1), weights=(1000.0, 1e-6))
-    assert train_on_real([cohort], PLAN, transfer=turned).weight == 1e-6
+    trained = train_on_real([cohort], PLAN, transfer=turned)
+    assert trained.weight == 1e-6
+    assert trained.rate in PLAN.rates
 
 
 def test_mixing_begins_where_own_films_alone_begin(cohort, bundles):
@@ -131,11 +133,12 @@ def test_mixing_begins_where_own_films_alone_begin(cohort, bundles):
     assert not all(torch.allclose(alone[name], transfer.start[name]) for name in alone)
 
 
-@pytest.mark.parametrize("use", ["start", "mix", "both"])
-@pytest.mark.parametrize("batches", [1, 6])
+@pytest.mark.parametrize(
+    ("use", "batches"), [("start", 1), ("start", 6), ("mix", 6), ("mix", 10), ("both", 10)]
+)
 def test_resumed_training_gives_the_same_bits(cohort, bundles, tmp_path, use, batches):
-    """Two batches an epoch, two epochs a rate: in the first epoch, and in the second rate."""
-    transfer, done = replace(transfer_of(bundles, use), weights=(0.3,)), 0
+    """Two batches an epoch, two epochs a trial: of the first rate, the second, another weight."""
+    transfer, done = replace(transfer_of(bundles, use), weights=(0.3, 1.0)), 0
     whole = train_on_real([cohort], PLAN, transfer=transfer)
 
     def cut(snapshot):
