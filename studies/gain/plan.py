@@ -25,7 +25,7 @@ KIND = "gain"
 
 # CPU-seconds of the full plan: of a ConvNet, for each patch and for the validation patches of each
 # epoch, over all ways; and of a film, for each network.
-EPOCHS, PATCH_S, SCORE_S, FILM_S, VALIDATION_FILMS, FILMS = 67, 0.005, 1.4, 0.26, 45, 66
+EPOCHS, PATCH_S, SCORE_S, FILM_S, VALIDATION_FILMS, FILMS = 90, 0.005, 1.4, 0.26, 45, 66
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Plan:
         return replace(self.training, network=network, seed=seed, per_class=per_class)
 
 
-FULL = Plan(quality.FULL, TrainingPlan(epochs=12, patience=3))
+FULL = Plan(quality.FULL, TrainingPlan(per_class=600, epochs=20, patience=4))
 FAST = Plan(
     replace(quality.QUICK, phantoms=Phantoms(hospitals=3)),
     TrainingPlan(per_class=15, epochs=2, batch=16, rates=(1e-3,)),

@@ -94,13 +94,16 @@ def report_of(
     ]
     tables.append(costs("CPU-seconds", cells, results, each=False))
     data = {"tables": [table.as_data() for table in tables]}
-    return Report("\n\n".join([NOTES, *map(str, tables)]), data)
+    return Report("\n\n".join([NOTES.format(team=plan.team, start=START), *map(str, tables)]), data)
 
 
 NOTES = """\
-Figures of a hospital's own test films by votes, ε of best HM on its own validation films, in steps
-of 0.05. "0" is without own training films; "all" with all of them, distilled. 95% intervals:
-patients of the test films, and seeds (which own patients, and θ0), drawn with replacement."""
+A hospital's own test films, by votes. ε has the best HM on its own validation films, in steps of
+0.05, except in the row of a hospital that has none. Networks trained on own films stand alone; the
+others' model and that of all have {team} that vote together, and at "0" the row "{start}"
+has one. Columns: own training patients; 0: none; all: the images of all own training patients.
+Validation patients are all the hospital has, whatever the column. 95% intervals: test patients, and
+seeds (which own patients, and θ0), drawn with replacement."""
 
 
 def _curves(plan: Plan, scope: str, figures: Figures) -> list[Table]:
