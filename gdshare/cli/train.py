@@ -159,8 +159,7 @@ def train(
 
     With --from a hospital that has few films trains on its own, helped by other hospitals' images.
     The network is the one they were distilled on, and the cohort's patch protocol must be theirs.
-    What images are used for (--use), their weight, learning rate and epoch are judged on your own
-    validation patients.
+    Learning rate, epoch and the images' weight are chosen on your own validation patients.
     """
     require_extra("distill")
     folders = [*sources, *(others or ())]
