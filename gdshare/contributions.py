@@ -38,14 +38,24 @@ class Source:
         digest: of the bundle; of a run, the SHA-256 of its images.
         contribution: what they bring to a pooled training.
         protocol: of their patches.
-        is_run: whether it is a run, whose hospital has no name yet.
+        manifest: the bundle's; None of a run.
     """
 
     path: Path
     digest: str
     contribution: Contribution
     protocol: Protocol
-    is_run: bool
+    manifest: Manifest | None
+
+    @property
+    def is_run(self) -> bool:
+        """Whether it is a run, whose hospital has no name yet."""
+        return self.manifest is None
+
+    @property
+    def name(self) -> str:
+        """The hospital's name; a run has none yet, and its folder's name stands for it."""
+        return str(self.path) if self.is_run else self.contribution.site
 
 
 def contribution_of(bundle: Bundle) -> Contribution:
@@ -82,7 +92,9 @@ def read_source(
         bundle = _read_bundle(read_folder(path), now, keys)
     except BundleError as error:
         raise error.at(path) from error
-    return Source(path, bundle.digest, contribution_of(bundle), bundle.manifest.protocol, False)
+    return Source(
+        path, bundle.digest, contribution_of(bundle), bundle.manifest.protocol, bundle.manifest
+    )
 
 
 def train_from(
@@ -103,6 +115,17 @@ def train_from(
             be pooled.
         DivergedError: see ``train_pooled``.
     """
+    protocol = poolable(sources)
+    contributions = [source.contribution for source in sources]
+    return train_pooled(contributions, protocol, scheme, seed, ensemble, progress)
+
+
+def poolable(sources: Sequence[Source]) -> Protocol:
+    """The patch protocol that all sources share.
+
+    Raises:
+        UsageError: no source, the same images or the same hospital twice, or two protocols.
+    """
     if not sources:
         raise UsageError("no images to train from", remedy="give a run or a bundle")
     first = sources[0]
@@ -115,8 +138,26 @@ def train_from(
                 raise UsageError(
                     f"is of the same hospital as {other.path}", source.path, "give the newer one"
                 )
-    contributions = [source.contribution for source in sources]
-    return train_pooled(contributions, first.protocol, scheme, seed, ensemble, progress)
+    return first.protocol
+
+
+def require_recipient(source: Source, name: str | None) -> None:
+    """Refuse a bundle whose terms name recipients, and not this hospital.
+
+    Args:
+        source: a run has no terms.
+        name: of this hospital; None: not given.
+
+    Raises:
+        BundleError: the terms name others, or some and no name is given.
+    """
+    recipients = source.manifest.terms.recipients if source.manifest else ()
+    if recipients and name not in recipients:
+        raise BundleError(
+            f"released to {', '.join(recipients)} only",
+            source.path,
+            "give your hospital's short name by --name if it is among them, or leave it out",
+        )
 
 
 def _from_run(path: Path) -> Source:
@@ -124,7 +165,7 @@ def _from_run(path: Path) -> Source:
     patients = published_counts(record.counts, SUPPRESS_BELOW).patients_at_least
     contribution = contribution_from(str(path.resolve()), distilled, record, patients)
     digest = tensors_digest(distilled)
-    return Source(path, digest, contribution, record.protocol, True)
+    return Source(path, digest, contribution, record.protocol, None)
 
 
 def _read_bundle(

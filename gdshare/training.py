@@ -1,11 +1,12 @@
 """Training an ordinary network on real patches: the baseline of Ex. I (Li et al. 2020).
 
 The source trains ResNet18 to convergence on 1,000, 2,000 or 3,000 random real patches of each
-class. This needs the patches, so it runs inside one hospital, or in an experiment.
+class. This needs the patches, so it runs inside one hospital, or in an experiment. A hospital with
+few films may take help from others' distilled images (``gdshare.transfer``).
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Self
 
 import torch
@@ -20,10 +21,13 @@ from gdshare.networks import Parameters, build, draw, forward
 from gdshare.patch_tensors import patch_accuracy, sample_patches
 from gdshare.protocol import Protocol
 from gdshare.seeding import derived_seed, torch_generator
-from gdshare.training_folder import Best, Place, Snapshot, TrainingRecord
+from gdshare.training_folder import Best, Place, Snapshot, TrainingRecord, Use
 
 VALIDATION_PER_CLASS = 300
 """Validation patches of each class and cohort, at most, that an epoch is scored on."""
+
+MIX_WEIGHTS = (0.3, 0.1, 1.0)
+"""Weights of others' images to try: the first at every learning rate, the others at the best."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +51,36 @@ class TrainingPlan:
     rates: tuple[float, ...] = (1e-3, 3e-4)
     patience: int = 8
     seed: int = 0
+
+
+@dataclass(frozen=True)
+class Transfer:
+    """What a training takes from other hospitals' distilled images.
+
+    Attributes:
+        use: whether weights start from ``start``, batches have the images, or both.
+        start: weights of the network that the images teach.
+        images: float32 [M, 1, side, side], normalised.
+        labels: float32 [M, classes], soft.
+        weights: of the images in a batch's loss, where own patches count 1, to try: the first at
+            every learning rate, the others at the best.
+    """
+
+    use: Use
+    start: Parameters
+    images: Tensor
+    labels: Tensor
+    weights: tuple[float, ...] = MIX_WEIGHTS
+
+    @property
+    def starts(self) -> bool:
+        """Whether training starts from these weights."""
+        return self.use != "mix"
+
+    @property
+    def mixes(self) -> bool:
+        """Whether every batch has the images."""
+        return self.use != "start"
 
 
 def training_record(cohorts: Sequence[Cohort], plan: TrainingPlan, device: str) -> TrainingRecord:
@@ -76,7 +110,10 @@ class TrainedReal:
         model: one network.
         patches: real patches it was trained on.
         score: patch score on validation patients, in [0, 1].
-        rate, epoch: Adam's learning rate and the epoch (from 1) that reached it.
+        rate, epoch: Adam's learning rate and the epoch that reached it; epoch 0: the weights that
+            others' images gave, which no epoch bettered.
+        weight: of others' images in the loss; 0 without them.
+        others_score: patch score, on the same patches, of the network that others' images teach.
     """
 
     model: Model
@@ -84,6 +121,8 @@ class TrainedReal:
     score: float
     rate: float
     epoch: int
+    weight: float = 0.0
+    others_score: float | None = None
 
 
 Checkpoint = Callable[[Callable[[], Snapshot]], None]
@@ -97,11 +136,14 @@ def train_on_real(
     progress: Callable[[int, int], None] = lambda done, total: None,
     start: Snapshot | None = None,
     checkpoint: Checkpoint = lambda snapshot: None,
+    transfer: Transfer | None = None,
 ) -> TrainedReal:
     """Train on real patches, choosing learning rate and epoch on validation patients.
 
-    On a CPU, equal cohorts, plan, torch release and thread count give equal bits, whether or not
-    the training was interrupted and started again from a snapshot.
+    Weights that come from others' images count as an epoch, number 0: what is returned scores at
+    least as well on the validation patches. On a CPU, equal cohorts, plan, transfer, torch release
+    and thread count give equal bits, whether or not the training was interrupted and started again
+    from a snapshot.
 
     Args:
         cohorts: one hospital's, or several pooled, which only an experiment can.
@@ -110,40 +152,49 @@ def train_on_real(
         progress: called with (batches done, batches at most).
         start: to go on from; None: from the beginning.
         checkpoint: may keep the state, or end the training by an exception.
+        transfer: what comes from others' images, of the plan's network and the cohorts' protocol.
 
     Raises:
-        CohortError: no learning rate to try, or a split has no patch of some class.
+        CohortError: no learning rate or weight to try, or a split has no patch of some class.
         UsageError: the cohorts' protocols differ, or the network cannot take their patches.
     """
     train = _to(sample_patches(cohorts, "train", plan.per_class, plan.seed), device)
     per_class = VALIDATION_PER_CLASS * len(cohorts)
     val = _to(sample_patches(cohorts, "val", per_class, plan.seed), device)
-    problem = _Problem.of(cohorts[0].protocol, plan, train, val)
-    most = problem.batches * plan.epochs
+    problem = _Problem.of(cohorts[0].protocol, plan, train, val, transfer)
+    most, trials = problem.batches * plan.epochs, problem.trials
     finished = _Finished(None, {})
     if start is not None:
         finished = _Finished(start.place.overall, start.overall)
-    for index in range(0 if start is None else start.place.rate, len(plan.rates)):
+    for index in range(0 if start is None else start.place.trial, trials):
 
         def report(done: int, before: int = index * most) -> None:
-            progress(before + done, most * len(plan.rates))
+            progress(before + done, most * trials)
 
         attempt = _Attempt(problem, index, finished, start)
         attempt.run(report, checkpoint)
         finished, start = finished.better_of(attempt), None
-    progress(most * len(plan.rates), most * len(plan.rates))
+    progress(most * trials, most * trials)
     if finished.best is None:
         raise CohortError(
-            "no learning rate to try", remedy="give at least one in the training plan"
+            "no learning rate or weight to try", remedy="give at least one in the training plan"
         )
     model = Model(plan.network, cohorts[0].protocol, (problem.whole_network(finished.weights),))
     best = finished.best
-    return TrainedReal(model, len(train[1]), best.score, best.rate, best.epoch)
+    return TrainedReal(
+        model,
+        len(train[1]),
+        best.score,
+        best.rate,
+        best.epoch,
+        best.weight,
+        None if transfer is None else problem.score(drop_dead(transfer.start, problem.trims)),
+    )
 
 
 @dataclass(frozen=True)
 class _Problem:
-    """What is the same at every learning rate.
+    """What is the same in every trial.
 
     Attributes:
         plan: every setting.
@@ -151,6 +202,7 @@ class _Problem:
         trims: which taps those are.
         theta0: initial weights of the whole network.
         train, val: patches, float32 [n, 1, side, side], and classes, int64 [n].
+        transfer: others' images, on the same device, and weights; None without them.
     """
 
     plan: TrainingPlan
@@ -159,6 +211,7 @@ class _Problem:
     theta0: Parameters
     train: tuple[Tensor, Tensor]
     val: tuple[Tensor, Tensor]
+    transfer: Transfer | None
 
     @classmethod
     def of(
@@ -167,11 +220,36 @@ class _Problem:
         plan: TrainingPlan,
         train: tuple[Tensor, Tensor],
         val: tuple[Tensor, Tensor],
+        transfer: Transfer | None,
     ) -> Self:
         whole = build(plan.network, protocol.side)
         theta0 = draw(plan.network, whole, torch_generator(plan.seed, "real-theta0"))
+        if transfer is not None:
+            theta0 = transfer.start if transfer.starts else theta0
+            pair = transfer.images, transfer.labels
+            images, labels = _to(pair, str(train[0].device))
+            transfer = replace(transfer, images=images, labels=labels)
         trims = find_trims(whole, protocol.side)
-        return cls(plan, trim_network(whole, trims), trims, theta0, train, val)
+        return cls(plan, trim_network(whole, trims), trims, theta0, train, val, transfer)
+
+    @property
+    def _weights(self) -> tuple[float, ...]:
+        """Of others' images, to try."""
+        transfer = self.transfer
+        return transfer.weights if transfer and transfer.mixes else (0.0,)
+
+    @property
+    def trials(self) -> int:
+        """How many: every learning rate at the first weight, then every other weight."""
+        rates, weights = len(self.plan.rates), len(self._weights)
+        return rates + weights - 1 if rates and weights else 0
+
+    def trial(self, index: int, best: Best | None) -> tuple[float, float]:
+        """The learning rate and the weight of a trial; ``best``: of the trials before."""
+        rates = self.plan.rates
+        if best is None or index < len(rates):
+            return rates[index], self._weights[0]
+        return best.rate, self._weights[index - len(rates) + 1]
 
     @property
     def batches(self) -> int:
@@ -184,6 +262,22 @@ class _Problem:
         order = torch.randperm(len(self.train[1]), generator=shuffle)
         return torch.split(order, self.plan.batch)
 
+    def loss(self, theta: Parameters, rows: Tensor, weight: float) -> Tensor:
+        """Cross entropy of own patches, and of others' images at their weight."""
+        x, classes = (part[rows] for part in self.train)
+        if not weight or self.transfer is None:
+            return functional.cross_entropy(forward(self.module, theta, x), classes)
+        logits = forward(self.module, theta, torch.cat([x, self.transfer.images]))
+        own, others = logits[: len(x)], logits[len(x) :]
+        images = functional.cross_entropy(others, self.transfer.labels)
+        return functional.cross_entropy(own, classes) + weight * images
+
+    def score(self, theta: Parameters) -> float:
+        """Patch score on validation patients."""
+        device = self.val[0].device
+        on_device = {name: weight.to(device) for name, weight in theta.items()}
+        return patch_accuracy(self.module, on_device, *self.val)
+
     def whole_network(self, live: Parameters) -> Parameters:
         """The weights of the whole network."""
         return restore_dead(live, self.theta0, self.trims)
@@ -191,7 +285,7 @@ class _Problem:
 
 @dataclass(frozen=True)
 class _Finished:
-    """The best epoch of the learning rates that were tried, and its weights."""
+    """The best epoch of the trials that ended, and its weights."""
 
     best: Best | None
     weights: Parameters
@@ -203,15 +297,18 @@ class _Finished:
 
 
 class _Attempt:
-    """Training at one learning rate. Weights and Adam's state change in place."""
+    """One trial: training at one learning rate. Weights and Adam's state change in place."""
 
     def __init__(
         self, problem: _Problem, index: int, finished: _Finished, start: Snapshot | None
     ) -> None:
         self._problem, self._index, self._finished = problem, index, finished
-        initial = drop_dead(problem.theta0, problem.trims)
-        self.best, self.best_weights = Best(score=-1.0, epoch=0, rate=self._rate), initial
         self._epoch = self._batch = 0
+        self._rate, self._weight = problem.trial(index, finished.best)
+        initial = drop_dead(problem.theta0, problem.trims)
+        self.best, self.best_weights = self._best(score=-1.0), initial
+        if start is None and problem.transfer is not None and problem.transfer.starts:
+            self.best = self._best(problem.score(initial))
         if start is not None:
             self.best, self.best_weights, initial = start.place.best, start.best, start.weights
             self._epoch, self._batch = start.place.epoch, start.place.batch
@@ -223,9 +320,8 @@ class _Attempt:
                 key: moment.to(device).clone() for key, moment in moments.items()
             }
 
-    @property
-    def _rate(self) -> float:
-        return self._problem.plan.rates[self._index]
+    def _best(self, score: float) -> Best:
+        return Best(score=score, epoch=self._epoch, rate=self._rate, weight=self._weight)
 
     def run(self, report: Callable[[int], None], checkpoint: Checkpoint) -> None:
         """Train until the last epoch, or until the score stops rising."""
@@ -243,22 +339,21 @@ class _Attempt:
                 return
 
     def _step(self, rows: Tensor) -> None:
-        x, y = (part[rows] for part in self._problem.train)
         self._optimiser.zero_grad()
-        loss = functional.cross_entropy(forward(self._problem.module, self._theta, x), y)
+        loss = self._problem.loss(self._theta, rows, self._weight)
         loss.backward()  # type: ignore[no-untyped-call]
         self._optimiser.step()
 
     def _score(self) -> None:
-        score = patch_accuracy(self._problem.module, self._theta, *self._problem.val)
+        score = self._problem.score(self._theta)
         if score > self.best.score:
-            self.best = Best(score=score, epoch=self._epoch, rate=self._rate)
+            self.best = self._best(score)
             self.best_weights = _on_cpu(self._theta)
 
     def snapshot(self) -> Snapshot:
         """The state to go on from."""
         place = Place(
-            rate=self._index,
+            trial=self._index,
             epoch=self._epoch,
             batch=self._batch,
             best=self.best,

@@ -31,6 +31,9 @@ RECORD, CHECKPOINT, LOCK, MODEL = "training.json", "checkpoint.safetensors", ".l
 
 Frozen = ConfigDict(frozen=True, extra="forbid", strict=True)
 Count = Annotated[int, Field(ge=0)]
+Use = Literal["start", "mix", "both"]
+"""What a training on own patches takes from others' images: its first weights, a share of every
+batch, or both."""
 
 
 class TrainingRecord(BaseModel):
@@ -42,6 +45,9 @@ class TrainingRecord(BaseModel):
         cohorts: SHA-256 of each cohort's windows.
         torch, threads, device: release, number and name; a training repeats bit for bit on the
             same.
+        use, pooling, weights: how others' images are used and pooled, and their weights to try;
+            without them None, and no weight.
+        others: digest of each source of others' images, by its hospital.
     """
 
     model_config = Frozen
@@ -59,15 +65,20 @@ class TrainingRecord(BaseModel):
     torch: str
     threads: Annotated[int, Field(ge=1)]
     device: str
+    use: Use | None = None
+    pooling: Literal["average", "in-step", "sequential", "union"] | None = None
+    weights: tuple[float, ...] = ()
+    others: dict[str, str] = {}
 
 
 class Best(BaseModel):
-    """The best epoch so far: of one learning rate, or of all that are finished.
+    """The best epoch so far: of one trial, or of all that are finished.
 
     Attributes:
         score: patch score on validation patients; below 0 before the first epoch.
-        epoch: from 1; 0: none.
+        epoch: from 1; 0: the weights that training starts from.
         rate: Adam's learning rate.
+        weight: of others' images in the loss; 0 without them.
     """
 
     model_config = Frozen
@@ -75,22 +86,23 @@ class Best(BaseModel):
     score: float
     epoch: Count
     rate: float
+    weight: float = 0.0
 
 
 class Place(BaseModel):
     """How far a training has come.
 
     Attributes:
-        rate: index of the learning rate that is being tried.
+        trial: index of the learning rate, and of the weight, that are being tried.
         epoch: epochs of it that were scored.
         batch: batches of the next epoch that were trained on.
-        best: of this rate.
-        overall: of the rates before; None at the first.
+        best: of this trial.
+        overall: of the trials before; None at the first.
     """
 
     model_config = Frozen
 
-    rate: Count
+    trial: Count
     epoch: Count
     batch: Count
     best: Best

@@ -1,4 +1,6 @@
-"""``gdshare train``: a network from real patches, or the model a receiver of images would make."""
+"""``gdshare train``: a network from real patches, which others' images may help, or the model that
+a receiver of images would make.
+"""
 
 import logging
 import shlex
@@ -15,6 +17,7 @@ from click.core import ParameterSource
 from pydantic import JsonValue
 
 from gdshare.cli.interruption import stop_requests
+from gdshare.cli.others_images import USE, Others
 from gdshare.cli.terminal import (
     AsJson,
     Device,
@@ -32,13 +35,22 @@ from gdshare.signing import load_public_key
 if TYPE_CHECKING:
     from gdshare.contributions import Source
     from gdshare.training import TrainingPlan
-    from gdshare.training_folder import Snapshot
+    from gdshare.training_folder import Snapshot, Use
 
 log = logging.getLogger(__name__)
 
-REAL, IMAGES = "From real patches", "From distilled images (--images)"
-ONLY_REAL = ("network", "per_class", "epochs", "device", "resume")
-ONLY_IMAGES = ("pooling", "ensemble", "key")
+REAL, IMAGES = "From real patches", "From distilled images (--images, --from)"
+TRANSFER = "From real patches, with others' images (--from)"
+FITTING = {
+    **dict.fromkeys(("per_class", "epochs", "device", "resume"), ("", "--from")),
+    **dict.fromkeys(("pooling", "key"), ("--images", "--from")),
+    **dict.fromkeys(("use", "name"), ("--from",)),
+    "network": ("",),
+    "ensemble": ("--images",),
+    "images": ("--images",),
+}
+"""Option -> the ways of training that it has an effect on, by the option that chooses them."""
+Pooling = Literal["average", "in-step", "sequential", "union"]
 CHECKPOINT_S = 30.0
 """Between checkpoints; what a power cut costs at most."""
 
@@ -54,6 +66,30 @@ def train(
         ),
     ],
     out: Annotated[Path, typer.Option(help="Folder for the model.")],
+    others: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--from",
+            metavar="BUNDLE",
+            help="A bundle of another hospital, or a run, whose images help. Repeatable.",
+            rich_help_panel=TRANSFER,
+        ),
+    ] = None,
+    use: Annotated[
+        Literal["start", "mix", "both"],
+        typer.Option(
+            help="start: begin with the network that the images teach, and never score worse on "
+            "validation patients. mix: every batch also has the images.",
+            rich_help_panel=TRANSFER,
+        ),
+    ] = USE,
+    name: Annotated[
+        str | None,
+        typer.Option(
+            help="This hospital's short name; a bundle that names its recipients must name it.",
+            rich_help_panel=TRANSFER,
+        ),
+    ] = None,
     images: Annotated[
         bool,
         typer.Option("--images", help="Train from distilled images, as a receiver of them would."),
@@ -85,7 +121,7 @@ def train(
     ] = False,
     device: Device = "auto",
     pooling: Annotated[
-        Literal["average", "in-step", "sequential", "union"],
+        Pooling,
         typer.Option(
             help="How a network is trained from all images; as in gdshare aggregate.",
             rich_help_panel=IMAGES,
@@ -120,17 +156,27 @@ def train(
 
     With --images it is the model that gdshare aggregate would train from these runs or bundles
     with the same seed, bit for bit: see what your images teach before they leave.
+
+    With --from a hospital that has few films trains on its own, helped by other hospitals' images.
+    The network is the one they were distilled on, and the cohort's patch protocol must be theirs.
+    Learning rate, epoch and the images' weight are chosen on your own validation patients.
     """
     require_extra("distill")
-    if len({path.resolve() for path in sources}) < len(sources):
+    folders = [*sources, *(others or ())]
+    if len({path.resolve() for path in folders}) < len(folders):
         raise UsageError("a folder is given twice", remedy="give each once")
-    _require_fitting(context, images)
+    _require_fitting(context, "--from" if others else "--images" if images else "")
     if images:
         origin = _train_from_images(sources, out, pooling, ensemble, seed, key or ())
     else:
-        origin = _train_on_cohorts(sources, out, _Given.on(context), resume)
+        given = _Given.on(context)
+        help_from = _read_others(others, given, name, key or ()) if others else None
+        origin = _train_on_cohorts(sources, out, given, resume, help_from)
     if as_json:
         return print_json({"model": str(out), **origin})
+    if "others_score" in origin:
+        score = origin["others_score"]
+        print_line(f"patch score {score:.3f} of the others' images alone (validation patients)")
     if "patch_score" in origin:
         score = origin["patch_score"]
         print_line(f"patch score {score:.3f} (validation patients; chance is 0.333)")
@@ -139,15 +185,14 @@ def train(
     return None
 
 
-def _require_fitting(context: typer.Context, images: bool) -> None:
-    """Refuse an option that the other way of training has: it would be ignored."""
-    for name in ONLY_REAL if images else ONLY_IMAGES:
-        if context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
+def _require_fitting(context: typer.Context, way: str) -> None:
+    """Refuse an option that only another way of training has: it would be ignored."""
+    for name, ways in FITTING.items():
+        given = context.get_parameter_source(name) is ParameterSource.COMMANDLINE
+        if given and way not in ways:
             option = f"--{name.replace('_', '-')}"
-            raise UsageError(
-                f"{option} has no effect {'with' if images else 'without'} --images",
-                remedy="leave it out",
-            )
+            where = f"with {way}" if way else f"without {' or '.join(ways)}"
+            raise UsageError(f"{option} has no effect {where}", remedy="leave it out")
 
 
 @dataclass(frozen=True)
@@ -159,6 +204,8 @@ class _Given:
     epochs: int | None
     seed: int | None
     device: str | None
+    use: "Use | None"
+    pooling: Pooling | None
 
     @classmethod
     def on(cls, context: typer.Context) -> "_Given":
@@ -171,13 +218,28 @@ class _Given:
         return cls(**given)
 
     def over(self, plan: "TrainingPlan") -> "TrainingPlan":
-        changes = {name: value for name, value in asdict(self).items() if value is not None}
-        changes.pop("device", None)
-        return replace(plan, **changes)
+        own = {field.name for field in fields(plan)}
+        given = {name: value for name, value in asdict(self).items() if value is not None}
+        return replace(plan, **{name: value for name, value in given.items() if name in own})
+
+
+def _read_others(
+    folders: Sequence[Path], given: _Given, name: str | None, keys: Sequence[Path]
+) -> Others:
+    from gdshare.contributions import poolable, require_recipient
+
+    sources = _read_sources(folders, keys)
+    poolable(sources)
+    for source in sources:
+        require_recipient(source, name)
+    words = [word for path in folders for word in ("--from", str(path))]
+    words += [word for path in keys for word in ("--key", str(path))]
+    words += ["--name", name] if name else []
+    return Others(sources, words, given.use, given.pooling)
 
 
 def _train_on_cohorts(
-    folders: Sequence[Path], out: Path, given: _Given, resume: bool
+    folders: Sequence[Path], out: Path, given: _Given, resume: bool, others: Others | None
 ) -> dict[str, JsonValue]:
     from gdshare.cohort import open_cohort
     from gdshare.model import save_model
@@ -189,26 +251,34 @@ def _train_on_cohorts(
         read_training,
     )
 
-    plan, device = TrainingPlan(), given.device or "auto"
+    plan, device, before = TrainingPlan(), given.device or "auto", None
     if resume:
         before = read_training(out)
         plan, device = plan_of(before), given.device or before.device
         _use_threads(before.threads)  # the bits depend on their number
     plan, device = given.over(plan), resolve_device(device)
     cohorts = [open_cohort(path) for path in folders]
-    with open_training(out, training_record(cohorts, plan, device), resume):
+    if others:
+        others, plan = others.after(before), replace(plan, network=others.network)
+        others.require_protocol(cohorts)
+    record = training_record(cohorts, plan, device)
+    with open_training(out, others.on(record) if others else record, resume):
+        transfer = others.transfer(plan.seed) if others else None
         with (
             progress("training on real patches, batches") as report,
             stop_requests(announce=True) as stopping,
         ):
-            keep = _Keeper(out, stopping, _how_to_continue(folders, out), time.monotonic())
-            result = train_on_real(cohorts, plan, device, report, load_snapshot(out), keep)
+            words = _how_to_continue(folders, out, others.words if others else ())
+            keep = _Keeper(out, stopping, words, time.monotonic())
+            start = load_snapshot(out)
+            result = train_on_real(cohorts, plan, device, report, start, keep, transfer)
         origin: dict[str, JsonValue] = {
             "trained_on": "real patches",
             "patches": result.patches,
             "rate": result.rate,
             "epoch": result.epoch,
             "patch_score": result.score,
+            **(others.origin(result, plan.seed) if others else {}),
         }
         save_model(out, result.model, origin)
         finish(out)
@@ -236,8 +306,9 @@ class _Keeper:
             raise typer.Exit(130)
 
 
-def _how_to_continue(cohorts: Sequence[Path], out: Path) -> str:
-    return shlex.join(["gdshare", "train", *map(str, cohorts), "--out", str(out), "--resume"])
+def _how_to_continue(cohorts: Sequence[Path], out: Path, others: Sequence[str]) -> str:
+    words = ["gdshare", "train", *map(str, cohorts), *others, "--out", str(out), "--resume"]
+    return shlex.join(words)
 
 
 def _use_threads(count: int) -> None:
@@ -249,29 +320,22 @@ def _use_threads(count: int) -> None:
 def _train_from_images(
     folders: Sequence[Path],
     out: Path,
-    pooling: Literal["average", "in-step", "sequential", "union"],
+    pooling: Pooling,
     ensemble: int,
     seed: int,
     keys: Sequence[Path],
 ) -> dict[str, JsonValue]:
-    from gdshare.contributions import read_source, train_from
+    from gdshare.contributions import train_from
     from gdshare.model import save_model
 
-    public, now = [load_public_key(path) for path in keys], datetime.now(UTC)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UsageError("already exists", out, "choose another --out, or remove it first")
-    sources = [read_source(path, now, public) for path in folders]
-    unchecked = [str(source.path) for source in sources if not (keys or source.is_run)]
-    if unchecked:
-        log.warning(
-            "warning: the signature of %s was not checked; give the hospital's key with --key",
-            ", ".join(unchecked),
-        )
+    sources = _read_sources(folders, keys)
     with progress("training networks") as report:
         model = train_from(sources, pooling, seed, ensemble, report)
     origin: dict[str, JsonValue] = {
         "trained_on": "distilled images",
-        "bundles": {_name(source): source.digest for source in sources},
+        "bundles": {source.name: source.digest for source in sources},
         "pooling": pooling,
         "ensemble": len(model.ensemble),
         "seed": seed,
@@ -280,9 +344,19 @@ def _train_from_images(
     return origin
 
 
-def _name(source: "Source") -> str:
-    """The hospital's name; a run has none yet, and its folder's name stands for it."""
-    return str(source.path) if source.is_run else source.contribution.site
+def _read_sources(folders: Sequence[Path], keys: Sequence[Path]) -> "list[Source]":
+    """Read runs and bundles, and warn of signatures that were not checked."""
+    from gdshare.contributions import read_source
+
+    public, now = [load_public_key(path) for path in keys], datetime.now(UTC)
+    sources = [read_source(path, now, public) for path in folders]
+    unchecked = [str(source.path) for source in sources if not (keys or source.is_run)]
+    if unchecked:
+        log.warning(
+            "warning: the signature of %s was not checked; give the hospital's key with --key",
+            ", ".join(unchecked),
+        )
+    return sources
 
 
 def register(app: typer.Typer) -> None:

@@ -1,0 +1,26 @@
+"""What does a hospital with few films gain from other hospitals' distilled images?
+
+One hospital of three is left out at a time. It trains on 5 to 50 of its own patients: alone,
+started from the network that the others' images teach, or with these images in every batch, as
+``gdshare train --from`` does. Beside them stand the others' model as it comes, and the model of
+all. The images are those of ``studies quality``: the same cells, so that study's folder may be
+given as ``--out``. ``--quick`` takes under two minutes, on synthetic films, and its figures say
+nothing.
+"""
+
+import argparse
+from dataclasses import replace
+
+from studies.command import Study
+from studies.gain.plan import FAST, FULL, gain_cells
+from studies.gain.report import report_of
+from studies.hospitals import hospitals_of
+from studies.runner import Store
+
+
+def study(chosen: argparse.Namespace, store: Store) -> Study:
+    plan = FAST if chosen.quick else FULL
+    plan = replace(plan, seeds=chosen.seeds or plan.seeds)
+    hospitals = hospitals_of(plan.quality.phantoms, chosen.data, store)
+    cells = gain_cells(plan, hospitals)
+    return Study(plan, cells, lambda results: report_of(plan, hospitals, results, cells))
