@@ -102,7 +102,7 @@ def seed_of(seed: int, purpose: str, fold: int) -> int:
 
 
 FULL = Plan(
-    Protocol(patch=75, stride=13, side=32),
+    Protocol(patch=75, stride=13, side=32, tone="none"),
     (
         Settings(network="convnet", images=3, outer_steps=600, score_every=50),
         Settings(network="resnet18", images=3, outer_steps=600, score_every=50),
@@ -114,7 +114,7 @@ _SMALL = {"images": 3, "epochs": 2, "steps": 2, "outer_steps": 4, "batch": 12}
 _SMALL |= {"score_every": 2, "score_inits": 2, "score_patches": 20, "checkpoint_every": 2}
 
 QUICK = Plan(
-    Protocol(patch=40, stride=20, side=16),
+    Protocol(patch=40, stride=20, side=16, tone="none"),
     tuple(Settings.model_validate({"network": network, **_SMALL}) for network in NETWORKS),
     TrainingPlan(epochs=2, batch=16, rates=(1e-3,)),
     sizes=(10, 20),
