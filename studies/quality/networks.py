@@ -6,7 +6,7 @@ trained with BatchNorm too: by torchvision's own initialiser, and for the rest e
 ``gdshare.training`` does it, on the same patches in the same order.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import mean
@@ -219,7 +219,21 @@ def see_films(piece: Piece, showing: Showing) -> Result:
     """The cell that shows every validation and test film to networks, one film at a time."""
     cohorts = cohorts_of(piece)
     networks = _networks(piece, showing, cohorts[0].protocol)
-    protocol = cohorts[0].protocol.model_copy(update={"stride": showing.stride})
+    seen = show(piece, cohorts, showing.stride, lambda site: networks)
+    seed = seed_of(piece.seed, "test-patches", showing.fold)
+    x, classes = sample_patches(cohorts, "test", showing.score_patches * len(cohorts), seed)
+    scores = [network.patch_score(x, classes) for network in networks]
+    return replace(seen, facts=seen.facts | {"patch_scores": list(scores)})
+
+
+def show(
+    piece: Piece,
+    cohorts: Sequence[Cohort],
+    stride: int,
+    networks: Callable[[int], Sequence[Network]],
+) -> Result:
+    """Show every validation and test film to its hospital's ``networks``, as many at each."""
+    protocol = cohorts[0].protocol.model_copy(update={"stride": stride})
     # The order in which a hospital's patients are numbered is the same in every fold.
     patients = [sorted({film.patient for film in cohort.films}) for cohort in cohorts]
     films = [
@@ -229,17 +243,14 @@ def see_films(piece: Piece, showing: Showing) -> Result:
         for film in cohort.films_of(split)
     ]
     counts: list[Counts] = []
-    for number, (film, _, _) in enumerate(films):
+    for number, (film, site, _) in enumerate(films):
         path = piece.folder / f"{number:05d}.npz"
         if not path.exists():
-            write_arrays(path, look(film.image, protocol, networks))
+            write_arrays(path, look(film.image, protocol, networks(site)))
             piece.keep()
         counts.append(read_arrays(path))
-    seed = seed_of(piece.seed, "test-patches", showing.fold)
-    x, classes = sample_patches(cohorts, "test", showing.score_patches * len(cohorts), seed)
-    scores = [network.patch_score(x, classes) for network in networks]
     return Result(
-        {"films": len(films), "patch_scores": list(scores)},
+        {"films": len(films)},
         {
             "split": np.array([film.split for film, _, _ in films]),
             "site": np.array([site for _, site, _ in films], np.uint16),

@@ -201,7 +201,7 @@ class Reader:
                 "no model is complete in all folds, so there is nothing to report",
                 remedy="do the cells that are not done by the same command without --only",
             )
-        diagnoses = [_diagnoses(hospital) for hospital in self.hospitals]
+        diagnoses = [diagnoses_of(hospital) for hospital in self.hospitals]
         return [
             {s: films_of(self.results[in_fold(f, "films", s)], diagnoses) for s in sources}
             for f in self._folds
@@ -330,7 +330,7 @@ class Reader:
         return Table("What validation patients decided", head, rows)
 
 
-def _diagnoses(hospital: Hospital) -> npt.NDArray[np.bool_]:
+def diagnoses_of(hospital: Hospital) -> npt.NDArray[np.bool_]:
     """Bool [patients], in the order in which patients are numbered."""
     patients = {row.patient: row.positive for row in read_table(hospital.table)}
     return np.array([patients[name] for name in sorted(patients)], np.bool_)
