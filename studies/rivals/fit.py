@@ -20,9 +20,9 @@ class Fit:
     """How a network is trained; rate and step are chosen on validation patients."""
 
     rates: tuple[float, ...] = (1e-3, 3e-4)  # Adam's
-    steps: int = 400  # at most
+    steps: int = 300  # at most
     every: int = 50  # steps between scores
-    patience: int = 3  # scores without a better one after which a rate is given up
+    patience: int = 2  # scores without a better one after which a rate is given up
     batch: int = 32
 
 

@@ -39,6 +39,15 @@ def one_hot(classes: Tensor) -> Tensor:
     return functional.one_hot(classes, len(CLASSES)).float()
 
 
+def drawn(data: Data, count: int, generator: torch.Generator) -> Data:
+    """Patches chosen by chance, of every class as many, labelled one-hot."""
+    x, classes = data
+    order = torch.randperm(len(x), generator=generator)
+    each = count // len(CLASSES)
+    rows = torch.cat([order[classes[order] == label][:each] for label in range(len(CLASSES))])
+    return x[rows], one_hot(classes[rows])
+
+
 def medoids(points: Tensor, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     """K-medoids by alternation (Park and Jun 2009), from a start as of k-means++.
 
@@ -80,7 +89,7 @@ def soft_medoids(points: Tensor, data: Data, count: int, generator: torch.Genera
 class Matching:
     """Distribution matching (Zhao and Bilen, WACV 2023): mean features, class by class."""
 
-    steps: int = 300
+    steps: int = 200
     batch: int = 32  # real patches of each class a step
     rate: float = 0.1  # Adam's
 

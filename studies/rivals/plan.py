@@ -14,7 +14,7 @@ class Federated:
 
     rounds: tuple[int, ...] = (1, 5, 10)
     rates: tuple[float, ...] = (1e-3, 3e-4)  # Adam's
-    steps: tuple[int, ...] = (10, 40)  # of a round at each hospital
+    steps: tuple[int, ...] = (10, 30)  # of a round at each hospital
     pulls: tuple[float, ...] = (0.01, 0.1)  # FedProx's μ
     batch: int = 32
 
@@ -40,7 +40,7 @@ class Plan:
     attacked: int = 1  # folds in which matched images are attacked, from the first
 
 
-FULL = Plan(quality.FULL, Fit(), Fit(steps=200, every=25), Federated(), Matching())
+FULL = Plan(quality.FULL, Fit(), Fit(steps=150, every=25), Federated(), Matching())
 
 _FIT = Fit(rates=(1e-3,), steps=4, every=2, batch=8)
 QUICK = Plan(

@@ -17,9 +17,10 @@ from studies.quality.networks import films_of
 from studies.quality.plan import NETWORKS
 from studies.quality.report import diagnoses_of
 from studies.quality.schedule import in_fold
-from studies.rivals.cells import ALONE, REAL_PIXELS, Row, rows_of
+from studies.rivals.cells import ALONE, Row, rows_of
 from studies.rivals.plan import Plan
 from studies.rivals.schedule import rivals_of
+from studies.rivals.sending import REAL_PIXELS
 from studies.runner import Cell, Result
 from studies.tables import Float, Table, Value, costs, deviation, interval, mean, number
 

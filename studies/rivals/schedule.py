@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from gdshare.protocol import CLASSES
 from studies.hospitals import Hospital
 from studies.quality.networks import COHORTS, TRAINED
 from studies.quality.plan import Baseline, seed_of
@@ -11,17 +12,15 @@ from studies.quality.schedule import cells_of as cells_of_quality
 from studies.quality.schedule import in_fold
 from studies.rivals.cells import (
     FEDAVG,
-    Sending,
     Work,
     alone,
     fedavg,
     fedprox,
     heads,
-    pooled,
-    send_images,
     show_rows,
 )
 from studies.rivals.plan import Plan
+from studies.rivals.sending import Sending, send_images
 from studies.runner import Cell, Piece, Result
 
 # CPU-seconds of a fold in full.
@@ -42,18 +41,19 @@ class Rival:
 
 def rivals_of(plan: Plan, fold: int) -> list[Rival]:
     """The rivals in the order of the table's rows; another one is a line here."""
-    attacked, rounds = fold < plan.attacked, len(plan.federated.rounds)
-    patches = len(plan.patches)
-    sending = Sending("matched", plan.matched, plan.images, plan.matching, attacked)
+    rounds, attacked = len(plan.federated.rounds), fold < plan.attacked
+    everything = Sending("all", (plan.per_class * len(CLASSES),), plan.real)
+    drawn, medoids = (Sending(kind, plan.patches, plan.images) for kind in ("random", "medoids"))
+    matched = Sending("matched", plan.matched, plan.images, plan.matching, attacked)
     return [
         Rival("alone", alone, plan.real, 2, 300),
-        Rival("pooled", pooled, plan.real, 1, 150),
-        Rival("fedavg", fedavg, plan.federated, rounds, 500),
-        Rival("fedprox", fedprox, plan.federated, rounds, 400, {FEDAVG: "fedavg"}),
-        Rival("heads", heads, plan.penalties, 2, 60),
-        Rival("random", send_images, Sending("random", plan.patches, plan.images), patches, 200),
-        Rival("medoids", send_images, Sending("medoids", plan.patches, plan.images), patches, 250),
-        Rival("matched", send_images, sending, len(plan.matched), 500),
+        Rival("pooled", send_images, everything, 1, 120),
+        Rival("fedavg", fedavg, plan.federated, rounds, 420),
+        Rival("fedprox", fedprox, plan.federated, rounds, 330, {FEDAVG: "fedavg"}),
+        Rival("heads", heads, plan.penalties, 2, 40),
+        Rival("random", send_images, drawn, len(drawn.counts), 160),
+        Rival("medoids", send_images, medoids, len(medoids.counts), 200),
+        Rival("matched", send_images, matched, len(matched.counts), 350),
     ]
 
 

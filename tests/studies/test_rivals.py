@@ -9,11 +9,12 @@ from gdshare.errors import RunError
 from studies.hospitals import Phantoms, hospitals_of
 from studies.quality.plan import FULL as QUALITY
 from studies.quality.schedule import cells_of as cells_of_quality
-from studies.rivals.cells import ALONE, REAL_PIXELS, rows_of
+from studies.rivals.cells import ALONE, rows_of
 from studies.rivals.picture import draw
 from studies.rivals.plan import FULL, QUICK
 from studies.rivals.report import Reader
 from studies.rivals.schedule import cells_of, rivals_of
+from studies.rivals.sending import REAL_PIXELS
 from studies.runner import Result, Store, run
 
 TINY = replace(
@@ -28,7 +29,7 @@ TINY = replace(
 ROWS = [
     ALONE,
     "one-shot average",
-    "all real patches pooled (60)",
+    "all real patches pooled",
     *(f"{name}, {rounds}" for name in ("FedAvg", "FedProx") for rounds in ("1 round", "2 rounds")),
     "linear head, averaged",
     "linear head, sums",
