@@ -4,7 +4,7 @@ Each hospital alone; FedAvg and FedProx by Flower's strategies; averaged network
 real patches, chosen by chance or as medoids; distribution matching; all real patches pooled. On the
 patients, splits and films of ``studies quality``, whose rows are taken from its archive. In full
 about two CPU-hours, ``--quick`` under two minutes. A row is printed once it is complete in all
-folds. The picture is written to OUT/rivals.svg.
+folds. The picture is written to OUT/rivals.svg, OUT being the folder of --out.
 """
 
 import argparse
@@ -23,6 +23,8 @@ from studies.rivals.report import Reader
 from studies.rivals.schedule import cells_of
 from studies.runner import Result, Store
 
+PICTURE = "rivals.svg"
+
 
 def study(chosen: argparse.Namespace, store: Store) -> Study:
     logging.getLogger("flwr").setLevel(logging.ERROR)  # a line a round
@@ -38,7 +40,8 @@ def study(chosen: argparse.Namespace, store: Store) -> Study:
             say(f"without the rows of studies quality: {error}")
             shared = {}
         reader = Reader(plan, hospitals, results, shared)
-        write_bytes(store.out / "rivals.svg", draw(reader.lines).encode())
+        store.out.mkdir(parents=True, exist_ok=True)
+        write_bytes(store.out / PICTURE, draw(reader.lines).encode())
         return reader.report(cells)
 
     return Study(plan, cells, report, partial=True)

@@ -7,6 +7,7 @@ from math import ceil, floor, log10
 from studies.rivals.report import Line
 
 WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 1000, 560, 60, 240, 20, 50  # px
+LABEL = 220  # px, about the longest
 
 
 def draw(lines: Sequence[Line]) -> str:
@@ -30,14 +31,20 @@ def draw(lines: Sequence[Line]) -> str:
     for tick in range(round(low * 20), round(high * 20) + 1):
         parts.append(_rule(LEFT, y(tick / 20), end, y(tick / 20)))
         parts.append(_text(LEFT - 6, y(tick / 20) + 4, f"{tick / 20:.2f}", "end"))
-    for line in lines:
-        height = y(line.figures.auc)
-        if line.row.sends:
-            dot = f'<circle cx="{x(line.row.sends):.1f}" cy="{height:.1f}" r="4"/>'
-            parts += [dot, _text(x(line.row.sends) + 7, height + 4, line.row.title)]
+    labels: list[tuple[float, float]] = []
+    for line in sorted(lines, key=lambda line: -line.figures.auc):
+        height, sends = y(line.figures.auc), line.row.sends
+        at = x(sends) if sends else end
+        if sends:
+            parts.append(f'<circle cx="{at:.1f}" cy="{height:.1f}" r="4"/>')
         else:
             parts.append(_rule(LEFT, height, end, height, 'stroke="black" stroke-dasharray="6"'))
-            parts.append(_text(end + 7, height + 4, line.row.title))
+        while any(
+            abs(at - other) < LABEL and abs(height - beside) < 12 for other, beside in labels
+        ):
+            height += 2  # below the label that it would cover
+        labels.append((at, height))
+        parts.append(_text(at + 7, height + 4, line.row.title))
     head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}"'
     return "\n".join([f'{head} font-family="sans-serif" font-size="11">', *parts, "</svg>", ""])
 

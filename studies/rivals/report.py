@@ -145,11 +145,11 @@ class Reader:
     def _line(self, row: Row, results: Sequence[Result], teams: Sequence[Team]) -> Line:
         diagnoses = [diagnoses_of(hospital) for hospital in self.hospitals]
         folds = [films_of(result, diagnoses) for result in results]
-        way, rule = PRIMARY
+        (way, rule), seed = PRIMARY, self.plan.shared.seed
         rule = "own" if row.title == ALONE else rule
         models = [[judge(f["val"], f["test"], team, way, rule) for f in folds] for team in teams]
         drawn = [
-            weights(films["test"], numpy_generator(0, "rivals-resamples", fold), self.resamples)
+            weights(films["test"], numpy_generator(seed, "quality-resamples", fold), self.resamples)
             for fold, films in enumerate(folds)
         ]
         sites = range(len(self.hospitals))
