@@ -118,6 +118,7 @@ def assess(
 
     def ask_sites(lone: Trained, sites: Sequence[str]) -> CountsBySite:
         """A site that failed to count once is not waited for again, for the next bundle."""
+        log.info("measuring what %s teaches alone", lone.bundles[0].name)
         asked = [bundle for bundle in sound if bundle.site in sites and bundle.site not in silent]
         counts = count_films(grid, asked, lone, None, order.timeout).counts
         silent.update(bundle.site for bundle in asked if bundle.site not in counts)
