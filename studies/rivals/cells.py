@@ -50,6 +50,7 @@ class Row:
     audit: str = NOT_ATTACKED  # empty where another fold was attacked
     score: float = 0.0  # patch score on validation patients
     choice: dict[str, float] = field(default_factory=dict)  # what validation patients chose
+    network: str = "convnet"  # what its weights are of
 
 
 Trained = tuple[Row, Sequence[Parameters]]  # one network, or one for each hospital
@@ -133,14 +134,13 @@ def size(*tensors: Tensor) -> int:
 def show_rows(piece: Piece, stride: int) -> Result:
     """The cell that shows every validation and test film to the networks of a rival's rows."""
     cohorts, trained = cohorts_of(piece), piece.needs[TRAINED]
-    module = build("convnet", cohorts[0].protocol.side)
     rows = [
         [
-            Network.read(folder, module)
+            Network.read(folder, build(row.network, cohorts[0].protocol.side))
             for site in range(len(cohorts))
             if (folder := network_folder(trained.folder, place, site)).exists()
         ]
-        for place in range(len(rows_of(trained.result)))
+        for place, row in enumerate(rows_of(trained.result))
     ]
     return show(piece, cohorts, stride, lambda site: [own[site % len(own)] for own in rows])
 
