@@ -81,6 +81,8 @@ def distil_site(piece: Piece, settings: Settings) -> Result:
     outcome = distil_in_piece(cohort, settings, piece)
     score = outcome.score
     facts: Facts = {"patch_score": score.mean, "patch_score_deviation": score.deviation}
+    if outcome.train_score is not None:
+        facts["train_score"] = outcome.train_score
     return Result(facts | {"step": outcome.step, "at_chance": outcome.at_chance})
 
 
