@@ -233,6 +233,7 @@ def show(
     cohorts: Sequence[Cohort],
     stride: int,
     networks: Callable[[int], Sequence[Network]],
+    splits: Sequence[Split] = SPLITS,
 ) -> Result:
     """Show every validation and test film to its hospital's ``networks``, as many at each."""
     protocol = cohorts[0].protocol.model_copy(update={"stride": stride})
@@ -241,7 +242,7 @@ def show(
     films = [
         (film, site, patients[site].index(film.patient))
         for site, cohort in enumerate(cohorts)
-        for split in SPLITS
+        for split in splits
         for film in cohort.films_of(split)
     ]
     counts: list[Counts] = []

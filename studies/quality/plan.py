@@ -60,6 +60,10 @@ class Pooling:
     beside: bool = False  # a second look at an arm, not among the figures of interest
 
     @property
+    def network(self) -> str:
+        return self.arm.network
+
+    @property
     def name(self) -> str:
         return arm_name(self.arm) + "-chosen" * self.beside
 

@@ -243,12 +243,12 @@ class Reader:
         primary = (way, rule) == PRIMARY
         rank = "Primary" if primary else "Secondary"
         rows: list[Row] = []
-        figures = {}
+        figures, drawn = {}, self.drawn
         for contender in (*self.ours, *self.theirs):
             models = self.verdicts(contender, way, rule)
             mark = MARK * (primary and contender.primary)
             rows += _line(contender.name + mark, models, len(self._sites))
-            figures[contender.name] = resampled(models[:PAIRED_MODELS], self.drawn)
+            figures[contender.name] = resampled(models[:PAIRED_MODELS], drawn)
         pairs: list[Row] = []
         for ours, theirs in product(self.ours, self.theirs):
             mark = MARK * (primary and ours.primary and theirs.primary)

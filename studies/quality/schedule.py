@@ -20,13 +20,14 @@ from studies.quality.networks import (
     see_films,
     train_baseline,
 )
-from studies.quality.plan import NORMS, Baseline, Plan, arm_name, seed_of
+from studies.quality.plan import NORMS, Baseline, Plan, Pooling, arm_name, seed_of
 from studies.runner import Cell, Piece, Result
 
 # CPU-seconds of the full plan; PATCH_S: of a training, for each real patch; SCHEME_S: of
 # each way of pooling and θ0.
-DISTIL_S = {"convnet": 540.0, "resnet18": 280.0, "convnet-head": 40.0, "resnet18-head": 60.0}
-SCHEME_S, SEE_S, PATCH_S, CROSS_S, CUT_S = 14.0, 60.0, 0.075, 150.0, 4.0
+DISTIL_S = {"convnet": 540.0, "resnet18": 280.0, "convnet-head": 35.0, "resnet18-head": 35.0}
+SEE_S = {"convnet": 60.0, "resnet18": 20.0}  # of each network
+SCHEME_S, PATCH_S, CROSS_S, CUT_S = 14.0, 0.075, 150.0, 4.0
 
 Cells = dict[str, Cell]
 Rank = tuple[int, int]  # the lower, the earlier
@@ -73,9 +74,11 @@ def _ranked(plan: Plan, fold: int, hospitals: Sequence[Hospital]) -> Iterator[tu
         name, resumable = in_fold(fold, *words), work in (distil_site, see_films)
         return Cell(name, kind, work, parameters, seed, needs, plan.cost(seconds), resumable)
 
-    def films(needs: Cells, source: str, count: int, baseline: Baseline | None = None) -> Cell:
+    def films(needs: Cells, own: Pooling | Baseline) -> Cell:
+        count, baseline = (1, own) if isinstance(own, Baseline) else (own.networks, None)
         showing = Showing(fold, plan.film_stride, count, plan.score_patches, baseline)
-        return cell(("films", source), "films", see_films, showing, needs, SEE_S * count)
+        seconds = SEE_S[own.network] * count
+        return cell(("films", own.name), "films", see_films, showing, needs, seconds)
 
     cohorts: Cells = {}
     for hospital in hospitals:
@@ -104,7 +107,7 @@ def _ranked(plan: Plan, fold: int, hospitals: Sequence[Hospital]) -> Iterator[tu
         seconds = SCHEME_S * tried * len(pooling.schemes)
         scheme = cell(words, "distil", choose_scheme, choosing, needs, seconds)
         yield late, scheme
-        yield late, films(needs | {SCHEME: scheme}, pooling.name, pooling.networks)
+        yield late, films(needs | {SCHEME: scheme}, pooling)
 
     for baseline in sorted(plan.baselines, key=lambda own: -own.per_class):
         size = plan.sizes.index(baseline.per_class) if plan.smallest_first else 0
@@ -113,7 +116,7 @@ def _ranked(plan: Plan, fold: int, hospitals: Sequence[Hospital]) -> Iterator[tu
         words, seed = [baseline.name], training.plan.seed
         trained = cell(words, "real", train_baseline, training, cohorts, seconds, seed)
         yield turn, trained
-        yield turn, films(cohorts | {TRAINED: trained}, baseline.name, 1, baseline)
+        yield turn, films(cohorts | {TRAINED: trained}, baseline)
 
     for hospital in hospitals if crossed else ():
         site, crossing = hospital.name, CrossSite(plan.arms, plan.crossing, plan.score_patches)
