@@ -67,7 +67,7 @@ FULL = Plan(
         SCHEMES,
     ),
     quality.FULL,
-    Comparing("none", Settings(network="convnet", train="head"), stride=quality.FULL.film_stride),
+    Comparing("none", stride=quality.FULL.film_stride),
 )
 
 _HEAD = {"train": "head", "images": 3, "steps": 2, "outer_steps": 4, "batch": 12, "score_every": 2}
@@ -84,7 +84,7 @@ QUICK = Plan(
         quality.QUICK.schemes,
     ),
     quality.QUICK,
-    Comparing("none", Settings(network="convnet", train="head"), 20, 20, (0.01, 0.1), stride=40),
+    Comparing("none", per_class=20, score_patches=20, penalties=(0.01, 0.1), stride=40),
 )
 
 

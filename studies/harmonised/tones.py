@@ -13,7 +13,7 @@ from torch import Tensor
 from gdshare.cohort import Cohort
 from gdshare.distill.head import Body, Head, body_of
 from gdshare.distill.problem import fixed_theta0
-from gdshare.method import Settings
+from gdshare.method import Method
 from gdshare.networks import build
 from gdshare.patch_tensors import balanced_accuracy, sample_patches
 from gdshare.protocol import Tone
@@ -31,7 +31,8 @@ class Comparing:
     """What decides one tone's figures in one fold."""
 
     tone: Tone
-    body: Settings  # decides the network and its θ0
+    network: str = "convnet"
+    theta0_number: int = 0  # that the announced θ0 is drawn from
     per_class: int = 1000  # training patches of each class and hospital, at most
     score_patches: int = 300  # validation patches of each class and hospital, at most
     penalties: tuple[float, ...] = (1e-3, 0.01, 0.1, 1.0, 10.0)  # of ridge; see ``best_head``
@@ -53,10 +54,11 @@ class Site:
 
 def compare_tone(piece: Piece, comparing: Comparing) -> Result:
     """The cell of one tone in one fold: patch scores of heads, and validation films' votes."""
-    cohorts, settings = cohorts_of(piece), comparing.body
+    cohorts, network = cohorts_of(piece), comparing.network
     side = cohorts[0].protocol.side
-    module = build(settings.network, side)
-    body = body_of(settings.network, side, fixed_theta0(settings, module))
+    module = build(network, side)
+    announced = {"network": network, "train": "head", "theta0_number": comparing.theta0_number}
+    body = body_of(network, side, fixed_theta0(Method.model_validate(announced), module))
     sites = [_site(body, cohort, comparing, piece.seed) for cohort in cohorts]
     everyone, without = fitted_heads(body, sites, comparing.penalties)
     networks = [[Network(module, head.network()) for head in (everyone, own)] for own in without]
