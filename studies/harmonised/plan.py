@@ -13,7 +13,7 @@ from studies.quality.networks import COHORTS
 from studies.quality.schedule import Cells, cells_of, cut_cell, in_fold
 from studies.runner import Cell
 
-TONE: Tone = "gamma"
+TONE: Tone = "levels"
 TONES: tuple[Tone, ...] = ("none", "equalise", TONE)
 KIND = "tones"
 
