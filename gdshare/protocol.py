@@ -19,7 +19,7 @@ from pydantic import (
 
 from gdshare.errors import UsageError
 
-Tone = Literal["none", "equalise", "levels"]
+Tone = Literal["none", "equalise", "levels", "half"]
 """How a film's gray levels are harmonised before it is cut, see ``gdshare.tone``."""
 MAX_ENSEMBLE = 10
 """Largest number of networks that vote together; it bounds the memory of a hospital's node."""

@@ -89,13 +89,19 @@ def _equalise(levels: Levels) -> Float:
 
 def _adjust_levels(levels: Levels) -> Float:
     """Black and white at the exposed field's percentiles, and its median half way between them."""
-    sample = _sample(levels)
-    return _apply(_bent(_count(sample[exposed_field(sample)])), levels)
+    return _apply(_bent(_field_counts(levels)), levels)
+
+
+def _half(levels: Levels) -> Float:
+    """Half way between black and white at the field's percentiles, and ranks within the field."""
+    counts = _field_counts(levels)
+    return _apply((_stretched(counts) + _ranks(counts)) / 2, levels)
 
 
 _TONES: Mapping[Tone, Callable[[Levels], Float]] = {
     "equalise": _equalise,
     "levels": _adjust_levels,
+    "half": _half,
 }
 
 
@@ -112,6 +118,11 @@ def _sample(levels: Levels) -> Levels:
 
 def _count(sample: Levels) -> Counts:
     return np.bincount(sample.ravel(), minlength=FULL_SCALE + 1)
+
+
+def _field_counts(levels: Levels) -> Counts:
+    sample = _sample(levels)
+    return _count(sample[exposed_field(sample)])
 
 
 def _level(counts: Counts, part: int, of: int) -> int:

@@ -17,6 +17,7 @@ CURVES = [tone for tone in TONES if tone != "none"]
 DIGESTS = {
     "none": "11a3c2be81a5ab3702fc379f8f722b8600a1e5a682a95c17ede89d697ebbe044",
     "equalise": "5fd435de343c62ed7db8c86327fb4ea651f07bedc48c1256cf4796f3861dd06a",
+    "half": "eee98d681a4f49f2060bd5e36711872d400479f7c2a7e7a874f65dfd1b61b17e",
     "levels": "5ddd890115bb760482a240db0cec087d57d489eec1f9bb3fc3e1b2a104e79136",
 }
 """SHA-256 of float32, little-endian, of one film."""

@@ -116,8 +116,8 @@ def label(
             help="How each film's gray levels are harmonised before it is cut, so that detectors "
             "and vendors look alike. none: not at all; equalise: every gray equally often; levels: "
             "black point, white point and midtone as in an image editor, set by percentiles of "
-            "what lies inside black and white frames. Uses nothing but the film. Source: not "
-            "given.",
+            "what lies inside black and white frames; half: half way from there to every gray "
+            "equally often. Uses nothing but the film. Source: not given.",
         ),
     ] = DEFAULTS.tone,
     split: Annotated[

@@ -14,7 +14,7 @@ from studies.quality.schedule import Cells, cells_of, cut_cell, in_fold
 from studies.runner import Cell
 
 TONE: Tone = "levels"
-TONES: tuple[Tone, ...] = ("none", "equalise", TONE)
+TONES: tuple[Tone, ...] = ("none", "equalise", TONE, "half")
 KIND = "tones"
 
 TONE_S = 45.0  # CPU-seconds of one tone in one fold
