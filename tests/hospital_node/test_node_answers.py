@@ -128,19 +128,16 @@ def test_validation_counts_at_every_threshold_are_the_local_ones(
 
 
 def test_a_model_of_films_of_another_tone_is_refused(settings: dict[str, object]) -> None:
-    protocol = PROTOCOL.model_copy(update={"tone": "equalise"}).model_dump_json()
+    protocol = PROTOCOL.model_copy(update={"tone": "levels"}).model_dump_json()
     answer = ask_node(settings, COUNTS, request(protocol=protocol))
     assert answer == {"refused": "protocol-differs"}
 
 
 def test_an_update_that_brought_the_tone_gives_a_cohort_no_new_budget(
-    settings: dict[str, object], tmp_path: Path
+    settings: dict[str, object], cohort: Path
 ) -> None:
     """Records of before name a cohort by the digest of an index without a tone."""
-    as_it_is = PROTOCOL.model_copy(update={"tone": "none"})
-    cohort = make_cohort(tmp_path / "films", protocol=as_it_is)
-    settings["cohort"] = str(cohort)
-    ask_node(settings, COUNTS, request(protocol=as_it_is.model_dump_json()))
+    ask_node(settings, COUNTS, request())
     index = open_cohort(cohort).index.model_dump_json().replace(',"tone":"none"', "")
     (recorded,) = read_counts(Path(str(settings["state"]))).entries
     assert recorded.cohort == hashlib.sha256(index.encode()).hexdigest()
