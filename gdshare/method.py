@@ -20,10 +20,10 @@ Precision = Literal["float32", "bfloat16"]
 HEAD = "--train head"
 BY_NETWORK: Mapping[str, Mapping[str, float | str]] = {
     "steps": {"resnet18": 3, "convnet": 3, HEAD: 30},
-    "outer_steps": {"resnet18": 600, "convnet": 600, HEAD: 400},
+    "outer_steps": {"resnet18": 600, "convnet": 600, HEAD: 500},
     "batch": {"resnet18": 24, "convnet": 24, HEAD: 2100},
-    "outer_rate": {"resnet18": 0.1, "convnet": 0.05, HEAD: 0.2},
-    "inner_rate": {"resnet18": 0.01, "convnet": 0.02, HEAD: 1.0},
+    "outer_rate": {"resnet18": 0.1, "convnet": 0.05, HEAD: 0.1},
+    "inner_rate": {"resnet18": 0.01, "convnet": 0.02, HEAD: 5.0},
     "theta0": {"resnet18": "random", "convnet": "random", HEAD: "fixed"},
 }
 """Setting -> network that is trained whole, or the last layer of any -> default

@@ -19,7 +19,7 @@ from pydantic import (
 
 from gdshare.errors import UsageError
 
-Tone = Literal["none", "equalise", "field", "half", "gamma", "local"]
+Tone = Literal["none", "equalise", "levels", "half"]
 """How a film's gray levels are harmonised before it is cut, see ``gdshare.tone``."""
 MAX_ENSEMBLE = 10
 """Largest number of networks that vote together; it bounds the memory of a hospital's node."""
@@ -100,7 +100,7 @@ class Protocol(Versioned):
     std: Annotated[float, Field(gt=0.0, le=10.0, allow_inf_nan=False)] = 0.25
     resample_mm: Annotated[float, Field(ge=0.01, le=10.0, allow_inf_nan=False)] | None = None
     normalisation: Literal["protocol", "site"] = "protocol"
-    tone: Tone = "none"
+    tone: Tone = "levels"
 
     @model_validator(mode="after")
     def _bounds_leave_a_gap(self) -> Self:

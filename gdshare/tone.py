@@ -1,8 +1,8 @@
 """Harmonising films: the tone curve of a detector or a vendor is taken away, film by film.
 
 A pure function of one film: nothing of another patient goes in. Equal films give equal bytes on
-every machine: levels are integers of 16 bits, statistics are integer sums, and what is real is
-computed by + - * / and sqrt alone, which IEEE 754 rounds in one way only (docs/adr/0036).
+every machine: gray levels are integers of 16 bits, statistics are integer sums, and what is real
+is computed by + - * / alone, which IEEE 754 rounds in one way only (docs/adr/0036).
 """
 
 from collections.abc import Callable, Mapping
@@ -30,13 +30,6 @@ LEAST_FIELD = 64
 """If less than this part of the film would be its field, the field is the whole film."""
 MIDDLE = (0.05, 0.95)
 """Where the median may lie between the percentiles before the curve goes no further."""
-FINE = 4095
-"""Steps of the tones that local contrast is summed over."""
-REACH = 15
-"""Half the side of the square of local contrast, as a part of the film's shorter side: the
-deviation of such a square is that of 20 px on 512."""
-LEAST_DEVIATION = 1 / 64
-"""Added to the local deviation, so that noise on a flat area stays small."""
 
 
 def harmonise(scaled: Float, tone: Tone) -> Float:
@@ -94,51 +87,21 @@ def _equalise(levels: Levels) -> Float:
     return _apply(_ranks(_count(_sample(levels))), levels)
 
 
-def _field(levels: Levels) -> Float:
-    """Each pixel's rank among those of the exposed field."""
-    return _apply(_ranks(_field_counts(levels)), levels)
+def _adjust_levels(levels: Levels) -> Float:
+    """Black and white at the exposed field's percentiles, and its median half way between them."""
+    return _apply(_bent(_field_counts(levels)), levels)
 
 
 def _half(levels: Levels) -> Float:
-    """Half way between the film stretched over the field's percentiles and ``field``."""
+    """Half way between black and white at the field's percentiles, and ranks within the field."""
     counts = _field_counts(levels)
     return _apply((_stretched(counts) + _ranks(counts)) / 2, levels)
 
 
-def _gamma(levels: Levels) -> Float:
-    """Stretched over the field's percentiles, and curved so that its median is in the middle."""
-    return _apply(_curved(_field_counts(levels)), levels)
-
-
-def _local(levels: Levels) -> Float:
-    """Half ``gamma``, half the contrast to the surroundings, in deviations of the surroundings.
-
-    Three deviations either way are black and white. The surroundings' mean and deviation are those
-    of the sample's pixel at or before each pixel.
-    """
-    curve = _curved(_field_counts(levels))
-    sample = np.rint(curve * FINE).astype(np.int64)[_sample(levels)]
-    mean, deviation = (moment / FINE for moment in _surroundings(sample))
-    height, width = levels.shape
-    step = _step(levels)
-    mixed = np.empty((height, width), np.float32)
-    for row in range(len(sample)):
-        rows = slice(row * step, (row + 1) * step)
-        middle, spread = (
-            np.repeat(moment[row], step)[:width] for moment in (mean, deviation + LEAST_DEVIATION)
-        )
-        tones = curve[levels[rows]]
-        contrast = 0.5 + (tones - middle) / (6 * spread)
-        mixed[rows] = (tones + np.clip(contrast, 0, 1)) / 2
-    return mixed
-
-
 _TONES: Mapping[Tone, Callable[[Levels], Float]] = {
     "equalise": _equalise,
-    "field": _field,
+    "levels": _adjust_levels,
     "half": _half,
-    "gamma": _gamma,
-    "local": _local,
 }
 
 
@@ -148,13 +111,8 @@ def _quantised(scaled: Float) -> Levels:
     return levels.astype(np.uint16)
 
 
-def _step(levels: Levels) -> int:
-    shorter: int = min(levels.shape)
-    return max(1, shorter // SAMPLED_SIDE)
-
-
 def _sample(levels: Levels) -> Levels:
-    step = _step(levels)
+    step = max(1, min(levels.shape) // SAMPLED_SIDE)
     return levels[::step, ::step]
 
 
@@ -195,7 +153,7 @@ def _stretched(counts: Counts) -> Curve:
     return np.clip((levels - low) / (high - low), 0, 1)
 
 
-def _curved(counts: Counts) -> Curve:
+def _bent(counts: Counts) -> Curve:
     """Stretched, then bent by t / (t + c (1 - t)), which gives the median one half.
 
     A power would do the same, but no two libraries round powers alike.
@@ -203,27 +161,3 @@ def _curved(counts: Counts) -> Curve:
     t = _stretched(counts)
     median = min(max(float(t[_level(counts, 1, 2)]), MIDDLE[0]), MIDDLE[1])
     return t / (t + median / (1 - median) * (1 - t))
-
-
-def _surroundings(sample: npt.NDArray[np.int64]) -> tuple[Curve, Curve]:
-    """Mean and deviation of the square around each pixel, float64 of the same shape.
-
-    Args:
-        sample: int64 [rows, columns], 0 to ``FINE``; squares end at its edges.
-    """
-    reach = min(sample.shape) // REACH
-    (top, bottom), (left, right) = (_ends(length, reach) for length in sample.shape)
-    area = (bottom - top)[:, None] * (right - left)
-    means = []
-    for values in (sample, sample**2):
-        table = np.pad(values, ((1, 0), (1, 0))).cumsum(0).cumsum(1)
-        band = table[bottom] - table[top]
-        means.append((band[:, right] - band[:, left]) / area)
-    mean, square = means
-    return mean, np.sqrt(np.maximum(square - mean * mean, 0))
-
-
-def _ends(length: int, reach: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Where the stretch of ``reach`` either side of each place begins and ends."""
-    places = np.arange(length)
-    return np.maximum(places - reach, 0), np.minimum(places + reach + 1, length)

@@ -54,8 +54,8 @@ VARIANTS = (  # what a user would type; each is the defaults but for these optio
     "--outer-decay none",
     "--augment mirror",
 )
-PROTOCOL = Protocol(patch=75, stride=13, side=32)
-QUICK_PROTOCOL = Protocol(patch=40, stride=20, side=16)
+PROTOCOL = Protocol(patch=75, stride=13, side=32, tone="none")
+QUICK_PROTOCOL = Protocol(patch=40, stride=20, side=16, tone="none")
 
 
 @dataclass(frozen=True)

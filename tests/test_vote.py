@@ -29,14 +29,15 @@ def test_film_without_an_n_or_p_vote_is_indeterminate_and_negative_at_any_thresh
 
 def test_every_network_votes_once_on_every_window_whatever_the_mask():
     film = Film(np.zeros((64, 72), np.uint8), "blank")
+    protocol = PROTOCOL.model_copy(update={"tone": "none"})
     batches = []
 
     def predict(patches):
         batches.append(patches)
         return np.stack([np.arange(len(patches)) % 3, np.full(len(patches), 2)])
 
-    votes = film_votes(film, PROTOCOL, predict)
-    grid = Grid.over(film.shape, PROTOCOL)
+    votes = film_votes(film, protocol, predict)
+    grid = Grid.over(film.shape, protocol)
     assert votes.i + votes.n + votes.p == 2 * grid.count == 2 * sum(map(len, batches))
     assert (votes.i, votes.n, votes.p) == (grid.rows * 3, grid.rows * 3, grid.rows * (2 + 8))
     np.testing.assert_allclose(batches[0], -2)  # black, normalised by mean 0.5 and deviation 0.25

@@ -35,7 +35,7 @@ PNEUMONIA_CLASSES = 2
 
 FILMS = Path("tb_cxr") / "shenzhen-a" / "labels.csv"
 FILMS_SHA256 = "0f6340e0a689407ae26a52bd20c2cf76a46b183bf66fe6a18966bc7dce7d4bd7"
-FILMS_PROTOCOL = Protocol(patch=75, stride=13, side=32)
+FILMS_PROTOCOL = Protocol(patch=75, stride=13, side=32, tone="none")
 FILMS_SPLIT = (0.6, 0.2, 0.2)
 
 

@@ -170,12 +170,14 @@ def _making(manifest: Manifest, distilled: Distilled) -> str:
         if method.sets > 1
         else ""
     )
+    trained = {"all": "all weights", "head": "the last layer alone, from zeros"}[method.train]
     named = f" (SHA-256 `{weights}`, number {method.theta0_number})" if weights else ""
     return (
         "## How it was made\n\n"
         "By dataset distillation after Li, Togo, Ogawa and Haseyama (ICIP 2020), with "
         f"{method.labels} labels. Network {method.network}, starting weights {method.theta0}"
         f"{named} by the scheme {manifest.initialiser}; {method.epochs} x {method.steps} gradient "
-        f"steps on the images; {method.outer_steps} training steps with {method.batch} real "
-        f"patches each.{sets}\n\nLearning rates to use with the images, in order: {rates}.\n"
+        f"steps on the images train {trained}; {method.outer_steps} training steps with "
+        f"{method.batch} real patches each.{sets}\n\n"
+        f"Learning rates to use with the images, in order: {rates}.\n"
     )

@@ -114,10 +114,10 @@ def label(
         Tone,
         typer.Option(
             help="How each film's gray levels are harmonised before it is cut, so that detectors "
-            "and vendors look alike. none: not at all; equalise: every gray equally often; field: "
-            "the same inside black and white frames; gamma: stretched, with the median in the "
-            "middle; half: half way from stretched to field; local: gamma mixed with local "
-            "contrast. Uses nothing but the film. Source: not given.",
+            "and vendors look alike. none: not at all; equalise: every gray equally often; levels: "
+            "black point, white point and midtone as in an image editor, set by percentiles of "
+            "what lies inside black and white frames; half: half way from there to every gray "
+            "equally often. Uses nothing but the film. Source: not given.",
         ),
     ] = DEFAULTS.tone,
     split: Annotated[

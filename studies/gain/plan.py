@@ -64,7 +64,9 @@ def gain_cells(plan: Plan, hospitals: Sequence[Hospital]) -> list[Cell]:
     cells = [hospital.films for hospital in hospitals if hospital.films]
     for fold in range(plan.folds):
         cohorts = {COHORTS + s: known[in_fold(fold, "cohort", s)] for s in sites}
-        images = {IMAGES + s: known[in_fold(fold, "distil", arm.network, s)] for s in sites}
+        images = {
+            IMAGES + s: known[in_fold(fold, "distil", quality.arm_name(arm), s)] for s in sites
+        }
         cells += [*cohorts.values(), *images.values()]
         for site in sites:
             cells += _site_cells(plan, fold, site, cohorts, images)

@@ -129,17 +129,11 @@ def show_site(piece: Piece, showing: Showing) -> Result:
 
 def fix_epsilon(piece: Piece, showing: Showing) -> Result:
     """The cell that fixes ε for a hospital without own films, on others' validation films."""
-    cohorts, brought = [_validation(own) for own in cohorts_of(piece)], contributions_of(piece)
+    cohorts, brought = cohorts_of(piece), contributions_of(piece)
     networks = _pooled(brought, cohorts[0].protocol, showing.scheme, piece.seed, showing.team)
-    seen = show(piece, cohorts, showing.stride, lambda site: networks)
+    seen = show(piece, cohorts, showing.stride, lambda site: networks, splits=["val"])
     films = films_of(seen, [_diagnoses(own) for own in cohorts])["val"]
     return Result({"epsilon": threshold(films, tuple(range(len(networks))), "votes", "coarse")})
-
-
-def _validation(cohort: Cohort) -> Cohort:
-    """A cohort without any films but those of validation."""
-    films = tuple(cohort.films_of("val"))
-    return Cohort(cohort.path, cohort.index.model_copy(update={"films": films}))
 
 
 def _diagnoses(cohort: Cohort) -> npt.NDArray[np.bool_]:

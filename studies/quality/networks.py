@@ -81,6 +81,8 @@ def distil_site(piece: Piece, settings: Settings) -> Result:
     outcome = distil_in_piece(cohort, settings, piece)
     score = outcome.score
     facts: Facts = {"patch_score": score.mean, "patch_score_deviation": score.deviation}
+    if outcome.train_score is not None:
+        facts["train_score"] = outcome.train_score
     return Result(facts | {"step": outcome.step, "at_chance": outcome.at_chance})
 
 
@@ -231,6 +233,7 @@ def show(
     cohorts: Sequence[Cohort],
     stride: int,
     networks: Callable[[int], Sequence[Network]],
+    splits: Sequence[Split] = SPLITS,
 ) -> Result:
     """Show every validation and test film to its hospital's ``networks``, as many at each."""
     protocol = cohorts[0].protocol.model_copy(update={"stride": stride})
@@ -239,7 +242,7 @@ def show(
     films = [
         (film, site, patients[site].index(film.patient))
         for site, cohort in enumerate(cohorts)
-        for split in SPLITS
+        for split in splits
         for film in cohort.films_of(split)
     ]
     counts: list[Counts] = []

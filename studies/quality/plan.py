@@ -40,6 +40,42 @@ class Baseline:
         return f"{self.patches} real, {KIND_NAMES[self.kind]}"
 
 
+def arm_name(arm: Settings) -> str:
+    """In the names of cells: the network, and the part of it that is trained if not all."""
+    return arm.network if arm.train == "all" else f"{arm.network}-{arm.train}"
+
+
+def arm_label(arm: Settings) -> str:
+    """The same in tables."""
+    return NETWORKS[arm.network] + (f" {arm.train}" if arm.train != "all" else "")
+
+
+@dataclass(frozen=True)
+class Pooling:
+    """Networks trained on one arm's images of all hospitals."""
+
+    arm: Settings
+    schemes: tuple[Scheme, ...]  # the way of best patch score on validation patients is taken
+    networks: int  # θ0 that they are trained from
+    beside: bool = False  # a second look at an arm, not among the figures of interest
+
+    @property
+    def network(self) -> str:
+        return self.arm.network
+
+    @property
+    def name(self) -> str:
+        return arm_name(self.arm) + "-chosen" * self.beside
+
+    @property
+    def label(self) -> str:
+        return arm_label(self.arm) + ", best pooling" * self.beside
+
+    @property
+    def title(self) -> str:
+        return f"distilled on {self.label}"
+
+
 @dataclass(frozen=True)
 class Crossing:
     """How images distilled on one network are tried on another."""
@@ -60,7 +96,7 @@ class Plan:
     """
 
     protocol: Protocol  # of the patches that networks are trained on
-    arms: tuple[Settings, ...]  # of the distillations, one a network; seeds are replaced
+    arms: tuple[Settings, ...]  # of the distillations; seeds are replaced
     training: TrainingPlan  # of every baseline; network, seed, number of patches are replaced
     sizes: tuple[int, ...] = (1000, 2000, 3000)  # real patches of each class, of the baselines
     folds: int = 3  # parts of each hospital's patients
@@ -70,8 +106,10 @@ class Plan:
     teams: tuple[int, ...] = (1, 5, 20)  # how many of these vote together
     primary: int = 5
     schemes: tuple[Scheme, ...] = SCHEMES  # ways of pooling to choose from
+    head_schemes: tuple[Scheme, ...] = ()  # further, for heads alone, which are pooled once more
     scheme_networks: int = 3  # further θ0, by which the way of pooling is chosen
     crossing: Crossing = Crossing()
+    smallest_first: bool = False  # of the baselines; else the longest, so that none is left alone
     score_patches: int = 300  # of each class and site that a patch score looks at, at most
     seed: int = 0
     phantoms: Phantoms | None = None  # synthetic films instead of real ones
@@ -82,8 +120,18 @@ class Plan:
         norms = tuple(Baseline(size, kind) for size in self.sizes for kind in NORMS)
         return (*norms, Baseline(max(self.sizes), "convnet"))
 
+    @property
+    def poolings(self) -> tuple[Pooling, ...]:
+        """Of every arm, then of the heads by the further ways; a fixed θ0 gives one network."""
+        first = [
+            Pooling(arm, self.schemes, 1 if arm.theta0 == "fixed" else self.networks)
+            for arm in self.arms
+        ]
+        heads = [arm for arm in self.arms if arm.train == "head" and self.head_schemes]
+        return *first, *(Pooling(arm, self.head_schemes, 1, beside=True) for arm in heads)
+
     def settings_of(self, arm: Settings, site: str, fold: int) -> Settings:
-        seed = seed_of(self.seed, f"distil-{arm.network}-{site}", fold)
+        seed = seed_of(self.seed, f"distil-{arm_name(arm)}-{site}", fold)
         return arm.model_copy(update={"seed": seed})
 
     def training_of(self, baseline: Baseline, fold: int) -> TrainingPlan:
@@ -102,19 +150,19 @@ def seed_of(seed: int, purpose: str, fold: int) -> int:
 
 
 FULL = Plan(
-    Protocol(patch=75, stride=13, side=32),
+    Protocol(patch=75, stride=13, side=32, tone="none"),
     (
-        Settings(network="convnet", images=3, outer_steps=600, score_every=50),
-        Settings(network="resnet18", images=3, outer_steps=600, score_every=50),
+        Settings(network="convnet", train="all", images=3, outer_steps=600, score_every=50),
+        Settings(network="resnet18", train="all", images=3, outer_steps=600, score_every=50),
     ),
     TrainingPlan(patience=5),
 )
 
-_SMALL = {"images": 3, "epochs": 2, "steps": 2, "outer_steps": 4, "batch": 12}
+_SMALL = {"train": "all", "images": 3, "epochs": 2, "steps": 2, "outer_steps": 4, "batch": 12}
 _SMALL |= {"score_every": 2, "score_inits": 2, "score_patches": 20, "checkpoint_every": 2}
 
 QUICK = Plan(
-    Protocol(patch=40, stride=20, side=16),
+    Protocol(patch=40, stride=20, side=16, tone="none"),
     tuple(Settings.model_validate({"network": network, **_SMALL}) for network in NETWORKS),
     TrainingPlan(epochs=2, batch=16, rates=(1e-3,)),
     sizes=(10, 20),

@@ -15,7 +15,6 @@ from pydantic import JsonValue, TypeAdapter
 from gdshare.cohort import Split, read_table
 from gdshare.distill.score_record import CHANCE
 from gdshare.errors import RunError
-from gdshare.method import Settings
 from gdshare.metrics import RESAMPLES, SOURCE_TABLE
 from gdshare.seeding import numpy_generator
 from studies.command import Report
@@ -37,7 +36,7 @@ from studies.quality.figures import (
     weights,
 )
 from studies.quality.networks import films_of
-from studies.quality.plan import NETWORKS, NORMS, Baseline, Plan
+from studies.quality.plan import NETWORKS, NORMS, Baseline, Plan, Pooling
 from studies.quality.schedule import in_fold
 from studies.runner import Cell, Result
 from studies.tables import Float, Row, Table, Value, costs, deviation, mean, number
@@ -72,17 +71,13 @@ class Contender:
     primary: bool = False  # its figures are among those that were named beforehand
 
 
-def arm_title(arm: Settings) -> str:
-    return f"distilled on {NETWORKS[arm.network]}"
-
-
-def disjoint(plan: Plan, arm: Settings, size: int) -> Contender:
+def disjoint(plan: Plan, pooling: Pooling, size: int) -> Contender:
     """The networks trained on one arm's images, in as many disjoint teams as they make."""
-    starts = range(0, plan.networks - size + 1, size)
-    teams: list[Voters] = [(arm.network, tuple(range(at, at + size))) for at in starts]
-    primary = size == plan.primary and arm == plan.arms[0]
+    starts = range(0, pooling.networks - size + 1, size)
+    teams: list[Voters] = [(pooling.name, tuple(range(at, at + size))) for at in starts]
+    primary = size == plan.primary and pooling == plan.poolings[0]
     models = [(team,) * plan.folds for team in teams]
-    return Contender(f"{arm_title(arm)}, k = {size}", models, primary)
+    return Contender(f"{pooling.title}, k = {size}", models, primary)
 
 
 def better_norm(
@@ -118,11 +113,11 @@ class Reader:
     def report(self, cells: Sequence[Cell]) -> Report:
         """All tables of what is complete; RunError if no arm and no baseline is."""
         tables = [
-            *(table for way, rule in READINGS for table in self._reading(way, rule)),
+            *(table for way, rule in READINGS for table in self.reading(way, rule)),
             self._left_out(),
-            self._patches(),
+            self.patches(),
             *([self._transfers()] if self._is_complete(CROSS) else []),
-            self._choices(),
+            self.choices(),
             Table(
                 "The source (Li et al. 2020), on other data, for orientation only",
                 ("method", "images", "Sen", "Spe", "HM"),
@@ -130,18 +125,24 @@ class Reader:
             ),
             costs("CPU-seconds, all folds together", cells, self.results, each=True),
         ]
-        missing = [gap for gap in self._gaps if gap[1] < gap[2]]
         notes = Path(__file__).with_name("notes.txt").read_text(encoding="utf-8").strip()
-        words = [notes.format(team=self.plan.primary, paired=PAIRED_MODELS)]
-        if missing:
-            gaps = ", ".join(f"{what} ({done} of {total})" for what, done, total in missing)
-            words.append(f"Not told, since not complete: {gaps}.")
+        words = [notes.format(team=self.plan.primary, paired=PAIRED_MODELS), *self.lacking]
         figures = {
             "primary": {"way": PRIMARY[0], "rule": PRIMARY[1], "k": self.plan.primary},
-            "missing": missing,
+            "missing": self.missing,
             "tables": [table.as_data() for table in tables],
         }
         return Report("\n\n".join([*words, *map(str, tables)]), figures)
+
+    @cached_property
+    def missing(self) -> list[tuple[str, int, int]]:
+        return [gap for gap in self._gaps if gap[1] < gap[2]]
+
+    @property
+    def lacking(self) -> list[str]:
+        """What is missing, in a sentence if anything is."""
+        gaps = ", ".join(f"{what} ({done} of {total})" for what, done, total in self.missing)
+        return [f"Not told, since not complete: {gaps}."] if gaps else []
 
     @cached_property
     def _folds(self) -> range:
@@ -159,43 +160,45 @@ class Reader:
     @cached_property
     def _gaps(self) -> list[tuple[str, int, int]]:
         """Of each arm, each baseline and the crossings: how many of its last cells are done."""
-        sources = [(arm_title(arm), str(arm.network)) for arm in self.plan.arms]
+        sources = [(pooling.title, pooling.name) for pooling in self.plan.poolings]
         sources += [(baseline.title, baseline.name) for baseline in self.plan.baselines]
         last = {what: [in_fold(f, "films", name) for f in self._folds] for what, name in sources}
-        last[CROSS] = self._crossings
+        if self._crossings:
+            last[CROSS] = self._crossings
         return [(w, sum(n in self.results for n in names), len(names)) for w, names in last.items()]
 
     def _is_complete(self, what: str) -> bool:
         return any(name == what and done == total for name, done, total in self._gaps)
 
     @cached_property
-    def _arms(self) -> list[Settings]:
-        return [arm for arm in self.plan.arms if self._is_complete(arm_title(arm))]
+    def _poolings(self) -> list[Pooling]:
+        return [pooling for pooling in self.plan.poolings if self._is_complete(pooling.title)]
 
     @cached_property
     def _baselines(self) -> list[Baseline]:
         return [own for own in self.plan.baselines if self._is_complete(own.title)]
 
     @cached_property
-    def _ours(self) -> list[Contender]:
-        return [disjoint(self.plan, arm, size) for arm in self._arms for size in self.plan.teams]
+    def ours(self) -> list[Contender]:
+        pairs = product(self._poolings, self.plan.teams)
+        return [disjoint(self.plan, own, size) for own, size in pairs if size <= own.networks]
 
     @cached_property
-    def _theirs(self) -> list[Contender]:
+    def theirs(self) -> list[Contender]:
         scores = [{b.name: self._score(f, b.name) for b in self._baselines} for f in self._folds]
         norms = better_norm(self.plan, self._baselines, scores)
         return [*norms, *as_they_are(self.plan, self._baselines)]
 
-    def _by_fold(self, *words: str) -> list[Value]:
-        return [number(self._score(fold, *words)) for fold in self._folds]
+    def _by_fold(self, *words: str, fact: str = "patch_score") -> list[Value]:
+        return [number(self._score(fold, *words, fact=fact)) for fold in self._folds]
 
-    def _score(self, fold: int, *words: str) -> float:
-        return self.results[in_fold(fold, *words)].number("patch_score")
+    def _score(self, fold: int, *words: str, fact: str = "patch_score") -> float:
+        return self.results[in_fold(fold, *words)].number(fact)
 
     @cached_property
-    def _films(self) -> list[dict[str, BySplit]]:
+    def films(self) -> list[dict[str, BySplit]]:
         """What one fold's networks saw, by their source."""
-        sources = [*(arm.network for arm in self._arms), *(b.name for b in self._baselines)]
+        sources = [*(own.name for own in self._poolings), *(b.name for b in self._baselines)]
         if not sources:
             raise RunError(
                 "no model is complete in all folds, so there is nothing to report",
@@ -215,18 +218,18 @@ class Reader:
                 numpy_generator(self.plan.seed, purpose, fold),
                 self.resamples,
             )
-            for fold, films in enumerate(self._films)
+            for fold, films in enumerate(self.films)
         ]
 
     @cached_property
-    def _drawn(self) -> list[Float]:
+    def drawn(self) -> list[Float]:
         return self._weights("test", "quality-resamples")
 
     def _judged(self, contender: Contender, judge: Callable[[BySplit, Team], Verdicts]) -> Models:
         return [
             [
                 judge(films[source], team)
-                for (source, team), films in zip(voters, self._films, strict=True)
+                for (source, team), films in zip(voters, self.films, strict=True)
             ]
             for voters in contender.models
         ]
@@ -235,19 +238,19 @@ class Reader:
         """How the folds' test films were judged, by each model with ε of its own."""
         return self._judged(contender, lambda f, team: judge(f["val"], f["test"], team, way, rule))
 
-    def _reading(self, way: Way, rule: Rule) -> tuple[Table, Table]:
+    def reading(self, way: Way, rule: Rule) -> tuple[Table, Table]:
         """All figures by one way from windows to films and one rule for ε; their differences."""
         primary = (way, rule) == PRIMARY
         rank = "Primary" if primary else "Secondary"
         rows: list[Row] = []
-        figures = {}
-        for contender in (*self._ours, *self._theirs):
+        figures, drawn = {}, self.drawn
+        for contender in (*self.ours, *self.theirs):
             models = self.verdicts(contender, way, rule)
             mark = MARK * (primary and contender.primary)
             rows += _line(contender.name + mark, models, len(self._sites))
-            figures[contender.name] = resampled(models[:PAIRED_MODELS], self._drawn)
+            figures[contender.name] = resampled(models[:PAIRED_MODELS], drawn)
         pairs: list[Row] = []
-        for ours, theirs in product(self._ours, self._theirs):
+        for ours, theirs in product(self.ours, self.theirs):
             mark = MARK * (primary and ours.primary and theirs.primary)
             ahead = difference(figures[ours.name], figures[theirs.name])
             shown = (figure.shown(mark="*") for figure in ahead)
@@ -265,7 +268,7 @@ class Reader:
     def _left_out(self) -> Table:
         drawn = self._weights("val", "quality-validation-resamples")
         rows: list[Row] = []
-        for contender in (*self._ours, *self._theirs):
+        for contender in (*self.ours, *self.theirs):
             common, own = (self._without_oneself(contender, rule) for rule in ("coarse", "own"))
             first, second = (resampled(models[:PAIRED_MODELS], drawn) for models in (own, common))
             gain = difference(first, second)[0].shown(mark="*")
@@ -277,10 +280,10 @@ class Reader:
             rows,
         )
 
-    def _patches(self) -> Table:
+    def patches(self) -> Table:
         """Of networks that stand alone."""
         rows: list[Row] = []
-        for contender in (*(disjoint(self.plan, arm, 1) for arm in self._arms), *self._theirs):
+        for contender in (*(disjoint(self.plan, own, 1) for own in self._poolings), *self.theirs):
             values = [
                 [
                     self.results[in_fold(fold, "films", source)].numbers("patch_scores")[place]
@@ -311,20 +314,23 @@ class Reader:
             [*rows, ("chance", number(CHANCE), "", "")],
         )
 
-    def _choices(self) -> Table:
+    def choices(self) -> Table:
         """A column for each fold."""
         rows: list[Row] = []
-        for arm in self._arms:
-            facts = [self.results[in_fold(f, "scheme", arm.network)].facts for f in self._folds]
-            prefix = f"{NETWORKS[arm.network]}: "
+        for pooling in self._poolings:
+            facts = [self.results[in_fold(f, "scheme", pooling.name)].facts for f in self._folds]
+            prefix = f"{pooling.label}: "
             rows.append((prefix + "pooling", *(str(fold["scheme"]) for fold in facts)))
             scores = [Scores.validate_python(fold["scores"]) for fold in facts]
             for scheme in scores[0]:
                 means = [number(mean(fold[scheme])) for fold in scores]
                 rows.append((f"{prefix}pooled {scheme}", *means))
-            for site in self._sites:
-                name = f"{prefix}images of {site}"
-                rows.append((name, *self._by_fold("distil", arm.network, site)))
+            for site in [] if pooling.beside else self._sites:
+                words, name = ("distil", pooling.name, site), f"{prefix}images of {site}"
+                rows.append((name, *self._by_fold(*words)))
+                if pooling.arm.train == "head":
+                    gaps = self._by_fold(*words, fact="train_score")
+                    rows.append((f"{name}, training patches", *gaps))
         rows += [(own.name, *self._by_fold(own.name)) for own in self._baselines]
         head = ("patch score on validation patients", *(f"fold {fold}" for fold in self._folds))
         return Table("What validation patients decided", head, rows)

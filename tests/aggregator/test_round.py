@@ -202,7 +202,7 @@ def test_an_expired_bundle_is_refused(world: World) -> None:
     "changes",
     [
         {"protocol": Protocol(patch=24, stride=16, side=8)},
-        {"protocol": PROTOCOL.model_copy(update={"tone": "field"})},
+        {"protocol": PROTOCOL.model_copy(update={"tone": "levels"})},
         {"initialiser": "zero-head/2"},
         {"method": METHOD.model_copy(update={"theta0": "fixed"}), "theta0_sha256": "a" * 64},
     ],

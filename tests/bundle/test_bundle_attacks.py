@@ -468,25 +468,43 @@ def test_a_nested_value_out_of_bounds_is_refused(part, change):
     refused(edited_manifest(**{part: inner}), MalformedManifest, part)
 
 
-@pytest.mark.parametrize(("tone", "fault"), [("none", NotCanonical), ("field", MalformedManifest)])
-def test_a_manifest_of_1_0_with_a_field_of_1_1_is_refused(tone, fault):
-    protocol = json.loads(sound()["gdshare.json"])["protocol"] | {"tone": tone}
-    refused(edited_manifest(format=FORMAT_1_0, protocol=protocol), fault)
+def parts_of_1_0():
+    """Protocol and method of a sound bundle, without what 1.1 added."""
+    values = json.loads(sound()["gdshare.json"])
+    del values["protocol"]["tone"], values["method"]["train"]
+    return {part: values[part] for part in ("protocol", "method")}
 
 
-def test_a_manifest_of_1_1_that_lacks_a_field_of_1_1_is_refused():
-    protocol = json.loads(sound()["gdshare.json"])["protocol"]
-    del protocol["tone"]
-    refused(edited_manifest(protocol=protocol), NotCanonical)
+@pytest.mark.parametrize(
+    ("part", "field", "fault"),
+    [
+        ("protocol", {"tone": "none"}, NotCanonical),
+        ("protocol", {"tone": "levels"}, MalformedManifest),
+        ("method", {"train": "all"}, NotCanonical),
+        ("method", {"train": "head", "theta0": "fixed"}, MalformedManifest),
+    ],
+)
+def test_a_manifest_of_1_0_with_a_field_of_1_1_is_refused(part, field, fault):
+    parts = parts_of_1_0()
+    parts[part] |= field
+    refused(edited_manifest(format=FORMAT_1_0, **parts), fault)
+
+
+@pytest.mark.parametrize("part", ["protocol", "method"])
+def test_a_manifest_of_1_1_that_lacks_a_field_of_1_1_is_refused(part):
+    refused(edited_manifest(**{part: parts_of_1_0()[part]}), NotCanonical)
+
+
+def test_a_manifest_of_1_0_means_films_as_they_are_and_all_weights():
     passed = verify_files(
-        edited_manifest(format=FORMAT_1_0, protocol=protocol), key().public_key(), NOW
+        edited_manifest(format=FORMAT_1_0, **parts_of_1_0()), key().public_key(), NOW
     )
-    assert passed.manifest.protocol.tone == "none"
+    assert (passed.manifest.protocol.tone, passed.manifest.method.train) == ("none", "all")
 
 
 def test_a_manifest_of_1_0_cannot_be_made_of_harmonised_films():
     with pytest.raises(ValueError, match=r"protocol.tone has a value that .*1\.0 cannot say"):
-        manifest(FORMAT_1_0, protocol=Protocol(tone="field"))
+        manifest(FORMAT_1_0, protocol=Protocol(tone="levels"))
 
 
 def test_a_bundle_that_speaks_for_another_hospital_is_refused():

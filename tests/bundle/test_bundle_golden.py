@@ -26,10 +26,10 @@ DIGESTS = {
         "a978eaa53121d2930a0ba43a46b6ba3395df1718f24a764ee5f8caba3f205f81"
     ),
     "gdshare-bundle-1.1/st-mary-1": (
-        "cedfaef3f4533860123ec9add557a1d11b851f39dbec26ec78c9da04ee2925ab"
+        "353611bbd66f45e9633311155476f6cc8131a5d9181b49799feb1051642bbba3"
     ),
     "gdshare-bundle-1.1/st-mary-2": (
-        "16cd433e52d850c4c3389d3dfb3523ae9f7ef0f5756c92138ad9277ea699c0c5"
+        "1559e6a665b37596e06fea5c4a94b8697e2fa07cbc1a67c9dec8bfaa27c4cfc1"
     ),
 }
 MADE_OF = {"st-mary-1": manifest, "st-mary-2": rich_manifest}
@@ -79,9 +79,10 @@ def test_version_1_0_is_the_present_one_without_what_was_added_since():
 
 
 @pytest.mark.parametrize("name", [name for name in sorted(DIGESTS) if "1.0" in name])
-def test_a_bundle_of_1_0_is_of_films_as_they_are(name):
+def test_a_bundle_of_1_0_is_of_films_as_they_are_and_trains_all_weights(name):
     manifest = Manifest.from_bytes((GOLDEN / name / MANIFEST).read_bytes())
-    assert (manifest.format, manifest.protocol.tone) == (FORMAT_1_0, "none")
+    assert manifest.format == FORMAT_1_0
+    assert (manifest.protocol.tone, manifest.method.train) == ("none", "all")
     assert manifest.to_bytes() == (GOLDEN / name / MANIFEST).read_bytes()
 
 

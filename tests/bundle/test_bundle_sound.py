@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import numpy as np
 import pytest
-from bundle_factory import CREATED, NOW, distilled, key, manifest, png, sound
+from bundle_factory import CREATED, NOW, distilled, key, manifest, png, rich_manifest, sound
 from bundle_run_kit import run_record
 
 from gdshare.bundle import (
@@ -122,8 +122,15 @@ def test_counts_hold_totals_only():
     }
 
 
-@pytest.mark.parametrize("tone", ["none", "field"])
+@pytest.mark.parametrize("tone", ["none", "levels"])
 def test_datasheet_says_how_films_were_harmonised(tone):
     about = manifest(protocol=Protocol(side=16, tone=tone))
     text = datasheet(about, distilled(about))
-    assert ("harmonised by themselves first (`field`)" in text) == (tone == "field")
+    assert ("harmonised by themselves first (`levels`)" in text) == (tone == "levels")
+
+
+@pytest.mark.parametrize(
+    ("about", "trained"), [(manifest(), "all weights;"), (rich_manifest(), "the last layer alone")]
+)
+def test_datasheet_says_which_part_the_images_train(about, trained):
+    assert f"steps on the images train {trained}" in datasheet(about, distilled(about))

@@ -14,6 +14,7 @@ from gdshare.films import read_film, read_mask
 from gdshare.labels import DISCARDED, label_windows
 from gdshare.patches import Grid, cut_rows, inside_fractions
 from gdshare.protocol import Protocol
+from gdshare.tone import harmonise
 
 THIRDS = (1 / 3, 1 / 3, 1 / 3)
 
@@ -28,7 +29,8 @@ def test_patches_and_labels_follow_the_rule_film_by_film(tmp_path):
             grid = Grid.over(image.shape, PROTOCOL)
             mask = read_mask(film.mask, image.shape)
             labels = label_windows(inside_fractions(mask, grid), film.positive, PROTOCOL).ravel()
-            windows = np.concatenate(list(cut_rows(image.scaled(), grid, PROTOCOL.side)))
+            shades = harmonise(image.scaled(), PROTOCOL.tone)
+            windows = np.concatenate(list(cut_rows(shades, grid, PROTOCOL.side)))
             for label, window in zip(labels, windows, strict=True):
                 if label == DISCARDED:
                     continue

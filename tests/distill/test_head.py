@@ -1,7 +1,10 @@
 """Head distillation: exact derivatives, a body that never moves, and a receiver that agrees."""
 
+import re
 from dataclasses import replace
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from run_kit import SAME, TINY, BrokenOffError, break_off_after, contents, settings
@@ -13,7 +16,7 @@ from gdshare.distill.head import Body, Head, body_of, public_images, train_head
 from gdshare.distill.loop import distill
 from gdshare.distill.problem import fixed_theta0, prepare
 from gdshare.distill.run_folder import read_record
-from gdshare.distill.unroll import Unknowns, constrain
+from gdshare.distill.unroll import InnerData, Unknowns, constrain
 from gdshare.method import Settings
 from gdshare.networks import build, draw, forward
 from gdshare.patch_tensors import patch_accuracy
@@ -184,3 +187,49 @@ def test_train_head_wants_a_body_that_stays():
     with pytest.raises(ValueError, match="choose theta0 fixed"):
         Settings(train="head", theta0="random")
     assert Settings(train="head").theta0 == "fixed"
+
+
+def page_features(seed, side, body, weights, x):
+    """ψ(x) by steps 2 to 4 of docs/bundle-format.md, in numpy and float64."""
+    generator = torch.Generator().manual_seed(seed)
+    z = torch.randn(1024, side, side, generator=generator).numpy().astype(np.float64)
+    uniform = torch.rand(3, 1024, 1, 1, generator=generator).numpy().astype(np.float64)
+    e, level, c = uniform
+    f = np.hypot(np.fft.fftfreq(side)[:, None], np.fft.fftfreq(side)[None, :])
+    f[0, 0] = 1 / side
+    n = np.fft.ifft2(np.fft.fft2(z) / f ** (0.8 + 1.2 * e)).real
+    n = (n - n.mean((1, 2), keepdims=True)) / n.std((1, 2), ddof=1, keepdims=True)
+    public = (np.clip(0.2 + 0.6 * level + (0.05 + 0.2 * c) * n, 0, 1) - 0.5) / 0.25
+
+    def phi(images):
+        inputs = torch.from_numpy(images).float().unsqueeze(1)
+        return forward(body, weights, inputs).numpy().astype(np.float64)
+
+    m, s = phi(public).mean(0), phi(public).std(0, ddof=1)
+    s = np.maximum(s, s.mean() / 20)
+    return (phi(x) - m) / (s * np.sqrt(len(s)))
+
+
+def test_a_reader_who_follows_the_format_page_gets_the_same_network():
+    """Steps 2 to 6 of docs/bundle-format.md, with the seed that the page gives."""
+    page = (Path(__file__).parents[2] / "docs" / "bundle-format.md").read_text(encoding="utf-8")
+    seed, side = int(re.search(r"which is\s+(\d+)\.", page)[1]), 16
+    module = build("convnet", side)
+    theta0 = fixed_theta0(HEAD, module)
+    body_weights = {name: theta0[name] for name, _ in module[:-1].named_parameters()}
+    x = np.random.default_rng(0).normal(size=(11, side, side))
+    labels, rates, sets = np.eye(3)[np.arange(6) % 3] * 0.7 + 0.1, [1.0, 0.5, 2.0, 1.5], 2
+    psi = page_features(seed, side, module[:-1], body_weights, x)
+    w, b = np.zeros((3, psi.shape[1])), np.zeros(3)
+    for t, rate in enumerate(rates):
+        rows = slice(3 * (t % sets), 3 * (t % sets) + 3)
+        exponents = np.exp(psi[rows] @ w.T + b)
+        slope = (exponents / exponents.sum(1, keepdims=True) - labels[rows]) / 3
+        w, b = w - rate * slope.T @ psi[rows], b - rate * slope.sum(0)
+
+    images = torch.from_numpy(x).float().unsqueeze(1)
+    data = InnerData(images[:6], torch.tensor(labels).float(), torch.tensor(rates), sets)
+    trained = train_head(Head.zeros(body_of("convnet", side, theta0)), data, len(rates))
+    logits = forward(module, trained.network(), images[6:]).numpy()
+    np.testing.assert_allclose(logits, psi[6:] @ w.T + b, atol=1e-4)
+    assert np.ptp(logits, axis=0).min() > 0.01  # far from the tolerance

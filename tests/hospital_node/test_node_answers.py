@@ -128,7 +128,7 @@ def test_validation_counts_at_every_threshold_are_the_local_ones(
 
 
 def test_a_model_of_films_of_another_tone_is_refused(settings: dict[str, object]) -> None:
-    protocol = PROTOCOL.model_copy(update={"tone": "field"}).model_dump_json()
+    protocol = PROTOCOL.model_copy(update={"tone": "levels"}).model_dump_json()
     answer = ask_node(settings, COUNTS, request(protocol=protocol))
     assert answer == {"refused": "protocol-differs"}
 

@@ -26,6 +26,7 @@ NOW = CREATED + timedelta(days=30)
 # In full: a golden bundle does not change with a default.
 METHOD = Method(
     network="resnet18",
+    train="all",
     images=3,
     epochs=1,
     steps=2,
@@ -89,7 +90,7 @@ def manifest(version: str = FORMAT, **changes: object) -> Manifest:
 
 def rich_manifest(version: str = FORMAT) -> Manifest:
     """One that uses what ``manifest`` leaves at its plainest, and what the version has."""
-    tone = "none" if version == FORMAT_1_0 else "equalise"
+    tone, train = ("none", "all") if version == FORMAT_1_0 else ("levels", "head")
     return manifest(
         version,
         sequence=2,
@@ -100,6 +101,7 @@ def rich_manifest(version: str = FORMAT) -> Manifest:
         method=METHOD.model_copy(
             update={
                 "network": "convnet",
+                "train": train,
                 "images": 6,
                 "sets": 2,
                 "inner_rates": "shared",

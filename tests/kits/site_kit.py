@@ -19,7 +19,8 @@ from gdshare.method import Method
 from gdshare.networks import INITIALISERS
 from gdshare.protocol import Protocol
 
-PROTOCOL = Protocol(patch=16, stride=16, side=8)
+PROTOCOL = Protocol(patch=16, stride=16, side=8, tone="none")
+"""The bundles' images are drawn in the gray levels of the films as they are."""
 METHOD = Method(network="convnet", epochs=2, steps=2)
 NOW = datetime(2026, 3, 31, 12, tzinfo=UTC)
 FILM = 64

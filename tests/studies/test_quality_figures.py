@@ -141,8 +141,8 @@ def test_an_area_without_one_diagnosis_is_not_a_number():
 
 
 def test_teams_are_disjoint_and_use_every_network():
-    convnet, resnet18 = FULL.arms
-    rows = [disjoint(FULL, arm, size) for arm in FULL.arms for size in FULL.teams]
+    convnet, resnet18 = FULL.poolings
+    rows = [disjoint(FULL, own, size) for own in FULL.poolings for size in FULL.teams]
     assert [one.name for one in rows] == [
         f"distilled on {network}, k = {k}"
         for network in ("ConvNet", "ResNet18")
@@ -198,10 +198,10 @@ def test_every_baseline_has_a_row_of_its_own():
 
 def test_each_model_of_a_row_has_thresholds_of_its_own(monkeypatch):
     one = films([[[0, 9, 1], [0, 8, 2]], [[0, 2, 8], [0, 1, 9]]], positive=[0, 1])
-    monkeypatch.setattr(Reader, "_films", [{"convnet": {"val": one, "test": one}}] * 2)
+    monkeypatch.setattr(Reader, "films", [{"convnet": {"val": one, "test": one}}] * 2)
     plan = replace(FULL, folds=2, networks=2, teams=(1, 2), primary=1)
     reader = Reader(plan, [], {})
-    judged = reader.verdicts(disjoint(plan, plan.arms[0], 1), "votes", "fine")
+    judged = reader.verdicts(disjoint(plan, plan.poolings[0], 1), "votes", "fine")
     assert [[fold.threshold[0] for fold in model] for model in judged] == [[0.16] * 2, [0.86] * 2]
     assert all(fold.called.tolist() == [False, True] for model in judged for fold in model)
 
