@@ -188,7 +188,8 @@ class Round:
         self._record_training(admitted, model, folder)
         save_model(folder, model, self._origin(admitted, model))
         trained, network = len(model.ensemble), model.network
-        log.info("trained %d of %d networks (%s) from them", trained, order.ensemble, network)
+        wanted = order.ensemble if contributions[0].theta0_sha256 is None else 1
+        log.info("trained %d of %d networks (%s) from them", trained, wanted, network)
         return model
 
     def _record_training(self, admitted: Sequence[Verified], model: Model, folder: Path) -> None:

@@ -24,7 +24,7 @@ BY_NETWORK: Mapping[str, Mapping[str, float | str]] = {
     "batch": {"resnet18": 24, "convnet": 24, HEAD: 2100},
     "outer_rate": {"resnet18": 0.1, "convnet": 0.05, HEAD: 0.1},
     "inner_rate": {"resnet18": 0.01, "convnet": 0.02, HEAD: 5.0},
-    "theta0": {"resnet18": "random", "convnet": "random", HEAD: "fixed"},
+    "theta0": {"resnet18": "random", "convnet": "random", HEAD: "announced"},
 }
 """Setting -> network that is trained whole, or the last layer of any -> default
 (docs/distill-options.md has the figures)."""
@@ -52,6 +52,7 @@ class Method(Versioned):
     """
 
     SINCE_1_1: ClassVar[Mapping[str, object]] = {"train": "all"}
+    SPELLED_IN_1_0: ClassVar[Mapping[str, Mapping[str, str]]] = {"theta0": {"fixed": "announced"}}
 
     network: Annotated[
         Literal["resnet18", "convnet"],
@@ -61,7 +62,7 @@ class Method(Versioned):
         Literal["all", "head"],
         Field(
             description="what the inner steps train: all weights, or the last layer alone, on a "
-            "body that stays at the fixed θ0. Source: all."
+            "body that stays at the announced θ0. Source: all."
         ),
     ] = "all"
     images: Annotated[
@@ -155,7 +156,7 @@ class Method(Versioned):
         Field(description="steps differentiated through with --unroll window. Source: no window."),
     ] = 3
     theta0: Annotated[
-        Literal["random", "fixed"],
+        Literal["random", "announced"],
         Field(
             description="initial weights: fresh at every training step, or always those of "
             "--theta0-number, which receivers must then use too. Source: random."
@@ -166,7 +167,7 @@ class Method(Versioned):
         Field(
             ge=0,
             lt=2**63,
-            description="public number that a round draws its fixed θ0 from.",
+            description="public number that a round draws its announced θ0 from.",
         ),
     ] = 0
     draws: Annotated[
@@ -198,7 +199,11 @@ class Method(Versioned):
                 f"take {self.sets * len(CLASSES)} images or more"
             )
         if self.train == "head" and self.theta0 == "random":
-            raise ValueError("train head needs a body that stays the same; choose theta0 fixed")
+            raise ValueError("train head needs a body that stays the same; choose theta0 announced")
+        if self.train == "head" and self.draws > 1:
+            raise ValueError("train head has a single θ0 to draw; leave out draws, and raise batch")
+        if self.train == "head" and self.augment != "none":
+            raise ValueError("train head computes each patch's features once; leave out augment")
         if self.theta0 == "random" and self.theta0_number:
             raise ValueError("theta0_number has no meaning when theta0 is random; leave it out")
         return self
@@ -296,7 +301,7 @@ class RunRecord(Frozen):
         protocol: of the patches.
         initialiser: name and version of the scheme that draws θ0, from ``networks``.
         counts: of the training data.
-        theta0_sha256: of the fixed θ0 (``networks.digest``), else None.
+        theta0_sha256: of the announced θ0 (``networks.digest``), else None.
         cohort_sha256: of the cohort's windows, so that a run is never resumed on others.
         classes: in the order of the labels' columns.
         torch, threads, device: release, number and name; a run repeats bit for bit on the same.

@@ -77,7 +77,7 @@ def forward(module: nn.Module, parameters: Mapping[str, Tensor], x: Tensor) -> T
 
 
 def digest(parameters: Mapping[str, Tensor]) -> str:
-    """SHA-256 over names, shapes and values, by which a consortium names its fixed θ0."""
+    """SHA-256 over names, shapes and values, by which a consortium names its announced θ0."""
     sha = hashlib.sha256()
     for name in sorted(parameters):
         weight = parameters[name].detach().cpu().contiguous()

@@ -31,7 +31,7 @@ from torch.nn import functional
 from gdshare.distill.chain.network import chain_of
 from gdshare.distill.chain.sweeps import add_gradient
 from gdshare.distill.head import Head, advance, body_of, train_head
-from gdshare.distill.problem import fixed_theta0
+from gdshare.distill.problem import announced_theta0
 from gdshare.distill.score import tensors_of
 from gdshare.distill.unroll import InnerData, trajectory_end
 from gdshare.distilled import Distilled
@@ -65,7 +65,7 @@ class Contribution:
         method: how they were made: decides the network and the number of steps.
         initialiser: name and version of the scheme that draws their θ0.
         patients: training patients, by the hospital's own count.
-        theta0_sha256: of the fixed θ0 they were distilled for; None when θ0 was random.
+        theta0_sha256: of the announced θ0 they were distilled for; None when θ0 was random.
     """
 
     site: str
@@ -89,7 +89,7 @@ class Origin(typing.Protocol):
 
     @property
     def theta0_sha256(self) -> str | None:
-        """Digest of the fixed θ0, or None."""
+        """Digest of the announced θ0, or None."""
 
 
 def contribution_from(
@@ -123,15 +123,15 @@ def train_pooled(
         protocol: of all bundles; the caller checks that it is the same.
         scheme: see the module's docstring.
         seed: decides every θ0 and the augmentation.
-        ensemble: networks to train, each from a θ0 of its own, 1 to ``MAX_ENSEMBLE``; a fixed θ0
-            gives a single network. Networks that diverge are left out, if they are the minority.
+        ensemble: networks to train, each from a θ0 of its own, 1 to ``MAX_ENSEMBLE``; an announced
+            θ0 gives a single network. Networks that diverge are left out, if they are the minority.
         progress: called with (networks trained, in all).
 
     Raises:
         DivergedError: half of the networks or more diverge; it names the hospitals.
-        UsageError: no contribution; they differ in network, initialiser, fixed θ0 or (in step)
-            number of steps; this machine draws another θ0 than the fixed one; or ``ensemble`` is
-            out of range.
+        UsageError: no contribution; they differ in network, trained part, initialiser, announced θ0
+            or (in step) number of steps; this machine draws another θ0 than the announced one; or
+            ``ensemble`` is out of range.
     """
     if not 1 <= ensemble <= MAX_ENSEMBLE:
         raise UsageError(
@@ -162,7 +162,8 @@ class Alone:
     """A network trained on one bundle alone.
 
     Attributes:
-        start: θ0.
+        start: what the trajectory starts from: θ0, with a last layer of zeros if only that is
+            trained.
         end: weights after the bundle's trajectory; not finite where it diverged.
     """
 
@@ -184,15 +185,15 @@ def train_alone(
         contribution: of one hospital.
         protocol: of its bundle.
         seed: decides every θ0; with the same seed all contributions get the same.
-        networks: how many; a fixed θ0 gives a single network.
+        networks: how many; an announced θ0 gives a single network.
 
     Raises:
-        UsageError: this machine draws another θ0 than the fixed one.
+        UsageError: this machine draws another θ0 than the announced one.
     """
     module = build(contribution.method.network, protocol.side)
     count = networks if contribution.theta0_sha256 is None else 1
     starts = [_start(module, contribution, seed, place) for place in range(count)]
-    return tuple(Alone(theta0, _end(module, theta0, contribution)) for theta0 in starts)
+    return tuple(_alone(module, theta0, contribution) for theta0 in starts)
 
 
 def capped_weights(patients: Sequence[int]) -> list[float]:
@@ -229,15 +230,15 @@ def _train(
 
 
 def _start(module: nn.Module, contribution: Contribution, seed: int, place: int) -> Parameters:
-    """θ0: drawn from seed and place, or the fixed one that the bundles were distilled for."""
+    """θ0: drawn from seed and place, or the announced one that the bundles were distilled for."""
     method, expected = contribution.method, contribution.theta0_sha256
     if expected is None:
         return draw(method.network, module, torch_generator(seed, "pooled-theta0", place))
-    theta0 = fixed_theta0(method, module)
+    theta0 = announced_theta0(method, module)
     if digest(theta0) != expected:
         raise UsageError(
-            f"the bundle of {contribution.site} was distilled for the fixed θ0 {expected[:12]}…, "
-            "and this machine's torch draws another from its number",
+            f"the bundle of {contribution.site} was distilled for the announced θ0 "
+            f"{expected[:12]}…, and this machine's torch draws another from its number",
             remedy="pool it with the torch release of the hospital",
         )
     return theta0
@@ -249,7 +250,7 @@ def _finite(theta: Parameters) -> bool:
 
 def _culprits(module: nn.Module, theta0: Parameters, ordered: Sequence[Contribution]) -> str:
     """Hospitals with a bundle that diverges alone; all of them, when only the mixture does."""
-    alone = [part.site for part in ordered if not _finite(_end(module, theta0, part))]
+    alone = [part.site for part in ordered if not _alone(module, theta0, part).finite]
     return ", ".join(alone or [part.site for part in ordered])
 
 
@@ -262,8 +263,8 @@ def _require_alike(ordered: Sequence[Contribution], scheme: Scheme) -> Contribut
             ("network", first.method.network, other.method.network),
             ("trained part", first.method.train, other.method.train),
             ("initialiser", first.initialiser, other.initialiser),
-            ("fixed θ0", first.theta0_sha256, other.theta0_sha256),
-            ("number of the fixed θ0", first.method.theta0_number, other.method.theta0_number),
+            ("announced θ0", first.theta0_sha256, other.theta0_sha256),
+            ("number of the announced θ0", first.method.theta0_number, other.method.theta0_number),
         ):
             if ours != theirs:
                 raise UsageError(
@@ -401,8 +402,14 @@ def _head_at(theta0: Parameters, contribution: Contribution) -> Head:
     return Head.zeros(body_of(method.network, side, theta0))
 
 
+def _alone(module: nn.Module, theta0: Parameters, contribution: Contribution) -> Alone:
+    if contribution.method.train == "all":
+        return Alone(theta0, _end(module, theta0, contribution))
+    start = _head_at(theta0, contribution)
+    end = train_head(start, _data(contribution), contribution.method.trajectory)
+    return Alone(start.network(), end.network())
+
+
 def _end(module: nn.Module, theta: Parameters, contribution: Contribution) -> Parameters:
-    if contribution.method.train == "head":
-        start = _head_at(theta, contribution)
-        return train_head(start, _data(contribution), contribution.method.trajectory).network()
+    """The end of a trajectory of all weights."""
     return trajectory_end(module, theta, _data(contribution), contribution.method.trajectory)

@@ -63,15 +63,17 @@ class Lines:
         """Begin now."""
         self._description, self._say, self._clock = description, say, clock
         self._lock = Lock()
-        self._began = self._said = clock()
+        self._began = self._part_began = self._reported = self._said = clock()
         self._done, self._said_done, self._total, self._detail = 0, 0, 0, ""
         self._spoke = False
 
     def report(self, done: int, total: int, detail: str = "") -> None:
-        """Take note, and say it if a line is due."""
+        """Take note, and say it if a line is due; less done than before: another part begins."""
         with self._lock:
-            self._done, self._total, self._detail = done, total, detail
             now = self._clock()
+            if done < self._done:
+                self._part_began, self._said_done = self._reported, 0
+            self._reported, self._done, self._total, self._detail = now, done, total, detail
             enough = done - self._said_done >= MANY
             gap = self._gap(now) if enough else max(self._gap(now), SLOW_S)
             if done < total and now - self._said >= gap:  # the last is said by ``end``
@@ -99,7 +101,7 @@ class Lines:
         parts = [f"{self._done} of {self._total}"] if self._total else []
         parts.append(_clock_time(taken) if self._total else f"for {_clock_time(taken)} now")
         if 0 < self._done < self._total:
-            left = taken * (self._total - self._done) / self._done
+            left = (now - self._part_began) * (self._total - self._done) / self._done
             parts.append(f"about {_clock_time(left)} left")
         if self._detail:
             parts.append(self._detail)
@@ -149,6 +151,8 @@ def progress(description: str, hidden: bool = False) -> Iterator[Report]:
             task = shown.add_task(escaped(description), total=None, detail="")
 
             def update(done: int, total: int, detail: str = "") -> None:
+                if done < shown.tasks[task].completed:  # another part begins
+                    shown.reset(task)
                 shown.update(task, completed=done, total=total, detail=escaped(detail))
 
             yield update

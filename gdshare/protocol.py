@@ -6,7 +6,7 @@ Source: method.md sections 1 and 3; Li et al. 2020, sections 2.1 and 3.1.
 from collections.abc import Mapping
 from enum import IntEnum
 from math import copysign
-from typing import Annotated, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -48,27 +48,46 @@ CLASSES: tuple[str, ...] = tuple(member.name for member in PatchClass)
 
 
 class Versioned(BaseModel):
-    """A frozen, strict part of files that has gained fields since bundle format 1.0.
+    """A frozen, strict part of files that has changed since bundle format 1.0.
 
     Attributes:
         SINCE_1_1: field -> the value that a file without it means, whatever the default is now.
+        SPELLED_IN_1_0: field -> the word for a value in format 1.0 -> the value.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     SINCE_1_1: ClassVar[Mapping[str, object]] = {}
+    SPELLED_IN_1_0: ClassVar[Mapping[str, Mapping[str, str]]] = {}
 
     @model_validator(mode="before")
     @classmethod
-    def _read_what_absence_means(cls, values: object, info: ValidationInfo) -> object:
-        if info.mode == "json" and isinstance(values, dict):
-            return {**cls.SINCE_1_1, **values}
+    def _read_what_1_0_means(cls, values: object, info: ValidationInfo) -> object:
+        if not isinstance(values, dict):
+            return values
+        old = {
+            name: words[values[name]]
+            for name, words in cls.SPELLED_IN_1_0.items()
+            if isinstance(values.get(name), str) and values[name] in words
+        }
+        if info.mode == "json":
+            return {**cls.SINCE_1_1, **values, **old}
+        for name, value in old.items():
+            raise ValueError(f"{name} {values[name]} is now called {value}")
         return values
 
     @property
     def implied(self) -> set[str]:
         """The fields that format 1.0 lacks and whose value is the one that this means."""
         return {name for name, value in self.SINCE_1_1.items() if getattr(self, name) == value}
+
+    def as_1_0(self) -> dict[str, Any]:
+        """The JSON values that format 1.0 has, in its words."""
+        values = self.model_dump(mode="json", exclude=set(self.SINCE_1_1))
+        for name, words in self.SPELLED_IN_1_0.items():
+            word_of = {value: word for word, value in words.items()}
+            values[name] = word_of.get(values[name], values[name])
+        return values
 
 
 class Protocol(Versioned):

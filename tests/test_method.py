@@ -55,10 +55,28 @@ def test_sets_that_leave_a_class_out_are_refused():
     assert Settings(sets=3, images=9).sets == 3
 
 
-def test_number_of_a_fixed_theta0_is_refused_when_theta0_is_random():
+def test_number_of_an_announced_theta0_is_refused_when_theta0_is_random():
     with pytest.raises(ValidationError, match="no meaning"):
         Settings(theta0_number=5)
-    assert Settings(theta0="fixed", theta0_number=5).theta0_number == 5
+    assert Settings(theta0="announced", theta0_number=5).theta0_number == 5
+
+
+def test_former_word_for_an_announced_theta0_is_refused_with_the_new_one():
+    with pytest.raises(ValidationError, match="theta0 fixed is now called announced"):
+        Settings(theta0="fixed")
+
+
+@pytest.mark.parametrize(
+    ("values", "reason"),
+    [
+        ({"draws": 3}, "a single θ0 to draw; leave out draws, and raise batch"),
+        ({"augment": "mirror"}, "features once; leave out augment"),
+    ],
+)
+def test_setting_without_a_meaning_for_the_head_is_refused(values, reason):
+    with pytest.raises(ValidationError, match=reason):
+        Settings(train="head", **values)
+    assert Settings(**values)
 
 
 def test_defaults_that_differ_by_network_follow_the_network():

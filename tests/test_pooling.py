@@ -9,18 +9,18 @@ from torch.nn import functional
 
 from gdshare import pooling
 from gdshare.distill.head import Head, body_of, train_head
-from gdshare.distill.problem import fixed_theta0
+from gdshare.distill.problem import announced_theta0
 from gdshare.distill.score import tensors_of
 from gdshare.distill.unroll import trajectory_end
 from gdshare.distilled import Distilled
 from gdshare.errors import DivergedError, UsageError
 from gdshare.method import Method
 from gdshare.networks import build, digest, draw, forward
-from gdshare.pooling import SCHEMES, Contribution, capped_weights, train_pooled
+from gdshare.pooling import SCHEMES, Contribution, capped_weights, train_alone, train_pooled
 from gdshare.seeding import torch_generator
 
 METHOD = Method(network="convnet", epochs=2, steps=2)
-FIXED = METHOD.model_copy(update={"theta0": "fixed", "theta0_number": 3})
+FIXED = METHOD.model_copy(update={"theta0": "announced", "theta0_number": 3})
 
 
 def contribution(
@@ -97,8 +97,8 @@ def test_sets_of_images_are_trained_on_in_turn():
         )
 
 
-def test_bundles_of_a_fixed_theta0_are_trained_from_it_whatever_the_seed():
-    start = fixed_theta0(FIXED, build("convnet", 16))
+def test_bundles_of_an_announced_theta0_are_trained_from_it_whatever_the_seed():
+    start = announced_theta0(FIXED, build("convnet", 16))
     first = contribution("a", 1, method=FIXED, theta0_sha256=digest(start))
     for seed in (0, 1):
         model = train_pooled([first], PROTOCOL, "in-step", seed)
@@ -114,16 +114,16 @@ def test_networks_of_an_ensemble_start_from_different_theta0():
     assert not close(model.ensemble[0], model.ensemble[1])
 
 
-def test_an_ensemble_of_one_fixed_theta0_is_one_network():
-    start = fixed_theta0(FIXED, build("convnet", 16))
+def test_an_ensemble_of_one_announced_theta0_is_one_network():
+    start = announced_theta0(FIXED, build("convnet", 16))
     first = contribution("a", 1, method=FIXED, theta0_sha256=digest(start))
     assert len(train_pooled([first], PROTOCOL, "in-step", 0, ensemble=3).ensemble) == 1
 
 
-def test_fixed_theta0_that_this_machine_draws_differently_is_refused():
+def test_announced_theta0_that_this_machine_draws_differently_is_refused():
     first = contribution("a", 1, method=FIXED, theta0_sha256="0" * 64)
     with pytest.raises(
-        UsageError, match="the bundle of a was distilled for the fixed θ0 000000000000…"
+        UsageError, match="the bundle of a was distilled for the announced θ0 000000000000…"
     ):
         train_pooled([first], PROTOCOL, "in-step", 0)
 
@@ -212,7 +212,7 @@ def test_bundles_that_do_not_fit_together_are_refused():
     with pytest.raises(UsageError, match="different initialisers"):
         train_pooled([first, other], PROTOCOL, "union", 0)
     fixed = contribution("b", 2, theta0_sha256="0" * 64)
-    with pytest.raises(UsageError, match="a and b expect different fixed θ0s"):
+    with pytest.raises(UsageError, match="a and b expect different announced θ0s"):
         train_pooled([first, fixed], PROTOCOL, "sequential", 0)
     with pytest.raises(UsageError, match="no bundle"):
         train_pooled([], PROTOCOL, "in-step", 0)
@@ -222,7 +222,7 @@ HEAD = Method(network="convnet", train="head", steps=4, inner_rate=1.0, theta0_n
 
 
 def of_head(site, seed, patients=10, method=HEAD):
-    start = fixed_theta0(method, build("convnet", 16))
+    start = announced_theta0(method, build("convnet", 16))
     part = contribution(site, seed, patients, method, theta0_sha256=digest(start))
     rates = np.full(method.trajectory, 1.0, np.float32)
     return dataclasses.replace(
@@ -231,7 +231,7 @@ def of_head(site, seed, patients=10, method=HEAD):
 
 
 def head_end(part, start=None):
-    theta0 = fixed_theta0(part.method, build("convnet", 16))
+    theta0 = announced_theta0(part.method, build("convnet", 16))
     start = start or Head.zeros(body_of("convnet", 16, theta0))
     data = tensors_of(part.distilled, part.method.sets, torch.device("cpu"))
     return train_head(start, data, part.method.trajectory)
@@ -265,10 +265,23 @@ def test_heads_in_step_take_the_weighted_mean_of_the_hospitals_own_steps():
     assert close(pooled_head([alone], "in-step"), head_end(alone).network())
 
 
+@pytest.mark.parametrize("network", ["convnet", "resnet18"])
+def test_head_alone_starts_from_a_last_layer_of_zeros(network):
+    """What θ0's own last layer held is no part of the update."""
+    method = HEAD.model_copy(update={"network": network})
+    theta0 = announced_theta0(method, build(network, 16))
+    part = contribution("a", 1, method=method, theta0_sha256=digest(theta0))
+    [alone] = train_alone(part, PROTOCOL, 5, 3)
+    moved = {name for name in theta0 if not torch.equal(alone.start[name], alone.end[name])}
+    assert len(moved) == 2
+    assert not any(alone.start[name].any() for name in moved)
+    assert all(torch.equal(alone.end[name], theta0[name]) for name in set(theta0) - moved)
+
+
 def test_union_of_heads_fits_all_images_and_leaves_the_body():
     both = [of_head("a", 1), of_head("b", 2)]
     network = pooled_head(both, "union")
-    start = fixed_theta0(HEAD, build("convnet", 16))
+    start = announced_theta0(HEAD, build("convnet", 16))
     changed = {name for name in network if not torch.equal(network[name], start[name])}
     assert len(changed) == 2  # the last layer
     images = torch.from_numpy(np.concatenate([c.distilled.images for c in both]))
@@ -282,7 +295,7 @@ def test_union_of_heads_fits_all_images_and_leaves_the_body():
 
 
 def test_images_for_the_head_and_images_for_all_weights_are_not_pooled_together():
-    start = fixed_theta0(FIXED, build("convnet", 16))
+    start = announced_theta0(FIXED, build("convnet", 16))
     whole = contribution("b", 2, method=FIXED, theta0_sha256=digest(start))
     with pytest.raises(UsageError, match=r"expect different trained parts \(head, all\)"):
         train_pooled([of_head("a", 1), whole], PROTOCOL, "average", 5)

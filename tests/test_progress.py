@@ -147,3 +147,16 @@ def test_hidden_work_shows_nothing(monkeypatch, caplog):
 def test_bar_of_several_tasks_needs_no_terminal():
     with bar() as shown:
         assert shown.disable
+
+
+def test_time_left_is_of_the_part_that_is_at_work(spoken):
+    clock, speaker, said = spoken
+    for done, total, seconds in ((100, 100, 50), (1, 400, 2), (11, 400, 20), (400, 400, 700)):
+        clock.now += seconds
+        speaker.report(done, total)
+    speaker.end()
+    assert said == [
+        "labelling films: 1 of 400, 0:52, about 13:18 left",
+        "labelling films: 11 of 400, 1:12, about 12:58 left",
+        "labelling films: 400 of 400, done after 12:52",
+    ]

@@ -5,6 +5,7 @@ import json
 import pytest
 from bundle_run_kit import run_record
 from film_kit import PROTOCOL, small_cohort
+from pydantic import ValidationError
 
 from gdshare.cohort import open_cohort
 from gdshare.errors import UsageError
@@ -36,3 +37,17 @@ def test_a_run_of_before_the_tone_is_read():
     values = record.model_dump(mode="json")
     del values["protocol"]["tone"]
     assert RunRecord.model_validate_json(json.dumps(values)) == record
+
+
+def test_a_run_whose_announced_theta0_was_still_called_fixed_is_read():
+    record = run_record(Settings(theta0="announced", theta0_number=7))
+    values = record.model_dump(mode="json")
+    assert values["settings"]["theta0"] == "announced"
+    values["settings"]["theta0"] = "fixed"
+    assert RunRecord.model_validate_json(json.dumps(values)) == record
+
+
+@pytest.mark.parametrize("theta0", [["fixed"], {"fixed": 1}, None, 5])
+def test_theta0_of_another_kind_than_a_word_is_refused(theta0):
+    with pytest.raises(ValidationError, match="theta0"):
+        Settings.model_validate_json(json.dumps({"theta0": theta0}))

@@ -52,9 +52,11 @@ class Limits:
     length: float
 
 
-LIMITS: Mapping[str, Limits] = MappingProxyType({"convnet": Limits(0.2, -0.05, 3.0)})
-"""By network, from real films (docs/adr/0020). A network without limits gets figures and no faults:
-how similar honest updates are depends on the network and its θ0."""
+LIMITS: Mapping[tuple[str, str], Limits] = MappingProxyType(
+    {("convnet", "all"): Limits(0.2, -0.05, 3.0)}
+)
+"""By network and trained part, from real films (docs/adr/0020). Without limits there are figures
+and no faults: how similar honest updates are depends on the network, its θ0 and what is trained."""
 
 
 @dataclass(frozen=True)
@@ -110,7 +112,7 @@ def agreements(compared: Compared, limits: Limits | None) -> list[Agreement | No
 
     Args:
         compared: all bundles.
-        limits: of their network; None: figures only.
+        limits: of their network and trained part; None: figures only.
 
     Returns:
         one value per bundle, in their order; None for a single bundle, which has no peers.

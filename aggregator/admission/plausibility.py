@@ -86,7 +86,7 @@ def screen(
     """Screen verified bundles that fit one another.
 
     Args:
-        bundles: of one protocol and network; not empty.
+        bundles: of one protocol, network and trained part; not empty.
         seed: of the round.
         reference: labelled patches of the operator, cut by the same protocol.
         ask: called only without a reference.
@@ -144,7 +144,8 @@ def _compared(
 ) -> dict[str, Screening]:
     """Screenings without utility, which takes films."""
     finite = [bundle.site for bundle in bundles if _finite(networks[bundle.site])]
-    limits = LIMITS.get(bundles[0].bundle.manifest.method.network)
+    method = bundles[0].bundle.manifest.method
+    limits = LIMITS.get((method.network, method.train))
     figures = agreements(compare([networks[site] for site in finite]), limits) if finite else []
     by_site = dict(zip(finite, figures, strict=True))
     screenings = {}

@@ -41,7 +41,7 @@ from aggregator.trust.bundle_history import (
     withdrawn_bundles,
 )
 from aggregator.verified import Verified
-from gdshare.distill.problem import fixed_theta0
+from gdshare.distill.problem import announced_theta0
 from gdshare.errors import BundleError, GdshareError
 from gdshare.ledger import Entry
 from gdshare.networks import INITIALISERS, build, digest
@@ -183,18 +183,18 @@ class Rules:
         )
 
     def _theta0(self, bundle: Verified, _: Sequence[Verified]) -> BundleError | None:
-        """This machine must draw, from the number of a fixed θ0, the weights of its digest."""
+        """This machine must draw, from the number of an announced θ0, the weights of its digest."""
         manifest = bundle.bundle.manifest
         if manifest.theta0_sha256 is None:
             return None
         try:
             module = build(manifest.method.network, manifest.protocol.side)
-            if digest(fixed_theta0(manifest.method, module)) == manifest.theta0_sha256:
+            if digest(announced_theta0(manifest.method, module)) == manifest.theta0_sha256:
                 return None
         except GdshareError:  # no network is drawn with this side or number
             pass
         return DoesNotFit(
-            "its fixed θ0 is not what its number gives with this machine's torch",
+            "its announced θ0 is not what its number gives with this machine's torch",
             remedy="agree on one torch release, or distil with --theta0 random",
         )
 
@@ -211,8 +211,8 @@ class Rules:
         if self._kind(bundle) == kinds.most_common(1)[0][0]:
             return None
         return DoesNotFit(
-            "made with another patch protocol, network, fixed θ0 or number of steps than most "
-            "bundles of this round",
+            "made with another patch protocol, network, trained part, announced θ0 or number of "
+            "steps than most bundles of this round",
             remedy="distil again as agreed",
         )
 

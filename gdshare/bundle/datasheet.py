@@ -175,9 +175,9 @@ def _making(manifest: Manifest, distilled: Distilled) -> str:
     return (
         "## How it was made\n\n"
         "By dataset distillation after Li, Togo, Ogawa and Haseyama (ICIP 2020), with "
-        f"{method.labels} labels. Network {method.network}, starting weights {method.theta0}"
-        f"{named} by the scheme {manifest.initialiser}; {method.epochs} x {method.steps} gradient "
-        f"steps on the images train {trained}; {method.outer_steps} training steps with "
-        f"{method.batch} real patches each.{sets}\n\n"
+        f"{method.labels} labels. Network {method.network}, starting weights "
+        f"{manifest.starting_weights}{named} by the scheme {manifest.initialiser}; {method.epochs} "
+        f"x {method.steps} gradient steps on the images train {trained}; {method.outer_steps} "
+        f"training steps with {method.batch} real patches each.{sets}\n\n"
         f"Learning rates to use with the images, in order: {rates}.\n"
     )

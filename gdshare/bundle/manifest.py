@@ -1,7 +1,8 @@
 """``gdshare.json``: the bundle's manifest. Closed, frozen, and without a seed.
 
 Bundles of 1.0 are read for ever. What 1.1 adds is in ``SINCE_1_1`` of the manifest's parts: a
-manifest of 1.0 has none of these fields, and means the values given there.
+manifest of 1.0 has none of these fields, and means the values given there. What 1.1 renames is in
+``SPELLED_IN_1_0``.
 
 Source: docs/bundle-format.md, section "gdshare.json".
 """
@@ -49,8 +50,8 @@ class Manifest(BaseModel):
         start: what the images were before the first training step; never a real patch.
         protocol: how patches were cut, labelled and normalised.
         initialiser: name and version of the scheme that θ0 is drawn by.
-        theta0_sha256: digest of the fixed θ0 (``networks.digest``), since another torch draws other
-            weights from the same seed; None when θ0 was random.
+        theta0_sha256: digest of the announced θ0 (``networks.digest``), since another torch draws
+            other weights from the same seed; None when θ0 was random.
         method: Algorithm 1's settings.
         counts: how much data was read, small counts suppressed.
         attacks: the attacks that were tried and their results, sorted by name.
@@ -103,9 +104,9 @@ class Manifest(BaseModel):
         return self
 
     @model_validator(mode="after")
-    def _fixed_weights_are_named(self) -> Self:
-        if (self.method.theta0 == "fixed") != (self.theta0_sha256 is not None):
-            raise ValueError("theta0_sha256 must be there when theta0 is fixed, and only then")
+    def _announced_weights_are_named(self) -> Self:
+        if (self.method.theta0 == "announced") != (self.theta0_sha256 is not None):
+            raise ValueError("theta0_sha256 must be there when theta0 is announced, and only then")
         return self
 
     @model_validator(mode="after")
@@ -119,6 +120,12 @@ class Manifest(BaseModel):
     def name(self) -> str:
         """The bundle's folder name, ``SITE-SEQUENCE``."""
         return f"{self.site}-{self.sequence}"
+
+    @property
+    def starting_weights(self) -> str:
+        """The method's θ0, in the word of the manifest's format."""
+        method = self.method
+        return str(method.as_1_0()["theta0"]) if self.format == FORMAT_1_0 else method.theta0
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """Give the shape each float32 tensor must have."""
@@ -134,13 +141,11 @@ class Manifest(BaseModel):
         """Write the manifest in its one form (canonical.pretty); floats round-trip exactly."""
         values = self.model_dump(mode="json")
         if self.format == FORMAT_1_0:
-            for name, part in self._versioned().items():
-                for field in part.SINCE_1_1:
-                    del values[name][field]
+            values |= {name: part.as_1_0() for name, part in self._versioned().items()}
         return canonical.pretty(values)
 
     def _versioned(self) -> dict[str, Versioned]:
-        """The parts that have fields which format 1.0 lacks."""
+        """The parts that differ in format 1.0."""
         return {"protocol": self.protocol, "method": self.method}
 
     @classmethod

@@ -81,11 +81,7 @@ def distill(
     if not resume:
         settings = with_precision(settings, resolve_device(device))
     if workers > settings.draws:
-        raise UsageError(
-            "a draw needs a process of its own",
-            f"--workers {workers} for --draws {settings.draws}",
-            "use more draws per step (they improve each step), or fewer workers",
-        )
+        raise _too_many(f"--workers {workers}", settings)
     arguments = _Arguments(open_cohort(cohort), out, settings, device, resume, tensorboard)
     if workers > 1 and "WORLD_SIZE" not in os.environ:
         if not resume and "OMP_NUM_THREADS" not in os.environ:
@@ -97,16 +93,27 @@ def distill(
     else:
         joined = join()
         if joined.size > settings.draws:
-            raise UsageError(
-                "a draw needs a process of its own",
-                f"{joined.size} processes for --draws {settings.draws}",
-                "start fewer processes, or use more draws per step",
-            )
+            raise _too_many(f"{joined.size} processes", settings)
         outcome = _run(arguments, joined)
         if not joined.is_main:
             return
     write_bytes(out / PREVIEW, render_preview(outcome.distilled))
     _report(cohort, out, outcome, as_json)
+
+
+def _too_many(processes: str, settings: Settings) -> UsageError:
+    """Refuse more processes than there are draws to share."""
+    if settings.train == "head":
+        return UsageError(
+            "a step that trains the head has one draw, and processes cannot share it",
+            f"{processes} with --train head",
+            "start one process",
+        )
+    return UsageError(
+        "a draw needs a process of its own",
+        f"{processes} for --draws {settings.draws}",
+        "use more draws per step (they improve each step), or fewer processes",
+    )
 
 
 def _share_cores(workers: int) -> None:

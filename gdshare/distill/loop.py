@@ -90,7 +90,7 @@ class Outcome:
     Attributes:
         distilled: the best scored state.
         score: its patch score on validation patients, over θ0 that had no part in choosing it; a
-            fixed θ0 is the only one, and did.
+            announced θ0 is the only one, and did.
         step: the training step that it is the state after.
         train_score: the patch score on the training patches that the head was fitted to: far above
             ``score`` means that they were learned by heart. None if all weights were trained.
@@ -327,7 +327,7 @@ def _finish(
 ) -> Outcome:
     """Write the result, and score it on θ0 that did not choose it: the best of many flatters.
 
-    With a fixed θ0 there is no other, and the score stays the flattering one.
+    With an announced θ0 there is no other, and the score stays the flattering one.
     """
     distilled = as_distilled(state.best, problem.settings).require_sound(str(out))
     step = state.progress.best_step

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 
 import torch
 
+from gdshare.errors import UsageError
 from gdshare.method import Precision, Settings
 
 FACTORS: Mapping[Precision, torch.dtype] = {"float32": torch.float32, "bfloat16": torch.bfloat16}
@@ -37,7 +38,17 @@ def fastest_precision(network: str, device: str) -> Precision:
 
 
 def with_precision(settings: Settings, device: str) -> Settings:
-    """The settings of a new run, with the machine's fastest precision unless one is set."""
-    if "precision" in settings.model_fields_set:
+    """The settings of a new run, with the machine's fastest precision unless one is set.
+
+    Raises:
+        UsageError: a precision is set that a head is never trained with.
+    """
+    if settings.train == "head" and settings.precision != "float32":
+        raise UsageError(
+            "a head is trained in float32 alone",
+            f"--precision {settings.precision}",
+            "leave it out with --train head",
+        )
+    if settings.train == "head" or "precision" in settings.model_fields_set:
         return settings
     return settings.model_copy(update={"precision": fastest_precision(settings.network, device)})

@@ -107,18 +107,18 @@ class Problem:
         return settings.trajectory
 
     def theta0(self, purpose: str, index: int) -> Parameters:
-        """Initial weights for one use: fresh, or the fixed ones."""
+        """Initial weights for one use: fresh, or the announced ones."""
         settings = self.settings
-        if settings.theta0 == "fixed":
-            weights = fixed_theta0(settings, self.module)
+        if settings.theta0 == "announced":
+            weights = announced_theta0(settings, self.module)
         else:
             generator = torch_generator(settings.seed, purpose, index)
             weights = draw(settings.network, self.module, generator)
         return {name: weight.to(self.device) for name, weight in weights.items()}
 
     def inits(self) -> range:
-        """Which θ0 a score is the mean over; a fixed θ0 is the only one."""
-        return range(1 if self.settings.theta0 == "fixed" else self.settings.score_inits)
+        """Which θ0 a score is the mean over; an announced θ0 is the only one."""
+        return range(1 if self.settings.theta0 == "announced" else self.settings.score_inits)
 
     def patches(self, source: Patches, rows: npt.NDArray[np.int64]) -> tuple[Tensor, Tensor]:
         """Windows on the device: float32 [n, 1, side, side] normalised, and int64 [n]."""
@@ -128,7 +128,7 @@ class Problem:
     def record(self) -> RunRecord:
         """The content of ``run.json``."""
         counts = self.cohort.counts["train"]
-        fixed = self.settings.theta0 == "fixed"
+        announced = self.settings.theta0 == "announced"
         return RunRecord(
             settings=self.settings,
             protocol=self.cohort.protocol,
@@ -140,7 +140,7 @@ class Problem:
                 patches_n=counts.n,
                 patches_p=counts.p,
             ),
-            theta0_sha256=digest(self.theta0("theta0", 0)) if fixed else None,
+            theta0_sha256=digest(self.theta0("theta0", 0)) if announced else None,
             cohort_sha256=cohort_digest(self.cohort),
             torch=torch.__version__,
             threads=torch.get_num_threads(),
@@ -152,7 +152,7 @@ class Problem:
         return int(numpy_generator(self.settings.seed, purpose, index).integers(low, high + 1))
 
 
-def fixed_theta0(method: Method, module: nn.Module) -> Parameters:
+def announced_theta0(method: Method, module: nn.Module) -> Parameters:
     """The θ0 of a round that fixes it: drawn from its public number."""
     return draw(method.network, module, torch_generator(method.theta0_number, "fixed-theta0"))
 

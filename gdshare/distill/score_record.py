@@ -31,7 +31,8 @@ class ScoreRecord(BaseModel):
         score: class-balanced accuracy on validation patches, mean over θ0.
         deviation: over θ0.
         low: lower end of the mean's 95% interval.
-        inits: number of θ0, none of which chose the result (a fixed θ0 is the only one, and did).
+        inits: number of θ0, none of which chose the result (an announced θ0 is the only one, and
+            did).
         windows: validation patches.
     """
 

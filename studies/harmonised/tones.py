@@ -12,7 +12,7 @@ from torch import Tensor
 
 from gdshare.cohort import Cohort
 from gdshare.distill.head import Body, Head, body_of
-from gdshare.distill.problem import fixed_theta0
+from gdshare.distill.problem import announced_theta0
 from gdshare.method import Method
 from gdshare.networks import build
 from gdshare.patch_tensors import balanced_accuracy, sample_patches
@@ -58,7 +58,7 @@ def compare_tone(piece: Piece, comparing: Comparing) -> Result:
     side = cohorts[0].protocol.side
     module = build(network, side)
     announced = {"network": network, "train": "head", "theta0_number": comparing.theta0_number}
-    body = body_of(network, side, fixed_theta0(Method.model_validate(announced), module))
+    body = body_of(network, side, announced_theta0(Method.model_validate(announced), module))
     sites = [_site(body, cohort, comparing, piece.seed) for cohort in cohorts]
     everyone, without = fitted_heads(body, sites, comparing.penalties)
     networks = [[Network(module, head.network()) for head in (everyone, own)] for own in without]

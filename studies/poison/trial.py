@@ -163,7 +163,7 @@ def run_trial(piece: Piece, trial: Trial) -> Result:
     protocol = cohorts[0].protocol
     seed = derived_seed(piece.seed, "poison", trial.fold)
     alone = [train_alone(bundle, protocol, seed, NETWORKS) for bundle in bundles]
-    judged = agreements(compare(alone), LIMITS["convnet"])
+    judged = agreements(compare(alone), LIMITS["convnet", "all"])
     agreement: dict[str, JsonValue] = {
         bundle.site: None if figures is None else asdict(figures)
         for bundle, figures in zip(bundles, judged, strict=True)

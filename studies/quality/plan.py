@@ -122,9 +122,9 @@ class Plan:
 
     @property
     def poolings(self) -> tuple[Pooling, ...]:
-        """Of every arm, then of the heads by the further ways; a fixed θ0 gives one network."""
+        """Of every arm, then of the heads by the further ways; an announced θ0: one network."""
         first = [
-            Pooling(arm, self.schemes, 1 if arm.theta0 == "fixed" else self.networks)
+            Pooling(arm, self.schemes, 1 if arm.theta0 == "announced" else self.networks)
             for arm in self.arms
         ]
         heads = [arm for arm in self.arms if arm.train == "head" and self.head_schemes]

@@ -19,7 +19,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from gdshare.cohort import Cohort
-from gdshare.distill.problem import fixed_theta0
+from gdshare.distill.problem import announced_theta0
 from gdshare.method import Method
 from gdshare.networks import Parameters, build
 from gdshare.patch_tensors import patch_accuracy, sample_patches
@@ -80,7 +80,7 @@ class Scene:
     def of(cls, piece: Piece, work: Work) -> "Scene":
         cohorts = cohorts_of(piece)
         module = build("convnet", cohorts[0].protocol.side)
-        theta0 = fixed_theta0(Method(network="convnet", theta0="fixed"), module)
+        theta0 = announced_theta0(Method(network="convnet", theta0="announced"), module)
         return cls(piece, work, cohorts, module, theta0)
 
     @property

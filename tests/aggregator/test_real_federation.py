@@ -1,5 +1,6 @@
 """One real federation: flower-superlink, three flower-supernodes, and an app that brings code."""
 
+import json
 import os
 import time
 from collections.abc import Iterator
@@ -7,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from site_kit import make_bundle, make_cohort, manifest, write_files
+from site_kit import make_bundle, make_cohort, manifest, of_head, write_files
 
 from aggregator.flower.cli import FlowerCli, SuperLinkAddress
 from aggregator.flower.local_federation import SiteNode, local_federation
@@ -20,6 +21,7 @@ from gdshare.round_app import ROUND_APP
 from gdshare.signing import new_key, public_pem
 
 SITES = ("east", "north", "west")
+KEYS = {site: new_key() for site in SITES}
 EVIL_CLIENT = """
 from pathlib import Path
 Path({mark!r}).write_text("the aggregator's code ran at a hospital")
@@ -48,7 +50,7 @@ def hospitals(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "trust").mkdir()
     now = datetime.now(UTC).replace(microsecond=0)
     for site in SITES:
-        key = new_key()
+        key = KEYS[site]
         (folder / "trust" / f"{site}.pub").write_bytes(public_pem(key.public_key()))
         files = make_bundle(site, key, manifest(site, created=now))
         write_files(folder / site / "outbox" / f"{site}-1", files)
@@ -106,6 +108,23 @@ def test_a_round_over_real_processes(
     assert set(load_model(hospitals / "out" / "model")[1].origin["bundles"]) == set(SITES)  # type: ignore[arg-type]
     with pytest.raises(UsageError, match="holds a round already"):
         run_round(superlink, hospitals / "out", order)
+
+
+def test_a_round_of_heads_over_real_processes(hospitals: Path, superlink: SuperLinkAddress) -> None:
+    now = datetime.now(UTC).replace(microsecond=0)
+    for site in SITES:
+        files = make_bundle(site, KEYS[site], manifest(site, now, sequence=2, **of_head()))
+        write_files(hospitals / site / "outbox" / f"{site}-2", files)
+    order = Order(
+        trust=hospitals / "trust",
+        ledger=hospitals / "ledger.jsonl",
+        operator="tests",
+        sites=3,
+        timeout=120,
+    )
+    table = run_round(superlink, hospitals / "heads", order)
+    assert "with 1 convnet, trained on 3 bundles" in table
+    assert json.loads((hospitals / "heads" / "round.json").read_text("utf-8"))["missing"] == []
 
 
 def test_code_in_the_app_does_not_run_at_a_hospital(

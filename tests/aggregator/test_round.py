@@ -10,6 +10,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import torch
 from command_kit import gdshare
 from cryptography.hazmat.primitives.asymmetric import ec
 from flwr.app import ConfigRecord, Context, Error, Message, RecordDict
@@ -31,6 +32,7 @@ from round_kit import (
     with_new_key,
 )
 from site_kit import (
+    HEAD,
     METHOD,
     NOW,
     PROTOCOL,
@@ -38,6 +40,7 @@ from site_kit import (
     make_bundle,
     make_cohort,
     manifest,
+    of_head,
 )
 
 import aggregator.admission.decide
@@ -48,11 +51,13 @@ from aggregator.round import Round
 from aggregator.trust.bundle_history import newest_bundles, signed_with
 from gdshare import progress
 from gdshare.bundle import Terms, verify_files
+from gdshare.distill.problem import announced_theta0
 from gdshare.errors import FederationError, LedgerError
 from gdshare.ledger import open_ledger, read_ledger
 from gdshare.messages import ANSWER_RECORD
 from gdshare.metrics import THRESHOLDS
 from gdshare.model import load_model
+from gdshare.networks import build
 from gdshare.protocol import Protocol
 from gdshare.signing import (
     fingerprint,
@@ -134,6 +139,19 @@ def test_every_way_of_pooling_is_reachable(world: World, pooling: str) -> None:
     assert released(world).hold(world.grid(), pooling=pooling).order.pooling == pooling
 
 
+def test_round_over_heads_ends_in_one_network_on_the_announced_body(world: World) -> None:
+    for site in SITES:
+        world.release(site, make_bundle(site, world.keys[site], manifest(site, **of_head())))
+    result = world.hold(world.grid(), seed=3)
+    assert set(result.test) == set(result.bundles) == set(SITES), "each trained it itself"
+    assert world.refusals() == []
+    [network] = load_model(world.folder / "out" / "model")[0].ensemble
+    theta0 = announced_theta0(HEAD, build("convnet", PROTOCOL.side))
+    changed = {name for name in network if not torch.equal(network[name], theta0[name])}
+    assert {network[name].ndim for name in changed} == {1, 2}, "the last layer"
+    assert len(changed) == 2
+
+
 # Bundles that are refused, while the others go on.
 
 
@@ -204,7 +222,7 @@ def test_an_expired_bundle_is_refused(world: World) -> None:
         {"protocol": Protocol(patch=24, stride=16, side=8)},
         {"protocol": PROTOCOL.model_copy(update={"tone": "levels"})},
         {"initialiser": "zero-head/2"},
-        {"method": METHOD.model_copy(update={"theta0": "fixed"}), "theta0_sha256": "a" * 64},
+        {"method": METHOD.model_copy(update={"theta0": "announced"}), "theta0_sha256": "a" * 64},
     ],
 )
 def test_a_bundle_that_does_not_fit_the_round_is_refused(
@@ -216,6 +234,18 @@ def test_a_bundle_that_does_not_fit_the_round_is_refused(
     )
     assert set(world.hold(world.grid()).bundles) == {"east", "north"}
     assert refused_with(world) == {3: "DoesNotFit"}
+
+
+def test_bundle_for_all_weights_is_refused_in_a_round_of_heads(world: World) -> None:
+    for site in ("east", "north"):
+        world.release(site, make_bundle(site, world.keys[site], manifest(site, **of_head())))
+    whole = METHOD.model_copy(update={"theta0": "announced"})
+    misfit = manifest("west", **of_head() | {"method": whole})
+    world.release("west", make_bundle("west", world.keys["west"], misfit))
+    assert set(world.hold(world.grid()).bundles) == {"east", "north"}
+    [refusal] = world.refusals()
+    assert refusal["reason"] == "DoesNotFit"
+    assert "trained part" in str(refusal["message"])
 
 
 def test_a_bundle_of_other_length_is_refused_in_step_and_admitted_to_an_average(
@@ -830,7 +860,7 @@ def test_fixed_weights_that_cannot_be_drawn_refuse_that_bundle_alone(world: Worl
     about = manifest(
         "east",
         protocol=PROTOCOL.model_copy(update={"side": 9}),
-        method=METHOD.model_copy(update={"theta0": "fixed"}),
+        method=METHOD.model_copy(update={"theta0": "announced"}),
         theta0_sha256="ab" * 32,
     )
     world.release("east", make_bundle("east", world.keys["east"], about))

@@ -2,19 +2,22 @@
 
 import numpy as np
 import pytest
+import torch
 from film_kit import small_cohort
-from run_kit import SETTINGS, TINY
+from run_kit import SETTINGS, TINY, settings
 
 from gdshare.audit import AUDIT, read_attacks, write_attacks
+from gdshare.audit import attack as attack_module
 from gdshare.audit.attack import _seed_of, attack_run
 from gdshare.audit.membership import Losses, membership
 from gdshare.audit.nearest import nearest, patient_correlations
 from gdshare.audit.patients import Patients, patients_of, sample_patches
 from gdshare.bundle.attacks import Attack
 from gdshare.cohort import Patches
-from gdshare.distill.problem import prepare
+from gdshare.distill.problem import announced_theta0, prepare
 from gdshare.distilled import Distilled
 from gdshare.errors import CohortError, RunError, UsageError
+from gdshare.networks import build
 
 PATIENTS = 30
 
@@ -140,6 +143,26 @@ def test_copy_of_a_training_patch_is_found_in_a_run(cohort, record):
     assert audit.attacks[1].figure == 1.0
     np.testing.assert_allclose(audit.nearest.correlations, 1.0, atol=1e-6)
     np.testing.assert_array_equal(audit.nearest.patches, train.scaled(np.arange(3)))
+
+
+def test_membership_is_judged_by_the_head_that_a_receiver_trains(cohort, monkeypatch):
+    record = prepare(cohort, settings(train="head", theta0="announced"), "cpu").record()
+    judged = []
+
+    def patient_losses(model, *rest):
+        judged.append(model)
+        return membership_losses(model, *rest)
+
+    membership_losses = attack_module.patient_losses
+    monkeypatch.setattr(attack_module, "patient_losses", patient_losses)
+    audit = attack_run(record, noise(), cohort)
+    theta0 = announced_theta0(record.method, build("convnet", TINY.side))
+    for model in judged:
+        [network] = model.ensemble
+        changed = {name for name in network if not torch.equal(network[name], theta0[name])}
+        assert {network[name].ndim for name in changed} == {1, 2}, "the last layer"
+        assert len(changed) == 2
+    assert [result.name for result in audit.attacks] == ["membership-loss/1", "nearest-patch/1"]
 
 
 def test_progress_ends_at_its_total(cohort, record):

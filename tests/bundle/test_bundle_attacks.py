@@ -43,7 +43,7 @@ from gdshare.bundle.errors import (
     WrongSite,
 )
 from gdshare.bundle.layout import BOUNDS
-from gdshare.bundle.manifest import FORMAT_1_0
+from gdshare.bundle.manifest import FORMAT, FORMAT_1_0
 from gdshare.distilled import TENSORS
 from gdshare.errors import BundleError, UsageError
 from gdshare.protocol import Protocol
@@ -500,6 +500,14 @@ def test_a_manifest_of_1_0_means_films_as_they_are_and_all_weights():
         edited_manifest(format=FORMAT_1_0, **parts_of_1_0()), key().public_key(), NOW
     )
     assert (passed.manifest.protocol.tone, passed.manifest.method.train) == ("none", "all")
+
+
+@pytest.mark.parametrize(("version", "word"), [(FORMAT, "fixed"), (FORMAT_1_0, "announced")])
+def test_a_word_of_the_other_version_is_refused(version, word):
+    parts = parts_of_1_0() if version == FORMAT_1_0 else {}
+    method = parts.get("method") or json.loads(sound()["gdshare.json"])["method"]
+    parts["method"] = method | {"theta0": word}
+    refused(edited_manifest(format=version, theta0_sha256="5a" * 32, **parts), NotCanonical)
 
 
 def test_a_manifest_of_1_0_cannot_be_made_of_harmonised_films():

@@ -10,6 +10,7 @@ from bundle_factory import NOW, distilled, manifest, rich_manifest
 from frozen_schema import shape_of
 
 from gdshare.bundle import Manifest, verify_folder
+from gdshare.bundle.datasheet import datasheet
 from gdshare.bundle.errors import Expired
 from gdshare.bundle.layout import MANIFEST
 from gdshare.bundle.manifest import FORMAT, FORMAT_1_0
@@ -29,7 +30,7 @@ DIGESTS = {
         "353611bbd66f45e9633311155476f6cc8131a5d9181b49799feb1051642bbba3"
     ),
     "gdshare-bundle-1.1/st-mary-2": (
-        "1559e6a665b37596e06fea5c4a94b8697e2fa07cbc1a67c9dec8bfaa27c4cfc1"
+        "8e7e81771e04e04fdbacbb614d302720439e5cb582dee00bf58d4957650bb4c2"
     ),
 }
 MADE_OF = {"st-mary-1": manifest, "st-mary-2": rich_manifest}
@@ -75,6 +76,11 @@ def test_version_1_0_is_the_present_one_without_what_was_added_since():
         described = shape["$defs"][part.__name__]
         for field in part.SINCE_1_1:
             del described["properties"][field]
+        for field, words in part.SPELLED_IN_1_0.items():
+            described["properties"][field]["enum"] = [
+                {value: word for word, value in words.items()}.get(value, value)
+                for value in described["properties"][field]["enum"]
+            ]
     assert shape == frozen_shape(FORMAT_1_0)
 
 
@@ -84,6 +90,17 @@ def test_a_bundle_of_1_0_is_of_films_as_they_are_and_trains_all_weights(name):
     assert manifest.format == FORMAT_1_0
     assert (manifest.protocol.tone, manifest.method.train) == ("none", "all")
     assert manifest.to_bytes() == (GOLDEN / name / MANIFEST).read_bytes()
+
+
+def test_1_0_calls_an_announced_theta0_fixed():
+    folder = GOLDEN / "gdshare-bundle-1.0" / "st-mary-2"
+    manifest = Manifest.from_bytes((folder / MANIFEST).read_bytes())
+    assert manifest.method.theta0 == "announced"
+    assert '"theta0": "fixed"' in manifest.to_bytes().decode()
+    assert "starting weights fixed (" in datasheet(manifest, distilled(manifest))
+    later = rich_manifest(FORMAT)
+    assert '"theta0": "announced"' in later.to_bytes().decode()
+    assert "starting weights announced (" in datasheet(later, distilled(later))
 
 
 def test_a_changed_bound_would_be_noticed():

@@ -13,9 +13,10 @@ from torch.nn import functional
 
 from gdshare.distill import head
 from gdshare.distill.head import Body, Head, body_of, public_images, train_head
-from gdshare.distill.loop import distill
-from gdshare.distill.problem import fixed_theta0, prepare
+from gdshare.distill.loop import distill, score_run
+from gdshare.distill.problem import announced_theta0, prepare
 from gdshare.distill.run_folder import read_record
+from gdshare.distill.score_record import read_score
 from gdshare.distill.unroll import InnerData, Unknowns, constrain
 from gdshare.method import Settings
 from gdshare.networks import build, draw, forward
@@ -24,7 +25,7 @@ from gdshare.pooling import contribution_from, train_pooled
 
 STEPS = 4
 SOFT, HARD = torch.empty(0), torch.eye(3, dtype=torch.float64).repeat(2, 1)
-HEAD = settings(train="head", theta0="fixed", batch=30, steps=5, inner_rate=1.0, outer_rate=0.2)
+HEAD = settings(train="head", theta0="announced", batch=30, steps=5, inner_rate=1.0, outer_rate=0.2)
 
 
 def draws(*shape, seed=0):
@@ -139,6 +140,12 @@ def test_a_receiver_trains_the_network_that_was_scored(cohort, tmp_path):
     assert patch_accuracy(module, network[0], x, classes) == outcome.score.mean
 
 
+def test_what_a_run_of_heads_measured_is_measured_again(cohort, tmp_path):
+    outcome = distill(cohort, tmp_path / "run", HEAD)
+    again = score_run(read_record(tmp_path / "run"), outcome.distilled, cohort)
+    assert again == read_score(tmp_path / "run", outcome.distilled)
+
+
 def test_a_run_learns_from_all_its_features(cohort, tmp_path):
     outcome = distill(cohort, tmp_path / "run", HEAD.model_copy(update={"outer_steps": 40}))
     assert outcome.score.mean > 0.5
@@ -168,7 +175,7 @@ def test_features_are_kept_of_no_more_patches_than_allowed(cohort):
 
 def test_the_body_is_the_announced_one(cohort):
     problem = prepare(cohort, HEAD, "cpu")
-    theta0 = fixed_theta0(HEAD, build("convnet", TINY.side))
+    theta0 = announced_theta0(HEAD, build("convnet", TINY.side))
     assert all(torch.equal(theta0[name], problem.features.body.theta0[name]) for name in theta0)
 
 
@@ -184,9 +191,9 @@ def tensors_of_noise():
 
 
 def test_train_head_wants_a_body_that_stays():
-    with pytest.raises(ValueError, match="choose theta0 fixed"):
+    with pytest.raises(ValueError, match="choose theta0 announced"):
         Settings(train="head", theta0="random")
-    assert Settings(train="head").theta0 == "fixed"
+    assert Settings(train="head").theta0 == "announced"
 
 
 def page_features(seed, side, body, weights, x):
@@ -215,7 +222,7 @@ def test_a_reader_who_follows_the_format_page_gets_the_same_network():
     page = (Path(__file__).parents[2] / "docs" / "bundle-format.md").read_text(encoding="utf-8")
     seed, side = int(re.search(r"which is\s+(\d+)\.", page)[1]), 16
     module = build("convnet", side)
-    theta0 = fixed_theta0(HEAD, module)
+    theta0 = announced_theta0(HEAD, module)
     body_weights = {name: theta0[name] for name, _ in module[:-1].named_parameters()}
     x = np.random.default_rng(0).normal(size=(11, side, side))
     labels, rates, sets = np.eye(3)[np.arange(6) % 3] * 0.7 + 0.1, [1.0, 0.5, 2.0, 1.5], 2

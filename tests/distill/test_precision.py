@@ -2,6 +2,7 @@ import pytest
 import torch
 
 from gdshare.distill.precision import fastest_precision, with_precision
+from gdshare.errors import UsageError
 from gdshare.method import Settings
 
 
@@ -25,6 +26,13 @@ def test_float32_stays_where_bfloat16_would_be_emulated(monkeypatch):
 def test_float32_stays_where_torch_does_not_list_capabilities(monkeypatch):
     monkeypatch.delattr(torch.cpu, "get_capabilities")
     assert fastest_precision("convnet", "cpu") == "float32"
+
+
+def test_a_head_is_trained_in_float32(monkeypatch):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": True})
+    assert with_precision(Settings(train="head"), "cpu").precision == "float32"
+    with pytest.raises(UsageError, match="--precision bfloat16: a head is trained in float32"):
+        with_precision(Settings(train="head", precision="bfloat16"), "cpu")
 
 
 def test_a_precision_that_is_asked_for_is_kept(monkeypatch):

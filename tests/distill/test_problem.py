@@ -8,10 +8,10 @@ from run_kit import settings
 from gdshare.distill.problem import prepare
 
 
-def test_fixed_theta0_is_the_same_at_every_step_and_named_in_the_record(cohort, tmp_path):
-    problem = prepare(cohort, settings(theta0="fixed", theta0_number=7, seed=1), "cpu")
-    other = prepare(cohort, settings(theta0="fixed", theta0_number=7, seed=2), "cpu")
-    another = prepare(cohort, settings(theta0="fixed", theta0_number=8), "cpu")
+def test_announced_theta0_is_the_same_at_every_step_and_named_in_the_record(cohort, tmp_path):
+    problem = prepare(cohort, settings(theta0="announced", theta0_number=7, seed=1), "cpu")
+    other = prepare(cohort, settings(theta0="announced", theta0_number=7, seed=2), "cpu")
+    another = prepare(cohort, settings(theta0="announced", theta0_number=8), "cpu")
     first, later, elsewhere, different = (
         problem.draw(0, 0).theta0,
         problem.draw(3, 0).theta0,

@@ -50,7 +50,7 @@ def test_run_interrupted_anywhere_and_resumed_ends_with_the_same_bytes(cohort, w
 
 @pytest.mark.parametrize(
     ("unroll", "theta0", "draws", "sets"),
-    list(product(("full", "window", "greedy"), ("random", "fixed"), (1, 2), (1, 2))),
+    list(product(("full", "window", "greedy"), ("random", "announced"), (1, 2), (1, 2))),
 )
 def test_every_kind_of_run_resumes_to_the_same_bytes(cohort, tmp_path, unroll, theta0, draws, sets):
     kind = Settings(
@@ -77,7 +77,7 @@ def test_every_kind_of_run_resumes_to_the_same_bytes(cohort, tmp_path, unroll, t
     again = distill(cohort, tmp_path / "parts", kind, resume=True)
     assert contents(tmp_path / "parts") == contents(tmp_path / "whole")
     assert again.score == outcome.score
-    assert len(outcome.score.values) == (1 if theta0 == "fixed" else 2)
+    assert len(outcome.score.values) == (1 if theta0 == "announced" else 2)
     assert (read_record(tmp_path / "whole").theta0_sha256 is None) == (theta0 == "random")
     updates = load_checkpoint(tmp_path / "whole", kind, TINY.side).progress.updates
     assert updates == (8 if unroll == "greedy" else 4)

@@ -9,7 +9,16 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from grid_kit import ask_node
-from site_kit import METHOD, NOW, PROTOCOL, make_bundle, make_cohort, manifest, write_files
+from site_kit import (
+    METHOD,
+    NOW,
+    PROTOCOL,
+    make_bundle,
+    make_cohort,
+    manifest,
+    of_head,
+    write_files,
+)
 
 from gdshare.bundle import verify_files
 from gdshare.cohort import open_cohort
@@ -84,8 +93,33 @@ def test_counts_are_those_of_the_model_that_the_aggregator_trains(
     assert answered == confusions(films, thresholds)
 
 
-def test_network_of_one_bundle_alone_is_the_average_of_one() -> None:
-    part = contribution_of(verify_files(OTHER, key_of("east"), NOW))
+def heads(*sites: str) -> list[Files]:
+    """Newer bundles than ``OWN`` and ``OTHER``, whose images train the last layer alone."""
+    abouts = [manifest(site, sequence=2, **of_head()) for site in sites]
+    return [make_bundle(about.site, KEYS[about.site], about) for about in abouts]
+
+
+def test_heads_are_counted_with_the_network_that_the_aggregator_trains(
+    settings: dict[str, object], cohort: Path
+) -> None:
+    own, other = heads("north", "east")
+    write_files(Path(str(settings["outbox"])) / "north-2", own)
+    answer = ask_node(settings, "evaluate.counts", fields(own, other))
+    bundles = [verify_files(own, key_of("north"), NOW), verify_files(other, key_of("east"), NOW)]
+    parts = [contribution_of(bundle) for bundle in bundles]
+    films = cohort_votes(train_pooled(parts, PROTOCOL, "average", 7), open_cohort(cohort), "val")
+    answered = counts_from_fields(answer, len(THRESHOLDS)).confusions
+    assert answered == confusions(films, THRESHOLDS)
+
+
+def test_heads_and_whole_networks_make_no_model(settings: dict[str, object]) -> None:
+    [head] = heads("east")
+    assert asked(settings, fields(OWN, head)) == "model-refused"
+
+
+@pytest.mark.parametrize("files", [OTHER, *heads("east")], ids=["all", "head"])
+def test_network_of_one_bundle_alone_is_the_average_of_one(files: Files) -> None:
+    part = contribution_of(verify_files(files, key_of("east"), NOW))
     alone = train_alone(part, PROTOCOL, 3, 2)[0].end
     [pooled] = train_pooled([part], PROTOCOL, "average", 3, 1).ensemble
     assert all(bool((alone[name] == pooled[name]).all()) for name in alone)

@@ -90,7 +90,8 @@ def manifest(version: str = FORMAT, **changes: object) -> Manifest:
 
 def rich_manifest(version: str = FORMAT) -> Manifest:
     """One that uses what ``manifest`` leaves at its plainest, and what the version has."""
-    tone, train = ("none", "all") if version == FORMAT_1_0 else ("levels", "head")
+    whole = {"train": "all", "draws": 2, "augment": "mirror"}
+    tone, trained = ("none", whole) if version == FORMAT_1_0 else ("levels", {"train": "head"})
     return manifest(
         version,
         sequence=2,
@@ -101,17 +102,15 @@ def rich_manifest(version: str = FORMAT) -> Manifest:
         method=METHOD.model_copy(
             update={
                 "network": "convnet",
-                "train": train,
                 "images": 6,
                 "sets": 2,
                 "inner_rates": "shared",
-                "theta0": "fixed",
+                "theta0": "announced",
                 "theta0_number": 7,
                 "unroll": "window",
                 "window": 1,
-                "draws": 2,
-                "augment": "mirror",
             }
+            | trained
         ),
         initialiser="zero-head/1",
         counts=COUNTS.model_copy(update={"patients_positive": None, "patches_p": None}),

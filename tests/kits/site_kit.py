@@ -14,14 +14,16 @@ from PIL import Image
 from gdshare.bundle import Manifest, Terms, build_files
 from gdshare.bundle.counts import PublishedCounts
 from gdshare.cohort import label_cohort
+from gdshare.distill.problem import announced_theta0
 from gdshare.distilled import Distilled
 from gdshare.method import Method
-from gdshare.networks import INITIALISERS
+from gdshare.networks import INITIALISERS, build, digest
 from gdshare.protocol import Protocol
 
 PROTOCOL = Protocol(patch=16, stride=16, side=8, tone="none")
 """The bundles' images are drawn in the gray levels of the films as they are."""
 METHOD = Method(network="convnet", epochs=2, steps=2)
+HEAD = Method(network="convnet", train="head", epochs=2, steps=2)
 NOW = datetime(2026, 3, 31, 12, tzinfo=UTC)
 FILM = 64
 VAL_FILMS = TEST_FILMS = 4
@@ -71,6 +73,12 @@ def manifest(site: str, created: datetime = NOW - timedelta(days=1), **changes: 
         "terms": Terms(),
     }
     return Manifest(**(fields | changes))
+
+
+def of_head() -> dict[str, object]:
+    """What a manifest says of images that train the last layer alone."""
+    theta0 = announced_theta0(HEAD, build("convnet", PROTOCOL.side))
+    return {"method": HEAD, "theta0_sha256": digest(theta0)}
 
 
 def make_bundle(

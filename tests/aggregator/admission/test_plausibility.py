@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 from command_kit import gdshare
 from grid_kit import MemoryGrid
-from site_kit import NOW, PROTOCOL, make_bundle, make_cohort, manifest, write_files
+from site_kit import NOW, PROTOCOL, make_bundle, make_cohort, manifest, of_head, write_files
 
 import aggregator.admission.decide
+from aggregator.admission.agreement import LIMITS
 from aggregator.flower.order import Order
 from aggregator.results import RoundResult
 from aggregator.round import Round
@@ -201,6 +202,40 @@ def test_noise_is_quarantined(rounds: Rounds) -> None:
 def test_raised_learning_rates_are_quarantined(rounds: Rounds) -> None:
     message = quarantined(rounds, rounds.three(attack("rates x10")).hold())
     assert "times as long as the median" in message
+
+
+def faster(change: Change) -> Change:
+    """Rates at which a head learns in four steps."""
+
+    def changed(distilled: Distilled) -> Distilled:
+        result = change(distilled)
+        return replace(result, learning_rates=20 * result.learning_rates)
+
+    return changed
+
+
+def test_heads_have_figures_and_no_limits_since_none_were_measured(rounds: Rounds) -> None:
+    for site, change in (("east", honest(1)), ("north", honest(2)), ("west", flipped)):
+        rounds.release(site, faster(change), **of_head())
+    result = rounds.hold()
+    assert set(result.bundles) == {"east", "north", "west"}
+    agreement = result.screenings["west"].agreement
+    assert agreement is not None
+    assert agreement.diagnosis < LIMITS["convnet", "all"].diagnosis
+    assert agreement.faults == ()
+    honest_one = result.screenings["east"].agreement
+    assert honest_one is not None
+    assert honest_one.direction > 0.2
+
+
+def test_head_with_flipped_labels_is_quarantined_by_the_reference(
+    rounds: Rounds, reference: Path
+) -> None:
+    rounds.release("east", faster(honest(1)), **of_head())
+    rounds.release("west", faster(flipped), **of_head())
+    assert set(rounds.hold(reference).bundles) == {"east"}
+    [refusal] = rounds.refusals()
+    assert "do not beat chance" in refusal["message"]
 
 
 def test_scaled_images_change_nothing_that_is_learned(rounds: Rounds) -> None:
