@@ -64,11 +64,11 @@ def _answer(
     limits = Limits.of(settings)
     epsilon = settings.noise_epsilon
     variance = None if epsilon is None else variance_for(epsilon)
-    told = None if variance is None else float(variance)
-    answer = read_counts(settings.state).answer_to(question, limits, told)
+    noise = None if variance is None else float(variance)
+    answer = read_counts(settings.state).answer_to(question, limits, noise)
     if answer is None:
         counts = _counts(settings.suppress_below, votes(), question.epsilon, variance)
-        answer = record_counts(settings.state, Answer.to(question, counts, told), limits)
+        answer = record_counts(settings.state, Answer.to(question, counts, noise), limits)
     if variance is not None:
         spent = read_counts(settings.state).epsilon_spent(question)
         log.info("noisy answers about these films have spent ε = %.2f at δ = %g", spent, DELTA)

@@ -135,8 +135,8 @@ def matched(
             optimiser.step()
             alone[place] += time.process_time() - began
     labels = [one_hot(torch.arange(len(CLASSES)).repeat_interleave(count)) for count in each]
-    found = [(images.detach(), own) for images, own in zip(sets, labels, strict=True)]
-    return found, [shared + seconds for seconds in alone]
+    learned = [(images.detach(), own) for images, own in zip(sets, labels, strict=True)]
+    return learned, [shared + seconds for seconds in alone]
 
 
 def _class_means(points: Tensor) -> Tensor:

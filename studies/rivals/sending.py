@@ -44,9 +44,9 @@ def send_images(piece: Piece, work: Work) -> Result:
     """A row for every count of images; its network is trained on all hospitals' together."""
     scene, rows, score = Scene.of(piece, work), list[Trained](), Scene.of(piece, work).score()
     how: Sending = work.how
-    made = [_images(scene, site, data, how) for site, data in enumerate(scene.train())]
+    sent = [_images(scene, site, data, how) for site, data in enumerate(scene.train())]
     for place, count in enumerate(how.counts):
-        sets = [images[place] for images, _ in made]
+        sets = [images[place] for images, _ in sent]
         together = torch.cat([x for x, _ in sets]), torch.cat([labels for _, labels in sets])
         draws = partial(scene.generator, f"receiver-{how.kind}", count)
         end = fit(scene.module, scene.theta0, together, how.receiver, score, draws)
@@ -54,7 +54,7 @@ def send_images(piece: Piece, work: Work) -> Result:
         if how.attacked:
             audit = attack(scene, sets, end, how.receiver.batch)
         sends, receives = mean(size(*images) for images in sets), size(*end.weights.values())
-        seconds = mean(spent[place] for _, spent in made)
+        seconds = mean(spent[place] for _, spent in sent)
         choice, title = {"rate": end.rate, "step": float(end.step)}, TITLES[how.kind].format(count)
         row = Row(title, round(sends), receives, seconds, 1, audit, end.score, choice)
         rows.append((row, [end.weights]))
