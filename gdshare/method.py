@@ -19,11 +19,14 @@ Precision = Literal["float32", "bfloat16"]
 
 HEAD = "--train head"
 BY_NETWORK: Mapping[str, Mapping[str, float | str]] = {
-    "steps": {"resnet18": 3, "convnet": 3, HEAD: 30},
-    "outer_steps": {"resnet18": 600, "convnet": 600, HEAD: 500},
-    "batch": {"resnet18": 24, "convnet": 24, HEAD: 2100},
+    "steps": {"resnet18": 3, "convnet": 3, HEAD: 1},
+    "outer": {"resnet18": "adam", "convnet": "adam", HEAD: "lbfgs"},
+    "outer_loss": {"resnet18": "cross-entropy", "convnet": "cross-entropy", HEAD: "square"},
+    "penalty": {"resnet18": 0.0, "convnet": 0.0, HEAD: 1e-4},
+    "outer_steps": {"resnet18": 600, "convnet": 600, HEAD: 400},
+    "batch": {"resnet18": 24, "convnet": 24, HEAD: 6000},
     "outer_rate": {"resnet18": 0.1, "convnet": 0.05, HEAD: 0.1},
-    "inner_rate": {"resnet18": 0.01, "convnet": 0.02, HEAD: 5.0},
+    "inner_rate": {"resnet18": 0.01, "convnet": 0.02, HEAD: 30.0},
     "theta0": {"resnet18": "random", "convnet": "random", HEAD: "announced"},
 }
 """Setting -> network that is trained whole, or the last layer of any -> default
@@ -51,12 +54,20 @@ class Method(Versioned):
     Wang et al.'s published code beside it, on which the source builds.
     """
 
-    SINCE_1_1: ClassVar[Mapping[str, object]] = {"train": "all"}
+    SINCE_1_1: ClassVar[Mapping[str, object]] = {
+        "train": "all",
+        "outer": "adam",
+        "outer_loss": "cross-entropy",
+        "penalty": 0.0,
+    }
     SPELLED_IN_1_0: ClassVar[Mapping[str, Mapping[str, str]]] = {"theta0": {"fixed": "announced"}}
 
     network: Annotated[
-        Literal["resnet18", "convnet"],
-        Field(description="the network that the inner steps train. Source: ResNet18."),
+        Literal["resnet18", "convnet", "scattering"],
+        Field(
+            description="the network that the inner steps train; scattering is fixed but for its "
+            "last layer. Source: ResNet18."
+        ),
     ] = "convnet"
     train: Annotated[
         Literal["all", "head"],
@@ -75,6 +86,31 @@ class Method(Versioned):
     steps: Annotated[
         Steps, Field(description="I, gradient steps a pass. Source: 3, so 9 steps in all.")
     ] = Field(default_factory=_by_network("steps"))
+    outer: Annotated[
+        Literal["adam", "lbfgs"],
+        Field(
+            description="what moves images, labels and α̃: Adam, with a new minibatch at every "
+            "training step, or L-BFGS, with the same one at every step. Source: not given. "
+            "Wang et al.: Adam.",
+        ),
+    ] = Field(default_factory=_by_network("outer"))
+    outer_loss: Annotated[
+        Literal["cross-entropy", "square"],
+        Field(
+            description="of real patches under the trained network: cross entropy, or the squared "
+            "difference of logits and centred one-hot labels. Source: cross-entropy.",
+        ),
+    ] = Field(default_factory=_by_network("outer_loss"))
+    penalty: Annotated[
+        float,
+        Field(
+            ge=0.0,
+            le=1.0,
+            allow_inf_nan=False,
+            description="of the last layer's squared weights, added to the outer loss of "
+            "--train head. Source: 0.",
+        ),
+    ] = Field(default_factory=_by_network("penalty"))
     outer_steps: Annotated[
         int,
         Field(
@@ -96,8 +132,8 @@ class Method(Versioned):
     outer_rate: Annotated[
         Positive,
         Field(
-            description="α, Adam's learning rate for images, labels and α̃. Source: not given. "
-            "Wang et al.: 0.01 with Adam.",
+            description="α, Adam's learning rate for images, labels and α̃; L-BFGS has none. "
+            "Source: not given. Wang et al.: 0.01.",
         ),
     ] = Field(default_factory=_by_network("outer_rate"))
     outer_decay: Annotated[
@@ -198,6 +234,19 @@ class Method(Versioned):
                 f"{self.images} images in {self.sets} sets leave a class out of each; "
                 f"take {self.sets * len(CLASSES)} images or more"
             )
+        if self.train == "all" and self.network == "scattering":
+            raise ValueError("network scattering has only its last layer to train; add train head")
+        if self.train == "all" and (self.outer, self.outer_loss, self.penalty) != (
+            "adam",
+            "cross-entropy",
+            0.0,
+        ):
+            raise ValueError(
+                "outer lbfgs, outer_loss square and a penalty need train head, which looks at the "
+                "same patches at every step; leave them out"
+            )
+        if self.outer == "lbfgs" and self.unroll != "full":
+            raise ValueError("outer lbfgs needs exact derivatives; choose unroll full")
         if self.train == "head" and self.theta0 == "random":
             raise ValueError("train head needs a body that stays the same; choose theta0 announced")
         if self.train == "head" and self.draws > 1:

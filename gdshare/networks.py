@@ -1,4 +1,4 @@
-"""The two networks, and the named, versioned schemes that draw their initial weights.
+"""The networks, and the named, versioned schemes that draw their initial weights.
 
 A network here is a torch module used as a pure function: ``forward(module, parameters, x)``. The
 module's own weights are never read. ``draw`` takes θ0 from the caller's generator, on the CPU
@@ -19,12 +19,14 @@ from torch import Tensor, nn
 
 from gdshare.errors import UsageError
 from gdshare.protocol import CLASSES
+from gdshare.scattering import Scattering
 
 Parameters = dict[str, Tensor]
 
 INITIALISERS: Mapping[str, str] = {
     "resnet18": "near-identity/2",
     "convnet": "zero-head/1",
+    "scattering": "zero-head/1",
 }
 """Network -> name and version of its initialiser. A changed scheme is a new version."""
 
@@ -44,6 +46,8 @@ def build(name: str, side: int) -> nn.Module:
         return _resnet18()
     if name == "convnet":
         return _convnet(side)
+    if name == "scattering":
+        return _scattering(side)
     raise UsageError(
         f"network {name!r} is unknown", remedy=f"choose one of {', '.join(INITIALISERS)}"
     )
@@ -143,6 +147,13 @@ def _convnet(side: int) -> nn.Module:
             ]
         features = CONVNET_CHANNELS * (side // 2**CONVNET_BLOCKS) ** 2
         return nn.Sequential(*layers, nn.Flatten(), nn.Linear(features, len(CLASSES)))
+
+
+def _scattering(side: int) -> nn.Module:
+    """Wavelet scattering and one linear layer: the only weights (see ``scattering``)."""
+    with torch.device("meta"):
+        fixed = Scattering(side)
+        return nn.Sequential(fixed, nn.Linear(fixed.features, len(CLASSES)))
 
 
 def _last_norms_of_identity_blocks(module: nn.Module) -> frozenset[str]:

@@ -17,7 +17,7 @@ the power spectrum of natural images. Shapes in the comments::
 
 from dataclasses import dataclass, replace
 from math import sqrt
-from typing import Self
+from typing import Literal, Self
 
 import torch
 from torch import Tensor, nn
@@ -160,6 +160,35 @@ def public_images(side: int) -> Tensor:
     return images
 
 
+@dataclass(frozen=True)
+class OuterLoss:
+    """What the trained head is judged by.
+
+    Attributes:
+        name: ``cross-entropy`` (Eq. 2), or ``square``: of logits minus one-hot labels whose mean
+            over the classes is taken away. Heads of the second keep to one scale, and so can be
+            averaged over hospitals.
+        penalty: of the weights' sum of squares.
+    """
+
+    name: Literal["cross-entropy", "square"] = "cross-entropy"
+    penalty: float = 0.0
+
+    def of(self, head: Head, features: Tensor, classes: Tensor) -> Tensor:
+        """Mean over patches: conditioned features float32 [K, F], int64 [K] -> []."""
+        logits = head.logits(features)  # [K, L]
+        if self.name == "cross-entropy":
+            loss = functional.cross_entropy(logits, classes)
+        else:
+            labels = logits.shape[1]
+            wanted = functional.one_hot(classes, labels).to(logits) - 1.0 / labels  # [K, L]
+            loss = (logits - wanted).square().sum(1).mean()
+        return loss + self.penalty * head.weight.square().sum()
+
+
+CROSS_ENTROPY = OuterLoss()
+
+
 def window(
     head: Head,
     unknowns: Unknowns,
@@ -168,6 +197,7 @@ def window(
     stop: int,
     length: int,
     sets: int = 1,
+    outer: OuterLoss = CROSS_ENTROPY,
 ) -> MetaGradient:
     """Take ``stop`` inner steps and differentiate through the last ``length`` of them.
 
@@ -179,6 +209,7 @@ def window(
         stop: steps taken, at least 1.
         length: steps differentiated through, from 1 to ``stop``.
         sets: that the images are divided into.
+        outer: what the head is judged by.
     """
     variables = Unknowns(*(tensor.detach().requires_grad_() for tensor in unknowns.tensors()))
     data = constrain(variables, hard_labels, sets)
@@ -186,7 +217,7 @@ def window(
     with torch.no_grad():
         head = advance(head, features, data, 0, stop - length)
     head = advance(head, features, data, stop - length, stop)
-    return _differentiate(head, real, variables)
+    return _differentiate(head, real, variables, outer)
 
 
 def greedy(
@@ -196,11 +227,12 @@ def greedy(
     real: tuple[Tensor, Tensor],
     step: int,
     sets: int = 1,
+    outer: OuterLoss = CROSS_ENTROPY,
 ) -> tuple[MetaGradient, Head]:
     """Take one inner step and differentiate the loss after it through this step alone.
 
     Args:
-        head, unknowns, hard_labels, real, sets: as for ``window``.
+        head, unknowns, hard_labels, real, sets, outer: as for ``window``.
         step: its number in the trajectory, from 0: decides α̃ and the set of images.
 
     Returns:
@@ -209,7 +241,7 @@ def greedy(
     variables = Unknowns(*(tensor.detach().requires_grad_() for tensor in unknowns.tensors()))
     data = constrain(variables, hard_labels, sets)
     after = advance(head, head.body.features(data.images), data, step, step + 1)
-    gradient = _differentiate(after, real, variables)
+    gradient = _differentiate(after, real, variables, outer)
     return gradient, replace(after, weight=after.weight.detach(), bias=after.bias.detach())
 
 
@@ -246,10 +278,11 @@ def advance(head: Head, features: Tensor, data: InnerData, start: int, stop: int
     return replace(head, weight=weight, bias=bias)
 
 
-def _differentiate(head: Head, real: tuple[Tensor, Tensor], variables: Unknowns) -> MetaGradient:
-    """The outer loss (Eq. 2) and its derivatives by the unknowns."""
-    features, classes = real
-    loss = functional.cross_entropy(head.logits(features), classes)
+def _differentiate(
+    head: Head, real: tuple[Tensor, Tensor], variables: Unknowns, outer: OuterLoss
+) -> MetaGradient:
+    """The outer loss and its derivatives by the unknowns."""
+    loss = outer.of(head, *real)
     gradients = torch.autograd.grad(loss, variables.tensors(), allow_unused=True)
     images, logits, rates = (
         torch.zeros_like(variable) if gradient is None else gradient

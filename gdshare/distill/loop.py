@@ -35,9 +35,10 @@ from torch import Tensor
 
 from gdshare.cohort import Cohort, cohort_digest
 from gdshare.distill import head, run_folder
-from gdshare.distill.head import Body, Head, train_head
+from gdshare.distill.head import Body, Head, OuterLoss, train_head
 from gdshare.distill.journal import Journal, explain_faults, open_journal, require_tensorboard
 from gdshare.distill.problem import Draw, Problem, prepare
+from gdshare.distill.quasi_newton import lbfgs_step
 from gdshare.distill.score import PatchScore, patch_score, score_record, tensors_of
 from gdshare.distill.score_record import CHANCE, ScoreRecord, write_score
 from gdshare.distill.state import (
@@ -233,6 +234,8 @@ def _train_step(
 def _update(state: State, problem: Problem, workers: Workers) -> tuple[State, float]:
     """The state after a training step's update (with greedy, updates), and its last outer loss."""
     settings = problem.settings
+    if settings.outer == "lbfgs":
+        return _quasi_newton_update(state, problem, workers)
     draws = {n: problem.draw(state.progress.step, n) for n in workers.share(settings.draws)}
     loss = nan
     for inner in range(settings.trajectory if settings.unroll == "greedy" else 1):
@@ -244,6 +247,22 @@ def _update(state: State, problem: Problem, workers: Workers) -> tuple[State, fl
         loss, mean = _mean(gradients, state.unknowns, settings.draws, workers)
         state = adam_step(state, mean, settings.outer_rate_at(state.progress.step))
     return state, loss
+
+
+def _quasi_newton_update(
+    state: State, problem: Problem, workers: Workers
+) -> tuple[State, float]:
+    """The state after a step of L-BFGS, and its outer loss. Every worker takes all of it: there is
+    one draw, and nothing to divide.
+    """
+    draw = problem.draw(state.progress.step, 0)
+
+    def evaluate(unknowns: Unknowns) -> MetaGradient:
+        placed = Unknowns(*(tensor.to(problem.device) for tensor in unknowns.tensors()))
+        found, _ = differentiate(problem, draw, placed, 0)
+        return MetaGradient(found.loss, *(tensor.cpu() for tensor in found.tensors()))
+
+    return lbfgs_step(state, evaluate)
 
 
 def differentiate(
@@ -261,11 +280,14 @@ def differentiate(
     targets = hard_labels(settings).to(problem.device)
     theta0, sets = draw.theta0, settings.sets
     if isinstance(theta0, Head):
+        outer = OuterLoss(settings.outer_loss, settings.penalty)
         on_head = (theta0, unknowns, targets, draw.real)
         if settings.unroll == "greedy":
-            return head.greedy(*on_head, inner, sets)
+            return head.greedy(*on_head, inner, sets, outer)
         length = settings.reach if settings.unroll == "window" else draw.stop
-        return head.window(*on_head, draw.stop, length, sets), theta0
+        return head.window(*on_head, draw.stop, length, sets, outer), theta0
+    if problem.chain is None:
+        raise ValueError("a problem without features needs a chain")
     on_all = (problem.chain, theta0, unknowns, targets, draw.real)
     if settings.unroll == "greedy":
         return greedy(*on_all, inner, sets)

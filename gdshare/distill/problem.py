@@ -69,25 +69,30 @@ class Problem:
         cohort: labelled patches.
         settings: of the run.
         device: where derivatives and scores are computed.
-        module, chain: the network, for values and for derivatives.
+        module, chain: the network, for values and for derivatives; no chain if only the head is
+            trained.
         train: training windows.
         rows: for each class, int64 indices of its training windows.
         scoring: validation windows that scores are taken on, as tensors.
         features: of the patches, if only the head is trained; None if all weights are trained.
+        fixed: the same draw at every training step, if L-BFGS is to see one loss.
     """
 
     cohort: Cohort
     settings: Settings
     device: torch.device
     module: nn.Module
-    chain: Chain
+    chain: Chain | None
     train: Patches
     rows: list[npt.NDArray[np.int64]]
     scoring: tuple[Tensor, Tensor]
     features: Features | None = None
+    fixed: Draw | None = None
 
     def draw(self, step: int, number: int) -> Draw:
         """Draw ``number`` of a training step."""
+        if self.fixed is not None:
+            return self.fixed
         settings = self.settings
         index = step * settings.draws + number
         generator = numpy_generator(settings.seed, "minibatch", index)
@@ -194,7 +199,7 @@ def prepare(
         settings,
         require_device(device),
         module,
-        chain_of(module, side, FACTORS[settings.precision]),
+        chain_of(module, side, FACTORS[settings.precision]) if settings.train == "all" else None,
         train,
         rows,
         (torch.empty(0), torch.empty(0)),
@@ -204,7 +209,10 @@ def prepare(
     problem = replace(problem, scoring=problem.patches(val, chosen))
     if settings.train == "all":
         return problem
-    return replace(problem, features=_features(problem, progress))
+    problem = replace(problem, features=_features(problem, progress))
+    if settings.outer == "lbfgs":
+        return replace(problem, fixed=problem.draw(0, 0))
+    return problem
 
 
 def _features(problem: Problem, progress: Callable[[int, int], None]) -> Features:

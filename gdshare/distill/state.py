@@ -1,6 +1,7 @@
 """The state of a run between two training steps, and its checkpoint on disk."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,7 @@ from gdshare.seeding import torch_generator
 from gdshare.storage import write_bytes
 
 CHECKPOINT = "checkpoint.safetensors"
+MEMORY = "memory."
 
 
 class Progress(BaseModel):
@@ -55,6 +57,7 @@ class State:
     Attributes:
         unknowns: current images, logits and rates, on the CPU.
         first, second: Adam's two moments of each of the three tensors.
+        memory: what L-BFGS knows of its last steps, by torch's names; empty with Adam.
         best: the best scored unknowns so far; before the first score, the initial ones.
         progress: counters.
     """
@@ -64,6 +67,7 @@ class State:
     second: tuple[Tensor, Tensor, Tensor]
     best: Unknowns
     progress: Progress
+    memory: Mapping[str, Tensor] = field(default_factory=dict)
 
 
 def initial_unknowns(settings: Settings, side: int) -> Unknowns:
@@ -107,6 +111,7 @@ def save_checkpoint(folder: Path, state: State) -> None:
         # Copies, since the writer refuses tensors that share memory, as the best and the current
         # unknowns do right after a score.
         tensors |= {f"{group}.{i}": t.contiguous().clone() for i, t in enumerate(members)}
+    tensors |= {f"{MEMORY}{name}": t.contiguous().clone() for name, t in state.memory.items()}
     metadata = {"progress": state.progress.model_dump_json()}
     write_bytes(folder / CHECKPOINT, save(tensors, metadata))
 
@@ -140,6 +145,11 @@ def load_checkpoint(folder: Path, settings: Settings, side: int) -> State:
         second=groups["second"],
         best=Unknowns(*groups["best"]),
         progress=progress,
+        memory={
+            name.removeprefix(MEMORY): tensor
+            for name, tensor in tensors.items()
+            if name.startswith(MEMORY)
+        },
     )
 
 
