@@ -18,6 +18,8 @@ Precision = Literal["float32", "bfloat16"]
 
 
 HEAD = "--train head"
+ONLY_HEAD = "scattering"
+"""The network that has no other weights than its last layer's."""
 BY_NETWORK: Mapping[str, Mapping[str, float | str]] = {
     "steps": {"resnet18": 3, "convnet": 3, HEAD: 1},
     "outer": {"resnet18": "adam", "convnet": "adam", HEAD: "lbfgs"},
@@ -35,10 +37,15 @@ BY_NETWORK: Mapping[str, Mapping[str, float | str]] = {
 
 def _by_network(name: str) -> Callable[[dict[str, Any]], Any]:
     def default(values: dict[str, Any]) -> float | str:
-        trained = HEAD if values.get("train") == "head" else values["network"]
-        return BY_NETWORK[name][trained]
+        network = values["network"]
+        by_head = values.get("train") == "head" or network == ONLY_HEAD
+        return BY_NETWORK[name][HEAD if by_head else network]
 
     return default
+
+
+def _by_what_is_trainable(values: dict[str, Any]) -> Literal["all", "head"]:
+    return "head" if values["network"] == ONLY_HEAD else "all"
 
 
 class Frozen(BaseModel):
@@ -68,14 +75,15 @@ class Method(Versioned):
             description="the network that the inner steps train; scattering is fixed but for its "
             "last layer. Source: ResNet18."
         ),
-    ] = "convnet"
+    ] = "scattering"
     train: Annotated[
         Literal["all", "head"],
         Field(
             description="what the inner steps train: all weights, or the last layer alone, on a "
-            "body that stays at the announced θ0. Source: all."
+            "body that stays at the announced θ0. If not set: head for scattering, else all. "
+            "Source: all."
         ),
-    ] = "all"
+    ] = Field(default_factory=_by_what_is_trainable)
     images: Annotated[
         int,
         Field(ge=1, le=300, description="M, distilled images in all. Source: 3, one a class."),
@@ -234,7 +242,7 @@ class Method(Versioned):
                 f"{self.images} images in {self.sets} sets leave a class out of each; "
                 f"take {self.sets * len(CLASSES)} images or more"
             )
-        if self.train == "all" and self.network == "scattering":
+        if self.train == "all" and self.network == ONLY_HEAD:
             raise ValueError("network scattering has only its last layer to train; add train head")
         if self.train == "all" and (self.outer, self.outer_loss, self.penalty) != (
             "adam",

@@ -119,7 +119,7 @@ class Protocol(Versioned):
     std: Annotated[float, Field(gt=0.0, le=10.0, allow_inf_nan=False)] = 0.25
     resample_mm: Annotated[float, Field(ge=0.01, le=10.0, allow_inf_nan=False)] | None = None
     normalisation: Literal["protocol", "site"] = "protocol"
-    tone: Tone = "levels"
+    tone: Tone = "none"
 
     @model_validator(mode="after")
     def _bounds_leave_a_gap(self) -> Self:

@@ -47,7 +47,7 @@ class Scattering(nn.Module):
         UsageError: the side is no multiple of CELLS, or has no room for a wavelet.
     """
 
-    def __init__(self, side: int) -> None:
+    def __init__(self, side: int) -> None:  # noqa: D107 - the class says it
         super().__init__()
         if side % CELLS or side < 2 * CELLS:
             raise UsageError(

@@ -17,8 +17,9 @@ def test_sets_that_do_not_fit_the_steps_or_the_images_are_refused(values, reason
 
 
 def test_window_never_reaches_further_than_the_trajectory():
-    assert Method(unroll="window", window=5, epochs=3, steps=3).reach == 5
-    assert Method(unroll="window", window=20, epochs=3, steps=3).reach == 9
+    windows = {"network": "convnet", "unroll": "window", "epochs": 3, "steps": 3}
+    assert Method(**windows, window=5).reach == 5
+    assert Method(**windows, window=20).reach == 9
 
 
 def test_outer_rate_falls_along_half_a_cosine_and_stays_positive():
@@ -51,14 +52,14 @@ def test_method_has_neither_seed_nor_housekeeping():
 
 def test_sets_that_leave_a_class_out_are_refused():
     with pytest.raises(ValidationError, match="leave a class out of each; take 9 images"):
-        Settings(sets=3)
-    assert Settings(sets=3, images=9).sets == 3
+        Settings(network="convnet", sets=3)
+    assert Settings(network="convnet", sets=3, images=9).sets == 3
 
 
 def test_number_of_an_announced_theta0_is_refused_when_theta0_is_random():
     with pytest.raises(ValidationError, match="no meaning"):
-        Settings(theta0_number=5)
-    assert Settings(theta0="announced", theta0_number=5).theta0_number == 5
+        Settings(network="convnet", theta0_number=5)
+    assert Settings(network="convnet", theta0="announced", theta0_number=5).theta0_number == 5
 
 
 def test_former_word_for_an_announced_theta0_is_refused_with_the_new_one():
@@ -75,12 +76,48 @@ def test_former_word_for_an_announced_theta0_is_refused_with_the_new_one():
 )
 def test_setting_without_a_meaning_for_the_head_is_refused(values, reason):
     with pytest.raises(ValidationError, match=reason):
-        Settings(train="head", **values)
-    assert Settings(**values)
+        Settings(network="convnet", train="head", **values)
+    assert Settings(network="convnet", **values)
 
 
 def test_defaults_that_differ_by_network_follow_the_network():
-    assert (Settings().outer_rate, Settings().inner_rate) == (0.05, 0.02)
+    small = Settings(network="convnet")
+    assert (small.outer_rate, small.inner_rate) == (0.05, 0.02)
     large = Settings(network="resnet18")
     assert (large.outer_rate, large.inner_rate) == (0.1, 0.01)
     assert Settings(network="resnet18", inner_rate=0.1).inner_rate == 0.1
+
+
+def test_scattering_trains_its_head_unless_that_is_denied():
+    settings = Settings()
+    assert (settings.network, settings.train, settings.theta0) == (
+        "scattering",
+        "head",
+        "announced",
+    )
+    assert (settings.outer, settings.outer_loss, settings.steps) == ("lbfgs", "square", 1)
+    with pytest.raises(ValidationError, match="only its last layer to train"):
+        Settings(train="all")
+
+
+@pytest.mark.parametrize("values", [{"outer": "lbfgs"}, {"outer_loss": "square"}, {"penalty": 0.1}])
+def test_what_needs_the_same_patches_at_every_step_is_refused_for_all_weights(values):
+    with pytest.raises(ValidationError, match="need train head"):
+        Settings(network="convnet", **values)
+
+
+@pytest.mark.parametrize("unroll", ["window", "greedy"])
+def test_lbfgs_without_exact_derivatives_is_refused(unroll):
+    with pytest.raises(ValidationError, match="choose unroll full"):
+        Settings(unroll=unroll)
+    assert Settings(unroll=unroll, outer="adam").unroll == unroll
+
+
+def test_a_file_of_before_the_head_means_all_weights_by_adam():
+    old = Settings.model_validate_json('{"network": "convnet"}')
+    assert (old.train, old.outer, old.outer_loss, old.penalty) == (
+        "all",
+        "adam",
+        "cross-entropy",
+        0.0,
+    )

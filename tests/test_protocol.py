@@ -13,8 +13,7 @@ from gdshare.method import RunRecord, Settings
 from gdshare.protocol import Protocol
 
 
-def test_a_file_of_before_the_tone_means_none_though_the_default_is_levels():
-    assert Protocol().tone == "levels"
+def test_a_file_of_before_the_tone_means_none():
     assert Protocol.model_validate_json("{}").tone == "none"
     assert Protocol.model_validate_json('{"tone": "equalise"}').tone == "equalise"
 

@@ -249,9 +249,7 @@ def _update(state: State, problem: Problem, workers: Workers) -> tuple[State, fl
     return state, loss
 
 
-def _quasi_newton_update(
-    state: State, problem: Problem, workers: Workers
-) -> tuple[State, float]:
+def _quasi_newton_update(state: State, problem: Problem, workers: Workers) -> tuple[State, float]:
     """The state after a step of L-BFGS, and its outer loss. Every worker takes all of it: there is
     one draw, and nothing to divide.
     """

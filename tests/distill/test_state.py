@@ -6,7 +6,7 @@ from gdshare.method import Settings
 
 
 def test_initial_state_is_noise_scaled_one_hot_and_the_given_rate():
-    unknowns = initial_state(Settings(images=6, inner_rate=0.03), 16).unknowns
+    unknowns = initial_state(Settings(network="convnet", images=6, inner_rate=0.03), 16).unknowns
     assert unknowns.images.shape == (6, 1, 16, 16)
     assert abs(unknowns.images.std().item() - 1) < 0.1
     assert unknowns.logits.argmax(1).tolist() == [0, 1, 2, 0, 1, 2]
