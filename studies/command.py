@@ -15,7 +15,7 @@ from gdshare.allocator import keep_freed_memory
 from gdshare.errors import RunError
 from studies.runner import Cell, Result, Store, forecast, run
 
-NAMES = ("quality", "rivals", "gain", "harmonised", "pneumonia", "options", "poison")
+NAMES = ("quality", "claim", "rivals", "gain", "harmonised", "pneumonia", "options", "poison")
 REPORT = "report"
 
 

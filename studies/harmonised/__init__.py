@@ -10,13 +10,10 @@ is complete in all folds; ``--only report`` prints what is complete and says wha
 import argparse
 from collections.abc import Mapping
 
-from benchmarks.command import say
-from gdshare.errors import RunError
 from studies.command import Report, Study
 from studies.harmonised.plan import FULL, QUICK, harmonised_cells
-from studies.harmonised.report import report_of
+from studies.harmonised.report import plain_results, report_of
 from studies.hospitals import hospitals_of
-from studies.quality.schedule import cells_of
 from studies.runner import Result, Store
 
 
@@ -26,12 +23,7 @@ def study(chosen: argparse.Namespace, store: Store) -> Study:
     cells = harmonised_cells(plan, hospitals)
 
     def report(results: Mapping[str, Result]) -> Report:
-        quality = Store("quality", store.out, store.archive)
-        try:
-            plain = quality.results(cells_of(plan.plain, hospitals))
-        except RunError as error:
-            say(f"without the figures of studies quality: {error}")
-            plain = {}
+        plain = plain_results(plan.plain, hospitals, store)
         return report_of(plan, hospitals, results, plain, cells)
 
     return Study(plan, cells, report, partial=True)

@@ -8,11 +8,13 @@ from pathlib import Path
 import numpy as np
 from pydantic import TypeAdapter
 
+from benchmarks.command import say
 from gdshare.errors import RunError
 from studies.command import Report
 from studies.harmonised.plan import TONE, TONES, Plan, tone_cell
 from studies.harmonised.tones import HEADS
 from studies.hospitals import Hospital
+from studies.quality import plan as quality
 from studies.quality.figures import (
     PRIMARY,
     Resampled,
@@ -27,7 +29,8 @@ from studies.quality.figures import (
 from studies.quality.networks import films_of
 from studies.quality.plan import KIND_NAMES
 from studies.quality.report import PAIRED_MODELS, Contender, Models, Reader, diagnoses_of
-from studies.runner import Cell, Result
+from studies.quality.schedule import cells_of
+from studies.runner import Cell, Result, Store
 from studies.tables import Difference, Row, Table, Value, costs, mean, number
 
 READINGS: tuple[tuple[Way, Rule], ...] = (PRIMARY, ("probabilities", "coarse"), ("votes", "own"))
@@ -78,6 +81,14 @@ class Claim:
             for reader, own in wanted
         ]
 
+    @property
+    def lacking(self) -> list[str]:
+        """What the archive of ``studies.quality`` lacks, in words."""
+        if not self.plain.missing:
+            return []
+        gaps = ", ".join(f"{what} ({done} of {total})" for what, done, total in self.plain.missing)
+        return [f"Of plain films the archive of studies quality lacks: {gaps}."]
+
     def figures(self, reader: Reader, contender: Contender) -> Figures:
         """By the primary reading, with the harmonised reader's resamples."""
         models = reader.verdicts(contender, *PRIMARY)[:PAIRED_MODELS]
@@ -101,7 +112,7 @@ class Claim:
         if self.images is None:
             return []
         ours = self.figures(self.harmonised, self.images)
-        title = f"{self.images.name}, tone {TONE}"
+        title = f"{self.images.name}, tone {self.harmonised.plan.protocol.tone}"
         hospitals = [hospital.name for hospital in self.harmonised.hospitals]
         tables = []
         for name, place in (("HM", 0), ("AUC", 1)):
@@ -119,7 +130,8 @@ class Claim:
     def _wanted(self, ours: Figures) -> Table:
         """Against the better of both tones, figure by figure."""
         rows: list[Row] = []
-        sizes = [own.name for own in self.harmonised.theirs if own.primary]
+        readers = self.harmonised, self.plain
+        sizes = {own.name: None for reader in readers for own in reader.theirs if own.primary}
         for name in sizes:
             both = [rival for rival in self.rivals if rival.name == name]
             for figure, place in (("HM", 0), ("AUC", 1)):
@@ -135,6 +147,17 @@ class Claim:
             ("against", "better tone", "images minus it", "0 or more", f"above {MARGIN}"),
             rows,
         )
+
+
+def plain_results(
+    plan: quality.Plan, hospitals: Sequence[Hospital], store: Store
+) -> Mapping[str, Result]:
+    """What ``studies.quality`` has in the same folders; nothing if it lacks what it needs."""
+    try:
+        return Store("quality", store.out, store.archive).results(cells_of(plan, hospitals))
+    except RunError as error:
+        say(f"without the figures of studies quality: {error}")
+        return {}
 
 
 def report_of(
@@ -154,10 +177,8 @@ def report_of(
         tables += [harmonised.patches(), harmonised.choices()]
     tables += [*tones, costs("CPU-seconds, all folds together", cells, results, each=True)]
     notes = Path(__file__).with_name("notes.txt").read_text(encoding="utf-8").strip()
-    words = [notes.format(tone=TONE, margin=MARGIN, paired=PAIRED_MODELS), *harmonised.lacking]
-    if lacking := claim.plain.missing:
-        gaps = ", ".join(f"{what} ({done} of {total})" for what, done, total in lacking)
-        words.append(f"Of plain films the archive of studies quality lacks: {gaps}.")
+    words = [notes.format(tone=TONE, margin=MARGIN, paired=PAIRED_MODELS)]
+    words += [*harmonised.lacking, *claim.lacking]
     figures = {
         "primary": {"way": PRIMARY[0], "rule": PRIMARY[1], "k": plan.shared.primary},
         "missing": harmonised.missing,

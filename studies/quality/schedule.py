@@ -25,8 +25,9 @@ from studies.runner import Cell, Piece, Result
 
 # CPU-seconds of the full plan; PATCH_S: of a training, for each real patch; SCHEME_S: of
 # each way of pooling and θ0.
-DISTIL_S = {"convnet": 540.0, "resnet18": 280.0, "convnet-head": 35.0, "resnet18-head": 35.0}
-SEE_S = {"convnet": 60.0, "resnet18": 20.0}  # of each network
+DISTIL_S = {"convnet": 540.0, "resnet18": 280.0, "convnet-head": 60.0, "resnet18-head": 35.0}
+DISTIL_S |= {"scattering-head": 60.0}
+SEE_S = {"convnet": 60.0, "resnet18": 20.0, "scattering": 40.0}  # of each network
 SCHEME_S, PATCH_S, CROSS_S, CUT_S = 14.0, 0.075, 150.0, 4.0
 
 Cells = dict[str, Cell]

@@ -1,0 +1,40 @@
+"""From the results of cells to tables: the claim, and every model that was trained on images."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from studies.claim.plan import Plan
+from studies.command import Report
+from studies.harmonised.report import MARGIN, READINGS, Claim
+from studies.hospitals import Hospital
+from studies.quality.figures import PRIMARY
+from studies.quality.report import Reader
+from studies.runner import Cell, Result
+from studies.tables import costs
+
+
+def report_of(
+    plan: Plan,
+    hospitals: Sequence[Hospital],
+    results: Mapping[str, Result],
+    plain: Mapping[str, Result],
+    cells: Sequence[Cell],
+) -> Report:
+    """All tables of what is complete; ``plain``: the results of ``studies.quality``."""
+    images = Reader(plan.shared, hospitals, results)
+    claim = Claim(images, Reader(plan.plain, hospitals, plain))
+    tables = [
+        *claim.tables(),
+        *(table for reading in READINGS for table in images.reading(*reading)),
+        images.patches(),
+        images.choices(),
+        costs("CPU-seconds, all folds together", cells, results, each=True),
+    ]
+    notes = Path(__file__).with_name("notes.txt").read_text(encoding="utf-8").strip()
+    words = [notes.format(margin=MARGIN), *images.lacking, *claim.lacking]
+    figures = {
+        "primary": {"way": PRIMARY[0], "rule": PRIMARY[1], "k": plan.shared.primary},
+        "missing": images.missing,
+        "tables": [table.as_data() for table in tables],
+    }
+    return Report("\n\n".join([*words, *map(str, tables)]), figures)
