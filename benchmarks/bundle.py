@@ -76,7 +76,7 @@ def _verify(published: Published, count: int, altered: bool = False) -> float:
 
 def _publish(folder: Path, number: int) -> tuple[Path, ec.EllipticCurvePublicKey]:
     generator, key = np.random.default_rng(number), new_key()
-    method = Settings(images=IMAGES, steps=3).method()
+    method = Settings(network="convnet", images=IMAGES, steps=3).method()
     distilled = Distilled(
         generator.normal(size=(IMAGES, 1, SIDE, SIDE)).astype(np.float32),
         generator.dirichlet(np.ones(3), IMAGES).astype(np.float32),

@@ -95,6 +95,7 @@ class Trial:
         words, steps = variant.split(), plan.outer_steps
         flags = [word.removeprefix("--").replace("-", "_") for word in words[::2]]
         defaults = Settings(
+            network="convnet",
             precision="float32",
             outer_steps=steps,
             score_every=steps,

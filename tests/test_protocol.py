@@ -39,7 +39,7 @@ def test_a_run_of_before_the_tone_is_read():
 
 
 def test_a_run_whose_announced_theta0_was_still_called_fixed_is_read():
-    record = run_record(Settings(theta0="announced", theta0_number=7))
+    record = run_record(Settings(network="convnet", theta0="announced", theta0_number=7))
     values = record.model_dump(mode="json")
     assert values["settings"]["theta0"] == "announced"
     values["settings"]["theta0"] = "fixed"

@@ -73,7 +73,7 @@ class Course:
     ours: Side
 
 
-OUR_STEPS = Settings().trajectory
+OUR_STEPS = Settings(network="convnet").trajectory
 COURSES = (
     Course(
         "pneumonia",

@@ -54,7 +54,7 @@ def test_the_digest_changes_with_the_content():
 
 
 def test_a_shared_learning_rate_makes_a_vector_of_one():
-    shared = manifest(method=Method(inner_rates="shared"))
+    shared = manifest(method=Method(network="convnet", inner_rates="shared"))
     files = build_files(shared, distilled(shared), png(), key())
     bundle = verify_files(files, key().public_key(), NOW)
     assert bundle.distilled.learning_rates.shape == (1,)

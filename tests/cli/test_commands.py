@@ -163,7 +163,7 @@ def test_mistake_in_the_file_is_refused(tmp_path, text):
 
 def test_conflicting_values_are_attributed_to_file_and_options(tmp_path):
     config = tmp_path / "knobs.toml"
-    config.write_text("sets = 3", encoding="utf-8")
+    config.write_text('network = "convnet"\nsets = 3', encoding="utf-8")
     with pytest.raises(UsageError, match=r"knobs\.toml with the options given: 3 sets for 2 steps"):
         read_settings(config, {"steps": 2}, Settings())
 

@@ -192,8 +192,8 @@ def tensors_of_noise():
 
 def test_train_head_wants_a_body_that_stays():
     with pytest.raises(ValueError, match="choose theta0 announced"):
-        Settings(train="head", theta0="random")
-    assert Settings(train="head").theta0 == "announced"
+        Settings(network="convnet", train="head", theta0="random")
+    assert Settings(network="convnet", train="head").theta0 == "announced"
 
 
 def page_features(seed, side, body, weights, x):

@@ -30,9 +30,9 @@ def test_float32_stays_where_torch_does_not_list_capabilities(monkeypatch):
 
 def test_a_head_is_trained_in_float32(monkeypatch):
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": True})
-    assert with_precision(Settings(train="head"), "cpu").precision == "float32"
+    assert with_precision(Settings(network="convnet", train="head"), "cpu").precision == "float32"
     with pytest.raises(UsageError, match="--precision bfloat16: a head is trained in float32"):
-        with_precision(Settings(train="head", precision="bfloat16"), "cpu")
+        with_precision(Settings(network="convnet", train="head", precision="bfloat16"), "cpu")
 
 
 def test_a_precision_that_is_asked_for_is_kept(monkeypatch):

@@ -16,7 +16,7 @@ from gdshare.distill.update import (
 )
 from gdshare.method import Settings
 
-SETTINGS = Settings(images=3, epochs=2, steps=2)
+SETTINGS = Settings(network="convnet", images=3, epochs=2, steps=2)
 RATE = 0.05
 
 

@@ -174,7 +174,7 @@ def test_a_plain_pass_shows_each_image_once_and_a_balanced_one_each_class_alike(
 
 
 def test_the_full_plan_is_the_target_of_one_image_a_class():
-    told_nothing, plan = Settings(), FULL.distilling
+    told_nothing, plan = Settings(network="convnet"), FULL.distilling
     assert (plan.steps, plan.batch) == (told_nothing.trajectory, told_nothing.batch)
     assert plan.outer_steps == told_nothing.outer_steps
     assert (FULL.networks, FULL.team) == (10, 5)

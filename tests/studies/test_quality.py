@@ -204,7 +204,7 @@ def test_the_full_plan_is_the_sources_experiment():
     assert [arm.network for arm in FULL.arms] == ["convnet", "resnet18"]
     assert [arm.images for arm in FULL.arms] == [3, 3]
     assert (FULL.protocol.stride, FULL.film_stride) == (13, 52)
-    told_nothing = Settings()
+    told_nothing = Settings(network="convnet")
     assert FULL.arms[0].method() == told_nothing.method()
 
 
