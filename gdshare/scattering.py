@@ -34,6 +34,9 @@ FLOOR = 0.02
 little.
 """
 
+TOGETHER = 64
+"""Patches at a time: of more, the moduli do not fit the processor's cache."""
+
 
 class Scattering(nn.Module):
     """Patches float32 [n, 1, s, s], normalised -> features float32 [n, F], differentiable by them.
@@ -62,18 +65,20 @@ class Scattering(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Features of patches."""
+        if len(x) > TOGETHER:
+            return torch.cat([self(part) for part in torch.split(x, TOGETHER)])
         bank = wavelets(self.side, self.scales, x.device)  # [J, L, s, s]
         spectrum = torch.fft.fft2(x)  # [n, 1, s, s]
         parts = [_cells(x)]
         for scale in range(self.scales):
             first = torch.fft.ifft2(spectrum * bank[scale]).abs()  # [n, L, s, s]
             parts.append(_log_cells(first))
-            if scale + 1 == self.scales:
-                continue
-            again = torch.fft.fft2(first).unsqueeze(2)  # [n, L, 1, s, s]
-            for coarser in range(scale + 1, self.scales):
-                second = torch.fft.ifft2(again * bank[coarser]).abs()  # [n, L, L, s, s]
-                parts.append(_log_cells(second.flatten(1, 2)))
+            coarser = bank[scale + 1 :]
+            if len(coarser):
+                again = torch.fft.fft2(first).split(1, dim=1)  # L times [n, 1, s, s]
+            for waves in coarser:
+                # One direction after the other: all at once would take L times the memory.
+                parts += [_log_cells(torch.fft.ifft2(own * waves).abs()) for own in again]
         return torch.cat(parts, dim=1)
 
     def extra_repr(self) -> str:
@@ -82,6 +87,7 @@ class Scattering(nn.Module):
 
 
 @lru_cache(maxsize=8)
+@torch.inference_mode(False)  # kept, and used for derivatives whoever asked first
 def wavelets(side: int, scales: int, device: torch.device) -> Tensor:
     """Morlet wavelets with round envelopes, by their Fourier transforms, which are real.
 

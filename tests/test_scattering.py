@@ -68,3 +68,17 @@ def test_derivatives_are_finite_where_nothing_is():
     x = torch.zeros(1, 1, 16, 16, requires_grad=True)
     Scattering(16)(x).sum().backward()
     assert bool(x.grad.isfinite().all())
+
+
+def test_features_do_not_depend_on_how_many_patches_come_together():
+    network, x = Scattering(16), torch.randn(150, 1, 16, 16)
+    torch.testing.assert_close(network(x), torch.cat([network(part) for part in x.split(7)]))
+
+
+def test_derivatives_exist_though_wavelets_were_first_asked_for_without_them():
+    wavelets.cache_clear()
+    with torch.inference_mode():
+        Scattering(16)(torch.zeros(1, 1, 16, 16))
+    x = torch.randn(1, 1, 16, 16, requires_grad=True)
+    Scattering(16)(x).sum().backward()
+    assert x.grad is not None

@@ -70,7 +70,7 @@ class Tick:
 
     Attributes:
         step, total: training steps done, and in all.
-        loss: outer loss of this step, nats; NaN where it was not finite.
+        loss: outer loss of this step (cross entropy: nats); NaN where it was not finite.
         rate: mean of the current α̃.
         best: best patch score so far in [0, 1]; None before the first.
         skipped: updates skipped so far, because the gradient was not finite or exploded.
