@@ -28,7 +28,8 @@ NAMES = ("north", "south", "east")
 NEGATIVES = POSITIVES = 20
 SIZE = 256
 PROTOCOL = Protocol(patch=40, stride=16, side=16)
-SETTINGS = Settings(network="convnet", outer_steps=200, score_every=20, score_inits=5)
+SETTINGS = Settings(outer_steps=200, score_every=20, batch=1500)
+BASELINE = "convnet"
 
 
 def demo(
@@ -101,7 +102,7 @@ def _plan(out: Path, seed: int, show: "Show") -> "Trial":
         protocol=PROTOCOL,
         settings=SETTINGS.model_copy(update={"seed": seed}),
         baseline=TrainingPlan(
-            network=SETTINGS.network, per_class=300, epochs=10, rates=(1e-3,), seed=seed
+            network=BASELINE, per_class=300, epochs=10, rates=(1e-3,), seed=seed
         ),
         split=(0.5, 0.25, 0.25),
         minimum_films=5,

@@ -288,7 +288,7 @@ SET_BY_YOU = (
     *("network", "train", "images", "outer_steps", "draws", "seed", "precision"),
     *("score_every", "score_inits", "score_patches", "checkpoint_every"),
 )
-UNSET = {"seed": "random", "precision": "as fits the machine"}
+UNSET = {"train": "all (scattering: head)", "seed": "random", "precision": "as fits the machine"}
 """Defaults in the help for settings that are decided when a run begins."""
 
 
