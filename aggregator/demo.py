@@ -101,9 +101,7 @@ def _plan(out: Path, seed: int, show: "Show") -> "Trial":
         hospitals=hospitals,
         protocol=PROTOCOL,
         settings=SETTINGS.model_copy(update={"seed": seed}),
-        baseline=TrainingPlan(
-            network=BASELINE, per_class=300, epochs=10, rates=(1e-3,), seed=seed
-        ),
+        baseline=TrainingPlan(network=BASELINE, per_class=300, epochs=10, rates=(1e-3,), seed=seed),
         split=(0.5, 0.25, 0.25),
         minimum_films=5,
     )

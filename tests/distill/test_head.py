@@ -12,7 +12,7 @@ from torch import nn
 from torch.nn import functional
 
 from gdshare.distill import head
-from gdshare.distill.head import Body, Head, body_of, public_images, train_head
+from gdshare.distill.head import Body, Head, OuterLoss, body_of, public_images, train_head
 from gdshare.distill.loop import distill, score_run
 from gdshare.distill.problem import announced_theta0, prepare
 from gdshare.distill.run_folder import read_record
@@ -25,7 +25,19 @@ from gdshare.pooling import contribution_from, train_pooled
 
 STEPS = 4
 SOFT, HARD = torch.empty(0), torch.eye(3, dtype=torch.float64).repeat(2, 1)
-HEAD = settings(train="head", theta0="announced", batch=30, steps=5, inner_rate=1.0, outer_rate=0.2)
+ADAM = {"outer": "adam", "outer_loss": "cross-entropy", "penalty": 0.0}
+HEAD = settings(
+    train="head",
+    theta0="announced",
+    batch=30,
+    steps=5,
+    inner_rate=1.0,
+    outer_rate=0.2,
+    **ADAM,
+)
+SCATTERED = Settings(
+    batch=60, outer_steps=12, score_every=5, score_patches=20, checkpoint_every=3, seed=3
+)
 
 
 def draws(*shape, seed=0):
@@ -97,7 +109,7 @@ def test_greedy_steps_end_where_the_trajectory_ends():
     assert not moving.weight.requires_grad
 
 
-@pytest.mark.parametrize("network", ["convnet", "resnet18"])
+@pytest.mark.parametrize("network", ["convnet", "resnet18", "scattering"])
 def test_the_whole_network_gives_the_heads_logits_and_keeps_its_body(network):
     theta0 = draw(network, build(network, 32), torch.Generator().manual_seed(0))
     body = body_of(network, 32, theta0)
@@ -114,7 +126,7 @@ def test_the_whole_network_gives_the_heads_logits_and_keeps_its_body(network):
     assert changed == {f"{body.last}.weight", f"{body.last}.bias"}
 
 
-@pytest.mark.parametrize("network", ["convnet", "resnet18"])
+@pytest.mark.parametrize("network", ["convnet", "resnet18", "scattering"])
 def test_features_of_public_images_are_centred_and_of_unit_length(network):
     theta0 = draw(network, build(network, 32), torch.Generator().manual_seed(0))
     features = body_of(network, 32, theta0).features_of(public_images(32))
@@ -129,14 +141,15 @@ def test_public_images_are_in_the_range_of_patches_and_always_the_same():
     assert images.max() <= 2
 
 
-def test_a_receiver_trains_the_network_that_was_scored(cohort, tmp_path):
-    outcome = distill(cohort, tmp_path / "run", HEAD)
+@pytest.mark.parametrize("chosen", [HEAD, SCATTERED], ids=["convnet", "scattering"])
+def test_a_receiver_trains_the_network_that_was_scored(chosen, cohort, tmp_path):
+    outcome = distill(cohort, tmp_path / "run", chosen)
     record = read_record(tmp_path / "run")
     part = contribution_from("a", outcome.distilled, record, 10)
     network = train_pooled([part], cohort.protocol, "average", 0, ensemble=5).ensemble
     assert len(network) == 1
-    x, classes = prepare(cohort, HEAD, "cpu").scoring
-    module = build("convnet", cohort.protocol.side)
+    x, classes = prepare(cohort, chosen, "cpu").scoring
+    module = build(chosen.network, cohort.protocol.side)
     assert patch_accuracy(module, network[0], x, classes) == outcome.score.mean
 
 
@@ -162,6 +175,32 @@ def test_an_interrupted_run_of_heads_goes_on_to_the_same_bytes(unroll, cohort, t
     distill(cohort, tmp_path / "broken", chosen, resume=True)
     assert contents(tmp_path / "broken") == contents(tmp_path / "whole")
     assert set(contents(tmp_path / "whole")) == set(SAME)
+
+
+def test_an_interrupted_run_by_lbfgs_goes_on_to_the_same_bytes(cohort, tmp_path):
+    distill(cohort, tmp_path / "whole", SCATTERED)
+    with pytest.raises(BrokenOffError):
+        distill(cohort, tmp_path / "broken", SCATTERED, progress=break_off_after(7))
+    distill(cohort, tmp_path / "broken", SCATTERED, resume=True)
+    assert contents(tmp_path / "broken") == contents(tmp_path / "whole")
+
+
+def test_lbfgs_sees_one_loss_and_never_goes_up(cohort, tmp_path):
+    losses = []
+    distill(cohort, tmp_path / "run", SCATTERED, progress=lambda tick: losses.append(tick.loss))
+    assert losses == sorted(losses, reverse=True)
+    assert losses[-1] < losses[0]
+
+
+def test_the_outer_loss_of_squares_is_about_centred_labels():
+    trained = replace(Head.zeros(smooth_body()), weight=draws(3, 8), bias=draws(3, seed=2))
+    features, classes = REAL
+    logits = (features @ trained.weight.T + trained.bias).numpy()
+    wanted = np.eye(3)[classes.numpy()] - 1 / 3
+    square = ((logits - wanted) ** 2).sum(1).mean()
+    penalty = 0.1 * float((trained.weight**2).sum())
+    loss = OuterLoss("square", 0.1).of(trained, features, classes)
+    assert float(loss) == pytest.approx(square + penalty)
 
 
 def test_features_are_kept_of_no_more_patches_than_allowed(cohort):
@@ -240,3 +279,39 @@ def test_a_reader_who_follows_the_format_page_gets_the_same_network():
     logits = forward(module, trained.network(), images[6:]).numpy()
     np.testing.assert_allclose(logits, psi[6:] @ w.T + b, atol=1e-4)
     assert np.ptp(logits, axis=0).min() > 0.01  # far from the tolerance
+
+
+def page_scattering(x):
+    """φ of ``scattering`` by docs/bundle-format.md, in numpy and float64: [side, side] -> [F]."""
+    side = len(x)
+    scales, omega = int(np.log2(side / 4)), 2 * np.pi * np.fft.fftfreq(side)
+    p, q = omega[:, None], omega[None, :]
+
+    def waves(j, d):
+        t, c, v = np.pi * d / 8, 3 * np.pi / 4 / 2**j, (0.8 * 2**j) ** 2
+        u, w = q * np.cos(t) + p * np.sin(t), p * np.cos(t) - q * np.sin(t)
+        low = np.exp(-v * c**2 / 2) * np.exp(-v * (u**2 + w**2) / 2)
+        return np.exp(-v * ((u - c) ** 2 + w**2) / 2) - low
+
+    def filtered(image, j, d):
+        return np.abs(np.fft.ifft2(np.fft.fft2(image) * waves(j, d)))
+
+    def cells(image):
+        cell = side // 4
+        return image.reshape(4, cell, 4, cell).mean((1, 3)).ravel()
+
+    found = [cells(x)]
+    for j in range(scales):
+        first = [filtered(x, j, d) for d in range(8)]
+        found += [np.log(0.02 + cells(image)) for image in first]
+        for k in range(j + 1, scales):
+            pairs = (filtered(image, k, d) for image in first for d in range(8))
+            found += [np.log(0.02 + cells(image)) for image in pairs]
+    return np.concatenate(found)
+
+
+@pytest.mark.parametrize("side", [8, 32])
+def test_a_reader_who_follows_the_format_page_gets_the_same_features_of_scattering(side):
+    x = np.random.default_rng(0).normal(size=(side, side))
+    ours = build("scattering", side)[:-1](torch.from_numpy(x)[None, None].float())[0]
+    np.testing.assert_allclose(ours.numpy(), page_scattering(x), atol=1e-4)
