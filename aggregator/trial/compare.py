@@ -191,8 +191,8 @@ class Evaluator:
 
     def pooled_inits(self) -> list[float]:
         """Test HM of all sites, for each of several seeds of the pooled model."""
-        seed, harmonic_means = self.trial.settings.seed, []
-        for init in range(seed, seed + self.trial.film_inits):
+        harmonic_means = []
+        for init in self._seeds(self.trial.film_inits):
             name = f"{ROW_POOLED}-{init}"
             model = self._pooled_model(self.sites, self.trial.pooling, init, self.trial.ensemble)
             threshold = self._threshold(name, model, self.sites)
@@ -207,6 +207,11 @@ class Evaluator:
             for scheme in SCHEMES
         }
 
+    def _seeds(self, count: int) -> range:
+        """Of so many θ0; an announced one is the only one."""
+        seed, announced = self.trial.settings.seed, self.trial.settings.theta0 == "announced"
+        return range(seed, seed + (1 if announced else count))
+
     def _pooled_model(
         self, sites: Sequence[Participant], scheme: Scheme, seed: int, ensemble: int
     ) -> Model:
@@ -218,8 +223,7 @@ class Evaluator:
         self, sites: Sequence[Participant], scheme: Scheme, inits: int, split: Split
     ) -> PatchScore:
         """Patch score of single networks trained from some sites' bundles, each from a new θ0."""
-        seed = self.trial.settings.seed
-        models = (self._pooled_model(sites, scheme, seed + init, 1) for init in range(inits))
+        models = (self._pooled_model(sites, scheme, seed, 1) for seed in self._seeds(inits))
         return self._patch_score(models, split)
 
     def _patch_score(self, models: Iterable[Model], split: Split) -> PatchScore:
@@ -230,9 +234,12 @@ class Evaluator:
             self.trial.score_patches * len(self.sites),
             self.trial.settings.seed,
         )
-        module = build(self.trial.settings.network, self.trial.protocol.side)
+        side = self.trial.protocol.side
         return PatchScore(
-            tuple(patch_accuracy(module, model.ensemble[0], x, y) for model in models)
+            tuple(
+                patch_accuracy(build(model.network, side), model.ensemble[0], x, y)
+                for model in models
+            )
         )
 
     def _threshold(self, name: str, model: Model, sites: Sequence[Participant]) -> float:

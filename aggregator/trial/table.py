@@ -23,11 +23,12 @@ def markdown(comparison: Comparison) -> str:
         _table((*HEAD, *COUNTS), rows),
         'Test films; ε was fixed on validation films (each hospital\'s own for "alone", all '
         "together for the others). Models from bundles are ensembles whose networks vote together, "
-        "the one from real patches is a single network; patch scores are of single networks. "
+        "unless their θ0 is announced; that and the one from real patches are single networks, of "
+        "which patch scores always are. "
         "Intervals are 95%: for films from resampling patients, for "
         "patch scores over fresh θ0. Guessing a patch scores 0.333. Undecided films have no N or P "
         "vote and count as negative.",
-        _inits(comparison.pooled_inits),
+        *([_inits(comparison.pooled_inits)] if len(comparison.pooled_inits) > 1 else []),
         _table(
             ("way of pooling", "patch score, validation patients"),
             [(scheme, _score(score)) for scheme, score in comparison.schemes.items()],
