@@ -40,7 +40,7 @@ def trial_run(tmp_path_factory):
         hospitals=[Hospital(name, write_films(folder / name)) for name in ("near", "far")],
         protocol=PROTOCOL,
         settings=SETTINGS,
-        baseline=TrainingPlan(network="convnet", per_class=20, epochs=1, rates=(1e-3,)),
+        baseline=TrainingPlan(network="scattering", per_class=20, epochs=1, rates=(1e-3,)),
         split=THIRDS,
         film_inits=2,
         patch_inits=2,
