@@ -60,6 +60,13 @@ def test_quality(tmp_path, capsys, monkeypatch):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.skipif(not DATA.exists(), reason=f"needs the real diagnoses: {DATA}")
+def test_claim(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    main(["claim", "--archive", str(ARCHIVE), "--only", "report", "--out", str(tmp_path)])
+    same(capsys.readouterr().out, "claim.txt")
+
+
 def test_options(tmp_path):
     hospital = stand_in(tmp_path, "shenzhen-a")
     cells = options.cells_of(options.FULL, hospital, 2)
