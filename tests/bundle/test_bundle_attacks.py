@@ -46,6 +46,7 @@ from gdshare.bundle.layout import BOUNDS
 from gdshare.bundle.manifest import FORMAT, FORMAT_1_0
 from gdshare.distilled import TENSORS
 from gdshare.errors import BundleError, UsageError
+from gdshare.method import Method
 from gdshare.protocol import Protocol
 from gdshare.signing.envelope import P256_ORDER, sign
 from gdshare.signing.errors import (
@@ -471,8 +472,11 @@ def test_a_nested_value_out_of_bounds_is_refused(part, change):
 def parts_of_1_0():
     """Protocol and method of a sound bundle, without what 1.1 added."""
     values = json.loads(sound()["gdshare.json"])
-    del values["protocol"]["tone"], values["method"]["train"]
-    return {part: values[part] for part in ("protocol", "method")}
+    parts = {"protocol": Protocol, "method": Method}
+    for part, kind in parts.items():
+        for field in kind.SINCE_1_1:
+            del values[part][field]
+    return {part: values[part] for part in parts}
 
 
 @pytest.mark.parametrize(
@@ -482,6 +486,8 @@ def parts_of_1_0():
         ("protocol", {"tone": "levels"}, MalformedManifest),
         ("method", {"train": "all"}, NotCanonical),
         ("method", {"train": "head", "theta0": "fixed"}, MalformedManifest),
+        ("method", {"outer": "adam"}, NotCanonical),
+        ("method", {"network": "scattering"}, MalformedManifest),
     ],
 )
 def test_a_manifest_of_1_0_with_a_field_of_1_1_is_refused(part, field, fault):

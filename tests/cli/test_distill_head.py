@@ -67,8 +67,10 @@ def test_head_alone_implies_the_announced_theta0(site):
 
 def test_whole_network_has_no_training_score(site, tmp_path):
     folder = site[0]
-    quick = ("--outer-steps", 1, "--score-inits", 1, "--device", "cpu", "--json")
-    run = gdshare("distill", folder / "cohort", "--out", tmp_path / "run", *quick, check=True)
+    quick = ("--network", "convnet", "--outer-steps", 1, "--score-inits", 1, "--device", "cpu")
+    run = gdshare(
+        "distill", folder / "cohort", "--out", tmp_path / "run", *quick, "--json", check=True
+    )
     assert json.loads(run.out)["train_patch_score"] is None
 
 
@@ -130,8 +132,8 @@ def test_published_bundle_trains_the_head_that_its_run_does(site, tmp_path, monk
     models = [load_model(tmp_path / name)[0] for name in "ab"]
     assert models[0].to_bytes() == models[1].to_bytes()
     [network] = models[0].ensemble
-    theta0 = announced_theta0(read_record(folder / "run").settings, build("convnet", TINY.side))
+    theta0 = announced_theta0(read_record(folder / "run").settings, build("scattering", TINY.side))
     assert sum(not torch.equal(network[name], theta0[name]) for name in network) == 2
     others = ("--from", bundle, "--use", "start", "--per-class", 4, "--epochs", 1)
     gdshare("train", folder / "cohort", *others, "--out", tmp_path / "c", check=True)
-    assert load_model(tmp_path / "c")[0].network == "convnet"
+    assert load_model(tmp_path / "c")[0].network == "scattering"

@@ -66,10 +66,10 @@ def test_patch_auto_takes_the_sources_share_of_the_films(tmp_path):
     assert told["protocol"]["patch"] == 75
 
 
-def test_tone_is_levels_if_not_given_and_changes_the_cohorts_patches(tmp_path):
+def test_tone_is_none_if_not_given_and_changes_the_cohorts_patches(tmp_path):
     table = write_table(tmp_path / "films", [512] * 6)
     patches = []
-    for tone, option in (("levels", ()), ("none", ("--tone", "none"))):
+    for tone, option in (("none", ()), ("levels", ("--tone", "levels"))):
         words = ("--patch", 75, "--stride", 13, *SPLIT, *option)
         ended = gdshare("label", table, "--out", tmp_path / tone, *words, check=True)
         assert f"--side 32 --tone {tone} (every hospital" in ended.out

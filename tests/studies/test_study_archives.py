@@ -16,7 +16,13 @@ ARCHIVES = [
 
 def test_there_are_archives_and_they_are_small():
     files = [path for path in ARCHIVE.iterdir() if not path.name.startswith(".")]
-    assert [path.stem for path in ARCHIVES] == ["claim", "harmonised", "options", "quality", "races"]
+    assert [path.stem for path in ARCHIVES] == [
+        "claim",
+        "harmonised",
+        "options",
+        "quality",
+        "races",
+    ]
     assert {path.suffix for path in files} <= {".json", ".npz"}
     assert sum(path.stat().st_size for path in files) < 2**20
 
