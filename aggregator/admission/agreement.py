@@ -42,7 +42,7 @@ class Limits:
     """Bounds that honest bundles keep.
 
     Attributes:
-        direction: least cosine.
+        direction: least cosine; -1 is none.
         diagnosis: least cosine.
         length: at most this many times the median, and at least its inverse.
     """
@@ -53,7 +53,10 @@ class Limits:
 
 
 LIMITS: Mapping[tuple[str, str], Limits] = MappingProxyType(
-    {("convnet", "all"): Limits(0.2, -0.05, 3.0)}
+    {
+        ("convnet", "all"): Limits(0.2, -0.05, 3.0),
+        ("scattering", "head"): Limits(-1.0, 0.0, 10.0),
+    }
 )
 """By network and trained part, from real films (docs/adr/0020). Without limits there are figures
 and no faults: how similar honest updates are depends on the network, its θ0 and what is trained."""

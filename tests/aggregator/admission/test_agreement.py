@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from aggregator.admission.agreement import LIMITS as MEASURED
 from aggregator.admission.agreement import Compared, Limits, agreements, compare
 from gdshare.pooling import Alone
 
@@ -77,3 +78,20 @@ def test_zero_update_agrees_with_nobody() -> None:
     still, moved = [Alone(start, start)], [Alone(start, {"head": torch.eye(4)[:3]})]
     assert compare([still, moved]).direction[0, 1] == 0
     assert blamed(compare([still, moved, moved])) == [0]
+
+
+def test_scattering_is_judged_by_diagnosis_and_length_and_never_by_direction() -> None:
+    start = {"1.weight": torch.zeros(3, 4), "1.bias": torch.zeros(3)}
+
+    def update(*rows: list[float]) -> list[Alone]:
+        return [Alone(start, {"1.weight": torch.tensor(rows), "1.bias": torch.zeros(3)})]
+
+    honest = [update([0, 9.0, 0, 0], [-1.0, 0, 0, 0], [1.0, 0, 0, 0]) for _ in range(2)]
+    away = update([0, -9.0, 0, 0], [-1.0, 0, 0, 0], [1.0, 0, 0, 0])
+    swapped = update([0, 9.0, 0, 0], [1.0, 0, 0, 0], [-1.0, 0, 0, 0])
+    limits = MEASURED["scattering", "head"]
+    for fourth, found in ((away, False), (swapped, True)):
+        figures = agreements(compare([*honest, honest[0], fourth]), limits)
+        assert figures[3] is not None
+        assert bool(figures[3].faults) == found
+        assert not any(own.faults for own in figures[:3] if own is not None)
