@@ -239,7 +239,8 @@ class Evaluator:
             tuple(
                 patch_accuracy(build(model.network, side), model.ensemble[0], x, y)
                 for model in models
-            )
+            ),
+            len(y),
         )
 
     def _threshold(self, name: str, model: Model, sites: Sequence[Participant]) -> float:

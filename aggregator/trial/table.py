@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict
-from math import isnan
+from math import isfinite, isnan
 
 from pydantic import JsonValue
 
@@ -106,7 +106,7 @@ def _line_data(line: Line) -> dict[str, JsonValue]:
 
 
 def _score_data(score: PatchScore) -> dict[str, JsonValue]:
-    low = score.lower if len(score.values) > 1 else None  # one θ0 shows no spread
+    low = score.lower if isfinite(score.lower) else None
     return {"mean": score.mean, "low": low, "values": list(score.values)}
 
 
