@@ -44,7 +44,7 @@ def demo(
 
     Each hospital labels patches, distils them to three images, signs and releases a bundle; a real
     SuperLink and three SuperNodes on this machine collect, verify, pool, train and count. To take
-    minutes on two cores it uses the small network, small patches and few steps: it shows how it
+    minutes on two cores it uses small films, small patches and few steps: it shows how it
     works, not how well.
     """
     require_extra("federation")
@@ -72,7 +72,7 @@ def _print(table: str) -> None:
     else:
         print_text(f"{table}\n")
     print_line(
-        "SYNTHETIC films, a small network and few steps: this shows that it works, not how well."
+        "SYNTHETIC films, small ones, and few steps: this shows that it works, not how well."
     )
 
 

@@ -160,7 +160,7 @@ class Evaluator:
         )
 
     def line_of_real_patches(self, folder: Path, show: Show) -> Line:
-        """The same network on pooled real patches, kept in ``folder`` once trained."""
+        """The baseline on pooled real patches, kept in ``folder`` once trained."""
         plan = self.trial.baseline
         cohorts = [site.cohort for site in self.sites]
         if not (folder / "model.json").exists():
