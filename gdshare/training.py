@@ -5,6 +5,7 @@ class. This needs the patches, so it runs inside one hospital, or in an experime
 few films may take help from others' distilled images (``gdshare.transfer``).
 """
 
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Self
@@ -15,7 +16,10 @@ from torch.nn import functional
 
 from gdshare.cohort import Cohort, cohort_digest
 from gdshare.dead_taps import Trim, drop_dead, find_trims, restore_dead, trim_network
+from gdshare.distill.head import FEATURE_BATCH, Head, body_of
 from gdshare.errors import CohortError
+from gdshare.last_layer import PENALTIES, one_hot, score_of, solve
+from gdshare.method import ONLY_HEAD
 from gdshare.model import Model
 from gdshare.networks import Parameters, build, draw, forward
 from gdshare.patch_tensors import patch_accuracy, sample_patches
@@ -42,6 +46,9 @@ class TrainingPlan:
         rates: Adam's learning rates to try; the best on validation patients is kept.
         patience: epochs without a better validation score after which a rate is given up.
         seed: decides every draw.
+
+    Scattering has its last layer alone, which is solved at once (``gdshare.last_layer``): epochs,
+    batch, rates and patience have no effect on it.
     """
 
     network: str = "resnet18"
@@ -62,8 +69,8 @@ class Transfer:
         start: weights of the network that the images teach.
         images: float32 [M, 1, side, side], normalised.
         labels: float32 [M, classes], soft.
-        weights: of the images in a batch's loss, where own patches count 1, to try: the first at
-            every learning rate, the others at the best.
+        weights: of the images in the loss, where own patches count 1, to try: the first at every
+            learning rate or penalty, the others at the best.
     """
 
     use: Use
@@ -111,7 +118,9 @@ class TrainedReal:
         patches: real patches it was trained on.
         score: patch score on validation patients, in [0, 1].
         rate, epoch: Adam's learning rate and the epoch that reached it; epoch 0: the weights that
-            others' images gave, which no epoch bettered.
+            others' images gave, which no epoch bettered. Of a last layer that is solved both are 0.
+        penalty: of such a layer; None also where others' images gave it, and no penalty bettered
+            it.
         weight: of others' images in the loss; 0 without them.
         others_score: patch score, on the same patches, of the network that others' images teach.
     """
@@ -123,10 +132,13 @@ class TrainedReal:
     epoch: int
     weight: float = 0.0
     others_score: float | None = None
+    penalty: float | None = None
 
 
-Checkpoint = Callable[[Callable[[], Snapshot]], None]
-"""Called after every batch with a function that gives the state to go on from."""
+Checkpoint = Callable[[Callable[[], Snapshot] | None], None]
+"""Called after every batch with a function that gives the state to go on from; with None where
+there is none: it takes less than a minute from the beginning.
+"""
 
 
 def train_on_real(
@@ -138,10 +150,11 @@ def train_on_real(
     checkpoint: Checkpoint = lambda snapshot: None,
     transfer: Transfer | None = None,
 ) -> TrainedReal:
-    """Train on real patches, choosing learning rate and epoch on validation patients.
+    """Train on real patches, choosing rate and epoch, or penalty, on validation patients.
 
     Weights that come from others' images count as an epoch, number 0: what is returned scores at
-    least as well on the validation patches. On a CPU, equal cohorts, plan, transfer, torch release
+    least as well on the validation patches. Scattering's last layer is drawn towards them, the
+    more, the heavier the penalty. On a CPU, equal cohorts, plan, transfer, torch release
     and thread count give equal bits, whether or not the training was interrupted and started again
     from a snapshot.
 
@@ -161,6 +174,10 @@ def train_on_real(
     train = _to(sample_patches(cohorts, "train", plan.per_class, plan.seed), device)
     per_class = VALIDATION_PER_CLASS * len(cohorts)
     val = _to(sample_patches(cohorts, "val", per_class, plan.seed), device)
+    if plan.network == ONLY_HEAD:
+        return _solve_last_layer(
+            cohorts[0].protocol, plan, train, val, transfer, progress, checkpoint
+        )
     problem = _Problem.of(cohorts[0].protocol, plan, train, val, transfer)
     most, trials = problem.batches * plan.epochs, problem.trials
     finished = _Finished(None, {})
@@ -189,6 +206,53 @@ def train_on_real(
         best.epoch,
         best.weight,
         None if transfer is None else problem.score(drop_dead(transfer.start, problem.trims)),
+    )
+
+
+def _solve_last_layer(
+    protocol: Protocol,
+    plan: TrainingPlan,
+    train: tuple[Tensor, Tensor],
+    val: tuple[Tensor, Tensor],
+    transfer: Transfer | None,
+    progress: Callable[[int, int], None],
+    checkpoint: Checkpoint,
+) -> TrainedReal:
+    """Every patch's features, then the last layer by least squares."""
+    device = str(train[0].device)
+    drawn = draw(plan.network, build(plan.network, protocol.side), torch.Generator())
+    body = body_of(plan.network, protocol.side, _moved(drawn, device))
+    mixes = transfer is not None and transfer.mixes
+    weights = transfer.weights if transfer and mixes else (0.0,)
+    batches = sum(-(-len(x) // FEATURE_BATCH) for x, _ in (train, val))  # rounded up
+    total, count = batches + len(PENALTIES) + len(weights) - 1, itertools.count(1)
+
+    def step() -> None:
+        progress(next(count), total)
+        checkpoint(None)
+
+    def data(patches: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+        parts = []
+        for part in torch.split(patches[0], FEATURE_BATCH):
+            parts.append(body.features_of(part))
+            step()
+        return torch.cat(parts), one_hot(patches[1])
+
+    own, validation, prior, images, score = data(train), data(val), Head.zeros(body), None, None
+    if transfer is not None:
+        others = Head.of(body, _moved(transfer.start, device))
+        score = score_of(others, validation)
+        prior = others if transfer.starts else prior
+        if transfer.mixes:
+            x, labels = _to((transfer.images, transfer.labels), device)
+            images = body.features_of(x), labels
+    starts = transfer is not None and transfer.starts
+    best = solve(own, validation, prior, images, weights, starts, step)
+    kept = transfer is not None and best.penalty is None
+    end = transfer.start if transfer and kept else _moved(best.head.network(), "cpu")
+    model = Model(plan.network, protocol, (end,))
+    return TrainedReal(
+        model, len(train[1]), best.score, 0.0, 0, best.weight, score, penalty=best.penalty
     )
 
 
@@ -367,6 +431,10 @@ class _Attempt:
             self.best_weights,
             self._finished.weights,
         )
+
+
+def _moved(tensors: Mapping[str, Tensor], device: str) -> dict[str, Tensor]:
+    return {name: tensor.to(device) for name, tensor in tensors.items()}
 
 
 def _on_cpu(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -1,7 +1,7 @@
 """Training networks, keeping them, and the distillations that some of them are trained from."""
 
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,6 +9,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor, nn
+from torch.nn import functional
 
 from gdshare.cohort import Cohort
 from gdshare.distill.loop import Outcome, Tick, distill
@@ -18,6 +19,7 @@ from gdshare.method import Settings
 from gdshare.model import Model
 from gdshare.networks import Parameters, build, forward
 from gdshare.patch_tensors import patch_accuracy
+from gdshare.scattering import Scattering
 from gdshare.storage import write_bytes
 from studies.runner import Piece
 
@@ -55,6 +57,27 @@ class Network:
     def patch_score(self, x: Tensor, classes: Tensor) -> float:
         """Class-balanced patch accuracy in [0, 1]."""
         return patch_accuracy(self.module, self.weights, x, classes)
+
+
+@torch.inference_mode()
+def probabilities(networks: Sequence[Network], x: Tensor) -> list[Tensor]:
+    """What each network makes of the same patches; scattering's features are computed once."""
+    body = next(filter(None, (_scattering(network.module) for network in networks)), None)
+    features = body(x) if body else x
+
+    def see(network: Network) -> Tensor:
+        if not _scattering(network.module):
+            return network.probabilities(x)
+        weight, bias = (network.weights[f"1.{name}"] for name in ("weight", "bias"))
+        return functional.linear(features, weight, bias).softmax(1)
+
+    return [see(network) for network in networks]
+
+
+def _scattering(module: nn.Module) -> Scattering | None:
+    """The fixed body, where the network has one."""
+    first = module[0] if isinstance(module, nn.Sequential) else module
+    return first if isinstance(first, Scattering) else None
 
 
 @dataclass(frozen=True)

@@ -8,11 +8,13 @@ import pytest
 import torch
 from command_kit import gdshare
 from film_kit import small_cohort
-from site_kit import make_bundle, manifest, write_files
+from site_kit import make_bundle, manifest, of_head, write_files
 
 from gdshare.bundle import Terms
 from gdshare.cli import train as command
 from gdshare.contributions import read_source
+from gdshare.last_layer import PENALTIES
+from gdshare.method import Method
 from gdshare.model import load_model
 from gdshare.pooling import train_pooled
 from gdshare.protocol import Protocol
@@ -23,6 +25,7 @@ from gdshare.transfer import transfer_from
 
 YESTERDAY = datetime.now(UTC).replace(microsecond=0) - timedelta(days=1)
 PROTOCOL = Protocol(patch=16, stride=16, side=16)
+SCATTERING = Method(epochs=1, steps=1)
 PLAN = TrainingPlan(network="convnet", per_class=8, epochs=2, batch=12, rates=(1e-3, 1e-2))
 OPTIONS = ("--per-class", 8, "--epochs", 1, "--device", "cpu")
 
@@ -43,6 +46,16 @@ def bundles(tmp_path_factory):
     (folder / "both.pub").write_bytes(public_pem(key.public_key()))
     for site in ("east", "north"):
         write_bundle(folder / site, key, site)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def scattered(tmp_path_factory):
+    """The same, distilled by the defaults: for scattering's last layer."""
+    folder, key = tmp_path_factory.mktemp("scattered"), new_key()
+    (folder / "both.pub").write_bytes(public_pem(key.public_key()))
+    for site in ("east", "north"):
+        write_bundle(folder / site, key, site, **of_head(SCATTERING, PROTOCOL))
     return folder
 
 
@@ -260,3 +273,38 @@ def test_option_without_effect_is_refused(cohort, bundles, tmp_path, words, told
 def test_use_of_images_without_images_is_refused(cohort, tmp_path):
     ended = gdshare("train", cohort.path, "--out", tmp_path / "m", "--use", "mix")
     assert "--use has no effect without --from" in ended.err
+
+
+@pytest.mark.parametrize("use", ["start", "mix", "both"])
+def test_a_last_layer_takes_help_in_every_way(cohort, scattered, use):
+    plan = TrainingPlan(network="scattering", per_class=8)
+    transfer = transfer_of(scattered, use)
+    trained = train_on_real([cohort], plan, transfer=transfer)
+    assert trained.score > 0.5
+    assert (trained.weight > 0) == (use != "start")
+    if use != "mix":
+        assert trained.score >= trained.others_score
+
+
+def test_a_last_layer_of_the_others_that_own_films_cannot_better_is_kept(cohort, scattered):
+    """One patch of each class against a layer that 300 have taught."""
+    transfer = transfer_of(scattered, "start")
+    plan = TrainingPlan(network="scattering", per_class=300)
+    best = train_on_real([cohort], plan)
+    able = replace(transfer, start=best.model.ensemble[0])
+    few = train_on_real([cohort], replace(plan, per_class=1), transfer=able)
+    assert few.score == few.others_score
+    assert few.penalty is None
+    (weights,) = few.model.ensemble
+    assert all(torch.equal(able.start[name], w) for name, w in weights.items())
+
+
+def test_command_helps_a_last_layer_and_says_what_was_chosen(cohort, scattered, tmp_path):
+    ends = ("--from", scattered / "east", "--from", scattered / "north", "--per-class", 8)
+    words = ("train", cohort.path, "--out", tmp_path / "m", *ends, "--key", scattered / "both.pub")
+    told = json.loads(gdshare(*words, "--json", check=True).out)
+    assert told["penalty"] is None or told["penalty"] in PENALTIES
+    assert told["patch_score"] >= told["others_score"]
+    assert "rate" not in told
+    refused = gdshare(*words[:3], tmp_path / "other", *words[4:], "--epochs", 2)
+    assert "--epochs has no effect on scattering" in refused.err

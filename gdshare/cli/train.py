@@ -96,8 +96,11 @@ def train(
     ] = False,
     seed: Annotated[int, typer.Option(min=0, help="Seed of every random draw.")] = 0,
     network: Annotated[
-        Literal["resnet18", "convnet"],
-        typer.Option(help="Source: ResNet18.", rich_help_panel=REAL),
+        Literal["resnet18", "convnet", "scattering"],
+        typer.Option(
+            help="Source: ResNet18. scattering: its last layer, solved at once.",
+            rich_help_panel=REAL,
+        ),
     ] = "resnet18",
     per_class: Annotated[
         int,
@@ -148,18 +151,18 @@ def train(
 ) -> None:
     """Train a network on real patches, or the model that distilled images would give a receiver.
 
-    On real patches it is the baseline for distilled images (Ex. I): learning rate and epoch are
-    chosen on validation patients. The model is trained on patients' pixels and has not been tested
-    for leaks: use it only inside the hospital. Ctrl-C stops after the current batch, and --resume
-    continues from there, or after a power cut from at most a minute before; on a CPU the model is
-    the same, bit for bit.
+    On real patches it is the baseline for distilled images (Ex. I): learning rate and epoch, or
+    the penalty of a last layer that is solved, are chosen on validation patients. The model is
+    trained on patients' pixels and has not been tested for leaks: use it only inside the hospital.
+    Ctrl-C stops after the current batch, and --resume continues from there, or after a power cut
+    from at most a minute before; on a CPU the model is the same, bit for bit.
 
     With --images it is the model that gdshare aggregate would train from these runs or bundles
     with the same seed, bit for bit: see what your images teach before they leave.
 
     With --from a hospital that has few films trains on its own, helped by other hospitals' images.
     The network is the one they were distilled on, and the cohort's patch protocol must be theirs.
-    Learning rate, epoch and the images' weight are chosen on your own validation patients.
+    What is chosen, the images' weight too, is chosen on your own validation patients.
     """
     require_extra("distill")
     folders = [*sources, *(others or ())]
@@ -242,6 +245,7 @@ def _train_on_cohorts(
     folders: Sequence[Path], out: Path, given: _Given, resume: bool, others: Others | None
 ) -> dict[str, JsonValue]:
     from gdshare.cohort import open_cohort
+    from gdshare.method import ONLY_HEAD
     from gdshare.model import save_model
     from gdshare.training import TrainingPlan, plan_of, train_on_real, training_record
     from gdshare.training_folder import (
@@ -261,6 +265,9 @@ def _train_on_cohorts(
     if others:
         others, plan = others.after(before), replace(plan, network=others.network)
         others.require_protocol(cohorts)
+    if given.epochs and plan.network == ONLY_HEAD:
+        what = f"--epochs has no effect on {ONLY_HEAD}, whose last layer is solved at once"
+        raise UsageError(what, remedy="leave it out")
     record = training_record(cohorts, plan, device)
     with open_training(out, others.on(record) if others else record, resume):
         transfer = others.transfer(plan.seed) if others else None
@@ -275,8 +282,11 @@ def _train_on_cohorts(
         origin: dict[str, JsonValue] = {
             "trained_on": "real patches",
             "patches": result.patches,
-            "rate": result.rate,
-            "epoch": result.epoch,
+            **(
+                {"penalty": result.penalty}
+                if plan.network == ONLY_HEAD
+                else {"rate": result.rate, "epoch": result.epoch}
+            ),
             "patch_score": result.score,
             **(others.origin(result, plan.seed) if others else {}),
         }
@@ -294,11 +304,11 @@ class _Keeper:
     how_to_continue: str
     saved: float
 
-    def __call__(self, snapshot: "Callable[[], Snapshot]") -> None:
+    def __call__(self, snapshot: "Callable[[], Snapshot] | None") -> None:
         from gdshare.training_folder import save_snapshot
 
         stop = self.stopping()
-        if stop or time.monotonic() - self.saved >= CHECKPOINT_S:
+        if snapshot and (stop or time.monotonic() - self.saved >= CHECKPOINT_S):
             save_snapshot(self.out, snapshot())
             self.saved = time.monotonic()
         if stop:

@@ -98,6 +98,13 @@ class Head:
         weight = torch.zeros_like(body.theta0[f"{body.last}.weight"])  # [L, F]
         return cls(body, weight, weight.new_zeros(len(weight)))
 
+    @classmethod
+    def of(cls, body: Body, network: Parameters) -> Self:
+        """The head of a whole network: what ``network`` undoes."""
+        weight = network[f"{body.last}.weight"]  # [L, F]
+        bias = network[f"{body.last}.bias"] + weight @ body.centre
+        return cls(body, weight / body.scale, bias)
+
     def logits(self, features: Tensor) -> Tensor:
         """Conditioned features float32 [n, F] -> [n, L]."""
         return functional.linear(features, self.weight, self.bias)

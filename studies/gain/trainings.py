@@ -96,8 +96,9 @@ def train_ways(piece: Piece, training: Training) -> Result:
             real = train_on_real([few], training.plan, transfer=transfer)
             folder.mkdir(exist_ok=True)
             Network.of(real.model).write(folder)
-            chosen = {"patch_score": real.score, "rate": real.rate, "epoch": real.epoch}
-            write_json(folder / CHOSEN, chosen | {"weight": real.weight, "patches": real.patches})
+            chosen = {"patch_score": real.score, "others_score": real.others_score}
+            chosen |= {"penalty": real.penalty, "weight": real.weight, "patches": real.patches}
+            write_json(folder / CHOSEN, chosen)
         facts[way] = json.loads((folder / CHOSEN).read_bytes())
         piece.keep()
     return Result(facts)

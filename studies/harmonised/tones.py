@@ -13,13 +13,13 @@ from torch import Tensor
 from gdshare.cohort import Cohort
 from gdshare.distill.head import Body, Head, body_of
 from gdshare.distill.problem import announced_theta0
+from gdshare.last_layer import moments, one_hot, ridge
 from gdshare.method import Method
 from gdshare.networks import build
 from gdshare.patch_tensors import balanced_accuracy, sample_patches
 from gdshare.protocol import Tone
 from studies.networks import Network
 from studies.quality.networks import cohorts_of, show
-from studies.rivals.heads import moments, ridge
 from studies.runner import Piece, Result
 
 HEADS = ("all hospitals", "without the one judged")
@@ -87,13 +87,12 @@ def best_head(body: Body, sites: Sequence[Site], penalties: Iterable[float]) -> 
     Of the penalties the one of best mean score on these hospitals' validation patches is taken.
     """
     together = torch.stack([site.sums for site in sites]).mean(0)
-    names = ("weight", "bias")
-    heads = [Head(body, **ridge(together, penalty, names)) for penalty in penalties]
+    heads = [ridge(together, penalty, Head.zeros(body)) for penalty in penalties]
     return max(heads, key=lambda head: sum(site.score(head) for site in sites))
 
 
 def _site(body: Body, cohort: Cohort, comparing: Comparing, seed: int) -> Site:
     x, classes = sample_patches([cohort], "train", comparing.per_class, seed)
-    sums = moments(body.features_of(x), classes)
+    sums = moments(body.features_of(x), one_hot(classes))
     x, classes = sample_patches([cohort], "val", comparing.score_patches, seed)
     return Site(sums, body.features_of(x), classes)

@@ -34,7 +34,7 @@ from gdshare.protocol import CLASSES, PatchClass, Protocol
 from gdshare.seeding import derived_seed, torch_generator
 from gdshare.training import VALIDATION_PER_CLASS, TrainingPlan, train_on_real
 from studies.hospitals import COHORT
-from studies.networks import RUN, Best, Network, distil_in_piece, train_early_stopped
+from studies.networks import RUN, Best, Network, distil_in_piece, probabilities, train_early_stopped
 from studies.quality.figures import Films
 from studies.quality.plan import Baseline, Kind, seed_of
 from studies.runner import Facts, Piece, Result, read_arrays, write_arrays
@@ -266,7 +266,7 @@ def show(
 
 def look(image: Path, protocol: Protocol, networks: Sequence[Network]) -> Counts:
     x = windows(image, protocol)
-    return count(torch.stack([network.probabilities(x) for network in networks]).numpy())
+    return count(torch.stack(probabilities(networks, x)).numpy())
 
 
 def windows(image: Path, protocol: Protocol) -> Tensor:

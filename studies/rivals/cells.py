@@ -4,13 +4,13 @@ A rival's cell keeps the networks of its rows in its folder (``Scene.keep``), an
 facts; any cell that does so can be set beside them.
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from itertools import product
 from pathlib import Path
 from statistics import mean
-from typing import Any, cast
+from typing import Any
 
 import torch
 from flwr.serverapp.strategy import FedAvg, FedProx
@@ -19,16 +19,17 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from gdshare.cohort import Cohort
+from gdshare.distill.head import Body, Head, body_of
 from gdshare.distill.problem import announced_theta0
+from gdshare.last_layer import PENALTIES, Solved, moments, one_hot, ridge, score_of
 from gdshare.method import Method
 from gdshare.networks import Parameters, build
 from gdshare.patch_tensors import patch_accuracy, sample_patches
 from gdshare.seeding import torch_generator
 from studies.networks import Network
 from studies.quality.networks import TRAINED, cohorts_of, show
+from studies.quality.plan import NETWORKS
 from studies.rivals.fit import Data, Fitted, Score, after, fit, trajectory
-from studies.rivals.heads import moments, ridge
-from studies.rivals.images import all_features
 from studies.rivals.plan import Federated
 from studies.rivals.rounds import aggregate, federate
 from studies.runner import Piece, Result
@@ -73,15 +74,20 @@ class Scene:
     piece: Piece
     work: Work
     cohorts: Sequence[Cohort]
+    network: str
     module: nn.Module
     theta0: Parameters
 
     @classmethod
-    def of(cls, piece: Piece, work: Work) -> "Scene":
+    def of(cls, piece: Piece, work: Work, network: str = "convnet") -> "Scene":
         cohorts = cohorts_of(piece)
-        module = build("convnet", cohorts[0].protocol.side)
-        theta0 = announced_theta0(Method(network="convnet", theta0="announced"), module)
-        return cls(piece, work, cohorts, module, theta0)
+        module = build(network, cohorts[0].protocol.side)
+        method = Method.model_validate({"network": network, "theta0": "announced"})
+        return cls(piece, work, cohorts, network, module, announced_theta0(method, module))
+
+    @property
+    def body(self) -> Body:
+        return body_of(self.network, self.cohorts[0].protocol.side, self.theta0)
 
     @property
     def patients(self) -> list[int]:
@@ -210,39 +216,63 @@ def _sweep(
 
 
 def heads(piece: Piece, work: Work) -> Result:
-    """A linear layer on the frozen body θ0, by ridge regression on one-hot classes.
+    """A last layer on a network's body at θ0, by ridge regression on one-hot classes.
 
-    Each hospital's is solved at home and their mean is taken; or each hospital sends the sums that
-    the regression needs, and one is solved for all.
+    Each hospital alone; the mean of their layers; or each hospital sends the sums that the
+    regression needs, and one layer is solved for all.
     """
-    scene, sums, seconds = Scene.of(piece, work), list[Tensor](), []
-    for x, classes in scene.train():
-        began = piece.clock()
-        points = all_features(scene.module, scene.theta0, x)
-        sums.append(moments(points, classes))
-        seconds.append(piece.clock() - began)
-    x, classes = scene.validation()
-    seen = all_features(scene.module, scene.theta0, x)
-    last, names = cast("nn.Sequential", scene.module)[-1:], list(scene.theta0)[-2:]
-    shares = [count / sum(scene.patients) for count in scene.patients]
-    together = torch.stack([share * own for share, own in zip(shares, sums, strict=True)]).sum(0)
+    network: str = work.how
+    scene = Scene.of(piece, work, network)
+    body, patients = scene.body, scene.patients
 
-    def averaged(penalty: float) -> Parameters:
-        ends = [ridge(own, penalty, names) for own in sums]
-        return aggregate(FedAvg(), 1, ends, scene.patients)
+    def data(patches: Data) -> Data:
+        return body.features_of(patches[0]), one_hot(patches[1])
 
-    solved = partial(ridge, together, names=names)
-    triangle = torch.empty(len(together) * (len(together) + 1) // 2)
-    rows: list[Trained] = []
-    for title, solve, sends, audit in (
-        ("linear head, averaged", averaged, 0, NOT_ATTACKED),
-        ("linear head, sums", solved, size(triangle), "sums: not attacked"),
-    ):
-        tried = {penalty: solve(penalty) for penalty in work.how}
-        scores = {p: patch_accuracy(last, head, seen, classes) for p, head in tried.items()}
-        best = max(scores, key=scores.__getitem__)
-        received, choice = size(*tried[best].values()), {"penalty": best}
-        sent, score = sends or received, scores[best]
-        row = Row(title, sent, received, mean(seconds), 1, audit, score, choice)
-        rows.append((row, [scene.theta0 | tried[best]]))
-    return scene.keep(rows)
+    began, zeros = piece.clock(), Head.zeros(body)
+    sums = [moments(*data(patches)) for patches in scene.train()]
+    solved = [{penalty: ridge(own, penalty, zeros) for penalty in PENALTIES} for own in sums]
+    cost = (piece.clock() - began) / len(sums)
+    shares = torch.tensor(patients).double() / sum(patients)
+    together = torch.einsum("h,hij->ij", shares, torch.stack(sums))
+    averages = {
+        penalty: _average([own[penalty] for own in solved], patients) for penalty in PENALTIES
+    }
+    everyone = data(scene.validation())
+    homes = [data(scene.validation([cohort])) for cohort in scene.cohorts]
+    alone = [_best(own, seen) for own, seen in zip(solved, homes, strict=True)]
+    averaged = _best(averages, everyone)
+    common = _best({p: ridge(together, p, zeros) for p in PENALTIES}, everyone)
+    layer = size(zeros.weight, zeros.bias)
+    triangle = size(torch.empty(len(together) * (len(together) + 1) // 2))
+    title = f"linear head on {NETWORKS[network]}"
+    row = partial(Row, seconds=cost, network=network)
+    return scene.keep(
+        [
+            (
+                row(f"{ALONE}, {title}", score=mean(own.score for own in alone)),
+                [own.head.network() for own in alone],
+            ),
+            _shared(row(f"{title}, averaged", layer, layer, rounds=1), averaged),
+            _shared(
+                row(f"{title}, sums", triangle, layer, rounds=1, audit="sums: not attacked"), common
+            ),
+        ]
+    )
+
+
+def _average(ends: Sequence[Head], patients: Sequence[int]) -> Head:
+    layers: list[Parameters] = [{"weight": own.weight, "bias": own.bias} for own in ends]
+    mean_of = aggregate(FedAvg(), 1, layers, patients)
+    return replace(ends[0], weight=mean_of["weight"], bias=mean_of["bias"])
+
+
+def _best(heads: Mapping[float, Head], seen: Data) -> Solved:
+    """The head of best score on validation patches, of several penalties."""
+    solved = [Solved(own, score_of(own, seen), penalty, 0.0) for penalty, own in heads.items()]
+    return max(solved, key=lambda own: own.score)
+
+
+def _shared(row: Row, solved: Solved) -> Trained:
+    """A row whose network is the same for all hospitals."""
+    choice = {"penalty": solved.penalty or 0.0}
+    return replace(row, score=solved.score, choice=choice), [solved.head.network()]

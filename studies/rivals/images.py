@@ -11,8 +11,8 @@ from typing import cast
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
+from gdshare.last_layer import one_hot
 from gdshare.networks import Parameters, draw, forward
 from gdshare.patch_tensors import FORWARD_BATCH
 from gdshare.protocol import CLASSES
@@ -23,7 +23,7 @@ ITERATIONS = 50  # of k-medoids, at most
 
 
 def features(module: nn.Module, theta: Parameters, x: Tensor) -> Tensor:
-    """What the ConvNet's last layer reads: float32 [n, 1, side, side] -> [n, features]."""
+    """What a network's last layer reads: float32 [n, 1, side, side] -> [n, features]."""
     body = cast("nn.Sequential", module)[:-1]
     own = {name: theta[name] for name, _ in body.named_parameters()}
     return forward(body, own, x)
@@ -33,10 +33,6 @@ def features(module: nn.Module, theta: Parameters, x: Tensor) -> Tensor:
 def all_features(module: nn.Module, theta: Parameters, x: Tensor) -> Tensor:
     """The same without a gradient, in bounded memory."""
     return torch.cat([features(module, theta, part) for part in torch.split(x, FORWARD_BATCH)])
-
-
-def one_hot(classes: Tensor) -> Tensor:
-    return functional.one_hot(classes, len(CLASSES)).float()
 
 
 def drawn(data: Data, count: int, generator: torch.Generator) -> Data:
@@ -95,14 +91,14 @@ class Matching:
 
 
 def matched(
-    module: nn.Module, data: Data, counts: Sequence[int], plan: Matching, seed: int
+    network: str, module: nn.Module, data: Data, counts: Sequence[int], plan: Matching, seed: int
 ) -> tuple[list[Data], list[float]]:
-    """Images whose mean features, class by class, are those of real patches in random ConvNets.
+    """Images whose mean features, class by class, are those of real patches in random networks.
 
     Sets of several sizes are learned side by side, from the same networks and patches.
 
     Args:
-        module: the ConvNet.
+        network, module: ConvNets are drawn anew at each step; scattering is always the same.
         data: real patches, float32 [n, 1, side, side] and int64 [n].
         counts: images of each set, a multiple of the classes.
         plan: every setting.
@@ -122,7 +118,7 @@ def matched(
     for step in range(plan.steps):
         began = time.process_time()
         draws = torch_generator(seed, "matched", step)
-        theta = draw("convnet", module, draws)
+        theta = draw(network, module, draws)
         picked = [rows[torch.randint(len(rows), (plan.batch,), generator=draws)] for rows in own]
         with torch.inference_mode():
             means = _class_means(features(module, theta, x[torch.cat(picked)]))

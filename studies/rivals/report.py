@@ -146,7 +146,7 @@ class Reader:
         diagnoses = [diagnoses_of(hospital) for hospital in self.hospitals]
         folds = [films_of(result, diagnoses) for result in results]
         (way, rule), seed = PRIMARY, self.plan.shared.seed
-        rule = "own" if row.title == ALONE else rule
+        rule = "own" if row.title.startswith(ALONE) else rule
         models = [[judge(f["val"], f["test"], team, way, rule) for f in folds] for team in teams]
         drawn = [
             weights(films["test"], numpy_generator(seed, "quality-resamples", fold), self.resamples)

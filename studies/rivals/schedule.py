@@ -1,15 +1,15 @@
 """All cells of a plan."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from gdshare.protocol import CLASSES
 from studies.hospitals import Hospital
-from studies.quality.networks import COHORTS, TRAINED
-from studies.quality.plan import Baseline, seed_of
+from studies.quality.networks import COHORTS, IMAGES, TRAINED, distil_site
+from studies.quality.plan import Baseline, arm_name, seed_of
+from studies.quality.schedule import DISTIL_S, in_fold
 from studies.quality.schedule import cells_of as cells_of_quality
-from studies.quality.schedule import in_fold
 from studies.rivals.cells import (
     FEDAVG,
     Work,
@@ -19,6 +19,7 @@ from studies.rivals.cells import (
     heads,
     show_rows,
 )
+from studies.rivals.distilled import Distilled, send_distilled
 from studies.rivals.plan import Plan
 from studies.rivals.sending import Sending, send_images
 from studies.runner import Cell, Piece, Result
@@ -37,6 +38,7 @@ class Rival:
     rows: int
     cpu_seconds: float
     needs: Mapping[str, str] = field(default_factory=dict)  # role -> cell's name within the fold
+    distilled: int = 0  # images that each hospital distils for it
 
 
 def rivals_of(plan: Plan, fold: int) -> list[Rival]:
@@ -46,14 +48,30 @@ def rivals_of(plan: Plan, fold: int) -> list[Rival]:
     drawn, medoids = (Sending(kind, plan.patches, plan.images) for kind in ("random", "medoids"))
     matched = Sending("matched", plan.matched, plan.images, plan.matching, attacked)
     return [
+        *(
+            Rival(
+                f"distilled-{count}",
+                send_distilled,
+                Distilled(count, attacked),
+                rows=1,
+                cpu_seconds=15,
+                distilled=count,
+            )
+            for count in plan.distilled
+        ),
         Rival("alone", alone, plan.real, 2, 330),
         Rival("pooled", send_images, everything, 1, 110),
         Rival("fedavg", fedavg, plan.federated, rounds, 380),
-        Rival("fedprox", fedprox, plan.federated, rounds, 280, {FEDAVG: "fedavg"}),
-        Rival("heads", heads, plan.penalties, 2, 40),
-        Rival("random", send_images, drawn, len(drawn.counts), 160),
-        Rival("medoids", send_images, medoids, len(medoids.counts), 200),
-        Rival("matched", send_images, matched, len(matched.counts), 350),
+        Rival("fedprox", fedprox, plan.federated, rounds, 280, needs={FEDAVG: "fedavg"}),
+        *(Rival(f"heads-{name}", heads, name, 3, 90) for name in ("convnet", "scattering")),
+        *(
+            Rival(name, send_images, sending, len(sending.counts), seconds)
+            for own, seconds in ((drawn, 160), (medoids, 200), (matched, 350))
+            for name, sending in (
+                (own.kind, own),
+                (f"{own.kind}-scattering", replace(own, receiver=None)),
+            )
+        ),
     ]
 
 
@@ -73,9 +91,17 @@ def cells_of(plan: Plan, hospitals: Sequence[Hospital]) -> list[Cell]:
         }
         baseline = Baseline(plan.per_class * len(hospitals), "convnet")
         patch_seed = plan.shared.training_of(baseline, fold).seed
+        distilled = {
+            count: {
+                IMAGES + own.name: _distilled(plan, fold, own.name, count, cohorts)
+                for own in hospitals
+            }
+            for count in plan.distilled
+        }
         for rival in rivals_of(plan, fold):
             work = Work(plan.per_class, plan.validation, patch_seed, rival.how)
             needs = cohorts | {r: known[in_fold(fold, name)] for r, name in rival.needs.items()}
+            needs |= distilled.get(rival.distilled, {})
             seed, cost = seed_of(plan.shared.seed, "rivals", fold), plan.shared.cost
             name, seconds = in_fold(fold, rival.name), cost(rival.cpu_seconds)
             known[name] = trained = Cell(name, "train", rival.function, work, seed, needs, seconds)
@@ -84,3 +110,20 @@ def cells_of(plan: Plan, hospitals: Sequence[Hospital]) -> list[Cell]:
             stride = plan.shared.film_stride
             add(Cell(name, "films", show_rows, stride, seed, needs, seconds, resumable=True))
     return list(wanted.values())
+
+
+def _distilled(plan: Plan, fold: int, site: str, count: int, cohorts: Mapping[str, Cell]) -> Cell:
+    """The cell that distils so many images; of the arm's own number it is that of the claim."""
+    settings = plan.shared.settings_of(plan.arm, site, fold).model_copy(update={"images": count})
+    words = [arm_name(plan.arm), *([] if count == plan.arm.images else [str(count)]), site]
+    role, seconds = COHORTS + site, plan.shared.cost(DISTIL_S[arm_name(plan.arm)] * count / 3)
+    return Cell(
+        in_fold(fold, "distil", *words),
+        "distil",
+        distil_site,
+        settings,
+        settings.seed,
+        {role: cohorts[role]},
+        seconds,
+        resumable=True,
+    )

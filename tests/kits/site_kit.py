@@ -75,10 +75,10 @@ def manifest(site: str, created: datetime = NOW - timedelta(days=1), **changes: 
     return Manifest(**(fields | changes))
 
 
-def of_head() -> dict[str, object]:
+def of_head(method: Method = HEAD, protocol: Protocol = PROTOCOL) -> dict[str, object]:
     """What a manifest says of images that train the last layer alone."""
-    theta0 = announced_theta0(HEAD, build("convnet", PROTOCOL.side))
-    return {"method": HEAD, "theta0_sha256": digest(theta0)}
+    theta0 = announced_theta0(method, build(method.network, protocol.side))
+    return {"method": method, "theta0_sha256": digest(theta0), "protocol": protocol}
 
 
 def make_bundle(

@@ -32,15 +32,11 @@ TINY = replace(
     quality=replace(
         FAST.quality,
         protocol=FAST.quality.protocol.model_copy(update={"patch": 24, "stride": 12}),
-        arms=(
-            FAST.quality.arms[0].model_copy(
-                update={"outer_steps": 2, "epochs": 1, "steps": 2, "score_inits": 1}
-            ),
-        ),
+        arms=FAST.quality.arms[:1],
         film_stride=24,
         phantoms=Phantoms(hospitals=2, per_diagnosis=4, size=128),
     ),
-    training=TrainingPlan(epochs=1, batch=12, per_class=4, rates=(1e-3,)),
+    training=TrainingPlan(per_class=4),
     patients=(2,),
     seeds=1,
 )

@@ -26,16 +26,28 @@ TINY = replace(
         phantoms=Phantoms(hospitals=2, per_diagnosis=12, size=128),
     ),
 )
+IMAGES = (
+    "{} random real patches",
+    "{} medoids, soft labels",
+    "{} images, distribution matching",
+)
 ROWS = [
+    *(f"{count} distilled images, scattering" for count in (3, 6)),
     ALONE,
     "one-shot average",
     "all real patches pooled",
     *(f"{name}, {rounds}" for name in ("FedAvg", "FedProx") for rounds in ("1 round", "2 rounds")),
-    "linear head, averaged",
-    "linear head, sums",
-    *(f"{count} random real patches" for count in (3, 6)),
-    *(f"{count} medoids, soft labels" for count in (3, 6)),
-    *(f"{count} images, distribution matching" for count in (3, 6)),
+    *(
+        row
+        for title in ("linear head on ConvNet", "linear head on scattering")
+        for row in (f"{ALONE}, {title}", f"{title}, averaged", f"{title}, sums")
+    ),
+    *(
+        title.format(count) + network
+        for title in IMAGES
+        for network in ("", ", scattering")
+        for count in (3, 6)
+    ),
 ]
 
 
@@ -71,10 +83,14 @@ def test_every_rival_has_a_row_with_its_price(world):
     image = 4 * (8 * 8 + 3)  # float32: pixels and label
     assert sent["6 random real patches"] - sent["3 random real patches"] == 3 * image
     assert sent["3 images, distribution matching"] == sent["3 medoids, soft labels"]
-    assert sent["linear head, averaged"] < sent["linear head, sums"] < sent["FedAvg, 1 round"]
+    layer = "linear head on ConvNet, "
+    assert sent[f"{layer}averaged"] < sent[f"{layer}sums"] < sent["FedAvg, 1 round"]
+    assert sent["3 distilled images, scattering"] < sent["linear head on scattering, averaged"]
     audits = {title: row["audit"] for title, row in rows.items()}
-    assert [t for t in ROWS if audits[t] == REAL_PIXELS] == [ROWS[2], *ROWS[9:13]]
-    assert audits[ROWS[-1]].startswith("membership 0.")
+    real = [t for t in ROWS if "medoids" in t or "real patches" in t]
+    assert [t for t in ROWS if audits[t] == REAL_PIXELS] == real
+    made = [t for t in ROWS if "distilled" in t or "matching" in t]
+    assert all(audits[title].startswith("membership 0.") for title in made)
     assert audits["FedAvg, 1 round"] == audits[ALONE] == "weights: not attacked"
     assert all(len(row["AUC"]) == 3 and 0 <= row["AUC"][0] <= 1 for row in rows.values())
 
@@ -96,12 +112,12 @@ def test_fedprox_takes_the_rate_and_steps_that_fedavg_chose(world):
 
 
 def test_stopped_early_it_reports_what_is_complete(world):
-    lost = "fold-1/films-heads"
+    lost = "fold-1/films-heads-scattering"
     kept = {name: result for name, result in world.results.items() if name != lost}
     report = world.reader(kept).report(world.cells)
     titles = [row[0] for row in report.figures["tables"][0]["rows"]]
-    assert titles == [title for title in ROWS if not title.startswith("linear head")]
-    assert "Not complete in all folds: heads." in report.text
+    assert titles == [title for title in ROWS if "linear head on scattering" not in title]
+    assert "Not complete in all folds: heads-scattering." in report.text
     with pytest.raises(RunError, match="no rival is complete"):
         world.reader({}).report(world.cells)
 
@@ -127,8 +143,9 @@ def test_the_picture_has_a_point_for_who_sends_and_a_line_for_who_does_not(world
     lines = world.reader(world.results).lines
     picture = ElementTree.fromstring(draw(lines))
     name = "{http://www.w3.org/2000/svg}"
-    assert len(picture.findall(f"{name}circle")) == len(ROWS) - 1
-    assert len(picture.findall(f"{name}line[@stroke-dasharray]")) == 1
+    alone = [title for title in ROWS if title.startswith(ALONE)]
+    assert len(picture.findall(f"{name}circle")) == len(ROWS) - len(alone)
+    assert len(picture.findall(f"{name}line[@stroke-dasharray]")) == len(alone)
     words = [text.text for text in picture.findall(f"{name}text")]
     assert set(ROWS) <= set(words)
 

@@ -4,11 +4,11 @@ import pytest
 import torch
 from flwr.serverapp.strategy import FedAvg
 
+from gdshare.last_layer import one_hot
 from gdshare.networks import build, draw
 from gdshare.seeding import torch_generator
 from studies.rivals.fit import Fit, after, fit, trajectory
-from studies.rivals.heads import moments, ridge
-from studies.rivals.images import Matching, features, matched, medoids, one_hot, soft_medoids
+from studies.rivals.images import Matching, features, matched, medoids, soft_medoids
 from studies.rivals.rounds import aggregate, federate
 
 SIDE = 8
@@ -109,25 +109,12 @@ def test_matched_images_come_nearer_to_the_real_mean_features_than_noise(module)
             total += float(((seen - real) ** 2).sum())
         return total
 
-    noise, found = (matched(module, patches(), (3, 6), Matching(n, 10), 0)[0] for n in (0, 40))
+    noise, found = (
+        matched("convnet", module, patches(), (3, 6), Matching(n, 10), 0)[0] for n in (0, 40)
+    )
     for (before, _), (images, labels) in zip(noise, found, strict=True):
         assert gap(images) < 0.95 * gap(before)
         assert labels.argmax(1).tolist() == sorted([0, 1, 2] * (len(images) // 3))
-
-
-def test_a_head_of_all_hospitals_sums_is_that_of_their_patches_together():
-    points = torch.randn(40, 5, generator=torch.Generator().manual_seed(0))
-    classes = (torch.arange(40) + (points[:, 0] > 0)) % 3
-    together = moments(points, classes)
-    sums = 0.25 * moments(points[:10], classes[:10]) + 0.75 * moments(points[10:], classes[10:])
-    assert torch.allclose(sums, together)
-    head = ridge(sums, 1e-12, ("w", "b"))
-    ones = torch.cat([points, torch.ones(40, 1)], 1)
-    exact = torch.linalg.lstsq(ones, one_hot(classes)).solution.T
-    assert torch.allclose(torch.cat([head["w"], head["b"][:, None]], 1), exact, atol=1e-4)
-    flat = ridge(sums, 1e6, ("w", "b"))
-    assert float(flat["w"].abs().max()) < 1e-4
-    assert torch.allclose(flat["b"], one_hot(classes).mean(0), atol=1e-4)  # the bias goes free
 
 
 def test_a_trajectory_takes_soft_labels_and_sees_every_image_in_an_epoch(module, theta0):
