@@ -15,7 +15,8 @@ the power spectrum of natural images. Shapes in the comments::
     K     real patches of a minibatch
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from math import sqrt
 from typing import Literal, Self
 
@@ -24,7 +25,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from gdshare.distill.unroll import InnerData, MetaGradient, Unknowns, constrain
-from gdshare.networks import Parameters, build, forward
+from gdshare.networks import Parameters, build, digest, forward
 from gdshare.seeding import torch_generator
 
 FEATURE_BATCH = 64
@@ -132,18 +133,33 @@ def body_of(network: str, side: int, theta0: Parameters) -> Body:
         -1
     ]
     module.set_submodule(last, nn.Identity())
-    unscaled = Body(
-        module,
-        last,
-        theta0,
-        centre=torch.zeros(layer.in_features, device=theta0[f"{last}.weight"].device),
-        scale=torch.ones(layer.in_features, device=theta0[f"{last}.weight"].device),
-    )
-    public = unscaled.features_of(public_images(side).to(unscaled.centre.device))  # [n, F]
+    device = theta0[f"{last}.weight"].device
+    nothing = torch.zeros(layer.in_features, device=device)
+    unscaled = Body(module, last, theta0, centre=nothing, scale=nothing + 1)
+    centre, scale = _conditions(_Unscaled(network, side, str(device), digest(theta0), unscaled))
+    return replace(unscaled, centre=centre, scale=scale)
+
+
+@dataclass(frozen=True)
+class _Unscaled:
+    """A body before its features are conditioned; the other fields tell it from others."""
+
+    network: str
+    side: int
+    device: str
+    theta0_sha256: str
+    body: Body = field(compare=False)
+
+
+@lru_cache(maxsize=2)
+@torch.inference_mode(False)  # kept, and used for derivatives whoever asked first
+def _conditions(unscaled: _Unscaled) -> tuple[Tensor, Tensor]:
+    """Centre and scale; a receiver of many bundles asks for the same ones again and again."""
+    centre = unscaled.body.centre
+    public = unscaled.body.features_of(public_images(unscaled.side).to(centre.device))  # [n, F]
     deviation = public.std(0)  # [F]
     deviation = deviation.clamp_min(SMALLEST_DEVIATION * float(deviation.mean()))
-    scale = 1.0 / (deviation * sqrt(layer.in_features))
-    return Body(module, last, theta0, public.mean(0), scale)
+    return public.mean(0), 1.0 / (deviation * sqrt(len(centre)))
 
 
 def public_images(side: int) -> Tensor:
