@@ -1,10 +1,10 @@
 """What does a hospital with few films gain from other hospitals' distilled images?
 
-One hospital of three is left out at a time. It trains on 5 to 50 of its own patients: alone,
-started from the network that the others' images teach, or with these images in every batch, as
-``gdshare train --from`` does. Beside them stand the others' model as it comes, and the model of
-all. The images are those of ``studies quality``: the same cells, so that study's folder may be
-given as ``--out``. ``--quick`` takes under two minutes, on synthetic films, and its figures say
+One hospital of three is left out at a time. It trains scattering's last layer on 5 to 50 of its own
+patients: alone, drawn towards the layer that the others' images teach, or with these images among
+its patches, as ``gdshare train --from`` does. Beside them stand the others' model as it comes, and
+the model of all. The images are those of ``studies claim``: the same cells, so that study's folder
+may be given as ``--out``. ``--quick`` takes under two minutes, on synthetic films, and its figures say
 nothing.
 """
 

@@ -94,16 +94,16 @@ def report_of(
     ]
     tables.append(costs("CPU-seconds", cells, results, each=False))
     data = {"tables": [table.as_data() for table in tables]}
-    return Report("\n\n".join([NOTES.format(team=plan.team, start=START), *map(str, tables)]), data)
+    return Report("\n\n".join([NOTES.format(start=START), *map(str, tables)]), data)
 
 
 NOTES = """\
-A hospital's own test films, by votes. ε has the best HM on its own validation films, in steps of
-0.05, except in the row of a hospital that has none. Networks trained on own films stand alone; the
-others' model and that of all have {team} that vote together, and at "0" the row "{start}"
-has one. Columns: own training patients; 0: none; all: the images of all own training patients.
-Validation patients are all the hospital has, whatever the column. 95% intervals: test patients, and
-seeds (which own patients, and θ0), drawn with replacement."""
+Scattering's last layer. A hospital's own test films, by votes; AUC is the mean over folds, HM of
+the counts summed over them. ε has the best HM on its own validation films, in steps of 0.05, except
+in the row of a hospital that has none. Columns: own training patients; 0: none, where "{start}" is
+the others' model; all: the images of all own training patients. Validation patients are all the
+hospital has, whatever the column. 95% intervals: test patients, and seeds (which own patients),
+drawn with replacement."""
 
 
 def _curves(plan: Plan, scope: str, figures: Figures) -> list[Table]:

@@ -61,10 +61,11 @@ def test_quality(tmp_path, capsys, monkeypatch):
 
 
 @pytest.mark.skipif(not DATA.exists(), reason=f"needs the real diagnoses: {DATA}")
-def test_claim(tmp_path, capsys, monkeypatch):
+@pytest.mark.parametrize("study", ["claim", "gain"])
+def test_claim_and_gain(tmp_path, capsys, monkeypatch, study):
     monkeypatch.chdir(ROOT)
-    main(["claim", "--archive", str(ARCHIVE), "--only", "report", "--out", str(tmp_path)])
-    same(capsys.readouterr().out, "claim.txt")
+    main([study, "--archive", str(ARCHIVE), "--only", "report", "--out", str(tmp_path)])
+    same(capsys.readouterr().out, f"{study}.txt")
 
 
 def test_options(tmp_path):

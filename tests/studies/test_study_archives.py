@@ -18,6 +18,7 @@ def test_there_are_archives_and_they_are_small():
     files = [path for path in ARCHIVE.iterdir() if not path.name.startswith(".")]
     assert [path.stem for path in ARCHIVES] == [
         "claim",
+        "gain",
         "harmonised",
         "options",
         "quality",
