@@ -25,6 +25,7 @@ from typing import Final
 from gdshare.errors import FederationError, GdshareError, UsageError
 from gdshare.escaping import Parser
 from gdshare.extras import require_extra
+from gdshare.idle_threads import let_threads_sleep
 from gdshare.lock import lock
 from gdshare.logs import (
     FILE_VARIABLE,
@@ -46,6 +47,7 @@ log = logging.getLogger("hospital_node")  # __name__ is "__main__" here
 
 def main(arguments: Sequence[str] | None = None, name: str = "python -m hospital_node") -> None:
     """Start the node, and exit with a status; ``name`` is the command's."""
+    let_threads_sleep()
     start_logging()  # for errors in the log options themselves
     try:
         _run(_parser(name).parse_args(arguments))

@@ -20,6 +20,7 @@ from gdshare.cli.terminal import print_line, print_text
 from gdshare.errors import GdshareError, UsageError
 from gdshare.escaping import escaped_traceback
 from gdshare.extras import extra_missing
+from gdshare.idle_threads import let_threads_sleep
 from gdshare.logs import FILE_VARIABLE, LEVEL_VARIABLE, LEVELS, start_logging, start_logging_from
 
 MODULES = {
@@ -122,6 +123,7 @@ def _group_by_role(app: typer.Typer) -> None:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command; errors are one sentence on stderr, and a status of ``exit_status``."""
     keep_freed_memory()
+    let_threads_sleep()
     _print_whatever_the_encoding()
     words = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in words
