@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +14,7 @@ from gdshare.networks import build, forward
 from gdshare.patches import Grid, film_patches, normalise
 from gdshare.protocol import CLASSES, PatchClass, Protocol
 
+Verdict = Literal["positive", "negative", "indeterminate"]
 Predict = Callable[[npt.NDArray[np.float32]], npt.NDArray[np.int64]]
 """Normalised patches float32 [n, side, side] -> classes int64 [networks, n]."""
 
@@ -39,6 +41,36 @@ class Votes:
         """Eq. 4: whether ratio >= ε. An indeterminate film is "otherwise": negative at any ε."""
         return not self.indeterminate and self.ratio >= threshold
 
+    def verdict_at(self, threshold: float) -> Verdict:
+        """For people, who are told that an indeterminate film is none of both."""
+        if self.indeterminate:
+            return "indeterminate"
+        return "positive" if self.positive_at(threshold) else "negative"
+
+
+@dataclass(frozen=True)
+class VoteMap:
+    """What every network calls every window of a film.
+
+    Attributes:
+        grid: the windows.
+        called: uint8 [networks, rows, columns], of ``PatchClass``.
+    """
+
+    grid: Grid
+    called: npt.NDArray[np.uint8]
+
+    @property
+    def votes(self) -> Votes:
+        """All of them together: each network counts as if it had windows of its own."""
+        tally = np.bincount(self.called.ravel(), minlength=len(CLASSES))
+        return Votes(*(int(tally[label]) for label in PatchClass))
+
+    def share(self, label: PatchClass) -> npt.NDArray[np.float64]:
+        """How many of the networks call each window so: float64 [rows, columns] in [0, 1]."""
+        share: npt.NDArray[np.float64] = (self.called == label).mean(0)
+        return share
+
 
 def predictor(model: Model, device: str = "cpu") -> Predict:
     """A model on a device, as a function from patches to classes."""
@@ -57,17 +89,23 @@ def predictor(model: Model, device: str = "cpu") -> Predict:
     return predict
 
 
-def film_votes(film: Film, protocol: Protocol, predict: Predict) -> Votes:
+def vote_map(film: Film, protocol: Protocol, predict: Predict) -> VoteMap:
     """Cut every window of a film and let every network vote on it. No mask is needed.
-
-    The votes of an ensemble are counted together, as if each network had windows of its own: Eq. 4
-    stays as it is, and a network from an unlucky θ0 has only its share of the votes.
 
     Raises:
         FilmError: see ``Grid.on``.
     """
     grid = Grid.on(film, protocol)
-    tally = np.zeros(len(CLASSES), np.int64)
-    for row in film_patches(film, grid, protocol):
-        tally += np.bincount(predict(normalise(row, protocol)).ravel(), minlength=len(CLASSES))
-    return Votes(*(int(tally[label]) for label in PatchClass))
+    rows = [predict(normalise(row, protocol)) for row in film_patches(film, grid, protocol)]
+    return VoteMap(grid, np.stack(rows, axis=1).astype(np.uint8))
+
+
+def film_votes(film: Film, protocol: Protocol, predict: Predict) -> Votes:
+    """A film's votes, of an ensemble together.
+
+    Eq. 4 stays as it is, and a network from an unlucky θ0 has only its share of the votes.
+
+    Raises:
+        FilmError: see ``Grid.on``.
+    """
+    return vote_map(film, protocol, predict).votes

@@ -1,24 +1,62 @@
-"""``gdshare classify``: classify single films."""
+"""``gdshare classify``: classify films, and show how their windows voted."""
 
+import hashlib
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gdshare.cli.terminal import AsJson, Device, print_json, print_table, resolve_device
+from gdshare.cli.exit_status import USAGE
+from gdshare.cli.terminal import AsJson, Device, print_json, print_line, resolve_device
+from gdshare.errors import FilmError, UsageError
 from gdshare.extras import require_extra
 from gdshare.films import read_film
 from gdshare.films.film import warn_of_narrow_range
 from gdshare.metrics import SOURCE_THRESHOLD
+from gdshare.patches import Grid
 from gdshare.progress import progress
+from gdshare.store.listing import list_folder
 
 if TYPE_CHECKING:
-    from gdshare.vote import Votes
+    from gdshare.model import Model
+    from gdshare.report.vote_files import VoteRecord
+    from gdshare.vote import Predict
+
+log = logging.getLogger(__name__)
+
+LINE = "{verdict:<13} {ratio:>7} {i:>6} {n:>6} {p:>6}  {film}"
+HEAD = {"verdict": "verdict", "ratio": "ratio", "i": "I", "n": "N", "p": "P", "film": "film"}
 
 
 def classify(
     model: Annotated[Path, typer.Argument(help="A trained model's folder.")],
-    films: Annotated[list[Path], typer.Argument(help="Gray-scale films: DICOM, PNG or TIFF.")],
+    films: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="FILM|DIR...",
+            help="Gray-scale films: DICOM, PNG or TIFF; or folders of them, searched recursively.",
+        ),
+    ],
+    map_folder: Annotated[
+        Path | None,
+        typer.Option(
+            "--map",
+            metavar="OUT",
+            help="Keep each film's votes in this folder: a picture, every window, and a table of "
+            "all films. Films that it has already of the same model are not classified again.",
+        ),
+    ] = None,
+    stride: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="px between windows, in the protocol's pixels. Default: the model's own, for "
+            "which ε was fixed; twice as much takes a quarter of the time.",
+        ),
+    ] = None,
     threshold: Annotated[
         float | None,
         typer.Option(min=0.0, max=1.0, help="ε of Eq. 4. Default: the model's own, or 0.4."),
@@ -36,49 +74,117 @@ def classify(
 ) -> None:
     """Cut each film into windows, classify each, and print the film's verdict and its votes.
 
-    A film without any N or P vote is indeterminate: a person must look at it. For research only;
-    not a medical device.
+    A film without any N or P vote is indeterminate: a person must look at it. What is no film is
+    refused, and the others are classified all the same. For research only; not a medical device.
     """
     require_extra("distill")
     from gdshare.model import load_model
-    from gdshare.vote import film_votes, predictor
+    from gdshare.report.vote_files import write_table
+    from gdshare.vote import predictor
 
     trained, record = load_model(model)
     value = threshold if threshold is not None else record.origin.get("threshold")
     epsilon = float(value) if isinstance(value, float) else SOURCE_THRESHOLD
+    named = _named(films, map_folder)
     predict = predictor(trained, resolve_device(device))
-    results: list[tuple[Path, Votes]] = []
+    digest = hashlib.sha256(trained.to_bytes()).hexdigest()
+    job = _Job(trained, predict, digest, stride, spacing_mm, epsilon, map_folder)
+    if not as_json:
+        print_line(f"ε = {epsilon:.2f}")
+        print_line(LINE.format(**HEAD))
+    seen: dict[Path, VoteRecord] = {}
     with progress("classifying films") as report:
-        for path in films:
-            film = read_film(path, spacing_mm)
-            warn_of_narrow_range(film)
-            results.append((path, film_votes(film, trained.protocol, predict)))
-            report(len(results), len(films))
+        for done, (name, path) in enumerate(named.items(), start=1):
+            try:
+                seen[path] = job.classify(name, path)
+            except FilmError as error:
+                if len(named) == 1:
+                    raise
+                log.error("%s", error)
+            else:
+                if not as_json:
+                    print_line(_line(path, seen[path]))
+            report(done, len(named))
+    if map_folder is not None:
+        write_table(map_folder, list(seen.values()))
+        log.info("pictures, votes and table in %s", map_folder)
     if as_json:
-        return print_json([_as_data(path, votes, epsilon) for path, votes in results])
-    rows = [
-        (path, verdict(votes, epsilon), f"{votes.ratio:.3f}", votes.i, votes.n, votes.p)
-        for path, votes in results
-    ]
-    print_table(
-        f"ε = {epsilon:.2f}", ("film", "verdict", "ratio", "I votes", "N votes", "P votes"), rows
-    )
-    return None
+        print_json([_as_data(path, own) for path, own in seen.items()])
+    if refused := len(named) - len(seen):
+        log.error("%d of %d files refused", refused, len(named))
+        raise typer.Exit(USAGE)
 
 
-def verdict(votes: "Votes", threshold: float) -> str:
-    """Positive, negative or indeterminate."""
-    if votes.indeterminate:
-        return "indeterminate"
-    return "positive" if votes.positive_at(threshold) else "negative"
+def _named(films: Sequence[Path], out: Path | None) -> dict[str, Path]:
+    """The files to classify, by their names in a map folder: below their folder, or alone."""
+    named: dict[str, Path] = {}
+    for given in films:
+        files: Sequence[Path] = [given]
+        folder = given.parent
+        if given.is_dir():
+            listing = list_folder(given, [out.resolve()] if out else [])
+            files, folder = listing.files, given
+            for left in listing.left_out:
+                log.warning("%s: %s", left.path, "; ".join(left.reasons))
+        for path in files:
+            name = path.relative_to(folder).as_posix()
+            if name in named:
+                raise UsageError(f"two films are called {name}", path, "classify them apart")
+            named[name] = path
+    if not named:
+        raise UsageError("no file in it", films[0], "give films, or a folder of them")
+    return named
 
 
-def _as_data(path: Path, votes: "Votes", threshold: float) -> dict[str, object]:
+@dataclass(frozen=True)
+class _Job:
+    """What every film is classified with."""
+
+    model: "Model"
+    predict: "Predict"
+    model_sha256: str
+    stride: int | None
+    spacing_mm: float | None
+    threshold: float
+    out: Path | None
+
+    def classify(self, name: str, path: Path) -> "VoteRecord":
+        """A film's votes, which are kept where there is a folder for them."""
+        from gdshare.report.vote_files import read_record, record_of, write_film
+        from gdshare.vote import vote_map
+
+        film = read_film(path, self.spacing_mm)
+        warn_of_narrow_range(film)
+        protocol = self.model.protocol
+        if self.stride is not None:
+            protocol = protocol.model_copy(update={"stride": self.stride})
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        before = read_record(self.out, name) if self.out else None
+        grid = Grid.on(film, protocol)
+        if before and before.is_of(digest, self.model_sha256, grid):
+            seen = before.seen
+        else:
+            seen = vote_map(film, protocol, self.predict)
+        record = record_of(name, digest, self.model_sha256, seen, self.threshold)
+        if self.out and record != before:
+            write_film(self.out, film, record)
+        return record
+
+
+def _line(path: Path, record: "VoteRecord") -> str:
+    votes = record.seen.votes
+    ratio = "" if record.ratio is None else f"{record.ratio:.3f}"
+    cells = {"verdict": record.verdict, "ratio": ratio, "film": path}
+    return LINE.format(**cells, i=votes.i, n=votes.n, p=votes.p)
+
+
+def _as_data(path: Path, record: "VoteRecord") -> dict[str, object]:
+    votes = record.seen.votes
     return {
         "film": str(path),
-        "verdict": verdict(votes, threshold),
-        "ratio": None if votes.indeterminate else votes.ratio,
-        "threshold": threshold,
+        "verdict": record.verdict,
+        "ratio": record.ratio,
+        "threshold": record.threshold,
         "votes": {"I": votes.i, "N": votes.n, "P": votes.p},
     }
 
