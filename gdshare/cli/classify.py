@@ -4,6 +4,7 @@ import hashlib
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -45,8 +46,9 @@ def classify(
         typer.Option(
             "--map",
             metavar="OUT",
-            help="Keep each film's votes in this folder: a picture, every window, and a table of "
-            "all films. Films that it has already of the same model are not classified again.",
+            help="Keep each film's votes in this folder: a picture (of a DICOM film as DICOM too), "
+            "every window, and a table of all films. Films that it has already of the same model "
+            "are not classified again.",
         ),
     ] = None,
     stride: Annotated[
@@ -167,7 +169,7 @@ class _Job:
             seen = vote_map(film, protocol, self.predict)
         record = record_of(name, digest, self.model_sha256, seen, self.threshold)
         if self.out and record != before:
-            write_film(self.out, film, record)
+            write_film(self.out, film, record, path, datetime.now(UTC))
         return record
 
 

@@ -4,26 +4,33 @@
 
     OUT/
       FILM.votes.png    see ``vote_map``
+      FILM.votes.dcm    of a DICOM film: see ``vote_capture``
       FILM.votes.json   a VoteRecord
       films.csv         a line a film; written last
 """
 
 import csv
 import io
+import logging
 from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from gdshare.errors import FilmError
 from gdshare.films import Film
+from gdshare.films.signature import is_dicom
 from gdshare.patches import Grid
 from gdshare.plain_files import MAX_RECORD, read_plain
 from gdshare.protocol import CLASSES, PatchClass
 from gdshare.report.vote_map import draw_map
 from gdshare.storage import make_folder, write_bytes, write_json
 from gdshare.vote import Verdict, VoteMap
+
+log = logging.getLogger(__name__)
 
 TABLE = "films.csv"
 COLUMNS = ("film", "verdict", "ratio", "threshold", "i", "n", "p")
@@ -117,12 +124,28 @@ def read_record(out: Path, name: str) -> VoteRecord | None:
     return record if _picture(out, name).exists() else None
 
 
-def write_film(out: Path, film: Film, record: VoteRecord) -> None:
-    """Write a film's picture, then its record."""
-    stream = io.BytesIO()
-    draw_map(film, record.seen, record.threshold).save(stream, "PNG")
+def write_film(out: Path, film: Film, record: VoteRecord, path: Path, now: datetime) -> None:
+    """Write a film's picture, then its record.
+
+    Args:
+        out: the map folder.
+        film, record: what is drawn.
+        path: the film's file.
+        now: when; a capture says so.
+    """
+    picture, stream = draw_map(film, record.seen, record.threshold), io.BytesIO()
+    picture.save(stream, "PNG")
     make_folder(_picture(out, record.film).parent)
     write_bytes(_picture(out, record.film), stream.getvalue())
+    if is_dicom(path):
+        from gdshare.report.vote_capture import capture  # noqa: PLC0415 - loads highdicom, a second
+
+        try:
+            content = capture(path, picture, record, now)
+        except FilmError as error:
+            log.warning("%s", error)
+        else:
+            write_bytes(out / f"{record.film}.votes.dcm", content)
     write_json(_record(out, record.film), record.model_dump(mode="json"))
 
 

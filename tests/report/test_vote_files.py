@@ -1,5 +1,7 @@
 import csv
 import json
+from datetime import UTC, datetime
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,6 +20,7 @@ from gdshare.report.vote_files import (
 )
 from gdshare.vote import VoteMap
 
+PATH, NOW = Path("film.png"), datetime(2026, 11, 29, 12, tzinfo=UTC)
 FILM = Film(np.arange(3600, dtype=np.uint16).reshape(60, 60), "film")
 SEEN = VoteMap(
     Grid(2, 3, 20, 20), np.array([[[0, 1, 2], [2, 2, 0]], [[0, 0, 0], [1, 2, 0]]], np.uint8)
@@ -31,7 +34,7 @@ def a_record(name="a/film.png", seen=SEEN):
 def test_a_record_has_every_vote_and_reads_back_to_the_same(tmp_path):
     record = a_record()
     assert record.called == (("INP", "PPI"), ("III", "NPI"))
-    write_film(tmp_path, FILM, record)
+    write_film(tmp_path, FILM, record, PATH, NOW)
     again = read_record(tmp_path, "a/film.png")
     assert again == record
     assert np.array_equal(again.seen.called, SEEN.called)
@@ -41,7 +44,7 @@ def test_a_record_has_every_vote_and_reads_back_to_the_same(tmp_path):
 
 def test_a_record_without_its_picture_or_damaged_does_not_count(tmp_path):
     assert read_record(tmp_path, "a/film.png") is None
-    write_film(tmp_path, FILM, a_record())
+    write_film(tmp_path, FILM, a_record(), PATH, NOW)
     path = tmp_path / "a" / "film.png.votes.json"
     whole = path.read_text()
     path.write_text(whole[:-9])
