@@ -19,7 +19,6 @@ from gdshare.films.film import warn_of_narrow_range
 from gdshare.metrics import SOURCE_THRESHOLD
 from gdshare.patches import Grid
 from gdshare.progress import progress
-from gdshare.store.listing import list_folder
 
 if TYPE_CHECKING:
     from gdshare.model import Model
@@ -121,13 +120,9 @@ def _named(films: Sequence[Path], out: Path | None) -> dict[str, Path]:
     """The files to classify, by their names in a map folder: below their folder, or alone."""
     named: dict[str, Path] = {}
     for given in films:
-        files: Sequence[Path] = [given]
-        folder = given.parent
-        if given.is_dir():
-            listing = list_folder(given, [out.resolve()] if out else [])
-            files, folder = listing.files, given
-            for left in listing.left_out:
-                log.warning("%s: %s", left.path, "; ".join(left.reasons))
+        files, folder = (
+            ([given], given.parent) if not given.is_dir() else (_below(given, out), given)
+        )
         for path in files:
             name = path.relative_to(folder).as_posix()
             if name in named:
@@ -136,6 +131,17 @@ def _named(films: Sequence[Path], out: Path | None) -> dict[str, Path]:
     if not named:
         raise UsageError("no file in it", films[0], "give films, or a folder of them")
     return named
+
+
+def _below(folder: Path, out: Path | None) -> list[Path]:
+    """A folder's files, those of its subfolders too, but for the map folder's; sorted."""
+    files: list[Path] = []
+    for path in sorted(folder.rglob("*")):
+        if path.is_symlink():
+            log.warning("%s: a symbolic link, not followed", path)
+        elif path.is_file() and not (out and path.resolve().is_relative_to(out.resolve())):
+            files.append(path)
+    return files
 
 
 @dataclass(frozen=True)

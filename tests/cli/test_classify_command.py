@@ -89,6 +89,14 @@ def test_the_maps_in_a_folder_of_films_are_no_films(folder, tmp_path):
     assert first.out == again.out
 
 
+def test_a_link_in_a_folder_is_not_followed(folder, tmp_path):
+    (tmp_path / "link.png").symlink_to(folder / "films/1.png")
+    shutil.copy(folder / "films/2.png", tmp_path)
+    ended = gdshare("classify", folder / "model", tmp_path, check=True)
+    assert "link.png: a symbolic link, not followed" in ended.err
+    assert "link.png" not in ended.out
+
+
 def test_two_films_of_one_name_are_refused(folder, tmp_path):
     shutil.copy(folder / "films/2.png", tmp_path / "1.png")
     ended = gdshare("classify", folder / "model", folder / "films/1.png", tmp_path / "1.png")
