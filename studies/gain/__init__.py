@@ -4,8 +4,8 @@ One hospital of three is left out at a time. It trains scattering's last layer o
 patients: alone, drawn towards the layer that the others' images teach, or with these images among
 its patches, as ``gdshare train --from`` does. Beside them stand the others' model as it comes, and
 the model of all. The images are those of ``studies claim``: the same cells, so that study's folder
-may be given as ``--out``. ``--quick`` takes under two minutes, on synthetic films, and its figures say
-nothing.
+may be given as ``--out``. ``--quick`` takes under two minutes, on synthetic films, and its figures
+say nothing.
 """
 
 import argparse

@@ -1,57 +1,66 @@
 """The picture of the rivals: AUC against the bytes that a hospital sends."""
 
+import io
+import re
 from collections.abc import Sequence
-from html import escape
-from math import ceil, floor, log10
+from itertools import groupby
+
+import matplotlib as mpl
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MultipleLocator
+from matplotlib.typing import ColorType
 
 from studies.rivals.report import Line
 
-WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 1000, 560, 60, 240, 20, 50  # px
-LABEL = 220  # px, about the longest
+NETWORK = re.compile(r"(,| on) (scattering|ConvNet)")
+INCHES = (11.0, 6.5)
+OURS = "distilled images"
+COUNTED = re.compile(r"^(\d+) |, (\d+) rounds?$")
+"""How many images are sent, or in how many rounds: what tells the points of a family apart."""
 
 
 def draw(lines: Sequence[Line]) -> str:
-    """An SVG with a logarithmic axis of bytes; who sends nothing is a dashed line."""
-    sent = [line.row.sends for line in lines if line.row.sends]
-    first, last = floor(log10(min(sent))), ceil(log10(max(sent)))
+    """An SVG with a logarithmic axis of bytes; equal lines give an equal picture.
+
+    Rows that differ only by the number of images or of rounds are a curve. A full marker is a
+    network on scattering. Who sends nothing is a dashed line across.
+    """
+    with mpl.rc_context({"svg.hashsalt": "gdshare", "svg.fonttype": "none", "font.size": 9}):
+        figure = Figure(figsize=INCHES, layout="constrained")
+        axes = figure.add_subplot(xscale="log", ylabel="AUC")
+        axes.set_xlabel("bytes that a hospital sends; numbers: images or rounds")
+        axes.yaxis.set_major_locator(MultipleLocator(0.05))
+        axes.grid(color="#dddddd")
+        kinds = list(dict.fromkeys(_kind(line) for line in lines))
+        for name, own in groupby(sorted(lines, key=_family), key=_family):
+            curve = sorted(own, key=lambda line: line.row.sends)
+            colour = mpl.colormaps["tab20"](kinds.index(_kind(curve[0])) % 20)
+            _curve(axes, name, curve, "black" if OURS in name else colour)
+        axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
+        stream = io.StringIO()
+        figure.savefig(stream, format="svg", metadata={"Date": None})
+    return stream.getvalue()
+
+
+def _family(line: Line) -> str:
+    return COUNTED.sub("", line.row.title)
+
+
+def _kind(line: Line) -> str:
+    """The family, whatever its network: they share a colour."""
+    return NETWORK.sub("", _family(line))
+
+
+def _curve(axes: Axes, name: str, lines: Sequence[Line], colour: ColorType) -> None:
     aucs = [line.figures.auc for line in lines]
-    low, high = floor(min(aucs) * 20) / 20, ceil(max(aucs) * 20) / 20
-
-    def x(count: int) -> float:
-        return LEFT + (log10(count) - first) / max(last - first, 1) * (WIDTH - LEFT - RIGHT)
-
-    def y(auc: float) -> float:
-        return HEIGHT - BOTTOM - (auc - low) / max(high - low, 0.05) * (HEIGHT - TOP - BOTTOM)
-
-    end = WIDTH - RIGHT
-    parts = [_text(end, HEIGHT - 10, "bytes that a hospital sends", "end"), _text(4, 14, "AUC")]
-    for power in range(first, last + 1):
-        parts.append(_rule(x(10**power), TOP, x(10**power), HEIGHT - BOTTOM))
-        parts.append(_text(x(10**power), HEIGHT - BOTTOM + 18, f"{10**power:,}", "middle"))
-    for tick in range(round(low * 20), round(high * 20) + 1):
-        parts.append(_rule(LEFT, y(tick / 20), end, y(tick / 20)))
-        parts.append(_text(LEFT - 6, y(tick / 20) + 4, f"{tick / 20:.2f}", "end"))
-    labels: list[tuple[float, float]] = []
-    for line in sorted(lines, key=lambda line: -line.figures.auc):
-        height, sends = y(line.figures.auc), line.row.sends
-        at = x(sends) if sends else end
-        if sends:
-            parts.append(f'<circle cx="{at:.1f}" cy="{height:.1f}" r="4"/>')
-        else:
-            parts.append(_rule(LEFT, height, end, height, 'stroke="black" stroke-dasharray="6"'))
-        while any(
-            abs(at - other) < LABEL and abs(height - beside) < 12 for other, beside in labels
-        ):
-            height += 2  # below the label that it would cover
-        labels.append((at, height))
-        parts.append(_text(at + 7, height + 4, line.row.title))
-    head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}"'
-    return "\n".join([f'{head} font-family="sans-serif" font-size="11">', *parts, "</svg>", ""])
-
-
-def _text(x: float, y: float, words: str, anchor: str = "start") -> str:
-    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{escape(words)}</text>'
-
-
-def _rule(x1: float, y1: float, x2: float, y2: float, style: str = 'stroke="#ddd"') -> str:
-    return f'<line x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}" {style}/>'
+    if not all(line.row.sends for line in lines):
+        for auc in aucs:
+            axes.axhline(auc, color=colour, linestyle="--", linewidth=1, label=name)
+        return
+    sends, scattering = [line.row.sends for line in lines], lines[0].row.network == "scattering"
+    (curve,) = axes.plot(sends, aucs, "o-", color=colour, linewidth=1 + (OURS in name), label=name)
+    curve.set_markerfacecolor(colour if scattering else "white")
+    for line, x, y in zip(lines, sends, aucs, strict=True):
+        if counted := COUNTED.search(line.row.title):
+            axes.annotate(counted[1] or counted[2], (x, y), (4, 4), textcoords="offset points")

@@ -4,6 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
+import numpy as np
+import numpy.typing as npt
+
 from gdshare.errors import RunError
 from gdshare.metrics import RESAMPLES
 from gdshare.networks import build
@@ -29,8 +32,10 @@ Patients, splits, patches and films of `studies quality`; films by votes, at one
 (best HM on validation films, steps of 0.05), but each hospital alone at its own. HM is of the
 counts summed over the folds' test films, AUC the mean over folds, ± its deviation over folds.
 Intervals (95%) resample patients within fold, site and diagnosis, and cover nothing else. One
-network a row, but {team} that vote for the distilled images. All that a rival's settings are chosen
-by is validation patients of the same fold.
+network a row, but {team} that vote for the images of all weights. Networks are the ConvNet, from
+the announced θ0, unless a row says scattering, whose last layer receivers solve. All that a rival's
+settings are chosen by is validation patients of the same fold; those of the distilled images are
+the defaults, and what made them so is on the results page.
 
 Bytes are of float32 tensors as safetensors. CPU-seconds are a hospital's own, with the settings
 that were chosen; what choosing and the receiver cost is in the last table. "Not attacked" says that
@@ -99,6 +104,10 @@ class Reader:
         figures = {"missing": missing, "tables": [table.as_data() for table in tables]}
         return Report("\n\n".join([*words, *map(str, tables)]), figures)
 
+    @cached_property
+    def _diagnoses(self) -> list[npt.NDArray[np.bool_]]:
+        return [diagnoses_of(hospital) for hospital in self.hospitals]
+
     @property
     def _folds(self) -> range:
         return range(self.plan.shared.folds)
@@ -127,7 +136,8 @@ class Reader:
             seconds = sum(self.shared[n].cpu_seconds for n in cells if n in self.shared)
             starts = range(0, plan.networks - plan.primary + 1, plan.primary)
             teams = [tuple(range(at, at + plan.primary)) for at in starts]
-            title = f"{arm.images} images, distilled on {NETWORKS[arm.network]}, k = {plan.primary}"
+            network = NETWORKS[arm.network]
+            title = f"{arm.images} images for all weights of {network}, k = {plan.primary}"
             sent, received = arm.images * _labelled(side), plan.primary * models[arm.network]
             row = Row(title, sent, received, seconds / len(cells), 1, "see docs/results.md")
             lines += self._shared_line(row, str(arm.network), teams)
@@ -143,8 +153,7 @@ class Reader:
         return [self._line(row, films, teams)] if len(films) == len(names) else []
 
     def _line(self, row: Row, results: Sequence[Result], teams: Sequence[Team]) -> Line:
-        diagnoses = [diagnoses_of(hospital) for hospital in self.hospitals]
-        folds = [films_of(result, diagnoses) for result in results]
+        folds = [films_of(result, self._diagnoses) for result in results]
         (way, rule), seed = PRIMARY, self.plan.shared.seed
         rule = "own" if row.title.startswith(ALONE) else rule
         models = [[judge(f["val"], f["test"], team, way, rule) for f in folds] for team in teams]
