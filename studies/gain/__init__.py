@@ -4,18 +4,22 @@ One hospital of three is left out at a time. It trains scattering's last layer o
 patients: alone, drawn towards the layer that the others' images teach, or with these images among
 its patches, as ``gdshare train --from`` does. Beside them stand the others' model as it comes, and
 the model of all. The images are those of ``studies claim``: the same cells, so that study's folder
-may be given as ``--out``. ``--quick`` takes under two minutes, on synthetic films, and its figures
-say nothing.
+may be given as ``--out``. The picture is written to OUT/gain.svg. ``--quick`` takes under two
+minutes, on synthetic films, and its figures say nothing.
 """
 
 import argparse
+from collections.abc import Mapping
 from dataclasses import replace
 
-from studies.command import Study
+from gdshare.storage import write_bytes
+from studies.command import Report, Study
 from studies.gain.plan import FAST, FULL, gain_cells
 from studies.gain.report import report_of
 from studies.hospitals import hospitals_of
-from studies.runner import Store
+from studies.runner import Result, Store
+
+PICTURE = "gain.svg"
 
 
 def study(chosen: argparse.Namespace, store: Store) -> Study:
@@ -23,4 +27,11 @@ def study(chosen: argparse.Namespace, store: Store) -> Study:
     plan = replace(plan, seeds=chosen.seeds or plan.seeds)
     hospitals = hospitals_of(plan.quality.phantoms, chosen.data, store)
     cells = gain_cells(plan, hospitals)
-    return Study(plan, cells, lambda results: report_of(plan, hospitals, results, cells))
+
+    def report(results: Mapping[str, Result]) -> Report:
+        tables, picture = report_of(plan, hospitals, results, cells)
+        store.out.mkdir(parents=True, exist_ok=True)
+        write_bytes(store.out / PICTURE, picture.encode())
+        return tables
+
+    return Study(plan, cells, report)

@@ -8,6 +8,7 @@ import numpy as np
 from gdshare.metrics import RESAMPLES
 from gdshare.seeding import numpy_generator
 from studies.command import Report
+from studies.gain.picture import draw
 from studies.gain.plan import KIND, Plan
 from studies.gain.trainings import ALONE, EVERYONE, MIX, OTHERS, START, TEAMS, WAYS
 from studies.hospitals import Hospital
@@ -83,7 +84,8 @@ def report_of(
     hospitals: Sequence[Hospital],
     results: Mapping[str, Result],
     cells: Sequence[Cell],
-) -> Report:
+) -> tuple[Report, str]:
+    """All tables, and the picture."""
     sites = {own.name: figures_at(plan, own, results) for own in hospitals}
     names = list(next(iter(sites.values())))
     whole = {name: over_hospitals([own[name] for own in sites.values()]) for name in names}
@@ -94,7 +96,8 @@ def report_of(
     ]
     tables.append(costs("CPU-seconds", cells, results, each=False))
     data = {"tables": [table.as_data() for table in tables]}
-    return Report("\n\n".join([NOTES.format(start=START), *map(str, tables)]), data)
+    text = "\n\n".join([NOTES.format(start=START), *map(str, tables)])
+    return Report(text, data), draw(whole, plan.patients)
 
 
 NOTES = """\

@@ -1,16 +1,15 @@
 """The picture of the rivals: AUC against the bytes that a hospital sends."""
 
-import io
 import re
 from collections.abc import Sequence
 from itertools import groupby
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.ticker import MultipleLocator
 from matplotlib.typing import ColorType
 
+from studies.pictures import as_svg
 from studies.rivals.report import Line
 
 NETWORK = re.compile(r"(,| on) (scattering|ConvNet)")
@@ -21,26 +20,23 @@ COUNTED = re.compile(r"^(\d+) |, (\d+) rounds?$")
 
 
 def draw(lines: Sequence[Line]) -> str:
-    """An SVG with a logarithmic axis of bytes; equal lines give an equal picture.
+    """An SVG with a logarithmic axis of bytes.
 
     Rows that differ only by the number of images or of rounds are a curve. A full marker is a
     network on scattering. Who sends nothing is a dashed line across.
     """
-    with mpl.rc_context({"svg.hashsalt": "gdshare", "svg.fonttype": "none", "font.size": 9}):
-        figure = Figure(figsize=INCHES, layout="constrained")
-        axes = figure.add_subplot(xscale="log", ylabel="AUC")
+    kinds = list(dict.fromkeys(_kind(line) for line in lines))
+
+    def paint(axes: Axes) -> None:
         axes.set_xlabel("bytes that a hospital sends; numbers: images or rounds")
         axes.yaxis.set_major_locator(MultipleLocator(0.05))
-        axes.grid(color="#dddddd")
-        kinds = list(dict.fromkeys(_kind(line) for line in lines))
         for name, own in groupby(sorted(lines, key=_family), key=_family):
             curve = sorted(own, key=lambda line: line.row.sends)
             colour = mpl.colormaps["tab20"](kinds.index(_kind(curve[0])) % 20)
             _curve(axes, name, curve, "black" if OURS in name else colour)
         axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
-        stream = io.StringIO()
-        figure.savefig(stream, format="svg", metadata={"Date": None})
-    return stream.getvalue()
+
+    return as_svg(INCHES, paint)
 
 
 def _family(line: Line) -> str:

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from itertools import pairwise
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -27,6 +28,7 @@ from studies.quality.figures import Verdicts
 from studies.quality.networks import IMAGES
 from studies.runner import Needed, Piece, PieceOverError, Store, run
 
+SVG = "{http://www.w3.org/2000/svg}"
 TINY = replace(
     FAST,
     quality=replace(
@@ -109,8 +111,10 @@ def test_more_own_patients_bring_more_patches_up_to_a_bound():
     assert counts == [100, 200, 400, 600]
 
 
-def test_tables_have_every_contender_and_come_from_the_results_alone(world):
-    report = report_of(TINY, world.hospitals, world.results, world.cells)
+def test_tables_and_picture_have_every_contender_and_come_from_the_results_alone(world):
+    report, picture = report_of(TINY, world.hospitals, world.results, world.cells)
+    words = {own.text for own in ElementTree.fromstring(picture).iter(f"{SVG}text")}
+    assert {ALONE, START, MIX, OTHERS, "own training patients"} <= words
     first = report.figures["tables"][0]
     assert first["title"] == "AUC, mean of the hospitals"
     rows = {name: entries for name, *entries in first["rows"]}
@@ -126,7 +130,7 @@ def test_tables_have_every_contender_and_come_from_the_results_alone(world):
 
 def test_mean_of_hospitals_counts_each_the_same(world):
     sites = [figures_at(TINY, hospital, world.results) for hospital in world.hospitals]
-    table = report_of(TINY, world.hospitals, world.results, world.cells).figures["tables"][0]
+    table = report_of(TINY, world.hospitals, world.results, world.cells)[0].figures["tables"][0]
     (row,) = [entries for name, *entries in table["rows"] if name == ALONE]
     expected = np.mean([site[f"{ALONE}/2"].auc for site in sites])
     assert row[1][0] == pytest.approx(expected)
