@@ -18,6 +18,7 @@ from gdshare.films import read_film
 from gdshare.films.film import warn_of_narrow_range
 from gdshare.metrics import SOURCE_THRESHOLD
 from gdshare.patches import Grid
+from gdshare.plain_files import open_plain
 from gdshare.progress import progress
 
 if TYPE_CHECKING:
@@ -166,7 +167,8 @@ class _Job:
         protocol = self.model.protocol
         if self.stride is not None:
             protocol = protocol.model_copy(update={"stride": self.stride})
-        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        with open_plain(path) as stream:
+            digest = hashlib.file_digest(stream, "sha256").hexdigest()
         before = read_record(self.out, name) if self.out else None
         grid = Grid.on(film, protocol)
         if before and before.is_of(digest, self.model_sha256, grid):
