@@ -15,7 +15,8 @@ agree on.
 
 ``distill`` turns a cohort into a few soft-labelled images (``distilled``) by a ``method``, and
 ``training`` on real patches is the baseline (of ``scattering`` the ``last_layer`` alone);
-``networks`` and their initialisers, ``patch_tensors`` and ``seeding`` stand below both. ``audit`` attacks the images before they leave.
+``networks`` and their initialisers, ``patch_tensors`` and ``seeding`` stand below both. ``audit``
+attacks the images before they leave.
 
 ``bundle`` is what crosses the bar, ``signing`` the keys and statements around it; ``release`` is
 how it leaves: policy, approvals, outbox, withdrawals; ``ledger`` records each act.
