@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gdshare.distill.state import State
+from gdshare.distill.state import LISTS, State
 from gdshare.distill.unroll import MetaGradient, Unknowns
 
 HISTORY = 30
@@ -25,7 +25,7 @@ SEARCH = 25
 Evaluate = Callable[[Unknowns], MetaGradient]
 """The outer loss and its derivatives at these unknowns, all on the CPU; the same for the same."""
 
-_LISTS, _COUNTS = ("old_dirs", "old_stps", "ro"), ("func_evals", "n_iter")
+_COUNTS = ("func_evals", "n_iter")
 
 
 def lbfgs_step(state: State, evaluate: Evaluate) -> tuple[State, float]:
@@ -120,7 +120,7 @@ def _as_tensors(own: Mapping[str, Any]) -> dict[str, Tensor]:
     """What torch's optimiser remembers, in a form that a checkpoint can hold."""
     memory: dict[str, Tensor] = {}
     for name, value in own.items():
-        if name in _LISTS:
+        if name in LISTS:
             memory[name] = torch.stack(value) if value else torch.empty(0)
         elif isinstance(value, Tensor):
             memory[name] = value.clone()
@@ -132,7 +132,7 @@ def _as_tensors(own: Mapping[str, Any]) -> dict[str, Tensor]:
 def _as_torch_has_it(memory: Mapping[str, Tensor]) -> dict[str, Any]:
     own: dict[str, Any] = {}
     for name, value in memory.items():
-        if name in _LISTS:
+        if name in LISTS:
             own[name] = list(value.clone())
         elif name in _COUNTS:
             own[name] = int(value)

@@ -23,6 +23,8 @@ from gdshare.storage import write_bytes
 
 CHECKPOINT = "checkpoint.safetensors"
 MEMORY = "memory."
+LISTS = ("old_dirs", "old_stps", "ro")
+"""Of L-BFGS's memory: what it keeps of each of its last steps."""
 
 
 class Progress(BaseModel):
@@ -138,6 +140,13 @@ def load_checkpoint(folder: Path, settings: Settings, side: int) -> State:
     for group, members in _groups(initial).items():
         if [t.shape for t in groups[group]] != [t.shape for t in members]:
             raise RunError("is of other settings", path, "resume with the run's own settings")
+    memory = {
+        name.removeprefix(MEMORY): tensor
+        for name, tensor in tensors.items()
+        if name.startswith(MEMORY)
+    }
+    if not _fits(memory, sum(tensor.numel() for tensor in initial.unknowns.tensors())):
+        raise RunError("damaged", path, "start again in a new folder")
     return replace(
         initial,
         unknowns=Unknowns(*groups["unknowns"]),
@@ -145,11 +154,22 @@ def load_checkpoint(folder: Path, settings: Settings, side: int) -> State:
         second=groups["second"],
         best=Unknowns(*groups["best"]),
         progress=progress,
-        memory={
-            name.removeprefix(MEMORY): tensor
-            for name, tensor in tensors.items()
-            if name.startswith(MEMORY)
-        },
+        memory=memory,
+    )
+
+
+def _fits(memory: Mapping[str, Tensor], unknowns: int) -> bool:
+    """Whether L-BFGS can go on: the last loss and gradient, and steps of so many unknowns."""
+    if not memory:
+        return True
+    steps = {memory[name].shape[:1] for name in LISTS if name in memory}
+    vectors = [t for name, t in memory.items() if name not in LISTS and t.dim() == 1]
+    rows = [memory[name] for name in LISTS if name in memory and memory[name].dim() == 2]
+    return (
+        {"loss", "gradient"} <= set(memory)
+        and all(len(vector) == unknowns for vector in vectors)
+        and all(row.shape[1] == unknowns for row in rows)
+        and len(steps) <= 1
     )
 
 

@@ -1,10 +1,12 @@
 from dataclasses import replace
 
+import pytest
 import torch
 
 from gdshare.distill.quasi_newton import lbfgs_step
 from gdshare.distill.state import initial_state, load_checkpoint, save_checkpoint
 from gdshare.distill.unroll import MetaGradient, Unknowns
+from gdshare.errors import RunError
 from gdshare.method import Settings
 
 SETTINGS = Settings(images=3, seed=1)
@@ -47,6 +49,27 @@ def test_steps_go_on_from_a_checkpoint_bit_for_bit(tmp_path):
     whole, _ = steps(state, evaluate, 10)
     resumed, _ = steps(load_checkpoint(tmp_path, SETTINGS, 8), evaluate, 10)
     assert torch.equal(whole.unknowns.images, resumed.unknowns.images)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda memory: memory.pop("loss"),
+        lambda memory: memory.pop("gradient"),
+        lambda memory: memory.update(gradient=memory["gradient"][1:]),
+        lambda memory: memory.update(d=torch.zeros(3)),
+        lambda memory: memory.update(old_dirs=memory["old_dirs"][:, 1:].contiguous()),
+        lambda memory: memory.update(ro=memory["ro"][1:]),
+        lambda memory: memory.update(ro=torch.zeros(())),
+    ],
+)
+def test_a_memory_that_does_not_fit_is_refused_by_name(tmp_path, damage):
+    state, _ = steps(initial_state(SETTINGS, 8), narrow_valley([]), 4)
+    memory = dict(state.memory)
+    damage(memory)
+    save_checkpoint(tmp_path, replace(state, memory=memory))
+    with pytest.raises(RunError, match=r"checkpoint\.safetensors: damaged"):
+        load_checkpoint(tmp_path, SETTINGS, 8)
 
 
 def test_a_loss_that_is_not_finite_leaves_the_unknowns_and_counts_as_skipped():
