@@ -7,12 +7,12 @@ import pytest
 import torch
 
 from gdshare.errors import RunError
+from gdshare.last_layer import moments, one_hot
 from studies.harmonised.plan import FULL, QUICK, TONE, TONES, Plan, harmonised_cells, tone_cell
 from studies.harmonised.report import MARGIN, report_of
 from studies.harmonised.tones import HEADS, Site, best_head, fitted_heads
 from studies.hospitals import Phantoms, hospitals_of
 from studies.quality.schedule import cells_of
-from studies.rivals.heads import moments
 from studies.runner import Store, run
 
 
@@ -164,7 +164,7 @@ def site_of(classes, shift=0, noise=0.01):
     generator = torch.Generator().manual_seed(shift)
     features = torch.eye(3)[classes] + noise * torch.randn(len(classes), 3, generator=generator)
     named = (classes + shift) % 3
-    return Site(moments(features, named), features, named)
+    return Site(moments(features, one_hot(named)), features, named)
 
 
 def test_hospital_left_out_has_no_part_in_the_head_that_it_judges():
