@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from gdshare.distill.head import Body
 from gdshare.errors import RunError
 from gdshare.last_layer import moments, one_hot
 from studies.harmonised.plan import FULL, QUICK, TONE, TONES, Plan, harmonised_cells, tone_cell
@@ -159,6 +160,12 @@ def test_tones_are_judged_on_validation_films_alone(world):
         assert set(world.results[tone_cell(0, tone)].arrays["split"].tolist()) == {"val"}
 
 
+def body():
+    """Three features as they are."""
+    theta0 = {"fc.weight": torch.zeros(3, 3)}
+    return Body(torch.nn.Identity(), "fc", theta0, torch.zeros(3), torch.ones(3))
+
+
 def site_of(classes, shift=0, noise=0.01):
     """Features that give the class away; with another ``shift`` it has another name."""
     generator = torch.Generator().manual_seed(shift)
@@ -170,18 +177,18 @@ def site_of(classes, shift=0, noise=0.01):
 def test_hospital_left_out_has_no_part_in_the_head_that_it_judges():
     classes = torch.arange(60) % 3
     first, second, third = sites = [site_of(classes, shift) for shift in (0, 0, 1)]
-    everyone, without = fitted_heads(None, sites, (1e-3,))
+    everyone, without = fitted_heads(body(), sites, (1e-3,))
     assert [site.score(everyone) for site in sites] == [1, 1, 0]
     assert [site.score(without[2]) for site in sites] == [1, 1, 0]
-    assert torch.equal(without[2].weight, best_head(None, [first, second], (1e-3,)).weight)
-    assert torch.equal(without[0].weight, best_head(None, [second, third], (1e-3,)).weight)
+    assert torch.equal(without[2].weight, best_head(body(), [first, second], (1e-3,)).weight)
+    assert torch.equal(without[0].weight, best_head(body(), [second, third], (1e-3,)).weight)
 
 
 def test_penalty_is_chosen_by_the_hospitals_that_train():
     site = site_of(torch.arange(60) % 3, noise=0.3)
-    huge, small = (best_head(None, [site], (penalty,)) for penalty in (1e9, 1e-3))
+    huge, small = (best_head(body(), [site], (penalty,)) for penalty in (1e9, 1e-3))
     assert site.score(small) > site.score(huge)
-    assert torch.equal(best_head(None, [site], (1e9, 1e-3)).weight, small.weight)
+    assert torch.equal(best_head(body(), [site], (1e9, 1e-3)).weight, small.weight)
 
 
 def test_the_full_plan_is_the_claim_as_it_was_named_beforehand():
