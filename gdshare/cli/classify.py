@@ -121,9 +121,8 @@ def _named(films: Sequence[Path], out: Path | None) -> dict[str, Path]:
     """The files to classify, by their names in a map folder: below their folder, or alone."""
     named: dict[str, Path] = {}
     for given in films:
-        files, folder = (
-            ([given], given.parent) if not given.is_dir() else (_below(given, out), given)
-        )
+        folder = given if given.is_dir() else given.parent
+        files = _below(given, out) if given.is_dir() else [given]
         for path in files:
             name = path.relative_to(folder).as_posix()
             if name in named:
