@@ -134,6 +134,6 @@ def test_published_bundle_trains_the_head_that_its_run_does(site, tmp_path, monk
     [network] = models[0].ensemble
     theta0 = announced_theta0(read_record(folder / "run").settings, build("scattering", TINY.side))
     assert sum(not torch.equal(network[name], theta0[name]) for name in network) == 2
-    others = ("--from", bundle, "--use", "start", "--per-class", 4, "--epochs", 1)
+    others = ("--from", bundle, "--use", "start", "--per-class", 4)
     gdshare("train", folder / "cohort", *others, "--out", tmp_path / "c", check=True)
     assert load_model(tmp_path / "c")[0].network == "scattering"
