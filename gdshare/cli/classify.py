@@ -81,7 +81,7 @@ def classify(
     """
     require_extra("distill")
     from gdshare.model import load_model
-    from gdshare.report.vote_files import write_table
+    from gdshare.report.vote_files import begin, write_table
     from gdshare.vote import predictor
 
     trained, record = load_model(model)
@@ -91,6 +91,8 @@ def classify(
     predict = predictor(trained, resolve_device(device))
     digest = hashlib.sha256(trained.to_bytes()).hexdigest()
     job = _Job(trained, predict, digest, stride, spacing_mm, epsilon, map_folder)
+    if map_folder is not None:
+        begin(map_folder)
     if not as_json:
         print_line(f"ε = {epsilon:.2f}")
         print_line(LINE.format(**HEAD))

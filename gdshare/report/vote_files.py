@@ -124,6 +124,12 @@ def read_record(out: Path, name: str) -> VoteRecord | None:
     return record if _picture(out, name).exists() else None
 
 
+def begin(out: Path) -> None:
+    """Make the folder, and remove the table of an earlier run: with it the folder looks whole."""
+    make_folder(out)
+    (out / TABLE).unlink(missing_ok=True)
+
+
 def write_film(out: Path, film: Film, record: VoteRecord, path: Path, now: datetime) -> None:
     """Write a film's picture, then its record.
 

@@ -68,6 +68,29 @@ def test_films_that_the_folder_has_are_not_classified_again(folder, tmp_path, mo
     assert (record["threshold"], record["verdict"]) == (0.0, "positive")
 
 
+def test_a_run_that_is_stopped_leaves_no_table_of_an_earlier_one(folder, tmp_path, monkeypatch):
+    words = ("classify", folder / "model", folder / "films/1.png", "--map", tmp_path)
+    gdshare(*words, check=True)
+    assert (tmp_path / "films.csv").exists()
+
+    def stop(*films):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(vote, "vote_map", stop)
+    assert gdshare(*words, "--stride", 16).status == 130
+    assert not (tmp_path / "films.csv").exists()
+
+
+def test_a_folder_without_any_film_still_has_its_empty_table(folder, tmp_path):
+    (tmp_path / "in").mkdir()
+    for name in ("a.txt", "b.txt"):
+        (tmp_path / "in" / name).write_text("no film")
+    ended = gdshare("classify", folder / "model", tmp_path / "in", "--map", tmp_path / "out")
+    assert ended.status == 2
+    assert "2 of 2 files refused" in ended.err
+    assert (tmp_path / "out" / "films.csv").read_text().count("\n") == 1
+
+
 def test_another_stride_film_or_model_is_classified_anew(folder, tmp_path):
     film = tmp_path / "1.png"
     shutil.copy(folder / "films/1.png", film)
