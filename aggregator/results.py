@@ -23,9 +23,9 @@ from gdshare.metrics import (
     Interval,
     Intervals,
     best_threshold,
-    bootstrap,
 )
 from gdshare.pooling import capped_weights
+from gdshare.proportions import count_intervals
 from gdshare.storage import write_bytes, write_json
 from gdshare.suppression import Bounds, bounds
 
@@ -120,7 +120,7 @@ class RoundResult:
 
 
 def rows(test: Mapping[str, Counts], seed: int) -> list[Row]:
-    """Each site and all of them together, with bootstrap intervals that ``seed`` decides."""
+    """Each site and all of them together; ``seed`` decides the intervals that are resampled."""
     generator = np.random.default_rng(seed)
     sent = {site: answer.confusions[0] for site, answer in sorted(test.items())}
     known = {site: bounds(counts, test[site].suppress_below) for site, counts in sent.items()}
@@ -136,9 +136,9 @@ def rows(test: Mapping[str, Counts], seed: int) -> list[Row]:
 
 def _intervals(known: Bounds, noise: float, generator: np.random.Generator) -> Intervals:
     """Of the worst and of the best that the counts can stand for, together."""
-    low = bootstrap(known.worst, generator, noise=noise)
+    low = count_intervals(known.worst, generator, noise)
     exact = known.best == known.worst
-    high = low if exact else bootstrap(known.best, generator, noise=noise)
+    high = low if exact else count_intervals(known.best, generator, noise)
     return Intervals(
         Interval(low.sensitivity.low, high.sensitivity.high),
         Interval(low.specificity.low, high.specificity.high),
@@ -198,8 +198,8 @@ def table(result: RoundResult) -> str:
         f"Whole films by patch voting with {result.networks} {result.network}, trained on "
         f"{len(result.bundles)} bundles ({result.order.pooling}).\n"
         f"ε = {result.epsilon:.2f}, {origin}; the figures are of test films.\n"
-        "Intervals resample films, as if each were another patient's: with several films a patient "
-        "they\nare too narrow, and a figure of 0 or 1 has none."
+        "Intervals are 95%, as if each film were another patient's: with several films a patient "
+        "they\nare too narrow. Sen and Spe: Wilson's; HM: resampled."
     )
     if any(k > 1 for k in result.suppress_below.values()):
         heading += (

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 MIN_FILMS = 10
-"""Per diagnosis; with fewer, bootstrap intervals are unreliable."""
+"""Per diagnosis; with fewer, figures are unreliable."""
 
 
 def evaluate(
@@ -47,14 +47,14 @@ def evaluate(
             "Source: 0.4.",
         ),
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the bootstrap.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of intervals that are resampled.")] = 0,
     device: Device = "auto",
     as_json: AsJson = False,
 ) -> None:
     """Classify whole films by patch voting and print Sen, Spe, HM and AUC with 95% intervals.
 
-    The intervals come from a bootstrap over patients. The paper's figures, on other data, are shown
-    for comparison.
+    The intervals count patients, not films. The paper's figures, on other data, are shown for
+    comparison.
     """
     require_extra("distill")
     from gdshare.cohort import open_cohort
