@@ -8,14 +8,14 @@ from typing import Annotated
 import typer
 
 from aggregator.flower.cli import SuperLinkAddress
-from aggregator.flower.folder import MODEL, RECEIPTS, RESULT
+from aggregator.flower.folder import MODEL, PAGE, RECEIPTS, RESULT
 from aggregator.flower.order import Order, Scheme
 from aggregator.flower.submit import run_round
 from aggregator.receipts import receipts_for
 from aggregator.signer import check_name, open_signer
 from gdshare.cli.operator import operator_name
 from gdshare.cli.passphrase import PASSPHRASE_FILE
-from gdshare.cli.terminal import AsJson, print_json, print_next, print_text
+from gdshare.cli.terminal import AsJson, print_json, print_line, print_next, print_text
 from gdshare.extras import require_extra
 from gdshare.protocol import MAX_ENSEMBLE
 from gdshare.trust.keys import ledger_beside
@@ -114,6 +114,7 @@ def aggregate(
     if as_json:
         return print_json(json.loads((out / RESULT).read_bytes()))
     print_text(table)
+    print_line(f"page: {out / PAGE}")
     print_next(f"classify {quote(str(out / MODEL))} FILM..., as every hospital can")
     return None
 

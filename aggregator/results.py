@@ -1,5 +1,6 @@
 """A round's result: one JSON file for programs, one table for people."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, astuple, dataclass
 from math import hypot
@@ -11,7 +12,7 @@ from pydantic import Field, JsonValue, TypeAdapter
 
 from aggregator.admission.plausibility import Screening
 from aggregator.flower.counting import Missing
-from aggregator.flower.folder import RESULT, TABLE
+from aggregator.flower.folder import PAGE, RESULT, TABLE
 from aggregator.flower.order import Order
 from aggregator.refusals import Refusal
 from aggregator.verified import Verified
@@ -26,6 +27,9 @@ from gdshare.metrics import (
 )
 from gdshare.pooling import capped_weights
 from gdshare.proportions import count_intervals
+from gdshare.report.page import Page, write_page
+from gdshare.report.round_page import RoundFile, round_page
+from gdshare.report.sections import Shared
 from gdshare.storage import write_bytes, write_json
 from gdshare.suppression import Bounds, bounds
 
@@ -52,6 +56,9 @@ SCREENING_HEADINGS = (
     "length",
     "",
 )
+
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -231,10 +238,25 @@ def _label(refusal: Refusal) -> str:
     return f"{refusal.name} {refusal.digest[:16]}"
 
 
-def write_result(out: Path, result: RoundResult) -> None:
-    """Write the table, then ``round.json``, whose presence says that the round is over."""
+def write_result(out: Path, result: RoundResult, admitted: Sequence[Verified]) -> None:
+    """Write the table and the page, then ``round.json``, whose presence says the round is over.
+
+    A round is not lost for a picture: what keeps the page from being drawn is logged.
+    """
     write_bytes(out / TABLE, table(result).encode())
-    write_json(out / RESULT, to_json(result))
+    data = to_json(result)
+    try:
+        write_page(out / PAGE, _page(out, data, admitted))
+    except Exception:
+        log.exception("the round's page could not be drawn; its table and figures are whole")
+    write_json(out / RESULT, data)
+
+
+def _page(out: Path, data: JsonValue, admitted: Sequence[Verified]) -> Page:
+    shared = [
+        Shared(own.site, own.bundle.distilled, own.bundle.manifest.attacks) for own in admitted
+    ]
+    return round_page(RoundFile.model_validate(data), shared, out.name)
 
 
 def to_json(result: RoundResult) -> JsonValue:

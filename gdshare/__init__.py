@@ -23,7 +23,8 @@ how it leaves: policy, approvals, outbox, withdrawals; ``ledger`` records each a
 
 ``pooling`` trains one ``model`` from bundles, or from the runs and bundles that ``contributions``
 reads; ``vote``, ``metrics`` and ``evaluation`` classify
-whole films and count, and ``proportions`` says how sure the counts are; ``messages`` are the two requests that an aggregator may send to a hospital.
+whole films and count, and ``proportions`` says how sure the counts are; ``messages`` are the two
+requests that an aggregator may send to a hospital.
 
 ``progress`` shows how far long work has come. ``cli`` is the ``gdshare`` command, ``report`` the
 pages and pictures it makes. The two Flower sides are the sibling packages ``hospital_node`` and

@@ -13,7 +13,7 @@ MODULES = {
     "films": ("defusedxml", "scipy"),
     "dicom": ("gdcm", "h11", "highdicom", "onnxruntime", "pydicom", "starlette", "uvicorn"),
     "pacs": ("dicomweb_client", "requests", "urllib3"),
-    "distill": ("torch", "torchvision"),
+    "distill": ("jinja2", "markupsafe", "matplotlib", "torch", "torchvision"),
     "federation": ("flwr",),
 }
 """Extra -> the modules that it adds."""

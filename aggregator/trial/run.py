@@ -83,17 +83,7 @@ def _round_result(
         # give the same test counts again.
         shutil.rmtree(out / ROUND, ignore_errors=True)
         log.info("starting a SuperLink and %d SuperNodes on this machine", len(sites))
-        nodes = [
-            SiteNode(
-                site.name,
-                site.outbox,
-                site.cohort.path,
-                out / "trust",
-                trial.minimum_films,
-                EVERY_FILM,
-            )
-            for site in sites
-        ]
+        nodes = site_nodes([site.name for site in sites], out, trial)
         order = Order(
             trust=out / "trust",
             ledger=ledger_beside(out / "trust").absolute(),
@@ -109,6 +99,21 @@ def _round_result(
             run_round(superlink, out / ROUND, order)
     result: dict[str, JsonValue] = json.loads(path.read_bytes())
     return result
+
+
+def site_nodes(names: Sequence[str], out: Path, trial: Trial) -> list[SiteNode]:
+    """The nodes of a trial's hospitals."""
+    return [
+        SiteNode(
+            name,
+            out / "sites" / name / "outbox",
+            out / "sites" / name / "cohort",
+            out / "trust",
+            trial.minimum_films,
+            EVERY_FILM,
+        )
+        for name in names
+    ]
 
 
 def accept_all(sites: Sequence[Participant], ledger_path: Path, now: datetime) -> None:

@@ -48,6 +48,15 @@ def evaluate(
         ),
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of intervals that are resampled.")] = 0,
+    report_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--report",
+            metavar="FILE",
+            help="Also make a page: curves, and the films that the model is most right and most "
+            "wrong about. It shows films, so it stays in the hospital.",
+        ),
+    ] = None,
     device: Device = "auto",
     as_json: AsJson = False,
 ) -> None:
@@ -74,6 +83,20 @@ def evaluate(
     with progress(f"{split} films") as report:
         votes = cohort_votes(trained, labelled, split, device_name, report)
     figures = local_figures(votes, epsilon, np.random.default_rng(seed))
+    if report_file is not None:
+        from gdshare.report.evaluation_page import Evaluation, evaluation_page, judged
+        from gdshare.report.page import write_page
+
+        films = judged(labelled.films_of(split), votes)
+        words = ["gdshare evaluate", quote(str(model)), quote(str(cohort)), f"--split {split}"]
+        command = " ".join(
+            [*words, f"--threshold {epsilon}", f"--report {quote(str(report_file))}"]
+        )
+        made = Evaluation(
+            trained, votes, films, figures, origin, f"{split} films of {cohort.name}", command
+        )
+        write_page(report_file, evaluation_page(made, device_name))
+        log.info("page in %s", report_file)
     if as_json:
         return print_json(_as_data(figures, split, origin))
     _print(figures, f"{cohort}, {split} films; ε = {epsilon:.2f} ({origin})")

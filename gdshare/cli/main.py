@@ -55,6 +55,7 @@ OWN_COMMANDS: dict[str, str] = {
         "train",
         "evaluate",
         "classify",
+        "report",
     )
 }
 """In the order of use, which is the order in the help."""
