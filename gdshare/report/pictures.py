@@ -50,6 +50,7 @@ def as_svg(name: str, inches: tuple[float, float], paint: Callable[[Axes], None]
         axes.grid(color=GRAY, alpha=0.3)
         paint(axes)
         stream = io.StringIO()
-        figure.savefig(stream, format="svg", metadata={"Date": None})
+        nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
+        figure.savefig(stream, format="svg", metadata=nothing)
     drawn = _HEAD.sub("", stream.getvalue()).replace(INK, "currentColor")
     return _LONE_ID.sub("<g>", drawn)
