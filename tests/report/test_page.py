@@ -129,5 +129,5 @@ def test_nothing_on_it_can_run_or_be_fetched():
     html = render(example()).decode()
     assert "default-src 'none'" in html
     assert "<script" not in html
-    assert not re.search(r"""(src|href)=["']?(?!data:|#)""", html.replace(str(escape(HOSTILE)), ""))
+    assert not re.search(r'(src|href)="(?!data:|#)', html.replace(str(escape(HOSTILE)), ""))
     assert "url(http" not in html
