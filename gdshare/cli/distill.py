@@ -24,6 +24,7 @@ from gdshare.cli.terminal import (
     print_next,
     resolve_device,
 )
+from gdshare.config import variable
 from gdshare.distill.run_folder import PREVIEW, RECORD, RESULT, read_record
 from gdshare.errors import UsageError
 from gdshare.extras import require_extra
@@ -42,8 +43,11 @@ log = logging.getLogger(__name__)
 
 
 def distill(
-    cohort: Annotated[Path, typer.Argument(help="A labelled cohort made by gdshare label.")],
-    out: Annotated[Path, typer.Option(help="Folder for the run.")],
+    cohort: Annotated[
+        Path,
+        typer.Argument(envvar=variable("cohort"), help="A labelled cohort made by gdshare label."),
+    ],
+    out: Annotated[Path, typer.Option(envvar=variable("run"), help="Folder for the run.")],
     config: Annotated[
         Path | None,
         typer.Option(help="TOML file with the options below; the command line overrides it."),

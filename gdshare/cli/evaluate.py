@@ -19,6 +19,7 @@ from gdshare.cli.terminal import (
     print_table,
     resolve_device,
 )
+from gdshare.config import variable
 from gdshare.extras import require_extra
 from gdshare.metrics import SOURCE_TABLE, Interval, best_threshold
 from gdshare.progress import progress
@@ -34,7 +35,10 @@ MIN_FILMS = 10
 
 def evaluate(
     model: Annotated[Path, typer.Argument(help="A trained model's folder.")],
-    cohort: Annotated[Path, typer.Argument(help="A labelled cohort made by gdshare label.")],
+    cohort: Annotated[
+        Path,
+        typer.Argument(envvar=variable("cohort"), help="A labelled cohort made by gdshare label."),
+    ],
     split: Annotated[
         Literal["val", "test"], typer.Option(help="Films of validation or of test patients.")
     ] = "test",

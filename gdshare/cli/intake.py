@@ -21,6 +21,7 @@ from gdshare.cli.terminal import (
     print_next,
     print_table,
 )
+from gdshare.config import variable
 from gdshare.errors import FilmError, UsageError
 from gdshare.extras import require_extra
 from gdshare.lock import lock_beside
@@ -44,7 +45,9 @@ DATE_FORMATS, DATE_METAVAR = ["%Y-%m-%d"], "YYYY-MM-DD"
 
 
 def import_films(
-    out: Annotated[Path, typer.Option(help="The store; created, or added to.")],
+    out: Annotated[
+        Path, typer.Option(envvar=variable("store"), help="The store; created, or added to.")
+    ],
     folder: Annotated[
         Path | None,
         typer.Argument(

@@ -12,6 +12,7 @@ from gdshare.cli.terminal import (
     AsJson,
     print_facts,
 )
+from gdshare.config import variable
 from gdshare.signing import (
     fingerprint,
     load_private_key,
@@ -25,8 +26,13 @@ from gdshare.signing import (
     write_sealing_pair,
 )
 
-Secret = Annotated[Path, typer.Argument(metavar="NAME.key", help="The private key.")]
-Site = Annotated[str, typer.Option(help="The hospital's short name, visible to the others.")]
+Secret = Annotated[
+    Path, typer.Argument(envvar=variable("key"), metavar="NAME.key", help="The private key.")
+]
+Site = Annotated[
+    str,
+    typer.Option(envvar=variable("site"), help="The hospital's short name, visible to the others."),
+]
 
 
 def new(

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from pydantic import ValidationError
 
+from gdshare.cli.defaults import typed
 from gdshare.cli.intake import store_of_table
 from gdshare.cli.operator import operator_name
 from gdshare.cli.terminal import (
@@ -22,6 +23,7 @@ from gdshare.cli.terminal import (
     print_next,
     print_table,
 )
+from gdshare.config import variable
 from gdshare.errors import UsageError
 from gdshare.extras import require_extra
 from gdshare.progress import progress
@@ -45,6 +47,7 @@ def label(
     source: Annotated[
         Path,
         typer.Argument(
+            envvar=variable("store"),
             metavar="CSV|STORE",
             help="Cohort table, one line per film: patient,image,mask,diagnosis and optionally "
             "split (train, val, test) and spacing_mm (pixel size). Or a store made by gdshare "
@@ -52,7 +55,8 @@ def label(
         ),
     ],
     out: Annotated[
-        Path | None, typer.Option(help="Folder to create for the labelled cohort.")
+        Path | None,
+        typer.Option(envvar=variable("cohort"), help="Folder to create for the labelled cohort."),
     ] = None,
     serve: Annotated[
         bool,
@@ -156,7 +160,7 @@ def label(
     )
     lengths = _Lengths.read(patch, stride)
     if serve:
-        if out or split or as_json:
+        if typed("out") or split or as_json:
             raise UsageError(
                 "--serve creates no cohort", remedy="leave out --out, --split and --json"
             )

@@ -20,6 +20,7 @@ from gdshare.cli.terminal import (
     print_line,
 )
 from gdshare.cli.typed_digest import LEAST_DIGITS, require_match
+from gdshare.config import variable
 from gdshare.distill.score_record import ScoreRecord, require_about
 from gdshare.errors import UsageError
 from gdshare.ledger import in_one_line
@@ -46,13 +47,16 @@ from gdshare.report.preview import render_preview
 from gdshare.report.release_page import release_pages
 from gdshare.signing import fingerprint, load_private_key
 
-Prepared = Annotated[Path, typer.Argument(help="The folder written by gdshare prepare.")]
+Prepared = Annotated[
+    Path, typer.Argument(envvar=variable("prepared"), help="The folder written by gdshare prepare.")
+]
 Outbox = Annotated[
     Path,
     typer.Option(
+        envvar=variable("outbox"),
         help="Folder from which the node hands bundles over. The hospital's policy is "
         "OUTBOX-policy.toml beside it; default policy: at most 30 images, at least 5 patients per "
-        "class, at most 730 days, no approvals."
+        "class, at most 730 days, no approvals.",
     ),
 ]
 Recipients = Annotated[
@@ -80,10 +84,19 @@ SERVE_IT = "node node.toml --superlink HOST:PORT"
 
 
 def prepare(
-    run: Annotated[Path, typer.Argument(help="A finished run of gdshare distill.")],
-    out: Annotated[Path, typer.Option(help="Folder to create for the review.")],
+    run: Annotated[
+        Path, typer.Argument(envvar=variable("run"), help="A finished run of gdshare distill.")
+    ],
+    out: Annotated[
+        Path, typer.Option(envvar=variable("prepared"), help="Folder to create for the review.")
+    ],
     outbox: Outbox,
-    site: Annotated[str, typer.Option(help="The hospital's short name, visible to the others.")],
+    site: Annotated[
+        str,
+        typer.Option(
+            envvar=variable("site"), help="The hospital's short name, visible to the others."
+        ),
+    ],
     expires_days: Annotated[
         int, typer.Option(min=1, max=3650, help="Days until the bundle expires.")
     ] = 365,
@@ -154,7 +167,9 @@ def _warn_of(score: ScoreRecord, broken: list[str]) -> None:
 
 def approve(
     prepared: Prepared,
-    key: Annotated[Path, typer.Option(help="Your own private key, NAME.key.")],
+    key: Annotated[
+        Path, typer.Option(envvar=variable("approver-key"), help="Your own private key, NAME.key.")
+    ],
     outbox: Outbox,
     digest: Annotated[
         str,
@@ -198,7 +213,9 @@ def approve(
 
 def release(
     prepared: Prepared,
-    key: Annotated[Path, typer.Option(help="The hospital's private key, NAME.key.")],
+    key: Annotated[
+        Path, typer.Option(envvar=variable("key"), help="The hospital's private key, NAME.key.")
+    ],
     outbox: Outbox,
     at_chance: AtChance = False,
     by: By = None,

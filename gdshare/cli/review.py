@@ -11,6 +11,7 @@ import typer
 from gdshare.cli.boxes import parse_box
 from gdshare.cli.operator import operator_name
 from gdshare.cli.terminal import AsJson, print_json, print_line, print_next, print_table
+from gdshare.config import variable
 from gdshare.errors import UsageError
 from gdshare.extras import require_extra
 from gdshare.films.box import Box
@@ -23,7 +24,9 @@ log = logging.getLogger(__name__)
 
 
 def review(
-    store: Annotated[Path, typer.Argument(help="A store made by gdshare import.")],
+    store: Annotated[
+        Path, typer.Argument(envvar=variable("store"), help="A store made by gdshare import.")
+    ],
     films: Annotated[
         list[str] | None,
         typer.Argument(help="Films to release or reject. Without any: list those held."),

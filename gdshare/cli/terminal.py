@@ -14,13 +14,17 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from gdshare.config import variable
 from gdshare.escaping import escaped, escaped_json
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON, for programs.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Check everything, change nothing.")]
 Device = Annotated[
     str,
-    typer.Option(help="Where to compute: auto (a GPU if there is one), cpu, cuda, cuda:1, ..."),
+    typer.Option(
+        envvar=variable("device"),
+        help="Where to compute: auto (a GPU if there is one), cpu, cuda, cuda:1, ...",
+    ),
 ]
 
 
