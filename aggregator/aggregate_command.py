@@ -2,7 +2,6 @@
 
 import json
 from pathlib import Path
-from shlex import quote
 from typing import Annotated
 
 import typer
@@ -18,6 +17,7 @@ from gdshare.cli.passphrase import PASSPHRASE_FILE
 from gdshare.cli.terminal import AsJson, print_json, print_next, print_text
 from gdshare.config import variable
 from gdshare.extras import require_extra
+from gdshare.next_steps import Command, Word
 from gdshare.protocol import MAX_ENSEMBLE
 from gdshare.trust.keys import ledger_beside
 
@@ -135,7 +135,8 @@ def aggregate(
     if as_json:
         return print_json(json.loads((out / RESULT).read_bytes()))
     print_text(table)
-    print_next(f"classify {quote(str(out / MODEL))} FILM..., as every hospital can")
+    classify = Command("classify", (Word(out / MODEL), Word(None, "FILM...")))
+    print_next(classify, ", as every hospital can")
     return None
 
 

@@ -25,8 +25,9 @@ how it leaves: policy, approvals, outbox, withdrawals; ``ledger`` records each a
 reads; ``vote``, ``metrics`` and ``evaluation`` classify
 whole films and count; ``messages`` are the two requests that an aggregator may send to a hospital.
 
-``progress`` shows how far long work has come. ``cli`` is the ``gdshare`` command, ``config`` what it
-takes for options that are not typed, ``report`` the pages and pictures it makes. The two Flower sides are the sibling packages ``hospital_node`` and
+``progress`` shows how far long work has come. ``cli`` is the ``gdshare`` command, ``config`` what
+it takes for options that are not typed, ``next_steps`` what waits in a site's folders, ``report``
+the pages and pictures it makes. The two Flower sides are the sibling packages ``hospital_node`` and
 ``aggregator``, which import this one and never each other.
 """
 

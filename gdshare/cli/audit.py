@@ -19,6 +19,7 @@ from gdshare.cli.terminal import (
 from gdshare.config import variable
 from gdshare.errors import UsageError
 from gdshare.extras import require_extra
+from gdshare.next_steps import commands
 from gdshare.progress import progress
 
 
@@ -78,7 +79,7 @@ def audit(
     columns = ("attack", "figure", "95% interval", "baseline")
     print_table("Higher figures reveal more", columns, rows)
     print_line(f"written to {path}")
-    print_next(f"prepare {quote(str(run))} --out PREPARED --outbox OUTBOX --site SITE")
+    print_next(commands.prepare(run))
     return None
 
 

@@ -12,6 +12,7 @@ from gdshare.config import KEYS, Config, Value, read_config, variable
 from gdshare.config.file import NAME
 from gdshare.config.template import new_config
 from gdshare.errors import UsageError
+from gdshare.next_steps.command import Command
 from gdshare.signing.names import SITE
 from gdshare.storage import write_bytes
 
@@ -50,7 +51,7 @@ def new(
         raise UsageError("already exists", out, "edit it, or choose another --out")
     write_bytes(out, new_config("hospital" if name is None else "aggregator", short), READABLE)
     out.chmod(READABLE)  # in a folder that a group shares, the group could write it
-    print_facts({"written": out}, as_json, "config show")
+    print_facts({"written": out}, as_json, Command("config show"))
 
 
 def show(as_json: AsJson = False) -> None:

@@ -29,6 +29,7 @@ from gdshare.distill.run_folder import PREVIEW, RECORD, RESULT, read_record
 from gdshare.errors import UsageError
 from gdshare.extras import require_extra
 from gdshare.method import BY_NETWORK, Settings
+from gdshare.next_steps import commands
 from gdshare.plain_files import MAX_RECORD, read_plain
 from gdshare.progress import progress
 from gdshare.report.preview import render_preview
@@ -283,7 +284,7 @@ def _report(cohort: Path, out: Path, outcome: "Outcome", as_json: bool) -> None:
             "warning: this result is no better than chance; distil longer, or check the films and "
             "their outlines before publishing it"
         )
-    print_next(f"audit {shlex.join([str(out), str(cohort)])}")
+    print_next(commands.audit(out, cohort))
     return None
 
 

@@ -4,7 +4,6 @@ import logging
 from dataclasses import asdict
 from math import isnan, nan
 from pathlib import Path
-from shlex import quote
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import numpy as np
@@ -22,6 +21,7 @@ from gdshare.cli.terminal import (
 from gdshare.config import variable
 from gdshare.extras import require_extra
 from gdshare.metrics import SOURCE_TABLE, Interval, best_threshold
+from gdshare.next_steps import Command, Word
 from gdshare.progress import progress
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ def evaluate(
     if as_json:
         return print_json(_as_data(figures, split, origin))
     _print(figures, f"{cohort}, {split} films; ε = {epsilon:.2f} ({origin})")
-    print_next(f"classify {quote(str(model))} FILM...")
+    print_next(Command("classify", (Word(model), Word(None, "FILM..."))))
     return None
 
 

@@ -2,7 +2,6 @@
 
 from datetime import UTC, datetime
 from pathlib import Path
-from shlex import quote
 from typing import Annotated
 
 import typer
@@ -13,6 +12,7 @@ from gdshare.cli.terminal import (
     print_facts,
 )
 from gdshare.config import variable
+from gdshare.next_steps import Command, Word, commands
 from gdshare.signing import (
     fingerprint,
     load_private_key,
@@ -65,9 +65,8 @@ def new(
         "public key (give)": public,
         "fingerprint": _fingerprint(public),
     }
-    show_it = f"keys show {quote(str(public))}"
-    request_trust = f"keys request {quote(str(private))} --site SITE"
-    print_facts(facts, as_json, show_it if sealing else request_trust)
+    show_it = Command("keys show", (Word(public),))
+    print_facts(facts, as_json, show_it if sealing else commands.request_trust(private))
 
 
 def show(

@@ -26,6 +26,7 @@ from gdshare.cli.terminal import (
 from gdshare.config import variable
 from gdshare.errors import UsageError
 from gdshare.extras import require_extra
+from gdshare.next_steps import commands
 from gdshare.progress import progress
 from gdshare.protocol import Protocol, Tone
 
@@ -188,7 +189,7 @@ def label(
         f"--tone {protocol.tone}"
     )
     print_line(f"protocol  {chosen} (every hospital of the round needs the same)")
-    print_next(f"distill {quote(str(out))} --out RUN")
+    print_next(commands.distill(out))
     return None
 
 
@@ -286,8 +287,7 @@ def _serve(source: Path, agreed: Protocol, lengths: _Lengths, port: int) -> None
     store = open_store(source)
     protocol = lengths.applied_to(agreed, lambda: _measure_store(store, agreed))
     serve(store, protocol, operator_name(), port, announce)
-    words = ["label", quote(str(source)), *_as_options(protocol), "--out COHORT"]
-    print_next(" ".join(words))
+    print_next(commands.label(source, options=_as_options(protocol)))
 
 
 def _table_of(source: Path) -> Path:
@@ -305,10 +305,10 @@ def _table_of(source: Path) -> Path:
     return table
 
 
-def _as_options(protocol: Protocol) -> list[str]:
+def _as_options(protocol: Protocol) -> tuple[str, ...]:
     """The values that differ from the defaults, as command-line options."""
     values = protocol.model_dump(exclude_defaults=True)
-    return [f"--{name.replace('_', '-')} {value}" for name, value in values.items()]
+    return tuple(f"--{name.replace('_', '-')} {value}" for name, value in values.items())
 
 
 def _fractions(text: str) -> tuple[float, float, float]:

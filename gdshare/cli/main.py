@@ -36,6 +36,7 @@ MODULES = {
 OWN_COMMANDS: dict[str, str] = {
     name: f"gdshare.cli.{MODULES.get(name, name)}:register"
     for name in (
+        "next",
         "config",
         "phantom",
         "import",
@@ -63,6 +64,7 @@ OWN_COMMANDS: dict[str, str] = {
 """In the order of use, which is the order in the help."""
 
 PANELS: dict[str, tuple[str, ...]] = {
+    "Everybody": ("next", "config"),
     "Hospital: films and outlines": ("import", "review", "outline", "label"),
     "Hospital: distil and release": (
         *("distill", "audit", "prepare", "approve", "release", "publish", "withdraw", "seal"),
@@ -71,7 +73,6 @@ PANELS: dict[str, tuple[str, ...]] = {
     "Hospital: the node": ("node",),
     "Aggregator": ("verify", "unseal", "aggregate", "trust"),
     "Researcher": ("phantom", "demo", "train", "evaluate", "classify"),
-    "Everybody": ("config",),
 }
 """The front page's groups, by role."""
 

@@ -18,6 +18,7 @@ from gdshare.cli.terminal import (
 )
 from gdshare.config import variable
 from gdshare.distill.score_record import require_about
+from gdshare.next_steps import commands
 from gdshare.release import require_allowed
 from gdshare.release.describe import describe
 from gdshare.release.locked_outbox import open_outbox
@@ -120,7 +121,7 @@ def publish(
         "signed with": signer,
         "expires": f"{manifest.expires:%Y-%m-%d}",
     }
-    print_facts(facts, as_json, "node node.toml --superlink HOST:PORT")
+    print_facts(facts, as_json, commands.serve_node())
 
 
 def register(app: typer.Typer) -> None:

@@ -2,7 +2,6 @@
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from shlex import quote
 from typing import Annotated
 
 import typer
@@ -24,6 +23,7 @@ from gdshare.config import variable
 from gdshare.distill.score_record import ScoreRecord, require_about
 from gdshare.errors import UsageError
 from gdshare.ledger import in_one_line
+from gdshare.next_steps import Command, commands
 from gdshare.release import (
     Policy,
     prepared_from,
@@ -77,10 +77,6 @@ AnotherKey = Annotated[
         "successor. The aggregator must trust that key.",
     ),
 ]
-
-
-SERVE_IT = "node node.toml --superlink HOST:PORT"
-"""What usually comes after a release."""
 
 
 def prepare(
@@ -143,19 +139,17 @@ def prepare(
         facts["teaches"] = score.text
     if as_json:
         facts |= {"at chance": score.at_chance, "not kept": broken}
-    print_facts(facts, as_json, "" if broken or dry_run else _go_on(policy, out, outbox))
+    print_facts(facts, as_json, None if broken or dry_run else _go_on(policy, out, outbox))
     if not as_json:
         _warn_of(score, broken)
     if broken:
         raise typer.Exit(REFUSED)
 
 
-def _go_on(policy: Policy, prepared: Path, outbox: Path) -> str:
+def _go_on(policy: Policy, prepared: Path, outbox: Path) -> Command:
     """The officer's command where the policy asks for approvals, else the signer's."""
-    words = f"{quote(str(prepared))} --outbox {quote(str(outbox))} --key"
-    if policy.release.approvals:
-        return f"approve {words} OFFICER.key --digest DIGEST"
-    return f"release {words} SITE.key"
+    following = commands.approve if policy.release.approvals else commands.release
+    return following(prepared, outbox)
 
 
 def _warn_of(score: ScoreRecord, broken: list[str]) -> None:
@@ -207,8 +201,7 @@ def approve(
         desk.ledger.write(now, APPROVE, operator, name, bundle.digest, by_policy(policy))
         path = sign_approval(bundle, policy, operator, signing_key)
     facts = {"approved": name, "digest": bundle.digest, "signed": path}
-    words = f"release {quote(str(prepared))} --outbox {quote(str(outbox))} --key SITE.key"
-    print_facts(facts, as_json, words)
+    print_facts(facts, as_json, commands.release(prepared, outbox))
 
 
 def release(
@@ -252,7 +245,9 @@ def release(
         folder = release_bundle(bundle, files, outbox, ledger, operator_name(by), now, why)
     bundle = verify_folder(folder, signing_key.public_key(), now)
     print_facts(
-        {"bundle": folder, "digest": bundle.digest, "signed with": signer}, as_json, SERVE_IT
+        {"bundle": folder, "digest": bundle.digest, "signed with": signer},
+        as_json,
+        commands.serve_node(),
     )
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from gdshare.config.keys import KEYS, Value, checked_values, describe_fault
+from gdshare.config.keys import KEYS, Value, checked_values, describe_fault, variable
 from gdshare.config.owner import require_own
 from gdshare.errors import GdshareError, UsageError
 from gdshare.plain_files import TooLargeError, open_plain, read_bounded
@@ -36,6 +36,11 @@ class Config:
     path: Path | None
     values: Mapping[str, Value]
     fault: GdshareError | None = None
+
+    def with_environment(self, environment: Mapping[str, str]) -> dict[str, Value]:
+        """What need not be typed: the environment's values, and for the other keys the file's."""
+        named = {name: environment.get(variable(name)) for name in KEYS}
+        return {**self.values, **{name: value for name, value in named.items() if value}}
 
     @property
     def place(self) -> str:

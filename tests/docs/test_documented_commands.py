@@ -155,7 +155,16 @@ def test_hospitals_guide_leads_from_films_to_a_released_bundle(tmp_path, monkeyp
         if "officer" in words:
             _name_approver(tmp_path)
     assert walked == [
-        *("config", "import", *["review"] * 4, "label", *["distill"] * 2, "audit", *["keys"] * 5),
+        *(
+            "config",
+            "next",
+            "import",
+            *["review"] * 4,
+            "label",
+            *["distill"] * 2,
+            "audit",
+            *["keys"] * 5,
+        ),
         *["policy"] * 4,
         *("prepare", "approve", "release", "release", "withdraw", "withdraw"),
     ]
