@@ -19,7 +19,8 @@ agree on.
 attacks the images before they leave.
 
 ``bundle`` is what crosses the bar, ``signing`` the keys and statements around it; ``release`` is
-how it leaves: policy, approvals, outbox, withdrawals; ``ledger`` records each act.
+how it leaves: policy, approvals, outbox, withdrawals; ``approval_page`` is where people look at it
+(``local_page`` has what both pages have in common), and ``ledger`` records each act.
 
 ``pooling`` trains one ``model`` from bundles, or from the runs and bundles that ``contributions``
 reads; ``vote``, ``metrics`` and ``evaluation`` classify

@@ -8,6 +8,7 @@ import typer
 
 from gdshare.audit.nearest_patches import read_nearest
 from gdshare.bundle import verify_files, verify_folder
+from gdshare.cli.approval_page import LOOK, look_and_type, pages_for
 from gdshare.cli.exit_status import REFUSED
 from gdshare.cli.measured_score import AtChance, ScoredOn, measured_score
 from gdshare.cli.operator import operator_name
@@ -38,13 +39,12 @@ from gdshare.release.describe import describe
 from gdshare.release.locked_outbox import open_outbox, require_owner
 from gdshare.release.own_key import require_own_key, signed_with
 from gdshare.release.policy import by_policy
-from gdshare.release.prepared import PAGE, Pages
+from gdshare.release.prepared import PAGE
 from gdshare.release.publish import release as release_bundle
 from gdshare.release.publish import require_ledger, require_unused
 from gdshare.release.rules import AT_CHANCE, findings, require_better_than_chance
 from gdshare.release.sign import APPROVE, PREPARE
 from gdshare.report.preview import render_preview
-from gdshare.report.release_page import release_pages
 from gdshare.signing import fingerprint, load_private_key
 
 Prepared = Annotated[
@@ -126,7 +126,7 @@ def prepare(
         if not dry_run:
             why = by_policy(policy)
             desk.ledger.write(now, PREPARE, operator_name(by), manifest.name, bundle.digest, why)
-            write_prepared(bundle, _pages(policy))
+            write_prepared(bundle, pages_for(policy))
     broken = [
         f"{finding.what}: {finding.actual}, {finding.required}"
         for finding in findings(policy, manifest)
@@ -166,12 +166,26 @@ def approve(
     ],
     outbox: Outbox,
     digest: Annotated[
-        str,
+        str | None,
         typer.Option(
             help=f"The digest of all from review.html, at least its first {LEAST_DIGITS} digits; "
-            "shows that you looked at what you sign."
+            "shows that you looked at what you sign. Or look at it with --serve."
         ),
-    ],
+    ] = None,
+    serve: Annotated[
+        bool,
+        typer.Option(
+            "--serve",
+            help="Show review.html on a page of this machine, and have the digest typed there. The "
+            "passphrase is asked for here, afterwards.",
+        ),
+    ] = False,
+    port: Annotated[
+        int,
+        typer.Option(
+            min=0, max=65535, help="Port of --serve on 127.0.0.1. Default: any free port."
+        ),
+    ] = 0,
     by: By = None,
     dry_run: DryRun = False,
     passphrase_file: Path | None = PASSPHRASE_FILE,
@@ -183,15 +197,23 @@ def approve(
     compared. If one byte of the content or the policy changes later, the approval is void.
     """
     require_ledger(outbox)
+    looked_at = None
+    if serve:
+        if digest is not None:
+            raise UsageError("is typed on the page", "--digest with --serve", "leave one out")
+        looked_at = look_and_type(prepared, outbox, port)
+        digest = looked_at.digest
+    elif digest is None:
+        raise UsageError("is missing", "--digest", f"{LOOK}, or look at it with --serve")
     signing_key = load_private_key(key, read_passphrase(passphrase_file, confirm=False))
     with open_outbox(outbox) as desk:
         policy, entries = desk.policy, desk.ledger.entries
-        bundle = read_prepared(prepared, render_preview, _pages(policy))
+        if looked_at is not None:
+            looked_at.require_same(policy)
+        bundle = read_prepared(prepared, render_preview, pages_for(policy))
         name = bundle.manifest.name
         require_owner(outbox, entries, bundle.manifest.site)
-        require_match(
-            bundle.digest, digest, "--digest", "look at review.html, which shows it at the top"
-        )
+        require_match(bundle.digest, digest, "--digest", LOOK)
         require_allowed(policy, bundle.manifest)
         require_approver(policy, signing_key.public_key())
         if dry_run:
@@ -227,7 +249,7 @@ def release(
     signer = fingerprint(signing_key.public_key())
     with open_outbox(outbox) as desk:
         policy, ledger, now = desk.policy, desk.ledger, datetime.now(UTC)
-        reviewed = read_prepared(prepared, render_preview, _pages(policy))
+        reviewed = read_prepared(prepared, render_preview, pages_for(policy))
         site = reviewed.manifest.site
         require_better_than_chance(reviewed.score, reviewed.manifest.name, at_chance)
         require_owner(outbox, ledger.entries, site)
@@ -249,10 +271,6 @@ def release(
         as_json,
         commands.serve_node(),
     )
-
-
-def _pages(policy: Policy) -> Pages:
-    return lambda prepared: release_pages(prepared, policy)
 
 
 def register(app: typer.Typer) -> None:
