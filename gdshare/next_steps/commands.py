@@ -4,6 +4,9 @@ from pathlib import Path
 
 from gdshare.next_steps.command import Command, Word
 
+KEYS_FOLDER = Path("keys")
+"""Where ``gdshare keys new`` writes unless it is told otherwise."""
+
 
 def import_films(store: Path | None = None) -> Command:
     """Films into the store."""
@@ -42,9 +45,10 @@ def audit(run: Path | None = None, cohort: Path | None = None) -> Command:
     return Command("audit", (Word(run, "RUN", key="run"), Word(cohort, "COHORT", key="cohort")))
 
 
-def new_key(site: str | None = None) -> Command:
-    """Make the hospital's key."""
-    return Command("keys new", (Word(site, "SITE", "--name"),))
+def new_key(key: Path) -> Command:
+    """Make the hospital's key, where it is looked for."""
+    name, folder = Word(key.stem, option="--name"), Word(key.parent, option="--out")
+    return Command("keys new", (name,) if key.parent == KEYS_FOLDER else (name, folder))
 
 
 def request_trust(key: Path | None = None, site: str | None = None) -> Command:

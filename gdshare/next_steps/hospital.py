@@ -96,6 +96,7 @@ class HospitalState:
         has_released: anything, ever.
         prepared: None: nothing is.
         newest: the bundle that the node hands over; None: none.
+        newest_tensors: SHA-256 of that bundle's images.
         faults: what could not be read, and why.
     """
 
@@ -109,6 +110,7 @@ class HospitalState:
     has_released: bool = False
     prepared: PreparedBundle | None = None
     newest: str | None = None
+    newest_tensors: str | None = None
     faults: tuple[str, ...] = ()
 
 
@@ -156,7 +158,7 @@ def _run(state: HospitalState) -> Iterator[Step]:
 def _once(state: HospitalState) -> Iterator[Step]:
     places = state.places
     if places.key is not None and not state.has_key:
-        yield Step("the hospital has no key", commands.new_key(places.site))
+        yield Step("the hospital has no key", commands.new_key(places.key))
     elif places.key is not None and not (state.has_request or state.has_released):
         what = "the aggregator was not asked to trust the hospital's key"
         yield Step(what, commands.request_trust(places.key, places.site))
@@ -185,9 +187,9 @@ def _prepared(state: HospitalState) -> Iterator[Step]:
 
 
 def _to_prepare(state: HospitalState) -> Iterator[Step]:
-    """A finished run that nobody has prepared yet."""
+    """A finished run that nobody has prepared yet, nor published at once."""
     bundle, run, places = state.prepared, state.run, state.places
-    if run is None or run.tensors is None or places.prepared is None:
+    if run is None or run.tensors in (None, state.newest_tensors) or places.prepared is None:
         return
     command = commands.prepare(places.run, places.prepared, places.outbox, places.site)
     if bundle is None:

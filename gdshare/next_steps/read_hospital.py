@@ -5,7 +5,7 @@ in the state, so that the rest is still told.
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -52,6 +52,7 @@ def read_hospital(places: Places) -> HospitalState:
         has_released=any(entry.act == RELEASE for entry in entries),
         prepared=reader.part(lambda: _prepared(places, policy, entries), None),
         newest=bundle.name if bundle is not None else None,
+        newest_tensors=reader.part(lambda: _images_of(bundle), None),
         faults=tuple(reader.faults),
     )
 
@@ -103,7 +104,7 @@ def _prepared(
         return None
     files = read_folder(places.prepared / CONTENT, SIGNED)
     manifest = Manifest.from_bytes(files[MANIFEST])
-    tensors = tensors_digest(read_tensors(files[TENSORS], manifest))
+    tensors = _images_in(files)
     digest = subject_digest(digests_of(files))
     acts = {entry.act for entry in entries if entry.digest == digest}
     if WITHDRAW in acts:
@@ -122,6 +123,15 @@ def _prepared(
         approvals=len(people),
         needed=policy.release.approvals,
     )
+
+
+def _images_of(bundle: Path | None) -> str | None:
+    return None if bundle is None else _images_in(read_folder(bundle))
+
+
+def _images_in(files: Mapping[str, bytes]) -> str:
+    """SHA-256 of the images, as a run's record of its score has it."""
+    return tensors_digest(read_tensors(files[TENSORS], Manifest.from_bytes(files[MANIFEST])))
 
 
 def _fingerprint(key: Path | None) -> str | None:

@@ -140,6 +140,14 @@ def test_withdrawn_bundle_and_altered_page_are_told(here):
     assert "the node has nothing to hand over" in gdshare("next", *words, check=True).out
 
 
+def test_run_that_was_published_at_once_is_not_to_be_prepared(here):
+    audited_run(here / "run")
+    gdshare("keys", "new", "--name", "st-mary", check=True)
+    assert "gdshare prepare" in commands()
+    gdshare("publish", check=True)
+    assert "gdshare prepare" not in commands()
+
+
 def test_damaged_ledger_hides_nothing_else(here):
     make_run(here / "run")
     (here / "outbox-ledger.jsonl").write_text("{}\n", encoding="utf-8")

@@ -128,6 +128,18 @@ def test_newer_run_is_prepared_once_the_folder_is_free():
     assert command == "gdshare prepare"
 
 
+def test_run_that_was_published_at_once_is_not_prepared():
+    state = replace(AUDITED, has_released=True, newest="st-mary-1", newest_tensors="a" * 64)
+    assert commands(state) == ["gdshare node node.toml --superlink HOST:PORT"]
+    assert commands(replace(state, newest_tensors="b" * 64))[0] == "gdshare prepare"
+
+
+def test_key_is_made_where_it_is_looked_for():
+    places = replace(PLACES, key=Path("/srv/my keys/west.key"))
+    [command, *_] = commands(replace(AUDITED, places=places, prepared=BUNDLE, has_key=False))
+    assert command == "gdshare keys new --name west --out '/srv/my keys'"
+
+
 def test_withdrawn_bundle_leaves_nothing_to_hand_over():
     bundle = replace(BUNDLE, fate="withdrawn")
     [(what, command)] = told(replace(AUDITED, prepared=bundle, has_released=True))
