@@ -8,6 +8,7 @@ the refusal of a file that cannot be used, by those commands only that would tak
 
 import functools
 import logging
+import os
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -61,7 +62,7 @@ def _announced(
         }
         for place, source in taken.items():
             names = [name for name in keys if sources[name] is source]
-            if names:
+            if names and os.environ.get("RANK", "0") == "0":  # of a run's processes, one speaks
                 values = ", ".join(f"{keys[name]} {context.params[name]}" for name in names)
                 log.info("%s: %s", place, values)
         return callback(*arguments, **options)

@@ -94,6 +94,13 @@ def test_command_line_comes_before_the_environment_and_that_before_the_file(monk
     assert ended.err == "gdshare: typed: nothing was prepared for this outbox; check --outbox\n"
 
 
+def test_of_several_processes_of_one_run_the_first_alone_says_what_it_took(monkeypatch):
+    write('outbox = "filed"')
+    for rank, times in {"0": 1, "1": 0}.items():
+        monkeypatch.setenv("RANK", rank)
+        assert gdshare("policy", "show", check=True).err.count("from gdshare.toml") == times
+
+
 def test_named_file_is_taken_wherever_its_option_stands(here):
     write('outbox = "named"', here / "other.toml")
     for words in (
