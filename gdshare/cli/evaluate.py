@@ -19,8 +19,10 @@ from gdshare.cli.terminal import (
     print_table,
     resolve_device,
 )
+from gdshare.config import variable
 from gdshare.extras import require_extra
 from gdshare.metrics import SOURCE_TABLE, Interval, best_threshold
+from gdshare.next_steps import Command, Word
 from gdshare.progress import progress
 
 if TYPE_CHECKING:
@@ -34,7 +36,10 @@ MIN_FILMS = 10
 
 def evaluate(
     model: Annotated[Path, typer.Argument(help="A trained model's folder.")],
-    cohort: Annotated[Path, typer.Argument(help="A labelled cohort made by gdshare label.")],
+    cohort: Annotated[
+        Path,
+        typer.Argument(envvar=variable("cohort"), help="A labelled cohort made by gdshare label."),
+    ],
     split: Annotated[
         Literal["val", "test"], typer.Option(help="Films of validation or of test patients.")
     ] = "test",
@@ -100,7 +105,7 @@ def evaluate(
     if as_json:
         return print_json(_as_data(figures, split, origin))
     _print(figures, f"{cohort}, {split} films; ε = {epsilon:.2f} ({origin})")
-    print_next(f"classify {quote(str(model))} FILM...")
+    print_next(Command("classify", (Word(model), Word(None, "FILM..."))))
     return None
 
 

@@ -155,7 +155,7 @@ def test_the_extras_are_those_of_the_package():
         wanted = {re.split(r"[\[>=<]", line)[0] for line in extras[extra]} - {"gdshare"}
         assert all(distribution[module] & wanted for module in modules), extra
         assert len(wanted) == len(modules), extra
-        included = [f"gdshare[{INCLUDES[extra]}]"] if extra in INCLUDES else []
+        included = [f"gdshare[{','.join(INCLUDES[extra])}]"] if extra in INCLUDES else []
         assert [line for line in extras[extra] if line.startswith("gdshare")] == included
 
 
