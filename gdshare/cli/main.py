@@ -73,7 +73,7 @@ PANELS: dict[str, tuple[str, ...]] = {
     ),
     "Hospital: the node": ("node",),
     "Aggregator": ("verify", "unseal", "aggregate", "trust"),
-    "Researcher": ("phantom", "demo", "train", "evaluate", "classify"),
+    "Researcher": ("phantom", "demo", "train", "evaluate", "classify", "report"),
 }
 """The front page's groups, by role."""
 
