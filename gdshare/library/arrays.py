@@ -24,7 +24,7 @@ from gdshare.distill.problem import prepare_patches
 from gdshare.distill.score_record import tensors_digest
 from gdshare.errors import UsageError
 from gdshare.library.images import DistilledImages
-from gdshare.library.patches import as_names, as_patches, class_names
+from gdshare.library.patches import as_names, as_patches, as_pixels, class_names
 from gdshare.library.runs import with_seed
 from gdshare.method import Settings
 from gdshare.networks import INITIALISERS
@@ -76,7 +76,8 @@ def distil(
         UsageError: arrays, classes or settings that cannot be honoured.
         LostError: the training came apart.
     """
-    pixels, own = np.asarray(images), as_names(labels, len(images), "labels")
+    pixels = as_pixels(images)
+    own = as_names(labels, len(pixels), "labels")
     classes = class_names(own)
     patients = None if groups is None else as_names(groups, len(pixels), "groups")
     chosen = _settings(settings or Settings(), len(classes), device)

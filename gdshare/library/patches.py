@@ -11,7 +11,7 @@ from gdshare.errors import UsageError
 from gdshare.library.images import MAX_CLASSES
 from gdshare.seeding import missing_classes
 
-NAMED = "biuUS"
+NAMED = "biuU"
 """Kinds of numpy's types that name something: booleans, integers, text."""
 
 

@@ -152,14 +152,16 @@ IMAGES, LABELS = task(40, 2)
 FOUR = np.arange(40) % 4
 GOOD = {"images": IMAGES, "labels": LABELS, "validation": (IMAGES, LABELS), "settings": QUICK}
 REFUSED = {
+    "no array": ({"images": 3}, "have shape (), not"),
     "colour images": ({"images": np.zeros((40, 16, 16, 3), np.uint8)}, "not [n, side, side]"),
-    "no image": ({"images": IMAGES[:0], "labels": LABELS[:0]}, "name 0 classes"),
+    "no image": ({"images": IMAGES[:0], "labels": LABELS[:0]}, "not [n, side, side]"),
     "signed integers": ({"images": IMAGES.astype(np.int16)}, "are int16"),
     "floats above 1": ({"images": IMAGES.astype(np.float32)}, "above 1"),
     "no number": ({"images": np.full(IMAGES.shape, np.nan)}, "not a number"),
     "a label too few": ({"labels": LABELS[1:]}, "have shape (39,) for 40 patches"),
     "labels in a column": ({"labels": LABELS[:, None]}, "have shape (40, 1)"),
     "labels with fractions": ({"labels": LABELS / 2}, "are float64"),
+    "labels in bytes": ({"labels": LABELS.astype("S1")}, "are |S1"),
     "one class": ({"labels": np.zeros(40, int)}, "name 1 classes"),
     "unknown class in validation": (
         {"validation": (IMAGES, np.full(40, 7))},
