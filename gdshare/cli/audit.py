@@ -42,6 +42,7 @@ def audit(
     from gdshare.audit import AUDIT
     from gdshare.audit.attack import audit_run
     from gdshare.cohort import open_cohort
+    from gdshare.distill.run_folder import read_record
 
     chosen = cohort or cohort_option
     if chosen is None or (cohort and cohort_option):
@@ -49,6 +50,7 @@ def audit(
             "give the cohort that the run was distilled from, once",
             remedy=f"gdshare audit {quote(str(run))} COHORT",
         )
+    read_record(run)  # of two wrong folders the first is named
     labelled, device_name = open_cohort(chosen), resolve_device(device)
     with progress("attacking patients") as report:
         attacks = audit_run(run, labelled, device_name, report).attacks

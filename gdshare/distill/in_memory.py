@@ -6,26 +6,22 @@ Its training steps, scores and result are those of ``loop.distill``, bit for bit
 from collections.abc import Callable
 
 from gdshare.distill.journal import Journal
-from gdshare.distill.loop import Outcome, StoppedError, Tick, conclude, train_step
+from gdshare.distill.loop import Outcome, Tick, conclude, train_step
 from gdshare.distill.problem import Problem
 from gdshare.distill.state import initial_state
 from gdshare.distill.workers import ALONE
 
 
 def distil_in_memory(
-    problem: Problem,
-    progress: Callable[[Tick], None] = lambda tick: None,
-    stopping: Callable[[], bool] = lambda: False,
+    problem: Problem, progress: Callable[[Tick], None] = lambda tick: None
 ) -> Outcome:
     """Take all training steps of a run, and score its result.
 
     Args:
         problem: as ``prepare_patches`` made it.
         progress: called after each training step.
-        stopping: asked after each training step; True ends the run, and nothing of it is kept.
 
     Raises:
-        StoppedError: ``stopping`` returned True.
         LostError: too many useless gradients in a row.
     """
     settings, journal = problem.settings, Journal(None, None)
@@ -33,6 +29,4 @@ def distil_in_memory(
     while state.progress.step < settings.outer_steps:
         state, tick = train_step(state, problem, journal, ALONE)
         progress(tick)
-        if stopping() and tick.step < settings.outer_steps:
-            raise StoppedError(f"stopped after step {tick.step}", remedy="start again")
     return conclude(state, problem, journal, ALONE, "the distilled images")
