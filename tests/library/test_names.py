@@ -8,9 +8,11 @@ from importlib import import_module
 from pathlib import Path
 
 import pytest
+from bundle_factory import NOW, key, sound
 
 import gdshare
 from gdshare.extras import MODULES
+from gdshare.signing import public_pem
 
 EXTRAS = sorted({module for modules in MODULES.values() for module in modules})
 CORE = {
@@ -68,7 +70,24 @@ def test_an_unknown_name_is_an_attribute_error():
         exec("from gdshare import nonsense")
 
 
-def test_the_core_reads_bundles_and_says_what_the_rest_needs():
+def test_the_core_verifies_and_reads_a_bundle(tmp_path):
+    for name, content in sound().items():
+        (tmp_path / name).write_bytes(content)
+    public = tmp_path.parent / "st-mary.pub"
+    public.write_bytes(public_pem(key().public_key()))
+    program = f"""
+import gdshare
+from datetime import datetime
+from pathlib import Path
+now = datetime.fromisoformat({NOW.isoformat()!r})
+print(gdshare.load_bundle(Path({str(tmp_path)!r}), Path({str(public)!r}), now=now))
+"""
+    assert alone(program, EXTRAS) == (
+        "<DistilledImages st-mary: 3 of 16 x 16 px, classes I, N, P, signature verified>\n"
+    )
+
+
+def test_the_core_names_the_extra_of_everything_else():
     program = f"""
 import gdshare
 from gdshare.errors import UsageError
