@@ -2,54 +2,64 @@
 
 import json
 from pathlib import Path
-from shlex import quote
 from typing import Annotated
 
 import typer
 
 from aggregator.flower.cli import SuperLinkAddress
-from aggregator.flower.folder import MODEL, RECEIPTS, RESULT
+from aggregator.flower.folder import MODEL, PAGE, RECEIPTS, RESULT
 from aggregator.flower.order import Order, Scheme
 from aggregator.flower.submit import run_round
 from aggregator.receipts import receipts_for
 from aggregator.signer import check_name, open_signer
 from gdshare.cli.operator import operator_name
 from gdshare.cli.passphrase import PASSPHRASE_FILE
-from gdshare.cli.terminal import AsJson, print_json, print_next, print_text
+from gdshare.cli.terminal import AsJson, print_json, print_line, print_next, print_text
+from gdshare.config import variable
 from gdshare.extras import require_extra
+from gdshare.next_steps import Command, Word
 from gdshare.protocol import MAX_ENSEMBLE
 from gdshare.trust.keys import ledger_beside
 
 
 def aggregate(
     superlink: Annotated[
-        str, typer.Option(metavar="HOST:PORT", help="The SuperLink, which runs on this machine.")
+        str,
+        typer.Option(
+            envvar=variable("superlink"),
+            metavar="HOST:PORT",
+            help="The SuperLink, which runs on this machine.",
+        ),
     ],
     trust: Annotated[
         Path,
         typer.Option(
+            envvar=variable("trust"),
             help="Folder of the hospitals' public keys, SITE.pub. Admissions and refusals are "
-            "recorded beside it, in TRUST-ledger.jsonl."
+            "recorded beside it, in TRUST-ledger.jsonl.",
         ),
     ],
     out: Annotated[Path, typer.Option(help="Folder for model, table and refusals; a new one.")],
     name: Annotated[
         str | None,
         typer.Option(
-            help="This aggregator's short name, by which hospitals list it as a recipient."
+            envvar=variable("name"),
+            help="This aggregator's short name, by which hospitals list it as a recipient.",
         ),
     ] = None,
     key: Annotated[
         Path | None,
         typer.Option(
+            envvar=variable("key"),
             help="The aggregator's own private key, NAME.key: signs a receipt for each bundle that "
-            "is admitted or refused, in OUT/receipts, for its hospital. Takes --name."
+            "is admitted or refused, in OUT/receipts, for its hospital. Takes --name.",
         ),
     ] = None,
     passphrase_file: Path | None = PASSPHRASE_FILE,
     reference: Annotated[
         Path | None,
         typer.Option(
+            envvar=variable("reference"),
             help="A labelled cohort of your own (gdshare label), on which networks trained from "
             "each bundle alone must beat chance. Without it: the hospitals' validation films.",
         ),
@@ -67,16 +77,27 @@ def aggregate(
         ),
     ] = 5,
     seed: Annotated[int, typer.Option(min=0, help="Decides initial weights and intervals.")] = 0,
-    sites: Annotated[int, typer.Option(min=1, help="Hospitals to wait for.")] = 1,
+    sites: Annotated[
+        int, typer.Option(min=1, envvar=variable("sites"), help="Hospitals to wait for.")
+    ] = 1,
     wait: Annotated[float, typer.Option(min=1, help="Seconds to wait for them.")] = 120.0,
     timeout: Annotated[
         float, typer.Option(min=1, help="Seconds a hospital has for each answer.")
     ] = 1800.0,
     root_certificates: Annotated[
-        Path | None, typer.Option(help="PEM of the authority behind the SuperLink's certificate.")
+        Path | None,
+        typer.Option(
+            envvar=variable("root-certificates"),
+            help="PEM of the authority behind the SuperLink's certificate.",
+        ),
     ] = None,
     insecure: Annotated[
-        bool, typer.Option("--insecure", help="No TLS; only where all runs on one machine.")
+        bool,
+        typer.Option(
+            "--insecure",
+            envvar=variable("insecure"),
+            help="No TLS; only where all runs on one machine.",
+        ),
     ] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -114,7 +135,9 @@ def aggregate(
     if as_json:
         return print_json(json.loads((out / RESULT).read_bytes()))
     print_text(table)
-    print_next(f"classify {quote(str(out / MODEL))} FILM..., as every hospital can")
+    print_line(f"page: {out / PAGE}")
+    classify = Command("classify", (Word(out / MODEL), Word(None, "FILM...")))
+    print_next(classify, ", as every hospital can")
     return None
 
 

@@ -1,5 +1,6 @@
 """A round's result: one JSON file for programs, one table for people."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, astuple, dataclass
 from math import hypot
@@ -11,7 +12,7 @@ from pydantic import Field, JsonValue, TypeAdapter
 
 from aggregator.admission.plausibility import Screening
 from aggregator.flower.counting import Missing
-from aggregator.flower.folder import RESULT, TABLE
+from aggregator.flower.folder import PAGE, RESULT, TABLE
 from aggregator.flower.order import Order
 from aggregator.refusals import Refusal
 from aggregator.verified import Verified
@@ -23,9 +24,12 @@ from gdshare.metrics import (
     Interval,
     Intervals,
     best_threshold,
-    bootstrap,
 )
 from gdshare.pooling import capped_weights
+from gdshare.proportions import count_intervals
+from gdshare.report.page import Page, write_page
+from gdshare.report.round_page import RoundFile, round_page
+from gdshare.report.sections import Shared
 from gdshare.storage import write_bytes, write_json
 from gdshare.suppression import Bounds, bounds
 
@@ -52,6 +56,9 @@ SCREENING_HEADINGS = (
     "length",
     "",
 )
+
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -120,7 +127,7 @@ class RoundResult:
 
 
 def rows(test: Mapping[str, Counts], seed: int) -> list[Row]:
-    """Each site and all of them together, with bootstrap intervals that ``seed`` decides."""
+    """Each site and all of them together; ``seed`` decides the intervals that are resampled."""
     generator = np.random.default_rng(seed)
     sent = {site: answer.confusions[0] for site, answer in sorted(test.items())}
     known = {site: bounds(counts, test[site].suppress_below) for site, counts in sent.items()}
@@ -136,9 +143,9 @@ def rows(test: Mapping[str, Counts], seed: int) -> list[Row]:
 
 def _intervals(known: Bounds, noise: float, generator: np.random.Generator) -> Intervals:
     """Of the worst and of the best that the counts can stand for, together."""
-    low = bootstrap(known.worst, generator, noise=noise)
+    low = count_intervals(known.worst, generator, noise)
     exact = known.best == known.worst
-    high = low if exact else bootstrap(known.best, generator, noise=noise)
+    high = low if exact else count_intervals(known.best, generator, noise)
     return Intervals(
         Interval(low.sensitivity.low, high.sensitivity.high),
         Interval(low.specificity.low, high.specificity.high),
@@ -198,8 +205,8 @@ def table(result: RoundResult) -> str:
         f"Whole films by patch voting with {result.networks} {result.network}, trained on "
         f"{len(result.bundles)} bundles ({result.order.pooling}).\n"
         f"ε = {result.epsilon:.2f}, {origin}; the figures are of test films.\n"
-        "Intervals resample films, as if each were another patient's: with several films a patient "
-        "they\nare too narrow, and a figure of 0 or 1 has none."
+        "Intervals are 95%, as if each film were another patient's: with several films a patient "
+        "they\nare too narrow. Sen and Spe: Wilson's; HM: resampled."
     )
     if any(k > 1 for k in result.suppress_below.values()):
         heading += (
@@ -231,10 +238,25 @@ def _label(refusal: Refusal) -> str:
     return f"{refusal.name} {refusal.digest[:16]}"
 
 
-def write_result(out: Path, result: RoundResult) -> None:
-    """Write the table, then ``round.json``, whose presence says that the round is over."""
+def write_result(out: Path, result: RoundResult, admitted: Sequence[Verified]) -> None:
+    """Write the table and the page, then ``round.json``, whose presence says the round is over.
+
+    A round is not lost for a picture: what keeps the page from being drawn is logged.
+    """
     write_bytes(out / TABLE, table(result).encode())
-    write_json(out / RESULT, to_json(result))
+    data = to_json(result)
+    try:
+        write_page(out / PAGE, _page(out, data, admitted))
+    except Exception:
+        log.exception("the round's page could not be drawn; its table and figures are whole")
+    write_json(out / RESULT, data)
+
+
+def _page(out: Path, data: JsonValue, admitted: Sequence[Verified]) -> Page:
+    shared = [
+        Shared(own.site, own.bundle.distilled, own.bundle.manifest.attacks) for own in admitted
+    ]
+    return round_page(RoundFile.model_validate(data), shared, out.name)
 
 
 def to_json(result: RoundResult) -> JsonValue:

@@ -90,7 +90,8 @@ class Round:
         """Run the round; on return everything is in ``out``.
 
         Args:
-            out: for ``refusals.jsonl``, ``model/``, ``table.txt`` and ``round.json``.
+            out: for ``refusals.jsonl``, ``model/``, ``table.txt``, ``report.html`` and
+                ``round.json``.
 
         Raises:
             FederationError: no node connected, no bundle was admitted, the trust list or the ledger
@@ -139,7 +140,7 @@ class Round:
             bytes_moved={"bundles": bundle_bytes, "model": len(model.to_bytes())},
             order=self.order,
         )
-        write_result(out, result)
+        write_result(out, result, admitted)
         return result
 
     def _wait_for_nodes(self) -> list[int]:

@@ -19,14 +19,17 @@ agree on.
 attacks the images before they leave.
 
 ``bundle`` is what crosses the bar, ``signing`` the keys and statements around it; ``release`` is
-how it leaves: policy, approvals, outbox, withdrawals; ``ledger`` records each act.
+how it leaves: policy, approvals, outbox, withdrawals; ``approval_page`` is where people look at it
+(``local_page`` has what both pages have in common), and ``ledger`` records each act.
 
 ``pooling`` trains one ``model`` from bundles, or from the runs and bundles that ``contributions``
 reads; ``vote``, ``metrics`` and ``evaluation`` classify
-whole films and count; ``messages`` are the two requests that an aggregator may send to a hospital.
+whole films and count, and ``proportions`` says how sure the counts are; ``messages`` are the two
+requests that an aggregator may send to a hospital.
 
-``progress`` shows how far long work has come. ``cli`` is the ``gdshare`` command, ``report`` the
-pages and pictures it makes. ``library`` is what this module offers to programs and notebooks
+``progress`` shows how far long work has come. ``cli`` is the ``gdshare`` command, ``config`` what
+it takes for options that are not typed, ``next_steps`` what waits in a site's folders, ``report``
+the pages and pictures it makes. ``library`` is what this module offers to programs and notebooks
 (docs/library.md). The two Flower sides are the sibling packages ``hospital_node`` and
 ``aggregator``, which import this one and never each other.
 

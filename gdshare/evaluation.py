@@ -18,9 +18,9 @@ from gdshare.metrics import (
     auc,
     count,
     intervals,
-    percentile_interval,
 )
 from gdshare.model import Model
+from gdshare.proportions import around, count_intervals, ranking_interval, resampled_share
 from gdshare.vote import Votes, film_votes, predictor
 
 
@@ -97,9 +97,11 @@ def local_figures(
     generator: np.random.Generator,
     resamples: int = RESAMPLES,
 ) -> LocalFigures:
-    """Counts at ε and the AUC of the ratio, with intervals from a bootstrap over patients.
+    """Counts at ε and the AUC of the ratio, with intervals that count patients, not films.
 
-    Patients are drawn with replacement within each diagnosis, each with all their films.
+    Where each patient has one film, Sen and Spe have Wilson's intervals. Where some have several,
+    patients are drawn with replacement within each diagnosis, each with all their films; a share of
+    0 or 1, which that cannot vary, is resampled as ``gdshare.proportions`` says.
     """
     ratios, indeterminate, positive = _columns(votes)
     strata = [_films_by_patient(votes, diagnosis) for diagnosis in (False, True)]
@@ -108,13 +110,41 @@ def local_figures(
         rows = np.concatenate([_resample(patients, generator) for patients in strata])
         sample = count(ratios[rows], indeterminate[rows], positive[rows], threshold)
         samples[index] = sample.sensitivity, sample.specificity, auc(ratios[rows], positive[rows])
+    confusion = count(ratios, indeterminate, positive, threshold)
+    negatives, positives = (len(patients) for patients in strata)
+    ranking = auc(ratios, positive)
     return LocalFigures(
         threshold,
-        count(ratios, indeterminate, positive, threshold),
-        intervals(samples[:, 0], samples[:, 1]),
-        auc(ratios, positive),
-        percentile_interval(samples[:, 2]),
+        confusion,
+        _intervals(confusion, samples[:, :2], (positives, negatives), generator),
+        ranking,
+        ranking_interval(ranking, samples[:, 2], min(positives, negatives)),
     )
+
+
+def _intervals(
+    confusion: Confusion,
+    samples: npt.NDArray[np.float64],
+    patients: tuple[int, int],
+    generator: np.random.Generator,
+) -> Intervals:
+    """Of Sen, Spe and HM.
+
+    Args:
+        confusion: of all films.
+        samples: float64 [resamples, 2], Sen and Spe of patients drawn again.
+        patients: positive and negative ones.
+        generator: advanced.
+    """
+    if confusion.films == sum(patients):
+        return count_intervals(confusion, generator, resamples=len(samples))
+    varied = samples.copy()
+    for column, share in enumerate((confusion.sensitivity, confusion.specificity)):
+        if share in (0.0, 1.0):
+            right = share * patients[column]
+            wrong = patients[column] - right
+            varied[:, column] = resampled_share(right, wrong, generator, len(samples))
+    return around(confusion, intervals(varied[:, 0], varied[:, 1]))
 
 
 def _columns(

@@ -5,20 +5,28 @@ prepared, and to verify. Everything else comes by an extra, such as ``gdshare[di
 pyproject.toml lists their requirements.
 """
 
+from collections.abc import Mapping
 from importlib.util import find_spec
+from itertools import chain
 
 from gdshare.errors import UsageError
 
 MODULES = {
     "films": ("defusedxml", "scipy"),
-    "dicom": ("gdcm", "h11", "highdicom", "onnxruntime", "pydicom", "starlette", "uvicorn"),
+    "page": ("h11", "starlette", "uvicorn"),
+    "dicom": ("gdcm", "highdicom", "onnxruntime", "pydicom"),
     "pacs": ("dicomweb_client", "requests", "urllib3"),
-    "distill": ("torch", "torchvision"),
+    "distill": ("jinja2", "markupsafe", "matplotlib", "torch", "torchvision"),
     "federation": ("flwr",),
 }
 """Extra -> the modules that it adds."""
-INCLUDES = {"dicom": "films", "pacs": "dicom", "distill": "films", "federation": "distill"}
-"""Extra -> the extra on which it builds."""
+INCLUDES: Mapping[str, tuple[str, ...]] = {
+    "dicom": ("films", "page"),
+    "pacs": ("dicom",),
+    "distill": ("films",),
+    "federation": ("distill",),
+}
+"""Extra -> the extras on which it builds."""
 
 
 class MissingExtraError(UsageError):
@@ -47,8 +55,9 @@ def extra_missing(module: str | None) -> MissingExtraError | None:
     return _missing([top], extras[0]) if extras else None
 
 
-def _modules(extra: str | None) -> list[str]:
-    return [*MODULES[extra], *_modules(INCLUDES.get(extra))] if extra else []
+def _modules(extra: str) -> list[str]:
+    below = (_modules(name) for name in INCLUDES.get(extra, ()))
+    return [*MODULES[extra], *chain.from_iterable(below)]
 
 
 def _missing(modules: list[str], extra: str) -> MissingExtraError:

@@ -145,31 +145,6 @@ def best_threshold(
     return thresholds[best[len(best) // 2]]
 
 
-def bootstrap(
-    confusion: Confusion,
-    generator: np.random.Generator,
-    resamples: int = RESAMPLES,
-    noise: float = 0.0,
-) -> Intervals:
-    """95% percentile intervals from counts alone, for an aggregator, which sees no film.
-
-    Positives and negatives are resampled apart (the split was stratified), each as a binomial: that
-    is the patient-level bootstrap where each patient has one film. Where patients have several, use
-    ``evaluation.local_figures``, which resamples patients.
-    """
-    positives, negatives = confusion.tp + confusion.fn, confusion.tn + confusion.fp
-    right = np.stack(
-        [
-            generator.binomial(positives, confusion.sensitivity, resamples),
-            generator.binomial(negatives, confusion.specificity, resamples),
-        ]
-    ).astype(np.float64)
-    if noise:
-        right += generator.normal(0.0, noise, right.shape)
-    sens, spec = right / np.maximum([[positives], [negatives]], 1)
-    return intervals(sens.clip(0, 1), spec.clip(0, 1))
-
-
 def intervals(sens: npt.NDArray[np.float64], spec: npt.NDArray[np.float64]) -> Intervals:
     """Percentile intervals of Sen, Spe and HM from resampled Sen and Spe, float64 [resamples]."""
     total = sens + spec

@@ -60,3 +60,20 @@ def test_more_films_of_the_same_patients_do_not_narrow_the_interval():
         assert interval.low <= figures.confusion.sensitivity <= interval.high
         assert figures.auc_interval.low <= figures.auc <= figures.auc_interval.high
     assert widths[1] == pytest.approx(widths[0], rel=0.3)
+
+
+def test_films_that_are_all_right_leave_room_for_doubt():
+    """Whether a patient has a film or several: as much as so many patients can say."""
+    once = [film(f"p{i}", i % 2 == 0, 0.1 + 0.8 * (i % 2 == 0)) for i in range(12)]
+    for votes in (once, [v for v in once for _ in range(3)]):
+        figures = local_figures(votes, 0.5, np.random.default_rng(0), resamples=400)
+        assert figures.confusion.harmonic_mean == figures.auc == 1
+        intervals = figures.intervals
+        for interval in (
+            intervals.sensitivity,
+            intervals.specificity,
+            intervals.harmonic_mean,
+            figures.auc_interval,
+        ):
+            assert 0.5 < interval.low < 0.8
+            assert interval.high == pytest.approx(1, abs=0.01)

@@ -10,7 +10,6 @@ from gdshare.metrics import (
     Confusion,
     auc,
     best_threshold,
-    bootstrap,
     count,
     harmonic_mean,
 )
@@ -53,18 +52,6 @@ def test_best_threshold_is_the_middle_of_several():
 def test_without_validation_films_there_is_no_threshold():
     with pytest.raises(UsageError, match="validation share"):
         best_threshold([Confusion(0, 0, 0, 0)] * 21)
-
-
-def test_interval_contains_the_figure_and_narrows_with_more_films():
-    few, many = Confusion(8, 2, 8, 2), Confusion(800, 200, 800, 200)
-    widths = []
-    for counts in (few, many):
-        interval = bootstrap(counts, np.random.default_rng(0)).sensitivity
-        assert interval.low <= 0.8 <= interval.high
-        widths.append(interval.high - interval.low)
-    # A binomial's deviation is sqrt(0.8 * 0.2 / n): 0.126 at 10 films, 0.0126 at 1000.
-    assert widths[0] == pytest.approx(2 * 1.96 * 0.126, rel=0.25)
-    assert widths[1] == pytest.approx(2 * 1.96 * 0.0126, rel=0.1)
 
 
 @given(st.lists(st.tuples(st.sampled_from([0.0, 0.2, 0.5, 1.0]), st.booleans()), min_size=2))

@@ -3,7 +3,7 @@
 import json
 import logging
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from aggregator.flower.local_federation import SiteNode, local_federation
 from aggregator.flower.order import Order
 from aggregator.flower.submit import run_round
 from aggregator.stopwatch import Stopwatch
-from aggregator.trial.compare import RoundOutcome, compare
+from aggregator.trial.compare import Comparison, RoundOutcome, compare
 from aggregator.trial.hospital import Participant
 from aggregator.trial.plan import Show, Trial
 from aggregator.trial.side_by_side import release_all
@@ -59,18 +59,36 @@ def run_trial(trial: Trial, out: Path, now: datetime, show: Show, workers: int =
         comparison = compare(sites, _outcome(result, sites, out), out, trial, show)
     text = markdown(comparison)
     write_bytes(out / TABLE, text.encode())
-    report: dict[str, JsonValue] = {
+    write_json(out / REPORT, report(trial, sites, result, comparison, watch.seconds))
+    return text
+
+
+def report(
+    trial: Trial,
+    sites: Sequence[Participant],
+    result: Mapping[str, JsonValue],
+    comparison: Comparison,
+    seconds: Mapping[str, float],
+) -> dict[str, JsonValue]:
+    """All of a trial as plain data.
+
+    Args:
+        trial: the plan.
+        sites: the hospitals.
+        result: of the round, as in ``round.json``.
+        comparison: of the models.
+        seconds: step -> how long it took.
+    """
+    return {
         "settings": trial.settings.model_dump(mode="json"),
         "protocol": trial.protocol.model_dump(mode="json"),
         "pooling": trial.pooling,
         "hospitals": {site.name: _facts(site) for site in sites},
         "bytes_moved": result["bytes_moved"],
         "round_seconds": result["seconds"],
-        "seconds_of_this_attempt": dict(watch.seconds),
+        "seconds_of_this_attempt": dict(seconds),
         **as_data(comparison),
     }
-    write_json(out / REPORT, report)
-    return text
 
 
 def _round_result(
@@ -83,17 +101,7 @@ def _round_result(
         # give the same test counts again.
         shutil.rmtree(out / ROUND, ignore_errors=True)
         log.info("starting a SuperLink and %d SuperNodes on this machine", len(sites))
-        nodes = [
-            SiteNode(
-                site.name,
-                site.outbox,
-                site.cohort.path,
-                out / "trust",
-                trial.minimum_films,
-                EVERY_FILM,
-            )
-            for site in sites
-        ]
+        nodes = site_nodes([site.name for site in sites], out, trial)
         order = Order(
             trust=out / "trust",
             ledger=ledger_beside(out / "trust").absolute(),
@@ -109,6 +117,21 @@ def _round_result(
             run_round(superlink, out / ROUND, order)
     result: dict[str, JsonValue] = json.loads(path.read_bytes())
     return result
+
+
+def site_nodes(names: Sequence[str], out: Path, trial: Trial) -> list[SiteNode]:
+    """The nodes of a trial's hospitals."""
+    return [
+        SiteNode(
+            name,
+            out / "sites" / name / "outbox",
+            out / "sites" / name / "cohort",
+            out / "trust",
+            trial.minimum_films,
+            EVERY_FILM,
+        )
+        for name in names
+    ]
 
 
 def accept_all(sites: Sequence[Participant], ledger_path: Path, now: datetime) -> None:

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from gdshare.cli.defaults import typed
 from gdshare.cli.terminal import (
     AsJson,
     Device,
@@ -15,16 +16,22 @@ from gdshare.cli.terminal import (
     print_table,
     resolve_device,
 )
+from gdshare.config import variable
 from gdshare.errors import UsageError
 from gdshare.extras import require_extra
+from gdshare.next_steps import commands
 from gdshare.progress import progress
 
 
 def audit(
-    run: Annotated[Path, typer.Argument(help="A finished run of gdshare distill.")],
+    run: Annotated[
+        Path, typer.Argument(envvar=variable("run"), help="A finished run of gdshare distill.")
+    ],
     cohort: Annotated[
         Path | None,
-        typer.Argument(metavar="COHORT", help="The cohort it was distilled from."),
+        typer.Argument(
+            envvar=variable("cohort"), metavar="COHORT", help="The cohort it was distilled from."
+        ),
     ] = None,
     cohort_option: Annotated[Path | None, typer.Option("--cohort", hidden=True)] = None,
     device: Device = "auto",
@@ -44,8 +51,8 @@ def audit(
     from gdshare.cohort import open_cohort
     from gdshare.distill.run_folder import read_record
 
-    chosen = cohort or cohort_option
-    if chosen is None or (cohort and cohort_option):
+    chosen = cohort_option or cohort
+    if chosen is None or (cohort_option and typed("cohort")):
         raise UsageError(
             "give the cohort that the run was distilled from, once",
             remedy=f"gdshare audit {quote(str(run))} COHORT",
@@ -68,7 +75,7 @@ def audit(
     columns = ("attack", "figure", "95% interval", "baseline")
     print_table("Higher figures reveal more", columns, rows)
     print_line(f"written to {run / AUDIT}")
-    print_next(f"prepare {quote(str(run))} --out PREPARED --outbox OUTBOX --site SITE")
+    print_next(commands.prepare(run))
     return None
 
 

@@ -1,10 +1,8 @@
 """``gdshare classify``: classify films, and show how their windows voted."""
 
-import hashlib
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,17 +12,11 @@ from gdshare.cli.exit_status import USAGE
 from gdshare.cli.terminal import AsJson, Device, print_json, print_line, resolve_device
 from gdshare.errors import FilmError, UsageError
 from gdshare.extras import require_extra
-from gdshare.films import read_film
-from gdshare.films.film import warn_of_narrow_range
 from gdshare.metrics import SOURCE_THRESHOLD
-from gdshare.patches import Grid
-from gdshare.plain_files import open_plain
 from gdshare.progress import progress
 
 if TYPE_CHECKING:
-    from gdshare.model import Model
     from gdshare.report.vote_files import VoteRecord
-    from gdshare.vote import Predict
 
 log = logging.getLogger(__name__)
 
@@ -71,6 +63,14 @@ def classify(
             help="Pixel size, mm, if the model needs it and the file lacks it.",
         ),
     ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Processes that classify at once. Default: as many as cores, where there are many "
+            "films; one on a GPU.",
+        ),
+    ] = None,
     device: Device = "auto",
     as_json: AsJson = False,
 ) -> None:
@@ -82,32 +82,37 @@ def classify(
     require_extra("distill")
     from gdshare.model import load_model
     from gdshare.report.vote_files import begin, write_table
-    from gdshare.vote import predictor
+    from gdshare.report.vote_job import VoteJob, classify_films, default_workers
 
     trained, record = load_model(model)
     value = threshold if threshold is not None else record.origin.get("threshold")
     epsilon = float(value) if isinstance(value, float) else SOURCE_THRESHOLD
     named = _named(films, map_folder)
-    predict = predictor(trained, resolve_device(device))
-    digest = hashlib.sha256(trained.to_bytes()).hexdigest()
-    job = _Job(trained, predict, digest, stride, spacing_mm, epsilon, map_folder)
+    protocol = trained.protocol.model_copy(update={"stride": stride} if stride else {})
+    processor = resolve_device(device)
+    job = VoteJob(
+        trained.network, trained.to_bytes(), protocol, epsilon, processor, spacing_mm, map_folder
+    )
+    processes = min(workers or default_workers(len(named), processor), len(named))
     if map_folder is not None:
         begin(map_folder)
     if not as_json:
         print_line(f"ε = {epsilon:.2f}")
         print_line(LINE.format(**HEAD))
     seen: dict[Path, VoteRecord] = {}
-    with progress("classifying films") as report:
-        for done, (name, path) in enumerate(named.items(), start=1):
-            try:
-                seen[path] = job.classify(name, path)
-            except FilmError as error:
+    with (
+        closing(classify_films(job, named, processes)) as outcomes,
+        progress("classifying films") as report,
+    ):
+        for done, (name, outcome) in enumerate(outcomes, start=1):
+            if isinstance(outcome, FilmError):
                 if len(named) == 1:
-                    raise
-                log.error("%s", error)
+                    raise outcome
+                log.error("%s", outcome)
             else:
+                seen[named[name]] = outcome
                 if not as_json:
-                    print_line(_line(path, seen[path]))
+                    print_line(_line(named[name], outcome))
             report(done, len(named))
     if map_folder is not None:
         write_table(map_folder, list(seen.values()))
@@ -144,42 +149,6 @@ def _below(folder: Path, out: Path | None) -> list[Path]:
         elif path.is_file() and not (out and path.resolve().is_relative_to(out.resolve())):
             files.append(path)
     return files
-
-
-@dataclass(frozen=True)
-class _Job:
-    """What every film is classified with."""
-
-    model: "Model"
-    predict: "Predict"
-    model_sha256: str
-    stride: int | None
-    spacing_mm: float | None
-    threshold: float
-    out: Path | None
-
-    def classify(self, name: str, path: Path) -> "VoteRecord":
-        """A film's votes, which are kept where there is a folder for them."""
-        from gdshare.report.vote_files import read_record, record_of, write_film
-        from gdshare.vote import vote_map
-
-        film = read_film(path, self.spacing_mm)
-        warn_of_narrow_range(film)
-        protocol = self.model.protocol
-        if self.stride is not None:
-            protocol = protocol.model_copy(update={"stride": self.stride})
-        with open_plain(path) as stream:
-            digest = hashlib.file_digest(stream, "sha256").hexdigest()
-        before = read_record(self.out, name) if self.out else None
-        grid = Grid.on(film, protocol)
-        if before and before.is_of(digest, self.model_sha256, grid):
-            seen = before.seen
-        else:
-            seen = vote_map(film, protocol, self.predict)
-        record = record_of(name, digest, self.model_sha256, seen, self.threshold)
-        if self.out and record != before:
-            write_film(self.out, film, record, path, datetime.now(UTC))
-        return record
 
 
 def _line(path: Path, record: "VoteRecord") -> str:

@@ -24,10 +24,12 @@ from gdshare.cli.terminal import (
     print_next,
     resolve_device,
 )
+from gdshare.config import variable
 from gdshare.distill.run_folder import PREVIEW, RECORD, RESULT, read_record
 from gdshare.errors import UsageError
 from gdshare.extras import require_extra
 from gdshare.method import BY_NETWORK, Settings
+from gdshare.next_steps import commands
 from gdshare.plain_files import MAX_RECORD, read_plain
 from gdshare.progress import progress
 from gdshare.report.preview import render_preview
@@ -42,8 +44,11 @@ log = logging.getLogger(__name__)
 
 
 def distill(
-    cohort: Annotated[Path, typer.Argument(help="A labelled cohort made by gdshare label.")],
-    out: Annotated[Path, typer.Option(help="Folder for the run.")],
+    cohort: Annotated[
+        Path,
+        typer.Argument(envvar=variable("cohort"), help="A labelled cohort made by gdshare label."),
+    ],
+    out: Annotated[Path, typer.Option(envvar=variable("run"), help="Folder for the run.")],
     config: Annotated[
         Path | None,
         typer.Option(help="TOML file with the options below; the command line overrides it."),
@@ -279,7 +284,7 @@ def _report(cohort: Path, out: Path, outcome: "Outcome", as_json: bool) -> None:
             "warning: this result is no better than chance; distil longer, or check the films and "
             "their outlines before publishing it"
         )
-    print_next(f"audit {shlex.join([str(out), str(cohort)])}")
+    print_next(commands.audit(out, cohort))
     return None
 
 

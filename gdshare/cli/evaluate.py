@@ -19,8 +19,10 @@ from gdshare.cli.terminal import (
     print_table,
     resolve_device,
 )
+from gdshare.config import variable
 from gdshare.extras import require_extra
 from gdshare.metrics import SOURCE_TABLE, Interval, best_threshold
+from gdshare.next_steps import Command, Word
 from gdshare.progress import progress
 
 if TYPE_CHECKING:
@@ -29,12 +31,15 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 MIN_FILMS = 10
-"""Per diagnosis; with fewer, bootstrap intervals are unreliable."""
+"""Per diagnosis; with fewer, figures are unreliable."""
 
 
 def evaluate(
     model: Annotated[Path, typer.Argument(help="A trained model's folder.")],
-    cohort: Annotated[Path, typer.Argument(help="A labelled cohort made by gdshare label.")],
+    cohort: Annotated[
+        Path,
+        typer.Argument(envvar=variable("cohort"), help="A labelled cohort made by gdshare label."),
+    ],
     split: Annotated[
         Literal["val", "test"], typer.Option(help="Films of validation or of test patients.")
     ] = "test",
@@ -47,14 +52,23 @@ def evaluate(
             "Source: 0.4.",
         ),
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the bootstrap.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of intervals that are resampled.")] = 0,
+    report_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--report",
+            metavar="FILE",
+            help="Also make a page: curves, and the films that the model is most right and most "
+            "wrong about. It shows films, so it stays in the hospital.",
+        ),
+    ] = None,
     device: Device = "auto",
     as_json: AsJson = False,
 ) -> None:
     """Classify whole films by patch voting and print Sen, Spe, HM and AUC with 95% intervals.
 
-    The intervals come from a bootstrap over patients. The paper's figures, on other data, are shown
-    for comparison.
+    The intervals count patients, not films. The paper's figures, on other data, are shown for
+    comparison.
     """
     require_extra("distill")
     from gdshare.cohort import open_cohort
@@ -74,10 +88,24 @@ def evaluate(
     with progress(f"{split} films") as report:
         votes = cohort_votes(trained, labelled, split, device_name, report)
     figures = local_figures(votes, epsilon, np.random.default_rng(seed))
+    if report_file is not None:
+        from gdshare.report.evaluation_page import Evaluation, evaluation_page, judged
+        from gdshare.report.page import write_page
+
+        films = judged(labelled.films_of(split), votes)
+        words = ["gdshare evaluate", quote(str(model)), quote(str(cohort)), f"--split {split}"]
+        command = " ".join(
+            [*words, f"--threshold {epsilon}", f"--report {quote(str(report_file))}"]
+        )
+        made = Evaluation(
+            trained, votes, films, figures, origin, f"{split} films of {cohort.name}", command
+        )
+        write_page(report_file, evaluation_page(made, device_name))
+        log.info("page in %s", report_file)
     if as_json:
         return print_json(_as_data(figures, split, origin))
     _print(figures, f"{cohort}, {split} films; ε = {epsilon:.2f} ({origin})")
-    print_next(f"classify {quote(str(model))} FILM...")
+    print_next(Command("classify", (Word(model), Word(None, "FILM..."))))
     return None
 
 

@@ -8,7 +8,6 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from shlex import quote
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -21,9 +20,11 @@ from gdshare.cli.terminal import (
     print_next,
     print_table,
 )
+from gdshare.config import variable
 from gdshare.errors import FilmError, UsageError
 from gdshare.extras import require_extra
 from gdshare.lock import lock_beside
+from gdshare.next_steps import commands
 from gdshare.progress import progress
 
 if TYPE_CHECKING:
@@ -44,7 +45,9 @@ DATE_FORMATS, DATE_METAVAR = ["%Y-%m-%d"], "YYYY-MM-DD"
 
 
 def import_films(
-    out: Annotated[Path, typer.Option(help="The store; created, or added to.")],
+    out: Annotated[
+        Path, typer.Option(envvar=variable("store"), help="The store; created, or added to.")
+    ],
     folder: Annotated[
         Path | None,
         typer.Argument(
@@ -269,8 +272,7 @@ def _print(outcomes: "list[Outcome]", out: Path, identities: Path, as_json: bool
     kinds = (*always, *(kind for kind in others if kind not in always))
     print_table(f"{out}: files by outcome", kinds, [[counts[kind] for kind in kinds]])
     print_line(f"identities  {identities} (keep it apart from the store)")
-    store = quote(str(out))
-    print_next(f"review {store}" if counts["held"] else f"label {store} --serve")
+    print_next(commands.review(out) if counts["held"] else commands.outline(out))
     return None
 
 

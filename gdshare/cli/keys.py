@@ -2,7 +2,6 @@
 
 from datetime import UTC, datetime
 from pathlib import Path
-from shlex import quote
 from typing import Annotated
 
 import typer
@@ -12,6 +11,8 @@ from gdshare.cli.terminal import (
     AsJson,
     print_facts,
 )
+from gdshare.config import variable
+from gdshare.next_steps import Command, Word, commands
 from gdshare.signing import (
     fingerprint,
     load_private_key,
@@ -25,8 +26,13 @@ from gdshare.signing import (
     write_sealing_pair,
 )
 
-Secret = Annotated[Path, typer.Argument(metavar="NAME.key", help="The private key.")]
-Site = Annotated[str, typer.Option(help="The hospital's short name, visible to the others.")]
+Secret = Annotated[
+    Path, typer.Argument(envvar=variable("key"), metavar="NAME.key", help="The private key.")
+]
+Site = Annotated[
+    str,
+    typer.Option(envvar=variable("site"), help="The hospital's short name, visible to the others."),
+]
 
 
 def new(
@@ -59,9 +65,8 @@ def new(
         "public key (give)": public,
         "fingerprint": _fingerprint(public),
     }
-    show_it = f"keys show {quote(str(public))}"
-    request_trust = f"keys request {quote(str(private))} --site SITE"
-    print_facts(facts, as_json, show_it if sealing else request_trust)
+    show_it = Command("keys show", (Word(public),))
+    print_facts(facts, as_json, show_it if sealing else commands.request_trust(private))
 
 
 def show(

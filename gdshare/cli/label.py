@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from pydantic import ValidationError
 
+from gdshare.cli.defaults import typed
 from gdshare.cli.intake import store_of_table
 from gdshare.cli.operator import operator_name
 from gdshare.cli.terminal import (
@@ -22,8 +23,10 @@ from gdshare.cli.terminal import (
     print_next,
     print_table,
 )
+from gdshare.config import variable
 from gdshare.errors import UsageError
 from gdshare.extras import require_extra
+from gdshare.next_steps import commands
 from gdshare.progress import progress
 from gdshare.protocol import Protocol, Tone
 
@@ -45,6 +48,7 @@ def label(
     source: Annotated[
         Path,
         typer.Argument(
+            envvar=variable("store"),
             metavar="CSV|STORE",
             help="Cohort table, one line per film: patient,image,mask,diagnosis and optionally "
             "split (train, val, test) and spacing_mm (pixel size). Or a store made by gdshare "
@@ -52,7 +56,8 @@ def label(
         ),
     ],
     out: Annotated[
-        Path | None, typer.Option(help="Folder to create for the labelled cohort.")
+        Path | None,
+        typer.Option(envvar=variable("cohort"), help="Folder to create for the labelled cohort."),
     ] = None,
     serve: Annotated[
         bool,
@@ -156,7 +161,7 @@ def label(
     )
     lengths = _Lengths.read(patch, stride)
     if serve:
-        if out or split or as_json:
+        if typed("out") or split or as_json:
             raise UsageError(
                 "--serve creates no cohort", remedy="leave out --out, --split and --json"
             )
@@ -184,7 +189,7 @@ def label(
         f"--tone {protocol.tone}"
     )
     print_line(f"protocol  {chosen} (every hospital of the round needs the same)")
-    print_next(f"distill {quote(str(out))} --out RUN")
+    print_next(commands.distill(out))
     return None
 
 
@@ -282,8 +287,7 @@ def _serve(source: Path, agreed: Protocol, lengths: _Lengths, port: int) -> None
     store = open_store(source)
     protocol = lengths.applied_to(agreed, lambda: _measure_store(store, agreed))
     serve(store, protocol, operator_name(), port, announce)
-    words = ["label", quote(str(source)), *_as_options(protocol), "--out COHORT"]
-    print_next(" ".join(words))
+    print_next(commands.label(source, options=_as_options(protocol)))
 
 
 def _table_of(source: Path) -> Path:
@@ -301,10 +305,10 @@ def _table_of(source: Path) -> Path:
     return table
 
 
-def _as_options(protocol: Protocol) -> list[str]:
+def _as_options(protocol: Protocol) -> tuple[str, ...]:
     """The values that differ from the defaults, as command-line options."""
     values = protocol.model_dump(exclude_defaults=True)
-    return [f"--{name.replace('_', '-')} {value}" for name, value in values.items()]
+    return tuple(f"--{name.replace('_', '-')} {value}" for name, value in values.items())
 
 
 def _fractions(text: str) -> tuple[float, float, float]:

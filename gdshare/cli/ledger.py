@@ -18,6 +18,7 @@ from gdshare.cli.terminal import (
     print_line,
     print_table,
 )
+from gdshare.config import variable
 from gdshare.errors import BundleError, UsageError
 from gdshare.ledger import Anchor, head_of, open_ledger, read_ledger
 from gdshare.release.publish import ledger_beside
@@ -28,7 +29,9 @@ log = logging.getLogger(__name__)
 
 _ANCHOR = re.compile(r"([1-9][0-9]{0,8}):([0-9a-f]{64})")
 
-Ledger = Annotated[Path, typer.Argument(metavar="LEDGER", help="The file.")]
+Ledger = Annotated[
+    Path, typer.Argument(envvar=variable("ledger"), metavar="LEDGER", help="The file.")
+]
 Anchors = Annotated[
     list[str] | None,
     typer.Option(
@@ -101,7 +104,9 @@ def show(ledger: Ledger, anchor: Anchors = None, as_json: AsJson = False) -> Non
 def receive(
     receipt: Annotated[Path, typer.Argument(help="The receipt, SITE-NUMBER.receipt.")],
     key: Annotated[Path, typer.Option(help="The aggregator's public key, NAME.pub.")],
-    outbox: Annotated[Path, typer.Option(help="The outbox that the bundle left from.")],
+    outbox: Annotated[
+        Path, typer.Option(envvar=variable("outbox"), help="The outbox that the bundle left from.")
+    ],
     by: Annotated[
         str | None,
         typer.Option(help="Your name for the ledger. Default: this computer's user."),

@@ -15,8 +15,10 @@ import typer
 
 from gdshare import __version__
 from gdshare.allocator import keep_freed_memory
+from gdshare.cli.defaults import remedy_for, with_defaults
 from gdshare.cli.exit_status import FAULT, INTERRUPTED, USAGE, status_of
 from gdshare.cli.terminal import print_line, print_text
+from gdshare.config import CONFIG_VARIABLE, Config, read_config
 from gdshare.errors import GdshareError, UsageError
 from gdshare.escaping import escaped_traceback
 from gdshare.extras import extra_missing
@@ -34,6 +36,8 @@ MODULES = {
 OWN_COMMANDS: dict[str, str] = {
     name: f"gdshare.cli.{MODULES.get(name, name)}:register"
     for name in (
+        "next",
+        "config",
         "phantom",
         "import",
         "review",
@@ -55,11 +59,13 @@ OWN_COMMANDS: dict[str, str] = {
         "train",
         "evaluate",
         "classify",
+        "report",
     )
 }
 """In the order of use, which is the order in the help."""
 
 PANELS: dict[str, tuple[str, ...]] = {
+    "Everybody": ("next", "config"),
     "Hospital: films and outlines": ("import", "review", "outline", "label"),
     "Hospital: distil and release": (
         *("distill", "audit", "prepare", "approve", "release", "publish", "withdraw", "seal"),
@@ -67,13 +73,17 @@ PANELS: dict[str, tuple[str, ...]] = {
     ),
     "Hospital: the node": ("node",),
     "Aggregator": ("verify", "unseal", "aggregate", "trust"),
-    "Researcher": ("phantom", "demo", "train", "evaluate", "classify"),
+    "Researcher": ("phantom", "demo", "train", "evaluate", "classify", "report"),
 }
 """The front page's groups, by role."""
 
 ENTRY_POINTS = "gdshare.commands"
-LOG_OPTIONS = {"--log-level": LEVEL_VARIABLE, "--log-file": FILE_VARIABLE}
-"""Accepted before and after the command, like --debug."""
+ANYWHERE = {
+    "--log-level": LEVEL_VARIABLE,
+    "--log-file": FILE_VARIABLE,
+    "--config-file": CONFIG_VARIABLE,
+}
+"""Options accepted before and after the command, like --debug, and their variables."""
 log = logging.getLogger(__name__)
 
 
@@ -129,17 +139,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     debug = "--debug" in words
     try:
         start_logging()  # for errors in the log options themselves
-        log_options, words = _log_options([word for word in words if word != "--debug"])
-        start_logging_from(os.environ | log_options)
-        first = next((word for word in words if not word.startswith("-")), None)
-        with _exported(log_options):
-            status = build_app(first)(args=words, prog_name="gdshare", standalone_mode=False)
+        variables, words = _options_anywhere([word for word in words if word != "--debug"])
+        start_logging_from(os.environ | variables)
+        with _exported(variables):
+            status = _run(words)
         sys.exit(status if isinstance(status, int) else 0)
     except click.exceptions.NoArgsIsHelpError:
         sys.exit(USAGE)  # the help was printed
     except click.ClickException as error:
-        where = getattr(getattr(error, "ctx", None), "command_path", "gdshare")
-        _end(f"{error.format_message().rstrip('.')}; see {where} --help", USAGE, debug)
+        _end(error.format_message(), USAGE, debug)
     except click.Abort:
         sys.exit(INTERRUPTED)
     except GdshareError as error:
@@ -159,6 +167,37 @@ def main(arguments: Sequence[str] | None = None) -> None:
             FAULT,
             debug,
         )
+
+
+def _run(words: list[str]) -> object:
+    """Run the command that is named; what is not typed comes from ``gdshare.toml``.
+
+    Raises:
+        ClickException: the words do not fit; its message says what to do.
+    """
+    first = next((word for word in words if not word.startswith("-")), None)
+    command = typer.main.get_command(build_app(first))
+    config = read_config(os.environ, Path())
+    defaults = with_defaults(command, config)
+    try:
+        return command(
+            args=words,
+            prog_name="gdshare",
+            standalone_mode=False,
+            default_map=defaults,
+            obj=config,
+        )
+    except click.exceptions.NoArgsIsHelpError:
+        raise
+    except click.ClickException as error:
+        raise _explained(error, config) from error
+
+
+def _explained(error: click.ClickException, config: Config) -> click.ClickException:
+    """The same error in one sentence, with what to do."""
+    where = getattr(getattr(error, "ctx", None), "command_path", "gdshare")
+    remedy = remedy_for(error, config) or f"see {where} --help"
+    return click.ClickException(f"{error.format_message().rstrip('.')}; {remedy}")
 
 
 def _print_whatever_the_encoding() -> None:
@@ -194,8 +233,8 @@ def _exported(variables: dict[str, str]) -> Iterator[None]:
                 os.environ[name] = value
 
 
-def _log_options(words: list[str]) -> tuple[dict[str, str], list[str]]:
-    """Split off the log options, wherever they are, as environment variables.
+def _options_anywhere(words: list[str]) -> tuple[dict[str, str], list[str]]:
+    """Split off the options that may stand anywhere, as environment variables.
 
     Raises:
         UsageError: an option without its value.
@@ -205,13 +244,13 @@ def _log_options(words: list[str]) -> tuple[dict[str, str], list[str]]:
     remaining = iter(words)
     for word in remaining:
         name, equals, value = word.partition("=")
-        if name not in LOG_OPTIONS:
+        if name not in ANYWHERE:
             rest.append(word)
             continue
         value = value if equals else next(remaining, "")
         if not value:
             raise UsageError("needs a value", name, "see gdshare --help")
-        options[LOG_OPTIONS[name]] = value
+        options[ANYWHERE[name]] = value
     return options, rest
 
 
@@ -238,6 +277,14 @@ def _front(
         typer.Option(
             envvar=FILE_VARIABLE,
             help="File to append the log to, with times, levels and tracebacks.",
+        ),
+    ] = None,
+    config_file: Annotated[
+        Path | None,
+        typer.Option(
+            envvar=CONFIG_VARIABLE,
+            help="File with the options that you do not type. Default: the nearest gdshare.toml "
+            "from here upward; see gdshare config.",
         ),
     ] = None,
     version: Annotated[

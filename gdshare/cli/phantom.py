@@ -1,7 +1,6 @@
 """``gdshare phantom``: make the synthetic films of a phantom hospital."""
 
 from pathlib import Path
-from shlex import quote
 from typing import Annotated
 
 import typer
@@ -11,6 +10,7 @@ from gdshare.cli.terminal import (
     print_facts,
 )
 from gdshare.extras import require_extra
+from gdshare.next_steps import commands
 from gdshare.progress import progress
 
 
@@ -47,8 +47,8 @@ def phantom(
         )
     kinds = f"{negatives} negative, {positives} positive, {size} x {size} px"
     facts = {"synthetic films": kinds, "table": table}
-    words = f"label {quote(str(table))} --out COHORT {Geometry.for_sides([size])}"
-    print_facts(facts, as_json, words)
+    following = commands.label(table, options=(str(Geometry.for_sides([size])),))
+    print_facts(facts, as_json, following)
 
 
 def register(app: typer.Typer) -> None:

@@ -18,6 +18,7 @@ from gdshare.cli.terminal import (
     print_text,
 )
 from gdshare.cli.typed_digest import LEAST_DIGITS, require_match
+from gdshare.config import variable
 from gdshare.errors import UsageError
 from gdshare.ledger import Entry, open_ledger, read_ledger
 from gdshare.release.locked_outbox import require_owner
@@ -46,7 +47,11 @@ from gdshare.signing import fingerprint, load_private_key, load_public_key
 from gdshare.signing.names import HEX_DIGEST, SITE
 
 Outbox = Annotated[
-    Path, typer.Option(help="Folder from which the node hands bundles over; the policy is its.")
+    Path,
+    typer.Option(
+        envvar=variable("outbox"),
+        help="Folder from which the node hands bundles over; the policy is its.",
+    ),
 ]
 By = Annotated[
     str | None, typer.Option(help="Your name for the ledger. Default: this computer's user.")
@@ -55,7 +60,12 @@ By = Annotated[
 
 def new(
     outbox: Outbox,
-    site: Annotated[str, typer.Option(help="The hospital's short name, visible to the others.")],
+    site: Annotated[
+        str,
+        typer.Option(
+            envvar=variable("site"), help="The hospital's short name, visible to the others."
+        ),
+    ],
     rules: Annotated[
         Path | None,
         typer.Argument(
@@ -147,7 +157,9 @@ def _show_in_force(policy: Policy, as_json: bool) -> None:
 
 def sign(
     rules: Annotated[Path, typer.Argument(metavar="FILE", help="The next policy, TOML.")],
-    key: Annotated[Path, typer.Option(help="Your own private key, NAME.key.")],
+    key: Annotated[
+        Path, typer.Option(envvar=variable("approver-key"), help="Your own private key, NAME.key.")
+    ],
     outbox: Outbox,
     digest: Annotated[
         str,

@@ -16,7 +16,9 @@ from gdshare.cli.terminal import (
     DryRun,
     print_facts,
 )
+from gdshare.config import variable
 from gdshare.distill.score_record import require_about
+from gdshare.next_steps import commands
 from gdshare.release import require_allowed
 from gdshare.release.describe import describe
 from gdshare.release.locked_outbox import open_outbox
@@ -29,16 +31,26 @@ from gdshare.signing import fingerprint, load_private_key
 
 
 def publish(
-    run: Annotated[Path, typer.Argument(help="A finished run of gdshare distill.")],
-    key: Annotated[Path, typer.Option(help="The hospital's private key, NAME.key.")],
+    run: Annotated[
+        Path, typer.Argument(envvar=variable("run"), help="A finished run of gdshare distill.")
+    ],
+    key: Annotated[
+        Path, typer.Option(envvar=variable("key"), help="The hospital's private key, NAME.key.")
+    ],
     outbox: Annotated[
         Path,
         typer.Option(
+            envvar=variable("outbox"),
             help="Folder from which the node hands bundles over. The hospital's policy is "
-            "OUTBOX-policy.toml beside it."
+            "OUTBOX-policy.toml beside it.",
         ),
     ],
-    site: Annotated[str, typer.Option(help="The hospital's short name, visible to the others.")],
+    site: Annotated[
+        str,
+        typer.Option(
+            envvar=variable("site"), help="The hospital's short name, visible to the others."
+        ),
+    ],
     expires_days: Annotated[
         int, typer.Option(min=1, max=3650, help="Days until the bundle expires.")
     ] = 365,
@@ -109,7 +121,7 @@ def publish(
         "signed with": signer,
         "expires": f"{manifest.expires:%Y-%m-%d}",
     }
-    print_facts(facts, as_json, "node node.toml --superlink HOST:PORT")
+    print_facts(facts, as_json, commands.serve_node())
 
 
 def register(app: typer.Typer) -> None:

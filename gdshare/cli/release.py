@@ -2,13 +2,13 @@
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from shlex import quote
 from typing import Annotated
 
 import typer
 
 from gdshare.audit.nearest_patches import read_nearest
 from gdshare.bundle import verify_files, verify_folder
+from gdshare.cli.approval_page import LOOK, look_and_type, pages_for
 from gdshare.cli.exit_status import REFUSED
 from gdshare.cli.measured_score import AtChance, ScoredOn, measured_score
 from gdshare.cli.operator import operator_name
@@ -20,9 +20,11 @@ from gdshare.cli.terminal import (
     print_line,
 )
 from gdshare.cli.typed_digest import LEAST_DIGITS, require_match
+from gdshare.config import variable
 from gdshare.distill.score_record import ScoreRecord, require_about
 from gdshare.errors import UsageError
 from gdshare.ledger import in_one_line
+from gdshare.next_steps import Command, commands
 from gdshare.release import (
     Policy,
     prepared_from,
@@ -37,22 +39,24 @@ from gdshare.release.describe import describe
 from gdshare.release.locked_outbox import open_outbox, require_owner
 from gdshare.release.own_key import require_own_key, signed_with
 from gdshare.release.policy import by_policy
-from gdshare.release.prepared import PAGE, Pages
+from gdshare.release.prepared import PAGE
 from gdshare.release.publish import release as release_bundle
 from gdshare.release.publish import require_ledger, require_unused
 from gdshare.release.rules import AT_CHANCE, findings, require_better_than_chance
 from gdshare.release.sign import APPROVE, PREPARE
 from gdshare.report.preview import render_preview
-from gdshare.report.release_page import release_pages
 from gdshare.signing import fingerprint, load_private_key
 
-Prepared = Annotated[Path, typer.Argument(help="The folder written by gdshare prepare.")]
+Prepared = Annotated[
+    Path, typer.Argument(envvar=variable("prepared"), help="The folder written by gdshare prepare.")
+]
 Outbox = Annotated[
     Path,
     typer.Option(
+        envvar=variable("outbox"),
         help="Folder from which the node hands bundles over. The hospital's policy is "
         "OUTBOX-policy.toml beside it; default policy: at most 30 images, at least 5 patients per "
-        "class, at most 730 days, no approvals."
+        "class, at most 730 days, no approvals.",
     ),
 ]
 Recipients = Annotated[
@@ -75,15 +79,20 @@ AnotherKey = Annotated[
 ]
 
 
-SERVE_IT = "node node.toml --superlink HOST:PORT"
-"""What usually comes after a release."""
-
-
 def prepare(
-    run: Annotated[Path, typer.Argument(help="A finished run of gdshare distill.")],
-    out: Annotated[Path, typer.Option(help="Folder to create for the review.")],
+    run: Annotated[
+        Path, typer.Argument(envvar=variable("run"), help="A finished run of gdshare distill.")
+    ],
+    out: Annotated[
+        Path, typer.Option(envvar=variable("prepared"), help="Folder to create for the review.")
+    ],
     outbox: Outbox,
-    site: Annotated[str, typer.Option(help="The hospital's short name, visible to the others.")],
+    site: Annotated[
+        str,
+        typer.Option(
+            envvar=variable("site"), help="The hospital's short name, visible to the others."
+        ),
+    ],
     expires_days: Annotated[
         int, typer.Option(min=1, max=3650, help="Days until the bundle expires.")
     ] = 365,
@@ -117,7 +126,7 @@ def prepare(
         if not dry_run:
             why = by_policy(policy)
             desk.ledger.write(now, PREPARE, operator_name(by), manifest.name, bundle.digest, why)
-            write_prepared(bundle, _pages(policy))
+            write_prepared(bundle, pages_for(policy))
     broken = [
         f"{finding.what}: {finding.actual}, {finding.required}"
         for finding in findings(policy, manifest)
@@ -130,19 +139,17 @@ def prepare(
         facts["teaches"] = score.text
     if as_json:
         facts |= {"at chance": score.at_chance, "not kept": broken}
-    print_facts(facts, as_json, "" if broken or dry_run else _go_on(policy, out, outbox))
+    print_facts(facts, as_json, None if broken or dry_run else _go_on(policy, out, outbox))
     if not as_json:
         _warn_of(score, broken)
     if broken:
         raise typer.Exit(REFUSED)
 
 
-def _go_on(policy: Policy, prepared: Path, outbox: Path) -> str:
+def _go_on(policy: Policy, prepared: Path, outbox: Path) -> Command:
     """The officer's command where the policy asks for approvals, else the signer's."""
-    words = f"{quote(str(prepared))} --outbox {quote(str(outbox))} --key"
-    if policy.release.approvals:
-        return f"approve {words} OFFICER.key --digest DIGEST"
-    return f"release {words} SITE.key"
+    following = commands.approve if policy.release.approvals else commands.release
+    return following(prepared, outbox)
 
 
 def _warn_of(score: ScoreRecord, broken: list[str]) -> None:
@@ -154,15 +161,31 @@ def _warn_of(score: ScoreRecord, broken: list[str]) -> None:
 
 def approve(
     prepared: Prepared,
-    key: Annotated[Path, typer.Option(help="Your own private key, NAME.key.")],
+    key: Annotated[
+        Path, typer.Option(envvar=variable("approver-key"), help="Your own private key, NAME.key.")
+    ],
     outbox: Outbox,
     digest: Annotated[
-        str,
+        str | None,
         typer.Option(
             help=f"The digest of all from review.html, at least its first {LEAST_DIGITS} digits; "
-            "shows that you looked at what you sign."
+            "shows that you looked at what you sign. Or look at it with --serve."
         ),
-    ],
+    ] = None,
+    serve: Annotated[
+        bool,
+        typer.Option(
+            "--serve",
+            help="Show review.html on a page of this machine, and have the digest typed there. The "
+            "passphrase is asked for here, afterwards.",
+        ),
+    ] = False,
+    port: Annotated[
+        int,
+        typer.Option(
+            min=0, max=65535, help="Port of --serve on 127.0.0.1. Default: any free port."
+        ),
+    ] = 0,
     by: By = None,
     dry_run: DryRun = False,
     passphrase_file: Path | None = PASSPHRASE_FILE,
@@ -174,15 +197,23 @@ def approve(
     compared. If one byte of the content or the policy changes later, the approval is void.
     """
     require_ledger(outbox)
+    looked_at = None
+    if serve:
+        if digest is not None:
+            raise UsageError("is typed on the page", "--digest with --serve", "leave one out")
+        looked_at = look_and_type(prepared, outbox, port)
+        digest = looked_at.digest
+    elif digest is None:
+        raise UsageError("is missing", "--digest", f"{LOOK}, or look at it with --serve")
     signing_key = load_private_key(key, read_passphrase(passphrase_file, confirm=False))
     with open_outbox(outbox) as desk:
         policy, entries = desk.policy, desk.ledger.entries
-        bundle = read_prepared(prepared, render_preview, _pages(policy))
+        if looked_at is not None:
+            looked_at.require_same(policy)
+        bundle = read_prepared(prepared, render_preview, pages_for(policy))
         name = bundle.manifest.name
         require_owner(outbox, entries, bundle.manifest.site)
-        require_match(
-            bundle.digest, digest, "--digest", "look at review.html, which shows it at the top"
-        )
+        require_match(bundle.digest, digest, "--digest", LOOK)
         require_allowed(policy, bundle.manifest)
         require_approver(policy, signing_key.public_key())
         if dry_run:
@@ -192,13 +223,14 @@ def approve(
         desk.ledger.write(now, APPROVE, operator, name, bundle.digest, by_policy(policy))
         path = sign_approval(bundle, policy, operator, signing_key)
     facts = {"approved": name, "digest": bundle.digest, "signed": path}
-    words = f"release {quote(str(prepared))} --outbox {quote(str(outbox))} --key SITE.key"
-    print_facts(facts, as_json, words)
+    print_facts(facts, as_json, commands.release(prepared, outbox))
 
 
 def release(
     prepared: Prepared,
-    key: Annotated[Path, typer.Option(help="The hospital's private key, NAME.key.")],
+    key: Annotated[
+        Path, typer.Option(envvar=variable("key"), help="The hospital's private key, NAME.key.")
+    ],
     outbox: Outbox,
     at_chance: AtChance = False,
     by: By = None,
@@ -217,7 +249,7 @@ def release(
     signer = fingerprint(signing_key.public_key())
     with open_outbox(outbox) as desk:
         policy, ledger, now = desk.policy, desk.ledger, datetime.now(UTC)
-        reviewed = read_prepared(prepared, render_preview, _pages(policy))
+        reviewed = read_prepared(prepared, render_preview, pages_for(policy))
         site = reviewed.manifest.site
         require_better_than_chance(reviewed.score, reviewed.manifest.name, at_chance)
         require_owner(outbox, ledger.entries, site)
@@ -235,12 +267,10 @@ def release(
         folder = release_bundle(bundle, files, outbox, ledger, operator_name(by), now, why)
     bundle = verify_folder(folder, signing_key.public_key(), now)
     print_facts(
-        {"bundle": folder, "digest": bundle.digest, "signed with": signer}, as_json, SERVE_IT
+        {"bundle": folder, "digest": bundle.digest, "signed with": signer},
+        as_json,
+        commands.serve_node(),
     )
-
-
-def _pages(policy: Policy) -> Pages:
-    return lambda prepared: release_pages(prepared, policy)
 
 
 def register(app: typer.Typer) -> None:

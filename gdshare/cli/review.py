@@ -3,7 +3,6 @@
 import logging
 from datetime import UTC, datetime
 from pathlib import Path
-from shlex import quote
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -11,9 +10,11 @@ import typer
 from gdshare.cli.boxes import parse_box
 from gdshare.cli.operator import operator_name
 from gdshare.cli.terminal import AsJson, print_json, print_line, print_next, print_table
+from gdshare.config import variable
 from gdshare.errors import UsageError
 from gdshare.extras import require_extra
 from gdshare.films.box import Box
+from gdshare.next_steps import commands
 from gdshare.progress import progress
 
 if TYPE_CHECKING:
@@ -23,7 +24,9 @@ log = logging.getLogger(__name__)
 
 
 def review(
-    store: Annotated[Path, typer.Argument(help="A store made by gdshare import.")],
+    store: Annotated[
+        Path, typer.Argument(envvar=variable("store"), help="A store made by gdshare import.")
+    ],
     films: Annotated[
         list[str] | None,
         typer.Argument(help="Films to release or reject. Without any: list those held."),
@@ -89,7 +92,7 @@ def review(
             print_line(f"{name}  {reviewed[-1].state}")
     if as_json:
         return print_json([film.model_dump(mode="json") for film in reviewed])
-    print_next(f"label {quote(str(store))} --serve")
+    print_next(commands.outline(store))
     return None
 
 
@@ -108,8 +111,7 @@ def _list_held(store: "Store", everything: bool, as_json: bool) -> None:
     rows = [(film.film, "; ".join(film.reasons), _places(film.text)) for film in films]
     print_table(f"{store.path}: {len(films)} films held", ("film", "why", "text at"), rows)
     print_line(f"pictures  {store.folder}/FILM.tif")
-    page = f"label {quote(str(store.path))} --serve"
-    print_next(f"{page}, which shows them" if films else page)
+    print_next(commands.outline(store.path), ", which shows them" if films else "")
     return None
 
 

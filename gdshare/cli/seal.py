@@ -1,7 +1,6 @@
 """``gdshare seal`` and ``unseal``: encrypt a bundle, so that a courier cannot read it."""
 
 from pathlib import Path
-from shlex import quote
 from typing import Annotated
 
 import typer
@@ -17,6 +16,7 @@ from gdshare.cli.terminal import (
     print_facts,
 )
 from gdshare.errors import UsageError
+from gdshare.next_steps import Command, Word
 from gdshare.signing import fingerprint, load_sealing_key, load_sealing_public_key
 from gdshare.storage import write_bytes
 
@@ -64,7 +64,11 @@ def unseal(
         raise UsageError(
             "contains a bundle of that site and number", out, "compare the two, and remove one"
         ) from None
-    print_facts({"opened": folder}, as_json, f"verify {quote(str(folder))} --key SITE.pub")
+    print_facts({"opened": folder}, as_json, _verify(folder))
+
+
+def _verify(bundle: Path) -> Command:
+    return Command("verify", (Word(bundle), Word(None, "SITE.pub", "--key")))
 
 
 def register(app: typer.Typer) -> None:

@@ -4,23 +4,31 @@ Whatever is printed is escaped here. The commands print with these functions and
 with ``print`` or ``typer.echo``; the linter sees to it.
 """
 
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
+import click
 import typer
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from gdshare.config import variable
 from gdshare.escaping import escaped, escaped_json
+from gdshare.next_steps.command import Command, spell
 
+GO_ON = "go on with"
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON, for programs.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Check everything, change nothing.")]
 Device = Annotated[
     str,
-    typer.Option(help="Where to compute: auto (a GPU if there is one), cpu, cuda, cuda:1, ..."),
+    typer.Option(
+        envvar=variable("device"),
+        help="Where to compute: auto (a GPU if there is one), cpu, cuda, cuda:1, ...",
+    ),
 ]
 
 
@@ -63,27 +71,34 @@ def print_json(value: object) -> None:
     print_text(escaped_json(value))
 
 
-def print_next(command: str) -> None:
-    """Print the command that usually comes next, without ``gdshare``."""
-    print_line(f"go on with  gdshare {command}")
+def print_next(command: Command, note: str = "") -> None:
+    """Print the command that usually comes next, without what need not be typed."""
+    print_line(f"{GO_ON}  {spelled(command)}{note}")
 
 
-def print_facts(facts: Mapping[str, object], as_json: bool, go_on: str = "") -> None:
+def spelled(command: Command) -> str:
+    """A command line as it has to be typed here, where ``gdshare.toml`` may give some of it."""
+    context = click.get_current_context(silent=True)
+    config = context.find_root().obj if context is not None else None
+    return spell(command, config.with_environment(os.environ) if config is not None else {})
+
+
+def print_facts(facts: Mapping[str, object], as_json: bool, go_on: Command | None = None) -> None:
     """Print what a command did: a line for each fact, or one JSON object.
 
     Args:
         facts: label -> value; None is left out of the lines. In JSON a label is a name, such as
             ``signed_with`` for ``signed with``, without what stands in brackets.
         as_json: print JSON.
-        go_on: the command that usually comes next, without ``gdshare``; only for people.
+        go_on: the command that usually comes next; only for people.
     """
     if as_json:
         return print_json(
             {label.partition(" (")[0].replace(" ", "_"): _plain(v) for label, v in facts.items()}
         )
     lines = {label: value for label, value in facts.items() if value is not None}
-    if go_on:
-        lines["go on with"] = f"gdshare {go_on}"
+    if go_on is not None:
+        lines[GO_ON] = spelled(go_on)
     width = max(len(label) for label in lines)
     for label, value in lines.items():
         print_line(f"{label:<{width}}  {value}")

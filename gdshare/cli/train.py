@@ -9,7 +9,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from shlex import quote
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -28,6 +27,7 @@ from gdshare.cli.terminal import (
 )
 from gdshare.errors import UsageError
 from gdshare.extras import require_extra
+from gdshare.next_steps import Command, Word
 from gdshare.progress import progress
 from gdshare.protocol import MAX_ENSEMBLE
 from gdshare.signing import load_public_key
@@ -184,7 +184,7 @@ def train(
         score = origin["patch_score"]
         print_line(f"patch score {score:.3f} (validation patients; chance is 0.333)")
     print_line(f"model       {out}")
-    print_next(f"evaluate {quote(str(out))} COHORT")
+    print_next(Command("evaluate", (Word(out), Word(None, "COHORT", key="cohort"))))
     return None
 
 

@@ -16,6 +16,7 @@ from gdshare.cli.terminal import (
     print_facts,
 )
 from gdshare.cli.typed_digest import LEAST_DIGITS, matches, require_match
+from gdshare.config import variable
 from gdshare.errors import UsageError
 from gdshare.ledger import Entry, open_ledger, read_ledger
 from gdshare.release.own_key import require_bundles_key
@@ -34,8 +35,15 @@ def withdraw(
             "digest; see gdshare ledger show.",
         ),
     ],
-    key: Annotated[Path, typer.Option(help="The hospital's private key, NAME.key.")],
-    outbox: Annotated[Path, typer.Option(help="Folder from which the node hands bundles over.")],
+    key: Annotated[
+        Path, typer.Option(envvar=variable("key"), help="The hospital's private key, NAME.key.")
+    ],
+    outbox: Annotated[
+        Path,
+        typer.Option(
+            envvar=variable("outbox"), help="Folder from which the node hands bundles over."
+        ),
+    ],
     digest: Annotated[
         str | None,
         typer.Option(help=f"At least the first {LEAST_DIGITS} digits of its digest. Default: ask."),

@@ -1,8 +1,7 @@
 """The outlining page: ``gdshare label --serve STORE``, in a browser on the same machine.
 
-``server`` is the HTTP API, ``auth`` admits the one browser that was given the address,
-``connections`` bounds what everybody else may hold open, ``grid`` labels the windows by the same
-rule as the command line, ``pictures`` prepares a film's pixels, and ``serve`` runs it all;
+``server`` is the HTTP API, ``grid`` labels the windows by the same rule as the command line,
+``pictures`` prepares a film's pixels, and ``serve`` runs it all, with ``gdshare.local_page``;
 ``static`` is the page itself. Nothing is loaded from elsewhere.
 """
 

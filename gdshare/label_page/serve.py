@@ -1,95 +1,29 @@
-"""Running the server on this machine until Ctrl-C."""
+"""Running the outlining page on this machine."""
 
-import asyncio
-import secrets
-import socket
 from collections.abc import Callable
-from contextlib import suppress
 from datetime import UTC, datetime
-from functools import partial
-from typing import cast
 
-import uvicorn
-from starlette.types import ASGIApp
-
-from gdshare.errors import UsageError
-from gdshare.label_page.auth import TOKEN, AuthMiddleware
-from gdshare.label_page.connections import LIMITS, BoundedConnection, ConnectionLimits
 from gdshare.label_page.server import Api, label_app
+from gdshare.local_page.serving import serve_page
 from gdshare.protocol import Protocol
 from gdshare.store.folder import Store
 
-ADDRESS = "127.0.0.1"
-BACKLOG = 512
-"""Connections that wait to be accepted, and that are accepted at a time: with those that are open,
-fewer than the 1024 files that a process may usually open."""
-KEEP_ALIVE_S = 120
-GRACE_S = 2
+COMMAND = "gdshare label --serve"
 
 
 def serve(
     store: Store, protocol: Protocol, reviewer: str, port: int, announce: Callable[[str], None]
 ) -> None:
-    """Serve the page until Ctrl-C or SIGTERM. Nothing is left behind.
+    """Serve the page until Ctrl-C or SIGTERM; see ``serve_page``.
 
     Args:
         store: the films' store.
         protocol: of the windows.
         reviewer: default name of the reviewer on the page.
-        port: to listen on; 0: any free port.
-        announce: called with the address to open, including the token, once the port is open.
+        port, announce: see ``serve_page``.
 
     Raises:
         UsageError: the port is taken.
     """
-    with _listening(port) as listener:
-        host = _host(listener.getsockname()[1])
-        token, session = secrets.token_urlsafe(32), secrets.token_urlsafe(32)
-        app = AuthMiddleware(label_app(Api(store, protocol, _now, reviewer)), host, token, session)
-        announce(f"http://{host}/?{TOKEN}={token}")
-        with suppress(KeyboardInterrupt):  # raised again by uvicorn after its shutdown
-            server_of(app).run(sockets=[listener])
-
-
-def server_of(app: ASGIApp, limits: ConnectionLimits = LIMITS) -> uvicorn.Server:
-    """A server for the page, with bounds on what strangers may hold open."""
-    config = uvicorn.Config(
-        app,
-        http=cast("type[asyncio.Protocol]", partial(BoundedConnection, limits=limits)),
-        ws="none",
-        lifespan="off",
-        backlog=BACKLOG,
-        timeout_keep_alive=KEEP_ALIVE_S,
-        log_config=None,
-        log_level="error",  # a stranger's malformed request is no news
-        access_log=False,
-        server_header=False,
-        proxy_headers=False,
-        timeout_graceful_shutdown=GRACE_S,
-    )
-    return uvicorn.Server(config)
-
-
-def _host(port: int) -> str:
-    """As browsers send it: without the default port."""
-    return ADDRESS if port == 80 else f"{ADDRESS}:{port}"
-
-
-def _listening(port: int) -> socket.socket:
-    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((ADDRESS, port))
-        listener.listen(BACKLOG)
-    except OSError as error:
-        listener.close()
-        raise UsageError(
-            f"cannot be opened ({error.strerror})",
-            f"--port {port}",
-            "choose another port, or omit --port for any free one",
-        ) from error
-    return listener
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)
+    api = Api(store, protocol, lambda: datetime.now(UTC), reviewer)
+    serve_page(lambda end: label_app(api), COMMAND, port, announce)

@@ -20,6 +20,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from functools import lru_cache
+from pathlib import Path
 from threading import Lock
 from typing import Annotated, TypeVar
 
@@ -33,7 +34,6 @@ from starlette.routing import Route
 
 from gdshare.errors import GdshareError
 from gdshare.films.box import Box
-from gdshare.label_page.assets import assets
 from gdshare.label_page.grid import film_labels, window_counts
 from gdshare.label_page.pictures import (
     OUTLINING_PIXELS,
@@ -41,11 +41,13 @@ from gdshare.label_page.pictures import (
     make_picture,
     make_thumbnail,
 )
-from gdshare.label_page.responses import (
+from gdshare.local_page.assets import assets
+from gdshare.local_page.responses import (
     asset_response,
     error_response,
     http_error_response,
     json_body,
+    static_route,
 )
 from gdshare.protocol import Protocol
 from gdshare.store.folder import Store
@@ -53,6 +55,7 @@ from gdshare.store.outline import Drawing, Outline, load_outline, save_outline
 from gdshare.store.record import MAX_REVIEWER, Decision, Frozen, State, StoredFilm
 from gdshare.store.review import review_film
 
+STATIC = Path(__file__).parent / "static"
 MAX_BOXES = 1000
 """Per film; a person draws a few."""
 
@@ -217,18 +220,11 @@ def _parse(model: type[_Model], body: bytes, name: str, remedy: str) -> _Model:
 
 def label_app(api: Api) -> Starlette:
     """The application, to be wrapped in ``AuthMiddleware``."""
-    files = assets()
-
-    def static(request: Request) -> Response:
-        asset = files.get(request.path_params["path"])
-        if asset is None:
-            raise HTTPException(404, "no such file")
-        return asset_response(asset)
-
+    files = assets(STATIC)
     return Starlette(
         routes=[
             Route("/", lambda request: asset_response(files["index.html"])),
-            Route("/static/{path:path}", static),
+            static_route(files),
             Route("/api/films", api.films),
             Route("/api/totals", api.totals),
             Route("/api/films/{film}", api.film),

@@ -35,8 +35,22 @@ def draw_map(film: Film, seen: VoteMap, threshold: float) -> Image.Image:
     Returns:
         an RGB picture.
     """
+    picture = draw_votes(film, seen, SIDE)
+    canvas = Image.new("RGB", (max(LEAST_WIDTH, picture.width), picture.height + FOOT), WHITE)
+    canvas.paste(picture, ((canvas.width - picture.width) // 2, 0))
+    _foot(ImageDraw.Draw(canvas), canvas.width, picture.height, seen.votes, threshold)
+    return canvas
+
+
+def draw_votes(film: Film, seen: VoteMap, side: int) -> Image.Image:
+    """The film with its windows alone, without words.
+
+    Args:
+        film, seen: as in ``draw_map``.
+        side: of the film's longer side in the picture, px.
+    """
     height, width = film.shape
-    scale = SIDE / max(height, width)
+    scale = side / max(height, width)
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
     gray = Image.fromarray(_stretched(film.pixels)).resize(size, Image.Resampling.BOX)
     picture = gray.convert("RGB")
@@ -48,10 +62,7 @@ def draw_map(film: Film, seen: VoteMap, threshold: float) -> Image.Image:
         Image.Resampling.NEAREST,
     )
     picture.paste(over, (left, left), over)
-    canvas = Image.new("RGB", (max(LEAST_WIDTH, size[0]), size[1] + FOOT), WHITE)
-    canvas.paste(picture, ((canvas.width - size[0]) // 2, 0))
-    _foot(ImageDraw.Draw(canvas), canvas.width, size[1], seen.votes, threshold)
-    return canvas
+    return picture
 
 
 def _stretched(pixels: npt.NDArray[np.uint8] | npt.NDArray[np.uint16]) -> npt.NDArray[np.uint8]:

@@ -5,7 +5,8 @@ import pytest
 
 from aggregator.results import POOLED, chosen_epsilon, rows
 from gdshare.messages import Counts
-from gdshare.metrics import THRESHOLDS, Confusion, best_threshold, bootstrap, count
+from gdshare.metrics import THRESHOLDS, Confusion, best_threshold, count
+from gdshare.proportions import count_intervals
 from gdshare.suppression import merged
 
 K = 5
@@ -47,7 +48,7 @@ def test_interval_covers_whatever_the_counts_can_stand_for() -> None:
     assert (row.bounds.worst.fp, row.bounds.best.fp) == (9, 5)
     assert row.bounds.middle.sensitivity == pytest.approx(18 / 20)
     for tp, fp in ((16, 9), (18, 7), (20, 5)):
-        exact = bootstrap(Confusion(tp, 20 - tp, 20 - fp, fp), np.random.default_rng(1))
+        exact = count_intervals(Confusion(tp, 20 - tp, 20 - fp, fp), np.random.default_rng(1))
         assert row.intervals.sensitivity.low <= exact.sensitivity.low + 0.03
         assert row.intervals.sensitivity.high >= exact.sensitivity.high - 0.03
         assert row.intervals.harmonic_mean.low <= exact.harmonic_mean.low + 0.03

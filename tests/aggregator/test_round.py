@@ -45,6 +45,7 @@ from site_kit import (
 
 import aggregator.admission.decide
 import aggregator.admission.verify
+import aggregator.results
 from aggregator.flower.order import Order
 from aggregator.results import table
 from aggregator.round import Round
@@ -96,6 +97,31 @@ def test_a_round_ends_in_one_model_one_epsilon_and_a_table(world: World) -> None
         "model": (world.folder / "out" / "model" / "model.safetensors").stat().st_size,
     }
     assert len(saved["validation"]["north"]) == len(saved["thresholds"]) == len(THRESHOLDS)
+
+
+def test_a_round_ends_in_a_page_with_its_images(world: World, tmp_path: Path) -> None:
+    result = released(world).hold(world.grid())
+    html = (world.folder / "out" / "report.html").read_text(encoding="utf-8")
+    pooled = result.rows[-1].bounds.middle
+    assert f"reaches HM {pooled.harmonic_mean:.2f} [" in html
+    assert html.count('alt="north, distilled image') == METHOD.images
+    for site in SITES:
+        assert result.bundles[site][:16] in html
+    ended = gdshare("report", world.folder / "out")
+    assert ended.status == 2
+    assert "with the bundles' images, which are not kept" in ended.err
+    gdshare("report", world.folder / "out", "--out", tmp_path / "again.html", check=True)
+    assert "distilled image" not in (tmp_path / "again.html").read_text(encoding="utf-8")
+
+
+def test_a_round_is_not_lost_for_its_page(
+    world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(aggregator.results, "round_page", lambda *parts: 1 // 0)
+    released(world).hold(world.grid())
+    assert (world.folder / "out" / "round.json").exists()
+    assert not (world.folder / "out" / "report.html").exists()
+    assert "page could not be drawn" in caplog.text
 
 
 def test_heads_of_the_table_stand_over_their_columns(world: World) -> None:

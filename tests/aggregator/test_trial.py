@@ -8,10 +8,11 @@ from logging.handlers import BufferingHandler
 import pytest
 from film_kit import PROTOCOL, write_films
 
-from aggregator.results import POOLED
+from aggregator.flower.order import Order
+from aggregator.results import POOLED, RoundResult, rows, to_json, write_result
 from aggregator.trial.compare import ROW_POOLED, ROW_REAL, RoundOutcome, compare
 from aggregator.trial.plan import Hospital, Trial, show_nothing
-from aggregator.trial.run import accept_all
+from aggregator.trial.run import accept_all, report
 from aggregator.trial.side_by_side import release_all
 from aggregator.trial.table import as_data, markdown
 from aggregator.trust.bundle_history import accepted_digests
@@ -19,10 +20,15 @@ from gdshare.bundle import verify_folder
 from gdshare.errors import CohortError, FederationError
 from gdshare.evaluation import cohort_votes, confusions
 from gdshare.ledger import read_ledger
+from gdshare.messages import Counts
 from gdshare.method import Settings
 from gdshare.metrics import SOURCE_TABLE, Confusion
+from gdshare.model import save_model
 from gdshare.pooling import train_pooled
+from gdshare.report.page import render
+from gdshare.report.trial_page import trial_page
 from gdshare.signing import load_public_key
+from gdshare.storage import write_json
 from gdshare.training import TrainingPlan
 
 NOW = datetime(2026, 3, 31, 12, tzinfo=UTC)
@@ -148,3 +154,42 @@ def test_table_has_every_model_on_every_site_and_the_sources_beside_it(trial_run
     stamps = {path: path.stat().st_mtime_ns for path in votes}
     assert markdown(compare(sites, outcome, out, trial, show_nothing)) == text
     assert stamps == {path: path.stat().st_mtime_ns for path in votes}, "votes are taken once"
+
+
+def test_page_shows_all_that_left_and_the_films_a_trial_may_see(trial_run):
+    out, trial, sites, _ = trial_run
+    outcome = round_of(sites)
+    comparison = compare(sites, outcome, out, trial, show_nothing)
+    save_model(out / "round" / "model", outcome.model, {"threshold": 0.5})
+    test = {name: Counts([counts], 1) for name, counts in outcome.test.items()}
+    held = RoundResult(
+        network="convnet",
+        networks=5,
+        epsilon=0.5,
+        epsilon_chosen=True,
+        validation={
+            site.name: confusions(cohort_votes(outcome.model, site.cohort, "val")) for site in sites
+        },
+        test=outcome.test,
+        suppress_below={site.name: 1 for site in sites},
+        noise={site.name: 0.0 for site in sites},
+        bundles={site.name: site.digest for site in sites},
+        refusals=[],
+        screenings={},
+        weights={site.name: 0.5 for site in sites},
+        missing=[],
+        silent=[],
+        rows=rows(test, 0),
+        seconds={"train": 1.0},
+        bytes_moved={"bundles": 1, "model": 2},
+        order=Order(trust=out / "trust", ledger=out / "ledger.jsonl", operator="trial"),
+    )
+    write_result(out / "round", held, [])
+    write_json(out / "trial.json", report(trial, sites, to_json(held), comparison, {}))
+    html = render(trial_page(out, "A trial", NOW, ("A note.",))).decode()
+    figures = comparison.lines[2].figures[POOLED]
+    assert f"pooled: HM {figures.confusion.harmonic_mean:.2f} [" in html
+    assert html.count('alt="near, distilled image') == SETTINGS.images
+    assert 2 <= html.count('alt="Film with votes.') <= 6
+    assert html.count('<th scope="row">near alone, 3 images</th>') == 1
+    assert html.count('<th scope="row">far: near alone, 3 images</th>') == 1

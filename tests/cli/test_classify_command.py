@@ -8,9 +8,9 @@ from command_kit import gdshare
 from film_kit import PROTOCOL, write_films
 from PIL import Image
 
-from gdshare import vote
 from gdshare.model import Model, save_model
 from gdshare.networks import build, draw
+from gdshare.report import vote_job
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +60,7 @@ def test_a_map_folder_has_a_picture_and_the_votes_of_every_film(folder, tmp_path
 def test_films_that_the_folder_has_are_not_classified_again(folder, tmp_path, monkeypatch):
     words = ("classify", folder / "model", folder / "films/1.png", "--map", tmp_path)
     first = gdshare(*words, check=True)
-    monkeypatch.setattr(vote, "vote_map", lambda *films: pytest.fail("classified again"))
+    monkeypatch.setattr(vote_job, "vote_map", lambda *films: pytest.fail("classified again"))
     assert gdshare(*words, check=True).out == first.out
     lower = gdshare(*words, "--threshold", 0.0, check=True)
     assert "positive" in lower.out
@@ -76,7 +76,7 @@ def test_a_run_that_is_stopped_leaves_no_table_of_an_earlier_one(folder, tmp_pat
     def stop(*films):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(vote, "vote_map", stop)
+    monkeypatch.setattr(vote_job, "vote_map", stop)
     assert gdshare(*words, "--stride", 16).status == 130
     assert not (tmp_path / "films.csv").exists()
 
@@ -131,3 +131,20 @@ def test_an_empty_folder_is_refused(folder, tmp_path):
     ended = gdshare("classify", folder / "model", tmp_path)
     assert ended.status == 2
     assert "no file in it" in ended.err
+
+
+def test_several_processes_classify_as_one_does(folder, tmp_path):
+    """What they log comes out as well, and their pictures are the same, byte for byte."""
+    shutil.copy(folder / "all" / "4.png", tmp_path)
+    films = (folder / "films", tmp_path / "4.png")
+    words = ("classify", folder / "model", *films, "--map")
+    alone = gdshare(*words, tmp_path / "alone", "--workers", 1)
+    both = gdshare(*words, tmp_path / "both", "--workers", 2)
+    assert both.status == alone.status == 2
+    assert both.out == alone.out
+    assert "notes.txt: is not a PNG, TIFF or DICOM image" in both.err
+    written = sorted(path for path in (tmp_path / "alone").rglob("*") if path.is_file())
+    assert len(written) == 9
+    for path in written:
+        twin = tmp_path / "both" / path.relative_to(tmp_path / "alone")
+        assert twin.read_bytes() == path.read_bytes()

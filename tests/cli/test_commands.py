@@ -101,6 +101,12 @@ def test_distill_classify_and_evaluate_agree_on_their_files(folder, tmp_path, mo
     assert evaluated["threshold_from"] == "the model's own"
     assert sum(evaluated["counts"][k] for k in ("tp", "fn", "tn", "fp")) == 4
     assert "source: soft-label" in gdshare("evaluate", folder / "model", folder / "cohort").out
+    page = tmp_path / "report.html"
+    gdshare("evaluate", folder / "model", folder / "cohort", "--report", page, check=True)
+    html = page.read_text(encoding="utf-8")
+    assert "This page shows films: it stays in the hospital" in html
+    assert 2 <= html.count("data:image/jpeg") <= 6
+    assert f"gdshare evaluate {folder / 'model'} {folder / 'cohort'} --split test" in html
 
 
 @pytest.mark.parametrize(

@@ -31,6 +31,7 @@ NEEDING = (
     ("distill", "audit x --cohort y"),
     ("distill", "train x --out y"),
     ("distill", "evaluate x y"),
+    ("distill", "report x"),
     ("distill", "classify x y.png"),
     ("federation", "aggregate --superlink a:1 --trust x --out y"),
     ("federation", "demo --out x"),
@@ -155,7 +156,7 @@ def test_the_extras_are_those_of_the_package():
         wanted = {re.split(r"[\[>=<]", line)[0] for line in extras[extra]} - {"gdshare"}
         assert all(distribution[module] & wanted for module in modules), extra
         assert len(wanted) == len(modules), extra
-        included = [f"gdshare[{INCLUDES[extra]}]"] if extra in INCLUDES else []
+        included = [f"gdshare[{','.join(INCLUDES[extra])}]"] if extra in INCLUDES else []
         assert [line for line in extras[extra] if line.startswith("gdshare")] == included
 
 

@@ -11,7 +11,9 @@ from command_kit import gdshare
 
 from gdshare.cli.main import build_app
 from gdshare.cli.terminal import print_facts
+from gdshare.next_steps import Command, Word
 
+VERIFY = Command("verify", (Word("a"),))
 ONLY_SHOW = {"node"}
 """Runs until it is stopped, and says nothing on stdout."""
 
@@ -84,13 +86,13 @@ def test_people_are_told_what_comes_next(place, monkeypatch):
 
 
 def test_facts_are_aligned_and_a_missing_one_is_left_out(capsys):
-    print_facts({"bundle": "a", "signed with (key)": "b", "why": None}, False, "verify a")
+    print_facts({"bundle": "a", "signed with (key)": "b", "why": None}, False, VERIFY)
     assert capsys.readouterr().out.splitlines() == [
         "bundle             a",
         "signed with (key)  b",
         "go on with         gdshare verify a",
     ]
-    print_facts({"signed with (key)": "b", "why": None}, True, "verify a")
+    print_facts({"signed with (key)": "b", "why": None}, True, VERIFY)
     assert json.loads(capsys.readouterr().out) == {"signed_with": "b", "why": None}
 
 

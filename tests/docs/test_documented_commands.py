@@ -1,6 +1,8 @@
 """Every command a page shows is one the program takes; the hospital's guide is walked through."""
 
+import re
 import shlex
+from itertools import groupby
 from pathlib import Path
 
 import click
@@ -10,7 +12,11 @@ from command_kit import gdshare
 from dicom_kit import gradient, radiograph, save
 from film_kit import write_films
 
+from gdshare.cli.defaults import with_defaults
 from gdshare.cli.main import build_app
+from gdshare.config import Config
+from gdshare.config.file import NAME, read_values
+from gdshare.config.template import new_config
 from gdshare.release.policy import parse_policy, policy_digest
 from gdshare.signing import fingerprint, load_public_key
 from gdshare.store import open_store
@@ -32,18 +38,52 @@ def commands(page):
     return [shlex.split(line)[1:] for line in lines if line.startswith("gdshare ")]
 
 
+KEY_LINE = re.compile(r"    [a-z-]+ = \"[^\"]*\"")
+
+
+def examples(page):
+    """Every ``gdshare.toml`` that a page shows: blocks of nothing but keys with a text."""
+    lines = page.read_text(encoding="utf-8").splitlines()
+    blocks = [
+        list(block)
+        for is_key, block in groupby(lines, lambda line: bool(KEY_LINE.fullmatch(line)))
+        if is_key
+    ]
+    return ["\n".join(line.strip() for line in block) for block in blocks if len(block) > 2]
+
+
+def settings(text, folder):
+    """What the commands below a page's ``gdshare.toml`` take from it."""
+    path = folder / NAME
+    path.write_text(text, encoding="utf-8")
+    path.chmod(0o644)
+    return read_values(path)
+
+
+HOSPITALS, OFFICERS = examples(ROOT / "docs" / "guide-site.md")
+[AGGREGATORS] = examples(ROOT / "docs" / "guide-aggregator.md")
+FILE_OF = {
+    "README.md": HOSPITALS,
+    "guide-site.md": HOSPITALS,
+    "guide-officer.md": OFFICERS,
+    "guide-aggregator.md": AGGREGATORS,
+}
+"""Page -> the ``gdshare.toml`` that its commands go by."""
+
 SHOWN = [
-    pytest.param(words, id=f"{page.name}: {' '.join(words)[:60]}")
+    pytest.param(page, words, id=f"{page.name}: {' '.join(words)[:60]}")
     for page in PAGES
     for words in commands(page)
     if "COMMAND" not in words
 ]
 
 
-@pytest.mark.parametrize("words", SHOWN)
-def test_documented_command_is_one_the_program_takes(words):
+@pytest.mark.parametrize(("page", "words"), SHOWN)
+def test_documented_command_is_one_the_program_takes(page, words, tmp_path):
     command = typer.main.get_command(build_app(words[0]))
-    with command.make_context("gdshare", list(words)) as context:
+    values = settings(FILE_OF.get(page.name, ""), tmp_path)
+    defaults = with_defaults(command, Config(None, values))
+    with command.make_context("gdshare", list(words), default_map=defaults) as context:
         while isinstance(context.command, click.Group):
             name, chosen, rest = context.command.resolve_command(context, _left(context))
             context = chosen.make_context(name, rest, parent=context)  # noqa: PLW2901
@@ -51,6 +91,15 @@ def test_documented_command_is_one_the_program_takes(words):
 
 def _left(context):
     return [*context._protected_args, *context.args]
+
+
+@pytest.mark.parametrize(
+    ("shown", "role", "name"),
+    [(HOSPITALS, "hospital", "st-mary"), (AGGREGATORS, "aggregator", "tokyo")],
+    ids=["hospital", "aggregator"],
+)
+def test_file_that_a_guide_shows_is_the_one_that_the_command_writes(shown, role, name, tmp_path):
+    assert settings(shown, tmp_path) == settings(new_config(role, name).decode(), tmp_path)
 
 
 def test_there_are_commands_to_check():
@@ -106,7 +155,16 @@ def test_hospitals_guide_leads_from_films_to_a_released_bundle(tmp_path, monkeyp
         if "officer" in words:
             _name_approver(tmp_path)
     assert walked == [
-        *("import", *["review"] * 4, "label", *["distill"] * 2, "audit", *["keys"] * 5),
+        *(
+            "config",
+            "next",
+            "import",
+            *["review"] * 4,
+            "label",
+            *["distill"] * 2,
+            "audit",
+            *["keys"] * 5,
+        ),
         *["policy"] * 4,
         *("prepare", "approve", "release", "release", "withdraw", "withdraw"),
     ]

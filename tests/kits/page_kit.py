@@ -8,11 +8,13 @@ from datetime import UTC, datetime
 from threading import Thread
 
 import httpx
+from starlette.types import ASGIApp
 
-from gdshare.label_page.auth import AuthMiddleware
-from gdshare.label_page.connections import LIMITS, ConnectionLimits
-from gdshare.label_page.serve import server_of
+from gdshare.label_page.serve import COMMAND
 from gdshare.label_page.server import Api, label_app
+from gdshare.local_page.auth import AuthMiddleware
+from gdshare.local_page.connections import LIMITS, ConnectionLimits
+from gdshare.local_page.serving import server_of
 from gdshare.protocol import Protocol
 from gdshare.store.folder import Store
 
@@ -23,14 +25,14 @@ HOME = f"http://{HOST}"
 
 def protected_app(store: Store, protocol: Protocol, host: str) -> AuthMiddleware:
     api = Api(store, protocol, lambda: NOW, "R. Adiographer")
-    return AuthMiddleware(label_app(api), host, "the-token", "the-session")
+    return AuthMiddleware(label_app(api), host, "the-token", "the-session", COMMAND)
 
 
-class Visitor:
-    """A client with cookies, which follows no redirects."""
+class AppVisitor:
+    """A client of any page, with cookies, which follows no redirects."""
 
-    def __init__(self, store: Store, protocol: Protocol) -> None:
-        transport = httpx.ASGITransport(protected_app(store, protocol, HOST))
+    def __init__(self, app: ASGIApp) -> None:
+        transport = httpx.ASGITransport(app)
         self._client = httpx.AsyncClient(transport=transport, base_url=HOME)
 
     @property
@@ -42,6 +44,13 @@ class Visitor:
 
     def get(self, path: str, **options: object) -> httpx.Response:
         return self.request("GET", path, **options)
+
+
+class Visitor(AppVisitor):
+    """A client of the outlining page."""
+
+    def __init__(self, store: Store, protocol: Protocol) -> None:
+        super().__init__(protected_app(store, protocol, HOST))
 
 
 def visitor(store: Store, protocol: Protocol) -> Visitor:

@@ -15,7 +15,7 @@ import pytest
 from page_kit import serve_in_thread
 from store_kit import small_store, square, stored
 
-from gdshare.label_page.connections import ConnectionLimits
+from gdshare.local_page.connections import ConnectionLimits
 from gdshare.protocol import Protocol
 from gdshare.store.outline import load_outline
 

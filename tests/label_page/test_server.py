@@ -18,9 +18,9 @@ from store_kit import small_store, square, stored
 from gdshare import label_page
 from gdshare.cohort import label_cohort
 from gdshare.films.box import Box
-from gdshare.label_page.auth import HEADERS
 from gdshare.label_page.pictures import make_thumbnail
-from gdshare.label_page.responses import MAX_BODY
+from gdshare.local_page.auth import HEADERS
+from gdshare.local_page.responses import MAX_BODY
 from gdshare.protocol import Protocol
 from gdshare.store.outline import Drawing, load_outline, save_outline
 from gdshare.store.table import write_table
@@ -101,7 +101,7 @@ def test_stranger_gets_nothing(stranger, path):
 
 
 def test_wrong_cookie_opens_nothing(stranger):
-    stranger.cookies.set("gdshare-label-8123", "the-sessio")
+    stranger.cookies.set("gdshare-8123", "the-sessio")
     assert stranger.get("/").status_code == 401
 
 

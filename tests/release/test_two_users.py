@@ -153,3 +153,27 @@ def test_head_that_a_user_may_not_read_is_not_taken_for_a_forgery(shared: Path) 
     assert status
     assert "cannot be read (Permission denied)" in err
     assert "evidence" not in err
+
+
+def test_one_users_gdshare_toml_is_not_taken_by_another_but_roots_is(
+    shared: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gdshare("policy", "show", "--outbox", shared.parent / "rehearsal" / "outbox", check=True)
+    succeed(ENGINEER, "policy", "new", "--outbox", shared / "outbox", "--site", "st-mary")
+    config = shared / "gdshare.toml"
+    monkeypatch.chdir(shared)
+    shown = ("policy", "show")
+    for owner, mode, takers in (
+        (ENGINEER, 0o644, {ENGINEER}),
+        (OFFICER, 0o644, {OFFICER}),
+        (0, 0o644, {ENGINEER, OFFICER}),
+        (ENGINEER, 0o664, set()),
+        (0, 0o664, set()),
+    ):
+        config.write_text('outbox = "outbox"\n', encoding="utf-8")
+        os.chown(config, owner, GROUP)
+        config.chmod(mode)
+        for user in (ENGINEER, OFFICER):
+            ended = as_user(user, *shown)
+            assert (ended.status == 0) == (user in takers), (owner, mode, user, ended.err)
+            assert as_user(user, *shown, "--outbox", shared / "outbox").status == 0

@@ -1,4 +1,7 @@
-"""``gdshare trust``: whose bundles the aggregator trusts; a module per command."""
+"""``gdshare trust``: whose bundles the aggregator trusts; a module per command.
+
+``next_steps`` is what ``gdshare next`` asks this side of the bar.
+"""
 
 import typer
 
@@ -7,6 +10,9 @@ from aggregator.trust.commands.add import add
 from aggregator.trust.commands.revoke import revoke
 from aggregator.trust.commands.show import show
 from aggregator.trust.commands.withdrawn import withdrawn
+from aggregator.trust.waiting import next_steps
+
+__all__ = ["next_steps", "register"]
 
 
 def register(app: typer.Typer) -> None:

@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from shlex import quote
 from typing import Annotated
 
 import typer
 
 from aggregator.trust.candidate import Candidate, read_candidate
 from aggregator.trust.commands.options import By, TrustFolder
+from aggregator.trust.waiting import hold_round
 from gdshare.cli.operator import operator_name
 from gdshare.cli.terminal import (
     AsJson,
@@ -82,8 +82,7 @@ def add(
         "fingerprint": digest,
         "vouched for": voucher,
     }
-    words = f"aggregate --superlink HOST:PORT --trust {quote(str(trust))} --out ROUND"
-    print_facts(facts, as_json, words)
+    print_facts(facts, as_json, hold_round(trust))
 
 
 def _voucher(

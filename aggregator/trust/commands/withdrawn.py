@@ -21,6 +21,7 @@ from gdshare.bundle.folder import read_plain
 from gdshare.cli.operator import operator_name
 from gdshare.cli.passphrase import PASSPHRASE_FILE
 from gdshare.cli.terminal import AsJson, print_json, print_line, print_table
+from gdshare.config import variable
 from gdshare.errors import BundleError
 from gdshare.ledger import Entry, open_ledger, read_ledger
 from gdshare.trust.keys import ledger_beside, load_trust
@@ -28,7 +29,10 @@ from gdshare.trust.keys import ledger_beside, load_trust
 
 def withdrawn(
     trust: Annotated[
-        Path, typer.Option(help="Folder of the hospitals' public keys, SITE.pub each.")
+        Path,
+        typer.Option(
+            envvar=variable("trust"), help="Folder of the hospitals' public keys, SITE.pub each."
+        ),
     ],
     files: Annotated[
         list[Path] | None,
@@ -44,12 +48,15 @@ def withdrawn(
     key: Annotated[
         Path | None,
         typer.Option(
+            envvar=variable("key"),
             help="The aggregator's own private key, NAME.key: signs a receipt for each new "
-            "withdrawal. Takes --name."
+            "withdrawal. Takes --name.",
         ),
     ] = None,
     receipts: Annotated[Path, typer.Option(help="Folder for those receipts.")] = Path("receipts"),
-    name: Annotated[str | None, typer.Option(help="The aggregator's short name.")] = None,
+    name: Annotated[
+        str | None, typer.Option(envvar=variable("name"), help="The aggregator's short name.")
+    ] = None,
     passphrase_file: Path | None = PASSPHRASE_FILE,
     as_json: AsJson = False,
 ) -> None:
@@ -61,8 +68,8 @@ def withdrawn(
     are recorded by gdshare aggregate.
     """
     ledger = ledger_beside(trust)
-    signer = open_signer(key, name, passphrase_file)
     if files:
+        signer = open_signer(key, name, passphrase_file)
         with receipts_for(ledger, receipts, signer):
             entries, bundles = _record(files, trust, ledger, operator_name(by))
     else:

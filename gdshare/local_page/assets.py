@@ -1,10 +1,9 @@
-"""The page's own files, read once. No other file is ever served."""
+"""A page's own files, read once. No other file is ever served."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-FOLDER = Path(__file__).parent / "static"
 TYPES = {
     ".html": "text/html; charset=utf-8",
     ".js": "text/javascript; charset=utf-8",
@@ -22,10 +21,10 @@ class Asset:
     media_type: str
 
 
-def assets() -> Mapping[str, Asset]:
-    """All files, by their path relative to ``FOLDER``, with forward slashes."""
+def assets(folder: Path) -> Mapping[str, Asset]:
+    """All files of a folder, by their path relative to it, with forward slashes."""
     return {
-        path.relative_to(FOLDER).as_posix(): Asset(path.read_bytes(), TYPES[path.suffix])
-        for path in sorted(FOLDER.rglob("*"))
+        path.relative_to(folder).as_posix(): Asset(path.read_bytes(), TYPES[path.suffix])
+        for path in sorted(folder.rglob("*"))
         if path.suffix in TYPES
     }

@@ -1,11 +1,14 @@
 """Reading request bodies, and responses common to all routes."""
 
+from collections.abc import Mapping
+
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
 
 from gdshare.errors import StaleError
-from gdshare.label_page.assets import Asset
+from gdshare.local_page.assets import Asset
 
 MAX_BODY = 1024**2
 """Bytes; enough for an outline with the most points the store accepts."""
@@ -25,6 +28,18 @@ async def json_body(request: Request) -> bytes:
         if len(body) > MAX_BODY:
             raise HTTPException(413, f"larger than {MAX_BODY:,} bytes; draw with fewer points")
     return bytes(body)
+
+
+def static_route(files: Mapping[str, Asset]) -> Route:
+    """The route of a page's own files."""
+
+    def static(request: Request) -> Response:
+        asset = files.get(request.path_params["path"])
+        if asset is None:
+            raise HTTPException(404, "no such file")
+        return asset_response(asset)
+
+    return Route("/static/{path:path}", static)
 
 
 def asset_response(asset: Asset) -> Response:

@@ -10,7 +10,7 @@ order:
    SameSite=strict. After that the token is void.
 4. Everything else needs that cookie.
 
-Every response, including refusals, carries ``HEADERS``.
+Every response, including refusals, carries ``HEADERS``, in which it may replace a value by its own.
 
 Residual risk: browsers send cookies of 127.0.0.1 to all of its ports. Another web server on this
 machine sees the cookie if the same browser visits it meanwhile.
@@ -24,7 +24,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from gdshare.label_page.connections import CONNECTION
+from gdshare.local_page.connections import CONNECTION
 
 POLICY = "; ".join(
     (
@@ -58,14 +58,17 @@ class AuthMiddleware:
         host: ``127.0.0.1:PORT``, as browsers send it.
         token: in the printed address.
         session: the cookie's value; another secret, since addresses end up in histories.
+        command: that serves the page, for refusals.
     """
 
-    def __init__(self, app: ASGIApp, host: str, token: str, session: str) -> None:  # noqa: D107
-        self._app, self._host = app, host
+    def __init__(  # noqa: D107
+        self, app: ASGIApp, host: str, token: str, session: str, command: str
+    ) -> None:
+        self._app, self._host, self._command = app, host, command
         self._token: str | None = token
         self._session = session
         # Browsers share cookies among ports; two servers must not share theirs.
-        self._cookie = f"gdshare-label-{host.rpartition(':')[2]}"
+        self._cookie = f"gdshare-{host.rpartition(':')[2]}"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Refuse a request, or pass it on."""
@@ -91,7 +94,7 @@ class AuthMiddleware:
             return self._exchange(request.query_params[TOKEN], admitted)
         if not admitted:
             return _refusal(
-                "open the address printed by gdshare label --serve, including its token; it works "
+                f"open the address printed by {self._command}, including its token; it works "
                 "once, in a single browser",
                 401,
             )
@@ -100,7 +103,7 @@ class AuthMiddleware:
     def _exchange(self, token: str, admitted: bool) -> Response:
         if not admitted and not _equal(token, self._token):
             return _refusal(
-                "this address is wrong or was used before; stop gdshare label --serve (Ctrl-C), "
+                f"this address is wrong or was used before; stop {self._command} (Ctrl-C), "
                 "start it again and open the new address",
                 403,
             )
@@ -127,8 +130,11 @@ def _refusal(reason: str, status: int) -> Response:
 def _with_headers(send: Send) -> Send:
     async def send_with_headers(message: MutableMapping[str, Any]) -> None:
         if message["type"] == "http.response.start":
+            own = list(message.get("headers", ()))  # a response may have a policy of its own
+            names = {name for name, _ in own}
             headers = [(name.encode(), value.encode()) for name, value in HEADERS]
-            message = {**message, "headers": [*message.get("headers", ()), *headers]}
+            added = [header for header in headers if header[0] not in names]
+            message = {**message, "headers": [*own, *added]}
         await send(message)
 
     return send_with_headers

@@ -1,0 +1,95 @@
+"""95% intervals of shares of films, never of no width, even where all or none were called right.
+
+Where each patient has one film, a share of them has Wilson's interval (Wilson 1927; recommended by
+Brown, Cai and DasGupta 2001). A figure made of two shares, the harmonic mean, and a share with
+noise added are resampled from Jeffreys' distribution of what the shares may be, Beta(right + 1/2,
+wrong + 1/2): resampling the films themselves would find no other share than 0 or 1.
+"""
+
+import numpy as np
+import numpy.typing as npt
+from scipy.stats import binomtest
+
+from gdshare.metrics import (
+    RESAMPLES,
+    Confusion,
+    Interval,
+    Intervals,
+    intervals,
+    percentile_interval,
+)
+
+Float = npt.NDArray[np.float64]
+UNKNOWN = Interval(0.0, 1.0)
+"""Of a share of no film."""
+
+
+def wilson(right: int, wrong: int) -> Interval:
+    """Wilson's interval of the share ``right`` of ``right + wrong`` films or patients."""
+    if not right + wrong:
+        return UNKNOWN
+    found = binomtest(right, right + wrong).proportion_ci(0.95, method="wilson")
+    return Interval(float(found.low), float(found.high))
+
+
+def resampled_share(
+    right: float, wrong: float, generator: np.random.Generator, resamples: int = RESAMPLES
+) -> Float:
+    """What a share may be, after so many films or patients: float64 [resamples] in (0, 1)."""
+    return generator.beta(right + 0.5, wrong + 0.5, resamples)
+
+
+def count_intervals(
+    confusion: Confusion,
+    generator: np.random.Generator,
+    noise: float = 0.0,
+    resamples: int = RESAMPLES,
+) -> Intervals:
+    """Intervals from counts alone, for who sees no film; as if each film were another patient's.
+
+    Args:
+        confusion: films, with or without noise.
+        generator: advanced.
+        noise: its standard deviation, in films, on each count.
+        resamples: of the harmonic mean, and of shares with noise.
+    """
+    pairs = ((confusion.tp, confusion.fn), (confusion.tn, confusion.fp))
+    samples = [resampled_share(*pair, generator, resamples) for pair in pairs]
+    if noise:
+        samples = [
+            np.clip(own + generator.normal(0.0, noise, resamples) / max(1, sum(pair)), 0.0, 1.0)
+            for own, pair in zip(samples, pairs, strict=True)
+        ]
+        return around(confusion, intervals(*samples))
+    harmonic_mean = intervals(*samples).harmonic_mean
+    shares = Intervals(wilson(*pairs[0]), wilson(*pairs[1]), harmonic_mean)
+    return around(confusion, shares)
+
+
+def around(confusion: Confusion, known: Intervals) -> Intervals:
+    """Intervals that reach as far as the figures themselves: Jeffreys' draws are never 0 or 1."""
+    return Intervals(
+        _reaching(confusion.sensitivity, known.sensitivity),
+        _reaching(confusion.specificity, known.specificity),
+        _reaching(confusion.harmonic_mean, known.harmonic_mean),
+    )
+
+
+def _reaching(figure: float, interval: Interval) -> Interval:
+    return Interval(min(interval.low, figure), max(interval.high, figure))
+
+
+def ranking_interval(value: float, samples: Float, patients: int) -> Interval:
+    """The interval of an AUC from its bootstrap.
+
+    If every positive film ranks above every negative one, resampling finds nothing else. Then as
+    much is claimed as of a share that was right for each of ``patients``.
+
+    Args:
+        value: the AUC, in [0, 1].
+        samples: float64 [resamples].
+        patients: of the rarer diagnosis.
+    """
+    if value in (0.0, 1.0):
+        return wilson(*((patients, 0) if value else (0, patients)))
+    return percentile_interval(samples)

@@ -1,0 +1,136 @@
+"""The page of an evaluation: a model on a hospital's own films. It shows some; it stays inside."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from gdshare.cohort.store import CohortFilm
+from gdshare.evaluation import FilmVote, LocalFigures, confusions
+from gdshare.metrics import SOURCE_TABLE, THRESHOLDS
+from gdshare.model import Model
+from gdshare.report.curves import (
+    Bar,
+    Ranking,
+    epsilon_picture,
+    figures_picture,
+    roc_picture,
+    with_interval,
+)
+from gdshare.report.film_pictures import COLOURS, JudgedFilm, extremes, judged_picture
+from gdshare.report.page import Page, Section, Table
+from gdshare.report.sections import FIGURES, figures_row
+from gdshare.vote import predictor
+
+SHOWN = 3
+"""Films of each kind."""
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What was evaluated, and how.
+
+    Attributes:
+        model: the model.
+        votes: on each film.
+        films: the same films, in the same order.
+        figures: at ε.
+        epsilon_from: where ε comes from.
+        whose: such as "test films of cohort".
+        command: that makes the page again.
+    """
+
+    model: Model
+    votes: Sequence[FilmVote]
+    films: Sequence[JudgedFilm]
+    figures: LocalFigures
+    epsilon_from: str
+    whose: str
+    command: str
+
+
+def judged(films: Sequence[CohortFilm], votes: Sequence[FilmVote]) -> list[JudgedFilm]:
+    """A cohort's films with the votes on them, in one order."""
+    return [
+        JudgedFilm(film.image.name, film.image, film.spacing_mm, film.positive, vote.votes)
+        for film, vote in zip(films, votes, strict=True)
+    ]
+
+
+def evaluation_page(made: Evaluation, device: str = "cpu") -> Page:
+    """The page.
+
+    Args:
+        made: the evaluation.
+        device: to classify the films that are shown on.
+
+    Raises:
+        FilmError: a film to be shown is gone or damaged.
+    """
+    figures, epsilon = made.figures, made.figures.threshold
+    counts, known = figures.confusion, figures.intervals
+    patients = len({vote.patient for vote in made.votes})
+    bars = [
+        Bar("Sen", counts.sensitivity, known.sensitivity),
+        Bar("Spe", counts.specificity, known.specificity),
+        Bar("HM", counts.harmonic_mean, known.harmonic_mean, main=True),
+    ]
+    if not np.isnan(figures.auc):
+        bars.append(Bar("AUC", figures.auc, figures.auc_interval))
+    ranking = Ranking(
+        "these films",
+        np.array([vote.votes.ratio for vote in made.votes]),
+        np.array([vote.positive for vote in made.votes], np.bool_),
+        figures.auc,
+    )
+    curve = epsilon_picture(THRESHOLDS, confusions(made.votes), epsilon, made.whose)
+    return Page(
+        "An evaluation of a model on a hospital's own films",
+        f"The model reaches HM {with_interval(counts.harmonic_mean, known.harmonic_mean)} on "
+        f"{counts.films} {made.whose}, of {patients} patients.",
+        figures_picture(bars, f"figures at ε = {epsilon:.2f}", None, "figures"),
+        (f"ε: {made.epsilon_from}. This page shows films: it stays in the hospital.",),
+        (
+            Section(
+                "Figures",
+                ("Intervals are 95%, over patients.",),
+                tables=(
+                    Table("At ε", FIGURES, (figures_row("this model", counts, known),)),
+                    _source(),
+                ),
+            ),
+            Section(
+                "Ranking and threshold",
+                pictures=(roc_picture([ranking], epsilon, made.whose), curve),
+            ),
+            _films(made, device),
+            Section(
+                "Where this comes from",
+                (f"Model: {len(made.model.ensemble)} {made.model.network}.",),
+                commands=(made.command,),
+            ),
+        ),
+    )
+
+
+def _films(made: Evaluation, device: str) -> Section:
+    epsilon = made.figures.threshold
+    predict = predictor(made.model, device)
+    right, wrong = extremes(made.films, epsilon, SHOWN)
+    pictures = tuple(
+        judged_picture(film, made.model.protocol, predict, epsilon) for film in (*right, *wrong)
+    )
+    none = () if wrong else ("No film is called wrongly.",)
+    return Section("Where it is most right, and most wrong", (COLOURS, *none), pictures)
+
+
+def _source() -> Table:
+    rows = tuple(
+        (method, str(images), f"{sen:.3f}", f"{spe:.3f}", f"{hm:.3f}")
+        for method, images, sen, spe, hm in SOURCE_TABLE
+    )
+    return Table(
+        "Li et al. 2020, on other data, for orientation only",
+        ("method", "images", "Sen", "Spe", "HM"),
+        rows,
+    )

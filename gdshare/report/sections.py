@@ -1,0 +1,101 @@
+"""Parts that several pages have: figures by site, the images, the attacks, times and bytes."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from gdshare.bundle.attacks import Attack
+from gdshare.distilled import Distilled
+from gdshare.metrics import Confusion, Intervals
+from gdshare.report.curves import with_interval
+from gdshare.report.page import Section, Table
+from gdshare.report.tiles import rates_text, tiles
+
+QUESTIONS = {
+    "membership-loss/1": "can a training patient be told from others?",
+    "nearest-patch/1": "is an image somebody's patch?",
+}
+FIGURES = ("", "films", "Sen", "Spe", "HM", "TP", "FN", "TN", "FP", "indeterminate")
+
+
+@dataclass(frozen=True)
+class Shared:
+    """What one hospital's bundle, or a run, shows to its reader.
+
+    Attributes:
+        name: of the bundle or the run.
+        distilled: images, labels, rates.
+        attacks: that were tried.
+    """
+
+    name: str
+    distilled: Distilled
+    attacks: tuple[Attack, ...]
+
+
+def figures_row(name: str, counts: Confusion, known: Intervals) -> tuple[str, ...]:
+    """A row of ``FIGURES``; a figure of no film is a dash."""
+    positives, negatives = counts.tp + counts.fn, counts.tn + counts.fp
+    nothing = float("nan")
+    return (
+        name,
+        str(counts.films),
+        with_interval(counts.sensitivity if positives else nothing, known.sensitivity),
+        with_interval(counts.specificity if negatives else nothing, known.specificity),
+        with_interval(
+            counts.harmonic_mean if positives and negatives else nothing, known.harmonic_mean
+        ),
+        *(str(cell) for cell in (counts.tp, counts.fn, counts.tn, counts.fp)),
+        str(counts.indeterminate_positive + counts.indeterminate_negative),
+    )
+
+
+def images_section(shared: Sequence[Shared], which: str) -> Section:
+    """The images themselves, with soft labels and learning rates."""
+    rates = "; ".join(f"{own.name}: {rates_text(own.distilled)}" for own in shared)
+    return Section(
+        "The images",
+        (
+            f"{which} Each is shown over the middle 98% of its values. I, N and P are the shares "
+            "of its soft label: outside the organ, inside and negative, inside and positive. That "
+            "an image resembles nobody proves nothing; see what attacks found.",
+            f"Learning rates: {rates}.",
+        ),
+        tuple(picture for own in shared for picture in tiles(own.distilled, own.name)),
+    )
+
+
+def attacks_section(shared: Sequence[Shared]) -> Section:
+    """What was tried on the images, and what came out; what was not tried is said as plainly."""
+    untried = [own.name for own in shared if not own.attacks]
+    said = ["The higher a figure, the more the attack finds out; 1 is everything."]
+    if untried:
+        said.append(f"Not attacked before they left: {', '.join(untried)} (gdshare audit).")
+    rows = tuple(
+        (
+            own.name,
+            attack.name,
+            QUESTIONS.get(attack.name, ""),
+            f"{attack.figure:.3f} [{attack.low:.3f}, {attack.high:.3f}]",
+            f"{attack.unrelated:.3f}",
+        )
+        for own in shared
+        for attack in own.attacks
+    )
+    columns = ("", "attack", "question", "figure [95%]", "where nothing is known")
+    tables = (Table("Attacks on the images", columns, rows),) if rows else ()
+    return Section("What attacks found", tuple(said), tables=tables)
+
+
+def cost_section(seconds: Mapping[str, float], sizes: Mapping[str, int]) -> Section:
+    """Times and bytes."""
+    times = tuple((step, f"{spent:,.0f} s") for step, spent in seconds.items())
+    moved = tuple((what, f"{size:,} bytes") for what, size in sizes.items())
+    tables = [
+        Table(caption, columns, rows)
+        for caption, columns, rows in (
+            ("Time by the clock", ("step", "time"), times),
+            ("What was sent", ("what", "size"), moved),
+        )
+        if rows
+    ]
+    return Section("Bytes and time", tables=tuple(tables))
