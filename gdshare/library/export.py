@@ -1,8 +1,9 @@
 """Distilled images as tensors that other tools for data set distillation read.
 
 DD-Ranking's evaluators take three tensors, of images, soft labels and a learning rate, that its
-guide loads with ``torch.load``; DC-bench's loader of trajectory matching loads images and hard
-labels from two files. Both expect the images of a class together, class by class.
+guide loads with ``torch.load``; its losses take the softmax of the labels, as of a teacher's
+outputs. DC-bench's loader of trajectory matching loads images and hard labels from two files. Both
+expect the images of a class together, class by class.
 """
 
 import io
@@ -20,6 +21,8 @@ IMAGES, SOFT_LABELS, RATE = "images.pt", "labels.pt", "lr.pt"
 """As in DD-Ranking's guide."""
 BEST_IMAGES, HARD_LABELS = "images_best.pt", "labels_best.pt"
 """As DC-bench's loader of trajectory matching wants them."""
+SMALLEST_LABEL = np.float32(1e-12)
+"""What a soft label of 0 counts as, since it has no logarithm."""
 
 
 def export_tensors(
@@ -35,7 +38,7 @@ def export_tensors(
     ``images.pt``
         float32 [M, channels, side, side], class by class.
     ``labels.pt``
-        soft labels, float32 [M, classes].
+        logarithms of the soft labels, float32 [M, classes]: their softmax is the soft labels.
     ``lr.pt``
         float32 [], for images that train all weights with one learning rate. Others have no rate
         that another network could use, and DD-Ranking searches for one.
@@ -75,7 +78,7 @@ def export_tensors(
     pixels = (images.gray[order, None] - np.float32(shift)) / np.float32(scale)
     tensors = {
         IMAGES: torch.from_numpy(np.repeat(pixels, channels, axis=1)),
-        SOFT_LABELS: torch.from_numpy(images.labels[order]),
+        SOFT_LABELS: torch.from_numpy(np.log(np.maximum(images.labels[order], SMALLEST_LABEL))),
         BEST_IMAGES: torch.from_numpy(np.repeat(pixels, channels, axis=1)),
         HARD_LABELS: torch.from_numpy(start[order]),
     }

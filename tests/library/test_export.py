@@ -48,11 +48,20 @@ def test_images_stand_class_by_class_with_soft_and_hard_labels(tmp_path):
     assert files["images.pt"].dtype == torch.float32
     assert files["images.pt"][:, 0, 0, 0].tolist() == [0, 3, 1, 4, 2, 5]
     assert files["labels.pt"].argmax(1).tolist() == [0, 0, 1, 1, 2, 2]
-    assert files["labels.pt"].sum(1).tolist() == pytest.approx([1] * 6)
+    soft = torch.softmax(files["labels.pt"], 1).numpy()
+    assert np.allclose(soft, WHOLE.labels[[0, 3, 1, 4, 2, 5]], atol=1e-6)
     assert files["lr.pt"].item() == pytest.approx(0.02)
     assert torch.equal(files["images_best.pt"], files["images.pt"])
     assert files["labels_best.pt"].tolist() == [0, 0, 1, 1, 2, 2]
     assert files["labels_best.pt"].dtype == torch.int64
+
+
+def test_hard_labels_have_logits_too(tmp_path):
+    hard = replace(WHOLE.tensors, labels=np.eye(3, dtype=np.float32)[np.arange(6) % 3])
+    gdshare.export_tensors(replace(WHOLE, tensors=hard), tmp_path / "out")
+    logits = read(tmp_path / "out")["labels.pt"]
+    assert torch.isfinite(logits).all()
+    assert torch.softmax(logits, 1).max(1).values.tolist() == pytest.approx([1] * 6)
 
 
 def test_gray_levels_are_normalised_as_the_tool_does(tmp_path):
