@@ -166,7 +166,7 @@ def lesson(
     """
     train = cohort.patches("train")
     rows = scoring_rows(train, windows, numpy_generator(settings.seed, "options-windows"))
-    x, classes = as_tensors(train, rows, cohort)
+    x, classes = as_tensors(train, rows, cohort.protocol)
     module = build(settings.network, cohort.protocol.side)
     data = tensors_of(outcome.distilled, settings.sets, torch.device("cpu"))
     losses, accuracies = [], []
