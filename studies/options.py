@@ -29,9 +29,10 @@ from gdshare.patch_tensors import as_tensors, patch_accuracy
 from gdshare.protocol import Protocol
 from gdshare.seeding import numpy_generator, scoring_rows, torch_generator
 from gdshare.storage import write_json
-from studies.command import Report, Study
+from studies.command import Study
 from studies.hospitals import COHORT, Hospital, Phantoms, cohort_cell, hospitals_of
 from studies.networks import distil_in_piece
+from studies.report import Report
 from studies.runner import Cell, Facts, Piece, Result, Store
 from studies.tables import Row, Table, Value, deviation, mean
 
