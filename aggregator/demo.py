@@ -14,6 +14,7 @@ import typer
 from gdshare.cli.terminal import AsJson, print_json, print_line
 from gdshare.extras import require_extra
 from gdshare.method import Settings
+from gdshare.metrics import SOURCE_THRESHOLD
 from gdshare.protocol import Protocol
 
 if TYPE_CHECKING:
@@ -166,7 +167,7 @@ def _new_films(out: Path, seed: int) -> "NewFilms":
     rows = read_table(out / "new-films" / "labels.csv")
     maps = out / "maps"
     begin(maps)
-    epsilon = float(str(record.origin["threshold"]))
+    epsilon = SOURCE_THRESHOLD if record.threshold is None else record.threshold
     job = VoteJob(model.network, model.to_bytes(), model.protocol, epsilon, out=maps)
     outcomes = classify_films(job, {row.image.name: row.image for row in rows}, 1)
     write_table(maps, [outcome for _, outcome in outcomes if not isinstance(outcome, Exception)])

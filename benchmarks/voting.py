@@ -149,9 +149,8 @@ def main() -> None:
     torch.set_num_threads(1)
     with one_line_errors():
         model, record = load_model(chosen.model)
-        threshold = record.origin.get("threshold")
         sides = measure(model, _chosen(chosen.given, FEW if chosen.quick else chosen.films))
-    epsilon = threshold if isinstance(threshold, float) else SOURCE_THRESHOLD
+    epsilon = SOURCE_THRESHOLD if record.threshold is None else record.threshold
     result = compare(sides["plain loop"], sides["gdshare"], epsilon)
     print(table(result, model.network))
     write_figures(chosen.json, NAME, asdict(result))

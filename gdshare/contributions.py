@@ -14,11 +14,9 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from gdshare.bundle import Bundle, Manifest, read_folder, read_tensors, verify_files
+from gdshare.bundle import Bundle, Manifest, read_folder, read_unverified, verify_files
 from gdshare.bundle.counts import SUPPRESS_BELOW, published_counts
-from gdshare.bundle.digests import digests_of, subject_digest
-from gdshare.bundle.layout import BOUNDS, MANIFEST, SIGNATURE, TENSORS
-from gdshare.bundle.verify import check_freshness
+from gdshare.bundle.layout import BOUNDS, SIGNATURE
 from gdshare.distill.run_folder import RECORD, read_record, read_result
 from gdshare.distill.score_record import tensors_digest
 from gdshare.errors import BundleError, UsageError
@@ -176,7 +174,4 @@ def _read_bundle(
         signer = signer_of(files[SIGNATURE], SIGNATURE, BOUNDS[SIGNATURE])
         fitting = (key for key in keys if fingerprint(key) == signer)
         return verify_files(files, next(fitting, keys[0]), now)
-    manifest = Manifest.from_bytes(files[MANIFEST])
-    check_freshness(manifest, now)
-    distilled = read_tensors(files[TENSORS], manifest)
-    return Bundle(manifest, distilled, subject_digest(digests_of(files)))
+    return read_unverified(files, now)

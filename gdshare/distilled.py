@@ -23,7 +23,8 @@ class Distilled:
     Attributes:
         images: float32 [M, 1, side, side], in normalised units: (pixel - mean) / std, as in the
             protocol.
-        labels: float32 [M, classes], each row a distribution over (I, N, P).
+        labels: float32 [M, classes], each row a distribution over (I, N, P), or over
+            other classes if they were distilled from arrays.
         learning_rates: float32 [1] when shared by all steps, else [E * I], all positive.
     """
 

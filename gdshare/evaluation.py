@@ -43,10 +43,12 @@ def cohort_votes(
     """Classify every film of a split, cut by the model's protocol.
 
     Raises:
+        ModelError: the model is of other classes than I, N and P.
         UsageError: the cohort was labelled by another protocol than the model's.
         CohortError: the split has no film.
         FilmError: a film is missing or damaged.
     """
+    model.require_patch_classes()
     model.protocol.require_same(cohort.protocol, f"cohort {cohort.path}")
     films = cohort.films_of(split)
     if not films:

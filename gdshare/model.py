@@ -6,7 +6,7 @@ together. In the file the name of a weight begins with the network's place: ``0/
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from pathlib import Path
 from typing import Literal
@@ -18,7 +18,7 @@ from safetensors.torch import load, save
 from gdshare.errors import ModelError, UsageError
 from gdshare.networks import INITIALISERS, Parameters, build
 from gdshare.plain_files import MAX_RECORD, TooLargeError, read_plain
-from gdshare.protocol import MAX_ENSEMBLE, Protocol
+from gdshare.protocol import CLASSES, MAX_ENSEMBLE, Protocol
 from gdshare.storage import write_bytes, write_json
 
 MAX_MODEL_BYTES = MAX_ENSEMBLE * 48 * 1024 * 1024
@@ -37,11 +37,16 @@ class Model:
         network: name in ``networks``, the same for the whole ensemble.
         protocol: of the patches they were trained on; films must be cut by it.
         ensemble: 1 to ``MAX_ENSEMBLE`` networks, each parameter name -> float32 CPU tensor.
+        classes: in the order of its outputs. Only a model of ``CLASSES`` can be saved, or can
+            classify films.
+        threshold: ε that was fixed for it, see ``gdshare.vote``; None if none was.
     """
 
     network: str
     protocol: Protocol
     ensemble: tuple[Parameters, ...]
+    classes: tuple[str, ...] = CLASSES
+    threshold: float | None = None
 
     def __post_init__(self) -> None:
         """Refuse an ensemble that could not be read back.
@@ -52,6 +57,19 @@ class Model:
         if not 1 <= len(self.ensemble) <= MAX_ENSEMBLE:
             raise ModelError(
                 f"an ensemble of {len(self.ensemble)} networks", remedy=f"use 1 to {MAX_ENSEMBLE}"
+            )
+
+    def require_patch_classes(self) -> None:
+        """Refuse a model of other classes than I, N and P.
+
+        Raises:
+            ModelError: naming its classes.
+        """
+        if self.classes != CLASSES:
+            raise ModelError(
+                f"the model tells {', '.join(self.classes)} apart; films and files of models have "
+                f"the classes {', '.join(CLASSES)} alone",
+                remedy="use gdshare.predict with it",
             )
 
     def to_bytes(self) -> bytes:
@@ -162,6 +180,12 @@ class ModelRecord(BaseModel):
     protocol: Protocol
     origin: dict[str, JsonValue]
 
+    @property
+    def threshold(self) -> float | None:
+        """ε that was fixed for the model, in [0, 1]; None if none was."""
+        value = self.origin.get("threshold")
+        return value if isinstance(value, float) else None
+
 
 def save_model(folder: Path, model: Model, origin: Mapping[str, JsonValue]) -> None:
     """Write the two files into ``folder``, making it if needed.
@@ -170,7 +194,11 @@ def save_model(folder: Path, model: Model, origin: Mapping[str, JsonValue]) -> N
         folder: for ``model.safetensors`` and ``model.json``.
         model: to save.
         origin: free-form facts for people and ledgers: digests of bundles, seed, threshold.
+
+    Raises:
+        ModelError: it is of other classes than I, N and P.
     """
+    model.require_patch_classes()
     folder.mkdir(parents=True, exist_ok=True)
     record = ModelRecord(
         network=model.network,
@@ -203,6 +231,7 @@ def load_model(folder: Path) -> tuple[Model, ModelRecord]:
             "damaged or of another version", folder / "model.json", "train the model again"
         ) from error
     try:
-        return Model.from_bytes(record.network, record.protocol, data), record
+        model = Model.from_bytes(record.network, record.protocol, data)
     except ModelError as error:
         raise error.at(folder) from error
+    return replace(model, threshold=record.threshold), record

@@ -36,18 +36,23 @@ CONVNET_CHANNELS = 128
 CONVNET_BLOCKS = 3
 
 
-def build(name: str, side: int) -> nn.Module:
+def build(name: str, side: int, classes: int = len(CLASSES)) -> nn.Module:
     """Make a network for gray patches of ``side`` px, on the meta device: it has no weights.
+
+    Args:
+        name: one of ``INITIALISERS``.
+        side: of the patches, px.
+        classes: outputs of its last layer.
 
     Raises:
         UsageError: unknown name, or a side the network cannot take.
     """
     if name == "resnet18":
-        return _resnet18()
+        return _resnet18(classes)
     if name == "convnet":
-        return _convnet(side)
+        return _convnet(side, classes)
     if name == "scattering":
-        return _scattering(side)
+        return _scattering(side, classes)
     raise UsageError(
         f"network {name!r} is unknown", remedy=f"choose one of {', '.join(INITIALISERS)}"
     )
@@ -75,7 +80,7 @@ def draw(name: str, module: nn.Module, generator: torch.Generator) -> Parameters
 
 
 def forward(module: nn.Module, parameters: Mapping[str, Tensor], x: Tensor) -> Tensor:
-    """Apply the network with the given weights: float32 [n, 1, side, side] -> logits [n, 3]."""
+    """Apply the network with the given weights: float32 [n, 1, side, side] -> [n, classes]."""
     logits: Tensor = torch.func.functional_call(module, dict(parameters), (x,))
     return logits
 
@@ -110,21 +115,19 @@ def require_device(name: str) -> torch.device:
         ) from error
 
 
-def _resnet18() -> nn.Module:
+def _resnet18(classes: int) -> nn.Module:
     """torchvision's ResNet18 (He et al. 2016) with one input channel and GroupNorm of 8 groups."""
     # Importing torchvision takes longer than all else here, and the ConvNet does not need it.
     from torchvision.models.resnet import BasicBlock, ResNet  # noqa: PLC0415
 
     norm: Callable[..., nn.Module] = partial(nn.GroupNorm, RESNET_GROUPS)
     with torch.device("meta"):  # takes no memory, and nothing from the global generator
-        network: nn.Module = ResNet(
-            BasicBlock, [2, 2, 2, 2], num_classes=len(CLASSES), norm_layer=norm
-        )
+        network: nn.Module = ResNet(BasicBlock, [2, 2, 2, 2], num_classes=classes, norm_layer=norm)
         network.conv1 = nn.Conv2d(1, 64, kernel_size=7, stride=2, padding=3, bias=False)
     return network
 
 
-def _convnet(side: int) -> nn.Module:
+def _convnet(side: int, classes: int) -> nn.Module:
     """The ConvNet of the dataset-condensation literature (Gidaris and Komodakis 2018).
 
     Three blocks of 3x3 convolution with 128 channels, InstanceNorm with scale and shift, ReLU,
@@ -146,14 +149,14 @@ def _convnet(side: int) -> nn.Module:
                 nn.AvgPool2d(2),
             ]
         features = CONVNET_CHANNELS * (side // 2**CONVNET_BLOCKS) ** 2
-        return nn.Sequential(*layers, nn.Flatten(), nn.Linear(features, len(CLASSES)))
+        return nn.Sequential(*layers, nn.Flatten(), nn.Linear(features, classes))
 
 
-def _scattering(side: int) -> nn.Module:
+def _scattering(side: int, classes: int) -> nn.Module:
     """Wavelet scattering and one linear layer: the only weights (see ``scattering``)."""
     with torch.device("meta"):
         fixed = Scattering(side)
-        return nn.Sequential(fixed, nn.Linear(fixed.features, len(CLASSES)))
+        return nn.Sequential(fixed, nn.Linear(fixed.features, classes))
 
 
 def _last_norms_of_identity_blocks(module: nn.Module) -> frozenset[str]:

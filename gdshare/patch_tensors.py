@@ -11,7 +11,7 @@ from gdshare.cohort import Cohort, Patches, Split
 from gdshare.errors import CohortError
 from gdshare.networks import Parameters, forward
 from gdshare.patches import normalise
-from gdshare.protocol import CLASSES
+from gdshare.protocol import CLASSES, Protocol
 from gdshare.seeding import numpy_generator, scoring_rows
 
 FORWARD_BATCH = 512
@@ -19,19 +19,19 @@ FORWARD_BATCH = 512
 
 
 def as_tensors(
-    patches: Patches, rows: npt.NDArray[np.int64], cohort: Cohort
+    patches: Patches, rows: npt.NDArray[np.int64], protocol: Protocol
 ) -> tuple[Tensor, Tensor]:
     """Patches as a network reads them.
 
     Args:
-        patches: of one split of the cohort.
+        patches: of one split.
         rows: int64 [n], indices of patches.
-        cohort: its protocol has the normalisation.
+        protocol: of the patches; it has the normalisation.
 
     Returns:
         float32 [n, 1, side, side] normalised, and int64 [n] classes.
     """
-    x = torch.from_numpy(normalise(patches.scaled(rows), cohort.protocol)).unsqueeze(1)
+    x = torch.from_numpy(normalise(patches.scaled(rows), protocol)).unsqueeze(1)
     return x, torch.from_numpy(patches.labels[rows].astype(np.int64))
 
 
@@ -53,7 +53,7 @@ def sample_patches(
         cohorts[0].protocol.require_same(cohort.protocol, f"cohort {cohort.path}")
         patches = cohort.patches(split)
         rows = scoring_rows(patches, share, numpy_generator(seed, f"sample-{split}", index))
-        parts.append(as_tensors(patches, rows, cohort))
+        parts.append(as_tensors(patches, rows, cohort.protocol))
     x, y = torch.cat([x for x, _ in parts]), torch.cat([y for _, y in parts])
     if len(torch.unique(y)) < len(CLASSES):
         raise CohortError(
@@ -74,7 +74,7 @@ def patch_accuracy(module: nn.Module, parameters: Parameters, x: Tensor, classes
         classes: int64 [n].
 
     Returns:
-        in [0, 1]; chance is 1/3.
+        in [0, 1]; chance is 1 / classes.
     """
     with torch.inference_mode():
         predicted = torch.cat(

@@ -39,7 +39,7 @@ from gdshare.errors import DivergedError, UsageError
 from gdshare.method import Method
 from gdshare.model import Model
 from gdshare.networks import Parameters, build, digest, draw, forward
-from gdshare.protocol import MAX_ENSEMBLE, Protocol
+from gdshare.protocol import CLASSES, MAX_ENSEMBLE, Protocol
 from gdshare.seeding import torch_generator
 
 Scheme = Literal["average", "in-step", "sequential", "union"]
@@ -66,6 +66,7 @@ class Contribution:
         initialiser: name and version of the scheme that draws their θ0.
         patients: training patients, by the hospital's own count.
         theta0_sha256: of the announced θ0 they were distilled for; None when θ0 was random.
+        classes: in the order of the soft labels' columns; a bundle's are always ``CLASSES``.
     """
 
     site: str
@@ -74,6 +75,7 @@ class Contribution:
     initialiser: str
     patients: int
     theta0_sha256: str | None = None
+    classes: tuple[str, ...] = CLASSES
 
 
 class Origin(typing.Protocol):
@@ -129,9 +131,9 @@ def train_pooled(
 
     Raises:
         DivergedError: half of the networks or more diverge; it names the hospitals.
-        UsageError: no contribution; they differ in network, trained part, initialiser, announced θ0
-            or (in step) number of steps; this machine draws another θ0 than the announced one; or
-            ``ensemble`` is out of range.
+        UsageError: no contribution; they differ in classes, network, trained part, initialiser,
+            announced θ0 or (in step) number of steps; this machine draws another θ0 than the
+            announced one; or ``ensemble`` is out of range.
     """
     if not 1 <= ensemble <= MAX_ENSEMBLE:
         raise UsageError(
@@ -139,7 +141,7 @@ def train_pooled(
         )
     ordered = sorted(contributions, key=lambda contribution: contribution.site)
     first = _require_alike(ordered, scheme)
-    module = build(first.method.network, protocol.side)
+    module = build(first.method.network, protocol.side, len(first.classes))
     count = ensemble if first.theta0_sha256 is None else 1
     trained = []
     for place in range(count):
@@ -154,7 +156,7 @@ def train_pooled(
             "the range of numbers",
             remedy="leave them out, and ask these hospitals to distil again",
         )
-    return Model(first.method.network, protocol, finite)
+    return Model(first.method.network, protocol, finite, first.classes)
 
 
 @dataclass(frozen=True)
@@ -190,7 +192,7 @@ def train_alone(
     Raises:
         UsageError: this machine draws another θ0 than the announced one.
     """
-    module = build(contribution.method.network, protocol.side)
+    module = build(contribution.method.network, protocol.side, len(contribution.classes))
     count = networks if contribution.theta0_sha256 is None else 1
     starts = [_start(module, contribution, seed, place) for place in range(count)]
     return tuple(_alone(module, theta0, contribution) for theta0 in starts)
@@ -260,6 +262,7 @@ def _require_alike(ordered: Sequence[Contribution], scheme: Scheme) -> Contribut
     first = ordered[0]
     for other in ordered[1:]:
         for field, ours, theirs in (
+            ("class name", ", ".join(first.classes), ", ".join(other.classes)),
             ("network", first.method.network, other.method.network),
             ("trained part", first.method.train, other.method.train),
             ("initialiser", first.initialiser, other.initialiser),

@@ -11,7 +11,6 @@ import numpy.typing as npt
 import torch
 
 from gdshare.cohort import Patches
-from gdshare.protocol import CLASSES
 
 
 def derived_seed(seed: int, purpose: str, index: int = 0) -> int:
@@ -67,6 +66,7 @@ def scoring_rows(
     return np.sort(np.concatenate(chosen)) if chosen else np.empty(0, np.int64)
 
 
-def missing_classes(rows_by_class: list[npt.NDArray[np.int64]]) -> list[str]:
+def missing_classes(patches: Patches) -> list[str]:
     """Names of classes without a window."""
-    return [name for name, rows in zip(CLASSES, rows_by_class, strict=True) if not len(rows)]
+    named = zip(patches.classes, patches.rows_by_class(), strict=True)
+    return [name for name, rows in named if not len(rows)]

@@ -29,9 +29,10 @@ from gdshare.patch_tensors import as_tensors, patch_accuracy
 from gdshare.protocol import Protocol
 from gdshare.seeding import numpy_generator, scoring_rows, torch_generator
 from gdshare.storage import write_json
-from studies.command import Report, Study
+from studies.command import Study
 from studies.hospitals import COHORT, Hospital, Phantoms, cohort_cell, hospitals_of
 from studies.networks import distil_in_piece
+from studies.report import Report
 from studies.runner import Cell, Facts, Piece, Result, Store
 from studies.tables import Row, Table, Value, deviation, mean
 
@@ -166,7 +167,7 @@ def lesson(
     """
     train = cohort.patches("train")
     rows = scoring_rows(train, windows, numpy_generator(settings.seed, "options-windows"))
-    x, classes = as_tensors(train, rows, cohort)
+    x, classes = as_tensors(train, rows, cohort.protocol)
     module = build(settings.network, cohort.protocol.side)
     data = tensors_of(outcome.distilled, settings.sets, torch.device("cpu"))
     losses, accuracies = [], []

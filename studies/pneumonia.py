@@ -36,8 +36,9 @@ from gdshare.networks import Parameters, draw, forward
 from gdshare.patch_tensors import FORWARD_BATCH, patch_accuracy
 from gdshare.seeding import balanced_rows, numpy_generator, torch_generator
 from gdshare.storage import write_bytes
-from studies.command import Report, Study
+from studies.command import Study
 from studies.networks import Network, train_early_stopped
+from studies.report import Report
 from studies.runner import Cell, Piece, Result, Store, write_arrays
 from studies.tables import (
     Difference,

@@ -3,7 +3,7 @@
 And the servers that more than one module of tests starts; what they are stands in the kits.
 """
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,6 +21,16 @@ torch.set_num_threads(1)
 EXAMPLES = Path(__file__).parents[1] / ".hypothesis" / "examples"
 settings.register_profile("gdshare", database=DirectoryBasedExampleDatabase(EXAMPLES))
 settings.load_profile("gdshare")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """What a test logged of names that are no UTF-8 travels to another process as escapes."""
+    report = yield
+    report.sections = [
+        (name, text.encode("utf-8", "backslashreplace").decode()) for name, text in report.sections
+    ]
+    return report
 
 
 @pytest.fixture(scope="module")

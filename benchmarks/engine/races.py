@@ -33,7 +33,8 @@ from gdshare.method import Settings
 from gdshare.networks import INITIALISERS
 from gdshare.storage import write_json
 from studies import runner
-from studies.command import Report, Study
+from studies.command import Study
+from studies.report import Report
 from studies.runner import Cell, Piece, Store
 
 STUDY = "races"

@@ -143,7 +143,12 @@ def tuberculosis(
     problem = Problem(
         module,
         drawn_from("resnet18", module, seed, "theta0"),
-        _balanced(train.rows_by_class(), lambda rows: as_tensors(train, rows, cohort), batch, seed),
+        _balanced(
+            train.rows_by_class(),
+            lambda rows: as_tensors(train, rows, cohort.protocol),
+            batch,
+            seed,
+        ),
         cohort.protocol.side,
         len(CLASSES),
         steps,
@@ -153,7 +158,7 @@ def tuberculosis(
     )
     chosen = scoring_rows(val, SCORE_PER_CLASS, numpy_generator(seed, "score-rows"))
     return QualityTask(
-        problem, _score_inits("resnet18", module, seed), as_tensors(val, chosen, cohort)
+        problem, _score_inits("resnet18", module, seed), as_tensors(val, chosen, cohort.protocol)
     )
 
 

@@ -22,11 +22,14 @@ MOVED: Mapping[str, str] = {
     "CHANGELOG.md": "changelog.md",
     "LICENSE": "LICENSE.txt",
     "docs/adr": "adr/index.md",
+    "examples/notebooks": "library.md",
     "gdshare/__init__.py": "reference/index.md",
 }
 """File or folder of the repository -> what stands for it on the site."""
-COPIED = (".json", ".nft", ".conf", ".service", ".png", ".svg", ".md", ".js", "/LICENSE")
-"""How the names of the files end that are taken from docs/."""
+FOLDERS = ("docs/", "examples/")
+"""Folders of the repository whose contents lie at the site's top."""
+COPIED = (".json", ".nft", ".conf", ".service", ".png", ".svg", ".md", ".js", ".ipynb", "/LICENSE")
+"""How the names of the files end that are taken from these."""
 REFERENCE: Mapping[str, tuple[str, ...]] = {
     "films": ("films", "store", "tone", "patches", "labels", "cohort", "protocol"),
     "distillation": (
@@ -61,8 +64,8 @@ def on_site(path: str) -> str | None:
     """
     if path in MOVED:
         return MOVED[path]
-    inside = path.removeprefix("docs/")
-    return inside if inside != path and inside.endswith(COPIED) else None
+    folder, _, inside = path.partition("/")
+    return inside if f"{folder}/" in FOLDERS and inside.endswith(COPIED) else None
 
 
 def with_links(text: str, source: str) -> str:
@@ -100,9 +103,9 @@ def decisions() -> str:
 
 
 def overview() -> str:
-    """The first page of the reference: the walk, and where each part is described."""
+    """The first page of the reference: the walk, and what ``import gdshare`` offers."""
     pages = "\n".join(f"- [{title}]({name}.md)" for name, title in TITLES.items())
-    return f"# The library\n\n{pages}\n\n::: gdshare\n    options:\n      members: []\n"
+    return f"# Reference\n\nThe modules behind what is described below:\n\n{pages}\n\n::: gdshare\n"
 
 
 def reference(name: str) -> str:
@@ -120,8 +123,8 @@ def made() -> Mapping[str, Callable[[], str]]:
 def gather(folder: Path) -> None:
     """Write every page and picture of the site into an empty or a new folder."""
     listed = [ROOT / path for path in MOVED if (ROOT / path).suffix != ".py"]
-    written = [path for path in (*listed, *(ROOT / "docs").rglob("*")) if path.is_file()]
-    for path in written:
+    below = [path for name in FOLDERS for path in (ROOT / name).rglob("*")]
+    for path in filter(Path.is_file, (*listed, *below)):
         source = path.relative_to(ROOT).as_posix()
         there = on_site(source)
         if there is None:

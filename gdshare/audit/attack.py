@@ -3,15 +3,18 @@
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
 from gdshare.audit.membership import comparable_diagnoses, membership, patient_losses
 from gdshare.audit.nearest import nearest, patient_correlations
-from gdshare.audit.nearest_patches import NearestPatches
+from gdshare.audit.nearest_patches import NearestPatches, write_nearest
 from gdshare.audit.patients import MIN_PATIENTS, patients_of, sample_patches
+from gdshare.audit.record import write_attacks
 from gdshare.bundle.attacks import Attack
 from gdshare.cohort import Cohort, cohort_digest
+from gdshare.distill.run_folder import read_record, read_result
 from gdshare.distilled import Distilled
 from gdshare.errors import CohortError, UsageError
 from gdshare.method import RunRecord
@@ -36,6 +39,29 @@ class Audit:
 
     attacks: tuple[Attack, ...]
     nearest: NearestPatches
+
+
+def audit_run(
+    run: Path,
+    cohort: Cohort,
+    device: str = "cpu",
+    progress: Progress = lambda done, total: None,
+) -> Audit:
+    """Attack a finished run, and keep figures and nearest patches in its folder.
+
+    Args:
+        run: the run's folder; ``audit.json`` and ``nearest.safetensors`` in it are replaced.
+        cohort, device, progress: as for ``attack_run``.
+
+    Raises:
+        RunError: the run is not finished, or damaged.
+        UsageError, CohortError, DivergedError: see ``attack_run``.
+    """
+    record, distilled = read_record(run), read_result(run)
+    result = attack_run(record, distilled, cohort, device, progress)
+    write_nearest(run, result.nearest, distilled)
+    write_attacks(run, distilled, result.attacks)
+    return result
 
 
 def attack_run(

@@ -128,7 +128,7 @@ def patient_losses(
     means = np.empty(len(patients), np.float64)
     with torch.inference_mode():
         for place, rows in enumerate(patients.rows):
-            x, y = (part.to(device) for part in as_tensors(patients.patches, rows, cohort))
+            x, y = (part.to(device) for part in as_tensors(patients.patches, rows, cohort.protocol))
             losses = [functional.cross_entropy(forward(module, theta, x), y) for theta in ensemble]
             means[place] = float(torch.stack(losses).double().mean())
             done(place + 1)

@@ -14,7 +14,7 @@ from gdshare.bundle.outbox import next_sequence, published, write_bundle
 from gdshare.bundle.sealed import read_sealed, seal, unseal
 from gdshare.bundle.tensors import read_tensors
 from gdshare.bundle.terms import Terms
-from gdshare.bundle.verify import Bundle, verify_files, verify_folder
+from gdshare.bundle.verify import Bundle, read_unverified, verify_files, verify_folder
 
 __all__ = [
     "Bundle",
@@ -27,6 +27,7 @@ __all__ = [
     "read_folder",
     "read_sealed",
     "read_tensors",
+    "read_unverified",
     "seal",
     "unseal",
     "verify_files",

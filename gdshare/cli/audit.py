@@ -46,11 +46,10 @@ def audit(
     attack does not prove that the images reveal nothing.
     """
     require_extra("distill")
-    from gdshare.audit import write_attacks
-    from gdshare.audit.attack import attack_run
-    from gdshare.audit.nearest_patches import write_nearest
+    from gdshare.audit import AUDIT
+    from gdshare.audit.attack import audit_run
     from gdshare.cohort import open_cohort
-    from gdshare.distill.run_folder import read_record, read_result
+    from gdshare.distill.run_folder import read_record
 
     chosen = cohort_option or cohort
     if chosen is None or (cohort_option and typed("cohort")):
@@ -58,13 +57,10 @@ def audit(
             "give the cohort that the run was distilled from, once",
             remedy=f"gdshare audit {quote(str(run))} COHORT",
         )
-    record, distilled = read_record(run), read_result(run)
+    read_record(run)  # of two wrong folders the first is named
     labelled, device_name = open_cohort(chosen), resolve_device(device)
     with progress("attacking patients") as report:
-        result = attack_run(record, distilled, labelled, device_name, report)
-    attacks = result.attacks
-    write_nearest(run, result.nearest, distilled)
-    path = write_attacks(run, distilled, attacks)
+        attacks = audit_run(run, labelled, device_name, report).attacks
     if as_json:
         return print_json([attack.model_dump() for attack in attacks])
     rows = [
@@ -78,7 +74,7 @@ def audit(
     ]
     columns = ("attack", "figure", "95% interval", "baseline")
     print_table("Higher figures reveal more", columns, rows)
-    print_line(f"written to {path}")
+    print_line(f"written to {run / AUDIT}")
     print_next(commands.prepare(run))
     return None
 

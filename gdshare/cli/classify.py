@@ -85,8 +85,8 @@ def classify(
     from gdshare.report.vote_job import VoteJob, classify_films, default_workers
 
     trained, record = load_model(model)
-    value = threshold if threshold is not None else record.origin.get("threshold")
-    epsilon = float(value) if isinstance(value, float) else SOURCE_THRESHOLD
+    own = record.threshold if record.threshold is not None else SOURCE_THRESHOLD
+    epsilon = own if threshold is None else threshold
     named = _named(films, map_folder)
     protocol = trained.protocol.model_copy(update={"stride": stride} if stride else {})
     processor = resolve_device(device)

@@ -79,8 +79,8 @@ def evaluate(
     labelled = open_cohort(cohort)
     device_name = resolve_device(device)
     epsilon, origin = threshold, "given"
-    if epsilon is None and isinstance(record.origin.get("threshold"), float):
-        epsilon, origin = float(str(record.origin["threshold"])), "the model's own"
+    if epsilon is None and record.threshold is not None:
+        epsilon, origin = record.threshold, "the model's own"
     if epsilon is None:
         with progress("validation films") as report:
             val = cohort_votes(trained, labelled, "val", device_name, report)

@@ -96,13 +96,15 @@ class Patches:
 
     Attributes:
         pixels: uint16 [n, side, side], memory-mapped; [0, 1] as 0 to 65535.
-        labels: uint8 [n], each a ``PatchClass``.
+        labels: uint8 [n], each a ``PatchClass``, or in other ``classes`` an index of a name.
         films: uint32 [n], indices into the cohort's films.
+        classes: names of the labels; a cohort's are always ``CLASSES``.
     """
 
     pixels: npt.NDArray[np.uint16]
     labels: npt.NDArray[np.uint8]
     films: npt.NDArray[np.uint32]
+    classes: tuple[str, ...] = CLASSES
 
     def __len__(self) -> int:
         """Number of windows."""
@@ -113,8 +115,8 @@ class Patches:
         return np.divide(self.pixels[rows], FULL_SCALE, dtype=np.float32)
 
     def rows_by_class(self) -> list[npt.NDArray[np.int64]]:
-        """The rows of each class's windows, int64 [k], in the order of ``CLASSES``."""
-        return [np.flatnonzero(self.labels == label) for label in range(len(CLASSES))]
+        """The rows of each class's windows, int64 [k], in the order of ``classes``."""
+        return [np.flatnonzero(self.labels == label) for label in range(len(self.classes))]
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,8 @@
 
 ``loop``
     the training steps of a run, from a cohort to a result: start reading here.
+``in_memory``
+    the same without a folder, for arrays.
 ``problem``
     what stays the same through a run, and its random draws.
 ``unroll``

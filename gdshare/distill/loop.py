@@ -37,10 +37,10 @@ from gdshare.cohort import Cohort, cohort_digest
 from gdshare.distill import head, run_folder
 from gdshare.distill.head import Body, Head, OuterLoss, train_head
 from gdshare.distill.journal import Journal, explain_faults, open_journal, require_tensorboard
-from gdshare.distill.problem import Draw, Problem, prepare
+from gdshare.distill.problem import Draw, Problem, prepare, run_record
 from gdshare.distill.quasi_newton import lbfgs_step
 from gdshare.distill.score import PatchScore, patch_score, score_record, tensors_of
-from gdshare.distill.score_record import CHANCE, ScoreRecord, write_score
+from gdshare.distill.score_record import ScoreRecord, write_score
 from gdshare.distill.state import (
     State,
     as_distilled,
@@ -105,7 +105,7 @@ class Outcome:
     @property
     def at_chance(self) -> bool:
         """Whether the score is no better than chance, at the lower end of its interval."""
-        return self.score.lower <= CHANCE
+        return bool(self.score.lower <= 1.0 / self.distilled.labels.shape[1])
 
 
 class StoppedError(RunError):
@@ -163,7 +163,7 @@ def distill(
         if workers.is_main:
             problem = prepare(cohort, settings, device, reading)
             with explain_faults(out):
-                stack.enter_context(run_folder.open_run(out, problem.record(), resume))
+                stack.enter_context(run_folder.open_run(out, run_record(problem, cohort), resume))
             workers.barrier()
         else:
             # From the folder and not from the main worker: the seed is never sent.
@@ -184,14 +184,14 @@ def _run(
 ) -> Outcome:
     """Take the training steps that are left, and write the result."""
     settings = problem.settings
-    state = load_checkpoint(out, settings, problem.cohort.protocol.side)
+    state = load_checkpoint(out, settings, problem.protocol.side)
     log.debug("%s: at step %d of %d", out, state.progress.step, settings.outer_steps)
     with (
         explain_faults(out),
         open_journal(out, state.progress, workers.is_main, tensorboard, clock) as journal,
     ):
         while state.progress.step < settings.outer_steps:
-            state, tick = _train_step(state, problem, journal, workers)
+            state, tick = train_step(state, problem, journal, workers)
             stop = workers.any(stopping())
             if stop or _checkpoint_due(tick.step, settings):
                 state = _checkpoint(out, state, journal, workers)
@@ -201,7 +201,7 @@ def _run(
         return _finish(out, state, problem, journal, workers)
 
 
-def _train_step(
+def train_step(
     state: State, problem: Problem, journal: Journal, workers: Workers
 ) -> tuple[State, Tick]:
     """One training step of Algorithm 1, its line of metrics, and a score when one is due."""
@@ -275,7 +275,7 @@ def differentiate(
         inner: number of the inner step, from 0; only greedy reads it.
     """
     settings = problem.settings
-    targets = hard_labels(settings).to(problem.device)
+    targets = hard_labels(settings, unknowns.classes).to(problem.device)
     theta0, sets = draw.theta0, settings.sets
     if isinstance(theta0, Head):
         outer = OuterLoss(settings.outer_loss, settings.penalty)
@@ -345,11 +345,29 @@ def _patch_score(
 def _finish(
     out: Path, state: State, problem: Problem, journal: Journal, workers: Workers
 ) -> Outcome:
-    """Write the result, and score it on θ0 that did not choose it: the best of many flatters.
+    """Write the result and its score."""
+    outcome = conclude(state, problem, journal, workers, str(out))
+    if workers.is_main:
+        write_score(out, score_record(outcome.distilled, outcome.score))
+        write_bytes(out / run_folder.RESULT, outcome.distilled.to_bytes())
+    return outcome
+
+
+def conclude(
+    state: State, problem: Problem, journal: Journal, workers: Workers, where: str
+) -> Outcome:
+    """The result, scored on θ0 that did not choose it: the best of many flatters.
 
     With an announced θ0 there is no other, and the score stays the flattering one.
+
+    Args:
+        state: after the last training step.
+        problem: of the run.
+        journal: gets a line of metrics.
+        workers: the processes at this run.
+        where: named in an error.
     """
-    distilled = as_distilled(state.best, problem.settings).require_sound(str(out))
+    distilled = as_distilled(state.best, problem.settings).require_sound(where)
     step = state.progress.best_step
     score = _final_score(distilled, problem, workers)
     conclusion = {"step": step, "final_score": score.mean, "final_deviation": score.deviation}
@@ -360,9 +378,6 @@ def _finish(
         train_score = _head_score(problem, features.body, data, features.train, features.classes)
         conclusion["train_score"] = train_score
     journal.conclude(conclusion)
-    if workers.is_main:
-        write_score(out, score_record(distilled, score))
-        write_bytes(out / run_folder.RESULT, distilled.to_bytes())
     return Outcome(distilled, score, step, train_score)
 
 

@@ -1,4 +1,4 @@
-"""What stays the same through a run: cohort, network, and every draw as a function of a counter."""
+"""What stays the same through a run: patches, network, and each draw as a function of a counter."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -16,7 +16,7 @@ from gdshare.errors import CohortError
 from gdshare.method import Counts, Method, RunRecord, Settings
 from gdshare.networks import INITIALISERS, Parameters, build, digest, draw, require_device
 from gdshare.patch_tensors import as_tensors
-from gdshare.protocol import CLASSES
+from gdshare.protocol import Protocol
 from gdshare.seeding import (
     balanced_rows,
     missing_classes,
@@ -66,7 +66,7 @@ class Problem:
     """What stays the same through a run.
 
     Attributes:
-        cohort: labelled patches.
+        protocol: of the patches.
         settings: of the run.
         device: where derivatives and scores are computed.
         module, chain: the network, for values and for derivatives; no chain if only the head is
@@ -78,7 +78,7 @@ class Problem:
         fixed: the same draw at every training step, if L-BFGS is to see one loss.
     """
 
-    cohort: Cohort
+    protocol: Protocol
     settings: Settings
     device: torch.device
     module: nn.Module
@@ -127,34 +127,45 @@ class Problem:
 
     def patches(self, source: Patches, rows: npt.NDArray[np.int64]) -> tuple[Tensor, Tensor]:
         """Windows on the device: float32 [n, 1, side, side] normalised, and int64 [n]."""
-        x, y = as_tensors(source, rows, self.cohort)
+        x, y = as_tensors(source, rows, self.protocol)
         return x.to(self.device), y.to(self.device)
 
-    def record(self) -> RunRecord:
-        """The content of ``run.json``."""
-        counts = self.cohort.counts["train"]
+    @property
+    def theta0_sha256(self) -> str | None:
+        """Digest of the announced θ0; None if there is none."""
         announced = self.settings.theta0 == "announced"
-        return RunRecord(
-            settings=self.settings,
-            protocol=self.cohort.protocol,
-            initialiser=INITIALISERS[self.settings.network],
-            counts=Counts(
-                patients_negative=counts.negative,
-                patients_positive=counts.positive,
-                patches_i=counts.i,
-                patches_n=counts.n,
-                patches_p=counts.p,
-            ),
-            theta0_sha256=digest(self.theta0("theta0", 0)) if announced else None,
-            cohort_sha256=cohort_digest(self.cohort),
-            torch=torch.__version__,
-            threads=torch.get_num_threads(),
-            device=str(self.device),
-        )
+        return digest(self.theta0("theta0", 0)) if announced else None
 
     def _random_integer(self, purpose: str, index: int, low: int, high: int) -> int:
         """From ``low`` to ``high``, both included."""
         return int(numpy_generator(self.settings.seed, purpose, index).integers(low, high + 1))
+
+
+def run_record(problem: Problem, cohort: Cohort) -> RunRecord:
+    """The content of ``run.json``.
+
+    Args:
+        problem: prepared from the cohort.
+        cohort: its counts and digest are recorded.
+    """
+    counts = cohort.counts["train"]
+    return RunRecord(
+        settings=problem.settings,
+        protocol=problem.protocol,
+        initialiser=INITIALISERS[problem.settings.network],
+        counts=Counts(
+            patients_negative=counts.negative,
+            patients_positive=counts.positive,
+            patches_i=counts.i,
+            patches_n=counts.n,
+            patches_p=counts.p,
+        ),
+        theta0_sha256=problem.theta0_sha256,
+        cohort_sha256=cohort_digest(cohort),
+        torch=torch.__version__,
+        threads=torch.get_num_threads(),
+        device=str(problem.device),
+    )
 
 
 def announced_theta0(method: Method, module: nn.Module) -> Parameters:
@@ -181,27 +192,45 @@ def prepare(
         UsageError: the network cannot take the cohort's patches, or there is no such device.
     """
     train, val = cohort.patches("train"), cohort.patches("val")
-    rows = train.rows_by_class()
-    for split, missing in (
-        ("training", missing_classes(rows)),
-        ("validation", missing_classes(val.rows_by_class())),
-    ):
-        if missing:
+    for split, patches in (("training", train), ("validation", val)):
+        if missing := missing_classes(patches):
             raise CohortError(
                 f"no {split} window of class {', '.join(missing)}",
                 cohort.path,
                 "add films, or change the patch size or the split",
             )
-    side = cohort.protocol.side
-    module = build(settings.network, side)
+    return prepare_patches(train, val, cohort.protocol, settings, device, progress)
+
+
+def prepare_patches(
+    train: Patches,
+    val: Patches,
+    protocol: Protocol,
+    settings: Settings,
+    device: str,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Problem:
+    """The same from patches themselves, of any classes.
+
+    Args:
+        train: to learn from; every class is present.
+        val: to score on, of the same classes; every class is present.
+        protocol: its side and its normalisation count.
+        settings, device, progress: as for ``prepare``.
+
+    Raises:
+        UsageError: the network cannot take these patches, or there is no such device.
+    """
+    side = protocol.side
+    module = build(settings.network, side, len(train.classes))
     problem = Problem(
-        cohort,
+        protocol,
         settings,
         require_device(device),
         module,
         chain_of(module, side, FACTORS[settings.precision]) if settings.train == "all" else None,
         train,
-        rows,
+        train.rows_by_class(),
         (torch.empty(0), torch.empty(0)),
     )
     generator = numpy_generator(settings.seed, "score-rows")
@@ -220,7 +249,7 @@ def _features(problem: Problem, progress: Callable[[int, int], None]) -> Feature
     generator = numpy_generator(settings.seed, "feature-rows")
     chosen = scoring_rows(train, settings.feature_patches, generator)
     theta0 = problem.theta0("theta0", 0)
-    body = body_of(settings.network, problem.cohort.protocol.side, theta0)
+    body = body_of(settings.network, problem.protocol.side, theta0)
     parts, classes = [], []
     for start in range(0, len(chosen), FEATURE_BATCH):
         x, y = problem.patches(train, chosen[start : start + FEATURE_BATCH])
@@ -228,6 +257,6 @@ def _features(problem: Problem, progress: Callable[[int, int], None]) -> Feature
         classes.append(y)
         progress(start + len(y), len(chosen))
     labels = train.labels[chosen]
-    rows = [np.flatnonzero(labels == label) for label in range(len(CLASSES))]
+    rows = [np.flatnonzero(labels == label) for label in range(len(train.classes))]
     scoring = body.features_of(problem.scoring[0])
     return Features(body, torch.cat(parts), torch.cat(classes), rows, scoring)

@@ -72,11 +72,11 @@ class State:
     memory: Mapping[str, Tensor] = field(default_factory=dict)
 
 
-def initial_unknowns(settings: Settings, side: int) -> Unknowns:
+def initial_unknowns(settings: Settings, side: int, classes: int = len(CLASSES)) -> Unknowns:
     """x̃ from noise, ỹ a scaled one-hot with the classes in turn, α̃ at its initial value."""
     generator = torch_generator(settings.seed, "start")
     images = torch.randn(settings.images, 1, side, side, generator=generator)
-    logits = settings.label_scale * _one_hot(settings.images)
+    logits = settings.label_scale * _one_hot(settings.images, classes)
     rates = 1 if settings.inner_rates == "shared" else settings.trajectory
     inverse_softplus = torch.log(
         torch.expm1(torch.tensor(settings.inner_rate, dtype=torch.float64))
@@ -84,21 +84,21 @@ def initial_unknowns(settings: Settings, side: int) -> Unknowns:
     return Unknowns(images, logits, torch.full((rates,), inverse_softplus.item()))
 
 
-def initial_state(settings: Settings, side: int) -> State:
+def initial_state(settings: Settings, side: int, classes: int = len(CLASSES)) -> State:
     """The state before the first training step."""
-    unknowns = initial_unknowns(settings, side)
+    unknowns = initial_unknowns(settings, side, classes)
     a, b, c = (torch.zeros_like(tensor) for tensor in unknowns.tensors())
     return State(unknowns, (a, b, c), (a.clone(), b.clone(), c.clone()), unknowns, Progress())
 
 
-def hard_labels(settings: Settings) -> Tensor:
+def hard_labels(settings: Settings, classes: int) -> Tensor:
     """One-hot rows, float32 [M, classes], where labels are hard; else an empty tensor."""
-    return torch.empty(0) if settings.labels == "soft" else _one_hot(settings.images)
+    return torch.empty(0) if settings.labels == "soft" else _one_hot(settings.images, classes)
 
 
 def as_distilled(unknowns: Unknowns, settings: Settings) -> Distilled:
     """The constrained values: what is scored, shown and published."""
-    data = constrain(unknowns, hard_labels(settings), settings.sets)
+    data = constrain(unknowns, hard_labels(settings, unknowns.classes), settings.sets)
     return Distilled(
         data.images.numpy().astype(np.float32),
         data.labels.numpy().astype(np.float32),
@@ -173,9 +173,9 @@ def _fits(memory: Mapping[str, Tensor], unknowns: int) -> bool:
     )
 
 
-def _one_hot(images: int) -> Tensor:
+def _one_hot(images: int, classes: int) -> Tensor:
     """The classes in turn, float32 [images, classes]."""
-    return functional.one_hot(torch.arange(images) % len(CLASSES), len(CLASSES)).float()
+    return functional.one_hot(torch.arange(images) % classes, classes).float()
 
 
 def _groups(state: State) -> dict[str, tuple[Tensor, Tensor, Tensor]]:

@@ -59,6 +59,11 @@ class Unknowns:
     logits: Tensor
     rates: Tensor
 
+    @property
+    def classes(self) -> int:
+        """L, how many classes there are."""
+        return self.logits.shape[1]
+
     def tensors(self) -> tuple[Tensor, Tensor, Tensor]:
         """Images, logits, rates."""
         return self.images, self.logits, self.rates

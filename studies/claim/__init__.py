@@ -12,10 +12,11 @@ from collections.abc import Mapping
 
 from studies.claim.plan import FULL, QUICK
 from studies.claim.report import report_of
-from studies.command import Report, Study
+from studies.command import Study
 from studies.harmonised.report import plain_results
 from studies.hospitals import hospitals_of
 from studies.quality.schedule import cells_of
+from studies.report import Report
 from studies.runner import Result, Store
 
 

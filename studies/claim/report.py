@@ -4,13 +4,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from studies.claim.plan import Plan
-from studies.command import Report
 from studies.harmonised.report import MARGIN, READINGS, Claim
 from studies.hospitals import Hospital
 from studies.quality.figures import PRIMARY
 from studies.quality.report import Reader
+from studies.report import Report
 from studies.runner import Cell, Result
 from studies.tables import costs
+
+REAL = "real, ResNet18"
 
 
 def report_of(
@@ -37,4 +39,14 @@ def report_of(
         "missing": images.missing,
         "tables": [table.as_data() for table in tables],
     }
-    return Report("\n\n".join([*words, *map(str, tables)]), figures)
+    return Report("\n\n".join([*words, *map(str, tables)]), figures, _answer(claim))
+
+
+def _answer(claim: Claim) -> str:
+    """Empty before images and real patches are complete."""
+    if claim.images is None or not claim.rivals:
+        return ""
+    [ours, *_] = claim.figures(claim.harmonised, claim.images)
+    real = [own for own in claim.rivals if REAL in own.name]
+    others = "; ".join(f"{own.name}: {own.figures[0].auc:.2f}" for own in real)
+    return f"{claim.images.name}: AUC {ours.auc:.2f} on all test films. {others}."

@@ -13,10 +13,11 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from gdshare.storage import write_bytes
-from studies.command import Report, Study
+from studies.command import Study
 from studies.gain.plan import FAST, FULL, gain_cells
 from studies.gain.report import report_of
 from studies.hospitals import hospitals_of
+from studies.report import Report
 from studies.runner import Result, Store
 
 PICTURE = "gain.svg"
@@ -29,9 +30,9 @@ def study(chosen: argparse.Namespace, store: Store) -> Study:
     cells = gain_cells(plan, hospitals)
 
     def report(results: Mapping[str, Result]) -> Report:
-        tables, picture = report_of(plan, hospitals, results, cells)
+        made = report_of(plan, hospitals, results, cells)
         store.out.mkdir(parents=True, exist_ok=True)
-        write_bytes(store.out / PICTURE, picture.encode())
-        return tables
+        write_bytes(store.out / PICTURE, made.picture.encode())
+        return made
 
     return Study(plan, cells, report)

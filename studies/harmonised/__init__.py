@@ -10,10 +10,11 @@ is complete in all folds; ``--only report`` prints what is complete and says wha
 import argparse
 from collections.abc import Mapping
 
-from studies.command import Report, Study
+from studies.command import Study
 from studies.harmonised.plan import FULL, QUICK, harmonised_cells
 from studies.harmonised.report import plain_results, report_of
 from studies.hospitals import hospitals_of
+from studies.report import Report
 from studies.runner import Result, Store
 
 

@@ -10,7 +10,6 @@ from pydantic import TypeAdapter
 
 from benchmarks.command import say
 from gdshare.errors import RunError
-from studies.command import Report
 from studies.harmonised.plan import TONE, TONES, Plan, tone_cell
 from studies.harmonised.tones import HEADS
 from studies.hospitals import Hospital
@@ -30,6 +29,7 @@ from studies.quality.networks import films_of
 from studies.quality.plan import KIND_NAMES
 from studies.quality.report import PAIRED_MODELS, Contender, Models, Reader, diagnoses_of
 from studies.quality.schedule import cells_of
+from studies.report import Report
 from studies.runner import Cell, Result, Store
 from studies.tables import Difference, Row, Table, Value, costs, mean, number
 

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from studies.command import Report, Study
+from studies.command import Study
 from studies.hospitals import Hospital, Phantoms, hospitals_of
 from studies.poison.trial import (
     ATTACKS,
@@ -27,6 +27,7 @@ from studies.poison.trial import (
 from studies.quality.networks import COHORTS, IMAGES
 from studies.quality.plan import FULL, QUICK, Plan
 from studies.quality.schedule import DISTIL_S, cells_of, in_fold
+from studies.report import Report
 from studies.runner import Cell, Result, Store
 from studies.tables import Row, Table, Value
 

@@ -17,7 +17,6 @@ from gdshare.distill.score_record import CHANCE
 from gdshare.errors import RunError
 from gdshare.metrics import RESAMPLES, SOURCE_TABLE
 from gdshare.seeding import numpy_generator
-from studies.command import Report
 from studies.hospitals import Hospital
 from studies.quality.cross import read_crossed
 from studies.quality.figures import (
@@ -38,6 +37,7 @@ from studies.quality.figures import (
 from studies.quality.networks import films_of
 from studies.quality.plan import NETWORKS, NORMS, Baseline, Plan, Pooling
 from studies.quality.schedule import in_fold
+from studies.report import Report
 from studies.runner import Cell, Result
 from studies.tables import Float, Row, Table, Value, costs, deviation, mean, number
 

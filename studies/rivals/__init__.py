@@ -10,13 +10,15 @@ folds. The picture is written to OUT/rivals.svg, OUT being the folder of --out.
 import argparse
 import logging
 from collections.abc import Mapping
+from dataclasses import replace
 
 from benchmarks.command import say
 from gdshare.errors import RunError
 from gdshare.storage import write_bytes
-from studies.command import Report, Study
+from studies.command import Study
 from studies.hospitals import hospitals_of
 from studies.quality.schedule import cells_of as cells_of_quality
+from studies.report import Report
 from studies.rivals.picture import draw
 from studies.rivals.plan import FULL, QUICK
 from studies.rivals.report import Reader
@@ -41,7 +43,8 @@ def study(chosen: argparse.Namespace, store: Store) -> Study:
             shared = {}
         reader = Reader(plan, hospitals, results, shared)
         store.out.mkdir(parents=True, exist_ok=True)
-        write_bytes(store.out / PICTURE, draw(reader.lines).encode())
-        return reader.report(cells)
+        made = replace(reader.report(cells), picture=draw(reader.lines))
+        write_bytes(store.out / PICTURE, made.picture.encode())
+        return made
 
     return Study(plan, cells, report, partial=True)

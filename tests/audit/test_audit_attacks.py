@@ -14,7 +14,7 @@ from gdshare.audit.nearest import nearest, patient_correlations
 from gdshare.audit.patients import Patients, patients_of, sample_patches
 from gdshare.bundle.attacks import Attack
 from gdshare.cohort import Patches
-from gdshare.distill.problem import announced_theta0, prepare
+from gdshare.distill.problem import announced_theta0, prepare, run_record
 from gdshare.distilled import Distilled
 from gdshare.errors import CohortError, RunError, UsageError
 from gdshare.networks import build
@@ -29,7 +29,7 @@ def cohort(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def record(cohort):
-    return prepare(cohort, SETTINGS, "cpu").record()
+    return run_record(prepare(cohort, SETTINGS, "cpu"), cohort)
 
 
 def images_of(pixels):
@@ -146,7 +146,8 @@ def test_copy_of_a_training_patch_is_found_in_a_run(cohort, record):
 
 
 def test_membership_is_judged_by_the_head_that_a_receiver_trains(cohort, monkeypatch):
-    record = prepare(cohort, settings(train="head", theta0="announced"), "cpu").record()
+    settled = settings(train="head", theta0="announced")
+    record = run_record(prepare(cohort, settled, "cpu"), cohort)
     judged = []
 
     def patient_losses(model, *rest):
@@ -180,7 +181,7 @@ def test_run_of_another_cohort_is_refused(record, tmp_path):
 
 def test_too_few_patients_of_each_diagnosis_are_refused(tmp_path):
     few = small_cohort(tmp_path, 24, protocol=TINY)
-    of_few = prepare(few, SETTINGS, "cpu").record()
+    of_few = run_record(prepare(few, SETTINGS, "cpu"), few)
     with pytest.raises(CohortError, match="5 training and 5 test patients of the same diagnosis"):
         attack_run(of_few, noise(), few)
 

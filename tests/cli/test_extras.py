@@ -31,6 +31,7 @@ NEEDING = (
     ("distill", "audit x --cohort y"),
     ("distill", "train x --out y"),
     ("distill", "evaluate x y"),
+    ("distill", "report x"),
     ("distill", "classify x y.png"),
     ("federation", "aggregate --superlink a:1 --trust x --out y"),
     ("federation", "demo --out x"),

@@ -22,8 +22,8 @@ def test_announced_theta0_is_the_same_at_every_step_and_named_in_the_record(coho
     assert torch.equal(first[weight], later[weight])
     assert torch.equal(first[weight], elsewhere[weight]), "public: the seed does not matter"
     assert not torch.equal(first[weight], different[weight])
-    assert problem.record().theta0_sha256 == other.record().theta0_sha256
-    assert problem.record().theta0_sha256 != another.record().theta0_sha256
+    assert problem.theta0_sha256 == other.theta0_sha256
+    assert problem.theta0_sha256 != another.theta0_sha256
 
 
 def test_no_two_draws_share_their_theta0_or_minibatch(cohort):

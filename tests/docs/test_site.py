@@ -82,6 +82,7 @@ def test_links_lead_to_files_on_the_site(pages):
         ("[a](docs/method.md#tone)", "README.md", "[a](method.md#tone)"),
         ("[a](../../README.md)", "docs/adr/0001-x.md", "[a](../index.md)"),
         ("[a](docs/adr)", "README.md", "[a](adr/index.md)"),
+        ("[a](../examples/notebooks/x.ipynb)", "docs/library.md", "[a](notebooks/x.ipynb)"),
         ("[a](deploy/superlink-nginx.conf)", "docs/x.md", "[a](deploy/superlink-nginx.conf)"),
         ("![a](docs/figures/gain.svg)", "README.md", "![a](figures/gain.svg)"),
         ("[a](#here) [b](https://example.org/x)", "README.md", None),
@@ -111,7 +112,14 @@ def test_reference_has_every_module_of_the_walk():
     named = set(re.findall(r"``([a-z_]+)``", gdshare.__doc__))
     modules = {name for name in named if find_spec(f"gdshare.{name}")}
     assert len(modules) > 20
-    assert modules - {"cli"} <= described, "`gdshare COMMAND --help` describes the commands"
+    # `gdshare COMMAND --help` describes the commands, and the first page what the library offers.
+    assert modules - {"cli", "library"} <= described
+
+
+def test_reference_describes_every_name_that_the_library_offers(site):
+    html = (site / "reference" / "index.html").read_text(encoding="utf-8")
+    assert len(gdshare.__all__) > 10
+    assert [name for name in gdshare.__all__ if f'id="gdshare.{name}"' not in html] == []
 
 
 def test_reference_names_modules_that_are_there_and_describe_themselves():

@@ -112,11 +112,12 @@ def test_more_own_patients_bring_more_patches_up_to_a_bound():
 
 
 def test_tables_and_picture_have_every_contender_and_come_from_the_results_alone(world):
-    report, picture = report_of(TINY, world.hospitals, world.results, world.cells)
-    words = {own.text for own in ElementTree.fromstring(picture).iter(f"{SVG}text")}
+    report = report_of(TINY, world.hospitals, world.results, world.cells)
+    words = {own.text for own in ElementTree.fromstring(report.picture).iter(f"{SVG}text")}
     assert {ALONE, START, MIX, OTHERS, "own training patients"} <= words
     first = report.figures["tables"][0]
     assert first["title"] == "AUC, mean of the hospitals"
+    assert report.answer.startswith(f"With {min(TINY.patients)} training patients of its own")
     rows = {name: entries for name, *entries in first["rows"]}
     assert list(rows) == [ALONE, START, MIX, OTHERS, NOTHING, EVERYONE]
     assert [entry is None for entry in rows[ALONE]] == [True, False, True]
@@ -130,7 +131,7 @@ def test_tables_and_picture_have_every_contender_and_come_from_the_results_alone
 
 def test_mean_of_hospitals_counts_each_the_same(world):
     sites = [figures_at(TINY, hospital, world.results) for hospital in world.hospitals]
-    table = report_of(TINY, world.hospitals, world.results, world.cells)[0].figures["tables"][0]
+    table = report_of(TINY, world.hospitals, world.results, world.cells).figures["tables"][0]
     (row,) = [entries for name, *entries in table["rows"] if name == ALONE]
     expected = np.mean([site[f"{ALONE}/2"].auc for site in sites])
     assert row[1][0] == pytest.approx(expected)
