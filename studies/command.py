@@ -13,16 +13,13 @@ from pydantic_core import to_jsonable_python
 from benchmarks.command import one_line_errors, parser, say, write_figures
 from gdshare.allocator import keep_freed_memory
 from gdshare.errors import RunError
+from gdshare.report.page import PAGE, write_page
+from studies.page import study_page
+from studies.report import Report
 from studies.runner import Cell, Result, Store, forecast, run
 
 NAMES = ("quality", "claim", "rivals", "gain", "harmonised", "pneumonia", "options", "poison")
 REPORT = "report"
-
-
-@dataclass(frozen=True)
-class Report:
-    text: str  # for people
-    figures: Mapping[str, object]  # for JSON
 
 
 @dataclass(frozen=True)
@@ -49,8 +46,8 @@ def options(
     line.add_argument(
         "--out",
         type=Path,
-        help=f"folder for the cells; those in it are not done again (default {name}-runs, with "
-        "--quick a new one each time, removed at the end)",
+        help="folder for the cells and the page; cells in it are not done again "
+        f"(default {name}-runs, with --quick a new one each time, removed at the end)",
     )
     line.add_argument(
         "--archive",
@@ -94,6 +91,9 @@ def main(words: Sequence[str]) -> None:
         report = measure(study, store, chosen)
         if report is not None:
             print(report.text)
+            store.out.mkdir(parents=True, exist_ok=True)
+            page = study_page(name, declared.__doc__ or name, report)
+            say(f"page: {write_page(out / PAGE, page)}")
             plan = to_jsonable_python(study.plan)
             write_figures(chosen.json, "studies", {"plan": plan, **report.figures})
 
