@@ -35,6 +35,7 @@ format: $(READY_DEV)
 
 # The site, build/site: opens from the folder, without a server or the internet.
 docs: $(READY_DEV)
+	rm -rf build/site-pages
 	$(BIN)/python -m docs.site.pages build/site-pages
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 

@@ -10,7 +10,7 @@ from the files themselves.
 import re
 import shutil
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from posixpath import normpath, relpath
 
@@ -114,14 +114,22 @@ def reference(name: str) -> str:
     return f"# {TITLES[name]}\n\n{modules}"
 
 
-def made() -> Mapping[str, Callable[[], str]]:
-    """Pages that nobody writes: path on the site -> how it is made."""
-    pages = {f"reference/{name}.md": lambda name=name: reference(name) for name in REFERENCE}
-    return {"adr/index.md": decisions, "reference/index.md": overview, **pages}
+def made() -> Mapping[str, str]:
+    """Pages that nobody writes: path on the site -> text."""
+    pages = {f"reference/{name}.md": reference(name) for name in REFERENCE}
+    return {"adr/index.md": decisions(), "reference/index.md": overview(), **pages}
 
 
 def gather(folder: Path) -> None:
-    """Write every page and picture of the site into an empty or a new folder."""
+    """Write every page and picture of the site.
+
+    Args:
+        folder: a new one, so that nothing of an earlier site is left in it.
+
+    Raises:
+        FileExistsError: it is there already.
+    """
+    folder.mkdir(parents=True)
     listed = [ROOT / path for path in MOVED if (ROOT / path).suffix != ".py"]
     below = [path for name in FOLDERS for path in (ROOT / name).rglob("*")]
     for path in filter(Path.is_file, (*listed, *below)):
@@ -136,13 +144,11 @@ def gather(folder: Path) -> None:
             target.write_text(text, encoding="utf-8")
         else:
             shutil.copyfile(path, target)
-    for there, make in made().items():
+    for there, text in made().items():
         target = folder / there
         target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_text(make(), encoding="utf-8")
+        target.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":
-    FOLDER = Path(sys.argv[1])
-    shutil.rmtree(FOLDER, ignore_errors=True)
-    gather(FOLDER)
+    gather(Path(sys.argv[1]))
