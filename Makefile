@@ -17,8 +17,9 @@ export OMP_WAIT_POLICY ?= passive
 demo: $(READY)
 	$(BIN)/gdshare demo --out demo-out
 
+# As many processes as cores; a module's tests stay together, since they share what it starts.
 test: check
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist loadfile
 
 test-slow: $(READY_DEV)
 	$(BIN)/python -m pytest -m slow

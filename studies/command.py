@@ -46,8 +46,8 @@ def options(
     line.add_argument(
         "--out",
         type=Path,
-        help="folder for the cells and the page; cells in it are not done again "
-        f"(default {name}-runs, with --quick a new one each time, removed at the end)",
+        help="folder for the cells and the page; cells in it are not done again (default "
+        f"{name}-runs, with --quick a new one each time, removed at the end)",
     )
     line.add_argument(
         "--archive",

@@ -34,6 +34,7 @@ def as_svg(name: str, inches: tuple[float, float], paint: Callable[[Axes], None]
             "svg.fonttype": "none",
             "font.family": "sans-serif",
             "font.size": 10,
+            "text.parse_math": False,
             "text.color": INK,
             "axes.edgecolor": INK,
             "axes.labelcolor": INK,

@@ -1,6 +1,7 @@
 """The page of a round: what the pooled model reaches, and which bundles it comes from."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import astuple
 from pathlib import Path
 from typing import Annotated
 
@@ -9,14 +10,19 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 from gdshare.errors import FederationError
 from gdshare.metrics import Confusion, Intervals
 from gdshare.plain_files import MAX_TABLE, read_plain
-from gdshare.report.curves import Bar, by_epsilon, epsilon_picture, figures_picture
+from gdshare.report.curves import (
+    Bar,
+    by_epsilon,
+    epsilon_picture,
+    figures_picture,
+    with_interval,
+)
 from gdshare.report.page import Page, Section, Table
 from gdshare.report.sections import (
     FIGURES,
     Shared,
     attacks_section,
     cost_section,
-    figures_row,
     images_section,
 )
 
@@ -40,6 +46,8 @@ class SiteFigures(_Part):
     counts: Confusion
     worst: Confusion
     best: Confusion
+    sensitivity: float
+    specificity: float
     harmonic_mean: float
     intervals: Intervals
 
@@ -170,7 +178,7 @@ def _who(result: RoundFile) -> Section:
 
 
 def _figures(result: RoundFile) -> Section:
-    rows = tuple(figures_row(row.name, _middle(row), row.intervals) for row in result.rows)
+    rows = tuple(_row(row) for row in result.rows)
     said = ["Intervals are 95%, as if each film were another patient's."]
     if any(row.worst != row.best for row in result.rows):
         said.append(
@@ -180,12 +188,24 @@ def _figures(result: RoundFile) -> Section:
     return Section("Test films", tuple(said), tables=(Table("At ε", FIGURES, rows),))
 
 
-def _middle(row: SiteFigures) -> Confusion:
-    if row.worst == row.best:
-        return row.counts
-    tp, tn = (row.worst.tp + row.best.tp) // 2, (row.worst.tn + row.best.tn) // 2
+def _row(row: SiteFigures) -> tuple[str, ...]:
+    """A row of ``FIGURES``, with the ranges of counts that are not known exactly."""
     positives, negatives = row.worst.tp + row.worst.fn, row.worst.tn + row.worst.fp
-    return Confusion(tp, positives - tp, tn, negatives - tn)
+    shares = (
+        (positives, row.sensitivity, row.intervals.sensitivity),
+        (negatives, row.specificity, row.intervals.specificity),
+        (min(positives, negatives), row.harmonic_mean, row.intervals.harmonic_mean),
+    )
+    figures = (with_interval(value, known) if films else "-" for films, value, known in shares)
+    pairs = zip(astuple(row.worst), astuple(row.best), strict=True)
+    tp, fn, tn, fp, *undecided = (sorted(pair) for pair in pairs)
+    unknown = [sum(ends) for ends in zip(*undecided, strict=True)]
+    counts = (tp, fn, tn, fp, unknown)
+    return (row.name, str(row.counts.films), *figures, *(_range(*ends) for ends in counts))
+
+
+def _range(low: int, high: int) -> str:
+    return str(low) if low == high else f"{low}-{high}"
 
 
 def curves_section(result: RoundFile) -> Section:

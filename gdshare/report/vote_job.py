@@ -23,6 +23,8 @@ from threading import Thread
 
 import torch
 
+from gdshare.allocator import keep_freed_memory
+from gdshare.child_environment import without_secrets
 from gdshare.errors import FilmError, RunError
 from gdshare.films import read_film
 from gdshare.films.film import warn_of_narrow_range
@@ -123,13 +125,13 @@ def classify_films(
         for name, path in films.items():
             yield name, job.classify(name, path)
         return
-    with _relayed_logs() as queue:
-        pool = ProcessPoolExecutor(
-            workers,
-            multiprocessing.get_context("spawn"),
-            _begin,
-            (replace(job), max(1, torch.get_num_threads() // workers), queue),
-        )
+    threads = max(1, torch.get_num_threads() // workers)
+    spawn = multiprocessing.get_context("spawn")
+    with (
+        without_secrets(),
+        _relayed_logs() as queue,
+        ProcessPoolExecutor(workers, spawn, _begin, (replace(job), threads, queue)) as pool,
+    ):
         try:
             yield from zip(films, pool.map(_classify, films.items()), strict=True)
         except BrokenProcessPool as error:
@@ -149,6 +151,7 @@ def _begin(job: VoteJob, threads: int, queue: "Queue[logging.LogRecord]") -> Non
     """Make ready a process that was started to classify films."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to all; the first process decides
     Thread(target=_end_with_parent, daemon=True).start()
+    keep_freed_memory()
     root = logging.getLogger()
     root.handlers[:] = [QueueHandler(queue)]
     root.setLevel(logging.INFO)

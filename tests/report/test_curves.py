@@ -44,7 +44,7 @@ def test_counts_of_sites_are_added_at_each_threshold():
     assert by_epsilon(counts) == [Confusion(4, 1, 4, 2), Confusion(3, 2, 6, 0)]
 
 
-@pytest.mark.parametrize("name", ["north", "<b>"])
+@pytest.mark.parametrize("name", ["north", "<b>", "$_$", "\\frac"])
 def test_a_run_is_named_in_the_picture_of_its_training(name):
     picture = training_picture([Training(name, [1, 2], [0.4, 0.6])])
     assert f"{name}: at most 0.600" in picture.words

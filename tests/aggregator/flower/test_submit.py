@@ -143,7 +143,8 @@ def test_the_command_logs_the_steps_and_prints_the_table(
     aggregate_command.register(gdshare)
     options = ["--superlink", "h:1", "--trust", str(tmp_path), "--out"]
     done = CliRunner().invoke(gdshare, [*options, str(tmp_path / "a")])
-    table, following = done.stdout.splitlines()
+    table, page, following = done.stdout.splitlines()
+    assert page == f"page: {tmp_path / 'a' / 'report.html'}"
     assert (table, caplog.messages) == ("the table", ["a step"])
     assert following.startswith(f"go on with  gdshare classify {tmp_path / 'a' / 'model'} FILM")
     done = CliRunner().invoke(gdshare, [*options, str(tmp_path / "b"), "--json"])
