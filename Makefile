@@ -12,7 +12,7 @@ READY_DEV := $(VENV)/.ready-dev
 export OMP_NUM_THREADS ?= 1
 export OMP_WAIT_POLICY ?= passive
 
-.PHONY: demo test test-slow check format system clean
+.PHONY: demo test test-slow check format docs system clean
 
 demo: $(READY)
 	$(BIN)/gdshare demo --out demo-out
@@ -33,6 +33,12 @@ check: $(READY_DEV)
 format: $(READY_DEV)
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+# The site, build/site: opens from the folder, without a server or the internet.
+docs: $(READY_DEV)
+	rm -rf build/site-pages
+	$(BIN)/python -m docs.site.pages build/site-pages
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 # Debian packages that some tests want; needs root. Tests that miss one are skipped and say so.
 # Orthanc and nginx are started by their tests alone: their packages would run them as services, now
