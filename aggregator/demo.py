@@ -68,7 +68,7 @@ def demo(
         plan, now = _plan(out, seed, show), datetime.now(UTC)
         run_trial(plan, out, now, show)
     new = _new_films(out, seed)
-    page = write_page(out / PAGE, trial_page(out, "gdshare demo", now, (NOTE,), new))
+    page = write_page(out / PAGE, trial_page(out, "gdshare demo", (NOTE,), new))
     trial = read_trial(out)
     if as_json:
         print_json(_as_data(out, page, trial))

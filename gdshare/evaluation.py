@@ -18,6 +18,7 @@ from gdshare.metrics import (
     auc,
     count,
     intervals,
+    percentile_interval,
 )
 from gdshare.model import Model
 from gdshare.proportions import around, count_intervals, ranking_interval, resampled_share
@@ -99,9 +100,10 @@ def local_figures(
 ) -> LocalFigures:
     """Counts at ε and the AUC of the ratio, with intervals that count patients, not films.
 
-    Where each patient has one film, Sen and Spe have Wilson's intervals. Where some have several,
-    patients are drawn with replacement within each diagnosis, each with all their films; a share of
-    0 or 1, which that cannot vary, is resampled as ``gdshare.proportions`` says.
+    Where each patient has one film, Sen and Spe have Wilson's intervals, and the AUC Newcombe's.
+    Where some have several, patients are drawn with replacement within each diagnosis, each with
+    all their films; a share of 0 or 1, which that cannot vary, is resampled as
+    ``gdshare.proportions`` says.
     """
     ratios, indeterminate, positive = _columns(votes)
     strata = [_films_by_patient(votes, diagnosis) for diagnosis in (False, True)]
@@ -118,8 +120,17 @@ def local_figures(
         confusion,
         _intervals(confusion, samples[:, :2], (positives, negatives), generator),
         ranking,
-        ranking_interval(ranking, samples[:, 2], min(positives, negatives)),
+        _ranking_interval(ranking, samples[:, 2], positives, negatives, len(votes)),
     )
+
+
+def _ranking_interval(
+    value: float, samples: npt.NDArray[np.float64], positives: int, negatives: int, films: int
+) -> Interval:
+    """Of the AUC; by drawing patients again where some have several films and it varies."""
+    if films == positives + negatives or value in (0.0, 1.0):
+        return ranking_interval(value, positives, negatives)
+    return percentile_interval(samples)
 
 
 def _intervals(

@@ -1,4 +1,4 @@
-"""95% intervals of shares of films, never of no width, even where all or none were called right.
+"""95% intervals of shares of films and of AUCs, never of no width, even of 0 and 1.
 
 Where each patient has one film, a share of them has Wilson's interval (Wilson 1927; recommended by
 Brown, Cai and DasGupta 2001). A figure made of two shares, the harmonic mean, and a share with
@@ -8,7 +8,8 @@ wrong + 1/2): resampling the films themselves would find no other share than 0 o
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import binomtest
+from scipy.optimize import brentq
+from scipy.stats import binomtest, norm
 
 from gdshare.metrics import (
     RESAMPLES,
@@ -16,10 +17,11 @@ from gdshare.metrics import (
     Interval,
     Intervals,
     intervals,
-    percentile_interval,
 )
 
 Float = npt.NDArray[np.float64]
+Z = float(norm.ppf(0.975))
+TINY = 1e-9
 UNKNOWN = Interval(0.0, 1.0)
 """Of a share of no film."""
 
@@ -79,17 +81,27 @@ def _reaching(figure: float, interval: Interval) -> Interval:
     return Interval(min(interval.low, figure), max(interval.high, figure))
 
 
-def ranking_interval(value: float, samples: Float, patients: int) -> Interval:
-    """The interval of an AUC from its bootstrap.
+def ranking_interval(value: float, positives: int, negatives: int) -> Interval:
+    """The interval of an AUC: Newcombe's method 5 (2006, part 2), which has a width at 0 and 1 too.
 
-    If every positive film ranks above every negative one, resampling finds nothing else. Then as
-    much is claimed as of a share that was right for each of ``patients``.
+    Its variance is that of Hanley and McNeil (1982), at each possible AUC rather than at the one
+    that was found.
 
     Args:
-        value: the AUC, in [0, 1].
-        samples: float64 [resamples].
-        patients: of the rarer diagnosis.
+        value: the AUC, in [0, 1]; NaN where a diagnosis is absent, of which nothing is known.
+        positives, negatives: patients of each diagnosis.
     """
-    if value in (0.0, 1.0):
-        return wilson(*((patients, 0) if value else (0, patients)))
-    return percentile_interval(samples)
+    if not positives or not negatives:
+        return UNKNOWN
+    size = (positives + negatives) / 2 - 1
+
+    def excess(area: float) -> float:
+        """Squared distance from the value, less what chance explains."""
+        spread = 1 + size * (1 - area) / (2 - area) + size * area / (1 + area)
+        variance = area * (1 - area) * spread / (positives * negatives)
+        return (area - value) ** 2 - Z**2 * variance
+
+    inner = min(max(value, TINY), 1 - TINY)  # at 0 and 1 themselves chance explains nothing
+    low = 0.0 if value <= 0 else float(brentq(excess, 0.0, inner))
+    high = 1.0 if value >= 1 else float(brentq(excess, inner, 1.0))
+    return Interval(low, high)

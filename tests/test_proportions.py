@@ -53,8 +53,27 @@ def test_wilsons_interval_covers_the_share_it_should():
 
 
 def test_a_perfect_ranking_of_few_patients_is_not_certain():
-    samples = np.ones(100)
-    assert ranking_interval(1.0, samples, 5).low == pytest.approx(wilson(5, 0).low)
-    assert ranking_interval(1.0, samples, 5).low < ranking_interval(1.0, samples, 50).low
-    assert ranking_interval(0.0, 1 - samples, 5).high > 0.3
-    assert ranking_interval(0.8, np.linspace(0.7, 0.9, 101), 5).low == pytest.approx(0.705)
+    assert ranking_interval(1.0, 5, 5) == Interval(pytest.approx(0.62, abs=0.1), 1.0)
+    assert ranking_interval(1.0, 5, 5).low < ranking_interval(1.0, 50, 50).low
+    low = ranking_interval(0.0, 5, 5)
+    assert (low.low, low.high) == (0.0, pytest.approx(1 - ranking_interval(1.0, 5, 5).low))
+
+
+def test_a_better_ranking_has_no_lower_interval():
+    lows = [ranking_interval(value, 15, 15).low for value in (0.5, 0.9, 0.98, 0.99, 1.0)]
+    assert lows == sorted(lows)
+
+
+def test_without_a_diagnosis_nothing_is_known_of_a_ranking():
+    assert ranking_interval(float("nan"), 0, 7) == Interval(0.0, 1.0)
+
+
+def test_newcombes_interval_covers_the_area_it_should():
+    """Of normal scores, a deviation and a half apart."""
+    generator = np.random.default_rng(0)
+    area, covered = 0.8556, 0
+    for _ in range(1000):
+        apart = generator.normal(1.5, 1, 12)[:, None] - generator.normal(0, 1, 12)
+        known = ranking_interval(float((apart > 0).mean()), 12, 12)
+        covered += known.low <= area <= known.high
+    assert covered > 930

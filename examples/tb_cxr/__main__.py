@@ -60,7 +60,7 @@ def main() -> None:
     try:
         with bar_on_terminal() as show:
             table = run_trial(trial, options.out, now, show, options.workers)
-        page = trial_page(options.out, "Three hospitals' chest X-rays", now, (NOTE,))
+        page = trial_page(options.out, "Three hospitals' chest X-rays", (NOTE,))
         write_page(options.out / PAGE, page)
     except GdshareError as error:
         sys.exit(str(error))

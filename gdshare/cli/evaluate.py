@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+BEST = "best HM on validation films"
+WORDS = {"val": "validation", "test": "test"}
 MIN_FILMS = 10
 """Per diagnosis; with fewer, figures are unreliable."""
 
@@ -84,7 +86,7 @@ def evaluate(
     if epsilon is None:
         with progress("validation films") as report:
             val = cohort_votes(trained, labelled, "val", device_name, report)
-        epsilon, origin = best_threshold(confusions(val)), "best HM on validation films"
+        epsilon, origin = best_threshold(confusions(val)), BEST
     with progress(f"{split} films") as report:
         votes = cohort_votes(trained, labelled, split, device_name, report)
     figures = local_figures(votes, epsilon, np.random.default_rng(seed))
@@ -94,11 +96,17 @@ def evaluate(
 
         films = judged(labelled.films_of(split), votes)
         words = ["gdshare evaluate", quote(str(model)), quote(str(cohort)), f"--split {split}"]
-        command = " ".join(
-            [*words, f"--threshold {epsilon}", f"--report {quote(str(report_file))}"]
-        )
+        options = f"--threshold {epsilon} --seed {seed} --report {quote(str(report_file))}"
+        command = " ".join([*words, options])
         made = Evaluation(
-            trained, votes, films, figures, origin, f"{split} films of {cohort.name}", command
+            trained,
+            votes,
+            films,
+            figures,
+            origin,
+            split == "val" and origin == BEST,
+            f"{WORDS[split]} films of {cohort.name}",
+            command,
         )
         write_page(report_file, evaluation_page(made, device_name))
         log.info("page in %s", report_file)

@@ -1,6 +1,5 @@
 """``gdshare report``: the page of a finished run, trial or round."""
 
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -41,7 +40,7 @@ def _page(folder: Path, out: Path | None) -> "Page":
     if (folder / "trial.json").exists():
         from gdshare.report.trial_page import trial_page
 
-        return trial_page(folder, f"A trial: {folder.name}", datetime.now(UTC), ())
+        return trial_page(folder, f"A trial: {folder.name}", ())
     if (folder / "round.json").exists():
         from gdshare.report.round_page import read_round, round_page
 

@@ -10,6 +10,8 @@ from matplotlib.axes import Axes
 from gdshare.metrics import Confusion, Interval
 from gdshare.report.page import Picture
 from gdshare.report.pictures import BLUE, GRAY, GREEN, INK, ORANGE, as_svg
+from gdshare.suppression import Bounds, bounds
+from gdshare.vote import Votes
 
 COLOURS = (BLUE, ORANGE, GREEN, "#cc79a7", "#56b4e9", "#e69f00", GRAY)
 """Of sites, in their order (Okabe and Ito)."""
@@ -50,13 +52,15 @@ def figures_picture(bars: Sequence[Bar], figure: str, guess: float | None, name:
     def paint(axes: Axes) -> None:
         for place, bar in enumerate(rows):
             colour = BLUE if bar.main else GRAY
+            axes.annotate(
+                bar.text, (1.02, place), xycoords=("axes fraction", "data"), va="center", color=INK
+            )
+            if np.isnan(bar.value):
+                continue
             axes.plot(
                 [bar.interval.low, bar.interval.high], [place] * 2, color=colour, linewidth=2.5
             )
             axes.plot([bar.value], [place], "o", color=colour, markersize=8)
-            axes.annotate(
-                bar.text, (1.02, place), xycoords=("axes fraction", "data"), va="center", color=INK
-            )
         axes.set_yticks(range(len(rows)), [bar.name for bar in rows])
         axes.set_ylim(-0.6, len(rows) - 0.4)
         axes.set_xlim(0, 1)
@@ -108,7 +112,7 @@ class Ranking:
 
     Attributes:
         name: whose.
-        ratios: float64 [films] in [0, 1].
+        ratios: float64 [films] in [0, 1]; below 0: indeterminate, called negative at any ε.
         positive: bool [films], the diagnosis.
         auc: of them; NaN where a diagnosis is absent.
     """
@@ -119,9 +123,16 @@ class Ranking:
     auc: float
 
 
-def roc_picture(rankings: Sequence[Ranking], chosen: float, whose: str) -> Picture:
-    """ROC curves of films by their ratio; a point where ε is."""
+def ranks(votes: Sequence[Votes]) -> npt.NDArray[np.float64]:
+    """The films' ratios, float64 [films]; -1 for an indeterminate one, negative at any ε."""
+    return np.array([-1.0 if own.indeterminate else own.ratio for own in votes], np.float64)
+
+
+def roc_picture(rankings: Sequence[Ranking], chosen: float, whose: str) -> Picture | None:
+    """ROC curves of films by their ratio, a point where ε is; None of films of one diagnosis."""
     drawn = [own for own in rankings if not np.isnan(own.auc)]
+    if not drawn:
+        return None
 
     def paint(axes: Axes) -> None:
         axes.plot([0, 1], [0, 1], color=GRAY, linestyle=":", linewidth=1)
@@ -160,24 +171,34 @@ class Training:
 
 def training_picture(trainings: Sequence[Training]) -> Picture:
     """Patch scores of one or several runs while they were trained."""
+    several = len(trainings) > 1
 
     def paint(axes: Axes) -> None:
         for place, run in enumerate(trainings):
-            axes.plot(run.steps, run.scores, label=run.name, color=COLOURS[place % len(COLOURS)])
+            label, colour = run.name if several else "this run", COLOURS[place % len(COLOURS)]
+            axes.plot(run.steps, run.scores, label=label, color=colour)
         axes.axhline(1 / 3, color=INK, linestyle=":", linewidth=1, label="guessing")
         axes.set(xlabel="training step", ylabel="patch score")
         axes.legend(frameon=False, labelcolor=INK)
 
     best = "; ".join(f"{run.name}: at most {max(run.scores):.3f}" for run in trainings)
     words = f"Patch score on validation patients by training step. {best}. Guessing is 0.333."
-    caption = (
-        "Patch score on each hospital's own validation patients, by which its images were chosen."
-    )
+    whose = "each hospital's own" if several else "the hospital's"
+    caption = f"Patch score on {whose} validation patients, by which the images were chosen."
     return Picture.drawn(as_svg("training", (6.0, 3.6), paint), words, caption)
 
 
 def by_epsilon(
-    counts: Mapping[str, Sequence[Confusion]],
+    counts: Mapping[str, Sequence[Confusion]], suppress_below: Mapping[str, int]
 ) -> list[Confusion]:
-    """Several sites' counts at each ε, together."""
-    return [sum(own, Confusion(0, 0, 0, 0)) for own in zip(*counts.values(), strict=True)]
+    """Several sites' counts at each ε together: the middle of what they can stand for.
+
+    Args:
+        counts: site -> counts at each ε, as they were sent.
+        suppress_below: site -> films that a cell holds at least; 1 where it is not named.
+    """
+    known = [
+        [bounds(own, suppress_below.get(site, 1)) for own in sent] for site, sent in counts.items()
+    ]
+    nothing = Bounds(Confusion(0, 0, 0, 0), Confusion(0, 0, 0, 0))
+    return [sum(own, nothing).middle for own in zip(*known, strict=True)]

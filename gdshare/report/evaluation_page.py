@@ -14,14 +14,15 @@ from gdshare.report.curves import (
     Ranking,
     epsilon_picture,
     figures_picture,
+    ranks,
     roc_picture,
-    with_interval,
 )
 from gdshare.report.film_pictures import COLOURS, JudgedFilm, extremes, judged_picture
 from gdshare.report.page import Page, Section, Table
-from gdshare.report.sections import FIGURES, figures_row
+from gdshare.report.sections import FIGURES, existing, figures_row, number, reached
 from gdshare.vote import predictor
 
+FLATTERS = "ε was chosen on these very films, so the figures at ε flatter."
 SHOWN = 3
 """Films of each kind."""
 
@@ -36,6 +37,7 @@ class Evaluation:
         films: the same films, in the same order.
         figures: at ε.
         epsilon_from: where ε comes from.
+        chosen_here: whether ε was chosen on these very films.
         whose: such as "test films of cohort".
         command: that makes the page again.
     """
@@ -45,6 +47,7 @@ class Evaluation:
     films: Sequence[JudgedFilm]
     figures: LocalFigures
     epsilon_from: str
+    chosen_here: bool
     whose: str
     command: str
 
@@ -70,26 +73,31 @@ def evaluation_page(made: Evaluation, device: str = "cpu") -> Page:
     figures, epsilon = made.figures, made.figures.threshold
     counts, known = figures.confusion, figures.intervals
     patients = len({vote.patient for vote in made.votes})
+    sensitivity, specificity, harmonic_mean = existing(counts)
     bars = [
-        Bar("Sen", counts.sensitivity, known.sensitivity),
-        Bar("Spe", counts.specificity, known.specificity),
-        Bar("HM", counts.harmonic_mean, known.harmonic_mean, main=True),
+        Bar("Sen at ε", sensitivity, known.sensitivity),
+        Bar("Spe at ε", specificity, known.specificity),
+        Bar("HM at ε", harmonic_mean, known.harmonic_mean, main=True),
     ]
     if not np.isnan(figures.auc):
         bars.append(Bar("AUC", figures.auc, figures.auc_interval))
     ranking = Ranking(
         "these films",
-        np.array([vote.votes.ratio for vote in made.votes]),
+        ranks([vote.votes for vote in made.votes]),
         np.array([vote.positive for vote in made.votes], np.bool_),
         figures.auc,
     )
+    roc = roc_picture([ranking], epsilon, made.whose)
     curve = epsilon_picture(THRESHOLDS, confusions(made.votes), epsilon, made.whose)
     return Page(
         "An evaluation of a model on a hospital's own films",
-        f"The model reaches HM {with_interval(counts.harmonic_mean, known.harmonic_mean)} on "
-        f"{counts.films} {made.whose}, of {patients} patients.",
-        figures_picture(bars, f"figures at ε = {epsilon:.2f}", None, "figures"),
-        (f"ε: {made.epsilon_from}. This page shows films: it stays in the hospital.",),
+        f"The model reaches {reached(harmonic_mean, known.harmonic_mean)} on {counts.films} "
+        f"{made.whose}, of {number(patients, 'patient')}.",
+        figures_picture(bars, f"figures, ε = {epsilon:.2f}", None, "figures"),
+        (
+            f"ε: {made.epsilon_from}. This page shows films: it stays in the hospital.",
+            *((FLATTERS,) if made.chosen_here else ()),
+        ),
         (
             Section(
                 "Figures",
@@ -101,7 +109,7 @@ def evaluation_page(made: Evaluation, device: str = "cpu") -> Page:
             ),
             Section(
                 "Ranking and threshold",
-                pictures=(roc_picture([ranking], epsilon, made.whose), curve),
+                pictures=tuple(own for own in (roc, curve) if own is not None),
             ),
             _films(made, device),
             Section(
@@ -121,7 +129,7 @@ def _films(made: Evaluation, device: str) -> Section:
         judged_picture(film, made.model.protocol, predict, epsilon) for film in (*right, *wrong)
     )
     none = () if wrong else ("No film is called wrongly.",)
-    return Section("Where it is most right, and most wrong", (COLOURS, *none), pictures)
+    return Section("The clearest hits and the worst misses", (COLOURS, *none), pictures)
 
 
 def _source() -> Table:

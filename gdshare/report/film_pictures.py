@@ -13,9 +13,9 @@ from gdshare.vote import Predict, VoteMap, Votes, vote_map
 SIDE = 320
 """Of a film's longer side on the page, px."""
 COLOURS = (
-    "Windows called P, inside and positive, are orange, those called N, inside and negative, "
-    "yellow, and those called I, outside, are left as they are. The ratio is P of P and N; a film "
-    "is called positive from ε on."
+    "Colours show how windows were called: orange, P (inside the organ, positive); yellow, N "
+    "(inside, negative); none, I (outside the organ). The ratio is P / (P + N); a film whose ratio "
+    "is at least ε is called positive."
 )
 
 
@@ -80,7 +80,8 @@ def film_picture(film: JudgedFilm, pixels: Film, seen: VoteMap, threshold: float
     """A film with votes that were made before."""
     truth = "positive" if film.positive else "negative"
     right = "right" if _right(film, threshold) else "WRONG"
-    words = f"{film.name}: {_verdict(film.votes, threshold)}; {right}, it is {truth}"
+    outcome = "undecided" if film.votes.indeterminate else right
+    words = f"{film.name}: {_verdict(film.votes, threshold)}; {outcome}, it is {truth}"
     return Picture.photographed(draw_votes(pixels, seen, SIDE), f"Film with votes. {words}", words)
 
 

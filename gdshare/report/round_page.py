@@ -2,7 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import astuple
+from math import nan
 from pathlib import Path
+from shlex import quote
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
@@ -24,9 +26,18 @@ from gdshare.report.sections import (
     attacks_section,
     cost_section,
     images_section,
+    number,
+    reached,
 )
 
 ROUND = "round.json"
+LEFT = (
+    "All that left the hospitals of their training films. Besides, they told counts of other films."
+)
+COUNTED = {"val": "validation"}
+"""Kinds of counts, in words."""
+ASKED = ("pooling", "ensemble", "sites", "wait", "timeout")
+"""Options of a round that a page tells: the others name folders and people, or decide draws."""
 
 
 class _Part(BaseModel):
@@ -50,6 +61,12 @@ class SiteFigures(_Part):
     specificity: float
     harmonic_mean: float
     intervals: Intervals
+
+    @property
+    def existing_hm(self) -> float:
+        """NaN where films of a diagnosis were not counted."""
+        counted = min(self.worst.tp + self.worst.fn, self.worst.tn + self.worst.fp)
+        return self.harmonic_mean if counted else nan
 
 
 class Refused(_Part):
@@ -88,11 +105,17 @@ class RoundFile(_Part):
     seconds: dict[str, float]
     bytes_moved: dict[str, int]
     order: dict[str, JsonValue]
+    suppress_below: dict[str, int]
 
     @property
     def pooled(self) -> SiteFigures:
         """All sites together: the last row."""
         return self.rows[-1]
+
+    @property
+    def counted(self) -> int:
+        """Hospitals that told any test film."""
+        return sum(row.counts.films > 0 for row in self.rows[:-1])
 
 
 def read_round(folder: Path) -> RoundFile:
@@ -120,15 +143,15 @@ def round_page(result: RoundFile, shared: Sequence[Shared], folder: str) -> Page
         shared: the admitted bundles; none where they are no longer at hand.
         folder: of the round, for commands.
     """
+    rows = result.rows if len(result.rows) > 2 else result.rows[-1:]
     bars = [
-        Bar(row.name, row.harmonic_mean, row.intervals.harmonic_mean, row is result.pooled)
-        for row in result.rows
+        Bar(row.name, row.existing_hm, row.intervals.harmonic_mean, row is result.pooled)
+        for row in rows
     ]
-    lead = figures_picture(bars, "HM of Sen and Spe on test films", None, "round")
     return Page(
         "A round of gdshare",
         verdict(result),
-        lead,
+        figures_picture(bars, "HM of Sen and Spe on test films", None, "round"),
         (
             f"ε = {result.epsilon:.2f} was "
             + (
@@ -137,12 +160,13 @@ def round_page(result: RoundFile, shared: Sequence[Shared], folder: str) -> Page
                 else "taken from the source, since the validation counts say nothing of it."
             )
             + " Films never left their hospitals: these returned counts.",
+            *_gaps(result),
         ),
         (
             _who(result),
             _figures(result),
             curves_section(result),
-            *([images_section(shared, "All that left the hospitals.")] if shared else []),
+            *([images_section(shared, LEFT)] if shared else []),
             admission_section(result),
             *([attacks_section(shared)] if shared else []),
             cost_section(result.seconds, result.bytes_moved),
@@ -154,21 +178,33 @@ def round_page(result: RoundFile, shared: Sequence[Shared], folder: str) -> Page
 def verdict(result: RoundFile) -> str:
     """The round in a sentence."""
     row = result.pooled
-    low, high = row.intervals.harmonic_mean.low, row.intervals.harmonic_mean.high
+    figure = reached(row.existing_hm, row.intervals.harmonic_mean)
     return (
-        f"One model, trained from {len(result.bundles)} hospitals' bundles alone, reaches HM "
-        f"{row.harmonic_mean:.2f} [{low:.2f}, {high:.2f}] on {row.counts.films} test films of "
-        f"{len(result.rows) - 1} hospitals."
+        f"One model, trained from bundles of {number(len(result.bundles), 'hospital')} alone, "
+        f"reaches {figure} on {number(row.counts.films, 'test film')} of "
+        f"{number(result.counted, 'hospital')}."
     )
 
 
+def _gaps(result: RoundFile) -> tuple[str, ...]:
+    """What is missing, for the first screen."""
+    gaps = [f"no {COUNTED.get(own.what, own.what)} counts of {own.site}" for own in result.missing]
+    if result.refusals:
+        gaps.append(f"{number(len(result.refusals), 'bundle')} refused or quarantined")
+    if result.silent:
+        gaps.append(f"{number(len(result.silent), 'node')} without an answer")
+    if untold := [row.name for row in result.rows[:-1] if not row.counts.films]:
+        gaps.append(f"too few films to tell any count: {', '.join(untold)}")
+    return (f"Missing: {'; '.join(gaps)}. See Admission.",) if gaps else ()
+
+
 def _who(result: RoundFile) -> Section:
-    films = {row.name: row.counts.films for row in result.rows}
+    films = {row.name: row.counts.films or "not told" for row in result.rows}
     rows = tuple(
         (site, digest[:16], f"{result.weights.get(site, 0.0):.2f}", str(films.get(site, "-")))
         for site, digest in sorted(result.bundles.items())
     )
-    networks = f"{result.networks} {result.network}"
+    networks = f"{number(result.networks, 'network')} ({result.network})"
     columns = ("hospital", "bundle's digest, first 16", "weight", "test films")
     return Section(
         "Who and what",
@@ -210,56 +246,69 @@ def _range(low: int, high: int) -> str:
 
 def curves_section(result: RoundFile) -> Section:
     """How the figures depend on ε, on validation films of all sites."""
-    counts = by_epsilon(result.validation)
+    counts = by_epsilon(result.validation, result.suppress_below)
     picture = epsilon_picture(result.thresholds, counts, result.epsilon, "validation films")
-    return Section("How ε was fixed", pictures=(picture,))
+    return Section("Sen, Spe and HM by ε", pictures=(picture,))
 
 
 def admission_section(result: RoundFile) -> Section:
-    """Which bundles were tested, and what was refused."""
+    """Which bundles were tested, and what was refused; the reasons in full are the operator's."""
     rows = tuple(
-        (site, *_screened(own), "admitted" if site in result.bundles else "quarantined")
+        (site, *_screened(own), _outcome(own, site in result.bundles))
         for site, own in sorted(result.plausibility.items())
     )
-    tables = [
-        Table(
-            "Each sound bundle alone, as a test of what it teaches",
-            ("hospital", "AUC", "on", "agrees with the others", "outcome"),
-            rows,
-        )
-    ]
-    refused = tuple(
-        (own.name or f"node {own.node}", own.reason, own.message) for own in result.refusals
+    columns = (
+        "hospital",
+        "AUC (p)",
+        "counted on",
+        "agreement of direction",
+        "faults",
+        "outcome",
     )
+    tables = [Table("What each bundle alone teaches", columns, rows)] if rows else []
+    refused = tuple((own.name or f"node {own.node}", own.reason) for own in result.refusals)
     if refused:
-        tables.append(Table("Refused", ("bundle", "reason", "in words"), refused))
-    said = [f"{own.site}: no {own.what} counts ({own.reason})." for own in result.missing]
+        tables.append(Table("Refused or quarantined", ("bundle", "reason"), refused))
+    said = [
+        f"{own.site}: no {COUNTED.get(own.what, own.what)} counts ({own.reason})."
+        for own in result.missing
+    ]
     said += [f"Node {node} did not hand anything over." for node in result.silent]
     if not refused:
         said.append("No bundle was refused.")
     return Section("Admission", tuple(said), tables=tuple(tables))
 
 
-def _screened(screening: Mapping[str, JsonValue]) -> tuple[str, str, str]:
+def _screened(screening: Mapping[str, JsonValue]) -> tuple[str, str, str, str]:
     auc, films, agrees = "not tested", "", "-"
     utility, agreement = screening.get("teaching"), screening.get("agreement")
     if isinstance(utility, dict):
-        auc = f"{float(str(utility['auc'])):.2f}"
+        auc = f"{float(str(utility['auc'])):.2f} ({float(str(utility['p'])):.3f})"
         films = f"{utility['positives']} + {utility['negatives']} {utility['asked']}"
     if isinstance(agreement, dict):
         agrees = f"{float(str(agreement['direction'])):.2f}"
-    return auc, films, agrees
+    faults = screening.get("faults")
+    listed = ", ".join(map(str, faults)) if isinstance(faults, list) else ""
+    return auc, films, agrees, listed or "none"
+
+
+def _outcome(screening: Mapping[str, JsonValue], admitted: bool) -> str:
+    if not admitted:
+        return "quarantined"
+    spite = screening.get("faults") and screening.get("accepted")
+    return "admitted by the operator in spite of that" if spite else "admitted"
 
 
 def provenance_section(result: RoundFile, folder: str) -> Section:
-    """What it takes to check or repeat it."""
-    asked = tuple((name, str(value)) for name, value in sorted(result.order.items()))
+    """What it takes to check or repeat it; no path, name of a person or seed."""
+    asked = tuple((name, str(result.order[name])) for name in ASKED if name in result.order)
+    model = quote(f"{folder}/model")
     return Section(
         "Where this comes from",
-        ("The model is in the round's folder, with the ε; its bundles' digests are above.",),
-        tables=(Table("The round's order", ("option", "value"), asked),),
+        ("The model is in the round's folder, with the ε.",),
+        tables=(Table("What was asked for", ("option", "value"), asked),),
         commands=(
-            f"gdshare classify {folder}/model FILM... --map maps",
-            f"gdshare evaluate {folder}/model COHORT",
+            f"gdshare classify {model} FILM... --map maps",
+            f"gdshare evaluate {model} COHORT",
         ),
     )

@@ -3,6 +3,7 @@
 import io
 import json
 from pathlib import Path
+from shlex import quote
 
 from PIL import Image
 
@@ -28,7 +29,7 @@ def run_page(folder: Path) -> Page:
         RunError: not finished, or a part of it is damaged.
     """
     record, distilled = read_record(folder), read_result(folder)
-    score = read_score(folder, distilled)
+    score, training = read_score(folder, distilled), read_training(folder, "this run")
     shared = Shared(folder.name, distilled, read_attacks(folder, distilled))
     counts = record.counts
     patients = counts.patients_negative + counts.patients_positive
@@ -46,11 +47,12 @@ def run_page(folder: Path) -> Page:
         ),
         (
             "The score is the mean over classes, on validation patients, by whom the images were "
-            "chosen: it flatters. This page stays in the hospital until a bundle is released.",
+            "chosen: it flatters. This page never leaves the hospital: its counts are exact.",
         ),
         (
             Section(
-                "How they were trained", pictures=(training_picture([read_training(folder, "")]),)
+                "How they were trained",
+                pictures=(training_picture([training]),),
             ),
             attacks_section([shared]),
             _provenance(folder, record),
@@ -70,6 +72,8 @@ def read_training(run: Path, name: str) -> Training:
         scored = [(int(own["step"]), float(own["score"])) for own in lines if "score" in own]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise RunError(f"cannot be read ({error})", path, "distil again") from error
+    if not scored:
+        raise RunError("has no score of any step", path, "go on with gdshare distill --resume")
     return Training(name, [step for step, _ in scored], [score for _, score in scored])
 
 
@@ -84,7 +88,7 @@ def _provenance(folder: Path, record: RunRecord) -> Section:
         (f"The cohort's SHA-256: {record.cohort_sha256}. The seed is in the run's folder alone.",),
         tables=(Table("The protocol", columns, cut), Table("The distillation", columns, rows)),
         commands=(
-            f"gdshare audit {folder} COHORT",
-            f"gdshare prepare {folder} --out prepared --outbox outbox --site SITE",
+            f"gdshare audit {quote(str(folder))} COHORT",
+            f"gdshare prepare {quote(str(folder))} --out prepared --outbox outbox --site SITE",
         ),
     )

@@ -2,10 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import isnan
 
 from gdshare.bundle.attacks import Attack
 from gdshare.distilled import Distilled
-from gdshare.metrics import Confusion, Intervals
+from gdshare.metrics import Confusion, Interval, Intervals
 from gdshare.report.curves import with_interval
 from gdshare.report.page import Section, Table
 from gdshare.report.tiles import rates_text, tiles
@@ -32,18 +33,37 @@ class Shared:
     attacks: tuple[Attack, ...]
 
 
+def existing(counts: Confusion) -> tuple[float, float, float]:
+    """Sen, Spe and HM; NaN for one that has no film."""
+    positives, negatives, nothing = counts.tp + counts.fn, counts.tn + counts.fp, float("nan")
+    return (
+        counts.sensitivity if positives else nothing,
+        counts.specificity if negatives else nothing,
+        counts.harmonic_mean if positives and negatives else nothing,
+    )
+
+
+def reached(harmonic_mean: float, interval: Interval) -> str:
+    """The HM in a verdict."""
+    if isnan(harmonic_mean):
+        return "an HM that cannot be computed, since films of one diagnosis were not counted,"
+    return f"HM {with_interval(harmonic_mean, interval)}"
+
+
+def number(count: int, what: str) -> str:
+    """Such as ``1 hospital`` or ``3 hospitals``."""
+    return f"{count:,} {what}{'' if count == 1 else 's'}"
+
+
 def figures_row(name: str, counts: Confusion, known: Intervals) -> tuple[str, ...]:
     """A row of ``FIGURES``; a figure of no film is a dash."""
-    positives, negatives = counts.tp + counts.fn, counts.tn + counts.fp
-    nothing = float("nan")
+    sensitivity, specificity, harmonic_mean = existing(counts)
     return (
         name,
         str(counts.films),
-        with_interval(counts.sensitivity if positives else nothing, known.sensitivity),
-        with_interval(counts.specificity if negatives else nothing, known.specificity),
-        with_interval(
-            counts.harmonic_mean if positives and negatives else nothing, known.harmonic_mean
-        ),
+        with_interval(sensitivity, known.sensitivity),
+        with_interval(specificity, known.specificity),
+        with_interval(harmonic_mean, known.harmonic_mean),
         *(str(cell) for cell in (counts.tp, counts.fn, counts.tn, counts.fp)),
         str(counts.indeterminate_positive + counts.indeterminate_negative),
     )
@@ -67,7 +87,7 @@ def images_section(shared: Sequence[Shared], which: str) -> Section:
 def attacks_section(shared: Sequence[Shared]) -> Section:
     """What was tried on the images, and what came out; what was not tried is said as plainly."""
     untried = [own.name for own in shared if not own.attacks]
-    said = ["The higher a figure, the more the attack finds out; 1 is everything."]
+    said = ["The higher a figure, the more the attack finds out, up to 1."]
     if untried:
         said.append(f"Not attacked before they left: {', '.join(untried)} (gdshare audit).")
     rows = tuple(
@@ -93,8 +113,8 @@ def cost_section(seconds: Mapping[str, float], sizes: Mapping[str, int]) -> Sect
     tables = [
         Table(caption, columns, rows)
         for caption, columns, rows in (
-            ("Time by the clock", ("step", "time"), times),
-            ("What was sent", ("what", "size"), moved),
+            ("Time", ("step", "wall-clock time"), times),
+            ("Sizes", ("what", "size"), moved),
         )
         if rows
     ]

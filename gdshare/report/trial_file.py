@@ -69,8 +69,15 @@ class TrialFile(_Part):
     lines: tuple[Line, ...]
 
     def line(self, name: str) -> Line:
-        """The model trained from this."""
-        return next(own for own in self.lines if own.trained_from == name)
+        """The model trained from this.
+
+        Raises:
+            RunError: there is none.
+        """
+        lines = [own for own in self.lines if own.trained_from == name]
+        if not lines:
+            raise RunError(f"has no model trained from {name}", TRIAL, "run the trial again")
+        return lines[0]
 
     @property
     def alone(self) -> list[Line]:

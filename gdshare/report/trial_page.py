@@ -6,12 +6,12 @@ A trial sees every hospital's films, which an aggregator never does, so its page
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 
 import numpy as np
 
-from gdshare.bundle import published, verify_folder
+from gdshare.bundle import Manifest, read_folder, verify_files
+from gdshare.bundle.layout import MANIFEST
 from gdshare.cohort import open_cohort
 from gdshare.errors import RunError
 from gdshare.films import read_film
@@ -22,6 +22,7 @@ from gdshare.report.curves import (
     Bar,
     Ranking,
     figures_picture,
+    ranks,
     roc_picture,
     training_picture,
     with_interval,
@@ -35,6 +36,7 @@ from gdshare.report.film_pictures import (
 )
 from gdshare.report.page import Page, Picture, Section, Table
 from gdshare.report.round_page import (
+    LEFT,
     RoundFile,
     admission_section,
     curves_section,
@@ -47,8 +49,11 @@ from gdshare.report.sections import (
     Shared,
     attacks_section,
     cost_section,
+    existing,
     figures_row,
     images_section,
+    number,
+    reached,
 )
 from gdshare.report.trial_file import ALL, POOLED, REAL, Figures, Line, TrialFile, read_trial
 from gdshare.report.vote_files import VoteRecord, read_record
@@ -74,23 +79,20 @@ class NewFilms:
     maps: Path
 
 
-def trial_page(
-    folder: Path, title: str, now: datetime, notes: Sequence[str], new: NewFilms | None = None
-) -> Page:
+def trial_page(folder: Path, title: str, notes: Sequence[str], new: NewFilms | None = None) -> Page:
     """The page of a finished trial.
 
     Args:
         folder: the trial's.
         title: of the page.
-        now: by which the bundles are verified.
         notes: what the reader must know about these films.
-        new: films to show at the end.
+        new: films to show before the hospitals' own.
 
     Raises:
         RunError, FederationError, BundleError, FilmError: a part of it is gone or damaged.
     """
     trial, held = read_trial(folder), read_round(folder / "round")
-    shared = [_shared(folder, name, now) for name in trial.hospitals]
+    shared = [_shared(folder, name, trial, held) for name in trial.hospitals]
     films = _films(folder, trial)
     return Page(
         title,
@@ -98,14 +100,14 @@ def trial_page(
         _lead(trial),
         tuple(notes),
         (
-            _who(trial),
+            _who(trial, held),
             *([_new_films(new)] if new else []),
-            images_section(shared, "All that left the hospitals of their training films."),
+            images_section(shared, LEFT),
             _figures(trial),
             Section(
                 "Ranking and threshold",
                 pictures=(
-                    _roc(films, trial.line(POOLED).threshold),
+                    *_roc(films, trial.line(POOLED).threshold),
                     *curves_section(held).pictures,
                 ),
             ),
@@ -126,22 +128,21 @@ def verdict(trial: TrialFile) -> str:
     figures, sites = pooled.all_sites, len(trial.hospitals)
     images = pooled.images // sites
     return (
-        f"{images} images from each of {sites} hospitals, pooled: HM {_hm(pooled)} on "
-        f"{figures.counts.films} test films. The best hospital's images alone reach "
-        f"{best.all_sites.harmonic_mean:.2f}, {real.images:,} real patches pooled "
-        f"{real.all_sites.harmonic_mean:.2f}."
+        f"{number(images, 'image')} from each of {number(sites, 'hospital')}, pooled, reach "
+        f"{_hm(pooled)} on {number(figures.counts.films, 'test film')}; the best hospital's images "
+        f"alone {_hm(best)}, {real.images:,} real patches pooled {_hm(real)}."
     )
 
 
 def _hm(line: Line) -> str:
-    return with_interval(line.all_sites.harmonic_mean, line.all_sites.intervals.harmonic_mean)
+    return reached(existing(line.all_sites.counts)[2], line.all_sites.intervals.harmonic_mean)
 
 
 def _lead(trial: TrialFile) -> Picture:
     bars = [
         Bar(
             _label(own),
-            own.all_sites.harmonic_mean,
+            existing(own.all_sites.counts)[2],
             own.all_sites.intervals.harmonic_mean,
             own.trained_from == POOLED,
         )
@@ -156,12 +157,13 @@ def _label(line: Line) -> str:
     return f"{name}, {line.images:,} {what}"
 
 
-def _who(trial: TrialFile) -> Section:
+def _who(trial: TrialFile, held: RoundFile) -> Section:
     rows = tuple(
         (
             name,
             str(own.training_patients),
             own.bundle,
+            held.bundles.get(name, "")[:16],
             f"{own.bundle_bytes:,}",
             f"{own.distil_seconds:.0f} s",
             f"{own.validation_patch_score:.3f}",
@@ -172,6 +174,7 @@ def _who(trial: TrialFile) -> Section:
         "hospital",
         "training patients",
         "bundle",
+        "its digest, first 16",
         "bytes that left",
         "distilled in",
         "patch score, validation",
@@ -181,16 +184,18 @@ def _who(trial: TrialFile) -> Section:
         (
             "Each hospital distilled its training patients' patches on its own, signed the images "
             "and released them. The aggregator verified the bundles, trained one model from them, "
-            "and asked every hospital to count its hits and misses.",
+            "and asked every hospital to count its hits and misses. A trial plays all sides on one "
+            "machine: nobody had to approve, and every bundle was accepted whatever its figures.",
         ),
         tables=(Table("Hospitals", columns, rows),),
     )
 
 
 def _figures(trial: TrialFile) -> Section:
-    columns = (*FIGURES, "AUC", "patch score")
+    columns = ("", "AUC", *FIGURES[1:], "patch score", "ε")
     together = tuple(
-        (*_row(_label(own), own.all_sites), f"{own.patch_score.mean:.3f}") for own in trial.lines
+        (*_row(_label(own), own.all_sites), f"{own.patch_score.mean:.3f}", f"{own.threshold:.2f}")
+        for own in trial.lines
     )
     apart = tuple(
         _row(f"{site}: {_label(own)}", own.figures[site])
@@ -200,13 +205,13 @@ def _figures(trial: TrialFile) -> Section:
     return Section(
         "Test films",
         (
-            "ε was fixed on validation films before a test film was used: each hospital's own for "
-            "its images alone, all for the others. Intervals are 95%, over patients. Guessing a "
-            "patch scores 0.333.",
+            "Each model's ε (last column) was set before a test film was used: by each hospital's "
+            "own validation films for its images alone, by all for the others. Intervals are 95%, "
+            "over patients. Guessing a patch scores 0.333.",
         ),
         tables=(
             Table("All hospitals' test films, at each model's ε", columns, together),
-            Table("The same by hospital", columns[:-1], apart),
+            Table("The same by hospital", columns[:-2], apart),
         ),
     )
 
@@ -217,14 +222,19 @@ def _row(name: str, figures: Figures) -> tuple[str, ...]:
         if figures.auc is None or figures.auc_interval is None
         else with_interval(figures.auc, figures.auc_interval)
     )
-    return (*figures_row(name, figures.counts, figures.intervals), ranking)
+    first, *others = figures_row(name, figures.counts, figures.intervals)
+    return (first, ranking, *others)
 
 
-def _shared(folder: Path, name: str, now: datetime) -> Shared:
-    """A hospital's newest bundle."""
+def _shared(folder: Path, name: str, trial: TrialFile, held: RoundFile) -> Shared:
+    """A hospital's bundle."""
     key = load_public_key(folder / "trust" / f"{name}.pub")
-    path = published(folder / "sites" / name / "outbox")[-1]
-    bundle = verify_folder(path, key, now)
+    path = folder / "sites" / name / "outbox" / trial.hospitals[name].bundle
+    files = read_folder(path)
+    # By the day of the trial: its page can still be made when its bundles have expired.
+    bundle = verify_files(files, key, Manifest.from_bytes(files[MANIFEST]).created)
+    if bundle.digest != held.bundles.get(name):
+        raise RunError("is not the bundle of the trial's round", path, "run the trial again")
     return Shared(name, bundle.distilled, bundle.manifest.attacks)
 
 
@@ -237,29 +247,30 @@ def _films(folder: Path, trial: TrialFile) -> Mapping[str, list[JudgedFilm]]:
         lines = json.loads(read_plain(votes / f"{name}-test.json", MAX_TABLE))
         films[name] = [
             JudgedFilm(
-                f"{name}, test film {number}",
+                f"{name}, test film {place}",
                 film.image,
                 film.spacing_mm,
                 film.positive,
                 Votes(*line["votes"]),
             )
-            for number, (film, line) in enumerate(
+            for place, (film, line) in enumerate(
                 zip(cohort.films_of("test"), lines, strict=True), start=1
             )
         ]
     return films
 
 
-def _roc(films: Mapping[str, Sequence[JudgedFilm]], threshold: float) -> Picture:
+def _roc(films: Mapping[str, Sequence[JudgedFilm]], threshold: float) -> tuple[Picture, ...]:
     rankings = [_ranking(name, own) for name, own in films.items()]
     together = [film for own in films.values() for film in own]
-    return roc_picture([*rankings, _ranking(ALL, together)], threshold, "test films")
+    picture = roc_picture([*rankings, _ranking(ALL, together)], threshold, "test films")
+    return (picture,) if picture is not None else ()
 
 
 def _ranking(name: str, films: Sequence[JudgedFilm]) -> Ranking:
     ratios = np.array([film.votes.ratio for film in films])
     positive = np.array([film.positive for film in films], np.bool_)
-    return Ranking(name, ratios, positive, auc(ratios, positive))
+    return Ranking(name, ranks([film.votes for film in films]), positive, auc(ratios, positive))
 
 
 def _extremes(folder: Path, films: Mapping[str, Sequence[JudgedFilm]], threshold: float) -> Section:
@@ -272,8 +283,8 @@ def _extremes(folder: Path, films: Mapping[str, Sequence[JudgedFilm]], threshold
     )
     none = () if wrong else ("No test film is called wrongly.",)
     return Section(
-        "Where it is most right, and most wrong",
-        ("Test films farthest from ε on the right side, then on the wrong one.", COLOURS, *none),
+        "The clearest hits and the worst misses",
+        ("Test films of the pooled model, by how far their ratio is from ε.", COLOURS, *none),
         pictures,
     )
 
@@ -295,10 +306,10 @@ def new_records(new: NewFilms) -> list[VoteRecord]:
 
 def _new_films(new: NewFilms) -> Section:
     pictures = []
-    for number, ((path, positive), record) in enumerate(
+    for place, ((path, positive), record) in enumerate(
         zip(new.films, new_records(new), strict=True), start=1
     ):
-        film = JudgedFilm(f"film {number}", path, None, positive, record.seen.votes)
+        film = JudgedFilm(f"film {place}", path, None, positive, record.seen.votes)
         pictures.append(film_picture(film, read_film(path), record.seen, record.threshold))
     return Section(new.heading, (COLOURS,), tuple(pictures))
 
@@ -315,7 +326,9 @@ def _sizes(trial: TrialFile) -> dict[str, int]:
 
 def _provenance(trial: TrialFile, held: RoundFile, folder: Path) -> Section:
     section = provenance_section(held, f"{folder}/round")
-    settings = tuple((name, str(value)) for name, value in sorted(trial.settings.items()))
+    settings = tuple(
+        (name, str(value)) for name, value in sorted(trial.settings.items()) if name != "seed"
+    )
     protocol = tuple((name, str(value)) for name, value in sorted(trial.protocol.items()))
     columns = ("option", "value")
     tables = (

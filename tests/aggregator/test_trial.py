@@ -186,9 +186,9 @@ def test_page_shows_all_that_left_and_the_films_a_trial_may_see(trial_run):
     )
     write_result(out / "round", held, [])
     write_json(out / "trial.json", report(trial, sites, to_json(held), comparison, {}))
-    html = render(trial_page(out, "A trial", NOW, ("A note.",))).decode()
+    html = render(trial_page(out, "A trial", ("A note.",))).decode()
     figures = comparison.lines[2].figures[POOLED]
-    assert f"pooled: HM {figures.confusion.harmonic_mean:.2f} [" in html
+    assert f"pooled, reach HM {figures.confusion.harmonic_mean:.2f} [" in html
     assert html.count('alt="near, distilled image') == SETTINGS.images
     assert 2 <= html.count('alt="Film with votes.') <= 6
     assert html.count('<th scope="row">near alone, 3 images</th>') == 1

@@ -29,19 +29,28 @@ def test_every_figure_is_drawn_with_its_name_and_said_in_words():
 
 def test_a_figure_that_does_not_exist_is_a_dash():
     assert with_interval(float("nan"), Interval(0, 1)) == "-"
+    picture = figures_picture([Bar("none", float("nan"), Interval(0, 1))], "HM", None, "some")
+    assert "none: -" in picture.words
 
 
 def test_a_site_without_a_diagnosis_has_no_roc_curve():
     known = Ranking("north", np.array([0.1, 0.9]), np.array([False, True]), 1.0)
     unknown = Ranking("south", np.array([0.1]), np.array([False]), float("nan"))
     picture = roc_picture([known, unknown], 0.5, "test films")
+    assert picture is not None
     assert "north: AUC 1.00" in picture.words
     assert "south" not in picture.words
 
 
 def test_counts_of_sites_are_added_at_each_threshold():
     counts = {"a": [Confusion(1, 0, 0, 2), Confusion(0, 1, 2, 0)], "b": [Confusion(3, 1, 4, 0)] * 2}
-    assert by_epsilon(counts) == [Confusion(4, 1, 4, 2), Confusion(3, 2, 6, 0)]
+    shares = [(own.sensitivity, own.specificity) for own in by_epsilon(counts, {})]
+    assert shares == [(4 / 5, 4 / 6), (3 / 5, 1.0)]
+
+
+def test_films_of_one_diagnosis_have_no_roc_curve_at_all():
+    only = Ranking("south", np.array([0.1]), np.array([False]), float("nan"))
+    assert roc_picture([only], 0.5, "test films") is None
 
 
 @pytest.mark.parametrize("name", ["north", "<b>", "$_$", "\\frac"])

@@ -50,7 +50,8 @@ def result(**changes):
         "silent": [],
         "seconds": {"train": 1.5},
         "bytes_moved": {"bundles": 1000, "model": 2000},
-        "order": {"pooling": "average", "seed": 0},
+        "order": {"pooling": "average", "seed": 77, "trust": "/home/somebody/trust"},
+        "suppress_below": {"north": 1, "south": 5},
     }
     return RoundFile.model_validate(values | changes)
 
@@ -81,10 +82,44 @@ def test_refused_missing_and_silent_are_named():
     assert "Node 9 did not hand anything over." in html
     assert "taken from the source" in html
     assert "No bundle was refused" not in html
+    first = html.split("<nav")[0]
+    assert "Missing: no validation counts of south; 2 bundles refused or quarantined" in first
+    assert "it was withdrawn" not in html, "what the operator was told may name folders"
+
+
+def test_a_figure_that_does_not_exist_is_not_called_0():
+    empty = row("all sites", counts(0, 0, 16, 4), harmonic_mean=0.0)
+    html = page(rows=[row("south", counts(0, 0, 16, 4), harmonic_mean=0.0), empty])
+    assert "reaches an HM that cannot be computed" in html
+    assert "on 20 test films of 1 hospital." in html
+    assert "HM 0.00" not in html
+
+
+def test_a_hospital_that_is_too_small_to_tell_anything_is_not_counted():
+    nothing = counts(0, 0, 0, 0)
+    rows = [row("north", counts(5, 5, 5, 5)), row("south", nothing), row("all", counts(5, 5, 5, 5))]
+    html = page(rows=rows)
+    assert "on 20 test films of 1 hospital." in html
+    assert "too few films to tell any count: south" in html.split("<nav")[0]
+
+
+def test_no_path_and_no_seed_is_on_the_page():
+    html = page()
+    assert "/home/somebody" not in html
+    assert ">77<" not in html
+
+
+def test_a_bundle_that_was_admitted_in_spite_of_its_figures_says_so():
+    screened = {"accepted": True, "faults": ["does not beat chance"], "teaching": None}
+    html = page(plausibility={"north": screened})
+    assert "does not beat chance" in html
+    assert "admitted by the operator in spite of that" in html
 
 
 def test_a_bundle_in_quarantine_is_not_called_admitted():
-    screened = {"teaching": {"auc": 0.5, "positives": 3, "negatives": 4, "asked": "films"}}
+    screened = {
+        "teaching": {"auc": 0.5, "p": 0.5, "positives": 3, "negatives": 4, "asked": "films"}
+    }
     html = page(plausibility={"north": screened, "west": screened, "east": {"agreement": None}})
     rows = {
         name: "".join(html.split(f'<th scope="row">{name}</th>')[-1].split("</tr>")[0].split())

@@ -53,3 +53,11 @@ def test_a_log_that_was_cut_short_is_refused(tmp_path):
     assert ended.status == 2
     assert "metrics.jsonl: cannot be read" in ended.err
     assert not (run / "report.html").exists()
+
+
+def test_a_run_without_any_score_is_refused(tmp_path):
+    run = finished(tmp_path)
+    (run / "metrics.jsonl").write_text('{"step": 1, "loss": 1.0}\n')
+    ended = gdshare("report", run)
+    assert ended.status == 2
+    assert "has no score of any step" in ended.err
