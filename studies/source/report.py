@@ -130,7 +130,8 @@ class Reader:
         films = self._of(self.results, "films", variant.name)
         images = self.plan.settings(variant).images
         source = HARD if variant.options == {"labels": "hard"} else ()
-        return self._models(f"{images} distilled, {variant.title}", images, films, source)
+        words = "soft labels" if list(variant.options) == ["images"] else variant.title
+        return self._models(f"{images} distilled, {words}", images, films, source)
 
     def _real(self) -> list[Model]:
         """ResNet18 with the norm that validation patients chose in each fold; then with either."""

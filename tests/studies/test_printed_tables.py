@@ -61,7 +61,7 @@ def test_quality(tmp_path, capsys, monkeypatch):
 
 
 @pytest.mark.skipif(not DATA.exists(), reason=f"needs the real diagnoses: {DATA}")
-@pytest.mark.parametrize("study", ["claim", "gain", "harmonised", "rivals"])
+@pytest.mark.parametrize("study", ["claim", "gain", "harmonised", "rivals", "source"])
 def test_a_study_of_films(tmp_path, capsys, monkeypatch, study):
     monkeypatch.chdir(ROOT)
     main([study, "--archive", str(ARCHIVE), "--only", "report", "--out", str(tmp_path)])
