@@ -4,8 +4,8 @@ Real patches against distilled images, soft labels against hard ones, what label
 learned, scores by training step, ε, M, E and I, and the labels' start. Images are distilled as
 ``studies claim`` does, on the same patients, splits and windows; rows of real patches come from the
 archive of ``studies quality``, and those of 3, 9 and 30 images from that of ``studies rivals``, in
-the same folder. A row is printed once it is complete in all folds. In full 40 CPU-minutes,
-``--quick`` under two, on synthetic films.
+the same folder. A row is printed once it is complete in all folds. In full about 65
+CPU-minutes, ``--quick`` under a minute, on synthetic films.
 """
 
 import argparse
