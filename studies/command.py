@@ -18,7 +18,17 @@ from studies.page import study_page
 from studies.report import Report
 from studies.runner import Cell, Result, Store, forecast, run
 
-NAMES = ("quality", "claim", "rivals", "gain", "harmonised", "pneumonia", "options", "poison")
+NAMES = (
+    "quality",
+    "claim",
+    "source",
+    "rivals",
+    "gain",
+    "harmonised",
+    "pneumonia",
+    "options",
+    "poison",
+)
 REPORT = "report"
 
 
@@ -30,6 +40,15 @@ class Study:
     cells: Sequence[Cell]  # in the order to do them in
     report: Callable[[Mapping[str, Result]], Report]
     partial: bool = False  # the report may be of some cells
+
+
+def results_beside(name: str, cells: Sequence[Cell], store: Store) -> Mapping[str, Result]:
+    """What another study has in the same folders; nothing if that cannot be told."""
+    try:
+        return Store(name, store.out, store.archive).results(cells)
+    except RunError as error:
+        say(f"without the figures of studies {name}: {error}")
+        return {}
 
 
 def options(

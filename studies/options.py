@@ -114,7 +114,9 @@ class Trial:
 
 def study(chosen: argparse.Namespace, store: Store) -> Study:
     """The cells, and the table of all of them."""
-    plan, seeds = QUICK if chosen.quick else FULL, chosen.seeds or 1
+    plan = QUICK if chosen.quick else FULL
+    archived = [record["seed"] for record in store.archived([]).values()]
+    seeds = chosen.seeds or 1 + max(archived, default=0)
     (hospital,) = hospitals_of(plan.phantoms, chosen.data, store, ["shenzhen-a"])
 
     def report(results: Mapping[str, Result]) -> Report:

@@ -112,6 +112,12 @@ def interval(resampled: Float) -> tuple[float, float]:
     return ends.low, ends.high
 
 
+def with_interval(value: float, resampled: Float) -> Value:
+    """A figure with its 95% interval."""
+    low, high = interval(resampled)
+    return Value(f"{value:.3f} [{low:.3f}, {high:.3f}]", [value, low, high])
+
+
 def resamples(
     strata: npt.NDArray[np.int64],
     units: npt.NDArray[np.int64],

@@ -60,6 +60,7 @@ OWN_COMMANDS: dict[str, str] = {
         "evaluate",
         "classify",
         "report",
+        "reproduce",
     )
 }
 """In the order of use, which is the order in the help."""
@@ -73,7 +74,7 @@ PANELS: dict[str, tuple[str, ...]] = {
     ),
     "Hospital: the node": ("node",),
     "Aggregator": ("verify", "unseal", "aggregate", "trust"),
-    "Researcher": ("phantom", "demo", "train", "evaluate", "classify", "report"),
+    "Researcher": ("phantom", "demo", "train", "evaluate", "classify", "report", "reproduce"),
 }
 """The front page's groups, by role."""
 

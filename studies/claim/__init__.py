@@ -12,8 +12,7 @@ from collections.abc import Mapping
 
 from studies.claim.plan import FULL, QUICK
 from studies.claim.report import report_of
-from studies.command import Study
-from studies.harmonised.report import plain_results
+from studies.command import Study, results_beside
 from studies.hospitals import hospitals_of
 from studies.quality.schedule import cells_of
 from studies.report import Report
@@ -26,7 +25,7 @@ def study(chosen: argparse.Namespace, store: Store) -> Study:
     cells = cells_of(plan.shared, hospitals)
 
     def report(results: Mapping[str, Result]) -> Report:
-        plain = plain_results(plan.plain, hospitals, store)
+        plain = results_beside("quality", cells_of(plan.plain, hospitals), store)
         return report_of(plan, hospitals, results, plain, cells)
 
     return Study(plan, cells, report, partial=True)

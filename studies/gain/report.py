@@ -17,7 +17,7 @@ from studies.quality.report import diagnoses_of
 from studies.quality.schedule import in_fold
 from studies.report import Report
 from studies.runner import Cell, Result
-from studies.tables import Float, Row, Table, Value, costs, interval, mean
+from studies.tables import Float, Row, Table, Value, costs, mean, with_interval
 
 NOTHING = "others' model, ε of the others' validation films"
 
@@ -154,13 +154,8 @@ def _gains(plan: Plan, scope: str, figures: Figures) -> list[Table]:
 
 
 def _auc(own: Resampled | None) -> Value:
-    return _shown(own.auc, own.aucs) if own else Value("", None)
+    return with_interval(own.auc, own.aucs) if own else Value("", None)
 
 
 def _hm(own: Resampled | None) -> Value:
-    return _shown(own.harmonic_mean, own.harmonic_means) if own else Value("", None)
-
-
-def _shown(value: float, samples: Float) -> Value:
-    low, high = interval(samples)
-    return Value(f"{value:.3f} [{low:.3f}, {high:.3f}]", [value, low, high])
+    return with_interval(own.harmonic_mean, own.harmonic_means) if own else Value("", None)

@@ -10,10 +10,11 @@ is complete in all folds; ``--only report`` prints what is complete and says wha
 import argparse
 from collections.abc import Mapping
 
-from studies.command import Study
+from studies.command import Study, results_beside
 from studies.harmonised.plan import FULL, QUICK, harmonised_cells
-from studies.harmonised.report import plain_results, report_of
+from studies.harmonised.report import report_of
 from studies.hospitals import hospitals_of
+from studies.quality.schedule import cells_of
 from studies.report import Report
 from studies.runner import Result, Store
 
@@ -24,7 +25,7 @@ def study(chosen: argparse.Namespace, store: Store) -> Study:
     cells = harmonised_cells(plan, hospitals)
 
     def report(results: Mapping[str, Result]) -> Report:
-        plain = plain_results(plan.plain, hospitals, store)
+        plain = results_beside("quality", cells_of(plan.plain, hospitals), store)
         return report_of(plan, hospitals, results, plain, cells)
 
     return Study(plan, cells, report, partial=True)

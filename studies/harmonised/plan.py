@@ -57,6 +57,7 @@ def harmonised(
 
 
 HEAD = {"train": "head", "images": 3, "steps": 30, "outer_steps": 500, "batch": 2100}
+HEAD |= {"outer": "adam", "outer_loss": "cross-entropy", "penalty": 0.0}
 HEAD |= {"outer_rate": 0.1, "inner_rate": 5.0}
 """Written out, so that results in the archive outlive a change of defaults."""
 

@@ -8,12 +8,10 @@ from pathlib import Path
 import numpy as np
 from pydantic import TypeAdapter
 
-from benchmarks.command import say
 from gdshare.errors import RunError
 from studies.harmonised.plan import TONE, TONES, Plan, tone_cell
 from studies.harmonised.tones import HEADS
 from studies.hospitals import Hospital
-from studies.quality import plan as quality
 from studies.quality.figures import (
     PRIMARY,
     Resampled,
@@ -28,9 +26,8 @@ from studies.quality.figures import (
 from studies.quality.networks import films_of
 from studies.quality.plan import KIND_NAMES
 from studies.quality.report import PAIRED_MODELS, Contender, Models, Reader, diagnoses_of
-from studies.quality.schedule import cells_of
 from studies.report import Report
-from studies.runner import Cell, Result, Store
+from studies.runner import Cell, Result
 from studies.tables import Difference, Row, Table, Value, costs, mean, number
 
 READINGS: tuple[tuple[Way, Rule], ...] = (PRIMARY, ("probabilities", "coarse"), ("votes", "own"))
@@ -147,17 +144,6 @@ class Claim:
             ("against", "better tone", "images minus it", "0 or more", f"above {MARGIN}"),
             rows,
         )
-
-
-def plain_results(
-    plan: quality.Plan, hospitals: Sequence[Hospital], store: Store
-) -> Mapping[str, Result]:
-    """What ``studies.quality`` has in the same folders; nothing if it lacks what it needs."""
-    try:
-        return Store("quality", store.out, store.archive).results(cells_of(plan, hospitals))
-    except RunError as error:
-        say(f"without the figures of studies quality: {error}")
-        return {}
 
 
 def report_of(

@@ -12,10 +12,8 @@ import logging
 from collections.abc import Mapping
 from dataclasses import replace
 
-from benchmarks.command import say
-from gdshare.errors import RunError
 from gdshare.storage import write_bytes
-from studies.command import Study
+from studies.command import Study, results_beside
 from studies.hospitals import hospitals_of
 from studies.quality.schedule import cells_of as cells_of_quality
 from studies.report import Report
@@ -35,12 +33,7 @@ def study(chosen: argparse.Namespace, store: Store) -> Study:
     cells = cells_of(plan, hospitals)
 
     def report(results: Mapping[str, Result]) -> Report:
-        quality = Store("quality", store.out, store.archive)
-        try:
-            shared = quality.results(cells_of_quality(plan.shared, hospitals))
-        except RunError as error:
-            say(f"without the rows of studies quality: {error}")
-            shared = {}
+        shared = results_beside("quality", cells_of_quality(plan.shared, hospitals), store)
         reader = Reader(plan, hospitals, results, shared)
         store.out.mkdir(parents=True, exist_ok=True)
         made = replace(reader.report(cells), picture=draw(reader.lines))

@@ -25,7 +25,7 @@ from studies.rivals.plan import Plan
 from studies.rivals.schedule import rivals_of
 from studies.rivals.sending import REAL_PIXELS
 from studies.runner import Cell, Result
-from studies.tables import Float, Table, Value, costs, deviation, interval, mean, number
+from studies.tables import Table, Value, costs, deviation, mean, number, with_interval
 
 NOTES = """\
 Patients, splits, patches and films of `studies quality`; films by votes, at one ε for all hospitals
@@ -60,8 +60,8 @@ class Line:
         row, figures = self.row, self.figures
         return [
             row.title,
-            _with_interval(figures.harmonic_mean, figures.harmonic_means),
-            _with_interval(figures.auc, figures.aucs),
+            with_interval(figures.harmonic_mean, figures.harmonic_means),
+            with_interval(figures.auc, figures.aucs),
             number(deviation(self.by_fold)),
             *map(number, self.by_site),
             Value(f"{row.sends:,}", row.sends),
@@ -210,8 +210,3 @@ def _labelled(side: int) -> int:
 
 def _model_bytes(plan: quality.Plan, network: str) -> int:
     return 4 * sum(p.numel() for p in build(network, plan.protocol.side).parameters())
-
-
-def _with_interval(value: float, resampled: Float) -> Value:
-    low, high = interval(resampled)
-    return Value(f"{value:.3f} [{low:.3f}, {high:.3f}]", [value, low, high])

@@ -35,6 +35,7 @@ NEEDING = (
     ("distill", "classify x y.png"),
     ("federation", "aggregate --superlink a:1 --trust x --out y"),
     ("federation", "demo --out x"),
+    ("federation", "reproduce claim"),
     ("federation", "node n.toml --superlink a:1 --insecure"),
 )
 """Each extra, and a command that needs it."""

@@ -69,8 +69,8 @@ def test_quality(tmp_path, capsys, monkeypatch):
 
 
 @pytest.mark.skipif(not DATA.exists(), reason=f"needs the real diagnoses: {DATA}")
-@pytest.mark.parametrize("study", ["claim", "gain", "rivals"])
-def test_claim_gain_and_rivals(tmp_path, capsys, monkeypatch, study):
+@pytest.mark.parametrize("study", ["claim", "gain", "harmonised", "rivals", "source"])
+def test_a_study_of_films(tmp_path, capsys, monkeypatch, study):
     monkeypatch.chdir(ROOT)
     main([study, "--archive", str(ARCHIVE), "--only", "report", "--out", str(tmp_path)])
     same(capsys.readouterr().out, f"{study}.txt")

@@ -23,6 +23,7 @@ def test_there_are_archives_and_they_are_small():
         "options",
         "quality",
         "rivals",
+        "source",
         "races",
     ]
     assert {path.suffix for path in files} <= {".json", ".npz"}
