@@ -259,7 +259,7 @@ def page_features(seed, side, body, weights, x):
 def test_a_reader_who_follows_the_format_page_gets_the_same_network():
     """Steps 2 to 6 of docs/bundle-format.md, with the seed that the page gives."""
     page = (Path(__file__).parents[2] / "docs" / "bundle-format.md").read_text(encoding="utf-8")
-    seed, side = int(re.search(r"which is\s+(\d+)\.", page)[1]), 16
+    seed, side = int(re.search(r"which\s+is\s+(\d+)\.", page)[1]), 16
     module = build("convnet", side)
     theta0 = announced_theta0(HEAD, module)
     body_weights = {name: theta0[name] for name, _ in module[:-1].named_parameters()}
