@@ -27,7 +27,7 @@ class Order(BaseModel):
         reference: a labelled cohort of the operator's, on which each bundle's utility is tested.
         pooling: how each network is trained from the bundles (method.md section 5).
         ensemble: how many networks are trained, each from its own θ0; they vote together.
-        seed: decides every θ0 and the bootstrap.
+        seed: decides every θ0, and intervals that are resampled.
         sites: how many nodes to wait for.
         wait: seconds to wait; then the round goes on with the nodes that are connected.
         timeout: seconds a node has for one answer.

@@ -26,7 +26,7 @@ def report(
     """Make a page of a run, a demo or a round: one HTML file that opens without the internet.
 
     It begins with one sentence and one picture. Demo, aggregate and evaluate --report make theirs
-    themselves. That of a run stays in the hospital until its bundle is released.
+    themselves. That of a run never leaves the hospital.
     """
     require_extra("distill")
     from gdshare.report.page import PAGE, write_page
@@ -38,8 +38,15 @@ def report(
 def _page(folder: Path, out: Path | None) -> "Page":
     """By the file that only this kind of folder has."""
     if (folder / "trial.json").exists():
+        from gdshare.report.page import PAGE
         from gdshare.report.trial_page import trial_page
 
+        if out is None and (folder / PAGE).exists():
+            raise UsageError(
+                "is there, and may show films that this command does not know of",
+                folder / PAGE,
+                "open it, or give --out",
+            )
         return trial_page(folder, f"A trial: {folder.name}", ())
     if (folder / "round.json").exists():
         from gdshare.report.round_page import read_round, round_page

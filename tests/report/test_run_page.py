@@ -61,3 +61,14 @@ def test_a_run_without_any_score_is_refused(tmp_path):
     ended = gdshare("report", run)
     assert ended.status == 2
     assert "has no score of any step" in ended.err
+
+
+def test_the_page_that_a_demo_made_is_not_replaced_by_a_poorer_one(tmp_path):
+    for name in ("trial.json", "report.html"):
+        (tmp_path / name).write_text("{}")
+    ended = gdshare("report", tmp_path)
+    assert ended.status == 2
+    assert (
+        "report.html: is there, and may show films that this command does not know of" in ended.err
+    )
+    assert (tmp_path / "report.html").read_text() == "{}"
