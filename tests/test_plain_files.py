@@ -65,6 +65,7 @@ def test_pipe_or_device_in_a_films_or_an_outlines_place_is_refused(tmp_path, mak
 
 
 OWN = {
+    "gdshare/cli/reproduce.py",  # studies of this checkout, and what they just wrote
     "gdshare/films/burned_in/network.py",  # weights of the package
     "gdshare/local_page/assets.py",  # pages of the package
     "aggregator/aggregate_command.py",  # what this round wrote itself
