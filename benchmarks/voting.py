@@ -146,6 +146,8 @@ def main() -> None:
     command.add_argument("given", type=Path, nargs="+", metavar="FILM|DIR", help="of films alone")
     command.add_argument("--films", type=int, default=FILMS, help=f"at most (default {FILMS})")
     chosen = command.parse_args()
+    if chosen.films < 1:
+        command.error("--films must be one or more")
     torch.set_num_threads(1)
     with one_line_errors():
         model, record = load_model(chosen.model)
