@@ -25,7 +25,7 @@ def markdown(comparison: Comparison) -> str:
         "together for the others). Models from bundles are ensembles whose networks vote together, "
         "unless their θ0 is announced; that and the one from real patches are single networks, of "
         "which patch scores always are. "
-        "Intervals are 95%: for films from resampling patients, for "
+        "Intervals are 95%: for films over patients, for "
         "patch scores over fresh θ0. Guessing a patch scores 0.333. Undecided films have no N or P "
         "vote and count as negative.",
         *([_inits(comparison.pooled_inits)] if len(comparison.pooled_inits) > 1 else []),
