@@ -98,7 +98,7 @@ def evaluate(
         words = ["gdshare evaluate", quote(str(model)), quote(str(cohort)), f"--split {split}"]
         options = f"--threshold {epsilon} --seed {seed} --report {quote(str(report_file))}"
         command = " ".join([*words, options])
-        made = Evaluation(
+        evaluation = Evaluation(
             trained,
             votes,
             films,
@@ -108,7 +108,7 @@ def evaluate(
             f"{WORDS[split]} films of {cohort.name}",
             command,
         )
-        write_page(report_file, evaluation_page(made, device_name))
+        write_page(report_file, evaluation_page(evaluation, device_name))
         log.info("page in %s", report_file)
     if as_json:
         return print_json(_as_data(figures, split, origin))

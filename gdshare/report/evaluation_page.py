@@ -60,19 +60,19 @@ def judged(films: Sequence[CohortFilm], votes: Sequence[FilmVote]) -> list[Judge
     ]
 
 
-def evaluation_page(made: Evaluation, device: str = "cpu") -> Page:
+def evaluation_page(evaluation: Evaluation, device: str = "cpu") -> Page:
     """The page.
 
     Args:
-        made: the evaluation.
+        evaluation: what to show.
         device: to classify the films that are shown on.
 
     Raises:
         FilmError: a film to be shown is gone or damaged.
     """
-    figures, epsilon = made.figures, made.figures.threshold
+    figures, epsilon = evaluation.figures, evaluation.figures.threshold
     counts, known = figures.confusion, figures.intervals
-    patients = len({vote.patient for vote in made.votes})
+    patients = len({vote.patient for vote in evaluation.votes})
     sensitivity, specificity, harmonic_mean = existing(counts)
     bars = [
         Bar("Sen at ε", sensitivity, known.sensitivity),
@@ -83,20 +83,20 @@ def evaluation_page(made: Evaluation, device: str = "cpu") -> Page:
         bars.append(Bar("AUC", figures.auc, figures.auc_interval))
     ranking = Ranking(
         "these films",
-        ranks([vote.votes for vote in made.votes]),
-        np.array([vote.positive for vote in made.votes], np.bool_),
+        ranks([vote.votes for vote in evaluation.votes]),
+        np.array([vote.positive for vote in evaluation.votes], np.bool_),
         figures.auc,
     )
-    roc = roc_picture([ranking], epsilon, made.whose)
-    curve = epsilon_picture(THRESHOLDS, confusions(made.votes), epsilon, made.whose)
+    roc = roc_picture([ranking], epsilon, evaluation.whose)
+    curve = epsilon_picture(THRESHOLDS, confusions(evaluation.votes), epsilon, evaluation.whose)
     return Page(
         "An evaluation of a model on a hospital's own films",
         f"The model reaches {reached(harmonic_mean, known.harmonic_mean)} on {counts.films} "
-        f"{made.whose}, of {number(patients, 'patient')}.",
+        f"{evaluation.whose}, of {number(patients, 'patient')}.",
         figures_picture(bars, f"figures, ε = {epsilon:.2f}", None, "figures"),
         (
-            f"ε: {made.epsilon_from}. This page shows films: it stays in the hospital.",
-            *((FLATTERS,) if made.chosen_here else ()),
+            f"ε: {evaluation.epsilon_from}. This page shows films: it stays in the hospital.",
+            *((FLATTERS,) if evaluation.chosen_here else ()),
         ),
         (
             Section(
@@ -111,22 +111,23 @@ def evaluation_page(made: Evaluation, device: str = "cpu") -> Page:
                 "Ranking and threshold",
                 pictures=tuple(own for own in (roc, curve) if own is not None),
             ),
-            _films(made, device),
+            _films(evaluation, device),
             Section(
                 "Where this comes from",
-                (f"Model: {len(made.model.ensemble)} {made.model.network}.",),
-                commands=(made.command,),
+                (f"Model: {len(evaluation.model.ensemble)} {evaluation.model.network}.",),
+                commands=(evaluation.command,),
             ),
         ),
     )
 
 
-def _films(made: Evaluation, device: str) -> Section:
-    epsilon = made.figures.threshold
-    predict = predictor(made.model, device)
-    right, wrong = extremes(made.films, epsilon, SHOWN)
+def _films(evaluation: Evaluation, device: str) -> Section:
+    epsilon = evaluation.figures.threshold
+    predict = predictor(evaluation.model, device)
+    right, wrong = extremes(evaluation.films, epsilon, SHOWN)
     pictures = tuple(
-        judged_picture(film, made.model.protocol, predict, epsilon) for film in (*right, *wrong)
+        judged_picture(film, evaluation.model.protocol, predict, epsilon)
+        for film in (*right, *wrong)
     )
     none = () if wrong else ("No film is called wrongly.",)
     return Section("The clearest hits and the worst misses", (COLOURS, *none), pictures)

@@ -11,7 +11,7 @@ it its form. Everything but the pictures is escaped.
 
 import base64
 import io
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
@@ -86,7 +86,7 @@ class Page:
         title: what it is about.
         verdict: the one sentence to remember.
         lead: the one picture to remember.
-        notes: what the reader must know before he trusts the sentence.
+        notes: what the reader must know to trust the sentence.
         sections: everything else.
     """
 
@@ -94,7 +94,7 @@ class Page:
     verdict: str
     lead: Picture | None = None
     notes: tuple[str, ...] = ()
-    sections: tuple[Section, ...] = field(default=())
+    sections: tuple[Section, ...] = ()
 
 
 def render(page: Page) -> bytes:

@@ -91,8 +91,8 @@ def trial_page(folder: Path, title: str, notes: Sequence[str], new: NewFilms | N
     Raises:
         RunError, FederationError, BundleError, FilmError: a part of it is gone or damaged.
     """
-    trial, held = read_trial(folder), read_round(folder / "round")
-    shared = [_shared(folder, name, trial, held) for name in trial.hospitals]
+    trial, outcome = read_trial(folder), read_round(folder / "round")
+    shared = [_shared(folder, name, trial, outcome) for name in trial.hospitals]
     films = _films(folder, trial)
     return Page(
         title,
@@ -100,7 +100,7 @@ def trial_page(folder: Path, title: str, notes: Sequence[str], new: NewFilms | N
         _lead(trial),
         tuple(notes),
         (
-            _who(trial, held),
+            _who(trial, outcome),
             *([_new_films(new)] if new else []),
             images_section(shared, LEFT),
             _figures(trial),
@@ -108,15 +108,15 @@ def trial_page(folder: Path, title: str, notes: Sequence[str], new: NewFilms | N
                 "Ranking and threshold",
                 pictures=(
                     *_roc(films, trial.line(POOLED).threshold),
-                    *curves_section(held).pictures,
+                    *curves_section(outcome).pictures,
                 ),
             ),
             _extremes(folder, films, trial.line(POOLED).threshold),
             _training(folder, trial),
-            admission_section(held),
+            admission_section(outcome),
             attacks_section(shared),
             cost_section(trial.round_seconds, _sizes(trial)),
-            _provenance(trial, held, folder),
+            _provenance(trial, outcome, folder),
         ),
     )
 
@@ -157,13 +157,13 @@ def _label(line: Line) -> str:
     return f"{name}, {line.images:,} {what}"
 
 
-def _who(trial: TrialFile, held: RoundFile) -> Section:
+def _who(trial: TrialFile, outcome: RoundFile) -> Section:
     rows = tuple(
         (
             name,
             str(own.training_patients),
             own.bundle,
-            held.bundles.get(name, "")[:16],
+            outcome.bundles.get(name, "")[:16],
             f"{own.bundle_bytes:,}",
             f"{own.distil_seconds:.0f} s",
             f"{own.validation_patch_score:.3f}",
@@ -226,14 +226,14 @@ def _row(name: str, figures: Figures) -> tuple[str, ...]:
     return (first, ranking, *others)
 
 
-def _shared(folder: Path, name: str, trial: TrialFile, held: RoundFile) -> Shared:
+def _shared(folder: Path, name: str, trial: TrialFile, outcome: RoundFile) -> Shared:
     """A hospital's bundle."""
     key = load_public_key(folder / "trust" / f"{name}.pub")
     path = folder / "sites" / name / "outbox" / trial.hospitals[name].bundle
     files = read_folder(path)
     # By the day of the trial: its page can still be made when its bundles have expired.
     bundle = verify_files(files, key, Manifest.from_bytes(files[MANIFEST]).created)
-    if bundle.digest != held.bundles.get(name):
+    if bundle.digest != outcome.bundles.get(name):
         raise RunError("is not the bundle of the trial's round", path, "run the trial again")
     return Shared(name, bundle.distilled, bundle.manifest.attacks)
 
@@ -324,8 +324,8 @@ def _sizes(trial: TrialFile) -> dict[str, int]:
     return own | {"all bundles": trial.bytes_moved["bundles"], "model": trial.bytes_moved["model"]}
 
 
-def _provenance(trial: TrialFile, held: RoundFile, folder: Path) -> Section:
-    section = provenance_section(held, f"{folder}/round")
+def _provenance(trial: TrialFile, outcome: RoundFile, folder: Path) -> Section:
+    section = provenance_section(outcome, f"{folder}/round")
     settings = tuple(
         (name, str(value)) for name, value in sorted(trial.settings.items()) if name != "seed"
     )

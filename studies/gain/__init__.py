@@ -30,9 +30,9 @@ def study(chosen: argparse.Namespace, store: Store) -> Study:
     cells = gain_cells(plan, hospitals)
 
     def report(results: Mapping[str, Result]) -> Report:
-        made = report_of(plan, hospitals, results, cells)
+        tables = report_of(plan, hospitals, results, cells)
         store.out.mkdir(parents=True, exist_ok=True)
-        write_bytes(store.out / PICTURE, made.picture.encode())
-        return made
+        write_bytes(store.out / PICTURE, tables.picture.encode())
+        return tables
 
     return Study(plan, cells, report)

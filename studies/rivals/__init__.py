@@ -36,8 +36,8 @@ def study(chosen: argparse.Namespace, store: Store) -> Study:
         shared = results_beside("quality", cells_of_quality(plan.shared, hospitals), store)
         reader = Reader(plan, hospitals, results, shared)
         store.out.mkdir(parents=True, exist_ok=True)
-        made = replace(reader.report(cells), picture=draw(reader.lines))
-        write_bytes(store.out / PICTURE, made.picture.encode())
-        return made
+        tables = replace(reader.report(cells), picture=draw(reader.lines))
+        write_bytes(store.out / PICTURE, tables.picture.encode())
+        return tables
 
     return Study(plan, cells, report, partial=True)
