@@ -137,6 +137,8 @@ def _model(settings: NodeSettings, request: CountRequest) -> tuple[Model, bool]:
     """The model, and whether it was trained here."""
     if isinstance(request.model, Recipe):
         return train_tied(settings, request, request.model), True
+    if isinstance(request.model, str):
+        raise RefusedError(Reason.MODEL_UNKNOWN)
     if not settings.untied_models:
         raise RefusedError(Reason.MODEL_UNTIED, "weights without the bundles that they come from")
     try:

@@ -6,7 +6,7 @@ be among them, unless another's is to be tested alone, on validation films. Trai
 classifying minutes (docs/adr/0029-the-node-trains-what-it-counts.md).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import get_args
@@ -18,7 +18,7 @@ from gdshare.bundle.outbox import newest
 from gdshare.contributions import contribution_of
 from gdshare.errors import BundleError, DivergedError, GdshareError, UsageError
 from gdshare.ledger import read_ledger
-from gdshare.messages import CountRequest, Reason, Recipe
+from gdshare.messages import CountRequest, Reason, Recipe, RecipeBundle
 from gdshare.model import Model
 from gdshare.networks import INITIALISERS
 from gdshare.pooling import Scheme, train_pooled
@@ -69,7 +69,9 @@ def _trusted_keys(folder: Path | None, now: datetime) -> Trust:
     return Trust(tuple(key for key in trust.keys if key.fingerprint not in out))
 
 
-def _verified(files: Mapping[str, bytes], trust: Trust, now: datetime) -> Bundle:
+def _verified(files: RecipeBundle, trust: Trust, now: datetime) -> Bundle:
+    if isinstance(files, str):
+        raise RefusedError(Reason.BUNDLE_UNKNOWN)
     try:
         signer = signer_of(files[SIGNATURE], SIGNATURE, BOUNDS[SIGNATURE])
         key = trust.find(signer)
