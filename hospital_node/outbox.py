@@ -23,13 +23,16 @@ from gdshare.messages import (
     Value,
     unchanged,
 )
+from hospital_node.activity import Report, say_nothing
 from hospital_node.refusal import RefusedError
 from hospital_node.settings import NodeSettings
 
 log = logging.getLogger(__name__)
 
 
-def answer_collect(settings: NodeSettings, received: Fields) -> dict[str, Value]:
+def answer_collect(
+    settings: NodeSettings, received: Fields, report: Report = say_nothing
+) -> dict[str, Value]:
     """Answer ``query.collect``: file name -> content; a bundle that is known, by its digest.
 
     Raises:
@@ -46,7 +49,7 @@ def answer_collect(settings: NodeSettings, received: Fields) -> dict[str, Value]
 
 
 def _released(outbox: Path, have: str | None) -> dict[str, Value]:
-    site = _only_site(outbox)
+    site = only_site(outbox)
     folder = newest(outbox, site)
     files = {} if folder is None else read_folder(folder)
     if newest(outbox, site) is None:  # withdrawn while it was read
@@ -68,7 +71,13 @@ def _released(outbox: Path, have: str | None) -> dict[str, Value]:
     return {**(unchanged(digest) if known else files), **withdrawn}
 
 
-def _only_site(outbox: Path) -> str:
+def only_site(outbox: Path) -> str:
+    """The hospital whose outbox it is.
+
+    Raises:
+        RefusedError: nothing is in it, or things of several hospitals.
+        BundleError, OSError: it cannot be read.
+    """
     sites = {site_of(path) for path in (*published(outbox), *withdrawals(outbox))}
     if not sites:
         raise RefusedError(Reason.NOTHING_RELEASED)
