@@ -14,6 +14,7 @@ DEFAULT_SUPPRESS_BELOW = 5
 DEFAULT_TEST_MODELS = 20
 DEFAULT_VALIDATION_MODELS = 60
 DEFAULT_DAILY_SECONDS = 4 * 3600
+DEFAULT_MEMORY_MIB = 8192
 
 
 Positive = Annotated[float, Field(gt=0, le=1000, allow_inf_nan=False)]
@@ -39,6 +40,7 @@ class NodeSettings(BaseModel):
             this node did not train from bundles.
         daily_seconds: how much is computed for others in 24 hours, of the clock or of the
             processor, whichever is more.
+        memory_mib: how much memory the process that answers may take, in MiB; 0: no limit.
         device: where films are classified.
     """
 
@@ -58,6 +60,7 @@ class NodeSettings(BaseModel):
     noise_budget: Positive | None = None
     untied_models: Annotated[int, Field(ge=0)] = 0
     daily_seconds: Annotated[int, Field(ge=1)] = DEFAULT_DAILY_SECONDS
+    memory_mib: Annotated[int, Field(ge=0)] = DEFAULT_MEMORY_MIB
     device: Literal["cpu", "cuda"] = "cpu"
 
     @classmethod
