@@ -211,25 +211,32 @@ def test_memory_beyond_its_limit_is_one_word_and_the_node_goes_on(
 
 
 def test_a_stopped_process_that_keeps_the_record_locked_is_ended_at_its_limit(
-    fleet: Fleet, values: dict[str, object], bundle: dict[str, bytes], tmp_path: Path
+    fleet: Fleet,
+    settings: NodeSettings,
+    bundle: dict[str, bytes],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The next question is answered."""
-    first = count_question(bundle)
-    first.head.metadata.created_at = time.time()
-    first.head.metadata.ttl = 25.0
-    fleet.waiting.append(first)
-    state = Path(str(values["state"]))
-    with node_process(values, fleet.address, folder=tmp_path) as node:
-        until(lambda: answering(node.pid))
-        [stopped] = answering(node.pid)
-        os.kill(stopped, signal.SIGSTOP)
-        until(lambda: fleet.answers)
-        assert fleet.answers == [{"refused": "time-limit"}]
-        assert is_gone(stopped)
-        fleet.waiting.append(count_question(bundle))
-        until(lambda: len(fleet.answers) == 2)
-        assert counted(fleet.answers[1])
-        assert len(read_counts(state).entries) == 1
+    path = lock_beside(settings.state / FILE)
+    with monkeypatch.context() as patch:
+        script(
+            patch,
+            "import os, signal\n"
+            "from pathlib import Path\n"
+            "from gdshare.lock import lock\n"
+            f"with lock(Path({str(path)!r})):\n"
+            "    os.kill(os.getpid(), signal.SIGSTOP)\n",
+        )
+        first = count_question(bundle)
+        first.head.metadata.created_at, first.head.metadata.ttl = time.time(), 5.0
+        fleet.waiting.append(first)
+        run_node(fleet, settings, lambda: fleet.answers)
+    assert fleet.answers == [{"refused": "time-limit"}]
+    assert "process" in path.read_text(), "it had the record locked"
+    fleet.waiting.append(count_question(bundle))
+    run_node(fleet, settings, lambda: len(fleet.answers) == 2)
+    assert counted(fleet.answers[1])
+    assert len(read_counts(settings.state).entries) == 1
 
 
 def test_a_stopped_process_ends_with_its_node(
