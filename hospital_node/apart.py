@@ -63,7 +63,7 @@ def answer_apart(
         stopping: set by whoever ends the node; the process is ended with it.
     """
     began, processor = time.monotonic(), _processor_seconds()
-    with _process(seconds, settings.memory_mib) as process:
+    with _process(seconds, settings.memory_limit_mib) as process:
         reader = _Reader(cast(BinaryIO, process.stdout), report)
         _in_thread(_write, process.stdin, _input(question, settings))
         ended = reader.wait(began + seconds, stopping or threading.Event())

@@ -210,6 +210,13 @@ def test_memory_beyond_its_limit_is_one_word_and_the_node_goes_on(
     assert fleet.answers == [{"refused": "fault"}]
 
 
+def test_a_gpu_has_no_limit_of_memory_unless_somebody_sets_one(settings: NodeSettings) -> None:
+    assert settings.memory_limit_mib == 8192
+    cuda = settings.model_copy(update={"device": "cuda"})
+    assert cuda.memory_limit_mib == 0
+    assert cuda.model_copy(update={"memory_mib": 500}).memory_limit_mib == 500
+
+
 def test_a_stopped_process_that_keeps_the_record_locked_is_ended_at_its_limit(
     fleet: Fleet,
     settings: NodeSettings,
