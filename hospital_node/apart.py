@@ -63,17 +63,18 @@ def answer_apart(
         stopping: set by whoever ends the node; the process is ended with it.
     """
     began, processor = time.monotonic(), _processor_seconds()
-    with _process(seconds, settings.memory_mib) as process:
+    with _process(seconds, settings.memory_limit_mib) as process:
         reader = _Reader(cast(BinaryIO, process.stdout), report)
         _in_thread(_write, process.stdin, _input(question, settings))
         ended = reader.wait(began + seconds, stopping or threading.Event())
-        if ended:
+        if ended:  # one that wrote too much may go on writing
+            left = began + seconds - time.monotonic() if reader.sound else 0.0
             with suppress(subprocess.TimeoutExpired):
-                process.wait(max(POLL_S, began + seconds - time.monotonic()))
+                process.wait(max(POLL_S, left))
         status = process.poll()
-    in_time = status is not None and status != OUT_OF_TIME
+    in_time = ended and status != OUT_OF_TIME and not (reader.sound and status is None)
     spent = max(time.monotonic() - began, _processor_seconds() - processor)
-    if in_time and status != 0:
+    if in_time and status:
         log.error("the answering process ended with status %d", status)
     return Outcome(reader.parcel() if in_time else None, in_time, spent)
 
@@ -84,7 +85,8 @@ class _Reader:
     def __init__(self, stream: BinaryIO, report: Report) -> None:
         self._stream, self._report = stream, report
         self._frames: list[bytes] = []
-        self._sound = False
+        self.sound = False
+        """Whether the stream came to its end within the bounds."""
         self._thread = _in_thread(self._read)
 
     def _read(self) -> None:
@@ -94,7 +96,7 @@ class _Reader:
                     self._frames.append(frame[1:])
                 else:
                     _report(frame[1:], self._report)
-            self._sound = True
+            self.sound = True
         except (EOFError, ValueError, OSError) as error:
             log.warning("what the answering process wrote cannot be used: %s", error)
 
@@ -108,7 +110,7 @@ class _Reader:
         """The answer, if there is a whole one."""
         self._thread.join()
         with suppress(Exception):
-            return Parcel.from_frames(self._frames) if self._sound else None
+            return Parcel.from_frames(self._frames) if self.sound else None
         return None
 
 
