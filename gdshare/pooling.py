@@ -22,7 +22,7 @@ import typing
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from statistics import median_low
-from typing import Literal, get_args
+from typing import Literal, get_args, overload
 
 import torch
 from torch import Tensor, nn
@@ -238,6 +238,40 @@ def shared_starts(
         yield _shared(module, _start(module, like, seed, place), like)
 
 
+@dataclass(frozen=True)
+class TrainedWhenRead(Sequence[Parameters]):
+    """The first network of ``train_alone``, as an ensemble that is trained each time it is read.
+
+    A question names a bundle, and its receiver trains the network itself; few ever need the
+    weights, and those of a thousand bundles would fill the memory.
+
+    Attributes:
+        contribution, protocol, seed: see ``train_alone``.
+    """
+
+    contribution: Contribution
+    protocol: Protocol
+    seed: int
+
+    def __len__(self) -> int:
+        """One."""
+        return 1
+
+    @overload
+    def __getitem__(self, place: int) -> Parameters: ...
+
+    @overload
+    def __getitem__(self, place: slice) -> Sequence[Parameters]: ...
+
+    def __getitem__(self, place: int | slice) -> Parameters | Sequence[Parameters]:
+        """Train it."""
+        ends = [
+            start.train(self.contribution).end
+            for start in shared_starts(self.contribution, self.protocol, self.seed, 1)
+        ]
+        return ends[place]
+
+
 def capped_weights(patients: Sequence[int]) -> list[float]:
     """Weights by patient count, each count capped at ``PATIENT_CAP`` times the median.
 
@@ -359,15 +393,16 @@ def _union(
     ordered: Sequence[Contribution],
     generator: torch.Generator,
 ) -> Parameters:
-    parts = [_data(contribution) for contribution in ordered]
-    images = torch.cat([part.images for part in parts])
-    labels = torch.cat([part.labels for part in parts])
+    data = [_data(contribution) for contribution in ordered]
+    images = torch.cat([part.images for part in data])
+    labels = torch.cat([part.labels for part in data])
     theta = {name: weight.clone().requires_grad_() for name, weight in theta0.items()}
     optimiser = torch.optim.Adam(theta.values(), lr=UNION_RATE)
     for _ in range(UNION_STEPS):
         optimiser.zero_grad()
         augmented = _augment(images, generator)
-        for part, wanted in zip(augmented.split(UNION_PART), labels.split(UNION_PART), strict=True):
+        parts = torch.split(augmented, UNION_PART), torch.split(labels, UNION_PART)
+        for part, wanted in zip(*parts, strict=True):
             loss = functional.cross_entropy(forward(module, theta, part), wanted)
             share = len(part) / len(images)  # of the mean over all images
             (loss * share).backward()  # type: ignore[no-untyped-call]

@@ -93,6 +93,11 @@ class Compared:
     diagnosis: npt.NDArray[np.float64]
     length: npt.NDArray[np.float64]
 
+    def among(self, rows: npt.NDArray[np.intp]) -> "Compared":
+        """Some of the bundles, by number."""
+        both = np.ix_(rows, rows)
+        return Compared(self.direction[both], self.diagnosis[both], self.length[rows])
+
 
 def compare(bundles: Sequence[Sequence[Alone]]) -> Compared:
     """Compare the updates of bundles that were each trained alone from the same θ0.
@@ -177,14 +182,13 @@ class _Left:
     def figures(self, bundles: npt.ArrayLike) -> dict[int, Agreement]:
         """Of bundles among those that are left, without faults."""
         rows = np.asarray(bundles, np.intp)
-        columns = (
-            self._direction.medians(rows),
-            self._diagnosis.medians(rows),
-            self._length[rows] / self._median_length(),
+        direction, diagnosis = (
+            medians.medians(rows).tolist() for medians in (self._direction, self._diagnosis)
         )
+        length = (self._length[rows] / self._median_length()).tolist()
         peers = len(self.rows) - 1
-        lines = zip(rows.tolist(), *(column.tolist() for column in columns), strict=True)
-        return {bundle: Agreement(*figures, peers) for bundle, *figures in lines}
+        lines = zip(rows.tolist(), direction, diagnosis, length, strict=True)
+        return {bundle: Agreement(d, g, n, peers) for bundle, d, g, n in lines}
 
     def _median_length(self) -> float:
         return max(float(np.median(self._length[self.rows])), 1e-30)

@@ -5,8 +5,6 @@ ranks are linked into a list, and a peer is unlinked from it: the median stays w
 to a neighbour. All rows at once, so that setting one peer aside takes N steps.
 """
 
-from typing import cast
-
 import numpy as np
 import numpy.typing as npt
 
@@ -47,7 +45,7 @@ class PeerMedians:
         if self._peers % 2 == 0:
             upper = self._after[rows, lower]
             values = (values + self._values[rows, upper - 1]) / 2
-        return cast("Floats", values)
+        return values
 
     def set_aside(self, column: int, rows: npt.NDArray[np.intp]) -> None:
         """Take a column out.

@@ -131,7 +131,7 @@ def _cosines(vectors: Tensor, norms: Tensor | None = None) -> Floats:
         norms: float64 [n], of what the rows stand for; None: of the rows themselves.
     """
     products = torch.zeros(len(vectors), len(vectors), dtype=torch.float64)
-    for part in vectors.split(BLOCK, dim=1):
+    for part in torch.split(vectors, BLOCK, dim=1):
         block = part.double()
         products += block @ block.T
     lengths = products.diagonal().sqrt() if norms is None else norms
