@@ -110,7 +110,7 @@ class Federation:
         server = NGINX.read_text(encoding="utf-8")
         for old, new in {
             "/etc/gdshare": str(self.folder),
-            "listen 8443": f"listen {self.door}",
+            "listen 8443": f"listen {self.aggregator.address}:{self.door}",
             "127.0.0.1:8000": f"127.0.0.1:{self.port}",
         }.items():
             server = server.replace(old, new)
@@ -166,7 +166,9 @@ class Federation:
             "trust": self.hospitals.trust,
         }
         lines = [f'{name} = "{value}"' for name, value in values.items()]
-        settings.write_text("\n".join([*lines, "minimum-films = 4", "suppress-below = 1\n"]), encoding="utf-8")
+        settings.write_text(
+            "\n".join([*lines, "minimum-films = 4", "suppress-below = 1\n"]), encoding="utf-8"
+        )
         port = self.port if self.door is None else self.door
         command = machine.module(
             "hospital_node",

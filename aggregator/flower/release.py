@@ -1,0 +1,37 @@
+"""Which version of Flower a SuperLink runs, as it says itself.
+
+A SuperLink that was not restarted after an upgrade runs another version than the one installed, and
+refuses the round's app, which it starts from what is installed. Only this machine reads it: nginx does
+not let the address through.
+"""
+
+import json
+import ssl
+import urllib.request
+from contextlib import suppress
+from http.client import HTTPException
+from pathlib import Path
+
+DESCRIPTION = "/openapi.json"
+MAX_BYTES = 16 << 20
+TIMEOUT_S = 30.0
+
+
+def release_of(address: str, insecure: bool, root_certificates: Path | None) -> str | None:
+    """The version, such as ``1.42.0``; None if nothing answers, or it does not say.
+
+    Args:
+        address: HOST:PORT.
+        insecure: no TLS.
+        root_certificates: PEM of the authority behind its certificate; None: the system's.
+    """
+    scheme, handlers = "http", [urllib.request.ProxyHandler({})]
+    if not insecure:
+        context = ssl.create_default_context(cafile=root_certificates)
+        scheme = "https"
+        handlers.append(urllib.request.HTTPSHandler(context=context))
+    opener = urllib.request.build_opener(*handlers)
+    with suppress(OSError, HTTPException, ValueError, KeyError, TypeError):
+        with opener.open(f"{scheme}://{address}{DESCRIPTION}", timeout=TIMEOUT_S) as answer:
+            return str(json.loads(answer.read(MAX_BYTES))["info"]["version"])
+    return None
