@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from aggregator.flower.cli import CONNECTION, FlowerCli, SuperLinkAddress, quiet_environment
@@ -61,24 +62,23 @@ class Federation:
 
     Attributes:
         folder: credentials, logs, states, Flower's own files.
+        logs: of the nodes, by site.
         hospitals: whose nodes may be started.
         aggregator: the machine of SuperLink, nginx and rounds.
         port: of the SuperLink, on that machine's loopback.
         door: of nginx; None: nodes reach the SuperLink itself.
+        database: the SuperLink's.
     """
 
     folder: Path
     hospitals: Hospitals
     aggregator: Machine
     port: int
-    door: int | None = DOOR
+    door: int | None
+    database: Path
     servers: Processes = field(default_factory=Processes)
     nodes: dict[str, Processes] = field(default_factory=dict)
-
-    @property
-    def database(self) -> Path:
-        """The SuperLink's."""
-        return self.folder / "superlink.db"
+    logs: dict[str, Path] = field(default_factory=dict)
 
     @property
     def superlink(self) -> SuperLinkAddress:
@@ -103,7 +103,7 @@ class Federation:
         )
         log = self.folder / "superlink.log"
         self.servers.start(command, self.environment(), log)
-        self.until(lambda: "Uvicorn running" in log.read_text("utf-8", "replace"), self.servers)
+        self.until(partial(_has, log, "Uvicorn running"), self.servers)
 
     def start_door(self) -> None:
         """Start nginx with the configuration that is shipped, fitted to this folder."""
@@ -155,13 +155,25 @@ class Federation:
         )
 
     def start_node(
-        self, site: str, machine: Machine, more: Mapping[str, str] | None = None
+        self,
+        site: str,
+        machine: Machine,
+        more: Mapping[str, str] | None = None,
+        folder: Path | None = None,
     ) -> None:
-        """Start a hospital's node; ``more``: variables of its environment, such as a proxy."""
-        settings = self.folder / f"{site}.toml"
+        """Start a hospital's node.
+
+        Args:
+            site: short name.
+            machine: where.
+            more: variables of its environment, such as a proxy.
+            folder: of its credentials, settings, state and log; None: where the SuperLink's are.
+        """
+        home = folder or self.folder
+        settings = home / f"{site}.toml"
         values = {
             "outbox": self.hospitals.outbox(site),
-            "state": self.folder / f"{site}-state",
+            "state": home / f"{site}-state",
             "cohort": self.hospitals.cohort,
             "trust": self.hospitals.trust,
         }
@@ -173,20 +185,20 @@ class Federation:
         command = machine.module(
             "hospital_node",
             *(str(settings), "--superlink", f"{self.aggregator.address}:{port}"),
-            *("--root-certificates", str(self.folder / "ca.pem")),
-            *("--client-certificate", str(self.folder / f"{site}.pem")),
-            *("--client-key", str(self.folder / f"{site}.tls.key")),
-            *("--auth-supernode-private-key", str(self.folder / f"{site}.node")),
+            *("--root-certificates", str(home / "ca.pem")),
+            *("--client-certificate", str(home / f"{site}.pem")),
+            *("--client-key", str(home / f"{site}.tls.key")),
+            *("--auth-supernode-private-key", str(home / f"{site}.node")),
         )
-        environment = machine.environment(self.folder / f"{site}-flower", more or {})
+        environment = machine.environment(home / f"{site}-flower", more or {})
+        self.logs[site] = home / f"{site}.log"
         self.nodes[site] = Processes()
-        self.nodes[site].start(command, environment, self.folder / f"{site}.log")
+        self.nodes[site].start(command, environment, self.logs[site])
 
     def wait_for_nodes(self) -> None:
         """Wait until every node that was started is connected."""
-        for site in self.nodes:
-            log = self.folder / f"{site}.log"
-            self.until(lambda log=log: "connected to" in log.read_text("utf-8"), self.nodes[site])  # type: ignore[misc]
+        for site, processes in self.nodes.items():
+            self.until(partial(_has, self.logs[site], "connected to"), processes)
 
     def stop_nodes(self) -> None:
         """End every node."""
@@ -224,6 +236,10 @@ class Federation:
         return done.stdout
 
 
+def _has(log: Path, words: str) -> bool:
+    return words in log.read_text(encoding="utf-8", errors="replace")
+
+
 @contextmanager
 def federation(
     folder: Path,
@@ -231,10 +247,12 @@ def federation(
     aggregator: Machine,
     port: int,
     door: int | None = DOOR,
+    database: Path | None = None,
 ) -> Iterator[Federation]:
     """A SuperLink that knows the hospitals' node keys, and nginx; no node yet."""
-    write_credentials(folder, hospitals.sites, {"127.0.0.1": 0, aggregator.address: 0})
-    made = Federation(folder, hospitals, aggregator, port, door)
+    write_credentials(folder, hospitals.sites, sorted({"127.0.0.1", aggregator.address}))
+    database = database or folder / "superlink.db"
+    made = Federation(folder, hospitals, aggregator, port, door, database)
     with together():  # SIGTERM ends the block in order
         try:
             made.start_superlink()

@@ -7,7 +7,6 @@ keep the environments for another run of the tests.
 
 import os
 import subprocess
-
 import sysconfig
 import venv
 from pathlib import Path
