@@ -39,7 +39,8 @@ class SuperLinkAddress:
 def quiet_environment(home: Path) -> dict[str, str]:
     """The environment for Flower's processes: a private home, no telemetry, no update check.
 
-    This machine is reached by no proxy. No passphrase either: signing is done in another process. The folder of this Python's commands
+    This machine is reached by no proxy.
+    No passphrase either: signing is done in another process. The folder of this Python's commands
     comes first on the search path, since Flower looks for its own programs there.
     """
     return {

@@ -1,8 +1,7 @@
 """Which version of Flower a SuperLink runs, as it says itself.
 
-A SuperLink that was not restarted after an upgrade runs another version than the one installed, and
-refuses the round's app, which it starts from what is installed. Only this machine reads it: nginx does
-not let the address through.
+A SuperLink that was not restarted after an upgrade runs another version than the one installed,
+from which it starts the round's app. Only this machine reads it: nginx does not let the address through.
 """
 
 import json
@@ -25,13 +24,15 @@ def release_of(address: str, insecure: bool, root_certificates: Path | None) -> 
         insecure: no TLS.
         root_certificates: PEM of the authority behind its certificate; None: the system's.
     """
-    scheme, handlers = "http", [urllib.request.ProxyHandler({})]
+    handlers: list[urllib.request.BaseHandler] = [urllib.request.ProxyHandler({})]
+    scheme = "http"
     if not insecure:
         context = ssl.create_default_context(cafile=root_certificates)
         scheme = "https"
         handlers.append(urllib.request.HTTPSHandler(context=context))
     opener = urllib.request.build_opener(*handlers)
-    with suppress(OSError, HTTPException, ValueError, KeyError, TypeError):
-        with opener.open(f"{scheme}://{address}{DESCRIPTION}", timeout=TIMEOUT_S) as answer:
-            return str(json.loads(answer.read(MAX_BYTES))["info"]["version"])
+    url = f"{scheme}://{address}{DESCRIPTION}"
+    silent = suppress(OSError, HTTPException, ValueError, KeyError, TypeError)
+    with silent, opener.open(url, timeout=TIMEOUT_S) as answer:
+        return str(json.loads(answer.read(MAX_BYTES))["info"]["version"])
     return None

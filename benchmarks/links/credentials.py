@@ -1,7 +1,7 @@
 """The certificates and keys that the aggregator's guide has people make, made in a folder.
 
-``ca.pem``, ``server.pem`` and ``server.key``; for each hospital ``SITE.pem`` and ``SITE.tls.key`` (the
-client certificate that nginx wants) and ``SITE.node`` and ``SITE.node.pub`` (the node key).
+``ca.pem``, ``server.pem`` and ``server.key``; for each hospital ``SITE.pem`` and ``SITE.tls.key``
+(the client certificate that nginx wants) and ``SITE.node`` and ``SITE.node.pub`` (the node key).
 """
 
 from collections.abc import Sequence

@@ -68,6 +68,7 @@ class Federation:
         port: of the SuperLink, on that machine's loopback.
         door: of nginx; None: nodes reach the SuperLink itself.
         database: the SuperLink's.
+        home: Flower's folder of the aggregator's commands; None: in ``folder``.
     """
 
     folder: Path
@@ -76,6 +77,7 @@ class Federation:
     port: int
     door: int | None
     database: Path
+    home: Path | None = None
     servers: Processes = field(default_factory=Processes)
     nodes: dict[str, Processes] = field(default_factory=dict)
     logs: dict[str, Path] = field(default_factory=dict)
@@ -87,7 +89,7 @@ class Federation:
 
     def environment(self, more: Mapping[str, str] | None = None) -> dict[str, str]:
         """Of the aggregator's processes."""
-        return self.aggregator.environment(self.folder / "flower", more or {})
+        return self.aggregator.environment(self.home or self.folder / "flower", more or {})
 
     def start_superlink(self) -> None:
         """Start it, as the guide does, and wait until it listens."""

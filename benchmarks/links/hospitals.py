@@ -1,7 +1,7 @@
 """Phantom hospitals with a cohort and a released bundle each, and the aggregator's trust folder.
 
-The bundles have the shape of real ones. Their images are not distilled: a gray level for each class,
-and a little noise, so that they agree and none is quarantined. A link does not care.
+The bundles have the shape of real ones. Their images are not distilled: a gray level for each
+class, and a little noise, so that they agree and none is quarantined. A link does not care.
 """
 
 from collections.abc import Sequence

@@ -1,8 +1,8 @@
 """Environments with one minor version of Flower each, beside the one that the tests run in.
 
-Everything else, torch above all, comes from the tests' own environment by a path file, which is written
-after pip has run: pip must not find, and replace, what lies there. Set GDSHARE_FLOWERS to a folder to
-keep the environments for another run of the tests.
+Everything else, torch above all, comes from the tests' own environment by a path file, which is
+written after pip has run: pip must not find, and replace, what lies there. Set GDSHARE_FLOWERS to a
+folder to keep the environments for another run of the tests.
 """
 
 import os
