@@ -1,7 +1,8 @@
 """Which version of Flower a SuperLink runs, as it says itself.
 
 A SuperLink that was not restarted after an upgrade runs another version than the one installed,
-from which it starts the round's app. Only this machine reads it: nginx does not let the address through.
+from which it starts the round's app. Only this machine reads it: nginx does not let the address
+through.
 """
 
 import json

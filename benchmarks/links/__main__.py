@@ -18,7 +18,8 @@ from gdshare.errors import UsageError
 NAME = "benchmarks.links"
 NETWORKS = ("scattering", "convnet")
 ROUNDS, FEW_ROUNDS = 10, 2
-HEAD = f"{'what':<18} {'network':<11} {'link':<14} {'closed':<7} {'s':>6} {'received':>11} {'sent':>11}"
+COLUMNS = ("what", "network", "link", "closed")
+HEAD = "{:<18} {:<11} {:<14} {:<7}".format(*COLUMNS) + f" {'s':>6} {'received':>11} {'sent':>11}"
 
 
 def row(outcome: Outcome) -> str:

@@ -1,6 +1,6 @@
 """Rounds with each minor version of Flower that gdshare knows, and with two of them at once.
 
-A SuperLink with node keys behind the shipped nginx, two hospitals' nodes, and ``gdshare aggregate``,
+A SuperLink with node keys behind the shipped nginx, two hospitals' nodes and ``gdshare aggregate``,
 each with the Flower of an environment of its own.
 """
 
