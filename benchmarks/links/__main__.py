@@ -11,12 +11,13 @@ weights only and trains nothing, over TLS, by Flower's own nodes. Needs root.
 from dataclasses import asdict
 
 from benchmarks.command import one_line_errors, parser, say, write_figures
+from benchmarks.links.hospitals import Trained
 from benchmarks.links.measure import LINKS, Outcome, measure_fedavg, measure_round
 from benchmarks.links.network import impossible
 from gdshare.errors import UsageError
 
 NAME = "benchmarks.links"
-NETWORKS = ("scattering", "convnet")
+NETWORKS: tuple[Trained, ...] = ("scattering", "convnet")
 ROUNDS, FEW_ROUNDS = 10, 2
 COLUMNS = ("what", "network", "link", "closed")
 HEAD = "{:<18} {:<11} {:<14} {:<7}".format(*COLUMNS) + f" {'s':>6} {'received':>11} {'sent':>11}"
@@ -46,7 +47,7 @@ def main() -> None:
         quick = options.quick
         for network in NETWORKS[:1] if quick else NETWORKS:
             rounds = FEW_ROUNDS if quick else ROUNDS
-            links = LINKS[:2] if quick else LINKS if network == NETWORKS[0] else LINKS[:2]
+            links = LINKS[:2] if quick else LINKS if network == NETWORKS[0] else LINKS[:1]
             for link in links:
                 add(measure_round(network, link, ensemble=1 if quick else 5))
             for link in LINKS[:1] if quick else LINKS[:2]:

@@ -76,7 +76,7 @@ def _start(made: Federation, net: Network, servers: Processes, address: str) -> 
 def _until_online(cli: Federation, count: int) -> None:
     def online() -> bool:
         listed = json.loads(cli.flwr("supernode", "list", CONNECTION, "--format", "json"))
-        return sum(node["status"] == "online" for node in listed["nodes"]) == count
+        return [node["status"] for node in listed["nodes"]] == ["online"] * count
 
     cli.until(online, cli.servers)
 
@@ -98,7 +98,10 @@ def _run(cli: Federation, network: str, rounds: int) -> None:
     }
     lines = [f"{name} = {json.dumps(value)}" for name, value in settings.items()]
     (app / FILE).write_text(text.replace('out = ""', "\n".join(lines)), encoding="utf-8")
-    run = json.loads(cli.flwr("run", str(app), CONNECTION, "--format", "json"))["run-id"]
+    answer = json.loads(cli.flwr("run", str(app), CONNECTION, "--format", "json"))
+    if not answer.get("success"):
+        raise FederationError(f"FedAvg was not started: {answer.get('error-message', answer)}")
+    run = answer["run-id"]
     end = time.monotonic() + LIMIT_S
     while time.monotonic() < end:
         words = ("list", CONNECTION, "--run-id", str(run), "--format", "json")

@@ -12,7 +12,8 @@ from flwr.serverapp.strategy import FedAvg
 from gdshare.networks import build, draw
 
 ARRAYS = "arrays"
-server, client = ServerApp(), ClientApp()
+server = ServerApp()  # Flower looks for a plain assignment
+client = ClientApp()
 
 
 @server.main()

@@ -1,13 +1,15 @@
 """Phantom hospitals with a cohort and a released bundle each, and the aggregator's trust folder.
 
 The bundles have the shape of real ones. Their images are not distilled: a gray level for each
-class, and a little noise, so that they agree and none is quarantined. A link does not care.
+class, stripes for P, and a little noise, so that they agree and none is quarantined. A link does
+not care.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -24,6 +26,7 @@ from gdshare.report.preview import render_preview
 from gdshare.signing import new_key, public_pem
 from gdshare.storage import write_bytes
 
+Trained = Literal["convnet", "scattering"]
 PROTOCOL = Protocol(patch=40, stride=36, side=32)
 FILM_PX = 256
 LEVELS = (-1.1, -0.1, 0.6)
@@ -61,7 +64,11 @@ class Hospitals:
 
 
 def make_hospitals(
-    folder: Path, sites: Sequence[str], network: str, images: int = len(CLASSES), films: int = 24
+    folder: Path,
+    sites: Sequence[str],
+    network: Trained,
+    images: int = len(CLASSES),
+    films: int = 24,
 ) -> Hospitals:
     """Write films, cohort, keys and bundles.
 
@@ -99,11 +106,12 @@ def _drawn(seed: int, images: int, method: Method) -> Distilled:
     labels = np.tile(sharp, (images // len(CLASSES), 1)).astype(np.float32)
     rates = np.full(method.trajectory, method.inner_rate, np.float32)
     levels = np.resize(LEVELS, images).reshape(images, 1, 1, 1)
-    drawn = levels + random.normal(0, 0.1, shape)
+    drawn = levels + random.normal(0, 0.02, shape)
+    drawn[len(CLASSES) - 1 :: len(CLASSES), :, :, ::2] += 1.0  # stripes, on P alone
     return Distilled(drawn.astype(np.float32), labels, rates)
 
 
-def _manifest(site: str, network: str, images: int) -> Manifest:
+def _manifest(site: str, network: Trained, images: int) -> Manifest:
     created = datetime.now(UTC).replace(microsecond=0)
     method = Method(network=network, images=images)
     announced = method.theta0 == "announced"

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from benchmarks.links.fedavg import run_fedavg
 from benchmarks.links.federation import Federation, Machine, federation
-from benchmarks.links.hospitals import make_hospitals
+from benchmarks.links.hospitals import Trained, make_hospitals
 from benchmarks.links.network import Network, network
 
 SITES = ("north", "south", "east")
@@ -51,7 +51,7 @@ class Outcome:
 
 
 @contextmanager
-def _lab(network_name: str) -> Iterator[tuple[Network, Federation]]:
+def _lab(network_name: Trained) -> Iterator[tuple[Network, Federation]]:
     with (
         tempfile.TemporaryDirectory(prefix="gdshare-links-") as folder,
         network(["aggregator", PROXY, *SITES]) as net,
@@ -63,7 +63,7 @@ def _lab(network_name: str) -> Iterator[tuple[Network, Federation]]:
             yield net, made
 
 
-def measure_round(network_name: str, link: str, ensemble: int) -> Outcome:
+def measure_round(network_name: Trained, link: str, ensemble: int) -> Outcome:
     """Hold one round with a link of ``LINKS``."""
     with _lab(network_name) as (net, made), _proxy(net, made, link) as variables:
         for site in SITES:
@@ -88,7 +88,7 @@ def measure_round(network_name: str, link: str, ensemble: int) -> Outcome:
         return Outcome("a round", network_name, link, not missing, tuple(missing), *spent)
 
 
-def measure_fedavg(network_name: str, link: str, rounds: int) -> Outcome:
+def measure_fedavg(network_name: Trained, link: str, rounds: int) -> Outcome:
     """Run FedAvg with a link of ``LINKS``."""
     with _lab(network_name) as (net, made):
         _spoil(net, link)

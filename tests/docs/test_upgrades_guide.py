@@ -41,6 +41,7 @@ class Disk:
 
     root: Path
     made: Federation
+    passphrase: Path
 
     def run(self, lines: list[str]) -> None:
         """Run the guide's lines; the SuperLink is stopped and started in place of its unit."""
@@ -62,6 +63,7 @@ class Disk:
         """Hold a round with receipts; returns its folder."""
         home = self.root / "srv" / "gdshare"
         words = ["--trust", str(home / "trust"), "--ensemble", "1", "--seed", str(seed)]
+        words += ["--passphrase-file", str(self.passphrase)]
         words += ["--key", str(home / "keys" / "tokyo.key"), "--name", "tokyo"]
         table = self.made.aggregate(home / name, *words)
         assert SITE in table
@@ -92,7 +94,13 @@ def disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Disk]:
             shutil.copy2(made.folder / name, tmp_path / name)
         made.start_node(SITE, Machine(), folder=tmp_path)
         made.wait_for_nodes()
-        yield Disk(root, made)
+        yield Disk(root, made, _passphrase(tmp_path / "passphrase"))
+
+
+def _passphrase(path: Path) -> Path:
+    path.touch(mode=0o600)
+    path.write_text(PASSPHRASE, encoding="utf-8")
+    return path
 
 
 @pytest.mark.slow
