@@ -45,7 +45,6 @@ INTERNALS: Mapping[str, tuple[str, ...]] = {
         "PullMessagesRequest",
         "PushMessagesRequest",
         "RegisterNodeFleetRequest",
-        "UnregisterNodeFleetRequest",
     ),
     "flwr.proto.heartbeat_pb2": ("SendNodeHeartbeatRequest",),
     "flwr.proto.message_pb2": (
@@ -64,7 +63,7 @@ INTERNALS: Mapping[str, tuple[str, ...]] = {
         "iterate_object_tree",
     ),
     "flwr.supercore.inflatable.inflatable_utils": ("inflate_object_from_contents",),
-    "flwr.supercore.primitives.asymmetric": ("generate_key_pairs", "public_key_to_bytes"),
+    "flwr.supercore.primitives.asymmetric": ("public_key_to_bytes",),
     "flwr.supercore.protobuf.client": ("ProtobufRequestContext",),
     "flwr.supernode.fleet_http_client": ("FleetHttpClient",),
     "flwr.supernode.node_auth_http_interceptor": ("NodeAuthHttpInterceptor",),

@@ -12,6 +12,7 @@ it forwards: the kernel's own emulation, netem, is not in every kernel. Needs ro
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import uuid
@@ -20,7 +21,10 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from aggregator.flower.processes import ending_in_order
+
 PROGRAMS = ("ip", "tc", "nft")
+MARK = "gds-"
 INTERFACE = "eth0"
 BURST_BYTES, QUEUE_MS = 16_384, 400
 TABLE = "inet links"
@@ -54,7 +58,7 @@ class Network:
     def __init__(self, machines: Sequence[str]) -> None:
         """Nothing exists yet; the names of its namespaces are drawn."""
         self.machines = tuple(machines)
-        self._mark = f"gds{uuid.uuid4().hex[:6]}"
+        self._mark = f"{MARK}{os.getpid()}-{uuid.uuid4().hex[:4]}"
 
     @property
     def router(self) -> str:
@@ -175,12 +179,14 @@ class Network:
 @contextmanager
 def network(machines: Sequence[str]) -> Iterator[Network]:
     """A network for the length of the block."""
+    _sweep()
     made = Network(machines)
-    try:
-        made.make()
-        yield made
-    finally:
-        made.remove()
+    with ending_in_order():  # on SIGTERM too
+        try:
+            made.make()
+            yield made
+        finally:
+            made.remove()
 
 
 def impossible() -> str:
@@ -200,9 +206,18 @@ def impossible() -> str:
 
 
 def left_behind() -> list[str]:
-    """Namespaces of networks that were not removed, of this or another process."""
+    """Namespaces of networks that exist, of this process or another."""
     folder = Path("/run/netns")
-    return sorted(path.name for path in folder.glob("gds*")) if folder.is_dir() else []
+    return sorted(path.name for path in folder.glob(f"{MARK}*")) if folder.is_dir() else []
+
+
+def _sweep() -> None:
+    """Remove the namespaces of processes that were killed."""
+    for name in left_behind():
+        owner = re.match(rf"{MARK}(\d+)-", name)
+        if owner and not Path("/proc", owner[1]).exists():
+            with suppress(subprocess.CalledProcessError):  # another process was faster
+                _run("ip", "netns", "del", name)
 
 
 def _run(*words: str, namespace: str = "") -> str:

@@ -3,7 +3,7 @@
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -15,12 +15,13 @@ from site_kit import make_bundle, write_files
 
 from gdshare.messages import Reason
 from gdshare.signing import new_key
-from hospital_node import apart, node
+from hospital_node import apart, desk
 from hospital_node.apart import answer_apart
+from hospital_node.identity import Identity, drawn_key
 from hospital_node.node import serve
 from hospital_node.parcel import Parcel
 from hospital_node.settings import NodeSettings
-from hospital_node.superlink import Address, Asked, SuperLink
+from hospital_node.superlink import Address, SuperLink
 from hospital_node.work import FILE, grant
 
 
@@ -47,21 +48,31 @@ def fleet() -> Iterator[Fleet]:
         yield running
 
 
-class UntilNoneAreLeft(SuperLink):
-    def next_question(self) -> Asked | None:
-        asked = super().next_question()
-        if asked is None:
-            raise EndOfTestError
-        return asked
-
-
 def answers(fleet: Fleet, settings: NodeSettings, *questions: Parcel) -> list[dict[str, object]]:
-    """Have a node answer questions, and end it when none are left."""
+    """Have a node answer questions, and end it when all are answered."""
     fleet.waiting.extend(questions)
-    superlink = UntilNoneAreLeft(Address(fleet.address, None, None, 5))
-    with pytest.raises(EndOfTestError), superlink.connected():
-        serve(superlink, settings)
+    until = len(fleet.answers) + len(questions)
+    run_node(fleet, settings, lambda: len(fleet.answers) >= until)
     return fleet.answers
+
+
+def run_node(fleet: Fleet, settings: NodeSettings, over: Callable[[], bool]) -> None:
+    """Let a node run until a condition holds."""
+    superlink = SuperLink(Address(fleet.address, None, None), identity(settings))
+    end = time.monotonic() + 60
+
+    def sleep(seconds: float) -> None:
+        if over() or time.monotonic() > end:
+            raise EndOfTestError
+        time.sleep(min(seconds, 0.05))
+
+    with pytest.raises(EndOfTestError), superlink.connected():
+        serve(superlink, settings, sleep=sleep)
+    assert over()
+
+
+def identity(settings: NodeSettings) -> Identity:
+    return Identity(drawn_key(settings.state), settings.state)
 
 
 def test_answers_in_a_process_of_its_own(fleet: Fleet, settings: NodeSettings) -> None:
@@ -81,7 +92,7 @@ def test_question_of_another_app_is_refused_unfetched(fleet: Fleet, settings: No
     assert "pull-object" not in fleet.calls
 
 
-def test_a_third_kind_of_question_is_refused_unfetched(
+def test_a_fourth_kind_of_question_is_refused_unfetched(
     fleet: Fleet, settings: NodeSettings
 ) -> None:
     asked = question("train.collect")
@@ -130,7 +141,7 @@ def test_question_that_nobody_ever_stops_waiting_for_takes_no_more_than_the_day(
     head = ProtoMessage()
     head.CopyFrom(question().head)
     setattr(head.metadata, field, float("nan"))
-    assert node._wanted(head, settings) == settings.daily_seconds
+    assert desk._wanted(head, settings) == settings.daily_seconds
 
 
 def test_answer_that_takes_too_long_is_ended_with_all_it_started(
@@ -150,7 +161,7 @@ def test_answer_that_takes_too_long_is_ended_with_all_it_started(
 def test_time_limit_is_one_word(
     fleet: Fleet, settings: NodeSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(node, "_wanted", lambda *_: 1.0)
+    monkeypatch.setattr(desk, "_wanted", lambda *_: 1.0)
     monkeypatch.setattr(apart, "COMMAND", ("sh", "-c", "sleep 60"))
     assert answers(fleet, settings, question()) == [{"refused": Reason.TIME_LIMIT}]
 
