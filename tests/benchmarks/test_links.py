@@ -271,13 +271,13 @@ def test_round_closes_through_a_hospitals_proxy(lab: Lab, proxy: Callable[[], st
     assert lab.net.dropped(POOR) == 0, "nothing went past the proxy"
 
 
-def test_node_says_that_its_proxy_wants_an_account(lab: Lab, proxy: Callable[[], str]) -> None:
-    variables = {"HTTPS_PROXY": f"http://{lab.net.address(PROXY)}:{PROXY_PORT}"}
+def test_node_says_that_its_proxy_wants_another_account(lab: Lab, proxy: Callable[[], str]) -> None:
+    variables = {"HTTPS_PROXY": f"http://node:gudgeon@{lab.net.address(PROXY)}:{PROXY_PORT}"}
     lab.made.start_node(POOR, lab.machine(POOR), variables)
     log = lab.made.logs[POOR]
     until(lambda: "407 Proxy Authentication Required" in log.read_text(encoding="utf-8"))
     assert "not logged in" in proxy()
-    assert "swordfish" not in log.read_text(encoding="utf-8")
+    assert "gudgeon" not in log.read_text(encoding="utf-8")
 
 
 def test_node_of_this_machine_goes_through_no_proxy(tmp_path: Path) -> None:

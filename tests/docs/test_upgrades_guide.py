@@ -24,7 +24,7 @@ KEPT = ("etc/gdshare", "var/lib/gdshare", "srv/gdshare")
 
 def block(heading: str) -> list[str]:
     """The first indented block under a heading, line by line."""
-    section = TEXT.split(f"\n## {heading}\n")[1].split("\n## ")[0]
+    section = TEXT.split(f"# {heading}\n")[1].split("\n#")[0]
     first = re.search(r"(?:^    .*\n)+", section, flags=re.MULTILINE)
     assert first is not None
     return [line.strip() for line in first[0].splitlines()]
