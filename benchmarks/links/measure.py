@@ -63,7 +63,7 @@ def _lab(network_name: Trained) -> Iterator[tuple[Network, Federation]]:
             yield net, made
 
 
-def measure_round(network_name: Trained, link: str, ensemble: int) -> Outcome:
+def measure_round(network_name: Trained, link: str) -> Outcome:
     """Hold one round with a link of ``LINKS``."""
     with _lab(network_name) as (net, made), _proxy(net, made, link) as variables:
         for site in SITES:
@@ -73,7 +73,7 @@ def measure_round(network_name: Trained, link: str, ensemble: int) -> Outcome:
         _spoil(net, link)
         before, began = net.traffic(POOR), time.monotonic()
         out = made.folder / "round"
-        with _aggregate(made, out, ensemble) as process:
+        with _aggregate(made, out) as process:
             if link == "60 s cut":
                 _cut(net, made, process)
             process.communicate(timeout=LIMIT_S)
@@ -129,9 +129,9 @@ def _proxy(net: Network, made: Federation, link: str) -> Iterator[dict[str, str]
 
 
 @contextmanager
-def _aggregate(made: Federation, out: Path, ensemble: int) -> "Iterator[subprocess.Popen[bytes]]":
+def _aggregate(made: Federation, out: Path) -> "Iterator[subprocess.Popen[bytes]]":
     process = subprocess.Popen(
-        made.round_command(out, "--ensemble", str(ensemble)),
+        made.round_command(out, "--ensemble", "1"),
         env=made.environment(),
         cwd=made.folder,
         stdout=subprocess.DEVNULL,
