@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from fleet_kit import NODE, RUN, Fleet, Plain, fleet_server, question
+from flwr.proto.fleet_pb2 import PushMessagesResponse
 from flwr.proto.message_pb2 import ObjectTree, PullObjectResponse, PushObjectResponse
 from flwr.supercore.error import ApiErrorCode
 
