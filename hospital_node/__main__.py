@@ -26,7 +26,7 @@ from typing import Final
 
 from gdshare.errors import FederationError, GdshareError, UsageError
 from gdshare.escaping import Parser
-from gdshare.extras import require_extra
+from gdshare.flower import flower_environment, require_flower, unknown_flower
 from gdshare.idle_threads import let_threads_sleep
 from gdshare.lock import lock
 from gdshare.logs import (
@@ -72,19 +72,16 @@ def main(arguments: Sequence[str] | None = None, name: str = "python -m hospital
 def _run(options: argparse.Namespace) -> None:
     os.environ.update(_log_variables(options))
     start_logging_from(os.environ)
-    require_extra("federation")
+    require_flower()
     settings = read_settings(options.settings)
-    os.environ.update(FLWR_TELEMETRY_ENABLED="0", FLWR_DISABLE_UPDATE_CHECK="1")
+    os.environ.update(flower_environment())
     try:  # here: Flower takes seconds to load, and reads its environment then
         from hospital_node.address import address_of  # noqa: PLC0415
         from hospital_node.identity import Identity, drawn_key  # noqa: PLC0415
         from hospital_node.node import serve  # noqa: PLC0415
         from hospital_node.superlink import SuperLink  # noqa: PLC0415
     except ImportError as error:
-        raise UsageError(
-            f"the node does not know this version of Flower ({error})",
-            remedy="pip install 'gdshare[federation]'",
-        ) from error
+        raise unknown_flower(str(error)) from error
 
     address = address_of(options)
     settings.state.mkdir(parents=True, exist_ok=True, mode=0o700)

@@ -157,6 +157,14 @@ class _Fleet(FleetHttpClient):
         )
 
 
+@dataclass
+class _Sending:
+    """An answer on its way: the SuperLink's session, and the objects that are not there yet."""
+
+    session: str
+    left: set[str]
+
+
 class SuperLink:
     """A SuperLink that this node enters; each call is made once.
 
@@ -179,6 +187,7 @@ class SuperLink:
         self._public = public_key_to_bytes(key.public_key())
         self._client = _Fleet(address, NodeAuthHttpInterceptor(key, key.public_key()))
         self._node = Node()
+        self._sending: dict[str, _Sending] = {}
         self._closing = threading.Event()
 
     @property
@@ -295,8 +304,26 @@ class SuperLink:
         raise OutOfBoundsError("the question is too large, or was not sent in time")
 
     def send(self, answer: Parcel, seconds: float) -> None:
-        """Send an answer."""
-        run = answer.head.metadata.run_id
+        """Send an answer; called again after a fault, send what is still missing."""
+        message = answer.head.metadata.message_id
+        try:
+            for _ in range(2):
+                if message not in self._sending:
+                    self._sending[message] = self._announce(answer, seconds)
+                if self._push(answer, self._sending[message]):
+                    break
+                del self._sending[message]
+        except RoundOverError:
+            self._sending.pop(message, None)
+            raise
+        self._sending.pop(message, None)
+
+    def _announce(self, answer: Parcel, seconds: float) -> _Sending:
+        """Announce an answer; returns which of its objects the SuperLink lacks.
+
+        A first announcement lacks the message at least. One that the SuperLink has already, because
+        its own answer was lost, lacks none, whatever is there: then all are sent, in no session.
+        """
         pushed = self._call(
             self._client.PushMessages,
             PushMessagesRequest(
@@ -306,17 +333,28 @@ class SuperLink:
                 clientapp_runtime_list=[seconds],
             ),
         )
-        for name in set(pushed.objects_to_push) & set(answer.objects):
-            self._call(
+        lacking = set(pushed.objects_to_push) & set(answer.objects)
+        return (
+            _Sending(pushed.session_id, lacking) if lacking else _Sending("", set(answer.objects))
+        )
+
+    def _push(self, answer: Parcel, sending: _Sending) -> bool:
+        """Send what is left; returns whether the SuperLink took it in that session."""
+        for name in sorted(sending.left):
+            pushed = self._call(
                 self._client.PushObject,
                 PushObjectRequest(
                     node=self._node,
-                    run_id=run,
-                    session_id=pushed.session_id,
+                    run_id=answer.head.metadata.run_id,
+                    session_id=sending.session,
                     object_id=name,
                     object_content=answer.objects[name],
                 ),
             )
+            if sending.session and not pushed.stored:
+                return False
+            sending.left.discard(name)
+        return True
 
     def _call(self, method: Callable[[Request], Response], request: Request) -> Response:
         """One call; what is wrong with it is one of ``faults``."""

@@ -11,9 +11,11 @@ from pathlib import Path
 
 import pytest
 from fleet_kit import NODE, RUN, Fleet, Plain, fleet_server, question
-from flwr.proto.message_pb2 import ObjectTree, PullObjectResponse
+from flwr.proto.fleet_pb2 import PushMessagesResponse
+from flwr.proto.message_pb2 import ObjectTree, PullObjectResponse, PushObjectResponse
 from flwr.supercore.error import ApiErrorCode
 
+from gdshare.errors import FederationError
 from gdshare.messages import Reason
 from hospital_node import superlink as module
 from hospital_node.faults import (
@@ -289,3 +291,60 @@ def test_number_that_is_damaged_costs_nothing_but_a_minute(fleet: Fleet, content
     superlink = to(fleet)
     superlink.enter()
     assert superlink.node_id == NODE
+
+
+def _as_flower(fleet: Fleet) -> None:
+    """As Flower has it: an answer that is announced again lacks nothing, whatever is there."""
+    sound, announced = fleet._push_messages, []
+
+    def announce(body: bytes) -> bytes:
+        if announced:
+            return PushMessagesResponse(session_id="another").SerializeToString()
+        announced.append(body)
+        return sound(body)
+
+    fleet.scripted["push-messages"] = announce
+
+
+def test_answer_that_was_cut_off_is_sent_on_and_not_announced_again(fleet: Fleet) -> None:
+    _as_flower(fleet)
+    answer, superlink = refused(question().head, Reason.BUSY), to(fleet)
+    fleet.scripted["push-object"] = lambda body: (
+        fleet._push_object(body) if fleet.calls.count("push-object") == 1 else Plain(504)
+    )
+    with pytest.raises(FederationError):
+        superlink.send(answer, 1.0)
+    del fleet.scripted["push-object"]
+    superlink.send(answer, 1.0)
+    assert fleet.calls.count("push-messages") == 1
+    assert fleet.calls.count("push-object") == len(answer.objects) + 1
+
+
+def test_answer_whose_announcement_was_not_confirmed_is_sent_whole(fleet: Fleet) -> None:
+    _as_flower(fleet)
+    answer, superlink = refused(question().head, Reason.BUSY), to(fleet)
+    announce = fleet.scripted["push-messages"]
+
+    def unconfirmed(body: bytes) -> Plain:
+        announce(body)
+        fleet.scripted["push-messages"] = announce
+        return Plain(504)
+
+    fleet.scripted["push-messages"] = unconfirmed
+    with pytest.raises(FederationError):
+        superlink.send(answer, 1.0)
+    superlink.send(answer, 1.0)
+    assert set(fleet._pushed) == set(answer.objects)
+
+
+def test_answer_whose_session_has_expired_is_announced_again(fleet: Fleet) -> None:
+    answer, superlink = refused(question().head, Reason.BUSY), to(fleet)
+
+    def expired(_: bytes) -> bytes:
+        del fleet.scripted["push-object"]
+        return PushObjectResponse(stored=False).SerializeToString()
+
+    fleet.scripted["push-object"] = expired
+    superlink.send(answer, 1.0)
+    assert fleet.calls.count("push-messages") == 2
+    assert set(fleet._pushed) == set(answer.objects)
