@@ -20,7 +20,7 @@ from gdshare.cli.operator import operator_name
 from gdshare.cli.passphrase import PASSPHRASE_FILE
 from gdshare.cli.terminal import AsJson, print_json, print_line, print_next, print_text
 from gdshare.config import variable
-from gdshare.extras import require_extra
+from gdshare.flower import require_flower
 from gdshare.ledger import Anchor
 from gdshare.next_steps import Command, Word
 from gdshare.protocol import MAX_ENSEMBLE
@@ -153,7 +153,7 @@ def aggregate(
     A round that is killed goes on where it was: by itself if this command lives, by --resume
     otherwise. Exits with 3 if it is finished and hospitals are missing from it.
     """
-    require_extra("federation")
+    require_flower()
     from gdshare.cohort import open_cohort
 
     check_name(name)
