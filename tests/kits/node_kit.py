@@ -28,13 +28,13 @@ def run_node(fleet: Fleet, settings: NodeSettings, over: Callable[[], bool]) -> 
     superlink = SuperLink(Address(fleet.address, None, None), identity(settings))
     end = time.monotonic() + 60
 
-    def sleep(seconds: float) -> None:
+    def pause(seconds: float) -> None:
         if over() or time.monotonic() > end:
             raise EndOfTestError
         time.sleep(min(seconds, 0.05))
 
     with pytest.raises(EndOfTestError), superlink.connected():
-        serve(superlink, settings, sleep=sleep)
+        serve(superlink, settings, pause=pause)
     assert over()
 
 
