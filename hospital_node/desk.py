@@ -31,8 +31,8 @@ from hospital_node.settings import NodeSettings
 from hospital_node.superlink import Asked, SuperLink
 from hospital_node.work import Grant, WorkError, grant, settle
 
-MAX_WAITING: Final = 8
-"""Questions behind the one that is being answered."""
+MAX_WAITING: Final = 32
+"""Questions behind the one that is being answered; a round asks a node about ten bundles at once."""
 STOP_S: Final = 5.0
 
 Result = TypeVar("Result")

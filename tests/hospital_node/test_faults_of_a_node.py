@@ -304,13 +304,15 @@ def test_the_log_says_when_who_what_and_how_many_films(
     fleet: Fleet, values: dict[str, object], bundle: dict[str, bytes], tmp_path: Path
 ) -> None:
     fleet.waiting.extend([question(), count_question(bundle)])
-    with node_process(values, fleet.address, "--log-file", "both.log", folder=tmp_path) as node:
+    file = tmp_path / "both.log"
+    with node_process(values, fleet.address, "--log-file", str(file), folder=tmp_path) as node:
         until(lambda: len(fleet.answers) == 2)
         node.send_signal(signal.SIGTERM)
         node.wait(30)
     text = (tmp_path / "node.log").read_text()
     today = f"{datetime.now(UTC):%Y-%m-}"
     assert all(line.startswith(today) for line in text.splitlines())
+    assert "Z INFO hospital_node.counting: north: counted 4 val films" in file.read_text()
     said = " ".join(lines(tmp_path))
     assert "asked for evaluate.counts by run 1" in said
     assert "north: handed over north-1 (" in said
