@@ -32,7 +32,7 @@ from hospital_node.superlink import Asked, SuperLink
 from hospital_node.work import Grant, WorkError, grant, settle
 
 MAX_WAITING: Final = 32
-"""Questions behind the one that is being answered; a round asks a node about ten bundles at once."""
+"""Questions behind the one being answered; a round asks a node about ten bundles at once."""
 STOP_S: Final = 5.0
 
 Result = TypeVar("Result")
