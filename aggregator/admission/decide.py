@@ -13,7 +13,13 @@ from datetime import datetime
 from flwr.serverapp import Grid
 
 from aggregator.admission.collected import Collected
-from aggregator.admission.plausibility import CountsBySite, Screening, quarantine, screen
+from aggregator.admission.plausibility import (
+    CountsBySite,
+    Questions,
+    Screening,
+    quarantine,
+    screen,
+)
 from aggregator.admission.rules import Rules
 from aggregator.admission.utility import Reference, reference_of
 from aggregator.admission.verify import verify_bytes
@@ -114,22 +120,26 @@ def assess(
     if not sound:
         return {}
 
+    by_site = {bundle.site: bundle for bundle in sound}
     silent: set[str] = set()
 
     def ask_sites(lone: Trained, sites: Sequence[str]) -> CountsBySite:
         """A site that failed to count once is not waited for again, for the next bundle."""
         log.info("measuring what %s teaches alone", lone.bundles[0].name)
-        asked = [bundle for bundle in sound if bundle.site in sites and bundle.site not in silent]
+        asked = [by_site[site] for site in sites if site not in silent]
         counts = count_films(grid, asked, lone, None, order.timeout).counts
         silent.update(bundle.site for bundle in asked if bundle.site not in counts)
         return counts
+
+    def ask_all(questions: Questions) -> dict[str, CountsBySite]:
+        return {site: ask_sites(lone, judges) for site, (lone, judges) in questions.items()}
 
     protocol = sound[0].bundle.manifest.protocol
     screenings = screen(
         sound,
         order.seed,
         None if reference is None else _reference(reference, protocol, order.seed),
-        ask_sites,
+        ask_all,
         accepted_digests(entries),
         frozenset(quarantined_digests(entries)),
     )
