@@ -60,6 +60,8 @@ def main() -> None:
     with reporting(report):
         answered = answer(json.loads(settings), Parcel.from_frames(question))
     write_frames(answers, [ANSWER + frame for frame in answered.frames()])
+    logging.shutdown()
+    os._exit(0)  # torch takes its time to leave, and the answer is sent when this process has ended
 
 
 def _limit(seconds: int, memory_mib: int) -> None:

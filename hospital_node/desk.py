@@ -31,8 +31,8 @@ from hospital_node.settings import NodeSettings
 from hospital_node.superlink import Asked, SuperLink
 from hospital_node.work import Grant, WorkError, grant, settle
 
-MAX_WAITING: Final = 8
-"""Questions behind the one that is being answered."""
+MAX_WAITING: Final = 32
+"""Questions behind the one being answered; a round asks a node about ten bundles at once."""
 STOP_S: Final = 5.0
 
 Result = TypeVar("Result")
@@ -49,6 +49,7 @@ class Desk:
         self._waiting: queue.Queue[tuple[Asked, int]] = queue.Queue(MAX_WAITING)
         self._activity = Activity()
         self._stopping = threading.Event()
+        self._finished = threading.Event()
         self._draw = random.Random()  # noqa: S311 - spreads delays
 
     def put(self, asked: Asked) -> None:
@@ -68,6 +69,11 @@ class Desk:
     def idle(self) -> bool:
         """Whether no question waits or is being answered."""
         return not self._waiting.unfinished_tasks
+
+    def pause(self, seconds: float) -> None:
+        """Wait so long, or until a question is finished: another may follow at once."""
+        if self._finished.wait(seconds):
+            self._finished.clear()
 
     def progress(self) -> Progress:
         """What the node is doing."""
@@ -96,6 +102,7 @@ class Desk:
             finally:
                 self._activity.end()
                 self._waiting.task_done()
+                self._finished.set()
 
     def _serve(self, asked: Asked, node: int) -> None:
         """Answer one question; what goes wrong with it ends here, and in the log."""

@@ -37,7 +37,7 @@ def serve(
     superlink: SuperLink,
     settings: NodeSettings,
     max_wait_s: float | None = None,
-    sleep: Callable[[float], None] = time.sleep,
+    pause: Callable[[float], None] | None = None,
 ) -> None:
     """Answer until this process is ended.
 
@@ -45,20 +45,21 @@ def serve(
         superlink: entered here, and again whenever it was away.
         settings: what the site allows.
         max_wait_s: for how long the SuperLink may be away; None: for ever.
-        sleep: waits so many seconds.
+        pause: waits so many seconds; None: or until a question is finished.
 
     Raises:
         DisconnectedError: it was away for longer.
     """
     outage = Outage(max_wait_s, random.Random())  # noqa: S311 - spreads delays
     desk = Desk(superlink, settings)
+    pause = pause or desk.pause
     last = time.monotonic()
     with desk.open():
         while True:
             try:
                 asked = _next_question(superlink)
             except DisconnectedError as fault:
-                sleep(outage.delay_after(fault))
+                pause(outage.delay_after(fault))
                 continue
             outage.over()
             if not desk.idle:
@@ -67,7 +68,7 @@ def serve(
                 _receive(superlink, desk, asked)
             else:
                 soon = desk.idle and time.monotonic() - last < BUSY_S
-                sleep(BUSY_POLL_S if soon else IDLE_POLL_S)
+                pause(BUSY_POLL_S if soon else IDLE_POLL_S)
 
 
 def _next_question(superlink: SuperLink) -> Asked | None:

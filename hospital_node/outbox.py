@@ -61,7 +61,7 @@ def _released(outbox: Path, have: str | None) -> dict[str, Value]:
     digest = subject_digest(digests_of(files))
     known = digest == have
     log.info(
-        "%s: %s %s (%.16s) and handed over %d withdrawals",
+        "%s: %s %s (%.16s), and %d withdrawals",
         site,
         "the aggregator has" if known else "handed over",
         folder.name,

@@ -14,10 +14,9 @@ from pathlib import Path
 import pytest
 from fleet_kit import Fleet, Plain, fleet_server, question
 from flwr.proto.message_pb2 import PullObjectResponse
-from node_kit import answering, is_gone, kill, lines, node_process, until
+from node_kit import answering, is_gone, kill, lines, node_process, run_node, until
 from process_kit import environment
 from site_kit import PROTOCOL, make_bundle, make_cohort, manifest, write_files
-from test_node import run_node
 
 from gdshare.lock import lock, lock_beside
 from gdshare.messages import CountRequest, Progress, Reason, Recipe
@@ -191,7 +190,7 @@ def test_an_answer_beyond_its_bound_is_one_word(
     assert outcome.seconds < 25, "nobody waits for the rest"
 
 
-def test_a_question_of_200_mb_is_not_taken(fleet: Fleet, settings: NodeSettings) -> None:
+def test_a_question_of_330_mb_is_not_taken(fleet: Fleet, settings: NodeSettings) -> None:
     part = bytes(110 << 20)
     fleet.scripted["pull-object"] = lambda _: PullObjectResponse(
         object_found=True, object_available=True, object_content=part
@@ -285,17 +284,35 @@ def test_an_answering_process_that_is_killed_is_one_word_and_nothing_is_counted_
         assert node.poll() is None
 
 
+def test_a_node_that_was_stopped_goes_on(
+    fleet: Fleet, values: dict[str, object], tmp_path: Path
+) -> None:
+    with node_process(values, fleet.address, folder=tmp_path) as node:
+        until(lambda: "pull-messages" in fleet.calls)
+        os.kill(node.pid, signal.SIGSTOP)
+        faults = [Plain(401)]  # it was dropped meanwhile
+        fleet.scripted["pull-messages"] = lambda body: (
+            faults.pop() if faults else fleet._pull_messages(body)
+        )
+        fleet.waiting.append(question())
+        os.kill(node.pid, signal.SIGCONT)
+        until(lambda: fleet.answers)
+    assert fleet.calls.count("activate-node") == 2
+
+
 def test_the_log_says_when_who_what_and_how_many_films(
     fleet: Fleet, values: dict[str, object], bundle: dict[str, bytes], tmp_path: Path
 ) -> None:
     fleet.waiting.extend([question(), count_question(bundle)])
-    with node_process(values, fleet.address, "--log-file", "both.log", folder=tmp_path) as node:
+    file = tmp_path / "both.log"
+    with node_process(values, fleet.address, "--log-file", str(file), folder=tmp_path) as node:
         until(lambda: len(fleet.answers) == 2)
         node.send_signal(signal.SIGTERM)
         node.wait(30)
     text = (tmp_path / "node.log").read_text()
     today = f"{datetime.now(UTC):%Y-%m-}"
     assert all(line.startswith(today) for line in text.splitlines())
+    assert "Z INFO hospital_node.counting: north: counted 4 val films" in file.read_text()
     said = " ".join(lines(tmp_path))
     assert "asked for evaluate.counts by run 1" in said
     assert "north: handed over north-1 (" in said

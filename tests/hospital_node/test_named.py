@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 from grid_kit import ask_node
 from site_kit import NOW, PROTOCOL, make_bundle, make_cohort, manifest, write_files
 
@@ -14,6 +15,8 @@ from gdshare.bundle.digests import digests_of, subject_digest
 from gdshare.ledger import open_ledger
 from gdshare.messages import CountRequest, Recipe, RecipeBundle, counts_from_fields
 from gdshare.metrics import THRESHOLDS
+from gdshare.model import Model
+from gdshare.networks import build, draw
 from gdshare.protocol import Protocol
 from gdshare.release.publish import WITHDRAW
 from gdshare.signing import fingerprint, new_key, public_pem
@@ -191,10 +194,11 @@ def test_weights_may_be_named_only_where_weights_are_taken(settings: dict[str, o
 
 
 def test_weights_travel_once_too(settings: dict[str, object]) -> None:
-    from test_node_answers import model
-
     takes = {**settings, "untied-models": 2}
-    sent = CountRequest("convnet", PROTOCOL, model().to_bytes())
+    module = build("convnet", PROTOCOL.side)
+    weights = draw("convnet", module, torch.Generator().manual_seed(0))
+    model = Model("convnet", PROTOCOL, (weights,))
+    sent = CountRequest("convnet", PROTOCOL, model.to_bytes())
     named = replace(sent, model=sent.model_digest)
     first = asked(takes, sent)
     assert isinstance(first, dict)

@@ -3,13 +3,14 @@
 import json
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from fleet_kit import Fleet, fleet_server, question
 from flwr.proto.message_pb2 import Message as ProtoMessage
 from flwr.proto.message_pb2 import ObjectTree
+from node_kit import run_node
 from process_kit import environment
 from site_kit import make_bundle, write_files
 
@@ -17,16 +18,9 @@ from gdshare.messages import Reason
 from gdshare.signing import new_key
 from hospital_node import apart, desk
 from hospital_node.apart import answer_apart
-from hospital_node.identity import Identity, drawn_key
-from hospital_node.node import serve
 from hospital_node.parcel import Parcel
 from hospital_node.settings import NodeSettings
-from hospital_node.superlink import Address, SuperLink
 from hospital_node.work import FILE, grant
-
-
-class EndOfTestError(Exception):
-    pass
 
 
 @pytest.fixture(autouse=True)
@@ -54,25 +48,6 @@ def answers(fleet: Fleet, settings: NodeSettings, *questions: Parcel) -> list[di
     until = len(fleet.answers) + len(questions)
     run_node(fleet, settings, lambda: len(fleet.answers) >= until)
     return fleet.answers
-
-
-def run_node(fleet: Fleet, settings: NodeSettings, over: Callable[[], bool]) -> None:
-    """Let a node run until a condition holds."""
-    superlink = SuperLink(Address(fleet.address, None, None), identity(settings))
-    end = time.monotonic() + 60
-
-    def sleep(seconds: float) -> None:
-        if over() or time.monotonic() > end:
-            raise EndOfTestError
-        time.sleep(min(seconds, 0.05))
-
-    with pytest.raises(EndOfTestError), superlink.connected():
-        serve(superlink, settings, sleep=sleep)
-    assert over()
-
-
-def identity(settings: NodeSettings) -> Identity:
-    return Identity(drawn_key(settings.state), settings.state)
 
 
 def test_answers_in_a_process_of_its_own(fleet: Fleet, settings: NodeSettings) -> None:

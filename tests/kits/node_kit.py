@@ -1,4 +1,4 @@
-"""A real node process beside a fleet of the tests' own, and the process with which it answers."""
+"""A node beside a fleet of the tests' own: in this process, or in one of its own."""
 
 import os
 import signal
@@ -10,7 +10,36 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
+from fleet_kit import Fleet
 from process_kit import environment
+
+from hospital_node.identity import Identity, drawn_key
+from hospital_node.node import serve
+from hospital_node.settings import NodeSettings
+from hospital_node.superlink import Address, SuperLink
+
+
+class EndOfTestError(Exception):
+    pass
+
+
+def run_node(fleet: Fleet, settings: NodeSettings, over: Callable[[], bool]) -> None:
+    """Let a node run until a condition holds."""
+    superlink = SuperLink(Address(fleet.address, None, None), identity(settings))
+    end = time.monotonic() + 60
+
+    def pause(seconds: float) -> None:
+        if over() or time.monotonic() > end:
+            raise EndOfTestError
+        time.sleep(min(seconds, 0.05))
+
+    with pytest.raises(EndOfTestError), superlink.connected():
+        serve(superlink, settings, pause=pause)
+    assert over()
+
+
+def identity(settings: NodeSettings) -> Identity:
+    return Identity(drawn_key(settings.state), settings.state)
 
 
 def until(condition: Callable[[], object], seconds: float = 60) -> None:
