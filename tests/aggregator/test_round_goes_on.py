@@ -19,6 +19,9 @@ from gdshare.errors import FederationError
 from gdshare.ledger import open_ledger, read_ledger
 from hospital_node.client_app import app as real_app
 
+COUNTS = "test-counts.json"
+"""A node's record of what it counted."""
+
 
 class KilledError(BaseException):
     """What a kill does to the code: it goes no further, and tidies nothing."""
@@ -91,7 +94,7 @@ def test_killed_while_hospitals_answer_it_ends_as_if_it_had_not_been(
     assert stage_of(world) is Stage.CLOSED
     assert said_twice(world) == []
     for site in SITES:
-        counts = json.loads((world.folder / site / "state" / "counts.json").read_text())
+        counts = json.loads((world.folder / site / "state" / COUNTS).read_text())
         models = [(entry["model"], entry["epsilon"]) for entry in counts["entries"]]
         assert len(models) == len(set(models)), "a node counted something twice"
 
@@ -151,7 +154,7 @@ def test_too_few_validation_counts_spend_no_test_film(world: World) -> None:
     with pytest.raises(FederationError, match=r"1 hospitals counted validation films \(east\)"):
         hold(world, grid, minimum=2)
     assert stage_of(world) is Stage.TRAINED
-    east = json.loads((world.folder / "east" / "state" / "counts.json").read_text())
+    east = json.loads((world.folder / "east" / "state" / COUNTS).read_text())
     assert all(entry["epsilon"] is None for entry in east["entries"])
     grid.settings[2]["minimum-films"] = 4  # type: ignore[index]
     assert set(hold(world, grid, minimum=2).test) == {"east", "north"}
