@@ -141,7 +141,9 @@ def table(rounds: list[Mapping[str, object]]) -> str:
 
 def main() -> None:
     command = parser(NAME, __doc__, "10 and 30 sites")
-    command.add_argument("--sites", type=int, nargs="+", default=SIZES, help="(default 10 100 1000)")
+    command.add_argument(
+        "--sites", type=int, nargs="+", default=SIZES, help="(default 10 100 1000)"
+    )
     command.add_argument("--network", choices=NETWORKS, nargs="+", default=NETWORKS)
     chosen = command.parse_args()
     sizes = (10, 30) if chosen.quick else chosen.sites

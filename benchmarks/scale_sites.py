@@ -1,4 +1,4 @@
-"""The hospitals of ``benchmarks.scale``: bundles that are drawn, and a grid that answers for them."""
+"""The hospitals of ``benchmarks.scale``: drawn bundles, and a grid that answers for them all."""
 
 import hashlib
 from collections.abc import Iterable, Mapping
@@ -26,8 +26,8 @@ from gdshare.ledger import open_ledger
 from gdshare.messages import (
     ANSWER_RECORD,
     REQUEST_RECORD,
-    Counts,
     CountRequest,
+    Counts,
     Recipe,
     counts_to_fields,
 )
