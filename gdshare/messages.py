@@ -40,8 +40,11 @@ ANSWER_RECORD = "answer"
 SUPPRESS_BELOW = "suppress_below"
 NOISE = "noise"
 
-MAX_BUNDLES = 100
-"""In one request."""
+MAX_BUNDLES = 1000
+"""In one request: 23 MB of bundles of three images of 32 px."""
+MAX_RECIPE_BYTES = 256 * 2**20
+"""Of all bundles of a request together, as its sender sends and its receiver reads them; a node
+takes no larger question (``hospital_node.superlink``)."""
 MAX_WITHDRAWALS = 100
 """In one answer; a hospital releases a bundle or two per year."""
 MAX_COUNT = 100_000
@@ -177,6 +180,12 @@ class CountRequest:
         return cls(_text(received, "network"), protocol, _model(received), _epsilon(received))
 
 
+def fit_one_request(bundles: Sequence[Mapping[str, bytes]]) -> bool:
+    """Whether a recipe of these bundles, file name -> content, may be sent."""
+    size = sum(len(content) for files in bundles for content in files.values())
+    return len(bundles) <= MAX_BUNDLES and size <= MAX_RECIPE_BYTES
+
+
 def refusal(reason: Reason) -> dict[str, Value]:
     """The answer of a hospital that refuses."""
     return {REFUSED: reason.value}
@@ -288,6 +297,10 @@ def _model(received: Fields) -> Recipe | bytes:
     ]
     if not bundles:
         raise RequestError("neither bundles nor a model", remedy="send one of them")
+    if not fit_one_request(bundles):
+        raise RequestError(
+            f"the bundles have more than {MAX_RECIPE_BYTES:,} bytes", remedy="send weights"
+        )
     seed, ensemble = received["seed"], received["ensemble"]
     if type(seed) is not int or not 0 <= seed < 2**63:
         raise RequestError("the seed is not an integer from 0", remedy="use the same gdshare")
