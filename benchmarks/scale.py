@@ -18,7 +18,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -55,7 +55,7 @@ def hold_round(sites: int, network: str) -> dict[str, object]:
     from aggregator.results import chosen_epsilon, rows  # noqa: PLC0415
     from gdshare.allocator import keep_freed_memory  # noqa: PLC0415
     from gdshare.contributions import contribution_of  # noqa: PLC0415
-    from gdshare.messages import COLLECT  # noqa: PLC0415
+    from gdshare.messages import COLLECT, Value  # noqa: PLC0415
     from gdshare.metrics import SOURCE_THRESHOLD  # noqa: PLC0415
     from gdshare.pooling import train_pooled  # noqa: PLC0415
 
@@ -67,7 +67,7 @@ def hold_round(sites: int, network: str) -> dict[str, object]:
         order, now = federation.order, federation.now
         grid = MemoryGrid(federation)
         with meter.step("collect"):
-            requests = {node: {} for node in grid.get_node_ids()}
+            requests: dict[int, dict[str, Value]] = {node: {} for node in grid.get_node_ids()}
             replies = ask(grid, f"query.{COLLECT}", requests, 1.0, "all", "hand over")
         with meter.step("verify"):
             checked = verify_and_record(order, split_files(replies), now)
@@ -122,7 +122,7 @@ def in_own_process(sites: int, network: str) -> dict[str, object]:
     return figures
 
 
-def table(rounds: list[Mapping[str, object]]) -> str:
+def table(rounds: Sequence[Mapping[str, object]]) -> str:
     """Steps down, sizes across: CPU-seconds, and MB."""
     columns: list[Mapping[str, Mapping[str, float]]] = [own["steps"] for own in rounds]  # type: ignore[misc]
     heads = [f"{own['sites']} {own['network']}" for own in rounds]
