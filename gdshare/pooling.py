@@ -55,7 +55,7 @@ UNION_SHIFT = 0.125
 """Largest shift of an image, in sides."""
 UNION_PART = 512
 """Images of a union that go through the network together: of a thousand bundles they are 3,000,
-whose maps would take 10 GB in a ConvNet."""
+whose maps would take 6 GB in a ConvNet."""
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from gdshare.bundle.digests import digests_of, subject_digest
 from gdshare.bundle.layout import BOUNDS
 from gdshare.messages import (
     MAX_BUNDLES,
+    MAX_RECIPE_BYTES,
     CollectRequest,
     CountRequest,
     Counts,
@@ -20,6 +21,7 @@ from gdshare.messages import (
     RequestError,
     counts_from_fields,
     counts_to_fields,
+    fit_one_request,
     refusal,
     refusal_in,
     unchanged,
@@ -261,3 +263,25 @@ def test_any_other_progress_is_refused(change: dict[str, object]) -> None:
 def test_progress_that_is_something_else_is_refused(received: dict[str, object]) -> None:
     with pytest.raises(RequestError):
         Progress.from_fields(received)
+
+
+def recipe(bundles: int, size: int) -> CountRequest:
+    files = {name: bytes(size) for name in BOUNDS}
+    return CountRequest("convnet", Protocol(), Recipe("average", 0, 5, [files] * bundles))
+
+
+def test_thousand_bundles_go_into_one_request_and_no_more() -> None:
+    request = recipe(MAX_BUNDLES, 1)
+    assert CountRequest.from_fields(request.to_fields()) == request
+    with pytest.raises(RequestError):
+        CountRequest.from_fields(recipe(MAX_BUNDLES + 1, 1).to_fields())
+
+
+def test_bundles_of_a_request_have_a_bound_together() -> None:
+    """A thousand of the largest bundles would be 40 GB."""
+    size = MAX_RECIPE_BYTES // 8 // len(BOUNDS)
+    files = {name: bytes(size) for name in BOUNDS}
+    assert fit_one_request([files] * 8)
+    assert not fit_one_request([files] * 9)
+    with pytest.raises(RequestError, match="more than 268,435,456 bytes"):
+        CountRequest.from_fields(recipe(9, size).to_fields())

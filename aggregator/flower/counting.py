@@ -1,5 +1,6 @@
 """Having hospitals count films with a model, and reading their answers as a stranger's."""
 
+import hashlib
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -11,12 +12,12 @@ from gdshare.cohort import Split
 from gdshare.errors import FederationError
 from gdshare.messages import (
     COUNTS,
-    MAX_BUNDLES,
     CountRequest,
     Counts,
     Recipe,
     RequestError,
     counts_from_fields,
+    fit_one_request,
 )
 from gdshare.metrics import THRESHOLDS
 from gdshare.model import Model
@@ -72,19 +73,58 @@ class Trained:
         return Recipe(self.pooling, self.seed, self.ensemble, files)
 
     @cached_property
+    def weights(self) -> bytes:
+        """The model as hospitals get it that may not train it."""
+        return self.model.to_bytes()
+
+    @cached_property
     def digest(self) -> str:
         """The name of the model."""
-        return self.recipe.digest(self.model.network, self.model.protocol)
+        named = replace(self.recipe, bundles=self.bundle_digests)
+        return named.digest(self.model.network, self.model.protocol)
+
+    @cached_property
+    def bundle_digests(self) -> tuple[str, ...]:
+        """Of the bundles, in order."""
+        return tuple(bundle.bundle.digest for bundle in self.bundles)
+
+    @cached_property
+    def fits(self) -> bool:
+        """Whether one question holds all bundles."""
+        return fit_one_request([bundle.files for bundle in self.bundles])
 
     def hidden_from(self, site: str) -> str:
         """The bundles that a hospital may not be shown, in words; empty if it may train."""
         names = [bundle.name for bundle in self.bundles if not may_see(site, bundle)]
-        return ", ".join(names) or ("so many bundles" if len(self.bundles) > MAX_BUNDLES else "")
+        return ", ".join(names) or ("" if self.fits else "so many bundles")
 
-    def request_for(self, site: str, epsilon: float | None) -> CountRequest:
-        """What a hospital is asked: to train the model, if it may be shown the bundles."""
-        model = self.model.to_bytes() if self.hidden_from(site) else self.recipe
+    def request_for(
+        self, site: str, epsilon: float | None, known: frozenset[str] = frozenset()
+    ) -> CountRequest:
+        """What a hospital is asked: to train the model, if it may be shown the bundles.
+
+        Args:
+            site: the hospital.
+            epsilon: of test films; None: validation films.
+            known: digests of what its node has: the model, or some of the bundles, is only named.
+        """
+        weights = bool(self.hidden_from(site))
+        name = hashlib.sha256(self.weights).hexdigest() if weights else self.digest
+        if name in known:
+            model: Recipe | bytes | str = name
+        elif weights:
+            model = self.weights
+        else:
+            pairs = zip(self.bundle_digests, self.recipe.bundles, strict=True)
+            bundles = [digest if digest in known else files for digest, files in pairs]
+            model = replace(self.recipe, bundles=bundles)
         return CountRequest(self.model.network, self.model.protocol, model, epsilon)
+
+    def shown_to(self, site: str) -> list[str]:
+        """Digests of what a node has that has answered: the model, and the bundles behind it."""
+        if self.hidden_from(site):
+            return [hashlib.sha256(self.weights).hexdigest()]
+        return [self.digest, *self.bundle_digests]
 
 
 @dataclass(frozen=True)
@@ -115,15 +155,13 @@ class Task:
     def question(self, bundle: Verified) -> Question:
         """What the node that sent a bundle is asked."""
         site = bundle.site
-        request = self.trained.request_for(site, self.epsilon)
-        shown = [] if isinstance(request.model, bytes) else list(self.trained.recipe.bundle_digests)
         return Question(
             self.key(site),
             bundle.node,
             f"evaluate.{COUNTS}",
-            lambda known: _shortest(request, known).to_fields(),
+            lambda known: self.trained.request_for(site, self.epsilon, known).to_fields(),
             site,
-            [request.model_digest, *shown],
+            self.trained.shown_to(site),
         )
 
 
@@ -148,17 +186,6 @@ def count_films(exchange: Exchange, tasks: Sequence[Task], closed: bool = False)
         what = f"count {WORDS[tasks[0].split]} films" if tasks else ""
         answers = exchange.ask(questions, ", ".join(sites) or "nobody", what)
     return [_counted(task, answers) for task in tasks]
-
-
-def _shortest(request: CountRequest, known: frozenset[str]) -> CountRequest:
-    """The same request without what a node has: its model by digest, or some of the bundles."""
-    if request.model_digest in known:
-        return replace(request, model=request.model_digest)
-    if not isinstance(request.model, Recipe):
-        return request
-    pairs = zip(request.model.bundle_digests, request.model.bundles, strict=True)
-    bundles = [digest if digest in known else files for digest, files in pairs]
-    return replace(request, model=replace(request.model, bundles=bundles))
 
 
 def _warn_of_weights(task: Task) -> None:

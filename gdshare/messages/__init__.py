@@ -30,7 +30,7 @@ to another::
 from gdshare.messages.collect import CollectRequest, unchanged, unchanged_in
 from gdshare.messages.counts import Counts, counts_from_fields, counts_to_fields
 from gdshare.messages.doing import Doing, Progress
-from gdshare.messages.recipe import Recipe, RecipeBundle
+from gdshare.messages.recipe import Recipe, RecipeBundle, fit_one_request
 from gdshare.messages.request import CountRequest
 from gdshare.messages.words import (
     ANSWER_RECORD,
@@ -38,6 +38,7 @@ from gdshare.messages.words import (
     COUNTS,
     MAX_BUNDLES,
     MAX_COUNT,
+    MAX_RECIPE_BYTES,
     MAX_TEXT,
     MAX_WITHDRAWALS,
     NOISE,
@@ -60,6 +61,7 @@ __all__ = [
     "COUNTS",
     "MAX_BUNDLES",
     "MAX_COUNT",
+    "MAX_RECIPE_BYTES",
     "MAX_TEXT",
     "MAX_WITHDRAWALS",
     "NOISE",
@@ -81,6 +83,7 @@ __all__ = [
     "Value",
     "counts_from_fields",
     "counts_to_fields",
+    "fit_one_request",
     "refusal",
     "refusal_in",
     "unchanged",

@@ -10,6 +10,7 @@ from gdshare.bundle.digests import digests_of, subject_digest
 from gdshare.bundle.layout import BOUNDS, SIGNATURE
 from gdshare.messages.words import (
     MAX_BUNDLES,
+    MAX_RECIPE_BYTES,
     Fields,
     RequestError,
     Value,
@@ -103,6 +104,10 @@ class Recipe:
         bundles = [_bundle(received, place) for place in range(_bundles(received))]
         if not bundles:
             raise RequestError("neither bundles nor a model", remedy="send one of them")
+        if not fit_one_request(bundles):
+            raise RequestError(
+                f"the bundles have more than {MAX_RECIPE_BYTES:,} bytes", remedy="send weights"
+            )
         seed = integer_in(received, "seed", 2**63 - 1)
         ensemble = integer_in(received, "ensemble", MAX_ENSEMBLE)
         if not ensemble:
@@ -110,6 +115,13 @@ class Recipe:
                 f"the ensemble is not one of 1 to {MAX_ENSEMBLE} networks", remedy="train some"
             )
         return cls(text_in(received, "pooling"), seed, ensemble, bundles)
+
+
+def fit_one_request(bundles: Sequence[RecipeBundle]) -> bool:
+    """Whether a recipe of these bundles may be sent; those that are only named weigh nothing."""
+    whole = [bundle for bundle in bundles if not isinstance(bundle, str)]
+    size = sum(len(content) for files in whole for content in files.values())
+    return len(bundles) <= MAX_BUNDLES and size <= MAX_RECIPE_BYTES
 
 
 def _bundles(received: Fields) -> int:

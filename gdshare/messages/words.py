@@ -16,8 +16,11 @@ ANSWER_RECORD = "answer"
 SUPPRESS_BELOW = "suppress_below"
 NOISE = "noise"
 
-MAX_BUNDLES = 100
-"""In one request."""
+MAX_BUNDLES = 1000
+"""In one request: 23 MB of bundles of three images of 32 px."""
+MAX_RECIPE_BYTES = 256 * 2**20
+"""Of all bundles of a request together, as its sender sends and its receiver reads them; a node
+takes no larger question (``hospital_node.superlink``)."""
 MAX_WITHDRAWALS = 100
 """In one answer; a hospital releases a bundle or two per year."""
 MAX_COUNT = 100_000
