@@ -15,7 +15,7 @@ from aggregator.flower import submit
 from aggregator.flower.cli import FlowerCli, SuperLinkAddress
 from aggregator.flower.local_federation import free_ports
 from aggregator.flower.order import Order, read_order, write_order
-from aggregator.flower.submit import run_round
+from aggregator.flower.submit import resume_round, run_round
 from aggregator.server_app import app as server_app
 from gdshare.errors import FederationError, UsageError
 
@@ -170,3 +170,72 @@ def test_missing_certificates_are_told_before_anything_is_written(
     with pytest.raises(UsageError, match=r"ca\.pem: is missing"):
         run_round(address, tmp_path / "out", order)
     assert not (tmp_path / "out" / "order.json").exists()
+
+
+def test_a_round_whose_process_dies_is_submitted_again(
+    tmp_path: Path,
+    order: Order,
+    flower: Callable[..., list[str]],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Its lock was seen, and is gone without a last word."""
+    flower()
+    runs: list[str] = []
+    alive = iter([True, True, False, False])
+
+    def start(_: FlowerCli, app: Path, config: dict[str, str]) -> str:
+        runs.append(str(len(runs)))
+        if len(runs) == 2:
+            (Path(config["out"]) / "table.txt").write_text("the table", encoding="utf-8")
+            (Path(config["out"]) / "round.json").write_text("{}", encoding="utf-8")
+        return runs[-1]
+
+    monkeypatch.setattr(FlowerCli, "start_run", start)
+    monkeypatch.setattr(submit, "is_running", lambda _: next(alive, False))
+    assert run_round(HERE, tmp_path / "out", order) == "the table"
+    assert runs == ["0", "1"]
+    assert "the process that ran the round died" in caplog.text
+
+
+def test_a_round_goes_on_with_what_is_ordered_now(
+    tmp_path: Path, order: Order, flower: Callable[..., list[str]]
+) -> None:
+    out = tmp_path / "out"
+    flower(failure_txt="1 hospitals were admitted")
+    with pytest.raises(FederationError, match="1 hospitals"):
+        run_round(HERE, out, order)
+    flower(table_txt="the table", round_json="{}")
+    table = resume_round(HERE, out, lambda old: old.model_copy(update={"minimum": 1}))
+    assert table == "the table"
+    assert read_order(out).minimum == 1
+    assert not (out / "failure.txt").exists()
+
+
+def test_a_closed_round_is_only_shown_again(
+    tmp_path: Path, order: Order, flower: Callable[..., list[str]]
+) -> None:
+    flower(table_txt="the table", round_json="{}")
+    run_round(HERE, tmp_path / "out", order)
+    flower(failure_txt="must not run")
+    assert resume_round(HERE, tmp_path / "out", lambda old: old) == "the table"
+
+
+def test_only_a_round_can_be_resumed(tmp_path: Path) -> None:
+    with pytest.raises(FederationError, match="no readable order"):
+        resume_round(HERE, tmp_path / "none", lambda old: old)
+    assert not (tmp_path / "none").exists()
+
+
+@pytest.mark.parametrize("hole", ["missing", "silent"])
+def test_the_command_ends_with_3_where_hospitals_are_missing(
+    tmp_path: Path, flower: Callable[..., list[str]], hole: str
+) -> None:
+    result = {"missing": [{"site": "east"}]} if hole == "missing" else {"silent": [7]}
+    flower(table_txt="the table", round_json=json.dumps(result))
+    gdshare = typer.Typer()
+    aggregate_command.register(gdshare)
+    words = ["--superlink", "h:1", "--trust", str(tmp_path), "--out", str(tmp_path / "a")]
+    done = CliRunner().invoke(gdshare, words)
+    assert done.exit_code == 3
+    assert "the table" in done.stdout
