@@ -188,7 +188,12 @@ class FlowerCli:
         if not isinstance(answer, dict) or not answer.get("success"):
             reason = answer.get("error-message", "") if isinstance(answer, dict) else ""
             raise FederationError(
-                f"flwr {arguments[0]}: {str(reason).strip() or 'refused'}",
+                f"flwr {arguments[0]}: {_last_paragraph(str(reason)) or 'refused'}",
                 remedy="check the SuperLink's address, certificates and log",
             )
         return answer
+
+
+def _last_paragraph(text: str) -> str:
+    """What Flower says in the end; before it stands what it was about to do."""
+    return text.strip().rpartition("\n\n")[2]

@@ -42,12 +42,15 @@ TEMPLATES = {
     INSTALL: "aggregator-install.sh",
 }
 """File -> its template; the compose file is made from the unit besides."""
+IMAGE_BIN = "/opt/gdshare/bin"
+"""Where docs/deploy/Dockerfile installs gdshare."""
 
 
 def texts(place: Place) -> Mapping[str, str]:
     """Every text of the set-up, by file name."""
     filled = {file: fill(PACKAGE, name, place.values()) for file, name in TEMPLATES.items()}
-    values = {**place.values(), **in_container(filled[UNIT])}
+    inside = fill(PACKAGE, UNIT, {**place.values(), "bin": IMAGE_BIN})
+    values = {**place.values(), **in_container(inside)}
     return {**filled, COMPOSE: fill(PACKAGE, "aggregator-compose.yaml", values)}
 
 
