@@ -55,9 +55,7 @@ def _run(*words: str) -> "subprocess.CompletedProcess[str] | None":
     if shutil.which(words[0]) is None:
         return None
     try:
-        return subprocess.run(
-            words, capture_output=True, text=True, timeout=COMMAND_S, check=False
-        )
+        return subprocess.run(words, capture_output=True, text=True, timeout=COMMAND_S, check=False)
     except (OSError, subprocess.TimeoutExpired):
         return None
 
@@ -110,7 +108,9 @@ def _listening(place: Place) -> Iterator[Finding]:
     ports = _ports_open_to_all()
     if place.superlink_port in ports:
         said = f"the SuperLink's port {place.superlink_port} is open to the network: whoever "
-        yield fault("SuperLink", f"{said}reaches it runs programs here", "--host 127.0.0.1, at once")
+        yield fault(
+            "SuperLink", f"{said}reaches it runs programs here", "--host 127.0.0.1, at once"
+        )
     if _connects(place.port):
         yield ok("nginx", f"listens on port {place.port}")
     else:

@@ -177,7 +177,9 @@ def _ask(door: Door, context: ssl.SSLContext | None, method: str, path: str) -> 
 def _without_tls(door: Door) -> Iterator[Finding]:
     answers = {path: _ask(door, None, method, path) for method, path in DOORS}
     open_to_all = [path for path, answer in answers.items() if answer.status not in (None, 400)]
-    said = f"speaks no TLS that a node takes; in clear, {', '.join(open_to_all) or 'nothing'} answers"
+    said = (
+        f"speaks no TLS that a node takes; in clear, {', '.join(open_to_all) or 'nothing'} answers"
+    )
     yield fault("TLS", said, _REMEDY)
 
 
@@ -188,7 +190,9 @@ def _as_a_stranger(door: Door, context: ssl.SSLContext) -> Iterator[Finding]:
         if not answer.refuses_strangers:
             opened.append(f"{path} (HTTP {answer.status})")
     if opened:
-        said = f"without a certificate, {', '.join(opened)} answers: strangers can run programs there"
+        said = (
+            f"without a certificate, {', '.join(opened)} answers: strangers can run programs there"
+        )
         yield fault("strangers", said, _REMEDY)
     asked = _ask(door, context, *FOR_NODES).refuses_strangers
     if not asked:

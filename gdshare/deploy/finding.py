@@ -83,7 +83,9 @@ def clock_finding(ahead: float) -> Finding:
     remedy = "set both clocks by NTP (timedatectl set-ntp true)"
     if ahead > AHEAD_S or -ahead > BEHIND_S:
         bound = f"{AHEAD_S} s ahead and {BEHIND_S} s behind are the limits"
-        return fault("clock", f"{said}, and the SuperLink refuses this node for it: {bound}", remedy)
+        return fault(
+            "clock", f"{said}, and the SuperLink refuses this node for it: {bound}", remedy
+        )
     if seconds > WARN_CLOCK_S:
         return warning("clock", f"{said}; {AHEAD_S} s ahead is the limit", remedy)
     return ok("clock", f"within {max(seconds, 1):.0f} s of the SuperLink's")

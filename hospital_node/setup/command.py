@@ -31,15 +31,15 @@ def init(
     superlink: Annotated[
         str, typer.Option(metavar="HOST:PORT", help="The aggregator's, as its operator gives it.")
     ],
-    work: Annotated[
-        Path, typer.Option(help="Where outbox, cohort and peers lie.")
-    ] = _DEFAULT["work"].default,
+    work: Annotated[Path, typer.Option(help="Where outbox, cohort and peers lie.")] = _DEFAULT[
+        "work"
+    ].default,
     films: Annotated[
         list[Path] | None, typer.Option(help="A folder of the cohort's films, if elsewhere.")
     ] = None,
-    state: Annotated[
-        Path, typer.Option(help="Folder of the node's own records.")
-    ] = _DEFAULT["state"].default,
+    state: Annotated[Path, typer.Option(help="Folder of the node's own records.")] = _DEFAULT[
+        "state"
+    ].default,
     logs: Annotated[Path, typer.Option(help="Folder of its log.")] = _DEFAULT["logs"].default,
     user: Annotated[str, typer.Option(help="Its user, which install.sh makes.")] = "gdshare-node",
     counts: Annotated[

@@ -3,8 +3,6 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from hospital_node.setup.place import CA, NODE_KEY, TLS_KEY, NodePlace
-
 from gdshare.deploy.certificates import (
     certificate_fingerprint,
     certificate_pem,
@@ -26,6 +24,7 @@ from gdshare.deploy.node_request import (
 )
 from gdshare.errors import KeyFileError, UsageError
 from gdshare.storage import new_folder, write_bytes
+from hospital_node.setup.place import CA, NODE_KEY, TLS_KEY, NodePlace
 
 
 @dataclass(frozen=True)
@@ -77,7 +76,9 @@ def read_reply(path: Path, folder: Path) -> Reply:
     certificates = read_certificates(path)
     if len(certificates) != 2 or not is_signed_by(certificates[0], certificates[1]):
         raise KeyFileError(
-            "is not a certificate and its authority's", path, "ask the aggregator for the file again"
+            "is not a certificate and its authority's",
+            path,
+            "ask the aggregator for the file again",
         )
     certificate, authority = certificates
     if certificate.public_key() != read_tls_key(folder / TLS_KEY).public_key():

@@ -40,7 +40,8 @@ def add(
     root_certificates: RootCertificates,
     trust: TrustFolder,
     site: Annotated[
-        str | None, typer.Option(help="The hospital's short name; a request has it, a .pub does not.")
+        str | None,
+        typer.Option(help="The hospital's short name; a request has it, a .pub does not."),
     ] = None,
     by: By = None,
     as_json: AsJson = False,

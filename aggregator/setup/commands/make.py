@@ -30,12 +30,12 @@ def init(
     ] = "aggregator",
     port: Annotated[int, typer.Option(help="nginx's, the only one open to the outside.")] = 8443,
     superlink_port: Annotated[int, typer.Option(help="The SuperLink's, on the loopback.")] = 8000,
-    work: Annotated[
-        Path, typer.Option(help="Folder of rounds, trust list and ledger.")
-    ] = _DEFAULT["work"].default,
-    state: Annotated[
-        Path, typer.Option(help="Folder of the SuperLink's database.")
-    ] = _DEFAULT["state"].default,
+    work: Annotated[Path, typer.Option(help="Folder of rounds, trust list and ledger.")] = _DEFAULT[
+        "work"
+    ].default,
+    state: Annotated[Path, typer.Option(help="Folder of the SuperLink's database.")] = _DEFAULT[
+        "state"
+    ].default,
     logs: Annotated[Path, typer.Option(help="Folder of its log.")] = _DEFAULT["logs"].default,
     user: Annotated[str, typer.Option(help="The SuperLink's user, which install.sh makes.")] = (
         "gdshare"
