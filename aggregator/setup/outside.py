@@ -140,9 +140,11 @@ def _connection(door: Door) -> socket.socket:
 
 
 def _certificate(door: Door, context: ssl.SSLContext) -> x509.Certificate:
-    with closing(_connection(door)) as plain:
-        with context.wrap_socket(plain, server_hostname=door.host) as secure:
-            content = secure.getpeercert(binary_form=True)
+    with (
+        closing(_connection(door)) as plain,
+        context.wrap_socket(plain, server_hostname=door.host) as secure,
+    ):
+        content = secure.getpeercert(binary_form=True)
     return x509.load_der_x509_certificate(content or b"")
 
 

@@ -1,4 +1,4 @@
-"""Where everything of a federation lies on the aggregator's machine, kept in ``federation.json``."""
+"""Where everything lies on the aggregator's machine, kept in ``federation.json``."""
 
 import re
 import shlex

@@ -1,4 +1,4 @@
-"""What a hospital sends once so that its node is let in: one file, with one fingerprint to read out.
+"""What a hospital sends once so that its node is let in: one file, one fingerprint.
 
 The file holds the public half of the node's key, in OpenSSH's form, which the SuperLink registers,
 and below it a PEM request for a certificate, with which the node passes the aggregator's proxy::

@@ -55,10 +55,11 @@ def sign(
     passphrase_file: Path | None = PASSPHRASE_FILE,
     as_json: AsJson = False,
 ) -> None:
-    """Sign a hospital's certificate, with which its node passes nginx. Its key still says who it is.
+    """Sign a hospital's certificate, with which its node passes nginx.
 
-    Send the hospital the file that this writes, and read out the authority's fingerprint to it. A
-    certificate lasts two years; sign the same request again before.
+    Who the node is, its registered key says. Send the hospital the file that this writes, and read
+    out the authority's fingerprint to it. A certificate lasts two years; sign the same request
+    again before.
     """
     place, wish = read_place(folder), read_node_request(request)
     require_match(wish.fingerprint, typed, "--fingerprint", "call the hospital before you sign")
