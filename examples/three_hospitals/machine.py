@@ -142,6 +142,8 @@ def _machine(name: str, folder: Path) -> Iterator[Machine]:
     finally:
         holder.kill()
         holder.wait()
+        shutil.rmtree(folder / "etc", ignore_errors=True)  # a copy of this machine's, secrets too
+        shutil.rmtree(folder / "kept", ignore_errors=True)
 
 
 def _child_of(pid: int) -> int:
@@ -178,9 +180,10 @@ def _furnish(machine: Machine) -> None:
     lines += ["mkdir -p /var/lib/nginx /var/log/nginx", "mount -t tmpfs tmpfs /run"]
     for hidden in sorted({_closed(path) for path in _programs()} - {None}, key=str):
         lines += [f"mount -t tmpfs -o mode=755 tmpfs {hidden}"]
-    lines += ["mount -t tmpfs -o mode=1777 tmpfs /tmp"]
     for index, path in enumerate(_programs()):
         lines += [f"mkdir -p {path}", f"mount --bind {folder}/kept/{index} {path}"]
+    if not any(path.is_relative_to("/tmp") for path in _places()):
+        lines += ["mount -t tmpfs -o mode=1777 tmpfs /tmp"]
     lines += [f"hostname {machine.name}", "ip link set lo up"]
     entry = [f"{NETWORK}.1 aggregator.example", f"127.0.0.1 {machine.name}"]
     lines += [f"echo {shlex.quote(line)} >>/etc/hosts" for line in entry]
@@ -193,8 +196,12 @@ def _furnish(machine: Machine) -> None:
 
 def _programs() -> list[Path]:
     """Folders of Python and gdshare that the machines' users must be able to read."""
-    needed = dict.fromkeys(Path(path).resolve() for path in (sys.base_prefix, sys.prefix, ROOT))
-    return [path for path in needed if _closed(path) is not None or path.is_relative_to("/tmp")]
+    return [path for path in _places() if _closed(path) is not None]
+
+
+def _places() -> list[Path]:
+    paths = (sys.base_prefix, sys.prefix, ROOT)
+    return list(dict.fromkeys(Path(path).resolve() for path in paths))
 
 
 def _closed(path: Path) -> Path | None:
