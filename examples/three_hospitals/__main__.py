@@ -128,7 +128,9 @@ def by_courier(made: dict[str, Machine], node: "dict[str, object]") -> None:
     init = f"gdshare node init /etc/gdshare-east --site east --superlink {DOOR} --no-count"
     init += f" --work {SRV}/couriered/east --user gdshare-east --state /var/lib/gdshare-east"
     made_node = hub.run(f"{init} --logs /var/log/gdshare-east --json")
-    authority = json.loads(hub.run(f"gdshare federation doctor --json --dir {ETC}", statuses=(0, 3)))
+    authority = json.loads(
+        hub.run(f"gdshare federation doctor --json --dir {ETC}", statuses=(0, 3))
+    )
     if not authority["ok"]:
         print("    (the doctor's findings are above)", flush=True)
     told = json.loads(made_node)["fingerprint"]
