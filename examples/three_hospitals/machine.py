@@ -1,4 +1,4 @@
-"""A machine for the walk: Linux namespaces, with an ``/etc``, ``/srv`` and ``/var`` of their own."""
+"""A machine for the walk: Linux namespaces with an ``/etc``, ``/srv`` and ``/var`` of their own."""
 
 import os
 import shlex
@@ -13,7 +13,14 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 TOOLS = ("unshare", "nsenter", "setpriv", "mount", "ip", "nft", "nginx", "useradd")
-INIT = "import os, time\nwhile True:\n    try: os.wait()\n    except ChildProcessError: time.sleep(0.1)"
+INIT = """
+import os, time
+while True:
+    try: os.wait()
+    except ChildProcessError: time.sleep(0.1)
+"""
+"""The first process of a machine: it buries the others."""
+TEMPORARY = "/tmp"  # noqa: S108 - where it lies, not a file in it
 NETWORK = "10.77.0"
 OWN_FOLDERS = ("srv", "var/lib", "var/log", "home")
 START_S = 30.0
@@ -182,8 +189,8 @@ def _furnish(machine: Machine) -> None:
         lines += [f"mount -t tmpfs -o mode=755 tmpfs {hidden}"]
     for index, path in enumerate(_programs()):
         lines += [f"mkdir -p {path}", f"mount --bind {folder}/kept/{index} {path}"]
-    if not any(path.is_relative_to("/tmp") for path in _places()):
-        lines += ["mount -t tmpfs -o mode=1777 tmpfs /tmp"]
+    if not any(path.is_relative_to(TEMPORARY) for path in _places()):
+        lines += [f"mount -t tmpfs -o mode=1777 tmpfs {TEMPORARY}"]
     lines += [f"hostname {machine.name}", "ip link set lo up"]
     entry = [f"{NETWORK}.1 aggregator.example", f"127.0.0.1 {machine.name}"]
     lines += [f"echo {shlex.quote(line)} >>/etc/hosts" for line in entry]

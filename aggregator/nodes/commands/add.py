@@ -9,7 +9,7 @@ import typer
 
 from aggregator.flower.cli import FlowerCli
 from aggregator.nodes.binding import Binding, BoundNode, changing
-from aggregator.nodes.commands.options import RootCertificates, SuperLink, flower
+from aggregator.nodes.commands.options import CA, RootCertificates, SuperLink, flower
 from aggregator.setup.commands.sign import site_of
 from aggregator.trust.commands.options import By, TrustFolder
 from gdshare.cli.operator import operator_name
@@ -37,8 +37,8 @@ def add(
         ),
     ],
     superlink: SuperLink,
-    root_certificates: RootCertificates,
     trust: TrustFolder,
+    root_certificates: RootCertificates = CA,
     site: Annotated[
         str | None,
         typer.Option(help="The hospital's short name; a request has it, a .pub does not."),

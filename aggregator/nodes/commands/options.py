@@ -41,3 +41,7 @@ def flower(superlink: str, root_certificates: Path) -> Iterator[FlowerCli]:
     with tempfile.TemporaryDirectory(prefix="gdshare-") as home:
         address = SuperLinkAddress(superlink, root_certificates=root_certificates)
         yield FlowerCli.connect(Path(home), address)
+
+
+CA = Path("/etc/gdshare/ca.pem")
+"""Where gdshare federation init /etc/gdshare puts it."""

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from aggregator.nodes.binding import NUMBER, Binding, changing
-from aggregator.nodes.commands.options import RootCertificates, SuperLink, flower
+from aggregator.nodes.commands.options import CA, RootCertificates, SuperLink, flower
 from aggregator.trust.commands.options import TrustFolder
 from gdshare.cli.terminal import AsJson, print_facts
 from gdshare.errors import TrustError
@@ -18,8 +18,8 @@ def remove(
         str, typer.Argument(metavar="SITE|NUMBER", help="The hospital, or one node's number.")
     ],
     superlink: SuperLink,
-    root_certificates: RootCertificates,
     trust: TrustFolder,
+    root_certificates: RootCertificates = CA,
     as_json: AsJson = False,
 ) -> None:
     """Have the SuperLink forget a hospital's nodes, and forget whose they were.

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from aggregator.flower.cli import ListedNode
 from aggregator.nodes.binding import BoundNode, read_binding
-from aggregator.nodes.commands.options import RootCertificates, SuperLink, flower
+from aggregator.nodes.commands.options import CA, RootCertificates, SuperLink, flower
 from aggregator.trust.commands.options import TrustFolder
 from gdshare.cli.terminal import AsJson, print_json, print_table
 from gdshare.extras import require_extra
@@ -15,8 +15,8 @@ COLUMNS = ("site", "node", "status", "since", "bound by")
 
 def show(
     superlink: SuperLink,
-    root_certificates: RootCertificates,
     trust: TrustFolder,
+    root_certificates: RootCertificates = CA,
     as_json: AsJson = False,
 ) -> None:
     """List the nodes: whose they are, and whether they are connected, since when."""
