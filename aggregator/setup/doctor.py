@@ -12,6 +12,7 @@ from pathlib import Path
 from aggregator.flower.cli import FlowerCli, ListedNode, SuperLinkAddress
 from aggregator.nodes.binding import read_binding
 from aggregator.setup.place import CA, CA_KEY, INSTALLED, SERVER, SERVER_KEY, SITES, Place
+from gdshare.child_environment import child_environment
 from gdshare.deploy.finding import (
     Finding,
     certificate_finding,
@@ -25,6 +26,7 @@ from gdshare.deploy.finding import (
 )
 from gdshare.errors import GdshareError
 from gdshare.ledger import read_ledger
+from gdshare.plain_files import MAX_RECORD, MAX_TABLE, read_plain
 from gdshare.trust.key_history import expiring_sites
 from gdshare.trust.keys import ledger_beside, load_trust
 
@@ -55,7 +57,14 @@ def _run(*words: str) -> "subprocess.CompletedProcess[str] | None":
     if shutil.which(words[0]) is None:
         return None
     try:
-        return subprocess.run(words, capture_output=True, text=True, timeout=COMMAND_S, check=False)
+        return subprocess.run(
+            words,
+            capture_output=True,
+            text=True,
+            timeout=COMMAND_S,
+            check=False,
+            env=child_environment(),
+        )
     except (OSError, subprocess.TimeoutExpired):
         return None
 
@@ -91,7 +100,8 @@ def _installed(place: Place) -> Iterator[Finding]:
     """Whether what runs is what the folder holds."""
     for name, path in INSTALLED.items():
         try:
-            same = path.read_bytes() == (place.folder / name).read_bytes()
+            own = read_plain(place.folder / name, MAX_RECORD)
+            same = read_plain(path, MAX_RECORD) == own
         except OSError:
             again = f"sh {place.folder}/install.sh, as root"
             yield warning("installed", f"{path} is missing or cannot be read", again)
@@ -130,7 +140,8 @@ def _ports_open_to_all() -> set[int]:
     ports: set[int] = set()
     for table in ("tcp", "tcp6"):
         try:
-            lines = Path("/proc/net", table).read_text(encoding="ascii").splitlines()[1:]
+            content = read_plain(Path("/proc/net", table), MAX_TABLE)
+            lines = content.decode("ascii").splitlines()[1:]
         except OSError:
             continue
         for fields in map(str.split, lines):

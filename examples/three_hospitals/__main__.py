@@ -110,8 +110,10 @@ def stranger(machine: Machine, hub: Machine) -> None:
     said = machine.run(submit, statuses=(0, 1, 2))
     if re.search(r'"success":\s*true', said) or '"success"' not in said:
         raise CommandError(f"a stranger's run was not refused: {said}")
-    runs = hub.path("/var/log/gdshare/superlink.log")
-    if runs.exists() and "StartRun" in runs.read_text(encoding="utf-8", errors="replace"):
+    log = hub.path("/var/log/gdshare/superlink.log").read_text("utf-8", errors="replace")
+    if "/v1/control/register-node" not in log:
+        raise CommandError("the SuperLink's log does not show who reached it")
+    if "/v1/control/start-run" in log:
         raise CommandError("a stranger's run reached the SuperLink")
 
 

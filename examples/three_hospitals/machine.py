@@ -107,7 +107,8 @@ class Machine:
         [command], [user] = values["ExecStart"], values["User"]
         variables = " ".join(values.get("Environment", []))
         print(f"{self.name}# (as {user}) {' '.join(command.split()[:3])} ...", flush=True)
-        log = self.folder / f"{Path(unit).stem}.out"
+        [output] = values.get("StandardOutput", [f"append:/var/log/{Path(unit).stem}.out"])
+        log = self.path(output.removeprefix("append:"))
         with log.open("ab") as stream:
             return subprocess.Popen(
                 self.words(f"umask 077; exec env {variables} {command}", user, "/"),

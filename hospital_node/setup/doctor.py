@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from gdshare.child_environment import child_environment
 from gdshare.deploy.certificates import is_signed_by, read_certificates
 from gdshare.deploy.finding import (
     Finding,
@@ -133,10 +134,15 @@ def _may(user: str, flag: str, path: Path) -> bool:
             return False
         groups = os.getgrouplist(user, found.pw_gid)
         ended = subprocess.run(
-            words, user=found.pw_uid, group=found.pw_gid, extra_groups=groups, check=False
+            words,
+            user=found.pw_uid,
+            group=found.pw_gid,
+            extra_groups=groups,
+            check=False,
+            env=child_environment(),
         )
     else:
-        ended = subprocess.run(words, check=False)
+        ended = subprocess.run(words, check=False, env=child_environment())
     return ended.returncode == 0
 
 
