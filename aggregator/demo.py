@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gdshare.cli.terminal import AsJson, print_json, print_line
-from gdshare.extras import require_extra
+from gdshare.flower import require_flower
 from gdshare.method import Settings
 from gdshare.metrics import SOURCE_THRESHOLD
 from gdshare.protocol import Protocol
@@ -57,7 +57,7 @@ def demo(
     SuperLink and three SuperNodes on this machine collect, verify, pool, train and count. At the
     end the pooled model classifies films of a fourth hospital, and OUT/report.html shows it all.
     """
-    require_extra("federation")
+    require_flower()
     from aggregator.trial.run import run_trial
     from aggregator.trial.terminal import bar_on_terminal
     from gdshare.report.page import PAGE, write_page

@@ -58,13 +58,17 @@ def signed_receipts(entries: Sequence[Entry], signer: Signer) -> dict[str, bytes
 
 
 @contextmanager
-def receipts_for(ledger: Path, folder: Path, signer: Signer | None) -> Iterator[None]:
+def receipts_for(
+    ledger: Path, folder: Path, signer: Signer | None, before: Anchor | None = None
+) -> Iterator[None]:
     """Sign receipts for the lines that the block adds to the ledger, also if it fails.
 
     Args:
         ledger: the aggregator's.
         folder: for the receipts; made if there are any.
         signer: None: no receipts.
+        before: the last line before the round, where the block goes on with one; None: the last
+            line now.
 
     Raises:
         LedgerError: the lines from before the block have changed.
@@ -72,17 +76,28 @@ def receipts_for(ledger: Path, folder: Path, signer: Signer | None) -> Iterator[
     if signer is None:
         yield
         return
-    before = head_of(read_ledger(ledger))
+    before = before or head_of(read_ledger(ledger))
     try:
         yield
     except BaseException:  # a failed round has recorded its refusals all the same
         with suppress(LedgerError, LockedError, OSError):
-            _sign_since(before, ledger, folder, signer)
+            sign_since(before, ledger, folder, signer)
         raise
-    _sign_since(before, ledger, folder, signer)
+    sign_since(before, ledger, folder, signer)
 
 
-def _sign_since(before: Anchor, ledger: Path, folder: Path, signer: Signer) -> None:
+def sign_since(before: Anchor, ledger: Path, folder: Path, signer: Signer) -> None:
+    """Sign receipts for all lines of a ledger after one.
+
+    Args:
+        before: the line's anchor.
+        ledger: the aggregator's.
+        folder: for the receipts; made if there are any.
+        signer: the aggregator.
+
+    Raises:
+        LedgerError: that line, or one before it, has changed.
+    """
     entries = read_ledger(ledger, [before] if before.number else [])
     _write(folder, signed_receipts(entries[before.number :], signer))
 

@@ -3,8 +3,11 @@
 1. wait for nodes; 2. collect; 3. record withdrawals; 4. verify; 5. measure what each bundle teaches
 alone, and quarantine implausible ones; 6. admit; 7. pool and train; 8. count validation films;
 9. fix one ε; 10. count test films, once. Only nodes whose bundle was verified are asked to count:
-the signature on it is all that ties a node to a hospital. Bundles stay in this process's memory and
-are gone after the round.
+the signature on it is all that ties a node to a hospital.
+
+Each answer is in the round's record (``record``) as soon as it is there, and so is each step. A
+round that was killed runs again from the top over what is kept: nobody is asked twice, nothing is
+said twice in the ledger, and a model that was trained is not trained again.
 
 ::
 
@@ -16,20 +19,22 @@ import hashlib
 import json
 import logging
 import time
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
 from flwr.serverapp import Grid
-from pydantic import JsonValue
+from pydantic import JsonValue, TypeAdapter
 
 from aggregator.admission.collected import split_files
 from aggregator.admission.decide import Decision, assess, decide, verify_and_record
-from aggregator.flower.counting import Counted, Trained, count_films
-from aggregator.flower.exchange import Replies, ask
-from aggregator.flower.folder import MODEL, REFUSALS
+from aggregator.admission.plausibility import Screening
+from aggregator.flower.counting import Counted, Task, Trained, count_films
+from aggregator.flower.exchange import Clock, Exchange, Question, Replies
+from aggregator.flower.folder import LOCK, MODEL, RECORD, REFUSALS
 from aggregator.flower.order import Order
+from aggregator.record import RoundRecord, Stage, open_record
 from aggregator.refusals import Refusal, reasons
 from aggregator.results import RoundResult, chosen_epsilon, rows, weights, write_result
 from aggregator.stopwatch import Stopwatch
@@ -39,19 +44,29 @@ from aggregator.trust.bundle_history import (
     trained_from,
     withdrawn_bundles,
 )
+from aggregator.trust.bundle_store import BundleStore, bundles_beside
 from aggregator.verified import Verified, digests
-from gdshare.cohort import open_cohort
+from gdshare.cohort import Cohort, open_cohort
 from gdshare.contributions import contribution_of
 from gdshare.errors import FederationError
-from gdshare.ledger import in_one_line, open_ledger
-from gdshare.messages import COLLECT, Value
+from gdshare.ledger import head_of, in_one_line, open_ledger, read_ledger
+from gdshare.lock import lock
+from gdshare.messages import COLLECT, UNCHANGED, CollectRequest, Fields, Reason, Value
 from gdshare.metrics import SOURCE_THRESHOLD
-from gdshare.model import Model, save_model
+from gdshare.model import Model, load_model, save_model
 from gdshare.pooling import train_pooled
 from gdshare.progress import lines
 from gdshare.storage import write_bytes
 
 POLL_S = 0.5
+LOCK_S = 5.0
+"""The command that follows a round looks at its lock now and then."""
+COLLECTING, POOLED = "collect/", "pooled"
+"""How the keys of questions begin, and the name of the model in them."""
+HAD, COLLECTED = "had/", "collected"
+SCREENED, ADMITTED, TRAINED = "screened", "admitted", "trained"
+"""Names of facts in the record."""
+SCREENINGS = TypeAdapter(dict[str, Screening])
 
 log = logging.getLogger(__name__)
 
@@ -74,52 +89,92 @@ class Round:
         grid: Flower's way to the nodes.
         order: what to do.
         now: the aggregator's clock at its start, UTC.
-        began: the same moment by the clock that nobody sets.
+        run_id: Flower's number of the run, for the record.
+        clock: the one that nobody sets.
     """
 
     grid: Grid
     order: Order
     now: datetime
-    began: float = field(default_factory=time.monotonic)
-
-    def moment(self) -> datetime:
-        """The aggregator's clock: a line in the ledger has the time of its act."""
-        return self.now + timedelta(seconds=time.monotonic() - self.began)
+    run_id: int = 0
+    clock: Clock = time
 
     def run(self, out: Path) -> RoundResult:
-        """Run the round; on return everything is in ``out``.
+        """Run the round, or go on with it; on return everything is in ``out``.
 
         Args:
-            out: for ``refusals.jsonl``, ``model/``, ``table.txt``, ``report.html`` and
-                ``round.json``.
+            out: for ``refusals.jsonl``, ``model/``, ``table.txt``, ``report.html``,
+                ``round.sqlite`` and ``round.json``.
 
         Raises:
-            FederationError: no node connected, no bundle was admitted, the trust list or the ledger
-                changed meanwhile, or no film was counted.
+            FederationError: no node connected, no bundle was admitted, fewer hospitals than
+                ``minimum``, the trust list or the ledger changed meanwhile, or no film was counted.
             LedgerError: the ledger was altered or cut short, or cannot be written; nothing is
                 admitted.
+            LockedError: another process is running this round.
         """
-        watch = Stopwatch()
-        reference = None if self.order.reference is None else open_cohort(self.order.reference)
+        began = self.clock.monotonic()
+
+        def moment() -> datetime:
+            """The aggregator's clock: a line in the ledger has the time of its act."""
+            return self.now + timedelta(seconds=self.clock.monotonic() - began)
+
+        with lock(out / LOCK, LOCK_S), open_record(out / RECORD, moment) as record:
+            record.begin(self.run_id, head_of(read_ledger(self.order.ledger)))
+            exchange = Exchange(
+                self.grid, record, self.order.timeout, self.order.deadline, self.clock
+            )
+            return _Running(self.order, exchange, record, out, moment).run()
+
+
+class _Running:
+    """A round in its folder, with its record open."""
+
+    def __init__(
+        self,
+        order: Order,
+        exchange: Exchange,
+        record: RoundRecord,
+        out: Path,
+        moment: Callable[[], datetime],
+    ) -> None:
+        self.order, self.exchange, self.record = order, exchange, record
+        self.out, self.moment, self.watch = out, moment, Stopwatch()
+        self.store = BundleStore(bundles_beside(order.ledger))
+        anchor = record.ledger_before
+        self.since = anchor.number if anchor else 0
+
+    def run(self) -> RoundResult:
+        """All steps that are left."""
+        order, watch = self.order, self.watch
+        reference = None if order.reference is None else open_cohort(order.reference)
+        if self.record.stage == Stage.ANNOUNCED:
+            self.record.reach(Stage.COLLECTING)
+        else:
+            log.info("going on with the round, which is %s", self.record.stage)
         with watch.step("collect"):
-            replies = self._collect(self._wait_for_nodes())
-        checked = verify_and_record(self.order, split_files(replies), self.moment())
+            replies = self._collect()
+        collected = split_files(replies)
+        checked = verify_and_record(order, collected, self.moment(), self.since)
+        self._keep_bundles(checked.verified)
         with watch.step("plausibility"):
-            screenings = assess(self.grid, self.order, checked.sound, reference)
-        decision = decide(self.order, checked, screenings, self.moment())
-        _write_refusals(out, decision.refusals)
+            screenings = self._assess(checked.sound, reference)
+        decision = decide(order, checked, screenings, self.moment(), self.since)
+        _write_refusals(self.out, decision.refusals)
         admitted = decision.admitted
         if not admitted:
+            self.record.reach(Stage.COLLECTING)
             raise _nothing_admitted(decision, replies)
         log.info("admitted %d bundles: %s", len(admitted), ", ".join(digests(admitted)))
+        self._require_minimum(digests(admitted), "were admitted", Stage.COLLECTING)
+        self._settle(admitted)
         with watch.step("train"):
-            model = self._train(admitted, out / MODEL)
-        evaluated = self._evaluate(admitted, model, watch)
+            model = self._train(admitted)
+        evaluated = self._evaluate(admitted, model)
         # Saved with the weights, so that whoever classifies with the model does so at this ε.
         origin = self._origin(admitted, model) | {"threshold": evaluated.epsilon}
-        save_model(out / MODEL, model, origin)
+        save_model(self.out / MODEL, model, origin)
         validation, test = evaluated.validation.counts, evaluated.test.counts
-        bundle_bytes = checked.collected.bundle_bytes
         result = RoundResult(
             network=model.network,
             networks=len(model.ensemble),
@@ -135,13 +190,123 @@ class Round:
             weights=weights(admitted),
             missing=[*evaluated.validation.missing, *evaluated.test.missing],
             silent=replies.silent,
-            rows=rows(test, self.order.seed),
+            rows=rows(test, order.seed),
             seconds=watch.seconds,
-            bytes_moved={"bundles": bundle_bytes, "model": len(model.to_bytes())},
-            order=self.order,
+            bytes_moved={"bundles": collected.bundle_bytes, "model": len(model.to_bytes())},
+            order=order,
         )
-        write_result(out, result, admitted)
+        write_result(self.out, result, admitted)
+        self.record.reach(Stage.CLOSED)
         return result
+
+    def _collect(self) -> Replies:
+        """What nodes hand over, with bundles that the aggregator had filled in."""
+        if self._past(Stage.SCREENED):
+            return self._replies(*self._collected_before())
+        nodes = self._wait_for_nodes()
+        expected = len(nodes) if self.order.deadline is None else self.order.sites
+        who = "1 hospital" if len(nodes) == 1 else f"{len(nodes)} hospitals"
+        what = "hand over what they released"
+        questions = [self._collecting(node) for node in nodes]
+        answers = self.exchange.ask(questions, who, what, self._collecting, expected)
+        given = self.record.keys(COLLECTING)
+        refused = {int(key.removeprefix(COLLECTING)): r for key, r in answers.refused.items()}
+        silent = sorted(set(nodes) - set(given.values()) - set(refused))
+        log.info(
+            "%d nodes handed something over, %d refused, %d did not answer",
+            len(given),
+            len(refused),
+            len(silent),
+        )
+        named: dict[str, JsonValue] = {str(node): reason for node, reason in refused.items()}
+        self.record.set_fact(COLLECTED, [named, [str(node) for node in silent]])
+        return self._replies(refused, silent)
+
+    def _collected_before(self) -> tuple[dict[int, Reason], list[int]]:
+        """Who refused and who was silent, when the round was collecting."""
+        fact = TypeAdapter(tuple[dict[int, Reason], list[int]])
+        return fact.validate_python(self.record.fact(COLLECTED))
+
+    def _replies(self, refused: Mapping[int, Reason], silent: Sequence[int]) -> Replies:
+        kept = self.record.keys(COLLECTING).items()
+        answers = {node: self._filled_in(node, self.record.answer(key) or {}) for key, node in kept}
+        return Replies(answers, refused, tuple(silent))
+
+    def _filled_in(self, node: int, answer: Fields) -> Fields:
+        """An answer with the bundle's files, if it only says that they have not changed."""
+        if UNCHANGED not in answer:
+            return answer
+        rest = {name: value for name, value in answer.items() if name != UNCHANGED}
+        digest = self.record.fact(f"{HAD}{node}")
+        if not isinstance(digest, str) or answer[UNCHANGED] != digest:
+            return rest
+        return {**rest, **(self.store.files(digest) or {})}
+
+    def _collecting(self, node: int) -> Question:
+        """What a node is asked for: its newest bundle, unless that is the one that is here."""
+
+        def fields(_: frozenset[str]) -> dict[str, Value]:
+            digest = self.store.of_node(node)
+            self.record.set_fact(f"{HAD}{node}", digest)
+            return CollectRequest(digest).to_fields()
+
+        return Question(f"{COLLECTING}{node}", node, f"query.{COLLECT}", fields)
+
+    def _keep_bundles(self, verified: Sequence[Verified]) -> None:
+        """Into the store; what was withdrawn leaves it."""
+        withdrawn = {digest for _, digest in withdrawn_bundles(read_ledger(self.order.ledger))}
+        for bundle in verified:
+            if bundle.bundle.digest not in withdrawn:
+                self.store.put(bundle.node, bundle.bundle.digest, bundle.files)
+            self.record.note(bundle.node, "answered", bundle.site)
+        self.store.drop(withdrawn)
+
+    def _assess(
+        self, sound: Sequence[Verified], reference: Cohort | None
+    ) -> Mapping[str, Screening]:
+        """Measure each sound bundle, or take the figures that are kept of just these."""
+        kept = SCREENINGS.validate_python(self.record.fact(SCREENED) or {})
+        if {site: figures.digest for site, figures in kept.items()} == digests(sound):
+            return kept
+        screenings = assess(self.exchange, self.order, sound, reference)
+        self.record.set_fact(SCREENED, SCREENINGS.dump_python(dict(screenings), mode="json"))
+        return screenings
+
+    def _settle(self, admitted: Sequence[Verified]) -> None:
+        """Fix whose bundles the round goes on with.
+
+        Raises:
+            FederationError: they are others than before the round was interrupted.
+        """
+        if not self._past(Stage.SCREENED):
+            self.record.set_fact(ADMITTED, dict(digests(admitted)))
+            self.record.reach(Stage.SCREENED)
+        elif self.record.fact(ADMITTED) != digests(admitted):
+            raise FederationError(
+                "other bundles are admitted now than before the round was interrupted",
+                remedy="hold a new round",
+            )
+
+    def _past(self, stage: Stage) -> bool:
+        stages = list(Stage)
+        return stages.index(self.record.stage) >= stages.index(stage)
+
+    def _require_minimum(self, sites: Collection[str], what: str, back: Stage) -> None:
+        """Stop before anything is spent on a pool of too few hospitals.
+
+        Raises:
+            FederationError: fewer than ``minimum``; the round waits at ``back`` for more.
+        """
+        if len(sites) >= self.order.minimum:
+            return
+        if not self._past(Stage.FIXED):
+            self.record.reach(back)
+        names = f" ({', '.join(sorted(sites))})" if sites else ""
+        raise FederationError(
+            f"{len(sites)} hospitals {what}{names}, and the round asks for {self.order.minimum}",
+            remedy="gdshare aggregate --resume goes on once more have come, or with a lower "
+            "--minimum",
+        )
 
     def _wait_for_nodes(self) -> list[int]:
         """Wait until as many nodes are connected as ordered, or the time is up.
@@ -149,13 +314,14 @@ class Round:
         Raises:
             FederationError: no node connected.
         """
-        end = time.monotonic() + self.order.wait
-        nodes = list(self.grid.get_node_ids())
+        grid, clock = self.exchange.grid, self.exchange.clock
+        end = clock.monotonic() + self.order.wait
+        nodes = list(grid.get_node_ids())
         with lines("waiting for hospitals to connect", log.info) as report:
-            while len(nodes) < self.order.sites and time.monotonic() < end:
+            while len(nodes) < self.order.sites and clock.monotonic() < end:
                 report(len(nodes), self.order.sites)
-                time.sleep(POLL_S)
-                nodes = list(self.grid.get_node_ids())
+                clock.sleep(POLL_S)
+                nodes = list(grid.get_node_ids())
         if not nodes:
             raise FederationError(
                 f"no hospital connected within {self.order.wait:.0f} s",
@@ -164,22 +330,14 @@ class Round:
         log.info("%d of %d nodes are connected", len(nodes), self.order.sites)
         return sorted(nodes)
 
-    def _collect(self, nodes: Sequence[int]) -> Replies:
-        requests: dict[int, dict[str, Value]] = {node: {} for node in nodes}
-        who = "1 hospital" if len(nodes) == 1 else f"{len(nodes)} hospitals"
-        what = "hand over what they released"
-        replies = ask(self.grid, f"query.{COLLECT}", requests, self.order.timeout, who, what)
-        log.info(
-            "%d nodes handed something over, %d refused, %d did not answer",
-            len(replies.answers),
-            len(replies.refused),
-            len(replies.silent),
-        )
-        return replies
-
-    def _train(self, admitted: Sequence[Verified], folder: Path) -> Model:
+    def _train(self, admitted: Sequence[Verified]) -> Model:
         """Train the networks; the model is in the ledger before it is on the disk."""
-        order = self.order
+        order, folder = self.order, self.out / MODEL
+        if self._past(Stage.TRAINED):
+            model = load_model(folder)[0]
+            if _sha256(model) == self.record.fact(TRAINED):
+                return model
+            log.warning("%s is not the model that was trained: it is trained again", folder)
         contributions = [contribution_of(bundle.bundle) for bundle in admitted]
         protocol = admitted[0].bundle.manifest.protocol
         with lines(f"training networks from {len(admitted)} bundles", log.info) as report:
@@ -188,6 +346,9 @@ class Round:
             )
         self._record_training(admitted, model, folder)
         save_model(folder, model, self._origin(admitted, model))
+        self.record.set_fact(TRAINED, _sha256(model))
+        if not self._past(Stage.TRAINED):
+            self.record.reach(Stage.TRAINED)
         trained, network = len(model.ensemble), model.network
         wanted = order.ensemble if contributions[0].theta0_sha256 is None else 1
         log.info("trained %d of %d networks (%s) from them", trained, wanted, network)
@@ -199,7 +360,7 @@ class Round:
         Raises:
             FederationError: a bundle was withdrawn, or lost its admission, during the training.
         """
-        digest = hashlib.sha256(model.to_bytes()).hexdigest()
+        digest = _sha256(model)
         with open_ledger(self.order.ledger) as ledger:
             withdrawn = withdrawn_bundles(ledger.entries)
             still_admitted = admitted_digests(ledger.entries)
@@ -217,8 +378,8 @@ class Round:
                 )
             for bundle in admitted:
                 why = trained_from(bundle.name, bundle.bundle.digest)
-                what = in_one_line(str(folder))
-                ledger.write(self.moment(), TRAIN, self.order.operator, what, digest, why)
+                what, by = in_one_line(str(folder)), self.order.operator
+                ledger.write_once(self.since, self.moment(), TRAIN, by, what, digest, why)
 
     def _origin(self, admitted: Sequence[Verified], model: Model) -> dict[str, JsonValue]:
         return {
@@ -228,24 +389,39 @@ class Round:
             "seed": self.order.seed,
         }
 
-    def _evaluate(self, admitted: Sequence[Verified], model: Model, watch: Stopwatch) -> Evaluated:
-        order, timeout = self.order, self.order.timeout
+    def _evaluate(self, admitted: Sequence[Verified], model: Model) -> Evaluated:
+        """Count validation films, fix one ε, count test films; what is behind is not reopened."""
+        order, record, watch = self.order, self.record, self.watch
         trained = Trained(model, admitted, order.pooling, order.seed, order.ensemble)
         with watch.step("validation"):
-            validation = count_films(self.grid, admitted, trained, None, timeout)
+            task = Task(POOLED, trained, admitted)
+            [validation] = count_films(self.exchange, [task], self._past(Stage.VALIDATED))
         if not validation.counts:
             raise FederationError(f"no validation film was counted ({validation.gaps})")
+        what = "counted validation films"
+        self._require_minimum(validation.counts, what, Stage.TRAINED)
+        if not self._past(Stage.VALIDATED):
+            record.reach(Stage.VALIDATED)
         chosen = chosen_epsilon(list(validation.counts.values()))
         if chosen is None:
             log.warning("the validation counts are the same at every ε: the source's is taken")
         epsilon = SOURCE_THRESHOLD if chosen is None else chosen
         log.info("fixed ε = %.2f on validation films of %d sites", epsilon, len(validation.counts))
+        if not self._past(Stage.FIXED):
+            record.reach(Stage.FIXED)
         with watch.step("test"):
-            test = count_films(self.grid, admitted, trained, epsilon, timeout)
+            task = Task(POOLED, trained, admitted, epsilon)
+            [test] = count_films(self.exchange, [task], self._past(Stage.TESTED))
         if not test.counts:
             raise FederationError(f"no test film was counted ({test.gaps})")
+        if not self._past(Stage.TESTED):
+            record.reach(Stage.TESTED)
         log.info("counted test films of %d sites", len(test.counts))
         return Evaluated(validation, epsilon, chosen is not None, test)
+
+
+def _sha256(model: Model) -> str:
+    return hashlib.sha256(model.to_bytes()).hexdigest()
 
 
 def _write_refusals(out: Path, refusals: Sequence[Refusal]) -> None:

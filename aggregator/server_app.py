@@ -11,13 +11,14 @@ from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
+import httpx
 from flwr.app import Context
 from flwr.serverapp import Grid, ServerApp
 
 from aggregator.flower.folder import FAILURE, OUT, PROGRESS
 from aggregator.flower.order import read_order
 from aggregator.round import Round
-from gdshare.errors import FederationError, GdshareError
+from gdshare.errors import FederationError, GdshareError, LockedError
 from gdshare.logs import LineFormatter, start_logging_from
 from gdshare.storage import write_bytes
 
@@ -35,7 +36,9 @@ def main(grid: Grid, context: Context) -> None:
     start_logging_from(os.environ)
     try:
         with _progress_in(out / PROGRESS):
-            Round(grid, read_order(out), datetime.now(UTC)).run(out)
+            Round(grid, read_order(out), datetime.now(UTC), context.run_id).run(out)
+    except (LockedError, httpx.HTTPError):
+        raise  # another process runs this round, or the SuperLink has gone: the round is not over
     except GdshareError as error:
         write_bytes(out / FAILURE, str(error).encode())
         raise

@@ -176,6 +176,22 @@ class Ledger:
         log.debug("%s: line %d: %s %s", self._path, added.number, act, what)
         return head
 
+    def write_once(
+        self, since: int, now: datetime, act: str, by: str, what: str, digest: str | None, why: str
+    ) -> None:
+        """Add a line, unless a line after ``since`` says the same: who was killed says it again.
+
+        Args:
+            since: number of a line.
+            now, act, by, what, digest, why: see ``write``.
+
+        Raises:
+            LedgerError: see ``write``.
+        """
+        said = {(e.act, e.what, e.digest, e.why) for e in self.entries[since:]}
+        if (act, what, digest, why) not in said:
+            self.write(now, act, by, what, digest, why)
+
 
 @contextmanager
 def open_ledger(path: Path) -> Iterator[Ledger]:

@@ -52,9 +52,10 @@ class LineFormatter(logging.Formatter):
 class TerminalHandler(logging.Handler):
     """Print messages for people on stderr, as ``sys.stderr`` is at that moment."""
 
-    def __init__(self, level: int = logging.NOTSET) -> None:
-        """Print the message alone."""
+    def __init__(self, level: int = logging.NOTSET, dated: bool = False) -> None:
+        """Print the message alone, or after its time (UTC) if ``dated``."""
         super().__init__(level)
+        self._dated = dated
         self.setFormatter(LineFormatter("%(message)s"))
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -65,6 +66,8 @@ class TerminalHandler(logging.Handler):
                 line.exc_info = None
             ours = record.name.partition(".")[0] in PACKAGES
             prefix = "gdshare: " if ours and record.levelno >= logging.ERROR else ""
+            if self._dated:
+                prefix = f"{LineFormatter().formatTime(record)} {prefix}"
             print(f"{prefix}{self.format(line)}", file=sys.stderr, flush=True)  # noqa: T201
         except Exception:
             self.handleError(record)
@@ -105,12 +108,13 @@ class LogFileHandler(logging.FileHandler):
 _escape_messages = _EscapeMessages()
 
 
-def start_logging(level: str = "info", file: Path | None = None) -> None:
+def start_logging(level: str = "info", file: Path | None = None, dated: bool = False) -> None:
     """Send the log to the terminal, and to a file if there is one; replaces an earlier call's.
 
     Args:
         level: the least level that is shown, one of ``LEVELS``.
         file: appended to; made, mode 600, if missing.
+        dated: whether lines on the terminal begin with their time, for what runs for weeks.
 
     Raises:
         UsageError: an unknown level, or a file that cannot be written.
@@ -119,7 +123,7 @@ def start_logging(level: str = "info", file: Path | None = None) -> None:
         raise UsageError(
             f"there is no log level {level!r:.20}", remedy=f"choose one of {', '.join(LEVELS)}"
         )
-    handlers: list[logging.Handler] = [TerminalHandler()]
+    handlers: list[logging.Handler] = [TerminalHandler(dated=dated)]
     if file is not None:
         handlers.append(LogFileHandler(file))
     for name in PACKAGES:
@@ -146,11 +150,11 @@ def _format_warning(
     return f"{escaped(f'{filename}:{lineno}: {category.__name__}: {message}')}\n"
 
 
-def start_logging_from(environment: Mapping[str, str]) -> None:
+def start_logging_from(environment: Mapping[str, str], dated: bool = False) -> None:
     """``start_logging`` as ``GDSHARE_LOG_LEVEL`` and ``GDSHARE_LOG_FILE`` say.
 
     Raises:
         UsageError: as ``start_logging``.
     """
     file = environment.get(FILE_VARIABLE)
-    start_logging(environment.get(LEVEL_VARIABLE) or "info", Path(file) if file else None)
+    start_logging(environment.get(LEVEL_VARIABLE) or "info", Path(file) if file else None, dated)

@@ -5,7 +5,7 @@ together. In the file the name of a weight begins with the network's place: ``0/
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import prod
 from pathlib import Path
@@ -44,7 +44,7 @@ class Model:
 
     network: str
     protocol: Protocol
-    ensemble: tuple[Parameters, ...]
+    ensemble: Sequence[Parameters]
     classes: tuple[str, ...] = CLASSES
     threshold: float | None = None
 

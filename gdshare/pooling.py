@@ -19,10 +19,10 @@ Images that were distilled for the last layer alone train the last layer alone, 
 """
 
 import typing
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from statistics import median_low
-from typing import Literal, get_args
+from typing import Literal, get_args, overload
 
 import torch
 from torch import Tensor, nn
@@ -53,6 +53,9 @@ UNION_RATE = 1e-3
 """Adam's learning rate."""
 UNION_SHIFT = 0.125
 """Largest shift of an image, in sides."""
+UNION_PART = 512
+"""Images of a union that go through the network together: of a thousand bundles they are 3,000,
+whose maps would take 6 GB in a ConvNet."""
 
 
 @dataclass(frozen=True)
@@ -192,10 +195,81 @@ def train_alone(
     Raises:
         UsageError: this machine draws another θ0 than the announced one.
     """
-    module = build(contribution.method.network, protocol.side, len(contribution.classes))
-    count = networks if contribution.theta0_sha256 is None else 1
-    starts = [_start(module, contribution, seed, place) for place in range(count)]
-    return tuple(_alone(module, theta0, contribution) for theta0 in starts)
+    starts = shared_starts(contribution, protocol, seed, networks)
+    return tuple(start.train(contribution) for start in starts)
+
+
+@dataclass(frozen=True)
+class SharedStart:
+    """θ0, drawn once, from which networks are trained on one contribution each.
+
+    Attributes:
+        module: the network's shape.
+        theta0: initial weights.
+        head: the last layer of zeros on θ0's body, if only that is trained.
+    """
+
+    module: nn.Module
+    theta0: Parameters
+    head: Head | None
+
+    def train(self, contribution: Contribution) -> Alone:
+        """Train a network on a contribution of the same network, trained part and θ0."""
+        if self.head is None:
+            return Alone(self.theta0, _end(self.module, self.theta0, contribution))
+        end = train_head(self.head, _data(contribution), contribution.method.trajectory)
+        return Alone(self.head.network(), end.network())
+
+
+def shared_starts(
+    like: Contribution, protocol: Protocol, seed: int, networks: int
+) -> Iterator[SharedStart]:
+    """The θ0 from which ``train_alone`` trains, one after the other.
+
+    Args:
+        like: one of the contributions; all are of its network, trained part and announced θ0.
+        protocol, seed, networks: as for ``train_alone``.
+
+    Raises:
+        UsageError: this machine draws another θ0 than the announced one.
+    """
+    module = build(like.method.network, protocol.side, len(like.classes))
+    for place in range(networks if like.theta0_sha256 is None else 1):
+        yield _shared(module, _start(module, like, seed, place), like)
+
+
+@dataclass(frozen=True)
+class TrainedWhenRead(Sequence[Parameters]):
+    """The first network of ``train_alone``, as an ensemble that is trained each time it is read.
+
+    A question names a bundle, and its receiver trains the network itself; few ever need the
+    weights, and those of a thousand bundles would fill the memory.
+
+    Attributes:
+        contribution, protocol, seed: see ``train_alone``.
+    """
+
+    contribution: Contribution
+    protocol: Protocol
+    seed: int
+
+    def __len__(self) -> int:
+        """One."""
+        return 1
+
+    @overload
+    def __getitem__(self, place: int) -> Parameters: ...
+
+    @overload
+    def __getitem__(self, place: slice) -> Sequence[Parameters]: ...
+
+    def __getitem__(self, place: int | slice) -> Parameters | Sequence[Parameters]:
+        """Train it."""
+        ends = [
+            start.train(self.contribution).end
+            for start in shared_starts(self.contribution, self.protocol, self.seed, 1)
+        ]
+        return ends[place]
 
 
 def capped_weights(patients: Sequence[int]) -> list[float]:
@@ -252,7 +326,8 @@ def _finite(theta: Parameters) -> bool:
 
 def _culprits(module: nn.Module, theta0: Parameters, ordered: Sequence[Contribution]) -> str:
     """Hospitals with a bundle that diverges alone; all of them, when only the mixture does."""
-    alone = [part.site for part in ordered if not _alone(module, theta0, part).finite]
+    start = _shared(module, theta0, ordered[0])
+    alone = [part.site for part in ordered if not start.train(part).finite]
     return ", ".join(alone or [part.site for part in ordered])
 
 
@@ -318,16 +393,19 @@ def _union(
     ordered: Sequence[Contribution],
     generator: torch.Generator,
 ) -> Parameters:
-    parts = [_data(contribution) for contribution in ordered]
-    images = torch.cat([part.images for part in parts])
-    labels = torch.cat([part.labels for part in parts])
+    data = [_data(contribution) for contribution in ordered]
+    images = torch.cat([part.images for part in data])
+    labels = torch.cat([part.labels for part in data])
     theta = {name: weight.clone().requires_grad_() for name, weight in theta0.items()}
     optimiser = torch.optim.Adam(theta.values(), lr=UNION_RATE)
     for _ in range(UNION_STEPS):
         optimiser.zero_grad()
-        logits = forward(module, theta, _augment(images, generator))
-        loss = functional.cross_entropy(logits, labels)
-        loss.backward()  # type: ignore[no-untyped-call]
+        augmented = _augment(images, generator)
+        parts = torch.split(augmented, UNION_PART), torch.split(labels, UNION_PART)
+        for part, wanted in zip(*parts, strict=True):
+            loss = functional.cross_entropy(forward(module, theta, part), wanted)
+            share = len(part) / len(images)  # of the mean over all images
+            (loss * share).backward()  # type: ignore[no-untyped-call]
         optimiser.step()
     return {name: weight.detach() for name, weight in theta.items()}
 
@@ -359,7 +437,7 @@ def _train_head(
 
 
 def _mean_head(heads: Sequence[Head], weights: Sequence[float]) -> Head:
-    """Σ_h w_h W_h."""
+    """Σ_h w_h W_h. A head has 40 kB, so those of a thousand hospitals are added at once."""
     pairs = list(zip(weights, heads, strict=True))
     weight = torch.stack([share * head.weight for share, head in pairs]).sum(0)
     bias = torch.stack([share * head.bias for share, head in pairs]).sum(0)
@@ -405,12 +483,9 @@ def _head_at(theta0: Parameters, contribution: Contribution) -> Head:
     return Head.zeros(body_of(method.network, side, theta0))
 
 
-def _alone(module: nn.Module, theta0: Parameters, contribution: Contribution) -> Alone:
-    if contribution.method.train == "all":
-        return Alone(theta0, _end(module, theta0, contribution))
-    start = _head_at(theta0, contribution)
-    end = train_head(start, _data(contribution), contribution.method.trajectory)
-    return Alone(start.network(), end.network())
+def _shared(module: nn.Module, theta0: Parameters, like: Contribution) -> SharedStart:
+    head = _head_at(theta0, like) if like.method.train == "head" else None
+    return SharedStart(module, theta0, head)
 
 
 def _end(module: nn.Module, theta: Parameters, contribution: Contribution) -> Parameters:

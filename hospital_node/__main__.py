@@ -1,12 +1,14 @@
 """Connects this hospital to rounds: ``python -m hospital_node node.toml --superlink HOST:PORT``.
 
-Runs until it is told to end, opens no port, and answers the two questions of gdshare's rounds.
-What keeps it from starting or going on is one sentence, and an exit status:
+Runs until it is told to end, opens no port, and answers the three questions of gdshare's
+rounds. It never ends because the SuperLink is away or refuses it: it says why, tries again
+for ever, and says that it is connected again. What keeps it from starting is one sentence, and a
+status:
 
 ====  ==========================================================================
 0     told to end (Ctrl-C, SIGTERM)
 2     something here: an option, the settings, the key, a certificate
-4     the other side: no SuperLink answers, or it does not let this node in
+4     the other side: away for longer than ``--max-wait-time``
 70    a fault in gdshare itself
 ====  ==========================================================================
 """
@@ -24,7 +26,7 @@ from typing import Final
 
 from gdshare.errors import FederationError, GdshareError, UsageError
 from gdshare.escaping import Parser
-from gdshare.extras import require_extra
+from gdshare.flower import flower_environment, require_flower, unknown_flower
 from gdshare.idle_threads import let_threads_sleep
 from gdshare.lock import lock
 from gdshare.logs import (
@@ -40,7 +42,6 @@ from hospital_node.settings import NodeSettings
 ENDED, MISCONFIGURED, OTHER_SIDE, FAULT = 0, 2, 4, 70
 LOCK: Final = ".node.lock"
 MAX_SETTINGS_BYTES: Final = 64 * 1024
-PATIENCE_S: Final = 300.0
 
 log = logging.getLogger("hospital_node")  # __name__ is "__main__" here
 
@@ -71,27 +72,27 @@ def main(arguments: Sequence[str] | None = None, name: str = "python -m hospital
 def _run(options: argparse.Namespace) -> None:
     os.environ.update(_log_variables(options))
     start_logging_from(os.environ)
-    require_extra("federation")
+    require_flower()
     settings = read_settings(options.settings)
-    os.environ.update(FLWR_TELEMETRY_ENABLED="0", FLWR_DISABLE_UPDATE_CHECK="1")
+    os.environ.update(flower_environment())
     try:  # here: Flower takes seconds to load, and reads its environment then
         from hospital_node.address import address_of  # noqa: PLC0415
+        from hospital_node.identity import Identity, drawn_key  # noqa: PLC0415
         from hospital_node.node import serve  # noqa: PLC0415
         from hospital_node.superlink import SuperLink  # noqa: PLC0415
     except ImportError as error:
-        raise UsageError(
-            f"the node does not know this version of Flower ({error})",
-            remedy="pip install 'gdshare[federation]'",
-        ) from error
+        raise unknown_flower(str(error)) from error
 
     address = address_of(options)
     settings.state.mkdir(parents=True, exist_ok=True, mode=0o700)
     signal.signal(signal.SIGTERM, _end)
     with lock(settings.state / LOCK, timeout_s=0):
         _warn_of_what_is_missing(settings)
-        superlink = SuperLink(address)
+        start_logging_from(os.environ, dated=True)
+        identity = Identity(address.key or drawn_key(settings.state), settings.state)
+        superlink = SuperLink(address, identity)
         with superlink.connected():
-            serve(superlink, settings)
+            serve(superlink, settings, options.max_wait_time)
 
 
 def _end(number: int, frame: FrameType | None) -> None:
@@ -162,9 +163,8 @@ def _parser(name: str = "python -m hospital_node") -> Parser:
     parser.add_argument(
         "--max-wait-time",
         type=float,
-        default=PATIENCE_S,
         metavar="SECONDS",
-        help="how long to try while nothing answers (default: %(default).0f)",
+        help="how long to try while the SuperLink is away (default: for ever)",
     )
     parser.add_argument("--log-level", choices=LEVELS, help="what is printed and logged")
     parser.add_argument("--log-file", type=Path, metavar="FILE", help="file to append the log to")

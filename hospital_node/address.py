@@ -5,17 +5,12 @@ import re
 import ssl
 from pathlib import Path
 
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import load_ssh_private_key
-
-from gdshare.errors import KeyFileError, UsageError
-from gdshare.secret_files import ExposedError, read_secret
+from gdshare.errors import UsageError
+from hospital_node.keys import read_node_key, read_own_key
 from hospital_node.superlink import Address
 
 HOST_AND_PORT = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):([0-9]{1,5})")
 LOOPBACK = re.compile(r"localhost|127(\.[0-9]{1,3}){3}|\[::1\]")
-MAX_KEY_BYTES = 16 * 1024
 
 
 def address_of(options: argparse.Namespace) -> Address:
@@ -35,13 +30,12 @@ def address_of(options: argparse.Namespace) -> Address:
     if options.insecure and not LOOPBACK.fullmatch(host):
         raise UsageError(
             f"--insecure is for this machine alone, and {host} is another",
-            remedy="use TLS, as docs/guide-aggregator.md says",
+            remedy="use TLS, as docs/guide-node.md says",
         )
     return Address(
         options.superlink,
         None if options.insecure else _tls(options),
-        None if key is None else _node_key(key),
-        options.max_wait_time,
+        None if key is None else read_node_key(key),
     )
 
 
@@ -60,7 +54,7 @@ def _tls(options: argparse.Namespace) -> ssl.SSLContext:
     if (certificate is None) != (key is None):
         raise UsageError("--client-certificate and --client-key go together", remedy="give both")
     if certificate is not None:
-        _require_own(key)
+        read_own_key(key)
         try:
             context.load_cert_chain(certificate, key, password="")
         except ssl.SSLError as error:
@@ -87,26 +81,3 @@ def _trusting(authority: Path | None) -> ssl.SSLContext:
         raise UsageError(
             f"cannot be read ({error.strerror})", authority, "check --root-certificates"
         ) from error
-
-
-def _require_own(path: Path) -> bytes:
-    """The content of a key that nobody else may read."""
-    try:
-        return read_secret(path, MAX_KEY_BYTES)
-    except ExposedError as error:
-        raise KeyFileError(error.what, path, error.remedy) from error
-    except OSError as error:
-        raise KeyFileError(f"cannot be read ({error.strerror})", path, "check the path") from error
-
-
-def _node_key(path: Path) -> ec.EllipticCurvePrivateKey:
-    content = _require_own(path)
-    try:
-        key = load_ssh_private_key(content, None)
-    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
-        raise KeyFileError(
-            "not a node key, or one with a passphrase", path, "ssh-keygen -t ecdsa -b 384 -N ''"
-        ) from error
-    if not isinstance(key, ec.EllipticCurvePrivateKey):
-        raise KeyFileError("not an elliptic-curve key", path, "ssh-keygen -t ecdsa -b 384 -N ''")
-    return key

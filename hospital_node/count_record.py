@@ -12,6 +12,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from gdshare.errors import LockedError
 from gdshare.lock import lock, lock_beside
 from gdshare.messages import Counts, Reason
 from gdshare.metrics import Confusion
@@ -23,6 +24,10 @@ from hospital_node.settings import NodeSettings
 
 FILE = "test-counts.json"
 """Of the time when test films alone were recorded; under another name they would be lost."""
+
+
+LOCK_S = 60.0
+"""How long to wait for somebody else who writes into it."""
 
 
 @dataclass(frozen=True)
@@ -188,11 +193,17 @@ def record_counts(state: Path, answer: Answer, limits: Limits) -> Answer:
         the answer to send: that of the record if the same question was answered meanwhile.
 
     Raises:
-        RefusedError: as ``CountRecord.answer_to``.
-        LockedError: another process has locked the record.
+        RefusedError: as ``CountRecord.answer_to``; or another process keeps the record locked.
     """
     state.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with lock(lock_beside(state / FILE)):
+    try:
+        return _record(state, answer, limits)
+    except LockedError as error:
+        raise RefusedError(Reason.BUSY, str(error)) from error
+
+
+def _record(state: Path, answer: Answer, limits: Limits) -> Answer:
+    with lock(lock_beside(state / FILE), LOCK_S):
         record = read_counts(state)
         earlier = record.answer_to(answer.question, limits, answer.noise_variance)
         if earlier is not None:

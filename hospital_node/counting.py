@@ -8,11 +8,12 @@ protocol, the bundles or the weights, the record of counts. What leaves is in th
 import hashlib
 import logging
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
-from gdshare.cohort import Cohort, open_cohort
-from gdshare.errors import CohortError, FilmError, ModelError, UsageError
+from gdshare.cohort import Cohort, CohortFilm, open_cohort
+from gdshare.errors import BundleError, CohortError, FilmError, ModelError, UsageError
 from gdshare.evaluation import FilmVote, cohort_votes, confusions
 from gdshare.messages import (
     CountRequest,
@@ -28,17 +29,31 @@ from gdshare.metrics import THRESHOLDS
 from gdshare.model import Model
 from gdshare.networks import digest
 from gdshare.suppression import merged
+from hospital_node.activity import Report, say_nothing
 from hospital_node.count_record import Answer, Limits, Question, read_counts, record_counts
+from hospital_node.kept import ModelOrigin, keep_model, model_shelf
 from hospital_node.noise import DELTA, deviation, noisy, variance_for
+from hospital_node.outbox import only_site
 from hospital_node.refusal import RefusedError
 from hospital_node.settings import NodeSettings
-from hospital_node.tied import train_tied
+from hospital_node.tied import model_of_name, train_tied
+
+STEP = 10
+"""Films between two reports."""
+SHOWN = 5
 
 log = logging.getLogger(__name__)
 
 
-def answer_counts(settings: NodeSettings, received: Fields) -> dict[str, Value]:
+def answer_counts(
+    settings: NodeSettings, received: Fields, report: Report = say_nothing
+) -> dict[str, Value]:
     """Answer ``evaluate.counts``.
+
+    Args:
+        settings: what the site allows.
+        received: a stranger's.
+        report: takes how far it is.
 
     Raises:
         RefusedError: with the one reason that the network learns.
@@ -50,11 +65,64 @@ def answer_counts(settings: NodeSettings, received: Fields) -> dict[str, Value]:
         raise RefusedError(Reason.TOO_FEW_FILMS)
     if request.protocol != cohort.protocol:
         raise RefusedError(Reason.PROTOCOL_DIFFERS)
-    model, tied = _model(settings, request)
-    question = Question(_digest(request, model), _cohort_digest(cohort), request.epsilon, tied)
-    answer = _answer(settings, question, lambda: _votes(settings, request, model, cohort))
-    log.info("counted %d %s films", len(films), request.split)
+    model, tied = _model(settings, request, report)
+    digest = _digest(request, model)
+    question = Question(digest, _cohort_digest(cohort), request.epsilon, tied)
+    steps = _Steps(report, _site(settings), digest, _countable(films, settings.suppress_below))
+    answer = _answer(settings, question, lambda: _votes(settings, request, model, cohort, steps))
+    log.info(
+        "%s: counted %d %s films for model %.16s (%s)",
+        _site(settings),
+        len(films),
+        request.split,
+        digest,
+        _bundles(request),
+    )
     return counts_to_fields(answer.sent)
+
+
+@dataclass(frozen=True)
+class _Steps:
+    """Says how far the films are: to the hospital's log exactly, to the aggregator in tens.
+
+    Attributes:
+        report: what the aggregator may learn.
+        site, model: for the log.
+        countable: films whose number the counts tell anyway.
+    """
+
+    report: Report
+    site: str
+    model: str
+    countable: int
+
+    def __call__(self, done: int, of: int) -> None:
+        if done % STEP and done < of:
+            return
+        log.info("%s: counting film %d of %d for model %.16s", self.site, done, of, self.model)
+        self.report("counting", self.countable if done == of else done, self.countable)
+
+
+def _countable(films: Sequence[CohortFilm], k: int) -> int:
+    """How many films the counts tell that there are: those of a diagnosis with ``k`` or more."""
+    positives = sum(film.positive for film in films)
+    return sum(number for number in (positives, len(films) - positives) if number >= k)
+
+
+def _bundles(request: CountRequest) -> str:
+    """What the model was made of, for the log."""
+    if isinstance(request.model, Recipe):
+        digests = [f"{digest:.16}" for digest in request.model.bundle_digests]
+        return f"bundles {', '.join(digests[:SHOWN])}{', ...' if len(digests) > SHOWN else ''}"
+    return "named" if isinstance(request.model, str) else "weights that were sent"
+
+
+def _site(settings: NodeSettings) -> str:
+    """This hospital's name, by its outbox, for the log."""
+    try:
+        return only_site(settings.outbox)
+    except (RefusedError, BundleError, OSError):
+        return "this hospital"
 
 
 def _answer(
@@ -109,10 +177,11 @@ def _digest(request: CountRequest, model: Model) -> str:
 
 
 def _votes(
-    settings: NodeSettings, request: CountRequest, model: Model, cohort: Cohort
+    settings: NodeSettings, request: CountRequest, model: Model, cohort: Cohort, steps: _Steps
 ) -> list[FilmVote]:
+    steps.report("counting", 0, steps.countable)
     try:
-        return cohort_votes(model, cohort, request.split, settings.device)
+        return cohort_votes(model, cohort, request.split, settings.device, steps)
     except (FilmError, CohortError, UsageError) as error:
         raise RefusedError(Reason.COHORT_UNREADABLE, str(error)) from error
 
@@ -133,13 +202,27 @@ def _open(path: Path | None) -> Cohort:
         raise RefusedError(Reason.COHORT_UNREADABLE, str(error)) from error
 
 
-def _model(settings: NodeSettings, request: CountRequest) -> tuple[Model, bool]:
+def _model(settings: NodeSettings, request: CountRequest, report: Report) -> tuple[Model, bool]:
     """The model, and whether it was trained here."""
     if isinstance(request.model, Recipe):
-        return train_tied(settings, request, request.model), True
+        return train_tied(settings, request, request.model, report), True
+    if isinstance(request.model, str):
+        model, tied = model_of_name(settings, request, request.model)
+    else:
+        model, tied = _model_of_weights(settings, request, request.model), False
+    if not tied and not settings.untied_models:
+        raise RefusedError(Reason.MODEL_UNTIED, "weights without the bundles that they come from")
+    return model, tied
+
+
+def _model_of_weights(settings: NodeSettings, request: CountRequest, weights: bytes) -> Model:
+    """The model that somebody sent; it is kept, so that the next question may name it."""
     if not settings.untied_models:
         raise RefusedError(Reason.MODEL_UNTIED, "weights without the bundles that they come from")
     try:
-        return Model.from_bytes(request.network, request.protocol, request.model), False
+        model = Model.from_bytes(request.network, request.protocol, weights)
     except ModelError as error:
         raise RefusedError(Reason.MODEL_REFUSED, str(error)) from error
+    name = request.model_digest
+    keep_model(model_shelf(settings.state), name, ModelOrigin(weights_sha256=name), weights)
+    return model

@@ -1,142 +1,127 @@
-"""The node's loop: takes a question from the SuperLink, has it answered within limits, sends it.
+"""The node's loop: takes questions from the SuperLink, and says how far it is with them.
 
-Before a question is fetched, it must come from gdshare's own app, be of one of the two kinds, and
-find some of the day's computing time left.
+A question must come from gdshare's own app and be of one of three kinds. What the node is doing
+(``query.progress``) is answered here at once; the others wait at the ``desk``, where one after the
+other is fetched and answered within limits. The loop ends when somebody ends the node, or if the
+SuperLink is away for longer than the operator allows.
 """
 
 import logging
-import math
+import random
 import time
+from collections.abc import Callable
 
-from flwr.proto.message_pb2 import Message as ProtoMessage
+from flwr.app import ConfigRecord, Message, RecordDict
+from flwr.common.serde import message_from_proto
 
-from gdshare.errors import GdshareError, LockedError
-from gdshare.messages import COLLECT, COUNTS, Reason
-from gdshare.round_app import ROUND_APP_SHA256
-from hospital_node.apart import Outcome, answer_apart
-from hospital_node.parcel import Parcel, refused
+from gdshare.errors import GdshareError
+from gdshare.messages import ANSWER_RECORD, COLLECT, COUNTS, PROGRESS, Progress, Reason
+from hospital_node.desk import Desk, require_ours
+from hospital_node.faults import DisconnectedError, NodeRefusedError, no_superlink
+from hospital_node.outage import Outage
+from hospital_node.parcel import Parcel, packed, refused
 from hospital_node.refusal import RefusedError
 from hospital_node.settings import NodeSettings
-from hospital_node.superlink import (
-    Asked,
-    NodeRefusedError,
-    OutOfBoundsError,
-    SuperLink,
-    UnreachableError,
-)
-from hospital_node.work import WorkError, grant, settle
+from hospital_node.superlink import Asked, SuperLink
 
-KINDS = (f"query.{COLLECT}", f"evaluate.{COUNTS}")
+AT_ONCE = f"query.{PROGRESS}"
+KINDS = (f"query.{COLLECT}", f"evaluate.{COUNTS}", AT_ONCE)
 BUSY_POLL_S, IDLE_POLL_S = 0.3, 3.0
 BUSY_S = 60.0
-"""For so long after a question another is expected soon."""
+"""For so long after an answer another question is expected soon."""
 
 log = logging.getLogger(__name__)
 
 
-def serve(superlink: SuperLink, settings: NodeSettings) -> None:
-    """Answer until this process is told to end.
+def serve(
+    superlink: SuperLink,
+    settings: NodeSettings,
+    max_wait_s: float | None = None,
+    pause: Callable[[float], None] | None = None,
+) -> None:
+    """Answer until this process is ended.
+
+    Args:
+        superlink: entered here, and again whenever it was away.
+        settings: what the site allows.
+        max_wait_s: for how long the SuperLink may be away; None: for ever.
+        pause: waits so many seconds; None: or until a question is finished.
 
     Raises:
-        FederationError: the SuperLink has gone, or takes this node no more.
+        DisconnectedError: it was away for longer.
     """
+    outage = Outage(max_wait_s, random.Random())  # noqa: S311 - spreads delays
+    desk = Desk(superlink, settings)
+    pause = pause or desk.pause
     last = time.monotonic()
-    while True:
-        asked = _next_question(superlink)
-        if asked is not None:
-            _serve_one(superlink, asked, settings)
-            last = time.monotonic()
-        else:
-            time.sleep(BUSY_POLL_S if time.monotonic() - last < BUSY_S else IDLE_POLL_S)
+    with desk.open():
+        while True:
+            try:
+                asked = _next_question(superlink)
+            except DisconnectedError as fault:
+                pause(outage.delay_after(fault))
+                continue
+            outage.over()
+            if not desk.idle:
+                last = time.monotonic()
+            if asked is not None:
+                _receive(superlink, desk, asked)
+            else:
+                soon = desk.idle and time.monotonic() - last < BUSY_S
+                pause(BUSY_POLL_S if soon else IDLE_POLL_S)
 
 
 def _next_question(superlink: SuperLink) -> Asked | None:
-    """A question, if one waits; a node that the SuperLink has dropped enters once more."""
-    try:
-        return superlink.next_question()
-    except NodeRefusedError as error:
-        log.warning("%s; connecting again", error)
-        superlink.enter()
-        return superlink.next_question()
-
-
-def _serve_one(superlink: SuperLink, asked: Asked, settings: NodeSettings) -> None:
-    """Answer one question; what goes wrong with it ends here, and in the log.
+    """A question, if one waits; a node that the SuperLink has dropped enters once more.
 
     Raises:
-        UnreachableError: the SuperLink has gone.
+        DisconnectedError: the SuperLink is away, or answers as none does.
     """
-    began = time.monotonic()
     try:
-        answer = _answer(superlink, asked, settings)
-        superlink.send(answer, time.monotonic() - began)
-    except UnreachableError:
+        if not superlink.node_id:
+            superlink.enter()
+        try:
+            return superlink.next_question()
+        except NodeRefusedError as error:
+            log.warning("%s; connecting again", error)
+            superlink.enter()
+            return superlink.next_question()
+    except DisconnectedError:
         raise
+    except Exception as error:
+        raise no_superlink(f"{type(error).__name__}: {error}", superlink.address.address) from error
+
+
+def _receive(superlink: SuperLink, desk: Desk, asked: Asked) -> None:
+    """Answer at once, or let it wait; what goes wrong with a question ends here, and in the log."""
+    try:
+        answer = _at_once(superlink, desk, asked)
+        if answer is not None:
+            superlink.taken(asked)
+            superlink.send(answer, 0.0)
     except GdshareError as error:
         log.warning("a question was not answered: %s", error)
     except Exception as error:  # a stranger's message may make anything of Flower's raise anything
         log.exception("a question was not answered (%s: %s)", type(error).__name__, error)
 
 
-def _answer(superlink: SuperLink, asked: Asked, settings: NodeSettings) -> Parcel:
+def _at_once(superlink: SuperLink, desk: Desk, asked: Asked) -> Parcel | None:
+    """The answer that needs no computing; None: the question waits at the desk."""
+    kind = asked.head.metadata.message_type
     try:
-        _require_ours(superlink, asked)
-        outcome = _within_the_day(superlink, asked, settings)
+        if kind not in KINDS:
+            raise RefusedError(Reason.QUESTION_MALFORMED, "there are three kinds of question")
+        if kind == AT_ONCE:
+            require_ours(superlink, asked)
+            return _told(asked, desk.progress())
+        desk.put(asked)
     except RefusedError as error:
         log.warning("refused (%s): %s", error.reason, error)
         return refused(asked.head, error.reason)
-    if not outcome.in_time:
-        log.warning("refused (%s): ended after %.0f s", Reason.TIME_LIMIT, outcome.seconds)
-        return refused(asked.head, Reason.TIME_LIMIT)
-    return outcome.answer or refused(asked.head, Reason.FAULT)
+    return None
 
 
-def _within_the_day(superlink: SuperLink, asked: Asked, settings: NodeSettings) -> Outcome:
-    """Fetch a question and have it answered, within the day's seconds."""
-    try:
-        granted = grant(settings.state, _wanted(asked.head, settings), settings.daily_seconds)
-    except (WorkError, LockedError, OSError) as error:
-        raise RefusedError(Reason.FAULT, str(error)) from error
-    if granted.seconds < 1:
-        raise RefusedError(
-            Reason.DAILY_LIMIT,
-            f"the {settings.daily_seconds} s of computing for others in 24 hours are spent; "
-            "daily-seconds in the node's settings raises them",
-        )
-    spent = 0.0
-    try:
-        outcome = answer_apart(_fetch(superlink, asked), settings, granted.seconds)
-        spent = outcome.seconds
-    finally:
-        settle(settings.state, granted, spent)
-    return outcome
-
-
-def _wanted(head: ProtoMessage, settings: NodeSettings) -> float:
-    """How many seconds somebody waits for the answer."""
-    waiting = head.metadata.created_at + head.metadata.ttl - time.time()
-    return max(1.0, waiting) if math.isfinite(waiting) else settings.daily_seconds
-
-
-def _require_ours(superlink: SuperLink, asked: Asked) -> None:
-    """Check the app and the kind, before anything of the question is fetched.
-
-    Raises:
-        RefusedError: another app than gdshare's, or a third kind of question.
-    """
-    digest = superlink.app_of(asked)
-    if digest != ROUND_APP_SHA256:
-        raise RefusedError(
-            Reason.OTHER_APP, f"asked by app {digest:.64}, not by gdshare's own, {ROUND_APP_SHA256}"
-        )
-    if asked.head.metadata.message_type not in KINDS:
-        raise RefusedError(Reason.QUESTION_MALFORMED, "there are two kinds of question")
-
-
-def _fetch(superlink: SuperLink, asked: Asked) -> Parcel:
-    try:
-        question = superlink.fetch(asked)
-    except OutOfBoundsError as error:
-        raise RefusedError(Reason.QUESTION_TOO_LARGE, str(error)) from error
-    superlink.taken(asked)
-    return question
+def _told(asked: Asked, progress: Progress) -> Parcel:
+    """The answer to ``query.progress``, of which nothing but the head is read."""
+    content = RecordDict({ANSWER_RECORD: ConfigRecord(dict(progress.to_fields()))})
+    return packed(Message(content, reply_to=message_from_proto(asked.head)))

@@ -5,7 +5,7 @@ without opening either. Between the two processes a parcel is a row of frames, e
 """
 
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import BinaryIO, Self
 
@@ -90,15 +90,27 @@ def write_frames(stream: BinaryIO, frames: Sequence[bytes]) -> None:
 
 
 def read_frames(stream: BinaryIO) -> list[bytes]:
-    """Read frames to the end of the stream.
+    """Read frames to the end of the stream, as ``iter_frames``."""
+    return list(iter_frames(stream))
+
+
+def iter_frames(stream: BinaryIO, most: int = 1 << 62) -> Iterator[bytes]:
+    """Read frames as they come, to the end of the stream.
+
+    Args:
+        stream: of ``write_frames``.
+        most: bytes of all frames together.
 
     Raises:
         EOFError: the stream ends within a frame.
+        ValueError: more than ``most``; what is too much is not read.
     """
-    frames: list[bytes] = []
-    while length := stream.read(LENGTH.size):
-        frame = stream.read(LENGTH.unpack(length)[0]) if len(length) == LENGTH.size else b""
-        if len(length) < LENGTH.size or len(frame) < LENGTH.unpack(length)[0]:
+    while head := stream.read(LENGTH.size):
+        length = LENGTH.unpack(head)[0] if len(head) == LENGTH.size else 0
+        most -= length
+        if most < 0:
+            raise ValueError("more than the bounds")
+        frame = stream.read(length)
+        if len(head) < LENGTH.size or len(frame) < length:
             raise EOFError("cut short")
-        frames.append(frame)
-    return frames
+        yield frame

@@ -14,6 +14,7 @@ DEFAULT_SUPPRESS_BELOW = 5
 DEFAULT_TEST_MODELS = 20
 DEFAULT_VALIDATION_MODELS = 60
 DEFAULT_DAILY_SECONDS = 4 * 3600
+DEFAULT_MEMORY_MIB = 8192
 
 
 Positive = Annotated[float, Field(gt=0, le=1000, allow_inf_nan=False)]
@@ -39,6 +40,8 @@ class NodeSettings(BaseModel):
             this node did not train from bundles.
         daily_seconds: how much is computed for others in 24 hours, of the clock or of the
             processor, whichever is more.
+        memory_mib: how much memory the process that answers may take, in MiB; 0: no limit; None:
+            8 GiB on the processor, no limit on cuda, whose driver claims more than it uses.
         device: where films are classified.
     """
 
@@ -58,7 +61,15 @@ class NodeSettings(BaseModel):
     noise_budget: Positive | None = None
     untied_models: Annotated[int, Field(ge=0)] = 0
     daily_seconds: Annotated[int, Field(ge=1)] = DEFAULT_DAILY_SECONDS
+    memory_mib: Annotated[int, Field(ge=0, le=1 << 30)] | None = None
     device: Literal["cpu", "cuda"] = "cpu"
+
+    @property
+    def memory_limit_mib(self) -> int:
+        """``memory_mib``, or what it is by default; 0: no limit."""
+        if self.memory_mib is not None:
+            return self.memory_mib
+        return DEFAULT_MEMORY_MIB if self.device == "cpu" else 0
 
     @classmethod
     def from_mapping(cls, values: Mapping[str, object]) -> Self:
@@ -76,7 +87,7 @@ class NodeSettings(BaseModel):
             raise UsageError(
                 f"{name}: {first['msg'].lower()}",
                 "node settings",
-                "see docs/guide-aggregator.md",
+                "see docs/guide-node.md",
             ) from error
         for path in (settings.outbox, settings.state, settings.cohort, settings.trust):
             if path is not None and not path.is_absolute():
@@ -93,7 +104,7 @@ class NodeSettings(BaseModel):
                 "there is a cohort, but no trust, the list of keys without which none of its films "
                 "is counted",
                 "node settings",
-                "make one with gdshare trust add (docs/guide-aggregator.md)",
+                "make one with gdshare trust add (docs/guide-node.md)",
             )
         if self.noise_budget is not None and self.noise_epsilon is None:
             raise UsageError(

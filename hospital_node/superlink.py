@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
+from functools import partial
 from typing import TypeVar
 
 import httpx
@@ -25,7 +25,6 @@ from flwr.proto.fleet_pb2 import (
     PullMessagesRequest,
     PushMessagesRequest,
     RegisterNodeFleetRequest,
-    UnregisterNodeFleetRequest,
 )
 from flwr.proto.heartbeat_pb2 import SendNodeHeartbeatRequest
 from flwr.proto.message_pb2 import (
@@ -37,14 +36,23 @@ from flwr.proto.message_pb2 import (
 from flwr.proto.message_pb2 import Message as ProtoMessage
 from flwr.proto.node_pb2 import Node
 from flwr.proto.run_pb2 import GetRunRequest
-from flwr.supercore.error import ApiErrorCode, FlowerError
 from flwr.supercore.inflatable.inflatable_object import iterate_object_tree
-from flwr.supercore.primitives.asymmetric import generate_key_pairs, public_key_to_bytes
+from flwr.supercore.primitives.asymmetric import public_key_to_bytes
 from flwr.supercore.protobuf.client import ProtobufRequestContext
 from flwr.supernode.fleet_http_client import FleetHttpClient
 from flwr.supernode.node_auth_http_interceptor import NodeAuthHttpInterceptor
 
 from gdshare.errors import FederationError
+from hospital_node.faults import (
+    KnownKeyError,
+    NotRegisteredError,
+    OutOfBoundsError,
+    RoundOverError,
+    fault_of_status,
+    fault_of_transport,
+    no_superlink,
+)
+from hospital_node.identity import Identity
 from hospital_node.parcel import Parcel
 
 HEARTBEAT_S = 30
@@ -58,10 +66,6 @@ TRANSFER_S = 3600.0
 CALL_S = 30.0
 LAST_CALL_S = 3.0
 OBJECT_POLL_S = 0.5
-FIRST_DELAY_S, LONGEST_DELAY_S = 0.5, 15.0
-LISTED_S = 75.0
-"""A node that ended without a word is listed as connected for two heartbeats."""
-CLOCK_TOLERANCE_S = 4.0
 
 Request = TypeVar("Request")
 Response = TypeVar("Response")
@@ -73,26 +77,6 @@ if not callable(getattr(FleetHttpClient, "_send", None)):
     raise ImportError("its client has no _send, in which answers are bounded")
 
 
-class NodeRefusedError(FederationError):
-    """The SuperLink does not let this node in."""
-
-
-class UnreachableError(FederationError):
-    """No SuperLink answers."""
-
-
-class _KnownError(NodeRefusedError):
-    """The key is registered already."""
-
-
-class RoundOverError(FederationError):
-    """The round that asked has ended."""
-
-
-class OutOfBoundsError(FederationError):
-    """A SuperLink that sends more than the bounds, or takes too long."""
-
-
 @dataclass(frozen=True)
 class Address:
     """Where the SuperLink is, and how to reach it.
@@ -100,15 +84,13 @@ class Address:
     Attributes:
         address: HOST:PORT.
         tls: None: no TLS, on one machine only.
-        key: the node's own, registered at the aggregator; None: a new one each time, which only a
-            SuperLink without node authentication takes.
-        patience: seconds to keep trying while nothing answers.
+        key: the node's own, registered at the aggregator; None: one that the node draws and keeps,
+            which only a SuperLink without node authentication takes.
     """
 
     address: str
     tls: ssl.SSLContext | None
     key: ec.EllipticCurvePrivateKey | None
-    patience: float
 
 
 @dataclass(frozen=True)
@@ -135,13 +117,13 @@ class _Fleet(FleetHttpClient):
         self.limit = threading.local()
 
     @contextmanager
-    def reading(self, size: int, until: float) -> Iterator[None]:
-        """Let answers have another size, and take until another time."""
-        self.limit.size, self.limit.until = size, until
+    def reading(self, size: int, until: float, report: Callable[[int], None]) -> Iterator[None]:
+        """Let answers have another size, take until another time, and report what has come."""
+        self.limit.size, self.limit.until, self.limit.report = size, until, report
         try:
             yield
         finally:
-            del self.limit.size, self.limit.until
+            del self.limit.size, self.limit.until, self.limit.report
 
     def hurry(self) -> None:
         """Wait no longer than a moment from now on."""
@@ -154,6 +136,7 @@ class _Fleet(FleetHttpClient):
     def _read(self, context: ProtobufRequestContext) -> httpx.Response:
         size = getattr(self.limit, "size", MAX_BYTES)
         until = getattr(self.limit, "until", time.monotonic() + 2 * CALL_S)
+        report = getattr(self.limit, "report", lambda done: None)
         response = self._client.send(context.request, stream=True, follow_redirects=False)
         with closing(response):
             if "content-encoding" in response.headers:
@@ -161,6 +144,7 @@ class _Fleet(FleetHttpClient):
             content = bytearray()
             for piece in response.iter_raw():
                 content += piece
+                report(len(content))
                 if len(content) > size:
                     raise OutOfBoundsError(f"the SuperLink sends more than {size} bytes")
                 if time.monotonic() > until:
@@ -173,55 +157,89 @@ class _Fleet(FleetHttpClient):
         )
 
 
+@dataclass
+class _Sending:
+    """An answer on its way: the SuperLink's session, and the objects that are not there yet."""
+
+    session: str
+    left: set[str]
+
+
 class SuperLink:
-    """A SuperLink that this node has entered.
+    """A SuperLink that this node enters; each call is made once.
 
     Raises, from every method:
-        NodeRefusedError: the SuperLink does not know the node, or no more.
+        DisconnectedError: nothing answers, no SuperLink, or it does not let the node in.
         RoundOverError: the round that asked has ended.
         OutOfBoundsError: more than the bounds.
-        UnreachableError: nothing answers, or not a SuperLink.
     """
 
-    def __init__(self, address: Address) -> None:
-        """Nothing is contacted yet."""
-        private, public = (
-            (address.key, address.key.public_key()) if address.key else generate_key_pairs()
-        )
+    def __init__(
+        self,
+        address: Address,
+        identity: Identity,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        """Nothing is contacted yet; ``identity`` is who the node is, ``now`` its clock."""
+        key = identity.key
         self.address = address
-        self._public = public_key_to_bytes(public)
-        self._client = _Fleet(address, NodeAuthHttpInterceptor(private, public))
+        self._identity, self._now = identity, now
+        self._public = public_key_to_bytes(key.public_key())
+        self._client = _Fleet(address, NodeAuthHttpInterceptor(key, key.public_key()))
         self._node = Node()
+        self._sending: dict[str, _Sending] = {}
         self._closing = threading.Event()
+
+    @property
+    def node_id(self) -> int:
+        """The number by which the SuperLink knows the node; 0: it has not entered."""
+        return self._node.node_id
 
     def enter(self) -> None:
         """Have the node listed as connected, again if it was dropped."""
         if self.address.key is None:
-            with suppress(_KnownError):
+            with suppress(KnownKeyError):
                 request = RegisterNodeFleetRequest(public_key=self._public)
                 self._call(self._client.RegisterNode, request)
+        try:
+            number = self._activated()
+        except NotRegisteredError:
+            if not self._left_from_before():
+                raise
+            number = self._activated()
+        self._node = Node(node_id=number)
+        self._identity.remember(self.address.address, number)
+        log.info("connected to %s as node %d", self.address.address, number)
+
+    def _activated(self) -> int:
         activate = ActivateNodeRequest(public_key=self._public, heartbeat_interval=HEARTBEAT_S)
-        self._node = Node(node_id=self._call(self._client.ActivateNode, activate).node_id)
-        log.info("connected to %s as node %d", self.address.address, self._node.node_id)
+        return self._call(self._client.ActivateNode, activate).node_id
+
+    def _left_from_before(self) -> bool:
+        """Leave in the place of a process that was killed, and is listed as connected still."""
+        number = self._identity.number_at(self.address.address)
+        if number is None:
+            return False
+        try:
+            self._call(self._client.DeactivateNode, DeactivateNodeRequest(node_id=number))
+        except FederationError:
+            return False
+        return True
 
     def leave(self) -> None:
         """Have the node listed as gone; a SuperLink that is gone too is left in peace."""
         self._closing.set()
         self._client.hurry()
-        number = self._node.node_id
         with suppress(Exception):
-            if number:
-                self._client.DeactivateNode(DeactivateNodeRequest(node_id=number))
-            if number and self.address.key is None:
-                self._client.UnregisterNode(UnregisterNodeFleetRequest(node_id=number))
+            if self.node_id:
+                self._client.DeactivateNode(DeactivateNodeRequest(node_id=self.node_id))
         self._client.close()
 
     @contextmanager
     def connected(self) -> Iterator[None]:
-        """Enter, and leave when the block ends; heartbeats in between."""
+        """Heartbeats within the block, once the node has entered; it leaves when the block ends."""
         try:
-            self.enter()
-            threading.Thread(target=self._beat, daemon=True).start()
+            threading.Thread(target=self._beat, name="heartbeat", daemon=True).start()
             yield
         finally:
             self.leave()
@@ -230,6 +248,8 @@ class SuperLink:
         """Say that the node is there, also while it answers; what fails shows at the next call."""
         while not self._closing.wait(HEARTBEAT_S * 0.6):
             with suppress(Exception):
+                if not self.node_id:
+                    continue
                 self._client.SendNodeHeartbeat(
                     SendNodeHeartbeatRequest(node=self._node, heartbeat_interval=HEARTBEAT_S)
                 )
@@ -246,15 +266,16 @@ class SuperLink:
         request = GetRunRequest(node=self._node, run_id=asked.run)
         return run_from_proto(self._call(self._client.GetRun, request).run).fab_hash
 
-    def fetch(self, asked: Asked) -> Parcel:
-        """Fetch the objects of a question."""
+    def fetch(self, asked: Asked, report: Callable[[int], None] = lambda done: None) -> Parcel:
+        """Fetch the objects of a question; ``report`` is called with the bytes that are there."""
         names = list(dict.fromkeys(item.object_id for item in iterate_object_tree(asked.tree)))
         if len(names) > MAX_OBJECTS:
             raise OutOfBoundsError(f"the question has {len(names)} objects")
         objects: dict[str, bytes] = {}
         left, until = MAX_QUESTION_BYTES, time.monotonic() + TRANSFER_S
         for name in names:
-            objects[name] = self._fetch(asked.run, name, left, until)
+            there = partial(_add, report, MAX_QUESTION_BYTES - left)
+            objects[name] = self._fetch(asked.run, name, left, until, there)
             left -= len(objects[name])
         return Parcel(asked.head, asked.tree, objects)
 
@@ -266,9 +287,11 @@ class SuperLink:
         )
         self._call(self._client.ConfirmMessageReceived, request)
 
-    def _fetch(self, run: int, name: str, size: int, until: float) -> bytes:
+    def _fetch(
+        self, run: int, name: str, size: int, until: float, report: Callable[[int], None]
+    ) -> bytes:
         request = PullObjectRequest(node=self._node, run_id=run, object_id=name)
-        with self._client.reading(size + MAX_BYTES, until):
+        with self._client.reading(size + MAX_BYTES, until, report):
             while time.monotonic() < until:
                 answer = self._call(self._client.PullObject, request)
                 if not answer.object_found:
@@ -281,8 +304,26 @@ class SuperLink:
         raise OutOfBoundsError("the question is too large, or was not sent in time")
 
     def send(self, answer: Parcel, seconds: float) -> None:
-        """Send an answer."""
-        run = answer.head.metadata.run_id
+        """Send an answer; called again after a fault, send what is still missing."""
+        message = answer.head.metadata.message_id
+        try:
+            for _ in range(2):
+                if message not in self._sending:
+                    self._sending[message] = self._announce(answer, seconds)
+                if self._push(answer, self._sending[message]):
+                    break
+                del self._sending[message]
+        except RoundOverError:
+            self._sending.pop(message, None)
+            raise
+        self._sending.pop(message, None)
+
+    def _announce(self, answer: Parcel, seconds: float) -> _Sending:
+        """Announce an answer; returns which of its objects the SuperLink lacks.
+
+        A first announcement lacks the message at least. One that the SuperLink has already, because
+        its own answer was lost, lacks none, whatever is there: then all are sent, in no session.
+        """
         pushed = self._call(
             self._client.PushMessages,
             PushMessagesRequest(
@@ -292,94 +333,46 @@ class SuperLink:
                 clientapp_runtime_list=[seconds],
             ),
         )
-        for name in set(pushed.objects_to_push) & set(answer.objects):
-            self._call(
+        lacking = set(pushed.objects_to_push) & set(answer.objects)
+        return (
+            _Sending(pushed.session_id, lacking) if lacking else _Sending("", set(answer.objects))
+        )
+
+    def _push(self, answer: Parcel, sending: _Sending) -> bool:
+        """Send what is left; returns whether the SuperLink took it in that session."""
+        for name in sorted(sending.left):
+            pushed = self._call(
                 self._client.PushObject,
                 PushObjectRequest(
                     node=self._node,
-                    run_id=run,
-                    session_id=pushed.session_id,
+                    run_id=answer.head.metadata.run_id,
+                    session_id=sending.session,
                     object_id=name,
                     object_content=answer.objects[name],
                 ),
             )
+            if sending.session and not pushed.stored:
+                return False
+            sending.left.discard(name)
+        return True
 
     def _call(self, method: Callable[[Request], Response], request: Request) -> Response:
-        """One call, repeated while nothing answers."""
-        now, delay = time.monotonic(), FIRST_DELAY_S
-        end, listed = now + self.address.patience, now + LISTED_S
-        while True:
-            try:
-                return method(request)
-            except httpx.HTTPStatusError as error:
-                fault = self._fault(error.response)
-            except httpx.TransportError as error:
-                fault = self._unreachable(error)
-            except ValueError as error:
-                raise UnreachableError(
-                    "what answers there is no SuperLink", self.address.address, "check the address"
-                ) from error
-            last = min(end, listed) if isinstance(fault, NodeRefusedError) else end
-            if time.monotonic() + delay > last:
-                raise fault
-            if delay == FIRST_DELAY_S:
-                log.warning("%s; trying again", fault)
-            time.sleep(delay)
-            delay = min(2 * delay, LONGEST_DELAY_S)
-
-    def _unreachable(self, error: httpx.TransportError) -> FederationError:
-        text = str(error) or type(error).__name__
-        if any(word in text.lower() for word in ("certificate", "ssl", "tls")):
-            raise UnreachableError(
-                f"no secure connection ({text})",
-                self.address.address,
-                "check the address, --root-certificates and this machine's clock",
-            ) from error
-        return UnreachableError(
-            f"no SuperLink answers ({text})",
-            self.address.address,
-            "check the address, the network, and whether the aggregator's SuperLink runs",
-        )
-
-    def _fault(self, response: httpx.Response) -> FederationError:
-        """The fault behind an HTTP status, if trying again may help; raises it otherwise."""
-        code = getattr(FlowerError.from_json(response.text), "code", None)
+        """One call; what is wrong with it is one of ``faults``."""
         where = self.address.address
-        if code == ApiErrorCode.FLEET_RUN_STATUS_NOT_ALLOWED:
-            raise RoundOverError("the round that asked has ended")
-        if code == ApiErrorCode.PUBLIC_KEY_ALREADY_IN_USE:
-            raise _KnownError("the key is registered already", where)
-        if code == ApiErrorCode.FLEET_SUPERNODE_REGISTRATION_DISABLED:
-            raise NodeRefusedError(
-                "the SuperLink takes registered nodes only",
-                where,
-                "give --auth-supernode-private-key",
-            )
-        if code == ApiErrorCode.FLEET_NODE_ACTIVATION_FAILED:
-            return NodeRefusedError(
-                "the SuperLink refused this node: its key is not registered there, or a node with "
-                "the same key is still listed as connected",
-                where,
-                "have the key's .pub registered, again if the SuperLink was restarted without "
-                "--database; after a crash of the node, wait a minute",
-            )
-        if response.status_code >= httpx.codes.INTERNAL_SERVER_ERROR:
-            what = f"the SuperLink is in trouble (HTTP {response.status_code})"
-            return UnreachableError(what, where, "ask the aggregator to look at its log")
-        raise NodeRefusedError(
-            f"the SuperLink refused this node (HTTP {response.status_code}){_clocks(response)}",
-            where,
-            "check both clocks, and have the aggregator check this node's key and certificate",
-        )
+        try:
+            return method(request)
+        except httpx.HTTPStatusError as error:
+            response = error.response
+            raise fault_of_status(
+                response.status_code, response.headers, response.text, where, self._now()
+            ) from error
+        except httpx.TransportError as error:
+            raise fault_of_transport(error, where) from error
+        except FederationError:
+            raise
+        except Exception as error:  # a stranger's answer may make anything of Flower's raise
+            raise no_superlink(type(error).__name__, where) from error
 
 
-def _clocks(response: httpx.Response) -> str:
-    """How far this machine's clock is from the SuperLink's, if that may be the reason."""
-    try:
-        theirs = parsedate_to_datetime(response.headers["date"])
-        ahead = (datetime.now(UTC) - theirs).total_seconds()
-    except (KeyError, ValueError, TypeError):
-        return ""
-    if abs(ahead) < CLOCK_TOLERANCE_S:
-        return ""
-    return f", and this machine's clock is {abs(ahead):.0f} s {'ahead' if ahead > 0 else 'behind'}"
+def _add(report: Callable[[int], None], before: int, done: int) -> None:
+    report(before + done)

@@ -4,9 +4,13 @@ So it counts films with no model that somebody crafted: there are no weights to 
 that other hospitals released under keys which this one has checked, and a seed. Its own bundle must
 be among them, unless another's is to be tested alone, on validation films. Training takes seconds,
 classifying minutes (docs/adr/0029-the-node-trains-what-it-counts.md).
+
+A bundle that was shown before may be named, and so may a model (``kept``). Both are checked again
+each time: a key revoked or a bundle withdrawn meanwhile ends their use.
 """
 
-from collections.abc import Mapping, Sequence
+import hashlib
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import get_args
@@ -16,37 +20,126 @@ from gdshare.bundle.digests import digests_of, subject_digest
 from gdshare.bundle.layout import BOUNDS, SIGNATURE
 from gdshare.bundle.outbox import newest
 from gdshare.contributions import contribution_of
-from gdshare.errors import BundleError, DivergedError, GdshareError, UsageError
+from gdshare.errors import BundleError, DivergedError, GdshareError, ModelError, UsageError
 from gdshare.ledger import read_ledger
-from gdshare.messages import CountRequest, Reason, Recipe
+from gdshare.messages import CountRequest, Reason, Recipe, RecipeBundle
 from gdshare.model import Model
 from gdshare.networks import INITIALISERS
 from gdshare.pooling import Scheme, train_pooled
+from gdshare.release.publish import WITHDRAW
 from gdshare.signing.statement import signer_of
 from gdshare.trust.key_history import key_ends, revoked_keys
 from gdshare.trust.keys import Trust, ledger_beside, load_trust
+from hospital_node.activity import Report, say_nothing
+from hospital_node.kept import (
+    ModelOrigin,
+    Shelf,
+    bundle_shelf,
+    keep_bundle,
+    keep_model,
+    kept_bundle,
+    kept_model,
+    model_shelf,
+)
 from hospital_node.refusal import RefusedError
 from hospital_node.settings import NodeSettings
 
 
-def train_tied(settings: NodeSettings, request: CountRequest, recipe: Recipe) -> Model:
-    """Verify the bundles and train the model.
+def train_tied(
+    settings: NodeSettings, request: CountRequest, recipe: Recipe, report: Report = say_nothing
+) -> Model:
+    """Verify the bundles and train the model, unless the very same was trained before.
 
     Raises:
         RefusedError: a bundle is not one that this node trusts, this hospital's own is not among
-            them, or no such model can be trained from them.
+            them, one is named that was never shown, or no such model can be trained from them.
     """
-    trust = _trusted_keys(settings.trust, utc_now())
-    bundles = [_verified(files, trust, utc_now()) for files in recipe.bundles]
-    _require_fit(request, bundles)
-    if len(bundles) > 1 or request.split == "test":
-        _require_own(settings.outbox, bundles)
+    bundles = _checked_bundles(settings, request, recipe)
+    shelf = model_shelf(settings.state)
+    name = recipe.digest(request.network, request.protocol)
+    kept = kept_model(shelf, name)
+    if kept is not None:
+        return _read(request, kept[1])
     contributions = [contribution_of(bundle) for bundle in bundles]
     try:
         scheme = _scheme(recipe.pooling)
-        return train_pooled(contributions, request.protocol, scheme, recipe.seed, recipe.ensemble)
+        report("training", 0, recipe.ensemble)
+        model = train_pooled(
+            contributions,
+            request.protocol,
+            scheme,
+            recipe.seed,
+            recipe.ensemble,
+            lambda done, of: report("training", done, of),
+        )
     except (UsageError, DivergedError) as error:
         raise RefusedError(Reason.MODEL_REFUSED, str(error)) from error
+    weights = model.to_bytes()
+    origin = ModelOrigin(
+        weights_sha256=hashlib.sha256(weights).hexdigest(),
+        pooling=recipe.pooling,
+        seed=recipe.seed,
+        ensemble=recipe.ensemble,
+        bundles=recipe.bundle_digests,
+    )
+    keep_model(shelf, name, origin, weights)
+    return model
+
+
+def model_of_name(settings: NodeSettings, request: CountRequest, name: str) -> tuple[Model, bool]:
+    """The model that an earlier question was about, and whether this node trained it.
+
+    A trained one is given only while its bundles pass every check that they passed then; nothing is
+    trained.
+
+    Raises:
+        RefusedError: it is not here, or a bundle is trusted no more.
+    """
+    kept = kept_model(model_shelf(settings.state), name)
+    if kept is None:
+        raise RefusedError(Reason.MODEL_UNKNOWN, f"model {name:.16} is not kept here")
+    origin, weights = kept
+    if not origin.bundles:
+        return _read(request, weights), False
+    recipe = Recipe(origin.pooling, origin.seed, origin.ensemble, origin.bundles)
+    if recipe.digest(request.network, request.protocol) != name:
+        raise RefusedError(
+            Reason.MODEL_UNKNOWN, f"model {name:.16} is of another network or protocol"
+        )
+    _checked_bundles(settings, request, recipe)
+    return _read(request, weights), True
+
+
+def _read(request: CountRequest, weights: bytes) -> Model:
+    try:
+        return Model.from_bytes(request.network, request.protocol, weights)
+    except ModelError as error:
+        raise RefusedError(Reason.MODEL_REFUSED, str(error)) from error
+
+
+def _checked_bundles(settings: NodeSettings, request: CountRequest, recipe: Recipe) -> list[Bundle]:
+    """The bundles of a recipe, each verified now; those that arrived are kept."""
+    now = utc_now()
+    shelf = bundle_shelf(settings.state)
+    in_full = [_in_full(shelf, bundle) for bundle in recipe.bundles]
+    keys, withdrawn = _trusted_keys(settings.trust, now)
+    bundles = [_verified(files, keys, withdrawn, now) for files in in_full]
+    for files, bundle in zip(in_full, recipe.bundles, strict=True):
+        if not isinstance(bundle, str):
+            keep_bundle(shelf, files)
+    _require_fit(request, bundles)
+    if len(bundles) > 1 or request.split == "test":
+        _require_own(settings.outbox, bundles)
+    return bundles
+
+
+def _in_full(shelf: Shelf, bundle: RecipeBundle) -> Mapping[str, bytes]:
+    if not isinstance(bundle, str):
+        return bundle
+    files = kept_bundle(shelf, bundle)
+    if files is None:
+        raise RefusedError(Reason.BUNDLE_UNKNOWN, f"bundle {bundle:.16} is not kept here")
+    return files
 
 
 def utc_now() -> datetime:
@@ -54,8 +147,8 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-def _trusted_keys(folder: Path | None, now: datetime) -> Trust:
-    """The keys on the node's list that are neither revoked nor ended."""
+def _trusted_keys(folder: Path | None, now: datetime) -> tuple[Trust, set[str]]:
+    """The keys on the node's list that are neither revoked nor ended, and what was withdrawn."""
     if folder is None:
         raise RefusedError(Reason.NO_TRUST_LIST, "the settings name no folder trust")
     try:
@@ -66,10 +159,13 @@ def _trusted_keys(folder: Path | None, now: datetime) -> Trust:
         raise RefusedError(Reason.NO_TRUST_LIST, str(error)) from error
     ended = {key for key, end in ends.items() if now >= end}
     out = revoked.keys() | ended
-    return Trust(tuple(key for key in trust.keys if key.fingerprint not in out))
+    withdrawn = {entry.digest for entry in entries if entry.act == WITHDRAW and entry.digest}
+    return Trust(tuple(key for key in trust.keys if key.fingerprint not in out)), withdrawn
 
 
-def _verified(files: Mapping[str, bytes], trust: Trust, now: datetime) -> Bundle:
+def _verified(
+    files: Mapping[str, bytes], trust: Trust, withdrawn: Collection[str], now: datetime
+) -> Bundle:
     try:
         signer = signer_of(files[SIGNATURE], SIGNATURE, BOUNDS[SIGNATURE])
         key = trust.find(signer)
@@ -78,7 +174,10 @@ def _verified(files: Mapping[str, bytes], trust: Trust, now: datetime) -> Bundle
                 f"signed with key {signer[:16]}, which is not on this node's list",
                 remedy="add it with gdshare trust add, if its hospital reads out the fingerprint",
             )
-        return verify_files(files, key.key, now, key.site)
+        bundle = verify_files(files, key.key, now, key.site)
+        if bundle.digest in withdrawn:
+            raise BundleError(f"{bundle.manifest.name} was withdrawn", remedy="retrain without it")
+        return bundle
     except BundleError as error:
         raise RefusedError(Reason.BUNDLES_REFUSED, str(error)) from error
 

@@ -299,3 +299,30 @@ def test_images_for_the_head_and_images_for_all_weights_are_not_pooled_together(
     whole = contribution("b", 2, method=FIXED, theta0_sha256=digest(start))
     with pytest.raises(UsageError, match=r"expect different trained parts \(head, all\)"):
         train_pooled([of_head("a", 1), whole], PROTOCOL, "average", 5)
+
+
+def test_union_of_many_images_is_trained_in_parts_of_one_mean(monkeypatch):
+    """Memory is bounded by the part; the sums are added in another order, and nothing else."""
+    parts = [contribution("north", 1), contribution("south", 2)]
+    monkeypatch.setattr(pooling, "UNION_STEPS", 5)
+    at_once = train_pooled(parts, PROTOCOL, "union", 5).ensemble[0]
+    for size in (4, 3):  # one part smaller than the others, and not
+        monkeypatch.setattr(pooling, "UNION_PART", size)
+        in_parts = train_pooled(parts, PROTOCOL, "union", 5).ensemble[0]
+        x = torch.from_numpy(parts[0].distilled.images)
+        module, _ = theta0(5)
+        expected, logits = (forward(module, theta, x) for theta in (at_once, in_parts))
+        assert torch.allclose(logits, expected, atol=1e-3)
+
+
+def test_a_thousand_bundles_start_from_one_theta0(monkeypatch):
+    """It is drawn once, and no network keeps a copy."""
+    drawn = []
+    monkeypatch.setattr(pooling, "draw", lambda *words: drawn.append(1) or draw(*words))
+    bundles = [contribution(f"site-{n}", n) for n in range(4)]
+    for start in pooling.shared_starts(bundles[0], PROTOCOL, 5, 2):
+        networks = [start.train(bundle) for bundle in bundles]
+        assert all(network.start is start.theta0 for network in networks)
+    assert len(drawn) == 2
+    last = train_alone(bundles[3], PROTOCOL, 5, 2)[1]
+    assert all(torch.equal(last.end[name], weight) for name, weight in networks[3].end.items())

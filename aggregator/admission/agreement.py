@@ -13,7 +13,8 @@ bundle's update. Three figures, means over a few θ0, compare it with the others
 
 The worst bundle beyond a limit is set aside and the others are compared again, so that it does not
 count against its peers. This takes three bundles, and fewer than half are ever set aside: if most
-hospitals lie, their bundles alone cannot show it.
+hospitals lie, their bundles alone cannot show it. N bundles take N² cosines, and setting one aside
+takes N steps, since each median moves by at most one place (``medians``).
 
 Sources of the idea, for weights rather than images: Blanchard et al. 2017 (distance to the nearest
 peers), Cao et al. 2021 (cosine against a trusted update), Sun et al. 2019 (bounded norms).
@@ -26,12 +27,10 @@ from types import MappingProxyType
 
 import numpy as np
 import numpy.typing as npt
-import torch
-from torch import Tensor
 
-from gdshare.networks import Parameters
+from aggregator.admission.medians import PeerMedians
+from aggregator.admission.updates import Figures, Updates
 from gdshare.pooling import Alone
-from gdshare.protocol import PatchClass
 
 LEAST_BUNDLES = 3
 """Of two that disagree, nothing shows which is the outlier."""
@@ -94,6 +93,11 @@ class Compared:
     diagnosis: npt.NDArray[np.float64]
     length: npt.NDArray[np.float64]
 
+    def among(self, rows: npt.NDArray[np.intp]) -> "Compared":
+        """Some of the bundles, by number."""
+        both = np.ix_(rows, rows)
+        return Compared(self.direction[both], self.diagnosis[both], self.length[rows])
+
 
 def compare(bundles: Sequence[Sequence[Alone]]) -> Compared:
     """Compare the updates of bundles that were each trained alone from the same θ0.
@@ -103,10 +107,15 @@ def compare(bundles: Sequence[Sequence[Alone]]) -> Compared:
     """
     figures = []
     for networks in zip(*bundles, strict=True):  # one θ0
-        updates = [_update(network) for network in networks]
-        whole, diagnosis = [list(vectors) for vectors in zip(*updates, strict=True)]
-        norms = np.array([float(vector.norm()) for vector in whole])
-        figures.append((_cosines(whole), _cosines(diagnosis), norms))
+        updates = Updates(len(networks), np.random.default_rng(0))
+        for place, network in enumerate(networks):
+            updates.put(place, network)
+        figures.append(updates.compared())
+    return mean_compared(figures)
+
+
+def mean_compared(figures: Sequence[Figures]) -> Compared:
+    """The mean over θ0 of their figures, at least one."""
     return Compared(*(np.mean(figure, axis=0) for figure in zip(*figures, strict=True)))
 
 
@@ -121,38 +130,68 @@ def agreements(compared: Compared, limits: Limits | None) -> list[Agreement | No
         one value per bundle, in their order; None for a single bundle, which has no peers.
     """
     bundles = len(compared.length)
-    left = list(range(bundles))
+    if bundles < 2:
+        return [None] * bundles
+    left = _Left(compared)
     results: dict[int, Agreement] = {}
-    while limits and len(left) >= LEAST_BUNDLES and 2 * (len(results) + 1) < bundles:
-        figures = {bundle: _among(compared, bundle, left) for bundle in left}
-        worst = max(left, key=lambda bundle: _excess(figures[bundle], limits))
-        if _excess(figures[worst], limits) <= 0:
+    while limits and len(left.rows) >= LEAST_BUNDLES and 2 * (len(results) + 1) < bundles:
+        worst = left.worst(limits)
+        if worst is None:
             break
-        results[worst] = replace(figures[worst], faults=_faults(figures[worst], limits))
-        left.remove(worst)
-    if len(left) > 1:
-        results |= {bundle: _among(compared, bundle, left) for bundle in left}
-    return [results.get(bundle) for bundle in range(bundles)]
+        figures = left.figures([worst])[worst]
+        results[worst] = replace(figures, faults=_faults(figures, limits))
+        left.set_aside(worst)
+    results |= left.figures(left.rows)
+    return [results[bundle] for bundle in range(bundles)]
 
 
-def _among(compared: Compared, bundle: int, left: Sequence[int]) -> Agreement:
-    """The figures of a bundle among those left, without faults."""
-    peers = [other for other in left if other != bundle]
-    return Agreement(
-        float(np.median(compared.direction[bundle, peers])),
-        float(np.median(compared.diagnosis[bundle, peers])),
-        float(compared.length[bundle] / max(np.median(compared.length[left]), 1e-30)),
-        len(peers),
-    )
+class _Left:
+    """The bundles that are not set aside.
 
+    Attributes:
+        rows: their numbers, in order.
+    """
 
-def _excess(figures: Agreement, limits: Limits) -> float:
-    """How far a bundle is beyond its limits; 0 or less within all of them."""
-    return max(
-        limits.direction - figures.direction,
-        limits.diagnosis - figures.diagnosis,
-        abs(log(max(figures.length, 1e-30))) - log(limits.length),
-    )
+    def __init__(self, compared: Compared) -> None:
+        """All of them, at least two."""
+        self.rows = np.arange(len(compared.length))
+        self._length = compared.length
+        self._direction = PeerMedians(compared.direction)
+        self._diagnosis = PeerMedians(compared.diagnosis)
+
+    def worst(self, limits: Limits) -> int | None:
+        """The first of those furthest beyond the limits; None if all are within."""
+        relative = self._length[self.rows] / self._median_length()
+        lengths = np.log(np.maximum(relative, 1e-30))
+        excess = np.maximum.reduce(
+            [
+                limits.direction - self._direction.medians(self.rows),
+                limits.diagnosis - self._diagnosis.medians(self.rows),
+                np.abs(lengths) - log(limits.length),
+            ]
+        )
+        worst = int(np.argmax(excess))
+        return int(self.rows[worst]) if excess[worst] > 0 else None
+
+    def set_aside(self, bundle: int) -> None:
+        """Compare with this one no more."""
+        self.rows = self.rows[self.rows != bundle]
+        self._direction.set_aside(bundle, self.rows)
+        self._diagnosis.set_aside(bundle, self.rows)
+
+    def figures(self, bundles: npt.ArrayLike) -> dict[int, Agreement]:
+        """Of bundles among those that are left, without faults."""
+        rows = np.asarray(bundles, np.intp)
+        direction, diagnosis = (
+            medians.medians(rows).tolist() for medians in (self._direction, self._diagnosis)
+        )
+        length = (self._length[rows] / self._median_length()).tolist()
+        peers = len(self.rows) - 1
+        lines = zip(rows.tolist(), direction, diagnosis, length, strict=True)
+        return {bundle: Agreement(d, g, n, peers) for bundle, d, g, n in lines}
+
+    def _median_length(self) -> float:
+        return max(float(np.median(self._length[self.rows])), 1e-30)
 
 
 def _faults(figures: Agreement, limits: Limits) -> tuple[str, ...]:
@@ -173,25 +212,3 @@ def _faults(figures: Agreement, limits: Limits) -> tuple[str, ...]:
             f"(1/{limits.length:g} to {limits.length:g} is expected)"
         )
     return tuple(faults)
-
-
-def _update(network: Alone) -> tuple[Tensor, Tensor]:
-    """The update as one vector, and the last layer's row for P minus its row for N, [features]."""
-    change = {name: network.end[name] - start for name, start in network.start.items()}
-    last = _last_layer(change)
-    whole = torch.cat([change[name].flatten() for name in sorted(change)])
-    return whole, last[PatchClass.P] - last[PatchClass.N]
-
-
-def _last_layer(change: Parameters) -> Tensor:
-    """The only matrix among the weights, [classes, features]; all others are maps and vectors."""
-    (last,) = (weight for weight in change.values() if weight.ndim == 2)
-    return last
-
-
-def _cosines(vectors: Sequence[Tensor]) -> npt.NDArray[np.float64]:
-    """Cosines of all pairs, float64 [n, n]; 0 with a vector of length 0."""
-    stacked = torch.stack(list(vectors)).double()
-    units = stacked / stacked.norm(dim=1, keepdim=True).clamp_min(1e-30)
-    cosines: npt.NDArray[np.float64] = (units @ units.T).numpy()
-    return cosines

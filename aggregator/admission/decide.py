@@ -10,14 +10,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from flwr.serverapp import Grid
-
 from aggregator.admission.collected import Collected
-from aggregator.admission.plausibility import CountsBySite, Screening, quarantine, screen
+from aggregator.admission.plausibility import (
+    CountsBySite,
+    Questions,
+    Screening,
+    quarantine,
+    screen,
+)
 from aggregator.admission.rules import Rules
 from aggregator.admission.utility import Reference, reference_of
 from aggregator.admission.verify import verify_bytes
-from aggregator.flower.counting import Trained, count_films
+from aggregator.flower.counting import Task, count_films
+from aggregator.flower.exchange import Exchange
 from aggregator.flower.order import Order
 from aggregator.refusals import Refusal
 from aggregator.trust.bundle_history import (
@@ -70,13 +75,14 @@ class Decision:
     refusals: Sequence[Refusal]
 
 
-def verify_and_record(order: Order, collected: Collected, now: datetime) -> Checked:
+def verify_and_record(order: Order, collected: Collected, now: datetime, since: int) -> Checked:
     """Record the hospitals' withdrawals, then verify the bundles and record what is refused.
 
     Args:
         order: of the round.
         collected: what nodes sent.
         now: the aggregator's clock, UTC.
+        since: the ledger's last line when the round began; what it says since is not said again.
 
     Raises:
         LedgerError: the ledger was altered or cut short, or cannot be written.
@@ -88,18 +94,18 @@ def verify_and_record(order: Order, collected: Collected, now: datetime) -> Chec
         sound, ruled_out = Rules(order, trust, ledger.entries, now).check(verified)
         refusals += [*unverified, *ruled_out]
         for refusal in refusals:
-            _record_refusal(ledger, order, now, refusal)
+            _record_refusal(ledger, order, now, since, refusal)
         _warn_of_ends(trust, ledger.entries, now)
     return Checked(collected, verified, sound, refusals)
 
 
 def assess(
-    grid: Grid, order: Order, sound: Sequence[Verified], reference: Cohort | None
+    exchange: Exchange, order: Order, sound: Sequence[Verified], reference: Cohort | None
 ) -> dict[str, Screening]:
     """Measure how plausible each sound bundle is.
 
     Args:
-        grid: Flower's way to the nodes, which count films if there is no reference.
+        exchange: the way to the nodes, which count films if there is no reference.
         order: of the round.
         sound: bundles that pass every rule.
         reference: the operator's own labelled cohort.
@@ -114,22 +120,24 @@ def assess(
     if not sound:
         return {}
 
-    silent: set[str] = set()
+    by_site = {bundle.site: bundle for bundle in sound}
 
-    def ask_sites(lone: Trained, sites: Sequence[str]) -> CountsBySite:
-        """A site that failed to count once is not waited for again, for the next bundle."""
-        log.info("measuring what %s teaches alone", lone.bundles[0].name)
-        asked = [bundle for bundle in sound if bundle.site in sites and bundle.site not in silent]
-        counts = count_films(grid, asked, lone, None, order.timeout).counts
-        silent.update(bundle.site for bundle in asked if bundle.site not in counts)
-        return counts
+    def ask_all(questions: Questions) -> dict[str, CountsBySite]:
+        """All bundles' networks in one batch."""
+        log.info("measuring what each of %d bundles teaches alone", len(questions))
+        tasks = [
+            Task(by_site[site].name, lone, [by_site[judge] for judge in judges])
+            for site, (lone, judges) in questions.items()
+        ]
+        counted = count_films(exchange, tasks)
+        return {site: each.counts for site, each in zip(questions, counted, strict=True)}
 
     protocol = sound[0].bundle.manifest.protocol
     screenings = screen(
         sound,
         order.seed,
         None if reference is None else _reference(reference, protocol, order.seed),
-        ask_sites,
+        ask_all,
         accepted_digests(entries),
         frozenset(quarantined_digests(entries)),
     )
@@ -146,7 +154,11 @@ def _reference(cohort: Cohort, protocol: Protocol, seed: int) -> Reference:
 
 
 def decide(
-    order: Order, checked: Checked, screenings: Mapping[str, Screening], now: datetime
+    order: Order,
+    checked: Checked,
+    screenings: Mapping[str, Screening],
+    now: datetime,
+    since: int,
 ) -> Decision:
     """Apply the rules again, then admit or quarantine each sound bundle and record it.
 
@@ -157,6 +169,7 @@ def decide(
         checked: what ``verify_and_record`` returned; its refusals are in the ledger already.
         screenings: what ``assess`` returned.
         now: the aggregator's clock, UTC.
+        since: as for ``verify_and_record``.
 
     Raises:
         FederationError: other bundles are sound now than those that were measured.
@@ -168,7 +181,7 @@ def decide(
         sound, ruled_out = rules.check(checked.verified)
         new = [refusal for refusal in ruled_out if refusal not in checked.refusals]
         for refusal in new:
-            _record_refusal(ledger, order, now, refusal)
+            _record_refusal(ledger, order, now, since, refusal)
         measured = {site: screening.digest for site, screening in screenings.items()}
         if digests(sound) != measured:
             raise FederationError(
@@ -178,25 +191,28 @@ def decide(
         quarantined = [bundle for bundle in sound if screenings[bundle.site].quarantined]
         admitted = [bundle for bundle in sound if not screenings[bundle.site].quarantined]
         for bundle in admitted:
-            _record(ledger, order, now, ADMIT, bundle, signed_with(bundle.key))
+            _record(ledger, order, now, since, ADMIT, bundle, signed_with(bundle.key))
         held_back = [quarantine(bundle, screenings[bundle.site]) for bundle in quarantined]
         for bundle, refusal in zip(quarantined, held_back, strict=True):
             why = f"{signed_with(bundle.key)}: {refusal.message}"
-            _record(ledger, order, now, QUARANTINE, bundle, why)
+            _record(ledger, order, now, since, QUARANTINE, bundle, why)
     refusals = [*checked.refusals, *new, *held_back, *checked.collected.refusals]
     return Decision(admitted, refusals)
 
 
 def _record(
-    ledger: Ledger, order: Order, now: datetime, act: str, bundle: Verified, why: str
+    ledger: Ledger, order: Order, now: datetime, since: int, act: str, bundle: Verified, why: str
 ) -> None:
-    ledger.write(now, act, order.operator, bundle.name, bundle.bundle.digest, in_one_line(why))
+    what, digest = bundle.name, bundle.bundle.digest
+    ledger.write_once(since, now, act, order.operator, what, digest, in_one_line(why))
 
 
-def _record_refusal(ledger: Ledger, order: Order, now: datetime, refusal: Refusal) -> None:
+def _record_refusal(
+    ledger: Ledger, order: Order, now: datetime, since: int, refusal: Refusal
+) -> None:
     what = refusal.name or refusal.site or f"node {refusal.node}"
     why = in_one_line(f"{refusal.reason}: {refusal.message}")
-    ledger.write(now, REFUSE, order.operator, what, refusal.digest, why)
+    ledger.write_once(since, now, REFUSE, order.operator, what, refusal.digest, why)
 
 
 def _warn_of_ends(trust: Trust, entries: Sequence[Entry], now: datetime) -> None:

@@ -5,7 +5,10 @@ Each bundle trains a few networks alone, from θ0 that all bundles share. It is 
 1. its networks leave the range of numbers;
 2. its update is an outlier among its peers' (``agreement``);
 3. its networks do not beat chance (``utility``) on the operator's reference or, without a
-   reference, on the validation films that the other hospitals count.
+   reference, on the validation films that about ten other hospitals count (``judges``).
+
+One θ0 at a time, one bundle after the other, and no network is kept: memory grows with the bundles,
+and not with the network times the bundles.
 
 What cannot be tested is reported as untested and is no fault. A person may accept a digest in spite
 of its figures (``gdshare trust accept``); the figures are reported all the same.
@@ -16,17 +19,28 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated
 
+import numpy as np
+import numpy.typing as npt
 from pydantic import Field
 
-from aggregator.admission.agreement import LIMITS, Agreement, agreements, compare
+from aggregator.admission.agreement import (
+    LIMITS,
+    Agreement,
+    Compared,
+    agreements,
+    mean_compared,
+)
+from aggregator.admission.judges import drawn_judges, purpose_for
+from aggregator.admission.updates import Updates
 from aggregator.admission.utility import (
     Asked,
     Ranking,
     Reference,
     Utility,
     ranking_of_answer,
-    ranking_on,
+    ranking_of_votes,
     utility_of,
+    votes_on,
 )
 from aggregator.flower.counting import Trained
 from aggregator.refusals import Refusal
@@ -34,7 +48,7 @@ from aggregator.verified import Verified
 from gdshare.contributions import contribution_of
 from gdshare.messages import Counts
 from gdshare.model import Model
-from gdshare.pooling import Alone, train_alone
+from gdshare.pooling import TrainedWhenRead, shared_starts
 from gdshare.progress import lines
 from gdshare.seeding import derived_seed, numpy_generator
 
@@ -47,8 +61,11 @@ QUARANTINED = "Quarantined"
 
 CountsBySite = Mapping[str, Counts]
 """Site -> its counts of validation films, at every threshold."""
-AskSites = Callable[[Trained, Sequence[str]], CountsBySite]
-"""Have these sites count their validation films with a model; the result holds those that did."""
+Questions = Mapping[str, tuple[Trained, Sequence[str]]]
+"""Site -> the network that its bundle teaches alone, and the sites that judge it."""
+AskAll = Callable[[Questions], Mapping[str, CountsBySite]]
+"""Have judges count their validation films, for all bundles together: site -> counts by judge,
+of those that answered; a site may be missing."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +96,7 @@ def screen(
     bundles: Sequence[Verified],
     seed: int,
     reference: Reference | None,
-    ask: AskSites,
+    ask_all: AskAll,
     accepted: frozenset[str],
     quarantined: frozenset[str] = frozenset(),
 ) -> dict[str, Screening]:
@@ -89,7 +106,7 @@ def screen(
         bundles: of one protocol, network and trained part; not empty.
         seed: of the round.
         reference: labelled patches of the operator, cut by the same protocol.
-        ask: called only without a reference.
+        ask_all: called once at most, and only without a reference.
         accepted: digests that a person accepted.
         quarantined: digests that an earlier round quarantined. They stay so until accepted,
             whatever other peers or films would give now.
@@ -97,28 +114,18 @@ def screen(
     Returns:
         site -> screening.
     """
-    protocol = bundles[0].bundle.manifest.protocol
-    theta0_seed = derived_seed(seed, "plausibility")
-    networks: dict[str, Sequence[Alone]] = {}
-    with lines("training networks from each bundle alone", log.info) as report:
-        for bundle in bundles:
-            contribution = contribution_of(bundle.bundle)
-            networks[bundle.site] = train_alone(contribution, protocol, theta0_seed, NETWORKS)
-            report(len(networks), len(bundles))
-    screenings = _compared(bundles, networks)
-    faultless = [site for site, screening in screenings.items() if not screening.faults]
+    figures = _measure(bundles, seed, reference)
+    screenings = _without_utility(bundles, figures)
+    asked: Asked = "validation films" if reference is None else "reference patients"
+    rankings = (
+        figures.rankings if reference is not None else _counted(bundles, screenings, seed, ask_all)
+    )
     for number, bundle in enumerate(bundles):
         site = bundle.site
-        if screenings[site].faults and reference is None:
-            continue  # quarantined as it is: spare the hospitals the counting
-        if not _finite(networks[site]):
-            continue
-        peers = [other for other in faultless if other != site]
-        lone = _lone(bundle, networks[site], theta0_seed)
-        rankings = _rankings(lone, networks[site], reference, ask, peers)
-        generator = numpy_generator(seed, "plausibility-deals", number)
-        asked: Asked = "validation films" if reference is None else "reference patients"
-        screenings[site] = _with_utility(screenings[site], utility_of(asked, rankings, generator))
+        if site in rankings:
+            generator = numpy_generator(seed, "plausibility-deals", number)
+            result = utility_of(asked, rankings[site], generator)
+            screenings[site] = _with_utility(screenings[site], result)
     for site, screening in screenings.items():
         if screening.digest in quarantined and not screening.faults:
             fault = "it was quarantined in an earlier round"
@@ -139,48 +146,101 @@ def quarantine(bundle: Verified, screening: Screening) -> Refusal:
     return Refusal(bundle.node, bundle.site, QUARANTINED, message, digest, bundle.name)
 
 
-def _compared(
-    bundles: Sequence[Verified], networks: Mapping[str, Sequence[Alone]]
-) -> dict[str, Screening]:
-    """Screenings without utility, which takes films."""
-    finite = [bundle.site for bundle in bundles if _finite(networks[bundle.site])]
+@dataclass(frozen=True)
+class _Figures:
+    """What the networks of all bundles give.
+
+    Attributes:
+        finite: for each bundle, whether all of its networks are.
+        compared: all bundles; the figures of one that is not finite mean nothing.
+        rankings: site -> how its networks rank the reference's patients; empty without one.
+    """
+
+    finite: npt.NDArray[np.bool_]
+    compared: Compared
+    rankings: Mapping[str, Sequence[Ranking]]
+
+
+def _measure(bundles: Sequence[Verified], seed: int, reference: Reference | None) -> _Figures:
+    """Train networks from each bundle alone, and keep of each what is compared."""
+    manifest = bundles[0].bundle.manifest
+    contributions = [contribution_of(bundle.bundle) for bundle in bundles]
+    starts = shared_starts(contributions[0], manifest.protocol, _theta0_seed(seed), NETWORKS)
+    count = NETWORKS if manifest.theta0_sha256 is None else 1
+    finite, figures = np.ones(len(bundles), np.bool_), []
+    votes: dict[str, npt.NDArray[np.int64]] = {}
+    with lines("training networks from each bundle alone", log.info) as report:
+        for place, start in enumerate(starts):
+            purpose = purpose_for("update-sketch", bundles)
+            updates = Updates(len(bundles), numpy_generator(seed, purpose, place))
+            for number, part in enumerate(contributions):
+                network = start.train(part)
+                finite[number] &= network.finite
+                if finite[number]:
+                    updates.put(number, network)
+                if finite[number] and reference is not None:
+                    called = votes_on(reference, start.module, network.end)
+                    votes[part.site] = votes.get(part.site, 0) + called
+                report(place * len(bundles) + number + 1, count * len(bundles))
+            figures.append(updates.compared())
+    rankings = {
+        bundle.site: [ranking_of_votes(votes[bundle.site], reference.positive)]
+        for bundle, sound in zip(bundles, finite, strict=True)
+        if reference is not None and sound
+    }
+    return _Figures(finite, mean_compared(figures), rankings)
+
+
+def _without_utility(bundles: Sequence[Verified], figures: _Figures) -> dict[str, Screening]:
+    """Screenings by the comparison alone; utility takes films."""
     method = bundles[0].bundle.manifest.method
     limits = LIMITS.get((method.network, method.train))
-    figures = agreements(compare([networks[site] for site in finite]), limits) if finite else []
-    by_site = dict(zip(finite, figures, strict=True))
+    rows = np.flatnonzero(figures.finite)
+    compared = agreements(figures.compared.among(rows), limits)
+    by_bundle = dict(zip(rows.tolist(), compared, strict=True))
     screenings = {}
-    for bundle in bundles:
-        agreement = by_site.get(bundle.site)
+    for number, bundle in enumerate(bundles):
+        agreement = by_bundle.get(number)
         faults = agreement.faults if agreement else ()
-        if bundle.site not in by_site:
+        if number not in by_bundle:
             faults = ("training on it alone leaves the range of numbers",)
         screenings[bundle.site] = Screening(bundle.bundle.digest, agreement, None, faults)
     return screenings
 
 
-def _lone(bundle: Verified, networks: Sequence[Alone], seed: int) -> Trained:
+def _counted(
+    bundles: Sequence[Verified], screenings: Mapping[str, Screening], seed: int, ask_all: AskAll
+) -> dict[str, Sequence[Ranking]]:
+    """Films as each faultless bundle's network ranks them, place by place; all asked at once.
+
+    A bundle with faults is quarantined as it is, and its hospital judges no other.
+    """
+    faultless = [bundle for bundle in bundles if not screenings[bundle.site].faults]
+    judges = drawn_judges(faultless, seed)
+    questions = {
+        bundle.site: (_lone(bundle, _theta0_seed(seed)), judges[bundle.site])
+        for bundle in faultless
+        if judges[bundle.site]
+    }
+    counts_by_site = ask_all(questions) if questions else {}
+    rankings: dict[str, Sequence[Ranking]] = {}
+    for site in questions:
+        counts = sorted(counts_by_site.get(site, {}).items())
+        ranked = [ranking_of_answer(answer) for _, answer in counts]
+        rankings[site] = [ranking for ranking in ranked if ranking is not None]
+    return rankings
+
+
+def _theta0_seed(seed: int) -> int:
+    return derived_seed(seed, "plausibility")
+
+
+def _lone(bundle: Verified, seed: int) -> Trained:
     """The first network of a bundle, as others train it: the average of one bundle is its own."""
     manifest = bundle.bundle.manifest
-    model = Model(manifest.method.network, manifest.protocol, (networks[0].end,))
+    ensemble = TrainedWhenRead(contribution_of(bundle.bundle), manifest.protocol, seed)
+    model = Model(manifest.method.network, manifest.protocol, ensemble)
     return Trained(model, [bundle], "average", seed, 1)
-
-
-def _rankings(
-    lone: Trained,
-    networks: Sequence[Alone],
-    reference: Reference | None,
-    ask: AskSites,
-    peers: Sequence[str],
-) -> list[Ranking]:
-    """Patients or films, place by place, as the bundle's own networks rank them."""
-    if reference is not None:
-        ensemble = tuple(alone.end for alone in networks)
-        return [ranking_on(reference, replace(lone.model, ensemble=ensemble))]
-    if not peers:
-        return []
-    counts_by_site = ask(lone, peers)
-    rankings = [ranking_of_answer(counts) for _, counts in sorted(counts_by_site.items())]
-    return [ranking for ranking in rankings if ranking is not None]
 
 
 def _with_utility(screening: Screening, result: Utility | None) -> Screening:
@@ -191,7 +251,3 @@ def _with_utility(screening: Screening, result: Utility | None) -> Screening:
         f"{result.negatives} negative {result.asked} (AUC {result.auc:.2f}, p = {result.p:.3f})"
     )
     return replace(screening, utility=result, faults=(*screening.faults, fault))
-
-
-def _finite(networks: Sequence[Alone]) -> bool:
-    return all(network.finite for network in networks)

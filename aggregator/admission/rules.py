@@ -15,10 +15,11 @@ Each rule sees only the bundles that passed the ones before it, so that a replay
 have a genuine one refused. Each refusal has the name of its reason; the other bundles go on.
 """
 
-from collections import Counter
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 
 from aggregator.flower.order import Order
 from aggregator.refusals import (
@@ -35,6 +36,7 @@ from aggregator.refusals import (
     Withdrawn,
 )
 from aggregator.trust.bundle_history import (
+    Newest,
     admitted_digests,
     newest_bundles,
     quarantined_contents,
@@ -44,11 +46,29 @@ from aggregator.verified import Verified
 from gdshare.distill.problem import announced_theta0
 from gdshare.errors import BundleError, GdshareError
 from gdshare.ledger import Entry
+from gdshare.method import Method
 from gdshare.networks import INITIALISERS, build, digest
 from gdshare.trust.key_history import key_ends, revoked_keys
 from gdshare.trust.keys import Trust
 
 BOTH_SIGNED = "call the hospital: its key has signed both"
+
+
+Kind = tuple[str, str, int, str]
+"""Trained part and network, protocol, steps, θ0: what all bundles of a round share."""
+
+
+@dataclass(frozen=True)
+class Among:
+    """The bundles that a rule sees.
+
+    Attributes:
+        by_site: site -> its bundles.
+        usual: the kind that most of them are of; in a tie, what the first site by name has.
+    """
+
+    by_site: Mapping[str, Sequence[Verified]]
+    usual: Kind | None
 
 
 @dataclass(frozen=True)
@@ -84,14 +104,15 @@ class Rules:
             self._theta0,
             self._fit,
         ):
-            faults = {bundle.node: rule(bundle, sound) for bundle in sound}
+            among = self._among(sound)
+            faults = {bundle.node: rule(bundle, among) for bundle in sound}
             refusals += [
                 _refusal(bundle, fault) for bundle in sound if (fault := faults[bundle.node])
             ]
             sound = [bundle for bundle in sound if faults[bundle.node] is None]
         return sorted(sound, key=lambda bundle: bundle.site), refusals
 
-    def _key(self, bundle: Verified, _: Sequence[Verified]) -> BundleError | None:
+    def _key(self, bundle: Verified, _: Among) -> BundleError | None:
         """A key ends by the ledger and this clock: a bundle's own times are its signer's choice."""
         key = self.trust.find(bundle.key)
         if key is None or key.site != bundle.site:
@@ -99,15 +120,15 @@ class Rules:
                 "signed with a key that is no longer on the trust list",
                 remedy="ask the hospital for its .pub",
             )
-        if bundle.bundle.digest in admitted_digests(self.entries):
+        if bundle.bundle.digest in self._admitted:
             return None
-        if (entry := revoked_keys(self.entries).get(bundle.key)) is not None:
+        if (entry := self._revoked.get(bundle.key)) is not None:
             return RevokedKey(
                 f"signed with a key of {bundle.site} that was revoked on {entry.at:%Y-%m-%d}, "
                 "and without an earlier admission that still counts",
                 remedy="ask the hospital to publish with its new key",
             )
-        end = key_ends(self.entries).get(bundle.key)
+        end = self._ends.get(bundle.key)
         if end is not None and self.now >= end:
             return ExpiredKey(
                 f"signed with a key of {bundle.site} that ended on {end:%Y-%m-%d}, and not "
@@ -116,18 +137,18 @@ class Rules:
             )
         return None
 
-    def _withdrawal(self, bundle: Verified, _: Sequence[Verified]) -> BundleError | None:
+    def _withdrawal(self, bundle: Verified, _: Among) -> BundleError | None:
         """A withdrawal is final: it cannot be withdrawn."""
-        if (bundle.name, bundle.bundle.digest) not in withdrawn_bundles(self.entries):
+        if (bundle.name, bundle.bundle.digest) not in self._withdrawn:
             return None
         return Withdrawn(
             f"{bundle.name} was withdrawn by its hospital",
             remedy="ask it for a newer one, and who still hands out the withdrawn one",
         )
 
-    def _number(self, bundle: Verified, _: Sequence[Verified]) -> BundleError | None:
+    def _number(self, bundle: Verified, _: Among) -> BundleError | None:
         """A site's numbers only rise; the same bundle may come again."""
-        newest = newest_bundles(self.entries).get(bundle.site)
+        newest = self._newest.get(bundle.site)
         number = bundle.bundle.manifest.sequence
         if newest is None or number > newest.sequence:
             return None
@@ -145,18 +166,18 @@ class Rules:
             remedy=BOTH_SIGNED,
         )
 
-    def _quarantine(self, bundle: Verified, _: Sequence[Verified]) -> BundleError | None:
+    def _quarantine(self, bundle: Verified, _: Among) -> BundleError | None:
         """A quarantined bundle is not its site's newest, but it has used up its number."""
-        digests = quarantined_contents(self.entries).get(bundle.name, frozenset())
+        digests = self._quarantined.get(bundle.name, frozenset())
         if not digests - {bundle.bundle.digest}:
             return None
         return Equivocation(
             f"{bundle.name} was quarantined before with another content", remedy=BOTH_SIGNED
         )
 
-    def _copies(self, bundle: Verified, bundles: Sequence[Verified]) -> BundleError | None:
+    def _copies(self, bundle: Verified, among: Among) -> BundleError | None:
         """A bundle proves who signed it, not who sends it, so every copy is refused."""
-        copies = [other for other in bundles if other.site == bundle.site]
+        copies = among.by_site[bundle.site]
         if len(copies) == 1:
             return None
         if len({other.bundle.digest for other in copies if other.name == bundle.name}) > 1:
@@ -168,7 +189,7 @@ class Rules:
             remedy="stop the ones that are not that hospital's",
         )
 
-    def _recipients(self, bundle: Verified, _: Sequence[Verified]) -> BundleError | None:
+    def _recipients(self, bundle: Verified, _: Among) -> BundleError | None:
         recipients = bundle.bundle.manifest.terms.recipients
         if not recipients or self.order.name in recipients:
             return None
@@ -182,23 +203,19 @@ class Rules:
             remedy=f"give --name as {bundle.site} knows it, or ask {bundle.site} to name it",
         )
 
-    def _theta0(self, bundle: Verified, _: Sequence[Verified]) -> BundleError | None:
+    def _theta0(self, bundle: Verified, _: Among) -> BundleError | None:
         """This machine must draw, from the number of an announced θ0, the weights of its digest."""
         manifest = bundle.bundle.manifest
         if manifest.theta0_sha256 is None:
             return None
-        try:
-            module = build(manifest.method.network, manifest.protocol.side)
-            if digest(announced_theta0(manifest.method, module)) == manifest.theta0_sha256:
-                return None
-        except GdshareError:  # no network is drawn with this side or number
-            pass
+        if self._drawn(manifest.method, manifest.protocol.side) == manifest.theta0_sha256:
+            return None
         return DoesNotFit(
             "its announced θ0 is not what its number gives with this machine's torch",
             remedy="agree on one torch release, or distil with --theta0 random",
         )
 
-    def _fit(self, bundle: Verified, bundles: Sequence[Verified]) -> BundleError | None:
+    def _fit(self, bundle: Verified, among: Among) -> BundleError | None:
         """The round takes what most bundles share; in a tie, what the first site by name has."""
         manifest = bundle.bundle.manifest
         if manifest.initialiser != INITIALISERS[manifest.method.network]:
@@ -206,9 +223,7 @@ class Rules:
                 f"its θ0 scheme {manifest.initialiser} is not the one drawn here",
                 remedy="use the same gdshare at both ends",
             )
-        by_site = sorted(bundles, key=lambda other: other.site)
-        kinds = Counter(self._kind(other) for other in by_site)
-        if self._kind(bundle) == kinds.most_common(1)[0][0]:
+        if self._kind(bundle) == among.usual:
             return None
         return DoesNotFit(
             "made with another patch protocol, network, trained part, announced θ0 or number of "
@@ -216,7 +231,59 @@ class Rules:
             remedy="distil again as agreed",
         )
 
-    def _kind(self, bundle: Verified) -> tuple[str, str, int, str]:
+    def _among(self, bundles: Sequence[Verified]) -> Among:
+        by_site: defaultdict[str, list[Verified]] = defaultdict(list)
+        for bundle in sorted(bundles, key=lambda other: other.site):
+            by_site[bundle.site].append(bundle)
+        kinds = Counter(self._kind(bundle) for own in by_site.values() for bundle in own)
+        return Among(by_site, kinds.most_common(1)[0][0] if kinds else None)
+
+    # Read from the ledger once, not once a bundle.
+
+    @cached_property
+    def _admitted(self) -> frozenset[str]:
+        return admitted_digests(self.entries)
+
+    @cached_property
+    def _revoked(self) -> Mapping[str, Entry]:
+        return revoked_keys(self.entries)
+
+    @cached_property
+    def _ends(self) -> Mapping[str, datetime]:
+        return key_ends(self.entries)
+
+    @cached_property
+    def _withdrawn(self) -> Mapping[tuple[str, str], Entry]:
+        return withdrawn_bundles(self.entries)
+
+    @cached_property
+    def _newest(self) -> Mapping[str, Newest]:
+        return newest_bundles(self.entries)
+
+    @cached_property
+    def _quarantined(self) -> Mapping[str, frozenset[str]]:
+        return quarantined_contents(self.entries)
+
+    @cached_property
+    def _digests(self) -> dict[tuple[str, int, int], str | None]:
+        """What ``_drawn`` has computed."""
+        return {}
+
+    def _drawn(self, method: Method, side: int) -> str | None:
+        """Digest of the announced θ0 as this machine draws it; None: such a network is not drawn.
+
+        The bundles of a round share one; a stranger's other numbers cost a draw each.
+        """
+        key = (method.network, side, method.theta0_number)
+        if key not in self._digests:
+            try:
+                theta0 = announced_theta0(method, build(method.network, side))
+                self._digests[key] = digest(theta0)
+            except GdshareError:  # no network is drawn with this side or number
+                self._digests[key] = None
+        return self._digests[key]
+
+    def _kind(self, bundle: Verified) -> Kind:
         manifest = bundle.bundle.manifest
         steps = manifest.method.trajectory if self.order.pooling == "in-step" else 0
         theta0 = f"{manifest.theta0_sha256} {manifest.method.theta0_number}"

@@ -3,7 +3,9 @@
 The figure is the AUC of the vote ratio (left side of Eq. 4): how often a positive patient ranks
 above a negative one; 0.5 is chance, and flipped labels give less. The rule is a permutation test:
 the diagnoses are shuffled among the patients of each place, and a bundle *beats chance* when at
-most 5% of the shuffles give an AUC as high. So a useless bundle passes one time in twenty,
+most 5% of the shuffles give an AUC as high. Beyond ``MOST_SHUFFLED`` films the share is not drawn
+but read off the normal curve of the same mean and variance (Wilcoxon's test, by place, with ties).
+So a useless bundle passes one time in twenty,
 whatever the number of films; how often a good one passes depends on that number. With fewer than
 ``LEAST_FILMS`` of either diagnosis, a bundle of AUC 0.70 would fail more than one time in five, so
 nothing is concluded from them.
@@ -11,12 +13,13 @@ nothing is concluded from them.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import sqrt
 from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from scipy.stats import rankdata
+from scipy.stats import norm, rankdata
 from torch import Tensor, nn
 
 from gdshare.cohort import SPLITS, Cohort
@@ -34,10 +37,15 @@ from gdshare.suppression import bounds
 ERROR_RATE = 0.05
 LEAST_FILMS = 25
 PERMUTATIONS = 9999
+MOST_SHUFFLED = 300
+"""Films of a permutation test; it takes 30 ms there, and as many times that as there are bundles.
+With more films the two differ by less than shuffles of another seed do."""
 BLOCK = 10**7
 """Ranks shuffled at a time, 80 MB; a hospital says how many films it has."""
 WINDOWS = 16
 """Of a reference patient; further windows of the same film add little."""
+
+Floats = npt.NDArray[np.float64]
 
 Asked = Literal["reference patients", "validation films"]
 
@@ -63,7 +71,7 @@ class Utility:
         asked: which films.
         positives, negatives: how many.
         auc: within places, over all of them.
-        p: share of shuffled diagnoses that give as high an AUC.
+        p: share of shuffled diagnoses that give as high an AUC, drawn or expected.
     """
 
     asked: Asked
@@ -106,29 +114,65 @@ def utility_of(
     Args:
         asked: which films they are.
         places: rankings are compared within each, since films of two places may differ in looks.
-        generator: shuffles the diagnoses.
+        generator: shuffles the diagnoses, if films are few.
     """
     usable = [place for place in places if 0 < place.positive.sum() < len(place.positive)]
     if not usable:
         return None
     positives = [int(place.positive.sum()) for place in usable]
     negatives = [int((~place.positive).sum()) for place in usable]
-    observed, shuffled = 0.0, np.zeros(PERMUTATIONS)  # pairs ranked correctly
-    for place, n in zip(usable, positives, strict=True):
-        ranks = rankdata(place.values)
+    ranks = [rankdata(place.values) for place in usable]
+    observed = sum(
+        float(own[place.positive].sum()) - n * (n + 1) / 2
+        for own, place, n in zip(ranks, usable, positives, strict=True)
+    )
+    if sum(map(len, ranks)) <= MOST_SHUFFLED:
+        p = shuffled_p(observed, ranks, positives, generator)
+    else:
+        p = normal_p(observed, ranks, positives)
+    pairs = sum(n * m for n, m in zip(positives, negatives, strict=True))
+    return Utility(asked, sum(positives), sum(negatives), observed / pairs, p)
+
+
+def shuffled_p(
+    observed: float,
+    ranks: Sequence[Floats],
+    positives: Sequence[int],
+    generator: np.random.Generator,
+) -> float:
+    """The share of shuffles that rank at least as many pairs correctly, the observed one included.
+
+    Args:
+        observed: pairs ranked correctly, over all places; tied pairs count half.
+        ranks: of the films of each place, float64 [films], ties at their mean.
+        positives: how many of them are positive.
+        generator: shuffles them.
+    """
+    shuffled = np.zeros(PERMUTATIONS)
+    for own, n in zip(ranks, positives, strict=True):
         least = n * (n + 1) / 2
-        observed += float(ranks[place.positive].sum()) - least
-        for part in np.array_split(shuffled, PERMUTATIONS * len(ranks) // BLOCK + 1):  # views
-            shuffles = generator.permuted(np.tile(ranks, (len(part), 1)), axis=1)
+        for part in np.array_split(shuffled, PERMUTATIONS * len(own) // BLOCK + 1):  # views
+            shuffles = generator.permuted(np.tile(own, (len(part), 1)), axis=1)
             part[:] += shuffles[:, :n].sum(1) - least
     as_high = int((shuffled >= observed - 1e-9).sum())
-    return Utility(
-        asked,
-        sum(positives),
-        sum(negatives),
-        observed / sum(p * n for p, n in zip(positives, negatives, strict=True)),
-        (1 + as_high) / (1 + PERMUTATIONS),
-    )
+    return (1 + as_high) / (1 + PERMUTATIONS)
+
+
+def normal_p(observed: float, ranks: Sequence[Floats], positives: Sequence[int]) -> float:
+    """The same share by the normal curve of a shuffle's mean and variance, which are exact.
+
+    Args:
+        observed, ranks, positives: as for ``shuffled_p``.
+    """
+    mean = variance = 0.0
+    for own, n in zip(ranks, positives, strict=True):
+        films = len(own)
+        mean += n * (films - n) / 2
+        # Of a sum of n drawn from the films' ranks without putting back; ties are in the ranks.
+        variance += n * (films - n) / films * float(own.var(ddof=1))
+    if variance == 0:
+        return 1.0  # all films of every place tie
+    return float(norm.sf((observed - mean - 0.25) / sqrt(variance)))
 
 
 def ranking_of_answer(answer: Counts) -> Ranking | None:

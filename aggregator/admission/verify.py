@@ -11,9 +11,11 @@ from datetime import datetime
 from aggregator.refusals import Refusal, UnknownSite
 from aggregator.verified import Verified
 from gdshare.bundle import verify_files
+from gdshare.bundle.layout import BOUNDS, SIGNATURE
 from gdshare.errors import BundleError
 from gdshare.signing.errors import WrongKey
-from gdshare.trust.keys import Trust
+from gdshare.signing.statement import signer_of
+from gdshare.trust.keys import Trust, TrustedKey
 
 
 def verify_bytes(
@@ -23,7 +25,7 @@ def verify_bytes(
 
     Args:
         bundles: node -> file name -> content.
-        trust: the keys of the hospitals.
+        trust: the keys of the hospitals, at least one.
         now: the aggregator's clock, UTC.
 
     Returns:
@@ -40,13 +42,25 @@ def verify_bytes(
 
 
 def _verify(node: int, files: Mapping[str, bytes], trust: Trust, now: datetime) -> Verified:
-    """Try each key in turn; every wrong key is refused before anything is parsed."""
-    for trusted in trust.keys:
-        try:
-            bundle = verify_files(files, trusted.key, now, trusted.site)
-        except WrongKey:
-            continue
-        return Verified(node, bundle, trusted.fingerprint, files)
-    raise UnknownSite(
-        "signed with a key that is not on the trust list", remedy="ask the hospital for its .pub"
-    )
+    """Verify with the key that the signature names; it names one, so no other can fit.
+
+    A bundle that names no key of the list is verified with any: what is wrong with its files is
+    found before its key is, and is the better reason.
+    """
+    trusted = _named_key(files, trust) or trust.keys[0]
+    try:
+        bundle = verify_files(files, trusted.key, now, trusted.site)
+    except WrongKey:
+        raise UnknownSite(
+            "signed with a key that is not on the trust list",
+            remedy="ask the hospital for its .pub",
+        ) from None
+    return Verified(node, bundle, trusted.fingerprint, files)
+
+
+def _named_key(files: Mapping[str, bytes], trust: Trust) -> TrustedKey | None:
+    """The key whose fingerprint the signature names; nothing is verified yet."""
+    try:
+        return trust.find(signer_of(files[SIGNATURE], SIGNATURE, BOUNDS[SIGNATURE]))
+    except (KeyError, BundleError):
+        return None

@@ -12,8 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from aggregator.flower.release import release_of
 from gdshare.child_environment import child_environment
 from gdshare.errors import FederationError, UsageError
+from gdshare.flower import flower_environment, require_flower, require_superlink
 
 CONNECTION = "round"
 TIMEOUT_S = 60.0
@@ -39,14 +41,14 @@ class SuperLinkAddress:
 def quiet_environment(home: Path) -> dict[str, str]:
     """The environment for Flower's processes: a private home, no telemetry, no update check.
 
+    This machine is reached by no proxy.
     No passphrase either: signing is done in another process. The folder of this Python's commands
     comes first on the search path, since Flower looks for its own programs there.
     """
     return {
         **child_environment(),
+        **flower_environment(),
         "FLWR_HOME": str(home),
-        "FLWR_TELEMETRY_ENABLED": "0",
-        "FLWR_DISABLE_UPDATE_CHECK": "1",
         "PATH": f"{sysconfig.get_path('scripts')}{os.pathsep}{os.environ.get('PATH', '')}",
     }
 
@@ -85,14 +87,17 @@ class FlowerCli:
     """Flower's commands, bound to one SuperLink."""
 
     home: Path
+    superlink: SuperLinkAddress
 
     @classmethod
     def connect(cls, home: Path, superlink: SuperLinkAddress) -> "FlowerCli":
         """Write the connection into a Flower home, made if missing; nothing is contacted yet.
 
         Raises:
-            UsageError: not an address, or there is no such file of certificates.
+            UsageError: not an address, there is no such file of certificates, or gdshare does not
+                know the Flower that is installed.
         """
+        require_flower()
         _require_address(superlink.address)
         _require_file(superlink.root_certificates)
         lines = [
@@ -108,10 +113,16 @@ class FlowerCli:
             lines.append(f"root-certificates = {json.dumps(str(path))}")
         home.mkdir(parents=True, exist_ok=True, mode=0o700)
         (home / "config.toml").write_text("\n".join(lines) + "\n", encoding="utf-8")
-        return cls(home)
+        return cls(home, superlink)
 
     def start_run(self, app: Path, config: dict[str, str]) -> str:
-        """Submit the app in a folder; returns the run's number."""
+        """Submit the app in a folder; returns the run's number.
+
+        Raises:
+            FederationError: it was refused, or the SuperLink has a version of Flower that does not
+                fit.
+        """
+        self._require_fitting_superlink()
         settings = " ".join(f"{name}={json.dumps(value)}" for name, value in config.items())
         answer = self._call("run", str(app), CONNECTION, "--run-config", settings)
         return str(answer["run-id"])
@@ -161,6 +172,12 @@ class FlowerCli:
     def unregister_node(self, number: int) -> None:
         """Have the SuperLink forget a node."""
         self._call("supernode", "unregister", str(number), CONNECTION)
+
+    def _require_fitting_superlink(self) -> None:
+        link = self.superlink
+        release = release_of(link.address, link.insecure, link.root_certificates)
+        if release is not None:
+            require_superlink(release, require_flower(), link.address)
 
     def _call(self, *arguments: str) -> dict[str, Any]:
         """Run one command and read its JSON.

@@ -1,23 +1,89 @@
-"""Sending one request to several nodes, and sorting their replies.
+"""Asking hospitals, again if need be, until each has answered or the time is up.
 
-A reply is matched by the message it replies to, never by what it says about itself. Each node ends
-in exactly one of three ways: it answered, it refused with a reason, or it did not answer.
+A reply is matched by the message it replies to, never by what it says about itself. A hospital that
+is offline is asked when it comes back, and one whose question was lost (its node was restarted, the
+SuperLink gave it up, the link was cut) is asked again. That is harmless: a node answers an equal
+question with the counts that it has recorded. Every answer is in the round's record before the next
+is read, and a question with a kept answer is not asked.
+
+::
+
+    exchange = Exchange(grid, record, timeout=1800)
+    answers = exchange.ask([Question("collect/7", 7, "query.collect", lambda known: {})], who, what)
 """
 
 import logging
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Final, Protocol
 
 from flwr.app import ConfigRecord, Message, RecordDict
 from flwr.serverapp import Grid
 
-from gdshare.messages import ANSWER_RECORD, REQUEST_RECORD, Fields, Reason, Value, refusal_in
+from aggregator.record import RoundRecord
+from gdshare.messages import (
+    ANSWER_RECORD,
+    PROGRESS,
+    REQUEST_RECORD,
+    Fields,
+    Progress,
+    Reason,
+    RequestError,
+    Value,
+    refusal_in,
+)
 from gdshare.progress import lines
 
 log = logging.getLogger(__name__)
 
-TIME_TO_LIVE_MARGIN = 60.0
+TIME_TO_LIVE_MARGIN: Final = 60.0
 """Seconds a message outlives the wait for it: a late reply is dropped, not undeliverable."""
+FIRST_POLL_S, LONGEST_POLL_S, POLLS_AN_AGE = 0.3, 2.0, 20.0
+PROGRESS_S: Final = 10.0
+"""How often a node is asked what it is doing."""
+UNHEARD_S: Final = 60.0
+"""After so long without an answer to that, it is asked once more."""
+BUSY_S: Final = 15.0
+"""How long a node that is busy is left alone."""
+PROGRESS_KIND: Final = f"query.{PROGRESS}"
+UNKNOWN: Final = (Reason.BUNDLE_UNKNOWN, Reason.MODEL_UNKNOWN)
+
+
+class Clock(Protocol):
+    """Seconds that nobody sets, and waiting; the module ``time`` is one."""
+
+    def monotonic(self) -> float:
+        """Seconds since some moment."""
+
+    def sleep(self, seconds: float, /) -> None:
+        """Wait."""
+
+
+@dataclass(frozen=True)
+class Question:
+    """What one node is asked.
+
+    Attributes:
+        key: its name in the round's record.
+        node: Flower's number.
+        kind: message type, such as ``query.collect``.
+        fields: from the digests that the node has to the fields to send, as short as they allow.
+        site: the hospital; empty while it is not known.
+        shows: digests of the bundles and the model that the node has once it has answered.
+    """
+
+    key: str
+    node: int
+    kind: str
+    fields: Callable[[frozenset[str]], Mapping[str, Value]]
+    site: str = ""
+    shows: Sequence[str] = ()
+
+    @property
+    def label(self) -> str:
+        """The hospital, or the node."""
+        return self.site or f"node {self.node}"
 
 
 @dataclass(frozen=True)
@@ -35,58 +101,238 @@ class Replies:
     silent: tuple[int, ...] = ()
 
 
-def ask(
-    grid: Grid,
-    kind: str,
-    requests: Mapping[int, Mapping[str, Value]],
-    timeout: float,
-    who: str,
-    what: str,
-) -> Replies:
-    """Send each node its request and wait for the replies; the log says for whom, and how long.
+@dataclass(frozen=True)
+class Answers:
+    """What came back, by the question's key; a key in neither was not answered.
 
-    Args:
-        grid: Flower's way to the nodes.
-        kind: message type, such as ``query.collect``.
-        requests: node -> fields.
-        timeout: seconds for all of them together.
-        who: the nodes, for the log, such as ``st-mary, tokyo``.
-        what: they are asked to do, such as ``count validation films``.
+    Attributes:
+        given: fields from a stranger.
+        refused: the reason.
     """
-    messages = {
-        node: Message(
-            RecordDict({REQUEST_RECORD: ConfigRecord(dict(fields))}),
-            dst_node_id=node,
-            message_type=kind,
-            ttl=timeout + TIME_TO_LIVE_MARGIN,
-        )
-        for node, fields in requests.items()
-    }
-    log.info("asked %s to %s, for at most %.0f s", who, what, timeout)
-    with lines(f"waiting for {who} to {what}", log.info):
-        received = list(grid.send_and_receive(list(messages.values()), timeout=timeout))
-    # Flower numbers a message when it sends it.
-    nodes = {message.metadata.message_id: node for node, message in messages.items()}
-    replies = {
-        nodes[reply.metadata.reply_to_message_id]: _fields(reply)
-        for reply in received
-        if reply.metadata.reply_to_message_id in nodes
-    }
-    return sort_replies(requests, replies)
+
+    given: Mapping[str, Fields]
+    refused: Mapping[str, Reason]
 
 
-def sort_replies(requests: Mapping[int, object], replies: Mapping[int, Fields | None]) -> Replies:
-    """Divide nodes by how they replied; ``replies`` has None for a reply without an answer."""
-    answers: dict[int, Fields] = {}
-    refused: dict[int, Reason] = {}
-    for node, fields in replies.items():
-        reason = None if fields is None else refusal_in(fields)
-        if reason is not None:
-            refused[node] = reason
-        elif fields is not None:
-            answers[node] = fields
-    silent = tuple(sorted(set(requests) - set(answers) - set(refused)))
-    return Replies(answers, refused, silent)
+@dataclass(frozen=True)
+class Exchange:
+    """Flower's way to the nodes, and the record of what they said.
+
+    Attributes:
+        grid: of the run.
+        record: of the round.
+        timeout: seconds a node has for one answer.
+        deadline: seconds a step waits for hospitals that are late or come back; None: ``timeout``.
+        clock: nobody's.
+    """
+
+    grid: Grid
+    record: RoundRecord
+    timeout: float
+    deadline: float | None = None
+    clock: Clock = time
+
+    @property
+    def patience(self) -> float:
+        """Seconds of a step."""
+        return self.timeout if self.deadline is None else self.deadline
+
+    def kept(self, questions: Iterable[Question]) -> Answers:
+        """The answers that the record has; nobody is asked."""
+        found = {question.key: self.record.answer(question.key) for question in questions}
+        given = {key: answer for key, answer in found.items() if answer is not None}
+        return Answers(given, {})
+
+    def ask(
+        self,
+        questions: Sequence[Question],
+        who: str,
+        what: str,
+        newcomer: Callable[[int], Question] | None = None,
+        expected: int = 0,
+    ) -> Answers:
+        """Have questions answered; the log says whom it waits for, since when.
+
+        Args:
+            questions: at most one for each key.
+            who: the nodes, for the log, such as ``st-mary, tokyo``.
+            what: they are asked to do, such as ``count validation films``.
+            newcomer: what a node is asked that connects meanwhile; None: nothing.
+            expected: with ``newcomer``, how many nodes to wait for.
+        """
+        asking = _Asking(self, questions, newcomer, expected)
+        if asking.waiting:
+            log.info("asked %s to %s, for at most %.0f s", who, what, self.patience)
+            with lines(f"waiting for {who} to {what}", log.info):
+                asking.run()
+        return Answers(asking.given, asking.refused)
+
+
+@dataclass(frozen=True)
+class _Sent:
+    """A message on its way."""
+
+    question: Question
+    at: float
+
+
+class _Asking:
+    """One call of ``Exchange.ask``."""
+
+    def __init__(
+        self,
+        exchange: Exchange,
+        questions: Sequence[Question],
+        newcomer: Callable[[int], Question] | None,
+        expected: int,
+    ) -> None:
+        self.exchange, self.record, self.clock = exchange, exchange.record, exchange.clock
+        self.newcomer, self.expected = newcomer, expected
+        self.given: dict[str, Fields] = {}
+        self.refused: dict[str, Reason] = {}
+        self.pending: dict[str, Question] = {}
+        self.flight: dict[str, _Sent] = {}
+        self.not_before: dict[str, float] = {}
+        self.progress: dict[str, tuple[int, float]] = {}
+        self.suspects: set[int] = set()
+        self.heard: dict[int, float] = {}
+        self.nodes: set[int] = set()
+        for question in questions:
+            self._add(question)
+
+    @property
+    def waiting(self) -> bool:
+        """Whether anything is left to wait for."""
+        few = self.newcomer is not None and len(self.given) + len(self.refused) < self.expected
+        return bool(self.pending) or few
+
+    def run(self) -> None:
+        """Ask until nothing is left to wait for, or the time is up."""
+        began = self.clock.monotonic()
+        while self.waiting and (now := self.clock.monotonic()) - began < self.exchange.patience:
+            online = set(self.exchange.grid.get_node_ids())
+            self._welcome(online)
+            self._send(online, began + self.exchange.patience - now)
+            self._receive()
+            self._ask_again()
+            self._look_after(online, now)
+            if self.waiting:
+                age = (now - began) / POLLS_AN_AGE
+                self.clock.sleep(min(LONGEST_POLL_S, FIRST_POLL_S + age))
+
+    def _add(self, question: Question) -> None:
+        self.nodes.add(question.node)
+        kept = self.record.answer(question.key)
+        if kept is None:
+            self.pending[question.key] = question
+        else:
+            self.given[question.key] = kept
+
+    def _welcome(self, online: set[int]) -> None:
+        """Take up nodes that have connected."""
+        if self.newcomer is not None:
+            for node in sorted(online - self.nodes):
+                self._add(self.newcomer(node))
+
+    def _send(self, online: set[int], left: float) -> None:
+        """Ask every pending question that is not on its way."""
+        flying = {sent.question.key for sent in self.flight.values()}
+        for key, question in self.pending.items():
+            if key in flying or self.clock.monotonic() < self.not_before.get(key, 0.0):
+                continue
+            if question.node not in online:
+                self.record.note(question.node, "offline", question.site)
+                continue
+            fields = question.fields(self.record.known(question.node))
+            ttl = min(self.exchange.timeout, left) + TIME_TO_LIVE_MARGIN
+            number = self._push(question.node, question.kind, fields, ttl)
+            if number is not None:
+                self.flight[number] = _Sent(question, self.clock.monotonic())
+                self.record.note(question.node, "asked", question.site)
+
+    def _push(self, node: int, kind: str, fields: Mapping[str, Value], ttl: float) -> str | None:
+        """Send a message; returns its id, None if the SuperLink does not take it."""
+        content = RecordDict({REQUEST_RECORD: ConfigRecord(dict(fields))})
+        message = Message(content, dst_node_id=node, message_type=kind, ttl=ttl)
+        return next(iter(self.exchange.grid.push_messages([message])), None)
+
+    def _receive(self) -> None:
+        """Keep what has arrived."""
+        numbers = [*self.flight, *self.progress]
+        for reply in self.exchange.grid.pull_messages(numbers) if numbers else ():
+            number = reply.metadata.reply_to_message_id
+            if number in self.progress:
+                self._hear(number, _fields(reply))
+            elif number in self.flight:
+                sent = self.flight.pop(number)
+                self._take(sent.question, _fields(reply), number)
+        asked = {sent.question.node for sent in self.flight.values()}
+        self.progress = {n: v for n, v in self.progress.items() if v[0] in asked}
+
+    def _take(self, question: Question, fields: Fields | None, number: str) -> None:
+        """Sort a reply: an answer, a refusal, or one that was lost, which is asked again."""
+        if fields is None:
+            log.debug("%s: the reply to %s was lost", question.label, number)
+            self.not_before[question.key] = self.clock.monotonic() + LONGEST_POLL_S
+            return
+        reason = refusal_in(fields)
+        if reason is None:
+            self.record.keep(question.key, question.node, fields)
+            self.record.set_known(question.node, question.shows)
+            self.record.note(question.node, "answered", question.site)
+            self.given[question.key] = fields
+            del self.pending[question.key]
+        elif reason in UNKNOWN and self.record.known(question.node):
+            self.record.set_unknown(question.node)
+        elif reason is Reason.BUSY:
+            self.not_before[question.key] = self.clock.monotonic() + BUSY_S
+        else:
+            self.record.note(question.node, f"refused: {reason}", question.site)
+            self.refused[question.key] = reason
+            del self.pending[question.key]
+
+    def _ask_again(self) -> None:
+        """Give up messages of nodes that said they have nothing to do, before this reading."""
+        for number, sent in list(self.flight.items()):
+            if sent.question.node in self.suspects:
+                log.info("%s has lost its question and is asked again", sent.question.label)
+                del self.flight[number]
+        self.suspects.clear()
+
+    def _look_after(self, online: set[int], now: float) -> None:
+        """Ask nodes that take long what they are doing."""
+        self.progress = {n: v for n, v in self.progress.items() if now - v[1] <= UNHEARD_S}
+        asked = {node for node, _ in self.progress.values()}
+        for node, at in {s.question.node: s.at for s in self.flight.values()}.items():
+            last = max(at, self.heard.get(node, at))
+            if node not in online or node in asked or now - last < PROGRESS_S:
+                continue
+            number = self._push(node, PROGRESS_KIND, {}, UNHEARD_S)
+            if number is not None:
+                self.progress[number] = (node, now)
+
+    def _hear(self, number: str, fields: Fields | None) -> None:
+        """Note what a node is doing, and whether it still has its questions."""
+        node, asked_at = self.progress.pop(number)
+        self.heard[node] = self.clock.monotonic()
+        try:
+            state = Progress.from_fields(fields or {})
+        except RequestError:
+            return
+        mine = {n: s for n, s in self.flight.items() if s.question.node == node}
+        if not mine:
+            return
+        site = next(iter(mine.values())).question.site
+        if state.doing == "idle":
+            if not state.waiting and all(sent.at < asked_at for sent in mine.values()):
+                self.suspects.add(node)
+            return
+        self.record.note(node, state.doing, site, state.done, state.of)
+        label = site or f"node {node}"
+        if state.doing == "counting":
+            log.info("%s: film %d of %s", label, state.done, state.of or "its films")
+        else:
+            log.info("%s: %s", label, state.doing)
 
 
 def _fields(reply: Message) -> Fields | None:

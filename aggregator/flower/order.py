@@ -29,8 +29,11 @@ class Order(BaseModel):
         ensemble: how many networks are trained, each from its own θ0; they vote together.
         seed: decides every θ0, and intervals that are resampled.
         sites: how many nodes to wait for.
+        minimum: with fewer hospitals no model is trained, and no test film is counted.
         wait: seconds to wait; then the round goes on with the nodes that are connected.
         timeout: seconds a node has for one answer.
+        deadline: seconds that each step waits for hospitals that are late, or cut off and come
+            back, and asks them again; None: ``timeout``.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -44,8 +47,10 @@ class Order(BaseModel):
     ensemble: Annotated[int, Field(ge=1, le=MAX_ENSEMBLE)] = 5
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     sites: Annotated[int, Field(ge=1, le=10_000)] = 1
+    minimum: Annotated[int, Field(ge=1, le=10_000)] = 2
     wait: Annotated[float, Field(gt=0, le=86_400)] = 120.0
     timeout: Annotated[float, Field(gt=0, le=86_400)] = 1800.0
+    deadline: Annotated[float, Field(gt=0, le=30 * 86_400)] | None = None
 
 
 def write_order(out: Path, order: Order) -> None:

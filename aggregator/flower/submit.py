@@ -1,21 +1,32 @@
-"""Submitting a round to a running SuperLink, and waiting for its results.
+"""Submitting a round to a running SuperLink, and following it to its results.
 
-The submitted app holds no code (``gdshare.round_app``): each side runs what it has installed.
+The submitted app holds no code (``gdshare.round_app``): each side runs what it has installed. The
+process that runs the round keeps a lock in the round's folder, by which this one sees whether it is
+alive. If it dies, it is started again, and goes on from the round's record.
 """
 
 import logging
 import tempfile
 import time
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from aggregator.flower.cli import FlowerCli, SuperLinkAddress
-from aggregator.flower.folder import FAILURE, ORDER, OUT, PROGRESS, RESULT, TABLE
-from aggregator.flower.order import Order, write_order
-from gdshare.errors import FederationError, UsageError
+from aggregator.flower.folder import FAILURE, LOCK, ORDER, OUT, PROGRESS, RECORD, RESULT, TABLE
+from aggregator.flower.order import Order, read_order, write_order
+from aggregator.record import read_record
+from gdshare.errors import FederationError, LockedError, UsageError
+from gdshare.lock import lock
 from gdshare.round_app import FILE, ROUND_APP
 
 POLL_S = 0.3
 STATUS_POLL_S = 10.0
+RESTARTS = 10
+"""How often in a row the process may die."""
+SUPERLINK_S = 300.0
+"""How long to wait for a SuperLink that has gone."""
+RETRY_S = 3.0
 
 log = logging.getLogger(__name__)
 
@@ -34,73 +45,184 @@ def run_round(superlink: SuperLinkAddress, out: Path, order: Order) -> str:
     """
     out = out.absolute()
     if (out / ORDER).exists():
-        raise UsageError("holds a round already", out, "choose another --out")
+        raise UsageError(
+            "holds a round already",
+            out,
+            "choose another --out, or go on with that round by --resume",
+        )
     out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="gdshare-") as scratch:
-        cli = FlowerCli.connect(Path(scratch) / "home", superlink)
+        follower = _Follower(Path(scratch), superlink, out)
         write_order(out, _from_anywhere(order))
         try:
-            run = cli.start_run(write_app(Path(scratch) / "app"), {OUT: str(out)})
+            run = follower.start()
         except BaseException:
             (out / ORDER).unlink()
             raise
+        return follower.follow(run)
+
+
+def resume_round(superlink: SuperLinkAddress, out: Path, change: Callable[[Order], Order]) -> str:
+    """Go on with a round that was interrupted, or follow it if it is still running.
+
+    Args:
+        superlink: its address.
+        out: the round's folder.
+        change: what is ordered otherwise from now on; not while the round is running.
+
+    Raises:
+        FederationError: there is no round, no SuperLink, or the round failed.
+    """
+    out = out.absolute()
+    order = read_order(out)
+    if (out / RESULT).exists():
+        log.info("the round is closed already")
+        return (out / TABLE).read_text(encoding="utf-8")
+    with tempfile.TemporaryDirectory(prefix="gdshare-") as scratch:
+        follower = _Follower(Path(scratch), superlink, out)
+        if is_running(out):
+            log.info("the round is running: its progress follows")
+            return follower.follow(_run_of(out))
+        write_order(out, change(order))
+        (out / FAILURE).unlink(missing_ok=True)
+        return follower.follow(follower.start_patiently())
+
+
+def is_running(out: Path) -> bool:
+    """Whether a process is running the round."""
+    try:
+        with lock(out / LOCK, timeout_s=0):
+            return False
+    except LockedError:
+        return True
+
+
+def write_app(folder: Path) -> Path:
+    """Write the app to submit; returns its folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / FILE).write_text(ROUND_APP, encoding="utf-8")
+    return folder
+
+
+class _Follower:
+    """Submits a round's run, again if it dies, and logs its progress."""
+
+    def __init__(self, scratch: Path, superlink: SuperLinkAddress, out: Path) -> None:
+        self.cli = FlowerCli.connect(scratch / "home", superlink)
+        self.app, self.out = write_app(scratch / "app"), out
+        self.logged = len(self._lines())
+
+    def start(self) -> str:
+        """Submit the run; returns its number."""
+        return self.cli.start_run(self.app, {OUT: str(self.out)})
+
+    def start_patiently(self) -> str:
+        """The same, while the SuperLink may be coming up again."""
+        end, said = time.monotonic() + SUPERLINK_S, False
+        while True:
+            try:
+                return self.start()
+            except FederationError as error:
+                if time.monotonic() > end:
+                    raise FederationError(
+                        f"the SuperLink has been away for {SUPERLINK_S:.0f} s ({error})",
+                        self.out,
+                        "start it, then gdshare aggregate --resume",
+                    ) from error
+                if not said:
+                    log.warning("%s; waiting for it", error)
+                said = True
+                time.sleep(RETRY_S)
+
+    def follow(self, run: str) -> str:
+        """Wait for the results, and start the round again where its process dies."""
         try:
-            _wait(cli, run, out)
+            for _ in range(RESTARTS):
+                death = self._wait(run)
+                if death is None:
+                    return (self.out / TABLE).read_text(encoding="utf-8")
+                log.warning("the process that ran the round died (%s); it goes on", death)
+                with suppress(FederationError):
+                    self.cli.stop_run(run)
+                run = self.start_patiently()
         except BaseException:
-            _stop(cli, run)
+            self._stop(run)
             raise
-    return (out / TABLE).read_text(encoding="utf-8")
+        raise FederationError(
+            f"the round's process died {RESTARTS} times",
+            self.out,
+            "see the SuperLink's log, then gdshare aggregate --resume",
+        )
+
+    def _wait(self, run: str) -> str | None:
+        """Wait until the round is over, None, or its process has died: how, in words.
+
+        Raises:
+            FederationError: the round failed.
+        """
+        lived, asked = False, time.monotonic()
+        while True:
+            alive = is_running(self.out)
+            finished = (self.out / RESULT).exists()
+            self._log_progress()
+            if finished:
+                return None
+            if (self.out / FAILURE).exists():
+                raise FederationError((self.out / FAILURE).read_text(encoding="utf-8"))
+            if lived and not alive:
+                time.sleep(POLL_S)  # between its lock and its last word
+                if not (self.out / RESULT).exists() and not (self.out / FAILURE).exists():
+                    return "killed, or the SuperLink with it"
+            lived = lived or alive
+            if not lived and time.monotonic() - asked > STATUS_POLL_S:
+                asked = time.monotonic()
+                if (death := self._never_lived(run)) is not None:
+                    return death
+            time.sleep(POLL_S)
+
+    def _never_lived(self, run: str) -> str | None:
+        """How a run ended whose process was never seen; None if it may still begin.
+
+        Raises:
+            FederationError: it ended before it opened the round's record.
+        """
+        try:
+            status, details = self.cli.status(run)
+        except FederationError as error:  # the SuperLink has gone, and the run perhaps with it
+            return str(error)
+        if not status.startswith("finished") or (self.out / RESULT).exists():
+            return None
+        if (self.out / RECORD).exists():
+            return f"{status}: {details}"
+        raise FederationError(
+            f"the round ended without results ({status}: {details})",
+            remedy="it must run on the SuperLink's machine, as a user who may write to --out",
+        )
+
+    def _log_progress(self) -> None:
+        lines = self._lines()
+        for line in lines[self.logged :]:
+            log.info("%s", line)
+        self.logged = len(lines)
+
+    def _lines(self) -> list[str]:
+        path = self.out / PROGRESS
+        return path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+
+    def _stop(self, run: str) -> None:
+        """End an abandoned run; an error here must not hide the one that led to it."""
+        with suppress(FederationError):
+            if not self.cli.status(run)[0].startswith("finished"):
+                self.cli.stop_run(run)
+
+
+def _run_of(out: Path) -> str:
+    """Flower's number of the run that is at work on a round."""
+    with read_record(out / RECORD) as record:
+        return record.run
 
 
 def _from_anywhere(order: Order) -> Order:
     """With absolute paths: the ServerApp runs in another folder."""
     reference = order.reference and order.reference.absolute()
     return order.model_copy(update={"trust": order.trust.absolute(), "reference": reference})
-
-
-def write_app(folder: Path) -> Path:
-    """Write the app to submit; returns its folder."""
-    folder.mkdir(parents=True)
-    (folder / FILE).write_text(ROUND_APP, encoding="utf-8")
-    return folder
-
-
-def _wait(cli: FlowerCli, run: str, out: Path) -> None:
-    """Log the ServerApp's lines of progress; ask Flower now and then whether it is still alive."""
-    logged, asked = 0, time.monotonic()
-    while True:
-        finished = (out / RESULT).exists()
-        lines = _lines(out / PROGRESS)
-        for line in lines[logged:]:
-            log.info("%s", line)
-        logged = len(lines)
-        if finished:
-            return
-        if (out / FAILURE).exists():
-            raise FederationError((out / FAILURE).read_text(encoding="utf-8"))
-        if time.monotonic() - asked > STATUS_POLL_S:
-            _require_alive(cli, run, out)
-            asked = time.monotonic()
-        time.sleep(POLL_S)
-
-
-def _lines(path: Path) -> list[str]:
-    return path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-
-
-def _require_alive(cli: FlowerCli, run: str, out: Path) -> None:
-    status, details = cli.status(run)
-    if status.startswith("finished") and not (out / RESULT).exists() | (out / FAILURE).exists():
-        raise FederationError(
-            f"the round ended without results ({status}: {details})",
-            remedy="it must run on the SuperLink's machine, as a user who may write to --out",
-        )
-
-
-def _stop(cli: FlowerCli, run: str) -> None:
-    """End an abandoned run; an error here must not hide the one that led to it."""
-    try:
-        if not cli.status(run)[0].startswith("finished"):
-            cli.stop_run(run)
-    except FederationError:
-        pass

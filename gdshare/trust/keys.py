@@ -13,7 +13,9 @@ admitted.
 """
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -41,7 +43,7 @@ class TrustedKey:
     key: ec.EllipticCurvePublicKey
     path: Path
 
-    @property
+    @cached_property
     def fingerprint(self) -> str:
         """64 hex digits."""
         return fingerprint(self.key)
@@ -55,7 +57,12 @@ class Trust:
 
     def find(self, digest: str) -> TrustedKey | None:
         """The key of this fingerprint, if it is on the list."""
-        return next((key for key in self.keys if key.fingerprint == digest), None)
+        return self._by_fingerprint.get(digest)
+
+    @cached_property
+    def _by_fingerprint(self) -> Mapping[str, TrustedKey]:
+        """A round of a thousand bundles looks up a thousand keys, twice."""
+        return {key.fingerprint: key for key in self.keys}
 
 
 def ledger_beside(trust: Path) -> Path:

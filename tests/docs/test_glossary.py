@@ -34,7 +34,7 @@ def test_every_guide_leads_there(page):
     assert "glossary.md)" in page.read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("guide", ["guide-site.md", "guide-aggregator.md"])
+@pytest.mark.parametrize("guide", ["guide-site.md", "guide-upgrades.md"])
 def test_backup_list_names_what_must_not_be_lost_or_set_back(guide):
     backups = (DOCS / guide).read_text(encoding="utf-8").split("## Backups")[1].split("\n## ")[0]
     table, restore = re.split("A restore must not set", backups)

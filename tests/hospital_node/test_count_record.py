@@ -5,9 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from gdshare.errors import LockedError
 from gdshare.lock import lock, lock_beside
-from gdshare.messages import Counts
+from gdshare.messages import Counts, Reason
 from gdshare.metrics import Confusion
 from hospital_node import count_record as record
 from hospital_node.refusal import RefusedError
@@ -62,9 +61,11 @@ def test_weights_of_somebodys_making_have_a_smaller_limit(
 def test_nothing_is_recorded_while_the_record_is_locked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(record, "lock", lambda path: lock(path, 0))
-    with lock(lock_beside(tmp_path / record.FILE)), pytest.raises(LockedError, match="locked by"):
+    monkeypatch.setattr(record, "LOCK_S", 0)
+    locked = lock(lock_beside(tmp_path / record.FILE))
+    with locked, pytest.raises(RefusedError, match="locked by") as refused:
         record.record_counts(tmp_path, answer(0.4), LIMITS)
+    assert refused.value.reason is Reason.BUSY
     assert not (tmp_path / record.FILE).exists()
 
 

@@ -10,22 +10,17 @@ import pytest
 from fleet_kit import Fleet, fleet_server, question
 from flwr.proto.message_pb2 import Message as ProtoMessage
 from flwr.proto.message_pb2 import ObjectTree
+from node_kit import run_node
 from process_kit import environment
 from site_kit import make_bundle, write_files
 
 from gdshare.messages import Reason
 from gdshare.signing import new_key
-from hospital_node import apart, node
+from hospital_node import apart, desk
 from hospital_node.apart import answer_apart
-from hospital_node.node import serve
 from hospital_node.parcel import Parcel
 from hospital_node.settings import NodeSettings
-from hospital_node.superlink import Address, Asked, SuperLink
 from hospital_node.work import FILE, grant
-
-
-class EndOfTestError(Exception):
-    pass
 
 
 @pytest.fixture(autouse=True)
@@ -47,20 +42,11 @@ def fleet() -> Iterator[Fleet]:
         yield running
 
 
-class UntilNoneAreLeft(SuperLink):
-    def next_question(self) -> Asked | None:
-        asked = super().next_question()
-        if asked is None:
-            raise EndOfTestError
-        return asked
-
-
 def answers(fleet: Fleet, settings: NodeSettings, *questions: Parcel) -> list[dict[str, object]]:
-    """Have a node answer questions, and end it when none are left."""
+    """Have a node answer questions, and end it when all are answered."""
     fleet.waiting.extend(questions)
-    superlink = UntilNoneAreLeft(Address(fleet.address, None, None, 5))
-    with pytest.raises(EndOfTestError), superlink.connected():
-        serve(superlink, settings)
+    until = len(fleet.answers) + len(questions)
+    run_node(fleet, settings, lambda: len(fleet.answers) >= until)
     return fleet.answers
 
 
@@ -81,7 +67,7 @@ def test_question_of_another_app_is_refused_unfetched(fleet: Fleet, settings: No
     assert "pull-object" not in fleet.calls
 
 
-def test_a_third_kind_of_question_is_refused_unfetched(
+def test_a_fourth_kind_of_question_is_refused_unfetched(
     fleet: Fleet, settings: NodeSettings
 ) -> None:
     asked = question("train.collect")
@@ -130,7 +116,7 @@ def test_question_that_nobody_ever_stops_waiting_for_takes_no_more_than_the_day(
     head = ProtoMessage()
     head.CopyFrom(question().head)
     setattr(head.metadata, field, float("nan"))
-    assert node._wanted(head, settings) == settings.daily_seconds
+    assert desk._wanted(head, settings) == settings.daily_seconds
 
 
 def test_answer_that_takes_too_long_is_ended_with_all_it_started(
@@ -150,7 +136,7 @@ def test_answer_that_takes_too_long_is_ended_with_all_it_started(
 def test_time_limit_is_one_word(
     fleet: Fleet, settings: NodeSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(node, "_wanted", lambda *_: 1.0)
+    monkeypatch.setattr(desk, "_wanted", lambda *_: 1.0)
     monkeypatch.setattr(apart, "COMMAND", ("sh", "-c", "sleep 60"))
     assert answers(fleet, settings, question()) == [{"refused": Reason.TIME_LIMIT}]
 

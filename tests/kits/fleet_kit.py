@@ -96,7 +96,7 @@ class Fleet:
         if not self.waiting:
             return b""
         asked = self.waiting.pop(0)
-        self._given = dict(asked.objects)
+        self._given |= asked.objects
         response = PullMessagesResponse(
             messages_list=[asked.head], message_object_trees=[asked.tree]
         )

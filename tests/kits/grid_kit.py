@@ -19,6 +19,8 @@ TaskIdentity.run_id, TaskIdentity.node_id, TaskIdentity.task_id = 1, 1, 1
 
 hospital_node.tied.utc_now = lambda: NOW  # the day on which the kits' bundles are valid
 
+PROGRESS = "query.progress"
+
 ClientApp = Callable[[Message, Context], Message]
 
 
@@ -44,6 +46,19 @@ def ask_node(settings: Mapping[str, object], kind: str, fields: Mapping[str, obj
 
 
 @dataclass
+class VirtualClock:
+    """Time that passes only while somebody waits."""
+
+    seconds: float = 0.0
+
+    def monotonic(self) -> float:
+        return self.seconds
+
+    def sleep(self, seconds: float, /) -> None:
+        self.seconds += seconds
+
+
+@dataclass
 class MemoryGrid(Grid):
     """Nodes by number; ``apps`` replaces a node's ClientApp, ``silent`` nodes never answer."""
 
@@ -51,7 +66,7 @@ class MemoryGrid(Grid):
     apps: Mapping[int, ClientApp] = field(default_factory=dict)
     silent: set[int] = field(default_factory=set)
     asked: list[tuple[int, str]] = field(default_factory=list)
-    timeouts: list[float | None] = field(default_factory=list)
+    replies: dict[str, Message] = field(default_factory=dict)
 
     def set_run(self, run: Run) -> None:
         raise NotImplementedError
@@ -67,21 +82,26 @@ class MemoryGrid(Grid):
         return list(self.settings)
 
     def push_messages(self, messages: Iterable[Message]) -> Iterable[str]:
-        raise NotImplementedError
+        """A node answers at once, but for ``query.progress``, which the node's loop answers."""
+        numbers = []
+        for message in messages:
+            number = numbered(message).metadata.message_id
+            numbers.append(number)
+            if message.metadata.message_type != PROGRESS:
+                reply = self._reply(message)
+                if reply is not None:
+                    self.replies[number] = reply
+        return numbers
 
     def pull_messages(self, message_ids: Iterable[str]) -> Iterable[Message]:
-        raise NotImplementedError
-
-    def send_and_receive(
-        self, messages: Iterable[Message], *, timeout: float | None = None
-    ) -> Iterable[Message]:
         """Answers come back in another order than the requests went out."""
-        self.timeouts.append(timeout)
-        return [reply for m in reversed(list(messages)) if (reply := self._reply(m)) is not None]
+        return [self.replies.pop(n) for n in reversed(list(message_ids)) if n in self.replies]
+
+    def send_and_receive(self, *_: object, **__: object) -> Iterable[Message]:
+        raise NotImplementedError
 
     def _reply(self, message: Message) -> Message | None:
         node = message.metadata.dst_node_id
-        numbered(message)
         self.asked.append((node, message.metadata.message_type))
         if node in self.silent:
             return None

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric import ec
-from grid_kit import MemoryGrid
+from grid_kit import MemoryGrid, VirtualClock
 from site_kit import NOW, make_bundle, manifest, write_files
 
 from aggregator.flower.order import Order
@@ -51,10 +51,10 @@ class World:
 
     def hold(self, grid: MemoryGrid, **changes: object) -> RoundResult:
         (self.folder / "out").mkdir()
-        fields = {"sites": max(1, len(grid.settings)), "wait": 0.1, **changes}
+        fields = {"sites": max(1, len(grid.settings)), "wait": 0.1, "minimum": 1, **changes}
         always = {"trust": self.folder / "trust", "ledger": self.ledger, "operator": "an operator"}
         order = Order.model_validate(always | fields)
-        return Round(grid, order, NOW).run(self.folder / "out")
+        return Round(grid, order, NOW, clock=VirtualClock()).run(self.folder / "out")
 
     @property
     def ledger(self) -> Path:

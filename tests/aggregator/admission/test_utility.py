@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 
+from aggregator.admission import utility
 from aggregator.admission.utility import (
+    MOST_SHUFFLED,
     Ranking,
     ranking_of_answer,
     ranking_of_counts,
@@ -116,3 +118,43 @@ def test_hospital_of_too_few_films_ranks_none() -> None:
 
 def test_counts_with_noise_rank_none() -> None:
     assert ranking_of_answer(Counts([Confusion(20, 10, 20, 10)], 1, 1.0)) is None
+
+
+def test_shuffles_and_the_normal_curve_agree_where_one_takes_over(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """At ``MOST_SHUFFLED`` films, of one place or ten, with ties and without, useless to good."""
+    differences = []
+    for seed in range(40):
+        places = (1, 3, 10)[seed % 3]
+        parts = [
+            ranking((0, 0.15, 0.3)[seed % 2], MOST_SHUFFLED // places, n) for n in range(places)
+        ]
+        if seed % 4 < 2:
+            parts = [Ranking(np.round(part.values), part.positive) for part in parts]
+        monkeypatch.setattr(utility, "MOST_SHUFFLED", 300)
+        drawn = utility_of("validation films", parts, rng(seed))
+        monkeypatch.setattr(utility, "MOST_SHUFFLED", 0)
+        expected = utility_of("validation films", parts, rng(seed))
+        assert drawn is not None
+        assert expected is not None
+        assert drawn.auc == expected.auc
+        differences.append(abs(drawn.p - expected.p))
+    assert 0 < max(differences) < 0.025  # of 9,999 shuffles: 0.005 is one standard deviation
+    assert np.mean(differences) < 0.006
+
+
+def test_many_films_of_one_rank_beat_nothing() -> None:
+    still = Ranking(np.zeros(400), np.arange(400) % 2 == 0)
+    result = utility_of("validation films", [still], rng(0))
+    assert result is not None
+    assert (result.auc, result.p) == (0.5, 1.0)
+
+
+def test_useless_bundle_passes_one_time_in_twenty_with_many_films_too() -> None:
+    passed = sum(
+        result.beats_chance
+        for seed in range(400)
+        if (result := utility_of("validation films", [ranking(0, 400, seed)], rng(seed)))
+    )
+    assert 8 <= passed <= 34

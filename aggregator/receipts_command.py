@@ -1,0 +1,50 @@
+"""``gdshare receipts``: signing a round's receipts, at its end or at any time afterwards."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from aggregator.flower.folder import RECEIPTS, RECORD
+from aggregator.flower.order import read_order
+from aggregator.receipts import sign_since
+from aggregator.record import read_record
+from aggregator.signer import open_signer
+from gdshare.cli.passphrase import PASSPHRASE_FILE
+from gdshare.cli.terminal import print_line
+from gdshare.config import variable
+from gdshare.errors import UsageError
+
+
+def receipts(
+    folder: Annotated[Path, typer.Argument(metavar="ROUND", help="The --out of a round.")],
+    key: Annotated[
+        Path,
+        typer.Option(envvar=variable("key"), help="The aggregator's private key, NAME.key."),
+    ],
+    name: Annotated[
+        str,
+        typer.Option(envvar=variable("name"), help="The aggregator's short name."),
+    ],
+    passphrase_file: Path | None = PASSPHRASE_FILE,
+) -> None:
+    """Sign a receipt for each bundle that a round admitted, refused or quarantined.
+
+    As ``gdshare aggregate --key`` does at its end, for a round that was held without a key, or
+    whose command was killed. The receipts lie in ROUND/receipts, each to be sent to its hospital.
+    Those that are there already are signed again and say the same.
+    """
+    order = read_order(folder)
+    with read_record(folder / RECORD) as record:
+        before = record.ledger_before
+    if before is None:
+        raise UsageError("the round has not begun", folder, "hold it first")
+    signer = open_signer(key, name, passphrase_file)
+    if signer is not None:
+        sign_since(before, order.ledger, folder / RECEIPTS, signer)
+    print_line(f"receipts: {folder / RECEIPTS}")
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to ``gdshare``."""
+    app.command()(receipts)

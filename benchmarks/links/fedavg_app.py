@@ -1,0 +1,33 @@
+"""FedAvg as Flower has it, of a network of ours: weights go out, and come back as they are.
+
+Nothing is trained: the bytes are the same. Both sides are of this module, which each has installed.
+"""
+
+import torch
+from flwr.app import ArrayRecord, Context, Message, MetricRecord, RecordDict
+from flwr.clientapp import ClientApp
+from flwr.serverapp import Grid, ServerApp
+from flwr.serverapp.strategy import FedAvg
+
+from gdshare.networks import build, draw
+
+ARRAYS = "arrays"
+server = ServerApp()  # Flower looks for a plain assignment
+client = ClientApp()
+
+
+@server.main()
+def main(grid: Grid, context: Context) -> None:
+    """Hold the rounds that the run's configuration names."""
+    settings = context.run_config
+    network, sites = str(settings["network"]), int(settings["sites"])
+    weights = draw(network, build(network, int(settings["side"])), torch.Generator().manual_seed(0))
+    strategy = FedAvg(fraction_evaluate=0.0, min_train_nodes=sites, min_available_nodes=sites)
+    strategy.start(grid, ArrayRecord(weights), num_rounds=int(settings["rounds"]))
+
+
+@client.train()
+def train(message: Message, context: Context) -> Message:
+    """Send the weights back."""
+    content = {ARRAYS: message.content[ARRAYS], "metrics": MetricRecord({"num-examples": 1})}
+    return Message(RecordDict(content), reply_to=message)

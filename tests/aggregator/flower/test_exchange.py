@@ -1,0 +1,194 @@
+"""Asking nodes that are late, cut off, restarted or busy, in virtual time."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from flwr.app import ConfigRecord, Error, Message, RecordDict
+from grid_kit import MemoryGrid, VirtualClock, numbered
+
+from aggregator.flower.exchange import Exchange, Question
+from aggregator.record import RoundRecord, open_record
+from gdshare.messages import ANSWER_RECORD, REQUEST_RECORD, Progress, Reason, Value, refusal
+
+COUNT = "evaluate.counts"
+Answer = Mapping[str, Value] | Error | None
+
+
+@dataclass
+class TimedGrid(MemoryGrid):
+    """Nodes whose answers, and whose being there, are functions of the time.
+
+    Attributes:
+        clock: of the exchange.
+        online: node -> whether it is there now.
+        answer: node, kind, fields, time -> the answer; None: it is lost.
+    """
+
+    clock: VirtualClock = field(default_factory=VirtualClock)
+    online: Callable[[int, float], bool] = lambda node, now: True
+    answer: Callable[[int, str, dict[str, object], float], Answer] = lambda *_: {}
+    sent: list[tuple[int, str, dict[str, object]]] = field(default_factory=list)
+
+    def get_node_ids(self) -> list[int]:
+        return [node for node in self.settings if self.online(node, self.clock.seconds)]
+
+    def push_messages(self, messages: object) -> list[str]:
+        numbers = []
+        for message in messages:  # type: ignore[attr-defined]
+            number = numbered(message).metadata.message_id
+            numbers.append(number)
+            node, kind = message.metadata.dst_node_id, message.metadata.message_type
+            fields = dict(message.content.config_records[REQUEST_RECORD])
+            self.sent.append((node, kind, fields))
+            answer = self.answer(node, kind, fields, self.clock.seconds)
+            if isinstance(answer, Error):
+                self.replies[number] = Message(answer, reply_to=message)
+            elif answer is not None:
+                content = RecordDict({ANSWER_RECORD: ConfigRecord(dict(answer))})
+                self.replies[number] = Message(content, reply_to=message)
+        return numbers
+
+    def kinds(self, kind: str) -> list[int]:
+        return [node for node, sent, _ in self.sent if sent == kind]
+
+
+@pytest.fixture
+def record(tmp_path: Path) -> Iterator[RoundRecord]:
+    with open_record(tmp_path / "round.sqlite", lambda: datetime.now(UTC)) as opened:
+        yield opened
+
+
+def question(node: int) -> Question:
+    return Question(f"q/{node}", node, COUNT, lambda known: {}, f"site-{node}")
+
+
+def exchange(grid: TimedGrid, record: RoundRecord, deadline: float = 600.0) -> Exchange:
+    return Exchange(grid, record, 300.0, deadline, grid.clock)
+
+
+def test_site_that_is_cut_off_is_asked_when_it_comes_back(record: RoundRecord) -> None:
+    grid = TimedGrid({1: {}, 2: {}}, answer=lambda *_: {"n": 1})
+    grid.online = lambda node, now: node == 1 or now > 60
+    answers = exchange(grid, record).ask([question(1), question(2)], "both", "count")
+    assert set(answers.given) == {"q/1", "q/2"}
+    assert 60 < grid.clock.seconds < 70
+    assert grid.kinds(COUNT) == [1, 2]
+
+
+def test_site_that_does_not_come_back_is_waited_for_until_the_deadline(
+    record: RoundRecord,
+) -> None:
+    grid = TimedGrid({1: {}, 2: {}}, answer=lambda *_: {"n": 1})
+    grid.online = lambda node, now: node == 1
+    answers = exchange(grid, record, 100.0).ask([question(1), question(2)], "both", "count")
+    assert set(answers.given) == {"q/1"}
+    assert 100 <= grid.clock.seconds < 103
+    assert {state.site: state.doing for state in record.nodes()} == {
+        "site-1": "answered",
+        "site-2": "offline",
+    }
+
+
+def test_reply_that_the_superlink_gave_up_is_asked_for_again(record: RoundRecord) -> None:
+    grid = TimedGrid({1: {}})
+    grid.answer = lambda n, k, f, now: {"n": 1} if now > 30 else Error(code=3, reason="away")
+    assert set(exchange(grid, record).ask([question(1)], "it", "count").given) == {"q/1"}
+    assert grid.clock.seconds < 40
+
+
+def test_question_that_a_restarted_node_lost_is_asked_again(record: RoundRecord) -> None:
+    """The first is taken and never answered; the node says that it has nothing to do."""
+
+    def answer(node: int, kind: str, fields: object, now: float) -> Answer:
+        if kind == "query.progress":
+            return Progress().to_fields()
+        return {"n": 1} if now > 1 else None
+
+    grid = TimedGrid({1: {}}, answer=answer)
+    assert set(exchange(grid, record).ask([question(1)], "it", "count").given) == {"q/1"}
+    assert grid.kinds(COUNT) == [1, 1]
+    assert grid.clock.seconds < 20
+
+
+def test_node_that_is_at_work_is_not_asked_again_and_its_films_are_shown(
+    record: RoundRecord, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "aggregator")
+    grid = TimedGrid({1: {}})
+
+    def answer(node: int, kind: str, fields: object, now: float) -> Answer:
+        if kind == "query.progress":
+            return Progress("counting", 10, 23, "m", 0, 30).to_fields()
+        return None
+
+    grid.answer = answer
+    answers = exchange(grid, record, 60.0).ask([question(1)], "it", "count")
+    assert (answers.given, answers.refused) == ({}, {})
+    assert grid.kinds(COUNT) == [1]
+    [state] = record.nodes()
+    assert (state.doing, state.done, state.total) == ("counting", 10, 23)
+    assert "site-1: film 10 of 23" in caplog.messages
+
+
+@pytest.mark.parametrize("lie", [{}, {"doing": "resting"}, {"doing": "idle", "waiting": -1}])
+def test_lie_about_progress_changes_nothing(record: RoundRecord, lie: dict[str, Value]) -> None:
+    grid = TimedGrid({1: {}})
+    grid.answer = lambda n, kind, f, now: lie if kind == "query.progress" else None
+    exchange(grid, record, 60.0).ask([question(1)], "it", "count")
+    assert grid.kinds(COUNT) == [1]
+
+
+def test_busy_node_is_asked_later_and_one_that_refuses_is_not(record: RoundRecord) -> None:
+    grid = TimedGrid({1: {}, 2: {}})
+
+    def answer(node: int, kind: str, fields: object, now: float) -> Answer:
+        if node == 2:
+            return refusal(Reason.TOO_FEW_FILMS)
+        return {"n": 1} if now > 40 else refusal(Reason.BUSY)
+
+    grid.answer = answer
+    answers = exchange(grid, record).ask([question(1), question(2)], "both", "count")
+    assert set(answers.given) == {"q/1"}
+    assert answers.refused == {"q/2": Reason.TOO_FEW_FILMS}
+    assert grid.kinds(COUNT).count(2) == 1
+    assert grid.kinds(COUNT).count(1) == 4
+
+
+def test_node_that_lost_what_it_was_shown_is_shown_it_again(record: RoundRecord) -> None:
+    grid = TimedGrid({1: {}})
+    grid.answer = lambda n, k, fields, now: (
+        {"n": 1} if fields == {"all": b"x"} else refusal(Reason.BUNDLE_UNKNOWN)
+    )
+    record.set_known(1, ["d"])
+    asked = Question(
+        "q", 1, COUNT, lambda known: {"named": "d"} if "d" in known else {"all": b"x"}, "", ["d"]
+    )
+    assert set(exchange(grid, record).ask([asked], "it", "count").given) == {"q"}
+    assert [fields for _, _, fields in grid.sent] == [{"named": "d"}, {"all": b"x"}]
+    assert record.known(1) == {"d"}
+
+
+def test_node_that_knows_nothing_and_refuses_the_whole_is_not_asked_for_ever(
+    record: RoundRecord,
+) -> None:
+    grid = TimedGrid({1: {}}, answer=lambda *_: refusal(Reason.MODEL_UNKNOWN))
+    answers = exchange(grid, record).ask([question(1)], "it", "count")
+    assert answers.refused == {"q/1": Reason.MODEL_UNKNOWN}
+    assert len(grid.sent) == 1
+
+
+def test_kept_answer_is_not_asked_for(record: RoundRecord) -> None:
+    record.keep("q/1", 1, {"n": 5})
+    grid = TimedGrid({1: {}})
+    assert exchange(grid, record).ask([question(1)], "it", "count").given == {"q/1": {"n": 5}}
+    assert grid.sent == []
+
+
+def test_node_that_connects_late_is_asked_too(record: RoundRecord) -> None:
+    grid = TimedGrid({1: {}, 2: {}}, answer=lambda *_: {"n": 1})
+    grid.online = lambda node, now: node == 1 or now > 60
+    answers = exchange(grid, record).ask([question(1)], "it", "hand over", question, expected=2)
+    assert set(answers.given) == {"q/1", "q/2"}
