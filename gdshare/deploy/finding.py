@@ -13,14 +13,13 @@ from typing import Final
 
 from gdshare.deploy.certificates import WARN_DAYS, days_left, read_certificates
 from gdshare.errors import GdshareError
+from gdshare.flower import KNOWN, is_known
 
 LEAST_FREE_BYTES: Final = 2 * 1024**3
 AHEAD_S, BEHIND_S = 5, 300
 """How far a node's clock may be from the SuperLink's (Flower's SYSTEM_TIME_TOLERANCE and
 TIMESTAMP_TOLERANCE)."""
 WARN_CLOCK_S = 2
-FLOWER: Final = ((1, 41), (1, 43))
-"""The minor versions of Flower that the tests have run with: from, up to and not including."""
 
 
 class State(StrEnum):
@@ -154,10 +153,8 @@ def version_findings() -> list[Finding]:
         flower = version("flwr")
     except PackageNotFoundError:
         return [fault("versions", "Flower is not installed", "pip install 'gdshare[federation]'")]
-    minor = tuple(int(part) for part in flower.split(".")[:2])
-    if not FLOWER[0] <= minor < FLOWER[1]:
-        known = f"at least {'.'.join(map(str, FLOWER[0]))}, below {'.'.join(map(str, FLOWER[1]))}"
-        remedy = f"pip install 'gdshare[federation]', which brings {known}"
+    if not is_known(flower):
+        remedy = f"pip install 'gdshare[federation]', which brings one of {', '.join(KNOWN)}"
         return [fault("versions", f"Flower {flower} is not known to {said}", remedy)]
     return [ok("versions", f"{said}, Flower {flower}")]
 
