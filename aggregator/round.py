@@ -34,6 +34,7 @@ from aggregator.flower.counting import Counted, Task, Trained, count_films
 from aggregator.flower.exchange import Clock, Exchange, Question, Replies
 from aggregator.flower.folder import LOCK, MODEL, RECORD, REFUSALS
 from aggregator.flower.order import Order
+from aggregator.nodes import site_names
 from aggregator.record import RoundRecord, Stage, open_record
 from aggregator.refusals import Refusal, reasons
 from aggregator.results import RoundResult, chosen_epsilon, rows, weights, write_result
@@ -141,6 +142,7 @@ class _Running:
         self.order, self.exchange, self.record = order, exchange, record
         self.out, self.moment, self.watch = out, moment, Stopwatch()
         self.store = BundleStore(bundles_beside(order.ledger))
+        self.names = site_names(order.trust)
         anchor = record.ledger_before
         self.since = anchor.number if anchor else 0
 
@@ -250,7 +252,8 @@ class _Running:
             self.record.set_fact(f"{HAD}{node}", digest)
             return CollectRequest(digest).to_fields()
 
-        return Question(f"{COLLECTING}{node}", node, f"query.{COLLECT}", fields)
+        name = self.names.get(node, "")
+        return Question(f"{COLLECTING}{node}", node, f"query.{COLLECT}", fields, name)
 
     def _keep_bundles(self, verified: Sequence[Verified]) -> None:
         """Into the store; what was withdrawn leaves it."""

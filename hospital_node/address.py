@@ -30,7 +30,7 @@ def address_of(options: argparse.Namespace) -> Address:
     if options.insecure and not LOOPBACK.fullmatch(host):
         raise UsageError(
             f"--insecure is for this machine alone, and {host} is another",
-            remedy="use TLS, as docs/guide-aggregator.md says",
+            remedy="use TLS, as docs/guide-node.md says",
         )
     return Address(
         options.superlink,

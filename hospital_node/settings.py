@@ -87,7 +87,7 @@ class NodeSettings(BaseModel):
             raise UsageError(
                 f"{name}: {first['msg'].lower()}",
                 "node settings",
-                "see docs/guide-aggregator.md",
+                "see docs/guide-node.md",
             ) from error
         for path in (settings.outbox, settings.state, settings.cohort, settings.trust):
             if path is not None and not path.is_absolute():
@@ -104,7 +104,7 @@ class NodeSettings(BaseModel):
                 "there is a cohort, but no trust, the list of keys without which none of its films "
                 "is counted",
                 "node settings",
-                "make one with gdshare trust add (docs/guide-aggregator.md)",
+                "make one with gdshare trust add (docs/guide-node.md)",
             )
         if self.noise_budget is not None and self.noise_epsilon is None:
             raise UsageError(

@@ -68,6 +68,7 @@ OWN = {
     "gdshare/cli/reproduce.py",  # studies of this checkout, and what they just wrote
     "gdshare/films/burned_in/network.py",  # weights of the package
     "gdshare/local_page/assets.py",  # pages of the package
+    "gdshare/deploy/template.py",  # templates of the packages
     "aggregator/aggregate_command.py",  # what this round wrote itself
     "aggregator/flower/submit.py",
     "aggregator/flower/processes.py",  # /proc

@@ -5,6 +5,7 @@ The commands are Flower's public interface; its Python client for the same is in
 
 import json
 import os
+import re
 import subprocess
 import sysconfig
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from gdshare.flower import flower_environment, require_flower, require_superlink
 CONNECTION = "round"
 TIMEOUT_S = 60.0
 """For one command; it takes a second or two."""
+HOST_AND_PORT = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):[0-9]{1,5}")
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,30 @@ def _require_file(certificates: Path | None) -> None:
         raise UsageError("is missing", certificates, "check --root-certificates")
 
 
+def _require_address(address: str) -> None:
+    """Refuse what Flower would take for its own: for some words it starts a SuperLink by itself."""
+    if not HOST_AND_PORT.fullmatch(address):
+        raise UsageError(
+            f"{address!r:.80} is no address", "--superlink", "write HOST:PORT, without https://"
+        )
+
+
+@dataclass(frozen=True)
+class ListedNode:
+    """A node as the SuperLink lists it.
+
+    Attributes:
+        number: the SuperLink's own.
+        status: such as ``registered``, ``online``, ``offline``.
+        online_at, offline_at: when it last came and went, as Flower writes times; or ``N/A``.
+    """
+
+    number: int
+    status: str
+    online_at: str
+    offline_at: str
+
+
 @dataclass(frozen=True)
 class FlowerCli:
     """Flower's commands, bound to one SuperLink."""
@@ -68,10 +94,11 @@ class FlowerCli:
         """Write the connection into a Flower home, made if missing; nothing is contacted yet.
 
         Raises:
-            UsageError: there is no such file of certificates, or gdshare does not know the Flower
-                that is installed.
+            UsageError: not an address, there is no such file of certificates, or gdshare does not
+                know the Flower that is installed.
         """
         require_flower()
+        _require_address(superlink.address)
         _require_file(superlink.root_certificates)
         lines = [
             "[superlink]",
@@ -111,8 +138,40 @@ class FlowerCli:
 
     def nodes_online(self) -> int:
         """How many SuperNodes are connected."""
-        nodes = self._call("supernode", "list", CONNECTION)["nodes"]
-        return sum(node["status"] == "online" for node in nodes)
+        return sum(node.status == "online" for node in self.nodes())
+
+    def nodes(self) -> list[ListedNode]:
+        """The nodes that the SuperLink knows, without those that were removed."""
+        listed = self._call("supernode", "list", CONNECTION)["nodes"]
+        nodes = [
+            ListedNode(
+                int(node["node-id"]),
+                str(node["status"]),
+                str(node.get("online-at", "N/A")),
+                str(node.get("offline-at", "N/A")),
+            )
+            for node in listed
+        ]
+        return [node for node in nodes if node.status not in ("unregistered", "deleted")]
+
+    def register_node(self, key: Path, name: str) -> int:
+        """Register a node's public key; returns the SuperLink's number of it.
+
+        Raises:
+            FederationError: refused, or the SuperLink does not list the node afterwards.
+        """
+        answer = self._call("supernode", "register", str(key), CONNECTION, "--name", name)
+        number = int(answer["node-id"])
+        if number not in {node.number for node in self.nodes()}:
+            raise FederationError(
+                f"the SuperLink registered node {number} and does not list it",
+                remedy="look at its log, and at its --database",
+            )
+        return number
+
+    def unregister_node(self, number: int) -> None:
+        """Have the SuperLink forget a node."""
+        self._call("supernode", "unregister", str(number), CONNECTION)
 
     def _require_fitting_superlink(self) -> None:
         link = self.superlink
@@ -146,7 +205,12 @@ class FlowerCli:
         if not isinstance(answer, dict) or not answer.get("success"):
             reason = answer.get("error-message", "") if isinstance(answer, dict) else ""
             raise FederationError(
-                f"flwr {arguments[0]}: {str(reason).strip() or 'refused'}",
+                f"flwr {arguments[0]}: {_last_paragraph(str(reason)) or 'refused'}",
                 remedy="check the SuperLink's address, certificates and log",
             )
         return answer
+
+
+def _last_paragraph(text: str) -> str:
+    """What Flower says in the end; before it stands what it was about to do."""
+    return text.strip().rpartition("\n\n")[2]

@@ -73,7 +73,9 @@ PANELS: dict[str, tuple[str, ...]] = {
         *("keys", "policy", "ledger"),
     ),
     "Hospital: the node": ("node",),
-    "Aggregator": ("verify", "unseal", "aggregate", "status", "receipts", "trust"),
+    "Aggregator": (
+        *("federation", "nodes", "verify", "unseal", "aggregate", "status", "receipts", "trust"),
+    ),
     "Researcher": ("phantom", "demo", "train", "evaluate", "classify", "report", "reproduce"),
 }
 """The front page's groups, by role."""

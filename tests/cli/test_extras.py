@@ -37,6 +37,7 @@ NEEDING = (
     ("federation", "demo --out x"),
     ("federation", "reproduce claim"),
     ("federation", "node n.toml --superlink a:1 --insecure"),
+    ("federation", "nodes list --superlink a:1 --trust x"),
 )
 """Each extra, and a command that needs it."""
 

@@ -1,15 +1,22 @@
-"""The files of docs/deploy: units that systemd reads, and a firewall that keeps users apart."""
+"""The files of docs/deploy are what the set-up's commands write, and systemd and nft read them."""
 
 import os
 import shlex
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
+import yaml
 
+from aggregator.setup.place import UNIT as SUPERLINK_UNIT
+from aggregator.setup.place import unit_words
+from docs.site.deploy_files import deploy_files
 from hospital_node.__main__ import _parser
+from hospital_node.settings import NodeSettings
+from hospital_node.setup.place import UNIT as NODE_UNIT
 
 DEPLOY = Path(__file__).parent.parent.parent / "docs" / "deploy"
 OTHER = 61_002
@@ -34,6 +41,49 @@ def command(unit: str) -> list[str]:
     text = (DEPLOY / unit).read_text(encoding="utf-8").replace("\\\n", " ")
     [line] = [line for line in text.splitlines() if line.startswith("ExecStart=")]
     return shlex.split(line.removeprefix("ExecStart="))
+
+
+@pytest.mark.parametrize("name", deploy_files())
+def test_file_is_what_the_command_writes(name: str) -> None:
+    shown = (DEPLOY / name).read_text(encoding="utf-8")
+    assert shown == deploy_files()[name], "python -m docs.site.deploy_files"
+
+
+def test_nodes_settings_are_settings() -> None:
+    settings = NodeSettings.from_mapping(tomllib.loads(deploy_files()["node.toml"]))
+    assert str(settings.cohort) == "/srv/gdshare/cohort"
+
+
+@pytest.mark.parametrize(
+    ("compose", "service", "unit"),
+    [
+        ("aggregator-compose.yaml", "superlink", SUPERLINK_UNIT),
+        ("node-compose.yaml", "node", NODE_UNIT),
+    ],
+)
+def test_container_starts_what_the_unit_starts(compose: str, service: str, unit: str) -> None:
+    described = yaml.safe_load(deploy_files()[compose])["services"][service]
+    text = deploy_files()[unit]
+    assert described["command"] == command(unit)
+    assert described.get("environment", []) == unit_words(text, "Environment")
+    assert [f"User={described['user']}"] == [
+        line for line in text.splitlines() if line.startswith("User=")
+    ]
+    assert described["restart"] == "always"
+    assert (described["read_only"], described["cap_drop"]) == (True, ["ALL"])
+    written = [path.split(":")[0] for path in described["volumes"] if not path.endswith(":ro")]
+    assert written == (
+        ["/var/lib/gdshare-node", "/var/log/gdshare-node"]
+        if service == "node"
+        else ["/var/lib/gdshare", "/srv/gdshare"]
+    )
+
+
+def test_containers_superlink_has_no_port_of_its_own() -> None:
+    services = yaml.safe_load(deploy_files()["aggregator-compose.yaml"])["services"]
+    assert services["superlink"]["network_mode"] == "service:nginx"
+    assert "ports" not in services["superlink"]
+    assert services["nginx"]["ports"] == ["8443:8443"]
 
 
 def test_nodes_unit_starts_what_the_program_takes() -> None:

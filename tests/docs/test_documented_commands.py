@@ -67,6 +67,7 @@ FILE_OF = {
     "guide-site.md": HOSPITALS,
     "guide-officer.md": OFFICERS,
     "guide-aggregator.md": AGGREGATORS,
+    "guide-node.md": HOSPITALS,
 }
 """Page -> the ``gdshare.toml`` that its commands go by."""
 
