@@ -138,11 +138,10 @@ class RoundRecord:
             if added.rowcount:
                 self._connection.executemany("INSERT INTO contents VALUES (?, ?, ?)", contents)
 
-    def forget(self, key: str) -> None:
-        """Drop an answer, so that the question is asked again."""
-        with self._connection:
-            self._connection.execute("DELETE FROM contents WHERE key = ?", (key,))
-            self._connection.execute("DELETE FROM answers WHERE key = ?", (key,))
+    def close(self) -> None:
+        """Note that the result is written, and delete the files in all answers."""
+        self._write("DELETE FROM contents")
+        self.reach(Stage.CLOSED)
 
     def keys(self, prefix: str) -> dict[str, int]:
         """Every answered question whose key begins so, with the node that answered."""
@@ -243,6 +242,7 @@ def open_record(path: Path, now: Clock) -> Iterator[RoundRecord]:
     """
     with _opened(path, str(path)) as connection:
         connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA secure_delete = ON")
         connection.executescript(SCHEMA)
         yield RoundRecord(connection, now)
 

@@ -198,7 +198,7 @@ class _Running:
             order=order,
         )
         write_result(self.out, result, admitted)
-        self.record.reach(Stage.CLOSED)
+        self.record.close()
         return result
 
     def _collect(self) -> Replies:

@@ -10,12 +10,13 @@ import tempfile
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 
 from aggregator.flower.cli import FlowerCli, SuperLinkAddress
 from aggregator.flower.folder import FAILURE, LOCK, ORDER, OUT, PROGRESS, RECORD, RESULT, TABLE
 from aggregator.flower.order import Order, read_order, write_order
-from aggregator.record import read_record
+from aggregator.record import open_record, read_record
 from gdshare.errors import FederationError, LockedError, UsageError
 from gdshare.lock import lock
 from gdshare.round_app import FILE, ROUND_APP
@@ -77,6 +78,9 @@ def resume_round(superlink: SuperLinkAddress, out: Path, change: Callable[[Order
     order = read_order(out)
     if (out / RESULT).exists():
         log.info("the round is closed already")
+        if (out / RECORD).exists():  # killed between the result and its last word
+            with open_record(out / RECORD, lambda: datetime.now(UTC)) as record:
+                record.close()
         return (out / TABLE).read_text(encoding="utf-8")
     with tempfile.TemporaryDirectory(prefix="gdshare-") as scratch:
         follower = _Follower(Path(scratch), superlink, out)

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from command_kit import gdshare
 from flwr.app import Context, Message
 from grid_kit import MemoryGrid, VirtualClock
 from round_kit import NOW, SITES, World, newer, released
@@ -15,8 +16,10 @@ from aggregator.flower.order import Order
 from aggregator.record import Stage, read_record
 from aggregator.results import RoundResult
 from aggregator.round import Round
+from gdshare.bundle.attestation import Withdrawal
 from gdshare.errors import FederationError
 from gdshare.ledger import open_ledger, read_ledger
+from gdshare.signing.names import hour_of
 from hospital_node.client_app import app as real_app
 
 COUNTS = "test-counts.json"
@@ -243,3 +246,22 @@ def test_store_holds_no_withdrawn_bundle(world: World, tmp_path: Path) -> None:
     (world.folder / "out").rename(world.folder / "first")
     assert set(hold(world, world.grid()).bundles) == {"east", "north"}
     assert not (store / str(digest)).exists()
+
+
+def test_closed_round_keeps_no_bundle_in_its_folder(world: World) -> None:
+    hold(released(world), world.grid())
+    content = (world.folder / "out" / "round.sqlite").read_bytes()
+    bundle = world.folder / "east" / "outbox" / "east-1"
+    for path in bundle.iterdir():
+        assert path.read_bytes()[:200] not in content, path.name
+
+
+def test_withdrawal_that_comes_as_a_file_deletes_the_bundle_at_once(world: World) -> None:
+    hold(released(world), world.grid())
+    digest = next(e.digest for e in read_ledger(world.ledger) if e.what == "west-1")
+    withdrawal = Withdrawal(site="west", sequence=1, at=hour_of(NOW))
+    content = withdrawal.signed(str(digest), world.keys["west"])
+    path = world.folder / "west-1.withdrawal"
+    path.write_bytes(content)
+    gdshare("trust", "withdrawn", path, "--trust", world.folder / "trust", check=True)
+    assert not (world.folder / "trust-bundles" / str(digest)).exists()

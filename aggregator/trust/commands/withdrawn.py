@@ -10,6 +10,7 @@ import typer
 from aggregator.receipts import receipts_for
 from aggregator.signer import open_signer
 from aggregator.trust.bundle_history import withdrawn_bundles
+from aggregator.trust.bundle_store import BundleStore, bundles_beside
 from aggregator.trust.withdrawals import (
     VerifiedWithdrawal,
     record_withdrawal,
@@ -98,6 +99,7 @@ def _record(
         for withdrawal in withdrawals:
             record_withdrawal(withdrawal, ledger, datetime.now(UTC), by)
         bundles = [(withdrawal.name, withdrawal.digest) for withdrawal in withdrawals]
+        BundleStore(bundles_beside(ledger_path)).drop(digest for _, digest in bundles)
         return ledger.entries, list(dict.fromkeys(bundles))
 
 
