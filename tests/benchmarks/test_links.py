@@ -211,11 +211,6 @@ def test_round_closes_after_a_cut_of_a_minute_in_mid_bundle(lab: Lab) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(500)
-@pytest.mark.xfail(
-    strict=True,
-    reason="a round does not ask again yet: Flower says after a minute that the node is gone, and "
-    "its count of validation films is missing though it came back",
-)
 def test_round_closes_after_a_cut_of_a_minute_in_mid_question(lab: Lab) -> None:
     lab.connect()
     lab.net.limit(POOR, CUT_KBIT)
