@@ -4,7 +4,7 @@
 SuperLink and ``gdshare aggregate`` as real processes on this machine. Every few seconds one of them
 is killed, drawn at random: the SuperLink, the ServerApp, ``gdshare aggregate``, a node, or the
 process that answers at a node. What dies is started again, as its unit would do it; rounds are held
-one after another until all kills are spent. Fifty kills take about half an hour on two cores.
+one after another until all kills are spent. Fifty kills take about ten minutes on two cores.
 """
 
 import tempfile
