@@ -14,6 +14,7 @@ is read, and a question with a kept answer is not asked.
 
 import logging
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol
@@ -44,6 +45,8 @@ PROGRESS_S: Final = 10.0
 """How often a node is asked what it is doing."""
 UNHEARD_S: Final = 60.0
 """After so long without an answer to that, it is asked once more."""
+LONGEST_PAUSE_S: Final = 60.0
+"""Before a question is asked again whose reply was lost, 4 s and then twice as long each time."""
 BUSY_S: Final = 15.0
 """How long a node that is busy is left alone."""
 PROGRESS_KIND: Final = f"query.{PROGRESS}"
@@ -193,6 +196,7 @@ class _Asking:
         self.pending: dict[str, Question] = {}
         self.flight: dict[str, _Sent] = {}
         self.not_before: dict[str, float] = {}
+        self.losses: Counter[str] = Counter()
         self.progress: dict[str, tuple[int, float]] = {}
         self.suspects: set[int] = set()
         self.heard: dict[int, float] = {}
@@ -273,7 +277,9 @@ class _Asking:
         """Sort a reply: an answer, a refusal, or one that was lost, which is asked again."""
         if fields is None:
             log.debug("%s: the reply to %s was lost", question.label, number)
-            self.not_before[question.key] = self.clock.monotonic() + LONGEST_POLL_S
+            self.losses[question.key] += 1
+            pause = min(LONGEST_PAUSE_S, LONGEST_POLL_S * 2 ** self.losses[question.key])
+            self.not_before[question.key] = self.clock.monotonic() + pause
             return
         reason = refusal_in(fields)
         if reason is None:

@@ -96,7 +96,13 @@ def test_reply_that_the_superlink_gave_up_is_asked_for_again(record: RoundRecord
     grid = TimedGrid({1: {}})
     grid.answer = lambda n, k, f, now: {"n": 1} if now > 30 else Error(code=3, reason="away")
     assert set(exchange(grid, record).ask([question(1)], "it", "count").given) == {"q/1"}
-    assert grid.clock.seconds < 40
+    assert grid.clock.seconds < 70
+
+
+def test_node_whose_replies_are_always_lost_is_asked_ever_more_seldom(record: RoundRecord) -> None:
+    grid = TimedGrid({1: {}}, answer=lambda *_: Error(code=3, reason="away"))
+    exchange(grid, record, 600.0).ask([question(1)], "it", "count")
+    assert 10 <= len(grid.kinds(COUNT)) <= 16
 
 
 def test_question_that_a_restarted_node_lost_is_asked_again(record: RoundRecord) -> None:
