@@ -94,6 +94,8 @@ def resume_round(superlink: SuperLinkAddress, out: Path, change: Callable[[Order
 
 def is_running(out: Path) -> bool:
     """Whether a process is running the round."""
+    if not (out / LOCK).exists():
+        return False
     try:
         with lock(out / LOCK, timeout_s=0):
             return False

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Literal
 
 from aggregator.flower.folder import FAILURE, ORDER, RESULT
+from aggregator.flower.submit import is_running
 from aggregator.trust.bundle_history import (
     accepted_digests,
     models_trained_with,
@@ -31,7 +32,7 @@ from gdshare.trust.key_history import expiring_sites
 from gdshare.trust.keys import Trust, ledger_beside, read_trust
 
 REQUEST = ".request"
-Ended = Literal["finished", "failed", "unfinished"]
+Ended = Literal["finished", "failed", "unfinished", "running"]
 
 
 @dataclass(frozen=True)
@@ -143,6 +144,8 @@ def _in_quarantine(entries: Sequence[Entry]) -> dict[str, str]:
 def _ended(folder: Path) -> Ended:
     if (folder / RESULT).exists():
         return "finished"
+    if is_running(folder):
+        return "running"
     return "failed" if (folder / FAILURE).exists() else "unfinished"
 
 
@@ -177,12 +180,14 @@ def _rounds(state: AggregatorState) -> Iterator[Step]:
     rounds = state.rounds or {}
     again = hold_round(state.trust)
     for path, ended in rounds.items():
-        if ended == "unfinished":
-            yield Step(
-                f"the round in {path.name} has no result: it still runs, or was stopped", again
-            )
+        if ended == "running":
+            yield Step(f"the round in {path.name} is running", Command("status", (Word(path),)))
+        elif ended == "unfinished":
+            what = f"the round in {path.name} has no result, and nobody is at work on it"
+            yield Step(what, resume_round(state.trust, path))
         elif ended == "failed":
-            yield Step(f"the round in {path.name} failed: see {path.name}/{FAILURE}", again)
+            what = f"the round in {path.name} stopped: see {path.name}/{FAILURE}"
+            yield Step(what, resume_round(state.trust, path))
     if state.keys and not rounds:
         yield Step(f"no round was held with the {state.keys} keys of {state.trust}", again)
 
@@ -191,6 +196,13 @@ def hold_round(trust: Path) -> Command:
     """The command of the next round."""
     superlink = Word(None, "HOST:PORT", "--superlink", "superlink")
     return Command("aggregate", (superlink, _trust(trust), Word(None, "ROUND", "--out")))
+
+
+def resume_round(trust: Path, path: Path) -> Command:
+    """The command that goes on with a round."""
+    superlink = Word(None, "HOST:PORT", "--superlink", "superlink")
+    out = Word(path, "ROUND", "--out")
+    return Command("aggregate", (superlink, _trust(trust), out, Word(option="--resume")))
 
 
 def _trust(trust: Path) -> Word:

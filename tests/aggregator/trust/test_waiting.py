@@ -9,6 +9,7 @@ import pytest
 from bundle_run_kit import PASSPHRASE
 from command_kit import gdshare
 
+from aggregator.flower.folder import LOCK
 from aggregator.trust.bundle_history import (
     ACCEPT,
     ADMIT,
@@ -20,6 +21,7 @@ from aggregator.trust.bundle_history import (
 from aggregator.trust.waiting import AggregatorState, aggregator_steps, next_steps
 from gdshare.bundle.attestation import Withdrawal
 from gdshare.ledger import open_ledger
+from gdshare.lock import lock
 from gdshare.next_steps import spell
 from gdshare.release.publish import WITHDRAW
 from gdshare.signing import load_private_key
@@ -129,9 +131,13 @@ def test_rounds_without_a_result_are_told(here):
         (here / name).mkdir()
         for file in files:
             (here / name / file).write_text("", encoding="utf-8")
-    shown = [what for what, _ in told()]
-    assert "the round in round-2 failed: see round-2/failure.txt" in shown
-    assert "the round in round-3 has no result: it still runs, or was stopped" in shown
+    (here / "round-4").mkdir()
+    (here / "round-4" / "order.json").touch()
+    with lock(here / "round-4" / LOCK):
+        shown = [what for what, _ in told()]
+    assert "the round in round-4 is running" in shown
+    assert "the round in round-2 stopped: see round-2/failure.txt" in shown
+    assert "the round in round-3 has no result, and nobody is at work on it" in shown
     assert not any("round-1" in what or "other" in what for what in shown)
 
 
