@@ -214,7 +214,8 @@ def _ledger_before(out: Path) -> Anchor | None:
 
 def _absent(result: Mapping[str, Any]) -> str:
     """The hospitals that were asked and are missing from the test counts, in words."""
-    silent = [f"node {node}" for node in result.get("silent", ())]
+    names = result.get("names", {})
+    silent = [names.get(str(node), f"node {node}") for node in result.get("silent", ())]
     missing = sorted({str(missing["site"]) for missing in result.get("missing", ())})
     return ", ".join([*missing, *silent])
 

@@ -99,6 +99,7 @@ class RoundResult:
         weights: site -> its share in an average, by the capped number of patients it declares.
         missing: sites without one of the counts.
         silent: nodes, by Flower's number, that did not answer.
+        names: node -> its hospital, as somebody bound them (``gdshare nodes add``).
         rows: of the table: each site, then all sites together.
         seconds: step of the round -> how long it took.
         bytes_moved: "bundles", all that were sent; "model", which sites receive only if they may
@@ -120,6 +121,7 @@ class RoundResult:
     weights: Mapping[str, float]
     missing: Sequence[Missing]
     silent: Sequence[int]
+    names: Mapping[int, str]
     rows: Sequence[Row]
     seconds: Mapping[str, float]
     bytes_moved: Mapping[str, int]
@@ -194,8 +196,8 @@ def table(result: RoundResult) -> str:
     lines = [HEADINGS, *(_cells(row) for row in result.rows)]
     screenings = [_screening_cells(site, result) for site in sorted(result.screenings)]
     notes = [f"{m.site}: no {m.what} counts ({m.reason})" for m in result.missing]
-    notes += [f"{_label(r)}: refused ({r.reason})" for r in result.refusals]
-    notes += [f"node {node}: did not hand anything over" for node in result.silent]
+    notes += [f"{_label(result, r)}: refused ({r.reason})" for r in result.refusals]
+    notes += [f"{_node(result, n)}: did not hand anything over" for n in result.silent]
     origin = (
         "fixed on validation films of all sites"
         if result.epsilon_chosen
@@ -231,10 +233,15 @@ def table(result: RoundResult) -> str:
     return "\n\n".join(blocks) + "\n"
 
 
-def _label(refusal: Refusal) -> str:
+def _node(result: RoundResult, node: int) -> str:
+    """A node's hospital if it is bound to one, else its number."""
+    return f"the node of {result.names[node]}" if node in result.names else f"node {node}"
+
+
+def _label(result: RoundResult, refusal: Refusal) -> str:
     """Name and digest of a verified bundle, else the node."""
     if refusal.name is None or refusal.digest is None:
-        return f"node {refusal.node}"
+        return _node(result, refusal.node)
     return f"{refusal.name} {refusal.digest[:16]}"
 
 

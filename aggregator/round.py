@@ -192,6 +192,7 @@ class _Running:
             weights=weights(admitted),
             missing=[*evaluated.validation.missing, *evaluated.test.missing],
             silent=replies.silent,
+            names=self.names,
             rows=rows(test, order.seed),
             seconds=watch.seconds,
             bytes_moved={"bundles": collected.bundle_bytes, "model": len(model.to_bytes())},

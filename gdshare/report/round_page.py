@@ -102,6 +102,7 @@ class RoundFile(_Part):
     weights: dict[str, float]
     missing: tuple[Uncounted, ...]
     silent: tuple[int, ...]
+    names: dict[int, str] = {}
     seconds: dict[str, float]
     bytes_moved: dict[str, int]
     order: dict[str, JsonValue]
@@ -111,6 +112,10 @@ class RoundFile(_Part):
     def pooled(self) -> SiteFigures:
         """All sites together: the last row."""
         return self.rows[-1]
+
+    def node(self, number: int) -> str:
+        """A node's hospital if it is bound to one, else its number."""
+        return f"the node of {self.names[number]}" if number in self.names else f"node {number}"
 
     @property
     def counted(self) -> int:
@@ -266,14 +271,14 @@ def admission_section(result: RoundFile) -> Section:
         "outcome",
     )
     tables = [Table("What each bundle alone teaches", columns, rows)] if rows else []
-    refused = tuple((own.name or f"node {own.node}", own.reason) for own in result.refusals)
+    refused = tuple((own.name or result.node(own.node), own.reason) for own in result.refusals)
     if refused:
         tables.append(Table("Refused or quarantined", ("bundle", "reason"), refused))
     said = [
         f"{own.site}: no {COUNTED.get(own.what, own.what)} counts ({own.reason})."
         for own in result.missing
     ]
-    said += [f"Node {node} did not hand anything over." for node in result.silent]
+    said += [f"Without an answer: {result.node(node)}." for node in result.silent]
     if not refused:
         said.append("No bundle was refused.")
     return Section("Admission", tuple(said), tables=tuple(tables))

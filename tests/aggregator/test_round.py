@@ -47,6 +47,7 @@ import aggregator.admission.decide
 import aggregator.admission.verify
 import aggregator.results
 from aggregator.flower.order import Order
+from aggregator.nodes.binding import BoundNode, changing
 from aggregator.results import table
 from aggregator.round import Round
 from aggregator.trust.bundle_history import newest_bundles, signed_with
@@ -305,6 +306,18 @@ def test_a_silent_hospital_is_counted_and_the_round_goes_on(world: World) -> Non
     assert result.silent == (2,)
     assert set(result.test) == {"east", "west"}
     assert "node 2: did not hand anything over" in table(result)
+
+
+def test_silent_node_has_the_name_of_the_hospital_it_is_bound_to(world: World) -> None:
+    bound = BoundNode(node="2", site="north", fingerprint="a" * 64, since=NOW, by="tests")
+    with changing(world.folder / "trust") as change:
+        change.write(change.binding.with_node(bound))
+    grid = released(world).grid()
+    grid.silent = {2}
+    result = world.hold(grid)
+    assert "the node of north: did not hand anything over" in table(result)
+    page = (world.folder / "out" / "report.html").read_text(encoding="utf-8")
+    assert "Without an answer: the node of north." in page
 
 
 def test_fewer_nodes_than_ordered_go_on_when_the_time_is_up(world: World) -> None:

@@ -178,6 +178,7 @@ def test_page_shows_all_that_left_and_the_films_a_trial_may_see(trial_run):
         screenings={},
         weights={site.name: 0.5 for site in sites},
         missing=[],
+        names={},
         silent=[],
         rows=rows(test, 0),
         seconds={"train": 1.0},

@@ -79,7 +79,7 @@ def test_refused_missing_and_silent_are_named():
     assert "east-1" in html
     assert "node 7" in html
     assert "south: no validation counts (too few films)." in html
-    assert "Node 9 did not hand anything over." in html
+    assert "Without an answer: node 9." in html
     assert "taken from the source" in html
     assert "No bundle was refused" not in html
     first = html.split("<nav")[0]
