@@ -86,20 +86,23 @@ def receipts_for(
     sign_since(before, ledger, folder, signer)
 
 
-def sign_since(before: Anchor, ledger: Path, folder: Path, signer: Signer) -> None:
-    """Sign receipts for all lines of a ledger after one.
+def sign_since(
+    before: Anchor, ledger: Path, folder: Path, signer: Signer, end: int | None = None
+) -> None:
+    """Sign receipts for the lines of a ledger after one.
 
     Args:
         before: the line's anchor.
         ledger: the aggregator's.
         folder: for the receipts; made if there are any.
         signer: the aggregator.
+        end: number of the last line that counts; None: the ledger's last.
 
     Raises:
         LedgerError: that line, or one before it, has changed.
     """
     entries = read_ledger(ledger, [before] if before.number else [])
-    _write(folder, signed_receipts(entries[before.number :], signer))
+    _write(folder, signed_receipts(entries[before.number : end], signer))
 
 
 def _write(folder: Path, files: Mapping[str, bytes]) -> None:

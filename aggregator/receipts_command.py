@@ -36,12 +36,12 @@ def receipts(
     """
     order = read_order(folder)
     with read_record(folder / RECORD) as record:
-        before = record.ledger_before
+        before, end = record.ledger_before, record.ledger_end
     if before is None:
         raise UsageError("the round has not begun", folder, "hold it first")
     signer = open_signer(key, name, passphrase_file)
     if signer is not None:
-        sign_since(before, order.ledger, folder / RECEIPTS, signer)
+        sign_since(before, order.ledger, folder / RECEIPTS, signer, end)
     print_line(f"receipts: {folder / RECEIPTS}")
 
 

@@ -18,8 +18,9 @@ Too few hospitals set a round back to ``collecting`` or ``trained``, where it wa
 """
 
 import json
+import os
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -32,6 +33,7 @@ from pydantic import JsonValue
 from gdshare.errors import FederationError
 from gdshare.ledger import Anchor
 from gdshare.messages import Fields
+from gdshare.storage import own_mode, write_bytes
 
 BUSY_S = 30.0
 """How long a writer waits for another, who writes a row."""
@@ -53,7 +55,7 @@ PRAGMA user_version = {FORMAT};
 COMMIT;
 """
 
-RUN, LEDGER = "run", "ledger"
+RUN, LEDGER, LEDGER_END = "run", "ledger", "ledger-end"
 
 Clock = Callable[[], datetime]
 
@@ -140,8 +142,19 @@ class RoundRecord:
 
     def close(self) -> None:
         """Note that the result is written, and delete the files in all answers."""
-        self._write("DELETE FROM contents")
+        self.drop_contents()
         self.reach(Stage.CLOSED)
+
+    def drop_contents(self) -> None:
+        """Delete the files in all answers: bundles, of which the round needs none any more."""
+        self._write("DELETE FROM contents")
+
+    def forget(self, keys: Iterable[str]) -> None:
+        """Drop answers, so that their questions are asked again."""
+        with self._connection:
+            for key in keys:
+                self._connection.execute("DELETE FROM contents WHERE key = ?", (key,))
+                self._connection.execute("DELETE FROM answers WHERE key = ?", (key,))
 
     def keys(self, prefix: str) -> dict[str, int]:
         """Every answered question whose key begins so, with the node that answered."""
@@ -156,6 +169,16 @@ class RoundRecord:
     def set_fact(self, name: str, value: JsonValue) -> None:
         """Keep a value, in place of an earlier one."""
         self._write("INSERT OR REPLACE INTO facts VALUES (?, ?)", name, json.dumps(value))
+
+    def end(self, line: int) -> None:
+        """Note the ledger's last line when a process stopped working on the round."""
+        self.set_fact(LEDGER_END, line)
+
+    @property
+    def ledger_end(self) -> int | None:
+        """Number of the ledger's last line when the round was last worked on; None: unknown."""
+        fact = self.fact(LEDGER_END)
+        return fact if isinstance(fact, int) else None
 
     @property
     def ledger_before(self) -> Anchor | None:
@@ -240,6 +263,8 @@ def open_record(path: Path, now: Clock) -> Iterator[RoundRecord]:
     Raises:
         FederationError: it is damaged, of a newer gdshare, or the disk is full.
     """
+    if not path.exists():
+        write_bytes(path, b"", own_mode(path.parent))
     with _opened(path, str(path)) as connection:
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA secure_delete = ON")
@@ -258,7 +283,10 @@ def read_record(path: Path) -> Iterator[RoundRecord]:
         raise FederationError(
             "no round was begun there", path.parent, "give the --out of gdshare aggregate"
         )
-    with _opened(path, f"{path.absolute().as_uri()}?mode=ro") as connection:
+    # Writable, so that a write which a kill cut off is rolled back; where it may not be, as it is.
+    mode = "rw" if os.access(path, os.W_OK) and os.access(path.parent, os.W_OK) else "ro"
+    with _opened(path, f"{path.absolute().as_uri()}?mode={mode}") as connection:
+        connection.execute("PRAGMA query_only = ON")
         yield RoundRecord(connection, _no_clock)
 
 

@@ -19,8 +19,9 @@ import hashlib
 import json
 import logging
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -28,11 +29,11 @@ from flwr.serverapp import Grid
 from pydantic import JsonValue, TypeAdapter
 
 from aggregator.admission.collected import split_files
-from aggregator.admission.decide import Decision, assess, decide, verify_and_record
+from aggregator.admission.decide import Checked, Decision, assess, decide, verify_and_record
 from aggregator.admission.plausibility import Screening
 from aggregator.flower.counting import Counted, Task, Trained, count_films
 from aggregator.flower.exchange import Clock, Exchange, Question, Replies
-from aggregator.flower.folder import LOCK, MODEL, RECORD, REFUSALS
+from aggregator.flower.folder import LOCK, MODEL, RECORD, REFUSALS, RESULT
 from aggregator.flower.order import Order
 from aggregator.nodes import site_names
 from aggregator.record import RoundRecord, Stage, open_record
@@ -41,6 +42,7 @@ from aggregator.results import RoundResult, chosen_epsilon, rows, weights, write
 from aggregator.stopwatch import Stopwatch
 from aggregator.trust.bundle_history import (
     TRAIN,
+    accepted_digests,
     admitted_digests,
     trained_from,
     withdrawn_bundles,
@@ -49,7 +51,7 @@ from aggregator.trust.bundle_store import BundleStore, bundles_beside
 from aggregator.verified import Verified, digests
 from gdshare.cohort import Cohort, open_cohort
 from gdshare.contributions import contribution_of
-from gdshare.errors import FederationError
+from gdshare.errors import FederationError, LockedError
 from gdshare.ledger import head_of, in_one_line, open_ledger, read_ledger
 from gdshare.lock import lock
 from gdshare.messages import COLLECT, UNCHANGED, CollectRequest, Fields, Reason, Value
@@ -100,19 +102,22 @@ class Round:
     run_id: int = 0
     clock: Clock = time
 
-    def run(self, out: Path) -> RoundResult:
+    def run(self, out: Path) -> RoundResult | None:
         """Run the round, or go on with it; on return everything is in ``out``.
 
         Args:
             out: for ``refusals.jsonl``, ``model/``, ``table.txt``, ``report.html``,
                 ``round.sqlite`` and ``round.json``.
 
+        Returns:
+            the result; None if the round was closed already.
+
         Raises:
             FederationError: no node connected, no bundle was admitted, fewer hospitals than
                 ``minimum``, the trust list or the ledger changed meanwhile, or no film was counted.
             LedgerError: the ledger was altered or cut short, or cannot be written; nothing is
                 admitted.
-            LockedError: another process is running this round.
+            RoundTakenError: another process is running this round.
         """
         began = self.clock.monotonic()
 
@@ -120,12 +125,33 @@ class Round:
             """The aggregator's clock: a line in the ledger has the time of its act."""
             return self.now + timedelta(seconds=self.clock.monotonic() - began)
 
-        with lock(out / LOCK, LOCK_S), open_record(out / RECORD, moment) as record:
+        with _taken(out / LOCK), open_record(out / RECORD, moment) as record:
+            if (out / RESULT).exists():
+                record.close()
+                return None
             record.begin(self.run_id, head_of(read_ledger(self.order.ledger)))
             exchange = Exchange(
                 self.grid, record, self.order.timeout, self.order.deadline, self.clock
             )
-            return _Running(self.order, exchange, record, out, moment).run()
+            try:
+                return _Running(self.order, exchange, record, out, moment).run()
+            finally:
+                record.end(len(read_ledger(self.order.ledger)))
+
+
+class RoundTakenError(LockedError):
+    """Another process is running the round."""
+
+
+@contextmanager
+def _taken(path: Path) -> Iterator[None]:
+    """Lock the round, for as long as this process works on it."""
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(lock(path, LOCK_S))
+        except LockedError as error:
+            raise RoundTakenError(error.what, error.where, error.remedy) from error
+        yield
 
 
 class _Running:
@@ -158,17 +184,19 @@ class _Running:
             replies = self._collect()
         collected = split_files(replies)
         checked = verify_and_record(order, collected, self.moment(), self.since)
-        self._keep_bundles(checked.verified)
+        self._keep_bundles(checked)
         with watch.step("plausibility"):
             screenings = self._assess(checked.sound, reference)
         decision = decide(order, checked, screenings, self.moment(), self.since)
         _write_refusals(self.out, decision.refusals)
         admitted = decision.admitted
         if not admitted:
-            self.record.reach(Stage.COLLECTING)
+            self._collect_again(admitted)
             raise _nothing_admitted(decision, replies)
         log.info("admitted %d bundles: %s", len(admitted), ", ".join(digests(admitted)))
-        self._require_minimum(digests(admitted), "were admitted", Stage.COLLECTING)
+        if len(admitted) < order.minimum:
+            self._collect_again(admitted)
+            raise self._too_few(digests(admitted), "were admitted")
         self._settle(admitted)
         with watch.step("train"):
             model = self._train(admitted)
@@ -207,11 +235,13 @@ class _Running:
         if self._past(Stage.SCREENED):
             return self._replies(*self._collected_before())
         nodes = self._wait_for_nodes()
-        expected = len(nodes) if self.order.deadline is None else self.order.sites
+        late = self.order.deadline is not None
         who = "1 hospital" if len(nodes) == 1 else f"{len(nodes)} hospitals"
         what = "hand over what they released"
-        questions = [self._collecting(node) for node in nodes]
-        answers = self.exchange.ask(questions, who, what, self._collecting, expected)
+        before = self.record.keys(COLLECTING).values()
+        questions = [self._collecting(node) for node in sorted({*nodes, *before})]
+        newcomer = self._collecting if late else None
+        answers = self.exchange.ask(questions, who, what, newcomer, self.order.sites)
         given = self.record.keys(COLLECTING)
         refused = {int(key.removeprefix(COLLECTING)): r for key, r in answers.refused.items()}
         silent = sorted(set(nodes) - set(given.values()) - set(refused))
@@ -256,14 +286,15 @@ class _Running:
         name = self.names.get(node, "")
         return Question(f"{COLLECTING}{node}", node, f"query.{COLLECT}", fields, name)
 
-    def _keep_bundles(self, verified: Sequence[Verified]) -> None:
-        """Into the store; what was withdrawn leaves it."""
-        withdrawn = {digest for _, digest in withdrawn_bundles(read_ledger(self.order.ledger))}
-        for bundle in verified:
-            if bundle.bundle.digest not in withdrawn:
-                self.store.put(bundle.node, bundle.bundle.digest, bundle.files)
+    def _keep_bundles(self, checked: Checked) -> None:
+        """Sound ones into the store; then what was withdrawn leaves it, and the record."""
+        for bundle in checked.verified:
             self.record.note(bundle.node, "answered", bundle.site)
-        self.store.drop(withdrawn)
+        for bundle in checked.sound:
+            self.store.put(bundle.node, bundle.bundle.digest, bundle.files)
+        names = {bundle.bundle.digest: bundle.name for bundle in checked.verified}
+        withdrawn = withdrawn_bundles(read_ledger(self.order.ledger))
+        self.store.drop(digest for name, digest in withdrawn if names.get(digest, name) == name)
 
     def _assess(
         self, sound: Sequence[Verified], reference: Cohort | None
@@ -271,7 +302,10 @@ class _Running:
         """Measure each sound bundle, or take the figures that are kept of just these."""
         kept = SCREENINGS.validate_python(self.record.fact(SCREENED) or {})
         if {site: figures.digest for site, figures in kept.items()} == digests(sound):
-            return kept
+            accepted = accepted_digests(read_ledger(self.order.ledger))
+            return {s: replace(f, accepted=f.digest in accepted) for s, f in kept.items()}
+        if self._past(Stage.SCREENED):
+            raise self._changed()
         screenings = assess(self.exchange, self.order, sound, reference)
         self.record.set_fact(SCREENED, SCREENINGS.dump_python(dict(screenings), mode="json"))
         return screenings
@@ -286,27 +320,32 @@ class _Running:
             self.record.set_fact(ADMITTED, dict(digests(admitted)))
             self.record.reach(Stage.SCREENED)
         elif self.record.fact(ADMITTED) != digests(admitted):
-            raise FederationError(
-                "other bundles are admitted now than before the round was interrupted",
-                remedy="hold a new round",
-            )
+            raise self._changed()
+
+    def _changed(self) -> FederationError:
+        """The end of a round whose bundles are no longer those that it began with."""
+        self.record.drop_contents()
+        return FederationError(
+            "other bundles are sound now than before the round was interrupted",
+            remedy="hold a new round",
+        )
+
+    def _collect_again(self, admitted: Sequence[Verified]) -> None:
+        """Go back to collecting: who was not admitted may hand over another bundle."""
+        if self._past(Stage.SCREENED):
+            raise self._changed()
+        nodes = {bundle.node for bundle in admitted}
+        kept = self.record.keys(COLLECTING)
+        self.record.forget(key for key, node in kept.items() if node not in nodes)
 
     def _past(self, stage: Stage) -> bool:
         stages = list(Stage)
         return stages.index(self.record.stage) >= stages.index(stage)
 
-    def _require_minimum(self, sites: Collection[str], what: str, back: Stage) -> None:
-        """Stop before anything is spent on a pool of too few hospitals.
-
-        Raises:
-            FederationError: fewer than ``minimum``; the round waits at ``back`` for more.
-        """
-        if len(sites) >= self.order.minimum:
-            return
-        if not self._past(Stage.FIXED):
-            self.record.reach(back)
+    def _too_few(self, sites: Collection[str], what: str) -> FederationError:
+        """Why a round stops before anything is spent on a pool of too few hospitals."""
         names = f" ({', '.join(sorted(sites))})" if sites else ""
-        raise FederationError(
+        return FederationError(
             f"{len(sites)} hospitals {what}{names}, and the round asks for {self.order.minimum}",
             remedy="gdshare aggregate --resume goes on once more have come, or with a lower "
             "--minimum",
@@ -402,8 +441,8 @@ class _Running:
             [validation] = count_films(self.exchange, [task], self._past(Stage.VALIDATED))
         if not validation.counts:
             raise FederationError(f"no validation film was counted ({validation.gaps})")
-        what = "counted validation films"
-        self._require_minimum(validation.counts, what, Stage.TRAINED)
+        if len(validation.counts) < order.minimum and not self._past(Stage.VALIDATED):
+            raise self._too_few(validation.counts, "counted validation films")
         if not self._past(Stage.VALIDATED):
             record.reach(Stage.VALIDATED)
         chosen = chosen_epsilon(list(validation.counts.values()))

@@ -17,8 +17,8 @@ from flwr.serverapp import Grid, ServerApp
 
 from aggregator.flower.folder import FAILURE, OUT, PROGRESS
 from aggregator.flower.order import read_order
-from aggregator.round import Round
-from gdshare.errors import FederationError, GdshareError, LockedError
+from aggregator.round import Round, RoundTakenError
+from gdshare.errors import FederationError, GdshareError
 from gdshare.logs import LineFormatter, start_logging_from
 from gdshare.storage import write_bytes
 
@@ -37,7 +37,7 @@ def main(grid: Grid, context: Context) -> None:
     try:
         with _progress_in(out / PROGRESS):
             Round(grid, read_order(out), datetime.now(UTC), context.run_id).run(out)
-    except (LockedError, httpx.HTTPError):
+    except (RoundTakenError, httpx.HTTPError):
         raise  # another process runs this round, or the SuperLink has gone: the round is not over
     except GdshareError as error:
         write_bytes(out / FAILURE, str(error).encode())

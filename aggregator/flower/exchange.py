@@ -19,12 +19,16 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
+import httpx
 from flwr.app import ConfigRecord, Message, RecordDict
 from flwr.serverapp import Grid
 
 from aggregator.record import RoundRecord
+from gdshare.bundle.attestation import MAX_BYTES
+from gdshare.bundle.layout import BOUNDS
 from gdshare.messages import (
     ANSWER_RECORD,
+    MAX_WITHDRAWALS,
     PROGRESS,
     REQUEST_RECORD,
     Fields,
@@ -32,6 +36,7 @@ from gdshare.messages import (
     Reason,
     RequestError,
     Value,
+    refusal,
     refusal_in,
 )
 from gdshare.progress import lines
@@ -49,7 +54,11 @@ LONGEST_PAUSE_S: Final = 60.0
 """Before a question is asked again whose reply was lost, 4 s and then twice as long each time."""
 BUSY_S: Final = 15.0
 """How long a node that is busy is left alone."""
+MAX_FIELDS: Final = 2 * (len(BOUNDS) + MAX_WITHDRAWALS)
+MAX_ANSWER_BYTES: Final = sum(BOUNDS.values()) + MAX_WITHDRAWALS * MAX_BYTES
 PROGRESS_KIND: Final = f"query.{PROGRESS}"
+REFUSED: Final = "refused/"
+"""How the name of a fact begins that keeps the last refusal of a question."""
 UNKNOWN: Final = (Reason.BUNDLE_UNKNOWN, Reason.MODEL_UNKNOWN)
 
 
@@ -144,7 +153,9 @@ class Exchange:
         """The answers that the record has; nobody is asked."""
         found = {question.key: self.record.answer(question.key) for question in questions}
         given = {key: answer for key, answer in found.items() if answer is not None}
-        return Answers(given, {})
+        words = {key: self.record.fact(f"{REFUSED}{key}") for key in found if key not in given}
+        refused = {key: Reason(word) for key, word in words.items() if isinstance(word, str)}
+        return Answers(given, refused)
 
     def ask(
         self,
@@ -200,6 +211,7 @@ class _Asking:
         self.progress: dict[str, tuple[int, float]] = {}
         self.suspects: set[int] = set()
         self.heard: dict[int, float] = {}
+        self.one_by_one = False
         self.nodes: set[int] = set()
         for question in questions:
             self._add(question)
@@ -255,23 +267,46 @@ class _Asking:
                 self.record.note(question.node, "asked", question.site)
 
     def _push(self, node: int, kind: str, fields: Mapping[str, Value], ttl: float) -> str | None:
-        """Send a message; returns its id, None if the SuperLink does not take it."""
+        """Send a message; returns its id, None if the SuperLink did not take all of it."""
         content = RecordDict({REQUEST_RECORD: ConfigRecord(dict(fields))})
         message = Message(content, dst_node_id=node, message_type=kind, ttl=ttl)
-        return next(iter(self.exchange.grid.push_messages([message])), None)
+        try:
+            return next(iter(self.exchange.grid.push_messages([message])), None)
+        except httpx.HTTPError:
+            raise
+        except Exception as error:  # restarted between a message and its objects
+            log.warning("a question was not taken (%s: %s)", type(error).__name__, error)
+            return None
 
     def _receive(self) -> None:
         """Keep what has arrived."""
         numbers = [*self.flight, *self.progress]
-        for reply in self.exchange.grid.pull_messages(numbers) if numbers else ():
-            number = reply.metadata.reply_to_message_id
-            if number in self.progress:
-                self._hear(number, _fields(reply))
-            elif number in self.flight:
-                sent = self.flight.pop(number)
-                self._take(sent.question, _fields(reply), number)
+        for batch in [[number] for number in numbers] if self.one_by_one else [numbers]:
+            for number, fields in self._pull(batch):
+                if number in self.progress:
+                    self._hear(number, fields)
+                elif number in self.flight:
+                    self._take(self.flight.pop(number).question, fields, number)
         asked = {sent.question.node for sent in self.flight.values()}
         self.progress = {n: v for n, v in self.progress.items() if v[0] in asked}
+
+    def _pull(self, numbers: Sequence[str]) -> list[tuple[str, Fields | None]]:
+        """The replies to messages, as far as they are there.
+
+        Flower unpacks what strangers packed, and what it raises then takes all replies of a batch
+        along. From then on each is pulled by itself, and one that cannot be unpacked is a fault.
+        """
+        if not numbers:
+            return []
+        try:
+            replies = list(self.exchange.grid.pull_messages(numbers))
+        except httpx.HTTPError:
+            raise
+        except Exception as error:
+            log.warning("a reply could not be unpacked (%s: %s)", type(error).__name__, error)
+            alone, self.one_by_one = self.one_by_one, True
+            return [(numbers[0], refusal(Reason.FAULT))] if alone else []
+        return [(reply.metadata.reply_to_message_id, _fields(reply)) for reply in replies]
 
     def _take(self, question: Question, fields: Fields | None, number: str) -> None:
         """Sort a reply: an answer, a refusal, or one that was lost, which is asked again."""
@@ -281,7 +316,7 @@ class _Asking:
             pause = min(LONGEST_PAUSE_S, LONGEST_POLL_S * 2 ** self.losses[question.key])
             self.not_before[question.key] = self.clock.monotonic() + pause
             return
-        reason = refusal_in(fields)
+        reason = Reason.FAULT if _is_oversized(fields) else refusal_in(fields)
         if reason is None:
             self.record.keep(question.key, question.node, fields)
             self.record.set_known(question.node, question.shows)
@@ -294,6 +329,7 @@ class _Asking:
             self.not_before[question.key] = self.clock.monotonic() + BUSY_S
         else:
             self.record.note(question.node, f"refused: {reason}", question.site)
+            self.record.set_fact(f"{REFUSED}{question.key}", reason.value)
             self.refused[question.key] = reason
             del self.pending[question.key]
 
@@ -346,3 +382,9 @@ def _fields(reply: Message) -> Fields | None:
         return None
     answer = reply.content.config_records.get(ANSWER_RECORD)
     return None if answer is None else dict(answer)
+
+
+def _is_oversized(fields: Fields) -> bool:
+    """Whether an answer has more than a bundle and all withdrawals can have."""
+    size = sum(len(value) for value in fields.values() if isinstance(value, bytes | str | list))
+    return size > MAX_ANSWER_BYTES or len(fields) > MAX_FIELDS

@@ -6,6 +6,7 @@ alive. If it dies, it is started again, and goes on from the round's record.
 """
 
 import logging
+import os
 import tempfile
 import time
 from collections.abc import Callable
@@ -17,14 +18,13 @@ from aggregator.flower.cli import FlowerCli, SuperLinkAddress
 from aggregator.flower.folder import FAILURE, LOCK, ORDER, OUT, PROGRESS, RECORD, RESULT, TABLE
 from aggregator.flower.order import Order, read_order, write_order
 from aggregator.record import open_record, read_record
-from gdshare.errors import FederationError, LockedError, UsageError
-from gdshare.lock import lock
+from gdshare.errors import FederationError, UsageError
 from gdshare.round_app import FILE, ROUND_APP
 
 POLL_S = 0.3
 STATUS_POLL_S = 10.0
 RESTARTS = 10
-"""How often in a row the process may die."""
+"""How often in a row the process may die without a line of progress."""
 SUPERLINK_S = 300.0
 """How long to wait for a SuperLink that has gone."""
 RETRY_S = 3.0
@@ -78,9 +78,7 @@ def resume_round(superlink: SuperLinkAddress, out: Path, change: Callable[[Order
     order = read_order(out)
     if (out / RESULT).exists():
         log.info("the round is closed already")
-        if (out / RECORD).exists():  # killed between the result and its last word
-            with open_record(out / RECORD, lambda: datetime.now(UTC)) as record:
-                record.close()
+        close_record(out)
         return (out / TABLE).read_text(encoding="utf-8")
     with tempfile.TemporaryDirectory(prefix="gdshare-") as scratch:
         follower = _Follower(Path(scratch), superlink, out)
@@ -93,14 +91,31 @@ def resume_round(superlink: SuperLinkAddress, out: Path, change: Callable[[Order
 
 
 def is_running(out: Path) -> bool:
-    """Whether a process is running the round."""
-    if not (out / LOCK).exists():
-        return False
+    """Whether a process is running the round; looking changes nothing, and stops nobody.
+
+    Raises:
+        OSError: the lock may not be read.
+    """
+    import fcntl  # noqa: PLC0415 - no round runs on Windows, where commands import this module
+
     try:
-        with lock(out / LOCK, timeout_s=0):
-            return False
-    except LockedError:
+        descriptor = os.open(out / LOCK, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:  # shared: two that look do not take each other for the process that works
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
         return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
+def close_record(out: Path) -> None:
+    """Close the record of a round that has its result, if a kill came between the two."""
+    if (out / RECORD).exists():
+        with open_record(out / RECORD, lambda: datetime.now(UTC)) as record:
+            record.close()
 
 
 def write_app(folder: Path) -> Path:
@@ -142,11 +157,21 @@ class _Follower:
 
     def follow(self, run: str) -> str:
         """Wait for the results, and start the round again where its process dies."""
+        deaths = 0
         try:
-            for _ in range(RESTARTS):
+            while True:
+                before = self.logged
                 death = self._wait(run)
                 if death is None:
+                    close_record(self.out)
                     return (self.out / TABLE).read_text(encoding="utf-8")
+                deaths = 1 if self.logged > before else deaths + 1
+                if deaths >= RESTARTS:
+                    raise FederationError(
+                        f"the round's process died {RESTARTS} times without a step",
+                        self.out,
+                        "see the SuperLink's log, then gdshare aggregate --resume",
+                    )
                 log.warning("the process that ran the round died (%s); it goes on", death)
                 with suppress(FederationError):
                     self.cli.stop_run(run)
@@ -154,11 +179,6 @@ class _Follower:
         except BaseException:
             self._stop(run)
             raise
-        raise FederationError(
-            f"the round's process died {RESTARTS} times",
-            self.out,
-            "see the SuperLink's log, then gdshare aggregate --resume",
-        )
 
     def _wait(self, run: str) -> str | None:
         """Wait until the round is over, None, or its process has died: how, in words.

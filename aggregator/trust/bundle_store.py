@@ -13,6 +13,7 @@ A withdrawn bundle is deleted as soon as a round knows of the withdrawal.
 import json
 import shutil
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,7 +54,8 @@ class BundleStore:
         path = self.folder / digest
         if self.files(digest) is None:
             shutil.rmtree(path, ignore_errors=True)
-            with new_folder(path) as aside:
+            # Another round may put the same bundle there meanwhile.
+            with suppress(FileExistsError), new_folder(path) as aside:
                 for name, content in files.items():
                     write_bytes(aside / name, content)
         nodes = self._nodes()

@@ -1,6 +1,7 @@
 """A round's record: kept at once, read by others meanwhile, the same after a kill."""
 
 import os
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -124,3 +125,21 @@ def test_what_was_kept_survives_a_kill(path: Path) -> None:
             answer = record.answer(key)
             assert answer is not None
             assert answer["file"] == bytes(20_000), "an answer is there whole or not at all"
+
+
+def test_write_that_a_kill_cut_off_is_rolled_back_by_a_reader(path: Path, tmp_path: Path) -> None:
+    """As the disk was in the middle of a transaction: pages changed, and a hot journal."""
+    with opened(path) as record:
+        for number in range(50):
+            record.keep(f"k/{number}", 1, {"file": bytes(5000)})
+    torn = tmp_path / "torn"
+    torn.mkdir()
+    with sqlite3.connect(path) as connection:
+        connection.execute("PRAGMA cache_size = 5")
+        connection.execute("UPDATE contents SET content = zeroblob(6000)")
+        for file in tmp_path.glob("round.sqlite*"):
+            shutil.copy(file, torn / file.name)
+        connection.rollback()
+    assert (torn / "round.sqlite-journal").stat().st_size > 0
+    with read_record(torn / "round.sqlite") as record:
+        assert record.answer("k/7") == {"file": bytes(5000)}

@@ -9,16 +9,18 @@ from command_kit import gdshare
 from flwr.app import Context, Message
 from grid_kit import MemoryGrid, VirtualClock
 from round_kit import NOW, SITES, World, newer, released
-from site_kit import make_bundle
+from site_kit import make_bundle, manifest
 
 import aggregator.round
 from aggregator.flower.order import Order
 from aggregator.record import Stage, read_record
 from aggregator.results import RoundResult
 from aggregator.round import Round
+from gdshare.bundle import Terms
 from gdshare.bundle.attestation import Withdrawal
 from gdshare.errors import FederationError
 from gdshare.ledger import open_ledger, read_ledger
+from gdshare.signing import new_key
 from gdshare.signing.names import hour_of
 from hospital_node.client_app import app as real_app
 
@@ -36,7 +38,9 @@ def hold(world: World, grid: MemoryGrid, **changes: object) -> RoundResult:
     fields = {"sites": len(grid.settings), "wait": 0.1, "minimum": 1, "ensemble": 1, **changes}
     always = {"trust": world.folder / "trust", "ledger": world.ledger, "operator": "an operator"}
     order = Order.model_validate(always | fields)
-    return Round(grid, order, NOW, clock=VirtualClock()).run(world.folder / "out")
+    result = Round(grid, order, NOW, clock=VirtualClock()).run(world.folder / "out")
+    assert result is not None
+    return result
 
 
 def stage_of(world: World) -> Stage:
@@ -265,3 +269,62 @@ def test_withdrawal_that_comes_as_a_file_deletes_the_bundle_at_once(world: World
     path.write_bytes(content)
     gdshare("trust", "withdrawn", path, "--trust", world.folder / "trust", check=True)
     assert not (world.folder / "trust-bundles" / str(digest)).exists()
+
+
+def test_second_process_on_a_closed_round_changes_nothing(world: World) -> None:
+    """A run that the SuperLink starts again, after its successor has closed the round."""
+    hold(released(world), world.grid())
+    before = {path.name: path.read_bytes() for path in (world.folder / "out").glob("*.js*")}
+    lines = len(read_ledger(world.ledger))
+    order = Order(trust=world.folder / "trust", ledger=world.ledger, operator="an operator")
+    again = Round(world.grid(), order, NOW, clock=VirtualClock()).run(world.folder / "out")
+    assert again is None
+    assert stage_of(world) is Stage.CLOSED
+    assert len(read_ledger(world.ledger)) == lines
+    assert {p.name: p.read_bytes() for p in (world.folder / "out").glob("*.js*")} == before
+
+
+def test_key_that_is_gone_for_a_moment_reopens_nothing(world: World) -> None:
+    grid = released(world).grid()
+    calls: list[int] = []
+    grid.apps = dict.fromkeys(grid.settings, killing("evaluate.counts", calls, 12))
+    with pytest.raises(KilledError):
+        hold(world, grid)
+    assert stage_of(world) is Stage.FIXED
+    key = world.folder / "trust" / "west.pub"
+    content, lines = key.read_bytes(), len(read_ledger(world.ledger))
+    key.unlink()
+    with pytest.raises(FederationError, match="before the round was interrupted"):
+        hold(world, grid)
+    assert stage_of(world) is Stage.FIXED
+    key.write_bytes(content)
+    acts = {entry.act for entry in read_ledger(world.ledger)[lines:]}
+    assert acts <= {"refuse"}, "nothing was admitted or quarantined anew"
+
+
+def test_hospital_whose_bundle_did_not_do_may_hand_over_another(world: World) -> None:
+    released(world, "east").release("west", make_bundle("west", new_key()))
+    with pytest.raises(FederationError, match="asks for 2"):
+        hold(world, world.grid(), minimum=2)
+    newer(world, "west", 2)
+    assert set(hold(world, world.grid(), minimum=2).bundles) == {"east", "west"}
+
+
+def test_refusal_keeps_its_word_after_a_kill(world: World) -> None:
+    grid = released(world).grid()
+    grid.settings[3]["minimum-films"] = 100  # type: ignore[index]
+    calls: list[int] = []
+    grid.apps = dict.fromkeys((1, 2), killing("evaluate.counts", calls, 7))
+    with pytest.raises(KilledError):
+        hold(world, grid)
+    assert stage_of(world) is Stage.FIXED
+    missing = {(own.what, own.reason) for own in hold(world, grid).missing}
+    assert missing == {("val", "too-few-films"), ("test", "too-few-films")}
+
+
+def test_bundle_that_is_not_for_this_aggregator_is_not_kept(world: World) -> None:
+    about = manifest("west", terms=Terms(recipients=("osaka",)))
+    released(world, "east", "north").release("west", make_bundle("west", world.keys["west"], about))
+    assert set(hold(world, world.grid()).bundles) == {"east", "north"}
+    kept = [path for path in (world.folder / "trust-bundles").iterdir() if path.is_dir()]
+    assert len(kept) == 2

@@ -54,7 +54,9 @@ class World:
         fields = {"sites": max(1, len(grid.settings)), "wait": 0.1, "minimum": 1, **changes}
         always = {"trust": self.folder / "trust", "ledger": self.ledger, "operator": "an operator"}
         order = Order.model_validate(always | fields)
-        return Round(grid, order, NOW, clock=VirtualClock()).run(self.folder / "out")
+        result = Round(grid, order, NOW, clock=VirtualClock()).run(self.folder / "out")
+        assert result is not None
+        return result
 
     @property
     def ledger(self) -> Path:

@@ -1,6 +1,6 @@
 """Asking nodes that are late, cut off, restarted or busy, in virtual time."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -9,7 +9,7 @@ import pytest
 from flwr.app import ConfigRecord, Error, Message, RecordDict
 from grid_kit import MemoryGrid, VirtualClock, numbered
 
-from aggregator.flower.exchange import Exchange, Question
+from aggregator.flower.exchange import MAX_ANSWER_BYTES, Exchange, Question
 from aggregator.record import RoundRecord, open_record
 from gdshare.messages import ANSWER_RECORD, REQUEST_RECORD, Progress, Reason, Value, refusal
 
@@ -198,3 +198,33 @@ def test_node_that_connects_late_is_asked_too(record: RoundRecord) -> None:
     grid.online = lambda node, now: node == 1 or now > 60
     answers = exchange(grid, record).ask([question(1)], "it", "hand over", question, expected=2)
     assert set(answers.given) == {"q/1", "q/2"}
+
+
+def test_reply_that_cannot_be_unpacked_takes_no_other_along(record: RoundRecord) -> None:
+    """One node packs rubbish, over which Flower stumbles; the other's answer is kept."""
+
+    class Stumbling(TimedGrid):
+        def pull_messages(self, message_ids: Iterable[str]) -> list[Message]:
+            replies = list(super().pull_messages(message_ids))
+            if any(reply.content["answer"].get("rubbish") for reply in replies):
+                raise RecursionError
+            return replies
+
+    grid = Stumbling({1: {}, 2: {}})
+
+    def answer(node: int, kind: str, fields: object, now: float) -> Answer:
+        if kind == "query.progress":
+            return Progress().to_fields()
+        return {"rubbish": True} if node == 1 else {"n": 1}
+
+    grid.answer = answer
+    answers = exchange(grid, record).ask([question(1), question(2)], "both", "count")
+    assert set(answers.given) == {"q/2"}
+    assert answers.refused == {"q/1": Reason.FAULT}
+
+
+def test_answer_beyond_all_that_a_hospital_may_send_is_not_kept(record: RoundRecord) -> None:
+    grid = TimedGrid({1: {}}, answer=lambda *_: {"file": bytes(MAX_ANSWER_BYTES + 1)})
+    answers = exchange(grid, record).ask([question(1)], "it", "hand over")
+    assert answers.refused == {"q/1": Reason.FAULT}
+    assert record.answer("q/1") is None
