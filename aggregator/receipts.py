@@ -88,7 +88,7 @@ def receipts_for(
 
 def sign_since(
     before: Anchor, ledger: Path, folder: Path, signer: Signer, end: int | None = None
-) -> None:
+) -> list[str]:
     """Sign receipts for the lines of a ledger after one.
 
     Args:
@@ -98,11 +98,16 @@ def sign_since(
         signer: the aggregator.
         end: number of the last line that counts; None: the ledger's last.
 
+    Returns:
+        the receipts' file names.
+
     Raises:
         LedgerError: that line, or one before it, has changed.
     """
     entries = read_ledger(ledger, [before] if before.number else [])
-    _write(folder, signed_receipts(entries[before.number : end], signer))
+    receipts = signed_receipts(entries[before.number : end], signer)
+    _write(folder, receipts)
+    return sorted(receipts)
 
 
 def _write(folder: Path, files: Mapping[str, bytes]) -> None:

@@ -80,7 +80,7 @@ class Desk:
         return self._activity.progress(self._waiting.qsize())
 
     @contextmanager
-    def open(self) -> Iterator[None]:
+    def at_work(self) -> Iterator[None]:
         """Work within the block; a process that still answers is ended with it."""
         worker = threading.Thread(target=self._work, name="desk", daemon=True)
         worker.start()

@@ -54,7 +54,7 @@ def serve(
     desk = Desk(superlink, settings)
     pause = pause or desk.pause
     last = time.monotonic()
-    with desk.open():
+    with desk.at_work():
         while True:
             try:
                 asked = _next_question(superlink)

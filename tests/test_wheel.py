@@ -56,7 +56,9 @@ def built(tmp_path_factory) -> Built:
         shutil.copy(ROOT / name, checkout / name)
     source = _build("build_sdist", checkout, folder)
     with tarfile.open(source) as archive:
-        archive.extractall(folder, filter="data")
+        if hasattr(tarfile, "data_filter"):  # from Python 3.11.4
+            archive.extraction_filter = staticmethod(tarfile.data_filter)
+        archive.extractall(folder)
     unpacked = folder / source.name.removesuffix(".tar.gz")
     return Built(source, _build("build_wheel", unpacked, folder))
 

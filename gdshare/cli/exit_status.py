@@ -3,7 +3,8 @@
 ======  ============================================================================
 0       done
 2       usage: an option, a file, a setting, or something this machine lacks
-3       refused by a rule: of a policy, of a bundle's format, of a ledger
+3       refused by a rule: of a policy, of a bundle's format, of a ledger; of ``aggregate``
+        also: the round is finished, and a hospital is missing from it
 4       the other side: the PACS, the SuperLink or the hospitals did not do their part
 70      a fault in gdshare itself (``EX_SOFTWARE`` of sysexits.h)
 130     stopped by Ctrl-C

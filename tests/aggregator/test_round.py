@@ -7,14 +7,13 @@ import time
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 import torch
 from command_kit import gdshare
 from cryptography.hazmat.primitives.asymmetric import ec
 from flwr.app import ConfigRecord, Context, Error, Message, RecordDict
-from grid_kit import ClientApp, MemoryGrid
+from grid_kit import ClientApp, MemoryGrid, VirtualClock
 from round_kit import (
     SITES,
     World,
@@ -480,15 +479,22 @@ def test_one_key_under_two_names_is_refused(world: World) -> None:
         world.hold(world.grid())
 
 
+class HourlyClock(VirtualClock):
+    """A clock that goes an hour further each time it is looked at."""
+
+    def monotonic(self) -> float:
+        self.seconds += 3600.0
+        return self.seconds
+
+
 def test_line_of_the_ledger_has_the_time_of_its_act_and_not_of_the_rounds_start(
-    world: World, monkeypatch: pytest.MonkeyPatch
+    world: World,
 ) -> None:
-    hours = iter(range(1, 1000))  # a clock that goes an hour further each time it is looked at
-    now = time.monotonic()
-    clock = SimpleNamespace(monotonic=lambda: now + 3600.0 * next(hours), sleep=time.sleep)
-    monkeypatch.setattr("aggregator.round.time", clock)
-    released(world)
-    world.hold(world.grid())
+    order = Order(
+        trust=world.folder / "trust", ledger=world.ledger, operator="x", timeout=86400, sites=3
+    )
+    (world.folder / "out").mkdir()
+    Round(released(world).grid(), order, NOW, clock=HourlyClock()).run(world.folder / "out")
     entries = read_ledger(world.ledger)
     at = {act: {entry.at for entry in entries if entry.act == act} for act in ("admit", "train")}
     assert NOW < min(at["admit"]) <= max(at["admit"]) < min(at["train"])
@@ -836,8 +842,7 @@ def test_new_bundle_of_a_key_that_has_ended_is_refused(world: World) -> None:
     assert [refusal["reason"] for refusal in world.refusals()] == ["ExpiredKey"]
 
 
-def test_key_holds_until_the_very_second(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Round, "moment", lambda held: held.now)  # however long the round takes
+def test_key_holds_until_the_very_second(world: World) -> None:
     ended(released(world), "east", NOW + timedelta(seconds=1))
     assert set(world.hold(world.grid()).bundles) == set(SITES)
 

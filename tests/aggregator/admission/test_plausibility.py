@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from command_kit import gdshare
-from grid_kit import MemoryGrid
+from grid_kit import MemoryGrid, VirtualClock
 from site_kit import NOW, PROTOCOL, make_bundle, make_cohort, manifest, of_head, write_files
 
 import aggregator.admission.decide
@@ -102,10 +102,13 @@ class Rounds:
             operator="an operator",
             sites=len(sites),
             wait=0.1,
+            minimum=1,
             ensemble=1,
             reference=reference,
         )
-        return Round(self.grid, order, NOW).run(self.out)
+        result = Round(self.grid, order, NOW, clock=VirtualClock()).run(self.out)
+        assert result is not None
+        return result
 
     def refusals(self) -> list[Mapping[str, str]]:
         return [
@@ -439,12 +442,11 @@ def test_missing_reference_is_reported_before_any_hospital_is_asked(rounds: Roun
     assert not rounds.ledger.exists()
 
 
-def test_hospital_that_did_not_count_is_not_waited_for_again_while_screening(
-    rounds: Rounds,
-) -> None:
+def test_hospitals_are_asked_about_all_bundles_at_once(rounds: Rounds) -> None:
+    """One that does not count costs its time once, however many bundles there are."""
     rounds.without_films = {"east"}
     rounds.three().hold()
     nodes = [node for node, kind in rounds.grid.asked if kind == "evaluate.counts"]
-    # Once for the first bundle it could count for, then for the round's model: val and test.
-    assert nodes.count(1) == 3
+    # The two others' bundles, then the round's model: val and test.
+    assert nodes.count(1) == 4
     assert nodes.count(2) == 4
