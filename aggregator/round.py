@@ -20,7 +20,7 @@ import json
 import logging
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -51,7 +51,7 @@ from aggregator.trust.bundle_store import BundleStore, bundles_beside
 from aggregator.verified import Verified, digests
 from gdshare.cohort import Cohort, open_cohort
 from gdshare.contributions import contribution_of
-from gdshare.errors import FederationError, LockedError
+from gdshare.errors import FederationError, GdshareError, LockedError
 from gdshare.ledger import head_of, in_one_line, open_ledger, read_ledger
 from gdshare.lock import lock
 from gdshare.messages import COLLECT, UNCHANGED, CollectRequest, Fields, Reason, Value
@@ -136,7 +136,8 @@ class Round:
             try:
                 return _Running(self.order, exchange, record, out, moment).run()
             finally:
-                record.end(len(read_ledger(self.order.ledger)))
+                with suppress(GdshareError):  # what ended the round is said, not what followed
+                    record.end(len(read_ledger(self.order.ledger)))
 
 
 class RoundTakenError(LockedError):
