@@ -108,6 +108,11 @@ class RoundRecord:
         row = self._row("SELECT stage FROM stages ORDER BY rowid DESC LIMIT 1")
         return Stage(row[0]) if row else Stage.ANNOUNCED
 
+    def has_reached(self, stage: Stage) -> bool:
+        """Whether the round has come to a stage, or past it."""
+        stages = list(Stage)
+        return stages.index(self.stage) >= stages.index(stage)
+
     def reach(self, stage: Stage) -> None:
         """Note that the round has come to a stage, if it is not there already."""
         if stage != self.stage:

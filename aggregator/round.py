@@ -29,10 +29,11 @@ from flwr.serverapp import Grid
 from pydantic import JsonValue, TypeAdapter
 
 from aggregator.admission.collected import split_files
-from aggregator.admission.decide import Checked, Decision, assess, decide, verify_and_record
+from aggregator.admission.decide import Decision, assess, decide, verify_and_record
 from aggregator.admission.plausibility import Screening
+from aggregator.collecting import Collecting
 from aggregator.flower.counting import Counted, Task, Trained, count_films
-from aggregator.flower.exchange import Clock, Exchange, Question, Replies
+from aggregator.flower.exchange import Clock, Exchange, Replies
 from aggregator.flower.folder import LOCK, MODEL, RECORD, REFUSALS, RESULT
 from aggregator.flower.order import Order
 from aggregator.nodes import site_names
@@ -54,19 +55,16 @@ from gdshare.contributions import contribution_of
 from gdshare.errors import FederationError, GdshareError, LockedError
 from gdshare.ledger import head_of, in_one_line, open_ledger, read_ledger
 from gdshare.lock import lock
-from gdshare.messages import COLLECT, UNCHANGED, CollectRequest, Fields, Reason, Value
 from gdshare.metrics import SOURCE_THRESHOLD
 from gdshare.model import Model, load_model, save_model
 from gdshare.pooling import train_pooled
 from gdshare.progress import lines
 from gdshare.storage import write_bytes
 
-POLL_S = 0.5
 LOCK_S = 5.0
 """The command that follows a round looks at its lock now and then."""
-COLLECTING, POOLED = "collect/", "pooled"
-"""How the keys of questions begin, and the name of the model in them."""
-HAD, COLLECTED = "had/", "collected"
+POOLED = "pooled"
+"""The name of the model in the keys of questions."""
 SCREENED, ADMITTED, TRAINED = "screened", "admitted", "trained"
 """Names of facts in the record."""
 SCREENINGS = TypeAdapter(dict[str, Screening])
@@ -168,8 +166,8 @@ class _Running:
     ) -> None:
         self.order, self.exchange, self.record = order, exchange, record
         self.out, self.moment, self.watch = out, moment, Stopwatch()
-        self.store = BundleStore(bundles_beside(order.ledger))
-        self.names = site_names(order.trust)
+        store = BundleStore(bundles_beside(order.ledger))
+        self.collecting = Collecting(order, exchange, store, site_names(order.trust))
         anchor = record.ledger_before
         self.since = anchor.number if anchor else 0
 
@@ -182,21 +180,21 @@ class _Running:
         else:
             log.info("going on with the round, which is %s", self.record.stage)
         with watch.step("collect"):
-            replies = self._collect()
+            replies = self.collecting.replies()
         collected = split_files(replies)
         checked = verify_and_record(order, collected, self.moment(), self.since)
-        self._keep_bundles(checked)
+        self.collecting.keep(checked)
         with watch.step("plausibility"):
             screenings = self._assess(checked.sound, reference)
         decision = decide(order, checked, screenings, self.moment(), self.since)
         _write_refusals(self.out, decision.refusals)
         admitted = decision.admitted
         if not admitted:
-            self._collect_again(admitted)
+            self._reopen(admitted)
             raise _nothing_admitted(decision, replies)
         log.info("admitted %d bundles: %s", len(admitted), ", ".join(digests(admitted)))
         if len(admitted) < order.minimum:
-            self._collect_again(admitted)
+            self._reopen(admitted)
             raise self._too_few(digests(admitted), "were admitted")
         self._settle(admitted)
         with watch.step("train"):
@@ -221,7 +219,7 @@ class _Running:
             weights=weights(admitted),
             missing=[*evaluated.validation.missing, *evaluated.test.missing],
             silent=replies.silent,
-            names=self.names,
+            names=self.collecting.names,
             rows=rows(test, order.seed),
             seconds=watch.seconds,
             bytes_moved={"bundles": collected.bundle_bytes, "model": len(model.to_bytes())},
@@ -231,72 +229,6 @@ class _Running:
         self.record.close()
         return result
 
-    def _collect(self) -> Replies:
-        """What nodes hand over, with bundles that the aggregator had filled in."""
-        if self._past(Stage.SCREENED):
-            return self._replies(*self._collected_before())
-        nodes = self._wait_for_nodes()
-        late = self.order.deadline is not None
-        who = "1 hospital" if len(nodes) == 1 else f"{len(nodes)} hospitals"
-        what = "hand over what they released"
-        before = self.record.keys(COLLECTING).values()
-        questions = [self._collecting(node) for node in sorted({*nodes, *before})]
-        newcomer = self._collecting if late else None
-        answers = self.exchange.ask(questions, who, what, newcomer, self.order.sites)
-        given = self.record.keys(COLLECTING)
-        refused = {int(key.removeprefix(COLLECTING)): r for key, r in answers.refused.items()}
-        silent = sorted(set(nodes) - set(given.values()) - set(refused))
-        log.info(
-            "%d nodes handed something over, %d refused, %d did not answer",
-            len(given),
-            len(refused),
-            len(silent),
-        )
-        named: dict[str, JsonValue] = {str(node): reason for node, reason in refused.items()}
-        self.record.set_fact(COLLECTED, [named, [str(node) for node in silent]])
-        return self._replies(refused, silent)
-
-    def _collected_before(self) -> tuple[dict[int, Reason], list[int]]:
-        """Who refused and who was silent, when the round was collecting."""
-        fact = TypeAdapter(tuple[dict[int, Reason], list[int]])
-        return fact.validate_python(self.record.fact(COLLECTED))
-
-    def _replies(self, refused: Mapping[int, Reason], silent: Sequence[int]) -> Replies:
-        kept = self.record.keys(COLLECTING).items()
-        answers = {node: self._filled_in(node, self.record.answer(key) or {}) for key, node in kept}
-        return Replies(answers, refused, tuple(silent))
-
-    def _filled_in(self, node: int, answer: Fields) -> Fields:
-        """An answer with the bundle's files, if it only says that they have not changed."""
-        if UNCHANGED not in answer:
-            return answer
-        rest = {name: value for name, value in answer.items() if name != UNCHANGED}
-        digest = self.record.fact(f"{HAD}{node}")
-        if not isinstance(digest, str) or answer[UNCHANGED] != digest:
-            return rest
-        return {**rest, **(self.store.files(digest) or {})}
-
-    def _collecting(self, node: int) -> Question:
-        """What a node is asked for: its newest bundle, unless that is the one that is here."""
-
-        def fields(_: frozenset[str]) -> dict[str, Value]:
-            digest = self.store.of_node(node)
-            self.record.set_fact(f"{HAD}{node}", digest)
-            return CollectRequest(digest).to_fields()
-
-        name = self.names.get(node, "")
-        return Question(f"{COLLECTING}{node}", node, f"query.{COLLECT}", fields, name)
-
-    def _keep_bundles(self, checked: Checked) -> None:
-        """Sound ones into the store; then what was withdrawn leaves it, and the record."""
-        for bundle in checked.verified:
-            self.record.note(bundle.node, "answered", bundle.site)
-        for bundle in checked.sound:
-            self.store.put(bundle.node, bundle.bundle.digest, bundle.files)
-        names = {bundle.bundle.digest: bundle.name for bundle in checked.verified}
-        withdrawn = withdrawn_bundles(read_ledger(self.order.ledger))
-        self.store.drop(digest for name, digest in withdrawn if names.get(digest, name) == name)
-
     def _assess(
         self, sound: Sequence[Verified], reference: Cohort | None
     ) -> Mapping[str, Screening]:
@@ -305,7 +237,7 @@ class _Running:
         if {site: figures.digest for site, figures in kept.items()} == digests(sound):
             accepted = accepted_digests(read_ledger(self.order.ledger))
             return {s: replace(f, accepted=f.digest in accepted) for s, f in kept.items()}
-        if self._past(Stage.SCREENED):
+        if self.record.has_reached(Stage.SCREENED):
             raise self._changed()
         screenings = assess(self.exchange, self.order, sound, reference)
         self.record.set_fact(SCREENED, SCREENINGS.dump_python(dict(screenings), mode="json"))
@@ -317,7 +249,7 @@ class _Running:
         Raises:
             FederationError: they are others than before the round was interrupted.
         """
-        if not self._past(Stage.SCREENED):
+        if not self.record.has_reached(Stage.SCREENED):
             self.record.set_fact(ADMITTED, dict(digests(admitted)))
             self.record.reach(Stage.SCREENED)
         elif self.record.fact(ADMITTED) != digests(admitted):
@@ -331,17 +263,15 @@ class _Running:
             remedy="hold a new round",
         )
 
-    def _collect_again(self, admitted: Sequence[Verified]) -> None:
-        """Go back to collecting: who was not admitted may hand over another bundle."""
-        if self._past(Stage.SCREENED):
-            raise self._changed()
-        nodes = {bundle.node for bundle in admitted}
-        kept = self.record.keys(COLLECTING)
-        self.record.forget(key for key, node in kept.items() if node not in nodes)
+    def _reopen(self, admitted: Sequence[Verified]) -> None:
+        """Wait at collecting for more hospitals, or for other bundles of those not admitted.
 
-    def _past(self, stage: Stage) -> bool:
-        stages = list(Stage)
-        return stages.index(self.record.stage) >= stages.index(stage)
+        Raises:
+            FederationError: bundles are screened, and what is behind is not reopened.
+        """
+        if self.record.has_reached(Stage.SCREENED):
+            raise self._changed()
+        self.collecting.reopen({bundle.node for bundle in admitted})
 
     def _too_few(self, sites: Collection[str], what: str) -> FederationError:
         """Why a round stops before anything is spent on a pool of too few hospitals."""
@@ -352,32 +282,10 @@ class _Running:
             "--minimum",
         )
 
-    def _wait_for_nodes(self) -> list[int]:
-        """Wait until as many nodes are connected as ordered, or the time is up.
-
-        Raises:
-            FederationError: no node connected.
-        """
-        grid, clock = self.exchange.grid, self.exchange.clock
-        end = clock.monotonic() + self.order.wait
-        nodes = list(grid.get_node_ids())
-        with lines("waiting for hospitals to connect", log.info) as report:
-            while len(nodes) < self.order.sites and clock.monotonic() < end:
-                report(len(nodes), self.order.sites)
-                clock.sleep(POLL_S)
-                nodes = list(grid.get_node_ids())
-        if not nodes:
-            raise FederationError(
-                f"no hospital connected within {self.order.wait:.0f} s",
-                remedy="ask them to start their nodes",
-            )
-        log.info("%d of %d nodes are connected", len(nodes), self.order.sites)
-        return sorted(nodes)
-
     def _train(self, admitted: Sequence[Verified]) -> Model:
         """Train the networks; the model is in the ledger before it is on the disk."""
         order, folder = self.order, self.out / MODEL
-        if self._past(Stage.TRAINED):
+        if self.record.has_reached(Stage.TRAINED):
             model = load_model(folder)[0]
             if _sha256(model) == self.record.fact(TRAINED):
                 return model
@@ -391,7 +299,7 @@ class _Running:
         self._record_training(admitted, model, folder)
         save_model(folder, model, self._origin(admitted, model))
         self.record.set_fact(TRAINED, _sha256(model))
-        if not self._past(Stage.TRAINED):
+        if not self.record.has_reached(Stage.TRAINED):
             self.record.reach(Stage.TRAINED)
         trained, network = len(model.ensemble), model.network
         wanted = order.ensemble if contributions[0].theta0_sha256 is None else 1
@@ -439,26 +347,28 @@ class _Running:
         trained = Trained(model, admitted, order.pooling, order.seed, order.ensemble)
         with watch.step("validation"):
             task = Task(POOLED, trained, admitted)
-            [validation] = count_films(self.exchange, [task], self._past(Stage.VALIDATED))
+            [validation] = count_films(
+                self.exchange, [task], self.record.has_reached(Stage.VALIDATED)
+            )
         if not validation.counts:
             raise FederationError(f"no validation film was counted ({validation.gaps})")
-        if len(validation.counts) < order.minimum and not self._past(Stage.VALIDATED):
+        if len(validation.counts) < order.minimum and not self.record.has_reached(Stage.VALIDATED):
             raise self._too_few(validation.counts, "counted validation films")
-        if not self._past(Stage.VALIDATED):
+        if not self.record.has_reached(Stage.VALIDATED):
             record.reach(Stage.VALIDATED)
         chosen = chosen_epsilon(list(validation.counts.values()))
         if chosen is None:
             log.warning("the validation counts are the same at every ε: the source's is taken")
         epsilon = SOURCE_THRESHOLD if chosen is None else chosen
         log.info("fixed ε = %.2f on validation films of %d sites", epsilon, len(validation.counts))
-        if not self._past(Stage.FIXED):
+        if not self.record.has_reached(Stage.FIXED):
             record.reach(Stage.FIXED)
         with watch.step("test"):
             task = Task(POOLED, trained, admitted, epsilon)
-            [test] = count_films(self.exchange, [task], self._past(Stage.TESTED))
+            [test] = count_films(self.exchange, [task], record.has_reached(Stage.TESTED))
         if not test.counts:
             raise FederationError(f"no test film was counted ({test.gaps})")
-        if not self._past(Stage.TESTED):
+        if not self.record.has_reached(Stage.TESTED):
             record.reach(Stage.TESTED)
         log.info("counted test films of %d sites", len(test.counts))
         return Evaluated(validation, epsilon, chosen is not None, test)
