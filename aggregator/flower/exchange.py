@@ -54,7 +54,8 @@ LONGEST_PAUSE_S: Final = 60.0
 """Before a question is asked again whose reply was lost, 4 s and then twice as long each time."""
 BUSY_S: Final = 15.0
 """How long a node that is busy is left alone."""
-MAX_FIELDS: Final = 2 * (len(BOUNDS) + MAX_WITHDRAWALS)
+MAX_FIELDS: Final = 10_000
+"""Of an answer; more withdrawals than are read are still refused by their own name."""
 MAX_ANSWER_BYTES: Final = sum(BOUNDS.values()) + MAX_WITHDRAWALS * MAX_BYTES
 PROGRESS_KIND: Final = f"query.{PROGRESS}"
 REFUSED: Final = "refused/"
