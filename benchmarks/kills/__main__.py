@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
+from aggregator.flower.processes import ending_in_order
 from benchmarks.command import one_line_errors, parser, say, write_figures
 from benchmarks.kills.scene import Scene, scene
 from benchmarks.kills.tally import Tally, tally
@@ -90,7 +91,11 @@ def main() -> None:
     command.add_argument("--keep", type=Path, metavar="DIR", help="keep logs and rounds there")
     chosen = command.parse_args()
     kills = QUICK if chosen.quick else chosen.kills
-    with one_line_errors(), tempfile.TemporaryDirectory(prefix="gdshare-kills-") as temporary:
+    with (
+        one_line_errors(),
+        ending_in_order(),  # a SIGTERM leaves nothing running either
+        tempfile.TemporaryDirectory(prefix="gdshare-kills-") as temporary,
+    ):
         with scene(chosen.keep or Path(temporary) / "scene") as stage:
             killed, seconds, hung = hold(stage, kills, np.random.default_rng(chosen.seed))
             left = stage.stop()
