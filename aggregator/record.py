@@ -14,7 +14,7 @@ tested        test films are counted
 closed        the result is written
 ============  ================================================================================
 
-Too few hospitals set a round back to ``collecting`` or ``trained``, where it waits for more.
+With too few hospitals a round stops at ``collecting`` or ``trained``, where it waits for more.
 """
 
 import json
