@@ -92,17 +92,17 @@ def distill(
     from gdshare.distill.workers import join, spawn_workers
 
     options = {name: value for name, value in settings_options.items() if value is not None}
-    labelled = open_cohort(cohort)
     start = None
     if announcement is not None:
-        start = _announced(announcement, labelled, options, resume)
+        start = _announced(announcement, options, resume)
         options |= _settings_of(start)
     settings = read_settings(config, options, _initial_settings(out, resume))
     if not resume:
         settings = with_precision(settings, resolve_device(device))
     if workers > settings.draws:
         raise _too_many(f"--workers {workers}", settings)
-    theta0 = None if start is None else start.weights
+    labelled = open_cohort(cohort)
+    theta0 = None if start is None else _weights_for(start, labelled)
     arguments = _Arguments(labelled, out, settings, device, resume, tensorboard, theta0)
     if workers > 1 and "WORLD_SIZE" not in os.environ:
         if not resume and "OMP_NUM_THREADS" not in os.environ:
@@ -132,23 +132,26 @@ def _settings_of(start: AnnouncedStart) -> dict[str, Any]:
     }
 
 
-def _announced(
-    folder: Path, cohort: "Cohort", options: Mapping[str, Any], resume: bool
-) -> AnnouncedStart:
+def _announced(folder: Path, options: Mapping[str, Any], resume: bool) -> AnnouncedStart:
     """Read an announcement, and refuse it where something else was asked for."""
-    from gdshare.theta0 import require_here
-
     if resume:
         raise UsageError("the run has kept its θ0", "--announcement with --resume", "leave it out")
     start = read_announcement(folder)
-    fixed, side = _settings_of(start), start.announcement.side
-    for name, value in fixed.items():
+    for name, value in _settings_of(start).items():
         if options.get(name, value) != value:
             raise UsageError(
                 f"the announcement says {value}",
                 f"--{name.replace('_', '-')} {options[name]}",
                 "leave it out",
             )
+    return start
+
+
+def _weights_for(start: AnnouncedStart, cohort: "Cohort") -> bytes | None:
+    """A shared model's weights; None where θ0 is drawn. Either fits this cohort and machine."""
+    from gdshare.theta0 import require_here
+
+    side = start.announcement.side
     if cohort.protocol.side != side:
         raise UsageError(
             f"its patches have {cohort.protocol.side} px, and the announced network takes {side}",
@@ -156,7 +159,7 @@ def _announced(
             f"label the cohort with --side {side}",
         )
     require_here(start)
-    return start
+    return start.weights
 
 
 def _too_many(processes: str, settings: Settings) -> UsageError:
