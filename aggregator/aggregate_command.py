@@ -16,6 +16,7 @@ from aggregator.flower.submit import resume_round, run_round
 from aggregator.receipts import receipts_for
 from aggregator.record import read_record
 from aggregator.signer import check_name, open_signer
+from gdshare.announcement import read_announcement
 from gdshare.cli.operator import operator_name
 from gdshare.cli.passphrase import PASSPHRASE_FILE
 from gdshare.cli.terminal import AsJson, print_json, print_line, print_next, print_text
@@ -86,6 +87,14 @@ def aggregate(
             envvar=variable("reference"),
             help="A labelled cohort of your own (gdshare label), on which networks trained from "
             "each bundle alone must beat chance. Without it: the hospitals' validation films.",
+        ),
+    ] = None,
+    announcement: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="What gdshare announce made: only bundles that were distilled for its θ0 are "
+            "admitted. Without it: those distilled for what most are, but for shared models.",
         ),
     ] = None,
     pooling: Annotated[
@@ -163,6 +172,7 @@ def aggregate(
         operator=operator_name(),
         name=name,
         reference=reference,
+        announcement=announcement,
         pooling=pooling,
         ensemble=ensemble,
         seed=seed,
@@ -172,6 +182,8 @@ def aggregate(
         timeout=timeout,
         deadline=deadline,
     )
+    if announcement is not None:
+        read_announcement(announcement)
     if reference is not None:
         open_cohort(reference)  # fails now rather than after the hospitals were asked
     signer = open_signer(key, name, passphrase_file)

@@ -31,6 +31,7 @@ from pydantic import JsonValue, TypeAdapter
 from aggregator.admission.collected import split_files
 from aggregator.admission.decide import Decision, assess, decide, verify_and_record
 from aggregator.admission.plausibility import Screening
+from aggregator.admission.start import start_of_round
 from aggregator.collecting import Collecting
 from aggregator.flower.counting import Counted, Task, Trained, count_films
 from aggregator.flower.exchange import Clock, Exchange, Replies
@@ -170,6 +171,7 @@ class _Running:
         self.collecting = Collecting(order, exchange, store, site_names(order.trust))
         anchor = record.ledger_before
         self.since = anchor.number if anchor else 0
+        self.start = start_of_round(order)
 
     def run(self) -> RoundResult:
         """All steps that are left."""
@@ -182,11 +184,11 @@ class _Running:
         with watch.step("collect"):
             replies = self.collecting.replies()
         collected = split_files(replies)
-        checked = verify_and_record(order, collected, self.moment(), self.since)
+        checked = verify_and_record(order, collected, self.moment(), self.since, self.start)
         self.collecting.keep(checked)
         with watch.step("plausibility"):
             screenings = self._assess(checked.sound, reference)
-        decision = decide(order, checked, screenings, self.moment(), self.since)
+        decision = decide(order, checked, screenings, self.moment(), self.since, self.start)
         _write_refusals(self.out, decision.refusals)
         admitted = decision.admitted
         if not admitted:
@@ -239,7 +241,7 @@ class _Running:
             return {s: replace(f, accepted=f.digest in accepted) for s, f in kept.items()}
         if self.record.has_reached(Stage.SCREENED):
             raise self._changed()
-        screenings = assess(self.exchange, self.order, sound, reference)
+        screenings = assess(self.exchange, self.order, sound, reference, self.start)
         self.record.set_fact(SCREENED, SCREENINGS.dump_python(dict(screenings), mode="json"))
         return screenings
 
@@ -290,7 +292,8 @@ class _Running:
             if _sha256(model) == self.record.fact(TRAINED):
                 return model
             log.warning("%s is not the model that was trained: it is trained again", folder)
-        contributions = [contribution_of(bundle.bundle) for bundle in admitted]
+        shared = None if self.start is None else self.start.shared
+        contributions = [contribution_of(bundle.bundle, shared) for bundle in admitted]
         protocol = admitted[0].bundle.manifest.protocol
         with lines(f"training networks from {len(admitted)} bundles", log.info) as report:
             model = train_pooled(

@@ -20,7 +20,6 @@ from aggregator.trust.bundle_history import ADMIT, signed_with
 from gdshare.bundle import Manifest, Terms, build_files
 from gdshare.bundle.counts import PublishedCounts
 from gdshare.bundle.layout import BOUNDS, PREVIEW, TENSORS
-from gdshare.distill.problem import announced_theta0
 from gdshare.distilled import Distilled
 from gdshare.ledger import open_ledger
 from gdshare.messages import (
@@ -36,6 +35,7 @@ from gdshare.metrics import Confusion
 from gdshare.networks import INITIALISERS, build, digest
 from gdshare.protocol import PatchClass, Protocol
 from gdshare.signing import fingerprint, new_key, public_pem
+from gdshare.theta0 import announced_theta0
 
 # Flower's own processes set these before an app runs; a Message cannot be made without them.
 TaskIdentity.run_id, TaskIdentity.node_id, TaskIdentity.task_id = 1, 1, 1

@@ -17,14 +17,16 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from gdshare.bundle import Bundle, Manifest, read_folder, read_unverified, verify_files
 from gdshare.bundle.counts import SUPPRESS_BELOW, published_counts
 from gdshare.bundle.layout import BOUNDS, SIGNATURE
-from gdshare.distill.run_folder import RECORD, read_record, read_result
+from gdshare.distill.run_folder import RECORD, read_record, read_result, read_theta0
 from gdshare.distill.score_record import tensors_digest
 from gdshare.errors import BundleError, UsageError
 from gdshare.model import Model
+from gdshare.networks import Parameters
 from gdshare.pooling import Contribution, Scheme, contribution_from, train_pooled
 from gdshare.protocol import Protocol
 from gdshare.signing import fingerprint
 from gdshare.signing.statement import signer_of
+from gdshare.theta0 import shared_weights
 
 
 @dataclass(frozen=True)
@@ -56,11 +58,16 @@ class Source:
         return str(self.path) if self.is_run else self.contribution.site
 
 
-def contribution_of(bundle: Bundle) -> Contribution:
-    """What a bundle brings to a pooled training."""
+def contribution_of(bundle: Bundle, shared: Parameters | None = None) -> Contribution:
+    """What a bundle brings to a pooled training.
+
+    Args:
+        bundle: verified.
+        shared: the weights of the shared model that is its announced θ0, if it is one.
+    """
     manifest = bundle.manifest
     patients = manifest.counts.patients_at_least
-    return contribution_from(manifest.site, bundle.distilled, manifest, patients)
+    return contribution_from(manifest.site, bundle.distilled, manifest, patients, shared)
 
 
 def read_source(
@@ -161,7 +168,8 @@ def require_recipient(source: Source, name: str | None) -> None:
 def _from_run(path: Path) -> Source:
     record, distilled = read_record(path), read_result(path)
     patients = published_counts(record.counts, SUPPRESS_BELOW).patients_at_least
-    contribution = contribution_from(str(path.resolve()), distilled, record, patients)
+    shared = shared_weights(read_theta0(path), record.method, record.protocol.side)
+    contribution = contribution_from(str(path.resolve()), distilled, record, patients, shared)
     digest = tensors_digest(distilled)
     return Source(path, digest, contribution, record.protocol, None)
 

@@ -14,6 +14,7 @@
     ├── KeyFileError        a key
     ├── PolicyError         what the hospital's policy does not allow
     ├── LedgerError         a ledger
+    ├── AnnouncementError   an aggregator's announcement of a θ0
     ├── BundleError         a bundle that is refused; subclasses name the reason
     ├── LockedError         a file that another process is using
     ├── ModelError          a trained model
@@ -107,6 +108,10 @@ class LedgerError(GdshareError):
 
 class BundleError(GdshareError):
     """A bundle that is refused. Subclasses in ``gdshare.bundle`` name the single reason."""
+
+
+class AnnouncementError(GdshareError):
+    """An announcement of a θ0 that cannot be read, or is not what it says."""
 
 
 class ModelError(GdshareError):

@@ -84,32 +84,43 @@ class Model:
 
     @classmethod
     def from_bytes(cls, network: str, protocol: Protocol, data: bytes) -> "Model":
-        """Read untrusted weights: check the size, then the header, then the values.
+        """Read untrusted weights (``weights_from_bytes``).
 
         Raises:
             ModelError: too large, not safetensors, or not exactly the finite float32 weights of 1
                 to ``MAX_ENSEMBLE`` of these networks.
         """
-        if len(data) > MAX_MODEL_BYTES:
-            raise ModelError(
-                f"the model is {len(data):,} bytes, over {MAX_MODEL_BYTES:,}", remedy="refuse"
-            )
-        try:
-            module = build(network, protocol.side)
-            shapes = {name: list(p.shape) for name, p in module.named_parameters()}
-            size = _require_header(data, shapes, network)
-            tensors = load(data)
-        except (SafetensorError, UsageError, ValueError, KeyError, TypeError) as error:
-            raise ModelError(
-                f"the model's weights cannot be read ({error})", remedy="fetch it again"
-            ) from error
-        for name, tensor in tensors.items():
-            if not bool(tensor.isfinite().all()):
-                raise ModelError(
-                    f"the model's tensor {name} is not finite", remedy="train it again"
-                )
-        ensemble = tuple({name: tensors[f"{n}/{name}"] for name in shapes} for n in range(size))
-        return cls(network, protocol, ensemble)
+        return cls(network, protocol, weights_from_bytes(network, protocol.side, data))
+
+
+def weights_from_bytes(network: str, side: int, data: bytes) -> tuple[Parameters, ...]:
+    """Read untrusted weights: check the size, then the header, then the values.
+
+    Args:
+        network: name in ``networks``.
+        side: of its input, px.
+        data: safetensors, as ``Model.to_bytes`` writes them.
+
+    Raises:
+        ModelError: as ``Model.from_bytes``.
+    """
+    if len(data) > MAX_MODEL_BYTES:
+        raise ModelError(
+            f"the model is {len(data):,} bytes, over {MAX_MODEL_BYTES:,}", remedy="refuse"
+        )
+    try:
+        module = build(network, side)
+        shapes = {name: list(p.shape) for name, p in module.named_parameters()}
+        size = _require_header(data, shapes, network)
+        tensors = load(data)
+    except (SafetensorError, UsageError, ValueError, KeyError, TypeError) as error:
+        raise ModelError(
+            f"the model's weights cannot be read ({error})", remedy="fetch it again"
+        ) from error
+    for name, tensor in tensors.items():
+        if not bool(tensor.isfinite().all()):
+            raise ModelError(f"the model's tensor {name} is not finite", remedy="train it again")
+    return tuple({name: tensors[f"{n}/{name}"] for name in shapes} for n in range(size))
 
 
 def _require_header(data: bytes, shapes: Shapes, network: str) -> int:

@@ -31,7 +31,6 @@ from torch.nn import functional
 from gdshare.distill.chain.network import chain_of
 from gdshare.distill.chain.sweeps import add_gradient
 from gdshare.distill.head import Head, advance, body_of, train_head
-from gdshare.distill.problem import announced_theta0
 from gdshare.distill.score import tensors_of
 from gdshare.distill.unroll import InnerData, trajectory_end
 from gdshare.distilled import Distilled
@@ -41,6 +40,7 @@ from gdshare.model import Model
 from gdshare.networks import Parameters, build, digest, draw, forward
 from gdshare.protocol import CLASSES, MAX_ENSEMBLE, Protocol
 from gdshare.seeding import torch_generator
+from gdshare.theta0 import announced_theta0, unknown_start
 
 Scheme = Literal["average", "in-step", "sequential", "union"]
 SCHEMES: tuple[Scheme, ...] = get_args(Scheme)
@@ -70,6 +70,7 @@ class Contribution:
         patients: training patients, by the hospital's own count.
         theta0_sha256: of the announced θ0 they were distilled for; None when θ0 was random.
         classes: in the order of the soft labels' columns; a bundle's are always ``CLASSES``.
+        shared: the weights of the shared model that is their announced θ0, if it is one.
     """
 
     site: str
@@ -79,6 +80,7 @@ class Contribution:
     patients: int
     theta0_sha256: str | None = None
     classes: tuple[str, ...] = CLASSES
+    shared: Parameters | None = None
 
 
 class Origin(typing.Protocol):
@@ -98,7 +100,11 @@ class Origin(typing.Protocol):
 
 
 def contribution_from(
-    site: str, distilled: Distilled, origin: Origin, patients: int
+    site: str,
+    distilled: Distilled,
+    origin: Origin,
+    patients: int,
+    shared: Parameters | None = None,
 ) -> Contribution:
     """What one hospital's distilled images bring to a pooled training.
 
@@ -107,9 +113,11 @@ def contribution_from(
         distilled: the images, labels and learning rates.
         origin: the bundle's manifest, or the run's record.
         patients: training patients, by the hospital's own count.
+        shared: the weights of the shared model that is their announced θ0, if it is one.
     """
+    method, theta0 = origin.method, origin.theta0_sha256
     return Contribution(
-        site, distilled, origin.method, origin.initialiser, patients, origin.theta0_sha256
+        site, distilled, method, origin.initialiser, patients, theta0, shared=shared
     )
 
 
@@ -135,7 +143,7 @@ def train_pooled(
     Raises:
         DivergedError: half of the networks or more diverge; it names the hospitals.
         UsageError: no contribution; they differ in classes, network, trained part, initialiser,
-            announced θ0 or (in step) number of steps; this machine draws another θ0 than the
+            announced θ0 or (in step) number of steps; this machine has another θ0 than the
             announced one; or ``ensemble`` is out of range.
     """
     if not 1 <= ensemble <= MAX_ENSEMBLE:
@@ -310,13 +318,10 @@ def _start(module: nn.Module, contribution: Contribution, seed: int, place: int)
     method, expected = contribution.method, contribution.theta0_sha256
     if expected is None:
         return draw(method.network, module, torch_generator(seed, "pooled-theta0", place))
-    theta0 = announced_theta0(method, module)
+    theta0 = announced_theta0(method, module, contribution.shared)
     if digest(theta0) != expected:
-        raise UsageError(
-            f"the bundle of {contribution.site} was distilled for the announced θ0 "
-            f"{expected[:12]}…, and this machine's torch draws another from its number",
-            remedy="pool it with the torch release of the hospital",
-        )
+        what, remedy = unknown_start(contribution.site, expected, method.theta0_number)
+        raise UsageError(what, remedy=remedy)
     return theta0
 
 

@@ -30,6 +30,8 @@ class NodeSettings(BaseModel):
         minimum_films: a split with fewer films is not counted.
         trust: public keys of the round's hospitals, by which their bundles are known; None: only
             ``untied_models`` are counted.
+        announcements: folder of the announcements that somebody here consented to; None: bundles
+            that were distilled for a shared model are not trained from.
         suppress_below: no cell of counts that leave holds fewer films than this, unless none.
         test_models: with how many different models, ever, this cohort's test films may be counted.
         validation_models: the same of its validation films.
@@ -53,6 +55,7 @@ class NodeSettings(BaseModel):
     state: Path
     cohort: Path | None = None
     trust: Path | None = None
+    announcements: Path | None = None
     minimum_films: Annotated[int, Field(ge=1)] = DEFAULT_MINIMUM_FILMS
     suppress_below: Annotated[int, Field(ge=1, le=LARGEST)] = DEFAULT_SUPPRESS_BELOW
     test_models: Annotated[int, Field(ge=0)] = DEFAULT_TEST_MODELS
@@ -89,7 +92,8 @@ class NodeSettings(BaseModel):
                 "node settings",
                 "see docs/guide-node.md",
             ) from error
-        for path in (settings.outbox, settings.state, settings.cohort, settings.trust):
+        named = (settings.cohort, settings.trust, settings.announcements)
+        for path in (settings.outbox, settings.state, *named):
             if path is not None and not path.is_absolute():
                 raise UsageError(
                     f"{path} is not an absolute path", "node settings", "write it in full"

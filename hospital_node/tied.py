@@ -15,19 +15,28 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import get_args
 
+from gdshare.announcement import is_shared_model, read_announcement
 from gdshare.bundle import Bundle, read_folder, verify_files
 from gdshare.bundle.digests import digests_of, subject_digest
 from gdshare.bundle.layout import BOUNDS, SIGNATURE
 from gdshare.bundle.outbox import newest
 from gdshare.contributions import contribution_of
-from gdshare.errors import BundleError, DivergedError, GdshareError, ModelError, UsageError
+from gdshare.errors import (
+    AnnouncementError,
+    BundleError,
+    DivergedError,
+    GdshareError,
+    ModelError,
+    UsageError,
+)
 from gdshare.ledger import read_ledger
 from gdshare.messages import CountRequest, Reason, Recipe, RecipeBundle
 from gdshare.model import Model
-from gdshare.networks import INITIALISERS
-from gdshare.pooling import Scheme, train_pooled
+from gdshare.networks import INITIALISERS, Parameters
+from gdshare.pooling import Contribution, Scheme, train_pooled
 from gdshare.release.publish import WITHDRAW
 from gdshare.signing.statement import signer_of
+from gdshare.theta0 import shared_weights
 from gdshare.trust.key_history import key_ends, revoked_keys
 from gdshare.trust.keys import Trust, ledger_beside, load_trust
 from hospital_node.activity import Report, say_nothing
@@ -54,13 +63,12 @@ def train_tied(
         RefusedError: a bundle is not one that this node trusts, this hospital's own is not among
             them, one is named that was never shown, or no such model can be trained from them.
     """
-    bundles = _checked_bundles(settings, request, recipe)
+    contributions = _checked(settings, request, recipe)
     shelf = model_shelf(settings.state)
     name = recipe.digest(request.network, request.protocol)
     kept = kept_model(shelf, name)
     if kept is not None:
         return _read(request, kept[1])
-    contributions = [contribution_of(bundle) for bundle in bundles]
     try:
         scheme = _scheme(recipe.pooling)
         report("training", 0, recipe.ensemble)
@@ -86,6 +94,28 @@ def train_tied(
     return model
 
 
+def _shared(settings: NodeSettings, bundle: Bundle) -> Parameters | None:
+    """The weights of the shared model that a bundle was distilled for, if it was.
+
+    Raises:
+        RefusedError: nobody here consents to that model.
+    """
+    manifest = bundle.manifest
+    theta0 = manifest.theta0_sha256
+    if theta0 is None or not is_shared_model(theta0, manifest.method.theta0_number):
+        return None
+    why = f"{manifest.name} was distilled for a shared model ({theta0:.16})"
+    if settings.announcements is None:
+        raise RefusedError(
+            Reason.BUNDLES_REFUSED, f"{why}, and the settings name no folder announcements"
+        )
+    try:
+        start = read_announcement(settings.announcements / theta0)
+        return shared_weights(start.weights, manifest.method, manifest.protocol.side)
+    except AnnouncementError as error:
+        raise RefusedError(Reason.BUNDLES_REFUSED, f"{why}: {error}") from error
+
+
 def model_of_name(settings: NodeSettings, request: CountRequest, name: str) -> tuple[Model, bool]:
     """The model that an earlier question was about, and whether this node trained it.
 
@@ -106,7 +136,7 @@ def model_of_name(settings: NodeSettings, request: CountRequest, name: str) -> t
         raise RefusedError(
             Reason.MODEL_UNKNOWN, f"model {name:.16} is of another network or protocol"
         )
-    _checked_bundles(settings, request, recipe)
+    _checked(settings, request, recipe)
     return _read(request, weights), True
 
 
@@ -117,8 +147,8 @@ def _read(request: CountRequest, weights: bytes) -> Model:
         raise RefusedError(Reason.MODEL_REFUSED, str(error)) from error
 
 
-def _checked_bundles(settings: NodeSettings, request: CountRequest, recipe: Recipe) -> list[Bundle]:
-    """The bundles of a recipe, each verified now; those that arrived are kept."""
+def _checked(settings: NodeSettings, request: CountRequest, recipe: Recipe) -> list[Contribution]:
+    """What the bundles of a recipe bring, each verified now; those that arrived are kept."""
     now = utc_now()
     shelf = bundle_shelf(settings.state)
     in_full = [_in_full(shelf, bundle) for bundle in recipe.bundles]
@@ -130,7 +160,7 @@ def _checked_bundles(settings: NodeSettings, request: CountRequest, recipe: Reci
     _require_fit(request, bundles)
     if len(bundles) > 1 or request.split == "test":
         _require_own(settings.outbox, bundles)
-    return bundles
+    return [contribution_of(bundle, _shared(settings, bundle)) for bundle in bundles]
 
 
 def _in_full(shelf: Shelf, bundle: RecipeBundle) -> Mapping[str, bytes]:

@@ -1,15 +1,17 @@
 import dataclasses
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
 import pytest
 import torch
+from announcement_kit import shared_theta0
 from film_kit import PROTOCOL
 from torch.nn import functional
 
 from gdshare import pooling
+from gdshare.announcement import number_of
 from gdshare.distill.head import Head, body_of, train_head
-from gdshare.distill.problem import announced_theta0
 from gdshare.distill.score import tensors_of
 from gdshare.distill.unroll import trajectory_end
 from gdshare.distilled import Distilled
@@ -18,6 +20,7 @@ from gdshare.method import Method
 from gdshare.networks import build, digest, draw, forward
 from gdshare.pooling import SCHEMES, Contribution, capped_weights, train_alone, train_pooled
 from gdshare.seeding import torch_generator
+from gdshare.theta0 import announced_theta0
 
 METHOD = Method(network="convnet", epochs=2, steps=2)
 FIXED = METHOD.model_copy(update={"theta0": "announced", "theta0_number": 3})
@@ -118,6 +121,33 @@ def test_an_ensemble_of_one_announced_theta0_is_one_network():
     start = announced_theta0(FIXED, build("convnet", 16))
     first = contribution("a", 1, method=FIXED, theta0_sha256=digest(start))
     assert len(train_pooled([first], PROTOCOL, "in-step", 0, ensemble=3).ensemble) == 1
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_each_way_of_pooling_starts_from_the_shared_model_that_was_announced(scheme):
+    """As if a drawn θ0 had its weights: with rates of 0 the model is handed on as it is."""
+    shared = shared_theta0(side=16)
+    named = {"method": FIXED, "theta0_sha256": digest(shared)}
+    parts = [replace(contribution(site, n, **named), shared=shared) for n, site in enumerate("ab")]
+    [trained] = train_pooled(parts, PROTOCOL, scheme, 0, ensemble=3).ensemble
+    assert not close(trained, shared)
+    if scheme in ("average", "in-step"):
+        still = np.zeros_like(parts[0].distilled.learning_rates)
+        parts = [
+            replace(part, distilled=replace(part.distilled, learning_rates=still)) for part in parts
+        ]
+        assert close(train_pooled(parts, PROTOCOL, scheme, 0).ensemble[0], shared)
+    if scheme == "sequential":
+        expected = end_of(parts[1], end_of(parts[0], shared))
+        assert close(trained, expected)
+
+
+def test_shared_model_that_is_not_here_is_named():
+    theta0 = digest(shared_theta0(side=16))
+    method = FIXED.model_copy(update={"theta0_number": number_of(theta0)})
+    first = contribution("a", 1, method=method, theta0_sha256=theta0)
+    with pytest.raises(UsageError, match=r"distilled for a shared model's weights .* not here"):
+        train_pooled([first], PROTOCOL, "average", 0)
 
 
 def test_announced_theta0_that_this_machine_draws_differently_is_refused():

@@ -19,6 +19,7 @@ from aggregator.admission.plausibility import (
     screen,
 )
 from aggregator.admission.rules import Rules
+from aggregator.admission.start import RoundStart
 from aggregator.admission.utility import Reference, reference_of
 from aggregator.admission.verify import verify_bytes
 from aggregator.flower.counting import Task, count_films
@@ -75,7 +76,13 @@ class Decision:
     refusals: Sequence[Refusal]
 
 
-def verify_and_record(order: Order, collected: Collected, now: datetime, since: int) -> Checked:
+def verify_and_record(
+    order: Order,
+    collected: Collected,
+    now: datetime,
+    since: int,
+    start: RoundStart | None = None,
+) -> Checked:
     """Record the hospitals' withdrawals, then verify the bundles and record what is refused.
 
     Args:
@@ -83,6 +90,7 @@ def verify_and_record(order: Order, collected: Collected, now: datetime, since: 
         collected: what nodes sent.
         now: the aggregator's clock, UTC.
         since: the ledger's last line when the round began; what it says since is not said again.
+        start: the θ0 that was announced for the round; None: none was.
 
     Raises:
         LedgerError: the ledger was altered or cut short, or cannot be written.
@@ -91,7 +99,7 @@ def verify_and_record(order: Order, collected: Collected, now: datetime, since: 
     verified, unverified = verify_bytes(collected.bundles, trust, now)
     with open_ledger(order.ledger) as ledger:
         refusals = record_withdrawals(collected.withdrawals, trust, ledger, now, order.operator)
-        sound, ruled_out = Rules(order, trust, ledger.entries, now).check(verified)
+        sound, ruled_out = Rules(order, trust, ledger.entries, now, start).check(verified)
         refusals += [*unverified, *ruled_out]
         for refusal in refusals:
             _record_refusal(ledger, order, now, since, refusal)
@@ -100,7 +108,11 @@ def verify_and_record(order: Order, collected: Collected, now: datetime, since: 
 
 
 def assess(
-    exchange: Exchange, order: Order, sound: Sequence[Verified], reference: Cohort | None
+    exchange: Exchange,
+    order: Order,
+    sound: Sequence[Verified],
+    reference: Cohort | None,
+    start: RoundStart | None = None,
 ) -> dict[str, Screening]:
     """Measure how plausible each sound bundle is.
 
@@ -109,6 +121,7 @@ def assess(
         order: of the round.
         sound: bundles that pass every rule.
         reference: the operator's own labelled cohort.
+        start: as for ``verify_and_record``.
 
     Returns:
         site -> screening.
@@ -140,6 +153,7 @@ def assess(
         ask_all,
         accepted_digests(entries),
         frozenset(quarantined_digests(entries)),
+        None if start is None else start.shared,
     )
     quarantined = [site for site, screening in screenings.items() if screening.quarantined]
     log.info(
@@ -159,6 +173,7 @@ def decide(
     screenings: Mapping[str, Screening],
     now: datetime,
     since: int,
+    start: RoundStart | None = None,
 ) -> Decision:
     """Apply the rules again, then admit or quarantine each sound bundle and record it.
 
@@ -169,7 +184,7 @@ def decide(
         checked: what ``verify_and_record`` returned; its refusals are in the ledger already.
         screenings: what ``assess`` returned.
         now: the aggregator's clock, UTC.
-        since: as for ``verify_and_record``.
+        since, start: as for ``verify_and_record``.
 
     Raises:
         FederationError: other bundles are sound now than those that were measured.
@@ -177,7 +192,7 @@ def decide(
     """
     # Locked from reading to writing, so that nobody else admits anything in between.
     with open_ledger(order.ledger) as ledger:
-        rules = Rules(order, load_trust(order.trust), ledger.entries, now)
+        rules = Rules(order, load_trust(order.trust), ledger.entries, now, start)
         sound, ruled_out = rules.check(checked.verified)
         new = [refusal for refusal in ruled_out if refusal not in checked.refusals]
         for refusal in new:

@@ -48,6 +48,7 @@ from aggregator.verified import Verified
 from gdshare.contributions import contribution_of
 from gdshare.messages import Counts
 from gdshare.model import Model
+from gdshare.networks import Parameters
 from gdshare.pooling import TrainedWhenRead, shared_starts
 from gdshare.progress import lines
 from gdshare.seeding import derived_seed, numpy_generator
@@ -99,6 +100,7 @@ def screen(
     ask_all: AskAll,
     accepted: frozenset[str],
     quarantined: frozenset[str] = frozenset(),
+    shared: Parameters | None = None,
 ) -> dict[str, Screening]:
     """Screen verified bundles that fit one another.
 
@@ -110,15 +112,18 @@ def screen(
         accepted: digests that a person accepted.
         quarantined: digests that an earlier round quarantined. They stay so until accepted,
             whatever other peers or films would give now.
+        shared: the weights of the shared model that all were distilled for, if they were.
 
     Returns:
         site -> screening.
     """
-    figures = _measure(bundles, seed, reference)
+    figures = _measure(bundles, seed, reference, shared)
     screenings = _without_utility(bundles, figures)
     asked: Asked = "validation films" if reference is None else "reference patients"
     rankings = (
-        figures.rankings if reference is not None else _counted(bundles, screenings, seed, ask_all)
+        figures.rankings
+        if reference is not None
+        else _counted(bundles, screenings, seed, ask_all, shared)
     )
     for number, bundle in enumerate(bundles):
         site = bundle.site
@@ -161,10 +166,12 @@ class _Figures:
     rankings: Mapping[str, Sequence[Ranking]]
 
 
-def _measure(bundles: Sequence[Verified], seed: int, reference: Reference | None) -> _Figures:
+def _measure(
+    bundles: Sequence[Verified], seed: int, reference: Reference | None, shared: Parameters | None
+) -> _Figures:
     """Train networks from each bundle alone, and keep of each what is compared."""
     manifest = bundles[0].bundle.manifest
-    contributions = [contribution_of(bundle.bundle) for bundle in bundles]
+    contributions = [contribution_of(bundle.bundle, shared) for bundle in bundles]
     starts = shared_starts(contributions[0], manifest.protocol, _theta0_seed(seed), NETWORKS)
     count = NETWORKS if manifest.theta0_sha256 is None else 1
     finite, figures = np.ones(len(bundles), np.bool_), []
@@ -209,7 +216,11 @@ def _without_utility(bundles: Sequence[Verified], figures: _Figures) -> dict[str
 
 
 def _counted(
-    bundles: Sequence[Verified], screenings: Mapping[str, Screening], seed: int, ask_all: AskAll
+    bundles: Sequence[Verified],
+    screenings: Mapping[str, Screening],
+    seed: int,
+    ask_all: AskAll,
+    shared: Parameters | None,
 ) -> dict[str, Sequence[Ranking]]:
     """Films as each faultless bundle's network ranks them, place by place; all asked at once.
 
@@ -218,7 +229,7 @@ def _counted(
     faultless = [bundle for bundle in bundles if not screenings[bundle.site].faults]
     judges = drawn_judges(faultless, seed)
     questions = {
-        bundle.site: (_lone(bundle, _theta0_seed(seed)), judges[bundle.site])
+        bundle.site: (_lone(bundle, _theta0_seed(seed), shared), judges[bundle.site])
         for bundle in faultless
         if judges[bundle.site]
     }
@@ -235,10 +246,10 @@ def _theta0_seed(seed: int) -> int:
     return derived_seed(seed, "plausibility")
 
 
-def _lone(bundle: Verified, seed: int) -> Trained:
+def _lone(bundle: Verified, seed: int, shared: Parameters | None) -> Trained:
     """The first network of a bundle, as others train it: the average of one bundle is its own."""
     manifest = bundle.bundle.manifest
-    ensemble = TrainedWhenRead(contribution_of(bundle.bundle), manifest.protocol, seed)
+    ensemble = TrainedWhenRead(contribution_of(bundle.bundle, shared), manifest.protocol, seed)
     model = Model(manifest.method.network, manifest.protocol, ensemble)
     return Trained(model, [bundle], "average", seed, 1)
 

@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 
+from aggregator.admission.start import RoundStart
 from aggregator.flower.order import Order
 from aggregator.refusals import (
     KEY_REFUSALS,
@@ -43,11 +44,12 @@ from aggregator.trust.bundle_history import (
     withdrawn_bundles,
 )
 from aggregator.verified import Verified
-from gdshare.distill.problem import announced_theta0
+from gdshare.announcement import is_shared_model
 from gdshare.errors import BundleError, GdshareError
 from gdshare.ledger import Entry
 from gdshare.method import Method
 from gdshare.networks import INITIALISERS, build, digest
+from gdshare.theta0 import announced_theta0
 from gdshare.trust.key_history import key_ends, revoked_keys
 from gdshare.trust.keys import Trust
 
@@ -80,12 +82,14 @@ class Rules:
         trust: the keys of the hospitals, as they are now.
         entries: of the aggregator's ledger, as they are now.
         now: the aggregator's clock, UTC.
+        start: the θ0 that was announced for the round; None: none was.
     """
 
     order: Order
     trust: Trust
     entries: Sequence[Entry]
     now: datetime
+    start: RoundStart | None = None
 
     def check(self, verified: Sequence[Verified]) -> tuple[list[Verified], list[Refusal]]:
         """Sort verified bundles, one per node, into sound and refused.
@@ -204,10 +208,22 @@ class Rules:
         )
 
     def _theta0(self, bundle: Verified, _: Among) -> BundleError | None:
-        """This machine must draw, from the number of an announced θ0, the weights of its digest."""
+        """θ0 is the round's; or this machine draws, from its number, the weights of its digest."""
         manifest = bundle.bundle.manifest
+        if self.start is not None:
+            if self.start.fits(manifest):
+                return None
+            return DoesNotFit(
+                "not distilled for the θ0 that was announced for this round",
+                remedy="send the hospital the announcement, and have it distil for it",
+            )
         if manifest.theta0_sha256 is None:
             return None
+        if is_shared_model(manifest.theta0_sha256, manifest.method.theta0_number):
+            return DoesNotFit(
+                "distilled for a shared model, and this round has no announcement of it",
+                remedy="hold a round with --announcement, or ask the hospital for another bundle",
+            )
         if self._drawn(manifest.method, manifest.protocol.side) == manifest.theta0_sha256:
             return None
         return DoesNotFit(

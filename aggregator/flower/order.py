@@ -25,6 +25,8 @@ class Order(BaseModel):
         operator: who runs the round, for the ledger.
         name: the aggregator's own, by which hospitals name it as a recipient.
         reference: a labelled cohort of the operator's, on which each bundle's utility is tested.
+        announcement: folder of the θ0 that the round's bundles must be distilled for; None: what
+            most of them are distilled for, if it is drawn.
         pooling: how each network is trained from the bundles (method.md section 5).
         ensemble: how many networks are trained, each from its own θ0; they vote together.
         seed: decides every θ0, and intervals that are resampled.
@@ -43,6 +45,7 @@ class Order(BaseModel):
     operator: Annotated[str, Field(min_length=1, max_length=200)]
     name: SiteName | None = None
     reference: Path | None = None
+    announcement: Path | None = None
     pooling: Scheme = "average"
     ensemble: Annotated[int, Field(ge=1, le=MAX_ENSEMBLE)] = 5
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0

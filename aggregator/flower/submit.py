@@ -250,5 +250,6 @@ def _run_of(out: Path) -> str:
 
 def _from_anywhere(order: Order) -> Order:
     """With absolute paths: the ServerApp runs in another folder."""
-    reference = order.reference and order.reference.absolute()
-    return order.model_copy(update={"trust": order.trust.absolute(), "reference": reference})
+    named = ("reference", "announcement")
+    paths = {name: path.absolute() for name in named if (path := getattr(order, name))}
+    return order.model_copy(update={"trust": order.trust.absolute(), **paths})

@@ -16,7 +16,6 @@ import numpy as np
 from gdshare.bundle import Manifest, Terms, build_files
 from gdshare.bundle.counts import PublishedCounts
 from gdshare.cohort import label_cohort
-from gdshare.distill.problem import announced_theta0
 from gdshare.distilled import Distilled
 from gdshare.films.phantom import write_phantom_cohort
 from gdshare.method import Method
@@ -25,6 +24,7 @@ from gdshare.protocol import CLASSES, Protocol
 from gdshare.report.preview import render_preview
 from gdshare.signing import new_key, public_pem
 from gdshare.storage import write_bytes
+from gdshare.theta0 import announced_theta0
 
 Trained = Literal["convnet", "scattering"]
 PROTOCOL = Protocol(patch=40, stride=36, side=32)

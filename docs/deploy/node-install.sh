@@ -12,7 +12,7 @@ for key in node-key tls.key; do
 done
 # Its group reads what the node hands over, counts and goes by, and what is added later; nobody but
 # the owner writes there.
-for path in /srv/gdshare/outbox /srv/gdshare/cohort /srv/gdshare/peers /srv/gdshare/peers-ledger.jsonl /srv/gdshare/peers-ledger.jsonl.head; do
+for path in /srv/gdshare/outbox /srv/gdshare/outbox-announcements /srv/gdshare/cohort /srv/gdshare/peers /srv/gdshare/peers-ledger.jsonl /srv/gdshare/peers-ledger.jsonl.head; do
     [ -e "$path" ] || continue
     chgrp -R gdshare-node "$path"
     chmod -R g+rX,g-w "$path"

@@ -14,12 +14,14 @@ from gdshare.audit.patients import MIN_PATIENTS, patients_of, sample_patches
 from gdshare.audit.record import write_attacks
 from gdshare.bundle.attacks import Attack
 from gdshare.cohort import Cohort, cohort_digest
-from gdshare.distill.run_folder import read_record, read_result
+from gdshare.distill.run_folder import read_record, read_result, read_theta0
 from gdshare.distilled import Distilled
 from gdshare.errors import CohortError, UsageError
 from gdshare.method import RunRecord
+from gdshare.networks import Parameters
 from gdshare.pooling import contribution_from, train_pooled
 from gdshare.seeding import numpy_generator
+from gdshare.theta0 import shared_weights
 
 NETWORKS = 5
 """Trained on the images; an attacker may train any number."""
@@ -58,7 +60,8 @@ def audit_run(
         UsageError, CohortError, DivergedError: see ``attack_run``.
     """
     record, distilled = read_record(run), read_result(run)
-    result = attack_run(record, distilled, cohort, device, progress)
+    shared = shared_weights(read_theta0(run), record.method, record.protocol.side)
+    result = attack_run(record, distilled, cohort, device, progress, shared)
     write_nearest(run, result.nearest, distilled)
     write_attacks(run, distilled, result.attacks)
     return result
@@ -70,6 +73,7 @@ def attack_run(
     cohort: Cohort,
     device: str = "cpu",
     progress: Progress = lambda done, total: None,
+    shared: Parameters | None = None,
 ) -> Audit:
     """Run every attack.
 
@@ -82,6 +86,7 @@ def attack_run(
         cohort: that the run was distilled from; its test patients had no part in the run.
         device: where losses are computed.
         progress: called with (patients done, in all).
+        shared: the weights of the shared model that is its announced θ0, if it is one.
 
     Returns:
         the figures, and the training patches to look at.
@@ -102,7 +107,7 @@ def attack_run(
             cohort.path,
             "label the cohort with more patients, or a larger share of test patients",
         )
-    contribution = contribution_from("this run", distilled, record, patients=1)
+    contribution = contribution_from("this run", distilled, record, 1, shared)
     model = train_pooled([contribution], record.protocol, "average", seed, NETWORKS)
     total, before = 2 * (len(members) + len(others)), 0
 

@@ -3,6 +3,7 @@
 Deterministic, so that anybody can make it again and compare: data could be hidden in prose.
 """
 
+from gdshare.announcement import is_shared_model
 from gdshare.bundle.counts import PublishedCounts, format_count
 from gdshare.bundle.manifest import Manifest
 from gdshare.distilled import Distilled
@@ -153,6 +154,12 @@ def _data(manifest: Manifest) -> str:
     )
 
 
+def _origin(theta0_sha256: str, number: int) -> str:
+    if is_shared_model(theta0_sha256, number):
+        return "the weights of a model that an aggregator shared"
+    return f"number {number}"
+
+
 def _patients(counts: PublishedCounts) -> str:
     negative = format_count(counts.patients_negative, counts)
     positive = format_count(counts.patients_positive, counts)
@@ -171,7 +178,7 @@ def _making(manifest: Manifest, distilled: Distilled) -> str:
         else ""
     )
     trained = {"all": "all weights", "head": "the last layer alone, from zeros"}[method.train]
-    named = f" (SHA-256 `{weights}`, number {method.theta0_number})" if weights else ""
+    named = f" (SHA-256 `{weights}`, {_origin(weights, method.theta0_number)})" if weights else ""
     return (
         "## How it was made\n\n"
         "By dataset distillation after Li, Togo, Ogawa and Haseyama (ICIP 2020), with "

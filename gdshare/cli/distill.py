@@ -7,6 +7,7 @@ import secrets
 import shlex
 import sys
 import tomllib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin
@@ -15,6 +16,7 @@ import typer
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
+from gdshare.announcement import AnnouncedStart, read_announcement
 from gdshare.cli.interruption import stop_requests
 from gdshare.cli.terminal import (
     AsJson,
@@ -53,6 +55,14 @@ def distill(
         Path | None,
         typer.Option(help="TOML file with the options below; the command line overrides it."),
     ] = None,
+    announcement: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="An aggregator's announcement of network and θ0, as gdshare consent kept it; for "
+            "--network, --theta0 and --theta0-number.",
+        ),
+    ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Continue the interrupted run in --out.")
     ] = False,
@@ -82,12 +92,18 @@ def distill(
     from gdshare.distill.workers import join, spawn_workers
 
     options = {name: value for name, value in settings_options.items() if value is not None}
+    start = None
+    if announcement is not None:
+        start = _announced(announcement, options, resume)
+        options |= _settings_of(start)
     settings = read_settings(config, options, _initial_settings(out, resume))
     if not resume:
         settings = with_precision(settings, resolve_device(device))
     if workers > settings.draws:
         raise _too_many(f"--workers {workers}", settings)
-    arguments = _Arguments(open_cohort(cohort), out, settings, device, resume, tensorboard)
+    labelled = open_cohort(cohort)
+    theta0 = None if start is None else _weights_for(start, labelled)
+    arguments = _Arguments(labelled, out, settings, device, resume, tensorboard, theta0)
     if workers > 1 and "WORLD_SIZE" not in os.environ:
         if not resume and "OMP_NUM_THREADS" not in os.environ:
             _share_cores(workers)
@@ -104,6 +120,46 @@ def distill(
             return
     write_bytes(out / PREVIEW, render_preview(outcome.distilled))
     _report(cohort, out, outcome, as_json)
+
+
+def _settings_of(start: AnnouncedStart) -> dict[str, Any]:
+    """The settings that an announcement fixes."""
+    announced = start.announcement
+    return {
+        "network": announced.network,
+        "theta0": "announced",
+        "theta0_number": announced.number,
+    }
+
+
+def _announced(folder: Path, options: Mapping[str, Any], resume: bool) -> AnnouncedStart:
+    """Read an announcement, and refuse it where something else was asked for."""
+    if resume:
+        raise UsageError("the run has kept its θ0", "--announcement with --resume", "leave it out")
+    start = read_announcement(folder)
+    for name, value in _settings_of(start).items():
+        if options.get(name, value) != value:
+            raise UsageError(
+                f"the announcement says {value}",
+                f"--{name.replace('_', '-')} {options[name]}",
+                "leave it out",
+            )
+    return start
+
+
+def _weights_for(start: AnnouncedStart, cohort: "Cohort") -> bytes | None:
+    """A shared model's weights; None where θ0 is drawn. Either fits this cohort and machine."""
+    from gdshare.theta0 import require_here
+
+    side = start.announcement.side
+    if cohort.protocol.side != side:
+        raise UsageError(
+            f"its patches have {cohort.protocol.side} px, and the announced network takes {side}",
+            cohort.path,
+            f"label the cohort with --side {side}",
+        )
+    require_here(start)
+    return start.weights
 
 
 def _too_many(processes: str, settings: Settings) -> UsageError:
@@ -151,6 +207,7 @@ class _Arguments:
     device: str
     resume: bool
     tensorboard: bool
+    theta0: bytes | None
 
 
 def _run(arguments: _Arguments, workers: "Workers") -> "Outcome":
@@ -174,6 +231,7 @@ def _run(arguments: _Arguments, workers: "Workers") -> "Outcome":
                 workers=workers,
                 tensorboard=arguments.tensorboard,
                 reading=lambda done, total: report(done, total, "features of patches"),
+                theta0=arguments.theta0,
             )
     except (StoppedError, KeyboardInterrupt):
         if workers.is_main:

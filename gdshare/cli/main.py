@@ -56,6 +56,7 @@ OWN_COMMANDS: dict[str, str] = {
         "seal",
         "unseal",
         "ledger",
+        "consent",
         "train",
         "evaluate",
         "classify",
@@ -70,11 +71,12 @@ PANELS: dict[str, tuple[str, ...]] = {
     "Hospital: films and outlines": ("import", "review", "outline", "label"),
     "Hospital: distil and release": (
         *("distill", "audit", "prepare", "approve", "release", "publish", "withdraw", "seal"),
-        *("keys", "policy", "ledger"),
+        *("keys", "policy", "ledger", "consent"),
     ),
     "Hospital: the node": ("node",),
     "Aggregator": (
-        *("federation", "nodes", "verify", "unseal", "aggregate", "status", "receipts", "trust"),
+        *("federation", "nodes", "announce", "verify", "unseal", "aggregate", "status"),
+        *("receipts", "trust"),
     ),
     "Researcher": ("phantom", "demo", "train", "evaluate", "classify", "report", "reproduce"),
 }

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from gdshare.distill.run_folder import read_record, read_result
+from gdshare.distill.run_folder import read_record, read_result, read_theta0
 from gdshare.distill.score_record import ScoreRecord, read_score
 from gdshare.extras import require_extra
 from gdshare.progress import progress
@@ -43,4 +43,5 @@ def measured_score(run: Path, cohort: Path | None) -> ScoreRecord:
     from gdshare.distill.loop import score_run
 
     with progress("measuring what the images teach"):
-        return score_run(read_record(run), distilled, open_cohort(cohort))
+        labelled, theta0 = open_cohort(cohort), read_theta0(run)
+        return score_run(read_record(run), distilled, labelled, theta0=theta0)

@@ -35,6 +35,7 @@ from gdshare.release import (
 )
 from gdshare.release import approve as sign_approval
 from gdshare.release import prepare as write_prepared
+from gdshare.release.consent import require_consent
 from gdshare.release.describe import describe
 from gdshare.release.locked_outbox import open_outbox, require_owner
 from gdshare.release.own_key import require_own_key, signed_with
@@ -215,6 +216,7 @@ def approve(
         require_owner(outbox, entries, bundle.manifest.site)
         require_match(bundle.digest, digest, "--digest", LOOK)
         require_allowed(policy, bundle.manifest)
+        require_consent(bundle.manifest, entries)
         require_approver(policy, signing_key.public_key())
         if dry_run:
             print_facts({"would approve": name, "digest": bundle.digest}, as_json)

@@ -57,6 +57,7 @@ from gdshare.method import RunRecord, Settings
 from gdshare.networks import Parameters
 from gdshare.patch_tensors import balanced_accuracy
 from gdshare.storage import write_bytes
+from gdshare.theta0 import shared_weights
 
 log = logging.getLogger(__name__)
 
@@ -128,6 +129,7 @@ def distill(
     workers: Workers = ALONE,
     tensorboard: bool = False,
     reading: Callable[[int, int], None] = lambda done, total: None,
+    theta0: bytes | None = None,
 ) -> Outcome:
     """Distil a cohort's training patches; the result and all records of the run go to ``out``.
 
@@ -147,8 +149,11 @@ def distill(
         tensorboard: write TensorBoard's event files to ``out`` too.
         reading: called with (patches done, patches in all) while a head's features are computed,
             before the first step.
+        theta0: a shared model's weights, safetensors, where they are the announced θ0; a resumed
+            run has its own.
 
     Raises:
+        AnnouncementError: the weights are not those of ``settings``.
         CohortError: a class has no training or no validation window.
         StoppedError: ``stopping`` returned True; the checkpoint is written.
         LostError: too many useless gradients in a row.
@@ -161,15 +166,20 @@ def distill(
         require_tensorboard()
     with ExitStack() as stack:
         if workers.is_main:
-            problem = prepare(cohort, settings, device, reading)
+            data = run_folder.read_theta0(out) if resume else theta0
+            shared = shared_weights(data, settings, cohort.protocol.side)
+            problem = prepare(cohort, settings, device, reading, shared)
+            record = run_record(problem, cohort)
             with explain_faults(out):
-                stack.enter_context(run_folder.open_run(out, run_record(problem, cohort), resume))
+                stack.enter_context(run_folder.open_run(out, record, resume, data))
             workers.barrier()
         else:
             # From the folder and not from the main worker: the seed is never sent.
             workers.barrier()
             settings = run_folder.read_record(out).settings
-            problem = prepare(cohort, settings, device)
+            data = run_folder.read_theta0(out)
+            shared = shared_weights(data, settings, cohort.protocol.side)
+            problem = prepare(cohort, settings, device, shared=shared)
         return _run(out, problem, progress, clock, stopping, workers, tensorboard)
 
 
@@ -394,7 +404,11 @@ def _final_score(distilled: Distilled, problem: Problem, workers: Workers) -> Pa
 
 
 def score_run(
-    record: RunRecord, distilled: Distilled, cohort: Cohort, device: str = "cpu"
+    record: RunRecord,
+    distilled: Distilled,
+    cohort: Cohort,
+    device: str = "cpu",
+    theta0: bytes | None = None,
 ) -> ScoreRecord:
     """Measure again what ``distill`` measured of a run's result when it ended.
 
@@ -403,13 +417,16 @@ def score_run(
         distilled: the result.
         cohort: that the run was distilled from.
         device: torch's name of where to compute.
+        theta0: the shared model's weights in the run's folder, if there are any.
 
     Raises:
+        AnnouncementError: the weights are not those of the run.
         UsageError: the run was distilled from another cohort, or there is no such device.
     """
     if record.cohort_sha256 != cohort_digest(cohort):
         raise UsageError("this run was distilled from another cohort", cohort.path, "pass that one")
-    problem = prepare(cohort, record.settings, device)
+    shared = shared_weights(theta0, record.settings, cohort.protocol.side)
+    problem = prepare(cohort, record.settings, device, shared=shared)
     return score_record(distilled, _final_score(distilled, problem, ALONE))
 
 

@@ -13,7 +13,7 @@ from gdshare.distill.chain.network import Chain, chain_of
 from gdshare.distill.head import FEATURE_BATCH, Body, Head, body_of
 from gdshare.distill.precision import FACTORS
 from gdshare.errors import CohortError
-from gdshare.method import Counts, Method, RunRecord, Settings
+from gdshare.method import Counts, RunRecord, Settings
 from gdshare.networks import INITIALISERS, Parameters, build, digest, draw, require_device
 from gdshare.patch_tensors import as_tensors
 from gdshare.protocol import Protocol
@@ -24,6 +24,7 @@ from gdshare.seeding import (
     scoring_rows,
     torch_generator,
 )
+from gdshare.theta0 import announced_theta0
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,7 @@ class Problem:
         scoring: validation windows that scores are taken on, as tensors.
         features: of the patches, if only the head is trained; None if all weights are trained.
         fixed: the same draw at every training step, if L-BFGS is to see one loss.
+        shared: the weights of a shared model, if they are the announced θ0.
     """
 
     protocol: Protocol
@@ -88,6 +90,7 @@ class Problem:
     scoring: tuple[Tensor, Tensor]
     features: Features | None = None
     fixed: Draw | None = None
+    shared: Parameters | None = None
 
     def draw(self, step: int, number: int) -> Draw:
         """Draw ``number`` of a training step."""
@@ -115,7 +118,7 @@ class Problem:
         """Initial weights for one use: fresh, or the announced ones."""
         settings = self.settings
         if settings.theta0 == "announced":
-            weights = announced_theta0(settings, self.module)
+            weights = announced_theta0(settings, self.module, self.shared)
         else:
             generator = torch_generator(settings.seed, purpose, index)
             weights = draw(settings.network, self.module, generator)
@@ -168,16 +171,12 @@ def run_record(problem: Problem, cohort: Cohort) -> RunRecord:
     )
 
 
-def announced_theta0(method: Method, module: nn.Module) -> Parameters:
-    """The θ0 of a round that fixes it: drawn from its public number."""
-    return draw(method.network, module, torch_generator(method.theta0_number, "fixed-theta0"))
-
-
 def prepare(
     cohort: Cohort,
     settings: Settings,
     device: str,
     progress: Callable[[int, int], None] = lambda done, total: None,
+    shared: Parameters | None = None,
 ) -> Problem:
     """Open the cohort's windows, build the network, and compute the features that heads need.
 
@@ -186,6 +185,7 @@ def prepare(
         settings: of the run.
         device: torch's name of where to compute.
         progress: called with (patches, patches in all) while features are computed.
+        shared: the weights of a shared model, where they are the announced θ0.
 
     Raises:
         CohortError: a class has no training or no validation window.
@@ -199,7 +199,7 @@ def prepare(
                 cohort.path,
                 "add films, or change the patch size or the split",
             )
-    return prepare_patches(train, val, cohort.protocol, settings, device, progress)
+    return prepare_patches(train, val, cohort.protocol, settings, device, progress, shared)
 
 
 def prepare_patches(
@@ -209,6 +209,7 @@ def prepare_patches(
     settings: Settings,
     device: str,
     progress: Callable[[int, int], None] = lambda done, total: None,
+    shared: Parameters | None = None,
 ) -> Problem:
     """The same from patches themselves, of any classes.
 
@@ -216,7 +217,7 @@ def prepare_patches(
         train: to learn from; every class is present.
         val: to score on, of the same classes; every class is present.
         protocol: its side and its normalisation count.
-        settings, device, progress: as for ``prepare``.
+        settings, device, progress, shared: as for ``prepare``.
 
     Raises:
         UsageError: the network cannot take these patches, or there is no such device.
@@ -232,6 +233,7 @@ def prepare_patches(
         train,
         train.rows_by_class(),
         (torch.empty(0), torch.empty(0)),
+        shared=shared,
     )
     generator = numpy_generator(settings.seed, "score-rows")
     chosen = scoring_rows(val, settings.score_patches, generator)

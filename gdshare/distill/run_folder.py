@@ -4,6 +4,7 @@
 
     RUN/
       run.json                 settings, cohort and machine; has the seed, stays at the hospital
+      theta0.safetensors       the shared model that was announced as θ0, if one was
       .lock                    locked while a process is at the run
       metrics.jsonl            a line for each training step, and for each score
       checkpoint.safetensors   the state to resume from
@@ -26,14 +27,16 @@ from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.numpy import load
 
+from gdshare.announcement import MAX_WEIGHTS
 from gdshare.distilled import TENSORS, Distilled
 from gdshare.errors import LockedError, RunError
 from gdshare.lock import lock
 from gdshare.method import RunRecord
 from gdshare.plain_files import MAX_RECORD, MAX_TABLE, MAX_TENSORS, read_plain
-from gdshare.storage import write_json
+from gdshare.storage import write_bytes, write_json
 
 RECORD = "run.json"
+THETA0 = "theta0.safetensors"
 LOCK = ".lock"
 METRICS = "metrics.jsonl"
 TIMINGS = "timings.jsonl"
@@ -42,10 +45,13 @@ PREVIEW = "preview.png"
 
 
 @contextmanager
-def open_run(out: Path, record: RunRecord, resume: bool) -> Iterator[None]:
+def open_run(
+    out: Path, record: RunRecord, resume: bool, theta0: bytes | None = None
+) -> Iterator[None]:
     """Make a new run folder, or open the run to resume, and keep other processes from it.
 
-    A kill leaves no lock behind.
+    A kill leaves no lock behind. ``theta0`` is the file of a shared model that a new run starts
+    from.
 
     Raises:
         RunError: the folder is not empty (without ``resume``), has no run (with it), or a run of
@@ -68,6 +74,8 @@ def open_run(out: Path, record: RunRecord, resume: bool) -> Iterator[None]:
             _require_same(out, record)
         else:
             _require_empty(out)  # another process may have begun and ended a run meanwhile
+            if theta0 is not None:
+                write_bytes(out / THETA0, theta0)
             write_json(out / RECORD, record.model_dump(mode="json"))
         yield
 
@@ -99,8 +107,10 @@ def _require_same(out: Path, record: RunRecord) -> None:
 
 
 def _left_by_a_kill(path: Path) -> bool:
-    """Whether a file was left by a process that was killed while writing ``run.json``."""
-    return path.name.startswith(f".{RECORD}.")
+    """Whether a file was left by a process that was killed before ``run.json`` was written."""
+    if path.name == THETA0:
+        return not (path.parent / RECORD).exists()
+    return path.name.startswith((f".{RECORD}.", f".{THETA0}."))
 
 
 def read_record(out: Path) -> RunRecord:
@@ -118,6 +128,23 @@ def read_record(out: Path) -> RunRecord:
         ) from error
     except ValidationError as error:
         raise RunError("damaged or of another version", path, "distil again") from error
+
+
+def read_theta0(out: Path) -> bytes | None:
+    """Read the shared model that a run starts from; None if it starts from another θ0.
+
+    Raises:
+        RunError: it cannot be read.
+    """
+    path = out / THETA0
+    try:
+        return read_plain(path, MAX_WEIGHTS)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise RunError(
+            f"cannot be read ({error.strerror})", path, "copy it from the announcement"
+        ) from error
 
 
 def read_result(out: Path) -> Distilled:

@@ -9,6 +9,7 @@ from gdshare.bundle import Manifest, describe_run, read_tensors
 from gdshare.distill.run_folder import read_record, read_result
 from gdshare.distilled import Distilled
 from gdshare.errors import BundleError, RunError
+from gdshare.release.consent import require_consent
 from gdshare.release.locked_outbox import LockedOutbox, require_owner
 from gdshare.release.policy import terms_of
 from gdshare.release.publish import next_number
@@ -40,7 +41,8 @@ def describe(
 
     Raises:
         RunError: the run is not finished, or its result does not match ``run.json``.
-        PolicyError: the policy does not name a recipient.
+        PolicyError: the policy does not name a recipient, or the images were distilled for a shared
+            model without consent to it.
         UsageError: the outbox is another hospital's; or a name, number or time that the format does
             not allow.
     """
@@ -60,4 +62,5 @@ def describe(
         read_tensors(distilled.to_bytes(), manifest)
     except BundleError as error:
         raise RunError(f"cannot be published: {error.what}", run, "distil again") from error
+    require_consent(manifest, outbox.ledger.entries)
     return manifest, distilled

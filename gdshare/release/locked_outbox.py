@@ -11,6 +11,7 @@ from pathlib import Path
 
 from gdshare.errors import UsageError
 from gdshare.ledger import Entry, Ledger, open_ledger
+from gdshare.release.consent import CONSENT, ENDED
 from gdshare.release.pinned import POLICY, policy_in_force
 from gdshare.release.policy import Policy
 from gdshare.release.publish import ledger_beside
@@ -44,10 +45,10 @@ def open_outbox(outbox: Path) -> Iterator[LockedOutbox]:
 
 
 def owner_of(entries: Sequence[Entry]) -> str | None:
-    """The hospital whose outbox it is, by the ledger's first line; None before that."""
-    if not entries:
+    """The hospital whose outbox it is, by the first line about it; None before that."""
+    first = next((entry for entry in entries if entry.act not in (CONSENT, ENDED)), None)
+    if first is None:
         return None
-    first = entries[0]
     return first.what if first.act == POLICY else first.what.rpartition("-")[0]
 
 

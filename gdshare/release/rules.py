@@ -7,6 +7,7 @@ any of them.
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from gdshare.announcement import is_shared_model
 from gdshare.audit import ATTACKS
 from gdshare.bundle import Manifest
 from gdshare.bundle.counts import PublishedCounts, format_count
@@ -120,6 +121,7 @@ def findings(policy: Policy, manifest: Manifest) -> tuple[Finding, ...]:
     """Hold a bundle to the policy, rule by rule."""
     return (
         *(rule(policy.bundle, manifest) for rule in RULES),
+        *_start_findings(manifest),
         *_attack_findings(policy, manifest),
     )
 
@@ -154,6 +156,14 @@ def require_better_than_chance(score: ScoreRecord, name: str, allowed: bool) -> 
             name,
             "distil longer, or check the films and their outlines; --at-chance releases it anyway",
         )
+
+
+def _start_findings(manifest: Manifest) -> Iterator[Finding]:
+    """Shown where it is unusual; whether somebody consents is for the ledger to say."""
+    theta0 = manifest.theta0_sha256
+    if theta0 is not None and is_shared_model(theta0, manifest.method.theta0_number):
+        actual = f"an aggregator's shared model, {theta0}"
+        yield Finding("initial weights", "any, a shared model's with consent", actual, True)
 
 
 def _attack_findings(policy: Policy, manifest: Manifest) -> Iterator[Finding]:

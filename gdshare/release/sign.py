@@ -9,6 +9,7 @@ from gdshare.bundle.layout import SIGNATURE
 from gdshare.errors import PolicyError
 from gdshare.ledger import Entry
 from gdshare.release.approval import Approval, read_approvals, require_approved
+from gdshare.release.consent import require_consent
 from gdshare.release.policy import Policy, by_policy
 from gdshare.release.prepared import Prepared
 from gdshare.release.rules import require_allowed
@@ -62,10 +63,12 @@ def sign_prepared(
         the bundle's six files, five of them byte for byte as prepared; and the approvals.
 
     Raises:
-        PolicyError: the policy does not allow it, too few people have approved it, or the ledger
-            does not show that it was prepared.
+        PolicyError: the policy does not allow it, nobody consents to the shared model it was
+            distilled for, too few people have approved it, or the ledger does not show that it was
+            prepared.
     """
     require_allowed(policy, prepared.manifest)
+    require_consent(prepared.manifest, entries)
     approvals = read_approvals(prepared, policy)
     require_approved(approvals, policy, fingerprint(key.public_key()))
     require_recorded(prepared, policy, approvals, entries)

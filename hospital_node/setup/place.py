@@ -85,7 +85,7 @@ class NodePlace(BaseModel):
         ledger = peers.with_name("peers-ledger.jsonl")
         of_keys = (peers, ledger, ledger.with_name(f"{ledger.name}.head"))
         counted = (self.work / "cohort", *self.films) if self.counts else ()
-        return (self.work / "outbox", *counted, *of_keys)
+        return (self.work / "outbox", self.work / "outbox-announcements", *counted, *of_keys)
 
     def values(self) -> Mapping[str, str]:
         """What the templates want."""

@@ -12,12 +12,12 @@ from torch import Tensor
 
 from gdshare.cohort import Cohort
 from gdshare.distill.head import Body, Head, body_of
-from gdshare.distill.problem import announced_theta0
 from gdshare.last_layer import moments, one_hot, ridge
 from gdshare.method import Method
 from gdshare.networks import build
 from gdshare.patch_tensors import balanced_accuracy, sample_patches
 from gdshare.protocol import Tone
+from gdshare.theta0 import announced_theta0
 from studies.networks import Network
 from studies.quality.networks import cohorts_of, show
 from studies.runner import Piece, Result

@@ -20,12 +20,12 @@ from torch import Tensor, nn
 
 from gdshare.cohort import Cohort
 from gdshare.distill.head import Body, Head, body_of
-from gdshare.distill.problem import announced_theta0
 from gdshare.last_layer import PENALTIES, Solved, moments, one_hot, ridge, score_of
 from gdshare.method import Method
 from gdshare.networks import Parameters, build
 from gdshare.patch_tensors import patch_accuracy, sample_patches
 from gdshare.seeding import torch_generator
+from gdshare.theta0 import announced_theta0
 from studies.networks import Network
 from studies.quality.networks import TRAINED, cohorts_of, show
 from studies.quality.plan import NETWORKS

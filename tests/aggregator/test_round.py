@@ -52,7 +52,6 @@ from aggregator.round import Round
 from aggregator.trust.bundle_history import newest_bundles, signed_with
 from gdshare import progress
 from gdshare.bundle import Terms, verify_files
-from gdshare.distill.problem import announced_theta0
 from gdshare.errors import FederationError, LedgerError
 from gdshare.ledger import open_ledger, read_ledger
 from gdshare.messages import ANSWER_RECORD
@@ -67,6 +66,7 @@ from gdshare.signing import (
     new_key,
     public_pem,
 )
+from gdshare.theta0 import announced_theta0
 from gdshare.trust.key_history import REVOKE, TRUST, from_line, until
 from hospital_node.client_app import app as real_app
 

@@ -14,10 +14,11 @@ from gdshare.audit.nearest import nearest, patient_correlations
 from gdshare.audit.patients import Patients, patients_of, sample_patches
 from gdshare.bundle.attacks import Attack
 from gdshare.cohort import Patches
-from gdshare.distill.problem import announced_theta0, prepare, run_record
+from gdshare.distill.problem import prepare, run_record
 from gdshare.distilled import Distilled
 from gdshare.errors import CohortError, RunError, UsageError
 from gdshare.networks import build
+from gdshare.theta0 import announced_theta0
 
 PATIENTS = 30
 

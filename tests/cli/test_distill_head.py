@@ -15,10 +15,10 @@ from run_kit import TINY
 from gdshare.cli import distill as command
 from gdshare.cli.measured_score import measured_score
 from gdshare.contributions import read_source
-from gdshare.distill.problem import announced_theta0
 from gdshare.distill.run_folder import read_record
 from gdshare.model import load_model
 from gdshare.networks import build
+from gdshare.theta0 import announced_theta0
 
 QUICK = ("--train", "head", "--outer-steps", 4, "--batch", 30, "--steps", 5, "--device", "cpu")
 

@@ -33,6 +33,7 @@ NEEDING = (
     ("distill", "evaluate x y"),
     ("distill", "report x"),
     ("distill", "classify x y.png"),
+    ("distill", "announce --out x --trust y --key z --name n --number 1"),
     ("federation", "aggregate --superlink a:1 --trust x --out y"),
     ("federation", "demo --out x"),
     ("federation", "reproduce claim"),

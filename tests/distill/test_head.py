@@ -14,7 +14,7 @@ from torch.nn import functional
 from gdshare.distill import head
 from gdshare.distill.head import Body, Head, OuterLoss, body_of, public_images, train_head
 from gdshare.distill.loop import distill, score_run
-from gdshare.distill.problem import announced_theta0, prepare
+from gdshare.distill.problem import prepare
 from gdshare.distill.run_folder import read_record
 from gdshare.distill.score_record import read_score
 from gdshare.distill.unroll import InnerData, Unknowns, constrain
@@ -22,6 +22,7 @@ from gdshare.method import Settings
 from gdshare.networks import build, draw, forward
 from gdshare.patch_tensors import patch_accuracy
 from gdshare.pooling import contribution_from, train_pooled
+from gdshare.theta0 import announced_theta0
 
 STEPS = 4
 SOFT, HARD = torch.empty(0), torch.eye(3, dtype=torch.float64).repeat(2, 1)

@@ -7,6 +7,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from announcement_kit import distilled_for, of_model, sent
 from cryptography.hazmat.primitives.asymmetric import ec
 from grid_kit import ask_node
 from site_kit import (
@@ -91,6 +92,27 @@ def test_counts_are_those_of_the_model_that_the_aggregator_trains(
     films = cohort_votes(model, open_cohort(cohort), "val" if epsilon is None else "test")
     answered = counts_from_fields(answer, len(thresholds)).confusions
     assert answered == confusions(films, thresholds)
+
+
+def test_consent_that_ended_ends_the_use_of_a_model_that_was_trained(
+    settings: dict[str, object], tmp_path: Path
+) -> None:
+    start = of_model(new_key())
+    agreed = sent(tmp_path / "agreed" / start.theta0_sha256, start)
+    settings["announcements"] = str(tmp_path / "agreed")
+    abouts = [manifest(site, sequence=2, **distilled_for(start)) for site in ("north", "east")]
+    own, other = (make_bundle(about.site, KEYS[about.site], about) for about in abouts)
+    write_files(tmp_path / "outbox" / "north-2", own)
+    assert "refused" not in ask_node(settings, "evaluate.counts", fields(own, other))
+    recipe = Recipe("average", 7, 2, [own, other])
+    name = recipe.digest("convnet", PROTOCOL)
+    named = CountRequest("convnet", PROTOCOL, name, None).to_fields()
+    assert isinstance(asked(settings, named), dict)
+    shutil.rmtree(agreed)
+    assert asked(settings, named) == "bundles-refused"
+    assert asked(settings, fields(own, other)) == "bundles-refused"
+    del settings["announcements"]
+    assert asked(settings, fields(own, other)) == "bundles-refused"
 
 
 def heads(*sites: str) -> list[Files]:

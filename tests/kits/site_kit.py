@@ -14,11 +14,11 @@ from PIL import Image
 from gdshare.bundle import Manifest, Terms, build_files
 from gdshare.bundle.counts import PublishedCounts
 from gdshare.cohort import label_cohort
-from gdshare.distill.problem import announced_theta0
 from gdshare.distilled import Distilled
 from gdshare.method import Method
 from gdshare.networks import INITIALISERS, build, digest
 from gdshare.protocol import Protocol
+from gdshare.theta0 import announced_theta0
 
 PROTOCOL = Protocol(patch=16, stride=16, side=8, tone="none")
 """The bundles' images are drawn in the gray levels of the films as they are."""

@@ -1,0 +1,46 @@
+"""The θ0 that the bundles of a round must be distilled for, where the aggregator announced one."""
+
+from dataclasses import dataclass
+
+from aggregator.flower.order import Order
+from gdshare.announcement import read_announcement
+from gdshare.bundle import Manifest
+from gdshare.networks import Parameters
+from gdshare.theta0 import require_here
+
+
+@dataclass(frozen=True)
+class RoundStart:
+    """An announced θ0.
+
+    Attributes:
+        network: the name of the network it is of.
+        side: of the network's input, px.
+        theta0_sha256: digest of its weights.
+        shared: the weights, where they are a shared model's; None where bundles' readers draw them.
+    """
+
+    network: str
+    side: int
+    theta0_sha256: str
+    shared: Parameters | None
+
+    def fits(self, manifest: Manifest) -> bool:
+        """Whether a bundle was distilled for it."""
+        made_for = (manifest.method.network, manifest.protocol.side, manifest.theta0_sha256)
+        return made_for == (self.network, self.side, self.theta0_sha256)
+
+
+def start_of_round(order: Order) -> RoundStart | None:
+    """Read the round's announcement; None where the order names none.
+
+    Raises:
+        AnnouncementError: damaged, or this machine draws another θ0.
+        UsageError: no such network.
+    """
+    if order.announcement is None:
+        return None
+    start = read_announcement(order.announcement)
+    theta0, announced = require_here(start), start.announcement
+    shared = None if start.weights is None else theta0
+    return RoundStart(announced.network, announced.side, start.theta0_sha256, shared)
