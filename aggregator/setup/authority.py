@@ -6,7 +6,7 @@ from pathlib import Path
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from aggregator.setup.place import CA, CA_KEY, SERVER, SITES, Place
+from aggregator.setup.place import CA, CA_KEY, SERVER, SITES, FederationPlace
 from gdshare.deploy.certificates import (
     Authority,
     certificate_pem,
@@ -33,7 +33,7 @@ def read_authority(folder: Path, passphrase: bytes) -> Authority:
 
 
 def sign_request(
-    place: Place, authority: Authority, request: NodeRequest, site: str, now: datetime
+    place: FederationPlace, authority: Authority, request: NodeRequest, site: str, now: datetime
 ) -> Path:
     """Write the hospital's certificate, and below it the authority's; returns the file.
 
@@ -48,7 +48,7 @@ def sign_request(
     return path
 
 
-def renew_server(place: Place, authority: Authority, now: datetime) -> x509.Certificate:
+def renew_server(place: FederationPlace, authority: Authority, now: datetime) -> x509.Certificate:
     """Write a new certificate for the server's key, which stays.
 
     Raises:
