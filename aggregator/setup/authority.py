@@ -7,6 +7,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from aggregator.setup.place import CA, CA_KEY, SERVER, SITES, FederationPlace
+from aggregator.setup.revocations import keep_issued
 from gdshare.deploy.certificates import (
     Authority,
     certificate_pem,
@@ -44,6 +45,9 @@ def sign_request(
         raise UsageError("asks for no certificate", site, "sign the file of gdshare node init")
     certificate = authority.client(site, request.tls_key, now)
     path = place.folder / SITES / f"{site}.pem"
+    if path.exists():  # of a folder in which certificates were not kept by number
+        keep_issued(place.folder, read_certificates(path)[0])
+    keep_issued(place.folder, certificate)
     write_bytes(path, certificate_pem(certificate) + certificate_pem(authority.certificate))
     return path
 

@@ -11,12 +11,25 @@ from pathlib import Path
 
 from aggregator.flower.cli import FlowerCli, ListedNode, SuperLinkAddress
 from aggregator.nodes.binding import read_binding
-from aggregator.setup.place import CA, CA_KEY, INSTALLED, SERVER, SERVER_KEY, SITES, FederationPlace
+from aggregator.setup.place import (
+    CA,
+    CA_KEY,
+    INSTALLED,
+    NGINX,
+    REVOKED,
+    SERVER,
+    SERVER_KEY,
+    SITES,
+    FederationPlace,
+)
+from aggregator.setup.revocations import read_revocations
 from gdshare.child_environment import child_environment
+from gdshare.deploy.certificates import read_certificates
 from gdshare.deploy.finding import (
     Finding,
     certificate_finding,
     disk_finding,
+    end_finding,
     fault,
     is_root,
     ok,
@@ -83,9 +96,27 @@ def _certificates(place: FederationPlace, now: datetime) -> Iterator[Finding]:
     renew = "gdshare federation renew, then restart gdshare-superlink and nginx"
     yield certificate_finding("authority", place.folder / CA, now, "set the federation up anew")
     yield certificate_finding("server", place.folder / SERVER, now, renew)
+    yield _revocations(place, now)
     for path in sorted((place.folder / SITES).glob("*.pem")):
         again = f"gdshare federation sign {path.stem}'s request again, and send it the file"
         yield certificate_finding(f"site {path.stem}", path, now, again)
+
+
+def _revocations(place: FederationPlace, now: datetime) -> Finding:
+    """Whether nginx lets in whoever is not on the list, and nobody who is."""
+    subject, path = "revoked", place.folder / REVOKED
+    again = "gdshare federation renew, then restart nginx"
+    try:
+        end = read_revocations(path, read_certificates(place.folder / CA)[0]).end
+        asked_for = b"ssl_crl" in read_plain(place.folder / NGINX, MAX_RECORD)
+    except OSError as error:
+        return fault(subject, f"{error.filename}: {error.strerror}", again)
+    except GdshareError as error:
+        return fault(subject, f"{error.where}: {error.what}", error.remedy)
+    if not asked_for:
+        remedy = f"have it say ssl_crl {path}; as gdshare federation init writes it"
+        return fault(subject, f"{place.folder / NGINX} lets in who is on the list", remedy)
+    return end_finding(subject, f"{path}, past which nginx refuses everybody,", end, now, again)
 
 
 def _keys(place: FederationPlace) -> Iterator[Finding]:

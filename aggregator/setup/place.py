@@ -16,8 +16,11 @@ MAX_BYTES: Final = 64 * 1024
 CA, CA_KEY, SERVER, SERVER_KEY = "ca.pem", "ca.key", "server.pem", "server.key"
 UNIT, NGINX, NFT = "gdshare-superlink.service", "superlink-nginx.conf", "gdshare-superlink.nft"
 INSTALL, COMPOSE, LOGROTATE = "install.sh", "compose.yaml", "superlink.logrotate"
+REVOKED: Final = "revoked.pem"
 SITES: Final = "sites"
-"""Folder of the hospitals' certificates, SITE.pem each."""
+"""Folder of what hospitals are sent, SITE.pem each."""
+ISSUED: Final = "issued"
+"""Folder of every certificate of a hospital that was signed, NUMBER.pem each."""
 INSTALLED: Final = {
     UNIT: Path("/etc/systemd/system") / UNIT,
     NGINX: Path("/etc/nginx/conf.d/gdshare.conf"),

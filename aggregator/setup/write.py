@@ -12,15 +12,18 @@ from aggregator.setup.place import (
     COMPOSE,
     FILE,
     INSTALL,
+    ISSUED,
     LOGROTATE,
     NFT,
     NGINX,
+    REVOKED,
     SERVER,
     SERVER_KEY,
     SITES,
     UNIT,
     FederationPlace,
 )
+from aggregator.setup.revocations import NOBODY
 from gdshare.deploy.certificates import (
     Authority,
     certificate_pem,
@@ -75,5 +78,7 @@ def write_federation(place: FederationPlace, passphrase: bytes, now: datetime) -
         write_bytes(folder / SERVER, certificate_pem(certificate))
         write_bytes(folder / SERVER_KEY, private_pem(key), 0o600)
         write_bytes(folder / FILE, (place.model_dump_json(indent=2) + "\n").encode())
+        write_bytes(folder / REVOKED, NOBODY.signed(authority, now))
         (folder / SITES).mkdir()
+        (folder / ISSUED).mkdir()
     return authority
