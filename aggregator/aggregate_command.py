@@ -30,7 +30,7 @@ from aggregator.aggregate_options import (
 )
 from aggregator.flower.cli import SuperLinkAddress
 from aggregator.flower.folder import MODEL, PAGE, RECEIPTS, RECORD, RESULT
-from aggregator.flower.order import Order, read_order
+from aggregator.flower.order import MINIMUM, Order, read_order
 from aggregator.flower.submit import resume_round, run_round
 from aggregator.receipts import Signer, receipts_for
 from aggregator.record import read_record
@@ -64,7 +64,7 @@ def aggregate(
     ensemble: Ensemble = 5,
     seed: Seed = 0,
     sites: Sites = 1,
-    minimum: Minimum = 2,
+    minimum: Minimum = MINIMUM,
     wait: Wait = 120.0,
     timeout: Timeout = 1800.0,
     deadline: Deadline = None,

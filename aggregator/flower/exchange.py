@@ -47,7 +47,9 @@ TIME_TO_LIVE_MARGIN: Final = 60.0
 """Seconds a message outlives the wait for it: a late reply is dropped, not undeliverable."""
 FIRST_POLL_S, LONGEST_POLL_S, POLLS_AN_AGE = 0.3, 2.0, 20.0
 PROGRESS_S: Final = 10.0
-"""How often a node is asked what it is doing."""
+"""How often a node is asked what it is doing. While it computes, it looks for questions every three
+seconds, so a shorter time would seldom tell more; a longer one leaves a lost question lost for
+longer. For people it is often enough: films are told in tens."""
 UNHEARD_S: Final = 60.0
 """After so long without an answer to that, it is asked once more."""
 LONGEST_PAUSE_S: Final = 60.0
