@@ -175,6 +175,10 @@ class RoundRecord:
         """Keep a value, in place of an earlier one."""
         self._write("INSERT OR REPLACE INTO facts VALUES (?, ?)", name, json.dumps(value))
 
+    def forget_facts(self, prefix: str) -> None:
+        """Drop values whose names begin so."""
+        self._write("DELETE FROM facts WHERE substr(name, 1, ?) = ?", len(prefix), prefix)
+
     def end(self, line: int) -> None:
         """Note the ledger's last line when a process stopped working on the round."""
         self.set_fact(LEDGER_END, line)

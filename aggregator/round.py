@@ -134,6 +134,9 @@ class Round:
             )
             try:
                 return _Running(self.order, exchange, record, out, moment).run()
+            except GdshareError:  # it stops by itself, as for want of hospitals
+                exchange.begin_anew()
+                raise
             finally:
                 with suppress(GdshareError):  # what ended the round is said, not what followed
                     record.end(len(read_ledger(self.order.ledger)))

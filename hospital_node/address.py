@@ -5,12 +5,12 @@ import re
 import ssl
 from pathlib import Path
 
+from gdshare.deploy.address import parse_address
 from gdshare.errors import UsageError
 from hospital_node.keys import read_node_key, read_own_key
 from hospital_node.superlink import Address
 
-HOST_AND_PORT = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):([0-9]{1,5})")
-LOOPBACK = re.compile(r"localhost|127(\.[0-9]{1,3}){3}|\[::1\]")
+LOOPBACK = re.compile(r"localhost|127(\.[0-9]{1,3}){3}|::1")
 
 
 def address_of(options: argparse.Namespace) -> Address:
@@ -20,7 +20,7 @@ def address_of(options: argparse.Namespace) -> Address:
         UsageError: an address or a certificate that cannot be used, or options that contradict.
         KeyFileError: a key that cannot be used.
     """
-    host = _host(options.superlink)
+    host, _ = parse_address(options.superlink, "--superlink")
     key = options.auth_supernode_private_key
     of_tls = (key, options.root_certificates, options.client_certificate, options.client_key)
     if options.insecure and any(path is not None for path in of_tls):
@@ -37,15 +37,6 @@ def address_of(options: argparse.Namespace) -> Address:
         None if options.insecure else _tls(options),
         None if key is None else read_node_key(key),
     )
-
-
-def _host(text: str) -> str:
-    match = HOST_AND_PORT.fullmatch(text)
-    if not match or not 1 <= int(match[2]) <= 65_535:
-        raise UsageError(
-            f"{text!r:.80} is no address", "--superlink", "write HOST:PORT, without https://"
-        )
-    return match[1]
 
 
 def _tls(options: argparse.Namespace) -> ssl.SSLContext:

@@ -27,7 +27,9 @@ FILE = "test-counts.json"
 
 
 LOCK_S = 60.0
-"""How long to wait for somebody else who writes into it."""
+"""How long to wait for somebody else who writes into it, and then the question is ``busy``. An
+honest writer reads and writes one small file meanwhile: whoever takes a minute is stopped or hangs.
+No counts are lost by it, since the round asks again."""
 
 
 @dataclass(frozen=True)

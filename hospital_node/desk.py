@@ -32,7 +32,9 @@ from hospital_node.superlink import Asked, SuperLink
 from hospital_node.work import Grant, WorkError, grant, settle
 
 MAX_WAITING: Final = 32
-"""Questions behind the one being answered; a round asks a node about ten bundles at once."""
+"""Questions behind the one being answered, of which only the heads are here. A round asks a node
+about ten bundles at once, and once more after a restart, while the first ten still wait: this is
+three times ten. Chosen, not measured; a question beyond it is ``busy`` and comes again."""
 STOP_S: Final = 5.0
 
 Result = TypeVar("Result")

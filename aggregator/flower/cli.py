@@ -5,7 +5,6 @@ The commands are Flower's public interface; its Python client for the same is in
 
 import json
 import os
-import re
 import subprocess
 import sysconfig
 from dataclasses import dataclass
@@ -14,13 +13,13 @@ from typing import Any
 
 from aggregator.flower.release import release_of
 from gdshare.child_environment import child_environment
+from gdshare.deploy.address import parse_address
 from gdshare.errors import FederationError, UsageError
 from gdshare.flower import flower_environment, require_flower, require_superlink
 
 CONNECTION = "round"
 TIMEOUT_S = 60.0
 """For one command; it takes a second or two."""
-HOST_AND_PORT = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):[0-9]{1,5}")
 
 
 @dataclass(frozen=True)
@@ -58,14 +57,6 @@ def _require_file(certificates: Path | None) -> None:
         raise UsageError("is missing", certificates, "check --root-certificates")
 
 
-def _require_address(address: str) -> None:
-    """Refuse what Flower would take for its own: for some words it starts a SuperLink by itself."""
-    if not HOST_AND_PORT.fullmatch(address):
-        raise UsageError(
-            f"{address!r:.80} is no address", "--superlink", "write HOST:PORT, without https://"
-        )
-
-
 @dataclass(frozen=True)
 class ListedNode:
     """A node as the SuperLink lists it.
@@ -98,7 +89,8 @@ class FlowerCli:
                 know the Flower that is installed.
         """
         require_flower()
-        _require_address(superlink.address)
+        # Flower starts a SuperLink by itself for some words.
+        parse_address(superlink.address, "--superlink")
         _require_file(superlink.root_certificates)
         lines = [
             "[superlink]",

@@ -47,7 +47,9 @@ TIME_TO_LIVE_MARGIN: Final = 60.0
 """Seconds a message outlives the wait for it: a late reply is dropped, not undeliverable."""
 FIRST_POLL_S, LONGEST_POLL_S, POLLS_AN_AGE = 0.3, 2.0, 20.0
 PROGRESS_S: Final = 10.0
-"""How often a node is asked what it is doing."""
+"""How often a node is asked what it is doing. While it computes, it looks for questions every three
+seconds, so a shorter time would seldom tell more; a longer one leaves a lost question lost for
+longer. For people it is often enough: films are told in tens."""
 UNHEARD_S: Final = 60.0
 """After so long without an answer to that, it is asked once more."""
 LONGEST_PAUSE_S: Final = 60.0
@@ -58,6 +60,10 @@ MAX_FIELDS: Final = 10_000
 """Of an answer; more withdrawals than are read are still refused by their own name."""
 MAX_ANSWER_BYTES: Final = sum(BOUNDS.values()) + MAX_WITHDRAWALS * MAX_BYTES
 PROGRESS_KIND: Final = f"query.{PROGRESS}"
+WRITE_DOWN_S: Final = 10.0
+"""How often the record is told how long a step has waited; a kill takes so much of it away."""
+WAITED: Final = "waited/"
+"""How the name of a fact begins that keeps that."""
 REFUSED: Final = "refused/"
 """How the name of a fact begins that keeps the last refusal of a question."""
 UNKNOWN: Final = (Reason.BUNDLE_UNKNOWN, Reason.MODEL_UNKNOWN)
@@ -150,6 +156,25 @@ class Exchange:
         """Seconds of a step."""
         return self.timeout if self.deadline is None else self.deadline
 
+    def left(self, step: str) -> float:
+        """Seconds that a step has left which was interrupted, and may have been before.
+
+        Its questions are asked anew, and a node has ``timeout`` for an answer: so much is always
+        left. Counted is only the time in which the step waited. The clock that people set has no
+        part in this, and a machine that was off for a day has taken nothing from the hospitals.
+        """
+        waited = self.record.fact(f"{WAITED}{step}")
+        spent = float(waited) if isinstance(waited, int | float) else 0.0
+        return max(self.patience - spent, min(self.patience, self.timeout))
+
+    def set_left(self, step: str, left: float) -> None:
+        """Have the record know it."""
+        self.record.set_fact(f"{WAITED}{step}", round(self.patience - left, 3))
+
+    def begin_anew(self) -> None:
+        """Give every step its whole time: of a round that stopped by itself, to wait for more."""
+        self.record.forget_facts(WAITED)
+
     def kept(self, questions: Iterable[Question]) -> Answers:
         """The answers that the record has; nobody is asked."""
         found = {question.key: self.record.answer(question.key) for question in questions}
@@ -176,10 +201,11 @@ class Exchange:
             expected: with ``newcomer``, how many nodes to wait for.
         """
         asking = _Asking(self, questions, newcomer, expected)
+        step = f"{self.record.stage}/{what}"
         if asking.waiting:
-            log.info("asked %s to %s, for at most %.0f s", who, what, self.patience)
+            log.info("asked %s to %s, for at most %.0f s", who, what, self.left(step))
             with lines(f"waiting for {who} to {what}", log.info):
-                asking.run()
+                asking.run(step)
         return Answers(asking.given, asking.refused)
 
 
@@ -223,19 +249,24 @@ class _Asking:
         few = self.newcomer is not None and len(self.given) + len(self.refused) < self.expected
         return bool(self.pending) or few
 
-    def run(self) -> None:
-        """Ask until nothing is left to wait for, or the time is up."""
-        began = self.clock.monotonic()
-        while self.waiting and (now := self.clock.monotonic()) - began < self.exchange.patience:
+    def run(self, step: str) -> None:
+        """Ask until nothing is left to wait for, or the step's time is up."""
+        began = written = self.clock.monotonic()
+        end = began + self.exchange.left(step)
+        while self.waiting and (now := self.clock.monotonic()) < end:
+            if now - written >= WRITE_DOWN_S:
+                self.exchange.set_left(step, end - now)
+                written = now
             online = set(self.exchange.grid.get_node_ids())
             self._welcome(online)
-            self._send(online, began + self.exchange.patience - now)
+            self._send(online, end - now)
             self._receive()
             self._ask_again()
             self._look_after(online, now)
             if self.waiting:
                 age = (now - began) / POLLS_AN_AGE
                 self.clock.sleep(min(LONGEST_POLL_S, FIRST_POLL_S + age))
+        self.exchange.set_left(step, end - self.clock.monotonic())
 
     def _add(self, question: Question) -> None:
         self.nodes.add(question.node)

@@ -1,7 +1,7 @@
 """What one round is asked to do: the order, left in the results' folder for the ServerApp."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -14,6 +14,9 @@ from gdshare.storage import write_json
 
 Scheme = Literal["average", "in-step", "sequential", "union"]
 """As in ``gdshare.pooling``, repeated here because importing that module imports torch."""
+MINIMUM: Final = 2
+"""The fewest hospitals whose bundles are a pool: of one, the model is that hospital's own, and all
+others would spend test films on it. The rules that compare bundles want three."""
 
 
 class Order(BaseModel):
@@ -50,7 +53,7 @@ class Order(BaseModel):
     ensemble: Annotated[int, Field(ge=1, le=MAX_ENSEMBLE)] = 5
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     sites: Annotated[int, Field(ge=1, le=10_000)] = 1
-    minimum: Annotated[int, Field(ge=1, le=10_000)] = 2
+    minimum: Annotated[int, Field(ge=1, le=10_000)] = MINIMUM
     wait: Annotated[float, Field(gt=0, le=86_400)] = 120.0
     timeout: Annotated[float, Field(gt=0, le=86_400)] = 1800.0
     deadline: Annotated[float, Field(gt=0, le=30 * 86_400)] | None = None

@@ -6,7 +6,8 @@ from pathlib import Path
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from aggregator.setup.place import CA, CA_KEY, SERVER, SITES, Place
+from aggregator.setup.place import CA, CA_KEY, SERVER, SITES, FederationPlace
+from aggregator.setup.revocations import keep_issued
 from gdshare.deploy.certificates import (
     Authority,
     certificate_pem,
@@ -33,7 +34,7 @@ def read_authority(folder: Path, passphrase: bytes) -> Authority:
 
 
 def sign_request(
-    place: Place, authority: Authority, request: NodeRequest, site: str, now: datetime
+    place: FederationPlace, authority: Authority, request: NodeRequest, site: str, now: datetime
 ) -> Path:
     """Write the hospital's certificate, and below it the authority's; returns the file.
 
@@ -44,11 +45,14 @@ def sign_request(
         raise UsageError("asks for no certificate", site, "sign the file of gdshare node init")
     certificate = authority.client(site, request.tls_key, now)
     path = place.folder / SITES / f"{site}.pem"
+    if path.exists():  # of a folder in which certificates were not kept by number
+        keep_issued(place.folder, read_certificates(path)[0])
+    keep_issued(place.folder, certificate)
     write_bytes(path, certificate_pem(certificate) + certificate_pem(authority.certificate))
     return path
 
 
-def renew_server(place: Place, authority: Authority, now: datetime) -> x509.Certificate:
+def renew_server(place: FederationPlace, authority: Authority, now: datetime) -> x509.Certificate:
     """Write a new certificate for the server's key, which stays.
 
     Raises:

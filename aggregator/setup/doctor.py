@@ -11,12 +11,25 @@ from pathlib import Path
 
 from aggregator.flower.cli import FlowerCli, ListedNode, SuperLinkAddress
 from aggregator.nodes.binding import read_binding
-from aggregator.setup.place import CA, CA_KEY, INSTALLED, SERVER, SERVER_KEY, SITES, Place
+from aggregator.setup.place import (
+    CA,
+    CA_KEY,
+    INSTALLED,
+    NGINX,
+    REVOKED,
+    SERVER,
+    SERVER_KEY,
+    SITES,
+    FederationPlace,
+)
+from aggregator.setup.revocations import read_revocations
 from gdshare.child_environment import child_environment
+from gdshare.deploy.certificates import read_certificates
 from gdshare.deploy.finding import (
     Finding,
     certificate_finding,
     disk_finding,
+    end_finding,
     fault,
     is_root,
     ok,
@@ -24,18 +37,16 @@ from gdshare.deploy.finding import (
     version_findings,
     warning,
 )
+from gdshare.deploy.trust_list import trust_findings
 from gdshare.errors import GdshareError
-from gdshare.ledger import read_ledger
 from gdshare.plain_files import MAX_RECORD, MAX_TABLE, read_plain
-from gdshare.trust.key_history import expiring_sites
-from gdshare.trust.keys import ledger_beside, load_trust
 
 _ANYWHERE = re.compile(r"00000000(?:000000000000000000000000)?:([0-9A-F]{4})")
 LISTENS = "0A"
 COMMAND_S = 10
 
 
-def examine(place: Place, trust: Path | None, now: datetime) -> list[Finding]:
+def examine(place: FederationPlace, trust: Path | None, now: datetime) -> list[Finding]:
     """Everything, in the order in which it is mended.
 
     Args:
@@ -49,7 +60,9 @@ def examine(place: Place, trust: Path | None, now: datetime) -> list[Finding]:
     findings += [disk_finding(place.state if place.state.is_dir() else place.folder)]
     findings += [*_installed(place), *_listening(place)]
     findings += [*_firewall(place), *_nodes(place, folder)]
-    return findings + (_trust(folder, now) if folder is not None else [])
+    if folder is not None:
+        findings += trust_findings("trust", folder, now, "ask the hospital for a new one")
+    return findings
 
 
 def _run(*words: str) -> "subprocess.CompletedProcess[str] | None":
@@ -79,16 +92,34 @@ def _clock() -> Finding:
     return ok("clock", "is set by NTP")
 
 
-def _certificates(place: Place, now: datetime) -> Iterator[Finding]:
+def _certificates(place: FederationPlace, now: datetime) -> Iterator[Finding]:
     renew = "gdshare federation renew, then restart gdshare-superlink and nginx"
     yield certificate_finding("authority", place.folder / CA, now, "set the federation up anew")
     yield certificate_finding("server", place.folder / SERVER, now, renew)
+    yield _revocations(place, now)
     for path in sorted((place.folder / SITES).glob("*.pem")):
         again = f"gdshare federation sign {path.stem}'s request again, and send it the file"
         yield certificate_finding(f"site {path.stem}", path, now, again)
 
 
-def _keys(place: Place) -> Iterator[Finding]:
+def _revocations(place: FederationPlace, now: datetime) -> Finding:
+    """Whether nginx lets in whoever is not on the list, and nobody who is."""
+    subject, path = "revoked", place.folder / REVOKED
+    again = "gdshare federation renew, then restart nginx"
+    try:
+        end = read_revocations(path, read_certificates(place.folder / CA)[0]).end
+        asked_for = b"ssl_crl" in read_plain(place.folder / NGINX, MAX_RECORD)
+    except OSError as error:
+        return fault(subject, f"{error.filename}: {error.strerror}", again)
+    except GdshareError as error:
+        return fault(subject, f"{error.where}: {error.what}", error.remedy)
+    if not asked_for:
+        remedy = f"have it say ssl_crl {path}; as gdshare federation init writes it"
+        return fault(subject, f"{place.folder / NGINX} lets in who is on the list", remedy)
+    return end_finding(subject, f"{path}, past which nginx refuses everybody,", end, now, again)
+
+
+def _keys(place: FederationPlace) -> Iterator[Finding]:
     yield secret_finding(place.folder / SERVER_KEY, None)
     if (place.folder / CA_KEY).exists():
         yield secret_finding(place.folder / CA_KEY, None)
@@ -96,7 +127,7 @@ def _keys(place: Place) -> Iterator[Finding]:
         yield ok(f"key {CA_KEY}", "the authority's key is kept elsewhere")
 
 
-def _installed(place: Place) -> Iterator[Finding]:
+def _installed(place: FederationPlace) -> Iterator[Finding]:
     """Whether what runs is what the folder holds."""
     for name, path in INSTALLED.items():
         try:
@@ -113,7 +144,7 @@ def _installed(place: Place) -> Iterator[Finding]:
             yield warning("installed", f"{path} differs from that of {place.folder}", again)
 
 
-def _listening(place: Place) -> Iterator[Finding]:
+def _listening(place: FederationPlace) -> Iterator[Finding]:
     """Whether nginx listens, and the SuperLink on the loopback alone."""
     ports = _ports_open_to_all()
     if place.superlink_port in ports:
@@ -151,7 +182,7 @@ def _ports_open_to_all() -> set[int]:
     return ports
 
 
-def _firewall(place: Place) -> Iterator[Finding]:
+def _firewall(place: FederationPlace) -> Iterator[Finding]:
     if not is_root():
         yield warning("firewall", "only root sees the rules", "run the doctor as root")
         return
@@ -163,7 +194,7 @@ def _firewall(place: Place) -> Iterator[Finding]:
         yield ok("firewall", f"keeps other users from port {place.superlink_port}")
 
 
-def _nodes(place: Place, trust: Path | None) -> Iterator[Finding]:
+def _nodes(place: FederationPlace, trust: Path | None) -> Iterator[Finding]:
     """The SuperLink's nodes, by the names that they are bound to."""
     try:
         listed = {node.number: node for node in _listed(place)}
@@ -187,20 +218,7 @@ def _nodes(place: Place, trust: Path | None) -> Iterator[Finding]:
         yield warning(f"node {number}", "is bound to no hospital", remedy)
 
 
-def _listed(place: Place) -> list[ListedNode]:
+def _listed(place: FederationPlace) -> list[ListedNode]:
     with tempfile.TemporaryDirectory(prefix="gdshare-") as home:
         address = SuperLinkAddress(place.superlink, root_certificates=place.folder / CA)
         return FlowerCli.connect(Path(home), address).nodes()
-
-
-def _trust(trust: Path, now: datetime) -> list[Finding]:
-    try:
-        keys, entries = load_trust(trust), read_ledger(ledger_beside(trust))
-        ending = expiring_sites(keys.keys, entries, now)
-    except GdshareError as error:
-        return [fault("trust", str(error.what), error.remedy)]
-    findings = [ok("trust", f"{len(keys.keys)} keys, {len(entries)} lines in the ledger")]
-    for site, end in ending.items():
-        said = f"{site}'s key ends on {end:%Y-%m-%d}"
-        findings.append(warning("trust", said, "ask the hospital for a new one"))
-    return findings

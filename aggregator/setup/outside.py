@@ -18,8 +18,7 @@ from typing import Final
 
 from cryptography import x509
 
-from gdshare.deploy.certificates import WARN_DAYS, days_left
-from gdshare.deploy.finding import Finding, fault, ok, warning
+from gdshare.deploy.finding import Finding, end_finding, fault, ok, warning
 from gdshare.errors import FederationError, UsageError
 
 DOORS: Final = (
@@ -40,7 +39,6 @@ OTHER_PORTS: Final = (8000, 9091, 9092, 9093)
 TIMEOUT_S: Final = 10.0
 MAX_BODY: Final = 4096
 REFUSES_US = re.compile(rb"certificate", re.IGNORECASE)
-_ADDRESS = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):([0-9]{1,5})")
 _REMEDY: Final = "put nginx before it, as gdshare federation init writes it, and open no other port"
 
 
@@ -74,18 +72,6 @@ class _Answer:
         )
 
 
-def parse_address(text: str) -> tuple[str, int]:
-    """HOST:PORT in its parts.
-
-    Raises:
-        UsageError: it is none.
-    """
-    match = _ADDRESS.fullmatch(text)
-    if not match or not 1 <= int(match[2]) <= 65_535:
-        raise UsageError(f"{text!r:.80} is no address", remedy="write HOST:PORT, without https://")
-    return match[1].strip("[]"), int(match[2])
-
-
 def check_outside(door: Door, now: datetime, ports: Sequence[int] = OTHER_PORTS) -> list[Finding]:
     """Knock at every door.
 
@@ -105,7 +91,9 @@ def check_outside(door: Door, now: datetime, ports: Sequence[int] = OTHER_PORTS)
         return [fault("certificate", f"the server's is not of the authority ({error.reason})", "")]
     except ssl.SSLError:
         return [*_without_tls(door)]
-    findings = [_certificate_finding(certificate, now)]
+    again = "gdshare federation renew, then reload nginx and restart the SuperLink"
+    end = certificate.not_valid_after_utc
+    findings = [end_finding("certificate", "the server's", end, now, again)]
     findings += _as_a_stranger(door, stranger)
     findings += _old_tls(door)
     if known is not None:
@@ -146,16 +134,6 @@ def _certificate(door: Door, context: ssl.SSLContext) -> x509.Certificate:
     ):
         content = secure.getpeercert(binary_form=True)
     return x509.load_der_x509_certificate(content or b"")
-
-
-def _certificate_finding(certificate: x509.Certificate, now: datetime) -> Finding:
-    left, end = days_left(certificate, now), f"{certificate.not_valid_after_utc:%Y-%m-%d}"
-    remedy = "gdshare federation renew, then reload nginx and restart the SuperLink"
-    if left < 0:
-        return fault("certificate", f"the server's ended on {end}", remedy)
-    if left < WARN_DAYS:
-        return warning("certificate", f"the server's ends in {left:.0f} days, on {end}", remedy)
-    return ok("certificate", f"the server's is good until {end}")
 
 
 def _ask(door: Door, context: ssl.SSLContext | None, method: str, path: str) -> _Answer:

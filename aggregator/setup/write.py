@@ -3,7 +3,6 @@
 The texts come from ``aggregator/templates``; ``docs/deploy`` shows them as filled in by default.
 """
 
-import json
 from collections.abc import Mapping
 from datetime import datetime
 
@@ -13,25 +12,28 @@ from aggregator.setup.place import (
     COMPOSE,
     FILE,
     INSTALL,
+    ISSUED,
     LOGROTATE,
     NFT,
     NGINX,
+    REVOKED,
     SERVER,
     SERVER_KEY,
     SITES,
     UNIT,
-    Place,
-    unit_words,
+    FederationPlace,
 )
+from aggregator.setup.revocations import NOBODY
 from gdshare.deploy.certificates import (
     Authority,
     certificate_pem,
     new_tls_key,
     private_pem,
 )
+from gdshare.deploy.place import new_place
 from gdshare.deploy.template import fill
-from gdshare.errors import UsageError
-from gdshare.storage import new_folder, write_bytes
+from gdshare.deploy.unit import IMAGE_BIN, in_container
+from gdshare.storage import write_bytes
 
 PACKAGE = "aggregator"
 TEMPLATES = {
@@ -42,11 +44,9 @@ TEMPLATES = {
     INSTALL: "aggregator-install.sh",
 }
 """File -> its template; the compose file is made from the unit besides."""
-IMAGE_BIN = "/opt/gdshare/bin"
-"""Where docs/deploy/Dockerfile installs gdshare."""
 
 
-def texts(place: Place) -> Mapping[str, str]:
+def texts(place: FederationPlace) -> Mapping[str, str]:
     """Every text of the set-up, by file name."""
     filled = {file: fill(PACKAGE, name, place.values()) for file, name in TEMPLATES.items()}
     inside = fill(PACKAGE, UNIT, {**place.values(), "bin": IMAGE_BIN})
@@ -54,15 +54,7 @@ def texts(place: Place) -> Mapping[str, str]:
     return {**filled, COMPOSE: fill(PACKAGE, "aggregator-compose.yaml", values)}
 
 
-def in_container(unit: str) -> Mapping[str, str]:
-    """A unit's command and environment, in the words of a compose file."""
-    return {
-        "command": json.dumps(unit_words(unit)),
-        "environment": json.dumps(unit_words(unit, "Environment")),
-    }
-
-
-def write_federation(place: Place, passphrase: bytes, now: datetime) -> Authority:
+def write_federation(place: FederationPlace, passphrase: bytes, now: datetime) -> Authority:
     """Make the folder, whole or not at all.
 
     Args:
@@ -78,18 +70,15 @@ def write_federation(place: Place, passphrase: bytes, now: datetime) -> Authorit
     """
     authority, key = Authority.new(f"{place.name} authority", now), new_tls_key()
     certificate = authority.server(place.host, key.public_key(), now)
-    try:
-        with new_folder(place.folder, 0o755) as folder:
-            for name, text in texts(place).items():
-                write_bytes(folder / name, text.encode())
-            write_bytes(folder / CA, certificate_pem(authority.certificate))
-            write_bytes(folder / CA_KEY, private_pem(authority.key, passphrase), 0o600)
-            write_bytes(folder / SERVER, certificate_pem(certificate))
-            write_bytes(folder / SERVER_KEY, private_pem(key), 0o600)
-            write_bytes(folder / FILE, (place.model_dump_json(indent=2) + "\n").encode())
-            (folder / SITES).mkdir()
-    except FileExistsError as error:
-        raise UsageError(
-            "is not empty", place.folder, "choose a new folder; keys are never overwritten"
-        ) from error
+    with new_place(place.folder) as folder:
+        for name, text in texts(place).items():
+            write_bytes(folder / name, text.encode())
+        write_bytes(folder / CA, certificate_pem(authority.certificate))
+        write_bytes(folder / CA_KEY, private_pem(authority.key, passphrase), 0o600)
+        write_bytes(folder / SERVER, certificate_pem(certificate))
+        write_bytes(folder / SERVER_KEY, private_pem(key), 0o600)
+        write_bytes(folder / FILE, (place.model_dump_json(indent=2) + "\n").encode())
+        write_bytes(folder / REVOKED, NOBODY.signed(authority, now))
+        (folder / SITES).mkdir()
+        (folder / ISSUED).mkdir()
     return authority

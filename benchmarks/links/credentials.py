@@ -1,7 +1,8 @@
 """The certificates and keys that the aggregator's guide has people make, made in a folder.
 
-``ca.pem``, ``server.pem`` and ``server.key``; for each hospital ``SITE.pem`` and ``SITE.tls.key``
-(the client certificate that nginx wants) and ``SITE.node`` and ``SITE.node.pub`` (the node key).
+``ca.pem``, ``revoked.pem``, ``server.pem`` and ``server.key``; for each hospital ``SITE.pem`` and
+``SITE.tls.key`` (the client certificate that nginx wants) and ``SITE.node`` and ``SITE.node.pub``
+(the node key).
 """
 
 from collections.abc import Sequence
@@ -19,6 +20,9 @@ from cryptography.hazmat.primitives.serialization import (
     PublicFormat,
 )
 from cryptography.x509.oid import NameOID
+
+from aggregator.setup.revocations import NOBODY
+from gdshare.deploy.certificates import Authority
 
 AGGREGATOR = "aggregator.example"
 DAYS = 30
@@ -49,7 +53,10 @@ def write_credentials(folder: Path, sites: Sequence[str], addresses: Sequence[st
     root = _certificate(issuer, issuer, authority.public_key())
     root = root.add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
     root = root.add_extension(usage, critical=True)
-    (folder / "ca.pem").write_bytes(root.sign(authority, SHA256()).public_bytes(Encoding.PEM))
+    certificate = root.sign(authority, SHA256())
+    (folder / "ca.pem").write_bytes(certificate.public_bytes(Encoding.PEM))
+    revoked = NOBODY.signed(Authority(certificate, authority), datetime.now(UTC))
+    (folder / "revoked.pem").write_bytes(revoked)
 
     def issue(name: str, certificate: Path, key_file: Path, others: list[x509.GeneralName]) -> None:
         key = ec.generate_private_key(ec.SECP256R1())

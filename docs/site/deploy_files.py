@@ -7,7 +7,7 @@ test compares them.
 from collections.abc import Mapping
 from pathlib import Path
 
-from aggregator.setup.place import COMPOSE, NFT, NGINX, UNIT, Place
+from aggregator.setup.place import COMPOSE, NFT, NGINX, UNIT, FederationPlace
 from aggregator.setup.write import texts
 from hospital_node.setup import place as node_place
 
@@ -16,7 +16,7 @@ FOLDER = Path(__file__).resolve().parents[1] / "deploy"
 
 def deploy_files() -> Mapping[str, str]:
     """File name -> text."""
-    federation = texts(Place(name="tokyo", host="aggregator.example"))
+    federation = texts(FederationPlace(name="tokyo", host="aggregator.example"))
     superlink = "aggregator.example:8443"
     node = node_place.NodePlace(site="st-mary", superlink=superlink).texts()
     return {

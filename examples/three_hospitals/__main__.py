@@ -178,6 +178,8 @@ def walk(made: dict[str, Machine]) -> None:
     hold_round(hub, "2", (0, 3))
     hub.run("gdshare trust withdrawn", "gdshare", SRV)
     hub.run("gdshare nodes remove east", "gdshare", SRV)
+    hub.run("gdshare federation revoke east")
+    hub.run("nginx -s reload")
     hub.run("gdshare nodes list", "gdshare", SRV)
 
 

@@ -216,8 +216,3 @@ def certificate_fingerprint(certificate: x509.Certificate) -> str:
     """SHA-256 of the certificate's public key, 64 hex digits: the same after a renewal."""
     key = certificate.public_key()
     return fingerprint(key) if isinstance(key, ec.EllipticCurvePublicKey) else ""
-
-
-def days_left(certificate: x509.Certificate, now: datetime) -> float:
-    """Days until a certificate ends; negative afterwards."""
-    return (certificate.not_valid_after_utc - now) / timedelta(days=1)

@@ -5,13 +5,13 @@ import shutil
 import stat
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Final
 
-from gdshare.deploy.certificates import WARN_DAYS, days_left, read_certificates
+from gdshare.deploy.certificates import WARN_DAYS, read_certificates
 from gdshare.errors import GdshareError
 from gdshare.flower import KNOWN, is_known
 
@@ -103,15 +103,28 @@ def certificate_finding(subject: str, path: Path, now: datetime, remedy: str) ->
         certificate = read_certificates(path)[0]
     except GdshareError as error:
         return fault(subject, f"{error.where}: {error.what}", error.remedy)
-    left, end = days_left(certificate, now), f"{certificate.not_valid_after_utc:%Y-%m-%d}"
-    if left < 0:
-        return fault(subject, f"{path} ended on {end}", remedy)
     if now < certificate.not_valid_before_utc:
         begin = f"{certificate.not_valid_before_utc:%Y-%m-%d}"
         return fault(subject, f"{path} begins on {begin}", "check this machine's clock")
+    return end_finding(subject, str(path), certificate.not_valid_after_utc, now, remedy)
+
+
+def end_finding(subject: str, name: str, end: datetime, now: datetime, remedy: str) -> Finding:
+    """When something ends; warns 30 days ahead.
+
+    Args:
+        subject: for the finding.
+        name: what it is, such as a file.
+        end: its last moment.
+        now: UTC.
+        remedy: how to get a new one.
+    """
+    left = (end - now) / timedelta(days=1)
+    if left < 0:
+        return fault(subject, f"{name} ended on {end:%Y-%m-%d}", remedy)
     if left < WARN_DAYS:
-        return warning(subject, f"{path} ends in {left:.0f} days, on {end}", remedy)
-    return ok(subject, f"{path} is good until {end}")
+        return warning(subject, f"{name} ends in {left:.0f} days, on {end:%Y-%m-%d}", remedy)
+    return ok(subject, f"{name} is good until {end:%Y-%m-%d}")
 
 
 def disk_finding(folder: Path) -> Finding:

@@ -13,7 +13,7 @@ from gdshare.cli.typed_digest import LEAST_DIGITS, require_match
 from gdshare.config import variable
 from gdshare.deploy.node_request import SUFFIX
 from gdshare.extras import require_extra
-from hospital_node.setup.place import INSTALL, NodePlace, node_place
+from hospital_node.setup.place import INSTALL, NodePlace
 from hospital_node.setup.write import read_reply, write_node, write_reply
 
 _DEFAULT = NodePlace.model_fields
@@ -57,7 +57,7 @@ def init(
     Send SITE.node-request to the aggregator, and read out its fingerprint on the phone. The answer
     is taken by gdshare node certificate; then read install.sh, and run it as root.
     """
-    place = node_place(
+    place = NodePlace.of(
         site=site,
         superlink=superlink,
         folder=folder.absolute(),

@@ -22,16 +22,16 @@ from gdshare.deploy.finding import (
     version_findings,
     warning,
 )
+from gdshare.deploy.trust_list import trust_findings
+from gdshare.deploy.unit import unit_words
 from gdshare.errors import GdshareError, UsageError
-from gdshare.ledger import read_ledger
 from gdshare.plain_files import MAX_RECORD, read_plain
-from gdshare.trust.key_history import expiring_sites
-from gdshare.trust.keys import ledger_beside, load_trust
+from gdshare.trust.keys import ledger_beside
 from hospital_node.__main__ import _parser, read_settings
 from hospital_node.address import address_of
 from hospital_node.count_record import CountRecord, read_counts
 from hospital_node.settings import NodeSettings
-from hospital_node.setup.place import UNIT, command_of, user_of
+from hospital_node.setup.place import UNIT
 from hospital_node.setup.probe import judge, probe
 from hospital_node.work import FILE as WORK
 from hospital_node.work import Work
@@ -62,14 +62,16 @@ def examine(folder: Path, now: datetime) -> list[Finding]:
     unit = _read_unit(folder)
     findings = [*version_findings(), *_keys(unit), *_certificates(unit, now)]
     findings += [*_reach(unit), *_rights(unit), disk_finding(_existing(unit.settings.state))]
-    return [*findings, *_trust(unit, now), *_budget(unit, now)]
+    if (peers := unit.settings.trust) is not None:
+        findings += trust_findings("peers", peers, now, "have its new key read out to you")
+    return [*findings, *_budget(unit, now)]
 
 
 def _read_unit(folder: Path) -> _Unit:
     path = folder / UNIT
     try:
         text = read_plain(path, MAX_RECORD).decode()
-        words, user = command_of(text), user_of(text)
+        words, [user] = unit_words(text), unit_words(text, "User")
         options = _parser().parse_args(words[words.index("hospital_node") + 1 :])
     except OSError as error:
         remedy = "give the folder of gdshare node init by --dir"
@@ -177,22 +179,6 @@ def _secrets_near(outbox: Path) -> list[Path]:
     """What people here sign with, or look patients up in, where the guide has it."""
     found = [*outbox.parent.glob("keys/*.key"), *outbox.parent.glob("*-identities.csv")]
     return sorted(found)
-
-
-def _trust(unit: _Unit, now: datetime) -> Iterator[Finding]:
-    trust = unit.settings.trust
-    if trust is None:
-        return
-    try:
-        keys = load_trust(trust).keys
-        ending = expiring_sites(keys, read_ledger(ledger_beside(trust)), now)
-    except GdshareError as error:
-        yield fault("peers", f"{error.where}: {error.what}", "gdshare trust add --trust, for each")
-        return
-    yield ok("peers", f"{len(keys)} keys of hospitals on this node's list")
-    for site, end in ending.items():
-        said = f"{site}'s key ends on {end:%Y-%m-%d}"
-        yield warning("peers", said, "have its new key read out to you")
 
 
 def _budget(unit: _Unit, now: datetime) -> Iterator[Finding]:

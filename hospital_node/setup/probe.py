@@ -104,7 +104,7 @@ def _registration(probed: Probed, where: str) -> Finding:
         remedy = "set both clocks by NTP"
         return fault("registration", "the SuperLink refuses the signed time of this node", remedy)
     if probed.status in NO_CERTIFICATE:
-        remedy = "gdshare node certificate, with a certificate that is in date"
+        remedy = "see whether it is in date; if so, ask the aggregator whether it was revoked"
         return fault("registration", f"{where} refuses this node's certificate", remedy)
     remedy = "have the aggregator run gdshare federation doctor"
     return fault("registration", f"{where} answers HTTP {probed.status}", remedy)

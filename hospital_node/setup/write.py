@@ -22,8 +22,9 @@ from gdshare.deploy.node_request import (
     openssh_public,
     parse_node_request,
 )
-from gdshare.errors import KeyFileError, UsageError
-from gdshare.storage import new_folder, write_bytes
+from gdshare.deploy.place import new_place
+from gdshare.errors import KeyFileError
+from gdshare.storage import write_bytes
 from hospital_node.setup.place import CA, NODE_KEY, TLS_KEY, NodePlace
 
 
@@ -52,18 +53,13 @@ def write_node(place: NodePlace) -> NodeRequest:
     node_key, tls_key = new_node_key(), new_tls_key()
     request = node_request(place.site, node_key, tls_key)
     public = openssh_public(node_key.public_key()) + f" {place.site}\n".encode()
-    try:
-        with new_folder(place.folder, 0o755) as folder:
-            for name, text in place.texts().items():
-                write_bytes(folder / name, text.encode())
-            write_bytes(folder / NODE_KEY, openssh_private(node_key), 0o600)
-            write_bytes(folder / f"{NODE_KEY}.pub", public)
-            write_bytes(folder / TLS_KEY, private_pem(tls_key), 0o600)
-            write_bytes(folder / f"{place.site}{SUFFIX}", request)
-    except FileExistsError as error:
-        raise UsageError(
-            "is not empty", place.folder, "choose a new folder; keys are never overwritten"
-        ) from error
+    with new_place(place.folder) as folder:
+        for name, text in place.texts().items():
+            write_bytes(folder / name, text.encode())
+        write_bytes(folder / NODE_KEY, openssh_private(node_key), 0o600)
+        write_bytes(folder / f"{NODE_KEY}.pub", public)
+        write_bytes(folder / TLS_KEY, private_pem(tls_key), 0o600)
+        write_bytes(folder / f"{place.site}{SUFFIX}", request)
     return parse_node_request(request, place.site)
 
 

@@ -1,7 +1,7 @@
 """A round that is interrupted at any point, or lacks hospitals, goes on where it was."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pytest
@@ -300,6 +300,37 @@ def test_key_that_is_gone_for_a_moment_reopens_nothing(world: World) -> None:
     key.write_bytes(content)
     acts = {entry.act for entry in read_ledger(world.ledger)[lines:]}
     assert acts <= {"refuse"}, "nothing was admitted or quarantined anew"
+
+
+@pytest.mark.parametrize("stops", [True, False])
+def test_step_begins_its_time_anew_where_the_round_stopped_by_itself_and_not_after_a_kill(
+    world: World, stops: bool
+) -> None:
+    """West's node is there and says nothing; a node has 10 s for an answer, the step 100."""
+    released(world, "east")
+    order = Order(
+        **{"trust": world.folder / "trust", "ledger": world.ledger, "operator": "an operator"},
+        **{"sites": 2, "minimum": 2, "ensemble": 1, "timeout": 10.0, "deadline": 100.0},
+    )
+    (world.folder / "out").mkdir()
+
+    def waited(killed_after: float = float("inf")) -> float:
+        clock, grid = VirtualClock(), world.grid("east", "west")
+        grid.silent = {2}
+        known = grid.get_node_ids
+
+        def nodes() -> Iterable[int]:
+            if clock.seconds >= killed_after:
+                raise KilledError
+            return known()
+
+        grid.get_node_ids = nodes  # type: ignore[method-assign]
+        with pytest.raises((FederationError, KilledError)):
+            Round(grid, order, NOW, clock=clock).run(world.folder / "out")
+        return clock.seconds
+
+    assert (waited() >= 100) if stops else (waited(killed_after=60) < 63)
+    assert (100 if stops else 40) <= waited() < (103 if stops else 52)
 
 
 def test_hospital_whose_bundle_did_not_do_may_hand_over_another(world: World) -> None:

@@ -12,8 +12,8 @@ import pytest
 import yaml
 
 from aggregator.setup.place import UNIT as SUPERLINK_UNIT
-from aggregator.setup.place import unit_words
 from docs.site.deploy_files import deploy_files
+from gdshare.deploy.unit import unit_words
 from hospital_node.__main__ import _parser
 from hospital_node.settings import NodeSettings
 from hospital_node.setup.place import UNIT as NODE_UNIT

@@ -2,8 +2,11 @@
 
 import http.client
 import json
+import os
 import re
+import shlex
 import shutil
+import signal
 import ssl
 import subprocess
 import sys
@@ -14,6 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from nginx_kit import nginx_words
 from process_kit import environment
 from site_kit import make_bundle, write_files
 
@@ -226,23 +230,9 @@ def _set_up(place: Place) -> None:
 
 
 def _start_nginx(place: Place) -> None:
-    """The configuration that the command wrote, in the least of an nginx."""
-    server = place.folder / "nginx" / "server.conf"
-    written = (place.folder / "etc" / "superlink-nginx.conf").read_text(encoding="utf-8")
-    listening = f"listen 127.0.0.1:{place.door} ssl"
-    server.write_text(written.replace(f"listen {place.door} ssl", listening), encoding="utf-8")
-    temporary = "".join(
-        f"{kind}_temp_path {place.folder}/nginx/{kind};"
-        for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
-    )
-    configuration = place.folder / "nginx" / "nginx.conf"
-    configuration.write_text(
-        f"daemon off; pid {place.folder}/nginx/pid; error_log stderr; worker_processes 1;\n"
-        f"events {{}}\nhttp {{ access_log off; {temporary} include {server}; }}\n",
-        encoding="utf-8",
-    )
-    user = "user root;" if (Path("/proc/self").stat().st_uid == 0) else ""
-    place.start(f"nginx -c {configuration} -g '{user}'", "nginx.log")
+    written = place.folder / "etc" / "superlink-nginx.conf"
+    words = nginx_words(written, place.door, place.folder / "nginx")
+    place.start(shlex.join(words), "nginx.log")
 
 
 def _online(place: Place) -> bool:
@@ -421,7 +411,19 @@ def test_superlink_that_restarts_still_knows_the_node(place: Place) -> None:
 
 
 def test_removed_node_is_let_in_no_more_and_has_no_name(place: Place) -> None:
-    place.run(line("guide-aggregator.md", "gdshare nodes remove"))
+    said = place.run(line("guide-aggregator.md", "gdshare nodes remove"))
+    assert "gdshare federation revoke st-mary" in said
     assert not site_names(place.folder / "srv" / "trust")
     assert json.loads(place.run("gdshare nodes list --json")) == []
     assert _examined(place, "hospital")["registration"][0] == "fault"
+
+
+def test_its_certificate_opens_nothing_once_it_is_revoked(place: Place) -> None:
+    assert place.status("/v1/fleet/pull-messages") != 400
+    revoke = line("guide-aggregator.md", "gdshare federation revoke")
+    said = json.loads(place.run(f"{revoke} --dir {place.folder}/etc --json"))
+    assert said["of"] == "st-mary"
+    os.kill(int((place.folder / "nginx" / "pid").read_text()), signal.SIGHUP)
+    until(lambda: place.status("/v1/fleet/pull-messages") == 400, place.logs)
+    what = _examined(place, "hospital")["registration"][1]
+    assert "refuses this node's certificate" in what

@@ -16,7 +16,7 @@ from fleet_kit import Fleet, Plain, fleet_server, question
 from flwr.proto.message_pb2 import PullObjectResponse
 from node_kit import answering, is_gone, kill, lines, node_process, run_node, until
 from process_kit import environment
-from site_kit import PROTOCOL, make_bundle, make_cohort, manifest, write_files
+from site_kit import PROTOCOL, make_bundle, manifest, write_files
 
 from gdshare.lock import lock, lock_beside
 from gdshare.messages import CountRequest, Progress, Reason, Recipe
@@ -34,11 +34,6 @@ KEY = new_key()
 def same_imports(monkeypatch: pytest.MonkeyPatch) -> None:
     """The answering process imports what the tests import."""
     monkeypatch.setenv("PYTHONPATH", environment()["PYTHONPATH"])
-
-
-@pytest.fixture(scope="module")
-def cohort(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_cohort(tmp_path_factory.mktemp("films"))
 
 
 @pytest.fixture(scope="module")

@@ -8,23 +8,22 @@ from pathlib import Path
 import pytest
 import torch
 from grid_kit import ask_node
+from recipe_kit import KEYS, OTHER, OWN, asked, norths_settings, of_east, request
 from site_kit import NOW, PROTOCOL, make_bundle, make_cohort, manifest, write_files
 
 import hospital_node.tied
 from gdshare.bundle.digests import digests_of, subject_digest
 from gdshare.ledger import open_ledger
-from gdshare.messages import CountRequest, Recipe, RecipeBundle, counts_from_fields
+from gdshare.messages import CountRequest, counts_from_fields
 from gdshare.metrics import THRESHOLDS
 from gdshare.model import Model
 from gdshare.networks import build, draw
 from gdshare.protocol import Protocol
 from gdshare.release.publish import WITHDRAW
-from gdshare.signing import fingerprint, new_key, public_pem
+from gdshare.signing import new_key
 from gdshare.trust.key_history import REVOKE
 from hospital_node.client_app import reporting
 
-KEYS = {site: new_key() for site in ("east", "north")}
-OWN, OTHER = (make_bundle(site, KEYS[site]) for site in ("north", "east"))
 EPSILON = THRESHOLDS[8]
 
 
@@ -32,37 +31,9 @@ def digest(files: Mapping[str, bytes]) -> str:
     return subject_digest(digests_of(files))
 
 
-@pytest.fixture(scope="module")
-def cohort(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_cohort(tmp_path_factory.mktemp("films"))
-
-
 @pytest.fixture
 def settings(tmp_path: Path, cohort: Path) -> dict[str, object]:
-    """North's node, which trusts both."""
-    (tmp_path / "peers").mkdir()
-    for site, key in KEYS.items():
-        (tmp_path / "peers" / f"{site}.pub").write_bytes(public_pem(key.public_key()))
-    write_files(tmp_path / "outbox" / "north-1", OWN)
-    return {
-        "outbox": str(tmp_path / "outbox"),
-        "state": str(tmp_path / "state"),
-        "cohort": str(cohort),
-        "trust": str(tmp_path / "peers"),
-        "minimum-films": 4,
-        "suppress-below": 1,
-    }
-
-
-def request(*bundles: RecipeBundle, **changes: object) -> CountRequest:
-    recipe = Recipe("average", 7, 2, bundles)
-    return replace(CountRequest("convnet", PROTOCOL, recipe), **changes)  # type: ignore[arg-type]
-
-
-def asked(settings: Mapping[str, object], request: CountRequest) -> object:
-    """The reason of a refusal, else the answer."""
-    answer = ask_node(settings, "evaluate.counts", request.to_fields())
-    return answer.get("refused", answer)
+    return norths_settings(tmp_path, cohort)
 
 
 IN_FULL = request(OWN, OTHER)
@@ -118,9 +89,7 @@ def test_a_model_is_of_the_network_and_protocol_that_it_was_trained_for(
 
 
 def revoke_east(settings: dict[str, object], folder: Path) -> None:
-    with open_ledger(folder / "peers-ledger.jsonl") as ledger:
-        key = fingerprint(KEYS["east"].public_key())
-        ledger.write(NOW, REVOKE, "an operator", "east", key, "stolen")
+    of_east(folder, REVOKE, "stolen")
 
 
 def untrust_east(settings: dict[str, object], folder: Path) -> None:

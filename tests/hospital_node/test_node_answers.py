@@ -36,11 +36,6 @@ COUNTS_OF_FILMS = {"tp", "fn", "tn", "fp", "indeterminate_positive", "indetermin
 COUNT_FIELDS = COUNTS_OF_FILMS | {"suppress_below", "noise"}
 
 
-@pytest.fixture(scope="module")
-def cohort(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_cohort(tmp_path_factory.mktemp("films"))
-
-
 @pytest.fixture
 def settings(tmp_path: Path, cohort: Path) -> dict[str, object]:
     return {

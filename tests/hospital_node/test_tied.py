@@ -10,12 +10,12 @@ import pytest
 from announcement_kit import distilled_for, of_model, sent
 from cryptography.hazmat.primitives.asymmetric import ec
 from grid_kit import ask_node
+from recipe_kit import KEYS, OTHER, OWN, asked, norths_settings, of_east, request
 from site_kit import (
     METHOD,
     NOW,
     PROTOCOL,
     make_bundle,
-    make_cohort,
     manifest,
     of_head,
     write_files,
@@ -25,59 +25,27 @@ from gdshare.bundle import verify_files
 from gdshare.cohort import open_cohort
 from gdshare.contributions import contribution_of
 from gdshare.evaluation import cohort_votes, confusions
-from gdshare.ledger import open_ledger
-from gdshare.messages import CountRequest, Recipe, counts_from_fields
+from gdshare.messages import CountRequest, counts_from_fields
 from gdshare.metrics import THRESHOLDS
 from gdshare.pooling import train_alone, train_pooled
 from gdshare.protocol import Protocol
-from gdshare.signing import fingerprint, new_key, public_pem
+from gdshare.signing import new_key
 from gdshare.trust.key_history import REVOKE, TRUST, until
 
-KEYS = {site: new_key() for site in ("east", "north", "west")}
 Files = Mapping[str, bytes]
-OWN, OTHER = (make_bundle(site, KEYS[site]) for site in ("north", "east"))
-
-
-@pytest.fixture(scope="module")
-def cohort(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_cohort(tmp_path_factory.mktemp("films"))
 
 
 @pytest.fixture
 def settings(tmp_path: Path, cohort: Path) -> dict[str, object]:
-    """North's node, which trusts all three."""
-    (tmp_path / "peers").mkdir()
-    for site, key in KEYS.items():
-        (tmp_path / "peers" / f"{site}.pub").write_bytes(public_pem(key.public_key()))
-    write_files(tmp_path / "outbox" / "north-1", OWN)
-    return {
-        "outbox": str(tmp_path / "outbox"),
-        "state": str(tmp_path / "state"),
-        "cohort": str(cohort),
-        "trust": str(tmp_path / "peers"),
-        "minimum-films": 4,
-        "suppress-below": 1,
-    }
+    return norths_settings(tmp_path, cohort)
 
 
 def fields(*bundles: Files, epsilon: float | None = None, **changes: object) -> dict[str, object]:
-    recipe = Recipe("average", 7, 2, bundles)
-    return {**CountRequest("convnet", PROTOCOL, recipe, epsilon).to_fields(), **changes}
-
-
-def asked(settings: Mapping[str, object], request: Mapping[str, object]) -> object:
-    """The reason of a refusal, else the answer."""
-    answer = ask_node(settings, "evaluate.counts", request)
-    return answer.get("refused", answer)
+    return {**request(*bundles, epsilon=epsilon).to_fields(), **changes}
 
 
 def key_of(site: str) -> ec.EllipticCurvePublicKey:
     return KEYS[site].public_key()
-
-
-def in_ledger(tmp_path: Path, act: str, why: str) -> None:
-    with open_ledger(tmp_path / "peers-ledger.jsonl") as ledger:
-        ledger.write(NOW, act, "an operator", "east", fingerprint(key_of("east")), why)
 
 
 @pytest.mark.parametrize("epsilon", [None, 0.4])
@@ -151,9 +119,9 @@ def test_weights_of_somebodys_making_are_not_counted(settings: dict[str, object]
     weights = train_pooled(
         [contribution_of(verify_files(OWN, key_of("north"), NOW))], PROTOCOL, "average", 7
     ).to_bytes()
-    request = CountRequest("convnet", PROTOCOL, weights).to_fields()
-    assert asked(settings, request) == "model-untied"
-    assert asked({**settings, "untied-models": 1}, request) != "model-untied"
+    weighed = CountRequest("convnet", PROTOCOL, weights)
+    assert asked(settings, weighed) == "model-untied"
+    assert asked({**settings, "untied-models": 1}, weighed) != "model-untied"
 
 
 def test_bundles_that_an_aggregator_invented_are_refused(settings: dict[str, object]) -> None:
@@ -208,11 +176,11 @@ def test_expired_bundle_is_refused(settings: dict[str, object]) -> None:
 
 
 def test_revoked_or_ended_key_is_refused(settings: dict[str, object], tmp_path: Path) -> None:
-    in_ledger(tmp_path, REVOKE, "stolen")
+    of_east(tmp_path, REVOKE, "stolen")
     assert asked(settings, fields(OWN, OTHER)) == "bundles-refused"
-    in_ledger(tmp_path, TRUST, until(NOW + timedelta(days=1)))
+    of_east(tmp_path, TRUST, until(NOW + timedelta(days=1)))
     assert isinstance(asked(settings, fields(OWN, OTHER)), dict)
-    in_ledger(tmp_path, TRUST, until(NOW - timedelta(days=1)))
+    of_east(tmp_path, TRUST, until(NOW - timedelta(days=1)))
     assert asked(settings, fields(OWN, OTHER)) == "bundles-refused"
 
 
@@ -272,9 +240,9 @@ def test_malformed_recipes_are_refused(
 
 
 def test_recipe_that_lacks_a_file_is_malformed(settings: dict[str, object]) -> None:
-    request = fields(OWN, OTHER)
-    del request["1/README.md"]
-    assert asked(settings, request) == "question-malformed"
+    cut = fields(OWN, OTHER)
+    del cut["1/README.md"]
+    assert asked(settings, cut) == "question-malformed"
     assert asked(settings, fields()) == "question-malformed"
 
 

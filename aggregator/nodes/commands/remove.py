@@ -11,6 +11,7 @@ from aggregator.trust.commands.options import TrustFolder
 from gdshare.cli.terminal import AsJson, print_facts
 from gdshare.errors import TrustError
 from gdshare.extras import require_extra
+from gdshare.next_steps import Command, Word
 
 
 def remove(
@@ -24,8 +25,8 @@ def remove(
 ) -> None:
     """Have the SuperLink forget a hospital's nodes, and forget whose they were.
 
-    From then on the node's key is refused. Its certificate still opens nginx until it ends, which
-    leads to nothing but addresses that want a registered key.
+    From then on the node's key is refused. Its certificate is another matter: it opens nginx until
+    gdshare federation revoke takes it back, or it ends.
     """
     require_extra("federation")
     with changing(trust) as change, flower(superlink, root_certificates) as cli:
@@ -35,8 +36,12 @@ def remove(
             raise TrustError("has no node", target, "see gdshare nodes list")
         for number in sorted(numbers & listed):
             cli.unregister_node(int(number))
-        change.write(change.binding.without(numbers))
-    print_facts({"removed": ", ".join(sorted(numbers)), "of": target}, as_json)
+        left = change.binding.without(numbers)
+        gone = {node.site for node in change.binding.nodes} - {node.site for node in left.nodes}
+        change.write(left)
+    facts = {"removed": ", ".join(sorted(numbers)), "of": target}
+    certificates = [Command("federation revoke", (Word(site),)) for site in gone]
+    print_facts(facts, as_json, next(iter(certificates), None))
 
 
 def _numbers(target: str, binding: Binding, listed: set[str]) -> frozenset[str]:

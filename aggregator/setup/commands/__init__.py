@@ -5,6 +5,7 @@ import typer
 from aggregator.setup.commands.check import check
 from aggregator.setup.commands.examine import doctor
 from aggregator.setup.commands.make import init
+from aggregator.setup.commands.revoke import revoke
 from aggregator.setup.commands.sign import renew, sign
 
 __all__ = ["register"]
@@ -16,6 +17,7 @@ def register(app: typer.Typer) -> None:
     federation.command()(init)
     federation.command()(sign)
     federation.command()(renew)
+    federation.command()(revoke)
     federation.command()(check)
     federation.command()(doctor)
     app.add_typer(federation, name="federation")

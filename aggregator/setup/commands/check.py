@@ -6,10 +6,11 @@ from typing import Annotated
 
 import typer
 
-from aggregator.setup.outside import Door, check_outside, parse_address
+from aggregator.setup.outside import Door, check_outside
 from gdshare.cli.findings import print_findings
 from gdshare.cli.terminal import AsJson
 from gdshare.config import variable
+from gdshare.deploy.address import parse_address
 from gdshare.errors import UsageError
 
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from aggregator.setup.place import INSTALL, Place, place_of
+from aggregator.setup.place import INSTALL, FederationPlace
 from aggregator.setup.write import write_federation
 from gdshare.cli.passphrase import PASSPHRASE_FILE, read_passphrase
 from gdshare.cli.terminal import AsJson, print_facts, print_line
@@ -15,7 +15,7 @@ from gdshare.config import variable
 from gdshare.deploy.certificates import certificate_fingerprint
 from gdshare.errors import KeyFileError
 
-_DEFAULT = Place.model_fields
+_DEFAULT = FederationPlace.model_fields
 
 
 def init(
@@ -53,7 +53,7 @@ def init(
     authority), firewall lines, a compose file, and install.sh, which puts them into place. Read
     it, and run it as root. The passphrase encrypts the authority's key.
     """
-    place = place_of(
+    place = FederationPlace.of(
         name=name,
         host=host,
         port=port,

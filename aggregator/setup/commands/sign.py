@@ -8,6 +8,7 @@ import typer
 
 from aggregator.setup.authority import read_authority, renew_server, sign_request
 from aggregator.setup.place import read_place
+from aggregator.setup.revocations import renew_list
 from gdshare.cli.passphrase import PASSPHRASE_FILE, read_passphrase
 from gdshare.cli.terminal import AsJson, print_facts
 from gdshare.cli.typed_digest import LEAST_DIGITS, require_match
@@ -82,10 +83,15 @@ def renew(
     passphrase_file: Path | None = PASSPHRASE_FILE,
     as_json: AsJson = False,
 ) -> None:
-    """Sign the server's certificate anew, for two years; the key and every hospital's stay good."""
+    """Sign the server's certificate anew, and the list of revoked ones: two years for both.
+
+    The server's key and every hospital's certificate stay good.
+    """
     place = read_place(folder)
     passphrase = read_passphrase(passphrase_file, confirm=False, key_name=KEY_NAME)
-    renewed = renew_server(place, read_authority(folder, passphrase), datetime.now(UTC))
+    authority, now = read_authority(folder, passphrase), datetime.now(UTC)
+    renew_list(place, authority, now)
+    renewed = renew_server(place, authority, now)
     facts = {
         "renewed": place.host,
         "until": f"{renewed.not_valid_after_utc:%Y-%m-%d}",

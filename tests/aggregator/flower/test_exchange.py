@@ -1,8 +1,9 @@
 """Asking nodes that are late, cut off, restarted or busy, in virtual time."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -228,3 +229,83 @@ def test_answer_beyond_all_that_a_hospital_may_send_is_not_kept(record: RoundRec
     answers = exchange(grid, record).ask([question(1)], "it", "hand over")
     assert answers.refused == {"q/1": Reason.FAULT}
     assert record.answer("q/1") is None
+
+
+class KilledError(BaseException):
+    """What a kill does to the code: it goes no further, and tidies nothing."""
+
+
+@dataclass
+class Restarts:
+    """A step that is killed, and begun again by another process with a clock of its own.
+
+    Attributes:
+        path: of the round's record.
+        deadline: of the step; a node has 300 s for an answer.
+        wall: what the clock of the machine says, which somebody may set.
+    """
+
+    path: Path
+    deadline: float = 600.0
+    wall: datetime = datetime(2026, 3, 31, tzinfo=UTC)
+
+    def wait(self, killed_after: float = float("inf"), what: str = "count") -> float:
+        """Seconds that a process waits for a hospital that is away, and comes back for no one."""
+        grid = TimedGrid({1: {}})
+
+        def online(node: int, now: float) -> bool:
+            if now >= killed_after:
+                raise KilledError
+            return False
+
+        grid.online = online
+        with open_record(self.path, lambda: self.wall) as record, suppress(KilledError):
+            exchange(grid, record, self.deadline).ask([question(1)], "it", what)
+        return grid.clock.seconds
+
+
+@pytest.fixture
+def restarts(tmp_path: Path) -> Restarts:
+    return Restarts(tmp_path / "round.sqlite")
+
+
+def test_restarted_step_goes_on_with_the_time_that_was_left(restarts: Restarts) -> None:
+    """But for the ten seconds, at most, since it was last written down."""
+    assert 200 <= restarts.wait(killed_after=200) < 203
+    assert 400 <= restarts.wait() < 412
+
+
+def test_restarts_add_up(restarts: Restarts) -> None:
+    assert 100 <= restarts.wait(killed_after=100) < 103
+    assert 150 <= restarts.wait(killed_after=150) < 153
+    assert 350 <= restarts.wait() < 373
+
+
+def test_restarted_step_has_time_for_one_answer_whatever_was_left(restarts: Restarts) -> None:
+    """Its question was lost with the process, and a node has 300 s for an answer."""
+    restarts.wait(killed_after=590)
+    assert 300 <= restarts.wait() < 303
+    restarts.deadline = 60.0  # shorter than an answer may take: the whole of it
+    restarts.wait(killed_after=50)
+    assert 60 <= restarts.wait() < 63
+
+
+@pytest.mark.parametrize("days", [1, -1, 400])
+def test_time_in_which_nothing_ran_and_a_clock_that_was_set_take_nothing(
+    restarts: Restarts, days: int
+) -> None:
+    restarts.wait(killed_after=100)
+    restarts.wall += timedelta(days=days)
+    assert 500 <= restarts.wait() < 512
+
+
+def test_longer_deadline_is_that_much_longer_for_a_step_that_goes_on(restarts: Restarts) -> None:
+    restarts.wait(killed_after=200)
+    restarts.deadline = 1000.0
+    assert 800 <= restarts.wait() < 812
+
+
+def test_another_step_has_its_whole_time(restarts: Restarts) -> None:
+    restarts.wait(killed_after=200)
+    assert 600 <= restarts.wait(what="count test films") < 603
+    assert 400 <= restarts.wait() < 412

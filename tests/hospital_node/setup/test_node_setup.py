@@ -18,12 +18,13 @@ from site_kit import make_cohort
 
 from gdshare.cli.exit_status import REFUSED, USAGE
 from gdshare.deploy.node_request import read_node_request
+from gdshare.deploy.unit import unit_words
 from gdshare.errors import KeyFileError, UsageError
 from gdshare.metrics import Confusion
 from hospital_node.count_record import Answer, CountRecord
 from hospital_node.settings import NodeSettings
 from hospital_node.setup.doctor import examine
-from hospital_node.setup.place import UNIT, command_of
+from hospital_node.setup.place import UNIT
 
 GUIDE = Path(__file__).parents[3] / "docs" / "guide-node.md"
 NOW = datetime(2026, 3, 31, 12, tzinfo=UTC)
@@ -92,7 +93,7 @@ def test_guides_command_by_hand_is_what_the_unit_starts(tmp_path):
     text = GUIDE.read_text(encoding="utf-8").replace("\\\n", " ")
     shown = re.search(r"^    python (-m hospital_node /etc.*)$", text, re.M)[1].split()
     unit = (GUIDE.parent / "deploy" / UNIT).read_text(encoding="utf-8")
-    words = command_of(unit)[2:]
+    words = unit_words(unit)[2:]
     assert words[: words.index("--log-file")] == shown
 
 
