@@ -72,8 +72,7 @@ def test_consent_that_ended_ends_the_use_of_a_model_that_was_trained(
     own, other = (make_bundle(about.site, KEYS[about.site], about) for about in abouts)
     write_files(tmp_path / "outbox" / "north-2", own)
     assert "refused" not in ask_node(settings, "evaluate.counts", fields(own, other))
-    recipe = Recipe("average", 7, 2, [own, other])
-    name = recipe.digest("convnet", PROTOCOL)
+    name = request(own, other).model_digest
     named = CountRequest("convnet", PROTOCOL, name, None).to_fields()
     assert isinstance(asked(settings, named), dict)
     shutil.rmtree(agreed)
