@@ -73,7 +73,7 @@ PANELS: dict[str, tuple[str, ...]] = {
         *("distill", "audit", "prepare", "approve", "release", "publish", "withdraw", "seal"),
         *("keys", "policy", "ledger", "consent"),
     ),
-    "Hospital: the node": ("node",),
+    "Hospital: the node": ("node", "exposure"),
     "Aggregator": (
         *("federation", "nodes", "announce", "verify", "unseal", "aggregate", "status"),
         *("receipts", "trust"),
