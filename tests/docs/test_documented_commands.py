@@ -171,6 +171,6 @@ def test_hospitals_guide_leads_from_films_to_a_released_bundle(tmp_path, monkeyp
             *["keys"] * 5,
         ),
         *["policy"] * 4,
-        *("prepare", "approve", "release", "release", "withdraw", "withdraw"),
+        *("prepare", "approve", "release", "release", "assessment", "withdraw", "withdraw"),
     ]
     assert [path.name for path in (tmp_path / "outbox").iterdir()] == ["st-mary-1.withdrawal"]
