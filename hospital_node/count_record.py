@@ -7,6 +7,7 @@ for test films.
 """
 
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -17,6 +18,7 @@ from gdshare.lock import lock, lock_beside
 from gdshare.messages import Counts, Reason
 from gdshare.metrics import Confusion
 from gdshare.plain_files import MAX_TABLE, read_plain
+from gdshare.signing.names import Instant, hour_of
 from gdshare.storage import write_json
 from hospital_node.noise import epsilon_of
 from hospital_node.refusal import RefusedError
@@ -76,7 +78,10 @@ class Limits:
 
 
 class Answer(BaseModel):
-    """A question and the counts that were sent, those of test films alone in ``/1``."""
+    """A question and the counts that were sent.
+
+    In ``/1`` only those of test films were recorded, and before ``/3`` not when.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -88,6 +93,7 @@ class Answer(BaseModel):
     tied: bool = False
     noise: float = 0.0
     noise_variance: float | None = None
+    at: Instant | None = None
 
     @field_validator("counts", mode="before")
     @classmethod
@@ -95,8 +101,14 @@ class Answer(BaseModel):
         return (counts,) if isinstance(counts, dict) else counts
 
     @classmethod
-    def to(cls, question: Question, counts: Counts, variance: float | None = None) -> Self:
-        """The answer to a question, with noise of a variance in each bin."""
+    def to(
+        cls,
+        question: Question,
+        counts: Counts,
+        variance: float | None = None,
+        at: datetime | None = None,
+    ) -> Self:
+        """The answer to a question, with noise of a variance in each bin, and the hour of it."""
         return cls(
             model=question.model,
             cohort=question.cohort,
@@ -106,6 +118,7 @@ class Answer(BaseModel):
             tied=question.tied,
             noise=counts.noise,
             noise_variance=variance,
+            at=None if at is None else hour_of(at),
         )
 
     @property
@@ -124,7 +137,9 @@ class CountRecord(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    format: Literal["gdshare-test-counts/1", "gdshare-test-counts/2"] = "gdshare-test-counts/2"
+    format: Literal["gdshare-test-counts/1", "gdshare-test-counts/2", "gdshare-test-counts/3"] = (
+        "gdshare-test-counts/3"
+    )
     entries: Annotated[tuple[Answer, ...], Field(max_length=100_000)] = ()
 
     def answer_to(

@@ -36,7 +36,7 @@ from hospital_node.noise import DELTA, deviation, noisy, variance_for
 from hospital_node.outbox import only_site
 from hospital_node.refusal import RefusedError
 from hospital_node.settings import NodeSettings
-from hospital_node.tied import model_of_name, train_tied
+from hospital_node.tied import model_of_name, train_tied, utc_now
 
 STEP = 10
 """Films between two reports."""
@@ -136,7 +136,8 @@ def _answer(
     answer = read_counts(settings.state).answer_to(question, limits, noise)
     if answer is None:
         counts = _counts(settings.suppress_below, votes(), question.epsilon, variance)
-        answer = record_counts(settings.state, Answer.to(question, counts, noise), limits)
+        answered = Answer.to(question, counts, noise, utc_now())
+        answer = record_counts(settings.state, answered, limits)
     if variance is not None:
         spent = read_counts(settings.state).epsilon_spent(question)
         log.info("noisy answers about these films have spent ε = %.2f at δ = %g", spent, DELTA)

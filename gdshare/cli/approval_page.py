@@ -14,6 +14,7 @@ from gdshare.errors import PolicyError
 from gdshare.extras import require_extra
 from gdshare.release import Policy, Prepared, read_prepared, require_allowed
 from gdshare.release.locked_outbox import open_outbox, require_owner
+from gdshare.release.override import read_overrides
 from gdshare.release.prepared import PAGE, Pages
 from gdshare.report.preview import render_preview
 from gdshare.report.release_page import release_pages
@@ -47,13 +48,14 @@ class LookedAt:
             )
 
 
-def look_and_type(prepared: Path, outbox: Path, port: int) -> LookedAt:
+def look_and_type(prepared: Path, outbox: Path, port: int, overriding: bool = False) -> LookedAt:
     """Serve the page until the digest was typed. Nothing is signed, and no key is read.
 
     Args:
         prepared: the folder of ``gdshare prepare``.
         outbox: whose policy counts.
         port: to listen on; 0: any free port.
+        overriding: whether the approver is about to override bounds on attacks.
 
     Raises:
         UsageError: the port is taken.
@@ -64,7 +66,7 @@ def look_and_type(prepared: Path, outbox: Path, port: int) -> LookedAt:
     require_extra("page")
     from gdshare.approval_page import Shown, serve_approval
 
-    bundle, policy = _verified(prepared, outbox)
+    bundle, policy = _verified(prepared, outbox, overriding)
     page = release_pages(bundle, policy)[PAGE]
     typed = serve_approval(
         Shown(bundle.manifest.name, page),
@@ -83,11 +85,12 @@ def pages_for(policy: Policy) -> Pages:
     return lambda prepared: release_pages(prepared, policy)
 
 
-def _verified(prepared: Path, outbox: Path) -> tuple[Prepared, Policy]:
+def _verified(prepared: Path, outbox: Path, overriding: bool) -> tuple[Prepared, Policy]:
     with open_outbox(outbox) as desk:
         bundle = read_prepared(prepared, render_preview, pages_for(desk.policy))
         require_owner(outbox, desk.ledger.entries, bundle.manifest.site)
-        require_allowed(desk.policy, bundle.manifest)
+        overridden = overriding or bool(read_overrides(bundle, desk.policy))
+        require_allowed(desk.policy, bundle.manifest, overridden)
         return bundle, desk.policy
 
 

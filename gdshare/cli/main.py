@@ -57,6 +57,7 @@ OWN_COMMANDS: dict[str, str] = {
         "unseal",
         "ledger",
         "consent",
+        "assessment",
         "train",
         "evaluate",
         "classify",
@@ -71,9 +72,9 @@ PANELS: dict[str, tuple[str, ...]] = {
     "Hospital: films and outlines": ("import", "review", "outline", "label"),
     "Hospital: distil and release": (
         *("distill", "audit", "prepare", "approve", "release", "publish", "withdraw", "seal"),
-        *("keys", "policy", "ledger", "consent"),
+        *("keys", "policy", "ledger", "consent", "assessment"),
     ),
-    "Hospital: the node": ("node",),
+    "Hospital: the node": ("node", "exposure"),
     "Aggregator": (
         *("federation", "nodes", "announce", "verify", "unseal", "aggregate", "status"),
         *("receipts", "trust"),

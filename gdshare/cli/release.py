@@ -38,13 +38,14 @@ from gdshare.release import prepare as write_prepared
 from gdshare.release.consent import require_consent
 from gdshare.release.describe import describe
 from gdshare.release.locked_outbox import open_outbox, require_owner
+from gdshare.release.override import read_overrides, sign_override, write_override
 from gdshare.release.own_key import require_own_key, signed_with
 from gdshare.release.policy import by_policy
 from gdshare.release.prepared import PAGE
 from gdshare.release.publish import release as release_bundle
 from gdshare.release.publish import require_ledger, require_unused
 from gdshare.release.rules import AT_CHANCE, findings, require_better_than_chance
-from gdshare.release.sign import APPROVE, PREPARE
+from gdshare.release.sign import APPROVE, OVERRIDE, PREPARE
 from gdshare.report.preview import render_preview
 from gdshare.signing import fingerprint, load_private_key
 
@@ -187,6 +188,14 @@ def approve(
             min=0, max=65535, help="Port of --serve on 127.0.0.1. Default: any free port."
         ),
     ] = 0,
+    despite: Annotated[
+        str | None,
+        typer.Option(
+            metavar="WHY",
+            help="Approve although an attack finds more than the policy's bound allows, for this "
+            "reason: you sign the bounds and their figures, and the ledger has it.",
+        ),
+    ] = None,
     by: By = None,
     dry_run: DryRun = False,
     passphrase_file: Path | None = PASSPHRASE_FILE,
@@ -202,7 +211,7 @@ def approve(
     if serve:
         if digest is not None:
             raise UsageError("is typed on the page", "--digest with --serve", "leave one out")
-        looked_at = look_and_type(prepared, outbox, port)
+        looked_at = look_and_type(prepared, outbox, port, despite is not None)
         digest = looked_at.digest
     elif digest is None:
         raise UsageError("is missing", "--digest", f"{LOOK}, or look at it with --serve")
@@ -215,16 +224,26 @@ def approve(
         name = bundle.manifest.name
         require_owner(outbox, entries, bundle.manifest.site)
         require_match(bundle.digest, digest, "--digest", LOOK)
-        require_allowed(policy, bundle.manifest)
+        now, operator = datetime.now(UTC), operator_name(by)
+        overrides = read_overrides(bundle, policy)
+        require_allowed(policy, bundle.manifest, despite is not None or bool(overrides))
         require_consent(bundle.manifest, entries)
         require_approver(policy, signing_key.public_key())
+        overriding = None
+        if despite is not None:
+            overriding = sign_override(bundle, policy, operator, despite, signing_key)
         if dry_run:
             print_facts({"would approve": name, "digest": bundle.digest}, as_json)
             return
-        now, operator = datetime.now(UTC), operator_name(by)
+        if overriding is not None:
+            why = in_one_line(overriding[0].text)
+            desk.ledger.write(now, OVERRIDE, operator, name, bundle.digest, why)
+            write_override(bundle, *overriding)
         desk.ledger.write(now, APPROVE, operator, name, bundle.digest, by_policy(policy))
         path = sign_approval(bundle, policy, operator, signing_key)
-    facts = {"approved": name, "digest": bundle.digest, "signed": path}
+    facts: dict[str, object] = {"approved": name, "digest": bundle.digest, "signed": path}
+    if overriding is not None:
+        facts["overridden"] = "; ".join(overriding[0].bounds)
     print_facts(facts, as_json, commands.release(prepared, outbox))
 
 

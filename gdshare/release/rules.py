@@ -27,12 +27,14 @@ class Finding:
         required: what the policy asks for.
         actual: what the bundle has.
         passed: whether that is allowed.
+        overridable: whether an approver may let it pass all the same.
     """
 
     what: str
     required: str
     actual: str
     passed: bool
+    overridable: bool = False
 
 
 Rule = Callable[[BundleRules, Manifest], Finding]
@@ -126,18 +128,42 @@ def findings(policy: Policy, manifest: Manifest) -> tuple[Finding, ...]:
     )
 
 
-def require_allowed(policy: Policy, manifest: Manifest) -> None:
+def require_allowed(policy: Policy, manifest: Manifest, overridden: bool = False) -> None:
     """Refuse a bundle that the policy does not allow to leave.
+
+    Args:
+        policy: the hospital's.
+        manifest: the bundle's.
+        overridden: whether an approver overrides the bounds on attacks (``override``).
 
     Raises:
         PolicyError: naming every broken rule.
     """
-    broken = [finding for finding in findings(policy, manifest) if not finding.passed]
+    broken = [
+        finding
+        for finding in findings(policy, manifest)
+        if not finding.passed and not (overridden and finding.overridable)
+    ]
     if broken:
-        reasons = "; ".join(
-            f"{finding.what}: {finding.actual}, {finding.required}" for finding in broken
+        reasons = "; ".join(_in_words(finding) for finding in broken)
+        can = policy.release.approvers and all(finding.overridable for finding in broken)
+        raise PolicyError(
+            f"the policy does not let {manifest.name} out ({reasons})",
+            remedy="an approver may override it with gdshare approve --despite WHY" if can else "",
         )
-        raise PolicyError(f"the policy does not let {manifest.name} out ({reasons})")
+
+
+def broken_bounds(policy: Policy, manifest: Manifest) -> tuple[str, ...]:
+    """The bounds on attacks that a bundle breaks and an approver may override, in words."""
+    return tuple(
+        _in_words(finding)
+        for finding in findings(policy, manifest)
+        if not finding.passed and finding.overridable
+    )
+
+
+def _in_words(finding: Finding) -> str:
+    return f"{finding.what}: {finding.actual}, {finding.required}"
 
 
 AT_CHANCE = "at chance"
@@ -178,6 +204,7 @@ def _attack_findings(policy: Policy, manifest: Manifest) -> Iterator[Finding]:
             "no bound" if bound is None else f"upper end {bound:.3f} at most",
             _untried(name) if attack is None else attack.text,
             bound is None or (attack is not None and attack.high <= bound),
+            overridable=attack is not None,
         )
 
 

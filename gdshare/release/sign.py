@@ -7,16 +7,17 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from gdshare.bundle.digests import digests_of, statement_of
 from gdshare.bundle.layout import SIGNATURE
 from gdshare.errors import PolicyError
-from gdshare.ledger import Entry
+from gdshare.ledger import Entry, in_one_line
 from gdshare.release.approval import Approval, read_approvals, require_approved
 from gdshare.release.consent import require_consent
+from gdshare.release.override import Override, others_override, read_overrides
 from gdshare.release.policy import Policy, by_policy
 from gdshare.release.prepared import Prepared
 from gdshare.release.rules import require_allowed
 from gdshare.signing import fingerprint
 from gdshare.signing.statement import sign_statement
 
-PREPARE, APPROVE = "prepare", "approve"
+PREPARE, APPROVE, OVERRIDE = "prepare", "approve", "override"
 
 
 def require_recorded(
@@ -48,6 +49,23 @@ def require_recorded(
         )
 
 
+def require_override_recorded(
+    prepared: Prepared, override: Override, entries: Sequence[Entry]
+) -> None:
+    """Refuse an override that the ledger does not show.
+
+    Raises:
+        PolicyError: made without ``gdshare approve --despite``.
+    """
+    line = (OVERRIDE, prepared.digest, in_one_line(override.text))
+    if line not in [(entry.act, entry.digest, entry.why) for entry in entries]:
+        raise PolicyError(
+            "the ledger does not show that its bounds were overridden",
+            prepared.path,
+            "have it overridden with gdshare approve --despite",
+        )
+
+
 def sign_prepared(
     prepared: Prepared, policy: Policy, key: ec.EllipticCurvePrivateKey, entries: Sequence[Entry]
 ) -> tuple[dict[str, bytes], tuple[Approval, ...]]:
@@ -67,10 +85,14 @@ def sign_prepared(
             distilled for, too few people have approved it, or the ledger does not show that it was
             prepared.
     """
-    require_allowed(policy, prepared.manifest)
+    signer = fingerprint(key.public_key())
+    overridden = others_override(read_overrides(prepared, policy), signer)
+    require_allowed(policy, prepared.manifest, overridden is not None)
+    if overridden is not None:
+        require_override_recorded(prepared, overridden, entries)
     require_consent(prepared.manifest, entries)
     approvals = read_approvals(prepared, policy)
-    require_approved(approvals, policy, fingerprint(key.public_key()))
+    require_approved(approvals, policy, signer)
     require_recorded(prepared, policy, approvals, entries)
     signature = sign_statement(statement_of(digests_of(prepared.files)), key)
     return {**prepared.files, SIGNATURE: signature}, approvals

@@ -155,7 +155,10 @@ def _verdict(results: tuple[Finding, ...], policy: Policy) -> str:
     needed = f" once {people} besides the signer approved it" if approvals else ""
     if _allowed(results):
         return f"The policy allows this release{needed}."
-    return "The policy does NOT allow this release."
+    refusal = "The policy does NOT allow this release."
+    if policy.release.approvers and all(part.passed or part.overridable for part in results):
+        return f"{refusal} An approver may override it: gdshare approve --despite WHY."
+    return refusal
 
 
 def _allowed(results: tuple[Finding, ...]) -> bool:

@@ -1,0 +1,141 @@
+"""The draft of a data-protection impact assessment, filled in from what would leave.
+
+Parts and wording follow Article 35(7) of the GDPR. Nothing that only the hospital can know is
+invented: it stands in square brackets. Text from outside cannot break the table it stands in.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from gdshare import __version__
+from gdshare.announcement import is_shared_model
+from gdshare.audit import ATTACKS
+from gdshare.bundle import Manifest
+from gdshare.bundle.counts import PublishedCounts, format_count
+from gdshare.deploy.template import fill
+from gdshare.release import Policy, Prepared
+from gdshare.release.approval import Approval
+from gdshare.release.override import Override
+from gdshare.release.policy import policy_digest
+from gdshare.release.rules import Finding, findings
+
+TEMPLATE = "impact-assessment.md"
+UNTRIED = (
+    "linking another film of the same patient",
+    "reading back what was planted in films, from images, networks or weights",
+)
+"""Attacks that this gdshare does not make at all."""
+
+
+@dataclass(frozen=True)
+class Reviewed:
+    """What is assessed.
+
+    Attributes:
+        prepared: what would leave.
+        policy: in force.
+        approvals, overrides: so far, verified.
+    """
+
+    prepared: Prepared
+    policy: Policy
+    approvals: Sequence[Approval]
+    overrides: Sequence[Override]
+
+
+def impact_assessment(reviewed: Reviewed, now: datetime) -> str:
+    """Fill in the draft, Markdown.
+
+    Args:
+        reviewed: what is assessed.
+        now: UTC.
+    """
+    prepared, policy = reviewed.prepared, reviewed.policy
+    manifest = prepared.manifest
+    results = findings(policy, manifest)
+    values = {
+        "bundle": manifest.name,
+        "version": __version__,
+        "day": f"{now:%Y-%m-%d}",
+        "digest": prepared.digest,
+        "policy": policy_digest(policy),
+        "site": manifest.site,
+        "images": str(manifest.method.images),
+        "side": str(manifest.protocol.side),
+        "rates": str(len(prepared.distilled.learning_rates)),
+        "patients": _patients(manifest.counts),
+        "bytes": f"{sum(len(content) for content in prepared.files.values()):,}",
+        "purpose": manifest.terms.purpose,
+        "recipients": manifest.terms.whom,
+        "expires": f"{manifest.expires:%Y-%m-%d}",
+        "retention": str(manifest.terms.retention_days),
+        "start": _start(manifest),
+        "patches": _patches(manifest.counts),
+        "suppress": str(manifest.counts.suppressed_below),
+        "teaches": prepared.score.text,
+        "proof": "No differential privacy: nothing is proven about any single patient.",
+        "attacks": "\n".join(_attack_rows(policy, manifest)),
+        "rules": "\n".join(_rule_row(part) for part in results if not _is_attack(part)),
+        "needed": str(policy.release.approvals),
+        "given": str(len(reviewed.approvals)),
+        "approvers": "".join(f"; {approval.by}" for approval in reviewed.approvals),
+        "overridden": _overridden(reviewed.overrides),
+    }
+    return fill("gdshare.report", TEMPLATE, {name: _cell(text) for name, text in values.items()})
+
+
+def _patients(counts: PublishedCounts) -> str:
+    negative = format_count(counts.patients_negative, counts)
+    positive = format_count(counts.patients_positive, counts)
+    return f"training patients: {negative} without the finding, {positive} with it"
+
+
+def _patches(counts: PublishedCounts) -> str:
+    named = (counts.patches_i, counts.patches_n, counts.patches_p)
+    i, n, p = (format_count(count, counts) for count in named)
+    return f"patches of classes I, N and P ({i}, {n}, {p})"
+
+
+def _start(manifest: Manifest) -> str:
+    if is_shared_model(manifest.theta0_sha256, manifest.method.theta0_number):
+        return (
+            f"those of a model that an aggregator shared ({manifest.theta0_sha256}), with the "
+            "hospital's recorded consent [who trained it, and from what]"
+        )
+    if manifest.theta0_sha256 is not None:
+        return "one public set, which makes images easier to invert than fresh weights do"
+    return "drawn afresh in each step"
+
+
+def _attack_rows(policy: Policy, manifest: Manifest) -> list[str]:
+    tried = {attack.name: attack for attack in manifest.attacks}
+    rows = []
+    for name in sorted({*tried, *policy.attacks, *ATTACKS}):
+        attack, bound = tried.get(name), policy.attacks.get(name)
+        figure = "NOT tried" if attack is None else attack.text
+        limit = "none" if bound is None else f"upper end {bound:.3f} at most"
+        rows.append(f"| {name} | {figure} | {limit} | [ ] |")
+    return rows + [
+        f"| {name} | NOT tried: gdshare has no such attack | none | [ ] |" for name in UNTRIED
+    ]
+
+
+def _is_attack(finding: Finding) -> bool:
+    return finding.what.startswith("attack")
+
+
+def _rule_row(finding: Finding) -> str:
+    mark = "kept" if finding.passed else "NOT kept"
+    return (
+        f"| {_cell(finding.what)} | {mark}: {_cell(finding.actual)} ({_cell(finding.required)}) |"
+    )
+
+
+def _overridden(overrides: Sequence[Override]) -> str:
+    return "; ".join(f"{part.text} ({part.by})" for part in overrides) or "none"
+
+
+def _cell(text: str) -> str:
+    """Keep rows as they are; a bar in a text of people's own must not make another column."""
+    return text if text.startswith("| ") else text.replace("|", "/")

@@ -1,0 +1,142 @@
+"""The sum of what was given away: bundles, withdrawals, answers, and ε where there was noise."""
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from bundle_run_kit import PASSPHRASE, make_run
+from command_kit import Ended, gdshare
+from site_kit import NOW
+
+from gdshare.bundle.attestation import Receipt
+from gdshare.ledger import read_ledger
+from gdshare.messages import Counts
+from gdshare.metrics import Confusion
+from gdshare.release.publish import ledger_beside
+from gdshare.signing import new_key, public_pem
+from hospital_node.count_record import Answer, Limits, Question, read_counts, record_counts
+from hospital_node.exposure import exposure_of
+from hospital_node.noise import epsilon_of
+
+LIMITS = Limits(validation=60, test=20, untied=5)
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A hospital that has released two bundles and withdrawn the first."""
+    monkeypatch.setenv("GDSHARE_PASSPHRASE", PASSPHRASE)
+    make_run(tmp_path / "run")
+    gdshare("keys", "new", "--name", "st-mary", "--out", tmp_path / "keys", check=True)
+    for _ in range(2):
+        sign = ("--key", tmp_path / "keys" / "st-mary.key", "--outbox", tmp_path / "outbox")
+        gdshare("publish", tmp_path / "run", *sign, "--site", "st-mary", check=True)
+    first = read_ledger(ledger_beside(tmp_path / "outbox"))[0].digest
+    gdshare("withdraw", "st-mary-1", *sign, "--digest", first, check=True)
+    return tmp_path
+
+
+def record(
+    state: Path,
+    model: str,
+    epsilon: float | None = None,
+    variance: float | None = None,
+    cohort: str = "c" * 64,
+    tied: bool = True,
+) -> None:
+    counts = Counts([Confusion(5, 5, 5, 5)] * (1 if epsilon else 21))
+    question = Question(model, cohort, epsilon, tied)
+    record_counts(state, Answer.to(question, counts, variance, NOW), LIMITS)
+
+
+def shown(place: Path, *more: object) -> Ended:
+    return gdshare("exposure", "--outbox", place / "outbox", *more, check=True)
+
+
+def test_bundles_are_listed_with_withdrawals_and_what_is_not_known(place: Path) -> None:
+    given = json.loads(shown(place, "--json").out)
+    first, second = given["bundles"]
+    assert (first["name"], second["name"]) == ("st-mary-1", "st-mary-2")
+    assert first["withdrawn"] is not None
+    assert first["images"] is None, "the bundle is gone"
+    assert (second["withdrawn"], second["images"], second["attacks"]) == (None, 3, [])
+    assert given["answers"] is None
+    text = shown(place).out
+    assert "Of 2 bundles 1 were withdrawn" in text
+    assert "Of 2 bundles nothing is known here that attacks found." in text
+    assert "No node's record of counts was read (--state)." in text
+
+
+def test_answers_are_added_up_over_models_cohorts_and_nodes(place: Path) -> None:
+    first, second = place / "state", place / "another"
+    record(first, "a")
+    record(first, "a", epsilon=0.4)
+    record(first, "b", tied=False)
+    record(second, "d", cohort="e" * 64)
+    given = json.loads(shown(place, "--state", first, "--state", second, "--json").out)
+    validation, test, other = given["answers"]
+    assert (validation["split"], validation["models"], validation["untied"]) == ("validation", 2, 1)
+    assert (validation["numbers"], validation["exact"]) == (2 * 21 * 6, 2)
+    assert (test["split"], test["models"], test["numbers"]) == ("test", 1, 6)
+    assert other["cohort"] == "e" * 64
+    assert given["epsilon"] == {}
+    assert validation["first"] == "2026-03-31T12:00:00Z"
+    text = shown(place, "--state", first, "--state", second).out
+    assert "4 answers left without noise: they have no account" in text
+
+
+def test_noise_has_an_account_over_all_cohorts_together(place: Path) -> None:
+    """The same films may be in both, so their accounts add up."""
+    state = place / "state"
+    record(state, "a", variance=500.0)
+    record(state, "b", variance=250.0, cohort="e" * 64)
+    record(state, "a", epsilon=0.4, variance=1000.0)
+    given = json.loads(shown(place, "--state", state, "--json").out)
+    assert given["epsilon"]["validation"] == pytest.approx(epsilon_of([500.0, 250.0]))
+    assert given["epsilon"]["test"] == pytest.approx(epsilon_of([1000.0]))
+    alone = [answers["epsilon"] for answers in given["answers"] if answers["split"] != "test"]
+    assert max(alone) < given["epsilon"]["validation"] < sum(alone)
+    text = shown(place, "--state", state).out
+    assert f"ε = {epsilon_of([500.0, 250.0]):.2f} at δ = 1e-06 together" in text
+    assert "without noise" not in text
+
+
+def test_receipts_say_who_has_it_and_attacks_what_they_found(place: Path) -> None:
+    aggregator = new_key()
+    entries = read_ledger(ledger_beside(place / "outbox"))
+    [release] = [e for e in entries if (e.act, e.what) == ("release", "st-mary-2")]
+    receipt = Receipt(
+        site="st-mary",
+        sequence=2,
+        at=datetime(2026, 4, 1, tzinfo=UTC),
+        aggregator="tokyo",
+        verdict="admitted",
+        reason="",
+        line=7,
+        sha256="0" * 64,
+    )
+    (place / "r").write_bytes(receipt.signed(str(release.digest), aggregator))
+    (place / "tokyo.pub").write_bytes(public_pem(aggregator.public_key()))
+    words = ("--key", place / "tokyo.pub", "--outbox", place / "outbox")
+    gdshare("ledger", "receive", place / "r", *words, check=True)
+    second = json.loads(shown(place, "--json").out)["bundles"][1]
+    assert second["receivers"] == ["tokyo"]
+
+
+def test_record_of_an_earlier_node_has_no_hours_and_is_read(tmp_path: Path) -> None:
+    entry = Answer(model="a", cohort="c", epsilon=0.4, counts=(Confusion(1, 1, 1, 1),))
+    values = entry.model_dump(mode="json", exclude={"at"})
+    text = json.dumps({"format": "gdshare-test-counts/2", "entries": [values]})
+    (tmp_path / "test-counts.json").write_text(text, encoding="utf-8")
+    [answers] = exposure_of(tmp_path / "outbox", [], read_counts(tmp_path).entries).answers or ()
+    assert (answers.first, answers.last, answers.exact) == (None, None, 1)
+
+
+def test_mistyped_or_damaged_folders_are_refused(place: Path) -> None:
+    ended = gdshare("exposure", "--outbox", place / "outbox", "--state", place / "nowhere")
+    assert (ended.status, "holds no test-counts.json" in ended.err) == (2, True)
+    (place / "state").mkdir()
+    (place / "state" / "test-counts.json").write_text("{", encoding="utf-8")
+    ended = gdshare("exposure", "--outbox", place / "outbox", "--state", place / "state")
+    assert (ended.status, "damaged; look into it by hand" in ended.err) == (3, True)
+    assert gdshare("exposure", "--outbox", place / "elsewhere").status == 2
