@@ -7,7 +7,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from aggregator.setup.place import CA, CA_KEY, SERVER, SITES, FederationPlace
-from aggregator.setup.revocations import keep_issued
+from aggregator.setup.revocations import keep_issued, require_not_revoked
 from gdshare.deploy.certificates import (
     Authority,
     certificate_pem,
@@ -39,10 +39,11 @@ def sign_request(
     """Write the hospital's certificate, and below it the authority's; returns the file.
 
     Raises:
-        UsageError: a bare key, which asks for no certificate.
+        UsageError: a bare key, which asks for no certificate; or a key that was revoked.
     """
     if request.tls_key is None:
         raise UsageError("asks for no certificate", site, "sign the file of gdshare node init")
+    require_not_revoked(place, authority, request.tls_key)
     certificate = authority.client(site, request.tls_key, now)
     path = place.folder / SITES / f"{site}.pem"
     if path.exists():  # of a folder in which certificates were not kept by number

@@ -21,6 +21,7 @@ from typing import Final
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
@@ -116,6 +117,26 @@ def keep_issued(folder: Path, certificate: x509.Certificate) -> None:
     issued = folder / ISSUED
     issued.mkdir(exist_ok=True)
     write_bytes(issued / f"{certificate.serial_number:x}.pem", certificate_pem(certificate))
+
+
+def require_not_revoked(
+    place: FederationPlace, authority: Authority, key: ec.EllipticCurvePublicKey
+) -> None:
+    """Refuse a key of which a certificate is on the list: signed again, it would pass again.
+
+    Raises:
+        UsageError: it is such a key.
+        KeyFileError: there is a list that cannot be read.
+    """
+    try:
+        listed = read_revocations(place.folder / REVOKED, authority.certificate).serials
+    except FileNotFoundError:
+        return
+    for serial in listed:
+        path = place.folder / ISSUED / f"{serial:x}.pem"
+        if path.exists() and read_certificates(path)[0].public_key() == key:
+            remedy = "have the hospital run gdshare node init into a new folder, and sign that"
+            raise UsageError("is for a key whose certificate was revoked", path, remedy)
 
 
 def renew_list(place: FederationPlace, authority: Authority, now: datetime) -> datetime:

@@ -27,7 +27,13 @@ from aggregator.setup.place import CA, NGINX, REVOKED, FederationPlace
 from aggregator.setup.revocations import read_revocations, renew_list, revoke
 from aggregator.setup.write import write_federation
 from gdshare.cli.exit_status import USAGE
-from gdshare.deploy.certificates import Authority, new_tls_key, private_pem, read_certificates
+from gdshare.deploy.certificates import (
+    Authority,
+    certificate_pem,
+    new_tls_key,
+    private_pem,
+    read_certificates,
+)
 from gdshare.deploy.node_request import NodeRequest, new_node_key
 from gdshare.errors import KeyFileError, UsageError
 
@@ -161,6 +167,14 @@ def test_certificate_signed_after_the_revocation_passes(federation):
         assert (federation.status(stolen), federation.status(new)) == (REFUSED, LET_IN)
 
 
+def test_request_of_a_revoked_key_is_not_signed_again(federation):
+    federation.hospital("north")
+    federation.revoke("north")
+    with pytest.raises(UsageError, match="a key whose certificate was revoked"):
+        federation.hospital("north")
+    assert not list((federation.place.folder / "sites").iterdir())
+
+
 def test_past_the_lists_end_nobody_is_let_in(federation):
     """Hence two years, a warning 30 days ahead, and one renewal for list and certificate."""
     north = federation.hospital("north")
@@ -234,8 +248,8 @@ def test_what_opens_nothing_is_not_revoked(federation, target, monkeypatch, tmp_
     federation.revoke("north")
     listed = federation.listed
     other = Authority.new("another", datetime.now(UTC))
-    stranger = Federation(federation.place, other).hospital("west")
-    (tmp_path / "other.pem").write_bytes(stranger.read_bytes())
+    stranger = other.client("west", new_tls_key().public_key(), datetime.now(UTC))
+    (tmp_path / "other.pem").write_bytes(certificate_pem(stranger))
     with pytest.raises(UsageError):
         federation.revoke(target)
     assert federation.listed == listed
@@ -251,13 +265,13 @@ def test_certificate_that_has_ended_is_not_put_on_the_list(federation):
 def test_list_that_cannot_be_read_is_not_begun_anew(federation, content):
     """None: another authority's, with which a thief would be off the list."""
     path = federation.place.folder / REVOKED
+    federation.hospital("north")
     if content is None:
         other = Federation(federation.place, Authority.new("a", datetime.now(UTC)))
         path.unlink()
         renew_list(other.place, other.authority, datetime.now(UTC))
         content = path.read_bytes()
     path.write_bytes(content)
-    federation.hospital("north")
     for change in (lambda: federation.revoke("north"), lambda: renew_now(federation)):
         with pytest.raises(KeyFileError):
             change()
