@@ -40,5 +40,6 @@ def train(message: Message, context: Context) -> Message:
         name: values + STEP * torch.randn(values.shape, generator=draw)
         for name, values in sent.items()
     }
-    content = {ARRAYS: ArrayRecord(weights), "metrics": MetricRecord({"num-examples": 1})}
-    return Message(RecordDict(content), reply_to=message)
+    content = RecordDict({ARRAYS: ArrayRecord(weights)})
+    content["metrics"] = MetricRecord({"num-examples": 1})
+    return Message(content, reply_to=message)

@@ -1,12 +1,13 @@
 """A round of many hospitals as real processes on one machine: does it close, what does it take?
 
-    python -m benchmarks.many_nodes [--sites 100] [--at-once 3] [--keep DIR] [--quick] [--json FILE]
+    python -m benchmarks.many_nodes [--sites 100] [--at-once 3] [--warm] [--quick] [--json FILE]
 
 A SuperLink with TLS, node keys and ``--database``, the shipped nginx, ``gdshare aggregate``, and a
 ``hospital_node`` for each site, all of which wait and answer side by side. Bundles are drawn
 (scattering, three images of 32 px), films are phantoms: 6 for validation and 6 for test. Every
 answer is computed as at a hospital, by a process of its own that loads torch (2 CPU-seconds,
-350 MB of its own): of these ``--at-once`` run at a time, the others wait for their turn.
+350 MB of its own): of these ``--at-once`` run at a time, the others wait for their turn. With
+``--warm`` they are forked from a process that has loaded it.
 """
 
 import json
@@ -20,7 +21,7 @@ from aggregator.flower.local_federation import free_ports
 from benchmarks.command import one_line_errors, parser, say, write_figures
 from benchmarks.links.federation import Federation, Machine, federation
 from benchmarks.links.hospitals import make_hospitals
-from benchmarks.many_nodes.node import AT_ONCE, TURNS
+from benchmarks.many_nodes.node import AT_ONCE, TURNS, WARM
 from benchmarks.many_nodes.watch import Watch, marked, table
 from gdshare.errors import FederationError
 
@@ -42,8 +43,14 @@ class WaitingMachine(Machine):
         )
 
 
-def hold_round(folder: Path, sites: int, at_once: int) -> dict[str, object]:
+def hold_round(folder: Path, sites: int, at_once: int, warm: bool) -> dict[str, object]:
     """Set everything up, hold one round, and take everything down.
+
+    Args:
+        folder: a new one.
+        sites: how many hospitals, each with a node.
+        at_once: how many answering processes there may be at a time.
+        warm: fork them from a process that has loaded torch.
 
     Raises:
         FederationError: a part did not start, or the round did not close.
@@ -60,9 +67,11 @@ def hold_round(folder: Path, sites: int, at_once: int) -> dict[str, object]:
             lambda: marked({group.mark for group in (made.servers, *made.nodes.values())})
         )
         with watch.looking():
+            more = {TURNS: str(turns), AT_ONCE: str(at_once)}
+            if warm:
+                more[WARM] = str(_start_warm(made))
             began = time.monotonic()
             for name in names:
-                more = {TURNS: str(turns), AT_ONCE: str(at_once)}
                 made.start_node(name, WaitingMachine(), more)
             _wait_for_all(made)
             connecting = time.monotonic() - began
@@ -73,6 +82,7 @@ def hold_round(folder: Path, sites: int, at_once: int) -> dict[str, object]:
     return {
         "sites": sites,
         "at_once": at_once,
+        "warm": warm,
         "connecting_s": round(connecting, 1),
         "seconds": round(seconds, 1),
         "bundles": len(result["bundles"]),
@@ -81,6 +91,15 @@ def hold_round(folder: Path, sites: int, at_once: int) -> dict[str, object]:
         "usage": {kind: asdict(usage) for kind, usage in watch.usage.items()},
         "all_mb": round(watch.all_mb),
     }
+
+
+def _start_warm(made: Federation) -> Path:
+    """Start the process that answering processes are forked from; returns its socket."""
+    path = made.folder / "warm.sock"
+    command = Machine().module("benchmarks.many_nodes.warm", str(path))
+    made.servers.start(command, made.environment(), made.folder / "warm.log")
+    made.until(path.exists, made.servers)
+    return path
 
 
 def _wait_for_all(made: Federation) -> None:
@@ -123,12 +142,13 @@ def main() -> None:
     command = parser(NAME, __doc__, f"{QUICK} sites")
     command.add_argument("--sites", type=int, default=SITES, help="(default %(default)s)")
     command.add_argument("--at-once", type=int, default=SLOTS, help="(default %(default)s)")
+    command.add_argument("--warm", action="store_true", help="fork what answers, with torch loaded")
     command.add_argument("--keep", type=Path, metavar="DIR", help="keep logs and the round there")
     options = command.parse_args()
     with one_line_errors(), tempfile.TemporaryDirectory(prefix="gdshare-many-") as temporary:
         folder = options.keep or Path(temporary) / "many"
         sites = QUICK if options.quick else options.sites
-        figures = hold_round(folder.absolute(), sites, options.at_once)
+        figures = hold_round(folder.absolute(), sites, options.at_once, options.warm)
         for name in ("sites", "bundles", "counted_test_films", "seconds"):
             print(f"{name.replace('_', ' '):24}{figures[name]:>9}")
         print(f"missing: {figures['missing'] or 'nothing'}")

@@ -12,6 +12,8 @@ from aggregator.flower.processes import MARK
 
 KINDS = {
     "hospital_node.answer": "answering process",
+    "many_nodes.warm ": "answering process",
+    "warm_client": "client of warm",
     "benchmarks.many_nodes.node": "node",
     "flower-superlink": "SuperLink",
     "flower-superexec": "SuperExec",
@@ -65,8 +67,8 @@ class Watch:
                 memory[kind] += _shared_out_kb(pid)
                 count[kind] += 1
                 self._cpu[kind, pid] = own
-                if kind == "node":  # which waits for each process that answers
-                    self._cpu["answering process", -pid] = children
+                if kind == "node" or (children and kind == "answering process"):
+                    self._cpu["answering process", -pid] = children  # those that it waited for
         for kind, number in count.items():
             usage = self.usage.setdefault(kind, Usage())
             usage.most = max(usage.most, number)
