@@ -29,6 +29,9 @@ KINDS = (f"query.{COLLECT}", f"evaluate.{COUNTS}", AT_ONCE)
 BUSY_POLL_S, IDLE_POLL_S = 0.3, 3.0
 BUSY_S = 60.0
 """For so long after an answer another question is expected soon."""
+SPARED, LONGEST_POLL_S = 10.0, 30.0
+"""A SuperLink that takes a second to say that nothing waits is asked again after ten: that of a
+hundred nodes has more to do than to answer each three times a second."""
 
 log = logging.getLogger(__name__)
 
@@ -56,6 +59,7 @@ def serve(
     last = time.monotonic()
     with desk.at_work():
         while True:
+            began = time.monotonic()
             try:
                 asked = _next_question(superlink)
             except DisconnectedError as fault:
@@ -67,8 +71,20 @@ def serve(
             if asked is not None:
                 _receive(superlink, desk, asked)
             else:
-                soon = desk.idle and time.monotonic() - last < BUSY_S
-                pause(BUSY_POLL_S if soon else IDLE_POLL_S)
+                now = time.monotonic()
+                soon = desk.idle and now - last < BUSY_S
+                pause(pause_after(now - began, soon))
+
+
+def pause_after(took: float, soon: bool) -> float:
+    """How long to wait before the SuperLink is asked again; all in seconds.
+
+    Args:
+        took: what it took to say that nothing waits.
+        soon: whether another question is expected.
+    """
+    usual = BUSY_POLL_S if soon else IDLE_POLL_S
+    return max(usual, min(LONGEST_POLL_S, SPARED * took))
 
 
 def _next_question(superlink: SuperLink) -> Asked | None:

@@ -65,19 +65,19 @@ def hold(
 
 
 def table(
-    killed: Counter[str], seconds: list[float], hung: int, found: Tally, failures: int, left: int
+    killed: Counter[str], seconds: list[float], hung: int, counts: Tally, failures: int, left: int
 ) -> str:
     """What was killed, and what came of it."""
     lines = [f"{'killed: ' + kind:44}{times:>6}" for kind, times in sorted(killed.items())]
     middle = sorted(seconds)[len(seconds) // 2]
     lines += [
         f"{'kills':44}{killed.total():>6}",
-        f"{'rounds':44}{found.rounds:>6}",
-        f"{'closed with the counts of all hospitals':44}{found.closed:>6}",
+        f"{'rounds':44}{counts.rounds:>6}",
+        f"{'closed with the counts of all hospitals':44}{counts.closed:>6}",
         f"{'hung':44}{hung:>6}",
         f"{'ended by themselves and were resumed':44}{failures:>6}",
-        f"{'films counted twice for one question':44}{found.counted_twice:>6}",
-        f"{'said twice in the ledger':44}{found.said_twice:>6}",
+        f"{'films counted twice for one question':44}{counts.counted_twice:>6}",
+        f"{'said twice in the ledger':44}{counts.said_twice:>6}",
         f"{'processes left running':44}{left:>6}",
         f"{'seconds of a round, median':44}{middle:>6.0f}",
     ]
@@ -99,11 +99,11 @@ def main() -> None:
         with scene(chosen.keep or Path(temporary) / "scene") as stage:
             killed, seconds, hung = hold(stage, kills, np.random.default_rng(chosen.seed))
             left = stage.stop()
-            found = tally(stage)
-        print(table(killed, seconds, hung, found, len(stage.failures), len(left)))
+            counts = tally(stage)
+        print(table(killed, seconds, hung, counts, len(stage.failures), len(left)))
         for failure in stage.failures:
             say(failure)
-        figures = {"killed": dict(killed), "seconds": seconds, "hung": hung, **asdict(found)}
+        figures = {"killed": dict(killed), "seconds": seconds, "hung": hung, **asdict(counts)}
         more = {"failures": stage.failures, "left": left}
         write_figures(chosen.json, NAME, figures | more)
 

@@ -1,6 +1,6 @@
-"""FedAvg as Flower has it, of a network of ours: weights go out, and come back as they are.
+"""FedAvg as Flower has it, of a network of ours: weights go out, and come back a little changed.
 
-Nothing is trained: the bytes are the same. Both sides are of this module, which each has installed.
+Nothing is trained: the bytes are as many. Both sides are of this module, which each has installed.
 """
 
 import torch
@@ -12,6 +12,7 @@ from flwr.serverapp.strategy import FedAvg
 from gdshare.networks import build, draw
 
 ARRAYS = "arrays"
+STEP = 1e-3
 server = ServerApp()  # Flower looks for a plain assignment
 client = ClientApp()
 
@@ -28,6 +29,17 @@ def main(grid: Grid, context: Context) -> None:
 
 @client.train()
 def train(message: Message, context: Context) -> Message:
-    """Send the weights back."""
-    content = {ARRAYS: message.content[ARRAYS], "metrics": MetricRecord({"num-examples": 1})}
-    return Message(RecordDict(content), reply_to=message)
+    """Send the weights back, each changed as by a step of training.
+
+    Flower keeps what it carries by its content: weights that are those of the question, or of
+    another node's answer, would not be sent.
+    """
+    sent = message.content.array_records[ARRAYS].to_torch_state_dict()
+    draw = torch.Generator().manual_seed(message.metadata.dst_node_id % (1 << 63))
+    weights = {
+        name: values + STEP * torch.randn(values.shape, generator=draw)
+        for name, values in sent.items()
+    }
+    content = RecordDict({ARRAYS: ArrayRecord(weights)})
+    content["metrics"] = MetricRecord({"num-examples": 1})
+    return Message(content, reply_to=message)

@@ -250,8 +250,12 @@ def federation(
     port: int,
     door: int | None = DOOR,
     database: Path | None = None,
+    registered: bool = True,
 ) -> Iterator[Federation]:
-    """A SuperLink that knows the hospitals' node keys, and nginx; no node yet."""
+    """A SuperLink that knows the hospitals' node keys, and nginx; no node yet.
+
+    Not ``registered``: whoever makes it registers the keys.
+    """
     write_credentials(folder, hospitals.sites, sorted({"127.0.0.1", aggregator.address}))
     database = database or folder / "superlink.db"
     made = Federation(folder, hospitals, aggregator, port, door, database)
@@ -260,7 +264,7 @@ def federation(
             made.start_superlink()
             if door is not None:
                 made.start_door()
-            for site in hospitals.sites:
+            for site in hospitals.sites if registered else ():
                 made.register(site)
             yield made
         finally:

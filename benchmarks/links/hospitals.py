@@ -41,7 +41,7 @@ class Hospitals:
     Attributes:
         folder: SITE/outbox for each, ``trust`` and ``cohort``, which all share.
         sites: short names.
-        bundle_bytes: of one bundle's files.
+        bundle_bytes: of a bundle's files.
     """
 
     folder: Path

@@ -1,4 +1,4 @@
-"""One round after another, each over another link, each in a federation of its own."""
+"""A round, or rounds of FedAvg, over a given link, in a federation set up for it alone."""
 
 import json
 import subprocess
@@ -21,7 +21,7 @@ CUT_S, CUT_KBIT, SLOW_KBIT, LOSS = 60.0, 64, 1000, 5
 FULL_BYTES = 6_000
 LIMIT_S = 560.0
 LINKS = ("sound", "1 Mbit/s", "5 % loss", "60 s cut", "forward proxy")
-"""Of one hospital of three; the others' are sound."""
+"""Of ``POOR``, one hospital of three; the other two have sound links."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Outcome:
         closed: whether all sites' bundles and test counts are in the result.
         missing: counts that are not, as SITE: what.
         seconds: from the command to its end.
-        bundle_bytes: of one bundle's files; 0 for FedAvg.
+        bundle_bytes: of a bundle's files; 0 for FedAvg.
         received, sent: bytes of the poor site's interface in that time.
     """
 
@@ -64,7 +64,7 @@ def _lab(network_name: Trained) -> Iterator[tuple[Network, Federation]]:
 
 
 def measure_round(network_name: Trained, link: str) -> Outcome:
-    """Hold one round with a link of ``LINKS``."""
+    """Hold a round while the link of ``POOR`` is ``link``, of ``LINKS``."""
     with _lab(network_name) as (net, made), _proxy(net, made, link) as variables:
         for site in SITES:
             machine = Machine(net.prefix(site), net.address(site))
@@ -89,7 +89,7 @@ def measure_round(network_name: Trained, link: str) -> Outcome:
 
 
 def measure_fedavg(network_name: Trained, link: str, rounds: int) -> Outcome:
-    """Run FedAvg with a link of ``LINKS``."""
+    """Run FedAvg while the link of ``POOR`` is ``link``, of ``LINKS``."""
     with _lab(network_name) as (net, made):
         _spoil(net, link)
         run = run_fedavg(made, net, network_name, rounds)

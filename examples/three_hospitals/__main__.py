@@ -57,15 +57,20 @@ def hospital(machine: Machine, number: int) -> dict[str, str]:
     return {"node": json.loads(made)["fingerprint"], "key": json.loads(request)["fingerprint"]}
 
 
-def let_in(machine: Machine, hub: Machine, told: str, authority: str, folder: str = ETC) -> None:
+def let_in(
+    machine: Machine, hub: Machine, fingerprint: str, authority: str, folder: str = ETC
+) -> None:
     """The aggregator signs the node's request and registers its key; the hospital takes the answer.
 
-    ``told`` and ``authority`` are what the two read out to each other on the phone.
+    ``fingerprint``, of the node's key, and ``authority``, the fingerprint of the aggregator's
+    authority, are what the two read out to each other on the phone.
     """
     site = next(machine.path(folder).glob("*.node-request")).stem
     send(f"{folder}/{site}.node-request", machine, hub, MAIL)
-    hub.run(f"gdshare federation sign {MAIL}/{site}.node-request --fingerprint '{told[:16]}'")
-    add = f"gdshare nodes add {MAIL}/{site}.node-request --fingerprint '{told[:16]}'"
+    hub.run(
+        f"gdshare federation sign {MAIL}/{site}.node-request --fingerprint '{fingerprint[:16]}'"
+    )
+    add = f"gdshare nodes add {MAIL}/{site}.node-request --fingerprint '{fingerprint[:16]}'"
     hub.run(add, "gdshare", SRV)
     send(f"{ETC}/sites/{site}.pem", hub, machine, MAIL)
     take = f"gdshare node certificate {MAIL}/{site}.pem --fingerprint '{authority[:16]}'"
@@ -73,14 +78,14 @@ def let_in(machine: Machine, hub: Machine, told: str, authority: str, folder: st
     machine.run(f"sh {folder}/install.sh")
 
 
-def trust_each_other(made: dict[str, Machine], told: dict[str, dict[str, str]]) -> None:
+def trust_each_other(made: dict[str, Machine], fingerprints: dict[str, dict[str, str]]) -> None:
     """Every hospital, and the aggregator, puts all hospitals' keys on a list of its own."""
     for site in SITES:
         for other in ("aggregator", *SITES):
             user, trust = ("gdshare", "") if other == "aggregator" else ("engineer", "peers")
             send(f"{SRV}/keys/{site}.request", made[site], made[other], MAIL)
             words = f"gdshare trust add {MAIL}/{site}.request"
-            words += f" --fingerprint '{told[site]['key'][:16]}'"
+            words += f" --fingerprint '{fingerprints[site]['key'][:16]}'"
             words += f" --trust {SRV}/{trust}" if trust else ""
             made[other].run(words, user, SRV)
 
@@ -107,9 +112,9 @@ def stranger(machine: Machine, hub: Machine) -> None:
 
     machine.path(f"/srv/app/{FILE}").write_text(ROUND_APP, encoding="utf-8")
     submit = "FLWR_HOME=/srv/flower flwr run /srv/app theirs --format json"
-    said = machine.run(submit, statuses=(0, 1, 2))
-    if re.search(r'"success":\s*true', said) or '"success"' not in said:
-        raise CommandError(f"a stranger's run was not refused: {said}")
+    answer = machine.run(submit, statuses=(0, 1, 2))
+    if re.search(r'"success":\s*true', answer) or '"success"' not in answer:
+        raise CommandError(f"a stranger's run was not refused: {answer}")
     log = hub.path("/var/log/gdshare/superlink.log").read_text("utf-8", errors="replace")
     if "/v1/control/register-node" not in log:
         raise CommandError("the SuperLink's log does not show who reached it")
@@ -131,8 +136,8 @@ def by_courier(made: dict[str, Machine], node: "subprocess.Popen[bytes]") -> Non
     init = f"gdshare node init /etc/gdshare-east --site east --superlink {DOOR} --no-count"
     init += f" --work {SRV}/couriered/east --user gdshare-east --state /var/lib/gdshare-east"
     made_node = hub.run(f"{init} --logs /var/log/gdshare-east --json")
-    told = json.loads(made_node)["fingerprint"]
-    let_in(hub, hub, told, _authority(hub), "/etc/gdshare-east")
+    fingerprint = json.loads(made_node)["fingerprint"]
+    let_in(hub, hub, fingerprint, _authority(hub), "/etc/gdshare-east")
     hub.start_unit("/etc/gdshare-east/gdshare-node.service")
 
 
@@ -157,11 +162,11 @@ def walk(made: dict[str, Machine]) -> None:
     """All of it."""
     hub = made["aggregator"]
     authority = aggregator(hub)
-    told = {site: hospital(made[site], number) for number, site in enumerate(SITES)}
-    trust_each_other(made, told)
+    fingerprints = {site: hospital(made[site], number) for number, site in enumerate(SITES)}
+    trust_each_other(made, fingerprints)
     nodes: dict[str, subprocess.Popen[bytes]] = {}
     for site in SITES:
-        let_in(made[site], hub, told[site]["node"], authority)
+        let_in(made[site], hub, fingerprints[site]["node"], authority)
         nodes[site] = made[site].start_unit("/etc/systemd/system/gdshare-node.service")
     wait_for_nodes(hub, len(SITES))
     for site in SITES:

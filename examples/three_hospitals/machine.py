@@ -158,9 +158,9 @@ def _child_of(pid: int) -> int:
     children = Path(f"/proc/{pid}/task/{pid}/children")
     end = time.monotonic() + START_S
     while time.monotonic() < end:
-        found = children.read_text(encoding="ascii").split()
-        if found and b"os.wait" in Path(f"/proc/{found[0]}/cmdline").read_bytes():
-            return int(found[0])
+        pids = children.read_text(encoding="ascii").split()
+        if pids and b"os.wait" in Path(f"/proc/{pids[0]}/cmdline").read_bytes():
+            return int(pids[0])
         time.sleep(0.02)
     raise CommandError("the namespaces did not come up")
 

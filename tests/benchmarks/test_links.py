@@ -15,7 +15,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import torch
+from flwr.app import ArrayRecord, Context, Message, RecordDict
+from flwr.supercore.task_identity import TaskIdentity
 
+from benchmarks.links.fedavg_app import ARRAYS, client
 from benchmarks.links.federation import DOOR, Federation, Machine, federation
 from benchmarks.links.hospitals import make_hospitals
 from benchmarks.links.network import Network, Traffic, impossible, left_behind, network
@@ -196,6 +200,29 @@ def test_round_closes_after_a_cut_of_ten_seconds_in_mid_bundle(lab: Lab) -> None
         lab.until_a_transfer("sent")
         lab.cut(10)
         assert lab.closed(process) == set(SITES)
+
+
+def test_weights_of_fedavg_come_back_changed_so_that_every_answer_is_sent(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Flower sends no object whose content the SuperLink has."""
+    for name in ("_run_id", "_node_id", "_task_id"):  # without them there is no Message
+        monkeypatch.setattr(TaskIdentity, name, 1)
+    sent = {"weight": torch.zeros(3, 4), "bias": torch.zeros(3)}
+    answers = [fedavg_answer(node, sent) for node in (1, 2)]
+    for name, values in sent.items():
+        assert [answer[name].shape for answer in answers] == [values.shape] * 2
+        assert [answer[name].dtype for answer in answers] == [values.dtype] * 2
+        assert not any(torch.equal(answer[name], values) for answer in answers)
+        assert not torch.equal(answers[0][name], answers[1][name])
+
+
+def fedavg_answer(node: int, weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    content = RecordDict({ARRAYS: ArrayRecord(weights)})
+    message = Message(content, dst_node_id=node, message_type="train")
+    message.metadata.__dict__["_message_id"] = f"question to {node}"
+    answer = client(message, Context(1, node, {}, RecordDict(), {}))
+    return answer.content.array_records[ARRAYS].to_torch_state_dict()
 
 
 @pytest.mark.slow

@@ -362,7 +362,8 @@ def test_adding_a_node_twice_registers_it_once(place: Place) -> None:
     request = place.folder / "hospital" / "st-mary.node-request"
     told = read_node_request(request).fingerprint
     before = site_names(place.folder / "srv" / "trust")
-    place.run(f"gdshare nodes add {request} --fingerprint {told}")
+    added = place.run(f"gdshare nodes add {request} --fingerprint {told} --json")
+    assert json.loads(added)["node_key"] != told, "the key's own; what is typed is the request's"
     assert site_names(place.folder / "srv" / "trust") == before
     assert _online(place)
 

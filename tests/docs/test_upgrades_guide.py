@@ -63,7 +63,7 @@ class Disk:
         """Hold a round with receipts; returns its folder."""
         home = self.root / "srv" / "gdshare"
         words = ["--trust", str(home / "trust"), "--ensemble", "1", "--seed", str(seed)]
-        words += ["--passphrase-file", str(self.passphrase)]
+        words += ["--passphrase-file", str(self.passphrase), "--minimum", "1"]
         words += ["--key", str(home / "keys" / "tokyo.key"), "--name", "tokyo"]
         table = self.made.aggregate(home / name, *words)
         assert SITE in table

@@ -10,7 +10,7 @@ import pytest
 from fleet_kit import Fleet, fleet_server, question
 from flwr.proto.message_pb2 import Message as ProtoMessage
 from flwr.proto.message_pb2 import ObjectTree
-from node_kit import run_node
+from node_kit import EndOfTestError, identity, run_node
 from process_kit import environment
 from site_kit import make_bundle, write_files
 
@@ -18,8 +18,10 @@ from gdshare.messages import Reason
 from gdshare.signing import new_key
 from hospital_node import apart, desk
 from hospital_node.apart import answer_apart
+from hospital_node.node import IDLE_POLL_S, LONGEST_POLL_S, pause_after, serve
 from hospital_node.parcel import Parcel
 from hospital_node.settings import NodeSettings
+from hospital_node.superlink import Address, SuperLink
 from hospital_node.work import FILE, grant
 
 
@@ -161,3 +163,30 @@ def test_process_that_answers_gets_no_passphrase(
     answer_apart(question(), settings, 30)
     assert "secret" not in (tmp_path / "environment").read_text()
     assert os.environ["GDSHARE_PASSPHRASE"] == "secret"
+
+
+def test_superlink_that_is_slow_to_answer_is_asked_less_often(
+    fleet: Fleet, settings: NodeSettings
+) -> None:
+    def slowly(_: bytes) -> bytes:
+        time.sleep(0.5)
+        return b""
+
+    pauses: list[float] = []
+
+    def pause(seconds: float) -> None:
+        pauses.append(seconds)
+        if len(pauses) == 3:
+            raise EndOfTestError
+
+    fleet.scripted["pull-messages"] = slowly
+    superlink = SuperLink(Address(fleet.address, None, None), identity(settings))
+    with pytest.raises(EndOfTestError), superlink.connected():
+        serve(superlink, settings, pause=pause)
+    assert all(5 <= seconds <= LONGEST_POLL_S for seconds in pauses)
+
+
+def test_superlink_is_asked_soon_where_a_question_is_expected_and_never_after_long() -> None:
+    assert pause_after(0.01, soon=True) < 1
+    assert pause_after(0.01, soon=False) == IDLE_POLL_S
+    assert pause_after(1000.0, soon=True) == LONGEST_POLL_S

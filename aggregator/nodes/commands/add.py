@@ -58,7 +58,7 @@ def add(
     with changing(trust) as change, flower(superlink, root_certificates) as cli:
         node = _known(change.binding, wish, cli) or _registered(cli, wish, name, by)
         change.write(change.binding.with_node(node))
-    facts = {"node": node.node, "site": node.site, "fingerprint": node.fingerprint}
+    facts = {"node": node.node, "site": node.site, "node key": node.fingerprint}
     print_facts(facts, as_json)
 
 

@@ -1,5 +1,6 @@
 """``gdshare trust add``: trust a hospital's key, once its fingerprint was compared by phone."""
 
+import os
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -16,6 +17,7 @@ from gdshare.cli.terminal import (
     print_facts,
 )
 from gdshare.cli.typed_digest import LEAST_DIGITS, require_match
+from gdshare.config import read_config
 from gdshare.errors import TrustError
 from gdshare.ledger import Entry, open_ledger
 from gdshare.signing import fingerprint
@@ -82,7 +84,12 @@ def add(
         "fingerprint": digest,
         "vouched for": voucher,
     }
-    print_facts(facts, as_json, hold_round(trust))
+    print_facts(facts, as_json, None if _is_at_a_hospital() else hold_round(trust))
+
+
+def _is_at_a_hospital() -> bool:
+    """Whether the settings here are a hospital's, whose list is for its node: it holds no round."""
+    return "site" in read_config(os.environ, Path()).with_environment(os.environ)
 
 
 def _voucher(

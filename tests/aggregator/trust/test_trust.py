@@ -62,6 +62,22 @@ def another(tmp_path: Path, name: str = "second") -> Path:
     return path
 
 
+def test_hospital_that_trusts_a_key_is_not_sent_on_to_hold_a_round(
+    desk: Desk, key: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    def added_as(site: str, file: Path) -> Ended:
+        typed = fingerprint(load_public_key(file))
+        return desk.gdshare("add", file, "--site", site, "--fingerprint", typed)
+
+    assert "gdshare aggregate" in added_as("tokyo", key).out
+    monkeypatch.setenv("GDSHARE_SITE", "st-mary")
+    added = added_as("st-luke", another(tmp_path))
+    assert added.status == 0
+    assert "aggregate" not in added.out
+
+
 def test_key_is_trusted_once_its_fingerprint_was_typed_as_it_was_heard(
     desk: Desk, key: Path
 ) -> None:
