@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from aggregator.flower.exchange import Answers, Exchange, Question
+from aggregator.flower.exchange import Answers, Exchange, Question, named
 from aggregator.verified import Verified, may_see
 from gdshare.cohort import Split
 from gdshare.errors import FederationError
@@ -25,7 +25,6 @@ from gdshare.pooling import Scheme
 
 log = logging.getLogger(__name__)
 
-MOST_NAMED = 10
 WORDS = {"val": "validation", "test": "test"}
 
 
@@ -185,13 +184,8 @@ def count_films(exchange: Exchange, tasks: Sequence[Task], closed: bool = False)
             _warn_of_weights(task)
         sites = sorted({question.site for question in questions})
         what = f"count {WORDS[tasks[0].split]} films" if tasks else ""
-        answers = exchange.ask(questions, _named(sites), what)
+        answers = exchange.ask(questions, named(sites), what)
     return [_counted(task, answers) for task in tasks]
-
-
-def _named(sites: Sequence[str]) -> str:
-    """Hospitals for a line of the log, which many would make unreadable."""
-    return f"{len(sites)} hospitals" if len(sites) > MOST_NAMED else ", ".join(sites) or "nobody"
 
 
 def _warn_of_weights(task: Task) -> None:

@@ -15,7 +15,7 @@ is read, and a question with a kept answer is not asked.
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
@@ -39,7 +39,7 @@ from gdshare.messages import (
     refusal,
     refusal_in,
 )
-from gdshare.progress import lines
+from gdshare.progress import Report, lines
 
 log = logging.getLogger(__name__)
 
@@ -60,6 +60,8 @@ MAX_FIELDS: Final = 10_000
 """Of an answer; more withdrawals than are read are still refused by their own name."""
 MAX_ANSWER_BYTES: Final = sum(BOUNDS.values()) + MAX_WITHDRAWALS * MAX_BYTES
 PROGRESS_KIND: Final = f"query.{PROGRESS}"
+MOST_NAMED: Final = 10
+"""Hospitals in a line of the log."""
 WRITE_DOWN_S: Final = 10.0
 """How often the record is told how long a step has waited; a kill takes so much of it away."""
 WAITED: Final = "waited/"
@@ -204,9 +206,16 @@ class Exchange:
         step = f"{self.record.stage}/{what}"
         if asking.waiting:
             log.info("asked %s to %s, for at most %.0f s", who, what, self.left(step))
-            with lines(f"waiting for {who} to {what}", log.info):
-                asking.run(step)
+            with lines(f"waiting for {who} to {what}", log.info) as report:
+                asking.run(step, report)
         return Answers(asking.given, asking.refused)
+
+
+def named(sites: Collection[str]) -> str:
+    """Hospitals for a line of the log, which many would make unreadable."""
+    if len(sites) > MOST_NAMED:
+        return f"{len(sites)} hospitals"
+    return ", ".join(sorted(sites)) or "nobody"
 
 
 @dataclass(frozen=True)
@@ -249,7 +258,7 @@ class _Asking:
         few = self.newcomer is not None and len(self.given) + len(self.refused) < self.expected
         return bool(self.pending) or few
 
-    def run(self, step: str) -> None:
+    def run(self, step: str, report: Report) -> None:
         """Ask until nothing is left to wait for, or the step's time is up."""
         began = written = self.clock.monotonic()
         end = began + self.exchange.left(step)
@@ -263,6 +272,9 @@ class _Asking:
             self._receive()
             self._ask_again()
             self._look_after(online, now)
+            done = len(self.given) + len(self.refused)
+            missing = {part.site or f"node {part.node}" for part in self.pending.values()}
+            report(done, max(done + len(self.pending), self.expected), f"not yet {named(missing)}")
             if self.waiting:
                 age = (now - began) / POLLS_AN_AGE
                 self.clock.sleep(min(LONGEST_POLL_S, FIRST_POLL_S + age))

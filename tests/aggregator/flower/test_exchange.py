@@ -1,7 +1,7 @@
 """Asking nodes that are late, cut off, restarted or busy, in virtual time."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -91,6 +91,24 @@ def test_site_that_does_not_come_back_is_waited_for_until_the_deadline(
         "site-1": "answered",
         "site-2": "offline",
     }
+
+
+def test_log_says_how_many_have_answered_and_whom_it_waits_for(
+    record: RoundRecord, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[tuple[int, int, str]] = []
+
+    @contextmanager
+    def lines(description: str, say: object) -> Iterator[Callable[[int, int, str], None]]:
+        yield lambda done, total, detail: said.append((done, total, detail))
+
+    monkeypatch.setattr("aggregator.flower.exchange.lines", lines)
+    grid = TimedGrid({node: {} for node in range(1, 21)}, answer=lambda *_: {"n": 1})
+    grid.online = lambda node, now: now > 60 or node < 3 or 8 < node and now > 30
+    exchange(grid, record).ask([question(node) for node in range(1, 21)], "many", "count")
+    assert said[0] == (2, 20, "not yet 18 hospitals")
+    names = ", ".join(f"site-{node}" for node in range(3, 9))
+    assert (14, 20, f"not yet {names}") in said
 
 
 def test_reply_that_the_superlink_gave_up_is_asked_for_again(record: RoundRecord) -> None:
