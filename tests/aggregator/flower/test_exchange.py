@@ -104,7 +104,7 @@ def test_log_says_how_many_have_answered_and_whom_it_waits_for(
 
     monkeypatch.setattr("aggregator.flower.exchange.lines", lines)
     grid = TimedGrid({node: {} for node in range(1, 21)}, answer=lambda *_: {"n": 1})
-    grid.online = lambda node, now: now > 60 or node < 3 or 8 < node and now > 30
+    grid.online = lambda node, now: now > 60 or node < 3 or (node > 8 and now > 30)
     exchange(grid, record).ask([question(node) for node in range(1, 21)], "many", "count")
     assert said[0] == (2, 20, "not yet 18 hospitals")
     names = ", ".join(f"site-{node}" for node in range(3, 9))
