@@ -63,10 +63,14 @@ class Processes:
                     f"this process ended with status {process.returncode}", log, "see its log"
                 )
 
-    def stop(self) -> None:
-        """Terminate all, wait, then kill those that are left and their descendants."""
+    def terminate(self) -> None:
+        """Ask all to end, and wait for none."""
         for process in self._started:
             _signal_group(process, signal.SIGTERM)
+
+    def stop(self) -> None:
+        """Terminate all, wait, then kill those that are left and their descendants."""
+        self.terminate()
         self._wait(TERMINATE_S)
         for process in self._started:
             _signal_group(process, signal.SIGKILL)

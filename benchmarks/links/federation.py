@@ -203,7 +203,9 @@ class Federation:
             self.until(partial(_has, self.logs[site], "connected to"), processes)
 
     def stop_nodes(self) -> None:
-        """End every node."""
+        """End every node, all at the same time."""
+        for processes in self.nodes.values():
+            processes.terminate()
         for processes in self.nodes.values():
             processes.stop()
         self.nodes.clear()
