@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 import typer
 from bundle_factory import distilled, png_chunk
-from bundle_leaks import SHORTEST, search
 from bundle_run_kit import keep_score, run_record
 from typer.testing import CliRunner
 
+from gdshare.audit.leaks import SHORTEST, search
 from gdshare.bundle import next_sequence, read_folder
 from gdshare.cli import publish
 from gdshare.cli.operator import operator_name

@@ -9,9 +9,9 @@ import zlib
 import numpy as np
 import pytest
 from bundle_factory import distilled, png, png_chunk, sound
-from bundle_leaks import PNG, search
 from safetensors.numpy import save
 
+from gdshare.audit.leaks import PNG, search
 from gdshare.distilled import TENSORS
 
 SECRET = "Müller-PID-004711"

@@ -1,10 +1,11 @@
-"""Searching a bundle for things that must not be in it.
+"""Searching files that are about to leave for things that must not be in them.
 
 ``search`` looks for secrets in each file as it is and after undoing, in any nesting up to a depth,
 base64, hex, JSON escapes, zlib and gzip, and the PNG container (chunks, the joined and inflated
 image data, the pixels with their row filters undone). Text is sought in UTF-8, UTF-16 (both byte
 orders) and Latin-1, whatever its case; whole numbers also as eight bytes, fractions also as
-floats. It does not find what is encrypted, or spread over the low bits of pixels.
+floats. It does not find what is encrypted, or spread over the low bits of pixels; for the tensors'
+``identifiers`` looks there.
 """
 
 import binascii
@@ -13,10 +14,14 @@ import struct
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Final
 
-DEPTH = 4
-SHORTEST = 6
-MOST = 16 * 2**20
+DEPTH: Final = 4
+"""Encodings within one another."""
+SHORTEST: Final = 6
+"""Characters; anything shorter would be found by accident."""
+MOST: Final = 16 * 2**20
+"""Bytes that anything is inflated to."""
 PNG = b"\x89PNG\r\n\x1a\n"
 ESCAPES = {b"n": b"\n", b"t": b"\t", b"r": b"\r", b"b": b"\b", b"f": b"\f"}
 
@@ -79,7 +84,7 @@ def layers(content: bytes) -> Iterator[tuple[tuple[str, ...], bytes]]:
                     waiting.append(((*undone, name), inner))
 
 
-def undo_base64(layer: bytes) -> Iterator[bytes]:
+def _undo_base64(layer: bytes) -> Iterator[bytes]:
     for text in {layer, re.sub(rb"\s", b"", layer)}:
         for run in re.findall(rb"[A-Za-z0-9+/_-]{8,}", text):
             plain = run.translate(bytes.maketrans(b"-_", b"+/"))
@@ -93,7 +98,7 @@ def _base64(text: bytes) -> bytes:
     return binascii.a2b_base64(text)
 
 
-def undo_hex(layer: bytes) -> Iterator[bytes]:
+def _undo_hex(layer: bytes) -> Iterator[bytes]:
     for text in {layer, re.sub(rb"[\s:,]|0x|\\x", b"", layer)}:
         for run in re.findall(rb"[0-9a-fA-F]{12,}", text):
             for offset in range(2):
@@ -101,7 +106,7 @@ def undo_hex(layer: bytes) -> Iterator[bytes]:
                 yield bytes.fromhex(part[: len(part) - len(part) % 2].decode())
 
 
-def undo_json_escapes(layer: bytes) -> Iterator[bytes]:
+def _undo_json_escapes(layer: bytes) -> Iterator[bytes]:
     def plain(match: re.Match[bytes]) -> bytes:
         if match[2]:
             return ESCAPES.get(match[2], match[2])
@@ -113,7 +118,7 @@ def undo_json_escapes(layer: bytes) -> Iterator[bytes]:
         yield re.sub(rb"((?:\\u[0-9a-fA-F]{4})+)|\\(.)", plain, layer, flags=re.DOTALL)
 
 
-def undo_zlib(layer: bytes) -> Iterator[bytes]:
+def _undo_zlib(layer: bytes) -> Iterator[bytes]:
     # A look-ahead, since two candidates may overlap.
     for match in re.finditer(rb"(?=([\x08-\x78][\x00-\xff]|\x1f\x8b))", layer, re.DOTALL):
         head = match[1]
@@ -136,7 +141,7 @@ def _inflate(content: bytes) -> bytes:
     return out
 
 
-def undo_png(layer: bytes) -> Iterator[bytes]:
+def _undo_png(layer: bytes) -> Iterator[bytes]:
     for match in re.finditer(re.escape(PNG), layer):
         chunks = list(_chunks(layer, match.end()))
         yield from (content for _, content in chunks)
@@ -181,9 +186,9 @@ def _predicted(kind: int, left: int, up: int, corner: int) -> int:
 
 
 UNDO = {
-    "base64": undo_base64,
-    "hex": undo_hex,
-    "json": undo_json_escapes,
-    "zlib": undo_zlib,
-    "png": undo_png,
+    "base64": _undo_base64,
+    "hex": _undo_hex,
+    "json": _undo_json_escapes,
+    "zlib": _undo_zlib,
+    "png": _undo_png,
 }

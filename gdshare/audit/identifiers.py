@@ -1,0 +1,201 @@
+"""``identifiers/1``: does what would leave hold a name, a number or a path that this site knows?
+
+Everything known at the site (patients, films, folders; a table such as ``STORE-identities.csv`` on
+request) is searched for in the five files that a signature would cover: as text in several
+encodings and nestings (``leaks``), in the low bits of the tensors' numbers, and as gray levels of
+the images' pixels. Its control plants an identifier in each of these ways; all must be found.
+
+It finds what was put there, by mistake or by somebody; whether the images tell who a patient is,
+is for the other attacks. What is encrypted, or spread by a secret rule, no search finds.
+"""
+
+import base64
+import csv
+import io
+import zlib
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from gdshare.audit.leaks import SHORTEST, search
+from gdshare.bundle.attacks import Attack
+from gdshare.bundle.layout import MANIFEST, README, TENSORS
+from gdshare.cohort import Cohort
+from gdshare.distilled import Distilled
+from gdshare.errors import UsageError
+from gdshare.plain_files import MAX_TABLE, read_plain
+from gdshare.protocol import Protocol
+
+NAME: Final = "identifiers/1"
+LOW_BITS: Final = 8
+"""Bits of a float32's mantissa, from the lowest, in which texts are sought."""
+PLANTED: Final = "canary-patient-0815-wombat"
+Words = npt.NDArray[np.uint32]
+
+
+@dataclass(frozen=True)
+class Known:
+    """What this site knows.
+
+    Attributes:
+        texts: long enough to be sought without being found by accident.
+        short: how many are not, and were left out.
+    """
+
+    texts: frozenset[str]
+    short: int
+
+    def without(self, ordinary: Mapping[str, bytes]) -> "Known":
+        """Leave out what stands in files that were made elsewhere: it identifies nobody here."""
+        common = {str(leak.secret) for leak in search(ordinary, self.texts)}
+        return Known(self.texts - common, self.short)
+
+
+@dataclass(frozen=True)
+class Searched:
+    """What a search has found.
+
+    Attributes:
+        known: how many texts were sought.
+        short: how many were too short.
+        found: texts, each with where; never leaves the hospital.
+        blind: ways of planting that the control did not find; empty if it fired.
+    """
+
+    known: int
+    short: int
+    found: Mapping[str, str]
+    blind: tuple[str, ...]
+
+    @property
+    def attack(self) -> Attack:
+        """As a bundle would tell it: the share of the texts that were found."""
+        share = round(len(self.found) / max(1, self.known), 3)
+        # One of thousands must not be rounded away.
+        figure = max(share, 0.001) if self.found else 0.0
+        return Attack(name=NAME, figure=figure, low=figure, high=figure, unrelated=0.0)
+
+
+def known_of(cohort: Cohort, tables: Iterable[Path] = ()) -> Known:
+    """Collect patients, films' and masks' names and the folders they lie in.
+
+    Args:
+        cohort: of the run.
+        tables: CSV files, each cell of which is sought too.
+
+    Raises:
+        UsageError: a table cannot be read.
+    """
+    texts: set[str] = set()
+    for film in cohort.index.films:
+        texts.add(film.patient)
+        for path in (film.image, film.mask):
+            if path is not None:
+                texts |= {path.name, path.stem, str(path), str(path.parent)}
+    for table in tables:
+        texts |= _cells(table)
+    texts.discard("")
+    long = frozenset(text for text in texts if len(text) >= SHORTEST)
+    return Known(long, len(texts) - len(long))
+
+
+def search_identifiers(
+    files: Mapping[str, bytes], distilled: Distilled, protocol: Protocol, known: Known
+) -> Searched:
+    """Search what would leave, and see whether the search would find what is there.
+
+    Args:
+        files: the five files that a signature would cover.
+        distilled: the tensors in them.
+        protocol: by which pixels are gray levels again.
+        known: what is sought.
+    """
+    found = _found(files, distilled, protocol, known.texts)
+    planted = frozenset({PLANTED})
+    blind = [
+        way
+        for way, (its_files, its_tensors) in _plants(files, distilled, protocol).items()
+        if not _found(its_files, its_tensors, protocol, planted)
+    ]
+    return Searched(len(known.texts), known.short, found, tuple(blind))
+
+
+def _found(
+    files: Mapping[str, bytes], distilled: Distilled, protocol: Protocol, texts: Iterable[str]
+) -> dict[str, str]:
+    """Text -> where it was found first."""
+    hidden = {f"the numbers ({way})": data for way, data in _streams(distilled, protocol)}
+    found: dict[str, str] = {}
+    for leak in search({**files, **hidden}, texts):
+        undone = f", {' in '.join(reversed(leak.undone))}" if leak.undone else ""
+        found.setdefault(str(leak.secret), f"{leak.file}{undone}")
+    return found
+
+
+def _streams(distilled: Distilled, protocol: Protocol) -> Iterator[tuple[str, bytes]]:
+    """Bytes that the tensors' numbers may spell: low bits, and gray levels."""
+    arrays = {
+        "images": distilled.images,
+        "labels": distilled.labels,
+        "rates": distilled.learning_rates,
+    }
+    for name, array in arrays.items():
+        words = _words(array)
+        for bit in range(LOW_BITS):
+            for order in ("big", "little"):
+                plane = ((words >> np.uint32(bit)) & np.uint32(1)).astype(np.uint8)
+                yield f"bit {bit} of {name}, {order}", np.packbits(plane, bitorder=order).tobytes()
+        yield f"low byte of {name}", (words & np.uint32(255)).astype(np.uint8).tobytes()
+    levels = np.rint((distilled.images * protocol.std + protocol.mean) * 255)
+    yield "gray levels", np.clip(levels, 0, 255).astype(np.uint8).tobytes()
+
+
+def _words(array: npt.NDArray[np.float32]) -> Words:
+    """The bits of float32 numbers, in order: uint32 [n]."""
+    return np.ascontiguousarray(array, np.float32).reshape(-1).view(np.uint32)
+
+
+def _plants(
+    files: Mapping[str, bytes], distilled: Distilled, protocol: Protocol
+) -> dict[str, tuple[Mapping[str, bytes], Distilled]]:
+    """Ways of hiding a text -> files and tensors in which it is hidden so."""
+    text = PLANTED.encode()
+    in_text = {
+        "as it is": text,
+        "capitals": text.upper(),
+        "utf-16": PLANTED.encode("utf-16-le"),
+        "base64": base64.b64encode(b"x" + text),
+        "hex": text.hex().encode(),
+        "zlib": zlib.compress(text),
+        "base64 of zlib": base64.b64encode(zlib.compress(text)),
+        "JSON escapes": "".join(f"\\u{ord(char):04x}" for char in PLANTED).encode(),
+    }
+    plants: dict[str, tuple[Mapping[str, bytes], Distilled]] = {
+        f"{way} in {name}": ({**files, name: files[name] + b"\n" + content}, distilled)
+        for way, content in in_text.items()
+        for name in (README, MANIFEST)
+    }
+    bits = np.unpackbits(np.frombuffer(text, np.uint8)).astype(np.uint32)
+    images, levels = distilled.images.copy(), distilled.images.copy()
+    words = images.reshape(-1).view(np.uint32)
+    if len(bits) <= len(words):
+        words[: len(bits)] = (words[: len(bits)] & ~np.uint32(1)) | bits
+        plants["lowest bits of the images"] = (files, replace(distilled, images=images))
+    if len(text) <= levels.size:
+        level = np.frombuffer(text, np.uint8).astype(np.float32) / 255
+        levels.reshape(-1)[: len(text)] = (level - protocol.mean) / protocol.std
+        plants["gray levels of the images"] = (files, replace(distilled, images=levels))
+    plants["the tensors' file"] = ({**files, TENSORS: files[TENSORS] + text}, distilled)
+    return plants
+
+
+def _cells(path: Path) -> set[str]:
+    try:
+        text = read_plain(path, MAX_TABLE).decode("utf-8-sig")
+        return {cell.strip() for row in csv.reader(io.StringIO(text)) for cell in row}
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise UsageError(f"cannot be read as a table ({error})", path, "give a CSV file") from error

@@ -1,0 +1,97 @@
+"""An identifier that this site knows is found in what would leave, however it got there."""
+
+import csv
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from bundle_factory import distilled, manifest, sound
+from film_kit import small_cohort
+
+from gdshare.audit.identifiers import (
+    PLANTED,
+    Known,
+    Searched,
+    _plants,
+    known_of,
+    search_identifiers,
+)
+from gdshare.errors import UsageError
+
+PATIENT = "PID-004711-Quokka"
+FILES = {name: content for name, content in sound().items() if name != "bundle.sig"}
+TENSORS, PROTOCOL = distilled(manifest()), manifest().protocol
+
+
+def searched(**changed: bytes) -> Searched:
+    files = {**FILES, **{name.replace("_", "."): content for name, content in changed.items()}}
+    return search_identifiers(files, TENSORS, PROTOCOL, Known(frozenset({PATIENT}), 0))
+
+
+def test_nothing_is_found_in_a_sound_bundle_and_the_control_fires() -> None:
+    result = searched()
+    assert (dict(result.found), result.blind) == ({}, ())
+    assert (result.attack.name, result.attack.figure) == ("identifiers/1", 0.0)
+
+
+def test_identifier_in_a_file_is_found_with_where_it_is() -> None:
+    content = FILES["README.md"] + PATIENT.encode().hex().encode()
+    result = searched(README_md=content)
+    assert result.found == {PATIENT: "README.md, hex"}
+    assert result.attack.figure == 1.0
+
+
+@pytest.mark.parametrize("way", ["lowest bits of the images", "gray levels of the images"])
+def test_identifier_spelled_by_the_numbers_is_found(way: str) -> None:
+    files, tensors = _plants(FILES, TENSORS, PROTOCOL)[way]
+    result = search_identifiers(files, tensors, PROTOCOL, Known(frozenset({PLANTED}), 0))
+    assert set(result.found) == {PLANTED}
+    assert "the numbers" in result.found[PLANTED]
+    assert np.allclose(tensors.images, TENSORS.images, atol=1e-4) == (way[0] == "l"), "unseen"
+
+
+def test_control_that_misses_a_plant_is_blind_and_says_where(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("gdshare.audit.leaks.UNDO", {})
+    assert "base64 in README.md" in searched().blind
+    assert "as it is in README.md" not in searched().blind
+
+
+def test_one_of_many_is_not_rounded_away() -> None:
+    many = Known(frozenset({PATIENT, *(f"somebody-else-{n}" for n in range(1999))}), 0)
+    files = {**FILES, "README.md": FILES["README.md"] + PATIENT.encode()}
+    assert search_identifiers(files, TENSORS, PROTOCOL, many).attack.figure == 0.001
+
+
+def test_patients_films_and_folders_of_the_cohort_are_known(tmp_path: Path) -> None:
+    cohort = small_cohort(tmp_path / "Dr-Sato-archive", 6)
+    known = known_of(cohort)
+    film = cohort.index.films[0]
+    assert str(film.image) in known.texts
+    assert any("Dr-Sato-archive" in text for text in known.texts)
+    assert known.short >= len(
+        {film.patient for film in cohort.index.films if len(film.patient) < 6}
+    )
+
+
+def test_cells_of_a_table_are_known_too(tmp_path: Path) -> None:
+    with (tmp_path / "identities.csv").open("w", newline="", encoding="utf-8") as stream:
+        csv.writer(stream).writerows([["patient", "id"], ["Müller^Anna", "0815-4711"], ["x", ""]])
+    known = known_of(small_cohort(tmp_path / "c", 6), [tmp_path / "identities.csv"])
+    assert {"Müller^Anna", "0815-4711", "patient"} <= known.texts
+    assert "x" not in known.texts
+    with pytest.raises(UsageError, match="cannot be read as a table"):
+        known_of(small_cohort(tmp_path / "d", 6), [tmp_path / "nowhere.csv"])
+
+
+def test_ordinary_words_identify_nobody() -> None:
+    known = Known(frozenset({PATIENT, "patients", "distilled"}), 0)
+    assert known.without(FILES).texts == {PATIENT}
+
+
+def test_images_too_small_for_a_plant_are_searched_all_the_same() -> None:
+    tiny = replace(TENSORS, images=TENSORS.images[:, :, :2, :2])
+    result = search_identifiers(FILES, tiny, PROTOCOL, Known(frozenset({PATIENT}), 0))
+    assert dict(result.found) == {}
