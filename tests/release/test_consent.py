@@ -9,6 +9,7 @@ from bundle_run_kit import PASSPHRASE
 from command_kit import gdshare
 from desk_kit import Desk
 
+from gdshare.announcement import read_announcement
 from gdshare.ledger import read_ledger
 from gdshare.release.consent import announcements_folder
 from gdshare.signing import new_key, public_pem
@@ -96,6 +97,36 @@ def test_copy_that_a_kill_lost_is_made_again(desk):
     shutil.rmtree(announcements_folder(desk.outbox))
     consent(desk)
     assert (announcements_folder(desk.outbox) / START.theta0_sha256).is_dir()
+    assert desk.entries() == ["consent"]
+
+
+@pytest.mark.parametrize("part", ["announcement.json", "theta0.safetensors"])
+def test_copy_of_which_a_kill_left_a_part_is_made_whole(desk, part):
+    consent(desk)
+    kept = announcements_folder(desk.outbox) / START.theta0_sha256
+    (kept / part).unlink()
+    assert consent(desk).status == 0
+    assert read_announcement(kept) == START
+    assert desk.entries() == ["consent"]
+
+
+def test_copy_that_is_a_link_is_gone_when_the_consent_ends(desk):
+    """The node would follow it."""
+    consent(desk)
+    kept = announcements_folder(desk.outbox) / START.theta0_sha256
+    kept.rename(desk.folder / "elsewhere")
+    kept.symlink_to(desk.folder / "elsewhere")
+    assert consent(desk, "--end", "no longer").status == 0
+    assert not kept.exists()
+    assert desk.entries() == ["consent", "consent-ended"]
+
+
+def test_consent_is_not_ended_while_its_weights_cannot_be_removed(desk):
+    consent(desk)
+    kept = announcements_folder(desk.outbox) / START.theta0_sha256
+    shutil.rmtree(kept)
+    kept.write_bytes(b"no folder, which no folder's removal removes")
+    assert consent(desk, "--end", "no longer").status == 2
     assert desk.entries() == ["consent"]
 
 
