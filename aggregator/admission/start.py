@@ -17,18 +17,26 @@ class RoundStart:
         network: the name of the network it is of.
         side: of the network's input, px.
         theta0_sha256: digest of its weights.
+        number: that it is drawn from; of a shared model the one that goes with its digest.
         shared: the weights, where they are a shared model's; None where bundles' readers draw them.
     """
 
     network: str
     side: int
     theta0_sha256: str
+    number: int
     shared: Parameters | None
 
     def fits(self, manifest: Manifest) -> bool:
-        """Whether a bundle was distilled for it."""
-        made_for = (manifest.method.network, manifest.protocol.side, manifest.theta0_sha256)
-        return made_for == (self.network, self.side, self.theta0_sha256)
+        """Whether a bundle was distilled for it.
+
+        Whoever trains from the bundle draws θ0 from the number that the bundle names, so the digest
+        alone is not enough.
+        """
+        method = manifest.method
+        made_for = (method.network, manifest.protocol.side, manifest.theta0_sha256)
+        announced = (self.network, self.side, self.theta0_sha256)
+        return made_for == announced and method.theta0_number == self.number
 
 
 def start_of_round(order: Order) -> RoundStart | None:
@@ -43,4 +51,6 @@ def start_of_round(order: Order) -> RoundStart | None:
     start = read_announcement(order.announcement)
     theta0, announced = require_here(start), start.announcement
     shared = None if start.weights is None else theta0
-    return RoundStart(announced.network, announced.side, start.theta0_sha256, shared)
+    return RoundStart(
+        announced.network, announced.side, start.theta0_sha256, announced.number, shared
+    )

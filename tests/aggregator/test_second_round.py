@@ -136,6 +136,22 @@ def test_announced_number_fixes_the_rounds_theta0(world: World) -> None:
     assert set(world.hold(world.grid()).bundles) == {"north", "west"}
 
 
+def test_bundles_that_say_another_number_do_not_stop_an_announced_round(world: World) -> None:
+    """They name the announced θ0's digest, but whoever drew from their number would draw another.
+
+    As the majority they would shut out the honest bundle.
+    """
+    folder = sent(world.folder / "announced", of_number(AGGREGATOR, 7))
+    start = read_announcement(folder)
+    release_for(world, start, "east")
+    lying = distilled_for(of_number(AGGREGATOR, 8)) | {"theta0_sha256": start.theta0_sha256}
+    for site in ("north", "west"):
+        about = manifest(site, sequence=2, **lying)
+        hand_out(world, site, make_bundle(site, world.keys[site], about))
+    assert set(world.hold(world.grid(), announcement=folder).bundles) == {"east"}
+    assert refused_with(world) == {2: "DoesNotFit", 3: "DoesNotFit"}
+
+
 def test_damaged_announcement_ends_the_round_before_anybody_is_asked(world: World) -> None:
     folder = sent(world.folder / "announced", of_model(AGGREGATOR))
     (folder / "theta0.safetensors").write_bytes(b"other weights")
