@@ -3,8 +3,11 @@
 from dataclasses import dataclass
 
 from aggregator.flower.order import Order
+from aggregator.trust.bundle_history import withdrawn_origin
 from gdshare.announcement import read_announcement
 from gdshare.bundle import Manifest
+from gdshare.errors import TrustError
+from gdshare.ledger import read_ledger
 from gdshare.networks import Parameters
 from gdshare.theta0 import require_here
 
@@ -44,11 +47,18 @@ def start_of_round(order: Order) -> RoundStart | None:
 
     Raises:
         AnnouncementError: damaged, or this machine draws another θ0.
+        TrustError: a bundle that the shared model was trained from was withdrawn since.
         UsageError: no such network.
     """
     if order.announcement is None:
         return None
     start = read_announcement(order.announcement)
+    if gone := withdrawn_origin(read_ledger(order.ledger), start.theta0_sha256):
+        raise TrustError(
+            f"was trained with {', '.join(gone)}, which was withdrawn",
+            order.announcement,
+            "hold a round without it, and announce that round's model",
+        )
     theta0, announced = require_here(start), start.announcement
     shared = None if start.weights is None else theta0
     return RoundStart(

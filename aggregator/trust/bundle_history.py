@@ -123,6 +123,18 @@ def models_trained_with(entries: Iterable[Entry], name: str, digest: str) -> tup
     return tuple(entry for entry in entries if entry.act == TRAIN and entry.why == why)
 
 
+def withdrawn_origin(entries: Sequence[Entry], digest: str) -> tuple[str, ...]:
+    """The withdrawn bundles that a model was trained from, by name.
+
+    Args:
+        entries: of the aggregator's ledger.
+        digest: of the model's file, or of a shared model's weights as an announcement names them.
+    """
+    origin = {entry.why for entry in entries if (entry.act, entry.digest) == (TRAIN, digest)}
+    withdrawn = withdrawn_bundles(entries)
+    return tuple(sorted(name for name, of in withdrawn if trained_from(name, of) in origin))
+
+
 def quarantined_contents(entries: Sequence[Entry]) -> dict[str, frozenset[str]]:
     """Return the digests quarantined under each bundle's name, those of disowned keys left out."""
     digests: dict[str, frozenset[str]] = {}

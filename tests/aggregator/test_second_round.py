@@ -14,7 +14,7 @@ from site_kit import make_bundle, make_cohort, manifest
 from aggregator.trust.bundle_history import TRAIN
 from gdshare.announcement import AnnouncedStart, read_announcement
 from gdshare.cli.passphrase import VARIABLE
-from gdshare.errors import AnnouncementError
+from gdshare.errors import AnnouncementError, TrustError
 from gdshare.ledger import open_ledger, read_ledger
 from gdshare.model import load_model
 from gdshare.networks import digest
@@ -180,6 +180,20 @@ def test_model_of_a_withdrawn_bundle_is_not_announced(world: World) -> None:
     with pytest.raises(AssertionError, match="was trained with west-1, which was withdrawn"):
         announced(world)
     assert not (world.folder / "announced").exists()
+
+
+def test_no_round_is_held_from_a_model_whose_bundle_was_withdrawn_since(world: World) -> None:
+    result = released(world).hold(world.grid())
+    folder, world = announced(world), going_on(world)
+    with open_ledger(world.ledger) as ledger:
+        at, digest_of = ledger.entries[-1].at, result.bundles["west"]
+        ledger.write(at, WITHDRAW, "west", "west-1", digest_of, "signed with 0")
+    release_for(world, read_announcement(folder))
+    again(world)
+    grid = world.grid()
+    with pytest.raises(TrustError, match="was trained with west-1, which was withdrawn"):
+        world.hold(grid, announcement=folder)
+    assert grid.asked == []
 
 
 def test_model_from_elsewhere_is_not_announced(world: World, tmp_path: Path) -> None:
