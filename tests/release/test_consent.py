@@ -46,6 +46,12 @@ def test_without_consent_nothing_is_prepared_or_published(desk):
     assert "run gdshare consent" in ended.err
     assert not desk.prepared.exists()
     assert desk.entries() == []
+    desk.rule(0, ())
+    sign = ("--key", desk.key("st-mary"), "--outbox", desk.outbox, "--site", "st-mary")
+    ended = gdshare("publish", desk.folder / "run", *sign)
+    assert ended.status == 3
+    assert "distilled for a shared model's weights" in ended.err
+    assert not desk.outbox.exists()
 
 
 def test_with_consent_it_leaves_and_the_page_says_what_it_was_distilled_for(desk):
