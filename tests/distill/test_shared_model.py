@@ -100,8 +100,11 @@ def test_attacks_train_from_the_shared_model(tmp_path):
     distill(many, tmp_path / "run", chosen(outer_steps=1), theta0=START.weights)
     assert len(audit_run(tmp_path / "run", many).attacks) == 2
     (tmp_path / "run" / "theta0.safetensors").unlink()
-    with pytest.raises(UsageError, match="distilled for a shared model's weights"):
+    with pytest.raises(UsageError, match="distilled for a shared model's weights") as refused:
         audit_run(tmp_path / "run", many)
+    assert "copy theta0.safetensors of their announcement" in refused.value.remedy
+    (tmp_path / "run" / "theta0.safetensors").write_bytes(START.weights)
+    audit_run(tmp_path / "run", many)
 
 
 def test_command_takes_network_and_theta0_from_the_announcement(cohort, tmp_path):
