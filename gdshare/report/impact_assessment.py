@@ -119,6 +119,8 @@ def _attack_rows(policy: Policy, manifest: Manifest) -> list[str]:
         attack, bound = tried.get(name), policy.attacks.get(name)
         figure = "NOT tried" if attack is None else attack.text
         limit = "none" if bound is None else f"upper end {bound:.3f} at most"
+        if bound is not None and (attack is None or attack.high > bound):
+            limit += ", NOT kept"
         rows.append(f"| {name} | {figure} | {limit} | [ ] |")
     return rows + [
         f"| {name} | NOT tried: gdshare has no such attack | none | [ ] |" for name in UNTRIED

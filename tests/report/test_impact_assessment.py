@@ -64,6 +64,7 @@ def test_approvals_and_overrides_are_named(desk: Desk) -> None:
     typed = ("--digest", desk.shown()[:16])
     gdshare("approve", desk.prepared, *words, *typed, *why, check=True)
     text = draft(desk)
+    assert "upper end 0.700 at most, NOT kept |" in text
     assert "1 needed, 1 given; Dr. Sato / board" in text
     [row] = [line for line in text.splitlines() if "overridden" in line]
     assert "agreed / on 1 May (Dr. Sato / board)" in row
