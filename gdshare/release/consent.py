@@ -103,7 +103,7 @@ def _is_whole(folder: Path, start: AnnouncedStart) -> bool:
     """Whether a kept copy has the same θ0; a kill while a consent was ended leaves a part of it."""
     try:
         kept = read_announcement(folder)
-    except AnnouncementError:
+    except (AnnouncementError, UsageError):
         return False
     return (kept.theta0_sha256, kept.weights) == (start.theta0_sha256, start.weights)
 

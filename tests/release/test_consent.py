@@ -144,6 +144,12 @@ def test_announcement_of_a_stranger_is_refused(desk):
     assert desk.entries() == []
 
 
+def test_folder_that_is_not_there_is_a_mistyped_one(desk):
+    ended = consent(desk, folder="anounced")
+    assert (ended.status, "no such folder" in ended.err) == (2, True)
+    assert desk.entries() == []
+
+
 def test_consent_to_one_model_is_none_to_another(desk):
     sent(desk.folder / "other", of_model(AGGREGATOR, seed=6, side=16))
     consent(desk, folder="other")
