@@ -68,7 +68,7 @@ def test_second_approver_sees_the_override_and_approves_without_one(desk: Desk) 
     for more in (("--dry-run",), ()):
         ended = approve(desk, *more, name="head")
         assert ended.status == 0
-        assert "overridden by officer" in ended.out
+        assert "overridden before  officer: attack membership-loss/1" in ended.out
         assert WHY in ended.out
     assert desk.release().status == 0
 
