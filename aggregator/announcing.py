@@ -6,7 +6,7 @@ from datetime import datetime
 from pathlib import Path
 
 from aggregator.receipts import Signer
-from aggregator.trust.bundle_history import TRAIN, withdrawn_origin
+from aggregator.trust.bundle_history import TRAIN, lost_origin
 from gdshare.announcement import AnnouncedStart, Announcement, announce, number_of
 from gdshare.errors import TrustError, UsageError
 from gdshare.ledger import Entry, Ledger, in_one_line
@@ -56,7 +56,8 @@ def announce_model(
     Raises:
         ModelError: not a model.
         UsageError: of a network that no training changes.
-        TrustError: the ledger does not show its origin, or one of its bundles was withdrawn.
+        TrustError: the ledger does not show its origin, or one of its bundles was withdrawn or
+            taken back.
     """
     model = load_model(folder)[0]
     if model.network == "scattering":
@@ -73,9 +74,9 @@ def announce_model(
             folder,
             "announce the model of a round that was held with this trust folder",
         )
-    if gone := withdrawn_origin(entries, digest_of_file):
+    if gone := lost_origin(entries, digest_of_file):
         raise TrustError(
-            f"was trained with {', '.join(gone)}, which was withdrawn",
+            f"was trained with {', '.join(gone)}, which was withdrawn or taken back",
             folder,
             "hold a round without it, and announce that round's model",
         )

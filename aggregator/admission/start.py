@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from aggregator.flower.order import Order
-from aggregator.trust.bundle_history import withdrawn_origin
+from aggregator.trust.bundle_history import lost_origin
 from gdshare.announcement import read_announcement
 from gdshare.bundle import Manifest
 from gdshare.errors import TrustError
@@ -47,15 +47,16 @@ def start_of_round(order: Order) -> RoundStart | None:
 
     Raises:
         AnnouncementError: damaged, or this machine draws another θ0.
-        TrustError: a bundle that the shared model was trained from was withdrawn since.
+        TrustError: a bundle that the shared model was trained from was withdrawn or taken
+            back since.
         UsageError: no such network.
     """
     if order.announcement is None:
         return None
     start = read_announcement(order.announcement)
-    if gone := withdrawn_origin(read_ledger(order.ledger), start.theta0_sha256):
+    if gone := lost_origin(read_ledger(order.ledger), start.theta0_sha256):
         raise TrustError(
-            f"was trained with {', '.join(gone)}, which was withdrawn",
+            f"was trained with {', '.join(gone)}, which was withdrawn or taken back",
             order.announcement,
             "hold a round without it, and announce that round's model",
         )

@@ -19,7 +19,7 @@ from gdshare.ledger import open_ledger, read_ledger
 from gdshare.model import load_model
 from gdshare.networks import digest
 from gdshare.release.publish import WITHDRAW
-from gdshare.signing import new_key
+from gdshare.signing import fingerprint, new_key
 
 AGGREGATOR = new_key()
 
@@ -180,6 +180,22 @@ def test_model_of_a_withdrawn_bundle_is_not_announced(world: World) -> None:
     with pytest.raises(AssertionError, match="was trained with west-1, which was withdrawn"):
         announced(world)
     assert not (world.folder / "announced").exists()
+
+
+def test_model_of_a_thiefs_bundle_is_neither_announced_nor_trained_from(world: World) -> None:
+    """gdshare trust revoke --since says of it: retrain or drop."""
+    released(world).hold(world.grid())
+    folder, world = announced(world), going_on(world)
+    key = fingerprint(world.keys["west"].public_key())
+    trust = ("--trust", world.folder / "trust")
+    since = ("--since", "west-1", "--why", "stolen before")
+    gdshare("trust", "revoke", key, *trust, *since, check=True)
+    folder.rename(world.folder / "announced-before")
+    with pytest.raises(AssertionError, match="was trained with west-1, which was withdrawn or"):
+        announced(world)
+    again(world)
+    with pytest.raises(TrustError, match="was trained with west-1, which was withdrawn or"):
+        world.hold(world.grid(), announcement=world.folder / "announced-before")
 
 
 def test_no_round_is_held_from_a_model_whose_bundle_was_withdrawn_since(world: World) -> None:
