@@ -6,7 +6,7 @@ from datetime import datetime
 from pathlib import Path
 
 from aggregator.receipts import Signer
-from aggregator.trust.bundle_history import TRAIN, trained_from, withdrawn_bundles
+from aggregator.trust.bundle_history import TRAIN, lost_origin
 from gdshare.announcement import AnnouncedStart, Announcement, announce, number_of
 from gdshare.errors import TrustError, UsageError
 from gdshare.ledger import Entry, Ledger, in_one_line
@@ -56,7 +56,8 @@ def announce_model(
     Raises:
         ModelError: not a model.
         UsageError: of a network that no training changes.
-        TrustError: the ledger does not show its origin, or one of its bundles was withdrawn.
+        TrustError: the ledger does not show its origin, or one of its bundles was withdrawn or
+            taken back.
     """
     model = load_model(folder)[0]
     if model.network == "scattering":
@@ -65,17 +66,17 @@ def announce_model(
             folder,
             "announce a number, or the model of another network",
         )
-    origin = _origin_of(model.to_bytes(), entries)
+    digest_of_file = hashlib.sha256(model.to_bytes()).hexdigest()
+    origin = _origin_of(digest_of_file, entries)
     if not origin:
         raise TrustError(
             "the ledger does not show what this model was trained from",
             folder,
             "announce the model of a round that was held with this trust folder",
         )
-    withdrawn = withdrawn_bundles(entries)
-    if gone := [name for name, of in withdrawn if trained_from(name, of) in origin]:
+    if gone := lost_origin(entries, digest_of_file):
         raise TrustError(
-            f"was trained with {', '.join(sorted(gone))}, which was withdrawn",
+            f"was trained with {', '.join(gone)}, which was withdrawn or taken back",
             folder,
             "hold a round without it, and announce that round's model",
         )
@@ -109,9 +110,8 @@ def record_announcement(
     ledger.write(now, ANNOUNCE, by, what, theta0, why)
 
 
-def _origin_of(weights: bytes, entries: Sequence[Entry]) -> tuple[str, ...]:
+def _origin_of(digest_of_file: str, entries: Sequence[Entry]) -> tuple[str, ...]:
     """The reasons of the lines that say from which bundles a model was trained."""
-    digest_of_file = hashlib.sha256(weights).hexdigest()
     lines = (entry for entry in entries if entry.act == TRAIN and entry.digest == digest_of_file)
     return tuple(dict.fromkeys(entry.why for entry in lines))
 

@@ -137,8 +137,11 @@ def read_announcement(folder: Path, key: ec.EllipticCurvePublicKey | None = None
         key: the aggregator's; None: whose signature it is, is not checked.
 
     Raises:
-        AnnouncementError: missing, damaged, forged, or with other weights than it names.
+        AnnouncementError: damaged, forged, or with other weights than it names.
+        UsageError: there is no such folder.
     """
+    if not folder.is_dir():
+        raise UsageError("no such folder", folder, "give the folder that was sent")
     path = folder / FILE
     try:
         signed = read_plain(path, MAX_BYTES)

@@ -68,7 +68,8 @@ def unknown_start(site: str, theta0_sha256: str, number: int) -> tuple[str, str]
         return (
             f"the bundle of {site} was distilled for a shared model's weights "
             f"({theta0_sha256[:12]}…), which are not here",
-            "give the announcement that they came with",
+            "copy theta0.safetensors of their announcement into the run's folder; bundles are "
+            "pooled with it by gdshare aggregate --announcement alone",
         )
     return (
         f"the bundle of {site} was distilled for the announced θ0 {theta0_sha256[:12]}…, and this "

@@ -22,6 +22,7 @@ from gdshare.bundle.layout import BOUNDS, MANIFEST
 from gdshare.bundle.manifest import Manifest
 from gdshare.errors import BundleError
 from gdshare.ledger import Entry
+from gdshare.release.publish import ABANDON, RELEASE
 from gdshare.release.receipts import RECEIPT
 from gdshare.release.withdraw import Released, find_release, find_withdrawal, released_bundles
 from hospital_node.count_record import Answer
@@ -63,11 +64,13 @@ class AnswersGiven:
         split: ``validation`` or ``test``.
         models: that films were counted with.
         untied: of these, such as somebody sent as weights.
-        numbers: counts that left in all.
+        numbers: counts that left in all and do not follow from one another: of each diagnosis and
+            answer the indeterminate films, and those between two neighbouring thresholds. Where
+            small ones were suppressed, fewer.
         exact: answers without noise.
         noisy: answers with noise.
         epsilon: that the noisy ones have spent together; None without any.
-        first, last: hours of answers, UTC; None where none has one.
+        first, last: hours of answers, UTC; None where that answer is of before hours were kept.
     """
 
     cohort: str
@@ -107,7 +110,11 @@ def exposure_of(
         entries: of its ledger.
         answers: of its nodes' records of counts; None: none was read.
     """
-    bundles = tuple(_bundle(outbox, entries, bundle) for bundle in released_bundles(entries))
+    bundles = tuple(
+        _bundle(outbox, entries, bundle)
+        for bundle in released_bundles(entries)
+        if _reached_the_outbox(entries, bundle)
+    )
     if answers is None:
         return Exposure(bundles, None, {})
     grouped: dict[tuple[str, str], list[Answer]] = {}
@@ -123,6 +130,17 @@ def exposure_of(
         tuple(_answers(*group, own) for group, own in grouped.items()),
         {split: epsilon_of(variances) for split, variances in spent.items()},
     )
+
+
+def _reached_the_outbox(entries: Sequence[Entry], bundle: Released) -> bool:
+    """Whether its release was not the last thing before it was abandoned."""
+    acts = [
+        entry.act
+        for entry in entries
+        if (entry.what, entry.digest) == (bundle.name, bundle.digest)
+        and entry.act in (RELEASE, ABANDON)
+    ]
+    return acts[-1] == RELEASE
 
 
 def _bundle(outbox: Path, entries: Sequence[Entry], bundle: Released) -> BundleGiven:
@@ -157,16 +175,17 @@ def _manifest(folder: Path) -> Manifest | None:
 def _answers(cohort: str, split: str, answers: Sequence[Answer]) -> AnswersGiven:
     variances = _variances(answers)
     hours = [answer.at for answer in answers if answer.at is not None]
+    all_known = len(hours) == len(answers)
     return AnswersGiven(
         cohort,
         split,
         len({answer.model for answer in answers}),
         len({answer.model for answer in answers if not answer.tied}),
-        sum(6 * len(answer.counts) for answer in answers),
+        sum(2 * (len(answer.counts) + 2) for answer in answers),
         len(answers) - len(variances),
         len(variances),
         epsilon_of(variances) if variances else None,
-        min(hours, default=None),
+        min(hours, default=None) if all_known else None,
         max(hours, default=None),
     )
 

@@ -45,8 +45,9 @@ def exposure(
         for folder in state:
             if not (folder / FILE).is_file():
                 raise UsageError(f"holds no {FILE}", folder, "give the node's state folder")
+        folders = dict.fromkeys(folder.resolve() for folder in state)
         try:
-            answers = [entry for folder in state for entry in read_counts(folder).entries]
+            answers = [entry for folder in folders for entry in read_counts(folder).entries]
         except RefusedError as error:
             raise LedgerError(str(error)) from error
     given = exposure_of(outbox, read_ledger(ledger_beside(outbox)), answers)
@@ -74,13 +75,16 @@ def sums(given: Exposure) -> tuple[str, ...]:
     withdrawn = sum(bundle.withdrawn is not None for bundle in given.bundles)
     untried = sum(not bundle.attacks for bundle in given.bundles)
     sentences = [
-        f"Of {len(given.bundles)} bundles {withdrawn} were withdrawn: their users must delete "
-        "them, and what was learned from them stays learned.",
-        "Attacks were made on each bundle alone. What several bundles of the same patients give "
-        "away together was not measured.",
+        "What several bundles of the same patients give away together was not measured: an attack "
+        "is made on one bundle alone."
     ]
+    if withdrawn:
+        sentences.append(
+            f"Of {len(given.bundles)} bundles {withdrawn} were withdrawn: their users must delete "
+            "them, and what was learned from them stays learned."
+        )
     if untried:
-        sentences.append(f"Of {untried} bundles nothing is known here that attacks found.")
+        sentences.append(f"For {untried} bundles no result of an attack is known here.")
     if given.answers is None:
         return (*sentences, "No node's record of counts was read (--state).")
     exact = sum(answers.exact for answers in given.answers)

@@ -112,7 +112,7 @@ def _shared(settings: NodeSettings, bundle: Bundle) -> Parameters | None:
     try:
         start = read_announcement(settings.announcements / theta0)
         return shared_weights(start.weights, manifest.method, manifest.protocol.side)
-    except AnnouncementError as error:
+    except (AnnouncementError, UsageError) as error:
         raise RefusedError(Reason.BUNDLES_REFUSED, f"{why}: {error}") from error
 
 

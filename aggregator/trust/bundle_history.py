@@ -123,6 +123,22 @@ def models_trained_with(entries: Iterable[Entry], name: str, digest: str) -> tup
     return tuple(entry for entry in entries if entry.act == TRAIN and entry.why == why)
 
 
+def lost_origin(entries: Sequence[Entry], digest: str) -> tuple[str, ...]:
+    """The bundles that a model was trained from and that were withdrawn or taken back, by name.
+
+    Taken back is what lost its admission since, with a key that was a thief's by then.
+
+    Args:
+        entries: of the aggregator's ledger.
+        digest: of the model's file, or of a shared model's weights as an announcement names them.
+    """
+    origin = {entry.why for entry in entries if (entry.act, entry.digest) == (TRAIN, digest)}
+    admitted = {(entry.what, str(entry.digest)) for entry in entries if entry.act == ADMIT}
+    counted = {(entry.what, str(entry.digest)) for entry in counted_entries(entries, ADMIT)}
+    lost = withdrawn_bundles(entries).keys() | (admitted - counted)
+    return tuple(sorted(name for name, of in lost if trained_from(name, of) in origin))
+
+
 def quarantined_contents(entries: Sequence[Entry]) -> dict[str, frozenset[str]]:
     """Return the digests quarantined under each bundle's name, those of disowned keys left out."""
     digests: dict[str, frozenset[str]] = {}

@@ -232,8 +232,13 @@ def approve(
         overriding = None
         if despite is not None:
             overriding = sign_override(bundle, policy, operator, despite, signing_key)
+        earlier: dict[str, object] = {}
+        if overrides:
+            earlier["overridden before"] = "; ".join(
+                f"{part.by}: {part.text}" for part in overrides
+            )
         if dry_run:
-            print_facts({"would approve": name, "digest": bundle.digest}, as_json)
+            print_facts({"would approve": name, "digest": bundle.digest, **earlier}, as_json)
             return
         if overriding is not None:
             why = in_one_line(overriding[0].text)
@@ -241,7 +246,7 @@ def approve(
             write_override(bundle, *overriding)
         desk.ledger.write(now, APPROVE, operator, name, bundle.digest, by_policy(policy))
         path = sign_approval(bundle, policy, operator, signing_key)
-    facts: dict[str, object] = {"approved": name, "digest": bundle.digest, "signed": path}
+    facts = {"approved": name, "digest": bundle.digest, "signed": path, **earlier}
     if overriding is not None:
         facts["overridden"] = "; ".join(overriding[0].bounds)
     print_facts(facts, as_json, commands.release(prepared, outbox))

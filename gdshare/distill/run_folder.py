@@ -76,6 +76,8 @@ def open_run(
             _require_empty(out)  # another process may have begun and ended a run meanwhile
             if theta0 is not None:
                 write_bytes(out / THETA0, theta0)
+            else:  # a killed process may have left those of another run
+                (out / THETA0).unlink(missing_ok=True)
             write_json(out / RECORD, record.model_dump(mode="json"))
         yield
 

@@ -18,9 +18,14 @@ from datetime import datetime
 from pathlib import Path
 from typing import Final
 
-from gdshare.announcement import AnnouncedStart, is_shared_model, write_announcement
+from gdshare.announcement import (
+    AnnouncedStart,
+    is_shared_model,
+    read_announcement,
+    write_announcement,
+)
 from gdshare.bundle import Manifest
-from gdshare.errors import PolicyError, UsageError
+from gdshare.errors import AnnouncementError, PolicyError, UsageError
 from gdshare.ledger import Entry, Ledger, in_one_line
 
 CONSENT: Final = "consent"
@@ -65,7 +70,8 @@ def record_consent(
         why = in_one_line(f"θ0 is {start.text}, signed with {signer}")
         what = start.announcement.aggregator
         ledger.write(now, CONSENT, by, what, start.theta0_sha256, why)
-    if not folder.exists():
+    if not _is_whole(folder, start):
+        _remove(folder)
         write_announcement(folder, start)
     return folder
 
@@ -79,6 +85,8 @@ def end_consent(
 
     Raises:
         UsageError: nobody consented to it.
+        OSError: its weights cannot be removed, so that the node would go on using them; the consent
+            is not ended.
     """
     given = [entry for entry in ledger.entries if entry.act == CONSENT]
     matching = [entry for entry in given if entry.digest == theta0_sha256]
@@ -87,8 +95,25 @@ def end_consent(
             "nobody here consents to this θ0", theta0_sha256, "see gdshare ledger show"
         )
     # First the weights: a kill in between leaves a consent without effect, to be ended again.
-    shutil.rmtree(announcements_folder(outbox) / theta0_sha256, ignore_errors=True)
+    _remove(announcements_folder(outbox) / theta0_sha256)
     ledger.write(now, ENDED, by, matching[-1].what, theta0_sha256, in_one_line(why))
+
+
+def _is_whole(folder: Path, start: AnnouncedStart) -> bool:
+    """Whether a kept copy has the same θ0; a kill while a consent was ended leaves a part of it."""
+    try:
+        kept = read_announcement(folder)
+    except (AnnouncementError, UsageError):
+        return False
+    return (kept.theta0_sha256, kept.weights) == (start.theta0_sha256, start.weights)
+
+
+def _remove(folder: Path) -> None:
+    """Remove a kept copy; of a link, the link."""
+    if folder.is_symlink():
+        folder.unlink()
+    elif folder.exists():
+        shutil.rmtree(folder)
 
 
 def require_consent(manifest: Manifest, entries: Iterable[Entry]) -> None:

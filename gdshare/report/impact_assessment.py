@@ -1,7 +1,8 @@
 """The draft of a data-protection impact assessment, filled in from what would leave.
 
 Parts and wording follow Article 35(7) of the GDPR. Nothing that only the hospital can know is
-invented: it stands in square brackets. Text from outside cannot break the table it stands in.
+invented: it stands in square brackets. People's own words, such as a policy's purpose, make no
+row, link, markup or bracket.
 """
 
 from collections.abc import Sequence
@@ -26,6 +27,9 @@ UNTRIED = (
     "reading back what was planted in films, from images, networks or weights",
 )
 """Attacks that this gdshare does not make at all."""
+_SHOWN_AS = str.maketrans(
+    {"|": "/", "[": "(", "]": ")", "<": "&lt;", ">": "&gt;", "`": "'", "\\": "/"}
+)
 
 
 @dataclass(frozen=True)
@@ -66,8 +70,8 @@ def impact_assessment(reviewed: Reviewed, now: datetime) -> str:
         "rates": str(len(prepared.distilled.learning_rates)),
         "patients": _patients(manifest.counts),
         "bytes": f"{sum(len(content) for content in prepared.files.values()):,}",
-        "purpose": manifest.terms.purpose,
-        "recipients": manifest.terms.whom,
+        "purpose": _plain(manifest.terms.purpose),
+        "recipients": _plain(manifest.terms.whom),
         "expires": f"{manifest.expires:%Y-%m-%d}",
         "retention": str(manifest.terms.retention_days),
         "start": _start(manifest),
@@ -79,10 +83,10 @@ def impact_assessment(reviewed: Reviewed, now: datetime) -> str:
         "rules": "\n".join(_rule_row(part) for part in results if not _is_attack(part)),
         "needed": str(policy.release.approvals),
         "given": str(len(reviewed.approvals)),
-        "approvers": "".join(f"; {approval.by}" for approval in reviewed.approvals),
+        "approvers": "".join(f"; {_plain(approval.by)}" for approval in reviewed.approvals),
         "overridden": _overridden(reviewed.overrides),
     }
-    return fill("gdshare.report", TEMPLATE, {name: _cell(text) for name, text in values.items()})
+    return fill("gdshare.report", TEMPLATE, values)
 
 
 def _patients(counts: PublishedCounts) -> str:
@@ -115,6 +119,8 @@ def _attack_rows(policy: Policy, manifest: Manifest) -> list[str]:
         attack, bound = tried.get(name), policy.attacks.get(name)
         figure = "NOT tried" if attack is None else attack.text
         limit = "none" if bound is None else f"upper end {bound:.3f} at most"
+        if bound is not None and (attack is None or attack.high > bound):
+            limit += ", NOT kept"
         rows.append(f"| {name} | {figure} | {limit} | [ ] |")
     return rows + [
         f"| {name} | NOT tried: gdshare has no such attack | none | [ ] |" for name in UNTRIED
@@ -127,15 +133,13 @@ def _is_attack(finding: Finding) -> bool:
 
 def _rule_row(finding: Finding) -> str:
     mark = "kept" if finding.passed else "NOT kept"
-    return (
-        f"| {_cell(finding.what)} | {mark}: {_cell(finding.actual)} ({_cell(finding.required)}) |"
-    )
+    return f"| {finding.what} | {mark}: {_plain(finding.actual)} ({_plain(finding.required)}) |"
 
 
 def _overridden(overrides: Sequence[Override]) -> str:
-    return "; ".join(f"{part.text} ({part.by})" for part in overrides) or "none"
+    return "; ".join(_plain(f"{part.text} ({part.by})") for part in overrides) or "none"
 
 
-def _cell(text: str) -> str:
-    """Keep rows as they are; a bar in a text of people's own must not make another column."""
-    return text if text.startswith("| ") else text.replace("|", "/")
+def _plain(text: str) -> str:
+    """People's own words in one line, without what Markdown takes for something else."""
+    return " ".join(text.split()).translate(_SHOWN_AS)

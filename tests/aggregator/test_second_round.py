@@ -14,12 +14,12 @@ from site_kit import make_bundle, make_cohort, manifest
 from aggregator.trust.bundle_history import TRAIN
 from gdshare.announcement import AnnouncedStart, read_announcement
 from gdshare.cli.passphrase import VARIABLE
-from gdshare.errors import AnnouncementError
+from gdshare.errors import AnnouncementError, TrustError
 from gdshare.ledger import open_ledger, read_ledger
 from gdshare.model import load_model
 from gdshare.networks import digest
 from gdshare.release.publish import WITHDRAW
-from gdshare.signing import new_key
+from gdshare.signing import fingerprint, new_key
 
 AGGREGATOR = new_key()
 
@@ -136,6 +136,22 @@ def test_announced_number_fixes_the_rounds_theta0(world: World) -> None:
     assert set(world.hold(world.grid()).bundles) == {"north", "west"}
 
 
+def test_bundles_that_say_another_number_do_not_stop_an_announced_round(world: World) -> None:
+    """They name the announced θ0's digest, but whoever drew from their number would draw another.
+
+    As the majority they would shut out the honest bundle.
+    """
+    folder = sent(world.folder / "announced", of_number(AGGREGATOR, 7))
+    start = read_announcement(folder)
+    release_for(world, start, "east")
+    lying = distilled_for(of_number(AGGREGATOR, 8)) | {"theta0_sha256": start.theta0_sha256}
+    for site in ("north", "west"):
+        about = manifest(site, sequence=2, **lying)
+        hand_out(world, site, make_bundle(site, world.keys[site], about))
+    assert set(world.hold(world.grid(), announcement=folder).bundles) == {"east"}
+    assert refused_with(world) == {2: "DoesNotFit", 3: "DoesNotFit"}
+
+
 def test_damaged_announcement_ends_the_round_before_anybody_is_asked(world: World) -> None:
     folder = sent(world.folder / "announced", of_model(AGGREGATOR))
     (folder / "theta0.safetensors").write_bytes(b"other weights")
@@ -164,6 +180,36 @@ def test_model_of_a_withdrawn_bundle_is_not_announced(world: World) -> None:
     with pytest.raises(AssertionError, match="was trained with west-1, which was withdrawn"):
         announced(world)
     assert not (world.folder / "announced").exists()
+
+
+def test_model_of_a_thiefs_bundle_is_neither_announced_nor_trained_from(world: World) -> None:
+    """gdshare trust revoke --since says of it: retrain or drop."""
+    released(world).hold(world.grid())
+    folder, world = announced(world), going_on(world)
+    key = fingerprint(world.keys["west"].public_key())
+    trust = ("--trust", world.folder / "trust")
+    since = ("--since", "west-1", "--why", "stolen before")
+    gdshare("trust", "revoke", key, *trust, *since, check=True)
+    folder.rename(world.folder / "announced-before")
+    with pytest.raises(AssertionError, match="was trained with west-1, which was withdrawn or"):
+        announced(world)
+    again(world)
+    with pytest.raises(TrustError, match="was trained with west-1, which was withdrawn or"):
+        world.hold(world.grid(), announcement=world.folder / "announced-before")
+
+
+def test_no_round_is_held_from_a_model_whose_bundle_was_withdrawn_since(world: World) -> None:
+    result = released(world).hold(world.grid())
+    folder, world = announced(world), going_on(world)
+    with open_ledger(world.ledger) as ledger:
+        at, digest_of = ledger.entries[-1].at, result.bundles["west"]
+        ledger.write(at, WITHDRAW, "west", "west-1", digest_of, "signed with 0")
+    release_for(world, read_announcement(folder))
+    again(world)
+    grid = world.grid()
+    with pytest.raises(TrustError, match="was trained with west-1, which was withdrawn"):
+        world.hold(grid, announcement=folder)
+    assert grid.asked == []
 
 
 def test_model_from_elsewhere_is_not_announced(world: World, tmp_path: Path) -> None:

@@ -76,6 +76,16 @@ def test_folder_left_by_a_kill_before_the_record_can_be_used(cohort, tmp_path):
     assert read_theta0(out) == START.weights
 
 
+def test_weights_left_by_a_kill_are_no_part_of_a_run_without_a_shared_model(cohort, tmp_path):
+    out = tmp_path / "run"
+    out.mkdir()
+    (out / "theta0.safetensors").write_bytes(START.weights)
+    with pytest.raises(BrokenOffError):
+        distill(cohort, out, settings(), progress=break_off_after(2))
+    assert read_theta0(out) is None
+    distill(cohort, out, settings(), resume=True)
+
+
 def test_later_steps_of_the_hospital_train_from_the_same_weights(cohort, run):
     distilled = read_result(run)
     record = read_record(run)
@@ -90,8 +100,11 @@ def test_attacks_train_from_the_shared_model(tmp_path):
     distill(many, tmp_path / "run", chosen(outer_steps=1), theta0=START.weights)
     assert len(audit_run(tmp_path / "run", many).attacks) == 2
     (tmp_path / "run" / "theta0.safetensors").unlink()
-    with pytest.raises(UsageError, match="distilled for a shared model's weights"):
+    with pytest.raises(UsageError, match="distilled for a shared model's weights") as refused:
         audit_run(tmp_path / "run", many)
+    assert "copy theta0.safetensors of their announcement" in refused.value.remedy
+    (tmp_path / "run" / "theta0.safetensors").write_bytes(START.weights)
+    audit_run(tmp_path / "run", many)
 
 
 def test_command_takes_network_and_theta0_from_the_announcement(cohort, tmp_path):

@@ -10,13 +10,14 @@ from command_kit import Ended, gdshare
 from site_kit import NOW
 
 from gdshare.bundle.attestation import Receipt
-from gdshare.ledger import read_ledger
+from gdshare.ledger import open_ledger, read_ledger
 from gdshare.messages import Counts
 from gdshare.metrics import Confusion
 from gdshare.release.publish import ledger_beside
 from gdshare.signing import new_key, public_pem
 from hospital_node.count_record import Answer, Limits, Question, read_counts, record_counts
 from hospital_node.exposure import exposure_of
+from hospital_node.exposure_command import sums
 from hospital_node.noise import epsilon_of
 
 LIMITS = Limits(validation=60, test=20, untied=5)
@@ -63,7 +64,7 @@ def test_bundles_are_listed_with_withdrawals_and_what_is_not_known(place: Path) 
     assert given["answers"] is None
     text = shown(place).out
     assert "Of 2 bundles 1 were withdrawn" in text
-    assert "Of 2 bundles nothing is known here that attacks found." in text
+    assert "For 2 bundles no result of an attack is known here." in text
     assert "No node's record of counts was read (--state)." in text
 
 
@@ -76,7 +77,7 @@ def test_answers_are_added_up_over_models_cohorts_and_nodes(place: Path) -> None
     given = json.loads(shown(place, "--state", first, "--state", second, "--json").out)
     validation, test, other = given["answers"]
     assert (validation["split"], validation["models"], validation["untied"]) == ("validation", 2, 1)
-    assert (validation["numbers"], validation["exact"]) == (2 * 21 * 6, 2)
+    assert (validation["numbers"], validation["exact"]) == (2 * 2 * 23, 2)
     assert (test["split"], test["models"], test["numbers"]) == ("test", 1, 6)
     assert other["cohort"] == "e" * 64
     assert given["epsilon"] == {}
@@ -130,6 +131,37 @@ def test_record_of_an_earlier_node_has_no_hours_and_is_read(tmp_path: Path) -> N
     (tmp_path / "test-counts.json").write_text(text, encoding="utf-8")
     [answers] = exposure_of(tmp_path / "outbox", [], read_counts(tmp_path).entries).answers or ()
     assert (answers.first, answers.last, answers.exact) == (None, None, 1)
+
+
+def test_folder_that_is_named_twice_counts_once(place: Path) -> None:
+    state = place / "state"
+    record(state, "a", variance=500.0)
+    (place / "link").symlink_to(state)
+    words = ("--state", state, "--state", place / "link", "--json")
+    given = json.loads(shown(place, *words).out)
+    assert given["answers"][0]["noisy"] == 1
+    assert given["epsilon"]["validation"] == pytest.approx(epsilon_of([500.0]))
+
+
+def test_first_hour_is_not_known_where_an_earlier_answer_has_none(tmp_path: Path) -> None:
+    early = Answer(model="a", cohort="c", epsilon=0.4, counts=(Confusion(1, 1, 1, 1),))
+    late = early.model_copy(update={"model": "b", "at": NOW})
+    [answers] = exposure_of(tmp_path / "outbox", [], [early, late]).answers or ()
+    assert (answers.first, answers.last) == (None, NOW)
+
+
+def test_bundle_that_never_reached_the_outbox_was_not_given_away(place: Path) -> None:
+    with open_ledger(ledger_beside(place / "outbox")) as ledger:
+        for act in ("release", "abandon"):
+            ledger.write(NOW, act, "st-mary", "st-mary-3", "3" * 64, "the disk is full")
+    names = [bundle["name"] for bundle in json.loads(shown(place, "--json").out)["bundles"]]
+    assert names == ["st-mary-1", "st-mary-2"]
+
+
+def test_nothing_is_said_of_withdrawn_bundles_where_there_are_none(tmp_path: Path) -> None:
+    text = " ".join(sums(exposure_of(tmp_path / "outbox", [], None)))
+    assert "withdrawn" not in text
+    assert "Attacks were made" not in text, "none was"
 
 
 def test_mistyped_or_damaged_folders_are_refused(place: Path) -> None:

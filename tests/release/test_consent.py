@@ -9,6 +9,7 @@ from bundle_run_kit import PASSPHRASE
 from command_kit import gdshare
 from desk_kit import Desk
 
+from gdshare.announcement import read_announcement
 from gdshare.ledger import read_ledger
 from gdshare.release.consent import announcements_folder
 from gdshare.signing import new_key, public_pem
@@ -45,6 +46,12 @@ def test_without_consent_nothing_is_prepared_or_published(desk):
     assert "run gdshare consent" in ended.err
     assert not desk.prepared.exists()
     assert desk.entries() == []
+    desk.rule(0, ())
+    sign = ("--key", desk.key("st-mary"), "--outbox", desk.outbox, "--site", "st-mary")
+    ended = gdshare("publish", desk.folder / "run", *sign)
+    assert ended.status == 3
+    assert "distilled for a shared model's weights" in ended.err
+    assert not desk.outbox.exists()
 
 
 def test_with_consent_it_leaves_and_the_page_says_what_it_was_distilled_for(desk):
@@ -99,11 +106,47 @@ def test_copy_that_a_kill_lost_is_made_again(desk):
     assert desk.entries() == ["consent"]
 
 
+@pytest.mark.parametrize("part", ["announcement.json", "theta0.safetensors"])
+def test_copy_of_which_a_kill_left_a_part_is_made_whole(desk, part):
+    consent(desk)
+    kept = announcements_folder(desk.outbox) / START.theta0_sha256
+    (kept / part).unlink()
+    assert consent(desk).status == 0
+    assert read_announcement(kept) == START
+    assert desk.entries() == ["consent"]
+
+
+def test_copy_that_is_a_link_is_gone_when_the_consent_ends(desk):
+    """The node would follow it."""
+    consent(desk)
+    kept = announcements_folder(desk.outbox) / START.theta0_sha256
+    kept.rename(desk.folder / "elsewhere")
+    kept.symlink_to(desk.folder / "elsewhere")
+    assert consent(desk, "--end", "no longer").status == 0
+    assert not kept.exists()
+    assert desk.entries() == ["consent", "consent-ended"]
+
+
+def test_consent_is_not_ended_while_its_weights_cannot_be_removed(desk):
+    consent(desk)
+    kept = announcements_folder(desk.outbox) / START.theta0_sha256
+    shutil.rmtree(kept)
+    kept.write_bytes(b"no folder, which no folder's removal removes")
+    assert consent(desk, "--end", "no longer").status == 2
+    assert desk.entries() == ["consent"]
+
+
 def test_announcement_of_a_stranger_is_refused(desk):
     (desk.folder / "other.pub").write_bytes(public_pem(new_key().public_key()))
     ended = consent(desk, key="other.pub")
     assert ended.status == 3
     assert "not a sound announcement" in ended.err
+    assert desk.entries() == []
+
+
+def test_folder_that_is_not_there_is_a_mistyped_one(desk):
+    ended = consent(desk, folder="anounced")
+    assert (ended.status, "no such folder" in ended.err) == (2, True)
     assert desk.entries() == []
 
 

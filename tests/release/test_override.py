@@ -65,7 +65,11 @@ def test_second_approver_sees_the_override_and_approves_without_one(desk: Desk) 
     desk.rule(2, ("officer", "head"), ATTACKS)
     assert desk.prepare().status == 3
     assert approve(desk, "--despite", WHY).status == 0
-    assert approve(desk, name="head").status == 0
+    for more in (("--dry-run",), ()):
+        ended = approve(desk, *more, name="head")
+        assert ended.status == 0
+        assert "overridden before  officer: attack membership-loss/1" in ended.out
+        assert WHY in ended.out
     assert desk.release().status == 0
 
 

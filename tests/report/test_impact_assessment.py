@@ -64,10 +64,32 @@ def test_approvals_and_overrides_are_named(desk: Desk) -> None:
     typed = ("--digest", desk.shown()[:16])
     gdshare("approve", desk.prepared, *words, *typed, *why, check=True)
     text = draft(desk)
+    assert "upper end 0.700 at most, NOT kept |" in text
     assert "1 needed, 1 given; Dr. Sato / board" in text
     [row] = [line for line in text.splitlines() if "overridden" in line]
     assert "agreed / on 1 May (Dr. Sato / board)" in row
     assert row.count("|") == 3
+
+
+def test_purpose_of_the_policy_is_shown_as_text_and_neither_row_link_nor_gap(desk: Desk) -> None:
+    desk.prepare()
+    gaps = draft(desk, "before.md").count("[")
+    purpose = "| kept | [look](https://x.example) <img src=y> `z`"
+    desk.rule(1, ("officer", "head"), f'[bundle]\npurpose = "{purpose}"\n')
+    desk.prepared = desk.folder / "prepared-2"
+    desk.prepare()
+    text = draft(desk)
+    row = "| purpose | / kept / (look)(https://x.example) &lt;img src=y&gt; 'z' |"
+    assert row in text.splitlines()
+    assert all(line.count("|") in (3, 5) for line in text.splitlines() if line.startswith("|"))
+    assert text.count("[") == gaps
+
+
+def test_introduction_is_no_gap(desk: Desk) -> None:
+    desk.prepare()
+    introduction = draft(desk).split("## 1.")[0]
+    assert "square brackets" in introduction
+    assert "[" not in introduction
 
 
 def test_what_somebody_has_written_is_not_overwritten(desk: Desk) -> None:
