@@ -66,7 +66,7 @@ LOCK_S = 5.0
 """The command that follows a round looks at its lock now and then."""
 POOLED = "pooled"
 """The name of the model in the keys of questions."""
-SCREENED, ADMITTED, TRAINED = "screened", "admitted", "trained"
+SCREENED, ADMITTED, TRAINED, START = "screened", "admitted", "trained", "start"
 """Names of facts in the record."""
 SCREENINGS = TypeAdapter(dict[str, Screening])
 
@@ -184,6 +184,7 @@ class _Running:
             self.record.reach(Stage.COLLECTING)
         else:
             log.info("going on with the round, which is %s", self.record.stage)
+        self._require_same_start()
         with watch.step("collect"):
             replies = self.collecting.replies()
         collected = split_files(replies)
@@ -233,6 +234,23 @@ class _Running:
         write_result(self.out, result, admitted)
         self.record.close()
         return result
+
+    def _require_same_start(self) -> None:
+        """Refuse an announcement that was exchanged since the round began.
+
+        Raises:
+            FederationError: it announces another θ0.
+        """
+        announced = self.start.theta0_sha256 if self.start else ""
+        before = self.record.fact(START)
+        if before is None:
+            self.record.set_fact(START, announced)
+        elif before != announced:
+            raise FederationError(
+                "announces another θ0 than when the round began",
+                self.order.announcement or "",
+                "put the former announcement back, or hold a new round",
+            )
 
     def _assess(
         self, sound: Sequence[Verified], reference: Cohort | None

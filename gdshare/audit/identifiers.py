@@ -21,7 +21,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from gdshare.audit.leaks import SHORTEST, search
+from gdshare.audit.leaks import is_short, search
 from gdshare.bundle.attacks import Attack
 from gdshare.bundle.layout import MANIFEST, README, TENSORS
 from gdshare.cohort import Cohort
@@ -33,7 +33,10 @@ from gdshare.protocol import Protocol
 NAME: Final = "identifiers/1"
 LOW_BITS: Final = 8
 """Bits of a float32's mantissa, from the lowest, in which texts are sought."""
+OFFSET: Final = 3
+"""Where in the numbers the control begins to hide a text."""
 PLANTED: Final = "canary-patient-0815-wombat"
+JAPANESE: Final = "山田^太郎"
 Words = npt.NDArray[np.uint32]
 
 
@@ -73,8 +76,14 @@ class Searched:
 
     @property
     def attack(self) -> Attack:
-        """As a bundle would tell it: the share of the texts that were found."""
-        share = round(len(self.found) / max(1, self.known), 3)
+        """As a bundle would tell it: the share of the texts that were found.
+
+        Raises:
+            UsageError: nothing was sought, which is no result.
+        """
+        if not self.known:
+            raise UsageError("nothing is known that could be sought", NAME, "give a table of names")
+        share = round(len(self.found) / self.known, 3)
         # One of thousands must not be rounded away.
         figure = max(share, 0.001) if self.found else 0.0
         return Attack(name=NAME, figure=figure, low=figure, high=figure, unrelated=0.0)
@@ -99,7 +108,7 @@ def known_of(cohort: Cohort, tables: Iterable[Path] = ()) -> Known:
     for table in tables:
         texts |= _cells(table)
     texts.discard("")
-    long = frozenset(text for text in texts if len(text) >= SHORTEST)
+    long = frozenset(text for text in texts if not is_short(text))
     return Known(long, len(texts) - len(long))
 
 
@@ -115,7 +124,7 @@ def search_identifiers(
         known: what is sought.
     """
     found = _found(files, distilled, protocol, known.texts)
-    planted = frozenset({PLANTED})
+    planted = frozenset({PLANTED, JAPANESE})
     blind = [
         way
         for way, (its_files, its_tensors) in _plants(files, distilled, protocol).items()
@@ -146,9 +155,11 @@ def _streams(distilled: Distilled, protocol: Protocol) -> Iterator[tuple[str, by
     for name, array in arrays.items():
         words = _words(array)
         for bit in range(LOW_BITS):
-            for order in ("big", "little"):
-                plane = ((words >> np.uint32(bit)) & np.uint32(1)).astype(np.uint8)
-                yield f"bit {bit} of {name}, {order}", np.packbits(plane, bitorder=order).tobytes()
+            plane = ((words >> np.uint32(bit)) & np.uint32(1)).astype(np.uint8)
+            for offset in range(8):
+                for order in ("big", "little"):
+                    packed = np.packbits(plane[offset:], bitorder=order).tobytes()
+                    yield f"bit {bit} of {name}, {order}, from {offset}", packed
         yield f"low byte of {name}", (words & np.uint32(255)).astype(np.uint8).tobytes()
     levels = np.rint((distilled.images * protocol.std + protocol.mean) * 255)
     yield "gray levels", np.clip(levels, 0, 255).astype(np.uint8).tobytes()
@@ -167,6 +178,7 @@ def _plants(
     in_text = {
         "as it is": text,
         "capitals": text.upper(),
+        "a Japanese charset": JAPANESE.encode("iso2022-jp"),
         "utf-16": PLANTED.encode("utf-16-le"),
         "base64": base64.b64encode(b"x" + text),
         "hex": text.hex().encode(),
@@ -182,8 +194,9 @@ def _plants(
     bits = np.unpackbits(np.frombuffer(text, np.uint8)).astype(np.uint32)
     images, levels = distilled.images.copy(), distilled.images.copy()
     words = images.reshape(-1).view(np.uint32)
-    if len(bits) <= len(words):
-        words[: len(bits)] = (words[: len(bits)] & ~np.uint32(1)) | bits
+    if OFFSET + len(bits) <= len(words):
+        place = slice(OFFSET, OFFSET + len(bits))
+        words[place] = (words[place] & ~np.uint32(1)) | bits
         plants["lowest bits of the images"] = (files, replace(distilled, images=images))
     if len(text) <= levels.size:
         level = np.frombuffer(text, np.uint8).astype(np.float32) / 255

@@ -2,10 +2,10 @@
 
 ``search`` looks for secrets in each file as it is and after undoing, in any nesting up to a depth,
 base64, hex, JSON escapes, zlib and gzip, and the PNG container (chunks, the joined and inflated
-image data, the pixels with their row filters undone). Text is sought in UTF-8, UTF-16 (both byte
-orders) and Latin-1, whatever its case; whole numbers also as eight bytes, fractions also as
-floats. It does not find what is encrypted, or spread over the low bits of pixels; for the tensors'
-``identifiers`` looks there.
+image data, the pixels with their row filters undone). Text is sought as it is, in small letters and
+in capitals, in ``CHARSETS``, whatever the case of its ASCII letters; whole numbers also as eight
+bytes, fractions also as floats. It does not find what is encrypted, or spread over the low bits of
+pixels; for the tensors' ``identifiers`` looks there.
 """
 
 import binascii
@@ -19,7 +19,13 @@ from typing import Final
 DEPTH: Final = 4
 """Encodings within one another."""
 SHORTEST: Final = 6
-"""Characters; anything shorter would be found by accident."""
+"""Bytes; anything shorter would be found by accident."""
+CHARSETS: Final = (
+    *("utf-8", "utf-16-le", "utf-16-be", "latin-1"),
+    # Those of names in DICOM headers (PS3.3, C.12.1.1.2), as far as Python has them.
+    *(f"iso8859-{part}" for part in (2, 3, 4, 5, 6, 7, 8, 9)),
+    *("tis-620", "shift_jis", "euc_jp", "iso2022_jp", "euc_kr", "gb18030", "gbk"),
+)
 MOST: Final = 16 * 2**20
 """Bytes that anything is inflated to."""
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -62,10 +68,28 @@ def forms(secret: Secret) -> list[bytes]:
 
 
 def _spellings(text: str) -> list[bytes]:
-    if len(text) < SHORTEST:
+    if is_short(text):
         raise ValueError(f"{text!r} is too short to be sought without finding it by accident")
-    encoded = {text.encode(name) for name in ("utf-8", "utf-16-le", "utf-16-be")}
-    return sorted(encoded | {text.encode("latin-1", errors="replace")})
+    encoded = {
+        content
+        for spelled in (text, text.lower(), text.upper())
+        for charset in CHARSETS
+        if len(content := _encoded(spelled, charset)) >= SHORTEST
+    }
+    return sorted(encoded)
+
+
+def is_short(text: str) -> bool:
+    """Whether a text is too short to be sought without finding it by accident."""
+    return len(text.encode("utf-8", "replace")) < SHORTEST
+
+
+def _encoded(text: str, charset: str) -> bytes:
+    """A text in a charset; nothing where it cannot be written in it."""
+    try:
+        return text.encode(charset)
+    except UnicodeEncodeError:
+        return b""
 
 
 def layers(content: bytes) -> Iterator[tuple[tuple[str, ...], bytes]]:

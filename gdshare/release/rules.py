@@ -16,6 +16,8 @@ from gdshare.errors import PolicyError
 from gdshare.release.policy import BundleRules, Policy
 
 ANYBODY = "anybody"
+IDENTIFIERS = "identifiers/1"
+"""A name that was found is no measurement: nobody may let it out."""
 
 
 @dataclass(frozen=True)
@@ -204,7 +206,7 @@ def _attack_findings(policy: Policy, manifest: Manifest) -> Iterator[Finding]:
             "no bound" if bound is None else f"upper end {bound:.3f} at most",
             _untried(name) if attack is None else attack.text,
             bound is None or (attack is not None and attack.high <= bound),
-            overridable=attack is not None,
+            overridable=attack is not None and name != IDENTIFIERS,
         )
 
 

@@ -8,9 +8,12 @@ import pytest
 import torch
 from announcement_kit import distilled_for, of_model, of_number, sent
 from command_kit import gdshare
+from grid_kit import VirtualClock
 from round_kit import SITES, World, again, hand_out, lines, make_world, refused_with, released
-from site_kit import make_bundle, make_cohort, manifest
+from site_kit import NOW, make_bundle, make_cohort, manifest
 
+from aggregator.flower.order import Order
+from aggregator.round import Round
 from aggregator.trust.bundle_history import TRAIN
 from gdshare.announcement import AnnouncedStart, read_announcement
 from gdshare.cli.passphrase import VARIABLE
@@ -150,6 +153,22 @@ def test_bundles_that_say_another_number_do_not_stop_an_announced_round(world: W
         hand_out(world, site, make_bundle(site, world.keys[site], about))
     assert set(world.hold(world.grid(), announcement=folder).bundles) == {"east"}
     assert refused_with(world) == {2: "DoesNotFit", 3: "DoesNotFit"}
+
+
+def test_announcement_that_was_exchanged_ends_a_round_that_goes_on(world: World) -> None:
+    folder = sent(world.folder / "announced", of_number(AGGREGATOR, 7))
+    release_for(world, read_announcement(folder), "east")
+    with pytest.raises(FederationError, match="asks for 2"):
+        world.hold(world.grid("east"), announcement=folder, minimum=2)
+    shutil.rmtree(folder)
+    sent(folder, of_number(AGGREGATOR, 8))
+    order = Order.model_validate(
+        {"trust": world.folder / "trust", "ledger": world.ledger, "operator": "an operator"}
+        | {"announcement": folder, "wait": 0.1, "minimum": 1}
+    )
+    again_held = Round(world.grid("east"), order, NOW, clock=VirtualClock())
+    with pytest.raises(FederationError, match="announces another θ0 than when the round began"):
+        again_held.run(world.folder / "out")
 
 
 def test_damaged_announcement_ends_the_round_before_anybody_is_asked(world: World) -> None:

@@ -95,3 +95,37 @@ def test_images_too_small_for_a_plant_are_searched_all_the_same() -> None:
     tiny = replace(TENSORS, images=TENSORS.images[:, :, :2, :2])
     result = search_identifiers(FILES, tiny, PROTOCOL, Known(frozenset({PATIENT}), 0))
     assert dict(result.found) == {}
+
+
+@pytest.mark.parametrize("offset", range(9))
+def test_text_in_the_low_bits_is_found_wherever_it_begins(offset: int) -> None:
+    bits = np.unpackbits(np.frombuffer(PATIENT.encode(), np.uint8)).astype(np.uint32)
+    images = TENSORS.images.copy()
+    words = images.reshape(-1).view(np.uint32)[offset : offset + len(bits)]
+    words[:] = (words & ~np.uint32(4)) | (bits << np.uint32(2))
+    known = Known(frozenset({PATIENT}), 0)
+    result = search_identifiers(FILES, replace(TENSORS, images=images), PROTOCOL, known)
+    assert set(result.found) == {PATIENT}
+
+
+@pytest.mark.parametrize(
+    ("name", "written"),
+    [
+        ("山田太郎", "山田太郎".encode("shift-jis")),
+        ("山田太郎", "山田太郎".encode("euc-jp")),
+        ("Müller^Anna", "MÜLLER^ANNA".encode()),
+        ("Müller^Anna", "müller^anna".encode("latin-1")),
+        ("김희중", "김희중".encode("euc-kr")),
+    ],
+)
+def test_name_is_found_in_the_charsets_of_dicom_headers_and_in_capitals(
+    name: str, written: bytes
+) -> None:
+    files = {**FILES, "README.md": FILES["README.md"] + written}
+    result = search_identifiers(files, TENSORS, PROTOCOL, Known(frozenset({name}), 0))
+    assert set(result.found) == {name}
+
+
+def test_nothing_sought_is_no_result() -> None:
+    with pytest.raises(UsageError, match="nothing is known that could be sought"):
+        _ = search_identifiers(FILES, TENSORS, PROTOCOL, Known(frozenset(), 3)).attack

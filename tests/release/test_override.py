@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from bundle_factory import manifest
 from bundle_run_kit import PASSPHRASE
 from command_kit import Ended, gdshare
 from desk_kit import Desk
@@ -12,7 +13,10 @@ from desk_kit import Desk
 from gdshare.audit import write_attacks
 from gdshare.bundle.attacks import Attack
 from gdshare.distill.run_folder import read_result
+from gdshare.errors import PolicyError
 from gdshare.ledger import read_ledger
+from gdshare.release import Policy
+from gdshare.release.rules import broken_bounds, require_allowed
 
 ATTACKS = '[attacks]\n"membership-loss/1" = 0.7\n'
 WHY = "the board agreed on 1 May: 0.8 is what its own control reaches"
@@ -164,3 +168,12 @@ def test_dry_run_overrides_nothing(desk: Desk) -> None:
     ended = approve(desk, "--despite", WHY, "--dry-run", "--json")
     assert json.loads(ended.out)["would_approve"] == "st-mary-1"
     assert desk.entries() == ["prepare"]
+
+
+def test_name_that_was_found_cannot_be_let_out() -> None:
+    found = Attack(name="identifiers/1", figure=0.001, low=0.001, high=0.001, unrelated=0.0)
+    policy = Policy(attacks={"identifiers/1": 0.0})
+    about = manifest(attacks=(found,))
+    assert broken_bounds(policy, about) == ()
+    with pytest.raises(PolicyError, match=r"attack identifiers/1: 0\.001"):
+        require_allowed(policy, about, overridden=True)
