@@ -17,7 +17,7 @@ from aggregator.round import Round
 from aggregator.trust.bundle_history import TRAIN
 from gdshare.announcement import AnnouncedStart, read_announcement
 from gdshare.cli.passphrase import VARIABLE
-from gdshare.errors import AnnouncementError, TrustError
+from gdshare.errors import AnnouncementError, FederationError, TrustError
 from gdshare.ledger import open_ledger, read_ledger
 from gdshare.model import load_model
 from gdshare.networks import digest
