@@ -40,7 +40,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from gdshare.audit.attack import audit_run
+    from gdshare.audit.audit_run import audit_run
     from gdshare.cohort import Cohort, open_cohort
     from gdshare.errors import GdshareError
     from gdshare.films import Film, read_film
@@ -86,7 +86,7 @@ _MODULES = {
     "Model": "model",
     "Protocol": "protocol",
     "Settings": "method",
-    "audit_run": "audit.attack",
+    "audit_run": "audit.audit_run",
     "classify": "library.models",
     "distil": "library.arrays",
     "distil_cohort": "library.runs",

@@ -1,27 +1,26 @@
-"""All attacks on the images of a run."""
+"""The two attacks of one pass: networks that a receiver trains, and the nearest patch.
+
+``audit_run`` makes them and all others, with a control for each.
+"""
 
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
 from gdshare.audit.membership import comparable_diagnoses, membership, patient_losses
 from gdshare.audit.nearest import nearest, patient_correlations
-from gdshare.audit.nearest_patches import NearestPatches, write_nearest
-from gdshare.audit.patients import MIN_PATIENTS, patients_of, sample_patches
-from gdshare.audit.record import write_attacks
+from gdshare.audit.nearest_patches import NearestPatches
+from gdshare.audit.patients import MIN_PATIENTS, Patients, patients_of, sample_patches
 from gdshare.bundle.attacks import Attack
 from gdshare.cohort import Cohort, cohort_digest
-from gdshare.distill.run_folder import read_record, read_result, read_theta0
 from gdshare.distilled import Distilled
 from gdshare.errors import CohortError, UsageError
 from gdshare.method import RunRecord
 from gdshare.networks import Parameters
 from gdshare.pooling import contribution_from, train_pooled
 from gdshare.seeding import numpy_generator
-from gdshare.theta0 import shared_weights
 
 NETWORKS = 5
 """Trained on the images; an attacker may train any number."""
@@ -32,7 +31,7 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class Audit:
-    """What the attacks on a run found.
+    """What these attacks found.
 
     Attributes:
         attacks: sorted by name.
@@ -43,30 +42,6 @@ class Audit:
     nearest: NearestPatches
 
 
-def audit_run(
-    run: Path,
-    cohort: Cohort,
-    device: str = "cpu",
-    progress: Progress = lambda done, total: None,
-) -> Audit:
-    """Attack a finished run, and keep figures and nearest patches in its folder.
-
-    Args:
-        run: the run's folder; ``audit.json`` and ``nearest.safetensors`` in it are replaced.
-        cohort, device, progress: as for ``attack_run``.
-
-    Raises:
-        RunError: the run is not finished, or damaged.
-        UsageError, CohortError, DivergedError: see ``attack_run``.
-    """
-    record, distilled = read_record(run), read_result(run)
-    shared = shared_weights(read_theta0(run), record.method, record.protocol.side)
-    result = attack_run(record, distilled, cohort, device, progress, shared)
-    write_nearest(run, result.nearest, distilled)
-    write_attacks(run, distilled, result.attacks)
-    return result
-
-
 def attack_run(
     record: RunRecord,
     distilled: Distilled,
@@ -75,7 +50,7 @@ def attack_run(
     progress: Progress = lambda done, total: None,
     shared: Parameters | None = None,
 ) -> Audit:
-    """Run every attack.
+    """Make ``membership-loss/1`` and ``nearest-patch/1``.
 
     All random choices (θ0, the patches of a patient, the intervals) follow from the images
     themselves, so that nobody can try seeds until a figure pleases.
@@ -96,17 +71,10 @@ def attack_run(
         CohortError: too few training or test patients of the same diagnosis.
         DivergedError: training on the images leaves the range of numbers.
     """
-    if record.cohort_sha256 != cohort_digest(cohort):
-        raise UsageError("this run was distilled from another cohort", cohort.path, "pass that one")
-    seed = _seed_of(distilled)
+    require_own_cohort(record, cohort)
+    seed = seed_of(distilled)
     members, others = (patients_of(cohort, split) for split in ("train", "test"))
-    if not comparable_diagnoses(members.positive, others.positive):
-        raise CohortError(
-            f"an attack needs {MIN_PATIENTS} training and {MIN_PATIENTS} test patients of the same "
-            "diagnosis",
-            cohort.path,
-            "label the cohort with more patients, or a larger share of test patients",
-        )
+    _require_comparable(members, others, cohort)
     contribution = contribution_from("this run", distilled, record, 1, shared)
     model = train_pooled([contribution], record.protocol, "average", seed, NETWORKS)
     total, before = 2 * (len(members) + len(others)), 0
@@ -130,5 +98,26 @@ def attack_run(
     return Audit(attacks, NearestPatches(patches, own.values.astype(np.float32)))
 
 
-def _seed_of(distilled: Distilled) -> int:
+def require_own_cohort(record: RunRecord, cohort: Cohort) -> None:
+    """Refuse another cohort than the one that a run was distilled from.
+
+    Raises:
+        UsageError: it is.
+    """
+    if record.cohort_sha256 != cohort_digest(cohort):
+        raise UsageError("this run was distilled from another cohort", cohort.path, "pass that one")
+
+
+def _require_comparable(members: Patients, others: Patients, cohort: Cohort) -> None:
+    if not comparable_diagnoses(members.positive, others.positive):
+        raise CohortError(
+            f"an attack needs {MIN_PATIENTS} training and {MIN_PATIENTS} test patients of the same "
+            "diagnosis",
+            cohort.path,
+            "label the cohort with more patients, or a larger share of test patients",
+        )
+
+
+def seed_of(distilled: Distilled) -> int:
+    """The seed of all random choices of an audit, which follows from what is attacked."""
     return int.from_bytes(hashlib.sha256(distilled.to_bytes()).digest()[:8], "big") >> 1

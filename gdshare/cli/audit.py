@@ -1,12 +1,16 @@
 """``gdshare audit``: attack a run's images before they leave the hospital."""
 
+import logging
+from collections.abc import Iterator
 from pathlib import Path
 from shlex import quote
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from gdshare.cli.defaults import typed
+from gdshare.cli.exit_status import INTERRUPTED
+from gdshare.cli.passphrase import PASSPHRASE_FILE, read_passphrase
 from gdshare.cli.terminal import (
     AsJson,
     Device,
@@ -22,6 +26,14 @@ from gdshare.extras import require_extra
 from gdshare.next_steps import commands
 from gdshare.progress import progress
 
+if TYPE_CHECKING:
+    from gdshare.audit.figures import Result
+    from gdshare.audit.record import AuditRecord, Mode
+
+log = logging.getLogger(__name__)
+
+BLIND = "control did not fire"
+
 
 def audit(
     run: Annotated[
@@ -34,22 +46,39 @@ def audit(
         ),
     ] = None,
     cohort_option: Annotated[Path | None, typer.Option("--cohort", hidden=True)] = None,
+    full: Annotated[
+        bool,
+        typer.Option(
+            "--full/--quick",
+            help="Full: 64 shadow distillations, hours, resumed by the same command. Quick: 16, "
+            "minutes, where the run trained a last layer alone (scattering, --train head), and "
+            "none else.",
+        ),
+    ] = False,
+    key: Annotated[
+        Path | None,
+        typer.Option(help="Your private key: audit.sig beside audit.json says that you made it."),
+    ] = None,
+    passphrase_file: Path | None = PASSPHRASE_FILE,
     device: Device = "auto",
     as_json: AsJson = False,
 ) -> None:
     """Attack what would leave: how much do the images reveal about your patients?
 
-    Two attacks: can a network trained on the images tell training patients from test patients, and
-    is an image close to a patient's patch? The figures are written to the run's audit.json, are
-    included when the run is prepared or published, and can be limited by the policy. The training
-    patch nearest to each image is kept beside them, for the page of gdshare prepare. A failed
-    attack does not prove that the images reveal nothing.
+    Can training patients be told from test patients, by networks trained on the images, by the
+    images themselves, and with the help of distillations with and without each patient? Is an image
+    close to a patient's patch? Every attack is also made on something that leaks, its control: one
+    whose control does not fire counts for nothing. Figures, intervals and controls are written to
+    the run's audit.json; those that count are included when the run is prepared or published, and
+    can be limited by the policy. The training patch nearest to each image is kept beside them, for
+    the page of gdshare prepare. A failed attack does not prove that the images reveal nothing.
     """
     require_extra("distill")
     from gdshare.audit import AUDIT
-    from gdshare.audit.attack import audit_run
+    from gdshare.audit.audit_run import audit_run
     from gdshare.cohort import open_cohort
     from gdshare.distill.run_folder import read_record
+    from gdshare.signing.keys import fingerprint, load_private_key
 
     chosen = cohort_option or cohort
     if chosen is None or (cohort_option and typed("cohort")):
@@ -59,24 +88,78 @@ def audit(
         )
     read_record(run)  # of two wrong folders the first is named
     labelled, device_name = open_cohort(chosen), resolve_device(device)
-    with progress("attacking patients") as report:
-        attacks = audit_run(run, labelled, device_name, report).attacks
+    signing_key = None
+    if key is not None:
+        signing_key = load_private_key(key, read_passphrase(passphrase_file, confirm=False))
+    mode: Mode = "full" if full else "quick"
+    try:
+        with progress("attacking patients") as report:
+            record = audit_run(run, labelled, device_name, report, mode, signing_key).record
+    except KeyboardInterrupt:
+        log.info("stopped; the same command goes on where it was")
+        raise typer.Exit(INTERRUPTED) from None
     if as_json:
-        return print_json([attack.model_dump() for attack in attacks])
-    rows = [
-        (
-            attack.name,
-            f"{attack.figure:.3f}",
-            f"{attack.low:.3f} to {attack.high:.3f}",
-            f"{attack.unrelated:.3f}",
-        )
-        for attack in attacks
-    ]
-    columns = ("attack", "figure", "95% interval", "baseline")
-    print_table("Higher figures reveal more", columns, rows)
+        attacks = [attack.model_dump() for attack in record.attacks]
+        return print_json(record.model_dump(mode="json") | {"attacks": attacks})
+    _print(record)
     print_line(f"written to {run / AUDIT}")
+    if signing_key is not None:
+        print_line(f"signed with the key {fingerprint(signing_key.public_key())}")
     print_next(commands.prepare(run))
     return None
+
+
+def _print(record: "AuditRecord") -> None:
+    columns = ("attack", "figure", "95% interval", "baseline", "on its control")
+    rows = [_row(result) for result in record.results]
+    print_table("Higher figures reveal more", columns, rows)
+    for line in (*_rates(record), *_remarks(record)):
+        print_line(line)
+
+
+def _row(result: "Result") -> tuple[str, str, str, str, str]:
+    attack, control = result.attack, result.control
+    leak = f"{control.figure:.3f} ({control.low:.3f} to {control.high:.3f})"
+    return (
+        attack.name,
+        f"{attack.figure:.3f}" if result.counts else BLIND,
+        f"{attack.low:.3f} to {attack.high:.3f}" if result.counts else "",
+        f"{attack.unrelated:.3f}",
+        leak,
+    )
+
+
+def _rates(record: "AuditRecord") -> Iterator[str]:
+    """True positives at few false ones, of the attacks that guess who was in."""
+    for result in record.results:
+        if result.patients is None or not result.counts:
+            continue
+        found = result.patients
+        shares = ", ".join(f"at {own.at:.1%} {own.text}" for own in found.true_positives)
+        yield (
+            f"{result.attack.name}: share of members recognised where so many others are taken for "
+            f"members: {shares}; {found.others} others resolve {found.smallest:.2%}"
+        )
+
+
+def _remarks(record: "AuditRecord") -> Iterator[str]:
+    if record.one_run is not None:
+        own = record.one_run
+        yield (
+            f"{own.right} of {own.guesses} guesses who was in a shadow were right: distillations "
+            f"like this one are not ε-differentially private for any ε below {own.epsilon:.2f} "
+            "(95% confidence, δ = 0)"
+        )
+    if not record.random_split:
+        yield (
+            "the table, not chance, decided who is a training patient: figures may show how the "
+            "two kinds of patients differ, and not what the images give away"
+        )
+    for result in record.results:
+        if not result.counts:
+            yield f"{result.attack.name}: its {BLIND}, so it says nothing about these images"
+    for untried in record.untried:
+        yield f"{untried.name}: not tried; {untried.why}"
 
 
 def register(app: typer.Typer) -> None:

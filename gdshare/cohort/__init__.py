@@ -7,7 +7,14 @@ split by patient. It never leaves the hospital.
 
 from gdshare.cohort.label import fitting_geometry, label_cohort
 from gdshare.cohort.split import DEFAULT_FRACTIONS, SPLITS, Split
-from gdshare.cohort.store import Cohort, CohortFilm, Patches, cohort_digest, open_cohort
+from gdshare.cohort.store import (
+    Cohort,
+    CohortFilm,
+    Patches,
+    cohort_digest,
+    open_cohort,
+    windows_digest,
+)
 from gdshare.cohort.table import TableRow, read_listing, read_table
 
 __all__ = [
@@ -24,4 +31,5 @@ __all__ = [
     "open_cohort",
     "read_listing",
     "read_table",
+    "windows_digest",
 ]

@@ -12,7 +12,7 @@ Patches are memory-mapped, so that a cohort may be larger than memory.
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
@@ -204,8 +204,13 @@ def open_cohort(path: Path) -> Cohort:
 
 def cohort_digest(cohort: Cohort) -> str:
     """SHA-256 over the training and validation windows: pixels, classes, films."""
+    return windows_digest(cohort, ("train", "val"))
+
+
+def windows_digest(cohort: Cohort, splits: Sequence[Split]) -> str:
+    """SHA-256 over the windows of some splits: pixels, classes, films."""
     sha = hashlib.sha256()
-    for split in ("train", "val"):
+    for split in splits:
         patches = cohort.patches(split)
         for array in (patches.pixels, patches.labels, patches.films):
             sha.update(repr((array.shape, array.dtype.str)).encode())

@@ -12,7 +12,8 @@
       distilled.safetensors    the result: the best scored state
       score.json               its patch score, by which a run at chance is not released unasked
       preview.png              the result as a picture
-      audit.json               attacks on the result, where they were made
+      audit.json               attacks on the result, where they were made; audit.sig signs it
+      audit-work/              what an audit distilled to calibrate them
       tensorboard/             event files, where asked for
 """
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
-from gdshare.audit import read_attacks
+from gdshare.audit import read_audit
 from gdshare.bundle import Manifest, read_tensors
 from gdshare.bundle.digests import digests_of, subject_digest
 from gdshare.bundle.folder import read_folder
@@ -86,7 +86,7 @@ def _run(path: Path | None) -> Run | None:
     if not _has(path, RESULT):
         return Run()
     result = read_result(path)
-    return Run(tensors_digest(result), bool(read_attacks(path, result)))
+    return Run(tensors_digest(result), read_audit(path, result) is not None)
 
 
 def _entries(outbox: Path | None) -> list[Entry]:

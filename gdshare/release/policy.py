@@ -33,7 +33,6 @@ from typing import Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from gdshare.audit import ATTACKS
 from gdshare.bundle import Terms
 from gdshare.bundle.attacks import AttackName
 from gdshare.bundle.counts import SUPPRESS_BELOW
@@ -212,7 +211,7 @@ def _wrong_rule(error: ValidationError) -> str:
         close = get_close_matches(where[-1], [_dashed(name) for name in fields], 1)
         return f"{'.'.join(where)}: no such rule{f'; is {close[0]} meant' if close else ''}"
     if where[0] == "attacks" and where[-1] == "[key]":
-        return f'attacks: write each as gdshare audit names it, in quotes: "{ATTACKS[0]}" = 0.9'
+        return 'attacks: write each as gdshare audit names it, in quotes: "membership-loss/1" = 0.9'
     return f"{'.'.join(where)}: {first['msg'].removeprefix('Value error, ')}"
 
 

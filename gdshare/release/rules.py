@@ -212,5 +212,5 @@ def _attack_findings(policy: Policy, manifest: Manifest) -> Iterator[Finding]:
 
 def _untried(name: str) -> str:
     if name in ATTACKS:
-        return "not tried; see gdshare audit"
-    return f"not tried; gdshare audit knows {' and '.join(ATTACKS)}"
+        return "not tried, or its control did not fire; see gdshare audit"
+    return f"not tried; gdshare audit knows {', '.join(ATTACKS)}"

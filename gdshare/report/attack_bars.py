@@ -9,15 +9,24 @@ WIDTH, HEIGHT, BAR = 600, 34, 14
 """Of the drawing, in its own units."""
 RED, GREEN, GRAY, BLACK = "#b00020", "#0b6b2b", "#ddd", "#111"
 ENDS = {
-    "membership-loss/1": ("guessing", "finds everyone"),
+    **{
+        f"membership-{name}/1": ("guessing", "finds everyone")
+        for name in ("bundle", "lira", "loss", "shadows")
+    },
+    "nearest-features/1": ("no nearer than to other patients", "is a patient's patch"),
     "nearest-patch/1": ("no nearer than to other patients", "is a patient's patch"),
+    "nearest-ratio/1": ("no nearer than to other patients", "is a patient's patch"),
 }
 """Attack -> what its figure means where nothing is known, and where it is 1."""
 QUESTIONS = {
+    "membership-bundle/1": "does the bundle itself tell who was in, with shadows' help?",
+    "membership-lira/1": "do networks trained from it, with shadows' help?",
     "membership-loss/1": "can a training patient be told from others?",
+    "membership-shadows/1": "do distillations like it tell who was in?",
+    "nearest-features/1": "are the images nearer to training patients, by features?",
     "nearest-patch/1": "is an image somebody's patch?",
+    "nearest-ratio/1": "are the images nearer to training patients, by pixels?",
 }
-
 STYLE = """\
 .attack { max-width: 42rem; margin: 0 0 1.25rem; }
 .attack svg { display: block; width: 100%; height: auto; }

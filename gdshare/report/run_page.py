@@ -7,7 +7,7 @@ from shlex import quote
 
 from PIL import Image
 
-from gdshare.audit.record import read_attacks
+from gdshare.audit.record import read_audit
 from gdshare.distill.run_folder import METRICS, read_record, read_result
 from gdshare.distill.score_record import CHANCE, read_score
 from gdshare.errors import RunError
@@ -30,7 +30,8 @@ def run_page(folder: Path) -> Page:
     """
     record, distilled = read_record(folder), read_result(folder)
     score, training = read_score(folder, distilled), read_training(folder, "this run")
-    shared = Shared(folder.name, distilled, read_attacks(folder, distilled))
+    audit = read_audit(folder, distilled)
+    shared = Shared(folder.name, distilled, audit.attacks if audit else ())
     counts = record.counts
     patients = counts.patients_negative + counts.patients_positive
     patches = counts.patches_i + counts.patches_n + counts.patches_p
@@ -54,7 +55,7 @@ def run_page(folder: Path) -> Page:
                 "How they were trained",
                 pictures=(training_picture([training]),),
             ),
-            attacks_section([shared]),
+            attacks_section([shared], audit.blind if audit else ()),
             _provenance(folder, record),
         ),
     )

@@ -7,14 +7,11 @@ from math import isnan
 from gdshare.bundle.attacks import Attack
 from gdshare.distilled import Distilled
 from gdshare.metrics import Confusion, Interval, Intervals
+from gdshare.report.attack_bars import QUESTIONS
 from gdshare.report.curves import with_interval
 from gdshare.report.page import Section, Table
 from gdshare.report.tiles import rates_text, tiles
 
-QUESTIONS = {
-    "membership-loss/1": "can a training patient be told from others?",
-    "nearest-patch/1": "is an image somebody's patch?",
-}
 FIGURES = ("", "films", "Sen", "Spe", "HM", "TP", "FN", "TN", "FP", "indeterminate")
 
 
@@ -84,12 +81,21 @@ def images_section(shared: Sequence[Shared], which: str) -> Section:
     )
 
 
-def attacks_section(shared: Sequence[Shared]) -> Section:
-    """What was tried on the images, and what came out; what was not tried is said as plainly."""
+def attacks_section(shared: Sequence[Shared], blind: Sequence[str] = ()) -> Section:
+    """What was tried on the images, and what came out; what was not tried is said as plainly.
+
+    Args:
+        shared: with the attacks whose controls fired.
+        blind: names of those whose controls did not fire, where that is known.
+    """
     untried = [own.name for own in shared if not own.attacks]
     said = ["The higher a figure, the more the attack finds out, up to 1."]
     if untried:
         said.append(f"Not attacked before they left: {', '.join(untried)} (gdshare audit).")
+    if blind:
+        said.append(
+            f"Did not see the leak of their control, and so count for nothing: {', '.join(blind)}."
+        )
     rows = tuple(
         (
             own.name,

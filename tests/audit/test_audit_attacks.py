@@ -6,17 +6,15 @@ import torch
 from film_kit import small_cohort
 from run_kit import SETTINGS, TINY, settings
 
-from gdshare.audit import AUDIT, read_attacks, write_attacks
 from gdshare.audit import attack as attack_module
-from gdshare.audit.attack import _seed_of, attack_run
+from gdshare.audit.attack import attack_run, seed_of
 from gdshare.audit.membership import Losses, membership
 from gdshare.audit.nearest import nearest, patient_correlations
 from gdshare.audit.patients import Patients, patients_of, sample_patches
-from gdshare.bundle.attacks import Attack
 from gdshare.cohort import Patches
 from gdshare.distill.problem import prepare, run_record
 from gdshare.distilled import Distilled
-from gdshare.errors import CohortError, RunError, UsageError
+from gdshare.errors import CohortError, UsageError
 from gdshare.networks import build
 from gdshare.theta0 import announced_theta0
 
@@ -199,8 +197,8 @@ def test_diagnosis_with_too_few_patients_is_left_out():
 
 
 def test_random_choices_follow_from_the_images():
-    assert len({_seed_of(noise(seed)) for seed in range(5)}) == 5
-    assert _seed_of(noise()) == _seed_of(noise())
+    assert len({seed_of(noise(seed)) for seed in range(5)}) == 5
+    assert seed_of(noise()) == seed_of(noise())
 
 
 def test_patches_are_grouped_by_patient(cohort):
@@ -213,32 +211,3 @@ def test_patches_are_grouped_by_patient(cohort):
             assert {cohort.films[film].split for film in films} == {split}
         fewer = sample_patches(patients, 0, "test")
         assert all(set(a) <= set(b) for a, b in zip(fewer.rows, patients.rows, strict=True))
-
-
-def test_record_of_another_result_is_refused(tmp_path):
-    attacks = (Attack(name="membership-loss/1", figure=0.5, low=0.4, high=0.6, unrelated=0.5),)
-    assert read_attacks(tmp_path, noise()) == ()
-    write_attacks(tmp_path, noise(), attacks)
-    assert read_attacks(tmp_path, noise()) == attacks
-    with pytest.raises(RunError, match="another result"):
-        read_attacks(tmp_path, noise(1))
-
-
-def test_record_of_an_unknown_attack_is_refused(tmp_path):
-    attack = Attack(name="doe-john/1", figure=0.5, low=0.4, high=0.6, unrelated=0.5)
-    write_attacks(tmp_path, noise(), (attack,))
-    with pytest.raises(RunError, match="names an unknown attack"):
-        read_attacks(tmp_path, noise())
-
-
-def test_link_in_place_of_the_record_is_not_followed(tmp_path):
-    (tmp_path / AUDIT).symlink_to("/dev/zero")
-    with pytest.raises(RunError, match="gdshare audit"):
-        read_attacks(tmp_path, noise())
-
-
-@pytest.mark.parametrize("content", [b"", b"{}", b"[]", b"\xff", b" " * 70_000])
-def test_damaged_record_is_refused(tmp_path, content):
-    (tmp_path / AUDIT).write_bytes(content)
-    with pytest.raises(RunError, match="gdshare audit"):
-        read_attacks(tmp_path, noise())

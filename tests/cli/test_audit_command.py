@@ -1,13 +1,19 @@
 """``gdshare audit``: the attacks are printed and written to the run."""
 
 import json
+import shutil
 
 import pytest
+from bundle_run_kit import PASSPHRASE
 from command_kit import gdshare
 from film_kit import small_cohort
 from run_kit import SETTINGS, TINY
 
+from gdshare.audit import AUDIT, audit_run, read_attacks
+from gdshare.audit.record import SIGNATURE, signer_of_audit
+from gdshare.cli.exit_status import INTERRUPTED
 from gdshare.distill.loop import distill
+from gdshare.distill.run_folder import read_result
 
 
 @pytest.fixture(scope="module")
@@ -17,22 +23,66 @@ def site(tmp_path_factory):
     return folder
 
 
-def test_attacks_are_printed_and_written_to_the_run(site):
-    run = gdshare("audit", site / "run", "--cohort", site / "cohort")
-    assert run.status == 0
-    assert "membership-loss/1" in run.out
-    assert "nearest-patch/1" in run.out
-    assert str(site / "run" / "audit.json") in run.out
-    assert "\r" not in run.err  # no progress bar in a pipe
+@pytest.fixture(scope="module")
+def printed(site):
+    return gdshare("audit", site / "run", "--cohort", site / "cohort", check=True)
 
 
-def test_attacks_are_available_as_json(site):
+def test_attacks_are_printed_and_written_to_the_run(site, printed):
+    assert "nearest-patch/1" in printed.out
+    assert str(site / "run" / "audit.json") in printed.out
+    assert "\r" not in printed.err  # no progress bar in a pipe
+
+
+def test_attack_whose_control_did_not_fire_is_printed_as_such(site, printed):
+    """Twelve steps from films that are alike teach nothing that could be recognised."""
+    written = json.loads((site / "run" / AUDIT).read_text(encoding="utf-8"))
+    [loss] = [own for own in written["results"] if own["attack"]["name"] == "membership-loss/1"]
+    assert loss["control"]["low"] <= 0.5
+    assert "membership-loss/1: its control did not fire" in printed.out
+    counted = {attack.name for attack in read_attacks(site / "run", read_result(site / "run"))}
+    assert "membership-loss/1" not in counted
+    assert "nearest-patch/1" in counted
+
+
+def test_attacks_that_quick_leaves_out_are_printed_with_why(printed):
+    assert "membership-lira/1: not tried; shadow distillations" in printed.out
+    assert "use --full" in printed.out
+
+
+def test_everything_is_available_as_json(site):
     run = gdshare("audit", site / "run", "--cohort", site / "cohort", "--json")
     assert run.status == 0
-    attacks = json.loads(run.out)
-    written = (site / "run" / "audit.json").read_text(encoding="utf-8")
-    assert attacks == json.loads(written)["attacks"]
-    assert set(attacks[0]) == {"name", "figure", "low", "high", "unrelated"}
+    record = json.loads(run.out)
+    written = json.loads((site / "run" / AUDIT).read_text(encoding="utf-8"))
+    counted = record.pop("attacks")
+    assert record == written
+    assert {"name", "figure", "low", "high", "unrelated"} == set(counted[0])
+    names = {result["attack"]["name"] for result in record["results"]}
+    assert {attack["name"] for attack in counted} <= names
+
+
+def test_audit_is_signed_by_whoever_made_it(site, tmp_path, monkeypatch):
+    monkeypatch.setenv("GDSHARE_PASSPHRASE", PASSPHRASE)
+    gdshare("keys", "new", "--name", "auditor", "--out", tmp_path, check=True)
+    shutil.copytree(site / "run", tmp_path / "run")
+    key = ("--key", tmp_path / "auditor.key")
+    run = gdshare("audit", tmp_path / "run", "--cohort", site / "cohort", *key, check=True)
+    shown = gdshare("keys", "show", tmp_path / "auditor.pub", check=True).out
+    assert (tmp_path / "run" / SIGNATURE).exists()
+    signer = signer_of_audit(tmp_path / "run", read_result(tmp_path / "run"))
+    assert signer in shown.replace(" ", "").replace("\n", "")
+    assert f"signed with the key {signer}" in run.out
+
+
+def test_interrupted_audit_says_that_the_same_command_goes_on(site, monkeypatch):
+    def interrupted(*arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(audit_run, "audit_run", interrupted)
+    run = gdshare("audit", site / "run", "--cohort", site / "cohort", "--full")
+    assert run.status == INTERRUPTED
+    assert "the same command goes on where it was" in run.err
 
 
 def test_unfinished_run_is_refused(site, tmp_path):

@@ -12,6 +12,7 @@ from command_kit import gdshare
 from film_kit import small_cohort
 from run_kit import TINY
 
+from gdshare.audit import ATTACKS
 from gdshare.cli import distill as command
 from gdshare.cli.measured_score import measured_score
 from gdshare.contributions import read_source
@@ -109,10 +110,8 @@ def test_score_is_measured_again_for_a_release(site):
 def test_audit_attacks_the_run(site):
     folder = site[0]
     run = gdshare("audit", folder / "run", "--cohort", folder / "cohort", "--json", check=True)
-    assert [attack["name"] for attack in json.loads(run.out)] == [
-        "membership-loss/1",
-        "nearest-patch/1",
-    ]
+    results = [result["attack"]["name"] for result in json.loads(run.out)["results"]]
+    assert results == list(ATTACKS)
 
 
 def test_published_bundle_trains_the_head_that_its_run_does(site, tmp_path, monkeypatch):

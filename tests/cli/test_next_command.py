@@ -6,12 +6,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from audit_kit import write_attacks
 from bundle_run_kit import PASSPHRASE, make_run
 from command_kit import gdshare
 from desk_kit import Desk
 from store_kit import small_store, square, stored
 
-from gdshare.audit import write_attacks
 from gdshare.bundle.attacks import Attack
 from gdshare.distill.run_folder import read_result
 from gdshare.store.outline import Drawing, save_outline

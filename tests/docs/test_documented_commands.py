@@ -10,7 +10,7 @@ import pytest
 import typer
 from command_kit import gdshare
 from dicom_kit import gradient, radiograph, save
-from film_kit import write_films
+from texture_kit import write_textured_films
 
 from gdshare.cli.defaults import with_defaults
 from gdshare.cli.main import build_app
@@ -26,7 +26,7 @@ PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("guide-*.md")))
 SMALL = {
     "phantom": ["--size", "128", "--negatives", "6", "--positives", "6"],
     "label": ["--patch", "16", "--stride", "8", "--side", "8", "--split", "0.34,0.33,0.33"],
-    "distill": ["--network", "convnet", "--outer-steps", "2", "--score-inits", "1"],
+    "distill": ["--outer-steps", "50", "--batch", "240"],
     "release": ["--at-chance"],  # two steps teach nothing
 }
 
@@ -138,7 +138,7 @@ def _name_approver(folder):
 def test_hospitals_guide_leads_from_films_to_a_released_bundle(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("GDSHARE_PASSPHRASE", "a passphrase for the test")
-    write_films(tmp_path / "films", patients=60)
+    write_textured_films(tmp_path / "films", patients=60)
     (tmp_path / "dicom").mkdir()
     for number in range(3):
         save(radiograph(gradient(rows=96, columns=500)), tmp_path / "dicom" / f"{number}.dcm")

@@ -62,10 +62,11 @@ def test_arrays_are_distilled_as_the_page_says(reached):
 
 def test_hospitals_are_pooled_as_the_page_says(reached):
     assert reached["theirs"].signature == "verified"
-    assert [attack.name for attack in reached["audit"].attacks] == [
-        "membership-loss/1",
-        "nearest-patch/1",
-    ]
+    audit = reached["audit"]
+    assert {attack.name for attack in audit.attacks} == {
+        result.attack.name for result in audit.record.results if result.control.fired
+    }
+    assert "nearest-patch/1" in {attack.name for attack in audit.attacks}
     seen = reached["seen"]
     assert seen.verdict in ("positive", "negative")
     assert seen.threshold == 0.4

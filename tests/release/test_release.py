@@ -9,11 +9,11 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from audit_kit import write_attacks
 from bundle_run_kit import PASSPHRASE
 from command_kit import Ended, gdshare
 from desk_kit import Desk
 
-from gdshare.audit import write_attacks
 from gdshare.bundle import Manifest, verify_folder
 from gdshare.bundle.attacks import Attack
 from gdshare.bundle.layout import SIGNED
@@ -534,7 +534,7 @@ def test_publishing_can_be_tried_without_being_done(desk: Desk) -> None:
 def test_attack_that_nobody_makes_is_told_as_such(desk: Desk) -> None:
     desk.rule(approvals=0, approvers=(), more='[attacks]\n"membership-lost/1" = 0.7\n')
     desk.prepare()
-    desk.refused("gdshare audit knows membership-loss/1 and nearest-patch/1")
+    desk.refused("gdshare audit knows membership-bundle/1, membership-lira/1")
 
 
 def test_page_says_that_nothing_was_tried_where_nothing_need_be(desk: Desk) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from audit_kit import write_attacks
 from browser_kit import CONTRASTS, Activity
 from bundle_run_kit import PASSPHRASE
 from command_kit import gdshare
@@ -12,7 +13,6 @@ from desk_kit import Desk
 from playwright.sync_api import Page, sync_playwright
 
 from benchmarks.label_page.browser import chromium
-from gdshare.audit import write_attacks
 from gdshare.audit.nearest_patches import NearestPatches, write_nearest
 from gdshare.bundle.attacks import Attack
 from gdshare.distill.run_folder import read_result

@@ -1,9 +1,9 @@
 import json
 
+from audit_kit import SILENT, write_attacks
 from bundle_run_kit import make_run
 from command_kit import gdshare
 
-from gdshare.audit.record import write_attacks
 from gdshare.bundle.attacks import Attack
 from gdshare.distill.run_folder import read_result
 
@@ -37,6 +37,15 @@ def test_attacks_that_were_made_are_on_it(tmp_path):
     assert "0.625 [0.550, 0.750]" in html
     assert "Not attacked" not in html
     assert not (run / "report.html").exists()
+
+
+def test_attack_whose_control_did_not_fire_is_named_and_has_no_figure_on_it(tmp_path):
+    run = finished(tmp_path)
+    write_attacks(run, read_result(run), (LOSS,), SILENT)
+    gdshare("report", run, "--out", tmp_path / "page.html", check=True)
+    html = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert "and so count for nothing: membership-loss/1." in html
+    assert "0.625" not in html
 
 
 def test_what_is_no_folder_of_ours_is_refused(tmp_path):

@@ -1,0 +1,324 @@
+"""A whole audit of a run: every attack, its positive control, and the record of both.
+
+::
+
+    audit = audit_run(Path("run"), open_cohort(Path("cohort")))
+    audit.record.results  # every attack with its control
+    audit.attacks  # those whose controls fired; a bundle tells these
+
+What takes long is one distillation after the other (``shadows``), and each is kept in the run's
+folder: an audit that is made again goes on where it was.
+"""
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from gdshare.audit.attack import NETWORKS, Progress, attack_run, require_own_cohort, seed_of
+from gdshare.audit.candidates import candidates_of
+from gdshare.audit.controls import Overfitted, overfitted
+from gdshare.audit.figures import Result, Untried
+from gdshare.audit.membership_lira import (
+    BUNDLE,
+    LIRA,
+    SHADOWS,
+    Evidence,
+    attack_bundle,
+    attack_shadows,
+    one_run,
+)
+from gdshare.audit.nearest_attacks import (
+    FEATURES,
+    Films,
+    features_result,
+    loss_control,
+    patch_control,
+    ratio_result,
+)
+from gdshare.audit.nearest_patches import NearestPatches, write_nearest
+from gdshare.audit.patients import patients_of
+from gdshare.audit.record import AuditRecord, Calibration, Mode, write_audit
+from gdshare.audit.shadows import FOLDER, Step, Workshop, open_workshop
+from gdshare.audit.traces import reader_of
+from gdshare.bundle.attacks import Attack
+from gdshare.cohort import Cohort, windows_digest
+from gdshare.distill.head import Body, body_of
+from gdshare.distill.run_folder import read_record, read_result, read_theta0
+from gdshare.distill.score_record import tensors_digest
+from gdshare.distilled import Distilled
+from gdshare.errors import CohortError, LockedError, RunError, UsageError
+from gdshare.lock import lock
+from gdshare.method import Method, RunRecord
+from gdshare.networks import Parameters, build
+from gdshare.storage import make_folder
+from gdshare.theta0 import announced_theta0, shared_weights
+
+SHADOW_COUNT = {"quick": 16, "full": 64}
+"""Mode -> shadow distillations; quick makes them of heads alone."""
+OVERFITTED = {"quick": 4, "full": 8}
+"""Mode -> overfitted sets for the controls."""
+FEW_STEPS = 100
+"""Training steps of an overfitted set in quick mode, if all weights are trained."""
+HOURS = "shadow distillations of a network that is trained whole take hours: use --full"
+NO_SHADOWS: Calibration = "none"
+ATTEMPTS = 4
+"""To draw few patients whose windows are of every class, for each set."""
+PASSES = 14
+"""Over all patients' windows, by the attacks that need no shadows and their controls."""
+
+
+@dataclass(frozen=True)
+class Audited:
+    """What an audit found.
+
+    Attributes:
+        record: every attack with its control.
+        nearest: the training patch nearest to each image.
+    """
+
+    record: AuditRecord
+    nearest: NearestPatches
+
+    @property
+    def attacks(self) -> tuple[Attack, ...]:
+        """The attacks that count, as a bundle tells them."""
+        return self.record.attacks
+
+
+def audit_run(
+    run: Path,
+    cohort: Cohort,
+    device: str = "cpu",
+    progress: Progress = lambda done, total: None,
+    mode: Mode = "quick",
+    key: ec.EllipticCurvePrivateKey | None = None,
+) -> Audited:
+    """Attack a finished run, and keep figures and nearest patches in its folder.
+
+    All random choices follow from the images themselves, so that nobody can try seeds until a
+    figure pleases.
+
+    Args:
+        run: the run's folder; ``audit.json``, ``audit.sig`` and ``nearest.safetensors`` in it are
+            replaced. Unfinished and finished distillations of the audit lie in ``audit-work``.
+        cohort: that the run was distilled from; its test patients had no part in the run.
+        device: where to distil and to compute losses.
+        progress: called with (parts done, in all).
+        mode: ``quick``, minutes, has 16 shadows where only a head is trained, and none else;
+            ``full``, hours, has 64.
+        key: whoever made the audit signs it with.
+
+    Raises:
+        RunError: the run is not finished, or damaged, or another audit of it is under way.
+        UsageError: the run was distilled from another cohort.
+        CohortError: too few training or test patients of the same diagnosis.
+        DivergedError: training on the images leaves the range of numbers.
+        LostError: a distillation of the audit makes no progress.
+    """
+    record, distilled = read_record(run), read_result(run)
+    shared = shared_weights(read_theta0(run), record.method, record.protocol.side)
+    require_own_cohort(record, cohort)
+    with _alone_at(run):
+        audited = attack_all(record, distilled, cohort, device, progress, mode, shared, run)
+        write_nearest(run, audited.nearest, distilled)
+        write_audit(run, audited.record, key)
+    return audited
+
+
+@contextmanager
+def _alone_at(run: Path) -> Iterator[None]:
+    """Keep other audits of the same run out."""
+    folder = run / FOLDER
+    make_folder(folder)
+    folder.chmod(0o700)
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(lock(folder / ".lock", timeout_s=0))
+        except LockedError as error:
+            raise RunError(
+                f"another audit of this run is under way ({error.what})", run, error.remedy
+            ) from error
+        yield
+
+
+def attack_all(
+    record: RunRecord,
+    distilled: Distilled,
+    cohort: Cohort,
+    device: str = "cpu",
+    progress: Progress = lambda done, total: None,
+    mode: Mode = "quick",
+    shared: Parameters | None = None,
+    folder: Path | None = None,
+) -> Audited:
+    """Make every attack and its control.
+
+    Args:
+        record, distilled: of the run.
+        cohort, device, progress, mode: as for ``audit_run``.
+        shared: the weights of the shared model that is the run's announced θ0, if it is one.
+        folder: the run's, which keeps what takes long; None keeps nothing.
+
+    Raises:
+        UsageError, CohortError, DivergedError, LostError: see ``audit_run``.
+    """
+    require_own_cohort(record, cohort)
+    seed, by_head = seed_of(distilled), record.method.train == "head"
+    films = Films(cohort, patients_of(cohort, "train"), patients_of(cohort, "test"), seed)
+    people = len(films.members) + len(films.others)
+    shadows = SHADOW_COUNT[mode] if by_head or mode == "full" else 0
+    short = mode == "quick" and not by_head
+    steps = min(FEW_STEPS, record.settings.outer_steps) if short else record.settings.outer_steps
+    distillations = shadows + OVERFITTED[mode]
+    count = _Count(progress, PASSES * people + distillations * steps)
+
+    plain = attack_run(record, distilled, cohort, device, count.part(4 * people), shared)
+    settled = record.model_copy(
+        update={"settings": record.settings.model_copy(update={"outer_steps": steps})}
+    )
+    candidates = candidates_of(cohort, 2 * record.settings.feature_patches, seed)
+    workshop = open_workshop(
+        settled, distilled, cohort, candidates, seed, folder, device, shared, count.part(people)
+    )
+    few = _overfitted_sets(workshop, OVERFITTED[mode], count.step)
+    loss, patch = plain.attacks
+    results = [
+        Result(attack=loss, control=loss_control(films, record, few, NETWORKS, device, shared)),
+        Result(attack=patch, control=patch_control(films, count.at)),
+        ratio_result(films, distilled, count.at),
+    ]
+    untried, body = [], _body(workshop, cohort)
+    if body is not None:
+        results.append(features_result(films, candidates, body, distilled))
+    else:
+        untried.append(Untried(name=FEATURES, why="scattering does not take patches of this side"))
+    bound, calibration = None, NO_SHADOWS
+    if shadows:
+        evidence = gather(workshop, record, distilled, few, shadows, shared, count.step)
+        results += [attack_bundle(name, evidence) for name in (LIRA, BUNDLE)]
+        results.append(attack_shadows(evidence))
+        bound = one_run(evidence)
+        calibration = "online" if evidence.is_online else "offline"
+    else:
+        untried += [Untried(name=name, why=HOURS) for name in (BUNDLE, LIRA, SHADOWS)]
+    count.finish()
+    return Audited(
+        AuditRecord(
+            mode=mode,
+            tensors_sha256=tensors_digest(distilled),
+            cohort_sha256=record.cohort_sha256,
+            patients_sha256=patients_digest(cohort),
+            members=len(films.members),
+            others=len(films.others),
+            random_split=cohort.index.fractions is not None,
+            shadows=shadows,
+            calibration=calibration,
+            results=tuple(sorted(results, key=lambda result: result.attack.name)),
+            untried=tuple(sorted(untried, key=lambda attack: attack.name)),
+            one_run=bound,
+        ),
+        plain.nearest,
+    )
+
+
+def _overfitted_sets(workshop: Workshop, count: int, step: Step) -> tuple[Overfitted, ...]:
+    """Sets for the controls; patients whose windows lack a class are passed over."""
+    sets: list[Overfitted] = []
+    for number in range(ATTEMPTS * count):
+        leaking = overfitted(workshop, number, step)
+        sets += [] if leaking is None else [leaking]
+        if len(sets) == count:
+            return tuple(sets)
+    raise CohortError(
+        "no five training patients have windows of every class, so no attack has a control",
+        remedy="label the cohort with more windows: a smaller stride",
+    )
+
+
+def gather(
+    workshop: Workshop,
+    record: RunRecord,
+    distilled: Distilled,
+    few: tuple[Overfitted, ...],
+    shadows: int,
+    shared: Parameters | None,
+    step: Step,
+) -> Evidence:
+    """Distil the shadows, and take the statistics of all sets.
+
+    Args:
+        workshop: where shadows are made.
+        record, distilled: of the run.
+        few: the control's sets.
+        shadows: how many.
+        shared: the weights of the shared model that is the run's announced θ0, if it is one.
+        step: called after each training step of a shadow.
+    """
+    people, seed = workshop.candidates, workshop.seed
+    read = reader_of(people, workshop.problem, record, distilled, seed, shared)
+    return Evidence(
+        candidates=people,
+        included=np.stack([workshop.coins(number) for number in range(shadows)]),
+        shadows=[read(workshop.shadow(number, step)) for number in range(shadows)],
+        target=read(distilled),
+        few=[(leaking, read(leaking.distilled)) for leaking in few],
+        seed=seed,
+    )
+
+
+def _body(workshop: Workshop, cohort: Cohort) -> Body | None:
+    """What features are compared by: of the run's head, or scattering; None where it cannot be."""
+    if workshop.problem.features is not None:
+        return workshop.problem.features.body
+    side, method = cohort.protocol.side, Method(network="scattering")
+    try:
+        theta0 = announced_theta0(method, build(method.network, side))
+        return body_of(method.network, side, theta0)
+    except UsageError:
+        return None
+
+
+def patients_digest(cohort: Cohort) -> str:
+    """SHA-256 of the test windows, and of whose every film is."""
+    names = sorted({film.patient for film in cohort.films})
+    number = {name: index for index, name in enumerate(names)}
+    films = [(number[film.patient], film.positive, film.split) for film in cohort.films]
+    sha = hashlib.sha256(windows_digest(cohort, ("test",)).encode())
+    sha.update(repr(films).encode())
+    return sha.hexdigest()
+
+
+class _Count:
+    """Parts done, of all parts."""
+
+    def __init__(self, progress: Progress, total: int) -> None:
+        self._progress, self._total, self._done = progress, total, 0
+
+    def step(self) -> None:
+        """One more."""
+        self._done = min(self._done + 1, self._total)
+        self._progress(self._done, self._total)
+
+    def part(self, total: int) -> Progress:
+        """For work that reports (done, in all) itself: it counts for ``total`` parts."""
+        before = self._done
+
+        def report(done: int, of: int) -> None:
+            while self._done < before + total * done // max(of, 1):
+                self.step()
+
+        return report
+
+    def at(self, place: int) -> None:
+        """For work that tells the place of each part."""
+        self.step()
+
+    def finish(self) -> None:
+        """What was left out is done too."""
+        while self._done < self._total:
+            self.step()

@@ -1,0 +1,77 @@
+"""Things that leak, to see whether an attack would notice: the positive controls.
+
+An attack that finds nothing on the images says something only if it finds something here. So each
+attack is also made on a set that is known to leak, of the same cohort and by the same code:
+
+``overfitted``
+    distilled, with the run's settings, from five training patients alone. Networks trained from it
+    know these five by heart; everybody else is an other.
+``copies``
+    windows of training patients instead of distilled images, with another contrast, and for the
+    attacks that allow for it shifted by a pixel.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from gdshare.audit.candidates import Candidates
+from gdshare.audit.shadows import Bool, Workshop
+from gdshare.distilled import Distilled
+from gdshare.seeding import numpy_generator
+
+FEW = 5
+"""Patients that an overfitted set is distilled from."""
+GAIN, OFFSET = 0.7, 0.1
+"""A copy's contrast and brightness."""
+
+
+@dataclass(frozen=True)
+class Overfitted:
+    """A distillation from a few patients.
+
+    Attributes:
+        included: bool [n], which.
+        distilled: the result.
+    """
+
+    included: Bool
+    distilled: Distilled
+
+
+def few_members(candidates: Candidates, seed: int, number: int) -> Bool:
+    """Draw ``FEW`` training patients, of both diagnoses as evenly as they go: bool [n]."""
+    generator = numpy_generator(seed, "audit-few", number)
+    included = np.zeros(len(candidates), bool)
+    sizes = (FEW - FEW // 2, FEW // 2) if number % 2 else (FEW // 2, FEW - FEW // 2)
+    for diagnosis, size in zip((False, True), sizes, strict=True):
+        own = np.flatnonzero(candidates.member & (candidates.positive == diagnosis))
+        included[generator.choice(own, min(size, len(own)), replace=False)] = True
+    return included
+
+
+def overfitted(workshop: Workshop, number: int, step: Callable[[], None]) -> Overfitted | None:
+    """Distil from few training patients; None if their windows lack a class.
+
+    Args:
+        workshop: of the audit.
+        number: which of several.
+        step: called after each training step.
+    """
+    included = few_members(workshop.candidates, workshop.seed, number)
+    if not workshop.has_all_classes(included):
+        return None
+    return Overfitted(included, workshop.distil(f"overfitted-{number}", included, step))
+
+
+def copies(windows: npt.NDArray[np.float32], shift: int) -> npt.NDArray[np.float32]:
+    """Windows with another contrast and brightness, shifted down and to the right.
+
+    Args:
+        windows: float32 [M, side, side], in [0, 1].
+        shift: px.
+    """
+    moved = np.roll(windows, (shift, shift), axis=(1, 2))
+    return np.asarray(GAIN * moved + OFFSET, np.float32)

@@ -1,0 +1,194 @@
+"""The figures of an audit, as ``audit.json`` holds them. Neither torch nor scipy is needed here."""
+
+from collections.abc import Mapping
+
+from pydantic import BaseModel, ConfigDict
+
+from gdshare.bundle.attacks import Attack, AttackName
+
+
+class TruePositives(BaseModel):
+    """The share of members that is recognised where hardly anybody else is.
+
+    Attributes:
+        at: the largest share of others taken for members.
+        figure, low, high: the share of members recognised, with its Clopper-Pearson interval; None
+            where so few others are there that no threshold can be said to keep to ``at``.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    at: float
+    figure: float | None = None
+    low: float | None = None
+    high: float | None = None
+
+    @property
+    def text(self) -> str:
+        """For people."""
+        if self.figure is None or self.low is None or self.high is None:
+            return "not resolvable"
+        return f"{self.figure:.3f} ({self.low:.3f} to {self.high:.3f})"
+
+
+class Separation(BaseModel):
+    """How well a score tells members from others.
+
+    Attributes:
+        members, others: how many of each were compared.
+        auc, low, high: the area under the ROC curve within each diagnosis, 0.5 is chance, and its
+            95% interval over patients.
+        smallest: the smallest share of false positives that so many others resolve, 1 / others.
+        true_positives: at each of ``FALSE_POSITIVES``.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    members: int
+    others: int
+    auc: float
+    low: float
+    high: float
+    smallest: float
+    true_positives: tuple[TruePositives, ...]
+
+    @property
+    def above_chance(self) -> bool:
+        """Whether the whole interval lies above chance."""
+        return self.low > 0.5
+
+
+class OneRun(BaseModel):
+    """What guesses about coin tosses show of ε, of distillations like the attacked one.
+
+    Attributes:
+        runs: shadows that were guessed about.
+        guesses: made in all; who is in the middle is not guessed about.
+        right: of them.
+        epsilon: at least so much, with 95% confidence, if δ = 0; 0: nothing was shown.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    runs: int
+    guesses: int
+    right: int
+    epsilon: float
+
+
+class RankTest(BaseModel):
+    """Whether members' patches are nearer to the images than others', by the ranks of distances.
+
+    Attributes:
+        members, others: patients.
+        nearer: the share of pairs in which the member is nearer; 0.5 is chance.
+        p: one-sided, of Mann and Whitney's test.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    members: int
+    others: int
+    nearer: float
+    p: float
+
+
+class Nearness(BaseModel):
+    """How near the images are to patches of members, and of others.
+
+    Attributes:
+        patients, windows: compared at a time on each side, and of each patient.
+        ratio, low, high: the smallest distance to members over that to as many others, of the image
+            and the members where it is least; 1 where there is nothing, 0 of a copy.
+        unrelated: the same among others alone.
+        ranks: of all patients; None where the control's ranks did not show its copies.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    patients: int
+    windows: int
+    ratio: float
+    low: float
+    high: float
+    unrelated: float
+    ranks: RankTest | None
+
+
+class Control(BaseModel):
+    """The same attack on something that leaks.
+
+    Attributes:
+        what: it was made on.
+        figure, low, high: what the attack found there, with the 95% interval over patients.
+        unrelated: what it would find if nothing leaked.
+        fired: whether the whole interval lies above that. If not, the attack is blind here, and
+            what it says of the images counts for nothing.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    what: str
+    figure: float
+    low: float
+    high: float
+    unrelated: float
+
+    @property
+    def fired(self) -> bool:
+        """Whether the attack found the leak."""
+        return self.low > self.unrelated
+
+
+class Part(BaseModel):
+    """One of several statistics that an attack looks at, alone.
+
+    Attributes:
+        patients: how well it tells members from others.
+        control: the same on something that leaks.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    patients: Separation
+    control: Control
+
+
+class Result(BaseModel):
+    """An attack, what it found, and whether its control fired.
+
+    Attributes:
+        attack: as a bundle would tell it.
+        control: on something that leaks.
+        patients, patches: how well members are told from others, where the attack guesses that.
+        parts: each statistic alone, where the attack looks at several.
+        nearness: of the images and of the control's, where the attack looks for that.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    attack: Attack
+    control: Control
+    patients: Separation | None = None
+    patches: Separation | None = None
+    parts: Mapping[str, Part] = {}
+    nearness: Mapping[str, Nearness] = {}
+
+    @property
+    def counts(self) -> bool:
+        """Whether its figure may be relied on."""
+        return self.control.fired
+
+
+class Untried(BaseModel):
+    """An attack that was not made.
+
+    Attributes:
+        name: of the attack.
+        why: in a sentence.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: AttackName
+    why: str

@@ -1,0 +1,258 @@
+"""Shadows: distillations like the attacked one, of which it is known who was in.
+
+Each is made with the run's settings from those candidates whom a fair coin chose, tossed for each
+patient and shadow alone: one shadow's coins say nothing about another's. A shadow is made by the
+same training steps as a run, and is kept in the run's folder, so that an audit that was interrupted
+goes on where it was, within a shadow too::
+
+    RUN/audit-work/shadow-003.safetensors      images, labels, rates; and what they belong to
+    RUN/audit-work/shadow-004/                 the checkpoint of an unfinished one
+    RUN/audit-work/overfitted-0.safetensors    a control (``gdshare.audit.controls``)
+
+They are distilled from patients and stay at the hospital. They may be deleted once ``audit.json``
+is written.
+"""
+
+import hashlib
+import json
+import shutil
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from safetensors import SafetensorError
+from safetensors.numpy import load, save
+
+from gdshare.audit.candidates import Candidates
+from gdshare.cohort import Cohort, Patches
+from gdshare.distill.journal import Journal
+from gdshare.distill.loop import train_step
+from gdshare.distill.problem import Features, Problem, prepare_patches
+from gdshare.distill.state import (
+    State,
+    as_distilled,
+    initial_state,
+    load_checkpoint,
+    save_checkpoint,
+)
+from gdshare.distill.workers import ALONE
+from gdshare.distilled import TENSORS, Distilled
+from gdshare.errors import RunError
+from gdshare.method import RunRecord, Settings
+from gdshare.networks import Parameters
+from gdshare.plain_files import read_plain
+from gdshare.seeding import derived_seed, numpy_generator
+from gdshare.storage import make_folder, write_bytes
+
+FOLDER = "audit-work"
+MAX_BYTES = 64 * 1024**2
+CHECKPOINT_EVERY = 25
+"""Training steps; of a head, some CPU-seconds."""
+SHARE = 0.5
+"""Of the candidates in a shadow."""
+
+Step = Callable[[], None]
+Bool = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Workshop:
+    """Where shadows are made.
+
+    Attributes:
+        candidates: who may be in.
+        problem: of all of them; of a head it has their windows' features.
+        folder: what is made is kept there; None keeps nothing.
+        about: digest of everything that a shadow follows from, so that none of another audit is
+            taken for one of this.
+        seed: of all coins and draws.
+    """
+
+    candidates: Candidates
+    problem: Problem
+    folder: Path | None
+    about: bytes
+    seed: int
+
+    @property
+    def steps(self) -> int:
+        """Training steps of a shadow."""
+        return self.problem.settings.outer_steps
+
+    def coins(self, number: int) -> Bool:
+        """Who is in shadow ``number``, bool [n].
+
+        Tossed again if a class would have no window; of ten patients of each diagnosis that is one
+        shadow in five hundred, of twenty one in half a million.
+        """
+        attempt = 0
+        while True:
+            toss = numpy_generator(self.seed, f"audit-shadow-{number}", attempt)
+            included = toss.random(len(self.candidates)) < SHARE
+            if self.has_all_classes(included):
+                return included
+            attempt += 1
+
+    def has_all_classes(self, included: Bool) -> bool:
+        """Whether these patients' windows are of every class."""
+        training = self.candidates.training
+        return len(np.unique(training.labels[included[training.films]])) == len(training.classes)
+
+    def shadow(self, number: int, step: Step) -> Distilled:
+        """Make shadow ``number``, or read the one that was made."""
+        return self.distil(f"shadow-{number:03}", self.coins(number), step)
+
+    def distil(self, name: str, included: Bool, step: Step) -> Distilled:
+        """Distil some of the candidates' windows, unless it was done before.
+
+        Args:
+            name: of the file.
+            included: bool [n], from whom.
+            step: called after each training step.
+
+        Raises:
+            LostError: too many useless gradients in a row.
+        """
+        made = self._read(name)
+        if made is None:
+            problem = self._of(included, derived_seed(self.seed, f"audit-{name}"))
+            made = _train(problem, self._unfinished(name), step)
+            self._keep(name, made)
+        else:
+            for _ in range(self.steps):
+                step()
+        return made
+
+    def _of(self, included: Bool, seed: int) -> Problem:
+        """The problem of the windows of some candidates alone."""
+        whole = self.problem
+        rows = np.flatnonzero(included[whole.train.films])
+        train = Patches(whole.train.pixels[rows], whole.train.labels[rows], whole.train.films[rows])
+        features = whole.features and _features_of(whole.features, train, rows)
+        settings = whole.settings.model_copy(update={"seed": seed})
+        by_class = train.rows_by_class()
+        problem = replace(
+            whole, settings=settings, train=train, rows=by_class, features=features, fixed=None
+        )
+        return replace(problem, fixed=problem.draw(0, 0)) if settings.outer == "lbfgs" else problem
+
+    def _path(self, name: str) -> Path | None:
+        return self.folder and self.folder / f"{name}.safetensors"
+
+    def _unfinished(self, name: str) -> Path | None:
+        """The folder of a checkpoint; that of another audit is removed."""
+        if self.folder is None:
+            return None
+        folder = self.folder / name
+        if folder.exists() and _content(folder / "about") != self.about:
+            shutil.rmtree(folder)
+        make_folder(folder)
+        write_bytes(folder / "about", self.about)
+        return folder
+
+    def _read(self, name: str) -> Distilled | None:
+        path = self._path(name)
+        content = path and _content(path)
+        if not content:
+            return None
+        try:
+            tensors = load(content)
+            if tensors["about"].tobytes() != self.about:
+                return None
+            made = Distilled(*(tensors[name] for name in TENSORS))
+        except (SafetensorError, KeyError):
+            return None  # damaged: it is made again
+        return made if made.problem() is None else None
+
+    def _keep(self, name: str, made: Distilled) -> None:
+        path = self._path(name)
+        if path is None:
+            return
+        tensors = {name: np.ascontiguousarray(getattr(made, name)) for name in TENSORS}
+        write_bytes(path, save(tensors | {"about": np.frombuffer(self.about, np.uint8)}), 0o600)
+        shutil.rmtree(path.with_suffix(""), ignore_errors=True)
+
+
+def open_workshop(
+    record: RunRecord,
+    distilled: Distilled,
+    cohort: Cohort,
+    candidates: Candidates,
+    seed: int,
+    folder: Path | None,
+    device: str,
+    shared: Parameters | None,
+    reading: Callable[[int, int], None],
+) -> Workshop:
+    """Prepare what all shadows have in common.
+
+    Args:
+        record, distilled: of the run.
+        cohort: that it was distilled from.
+        candidates: the cohort's.
+        seed: of all coins and draws.
+        folder: the run's, with a folder ``FOLDER``; None keeps nothing.
+        device: torch's name of where to compute.
+        shared: the weights of the shared model that is the run's announced θ0, if it is one.
+        reading: called with (windows, in all) while features are computed.
+
+    Raises:
+        CohortError: no validation window of some class.
+        UsageError: there is no such device.
+    """
+    settings = shadow_settings(record.settings, seed, len(candidates.training))
+    validation = cohort.patches("val")
+    problem = prepare_patches(
+        candidates.training, validation, cohort.protocol, settings, device, reading, shared
+    )
+    about = hashlib.sha256(
+        json.dumps(
+            [record.model_dump(mode="json", exclude={"settings": {"seed"}}), seed], sort_keys=True
+        ).encode()
+        + distilled.to_bytes()
+    ).digest()
+    return Workshop(candidates, problem, folder and folder / FOLDER, about, seed)
+
+
+def shadow_settings(settings: Settings, seed: int, windows: int) -> Settings:
+    """The run's settings with another seed, and features kept of all windows of the candidates."""
+    return settings.model_copy(update={"seed": seed, "feature_patches": windows})
+
+
+def _features_of(whole: Features, train: Patches, rows: npt.NDArray[np.int64]) -> Features:
+    """The features of some windows: those of all candidates were computed once."""
+    return replace(
+        whole, train=whole.train[rows], classes=whole.classes[rows], rows=train.rows_by_class()
+    )
+
+
+def _train(problem: Problem, folder: Path | None, step: Step) -> Distilled:
+    """Take all training steps, as ``loop.distill`` does; the best scored state is the result."""
+    settings, side = problem.settings, problem.protocol.side
+    state, journal = _begin(folder, settings, side), Journal(None, None)
+    for _ in range(state.progress.step):
+        step()
+    while state.progress.step < settings.outer_steps:
+        state, tick = train_step(state, problem, journal, ALONE)
+        if folder is not None and tick.step % CHECKPOINT_EVERY == 0:
+            save_checkpoint(folder, state)
+        step()
+    return as_distilled(state.best, settings).require_sound("a distillation of the audit")
+
+
+def _begin(folder: Path | None, settings: Settings, side: int) -> State:
+    """The last checkpoint, or the initial state without one that can be read."""
+    if folder is not None:
+        with suppress(RunError):
+            return load_checkpoint(folder, settings, side)
+    return initial_state(settings, side)
+
+
+def _content(path: Path) -> bytes | None:
+    try:
+        return read_plain(path, MAX_BYTES)
+    except OSError:
+        return None

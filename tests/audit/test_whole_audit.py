@@ -1,0 +1,287 @@
+"""Every attack with its control, on a small cohort whose patients have textures of their own."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from film_kit import small_cohort
+from run_kit import TINY, BrokenOffError
+from texture_kit import textured_cohort
+
+from gdshare.audit import ATTACKS, AUDIT, read_audit, shadows
+from gdshare.audit.attack import seed_of
+from gdshare.audit.audit_run import SHADOW_COUNT, audit_run, gather, patients_digest
+from gdshare.audit.candidates import candidates_of
+from gdshare.audit.controls import FEW, few_members, overfitted
+from gdshare.audit.likelihood import each_left_out
+from gdshare.audit.membership_lira import BUNDLE, LIRA, SHADOWS
+from gdshare.audit.nearest_attacks import Films, ratio_result
+from gdshare.audit.patients import patients_of
+from gdshare.audit.rates import separation
+from gdshare.audit.record import SIGNATURE, signer_of_audit
+from gdshare.audit.shadows import FOLDER, open_workshop
+from gdshare.audit.traces import reader_of
+from gdshare.cohort import Cohort
+from gdshare.distill.loop import distill
+from gdshare.distill.run_folder import read_record, read_result
+from gdshare.distill.score_record import tensors_digest
+from gdshare.distilled import Distilled
+from gdshare.errors import RunError
+from gdshare.lock import lock
+from gdshare.method import Settings
+from gdshare.signing.keys import fingerprint, new_key
+
+SETTINGS = Settings(outer_steps=50, batch=240, seed=3, feature_patches=120, score_patches=40)
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    """A folder with an audited run."""
+    folder = tmp_path_factory.mktemp("site")
+    cohort = textured_cohort(folder)
+    distill(cohort, folder / "run", SETTINGS)
+    audit_run(folder / "run", cohort)
+    return folder, cohort
+
+
+@pytest.fixture(scope="module")
+def record(site):
+    folder, _ = site
+    return read_audit(folder / "run", read_result(folder / "run"))
+
+
+def results(record):
+    return {result.attack.name: result for result in record.results}
+
+
+@pytest.mark.parametrize("name", ATTACKS)
+def test_control_of_every_attack_fires(record, name):
+    result = results(record)[name]
+    assert result.control.fired, result.control
+    assert result.attack in record.attacks
+
+
+def test_likelihood_ratio_finds_members_where_patients_have_textures(record):
+    found = results(record)
+    for name in ("membership-bundle/1", "membership-lira/1", "membership-shadows/1"):
+        assert found[name].patients.above_chance
+    assert record.one_run.epsilon > 0.0
+
+
+@pytest.fixture(scope="module")
+def evidence(site):
+    """The audit's, from the shadows that it left."""
+    folder, _ = site
+    record, distilled = read_record(folder / "run"), read_result(folder / "run")
+    workshop = workshop_of(site, folder / "run")
+    sets = [overfitted(workshop, number, lambda: None) for number in range(4)]
+    return gather(workshop, record, distilled, tuple(sets), 16, None, lambda: None)
+
+
+def noise_like(distilled, seed):
+    images = np.random.default_rng(seed).normal(size=distilled.images.shape)
+    return replace(distilled, images=images.astype(np.float32))
+
+
+@pytest.mark.parametrize("name", [LIRA, BUNDLE])
+def test_images_that_have_nothing_to_do_with_the_patients_are_at_chance(site, evidence, name):
+    """Whatever makes patients stand out under noise, chance decided who is a training patient."""
+    folder, _ = site
+    people = evidence.candidates
+    workshop, run = workshop_of(site, folder / "run"), read_result(folder / "run")
+    read = reader_of(people, workshop.problem, read_record(folder / "run"), run, 0, None)
+    covered = []
+    for seed in range(40):
+        scores = evidence.ratios(name, read(noise_like(run, seed % 4)))
+        draw, member = np.random.default_rng(seed), people.member.copy()
+        for diagnosis in (False, True):
+            same = np.flatnonzero(people.positive == diagnosis)
+            member[same] = draw.permutation(member[same])
+        found = separation(evidence.guesses(scores, member, np.arange(len(people))), draw)
+        covered.append(found.low <= 0.5 <= found.high)
+    assert np.mean(covered) >= 0.85
+
+
+def test_coins_of_other_shadows_give_chance(evidence):
+    """Attacks on shadows, each judged by another's coins."""
+    scores = each_left_out(evidence.shadows_of(SHADOWS))
+    others = np.roll(evidence.included, 1, axis=0)
+    patients = np.tile(np.arange(len(evidence.candidates)), len(scores))
+    guesses = evidence.guesses(scores.ravel(), others.ravel(), patients)
+    found = separation(guesses, np.random.default_rng(0))
+    assert found.low <= 0.5 <= found.high
+
+
+def test_noise_is_no_nearer_to_training_patients(site):
+    folder, cohort = site
+    noise, seed = noise_like(read_result(folder / "run"), 1), 7
+    films = Films(cohort, patients_of(cohort, "train"), patients_of(cohort, "test"), seed)
+    result = ratio_result(films, noise, lambda place: None)
+    assert result.attack.low <= result.attack.unrelated
+    assert result.nearness["images"].ranks.p > 0.01
+    assert result.nearness["control"].ranks.p < 0.001
+    assert result.control.fired
+
+
+def test_record_says_what_was_attacked_and_how(site, record):
+    folder, cohort = site
+    assert record.mode == "quick"
+    assert record.shadows == SHADOW_COUNT["quick"]
+    assert record.calibration == "online"
+    assert record.random_split
+    assert record.tensors_sha256 == tensors_digest(read_result(folder / "run"))
+    assert record.cohort_sha256 == read_record(folder / "run").cohort_sha256
+    assert record.patients_sha256 == patients_digest(cohort)
+    assert (record.members, record.others) == (24, 16)
+    found = results(record)["membership-bundle/1"]
+    assert (found.patients.members, found.patients.others) == (24, 16)
+    assert found.patches.members > found.patients.members
+    assert set(found.parts) == {"confidence", "trajectory", "alignment", "nearness"}
+    rates = found.patients.true_positives
+    assert [rate.text for rate in rates] == ["not resolvable"] * 2  # 16 patients are too few
+    near = results(record)["nearest-ratio/1"].nearness["images"]
+    assert near.patients == 8
+
+
+def test_interrupted_audit_goes_on_where_it_was_to_the_same_bytes(site, tmp_path, monkeypatch):
+    folder, cohort = site
+    run = tmp_path / "run"
+    distill(cohort, run, SETTINGS)  # the same settings: the same images
+    monkeypatch.setattr(shadows, "CHECKPOINT_EVERY", 1)
+
+    def stop(done, total):
+        if list((run / FOLDER).glob("shadow-003/checkpoint.safetensors")):
+            raise BrokenOffError
+
+    with pytest.raises(BrokenOffError):
+        audit_run(run, cohort, progress=stop)
+    assert not (run / AUDIT).exists()
+    made = sorted(path.name for path in (run / FOLDER).glob("shadow-*.safetensors"))
+    assert made == [f"shadow-{number:03}.safetensors" for number in range(3)]
+    times = {name: (run / FOLDER / name).stat().st_mtime_ns for name in made}
+    key = new_key()
+    audit_run(run, cohort, key=key)
+    assert (run / AUDIT).read_bytes() == (folder / "run" / AUDIT).read_bytes()
+    assert times == {name: (run / FOLDER / name).stat().st_mtime_ns for name in made}
+    assert not [path for path in (run / FOLDER).iterdir() if path.is_dir()]
+    assert (run / FOLDER).stat().st_mode & 0o777 == 0o700
+    assert signer_of_audit(run, read_result(run)) == fingerprint(key.public_key())
+    assert not (folder / "run" / SIGNATURE).exists()
+
+
+def workshop_of(site, folder, images=None):
+    base, cohort = site
+    record, distilled = read_record(base / "run"), images or read_result(base / "run")
+    seed = seed_of(distilled)
+    candidates = candidates_of(cohort, 2 * SETTINGS.feature_patches, seed)
+    return open_workshop(
+        record, distilled, cohort, candidates, seed, folder, "cpu", None, lambda done, total: None
+    )
+
+
+def test_coins_are_tossed_for_each_patient_and_shadow_alone(site):
+    workshop = workshop_of(site, None)
+    coins = np.stack([workshop.coins(number) for number in range(300)])
+    assert abs(coins.mean() - 0.5) < 0.02
+    assert len({row.tobytes() for row in coins}) == 300
+    sizes = coins.sum(axis=1)
+    assert sizes.std() > 2  # the square root of 40 / 4 is 3.2: no number of patients is fixed
+    assert np.abs(np.corrcoef(coins.T) - np.eye(40)).max() < 0.35
+
+
+def test_shadows_learn_from_the_chosen_patients_alone(site):
+    workshop = workshop_of(site, None)
+    included = workshop.coins(0)
+    problem = workshop._of(included, 1)
+    assert set(problem.train.films) <= set(np.flatnonzero(included))
+    expected = included[workshop.candidates.training.films].sum()
+    assert len(problem.train) == len(problem.features.train) == expected
+
+
+def test_second_audit_of_a_run_at_the_same_time_is_refused(site):
+    folder, cohort = site
+    message = "another audit of this run is under way"
+    with lock(folder / "run" / FOLDER / ".lock"), pytest.raises(RunError, match=message):
+        audit_run(folder / "run", cohort)
+
+
+def test_shadow_of_another_run_is_made_again(site, tmp_path):
+    (tmp_path / FOLDER).mkdir()
+    steps = []
+    here = workshop_of(site, tmp_path)
+    here.shadow(0, lambda: steps.append(1))
+    before = (tmp_path / FOLDER / "shadow-000.safetensors").read_bytes()
+    own = read_result(site[0] / "run")
+    other = workshop_of(site, tmp_path, Distilled(own.images + 1, own.labels, own.learning_rates))
+    other.shadow(0, lambda: steps.append(1))
+    assert (tmp_path / FOLDER / "shadow-000.safetensors").read_bytes() != before
+    (tmp_path / FOLDER / "shadow-000.safetensors").write_bytes(b"damaged")
+    here.shadow(0, lambda: steps.append(1))
+    assert (tmp_path / FOLDER / "shadow-000.safetensors").read_bytes() == before
+
+
+def test_overfitted_sets_are_of_few_training_patients_of_both_diagnoses(site):
+    people = workshop_of(site, None).candidates
+    for number in range(6):
+        few = few_members(people, 1, number)
+        assert few.sum() == FEW
+        assert people.member[few].all()
+        assert 0 < people.positive[few].sum() < FEW
+
+
+def test_candidates_are_training_patients_and_then_test_patients(site):
+    _, cohort = site
+    people = workshop_of(site, None).candidates
+    assert people.member.tolist() == [True] * 24 + [False] * 16
+    assert (np.bincount(people.owners, minlength=40) > 0).all()
+    assert people.by_patient(people.positive[people.owners].astype(float)).tolist() == (
+        people.positive.astype(float).tolist()
+    )
+    assert isinstance(cohort, Cohort)
+
+
+def test_attack_that_cannot_find_its_control_is_not_reported_as_a_pass(tmp_path):
+    """Films that are alike but for noise: nobody can be told from anybody, not even the few."""
+    alike = small_cohort(tmp_path, 40)
+    settings = Settings(outer_steps=6, batch=60, seed=3, feature_patches=60, score_patches=20)
+    distill(alike, tmp_path / "run", settings)
+    audit = audit_run(tmp_path / "run", alike)
+    found = results(audit.record)
+    blind = [name for name, result in found.items() if not result.control.fired]
+    assert "nearest-features/1" in blind
+    assert not set(blind) & {attack.name for attack in audit.attacks}
+    assert found["nearest-patch/1"].control.fired
+
+
+WHOLE = Settings(
+    network="convnet", outer_steps=2, batch=12, epochs=1, steps=2, seed=3, score_inits=1,
+    score_every=2, score_patches=20, feature_patches=60,
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def trained_whole(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("whole")
+    cohort = textured_cohort(folder, protocol=TINY)
+    distill(cohort, folder / "run", WHOLE)
+    return folder / "run", cohort
+
+
+def test_network_that_is_trained_whole_has_no_shadows_in_quick_mode(trained_whole):
+    record = audit_run(*trained_whole).record
+    assert [own.name for own in record.untried] == [BUNDLE, LIRA, SHADOWS]
+    assert all("--full" in own.why for own in record.untried)
+    assert (record.shadows, record.calibration, record.one_run) == (0, "none", None)
+
+
+def test_split_by_a_table_is_told(trained_whole):
+    run, cohort = trained_whole
+    index = cohort.index.model_copy(update={"fractions": None, "seed": None})
+    assert not audit_run(run, replace(cohort, index=index)).record.random_split
+
+
+def test_network_that_is_trained_whole_has_shadows_in_full_mode(trained_whole, monkeypatch):
+    monkeypatch.setitem(SHADOW_COUNT, "full", 4)
+    record = audit_run(*trained_whole, mode="full").record
+    assert set(results(record)) == set(ATTACKS)
+    assert record.shadows == 4

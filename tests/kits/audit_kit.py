@@ -1,0 +1,40 @@
+"""Audits for tests that need the figures and not the attacks."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from gdshare.audit.figures import Control, Result
+from gdshare.audit.record import AuditRecord, write_audit
+from gdshare.bundle.attacks import Attack
+from gdshare.distill.score_record import tensors_digest
+from gdshare.distilled import Distilled
+
+FIRED = Control(what="a leak", figure=0.9, low=0.8, high=1.0, unrelated=0.5)
+SILENT = FIRED.model_copy(update={"low": 0.5})
+
+
+def record_of(
+    distilled: Distilled, attacks: Sequence[Attack], control: Control = FIRED, **changes: Any
+) -> AuditRecord:
+    """The record of these attacks, all with the same control."""
+    fields: dict[str, Any] = {
+        "mode": "quick",
+        "tensors_sha256": tensors_digest(distilled),
+        "cohort_sha256": "c" * 64,
+        "patients_sha256": "d" * 64,
+        "members": 20,
+        "others": 10,
+        "random_split": True,
+        "shadows": 0,
+        "calibration": "none",
+        "results": tuple(Result(attack=attack, control=control) for attack in attacks),
+    }
+    return AuditRecord(**fields | changes)
+
+
+def write_attacks(
+    run: Path, distilled: Distilled, attacks: Sequence[Attack], control: Control = FIRED
+) -> Path:
+    """Write the ``audit.json`` of these attacks."""
+    return write_audit(run, record_of(distilled, attacks, control))
