@@ -1,8 +1,10 @@
 """Attacks on distilled images, run at the hospital before anything leaves.
 
 Patients are in or out beforehand: a cohort's training patients are members, its test patients are
-not. Every attack asks whether the images tell them apart, at the level of patients.
+not. All but the first ask whether the images tell them apart, at the level of patients.
 
+``identifiers/1``
+    The share of the names, numbers and paths known at the site that stand in what would leave.
 ``membership-loss/1``
     Networks are trained on the images as a receiver would. The lower their mean loss on a patient's
     patches, the more likely a training patient. The figure is the area under the ROC curve,

@@ -23,6 +23,8 @@ from gdshare.audit.attack import NETWORKS, Progress, attack_run, require_own_coh
 from gdshare.audit.candidates import candidates_of
 from gdshare.audit.controls import Overfitted, overfitted
 from gdshare.audit.figures import Result, Untried
+from gdshare.audit.identifiers import NAME as IDENTIFIERS
+from gdshare.audit.identifiers import Leaving, Searched, identifiers_result
 from gdshare.audit.membership_lira import (
     BUNDLE,
     LIRA,
@@ -79,10 +81,12 @@ class Audited:
     Attributes:
         record: every attack with its control.
         nearest: the training patch nearest to each image.
+        searched: identifiers that were sought; what was found stays at the hospital.
     """
 
     record: AuditRecord
     nearest: NearestPatches
+    searched: Searched | None = None
 
     @property
     def attacks(self) -> tuple[Attack, ...]:
@@ -97,6 +101,7 @@ def audit_run(
     progress: Progress = lambda done, total: None,
     mode: Mode = "quick",
     key: ec.EllipticCurvePrivateKey | None = None,
+    leaving: Leaving | None = None,
 ) -> Audited:
     """Attack a finished run, and keep figures and nearest patches in its folder.
 
@@ -112,6 +117,7 @@ def audit_run(
         mode: ``quick``, minutes, has 16 shadows where only a head is trained, and none else;
             ``full``, hours, has 64.
         key: whoever made the audit signs it with.
+        leaving: what would leave, to be searched for identifiers; None: it is not.
 
     Raises:
         RunError: the run is not finished, or damaged, or another audit of it is under way.
@@ -124,7 +130,9 @@ def audit_run(
     shared = shared_weights(read_theta0(run), record.method, record.protocol.side)
     require_own_cohort(record, cohort)
     with _alone_at(run):
-        audited = attack_all(record, distilled, cohort, device, progress, mode, shared, run)
+        audited = attack_all(
+            record, distilled, cohort, device, progress, mode, shared, run, leaving
+        )
         write_nearest(run, audited.nearest, distilled)
         write_audit(run, audited.record, key)
     return audited
@@ -155,6 +163,7 @@ def attack_all(
     mode: Mode = "quick",
     shared: Parameters | None = None,
     folder: Path | None = None,
+    leaving: Leaving | None = None,
 ) -> Audited:
     """Make every attack and its control.
 
@@ -163,6 +172,7 @@ def attack_all(
         cohort, device, progress, mode: as for ``audit_run``.
         shared: the weights of the shared model that is the run's announced θ0, if it is one.
         folder: the run's, which keeps what takes long; None keeps nothing.
+        leaving: as for ``audit_run``.
 
     Raises:
         UsageError, CohortError, DivergedError, LostError: see ``audit_run``.
@@ -193,6 +203,11 @@ def attack_all(
         ratio_result(films, distilled, count.at),
     ]
     untried, body = [], _body(workshop, cohort)
+    sought, searched = _identifiers(leaving, distilled, cohort)
+    if isinstance(sought, Result):
+        results.append(sought)
+    else:
+        untried.append(sought)
     if body is not None:
         results.append(features_result(films, candidates, body, distilled))
     else:
@@ -223,6 +238,7 @@ def attack_all(
             one_run=bound,
         ),
         plain.nearest,
+        searched,
     )
 
 
@@ -238,6 +254,17 @@ def _overfitted_sets(workshop: Workshop, count: int, step: Step) -> tuple[Overfi
         "no five training patients have windows of every class, so no attack has a control",
         remedy="label the cohort with more windows: a smaller stride",
     )
+
+
+def _identifiers(
+    leaving: Leaving | None, distilled: Distilled, cohort: Cohort
+) -> tuple[Result | Untried, Searched | None]:
+    """Search what would leave, or say why not."""
+    if leaving is None:
+        return Untried(name=IDENTIFIERS, why="it was not given what would leave"), None
+    result, searched = identifiers_result(leaving, distilled, cohort)
+    nothing = "nothing is known that is long enough to be sought (--known)"
+    return result or Untried(name=IDENTIFIERS, why=nothing), searched
 
 
 def gather(

@@ -21,6 +21,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from gdshare.audit.figures import Control, Result
 from gdshare.audit.leaks import is_short, search
 from gdshare.bundle.attacks import Attack
 from gdshare.bundle.layout import MANIFEST, README, TENSORS
@@ -67,12 +68,14 @@ class Searched:
         short: how many were too short.
         found: texts, each with where; never leaves the hospital.
         blind: ways of planting that the control did not find; empty if it fired.
+        planted: ways that it tried.
     """
 
     known: int
     short: int
     found: Mapping[str, str]
     blind: tuple[str, ...]
+    planted: int
 
     @property
     def attack(self) -> Attack:
@@ -87,6 +90,53 @@ class Searched:
         # One of thousands must not be rounded away.
         figure = max(share, 0.001) if self.found else 0.0
         return Attack(name=NAME, figure=figure, low=figure, high=figure, unrelated=0.0)
+
+
+@dataclass(frozen=True)
+class Leaving:
+    """What would leave, and where else names are known.
+
+    Attributes:
+        files: the five files that a signature would cover, name -> content.
+        ordinary: the same of images that have nothing to do with this site.
+        tables: CSV files, each cell of which is sought.
+    """
+
+    files: Mapping[str, bytes]
+    ordinary: Mapping[str, bytes]
+    tables: tuple[Path, ...] = ()
+
+
+def identifiers_result(
+    leaving: Leaving, distilled: Distilled, cohort: Cohort
+) -> tuple[Result | None, Searched]:
+    """Search what would leave for everything that is known.
+
+    Args:
+        leaving: the files.
+        distilled: the tensors in them.
+        cohort: of the run: its patients, films and folders are known.
+
+    Returns:
+        the result, None where nothing is known that is long enough; and what was found, which
+        stays at the hospital.
+
+    Raises:
+        UsageError: a table cannot be read.
+    """
+    known = known_of(cohort, leaving.tables).without(leaving.ordinary)
+    searched = search_identifiers(leaving.files, distilled, cohort.protocol, known)
+    if not searched.known:
+        return None, searched
+    share = 1.0 - len(searched.blind) / searched.planted
+    control = Control(
+        what=f"a name planted in {searched.planted} ways",
+        figure=share,
+        low=float(not searched.blind),
+        high=share,
+        unrelated=0.0,
+    )
+    return Result(attack=searched.attack, control=control), searched
 
 
 def known_of(cohort: Cohort, tables: Iterable[Path] = ()) -> Known:
@@ -125,12 +175,13 @@ def search_identifiers(
     """
     found = _found(files, distilled, protocol, known.texts)
     planted = frozenset({PLANTED, JAPANESE})
+    plants = _plants(files, distilled, protocol)
     blind = [
         way
-        for way, (its_files, its_tensors) in _plants(files, distilled, protocol).items()
+        for way, (its_files, its_tensors) in plants.items()
         if not _found(its_files, its_tensors, protocol, planted)
     ]
-    return Searched(len(known.texts), known.short, found, tuple(blind))
+    return Searched(len(known.texts), known.short, found, tuple(blind), len(plants))
 
 
 def _found(

@@ -25,6 +25,7 @@ from gdshare.storage import write_bytes, write_json
 AUDIT, SIGNATURE = "audit.json", "audit.sig"
 SUBJECT, PREDICATE = "gdshare-audit", "https://gdshare/audit/v1"
 ATTACKS = (
+    "identifiers/1",
     "membership-bundle/1",
     "membership-lira/1",
     "membership-loss/1",

@@ -2,10 +2,12 @@
 
 import logging
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING, Annotated
 
+import numpy as np
 import typer
 
 from gdshare.cli.defaults import typed
@@ -28,6 +30,7 @@ from gdshare.progress import progress
 
 if TYPE_CHECKING:
     from gdshare.audit.figures import Result
+    from gdshare.audit.identifiers import Leaving
     from gdshare.audit.record import AuditRecord, Mode
 
 log = logging.getLogger(__name__)
@@ -58,6 +61,14 @@ def audit(
     key: Annotated[
         Path | None,
         typer.Option(help="Your private key: audit.sig beside audit.json says that you made it."),
+    ] = None,
+    known: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="CSV",
+            help="A table of names and numbers, such as STORE-identities.csv: each cell is sought "
+            "in what would leave, beside the cohort's patients, films and folders. Repeatable.",
+        ),
     ] = None,
     passphrase_file: Path | None = PASSPHRASE_FILE,
     device: Device = "auto",
@@ -94,19 +105,49 @@ def audit(
     mode: Mode = "full" if full else "quick"
     try:
         with progress("attacking patients") as report:
-            record = audit_run(run, labelled, device_name, report, mode, signing_key).record
+            leaving = _would_leave(run, tuple(known or ()))
+            audited = audit_run(run, labelled, device_name, report, mode, signing_key, leaving)
     except KeyboardInterrupt:
         log.info("stopped; the same command goes on where it was")
         raise typer.Exit(INTERRUPTED) from None
+    record, searched = audited.record, audited.searched
     if as_json:
         attacks = [attack.model_dump() for attack in record.attacks]
         return print_json(record.model_dump(mode="json") | {"attacks": attacks})
     _print(record)
+    if searched is not None:
+        for text, where in searched.found.items():
+            log.warning("WARNING: %s stands in what would leave: %s", text, where)
+        if searched.short:
+            print_line(f"identifiers/1: {searched.short} were too short to be sought")
     print_line(f"written to {run / AUDIT}")
     if signing_key is not None:
         print_line(f"signed with the key {fingerprint(signing_key.public_key())}")
     print_next(commands.prepare(run))
     return None
+
+
+def _would_leave(run: Path, tables: tuple[Path, ...]) -> "Leaving":
+    """The files that would leave, and those of images that nobody's patients made."""
+    from gdshare.audit.identifiers import Leaving
+    from gdshare.bundle import describe_run
+    from gdshare.bundle.build import content_files
+    from gdshare.distill.run_folder import read_record, read_result
+    from gdshare.distilled import Distilled
+    from gdshare.report.preview import render_preview
+
+    record, distilled = read_record(run), read_result(run)
+    now, lifetime = datetime.now(UTC), timedelta(days=1)
+    manifest = describe_run(record, site="site", sequence=1, now=now, lifetime=lifetime)
+    nobodys = Distilled(
+        np.zeros_like(distilled.images),
+        np.full_like(distilled.labels, 1 / 3),
+        np.full_like(distilled.learning_rates, 0.5),
+    )
+    leaves, ordinary = (
+        content_files(manifest, images, render_preview(images)) for images in (distilled, nobodys)
+    )
+    return Leaving(leaves, ordinary, tables)
 
 
 def _print(record: "AuditRecord") -> None:

@@ -13,12 +13,14 @@ ENDS = {
         f"membership-{name}/1": ("guessing", "finds everyone")
         for name in ("bundle", "lira", "loss", "shadows")
     },
+    "identifiers/1": ("none", "every one"),
     "nearest-features/1": ("no nearer than to other patients", "is a patient's patch"),
     "nearest-patch/1": ("no nearer than to other patients", "is a patient's patch"),
     "nearest-ratio/1": ("no nearer than to other patients", "is a patient's patch"),
 }
 """Attack -> what its figure means where nothing is known, and where it is 1."""
 QUESTIONS = {
+    "identifiers/1": "does it hold a name, number or path that the site knows?",
     "membership-bundle/1": "does the bundle itself tell who was in, with shadows' help?",
     "membership-lira/1": "do networks trained from it, with shadows' help?",
     "membership-loss/1": "can a training patient be told from others?",

