@@ -160,7 +160,10 @@ def _print(record: "AuditRecord") -> None:
 
 def _row(result: "Result") -> tuple[str, str, str, str, str]:
     attack, control = result.attack, result.control
-    leak = f"{control.figure:.3f} ({control.low:.3f} to {control.high:.3f})"
+    leak = (
+        f"{control.figure:.3f} ({control.low:.3f} to {control.high:.3f}), baseline "
+        f"{control.unrelated:.3f}"
+    )
     return (
         attack.name,
         f"{attack.figure:.3f}" if result.counts else BLIND,
