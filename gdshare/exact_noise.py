@@ -63,15 +63,12 @@ def discrete_laplace(scale: int) -> int:
 
 def _bernoulli_exp(gamma: Fraction) -> bool:
     """True with probability exp(-gamma); algorithm 1."""
-    while gamma > 1:
+    numerator, denominator = gamma.as_integer_ratio()
+    while numerator > denominator:
         if not _bernoulli_exp(Fraction(1)):
             return False
-        gamma -= 1
+        numerator -= denominator
     place = 1
-    while _bernoulli(gamma / place):
+    while randbelow(denominator * place) < numerator:
         place += 1
     return place % 2 == 1
-
-
-def _bernoulli(probability: Fraction) -> bool:
-    return randbelow(probability.denominator) < probability.numerator

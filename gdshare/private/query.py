@@ -11,7 +11,7 @@ added or removed, is the bound itself, and the grid costs nothing. Shapes::
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from math import floor, isqrt
+from math import ceil, floor, isqrt
 
 import numpy as np
 import numpy.typing as npt
@@ -42,8 +42,8 @@ class Query:
 
     @property
     def variance(self) -> Fraction:
-        """Of the noise on a coordinate, in squared steps."""
-        return (Fraction(self.multiplier) * self.steps) ** 2
+        """Of the noise on a coordinate, in squared steps, rounded up to a whole number."""
+        return Fraction(ceil((Fraction(self.multiplier) * self.steps) ** 2))
 
 
 def clipped(vector: npt.NDArray[np.float64], query: Query) -> npt.NDArray[np.int64]:

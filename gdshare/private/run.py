@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +20,7 @@ from gdshare.errors import RunError, UsageError
 from gdshare.exact_noise import rounded_gaussian
 from gdshare.method import ONLY_HEAD, Counts, RunRecord, Settings
 from gdshare.networks import build, require_device
-from gdshare.private.account import Budget, spend
+from gdshare.private.account import Budget, Spending, spend
 from gdshare.private.patients import patient_means
 from gdshare.private.query import Noise
 from gdshare.private.record import (
@@ -47,11 +47,13 @@ class Mechanism:
         shape: of the queries.
         drawing: of the public films.
         noise: from the operating system; something else only in tests.
+        accountant: divides a budget among queries of these shares.
     """
 
     shape: Shape = Shape()
     drawing: Drawing = Drawing()
     noise: Noise = rounded_gaussian
+    accountant: Callable[[Budget, Sequence[float]], Spending] = spend
 
 
 def distill_privately(
@@ -167,7 +169,7 @@ def _release(
 ) -> PrivacyRecord:
     """Look at the patients, once."""
     shape = mechanism.shape
-    spending = spend(budget, shape.shares)
+    spending = mechanism.accountant(budget, shape.shares)
     patients = patient_means(
         cohort, body, reference.projection, shape.windows, device, reading
     )
