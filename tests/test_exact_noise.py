@@ -22,7 +22,7 @@ def test_rounded_gaussian_has_the_probabilities_of_a_normal_number_that_is_round
 
 def test_noise_does_not_follow_any_seed():
     def draw():
-        np.random.seed(0)  # noqa: NPY002 - the point
+        np.random.seed(0)
         import random
 
         random.seed(0)

@@ -5,7 +5,7 @@
     RUN/
       run.json                 settings, cohort and machine; has the seed, stays at the hospital
       theta0.safetensors       the shared model that was announced as θ0, if one was
-      privacy.json             guarantee and noisy statistic, if --epsilon was given (gdshare.private)
+      privacy.json             guarantee and noisy statistic, see gdshare.private
       .lock                    locked while a process is at the run
       metrics.jsonl            a line for each training step, and for each score
       checkpoint.safetensors   the state to resume from
@@ -107,13 +107,18 @@ def begin(out: Path, record: RunRecord, resume: bool, theta0: bytes | None = Non
     write_json(out / RECORD, record.model_dump(mode="json"))
 
 
+def has_guarantee(out: Path) -> bool:
+    """Whether a run was made under a guarantee: its folder has ``privacy.json``."""
+    return (out / PRIVACY).exists()
+
+
 def require_public(out: Path) -> None:
     """Refuse to go on without its guarantee with a run that has one.
 
     Raises:
         RunError: the folder has ``privacy.json``.
     """
-    if (out / PRIVACY).exists():
+    if has_guarantee(out):
         raise RunError(
             "this run has a guarantee, and going on without it would break it",
             out / PRIVACY,

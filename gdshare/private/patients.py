@@ -1,6 +1,6 @@
-"""What the mechanism reads of each training patient: two means of features, by that patient alone.
+"""What the mechanism reads of each training patient: two means of features, by the patient alone.
 
-A patient's windows are chosen by their order among that patient's own, never by chance over a class,
+A patient's windows are chosen by their order among the patient's own, never by chance over a class,
 and their features are computed apart from other patients': so no other patient, added or removed,
 changes a digit of them. Shapes::
 

@@ -20,7 +20,7 @@ GRID = 1 << 20
 """Steps of the grid in a unit."""
 
 Noise = Callable[[Fraction], int]
-"""A sample of a variance, in squared steps of the grid: ``gdshare.exact_noise.rounded_gaussian``."""
+"""A sample of a variance, in squared steps: ``gdshare.exact_noise.rounded_gaussian``."""
 
 
 @dataclass(frozen=True)

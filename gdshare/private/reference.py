@@ -70,7 +70,11 @@ class Reference:
 
 
 def draw_reference(
-    protocol: Protocol, body: Body, dimension: int, device: str = "cpu", drawing: Drawing = Drawing()
+    protocol: Protocol,
+    body: Body,
+    dimension: int,
+    device: str = "cpu",
+    drawing: Drawing = Drawing(),
 ) -> Reference:
     """Draw films, cut them by the protocol's rules, and compute their features.
 
@@ -87,7 +91,9 @@ def draw_reference(
     return reference_of(features, classes, public, dimension)
 
 
-def reference_of(features: Matrix, classes: npt.NDArray[np.int64], public: Matrix, dimension: int) -> Reference:
+def reference_of(
+    features: Matrix, classes: npt.NDArray[np.int64], public: Matrix, dimension: int
+) -> Reference:
     """A reference from features alone.
 
     Args:
@@ -157,7 +163,9 @@ def _features(
         for inside in (False, True):
             own = (patches.films == film) & ((patches.labels != PatchClass.I) == inside)
             rows = np.flatnonzero(own)
-            rows = rows[np.arange(min(windows, len(rows))) * len(rows) // max(1, min(windows, len(rows)))]
+            rows = rows[
+                np.arange(min(windows, len(rows))) * len(rows) // max(1, min(windows, len(rows)))
+            ]
             x, y = as_tensors(patches, rows, cohort.protocol)
             parts.append(body.features_of(x.to(device)).cpu())
             classes.append(y)

@@ -4,7 +4,7 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -50,8 +50,8 @@ class Mechanism:
         accountant: divides a budget among queries of these shares.
     """
 
-    shape: Shape = Shape()
-    drawing: Drawing = Drawing()
+    shape: Shape = field(default_factory=Shape)
+    drawing: Drawing = field(default_factory=Drawing)
     noise: Noise = rounded_gaussian
     accountant: Callable[[Budget, Sequence[float]], Spending] = spend
 
@@ -170,9 +170,7 @@ def _release(
     """Look at the patients, once."""
     shape = mechanism.shape
     spending = mechanism.accountant(budget, shape.shares)
-    patients = patient_means(
-        cohort, body, reference.projection, shape.windows, device, reading
-    )
+    patients = patient_means(cohort, body, reference.projection, shape.windows, device, reading)
     budget.require_small(len(patients))
     statistic = ask(patients, reference.centres, shape, spending.multipliers, mechanism.noise)
     return privacy_record(budget, spending, shape, statistic, reference.sha256)
@@ -218,9 +216,7 @@ def _problem(
     )
 
 
-def _run_record(
-    problem: Problem, cohort: Cohort, learned: Estimate, shape: Shape
-) -> RunRecord:
+def _run_record(problem: Problem, cohort: Cohort, learned: Estimate, shape: Shape) -> RunRecord:
     """``run.json``, with the noisy counts: a bundle publishes what stands there."""
     windows = shape.windows
     counts = Counts(

@@ -110,9 +110,7 @@ def ask(
     return Statistic(answer, noisy_sum(narrow, fine, shape.size, noise))
 
 
-def coarse_vector(
-    patient: PatientMeans, centres: npt.NDArray[np.float64], shape: Shape
-) -> Vector:
+def coarse_vector(patient: PatientMeans, centres: npt.NDArray[np.float64], shape: Shape) -> Vector:
     """A patient's part in the coarse query: float64 [2k + 2]."""
     own = (patient.irrelevant, patient.organ)
     means = [
@@ -133,9 +131,7 @@ def fine_vector(patient: PatientMeans, centre: Vector, shape: Shape) -> Vector:
     return np.concatenate([means.ravel(), counts])
 
 
-def estimate(
-    statistic: Statistic, centres: npt.NDArray[np.float64], shape: Shape
-) -> Estimate:
+def estimate(statistic: Statistic, centres: npt.NDArray[np.float64], shape: Shape) -> Estimate:
     """Read the answers; no patient is looked at any more."""
     irrelevant, organ = _coarse_means(statistic.coarse, centres, shape)
     offsets, counts = _parted(statistic.fine, shape.fine_weight, shape)

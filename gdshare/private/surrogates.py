@@ -13,9 +13,7 @@ from torch import Tensor
 from gdshare.private.reference import Reference
 
 
-def surrogates(
-    means: npt.NDArray[np.float64], reference: Reference
-) -> tuple[Tensor, Tensor]:
+def surrogates(means: npt.NDArray[np.float64], reference: Reference) -> tuple[Tensor, Tensor]:
     """Features with these class means and the reference's scatter.
 
     Args:

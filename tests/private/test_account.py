@@ -1,5 +1,5 @@
 import pytest
-from neighbours import exact_epsilon
+from neighbours_kit import exact_epsilon
 
 from gdshare.errors import UsageError
 from gdshare.private.account import LARGEST_EPSILON, Budget, accountant, epsilon_of, spend
@@ -39,4 +39,6 @@ def test_two_queries_together_spend_what_was_asked_for_and_no_more():
 
 def test_the_accountant_agrees_with_the_closed_form_where_there_is_one():
     for delta in (0.1, 1e-3):
-        assert epsilon_of((2**0.5, 2**0.5), delta) == pytest.approx(exact_epsilon(1.0, delta), abs=1e-3)
+        assert epsilon_of((2**0.5, 2**0.5), delta) == pytest.approx(
+            exact_epsilon(1.0, delta), abs=1e-3
+        )

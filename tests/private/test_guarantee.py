@@ -1,15 +1,15 @@
-"""The guarantee, attacked: two data sets that differ by a patient, and what broken ones give away."""
+"""The guarantee, attacked by two data sets that differ by a patient; broken ones are caught."""
 
 from math import log2
 
 import numpy as np
 import pytest
+from neighbours_kit import empirical_epsilon, exact_epsilon
 
 from gdshare.exact_noise import rounded_gaussian
 from gdshare.private.patients import PatientMeans
 from gdshare.private.query import Query, noisy_sum
 from gdshare.private.statistic import Shape, Statistic, ask, coarse_vector, fine_vector
-from neighbours import empirical_epsilon, exact_epsilon
 
 DELTA = 0.1
 """The guarantee holds at every δ. At a small one a thousand runs would catch nothing: tails of so
@@ -21,8 +21,7 @@ SHAPE = Shape(dimension=1, coarse_radius=8.0, fine_radius=2.5, coarse_weight=2.0
 CENTRES = np.zeros((2, 1))
 RUNS = 1000
 PATIENTS = [
-    PatientMeans(np.array([0.3]), np.array([0.1]), positive=number % 2 == 1)
-    for number in range(4)
+    PatientMeans(np.array([0.3]), np.array([0.1]), positive=number % 2 == 1) for number in range(4)
 ]
 OUTLIER = PatientMeans(np.array([900.0]), np.array([900.0]), positive=True)
 """The patient who is added: as far out as can be, so that the bound is met."""
@@ -38,7 +37,7 @@ def answers(patients, release):
 
 
 def likeness(statistic):
-    """The likelihood ratio's exponent, of both queries: nobody can tell the data sets apart better."""
+    """The likelihood ratio's exponent: nobody can tell the data sets apart better."""
     coarse, fine = SHAPE.queries(MULTIPLIERS)
     wide = coarse_vector(OUTLIER, CENTRES, SHAPE)
     narrow = fine_vector(OUTLIER, CENTRES[1], SHAPE)

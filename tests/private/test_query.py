@@ -8,8 +8,7 @@ from hypothesis.extra.numpy import arrays
 
 from gdshare.private.patients import PatientMeans
 from gdshare.private.query import GRID, Query, clipped, in_units, noisy_sum
-from gdshare.private.statistic import Shape, coarse_vector, estimate, fine_vector
-from gdshare.private.statistic import Statistic
+from gdshare.private.statistic import Shape, Statistic, coarse_vector, estimate, fine_vector
 
 ANY = st.floats(width=64, allow_nan=True, allow_infinity=True)
 VECTORS = arrays(np.float64, st.integers(1, 12), elements=ANY)
@@ -25,7 +24,9 @@ def test_no_patient_moves_a_sum_by_more_than_the_bound(vector, bound):
     assert query.steps <= bound * GRID
 
 
-@given(st.lists(arrays(np.float64, 3, elements=ANY), max_size=6), arrays(np.float64, 3, elements=ANY))
+@given(
+    st.lists(arrays(np.float64, 3, elements=ANY), max_size=6), arrays(np.float64, 3, elements=ANY)
+)
 def test_a_patient_more_changes_the_sum_by_that_patients_vector_alone(others, vector):
     query = Query(2.0, SILENT)
     before = np.array(noisy_sum(others, query, 3, lambda _: 0))

@@ -10,7 +10,10 @@ CONFIDENCE = 0.999
 
 
 def empirical_epsilon(
-    scores: Callable[[int], np.ndarray], neighbours: Callable[[int], np.ndarray], runs: int, delta: float
+    scores: Callable[[int], np.ndarray],
+    neighbours: Callable[[int], np.ndarray],
+    runs: int,
+    delta: float,
 ) -> float:
     """A lower bound on ε, by the best threshold on a score.
 
