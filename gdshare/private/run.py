@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from gdshare.cohort import Cohort, Patches
 from gdshare.distill import run_folder
@@ -94,7 +95,7 @@ def distill_privately(
     """
     require_private(settings, cohort.protocol)
     mechanism = mechanism or Mechanism()
-    body = _body(settings, cohort.protocol, device)
+    body = scattering_body(settings, cohort.protocol, device)
     with ExitStack() as stack:
         with explain_faults(out):
             stack.enter_context(run_folder.claim(out, resume))
@@ -112,7 +113,8 @@ def distill_privately(
             write_privacy(out, record)  # the noise counts as spent from here on
             log.debug("%s: statistic drawn, ε %g", out, record.epsilon_spent)
         learned = estimate(record.statistic, reference.centres, record.fixed)
-        problem = _problem(settings, cohort.protocol, device, body, learned, reference)
+        found = surrogates(learned.means, reference)
+        problem = problem_on(settings, cohort.protocol, device, body, found)
         with explain_faults(out):
             run_folder.begin(out, _run_record(problem, cohort, learned, record.fixed), resume)
         return take_steps(out, problem, progress, clock, stopping)
@@ -145,7 +147,8 @@ def require_private(settings: Settings, protocol: Protocol) -> None:
         )
 
 
-def _body(settings: Settings, protocol: Protocol, device: str) -> Body:
+def scattering_body(settings: Settings, protocol: Protocol, device: str = "cpu") -> Body:
+    """The body of the settings' network, which is the same for everybody."""
     theta0 = announced_theta0(settings, build(settings.network, protocol.side))
     place = require_device(device)
     return body_of(
@@ -185,17 +188,24 @@ def _require_same(out: Path, record: PrivacyRecord, reference: Reference) -> Non
         )
 
 
-def _problem(
+def problem_on(
     settings: Settings,
     protocol: Protocol,
     device: str,
     body: Body,
-    learned: Estimate,
-    reference: Reference,
+    features: tuple[Tensor, Tensor],
 ) -> Problem:
-    """A problem that holds surrogates, and nothing of any patient."""
+    """A problem that holds these features and no patch: they are learned from and scored on.
+
+    Args:
+        settings: of the run.
+        protocol: of the patches.
+        device: torch's name of where to compute.
+        body: of the network.
+        features: conditioned, float32 [n, F], and their classes, int64 [n].
+    """
     place = require_device(device)
-    x, y = (tensor.to(place) for tensor in surrogates(learned.means, reference))
+    x, y = (tensor.to(place) for tensor in features)
     classes = y.cpu().numpy()
     rows = [np.flatnonzero(classes == label) for label in range(len(CLASSES))]
     side = protocol.side
