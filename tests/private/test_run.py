@@ -8,6 +8,7 @@ import pytest
 from film_kit import small_cohort
 from run_kit import TINY, BrokenOffError, break_off_after, contents, settings
 
+from gdshare.cli.measured_score import measured_score
 from gdshare.cohort import Cohort
 from gdshare.distill.head import body_of
 from gdshare.distill.loop import distill
@@ -137,6 +138,12 @@ def test_a_run_with_a_guarantee_is_not_gone_on_with_without_it(cohort, whole, tm
     for resume in (True, False):
         with pytest.raises(RunError, match="guarantee"):
             distill(cohort, out, SETTINGS, resume=resume)
+
+
+def test_a_run_with_a_guarantee_is_not_scored_again_on_validation_patients(cohort, whole):
+    assert measured_score(whole, None).windows <= 4 * 2 * 12, "drawn windows alone"
+    with pytest.raises(UsageError, match="outside it"):
+        measured_score(whole, cohort.path)
 
 
 def test_a_run_is_not_resumed_under_another_guarantee(cohort, whole, tmp_path):
