@@ -126,7 +126,7 @@ def distill(
     labelled = open_cohort(cohort)
     private = budget is not None or (resume and has_guarantee(out))
     if private:
-        _require_alone(announcement, workers, tensorboard)
+        _require_alone(announcement, workers, tensorboard, options)
     start = None
     if announcement is not None:
         start = _announced(announcement, labelled, options, resume)
@@ -297,12 +297,18 @@ def _run_privately(
     )
 
 
-def _require_alone(announcement: Path | None, workers: int, tensorboard: bool) -> None:
-    """Refuse what a run under a guarantee cannot have."""
+def _require_alone(
+    announcement: Path | None, workers: int, tensorboard: bool, options: Mapping[str, Any]
+) -> None:
+    """Refuse what a run under a guarantee cannot have, or would pass over."""
     for given, where, what in (
         (announcement is not None, "--announcement", "the features must be those of scattering"),
         (workers > 1, f"--workers {workers}", "the statistic is drawn once, by one process"),
         (tensorboard, "--tensorboard", "its event files are not written with a guarantee"),
+        *(
+            (name in options, f"--{name.replace('_', '-')}", "no patch of a patient is drawn")
+            for name in ("batch", "feature_patches", "score_patches")
+        ),
     ):
         if given:
             raise UsageError(what, f"{where} with --epsilon", "leave it out")

@@ -1,6 +1,7 @@
 """``gdshare distill --epsilon``: where the guarantee may be given, and what it refuses."""
 
 import pytest
+from film_kit import small_cohort
 
 from gdshare.cli.distill import read_budget
 from gdshare.cli.main import main
@@ -38,6 +39,19 @@ def test_a_guarantee_that_is_none_is_refused(tmp_path, text, named):
     with pytest.raises(UsageError) as refusal:
         read_budget(config(tmp_path, text), None, None)
     assert named in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    "words", [["--batch", "24"], ["--feature-patches", "9"], ["--workers", "2"], ["--tensorboard"]]
+)
+def test_what_a_guarantee_would_pass_over_is_refused(tmp_path, capsys, words):
+    pytest.importorskip("dp_accounting", reason="the extra privacy is not installed")
+    cohort = small_cohort(tmp_path).path
+    with pytest.raises(SystemExit) as end:
+        main(["distill", str(cohort), "--out", str(tmp_path / "run"), "--epsilon", "8", *words])
+    assert end.value.code == 2
+    assert f"{words[0]}" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
 
 
 def test_the_command_refuses_an_epsilon_out_of_range(tmp_path, capsys):
