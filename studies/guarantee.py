@@ -219,7 +219,7 @@ def _statistic(films: Films, reference: Reference, way: Way) -> npt.NDArray[np.f
         patients.append(PatientMeans(means[0], means[1], positive))
     multipliers = _multipliers(way.epsilon, way.delta, shape.shares) if way.epsilon else (0.0, 0.0)
     statistic = ask(patients, reference.centres, shape, multipliers, rounded_gaussian)
-    return estimate(statistic, reference.centres, shape).means
+    return estimate(statistic, reference.centres, shape, multipliers).means
 
 
 @lru_cache(maxsize=16)
@@ -248,6 +248,7 @@ def cells_of(plan: Plan, hospitals: Sequence[Hospital]) -> list[Cell]:
                 seed,
                 {READ: read[hospital.name]},
                 60.0,
+                version=2 if epsilon else 1,
             )
             for seed in range(plan.seeds)
             for epsilon in ways_of(plan)

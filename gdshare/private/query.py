@@ -41,6 +41,11 @@ class Query:
         return floor(Fraction(self.bound) * GRID)
 
     @property
+    def deviation(self) -> float:
+        """Of the noise on a coordinate, in the vectors' own units."""
+        return self.multiplier * self.bound
+
+    @property
     def variance(self) -> Fraction:
         """Of the noise on a coordinate, in squared steps, rounded up to a whole number."""
         return Fraction(ceil((Fraction(self.multiplier) * self.steps) ** 2))

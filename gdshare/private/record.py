@@ -122,6 +122,11 @@ class PrivacyRecord(_Frozen):
         return Statistic(self.coarse.answer, self.fine.answer)
 
     @property
+    def multipliers(self) -> tuple[float, float]:
+        """Of the coarse query and the fine one."""
+        return self.coarse.multiplier, self.fine.multiplier
+
+    @property
     def fixed(self) -> Shape:
         """What was fixed beforehand."""
         return Shape(**self.shape.model_dump())

@@ -112,7 +112,7 @@ def distill_privately(
             record = _release(cohort, body, reference, budget, device, mechanism, reading)
             write_privacy(out, record)  # the noise counts as spent from here on
             log.debug("%s: statistic drawn, ε %g", out, record.epsilon_spent)
-        learned = estimate(record.statistic, reference.centres, record.fixed)
+        learned = estimate(record.statistic, reference.centres, record.fixed, record.multipliers)
         found = surrogates(learned.means, reference)
         problem = problem_on(settings, cohort.protocol, device, body, found)
         with explain_faults(out):

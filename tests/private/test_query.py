@@ -8,7 +8,7 @@ from hypothesis.extra.numpy import arrays
 
 from gdshare.private.patients import PatientMeans
 from gdshare.private.query import GRID, Query, clipped, in_units, noisy_sum
-from gdshare.private.statistic import Shape, Statistic, coarse_vector, estimate, fine_vector
+from gdshare.private.statistic import Shape, Statistic, coarse_vector, estimate, fine_vector, shrunk
 
 ANY = st.floats(width=64, allow_nan=True, allow_infinity=True)
 VECTORS = arrays(np.float64, st.integers(1, 12), elements=ANY)
@@ -68,7 +68,9 @@ def test_without_noise_the_estimate_is_the_patients_means():
     ]
     from gdshare.private.statistic import ask
 
-    learned = estimate(ask(patients, centres, shape, (0.0, 0.0), lambda _: 0), centres, shape)
+    learned = estimate(
+        ask(patients, centres, shape, (0.0, 0.0), lambda _: 0), centres, shape, (0.0, 0.0)
+    )
     assert np.allclose(learned.means, [[2.0, 0.5], [0.5, 1.0], [0.0, 2.5]], atol=1e-4)
     assert (learned.irrelevant, learned.negative, learned.positive) == (2, 1, 2)
 
@@ -76,6 +78,16 @@ def test_without_noise_the_estimate_is_the_patients_means():
 def test_counts_that_noise_made_negative_are_none_and_divide_nothing():
     shape, centres = Shape(dimension=1), np.zeros((2, 1))
     below = (0, 0, -50 * GRID, -50 * GRID)
-    learned = estimate(Statistic(below, below), centres, shape)
+    learned = estimate(Statistic(below, below), centres, shape, (1.0, 1.0))
     assert (learned.irrelevant, learned.negative, learned.positive) == (0, 0, 0)
     assert np.isfinite(learned.means).all()
+
+
+def test_noise_is_shrunk_away_and_a_signal_stays():
+    generator = np.random.default_rng(0)
+    noise = generator.normal(size=64)
+    assert np.linalg.norm(shrunk(noise, 1.0)) < np.linalg.norm(noise) / 2
+    signal = np.full(64, 10.0)
+    assert np.linalg.norm(shrunk(signal + noise, 1.0) - signal) < np.linalg.norm(noise) * 1.1
+    assert (shrunk(signal, 0.0) == signal).all()
+    assert (shrunk(np.zeros(3), 1.0) == 0).all()
