@@ -4,7 +4,7 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -35,6 +35,7 @@ from gdshare.private.reference import Drawing, Reference, draw_reference
 from gdshare.private.statistic import Estimate, Shape, ask, estimate
 from gdshare.private.surrogates import surrogates
 from gdshare.protocol import CLASSES, Protocol
+from gdshare.scattering import CELLS
 from gdshare.theta0 import announced_theta0
 
 log = logging.getLogger(__name__)
@@ -55,6 +56,12 @@ class Mechanism:
     drawing: Drawing = field(default_factory=Drawing)
     noise: Noise = rounded_gaussian
     accountant: Callable[[Budget, Sequence[float]], Spending] = spend
+
+    def fitting(self, body: Body) -> "Mechanism":
+        """The same with no more coordinates than the body's features have, of small patches."""
+        most = len(body.centre) // CELLS**2
+        dimension = min(self.shape.dimension, most)
+        return replace(self, shape=replace(self.shape, dimension=dimension))
 
 
 def distill_privately(
@@ -94,8 +101,8 @@ def distill_privately(
         RunError: as for ``distill``; or the statistic is gone.
     """
     require_private(settings, cohort.protocol)
-    mechanism = mechanism or Mechanism()
     body = scattering_body(settings, cohort.protocol, device)
+    mechanism = (mechanism or Mechanism()).fitting(body)
     with ExitStack() as stack:
         with explain_faults(out):
             stack.enter_context(run_folder.claim(out, resume))

@@ -226,6 +226,12 @@ def test_the_reference_is_the_same_for_everybody():
     assert np.abs(first.projection @ first.background).max() < 1e-6
 
 
+def test_patches_too_small_for_all_coordinates_have_as_many_as_they_can():
+    body = body_of("scattering", 8, announced_theta0(SETTINGS, build("scattering", 8)))
+    assert Mechanism().fitting(body).shape.dimension == 9
+    assert Mechanism(SHAPE).fitting(body).shape == SHAPE
+
+
 def test_settings_of_the_kit_stay_without_a_guarantee(cohort, tmp_path):
     distill(cohort, tmp_path / "run", settings(outer_steps=1, score_every=1))
     assert not (tmp_path / "run" / "privacy.json").exists()
