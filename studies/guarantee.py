@@ -113,7 +113,7 @@ class Films:
         """Patch score, and AUC of films by the share of P among votes for N or P."""
         votes = head.logits(self.features).argmax(1)
         ratios, positive = [], []
-        for film in self.films.unique():
+        for film in np.unique(self.films.numpy()):
             own = self.films == film
             p, n = (int((votes[own] == label).sum()) for label in (PatchClass.P, PatchClass.N))
             organ = self.classes[own][self.classes[own] != PatchClass.I]
@@ -208,7 +208,7 @@ def distil_hospital(piece: Piece, way: Way) -> Result:
 def _statistic(films: Films, reference: Reference, way: Way) -> npt.NDArray[np.float64]:
     """The class means that the queries give; each patient has one film."""
     shape, patients = way.reading.shape, []
-    for film in films.films.unique():
+    for film in np.unique(films.films.numpy()):
         own = films.films == film
         inside = films.classes[own] != PatchClass.I
         means = [
