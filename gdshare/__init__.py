@@ -15,6 +15,7 @@ agree on.
 
 ``distill`` turns a cohort into a few soft-labelled images (``distilled``) by a ``method``, and
 ``training`` on real patches is the baseline (of ``scattering`` the ``last_layer`` alone);
+``private`` distils under a guarantee for each patient, with ``exact_noise``;
 ``networks`` and their initialisers, ``patch_tensors`` and ``seeding`` stand below both. ``audit``
 attacks the images before they leave.
 

@@ -18,6 +18,7 @@ MODULES = {
     "pacs": ("dicomweb_client", "requests", "urllib3"),
     "distill": ("jinja2", "markupsafe", "matplotlib", "torch", "torchvision"),
     "federation": ("flwr",),
+    "privacy": ("dp_accounting",),
 }
 """Extra -> the modules that it adds."""
 INCLUDES: Mapping[str, tuple[str, ...]] = {
@@ -25,6 +26,7 @@ INCLUDES: Mapping[str, tuple[str, ...]] = {
     "pacs": ("dicom",),
     "distill": ("films",),
     "federation": ("distill",),
+    "privacy": ("distill",),
 }
 """Extra -> the extras on which it builds."""
 

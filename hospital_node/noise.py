@@ -1,9 +1,5 @@
 """Noise on counts, for hospitals that want a guarantee: the discrete Gaussian, sampled exactly.
 
-Canonne, Kamath and Steinke, "The Discrete Gaussian for Differential Privacy", NeurIPS 2020,
-algorithms 1 to 3: integers and fractions from the system's own source of randomness, no floating
-point, so that the last digits of a sample tell nothing.
-
 Each diagnosis' films are a histogram: indeterminate, below the lowest threshold, between two, above
 the highest. Another film in the place of one moves a film from one bin to another, so the squared
 sensitivity is 2, and noise of variance v in every bin is 1/v of zero-concentrated differential
@@ -15,8 +11,8 @@ from collections.abc import Sequence
 from fractions import Fraction
 from itertools import accumulate, pairwise
 from math import ceil, log, sqrt
-from secrets import randbelow
 
+from gdshare.exact_noise import discrete_gaussian
 from gdshare.metrics import Confusion
 
 DELTA = 1e-6
@@ -77,42 +73,3 @@ def _noisy_called(
     surplus = Fraction(sum(bins) - films, len(bins))
     above = list(accumulate(reversed([size - surplus for size in bins[1:]])))[::-1]
     return list(accumulate((min(films, max(0, round(n))) for n in above), min))
-
-
-def discrete_gaussian(variance: Fraction) -> int:
-    """An integer n with probability proportional to exp(-n² / (2 variance)); algorithm 3."""
-    scale = int(variance**0.5) + 1  # any positive integer gives the same distribution
-    while True:
-        n = discrete_laplace(scale)
-        if _bernoulli_exp((abs(n) - variance / scale) ** 2 / (2 * variance)):
-            return n
-
-
-def discrete_laplace(scale: int) -> int:
-    """An integer n with probability proportional to exp(-|n| / scale); algorithm 2."""
-    while True:
-        low = randbelow(scale)
-        if not _bernoulli_exp(Fraction(low, scale)):
-            continue
-        high = 0
-        while _bernoulli_exp(Fraction(1)):
-            high += 1
-        magnitude, negative = low + scale * high, bool(randbelow(2))
-        if magnitude or not negative:
-            return -magnitude if negative else magnitude
-
-
-def _bernoulli_exp(gamma: Fraction) -> bool:
-    """True with probability exp(-gamma); algorithm 1."""
-    while gamma > 1:
-        if not _bernoulli_exp(Fraction(1)):
-            return False
-        gamma -= 1
-    place = 1
-    while _bernoulli(gamma / place):
-        place += 1
-    return place % 2 == 1
-
-
-def _bernoulli(probability: Fraction) -> bool:
-    return randbelow(probability.denominator) < probability.numerator

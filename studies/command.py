@@ -25,6 +25,7 @@ NAMES = (
     "rivals",
     "gain",
     "harmonised",
+    "guarantee",
     "pneumonia",
     "options",
     "poison",

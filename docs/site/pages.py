@@ -35,6 +35,7 @@ REFERENCE: Mapping[str, tuple[str, ...]] = {
     "distillation": (
         *("method", "distilled", "distill.run_folder", "distill.loop", "training", "last_layer"),
         *("networks", "scattering", "patch_tensors", "seeding", "audit"),
+        *("private", "private.run", "private.account", "exact_noise"),
     ),
     "bundles": ("bundle", "signing", "release", "ledger"),
     "models": (

@@ -7,7 +7,7 @@ import secrets
 import shlex
 import sys
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin
@@ -27,7 +27,14 @@ from gdshare.cli.terminal import (
     resolve_device,
 )
 from gdshare.config import variable
-from gdshare.distill.run_folder import PREVIEW, RECORD, RESULT, read_record
+from gdshare.distill.run_folder import (
+    PREVIEW,
+    PRIVACY,
+    RECORD,
+    RESULT,
+    has_guarantee,
+    read_record,
+)
 from gdshare.errors import UsageError
 from gdshare.extras import require_extra
 from gdshare.method import BY_NETWORK, Settings
@@ -41,8 +48,12 @@ if TYPE_CHECKING:
     from gdshare.cohort import Cohort
     from gdshare.distill.loop import Outcome, Tick
     from gdshare.distill.workers import Workers
+    from gdshare.private.account import Budget
 
 log = logging.getLogger(__name__)
+
+
+GUARANTEE = "A guarantee for each patient"
 
 
 def distill(
@@ -67,6 +78,22 @@ def distill(
         bool, typer.Option("--resume", help="Continue the interrupted run in --out.")
     ] = False,
     device: Device = "auto",
+    epsilon: Annotated[
+        float | None,
+        typer.Option(
+            help="A guarantee: the images are (ε, δ)-differentially private for each training "
+            "patient. Needs the extra privacy.",
+            rich_help_panel=GUARANTEE,
+        ),
+    ] = None,
+    delta: Annotated[
+        float | None,
+        typer.Option(
+            help="δ of the guarantee, below 1 / training patients.",
+            show_default="0.00001",
+            rich_help_panel=GUARANTEE,
+        ),
+    ] = None,
     workers: Annotated[
         int,
         typer.Option(
@@ -85,13 +112,20 @@ def distill(
     value in Wang et al.'s code. Ctrl-C stops the run after the current step. --resume continues it
     from there, or after a power cut; on a CPU the result is the same, byte for byte, as without the
     interruption.
+
+    With --epsilon the patients are read once, as one noisy statistic, and the images are distilled
+    from that alone. privacy.json in --out says what the guarantee covers.
     """
-    require_extra("distill")
+    budget = read_budget(config, epsilon, delta)
+    require_extra("distill" if budget is None or resume else "privacy")
     from gdshare.cohort import open_cohort
     from gdshare.distill.precision import with_precision
     from gdshare.distill.workers import join, spawn_workers
 
     options = {name: value for name, value in settings_options.items() if value is not None}
+    private = budget is not None or (resume and has_guarantee(out))
+    if private:
+        _require_alone(announcement, workers, tensorboard, options)
     start = None
     if announcement is not None:
         start = _announced(announcement, options, resume)
@@ -103,7 +137,9 @@ def distill(
         raise _too_many(f"--workers {workers}", settings)
     labelled = open_cohort(cohort)
     theta0 = None if start is None else _weights_for(start, labelled)
-    arguments = _Arguments(labelled, out, settings, device, resume, tensorboard, theta0)
+    arguments = _Arguments(
+        labelled, out, settings, device, resume, tensorboard, theta0, private, budget
+    )
     if workers > 1 and "WORLD_SIZE" not in os.environ:
         if not resume and "OMP_NUM_THREADS" not in os.environ:
             _share_cores(workers)
@@ -119,7 +155,7 @@ def distill(
         if not joined.is_main:
             return
     write_bytes(out / PREVIEW, render_preview(outcome.distilled))
-    _report(cohort, out, outcome, as_json)
+    _report(cohort, out, outcome, private, as_json)
 
 
 def _settings_of(start: AnnouncedStart) -> dict[str, Any]:
@@ -208,6 +244,8 @@ class _Arguments:
     resume: bool
     tensorboard: bool
     theta0: bytes | None
+    private: bool
+    budget: "Budget | None"
 
 
 def _run(arguments: _Arguments, workers: "Workers") -> "Outcome":
@@ -220,6 +258,8 @@ def _run(arguments: _Arguments, workers: "Workers") -> "Outcome":
             progress("distilling", hidden=not workers.is_main) as report,
             stop_requests(announce=workers.is_main) as stopping,
         ):
+            if arguments.private:
+                return _run_privately(arguments, report, stopping, workers)
             return run_distillation(
                 arguments.cohort,
                 arguments.out,
@@ -237,6 +277,44 @@ def _run(arguments: _Arguments, workers: "Workers") -> "Outcome":
         if workers.is_main:
             log.info(_how_to_continue(arguments, workers))
         raise typer.Exit(130) from None
+
+
+def _run_privately(
+    arguments: _Arguments,
+    report: Callable[[int, int, str], None],
+    stopping: Callable[[], bool],
+    workers: "Workers",
+) -> "Outcome":
+    from gdshare.private.run import distill_privately
+
+    return distill_privately(
+        arguments.cohort,
+        arguments.out,
+        arguments.settings,
+        arguments.budget,
+        _device_for(arguments, workers),
+        arguments.resume,
+        lambda tick: report(tick.step, tick.total, _figures(tick)),
+        stopping=stopping,
+        reading=lambda done, total: report(done, total, "features of patients"),
+    )
+
+
+def _require_alone(
+    announcement: Path | None, workers: int, tensorboard: bool, options: Mapping[str, Any]
+) -> None:
+    """Refuse what a run under a guarantee cannot have, or would pass over."""
+    for given, where, what in (
+        (announcement is not None, "--announcement", "the features must be those of scattering"),
+        (workers > 1, f"--workers {workers}", "the statistic is drawn once, by one process"),
+        (tensorboard, "--tensorboard", "its event files are not written with a guarantee"),
+        *(
+            (name in options, f"--{name.replace('_', '-')}", "no patch of a patient is drawn")
+            for name in ("batch", "feature_patches", "score_patches")
+        ),
+    ):
+        if given:
+            raise UsageError(what, f"{where} with --epsilon", "leave it out")
 
 
 def _how_to_continue(arguments: _Arguments, workers: "Workers") -> str:
@@ -288,15 +366,7 @@ def read_settings(config: Path | None, options: dict[str, Any], initial: Setting
     Raises:
         UsageError: the file is unreadable, or a name or value is invalid.
     """
-    values: dict[str, Any] = {}
-    if config is not None:
-        try:
-            content = tomllib.loads(read_plain(config, MAX_RECORD).decode("utf-8"))
-        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-            raise UsageError(
-                f"cannot be read as TOML ({error})", config, "write lines such as outer-steps = 400"
-            ) from error
-        values = {name.replace("-", "_"): value for name, value in content.items()}
+    values = {name: value for name, value in _toml(config).items() if name != "privacy"}
     try:
         return Settings(**(initial.model_dump(exclude_unset=True) | values | options))
     except ValidationError as error:
@@ -310,7 +380,47 @@ def read_settings(config: Path | None, options: dict[str, Any], initial: Setting
         raise UsageError(reason, where, "see gdshare distill --help") from error
 
 
-def _report(cohort: Path, out: Path, outcome: "Outcome", as_json: bool) -> None:
+def read_budget(config: Path | None, epsilon: float | None, delta: float | None) -> "Budget | None":
+    """The guarantee that was asked for, by the command line or the table ``[privacy]`` of the file.
+
+    Raises:
+        UsageError: the file is unreadable; a name or value is invalid, or δ stands without ε.
+    """
+    from gdshare.private.account import Budget
+
+    table = _toml(config).get("privacy", {})
+    where = f"{config}: privacy"
+    if not isinstance(table, dict) or set(table) - {"epsilon", "delta", "unit"}:
+        raise UsageError("is not a table of epsilon, delta and unit", where, "see the site's guide")
+    if table.get("unit", "patient") != "patient":
+        raise UsageError("a patient is the only unit", f"{where}.unit", 'write unit = "patient"')
+    given = {"epsilon": epsilon, "delta": delta}
+    values = table | {name: value for name, value in given.items() if value is not None}
+    values.pop("unit", None)
+    if not values:
+        return None
+    if "epsilon" not in values:
+        raise UsageError("δ has no meaning without ε", "--delta", "give --epsilon too")
+    for name, value in values.items():
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise UsageError("is not a number", f"{where}.{name}", "write one such as 8.0")
+    return Budget(**{name: float(value) for name, value in values.items()})
+
+
+def _toml(config: Path | None) -> dict[str, Any]:
+    """The content of a file of settings, names spelled as in Python; nothing without a file."""
+    if config is None:
+        return {}
+    try:
+        content = tomllib.loads(read_plain(config, MAX_RECORD).decode("utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise UsageError(
+            f"cannot be read as TOML ({error})", config, "write lines such as outer-steps = 400"
+        ) from error
+    return {name.replace("-", "_"): value for name, value in content.items()}
+
+
+def _report(cohort: Path, out: Path, outcome: "Outcome", private: bool, as_json: bool) -> None:
     score = outcome.score
     if as_json:
         return print_json(
@@ -324,17 +434,13 @@ def _report(cohort: Path, out: Path, outcome: "Outcome", as_json: bool) -> None:
                 "inits": len(score.values),
                 "train_patch_score": outcome.train_score,
                 "at_chance": outcome.at_chance,
+                **({"privacy": str(out / PRIVACY)} if private else {}),
             }
         )
-    inits = len(score.values)
-    spread = f"deviation {score.deviation:.3f} over {inits} fresh θ0" if inits > 1 else "one θ0"
-    print_line(
-        f"patch score {score.mean:.3f} ({spread}, validation patients, step {outcome.step}; "
-        "chance is 0.333)"
-    )
-    if outcome.train_score is not None:
-        gap = outcome.train_score - score.mean
-        print_line(f"on the training patches {outcome.train_score:.3f}, a gap of {gap:.3f}")
+    if private:
+        _print_guarantee(out, outcome)
+    else:
+        _print_scores(outcome)
     print_line(f"images      {out / RESULT}")
     print_line(f"picture     {out / PREVIEW}")
     if outcome.at_chance:
@@ -344,6 +450,33 @@ def _report(cohort: Path, out: Path, outcome: "Outcome", as_json: bool) -> None:
         )
     print_next(commands.audit(out, cohort))
     return None
+
+
+def _print_scores(outcome: "Outcome") -> None:
+    score = outcome.score
+    inits = len(score.values)
+    spread = f"deviation {score.deviation:.3f} over {inits} fresh θ0" if inits > 1 else "one θ0"
+    print_line(
+        f"patch score {score.mean:.3f} ({spread}, validation patients, step {outcome.step}; "
+        "chance is 0.333)"
+    )
+    if outcome.train_score is not None:
+        gap = outcome.train_score - score.mean
+        print_line(f"on the training patches {outcome.train_score:.3f}, a gap of {gap:.3f}")
+
+
+def _print_guarantee(out: Path, outcome: "Outcome") -> None:
+    from gdshare.private.record import read_privacy
+
+    record = read_privacy(out)
+    print_line(
+        f"patch score {outcome.score.mean:.3f} (surrogates, not patients, step {outcome.step}; "
+        "chance is 0.333)"
+    )
+    print_line(
+        f"guarantee   ε {record.epsilon:g}, δ {record.delta:g} for each training patient; "
+        f"{out / PRIVACY} says what is outside"
+    )
 
 
 YOURS, THE_METHODS = "What you set", "What the method fixes (docs/distill-options.md says why)"

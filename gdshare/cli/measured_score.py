@@ -5,8 +5,9 @@ from typing import Annotated
 
 import typer
 
-from gdshare.distill.run_folder import read_record, read_result, read_theta0
+from gdshare.distill.run_folder import has_guarantee, read_record, read_result, read_theta0
 from gdshare.distill.score_record import ScoreRecord, read_score
+from gdshare.errors import UsageError
 from gdshare.extras import require_extra
 from gdshare.progress import progress
 
@@ -33,11 +34,18 @@ def measured_score(run: Path, cohort: Path | None) -> ScoreRecord:
 
     Raises:
         RunError: the run is not finished, or nobody measured.
-        UsageError: the run was distilled from another cohort, or PyTorch is not installed.
+        UsageError: the run was distilled from another cohort, or under a guarantee; or PyTorch is
+            not installed.
     """
     distilled = read_result(run)
     if cohort is None:
         return read_score(run, distilled)
+    if has_guarantee(run):
+        raise UsageError(
+            "this run has a guarantee, and a score on validation patients would be outside it",
+            cohort,
+            "leave the cohort out: the run has a score on surrogates",
+        )
     require_extra("distill")
     from gdshare.cohort import open_cohort
     from gdshare.distill.loop import score_run

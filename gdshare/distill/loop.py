@@ -164,6 +164,7 @@ def distill(
     """
     if tensorboard:
         require_tensorboard()
+    run_folder.require_public(out)
     with ExitStack() as stack:
         if workers.is_main:
             data = run_folder.read_theta0(out) if resume else theta0
@@ -180,19 +181,22 @@ def distill(
             data = run_folder.read_theta0(out)
             shared = shared_weights(data, settings, cohort.protocol.side)
             problem = prepare(cohort, settings, device, shared=shared)
-        return _run(out, problem, progress, clock, stopping, workers, tensorboard)
+        return take_steps(out, problem, progress, clock, stopping, workers, tensorboard)
 
 
-def _run(
+def take_steps(
     out: Path,
     problem: Problem,
     progress: Callable[[Tick], None],
     clock: Callable[[], float],
     stopping: Callable[[], bool],
-    workers: Workers,
-    tensorboard: bool,
+    workers: Workers = ALONE,
+    tensorboard: bool = False,
 ) -> Outcome:
-    """Take the training steps that are left, and write the result."""
+    """Take the training steps that are left in an open run folder, and write the result.
+
+    Args and errors are those of ``distill``.
+    """
     settings = problem.settings
     state = load_checkpoint(out, settings, problem.protocol.side)
     log.debug("%s: at step %d of %d", out, state.progress.step, settings.outer_steps)

@@ -5,6 +5,7 @@
     RUN/
       run.json                 settings, cohort and machine; has the seed, stays at the hospital
       theta0.safetensors       the shared model that was announced as θ0, if one was
+      privacy.json             guarantee and noisy statistic, see gdshare.private
       .lock                    locked while a process is at the run
       metrics.jsonl            a line for each training step, and for each score
       checkpoint.safetensors   the state to resume from
@@ -38,6 +39,7 @@ from gdshare.storage import write_bytes, write_json
 
 RECORD = "run.json"
 THETA0 = "theta0.safetensors"
+PRIVACY = "privacy.json"
 LOCK = ".lock"
 METRICS = "metrics.jsonl"
 TIMINGS = "timings.jsonl"
@@ -58,10 +60,23 @@ def open_run(
         RunError: the folder is not empty (without ``resume``), has no run (with it), or a run of
             other settings, another cohort or machine; or another process is at this run.
     """
+    with claim(out, resume):
+        begin(out, record, resume, theta0)
+        yield
+
+
+@contextmanager
+def claim(out: Path, resume: bool) -> Iterator[None]:
+    """Keep other processes from a run folder, new or to be resumed.
+
+    Raises:
+        RunError: the folder is not empty (without ``resume``) or has no run (with it); or another
+            process is at this run.
+    """
     if resume:
         read_record(out)
     else:
-        _require_empty(out)
+        require_empty(out)
         out.mkdir(parents=True, exist_ok=True)
         out.chmod(0o700)
     with ExitStack() as stack:
@@ -71,19 +86,55 @@ def open_run(
             raise RunError(
                 f"another process is at this run ({error.what})", out, error.remedy
             ) from error
-        if resume:
-            _require_same(out, record)
-        else:
-            _require_empty(out)  # another process may have begun and ended a run meanwhile
-            if theta0 is not None:
-                write_bytes(out / THETA0, theta0)
-            else:  # a killed process may have left those of another run
-                (out / THETA0).unlink(missing_ok=True)
-            write_json(out / RECORD, record.model_dump(mode="json"))
         yield
 
 
-def _require_empty(out: Path) -> None:
+def begin(out: Path, record: RunRecord, resume: bool, theta0: bytes | None = None) -> None:
+    """Write ``run.json`` of a new run, or check that the run to resume is this one.
+
+    Args:
+        out: a claimed folder.
+        record, resume, theta0: as for ``open_run``.
+
+    Raises:
+        RunError: as for ``open_run``.
+    """
+    if resume:
+        _require_same(out, record)
+        return
+    require_empty(out)  # another process may have begun and ended a run meanwhile
+    if theta0 is not None:
+        write_bytes(out / THETA0, theta0)
+    else:  # a killed process may have left those of another run
+        (out / THETA0).unlink(missing_ok=True)
+    write_json(out / RECORD, record.model_dump(mode="json"))
+
+
+def has_guarantee(out: Path) -> bool:
+    """Whether a run was made under a guarantee: its folder has ``privacy.json``."""
+    return (out / PRIVACY).exists()
+
+
+def require_public(out: Path) -> None:
+    """Refuse to go on without its guarantee with a run that has one.
+
+    Raises:
+        RunError: the folder has ``privacy.json``.
+    """
+    if has_guarantee(out):
+        raise RunError(
+            "this run has a guarantee, and going on without it would break it",
+            out / PRIVACY,
+            "resume it by gdshare distill --resume, or choose another --out",
+        )
+
+
+def require_empty(out: Path) -> None:
+    """Refuse a folder with anything but what a kill left before ``run.json`` was written.
+
+    Raises:
+        RunError: it is not empty.
+    """
     if out.exists() and any(
         not _left_by_a_kill(entry) and entry.name != LOCK for entry in out.iterdir()
     ):
@@ -111,9 +162,9 @@ def _require_same(out: Path, record: RunRecord) -> None:
 
 def _left_by_a_kill(path: Path) -> bool:
     """Whether a file was left by a process that was killed before ``run.json`` was written."""
-    if path.name == THETA0:
+    if path.name in (THETA0, PRIVACY):
         return not (path.parent / RECORD).exists()
-    return path.name.startswith((f".{RECORD}.", f".{THETA0}."))
+    return path.name.startswith((f".{RECORD}.", f".{THETA0}.", f".{PRIVACY}."))
 
 
 def read_record(out: Path) -> RunRecord:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from gdshare.audit import read_attacks
 from gdshare.bundle import Manifest, describe_run, read_tensors
-from gdshare.distill.run_folder import read_record, read_result
+from gdshare.distill.run_folder import has_guarantee, read_record, read_result
 from gdshare.distilled import Distilled
 from gdshare.errors import BundleError, RunError
 from gdshare.release.consent import require_consent
@@ -56,7 +56,8 @@ def describe(
         lifetime=lifetime,
         terms=terms_of(outbox.policy, recipients),
         suppress_below=outbox.policy.bundle.suppress_below,
-        attacks=read_attacks(run, distilled),
+        # Figures of attacks are read off patients, outside a guarantee's account.
+        attacks=() if has_guarantee(run) else read_attacks(run, distilled),
     )
     try:
         read_tensors(distilled.to_bytes(), manifest)

@@ -28,6 +28,7 @@ NEEDING = (
     ("pacs", "import --out x --dicomweb https://pacs.example"),
     ("dicom", "review x"),
     ("distill", "distill x --out y"),
+    ("privacy", "distill x --out y --epsilon 8"),
     ("distill", "audit x --cohort y"),
     ("distill", "train x --out y"),
     ("distill", "evaluate x y"),

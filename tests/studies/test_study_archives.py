@@ -19,6 +19,7 @@ def test_there_are_archives_and_they_are_small():
     assert [path.stem for path in ARCHIVES] == [
         "claim",
         "gain",
+        "guarantee",
         "harmonised",
         "options",
         "quality",
