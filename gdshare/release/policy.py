@@ -11,7 +11,7 @@
     retention-days = 90         # after expiry, until when every copy must be deleted
     recipients = ["tokyo"]      # who may be named as a recipient; [] is anybody
     [attacks]                   # that must have been tried, and their highest result
-    "membership-loss/1" = 0.7   # the upper end of its interval, at most
+    "membership-bundle/1" = 0.9 # the upper end of its interval, at most
     [release]
     approvals = 1               # people who must approve, besides the one who signs
     approvers = ["9f86...", ]   # the fingerprints of their keys
