@@ -22,6 +22,11 @@ from gdshare.release.policy import policy_digest
 from gdshare.release.rules import Finding, findings
 
 TEMPLATE = "impact-assessment.md"
+PROOF = (
+    "Without `--epsilon` nothing is proven about any single patient. [If the run has a "
+    "`privacy.json`: its ε, δ and what it lists as outside the guarantee.]"
+)
+"""A bundle of format 1.1 does not say whether it has a guarantee."""
 UNTRIED = (
     "linking another film of the same patient",
     "reading back what was planted in films, from images, networks or weights",
@@ -78,7 +83,7 @@ def impact_assessment(reviewed: Reviewed, now: datetime) -> str:
         "patches": _patches(manifest.counts),
         "suppress": str(manifest.counts.suppressed_below),
         "teaches": prepared.score.text,
-        "proof": "No differential privacy: nothing is proven about any single patient.",
+        "proof": PROOF,
         "attacks": "\n".join(_attack_rows(policy, manifest)),
         "rules": "\n".join(_rule_row(part) for part in results if not _is_attack(part)),
         "needed": str(policy.release.approvals),
