@@ -86,7 +86,14 @@ def sign_prepared(
             prepared.
     """
     signer = fingerprint(key.public_key())
-    overridden = others_override(read_overrides(prepared, policy), signer)
+    overrides = read_overrides(prepared, policy)
+    overridden = others_override(overrides, signer)
+    if overrides and overridden is None:
+        raise PolicyError(
+            "its bounds were overridden with the key alone that signs it, which does not count",
+            prepared.path,
+            "have another approver override them with gdshare approve --despite",
+        )
     require_allowed(policy, prepared.manifest, overridden is not None)
     if overridden is not None:
         require_override_recorded(prepared, overridden, entries)
