@@ -123,7 +123,7 @@ def write_audit(
     (run / SIGNATURE).unlink(missing_ok=True)
     write_json(run / AUDIT, record.model_dump(mode="json"))
     if key is not None:
-        statement = _statement((run / AUDIT).read_bytes(), record, key.public_key())
+        statement = _statement(read_plain(run / AUDIT, MAX_BYTES), record, key.public_key())
         write_bytes(run / SIGNATURE, sign_statement(statement, key))
     return run / AUDIT
 

@@ -105,7 +105,7 @@ def audit(
     mode: Mode = "full" if full else "quick"
     try:
         with progress("attacking patients") as report:
-            leaving = _would_leave(run, tuple(known or ()))
+            leaving = would_leave(run, tuple(known or ()))
             audited = audit_run(run, labelled, device_name, report, mode, signing_key, leaving)
     except KeyboardInterrupt:
         log.info("stopped; the same command goes on where it was")
@@ -127,8 +127,16 @@ def audit(
     return None
 
 
-def _would_leave(run: Path, tables: tuple[Path, ...]) -> "Leaving":
-    """The files that would leave, and those of images that nobody's patients made."""
+def would_leave(run: Path, tables: tuple[Path, ...]) -> "Leaving":
+    """The files that would leave, and those of images that nobody's patients made.
+
+    Args:
+        run: a finished run.
+        tables: CSV files of names and numbers.
+
+    Raises:
+        RunError: the run is not finished, or damaged.
+    """
     from gdshare.audit.identifiers import Leaving
     from gdshare.bundle import describe_run
     from gdshare.bundle.build import content_files

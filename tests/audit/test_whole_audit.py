@@ -13,6 +13,7 @@ from gdshare.audit.attack import seed_of
 from gdshare.audit.audit_run import SHADOW_COUNT, audit_run, gather, patients_digest
 from gdshare.audit.candidates import candidates_of
 from gdshare.audit.controls import FEW, few_members, overfitted
+from gdshare.audit.identifiers import NAME as IDENTIFIERS
 from gdshare.audit.likelihood import each_left_out
 from gdshare.audit.membership_lira import BUNDLE, LIRA, SHADOWS
 from gdshare.audit.nearest_attacks import Films, ratio_result
@@ -21,6 +22,7 @@ from gdshare.audit.rates import separation
 from gdshare.audit.record import SIGNATURE, signer_of_audit
 from gdshare.audit.shadows import FOLDER, open_workshop
 from gdshare.audit.traces import reader_of
+from gdshare.cli.audit import would_leave
 from gdshare.cohort import Cohort
 from gdshare.distill.loop import distill
 from gdshare.distill.run_folder import read_record, read_result
@@ -40,7 +42,7 @@ def site(tmp_path_factory):
     folder = tmp_path_factory.mktemp("site")
     cohort = textured_cohort(folder)
     distill(cohort, folder / "run", SETTINGS)
-    audit_run(folder / "run", cohort)
+    audit_run(folder / "run", cohort, leaving=would_leave(folder / "run", ()))
     return folder, cohort
 
 
@@ -160,7 +162,7 @@ def test_interrupted_audit_goes_on_where_it_was_to_the_same_bytes(site, tmp_path
     assert made == [f"shadow-{number:03}.safetensors" for number in range(3)]
     times = {name: (run / FOLDER / name).stat().st_mtime_ns for name in made}
     key = new_key()
-    audit_run(run, cohort, key=key)
+    audit_run(run, cohort, key=key, leaving=would_leave(run, ()))
     assert (run / AUDIT).read_bytes() == (folder / "run" / AUDIT).read_bytes()
     assert times == {name: (run / FOLDER / name).stat().st_mtime_ns for name in made}
     assert not [path for path in (run / FOLDER).iterdir() if path.is_dir()]
@@ -269,8 +271,8 @@ def trained_whole(tmp_path_factory):
 
 def test_network_that_is_trained_whole_has_no_shadows_in_quick_mode(trained_whole):
     record = audit_run(*trained_whole).record
-    assert [own.name for own in record.untried] == [BUNDLE, LIRA, SHADOWS]
-    assert all("--full" in own.why for own in record.untried)
+    assert [own.name for own in record.untried] == [IDENTIFIERS, BUNDLE, LIRA, SHADOWS]
+    assert all("--full" in own.why for own in record.untried[1:])
     assert (record.shadows, record.calibration, record.one_run) == (0, "none", None)
 
 
@@ -283,5 +285,5 @@ def test_split_by_a_table_is_told(trained_whole):
 def test_network_that_is_trained_whole_has_shadows_in_full_mode(trained_whole, monkeypatch):
     monkeypatch.setitem(SHADOW_COUNT, "full", 4)
     record = audit_run(*trained_whole, mode="full").record
-    assert set(results(record)) == set(ATTACKS)
+    assert set(results(record)) == set(ATTACKS) - {IDENTIFIERS}
     assert record.shadows == 4

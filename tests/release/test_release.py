@@ -544,7 +544,7 @@ def test_publishing_can_be_tried_without_being_done(desk: Desk) -> None:
 def test_attack_that_nobody_makes_is_told_as_such(desk: Desk) -> None:
     desk.rule(approvals=0, approvers=(), more='[attacks]\n"membership-lost/1" = 0.7\n')
     desk.prepare()
-    desk.refused("gdshare audit knows membership-bundle/1, membership-lira/1")
+    desk.refused("gdshare audit knows identifiers/1, membership-bundle/1")
 
 
 def test_page_says_that_nothing_was_tried_where_nothing_need_be(desk: Desk) -> None:
