@@ -50,7 +50,7 @@ from gdshare.audit.traces import reader_of
 from gdshare.bundle.attacks import Attack
 from gdshare.cohort import Cohort, windows_digest
 from gdshare.distill.head import Body, body_of
-from gdshare.distill.run_folder import read_record, read_result, read_theta0
+from gdshare.distill.run_folder import has_guarantee, read_record, read_result, read_theta0
 from gdshare.distill.score_record import tensors_digest
 from gdshare.distilled import Distilled
 from gdshare.errors import CohortError, LockedError, RunError, UsageError
@@ -70,6 +70,7 @@ HOURS = "shadow distillations of a network that is trained whole take hours: use
 NO_SHADOWS: Calibration = "none"
 ATTEMPTS = 4
 """To draw few patients whose windows are of every class, for each set."""
+OTHERS = "shadows are made without the run's guarantee, so they say nothing of runs like it"
 PASSES = 14
 """Over all patients' windows, by the attacks that need no shadows and their controls."""
 
@@ -131,7 +132,8 @@ def audit_run(
     require_own_cohort(record, cohort)
     with _alone_at(run):
         audited = attack_all(
-            record, distilled, cohort, device, progress, mode, shared, run, leaving
+            *(record, distilled, cohort, device, progress, mode, shared, run, leaving),
+            guarantee=has_guarantee(run),
         )
         write_nearest(run, audited.nearest, distilled)
         write_audit(run, audited.record, key)
@@ -164,6 +166,7 @@ def attack_all(
     shared: Parameters | None = None,
     folder: Path | None = None,
     leaving: Leaving | None = None,
+    guarantee: bool = False,
 ) -> Audited:
     """Make every attack and its control.
 
@@ -173,6 +176,7 @@ def attack_all(
         shared: the weights of the shared model that is the run's announced θ0, if it is one.
         folder: the run's, which keeps what takes long; None keeps nothing.
         leaving: as for ``audit_run``.
+        guarantee: whether the run was made under one: shadows are not, and show nothing of it.
 
     Raises:
         UsageError, CohortError, DivergedError, LostError: see ``audit_run``.
@@ -216,8 +220,11 @@ def attack_all(
     if shadows:
         evidence = gather(workshop, record, distilled, few, shadows, shared, count.step)
         results += [attack_bundle(name, evidence) for name in (LIRA, BUNDLE)]
-        results.append(attack_shadows(evidence))
-        bound = one_run(evidence)
+        if guarantee:
+            untried.append(Untried(name=SHADOWS, why=OTHERS))
+        else:
+            results.append(attack_shadows(evidence))
+            bound = one_run(evidence)
         calibration = "online" if evidence.is_online else "offline"
     else:
         untried += [Untried(name=name, why=HOURS) for name in (BUNDLE, LIRA, SHADOWS)]

@@ -1,5 +1,6 @@
 """Every attack with its control, on a small cohort whose patients have textures of their own."""
 
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -25,7 +26,7 @@ from gdshare.audit.traces import reader_of
 from gdshare.cli.audit import would_leave
 from gdshare.cohort import Cohort
 from gdshare.distill.loop import distill
-from gdshare.distill.run_folder import read_record, read_result
+from gdshare.distill.run_folder import PRIVACY, read_record, read_result
 from gdshare.distill.score_record import tensors_digest
 from gdshare.distilled import Distilled
 from gdshare.errors import RunError
@@ -287,3 +288,15 @@ def test_network_that_is_trained_whole_has_shadows_in_full_mode(trained_whole, m
     record = audit_run(*trained_whole, mode="full").record
     assert set(results(record)) == set(ATTACKS) - {IDENTIFIERS}
     assert record.shadows == 4
+
+
+def test_shadows_say_nothing_of_a_run_with_a_guarantee(site, tmp_path):
+    """They are made without it: its own figures stay, and the bound on ε is not told."""
+    folder, cohort = site
+    run = tmp_path / "run"
+    shutil.copytree(folder / "run", run)
+    (run / PRIVACY).write_text("{}", encoding="utf-8")
+    record = audit_run(run, cohort).record
+    assert (record.one_run, record.shadows) == (None, 16)
+    assert SHADOWS in [own.name for own in record.untried]
+    assert {LIRA, BUNDLE} <= set(results(record))
