@@ -273,7 +273,10 @@ def serving(answer, context=None):
     requests = []
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     if context is not None:
-        server.socket = context.wrap_socket(server.socket, server_side=True)
+        # The handshake is the handler's, which closes a connection where it fails; accept does not.
+        server.socket = context.wrap_socket(
+            server.socket, server_side=True, do_handshake_on_connect=False
+        )
     server.handle_error = lambda *_: None
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()

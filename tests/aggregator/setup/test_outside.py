@@ -47,7 +47,10 @@ def serve(tmp_path):
         handler = type("Handler", (Handler,), {"status": status})
         server = Server(("127.0.0.1", 0), handler)
         if tls is not None:
-            server.socket = tls.wrap_socket(server.socket, server_side=True)
+            # The handshake is the handler's, which closes a connection where it fails.
+            server.socket = tls.wrap_socket(
+                server.socket, server_side=True, do_handshake_on_connect=False
+            )
         threading.Thread(target=server.serve_forever, daemon=True).start()
         servers.append(server)
         return server.server_address[1]
