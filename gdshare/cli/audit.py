@@ -30,7 +30,7 @@ from gdshare.progress import progress
 
 if TYPE_CHECKING:
     from gdshare.audit.figures import Result
-    from gdshare.audit.identifiers import Leaving
+    from gdshare.audit.identifiers import Leaving, Searched
     from gdshare.audit.record import AuditRecord, Mode
 
 log = logging.getLogger(__name__)
@@ -116,15 +116,20 @@ def audit(
         return print_json(record.model_dump(mode="json") | {"attacks": attacks})
     _print(record)
     if searched is not None:
-        for text, where in searched.found.items():
-            log.warning("WARNING: %s stands in what would leave: %s", text, where)
-        if searched.short:
-            print_line(f"identifiers/1: {searched.short} were too short to be sought")
+        print_identifiers(searched)
     print_line(f"written to {run / AUDIT}")
     if signing_key is not None:
         print_line(f"signed with the key {fingerprint(signing_key.public_key())}")
     print_next(commands.prepare(run))
     return None
+
+
+def print_identifiers(searched: "Searched") -> None:
+    """Name the identifiers that were found, on the screen alone: a log file is kept for long."""
+    for text, where in searched.found.items():
+        print_line(f"WARNING: {text} stands in what would leave: {where}")
+    if searched.short:
+        print_line(f"identifiers/1: {searched.short} were too short to be sought")
 
 
 def would_leave(run: Path, tables: tuple[Path, ...]) -> "Leaving":

@@ -10,7 +10,9 @@ from film_kit import small_cohort
 from run_kit import SETTINGS, TINY
 
 from gdshare.audit import AUDIT, audit_run, read_attacks
+from gdshare.audit.identifiers import Searched
 from gdshare.audit.record import SIGNATURE, signer_of_audit
+from gdshare.cli.audit import print_identifiers
 from gdshare.cli.exit_status import INTERRUPTED
 from gdshare.distill.loop import distill
 from gdshare.distill.run_folder import read_result
@@ -89,3 +91,13 @@ def test_unfinished_run_is_refused(site, tmp_path):
     run = gdshare("audit", tmp_path, "--cohort", site / "cohort")
     assert run.status == 2
     assert run.err.count("\n") == 1
+
+
+def test_name_that_was_found_is_shown_and_not_logged(capsys, caplog):
+    found = {"Quokka^Anna": "README.md, hex"}
+    with caplog.at_level("DEBUG"):
+        print_identifiers(Searched(known=1, short=2, found=found, blind=(), planted=21))
+    assert "WARNING: Quokka^Anna stands in what would leave: README.md, hex" in (
+        capsys.readouterr().out
+    )
+    assert "Quokka" not in caplog.text
