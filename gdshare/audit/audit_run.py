@@ -20,7 +20,6 @@ import numpy as np
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from gdshare.audit.attack import NETWORKS, Progress, attack_run, require_own_cohort, seed_of
-from gdshare.audit.candidates import candidates_of
 from gdshare.audit.controls import Overfitted, overfitted
 from gdshare.audit.figures import Result, Untried
 from gdshare.audit.identifiers import NAME as IDENTIFIERS
@@ -215,11 +214,11 @@ def attack_all(
     settled = record.model_copy(
         update={"settings": record.settings.model_copy(update={"outer_steps": steps})}
     )
-    candidates = candidates_of(cohort, 2 * record.settings.feature_patches, seed)
     workshop = open_workshop(
-        *(settled, distilled, cohort, candidates, seed, folder, device, shared),
+        *(settled, distilled, cohort, seed, folder, device, shared),
         *(count.part(people), guarantee, drawing, start),
     )
+    candidates = workshop.candidates
     few = overfitted_sets(workshop, effort.overfitted, count.step)
     loss, patch = plain.attacks
     results = [

@@ -18,17 +18,16 @@ import numpy.typing as npt
 
 from gdshare.audit.candidates import Candidates
 from gdshare.cohort import Cohort, Patches, Split
+from gdshare.distill.head import Body
 from gdshare.distill.problem import Features, Problem
-from gdshare.errors import RunError
-from gdshare.method import RunRecord
+from gdshare.errors import RunError, UsageError
 from gdshare.private.patients import PatientMeans, patient_means
 from gdshare.private.query import Noise
 from gdshare.private.record import PrivacyRecord
 from gdshare.private.reference import Drawing, Reference, draw_reference
-from gdshare.private.run import problem_on, scattering_body
+from gdshare.private.run import problem_on
 from gdshare.private.statistic import ask, estimate
 from gdshare.private.surrogates import surrogates
-from gdshare.protocol import CLASSES
 from gdshare.seeding import numpy_generator
 
 Bool = npt.NDArray[np.bool_]
@@ -36,11 +35,6 @@ Bool = npt.NDArray[np.bool_]
 
 class Recipe(Interface):
     """Makes the problem of a shadow."""
-
-    @property
-    def problem(self) -> Problem:
-        """What all shadows have in common: settings, network, body, device."""
-        ...
 
     def of(self, included: Bool, seed: int) -> Problem:
         """The problem of some candidates alone.
@@ -88,7 +82,7 @@ class FromStatistic:
     """Shadows of a run with a guarantee.
 
     Attributes:
-        problem: body, settings and device; it holds no patch.
+        problem: of the same candidates' windows; its settings, body and device count.
         record: of the run's guarantee: bounds and strength of the noise.
         reference: the public coordinates.
         patients: what the mechanism reads of each candidate.
@@ -108,39 +102,33 @@ class FromStatistic:
         statistic = ask(chosen, centres, shape, record.multipliers, noise)
         means = estimate(statistic, centres, shape, record.multipliers).means
         settings = whole.settings.model_copy(update={"seed": seed})
-        body = scattering_body(settings, whole.protocol, str(whole.device))
-        features = surrogates(means, self.reference)
-        return problem_on(settings, whole.protocol, str(whole.device), body, features)
+        features, device = surrogates(means, self.reference), str(whole.device)
+        return problem_on(settings, whole.protocol, device, _body(whole), features)
 
 
 def statistic_recipe(
-    run: RunRecord,
+    problem: Problem,
     guarantee: PrivacyRecord,
     cohort: Cohort,
     candidates: Candidates,
-    device: str,
     drawing: Drawing,
     reading: Callable[[int, int], None],
 ) -> FromStatistic:
     """Read every candidate as the mechanism would.
 
     Args:
-        run: its settings count, but for the seed.
+        problem: of the candidates' windows.
         guarantee: of the run.
         cohort: that it was distilled from.
         candidates: the cohort's training and test patients.
-        device: torch's name of where to compute.
         drawing: of the public films.
         reading: called with (patients, in all) while their features are computed.
 
     Raises:
         RunError: this machine computes other public coordinates than the run's.
-        UsageError: there is no such device.
     """
-    settings, protocol = run.settings, run.protocol
-    body = scattering_body(settings, protocol, device)
-    shape = guarantee.fixed
-    reference = draw_reference(protocol, body, shape.dimension, device, drawing)
+    body, device, shape = _body(problem), str(problem.device), guarantee.fixed
+    reference = draw_reference(problem.protocol, body, shape.dimension, device, drawing)
     if reference.sha256 != guarantee.reference_sha256:
         raise RunError(
             "this machine computes other coordinates from the drawn films than the run's",
@@ -157,9 +145,13 @@ def statistic_recipe(
             cohort, body, reference.projection, shape.windows, device, done, split
         )
         patients += [means[name] for name in sorted(means)]  # in the candidates' order
-    nothing = surrogates(np.zeros((len(CLASSES), shape.dimension)), reference)
-    problem = problem_on(settings, protocol, device, body, nothing)
     return FromStatistic(problem, guarantee, reference, patients)
+
+
+def _body(problem: Problem) -> Body:
+    if problem.features is None:
+        raise UsageError("a run with a guarantee trains a head alone, and this one does not")
+    return problem.features.body
 
 
 def seeded_noise(generator: np.random.Generator) -> Noise:

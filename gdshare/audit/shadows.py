@@ -26,7 +26,7 @@ import numpy.typing as npt
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
-from gdshare.audit.candidates import Candidates
+from gdshare.audit.candidates import Candidates, candidates_of
 from gdshare.audit.recipes import FromPatches, Recipe, statistic_recipe
 from gdshare.cohort import Cohort
 from gdshare.distill.journal import Journal
@@ -74,7 +74,8 @@ class Workshop:
 
     Attributes:
         candidates: who may be in.
-        recipe: makes the problem of those who are in.
+        recipe: makes the problem of those who are in, as the run's was made.
+        unguarded: the same without the run's guarantee, for controls; else the same.
         folder: what is made is kept there; None keeps nothing.
         about: digest of everything that a shadow follows from, so that none of another audit is
             taken for one of this.
@@ -84,6 +85,7 @@ class Workshop:
 
     candidates: Candidates
     recipe: Recipe
+    unguarded: FromPatches
     folder: Path | None
     about: bytes
     seed: int
@@ -91,8 +93,8 @@ class Workshop:
 
     @property
     def problem(self) -> Problem:
-        """What all shadows have in common."""
-        return self.recipe.problem
+        """Of all candidates' windows."""
+        return self.unguarded.problem
 
     @property
     def steps(self) -> int:
@@ -120,13 +122,14 @@ class Workshop:
 
     def shadow(self, number: int, step: Step) -> Distilled:
         """Make shadow ``number``, or read the one that was made."""
-        return self.distil(f"shadow-{number:03}", self.coins(number), step)
+        return self.distil(f"shadow-{number:03}", self.recipe, self.coins(number), step)
 
-    def distil(self, name: str, included: Bool, step: Step) -> Distilled:
+    def distil(self, name: str, recipe: Recipe, included: Bool, step: Step) -> Distilled:
         """Distil some of the candidates' windows, unless it was done before.
 
         Args:
             name: of the file.
+            recipe: the run's, or the unguarded.
             included: bool [n], from whom.
             step: called after each training step.
 
@@ -135,7 +138,7 @@ class Workshop:
         """
         made = self._read(name)
         if made is None:
-            problem = self.recipe.of(included, derived_seed(self.seed, f"audit-{name}"))
+            problem = recipe.of(included, derived_seed(self.seed, f"audit-{name}"))
             made = _train(problem, self.start(problem), self._unfinished(name), step)
             self._keep(name, made)
         else:
@@ -184,7 +187,6 @@ def open_workshop(
     record: RunRecord,
     distilled: Distilled,
     cohort: Cohort,
-    candidates: Candidates,
     seed: int,
     folder: Path | None,
     device: str,
@@ -198,8 +200,7 @@ def open_workshop(
 
     Args:
         record, distilled: of the run.
-        cohort: that it was distilled from.
-        candidates: the cohort's.
+        cohort: that it was distilled from; its training and test patients are the candidates.
         seed: of all coins and draws.
         folder: the run's, with a folder ``FOLDER``; None keeps nothing.
         device: torch's name of where to compute.
@@ -214,24 +215,23 @@ def open_workshop(
         UsageError: there is no such device.
         RunError: this machine computes other public coordinates than those of the run's guarantee.
     """
-    recipe: Recipe
-    if guarantee is None:
-        settings = shadow_settings(record.settings, seed, len(candidates.training))
-        recipe = FromPatches(
-            prepare_patches(
-                *(candidates.training, cohort.patches("val"), cohort.protocol, settings, device),
-                *(reading, shared),
-            )
-        )
-    else:
-        recipe = statistic_recipe(record, guarantee, cohort, candidates, device, drawing, reading)
+    candidates = candidates_of(cohort, 2 * record.settings.feature_patches, seed)
+    settings = shadow_settings(record.settings, seed, len(candidates.training))
+    problem = prepare_patches(
+        *(candidates.training, cohort.patches("val"), cohort.protocol, settings, device),
+        *(reading, shared),
+    )
+    recipe: Recipe = FromPatches(problem)
+    if guarantee is not None:
+        recipe = statistic_recipe(problem, guarantee, cohort, candidates, drawing, reading)
     about = hashlib.sha256(
         json.dumps(
             [record.model_dump(mode="json", exclude={"settings": {"seed"}}), seed], sort_keys=True
         ).encode()
         + distilled.to_bytes()
     ).digest()
-    return Workshop(candidates, recipe, folder and folder / FOLDER, about, seed, start)
+    kept = folder and folder / FOLDER
+    return Workshop(candidates, recipe, FromPatches(problem), kept, about, seed, start)
 
 
 def shadow_settings(settings: Settings, seed: int, windows: int) -> Settings:

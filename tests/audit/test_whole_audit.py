@@ -13,7 +13,6 @@ from texture_kit import textured_cohort
 from gdshare.audit import ATTACKS, AUDIT, read_audit, shadows
 from gdshare.audit.attack import seed_of
 from gdshare.audit.audit_run import EFFORTS, Effort, attack_all, audit_run, gather, patients_digest
-from gdshare.audit.candidates import candidates_of
 from gdshare.audit.controls import FEW, few_members, overfitted
 from gdshare.audit.identifiers import NAME as IDENTIFIERS
 from gdshare.audit.likelihood import each_left_out
@@ -181,13 +180,12 @@ def test_interrupted_audit_goes_on_where_it_was_to_the_same_bytes(site, tmp_path
     assert not (folder / "run" / SIGNATURE).exists()
 
 
-def workshop_of(site, folder, images=None):
+def workshop_of(site, folder, images=None, name="run"):
     base, cohort = site
-    record, distilled = read_record(base / "run"), images or read_result(base / "run")
+    record, distilled = read_record(base / name), images or read_result(base / name)
     seed = seed_of(distilled)
-    candidates = candidates_of(cohort, 2 * SETTINGS.feature_patches, seed)
     return open_workshop(
-        record, distilled, cohort, candidates, seed, folder, "cpu", None, lambda done, total: None
+        record, distilled, cohort, seed, folder, "cpu", None, lambda done, total: None
     )
 
 
@@ -331,12 +329,12 @@ def test_shadows_of_a_run_with_a_guarantee_are_made_under_it(guaranteed):
 def private_recipe(guaranteed, multiplier):
     """Of shadows whose noise has another strength."""
     run, cohort = guaranteed
-    record, guarantee = read_record(run), read_privacy(run)
-    candidates = candidates_of(cohort, 2 * SETTINGS.feature_patches, 1)
+    guarantee, workshop = read_privacy(run), workshop_of((run.parent, cohort), None, name=run.name)
     changed = {"multiplier": multiplier}
     coarse, fine = (part.model_copy(update=changed) for part in (guarantee.coarse, guarantee.fine))
     other = guarantee.model_copy(update={"coarse": coarse, "fine": fine})
-    return statistic_recipe(record, other, cohort, candidates, "cpu", DRAWN, lambda *counts: None)
+    problem, people = workshop.problem, workshop.candidates
+    return statistic_recipe(problem, other, cohort, people, DRAWN, lambda *counts: None)
 
 
 def test_each_shadow_of_a_run_with_a_guarantee_has_noise_of_its_own(guaranteed):
