@@ -94,13 +94,16 @@ class Plan:
     phantoms: Phantoms | None = None
 
 
-def kinds_of(head: Settings, whole: Settings, delta: float) -> tuple[Kind, ...]:
+def kinds_of(
+    head: Settings, whole: Settings, delta: float, others: Sequence[float] = ()
+) -> tuple[Kind, ...]:
     """The rows of the table.
 
     Args:
         head: where a last layer is trained.
         whole: where all weights are.
-        delta: of the guarantee.
+        delta: of the guarantees.
+        others: each ε beside 8.
     """
 
     def other(settings: Settings, **changes: str) -> Settings:
@@ -112,6 +115,10 @@ def kinds_of(head: Settings, whole: Settings, delta: float) -> tuple[Kind, ...]:
         Kind("hard", "hard labels", other(head, labels="hard")),
         Kind("real", "started from real patches", head, start="patches"),
         Kind("e8", "ε = 8", head, budget=(8.0, delta)),
+        *(
+            Kind(f"e{epsilon:g}", f"ε = {epsilon:g}", head, budget=(epsilon, delta), sites=1)
+            for epsilon in others
+        ),
         Kind("fresh", "ConvNet, fresh θ0", whole, sites=1, cpu_seconds=seconds),
         Kind(
             "fixed",
@@ -126,7 +133,10 @@ def kinds_of(head: Settings, whole: Settings, delta: float) -> tuple[Kind, ...]:
 FULL = Plan(
     Protocol(patch=75, stride=13, side=32, tone="none"),
     kinds_of(
-        Settings(), Settings(network="convnet", outer_steps=100, precision="float32"), delta=1e-5
+        Settings(),
+        Settings(network="convnet", outer_steps=100, precision="float32"),
+        delta=1e-5,
+        others=(1.0, 3.0, 16.0),
     ),
     Effort(32, 4),
     Shape(),
@@ -297,7 +307,7 @@ BUNDLES, SHADOWS, AUDITS = "bundles", "shadows", "audits"
 
 
 def cells_of(plan: Plan, hospitals: Sequence[Hospital]) -> list[Cell]:
-    """All cells: of each seed and kind, the first hospitals first."""
+    """All cells."""
     cohorts = {
         own.name: replace(cohort_cell(own, plan.protocol), name=f"cohort-{own.name}")
         for own in hospitals
@@ -317,7 +327,7 @@ def cells_of(plan: Plan, hospitals: Sequence[Hospital]) -> list[Cell]:
         distillations = effort.shadows + effort.overfitted
         shadows = Cell(
             *(f"shadows-{name}", SHADOWS, make_shadows, shadowing, seed, needs),
-            cpu_seconds=distillations * kind.cpu_seconds,
+            cpu_seconds=0.7 * distillations * kind.cpu_seconds,  # a shadow reads no patches
             resumable=True,
         )
         audit = Cell(
@@ -329,12 +339,13 @@ def cells_of(plan: Plan, hospitals: Sequence[Hospital]) -> list[Cell]:
 
 
 def attacked(plan: Plan, hospitals: Sequence[Hospital]) -> list[tuple[int, Kind, Hospital]]:
-    """Seed, kind and hospital of each bundle."""
+    """Seed, kind and hospital of each bundle: all that concerns the first hospital comes first."""
     return [
         (seed, kind, site)
         for seed in range(plan.seeds)
+        for place, site in enumerate(hospitals)
         for kind in plan.kinds
-        for site in hospitals[: kind.sites]
+        if place < kind.sites
     ]
 
 
