@@ -44,7 +44,7 @@ from gdshare.audit.nearest_attacks import (
     ratio_result,
 )
 from gdshare.audit.nearest_patches import NearestPatches, write_nearest
-from gdshare.audit.other_films import SecondFilms, mirrored, open_second, second_films
+from gdshare.audit.other_films import SecondFilms, exposed_again, open_second, second_films
 from gdshare.audit.patients import patients_of
 from gdshare.audit.record import AuditRecord, Calibration, Mode, write_audit
 from gdshare.audit.shadows import FOLDER, Bool, Start, Step, Workshop, drawn_start, open_workshop
@@ -135,7 +135,7 @@ def audit_run(
         key: whoever made the audit signs it with.
         leaving: what would leave, to be searched for identifiers; None: it is not.
         second: labelled from other films of the cohort's patients, for line-ups; None: their own
-            films, mirrored (``gdshare.audit.other_films``).
+            films, exposed again (``gdshare.audit.other_films``).
 
     Raises:
         RunError: the run is not finished, or damaged, or another audit of it is under way.
@@ -204,7 +204,7 @@ def attack_all(
         drawing: of the public films that a guarantee looks at.
         effort: None: as much as the mode prescribes.
         start: the state before the run's first training step.
-        second: other films of the cohort's patients, for line-ups; None: their own, mirrored.
+        second: other films of the cohort's patients, for line-ups; None: their own, exposed again.
 
     Raises:
         UsageError, CohortError, DivergedError, LostError: see ``audit_run``.
@@ -353,7 +353,7 @@ def _lineup(
     """
     people, seed = workshop.candidates, workshop.seed
     few = tuple(leaking for leaking, _ in evidence.few)
-    other = mirrored(people, seed) if second is None else second_films(second, people, seed)
+    other = exposed_again(people, seed) if second is None else second_films(second, people, seed)
     if len(other.people) < len(people):
         present = np.isin(np.arange(len(people)), other.chosen)
         few = overfitted_sets(workshop, len(few), step, present)

@@ -120,7 +120,7 @@ class Lineup(BaseModel):
     """How often a training patient is picked from a line-up, by another film of each who is in it.
 
     Attributes:
-        film: which other film: the patient's own windows mirrored, or a second film.
+        film: which other film: the patient's own one exposed again, or a second film.
         second_sha256: of the windows of the cohort of second films; None without one.
         people: in a line-up, one of them a training patient, all of the same diagnosis.
         members, others: patients who were put into line-ups.
@@ -132,7 +132,7 @@ class Lineup(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    film: Literal["mirrored", "second"]
+    film: Literal["exposed-again", "second"]
     second_sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
     people: int
     members: int

@@ -1,9 +1,10 @@
-"""Another film of each patient, for line-ups: the own windows, mirrored, or a second film.
+"""Another film of each patient, for line-ups: the own film exposed again, or a second film.
 
-``mirrored``
-    A stand-in where a hospital has one film of each patient: the own windows left to right, as a
-    film that was taken from behind, with another contrast and brightness, and moved by a pixel. It
-    shows the same anatomy on the same day, and is easier to link than a second film.
+``exposed_again``
+    A stand-in where a hospital has one film of each patient: the own windows as if the patient had
+    stepped back and been exposed once more, in another contrast and brightness, turned, enlarged
+    and moved a little, with noise of its own. It shows the same view of the same anatomy on the
+    same day, and is easier to link than a second film.
 ``second_films``
     A cohort that was labelled from other films of the same patients, under the same names and by
     the same protocol. Who has no second film is in no line-up.
@@ -29,13 +30,17 @@ from gdshare.seeding import numpy_generator
 
 FULL_SCALE = 65535
 GAINS, OFFSETS = (0.75, 0.95), (-0.05, 0.05)
-"""A mirrored film's contrast about middle gray, and brightness, are drawn from these."""
-SHIFTS = ((0, 1), (0, -1), (1, 0), (-1, 0))
-"""Down and to the right, px of the patch."""
+"""The second exposure's contrast about middle gray, and brightness, are drawn from these."""
+TURNS, ZOOMS = (-3.0, 3.0), (0.97, 1.03)
+"""Degrees, and magnification."""
+SHIFT = 1.0
+"""To any side, px of the patch."""
+NOISE = 0.01
+"""Standard deviation, of full scale."""
 COPIED = 0.5
 """A film more of whose windows are windows of the cohort is a copy."""
 
-Film = Literal["mirrored", "second"]
+Film = Literal["exposed-again", "second"]
 Rows = npt.NDArray[np.int64]
 Pixels = npt.NDArray[np.uint16]
 
@@ -73,33 +78,59 @@ class SecondFilms:
     sha256: str
 
 
-def mirrored(candidates: Candidates, seed: int) -> OtherFilms:
-    """Take the candidates' measured windows for those of films that were taken from behind."""
+def exposed_again(candidates: Candidates, seed: int) -> OtherFilms:
+    """Take the candidates' measured windows for those of a second exposure.
+
+    Args:
+        candidates: of the audit; everybody has such a film.
+        seed: decides how each film differs.
+    """
     measured, owners = candidates.measured, candidates.owners
     pixels = np.empty(measured.pixels.shape, np.uint16)
     for patient in range(len(candidates)):
         rows = np.flatnonzero(owners == patient)
-        generator = numpy_generator(seed, "audit-mirrored-film", patient)
-        pixels[rows] = from_behind(measured.pixels[rows], generator)
+        generator = numpy_generator(seed, "audit-second-exposure", patient)
+        pixels[rows] = second_exposure(measured.pixels[rows], generator)
     other = Patches(pixels, measured.labels, measured.films)
-    return OtherFilms(_measured_on(candidates, other), np.arange(len(candidates)), "mirrored")
+    people = Candidates(candidates.member, candidates.positive, _none_of(other), other)
+    return OtherFilms(people, np.arange(len(candidates)), "exposed-again")
 
 
-def from_behind(windows: Pixels, generator: np.random.Generator) -> Pixels:
-    """The windows of a film, mirrored, in another exposure, and moved by a pixel.
+def second_exposure(windows: Pixels, generator: np.random.Generator) -> Pixels:
+    """The windows of a film as another exposure would show them.
 
     Args:
         windows: uint16 [n, side, side], [0, 1] as 0 to 65535.
-        generator: draws contrast, brightness and direction, the same for all windows of a film.
+        generator: draws contrast, brightness and position, the same for all windows of a film, and
+            the noise of each.
     """
     gain, offset = generator.uniform(*GAINS), generator.uniform(*OFFSETS)
-    down, right = SHIFTS[generator.integers(len(SHIFTS))]
-    side = windows.shape[-1]
-    at = np.arange(side)
-    rows, columns = (at - down).clip(0, side - 1), (at - right).clip(0, side - 1)
-    moved = windows[:, :, ::-1][:, rows][:, :, columns] / np.float32(FULL_SCALE)
-    exposed = (0.5 + gain * (moved - 0.5) + offset).clip(0.0, 1.0)
+    moved = _moved(np.divide(windows, FULL_SCALE, dtype=np.float32), generator)
+    noise = NOISE * generator.standard_normal(moved.shape, np.float32)
+    exposed = (0.5 + gain * (moved - 0.5) + offset + noise).clip(0.0, 1.0)
     return np.asarray(np.rint(exposed * FULL_SCALE), np.uint16)
+
+
+def _moved(
+    windows: npt.NDArray[np.float32], generator: np.random.Generator
+) -> npt.NDArray[np.float32]:
+    """Turned, enlarged and moved, bilinear; what comes in at an edge repeats it."""
+    turn, zoom = np.radians(generator.uniform(*TURNS)), generator.uniform(*ZOOMS)
+    towards = generator.uniform(0.0, 2.0 * np.pi)
+    middle = (windows.shape[-1] - 1) / 2.0
+    down, right = np.indices(windows.shape[1:]) - middle  # [side, side]
+    places = np.stack(
+        [
+            (down * np.cos(turn) + right * np.sin(turn)) / zoom + SHIFT * np.sin(towards),
+            (right * np.cos(turn) - down * np.sin(turn)) / zoom + SHIFT * np.cos(towards),
+        ]
+    )
+    at = (places + middle).clip(0.0, 2.0 * middle)  # [2, side, side]
+    first = np.minimum(at.astype(np.int64), windows.shape[-1] - 2)
+    (row, column), (lower, later) = first, (at - first).astype(np.float32)
+    above = windows[:, row, column] * (1 - later) + windows[:, row, column + 1] * later
+    below = windows[:, row + 1, column] * (1 - later) + windows[:, row + 1, column + 1] * later
+    return np.asarray(above * (1 - lower) + below * lower, np.float32)
 
 
 def open_second(cohort: Cohort, second: Cohort) -> SecondFilms:
@@ -170,10 +201,6 @@ def second_films(found: SecondFilms, candidates: Candidates, seed: int) -> Other
         candidates.member[chosen], candidates.positive[chosen], _none_of(other), other
     )
     return OtherFilms(people, chosen, "second", found.sha256)
-
-
-def _measured_on(candidates: Candidates, other: Patches) -> Candidates:
-    return Candidates(candidates.member, candidates.positive, _none_of(other), other)
 
 
 def _none_of(patches: Patches) -> Patches:

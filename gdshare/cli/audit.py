@@ -76,7 +76,7 @@ def audit(
             metavar="COHORT",
             help="A cohort of other films of the same patients, labelled under the same names and "
             "with the same options: can a patient be picked from a line-up by such a film? "
-            "Default: their own films, mirrored, which are easier to link.",
+            "Default: their own films, exposed again, which are easier to link.",
         ),
     ] = None,
     passphrase_file: Path | None = PASSPHRASE_FILE,
@@ -218,7 +218,9 @@ def _lineups(record: "AuditRecord") -> Iterator[str]:
         if result.lineup is None or not result.counts:
             continue
         found = result.lineup
-        films = "their own films, mirrored" if found.film == "mirrored" else "second films"
+        films = (
+            "their own films, exposed again" if found.film == "exposed-again" else "second films"
+        )
         yield (
             f"{result.attack.name}: one training patient among {found.people}, by {films}; "
             f"{found.members} training patients and {found.others} others; median rank "
