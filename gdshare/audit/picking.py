@@ -9,8 +9,9 @@ score lower and ``e`` the same: over all choices of N - 1 of them the member is 
 
 The right side follows from C(e, j) / (j + 1) = C(e + 1, j + 1) / (e + 1) and Vandermonde's sum.
 
-A line-up has at most half of the others: if all were in every line-up, a single other who scores
-high would decide, and no interval could tell. The interval leaves out each patient in turn (the
+A line-up has at most a quarter of the others. If all were in every line-up, a single other who
+scores high would decide, and no interval could tell; of few others a small line-up tells more. The
+interval leaves out each patient in turn (the
 jackknife), on the scale of log odds. A bootstrap's would lie too high: it draws some of the others
 twice, and so has fewer different ones in a line-up.
 """
@@ -28,6 +29,8 @@ from gdshare.audit.rates import Guesses, strata_of
 
 MOST = 10
 """Patients in a line-up."""
+SHARE = 4
+"""One in so many of the others of a diagnosis is in a line-up, at most."""
 NORMAL = 1.96
 """Standard errors on each side of a 95% interval."""
 DECIMALS = 4
@@ -73,14 +76,14 @@ class _Side:
 
 
 def lineup_size(positive: Bool, member: Bool) -> LineupSize:
-    """At most ``MOST``, the member and at most half of the others of a diagnosis.
+    """At most ``MOST``, the member and at most a quarter of the others of a diagnosis.
 
     Args:
         positive, member: bool [n], of all patients; at least one diagnosis is comparable.
     """
     diagnoses = comparable_diagnoses(positive[member], positive[~member])
     others = [int((~member & (positive == own)).sum()) for own in diagnoses]
-    return LineupSize(min(MOST, 1 + min(others) // 2), diagnoses)
+    return LineupSize(min(MOST, 1 + min(others) // SHARE), diagnoses)
 
 
 def pick_chances(members: Float, others: Float, weights: Float, people: int) -> Float:
