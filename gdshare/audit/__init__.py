@@ -14,6 +14,9 @@ not. All but the first ask whether the images tell them apart, at the level of p
     patient: of the trained networks' confidence, and of the bundle itself. Carlini et al. 2022.
 ``membership-shadows/1``
     The same on the shadows, in place of the images: how much distillations like the run give away.
+``reidentification-lineup/1``
+    The share of line-ups in which a training patient is picked from others of the same diagnosis,
+    by another film of each, and the score of ``membership-bundle/1``; 1 / N is chance.
 ``nearest-patch/1``
     The largest correlation, inverted copies included, of any image with any patch of the training
     patients; 1 is a copy. Beside it the same with the patches of test patients, who had no part in

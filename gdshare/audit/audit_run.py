@@ -24,6 +24,8 @@ from gdshare.audit.controls import Overfitted, overfitted
 from gdshare.audit.figures import Result, Untried
 from gdshare.audit.identifiers import NAME as IDENTIFIERS
 from gdshare.audit.identifiers import Leaving, Searched, identifiers_result
+from gdshare.audit.lineup import NAME as LINEUP
+from gdshare.audit.lineup import lineup_result
 from gdshare.audit.membership_lira import (
     BUNDLE,
     LIRA,
@@ -42,9 +44,10 @@ from gdshare.audit.nearest_attacks import (
     ratio_result,
 )
 from gdshare.audit.nearest_patches import NearestPatches, write_nearest
+from gdshare.audit.other_films import SecondFilms, exposed_again, open_second, second_films
 from gdshare.audit.patients import patients_of
 from gdshare.audit.record import AuditRecord, Calibration, Mode, write_audit
-from gdshare.audit.shadows import FOLDER, Start, Step, Workshop, drawn_start, open_workshop
+from gdshare.audit.shadows import FOLDER, Bool, Start, Step, Workshop, drawn_start, open_workshop
 from gdshare.audit.traces import reader_of
 from gdshare.bundle.attacks import Attack
 from gdshare.cohort import Cohort, windows_digest
@@ -114,6 +117,7 @@ def audit_run(
     mode: Mode = "quick",
     key: ec.EllipticCurvePrivateKey | None = None,
     leaving: Leaving | None = None,
+    second: Cohort | None = None,
 ) -> Audited:
     """Attack a finished run, and keep figures and nearest patches in its folder.
 
@@ -130,21 +134,26 @@ def audit_run(
             ``full``, hours, has 64.
         key: whoever made the audit signs it with.
         leaving: what would leave, to be searched for identifiers; None: it is not.
+        second: labelled from other films of the cohort's patients, for line-ups; None: their own
+            films, exposed again (``gdshare.audit.other_films``).
 
     Raises:
         RunError: the run is not finished, or damaged, or another audit of it is under way.
-        UsageError: the run was distilled from another cohort.
-        CohortError: too few training or test patients of the same diagnosis.
+        UsageError: the run was distilled from another cohort, or ``second`` has another protocol.
+        CohortError: too few training or test patients of the same diagnosis, or ``second`` does not
+            fit the cohort.
         DivergedError: training on the images leaves the range of numbers.
         LostError: a distillation of the audit makes no progress.
     """
     record, distilled = read_record(run), read_result(run)
     shared = shared_weights(read_theta0(run), record.method, record.protocol.side)
     require_own_cohort(record, cohort)
+    others = None if second is None else open_second(cohort, second)
     with _alone_at(run):
         audited = attack_all(
             *(record, distilled, cohort, device, progress, mode, shared, run, leaving),
             guarantee=read_privacy(run) if has_guarantee(run) else None,
+            second=others,
         )
         write_nearest(run, audited.nearest, distilled)
         write_audit(run, audited.record, key)
@@ -181,6 +190,7 @@ def attack_all(
     drawing: Drawing = DRAWING,
     effort: Effort | None = None,
     start: Start = drawn_start,
+    second: SecondFilms | None = None,
 ) -> Audited:
     """Make every attack and its control.
 
@@ -194,6 +204,7 @@ def attack_all(
         drawing: of the public films that a guarantee looks at.
         effort: None: as much as the mode prescribes.
         start: the state before the run's first training step.
+        second: other films of the cohort's patients, for line-ups; None: their own, exposed again.
 
     Raises:
         UsageError, CohortError, DivergedError, LostError: see ``audit_run``.
@@ -207,7 +218,8 @@ def attack_all(
     shadows = effort.shadows if by_head or mode == "full" else 0
     short = mode == "quick" and not by_head
     steps = min(FEW_STEPS, record.settings.outer_steps) if short else record.settings.outer_steps
-    distillations = shadows + effort.overfitted
+    own_sets = bool(shadows) and second is not None and len(second.of) < people
+    distillations = shadows + effort.overfitted * (1 + own_sets)
     count = _Count(progress, PASSES * people + distillations * steps)
 
     plain = attack_run(record, distilled, cohort, device, count.part(4 * people), shared)
@@ -242,9 +254,10 @@ def attack_all(
         results += [attack_bundle(name, evidence) for name in (LIRA, BUNDLE)]
         results.append(attack_shadows(evidence))
         bound = one_run(evidence)
+        results.append(_lineup(evidence, workshop, record, shared, second, count.step))
         calibration = "online" if evidence.is_online else "offline"
     else:
-        untried += [Untried(name=name, why=HOURS) for name in (BUNDLE, LIRA, SHADOWS)]
+        untried += [Untried(name=name, why=HOURS) for name in (BUNDLE, LIRA, SHADOWS, LINEUP)]
     count.finish()
     return Audited(
         AuditRecord(
@@ -266,11 +279,13 @@ def attack_all(
     )
 
 
-def overfitted_sets(workshop: Workshop, count: int, step: Step) -> tuple[Overfitted, ...]:
+def overfitted_sets(
+    workshop: Workshop, count: int, step: Step, preferred: Bool | None = None
+) -> tuple[Overfitted, ...]:
     """Sets for the controls; patients whose windows lack a class are passed over."""
     sets: list[Overfitted] = []
     for number in range(ATTEMPTS * count):
-        leaking = overfitted(workshop, number, step)
+        leaking = overfitted(workshop, number, step, preferred)
         sets += [] if leaking is None else [leaking]
         if len(sets) == count:
             return tuple(sets)
@@ -312,14 +327,38 @@ def gather(
     """
     people, seed = workshop.candidates, workshop.seed
     read = reader_of(people, workshop.problem, record, distilled, seed, shared)
+    made = [workshop.shadow(number, step) for number in range(shadows)]
     return Evidence(
         candidates=people,
         included=np.stack([workshop.coins(number) for number in range(shadows)]),
-        shadows=[read(workshop.shadow(number, step)) for number in range(shadows)],
+        shadows=[read(shadow) for shadow in made],
         target=read(distilled),
         few=[(leaking, read(leaking.distilled)) for leaking in few],
         seed=seed,
+        distilled=distilled,
+        made=made,
     )
+
+
+def _lineup(
+    evidence: Evidence,
+    workshop: Workshop,
+    record: RunRecord,
+    shared: Parameters | None,
+    second: SecondFilms | None,
+    step: Step,
+) -> Result:
+    """Line-ups of other films; where not everybody has a second film, the control's sets are
+    distilled anew, from patients who have.
+    """
+    people, seed = workshop.candidates, workshop.seed
+    few = tuple(leaking for leaking, _ in evidence.few)
+    other = exposed_again(people, seed) if second is None else second_films(second, people, seed)
+    if len(other.people) < len(people):
+        present = np.isin(np.arange(len(people)), other.chosen)
+        few = overfitted_sets(workshop, len(few), step, present)
+    read = reader_of(other.people, workshop.problem, record, evidence.distilled, seed, shared)
+    return lineup_result(evidence, other, read, few)
 
 
 def _body(workshop: Workshop, cohort: Cohort) -> Body | None:

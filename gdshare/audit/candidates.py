@@ -87,10 +87,10 @@ def candidates_of(cohort: Cohort, per_class: int, seed: int) -> Candidates:
         return Patches(np.concatenate(own), labels[rows], owners[rows].astype(np.uint32))
 
     generator = numpy_generator(seed, "audit-training-windows")
-    training = [_draw(np.flatnonzero(labels == own), per_class, generator) for own in range(3)]
+    training = [draw_rows(np.flatnonzero(labels == own), per_class, generator) for own in range(3)]
     generator = numpy_generator(seed, "audit-measured-windows")
     measured = [
-        _draw(np.flatnonzero((owners == patient) & (labels == own)), MEASURED, generator)
+        draw_rows(np.flatnonzero((owners == patient) & (labels == own)), MEASURED, generator)
         for patient in range(number)
         for own in range(3)
     ]
@@ -102,7 +102,8 @@ def candidates_of(cohort: Cohort, per_class: int, seed: int) -> Candidates:
     )
 
 
-def _draw(
+def draw_rows(
     rows: npt.NDArray[np.int64], count: int, generator: np.random.Generator
 ) -> npt.NDArray[np.int64]:
+    """Up to ``count`` of these rows, each at most once."""
     return generator.choice(rows, min(count, len(rows)), replace=False)

@@ -12,6 +12,7 @@ attack is also made on a set that is known to leak, of the same cohort and by th
     attacks that allow for it shifted by a pixel.
 """
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -42,29 +43,44 @@ class Overfitted:
     distilled: Distilled
 
 
-def few_members(candidates: Candidates, seed: int, number: int) -> Bool:
-    """Draw ``FEW`` training patients, of both diagnoses as evenly as they go: bool [n]."""
+def few_members(
+    candidates: Candidates, seed: int, number: int, preferred: Bool | None = None
+) -> Bool:
+    """Draw ``FEW`` training patients, of both diagnoses as evenly as they go: bool [n].
+
+    Args:
+        candidates: of the audit.
+        seed, number: decide who.
+        preferred: bool [n]; of a diagnosis with enough of these, only they are drawn.
+    """
     generator = numpy_generator(seed, "audit-few", number)
     included = np.zeros(len(candidates), bool)
     sizes = (FEW - FEW // 2, FEW // 2) if number % 2 else (FEW // 2, FEW - FEW // 2)
     for diagnosis, size in zip((False, True), sizes, strict=True):
         own = np.flatnonzero(candidates.member & (candidates.positive == diagnosis))
+        if preferred is not None and preferred[own].sum() >= size:
+            own = own[preferred[own]]
         included[generator.choice(own, min(size, len(own)), replace=False)] = True
     return included
 
 
-def overfitted(workshop: Workshop, number: int, step: Callable[[], None]) -> Overfitted | None:
+def overfitted(
+    workshop: Workshop, number: int, step: Callable[[], None], preferred: Bool | None = None
+) -> Overfitted | None:
     """Distil from few training patients; None if their windows lack a class.
 
     Args:
         workshop: of the audit.
         number: which of several.
         step: called after each training step.
+        preferred: as for ``few_members``.
     """
-    included = few_members(workshop.candidates, workshop.seed, number)
+    included = few_members(workshop.candidates, workshop.seed, number, preferred)
     if not workshop.has_all_classes(included):
         return None
     name = f"overfitted-{number}"
+    if preferred is not None:  # kept apart from sets of others
+        name += f"-{hashlib.sha256(included.tobytes()).hexdigest()[:16]}"
     return Overfitted(included, workshop.distil(name, workshop.unguarded, included, step))
 
 

@@ -1,8 +1,9 @@
 """The figures of an audit, as ``audit.json`` holds them. Neither torch nor scipy is needed here."""
 
 from collections.abc import Mapping
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from gdshare.bundle.attacks import Attack, AttackName
 
@@ -115,6 +116,33 @@ class Nearness(BaseModel):
     ranks: RankTest | None
 
 
+class Lineup(BaseModel):
+    """How often a training patient is picked from a line-up, by another film of each who is in it.
+
+    Attributes:
+        film: which other film: the patient's own one exposed again, or a second film.
+        second_sha256: of the windows of the cohort of second films; None without one.
+        people: in a line-up, one of them a training patient, all of the same diagnosis.
+        members, others: patients who were put into line-ups.
+        share, low, high: of all line-ups, in which the training patient is picked, and its 95%
+            interval over patients; ``1 / people`` is chance.
+        median_rank: of training patients in their line-ups, 1 is picked; ``(people + 1) / 2`` is
+            chance.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    film: Literal["exposed-again", "second"]
+    second_sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
+    people: int
+    members: int
+    others: int
+    share: float
+    low: float
+    high: float
+    median_rank: float
+
+
 class Control(BaseModel):
     """The same attack on something that leaks.
 
@@ -163,6 +191,7 @@ class Result(BaseModel):
         patients, patches: how well members are told from others, where the attack guesses that.
         parts: each statistic alone, where the attack looks at several.
         nearness: of the images and of the control's, where the attack looks for that.
+        lineup: where the attack picks patients from line-ups.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -173,6 +202,7 @@ class Result(BaseModel):
     patches: Separation | None = None
     parts: Mapping[str, Part] = {}
     nearness: Mapping[str, Nearness] = {}
+    lineup: Lineup | None = None
 
     @property
     def counts(self) -> bool:

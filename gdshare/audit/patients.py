@@ -22,11 +22,13 @@ class Patients:
         patches: all patches of the split.
         rows: for each patient, int64 [n], indices of their patches.
         positive: bool [patients], the diagnosis.
+        names: as the cohort has them; none where nobody asks.
     """
 
     patches: Patches
     rows: tuple[npt.NDArray[np.int64], ...]
     positive: npt.NDArray[np.bool_]
+    names: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         """Number of patients."""
@@ -45,8 +47,9 @@ def patients_of(cohort: Cohort, split: Split) -> Patients:
     owner = np.array([number[film.patient] for film in cohort.films], np.int64)[patches.films]
     rows = tuple(np.flatnonzero(owner == patient) for patient in np.unique(owner))
     positives = {film.patient for film in cohort.films if film.positive}
-    positive = np.array([names[patient] in positives for patient in np.unique(owner)], np.bool_)
-    return Patients(patches, rows, positive)
+    present = tuple(names[patient] for patient in np.unique(owner))
+    positive = np.array([name in positives for name in present], np.bool_)
+    return Patients(patches, rows, positive, present)
 
 
 def sample_patches(patients: Patients, seed: int, purpose: str) -> Patients:

@@ -44,7 +44,7 @@ def separation(guesses: Guesses, generator: np.random.Generator) -> Separation:
     """
     area = _area(guesses, np.ones(len(guesses.scores)))
     names, place = np.unique(guesses.patient, return_inverse=True)
-    strata = _strata(guesses, place)
+    strata = strata_of(guesses, place)
     draws = [
         _area(guesses, _weights(strata, len(names), generator)[place]) for _ in range(RESAMPLES)
     ]
@@ -100,7 +100,7 @@ def _area(guesses: Guesses, weights: Float) -> float:
     return right / pairs if pairs else float("nan")
 
 
-def _strata(guesses: Guesses, place: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.int64], ...]:
+def strata_of(guesses: Guesses, place: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.int64], ...]:
     """Patients that are resampled together: of a diagnosis, and always in, always out, or both."""
     count = int(place.max()) + 1
     inside = np.bincount(place, guesses.member, count) / np.bincount(place, minlength=count)

@@ -33,6 +33,7 @@ ATTACKS = (
     "nearest-features/1",
     "nearest-patch/1",
     "nearest-ratio/1",
+    "reidentification-lineup/1",
 )
 """The attacks of this gdshare; it publishes no other names."""
 MAX_BYTES = 256 * 1024

@@ -70,6 +70,15 @@ def audit(
             "in what would leave, beside the cohort's patients, films and folders. Repeatable.",
         ),
     ] = None,
+    second: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="COHORT",
+            help="A cohort of other films of the same patients, labelled under the same names and "
+            "with the same options: can a patient be picked from a line-up by such a film? "
+            "Default: their own films, exposed again, which are easier to link.",
+        ),
+    ] = None,
     passphrase_file: Path | None = PASSPHRASE_FILE,
     device: Device = "auto",
     as_json: AsJson = False,
@@ -77,12 +86,13 @@ def audit(
     """Attack what would leave: how much do the images reveal about your patients?
 
     Can training patients be told from test patients, by networks trained on the images, by the
-    images themselves, and with the help of distillations with and without each patient? Is an image
-    close to a patient's patch? Every attack is also made on something that leaks, its control: one
-    whose control does not fire counts for nothing. Figures, intervals and controls are written to
-    the run's audit.json; those that count are included when the run is prepared or published, and
-    can be limited by the policy. The training patch nearest to each image is kept beside them, for
-    the page of gdshare prepare. A failed attack does not prove that the images reveal nothing.
+    images themselves, and with the help of distillations with and without each patient? Is one
+    picked from a line-up, by another film? Is an image close to a patient's patch? Every attack is
+    also made on something that leaks, its control: one whose control does not fire counts for
+    nothing. Figures, intervals and controls are written to the run's audit.json; those that count
+    are included when the run is prepared or published, and can be limited by the policy. The
+    training patch nearest to each image is kept beside them, for the page of gdshare prepare. A
+    failed attack does not prove that the images reveal nothing.
     """
     require_extra("distill")
     from gdshare.audit import AUDIT
@@ -99,6 +109,7 @@ def audit(
         )
     read_record(run)  # of two wrong folders the first is named
     labelled, device_name = open_cohort(chosen), resolve_device(device)
+    others = None if second is None else open_cohort(second)
     signing_key = None
     if key is not None:
         signing_key = load_private_key(key, read_passphrase(passphrase_file, confirm=False))
@@ -106,7 +117,9 @@ def audit(
     try:
         with progress("attacking patients") as report:
             leaving = would_leave(run, tuple(known or ()))
-            audited = audit_run(run, labelled, device_name, report, mode, signing_key, leaving)
+            audited = audit_run(
+                *(run, labelled, device_name, report, mode, signing_key, leaving, others)
+            )
     except KeyboardInterrupt:
         log.info("stopped; the same command goes on where it was")
         raise typer.Exit(INTERRUPTED) from None
@@ -167,7 +180,7 @@ def _print(record: "AuditRecord") -> None:
     columns = ("attack", "figure", "95% interval", "baseline", "on its control")
     rows = [_row(result) for result in record.results]
     print_table("Higher figures reveal more", columns, rows)
-    for line in (*_rates(record), *_remarks(record)):
+    for line in (*_rates(record), *_lineups(record), *_remarks(record)):
         print_line(line)
 
 
@@ -196,6 +209,22 @@ def _rates(record: "AuditRecord") -> Iterator[str]:
         yield (
             f"{result.attack.name}: share of members recognised where so many others are taken for "
             f"members: {shares}; {found.others} others resolve {found.smallest:.2%}"
+        )
+
+
+def _lineups(record: "AuditRecord") -> Iterator[str]:
+    """How large line-ups were, by which films, and where training patients came."""
+    for result in record.results:
+        if result.lineup is None or not result.counts:
+            continue
+        found = result.lineup
+        films = (
+            "their own films, exposed again" if found.film == "exposed-again" else "second films"
+        )
+        yield (
+            f"{result.attack.name}: one training patient among {found.people}, by {films}; "
+            f"{found.members} training patients and {found.others} others; median rank "
+            f"{found.median_rank:.1f}, {(found.people + 1) / 2:.1f} by guessing"
         )
 
 

@@ -17,6 +17,7 @@ ENDS = {
     "nearest-features/1": ("no nearer than to other patients", "is a patient's patch"),
     "nearest-patch/1": ("no nearer than to other patients", "is a patient's patch"),
     "nearest-ratio/1": ("no nearer than to other patients", "is a patient's patch"),
+    "reidentification-lineup/1": ("guessing", "picks everyone"),
 }
 """Attack -> what its figure means where nothing is known, and where it is 1."""
 QUESTIONS = {
@@ -28,6 +29,7 @@ QUESTIONS = {
     "nearest-features/1": "are the images nearer to training patients, by features?",
     "nearest-patch/1": "is an image somebody's patch?",
     "nearest-ratio/1": "are the images nearer to training patients, by pixels?",
+    "reidentification-lineup/1": "is a training patient picked from a line-up, by another film?",
 }
 STYLE = """\
 .attack { max-width: 42rem; margin: 0 0 1.25rem; }

@@ -16,6 +16,7 @@ from gdshare.audit.audit_run import EFFORTS, Effort, attack_all, audit_run, gath
 from gdshare.audit.controls import FEW, few_members, overfitted
 from gdshare.audit.identifiers import NAME as IDENTIFIERS
 from gdshare.audit.likelihood import each_left_out
+from gdshare.audit.lineup import NAME as LINEUP
 from gdshare.audit.membership_lira import BUNDLE, LIRA, SHADOWS
 from gdshare.audit.nearest_attacks import Films, ratio_result
 from gdshare.audit.patients import patients_of
@@ -279,7 +280,7 @@ def trained_whole(tmp_path_factory):
 
 def test_network_that_is_trained_whole_has_no_shadows_in_quick_mode(trained_whole):
     record = audit_run(*trained_whole).record
-    assert [own.name for own in record.untried] == [IDENTIFIERS, BUNDLE, LIRA, SHADOWS]
+    assert [own.name for own in record.untried] == [*(IDENTIFIERS, BUNDLE, LIRA, SHADOWS, LINEUP)]
     assert all("--full" in own.why for own in record.untried[1:])
     assert (record.shadows, record.calibration, record.one_run) == (0, "none", None)
 

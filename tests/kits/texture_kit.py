@@ -13,12 +13,13 @@ SIDE = 96
 TEXTURED = Protocol(patch=16, stride=8, side=16)
 
 
-def write_textured_films(films: Path, patients: int = 48) -> Path:
+def write_textured_films(films: Path, patients: int = 48, exposure: int = 0) -> Path:
     """Write films and masks of which the diagnosis shows faintly, and patients clearly.
 
     The upper half of a film is the organ. Odd numbers are positive: a faint grating in the organ.
     Over every film lie three gratings of random direction, frequency and phase, the patient's own.
-    Returns the path of the table.
+    Films of another exposure have other noise, and lie two pixels further to the right. Returns the
+    path of the table.
     """
     films.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(11)
@@ -30,10 +31,13 @@ def write_textured_films(films: Path, patients: int = 48) -> Path:
             mask = np.zeros((SIDE, SIDE), np.uint8)
             mask[: SIDE // 2, : SIDE - number % 3] = 255
             Image.fromarray(mask).save(films / f"mask-{number}.png")
-            film = rng.normal(128, 6, (SIDE, SIDE))
+            noise = rng.normal(0, 6, (SIDE, SIDE))
+            if exposure:
+                noise = np.random.default_rng([exposure, number]).normal(0, 6, (SIDE, SIDE))
+            film = 128 + noise
             for _ in range(3):
                 angle, period, phase = rng.uniform(0, np.pi), rng.uniform(4, 12), rng.uniform(0, 6)
-                along = right * np.cos(angle) + down * np.sin(angle)
+                along = (right - 2 * exposure) * np.cos(angle) + down * np.sin(angle)
                 film += 22 * np.sin(2 * np.pi * along / period + phase)
             film[SIDE // 2 :] += 10 * np.sin(right[SIDE // 2 :])
             if number % 2:
