@@ -44,6 +44,7 @@ from gdshare.audit.nearest_attacks import (
 )
 from gdshare.audit.nearest_patches import NearestPatches, write_nearest
 from gdshare.audit.patients import patients_of
+from gdshare.audit.reconstruction import NAMES, reconstruct
 from gdshare.audit.record import AuditRecord, Calibration, Mode, write_audit
 from gdshare.audit.shadows import FOLDER, Start, Step, Workshop, drawn_start, open_workshop
 from gdshare.audit.traces import reader_of
@@ -70,13 +71,15 @@ class Effort:
     Attributes:
         shadows: whose patients a coin chooses; quick makes them of heads alone.
         overfitted: sets for the controls.
+        planted: sets that hold canaries, and sets for their controls; none without shadows.
     """
 
     shadows: int
     overfitted: int
+    planted: tuple[int, int] = (3, 2)
 
 
-EFFORTS: Mapping[Mode, Effort] = {"quick": Effort(16, 4), "full": Effort(64, 8)}
+EFFORTS: Mapping[Mode, Effort] = {"quick": Effort(16, 4), "full": Effort(64, 8, (12, 8))}
 FEW_STEPS = 100
 """Training steps of an overfitted set in quick mode, if all weights are trained."""
 HOURS = "shadow distillations of a network that is trained whole take hours: use --full"
@@ -208,7 +211,8 @@ def attack_all(
     shadows = effort.shadows if by_head or mode == "full" else 0
     short = mode == "quick" and not by_head
     steps = min(FEW_STEPS, record.settings.outer_steps) if short else record.settings.outer_steps
-    distillations = shadows + effort.overfitted
+    planted = sum(effort.planted) if shadows and guarantee is None else 0
+    distillations = shadows + effort.overfitted + planted
     count = _Count(progress, PASSES * people + distillations * steps)
 
     plain = attack_run(record, distilled, cohort, device, count.part(4 * people), shared)
@@ -243,9 +247,13 @@ def attack_all(
         results += [attack_bundle(name, evidence) for name in (LIRA, BUNDLE)]
         results.append(attack_shadows(evidence))
         bound = one_run(evidence)
+        found, missing = reconstruct(
+            *(workshop, record, distilled, evidence.made, effort.planted, shared, count.step)
+        )
+        results, untried = results + found, untried + missing
         calibration = "online" if evidence.is_online else "offline"
     else:
-        untried += [Untried(name=name, why=HOURS) for name in (BUNDLE, LIRA, SHADOWS)]
+        untried += [Untried(name=name, why=HOURS) for name in (BUNDLE, LIRA, SHADOWS, *NAMES)]
     count.finish()
     return Audited(
         AuditRecord(
@@ -313,13 +321,15 @@ def gather(
     """
     people, seed = workshop.candidates, workshop.seed
     read = reader_of(people, workshop.problem, record, distilled, seed, shared)
+    made = [workshop.shadow(number, step) for number in range(shadows)]
     return Evidence(
         candidates=people,
         included=np.stack([workshop.coins(number) for number in range(shadows)]),
-        shadows=[read(workshop.shadow(number, step)) for number in range(shadows)],
+        shadows=[read(shadow) for shadow in made],
         target=read(distilled),
         few=[(leaking, read(leaking.distilled)) for leaking in few],
         seed=seed,
+        made=made,
     )
 
 

@@ -33,6 +33,7 @@ from gdshare.audit.one_run import epsilon_bound, guess
 from gdshare.audit.rates import Guesses, separation
 from gdshare.audit.traces import STATISTICS, Trace
 from gdshare.bundle.attacks import Attack
+from gdshare.distilled import Distilled
 from gdshare.seeding import numpy_generator
 
 LIRA, BUNDLE, SHADOWS = "membership-lira/1", "membership-bundle/1", "membership-shadows/1"
@@ -61,6 +62,7 @@ class Evidence:
         target: those of the run's images.
         few: the control's sets, with their statistics.
         seed: of resampling.
+        made: the shadows themselves.
     """
 
     candidates: Candidates
@@ -69,6 +71,7 @@ class Evidence:
     target: Trace
     few: Sequence[tuple[Overfitted, Trace]]
     seed: int
+    made: Sequence[Distilled] = ()
 
     def shadows_of(self, name: str, by_patient: bool = True) -> Shadows:
         """What an attack looks at under every shadow, of patients or of single windows."""

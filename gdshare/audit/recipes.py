@@ -2,6 +2,8 @@
 
 ``FromPatches``
     the windows of those who are in, as a run without a guarantee is.
+``FromChanged``
+    the same, some windows of which are changed first.
 ``FromStatistic``
     a noisy statistic of those who are in, as a run with a guarantee is. Each shadow draws noise of
     its own, of the run's strength. It comes from a seed, as all of an audit does: a shadow is
@@ -18,6 +20,7 @@ import numpy.typing as npt
 
 from gdshare.audit.candidates import Candidates
 from gdshare.cohort import Cohort, Patches, Split
+from gdshare.distill.head import FEATURE_BATCH
 from gdshare.distill.problem import Features, Problem
 from gdshare.errors import RunError
 from gdshare.method import RunRecord
@@ -81,6 +84,38 @@ def _features_of(whole: Features, train: Patches, rows: npt.NDArray[np.int64]) -
     return replace(
         whole, train=whole.train[rows], classes=whole.classes[rows], rows=train.rows_by_class()
     )
+
+
+@dataclass(frozen=True)
+class FromChanged:
+    """Distillations from windows some of which are changed first.
+
+    Attributes:
+        whole: of the windows as they are.
+        change: gives as many windows in the same order.
+    """
+
+    whole: FromPatches
+    change: Callable[[Patches], Patches]
+
+    @property
+    def problem(self) -> Problem:
+        """See ``Recipe``."""
+        return self.whole.problem
+
+    def of(self, included: Bool, seed: int) -> Problem:
+        """See ``Recipe``. Features are computed of changed windows alone."""
+        before = self.whole.problem
+        train = self.change(before.train)
+        rows = np.flatnonzero((train.pixels != before.train.pixels).any(axis=(1, 2)))
+        features = before.features
+        if features is not None:
+            values = features.train.clone()
+            for start in range(0, len(rows), FEATURE_BATCH):
+                part = rows[start : start + FEATURE_BATCH]
+                values[part] = features.body.features_of(before.patches(train, part)[0])
+            features = replace(features, train=values)
+        return FromPatches(replace(before, train=train, features=features)).of(included, seed)
 
 
 @dataclass(frozen=True)
