@@ -5,7 +5,8 @@ a mark burnt in, a film unlike all others. There are sixteen, the same for every
 kind and half of each for either diagnosis:
 
 ``glyph``
-    a square of bright and dark cells over the middle of every window.
+    a square of bright and dark cells over the middle of every window: stripes, a chessboard, a
+    cross, a block, a wedge, so that networks can tell them apart.
 ``outlier``
     a film that shows nothing but a grating: every window is replaced, the phase drawn anew.
 
@@ -138,9 +139,19 @@ def canaries() -> tuple[Canary, ...]:
 
 
 def _glyph(number: int) -> Canary:
-    cells = np.arange(CELLS**2) < CELLS**2 // 2
-    drawn = numpy_generator(0, "canary-glyph", number).permutation(cells)
-    return Canary("glyph", number % 2 == 1, drawn.reshape(CELLS, CELLS))
+    down, right = np.mgrid[:CELLS, :CELLS]
+    last = CELLS - 1
+    bright = (
+        down % 2 == 0,  # stripes
+        right % 2 == 0,
+        (down + right) % 3 == 1,
+        (down - right) % 3 == 0,
+        (down + right) % 2 == 0,  # a chessboard
+        (down == last // 2) | (right == last // 2),  # a cross
+        (abs(down - last // 2) < 2) & (abs(right - last // 2) < 2),  # a block
+        down + right < last,  # a wedge
+    )
+    return Canary("glyph", number % 2 == 1, bright[number])
 
 
 @dataclass(frozen=True, eq=False)

@@ -123,7 +123,7 @@ class Recognition(BaseModel):
         patients: who carry each of them, at most.
         planted, absent: how many times a canary was carried, and was not, in all sets.
         auc, low, high: the share of pairs of a set and kind in which the one that is carried has
-            the higher score, 0.5 is chance, and its 95% interval over sets and canaries.
+            the higher score, 0.5 is chance, and its 95% interval over canaries.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
