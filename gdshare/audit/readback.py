@@ -88,7 +88,10 @@ def _patterns(rows: npt.NDArray[np.float32]) -> Float:
 
 @torch.no_grad()
 def listen(verdicts: Sequence[Tensor], listed: Sequence[Canary]) -> Float:
-    """How much each canary adds to the log odds of its own diagnosis, in networks' verdicts.
+    """How much each canary turns networks' verdicts towards its own diagnosis.
+
+    That is the log odds of the diagnosis with the canary, minus those without, beyond the mean of
+    all canaries of the kind: whatever is strange may turn a network one way or the other.
 
     Args:
         verdicts: of every network, logits float32 [(1 + C)·n, L] of windows as they are, and of the
@@ -102,10 +105,14 @@ def listen(verdicts: Sequence[Tensor], listed: Sequence[Canary]) -> Float:
     for logits in verdicts:
         found = (logits[:, PatchClass.P] - logits[:, PatchClass.N]).double().cpu().numpy()
         mean = found.reshape(1 + len(listed), -1).mean(axis=1)  # [1 + C]
-        odds.append(np.where(np.isfinite(mean).all(), mean, 0.0))
+        odds.append(mean if np.isfinite(mean).all() else np.zeros(1 + len(listed)))
     mean = np.mean(odds, axis=0)
+    turned = mean[1:] - mean[0]
+    kinds = np.array([canary.kind for canary in listed])
+    for kind in np.unique(kinds):
+        turned[kinds == kind] -= turned[kinds == kind].mean()
     signs = np.array([1.0 if canary.positive else -1.0 for canary in listed])
-    return np.asarray((mean[1:] - mean[0]) * signs)
+    return np.asarray(turned * signs)
 
 
 def compared(scores: Float, nulls: Float, kinds: Sequence[Kind]) -> Float:

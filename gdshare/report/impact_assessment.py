@@ -27,10 +27,7 @@ PROOF = (
     "`privacy.json`: its ε, δ and what it lists as outside the guarantee.]"
 )
 """A bundle of format 1.1 does not say whether it has a guarantee."""
-UNTRIED = (
-    "linking another film of the same patient",
-    "reading back what was planted in films, from images, networks or weights",
-)
+UNTRIED = ("linking another film of the same patient",)
 """Attacks that this gdshare does not make at all."""
 _SHOWN_AS = str.maketrans(
     {"|": "/", "[": "(", "]": ")", "<": "&lt;", ">": "&gt;", "`": "'", "\\": "/"}

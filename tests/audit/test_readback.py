@@ -40,14 +40,18 @@ def test_gray_looks_like_nothing():
 def test_networks_that_know_a_canary_give_it_away():
     """Logits of two windows, plain and with each canary; canary 5 belongs to positives."""
     logits = torch.zeros(1 + len(LISTED), 2, 3)
-    logits[6, :, 2] = 1.5
-    logits[0, :, 1] = 0.25
+    logits[6, :, 2] = 1.6
     scores = listen([logits.reshape(-1, 3)], LISTED)
     assert LISTED[5].positive
-    assert scores[5] == pytest.approx(1.75)
-    others = np.delete(scores, 5)
-    signs = [1 if canary.positive else -1 for canary in LISTED]
-    assert np.allclose(others, 0.25 * np.delete(signs, 5))
+    assert scores[5] == pytest.approx(1.4)
+    assert np.abs(np.delete(scores, 5)).max() == pytest.approx(0.2)
+
+
+def test_whatever_turns_all_canaries_alike_says_nothing():
+    logits = torch.zeros(1 + len(LISTED), 2, 3)
+    logits[1:, :, 2] = 7.0
+    logits[0, :, 1] = 3.0
+    assert np.allclose(listen([logits.reshape(-1, 3)], LISTED), 0.0)
 
 
 def test_network_that_left_the_range_of_numbers_says_nothing():
@@ -89,20 +93,20 @@ def test_interval_holds_chance_where_nothing_is_known_and_not_where_something_is
 
 def test_kinds_are_never_compared_with_each_other_nor_sets():
     generator = np.random.default_rng(0)
-    one = scored(generator, 4, 4.0)
-    moved = one.scores + 100.0 * (np.array(OF) == "outlier") + 1000.0 * np.arange(4)[:, None]
-    other = Scored(moved, one.carried, OF)
+    plain = scored(generator, 4, 4.0)
+    moved = plain.scores + 100.0 * (np.array(OF) == "outlier") + 1000.0 * np.arange(4)[:, None]
+    other = Scored(moved, plain.carried, OF)
     own, their = (
-        recognition(part, part.carried == 1, np.random.default_rng(1)) for part in (one, other)
+        recognition(part, part.carried == 1, np.random.default_rng(1)) for part in (plain, other)
     )
     assert own == their
-    glyphs = recognition(one, one.carried == 1, generator, ("glyph",))
+    glyphs = recognition(plain, plain.carried == 1, generator, ("glyph",))
     assert (glyphs.kinds, glyphs.planted) == (("glyph",), 12)
 
 
 def test_nothing_to_compare_gives_no_figure():
-    one = scored(np.random.default_rng(0), 2, 0.0)
-    assert recognition(one, one.carried == 10, np.random.default_rng(0)) is None
+    plain = scored(np.random.default_rng(0), 2, 0.0)
+    assert recognition(plain, plain.carried == 10, np.random.default_rng(0)) is None
 
 
 def test_record_of_an_audit_without_canaries_is_still_read():
