@@ -76,7 +76,7 @@ class Effort:
 
     shadows: int
     overfitted: int
-    planted: tuple[int, int] = (3, 2)
+    planted: tuple[int, int] = (3, 4)
 
 
 EFFORTS: Mapping[Mode, Effort] = {"quick": Effort(16, 4), "full": Effort(64, 8, (12, 8))}

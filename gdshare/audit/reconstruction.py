@@ -17,9 +17,10 @@ Each figure is of canaries that a single patient carries; beside it stands that 
 are compared with those of shadows, which hold no canary.
 
 The controls are distilled from five training patients all of whom carry a canary; for the images,
-windows that carry one stand in their place. If the update of such a distillation does not give the
-canaries back, the trajectory has another control: updates that a receiver of the windows themselves
-would make, where gradient inversion is known to succeed. The first one's figure is kept beside it.
+windows that carry one stand in their place. Where such distillations do not give the canaries back,
+the other two have another control: networks that are trained from the windows themselves, and the
+updates that single windows make, where gradient inversion is known to succeed. The first one's
+figure is kept beside it.
 """
 
 import hashlib
@@ -157,16 +158,26 @@ def make_sets(
         return None
 
     def make(name: str, planting: Planting) -> Planted:
-        text = f"{LIST} {sorted(planting.by_patient.items())}"
+        batch = _batch(workshop, planting)
+        text = f"{LIST} {batch} {sorted(planting.by_patient.items())}"
+        settings = recipe.problem.settings.model_copy(update={"batch": batch})
         own = replace(
             workshop,
-            recipe=FromChanged(recipe, planting.plant),
+            recipe=FromChanged(
+                FromPatches(replace(recipe.problem, settings=settings)), planting.plant
+            ),
             about=hashlib.sha256(workshop.about + text.encode()).digest(),
         )
         return Planted(planting, own.distil(name, planting.included, step))
 
     planted = [make(f"canaries-{number:03}", own) for number, own in enumerate(drawn)]
     return Sets(planted, [make(f"carriers-{n}", own) for n, own in enumerate(few)], nulls)
+
+
+def _batch(workshop: Workshop, planting: Planting) -> int:
+    """The run's; fewer where there are fewer windows, which else would be drawn repeatedly."""
+    windows = int(planting.included[workshop.candidates.training.films].sum())
+    return min(workshop.problem.settings.batch, windows)
 
 
 def attack_sets(
@@ -199,8 +210,18 @@ def attack_sets(
     leaking = images.compare([look(own, listed) for own, _ in groups], [who for _, who in groups])
     results = [
         images.result(leaking, f"windows that carry a canary, in place of images: {GROUPS} times"),
-        networks.result(networks.few, networks.few_name),
     ]
+    first = networks.carried(networks.few, "control")
+    if first.low > CHANCE:
+        results.append(networks.result(networks.few, networks.few_name))
+    else:
+        labelled = window_sets(workshop, listed, distilled)
+        leaking = networks.compare(
+            [listen(receiver.verdicts(own), listed) for own, _ in labelled],
+            [who for _, who in labelled],
+        )
+        what = f"windows that carry a canary, labelled, in place of images: {GROUPS} times"
+        results.append(networks.result(leaking, what, first))
     first = trajectory.carried(trajectory.few, "control")
     if first.low > CHANCE:
         return [*results, trajectory.result(trajectory.few, trajectory.few_name)]
@@ -256,6 +277,42 @@ def carrying_windows(
             windows.append(canary.planted(measured.scaled(generator.choice(rows, 1)))[0])
         images = normalise(copies(np.stack(windows), 0), workshop.problem.protocol)
         found.append((images, np.bincount(chosen, minlength=len(listed))))
+    return found
+
+
+def window_sets(
+    workshop: Workshop, listed: Sequence[Canary], distilled: Distilled
+) -> list[tuple[Distilled, Int]]:
+    """Training patients' windows in place of images, labelled with their classes.
+
+    Windows of negative patients' organs carry a canary of theirs, those of positive patients
+    another.
+
+    Args:
+        workshop, listed: as for ``carrying_windows``.
+        distilled: the run's images, as many, and its learning rates.
+
+    Returns:
+        for each of ``GROUPS`` sets, the set; and int64 [C], 1 where a canary is carried.
+    """
+    people, generator = workshop.candidates, numpy_generator(workshop.seed, "audit-window-sets")
+    measured, found = people.measured, []
+    positive = np.array([canary.positive for canary in listed])
+    classes = np.arange(len(distilled.images)) % len(PatchClass)
+    for _ in range(GROUPS):
+        chosen = {
+            label: int(generator.choice(np.flatnonzero(positive == (label == PatchClass.P))))
+            for label in (PatchClass.N, PatchClass.P)
+        }
+        windows = []
+        for label in classes:
+            rows = np.flatnonzero(people.member[people.owners] & (measured.labels == label))
+            window, own = measured.scaled(generator.choice(rows, 1)), chosen.get(PatchClass(label))
+            windows.append((window if own is None else listed[own].planted(window))[0])
+        images = normalise(np.stack(windows), workshop.problem.protocol)[:, None]
+        labels = np.eye(len(PatchClass), dtype=np.float32)[classes]
+        carried = np.bincount(list(chosen.values()), minlength=len(listed))
+        found.append((Distilled(images, labels, distilled.learning_rates), carried))
     return found
 
 
