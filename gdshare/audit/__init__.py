@@ -1,7 +1,7 @@
 """Attacks on distilled images, run at the hospital before anything leaves.
 
 Patients are in or out beforehand: a cohort's training patients are members, its test patients are
-not. All but the first ask whether the images tell them apart, at the level of patients.
+not. Most attacks ask whether the images tell them apart, at the level of patients.
 
 ``identifiers/1``
     The share of the names, numbers and paths known at the site that stand in what would leave.
@@ -24,6 +24,10 @@ not. All but the first ask whether the images tell them apart, at the level of p
 ``nearest-ratio/1``, ``nearest-features/1``
     How much nearer the images are to training patients' patches than to as many test patients', by
     pixels (any contrast, small shifts) and by features; 0 is no nearer, 1 is a copy.
+``reconstruction-images/1``, ``reconstruction-networks/1``, ``reconstruction-trajectory/1``
+    Marks are planted in single patients of distillations like the run, and sought in the images, in
+    networks trained from them, and by gradient inversion in what the training did to the weights:
+    how often a mark that is there stands out from one that is not; 0.5 is chance.
 
 Each is also made on something that leaks, its control. If it does not find that leak, it counts for
 nothing, and no bundle tells its figure. Another attack may find what these do not; no guarantee of

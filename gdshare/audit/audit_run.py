@@ -46,6 +46,7 @@ from gdshare.audit.nearest_attacks import (
 from gdshare.audit.nearest_patches import NearestPatches, write_nearest
 from gdshare.audit.other_films import SecondFilms, exposed_again, open_second, second_films
 from gdshare.audit.patients import patients_of
+from gdshare.audit.reconstruction import NAMES, reconstruct
 from gdshare.audit.record import AuditRecord, Calibration, Mode, write_audit
 from gdshare.audit.shadows import FOLDER, Bool, Start, Step, Workshop, drawn_start, open_workshop
 from gdshare.audit.traces import reader_of
@@ -72,13 +73,15 @@ class Effort:
     Attributes:
         shadows: whose patients a coin chooses; quick makes them of heads alone.
         overfitted: sets for the controls.
+        planted: sets that hold canaries, and sets for their controls; none without shadows.
     """
 
     shadows: int
     overfitted: int
+    planted: tuple[int, int] = (3, 4)
 
 
-EFFORTS: Mapping[Mode, Effort] = {"quick": Effort(16, 4), "full": Effort(64, 8)}
+EFFORTS: Mapping[Mode, Effort] = {"quick": Effort(16, 4), "full": Effort(64, 8, (12, 8))}
 FEW_STEPS = 100
 """Training steps of an overfitted set in quick mode, if all weights are trained."""
 HOURS = "shadow distillations of a network that is trained whole take hours: use --full"
@@ -219,7 +222,8 @@ def attack_all(
     short = mode == "quick" and not by_head
     steps = min(FEW_STEPS, record.settings.outer_steps) if short else record.settings.outer_steps
     own_sets = bool(shadows) and second is not None and len(second.of) < people
-    distillations = shadows + effort.overfitted * (1 + own_sets)
+    planted = sum(effort.planted) if shadows else 0
+    distillations = shadows + effort.overfitted * (1 + own_sets) + planted
     count = _Count(progress, PASSES * people + distillations * steps)
 
     plain = attack_run(record, distilled, cohort, device, count.part(4 * people), shared)
@@ -255,9 +259,14 @@ def attack_all(
         results.append(attack_shadows(evidence))
         bound = one_run(evidence)
         results.append(_lineup(evidence, workshop, record, shared, second, count.step))
+        found, missing = reconstruct(
+            *(workshop, record, distilled, evidence.made, effort.planted, shared, count.step)
+        )
+        results, untried = results + found, untried + missing
         calibration = "online" if evidence.is_online else "offline"
     else:
-        untried += [Untried(name=name, why=HOURS) for name in (BUNDLE, LIRA, SHADOWS, LINEUP)]
+        names = (BUNDLE, LIRA, SHADOWS, LINEUP, *NAMES)
+        untried += [Untried(name=name, why=HOURS) for name in names]
     count.finish()
     return Audited(
         AuditRecord(

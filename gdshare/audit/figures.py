@@ -143,6 +143,50 @@ class Lineup(BaseModel):
     median_rank: float
 
 
+class Recognition(BaseModel):
+    """How well canaries that patients carry stand out among canaries that nobody carries.
+
+    Attributes:
+        kinds: of canaries that were compared.
+        patients: who carry each of them, at most.
+        planted, absent: how many times a canary was carried, and was not, in all sets.
+        auc, low, high: the share of pairs of a set and kind in which the one that is carried has
+            the higher score, 0.5 is chance, and its 95% interval over canaries.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kinds: tuple[str, ...]
+    patients: int
+    planted: int
+    absent: int
+    auc: float
+    low: float
+    high: float
+
+
+class Readback(BaseModel):
+    """What was read back of canaries, in distillations like the run.
+
+    Attributes:
+        canaries: name and version of the list.
+        sets: distillations in which some were planted.
+        nulls: distillations in which none was, that scores are compared with.
+        single: of canaries that one patient carries: of all kinds, then of each.
+        several: the same of canaries that more patients carry; none in a small cohort.
+        few: what the control would have been, where it was one more.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    canaries: str
+    sets: int
+    nulls: int
+    single: tuple[Recognition, ...]
+    several: tuple[Recognition, ...] = ()
+    few: Recognition | None = None
+
+
 class Control(BaseModel):
     """The same attack on something that leaks.
 
@@ -192,6 +236,7 @@ class Result(BaseModel):
         parts: each statistic alone, where the attack looks at several.
         nearness: of the images and of the control's, where the attack looks for that.
         lineup: where the attack picks patients from line-ups.
+        readback: of canaries, where the attack looks for those.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -203,6 +248,7 @@ class Result(BaseModel):
     parts: Mapping[str, Part] = {}
     nearness: Mapping[str, Nearness] = {}
     lineup: Lineup | None = None
+    readback: Readback | None = None
 
     @property
     def counts(self) -> bool:

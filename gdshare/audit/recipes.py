@@ -18,10 +18,10 @@ import numpy.typing as npt
 
 from gdshare.audit.candidates import Candidates
 from gdshare.cohort import Cohort, Patches, Split
-from gdshare.distill.head import Body
+from gdshare.distill.head import FEATURE_BATCH, Body
 from gdshare.distill.problem import Features, Problem
 from gdshare.errors import RunError, UsageError
-from gdshare.private.patients import PatientMeans, patient_means
+from gdshare.private.patients import PatientMeans, read_patient, rows_looked_at
 from gdshare.private.query import Noise
 from gdshare.private.record import PrivacyRecord
 from gdshare.private.reference import Drawing, Reference, draw_reference
@@ -31,6 +31,8 @@ from gdshare.private.surrogates import surrogates
 from gdshare.seeding import numpy_generator
 
 Bool = npt.NDArray[np.bool_]
+Change = Callable[[Patches], Patches]
+"""Gives as many windows in the same order; ``films`` holds the candidates' numbers."""
 
 
 class Recipe(Interface):
@@ -43,6 +45,10 @@ class Recipe(Interface):
             included: bool [n], who is in.
             seed: of the shadow's own draws.
         """
+        ...
+
+    def changed(self, change: Change) -> "Recipe":
+        """The same of windows some of which are changed first."""
         ...
 
 
@@ -69,6 +75,23 @@ class FromPatches:
         )
         return replace(problem, fixed=problem.draw(0, 0)) if settings.outer == "lbfgs" else problem
 
+    def changed(self, change: Change) -> "FromPatches":
+        """See ``Recipe``. Features are computed of changed windows alone."""
+        whole, train = self.problem, change(self.problem.train)
+        features = whole.features
+        if features is not None:
+            rows, values = changed_rows(whole.train, train), features.train.clone()
+            for start in range(0, len(rows), FEATURE_BATCH):
+                part = rows[start : start + FEATURE_BATCH]
+                values[part] = features.body.features_of(whole.patches(train, part)[0])
+            features = replace(features, train=values)
+        return FromPatches(replace(whole, train=train, features=features))
+
+
+def changed_rows(before: Patches, after: Patches) -> npt.NDArray[np.int64]:
+    """Rows of the windows that differ."""
+    return np.flatnonzero((after.pixels != before.pixels).any(axis=(1, 2)))
+
 
 def _features_of(whole: Features, train: Patches, rows: npt.NDArray[np.int64]) -> Features:
     """The features of some windows: those of all candidates were computed once."""
@@ -86,12 +109,14 @@ class FromStatistic:
         record: of the run's guarantee: bounds and strength of the noise.
         reference: the public coordinates.
         patients: what the mechanism reads of each candidate.
+        looked_at: the windows that it reads, of all candidates.
     """
 
     problem: Problem
     record: PrivacyRecord
     reference: Reference
     patients: Sequence[PatientMeans]
+    looked_at: Patches
 
     def of(self, included: Bool, seed: int) -> Problem:
         """See ``Recipe``."""
@@ -104,6 +129,19 @@ class FromStatistic:
         settings = whole.settings.model_copy(update={"seed": seed})
         features, device = surrogates(means, self.reference), str(whole.device)
         return problem_on(settings, whole.protocol, device, _body(whole), features)
+
+    def changed(self, change: Change) -> "FromStatistic":
+        """See ``Recipe``. Candidates whose windows are changed are read again."""
+        after, patients = change(self.looked_at), list(self.patients)
+        numbers = after.films[changed_rows(self.looked_at, after)]
+        for number in np.unique(numbers).tolist():
+            rows = np.flatnonzero(after.films == number)
+            body, whole = _body(self.problem), self.problem
+            patients[number] = read_patient(
+                *(after, rows, whole.protocol, body, self.reference.projection),
+                str(whole.device),
+            )
+        return replace(self, patients=patients, looked_at=after)
 
 
 def statistic_recipe(
@@ -134,18 +172,40 @@ def statistic_recipe(
             "this machine computes other coordinates from the drawn films than the run's",
             remedy="audit where the run was made",
         )
-    patients: list[PatientMeans] = []
+    looked_at = windows_looked_at(cohort, shape.windows)
+    patients = []
+    for number in range(len(candidates)):
+        rows = np.flatnonzero(looked_at.films == number)
+        own = (looked_at, rows, problem.protocol, body, reference.projection, device)
+        patients.append(read_patient(*own))
+        reading(number + 1, len(candidates))
+    return FromStatistic(problem, guarantee, reference, patients, looked_at)
+
+
+def windows_looked_at(cohort: Cohort, windows: int) -> Patches:
+    """The windows that the mechanism reads, of training and test patients.
+
+    Args:
+        cohort: the run's.
+        windows: of class I, and of the organ, of each patient, at most.
+
+    Returns:
+        with the candidates' numbers in ``films``: training patients by name, then test patients.
+    """
+    parts, before = list[Patches](), 0
     splits: tuple[Split, ...] = ("train", "test")
     for split in splits:
-
-        def done(count: int, total: int, before: int = len(patients)) -> None:
-            reading(before + count, len(candidates))
-
-        means = patient_means(
-            cohort, body, reference.projection, shape.windows, device, done, split
-        )
-        patients += [means[name] for name in sorted(means)]  # in the candidates' order
-    return FromStatistic(problem, guarantee, reference, patients)
+        patches, rows_of = cohort.patches(split), rows_looked_at(cohort, windows, split)
+        for number, name in enumerate(sorted(rows_of), before):
+            rows = rows_of[name]
+            films = np.full(len(rows), number, np.uint32)
+            parts.append(Patches(patches.pixels[rows], patches.labels[rows], films))
+        before += len(rows_of)
+    return Patches(
+        np.concatenate([part.pixels for part in parts]),
+        np.concatenate([part.labels for part in parts]),
+        np.concatenate([part.films for part in parts]),
+    )
 
 
 def _body(problem: Problem) -> Body:

@@ -87,7 +87,8 @@ def audit(
 
     Can training patients be told from test patients, by networks trained on the images, by the
     images themselves, and with the help of distillations with and without each patient? Is one
-    picked from a line-up, by another film? Is an image close to a patient's patch? Every attack is
+    picked from a line-up, by another film? Is an image close to a patient's patch? Can a mark
+    planted in one patient's windows, in distillations like the run, be read back? Every attack is
     also made on something that leaks, its control: one whose control does not fire counts for
     nothing. Figures, intervals and controls are written to the run's audit.json; those that count
     are included when the run is prepared or published, and can be limited by the policy. The

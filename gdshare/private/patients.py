@@ -45,9 +45,8 @@ def patient_means(
     windows: int,
     device: str = "cpu",
     progress: Callable[[int, int], None] = lambda done, total: None,
-    split: Split = "train",
-) -> dict[str, PatientMeans]:
-    """Patient -> means, of every training patient, in no order that matters.
+) -> list[PatientMeans]:
+    """The means of every training patient, in no order that matters.
 
     Args:
         cohort: labelled patches.
@@ -56,23 +55,55 @@ def patient_means(
         windows: of class I, and of N or P, that are looked at in each patient, at most.
         device: torch's name of where to compute.
         progress: called with (patients done, patients in all).
-        split: whose; a guarantee is of training patients, an audit reads test patients too.
     """
-    patches, means = cohort.patches(split), dict[str, PatientMeans]()
-    rows_of = _rows_by_patient(cohort, patches)
-
-    def mean(rows: npt.NDArray[np.int64]) -> Vector | None:
-        if not len(rows):
-            return None
-        return _mean(patches, _evenly(rows, windows), cohort.protocol, body, projection, device)
-
-    for done, (name, rows) in enumerate(rows_of.items(), start=1):
-        labels = patches.labels[rows]
-        inside = labels != PatchClass.I
-        positive = bool((labels == PatchClass.P).any())
-        means[name] = PatientMeans(mean(rows[~inside]), mean(rows[inside]), positive)
-        progress(done, len(rows_of))
+    patches, means = cohort.patches("train"), list[PatientMeans]()
+    rows_of = rows_looked_at(cohort, windows, "train")
+    for rows in rows_of.values():
+        means.append(read_patient(patches, rows, cohort.protocol, body, projection, device))
+        progress(len(means), len(rows_of))
     return means
+
+
+def rows_looked_at(cohort: Cohort, windows: int, split: Split) -> dict[str, npt.NDArray[np.int64]]:
+    """Patient -> rows of the windows that are looked at, of class I first, each in their order.
+
+    Args:
+        cohort: labelled patches.
+        windows: of class I, and of N or P, of each patient, at most.
+        split: whose; a guarantee is of training patients, an audit looks at test patients too.
+    """
+    patches, looked_at = cohort.patches(split), {}
+    for name, rows in _rows_by_patient(cohort, patches).items():
+        inside = patches.labels[rows] != PatchClass.I
+        parts = [_evenly(own, windows) for own in (rows[~inside], rows[inside])]
+        looked_at[name] = np.concatenate(parts)
+    return looked_at
+
+
+def read_patient(
+    patches: Patches,
+    rows: npt.NDArray[np.int64],
+    protocol: Protocol,
+    body: Body,
+    projection: npt.NDArray[np.float64],
+    device: str,
+) -> PatientMeans:
+    """The means of a single patient.
+
+    Args:
+        patches: with the patient's.
+        rows: of those that are looked at.
+        protocol: of the patches.
+        body, projection, device: as for ``patient_means``.
+    """
+    labels = patches.labels[rows]
+    inside = labels != PatchClass.I
+
+    def mean(own: npt.NDArray[np.int64]) -> Vector | None:
+        return _mean(patches, own, protocol, body, projection, device) if len(own) else None
+
+    positive = bool((labels == PatchClass.P).any())
+    return PatientMeans(mean(rows[~inside]), mean(rows[inside]), positive)
 
 
 def _rows_by_patient(cohort: Cohort, patches: Patches) -> dict[str, npt.NDArray[np.int64]]:

@@ -18,6 +18,10 @@ ENDS = {
     "nearest-patch/1": ("no nearer than to other patients", "is a patient's patch"),
     "nearest-ratio/1": ("no nearer than to other patients", "is a patient's patch"),
     "reidentification-lineup/1": ("guessing", "picks everyone"),
+    **{
+        f"reconstruction-{name}/1": ("guessing", "finds every mark")
+        for name in ("images", "networks", "trajectory")
+    },
 }
 """Attack -> what its figure means where nothing is known, and where it is 1."""
 QUESTIONS = {
@@ -30,6 +34,9 @@ QUESTIONS = {
     "nearest-patch/1": "is an image somebody's patch?",
     "nearest-ratio/1": "are the images nearer to training patients, by pixels?",
     "reidentification-lineup/1": "is a training patient picked from a line-up, by another film?",
+    "reconstruction-images/1": "do images like these show a mark that one patient had?",
+    "reconstruction-networks/1": "do networks trained from images like these know such a mark?",
+    "reconstruction-trajectory/1": "does what training did to the weights give such a mark back?",
 }
 STYLE = """\
 .attack { max-width: 42rem; margin: 0 0 1.25rem; }

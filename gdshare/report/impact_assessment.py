@@ -27,8 +27,6 @@ PROOF = (
     "`privacy.json`: its ε, δ and what it lists as outside the guarantee.]"
 )
 """A bundle of format 1.1 does not say whether it has a guarantee."""
-UNTRIED = ("reading back what was planted in films, from images, networks or weights",)
-"""Attacks that this gdshare does not make at all."""
 _SHOWN_AS = str.maketrans(
     {"|": "/", "[": "(", "]": ")", "<": "&lt;", ">": "&gt;", "`": "'", "\\": "/"}
 )
@@ -124,9 +122,7 @@ def _attack_rows(policy: Policy, manifest: Manifest) -> list[str]:
         if bound is not None and (attack is None or attack.high > bound):
             limit += ", NOT kept"
         rows.append(f"| {name} | {figure} | {limit} | [ ] |")
-    return rows + [
-        f"| {name} | NOT tried: gdshare has no such attack | none | [ ] |" for name in UNTRIED
-    ]
+    return rows
 
 
 def _is_attack(finding: Finding) -> bool:

@@ -22,6 +22,7 @@ from gdshare.audit.nearest_attacks import Films, ratio_result
 from gdshare.audit.patients import patients_of
 from gdshare.audit.rates import separation
 from gdshare.audit.recipes import statistic_recipe
+from gdshare.audit.reconstruction import NAMES as RECONSTRUCTIONS
 from gdshare.audit.record import SIGNATURE, signer_of_audit
 from gdshare.audit.shadows import FOLDER, open_workshop
 from gdshare.audit.traces import reader_of
@@ -321,10 +322,12 @@ def test_shadows_of_a_run_with_a_guarantee_are_made_under_it(guaranteed):
     run, cohort = guaranteed
     record, distilled, guarantee = read_record(run), read_result(run), read_privacy(run)
     audited = attack_all(
-        record, distilled, cohort, guarantee=guarantee, drawing=DRAWN, effort=Effort(6, 2)
+        record, distilled, cohort, guarantee=guarantee, drawing=DRAWN, effort=Effort(6, 2, (2, 2))
     )
-    assert {LIRA, BUNDLE, SHADOWS} <= set(results(audited.record))
+    found = results(audited.record)
+    assert {LIRA, BUNDLE, SHADOWS, LINEUP, *RECONSTRUCTIONS} <= set(found)
     assert audited.record.one_run.epsilon <= guarantee.epsilon
+    assert found[RECONSTRUCTIONS[0]].readback.sets == 2
 
 
 def private_recipe(guaranteed, multiplier):

@@ -1,0 +1,420 @@
+"""``reconstruction-images/1``, ``reconstruction-networks/1`` and ``reconstruction-trajectory/1``.
+
+What stands in a few patients' films: can it be read back? Nothing can be planted in a run once it
+is made. So canaries (``canaries``) are planted in distillations like the run, from its own training
+patients and with its settings, and sought there (``readback``):
+
+``reconstruction-images/1``
+    in the images themselves.
+``reconstruction-networks/1``
+    in networks that a receiver trains from them: does a canary turn the verdict on a stranger's
+    window towards the diagnosis of those who carry it?
+``reconstruction-trajectory/1``
+    in what the training did to the weights: inputs that would have done the same (``inversion``)
+    are looked at as the images are.
+
+Each figure is of canaries that a single patient carries; beside it stands that of ten. The scores
+are compared with those of shadows, which hold no canary.
+
+The controls are distilled from five training patients all of whom carry a canary; for the images,
+windows that carry one stand in their place. Where such distillations do not give the canaries back,
+the other two have another control: networks that are trained from the windows themselves, and the
+updates that single windows make, where gradient inversion is known to succeed. The first one's
+figure is kept beside it.
+"""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from gdshare.audit.canaries import (
+    KINDS,
+    LIST,
+    Canary,
+    Int,
+    Kind,
+    Planting,
+    canaries,
+    draw_few,
+    draw_planting,
+)
+from gdshare.audit.controls import copies
+from gdshare.audit.figures import Control, Readback, Recognition, Result, Untried
+from gdshare.audit.inversion import Update, invert, own_update
+from gdshare.audit.readback import Float, Scored, compared, listen, look, recognition
+from gdshare.audit.receivers import receiver_of
+from gdshare.audit.recipes import FromPatches, Recipe
+from gdshare.audit.shadows import Step, Workshop
+from gdshare.bundle.attacks import Attack
+from gdshare.distilled import Distilled
+from gdshare.method import RunRecord
+from gdshare.networks import Parameters
+from gdshare.patches import normalise
+from gdshare.protocol import PatchClass
+from gdshare.seeding import numpy_generator
+
+IMAGES, NETWORKS, TRAJECTORY = (
+    f"reconstruction-{where}/1" for where in ("images", "networks", "trajectory")
+)
+NAMES = (IMAGES, NETWORKS, TRAJECTORY)
+CHANCE = 0.5
+NULLS = 8
+"""Shadows that scores are compared with, at most."""
+ASKED = 32
+"""Test patients' windows that networks are asked about, with and without each canary."""
+GROUPS, MOST_WINDOWS = 6, 4
+"""Of the images' control: groups of windows in place of images, and windows in each at most."""
+UPDATES = 6
+"""Windows' own updates, in the trajectory's other control."""
+ATTEMPTS = 4
+"""To draw five patients whose windows are of every class, for each set."""
+TOO_FEW = "canaries need six training patients of each diagnosis"
+Score = Callable[[Distilled], Float]
+
+
+@dataclass(frozen=True)
+class Planted:
+    """A distillation from windows that carry canaries.
+
+    Attributes:
+        planting: who carries which.
+        distilled: the result.
+    """
+
+    planting: Planting
+    distilled: Distilled
+
+
+@dataclass(frozen=True)
+class Sets:
+    """What the attacks look at.
+
+    Attributes:
+        planted: sets like the run.
+        few: the control's.
+        nulls: shadows.
+    """
+
+    planted: Sequence[Planted]
+    few: Sequence[Planted]
+    nulls: Sequence[Distilled]
+
+
+def reconstruct(
+    workshop: Workshop,
+    record: RunRecord,
+    distilled: Distilled,
+    nulls: Sequence[Distilled],
+    counts: tuple[int, int],
+    shared: Parameters | None,
+    step: Step,
+) -> tuple[list[Result], list[Untried]]:
+    """Plant canaries in distillations like the run, and try to read them back.
+
+    Args:
+        workshop: of the audit; sets are made and kept there.
+        record, distilled: of the run: how its images are to be trained on.
+        nulls: the audit's shadows.
+        counts: how many sets are planted, and how many for the controls.
+        shared: the weights of the shared model that is the run's announced θ0, if it is one.
+        step: called after each training step of a set.
+
+    Returns:
+        the attacks that were made, and those that were not.
+    """
+    sets = make_sets(workshop, nulls[:NULLS], counts, step)
+    if sets is None:
+        return [], [Untried(name=name, why=TOO_FEW) for name in NAMES]
+    return attack_sets(workshop, record, distilled, sets, shared), []
+
+
+def make_sets(
+    workshop: Workshop,
+    nulls: Sequence[Distilled],
+    counts: tuple[int, int],
+    step: Step,
+) -> Sets | None:
+    """Distil all sets that hold canaries; None where there are too few patients.
+
+    Args:
+        workshop, nulls, counts, step: as for ``reconstruct``.
+    """
+    people, seed = workshop.candidates, workshop.seed
+    plantings = [draw_planting(people, seed, number) for number in range(counts[0])]
+    every = (draw_few(people, seed, number) for number in range(ATTEMPTS * counts[1]))
+    few = [own for own in every if workshop.has_all_classes(own.included)][: counts[1]]
+    drawn = [own for own in plantings if own is not None]
+    if len(drawn) < len(plantings) or not few:
+        return None
+
+    def make(name: str, recipe: Recipe, planting: Planting) -> Planted:
+        batch = _batch(workshop, planting)
+        text = f"{LIST} {batch} {sorted(planting.by_patient.items())}"
+        own = replace(
+            workshop,
+            about=hashlib.sha256(workshop.about + text.encode()).digest(),
+        )
+        planted = _batched(recipe.changed(planting.plant), batch)
+        return Planted(planting, own.distil(name, planted, planting.included, step))
+
+    planted = [
+        make(f"canaries-{number:03}", workshop.recipe, own) for number, own in enumerate(drawn)
+    ]
+    leaking = [make(f"carriers-{n}", workshop.unguarded, own) for n, own in enumerate(few)]
+    return Sets(planted, leaking, nulls)
+
+
+def _batched(recipe: Recipe, batch: int) -> Recipe:
+    """With another minibatch; a statistic has none."""
+    if not isinstance(recipe, FromPatches):
+        return recipe
+    problem = recipe.problem
+    settings = problem.settings.model_copy(update={"batch": batch})
+    return FromPatches(replace(problem, settings=settings))
+
+
+def _batch(workshop: Workshop, planting: Planting) -> int:
+    """The run's; fewer where there are fewer windows, which else would be drawn repeatedly."""
+    windows = int(planting.included[workshop.candidates.training.films].sum())
+    return min(workshop.problem.settings.batch, windows)
+
+
+def attack_sets(
+    workshop: Workshop,
+    record: RunRecord,
+    distilled: Distilled,
+    sets: Sets,
+    shared: Parameters | None,
+) -> list[Result]:
+    """Make the three attacks and their controls.
+
+    Args:
+        workshop, record, distilled, shared: as for ``reconstruct``.
+        sets: that hold canaries, and that hold none.
+    """
+    listed, seed = canaries(), workshop.seed
+    asked = torch.from_numpy(asked_windows(workshop, listed))
+    receiver = receiver_of(workshop.problem, record, distilled, asked, seed, shared)
+
+    def inverted(update: Update) -> Float:
+        return look(invert(update, asked.shape[-1]), listed)
+
+    images = _attack(IMAGES, lambda own: look(own.images[:, 0], listed), sets, listed, seed)
+    networks = _attack(
+        NETWORKS, lambda own: listen(receiver.verdicts(own), listed), sets, listed, seed
+    )
+    trajectory = _attack(TRAJECTORY, lambda own: inverted(receiver.update(own)), sets, listed, seed)
+    size = min(len(distilled.images), MOST_WINDOWS)
+    groups = carrying_windows(workshop, listed, GROUPS, size)
+    leaking = images.compare([look(own, listed) for own, _ in groups], [who for _, who in groups])
+    results = [
+        images.result(leaking, f"windows that carry a canary, in place of images: {GROUPS} times"),
+    ]
+    first = networks.carried(networks.few, "control")
+    if first.low > CHANCE:
+        results.append(networks.result(networks.few, networks.few_name))
+    else:
+        labelled = window_sets(workshop, listed, distilled)
+        leaking = networks.compare(
+            [listen(receiver.verdicts(own), listed) for own, _ in labelled],
+            [who for _, who in labelled],
+        )
+        what = f"windows that carry a canary, labelled, in place of images: {GROUPS} times"
+        results.append(networks.result(leaking, what, first))
+    first = trajectory.carried(trajectory.few, "control")
+    if first.low > CHANCE:
+        return [*results, trajectory.result(trajectory.few, trajectory.few_name)]
+    network = receiver.update(distilled)
+    single = carrying_windows(workshop, listed, UPDATES, 1)
+    leaking = trajectory.compare(
+        [inverted(_update_of(network, own, who, listed)) for own, who in single],
+        [who for _, who in single],
+    )
+    what = f"updates that windows which carry a canary make themselves: {UPDATES}"
+    return [*results, trajectory.result(leaking, what, first)]
+
+
+def asked_windows(workshop: Workshop, listed: Sequence[Canary]) -> npt.NDArray[np.float32]:
+    """Windows of test patients' organs, as they are and with each canary in turn.
+
+    Returns:
+        float32 [(1 + C)·n, 1, side, side], normalised.
+    """
+    people, generator = workshop.candidates, numpy_generator(workshop.seed, "audit-asked")
+    measured = people.measured
+    fitting = ~people.member[people.owners] & (measured.labels != PatchClass.I)
+    rows = np.flatnonzero(fitting)
+    rows = np.sort(generator.choice(rows, min(ASKED, len(rows)), replace=False))
+    plain = measured.scaled(rows)
+    windows = np.concatenate([plain, *(canary.planted(plain) for canary in listed)])
+    return np.asarray(normalise(windows, workshop.problem.protocol)[:, None], np.float32)
+
+
+def carrying_windows(
+    workshop: Workshop, listed: Sequence[Canary], groups: int, size: int
+) -> list[tuple[npt.NDArray[np.float32], Int]]:
+    """Training patients' windows of the organ that carry a canary each, with another contrast.
+
+    Args:
+        workshop: of the audit.
+        listed: the canaries; each of a group is another, of the windows' own diagnosis.
+        groups: how many.
+        size: windows of a group.
+
+    Returns:
+        for each group, float32 [size, side, side], normalised; and int64 [C], 1 where a canary is
+        carried.
+    """
+    people, generator = workshop.candidates, numpy_generator(workshop.seed, "audit-carrying")
+    measured, found = people.measured, []
+    for _ in range(groups):
+        chosen = generator.choice(len(listed), size, replace=False)
+        windows = []
+        for canary in (listed[number] for number in chosen):
+            label = PatchClass.P if canary.positive else PatchClass.N
+            rows = np.flatnonzero(people.member[people.owners] & (measured.labels == label))
+            windows.append(canary.planted(measured.scaled(generator.choice(rows, 1)))[0])
+        images = normalise(copies(np.stack(windows), 0), workshop.problem.protocol)
+        found.append((images, np.bincount(chosen, minlength=len(listed))))
+    return found
+
+
+def window_sets(
+    workshop: Workshop, listed: Sequence[Canary], distilled: Distilled
+) -> list[tuple[Distilled, Int]]:
+    """Training patients' windows in place of images, labelled with their classes.
+
+    Windows of negative patients' organs carry a canary of theirs, those of positive patients
+    another.
+
+    Args:
+        workshop, listed: as for ``carrying_windows``.
+        distilled: the run's images, as many, and its learning rates.
+
+    Returns:
+        for each of ``GROUPS`` sets, the set; and int64 [C], 1 where a canary is carried.
+    """
+    people, generator = workshop.candidates, numpy_generator(workshop.seed, "audit-window-sets")
+    measured, found = people.measured, []
+    positive = np.array([canary.positive for canary in listed])
+    classes = np.arange(len(distilled.images)) % len(PatchClass)
+    for _ in range(GROUPS):
+        chosen = {
+            label: int(generator.choice(np.flatnonzero(positive == (label == PatchClass.P))))
+            for label in (PatchClass.N, PatchClass.P)
+        }
+        windows = []
+        for label in classes:
+            rows = np.flatnonzero(people.member[people.owners] & (measured.labels == label))
+            window, own = (
+                measured.scaled(generator.choice(rows, 1)),
+                chosen.get(PatchClass(int(label))),
+            )
+            windows.append((window if own is None else listed[own].planted(window))[0])
+        images = normalise(np.stack(windows), workshop.problem.protocol)[:, None]
+        labels = np.eye(len(PatchClass), dtype=np.float32)[classes]
+        carried = np.bincount(list(chosen.values()), minlength=len(listed))
+        found.append((Distilled(images, labels, distilled.learning_rates), carried))
+    return found
+
+
+def _update_of(
+    network: Update, images: npt.NDArray[np.float32], carried: Int, listed: Sequence[Canary]
+) -> Update:
+    """The update that a window with a canary makes by itself."""
+    label = PatchClass.P if listed[int(carried.argmax())].positive else PatchClass.N
+    return own_update(network, torch.from_numpy(images[:, None]).to(network.moved.device), label)
+
+
+@dataclass(frozen=True, eq=False)
+class _Attack:
+    """What an attack found on all sets.
+
+    Attributes:
+        name: of the attack.
+        nulls: scores on shadows, float64 [N, C].
+        planted, few: on the sets like the run, and on the control's.
+        listed: the canaries.
+        seed: of resampling.
+    """
+
+    name: str
+    nulls: Float
+    planted: Scored
+    few: Scored
+    listed: Sequence[Canary]
+    seed: int
+
+    @property
+    def few_name(self) -> str:
+        """What the control is made on."""
+        return f"sets distilled from 5 patients all of whom carry a canary: {len(self.few.scores)}"
+
+    def compare(self, scores: Sequence[Float], carried: Sequence[Int]) -> Scored:
+        """Scores on other things, compared with the same shadows."""
+        return _scored(scores, carried, self.nulls, self.listed)
+
+    def carried(self, scored: Scored, purpose: str) -> Recognition:
+        """How well the canaries that anybody carries are recognised."""
+        return self._recognised(scored, scored.carried > 0, purpose)[0]
+
+    def result(self, leaking: Scored, what: str, few: Recognition | None = None) -> Result:
+        """The attack with its control, and with what the control would have been."""
+        control, carried = self.carried(leaking, "control"), self.planted.carried
+        single = self._recognised(self.planted, carried == 1, "single")
+        figure, low, high = (
+            round(value, 3) for value in (single[0].auc, single[0].low, single[0].high)
+        )
+        return Result(
+            attack=Attack(name=self.name, figure=figure, low=low, high=high, unrelated=CHANCE),
+            control=Control(
+                what=what,
+                figure=control.auc,
+                low=control.low,
+                high=control.high,
+                unrelated=CHANCE,
+            ),
+            readback=Readback(
+                canaries=LIST,
+                sets=len(carried),
+                nulls=len(self.nulls),
+                single=single,
+                several=self._recognised(self.planted, carried > 1, "several"),
+                few=few,
+            ),
+        )
+
+    def _recognised(
+        self, scored: Scored, planted: npt.NDArray[np.bool_], purpose: str
+    ) -> tuple[Recognition, ...]:
+        """Of all kinds together, then of each; of none where nothing can be compared."""
+        generator = numpy_generator(self.seed, f"audit-{self.name}-{purpose}")
+        every: list[Sequence[Kind]] = [KINDS, *((kind,) for kind in KINDS)]
+        found = [recognition(scored, planted, generator, kinds) for kinds in every]
+        return tuple(own for own in found if own is not None)
+
+
+def _attack(name: str, score: Score, sets: Sets, listed: Sequence[Canary], seed: int) -> _Attack:
+    """Score all sets."""
+    nulls = np.stack([score(own) for own in sets.nulls])
+    planted, few = (
+        _scored(
+            [score(own.distilled) for own in part],
+            [own.planting.carried for own in part],
+            nulls,
+            listed,
+        )
+        for part in (sets.planted, sets.few)
+    )
+    return _Attack(name, nulls, planted, few, listed, seed)
+
+
+def _scored(
+    scores: Sequence[Float], carried: Sequence[Int], nulls: Float, listed: Sequence[Canary]
+) -> Scored:
+    kinds = tuple(canary.kind for canary in listed)
+    return Scored(compared(np.stack(scores), nulls, kinds), np.stack(carried), kinds)

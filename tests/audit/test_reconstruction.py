@@ -1,0 +1,203 @@
+"""Canaries in distillations like the run: three attacks, their controls, and what is kept."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from run_kit import TINY, BrokenOffError
+from texture_kit import textured_cohort
+
+from gdshare.audit import shadows
+from gdshare.audit.attack import seed_of
+from gdshare.audit.audit_run import Effort, attack_all
+from gdshare.audit.canaries import EACH, KINDS, LIST, SINGLES, draw_few, draw_planting
+from gdshare.audit.candidates import candidates_of
+from gdshare.audit.recipes import FromChanged
+from gdshare.audit.reconstruction import (
+    IMAGES,
+    NAMES,
+    NETWORKS,
+    TOO_FEW,
+    TRAJECTORY,
+    WITHOUT,
+    make_sets,
+    reconstruct,
+)
+from gdshare.audit.shadows import FOLDER, open_workshop
+from gdshare.distill.loop import distill
+from gdshare.distill.run_folder import read_record, read_result
+from gdshare.method import Settings
+
+SETTINGS = Settings(outer_steps=8, batch=240, seed=3, feature_patches=120, score_patches=40)
+SETS = (1, 1)
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("site")
+    cohort = textured_cohort(folder)
+    distill(cohort, folder / "run", SETTINGS)
+    return folder, cohort
+
+
+def workshop_of(site, folder=None):
+    base, cohort = site
+    record, distilled = read_record(base / "run"), read_result(base / "run")
+    seed = seed_of(distilled)
+    people = candidates_of(cohort, 2 * SETTINGS.feature_patches, seed)
+    if folder is not None:
+        (folder / FOLDER).mkdir(exist_ok=True)
+    return open_workshop(
+        record, distilled, cohort, people, seed, folder, "cpu", None, lambda done, total: None
+    )
+
+
+def nulls_of(workshop, count=3):
+    return [workshop.shadow(number, lambda: None) for number in range(count)]
+
+
+@pytest.fixture(scope="module")
+def results(site):
+    base, _ = site
+    workshop = workshop_of(site)
+    record, distilled = read_record(base / "run"), read_result(base / "run")
+    steps = []
+    found, untried = reconstruct(
+        workshop, record, distilled, nulls_of(workshop), SETS, None, lambda: steps.append(1)
+    )
+    assert not untried
+    assert len(steps) == sum(SETS) * SETTINGS.outer_steps
+    return {result.attack.name: result for result in found}
+
+
+def test_all_three_are_made_and_say_on_what(results):
+    assert set(results) == set(NAMES)
+    for result in results.values():
+        read = result.readback
+        assert (read.canaries, read.sets, read.nulls) == (LIST, 1, 3)
+        assert [part.kinds for part in read.single] == [KINDS, *((kind,) for kind in KINDS)]
+        assert [part.patients for part in read.several] == [3, 3, 3]  # 24 training patients
+        assert read.single[0].planted == SINGLES * len(KINDS)
+        assert read.single[0].absent == (EACH - SINGLES - 1) * len(KINDS)
+        assert result.attack.figure == pytest.approx(read.single[0].auc, abs=6e-4)
+        assert result.attack.unrelated == result.control.unrelated == 0.5
+
+
+def test_windows_with_canaries_in_place_of_images_are_seen(results):
+    assert results[IMAGES].control.fired
+    assert results[IMAGES].control.figure == 1.0
+
+
+def test_trajectory_keeps_what_its_first_control_showed(results):
+    result = results[TRAJECTORY]
+    other = "updates that windows" in result.control.what
+    assert other == (result.readback.few is not None)
+    assert results[NETWORKS].readback.few is None
+
+
+def test_features_are_computed_anew_of_planted_windows_alone(site, monkeypatch):
+    workshop = workshop_of(site)
+    people, whole = workshop.candidates, workshop.problem
+    planting = draw_planting(people, 5, 0)
+    recipe = FromChanged(workshop.recipe, planting.plant)
+    problem, plain = (own.of(planting.included, 9) for own in (recipe, workshop.recipe))
+    carried = np.isin(problem.train.films, list(planting.by_patient))
+    same = (problem.features.train == plain.features.train).all(dim=1).numpy()
+    assert np.array_equal(~same, carried)
+    rows = np.flatnonzero(carried)[:3]
+    x, _ = whole.patches(problem.train, rows)
+    expected = whole.features.body.features_of(x)
+    assert torch.allclose(problem.features.train[rows], expected, atol=1e-5)
+    assert whole.features.train.shape[0] == len(people.training)
+
+
+def test_interrupted_set_goes_on_to_the_same_bytes(site, tmp_path, monkeypatch):
+    monkeypatch.setattr(shadows, "CHECKPOINT_EVERY", 1)
+    workshop = workshop_of(site, tmp_path)
+    nulls = nulls_of(workshop)
+    left = [5]
+
+    def stop():
+        left[0] -= 1
+        if not left[0]:
+            raise BrokenOffError
+
+    with pytest.raises(BrokenOffError):
+        make_sets(workshop, workshop.recipe, nulls, SETS, stop)
+    assert (tmp_path / FOLDER / "canaries-000" / "checkpoint.safetensors").exists()
+    make_sets(workshop, workshop.recipe, nulls, SETS, lambda: None)
+    names = ["canaries-000.safetensors", "carriers-0.safetensors"]
+    made = [(tmp_path / FOLDER / name).read_bytes() for name in names]
+    assert not (tmp_path / FOLDER / "canaries-000").exists()
+    other = tmp_path / "other"
+    other.mkdir()
+    whole = workshop_of(site, other)
+    make_sets(whole, whole.recipe, nulls, SETS, lambda: None)
+    assert made == [(other / FOLDER / name).read_bytes() for name in names]
+
+
+def test_set_is_made_again_where_others_carry(site, tmp_path):
+    workshop = workshop_of(site, tmp_path)
+    make_sets(workshop, workshop.recipe, nulls_of(workshop), SETS, lambda: None)
+    path = tmp_path / FOLDER / "carriers-0.safetensors"
+    before = path.read_bytes()
+    moved = replace(workshop, seed=workshop.seed + 1)
+    assert draw_few(moved.candidates, moved.seed, 0).by_patient != (
+        draw_few(workshop.candidates, workshop.seed, 0).by_patient
+    )
+    make_sets(moved, workshop.recipe, nulls_of(workshop), SETS, lambda: None)
+    assert path.read_bytes() != before
+
+
+def test_cohort_with_too_few_patients_of_a_diagnosis_is_told(site):
+    base, _ = site
+    workshop = workshop_of(site)
+    people = workshop.candidates
+    few = people.member & (~people.positive | (np.cumsum(people.positive) <= 5))
+    small = replace(workshop, candidates=replace(people, member=few))
+    record, distilled = read_record(base / "run"), read_result(base / "run")
+    found, untried = reconstruct(
+        small, record, distilled, nulls_of(workshop), SETS, None, lambda: None
+    )
+    assert not found
+    assert [(own.name, own.why) for own in untried] == [(name, TOO_FEW) for name in NAMES]
+
+
+def test_sets_say_nothing_of_a_run_with_a_guarantee(site):
+    base, _ = site
+    workshop = workshop_of(site)
+    other = replace(workshop, recipe=FromChanged(workshop.recipe, lambda patches: patches))
+    record, distilled = read_record(base / "run"), read_result(base / "run")
+    found, untried = reconstruct(other, record, distilled, [], SETS, None, lambda: None)
+    assert not found
+    assert {own.why for own in untried} == {WITHOUT}
+
+
+def test_attack_that_is_blind_enters_no_bundle(site):
+    """After two training steps the sets know nothing yet, not even of what all five carry."""
+    base, cohort = site
+    settings = SETTINGS.model_copy(update={"outer_steps": 1})
+    distill(cohort, base / "short", settings)
+    record, distilled = read_record(base / "short"), read_result(base / "short")
+    audited = attack_all(record, distilled, cohort, effort=Effort(4, 1, (1, 2)))
+    blind = set(audited.record.blind)
+    assert NETWORKS in blind
+    assert not blind & {attack.name for attack in audited.attacks}
+    assert {IMAGES} <= {attack.name for attack in audited.attacks}
+
+
+WHOLE = Settings(
+    network="convnet", outer_steps=2, batch=12, epochs=1, steps=2, seed=3, score_inits=1,
+    score_every=2, score_patches=20, feature_patches=60,
+)  # fmt: skip
+
+
+def test_networks_that_are_trained_whole_are_attacked_by_the_same_code(tmp_path):
+    cohort = textured_cohort(tmp_path, protocol=TINY)
+    distill(cohort, tmp_path / "run", WHOLE)
+    record, distilled = read_record(tmp_path / "run"), read_result(tmp_path / "run")
+    audited = attack_all(record, distilled, cohort, mode="full", effort=Effort(4, 1, (1, 2)))
+    assert set(NAMES) <= {result.attack.name for result in audited.record.results}
+    quick = attack_all(record, distilled, cohort, effort=Effort(4, 1, (1, 2)))
+    assert set(NAMES) <= {own.name for own in quick.record.untried}
