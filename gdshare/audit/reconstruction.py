@@ -307,7 +307,10 @@ def window_sets(
         windows = []
         for label in classes:
             rows = np.flatnonzero(people.member[people.owners] & (measured.labels == label))
-            window, own = measured.scaled(generator.choice(rows, 1)), chosen.get(PatchClass(label))
+            window, own = (
+                measured.scaled(generator.choice(rows, 1)),
+                chosen.get(PatchClass(int(label))),
+            )
             windows.append((window if own is None else listed[own].planted(window))[0])
         images = normalise(np.stack(windows), workshop.problem.protocol)[:, None]
         labels = np.eye(len(PatchClass), dtype=np.float32)[classes]
