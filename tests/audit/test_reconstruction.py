@@ -13,14 +13,12 @@ from gdshare.audit.attack import seed_of
 from gdshare.audit.audit_run import Effort, attack_all
 from gdshare.audit.canaries import EACH, KINDS, LIST, SINGLES, draw_few, draw_planting
 from gdshare.audit.candidates import candidates_of
-from gdshare.audit.recipes import FromChanged
 from gdshare.audit.reconstruction import (
     IMAGES,
     NAMES,
     NETWORKS,
     TOO_FEW,
     TRAJECTORY,
-    WITHOUT,
     make_sets,
     reconstruct,
 )
@@ -100,7 +98,7 @@ def test_features_are_computed_anew_of_planted_windows_alone(site, monkeypatch):
     workshop = workshop_of(site)
     people, whole = workshop.candidates, workshop.problem
     planting = draw_planting(people, 5, 0)
-    recipe = FromChanged(workshop.recipe, planting.plant)
+    recipe = workshop.recipe.changed(planting.plant)
     problem, plain = (own.of(planting.included, 9) for own in (recipe, workshop.recipe))
     carried = np.isin(problem.train.films, list(planting.by_patient))
     same = (problem.features.train == plain.features.train).all(dim=1).numpy()
@@ -124,29 +122,29 @@ def test_interrupted_set_goes_on_to_the_same_bytes(site, tmp_path, monkeypatch):
             raise BrokenOffError
 
     with pytest.raises(BrokenOffError):
-        make_sets(workshop, workshop.recipe, nulls, SETS, stop)
+        make_sets(workshop, nulls, SETS, stop)
     assert (tmp_path / FOLDER / "canaries-000" / "checkpoint.safetensors").exists()
-    make_sets(workshop, workshop.recipe, nulls, SETS, lambda: None)
+    make_sets(workshop, nulls, SETS, lambda: None)
     names = ["canaries-000.safetensors", "carriers-0.safetensors"]
     made = [(tmp_path / FOLDER / name).read_bytes() for name in names]
     assert not (tmp_path / FOLDER / "canaries-000").exists()
     other = tmp_path / "other"
     other.mkdir()
     whole = workshop_of(site, other)
-    make_sets(whole, whole.recipe, nulls, SETS, lambda: None)
+    make_sets(whole, nulls, SETS, lambda: None)
     assert made == [(other / FOLDER / name).read_bytes() for name in names]
 
 
 def test_set_is_made_again_where_others_carry(site, tmp_path):
     workshop = workshop_of(site, tmp_path)
-    make_sets(workshop, workshop.recipe, nulls_of(workshop), SETS, lambda: None)
+    make_sets(workshop, nulls_of(workshop), SETS, lambda: None)
     path = tmp_path / FOLDER / "carriers-0.safetensors"
     before = path.read_bytes()
     moved = replace(workshop, seed=workshop.seed + 1)
     assert draw_few(moved.candidates, moved.seed, 0).by_patient != (
         draw_few(workshop.candidates, workshop.seed, 0).by_patient
     )
-    make_sets(moved, workshop.recipe, nulls_of(workshop), SETS, lambda: None)
+    make_sets(moved, nulls_of(workshop), SETS, lambda: None)
     assert path.read_bytes() != before
 
 
@@ -162,16 +160,6 @@ def test_cohort_with_too_few_patients_of_a_diagnosis_is_told(site):
     )
     assert not found
     assert [(own.name, own.why) for own in untried] == [(name, TOO_FEW) for name in NAMES]
-
-
-def test_sets_say_nothing_of_a_run_with_a_guarantee(site):
-    base, _ = site
-    workshop = workshop_of(site)
-    other = replace(workshop, recipe=FromChanged(workshop.recipe, lambda patches: patches))
-    record, distilled = read_record(base / "run"), read_result(base / "run")
-    found, untried = reconstruct(other, record, distilled, [], SETS, None, lambda: None)
-    assert not found
-    assert {own.why for own in untried} == {WITHOUT}
 
 
 def test_attack_that_is_blind_enters_no_bundle(site):

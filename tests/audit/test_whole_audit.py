@@ -22,7 +22,7 @@ from gdshare.audit.nearest_attacks import Films, ratio_result
 from gdshare.audit.patients import patients_of
 from gdshare.audit.rates import separation
 from gdshare.audit.recipes import statistic_recipe
-from gdshare.audit.reconstruction import NAMES as RECONSTRUCTIONS
+from gdshare.audit.reconstruction import NAMES as CANARIES
 from gdshare.audit.record import SIGNATURE, signer_of_audit
 from gdshare.audit.shadows import FOLDER, open_workshop
 from gdshare.audit.traces import reader_of
@@ -281,7 +281,8 @@ def trained_whole(tmp_path_factory):
 
 def test_network_that_is_trained_whole_has_no_shadows_in_quick_mode(trained_whole):
     record = audit_run(*trained_whole).record
-    assert [own.name for own in record.untried] == [*(IDENTIFIERS, BUNDLE, LIRA, SHADOWS, LINEUP)]
+    names = [IDENTIFIERS, BUNDLE, LIRA, SHADOWS, *CANARIES, LINEUP]
+    assert [own.name for own in record.untried] == names
     assert all("--full" in own.why for own in record.untried[1:])
     assert (record.shadows, record.calibration, record.one_run) == (0, "none", None)
 
@@ -293,7 +294,7 @@ def test_split_by_a_table_is_told(trained_whole):
 
 
 def test_network_that_is_trained_whole_has_shadows_in_full_mode(trained_whole, monkeypatch):
-    monkeypatch.setitem(EFFORTS, "full", Effort(4, 8))
+    monkeypatch.setitem(EFFORTS, "full", Effort(4, 8, (1, 2)))
     record = audit_run(*trained_whole, mode="full").record
     assert set(results(record)) == set(ATTACKS) - {IDENTIFIERS}
     assert record.shadows == 4
@@ -325,9 +326,9 @@ def test_shadows_of_a_run_with_a_guarantee_are_made_under_it(guaranteed):
         record, distilled, cohort, guarantee=guarantee, drawing=DRAWN, effort=Effort(6, 2, (2, 2))
     )
     found = results(audited.record)
-    assert {LIRA, BUNDLE, SHADOWS, LINEUP, *RECONSTRUCTIONS} <= set(found)
+    assert {LIRA, BUNDLE, SHADOWS, LINEUP, *CANARIES} <= set(found)
     assert audited.record.one_run.epsilon <= guarantee.epsilon
-    assert found[RECONSTRUCTIONS[0]].readback.sets == 2
+    assert found[CANARIES[0]].readback.sets == 2
 
 
 def private_recipe(guaranteed, multiplier):
