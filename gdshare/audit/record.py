@@ -33,10 +33,10 @@ ATTACKS = (
     "nearest-features/1",
     "nearest-patch/1",
     "nearest-ratio/1",
-    "reidentification-lineup/1",
     "reconstruction-images/1",
     "reconstruction-networks/1",
     "reconstruction-trajectory/1",
+    "reidentification-lineup/1",
 )
 """The attacks of this gdshare; it publishes no other names."""
 MAX_BYTES = 256 * 1024
