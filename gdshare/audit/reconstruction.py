@@ -23,37 +23,25 @@ updates that single windows make, where gradient inversion is known to succeed. 
 figure is kept beside it.
 """
 
-import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
-from gdshare.audit.canaries import (
-    KINDS,
-    LIST,
-    Canary,
-    Int,
-    Kind,
-    Planting,
-    canaries,
-    draw_few,
-    draw_planting,
-)
-from gdshare.audit.controls import copies
+from gdshare.audit.canaries import KINDS, LIST, Canary, Int, Kind, canaries
+from gdshare.audit.canary_sets import Sets, make_sets
+from gdshare.audit.carriers import asked_windows, carrying_windows, window_sets
 from gdshare.audit.figures import Control, Readback, Recognition, Result, Untried
 from gdshare.audit.inversion import Update, invert, own_update
 from gdshare.audit.readback import Float, Scored, compared, listen, look, recognition
 from gdshare.audit.receivers import receiver_of
-from gdshare.audit.recipes import FromPatches, Recipe
 from gdshare.audit.shadows import Step, Workshop
 from gdshare.bundle.attacks import Attack
 from gdshare.distilled import Distilled
 from gdshare.method import RunRecord
 from gdshare.networks import Parameters
-from gdshare.patches import normalise
 from gdshare.protocol import PatchClass
 from gdshare.seeding import numpy_generator
 
@@ -64,44 +52,12 @@ NAMES = (IMAGES, NETWORKS, TRAJECTORY)
 CHANCE = 0.5
 NULLS = 8
 """Shadows that scores are compared with, at most."""
-ASKED = 32
-"""Test patients' windows that networks are asked about, with and without each canary."""
 GROUPS, MOST_WINDOWS = 6, 4
 """Of the images' control: groups of windows in place of images, and windows in each at most."""
 UPDATES = 6
 """Windows' own updates, in the trajectory's other control."""
-ATTEMPTS = 4
-"""To draw five patients whose windows are of every class, for each set."""
 TOO_FEW = "canaries need six training patients of each diagnosis"
 Score = Callable[[Distilled], Float]
-
-
-@dataclass(frozen=True)
-class Planted:
-    """A distillation from windows that carry canaries.
-
-    Attributes:
-        planting: who carries which.
-        distilled: the result.
-    """
-
-    planting: Planting
-    distilled: Distilled
-
-
-@dataclass(frozen=True)
-class Sets:
-    """What the attacks look at.
-
-    Attributes:
-        planted: sets like the run.
-        few: the control's.
-        nulls: shadows.
-    """
-
-    planted: Sequence[Planted]
-    few: Sequence[Planted]
-    nulls: Sequence[Distilled]
 
 
 def reconstruct(
@@ -130,57 +86,6 @@ def reconstruct(
     if sets is None:
         return [], [Untried(name=name, why=TOO_FEW) for name in NAMES]
     return attack_sets(workshop, record, distilled, sets, shared), []
-
-
-def make_sets(
-    workshop: Workshop,
-    nulls: Sequence[Distilled],
-    counts: tuple[int, int],
-    step: Step,
-) -> Sets | None:
-    """Distil all sets that hold canaries; None where there are too few patients.
-
-    Args:
-        workshop, nulls, counts, step: as for ``reconstruct``.
-    """
-    people, seed = workshop.candidates, workshop.seed
-    plantings = [draw_planting(people, seed, number) for number in range(counts[0])]
-    every = (draw_few(people, seed, number) for number in range(ATTEMPTS * counts[1]))
-    few = [own for own in every if workshop.has_all_classes(own.included)][: counts[1]]
-    drawn = [own for own in plantings if own is not None]
-    if len(drawn) < len(plantings) or not few:
-        return None
-
-    def make(name: str, recipe: Recipe, planting: Planting) -> Planted:
-        batch = _batch(workshop, planting)
-        text = f"{LIST} {batch} {sorted(planting.by_patient.items())}"
-        own = replace(
-            workshop,
-            about=hashlib.sha256(workshop.about + text.encode()).digest(),
-        )
-        planted = _batched(recipe.changed(planting.plant), batch)
-        return Planted(planting, own.distil(name, planted, planting.included, step))
-
-    planted = [
-        make(f"canaries-{number:03}", workshop.recipe, own) for number, own in enumerate(drawn)
-    ]
-    leaking = [make(f"carriers-{n}", workshop.unguarded, own) for n, own in enumerate(few)]
-    return Sets(planted, leaking, nulls)
-
-
-def _batched(recipe: Recipe, batch: int) -> Recipe:
-    """With another minibatch; a statistic has none."""
-    if not isinstance(recipe, FromPatches):
-        return recipe
-    problem = recipe.problem
-    settings = problem.settings.model_copy(update={"batch": batch})
-    return FromPatches(replace(problem, settings=settings))
-
-
-def _batch(workshop: Workshop, planting: Planting) -> int:
-    """The run's; fewer where there are fewer windows, which else would be drawn repeatedly."""
-    windows = int(planting.included[workshop.candidates.training.films].sum())
-    return min(workshop.problem.settings.batch, windows)
 
 
 def attack_sets(
@@ -218,7 +123,7 @@ def attack_sets(
     if first.low > CHANCE:
         results.append(networks.result(networks.few, networks.few_name))
     else:
-        labelled = window_sets(workshop, listed, distilled)
+        labelled = window_sets(workshop, listed, distilled, GROUPS)
         leaking = networks.compare(
             [listen(receiver.verdicts(own), listed) for own, _ in labelled],
             [who for _, who in labelled],
@@ -236,90 +141,6 @@ def attack_sets(
     )
     what = f"updates that windows which carry a canary make themselves: {UPDATES}"
     return [*results, trajectory.result(leaking, what, first)]
-
-
-def asked_windows(workshop: Workshop, listed: Sequence[Canary]) -> npt.NDArray[np.float32]:
-    """Windows of test patients' organs, as they are and with each canary in turn.
-
-    Returns:
-        float32 [(1 + C)·n, 1, side, side], normalised.
-    """
-    people, generator = workshop.candidates, numpy_generator(workshop.seed, "audit-asked")
-    measured = people.measured
-    fitting = ~people.member[people.owners] & (measured.labels != PatchClass.I)
-    rows = np.flatnonzero(fitting)
-    rows = np.sort(generator.choice(rows, min(ASKED, len(rows)), replace=False))
-    plain = measured.scaled(rows)
-    windows = np.concatenate([plain, *(canary.planted(plain) for canary in listed)])
-    return np.asarray(normalise(windows, workshop.problem.protocol)[:, None], np.float32)
-
-
-def carrying_windows(
-    workshop: Workshop, listed: Sequence[Canary], groups: int, size: int
-) -> list[tuple[npt.NDArray[np.float32], Int]]:
-    """Training patients' windows of the organ that carry a canary each, with another contrast.
-
-    Args:
-        workshop: of the audit.
-        listed: the canaries; each of a group is another, of the windows' own diagnosis.
-        groups: how many.
-        size: windows of a group.
-
-    Returns:
-        for each group, float32 [size, side, side], normalised; and int64 [C], 1 where a canary is
-        carried.
-    """
-    people, generator = workshop.candidates, numpy_generator(workshop.seed, "audit-carrying")
-    measured, found = people.measured, []
-    for _ in range(groups):
-        chosen = generator.choice(len(listed), size, replace=False)
-        windows = []
-        for canary in (listed[number] for number in chosen):
-            label = PatchClass.P if canary.positive else PatchClass.N
-            rows = np.flatnonzero(people.member[people.owners] & (measured.labels == label))
-            windows.append(canary.planted(measured.scaled(generator.choice(rows, 1)))[0])
-        images = normalise(copies(np.stack(windows), 0), workshop.problem.protocol)
-        found.append((images, np.bincount(chosen, minlength=len(listed))))
-    return found
-
-
-def window_sets(
-    workshop: Workshop, listed: Sequence[Canary], distilled: Distilled
-) -> list[tuple[Distilled, Int]]:
-    """Training patients' windows in place of images, labelled with their classes.
-
-    Windows of negative patients' organs carry a canary of theirs, those of positive patients
-    another.
-
-    Args:
-        workshop, listed: as for ``carrying_windows``.
-        distilled: the run's images, as many, and its learning rates.
-
-    Returns:
-        for each of ``GROUPS`` sets, the set; and int64 [C], 1 where a canary is carried.
-    """
-    people, generator = workshop.candidates, numpy_generator(workshop.seed, "audit-window-sets")
-    measured, found = people.measured, []
-    positive = np.array([canary.positive for canary in listed])
-    classes = np.arange(len(distilled.images)) % len(PatchClass)
-    for _ in range(GROUPS):
-        chosen = {
-            label: int(generator.choice(np.flatnonzero(positive == (label == PatchClass.P))))
-            for label in (PatchClass.N, PatchClass.P)
-        }
-        windows = []
-        for label in classes:
-            rows = np.flatnonzero(people.member[people.owners] & (measured.labels == label))
-            window, own = (
-                measured.scaled(generator.choice(rows, 1)),
-                chosen.get(PatchClass(int(label))),
-            )
-            windows.append((window if own is None else listed[own].planted(window))[0])
-        images = normalise(np.stack(windows), workshop.problem.protocol)[:, None]
-        labels = np.eye(len(PatchClass), dtype=np.float32)[classes]
-        carried = np.bincount(list(chosen.values()), minlength=len(listed))
-        found.append((Distilled(images, labels, distilled.learning_rates), carried))
-    return found
 
 
 def _update_of(

@@ -237,6 +237,12 @@ def _remarks(record: "AuditRecord") -> Iterator[str]:
             f"like this one are not ε-differentially private for any ε below {own.epsilon:.2f} "
             "(95% confidence, δ = 0)"
         )
+    planted = [own.readback.sets for own in record.results if own.readback is not None]
+    if planted:
+        yield (
+            f"reconstruction: sought in {planted[0]} distillations like this one, in which "
+            "canaries were planted in single patients; nothing can be planted in the run itself"
+        )
     if not record.random_split:
         yield (
             "the table, not chance, decided who is a training patient: figures may show how the "

@@ -12,6 +12,7 @@ from gdshare.audit import shadows
 from gdshare.audit.attack import seed_of
 from gdshare.audit.audit_run import Effort, attack_all
 from gdshare.audit.canaries import EACH, KINDS, LIST, SINGLES, draw_few, draw_planting
+from gdshare.audit.canary_sets import make_sets
 from gdshare.audit.candidates import candidates_of
 from gdshare.audit.reconstruction import (
     IMAGES,
@@ -19,7 +20,6 @@ from gdshare.audit.reconstruction import (
     NETWORKS,
     TOO_FEW,
     TRAJECTORY,
-    make_sets,
     reconstruct,
 )
 from gdshare.audit.shadows import FOLDER, open_workshop

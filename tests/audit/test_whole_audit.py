@@ -13,6 +13,7 @@ from texture_kit import textured_cohort
 from gdshare.audit import ATTACKS, AUDIT, read_audit, shadows
 from gdshare.audit.attack import seed_of
 from gdshare.audit.audit_run import EFFORTS, Effort, attack_all, audit_run, gather, patients_digest
+from gdshare.audit.canaries import draw_planting
 from gdshare.audit.controls import FEW, few_members, overfitted
 from gdshare.audit.identifiers import NAME as IDENTIFIERS
 from gdshare.audit.likelihood import each_left_out
@@ -363,9 +364,21 @@ def test_shadows_of_a_run_with_a_guarantee_read_patients_as_it_did(guaranteed):
     body, member = recipe.problem.features.body, np.arange(40) < 24
     own = patient_means(cohort, body, recipe.reference.projection, guarantee.fixed.windows)
     theirs = [part for part, inside in zip(recipe.patients, member, strict=True) if inside]
-    assert [tuple(part.organ) for part in theirs] == [
-        tuple(own[name].organ) for name in sorted(own)
-    ]
+    assert {tuple(part.organ) for part in theirs} == {tuple(part.organ) for part in own}
+    assert len(theirs) == len(own) == 24
+
+
+def test_canaries_under_a_guarantee_change_what_is_read_of_those_who_carry_them(guaranteed):
+    run, cohort = guaranteed
+    recipe = private_recipe(guaranteed, 0.0)
+    people = workshop_of((run.parent, cohort), None, name=run.name).candidates
+    planting = draw_planting(people, 1, 0)
+    planted = recipe.changed(planting.plant)
+    carriers = set(planting.by_patient)
+    assert carriers
+    for number, (before, after) in enumerate(zip(recipe.patients, planted.patients, strict=True)):
+        assert (tuple(before.organ) != tuple(after.organ)) == (number in carriers)
+        assert before.positive == after.positive
 
 
 def test_shadows_of_other_public_coordinates_are_refused(guaranteed):
