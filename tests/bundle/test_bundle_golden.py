@@ -10,10 +10,11 @@ from bundle_factory import NOW, distilled, manifest, rich_manifest
 from frozen_schema import shape_of
 
 from gdshare.bundle import Manifest, verify_folder
+from gdshare.bundle.counts import PublishedCounts
 from gdshare.bundle.datasheet import datasheet
 from gdshare.bundle.errors import Expired
 from gdshare.bundle.layout import MANIFEST
-from gdshare.bundle.manifest import FORMAT, FORMAT_1_0
+from gdshare.bundle.manifest import FORMAT_1_0, FORMAT_1_1, FORMAT_1_2
 from gdshare.method import Method
 from gdshare.protocol import Protocol
 from gdshare.signing import load_public_key
@@ -66,11 +67,26 @@ def frozen_shape(version: str) -> Any:
 
 def test_no_field_or_bound_of_a_frozen_version_has_changed():
     """A new field, bound or name needs a new version: readers of this one would refuse it."""
-    assert shape_of(Manifest.model_json_schema(mode="serialization")) == frozen_shape(FORMAT)
+    assert shape_of(Manifest.model_json_schema(mode="serialization")) == frozen_shape(FORMAT_1_2)
 
 
-def test_version_1_0_is_the_present_one_without_what_was_added_since():
+def shape_of_1_1() -> Any:
+    """The present shape without what 1.2 added."""
     shape = shape_of(Manifest.model_json_schema(mode="serialization"))
+    shape["properties"]["format"]["enum"].remove(FORMAT_1_2)
+    del shape["properties"]["privacy"]
+    del shape["$defs"]["Guarantee"]
+    for field in PublishedCounts.SINCE_1_2:
+        del shape["$defs"]["PublishedCounts"]["properties"][field]
+    return shape
+
+
+def test_version_1_1_is_the_present_one_without_a_guarantee():
+    assert shape_of_1_1() == frozen_shape(FORMAT_1_1)
+
+
+def test_version_1_0_is_1_1_without_what_that_added():
+    shape = shape_of_1_1()
     shape["properties"]["format"] = {"const": FORMAT_1_0, "type": "string"}
     for part in (Protocol, Method):
         described = shape["$defs"][part.__name__]
@@ -100,7 +116,7 @@ def test_1_0_calls_an_announced_theta0_fixed():
     assert manifest.method.theta0 == "announced"
     assert '"theta0": "fixed"' in manifest.to_bytes().decode()
     assert "starting weights fixed (" in datasheet(manifest, distilled(manifest))
-    later = rich_manifest(FORMAT)
+    later = rich_manifest(FORMAT_1_1)
     assert '"theta0": "announced"' in later.to_bytes().decode()
     assert "starting weights announced (" in datasheet(later, distilled(later))
 
