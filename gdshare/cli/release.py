@@ -139,6 +139,8 @@ def prepare(
     else:
         facts = {"prepared": out, "look at": out / PAGE, "digest": bundle.digest}
         facts["teaches"] = score.text
+        if manifest.privacy is not None:
+            facts["guarantee"] = manifest.privacy.text
     if as_json:
         facts |= {"at chance": score.at_chance, "not kept": broken}
     print_facts(facts, as_json, None if broken or dry_run else _go_on(policy, out, outbox))

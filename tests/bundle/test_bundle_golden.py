@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from bundle_factory import NOW, distilled, manifest, rich_manifest
+from bundle_factory import GUARANTEE, NOW, distilled, manifest, rich_manifest
 from frozen_schema import shape_of
 
 from gdshare.bundle import Manifest, verify_folder
@@ -32,6 +32,12 @@ DIGESTS = {
     ),
     "gdshare-bundle-1.1/st-mary-2": (
         "6976ab44b78feccdf739e1a6a9ff2d6fd429d81833f966a51589ca35298b8097"
+    ),
+    "gdshare-bundle-1.2/st-mary-1": (
+        "371341d12e15bd7c456b59fb745bb13e243f1930b20262f269ba396d1ed9a1a8"
+    ),
+    "gdshare-bundle-1.2/st-mary-2": (
+        "15a9e10fd8425aaf14b41d0ababf757438a940306021f8111cdb24151367e60c"
     ),
 }
 MADE_OF = {"st-mary-1": manifest, "st-mary-2": rich_manifest}
@@ -100,6 +106,30 @@ def test_version_1_0_is_1_1_without_what_that_added():
     # Its last layer is all that the network has, and 1.0 cannot say that the last layer is trained.
     shape["$defs"]["Method"]["properties"]["network"]["enum"].remove("scattering")
     assert shape == frozen_shape(FORMAT_1_0)
+
+
+def test_frozen_rules_of_1_1_do_not_take_a_bundle_with_a_guarantee():
+    rules = frozen_shape(FORMAT_1_1)
+    assert FORMAT_1_2 not in rules["properties"]["format"]["enum"]
+    assert rules["additionalProperties"] is False
+    assert "privacy" not in rules["properties"]
+
+
+@pytest.mark.parametrize("about", [manifest, rich_manifest])
+def test_a_bundle_without_a_guarantee_has_no_word_of_1_2(about):
+    """So that readers who know no more than 1.1 read it."""
+    text = about().to_bytes().decode()
+    assert '"format": "gdshare-bundle/1.1"' in text
+    assert "privacy" not in text
+    assert "noisy" not in text
+
+
+@pytest.mark.parametrize("name", [name for name in sorted(DIGESTS) if "1.2" in name])
+def test_a_bundle_of_1_2_states_its_guarantee_and_noisy_counts(name):
+    manifest = Manifest.from_bytes((GOLDEN / name / MANIFEST).read_bytes())
+    assert (manifest.privacy, manifest.counts.noisy) == (GUARANTEE, True)
+    assert manifest.attacks == ()
+    assert manifest.to_bytes() == (GOLDEN / name / MANIFEST).read_bytes()
 
 
 @pytest.mark.parametrize("name", [name for name in sorted(DIGESTS) if "1.0" in name])

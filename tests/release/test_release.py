@@ -497,16 +497,6 @@ def test_what_came_out_is_on_the_page_and_in_the_bundle(desk: Desk) -> None:
     assert bundle["attacks"][0]["high"] == 0.7
 
 
-def test_a_run_with_a_guarantee_publishes_no_figures_that_were_read_off_patients(
-    desk: Desk,
-) -> None:
-    attacked(desk, high=0.7)
-    (desk.folder / "run" / "privacy.json").write_text("{}", encoding="utf-8")
-    desk.rule(approvals=0, approvers=())
-    desk.prepare()
-    assert read_prepared_manifest(desk).attacks == ()
-
-
 def test_attacks_on_another_result_do_not_count(desk: Desk) -> None:
     attacked(desk, high=0.6)
     result = desk.folder / "run" / "distilled.safetensors"
