@@ -26,6 +26,7 @@ NAMES = (
     "gain",
     "harmonised",
     "guarantee",
+    "attacks",
     "pneumonia",
     "options",
     "poison",

@@ -29,8 +29,7 @@ from gdshare.distill.workers import ALONE
 from gdshare.exact_noise import rounded_gaussian
 from gdshare.last_layer import one_hot, solve
 from gdshare.method import Settings
-from gdshare.metrics import auc
-from gdshare.patch_tensors import as_tensors, balanced_accuracy
+from gdshare.patch_tensors import as_tensors
 from gdshare.private.account import Budget, spend
 from gdshare.private.reference import Drawing, Reference, draw_reference
 from gdshare.private.run import problem_on, scattering_body
@@ -43,6 +42,7 @@ from studies.hospitals import COHORT, Hospital, Phantoms, cohort_cell, hospitals
 from studies.report import Report
 from studies.runner import Cell, Piece, Result, Store, read_arrays, write_arrays
 from studies.tables import Row, Table, Value, deviation, mean
+from studies.votes import judge_votes, spread_rows
 
 READ, NOISE_FREE, DEFAULTS = "read", "without noise", "no guarantee, defaults"
 SQUARES = "least squares on patches"
@@ -110,17 +110,7 @@ class Films:
 
     def judge(self, head: Head) -> tuple[float, float]:
         """Patch score, and AUC of films by the share of P among votes for N or P."""
-        votes = head.logits(self.features).argmax(1)
-        ratios, positive = [], []
-        for film in np.unique(self.films.numpy()):
-            own = self.films == film
-            p, n = (int((votes[own] == label).sum()) for label in (PatchClass.P, PatchClass.N))
-            organ = self.classes[own][self.classes[own] != PatchClass.I]
-            if len(organ):
-                ratios.append(p / (p + n) if p + n else 0.0)
-                positive.append(bool(organ[0] == PatchClass.P))
-        score = balanced_accuracy(votes, self.classes)
-        return score, float(auc(np.array(ratios), np.array(positive)))
+        return judge_votes(head.logits(self.features).argmax(1), self.classes, self.films)
 
 
 def read_hospital(piece: Piece, reading: Reading) -> Result:
@@ -153,14 +143,9 @@ def read_hospital(piece: Piece, reading: Reading) -> Result:
 
 
 def _films(cohort: Cohort, body: Body, split: Split, windows: int) -> Films:
-    patches, parts, rows = cohort.patches(split), [], list[int]()
-    for film in np.unique(patches.films):
-        for inside in (False, True):
-            own = (patches.films == film) & ((patches.labels != PatchClass.I) == inside)
-            places = np.flatnonzero(own)
-            count = min(windows, len(places))
-            rows += [int(places[number * len(places) // count]) for number in range(count)]
-    for part in np.array_split(np.array(rows, np.int64), max(1, len(rows) // 512)):
+    patches, parts = cohort.patches(split), list[Tensor]()
+    rows = spread_rows(patches, windows)
+    for part in np.array_split(rows, max(1, len(rows) // 512)):
         parts.append(body.features_of(as_tensors(patches, part, cohort.protocol)[0]))
     classes = torch.from_numpy(patches.labels[rows].astype(np.int64))
     return Films(torch.cat(parts), classes, torch.from_numpy(patches.films[rows].astype(np.int64)))

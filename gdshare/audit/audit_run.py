@@ -11,7 +11,7 @@ folder: an audit that is made again goes on where it was.
 """
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +20,6 @@ import numpy as np
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from gdshare.audit.attack import NETWORKS, Progress, attack_run, require_own_cohort, seed_of
-from gdshare.audit.candidates import candidates_of
 from gdshare.audit.controls import Overfitted, overfitted
 from gdshare.audit.figures import Result, Untried
 from gdshare.audit.identifiers import NAME as IDENTIFIERS
@@ -45,7 +44,7 @@ from gdshare.audit.nearest_attacks import (
 from gdshare.audit.nearest_patches import NearestPatches, write_nearest
 from gdshare.audit.patients import patients_of
 from gdshare.audit.record import AuditRecord, Calibration, Mode, write_audit
-from gdshare.audit.shadows import FOLDER, Step, Workshop, open_workshop
+from gdshare.audit.shadows import FOLDER, Start, Step, Workshop, drawn_start, open_workshop
 from gdshare.audit.traces import reader_of
 from gdshare.bundle.attacks import Attack
 from gdshare.cohort import Cohort, windows_digest
@@ -57,20 +56,32 @@ from gdshare.errors import CohortError, LockedError, RunError, UsageError
 from gdshare.lock import lock
 from gdshare.method import Method, RunRecord
 from gdshare.networks import Parameters, build
+from gdshare.private.record import PrivacyRecord, read_privacy
+from gdshare.private.reference import DRAWING, Drawing
 from gdshare.storage import make_folder
 from gdshare.theta0 import announced_theta0, shared_weights
 
-SHADOW_COUNT = {"quick": 16, "full": 64}
-"""Mode -> shadow distillations; quick makes them of heads alone."""
-OVERFITTED = {"quick": 4, "full": 8}
-"""Mode -> overfitted sets for the controls."""
+
+@dataclass(frozen=True)
+class Effort:
+    """How much is distilled for the sake of an audit.
+
+    Attributes:
+        shadows: whose patients a coin chooses; quick makes them of heads alone.
+        overfitted: sets for the controls.
+    """
+
+    shadows: int
+    overfitted: int
+
+
+EFFORTS: Mapping[Mode, Effort] = {"quick": Effort(16, 4), "full": Effort(64, 8)}
 FEW_STEPS = 100
 """Training steps of an overfitted set in quick mode, if all weights are trained."""
 HOURS = "shadow distillations of a network that is trained whole take hours: use --full"
 NO_SHADOWS: Calibration = "none"
 ATTEMPTS = 4
 """To draw few patients whose windows are of every class, for each set."""
-OTHERS = "shadows are made without the run's guarantee, so they say nothing of runs like it"
 PASSES = 14
 """Over all patients' windows, by the attacks that need no shadows and their controls."""
 
@@ -133,7 +144,7 @@ def audit_run(
     with _alone_at(run):
         audited = attack_all(
             *(record, distilled, cohort, device, progress, mode, shared, run, leaving),
-            guarantee=has_guarantee(run),
+            guarantee=read_privacy(run) if has_guarantee(run) else None,
         )
         write_nearest(run, audited.nearest, distilled)
         write_audit(run, audited.record, key)
@@ -166,7 +177,10 @@ def attack_all(
     shared: Parameters | None = None,
     folder: Path | None = None,
     leaving: Leaving | None = None,
-    guarantee: bool = False,
+    guarantee: PrivacyRecord | None = None,
+    drawing: Drawing = DRAWING,
+    effort: Effort | None = None,
+    start: Start = drawn_start,
 ) -> Audited:
     """Make every attack and its control.
 
@@ -176,30 +190,36 @@ def attack_all(
         shared: the weights of the shared model that is the run's announced θ0, if it is one.
         folder: the run's, which keeps what takes long; None keeps nothing.
         leaving: as for ``audit_run``.
-        guarantee: whether the run was made under one: shadows are not, and show nothing of it.
+        guarantee: of the run, if it has one; then shadows have the same.
+        drawing: of the public films that a guarantee looks at.
+        effort: None: as much as the mode prescribes.
+        start: the state before the run's first training step.
 
     Raises:
         UsageError, CohortError, DivergedError, LostError: see ``audit_run``.
+        RunError: this machine computes other public coordinates than those of the run's guarantee.
     """
     require_own_cohort(record, cohort)
     seed, by_head = seed_of(distilled), record.method.train == "head"
     films = Films(cohort, patients_of(cohort, "train"), patients_of(cohort, "test"), seed)
     people = len(films.members) + len(films.others)
-    shadows = SHADOW_COUNT[mode] if by_head or mode == "full" else 0
+    effort = effort or EFFORTS[mode]
+    shadows = effort.shadows if by_head or mode == "full" else 0
     short = mode == "quick" and not by_head
     steps = min(FEW_STEPS, record.settings.outer_steps) if short else record.settings.outer_steps
-    distillations = shadows + OVERFITTED[mode]
+    distillations = shadows + effort.overfitted
     count = _Count(progress, PASSES * people + distillations * steps)
 
     plain = attack_run(record, distilled, cohort, device, count.part(4 * people), shared)
     settled = record.model_copy(
         update={"settings": record.settings.model_copy(update={"outer_steps": steps})}
     )
-    candidates = candidates_of(cohort, 2 * record.settings.feature_patches, seed)
     workshop = open_workshop(
-        settled, distilled, cohort, candidates, seed, folder, device, shared, count.part(people)
+        *(settled, distilled, cohort, seed, folder, device, shared),
+        *(count.part(people), guarantee, drawing, start),
     )
-    few = _overfitted_sets(workshop, OVERFITTED[mode], count.step)
+    candidates = workshop.candidates
+    few = overfitted_sets(workshop, effort.overfitted, count.step)
     loss, patch = plain.attacks
     results = [
         Result(attack=loss, control=loss_control(films, record, few, NETWORKS, device, shared)),
@@ -220,11 +240,8 @@ def attack_all(
     if shadows:
         evidence = gather(workshop, record, distilled, few, shadows, shared, count.step)
         results += [attack_bundle(name, evidence) for name in (LIRA, BUNDLE)]
-        if guarantee:
-            untried.append(Untried(name=SHADOWS, why=OTHERS))
-        else:
-            results.append(attack_shadows(evidence))
-            bound = one_run(evidence)
+        results.append(attack_shadows(evidence))
+        bound = one_run(evidence)
         calibration = "online" if evidence.is_online else "offline"
     else:
         untried += [Untried(name=name, why=HOURS) for name in (BUNDLE, LIRA, SHADOWS)]
@@ -249,7 +266,7 @@ def attack_all(
     )
 
 
-def _overfitted_sets(workshop: Workshop, count: int, step: Step) -> tuple[Overfitted, ...]:
+def overfitted_sets(workshop: Workshop, count: int, step: Step) -> tuple[Overfitted, ...]:
     """Sets for the controls; patients whose windows lack a class are passed over."""
     sets: list[Overfitted] = []
     for number in range(ATTEMPTS * count):

@@ -5,7 +5,8 @@ attack is also made on a set that is known to leak, of the same cohort and by th
 
 ``overfitted``
     distilled, with the run's settings, from five training patients alone. Networks trained from it
-    know these five by heart; everybody else is an other.
+    know these five by heart; everybody else is an other. Where the run has a guarantee, these sets
+    have none.
 ``copies``
     windows of training patients instead of distilled images, with another contrast, and for the
     attacks that allow for it shifted by a pixel.
@@ -63,7 +64,8 @@ def overfitted(workshop: Workshop, number: int, step: Callable[[], None]) -> Ove
     included = few_members(workshop.candidates, workshop.seed, number)
     if not workshop.has_all_classes(included):
         return None
-    return Overfitted(included, workshop.distil(f"overfitted-{number}", included, step))
+    name = f"overfitted-{number}"
+    return Overfitted(included, workshop.distil(name, workshop.unguarded, included, step))
 
 
 def copies(windows: npt.NDArray[np.float32], shift: int) -> npt.NDArray[np.float32]:

@@ -18,7 +18,7 @@ import json
 import shutil
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -26,12 +26,14 @@ import numpy.typing as npt
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
-from gdshare.audit.candidates import Candidates
-from gdshare.cohort import Cohort, Patches
+from gdshare.audit.candidates import Candidates, candidates_of
+from gdshare.audit.recipes import FromPatches, Recipe, statistic_recipe
+from gdshare.cohort import Cohort
 from gdshare.distill.journal import Journal
 from gdshare.distill.loop import train_step
-from gdshare.distill.problem import Features, Problem, prepare_patches
+from gdshare.distill.problem import Problem, prepare_patches
 from gdshare.distill.state import (
+    CHECKPOINT,
     State,
     as_distilled,
     initial_state,
@@ -44,6 +46,8 @@ from gdshare.errors import RunError
 from gdshare.method import RunRecord, Settings
 from gdshare.networks import Parameters
 from gdshare.plain_files import read_plain
+from gdshare.private.record import PrivacyRecord
+from gdshare.private.reference import DRAWING, Drawing
 from gdshare.seeding import derived_seed, numpy_generator
 from gdshare.storage import make_folder, write_bytes
 
@@ -56,6 +60,12 @@ SHARE = 0.5
 
 Step = Callable[[], None]
 Bool = npt.NDArray[np.bool_]
+Start = Callable[[Problem], State]
+
+
+def drawn_start(problem: Problem) -> State:
+    """Images of noise, as every run of gdshare starts from."""
+    return initial_state(problem.settings, problem.protocol.side)
 
 
 @dataclass(frozen=True)
@@ -64,18 +74,27 @@ class Workshop:
 
     Attributes:
         candidates: who may be in.
-        problem: of all of them; of a head it has their windows' features.
+        recipe: makes the problem of those who are in, as the run's was made.
+        unguarded: the same without the run's guarantee, for controls; else the same.
         folder: what is made is kept there; None keeps nothing.
         about: digest of everything that a shadow follows from, so that none of another audit is
             taken for one of this.
         seed: of all coins and draws.
+        start: the state before a shadow's first training step, as the run's was.
     """
 
     candidates: Candidates
-    problem: Problem
+    recipe: Recipe
+    unguarded: FromPatches
     folder: Path | None
     about: bytes
     seed: int
+    start: Start = drawn_start
+
+    @property
+    def problem(self) -> Problem:
+        """Of all candidates' windows."""
+        return self.unguarded.problem
 
     @property
     def steps(self) -> int:
@@ -103,13 +122,14 @@ class Workshop:
 
     def shadow(self, number: int, step: Step) -> Distilled:
         """Make shadow ``number``, or read the one that was made."""
-        return self.distil(f"shadow-{number:03}", self.coins(number), step)
+        return self.distil(f"shadow-{number:03}", self.recipe, self.coins(number), step)
 
-    def distil(self, name: str, included: Bool, step: Step) -> Distilled:
+    def distil(self, name: str, recipe: Recipe, included: Bool, step: Step) -> Distilled:
         """Distil some of the candidates' windows, unless it was done before.
 
         Args:
             name: of the file.
+            recipe: the run's, or the unguarded.
             included: bool [n], from whom.
             step: called after each training step.
 
@@ -118,26 +138,13 @@ class Workshop:
         """
         made = self._read(name)
         if made is None:
-            problem = self._of(included, derived_seed(self.seed, f"audit-{name}"))
-            made = _train(problem, self._unfinished(name), step)
+            problem = recipe.of(included, derived_seed(self.seed, f"audit-{name}"))
+            made = _train(problem, self.start(problem), self._unfinished(name), step)
             self._keep(name, made)
         else:
             for _ in range(self.steps):
                 step()
         return made
-
-    def _of(self, included: Bool, seed: int) -> Problem:
-        """The problem of the windows of some candidates alone."""
-        whole = self.problem
-        rows = np.flatnonzero(included[whole.train.films])
-        train = Patches(whole.train.pixels[rows], whole.train.labels[rows], whole.train.films[rows])
-        features = whole.features and _features_of(whole.features, train, rows)
-        settings = whole.settings.model_copy(update={"seed": seed})
-        by_class = train.rows_by_class()
-        problem = replace(
-            whole, settings=settings, train=train, rows=by_class, features=features, fixed=None
-        )
-        return replace(problem, fixed=problem.draw(0, 0)) if settings.outer == "lbfgs" else problem
 
     def _path(self, name: str) -> Path | None:
         return self.folder and self.folder / f"{name}.safetensors"
@@ -180,41 +187,51 @@ def open_workshop(
     record: RunRecord,
     distilled: Distilled,
     cohort: Cohort,
-    candidates: Candidates,
     seed: int,
     folder: Path | None,
     device: str,
     shared: Parameters | None,
     reading: Callable[[int, int], None],
+    guarantee: PrivacyRecord | None = None,
+    drawing: Drawing = DRAWING,
+    start: Start = drawn_start,
 ) -> Workshop:
     """Prepare what all shadows have in common.
 
     Args:
         record, distilled: of the run.
-        cohort: that it was distilled from.
-        candidates: the cohort's.
+        cohort: that it was distilled from; its training and test patients are the candidates.
         seed: of all coins and draws.
         folder: the run's, with a folder ``FOLDER``; None keeps nothing.
         device: torch's name of where to compute.
         shared: the weights of the shared model that is the run's announced θ0, if it is one.
         reading: called with (windows, in all) while features are computed.
+        guarantee: of the run, if it has one; then shadows have the same.
+        drawing: of the public films that a guarantee looks at.
+        start: the run's.
 
     Raises:
         CohortError: no validation window of some class.
         UsageError: there is no such device.
+        RunError: this machine computes other public coordinates than those of the run's guarantee.
     """
+    candidates = candidates_of(cohort, 2 * record.settings.feature_patches, seed)
     settings = shadow_settings(record.settings, seed, len(candidates.training))
-    validation = cohort.patches("val")
     problem = prepare_patches(
-        candidates.training, validation, cohort.protocol, settings, device, reading, shared
+        *(candidates.training, cohort.patches("val"), cohort.protocol, settings, device),
+        *(reading, shared),
     )
+    recipe: Recipe = FromPatches(problem)
+    if guarantee is not None:
+        recipe = statistic_recipe(problem, guarantee, cohort, candidates, drawing, reading)
     about = hashlib.sha256(
         json.dumps(
             [record.model_dump(mode="json", exclude={"settings": {"seed"}}), seed], sort_keys=True
         ).encode()
         + distilled.to_bytes()
     ).digest()
-    return Workshop(candidates, problem, folder and folder / FOLDER, about, seed)
+    kept = folder and folder / FOLDER
+    return Workshop(candidates, recipe, FromPatches(problem), kept, about, seed, start)
 
 
 def shadow_settings(settings: Settings, seed: int, windows: int) -> Settings:
@@ -222,17 +239,10 @@ def shadow_settings(settings: Settings, seed: int, windows: int) -> Settings:
     return settings.model_copy(update={"seed": seed, "feature_patches": windows})
 
 
-def _features_of(whole: Features, train: Patches, rows: npt.NDArray[np.int64]) -> Features:
-    """The features of some windows: those of all candidates were computed once."""
-    return replace(
-        whole, train=whole.train[rows], classes=whole.classes[rows], rows=train.rows_by_class()
-    )
-
-
-def _train(problem: Problem, folder: Path | None, step: Step) -> Distilled:
+def _train(problem: Problem, start: State, folder: Path | None, step: Step) -> Distilled:
     """Take all training steps, as ``loop.distill`` does; the best scored state is the result."""
-    settings, side = problem.settings, problem.protocol.side
-    state, journal = _begin(folder, settings, side), Journal(None, None)
+    settings = problem.settings
+    state, journal = _begin(folder, problem) or start, Journal(None, None)
     for _ in range(state.progress.step):
         step()
     while state.progress.step < settings.outer_steps:
@@ -243,12 +253,13 @@ def _train(problem: Problem, folder: Path | None, step: Step) -> Distilled:
     return as_distilled(state.best, settings).require_sound("a distillation of the audit")
 
 
-def _begin(folder: Path | None, settings: Settings, side: int) -> State:
-    """The last checkpoint, or the initial state without one that can be read."""
-    if folder is not None:
-        with suppress(RunError):
-            return load_checkpoint(folder, settings, side)
-    return initial_state(settings, side)
+def _begin(folder: Path | None, problem: Problem) -> State | None:
+    """The last checkpoint; None without one that can be read."""
+    if folder is None or not (folder / CHECKPOINT).exists():
+        return None
+    with suppress(RunError):
+        return load_checkpoint(folder, problem.settings, problem.protocol.side)
+    return None
 
 
 def _content(path: Path) -> bytes | None:

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from gdshare.cohort import Cohort, Patches
+from gdshare.cohort import Cohort, Patches, Split
 from gdshare.distill.head import Body
 from gdshare.patch_tensors import as_tensors
 from gdshare.private.statistic import PatientMeans, Vector
@@ -28,8 +28,9 @@ def patient_means(
     windows: int,
     device: str = "cpu",
     progress: Callable[[int, int], None] = lambda done, total: None,
-) -> list[PatientMeans]:
-    """The means of every training patient, in no order that matters.
+    split: Split = "train",
+) -> dict[str, PatientMeans]:
+    """Patient -> means, of every training patient, in no order that matters.
 
     Args:
         cohort: labelled patches.
@@ -38,8 +39,9 @@ def patient_means(
         windows: of class I, and of N or P, that are looked at in each patient, at most.
         device: torch's name of where to compute.
         progress: called with (patients done, patients in all).
+        split: whose; a guarantee is of training patients, an audit reads test patients too.
     """
-    patches, means = cohort.patches("train"), []
+    patches, means = cohort.patches(split), dict[str, PatientMeans]()
     rows_of = _rows_by_patient(cohort, patches)
 
     def mean(rows: npt.NDArray[np.int64]) -> Vector | None:
@@ -47,11 +49,11 @@ def patient_means(
             return None
         return _mean(patches, _evenly(rows, windows), cohort.protocol, body, projection, device)
 
-    for done, rows in enumerate(rows_of.values(), start=1):
+    for done, (name, rows) in enumerate(rows_of.items(), start=1):
         labels = patches.labels[rows]
         inside = labels != PatchClass.I
         positive = bool((labels == PatchClass.P).any())
-        means.append(PatientMeans(mean(rows[~inside]), mean(rows[inside]), positive))
+        means[name] = PatientMeans(mean(rows[~inside]), mean(rows[inside]), positive)
         progress(done, len(rows_of))
     return means
 

@@ -46,6 +46,10 @@ class Drawing:
     windows: int = 60
 
 
+DRAWING = Drawing()
+"""As much as a run draws."""
+
+
 @dataclass(frozen=True, eq=False)
 class Reference:
     """Features of drawn patches, and the coordinates that they suggest.
@@ -74,7 +78,7 @@ def draw_reference(
     body: Body,
     dimension: int,
     device: str = "cpu",
-    drawing: Drawing = Drawing(),
+    drawing: Drawing = DRAWING,
 ) -> Reference:
     """Draw films, cut them by the protocol's rules, and compute their features.
 

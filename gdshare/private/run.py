@@ -188,7 +188,9 @@ def _release(
     spending = mechanism.accountant(budget, shape.shares)
     patients = patient_means(cohort, body, reference.projection, shape.windows, device, reading)
     budget.require_small(len(patients))
-    statistic = ask(patients, reference.centres, shape, spending.multipliers, mechanism.noise)
+    statistic = ask(
+        list(patients.values()), reference.centres, shape, spending.multipliers, mechanism.noise
+    )
     return privacy_record(budget, spending, shape, statistic, reference.sha256)
 
 

@@ -5,14 +5,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from film_kit import small_cohort
 from run_kit import TINY, BrokenOffError
 from texture_kit import textured_cohort
 
 from gdshare.audit import ATTACKS, AUDIT, read_audit, shadows
 from gdshare.audit.attack import seed_of
-from gdshare.audit.audit_run import SHADOW_COUNT, audit_run, gather, patients_digest
-from gdshare.audit.candidates import candidates_of
+from gdshare.audit.audit_run import EFFORTS, Effort, attack_all, audit_run, gather, patients_digest
 from gdshare.audit.controls import FEW, few_members, overfitted
 from gdshare.audit.identifiers import NAME as IDENTIFIERS
 from gdshare.audit.likelihood import each_left_out
@@ -20,6 +20,7 @@ from gdshare.audit.membership_lira import BUNDLE, LIRA, SHADOWS
 from gdshare.audit.nearest_attacks import Films, ratio_result
 from gdshare.audit.patients import patients_of
 from gdshare.audit.rates import separation
+from gdshare.audit.recipes import statistic_recipe
 from gdshare.audit.record import SIGNATURE, signer_of_audit
 from gdshare.audit.shadows import FOLDER, open_workshop
 from gdshare.audit.traces import reader_of
@@ -30,8 +31,15 @@ from gdshare.distill.run_folder import PRIVACY, read_record, read_result
 from gdshare.distill.score_record import tensors_digest
 from gdshare.distilled import Distilled
 from gdshare.errors import RunError
+from gdshare.exact_noise import rounded_gaussian
 from gdshare.lock import lock
 from gdshare.method import Settings
+from gdshare.private.account import Budget, Spending
+from gdshare.private.patients import patient_means
+from gdshare.private.record import read_privacy
+from gdshare.private.reference import Drawing
+from gdshare.private.run import Mechanism, distill_privately
+from gdshare.private.statistic import Shape
 from gdshare.signing.keys import fingerprint, new_key
 
 SETTINGS = Settings(outer_steps=50, batch=240, seed=3, feature_patches=120, score_patches=40)
@@ -129,7 +137,7 @@ def test_noise_is_no_nearer_to_training_patients(site):
 def test_record_says_what_was_attacked_and_how(site, record):
     folder, cohort = site
     assert record.mode == "quick"
-    assert record.shadows == SHADOW_COUNT["quick"]
+    assert record.shadows == EFFORTS["quick"].shadows
     assert record.calibration == "online"
     assert record.random_split
     assert record.tensors_sha256 == tensors_digest(read_result(folder / "run"))
@@ -172,13 +180,12 @@ def test_interrupted_audit_goes_on_where_it_was_to_the_same_bytes(site, tmp_path
     assert not (folder / "run" / SIGNATURE).exists()
 
 
-def workshop_of(site, folder, images=None):
+def workshop_of(site, folder, images=None, name="run"):
     base, cohort = site
-    record, distilled = read_record(base / "run"), images or read_result(base / "run")
+    record, distilled = read_record(base / name), images or read_result(base / name)
     seed = seed_of(distilled)
-    candidates = candidates_of(cohort, 2 * SETTINGS.feature_patches, seed)
     return open_workshop(
-        record, distilled, cohort, candidates, seed, folder, "cpu", None, lambda done, total: None
+        record, distilled, cohort, seed, folder, "cpu", None, lambda done, total: None
     )
 
 
@@ -195,7 +202,7 @@ def test_coins_are_tossed_for_each_patient_and_shadow_alone(site):
 def test_shadows_learn_from_the_chosen_patients_alone(site):
     workshop = workshop_of(site, None)
     included = workshop.coins(0)
-    problem = workshop._of(included, 1)
+    problem = workshop.recipe.of(included, 1)
     assert set(problem.train.films) <= set(np.flatnonzero(included))
     expected = included[workshop.candidates.training.films].sum()
     assert len(problem.train) == len(problem.features.train) == expected
@@ -284,19 +291,94 @@ def test_split_by_a_table_is_told(trained_whole):
 
 
 def test_network_that_is_trained_whole_has_shadows_in_full_mode(trained_whole, monkeypatch):
-    monkeypatch.setitem(SHADOW_COUNT, "full", 4)
+    monkeypatch.setitem(EFFORTS, "full", Effort(4, 8))
     record = audit_run(*trained_whole, mode="full").record
     assert set(results(record)) == set(ATTACKS) - {IDENTIFIERS}
     assert record.shadows == 4
 
 
-def test_shadows_say_nothing_of_a_run_with_a_guarantee(site, tmp_path):
-    """They are made without it: its own figures stay, and the bound on ε is not told."""
+SHAPE = Shape(dimension=4, windows=8, fewest=2)
+DRAWN = Drawing(films=2, windows=12)
+
+
+@pytest.fixture(scope="module")
+def guaranteed(site):
+    """A run with a guarantee, and what its audit's shadows are made by."""
+    folder, cohort = site
+    run = folder / "guaranteed"
+    mechanism = Mechanism(
+        SHAPE, DRAWN, rounded_gaussian, lambda budget, shares: Spending((1.3, 0.7), 7.9, "a test")
+    )
+    distill_privately(cohort, run, PRIVATE, Budget(8.0, 1e-3), mechanism=mechanism)
+    return run, cohort
+
+
+PRIVATE = Settings(outer_steps=6, score_every=2, checkpoint_every=2, seed=5)
+
+
+def test_shadows_of_a_run_with_a_guarantee_are_made_under_it(guaranteed):
+    run, cohort = guaranteed
+    record, distilled, guarantee = read_record(run), read_result(run), read_privacy(run)
+    audited = attack_all(
+        record, distilled, cohort, guarantee=guarantee, drawing=DRAWN, effort=Effort(6, 2)
+    )
+    assert {LIRA, BUNDLE, SHADOWS} <= set(results(audited.record))
+    assert audited.record.one_run.epsilon <= guarantee.epsilon
+
+
+def private_recipe(guaranteed, multiplier):
+    """Of shadows whose noise has another strength."""
+    run, cohort = guaranteed
+    guarantee, workshop = read_privacy(run), workshop_of((run.parent, cohort), None, name=run.name)
+    changed = {"multiplier": multiplier}
+    coarse, fine = (part.model_copy(update=changed) for part in (guarantee.coarse, guarantee.fine))
+    other = guarantee.model_copy(update={"coarse": coarse, "fine": fine})
+    problem, people = workshop.problem, workshop.candidates
+    return statistic_recipe(problem, other, cohort, people, DRAWN, lambda *counts: None)
+
+
+def test_each_shadow_of_a_run_with_a_guarantee_has_noise_of_its_own(guaranteed):
+    noisy, exact = (private_recipe(guaranteed, multiplier) for multiplier in (0.7, 0.0))
+    everybody = np.ones(40, bool)
+
+    def features(recipe, included, seed):
+        return recipe.of(included, seed).features.train
+
+    assert torch.equal(features(noisy, everybody, 1), features(noisy, everybody, 1))
+    assert not torch.equal(features(noisy, everybody, 1), features(noisy, everybody, 2))
+    assert torch.equal(features(exact, everybody, 1), features(exact, everybody, 2))
+    half = np.arange(40) % 2 == 0
+    assert not torch.equal(features(exact, everybody, 1), features(exact, half, 1))
+
+
+def test_shadows_of_a_run_with_a_guarantee_read_patients_as_it_did(guaranteed):
+    """With the run's own patients and no noise, both say the same of them."""
+    run, cohort = guaranteed
+    recipe, guarantee = private_recipe(guaranteed, 0.0), read_privacy(run)
+    body, member = recipe.problem.features.body, np.arange(40) < 24
+    own = patient_means(cohort, body, recipe.reference.projection, guarantee.fixed.windows)
+    theirs = [part for part, inside in zip(recipe.patients, member, strict=True) if inside]
+    assert [tuple(part.organ) for part in theirs] == [
+        tuple(own[name].organ) for name in sorted(own)
+    ]
+
+
+def test_shadows_of_other_public_coordinates_are_refused(guaranteed):
+    run, cohort = guaranteed
+    guarantee = read_privacy(run).model_copy(update={"reference_sha256": "0" * 64})
+    with pytest.raises(RunError, match="other coordinates"):
+        attack_all(
+            *(read_record(run), read_result(run), cohort),
+            guarantee=guarantee,
+            drawing=DRAWN,
+            effort=Effort(2, 1),
+        )
+
+
+def test_guarantee_that_cannot_be_read_stops_the_audit(site, tmp_path):
     folder, cohort = site
     run = tmp_path / "run"
     shutil.copytree(folder / "run", run)
     (run / PRIVACY).write_text("{}", encoding="utf-8")
-    record = audit_run(run, cohort).record
-    assert (record.one_run, record.shadows) == (None, 16)
-    assert SHADOWS in [own.name for own in record.untried]
-    assert {LIRA, BUNDLE} <= set(results(record))
+    with pytest.raises(RunError, match="gone or damaged"):
+        audit_run(run, cohort)

@@ -210,7 +210,7 @@ def test_no_other_patient_changes_a_digit_of_a_patients_means(tmp_path):
         names = {film.patient for film in cohort.films_of("train")}
         own = patient_means(cohort, body, projection, 8)
         assert len(own) == len(names)
-        means.append({tuple(patient.organ): tuple(patient.irrelevant) for patient in own})
+        means.append({tuple(patient.organ): tuple(patient.irrelevant) for patient in own.values()})
     few, many = means
     common = few.keys() & many.keys()
     assert common
