@@ -17,9 +17,10 @@ import torch
 from gdshare.cohort import Cohort, Patches, Split
 from gdshare.distill.head import Body
 from gdshare.patch_tensors import as_tensors
-from gdshare.private.statistic import PatientMeans as PatientMeans
-from gdshare.private.statistic import Vector
+from gdshare.private.statistic import PatientMeans, Vector
 from gdshare.protocol import PatchClass, Protocol
+
+__all__ = ["PatientMeans", "patient_means"]
 
 
 def patient_means(
