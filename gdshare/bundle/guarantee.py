@@ -21,8 +21,9 @@ ACCOUNTANT: Final = rf"dp-accounting-pld/{_NUMBER}(\.{_NUMBER}){{1,3}}"
 """The accountant and its version."""
 OUTSIDE: Final = (
     "Outside the guarantee are: which patients were chosen, and how they were divided into "
-    "training, validation and test; counts of validation and test films; and this hospital's own "
-    "look at its figures. Another bundle of the same patients spends its own ε and δ: they add up."
+    "training, validation and test; the patch protocol, if it was fitted to the films; counts of "
+    "validation and test films; and this hospital's own look at its figures. Every other run on "
+    "the same patients, tried or released, spends its own ε and δ: they add up."
 )
 """What no bundle's guarantee covers, in words."""
 UNCHECKED: Final = "This is the hospital's statement: nothing in the bundle lets a reader check it."
