@@ -34,10 +34,10 @@ DIGESTS = {
         "6976ab44b78feccdf739e1a6a9ff2d6fd429d81833f966a51589ca35298b8097"
     ),
     "gdshare-bundle-1.2/st-mary-1": (
-        "371341d12e15bd7c456b59fb745bb13e243f1930b20262f269ba396d1ed9a1a8"
+        "e6a9858759c925fd52b3ac2a6c8818f42d245569f3e7cc44b12deacd28193e63"
     ),
     "gdshare-bundle-1.2/st-mary-2": (
-        "15a9e10fd8425aaf14b41d0ababf757438a940306021f8111cdb24151367e60c"
+        "aea153546ba8a9031ed8457a424277fa56f03338fec4b6b24b5d78ff171f6aec"
     ),
 }
 MADE_OF = {"st-mary-1": manifest, "st-mary-2": rich_manifest}
