@@ -130,7 +130,19 @@ def _protection(prepared: Prepared, policy: Policy) -> list[str]:
         "<p>The longer the bar, the more an attack finds out; the thin line is its 95% interval, "
         "the mark across the policy's limit, which the interval's upper end must keep.</p>",
         attack_bars(prepared.manifest.attacks, policy),
+        *(f"<p>{escape(said)}</p>" for said in _auditor(prepared, policy)),
     ]
+
+
+def _auditor(prepared: Prepared, policy: Policy) -> tuple[str, ...]:
+    """Whose word the figures of attacks are; nothing where there are none."""
+    if not prepared.manifest.attacks:
+        return ()
+    if prepared.audit is None:
+        return ("Nobody signed the audit: its figures are the word of whoever ran it.",)
+    signer = prepared.audit.signer
+    whose = "an approver's" if signer in policy.release.approvers else "no approver's"
+    return (f"The audit is signed with the key {signer}, which is {whose} of this policy.",)
 
 
 def _guarantee_text(stated: Guarantee) -> tuple[str, ...]:
@@ -175,6 +187,7 @@ def _text(prepared: Prepared, policy: Policy, results: tuple[Finding, ...]) -> s
         _command(prepared, policy) if _allowed(results) else "",
         "POLICY\n" + "\n".join(rules),
         _guarantee_block(prepared),
+        "\n".join(_auditor(prepared, policy)),
         "WHAT THE IMAGES TEACH\n" + _score_text(prepared),
         "TERMS OF USE\n" + "\n".join(terms),
         "THE IMAGES (see review.html)\n" + "\n".join(images),
