@@ -6,18 +6,23 @@ statistic without noise, the defaults without any guarantee on the same patches,
 on these patches, which sends a layer and no image. Patch score and AUC are of test patients, on up
 to 64 windows of class I and 64 of the organ of each film. The constants of the mechanism were
 chosen on validation patients of these hospitals, which the stated ε does not cover.
+
+Beside the hospitals stand the images of PneumoniaMNIST, each a patient with a single window and no
+class I, which is drawn. Their score is of N and P alone, where guessing gives 0.5.
 """
 
 import argparse
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import lru_cache
+from dataclasses import dataclass, field, replace
+from functools import lru_cache, partial
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from benchmarks.engine.tasks import PNEUMONIA, PNEUMONIA_SIDE, data_digest, pneumonia_split
 from gdshare.cohort import Cohort, open_cohort
 from gdshare.cohort.split import Split
 from gdshare.distill.head import Body, Head, train_head
@@ -39,6 +44,7 @@ from gdshare.protocol import PatchClass, Protocol
 from gdshare.storage import write_bytes
 from studies.command import Study
 from studies.hospitals import COHORT, Hospital, Phantoms, cohort_cell, hospitals_of
+from studies.pneumonia import SYNTHETIC, draw_images
 from studies.report import Report
 from studies.runner import Cell, Piece, Result, Store, read_arrays, write_arrays
 from studies.tables import Row, Table, Value, deviation, mean
@@ -46,6 +52,8 @@ from studies.votes import judge_votes, spread_rows
 
 READ, NOISE_FREE, DEFAULTS = "read", "without noise", "no guarantee, defaults"
 SQUARES = "least squares on patches"
+IMAGES = "pneumoniamnist"
+SPLITS: tuple[Split, ...] = ("train", "val", "test")
 MEANS, FEATURES = "means.npz", "features.npz"
 
 
@@ -61,6 +69,8 @@ class Plan:
     delta: float = 1e-5
     seeds: int = 5
     phantoms: Phantoms | None = None
+    images: Shape = field(default_factory=lambda: Shape(fine_radius=6.0, windows=1))
+    synthetic: int | None = None  # so many drawn images of each class and split, not real ones
 
 
 FULL = Plan(
@@ -78,6 +88,8 @@ QUICK = Plan(
     delta=1e-3,
     seeds=2,
     phantoms=Phantoms(hospitals=1, per_diagnosis=10),
+    images=Shape(dimension=4, windows=1, fewest=2),
+    synthetic=12,
 )
 
 
@@ -88,6 +100,14 @@ class Reading:
     protocol: Protocol
     shape: Shape
     drawing: Drawing
+
+
+@dataclass(frozen=True)
+class ImagesReading:
+    """What images of single windows are read with."""
+
+    reading: Reading
+    images: str | None  # SHA-256 of the real images' file
 
 
 @dataclass(frozen=True)
@@ -110,21 +130,45 @@ class Films:
 
     def judge(self, head: Head) -> tuple[float, float]:
         """Patch score, and AUC of films by the share of P among votes for N or P."""
-        return judge_votes(head.logits(self.features).argmax(1), self.classes, self.films)
+        logits = head.logits(self.features)
+        if not self.has_class_i:
+            logits[:, PatchClass.I] = -torch.inf
+        return judge_votes(logits.argmax(1), self.classes, self.films)
+
+    @property
+    def has_class_i(self) -> bool:
+        """Whether any window is of class I."""
+        return bool((self.classes == PatchClass.I).any())
 
 
 def read_hospital(piece: Piece, reading: Reading) -> Result:
     """The cell that computes features once: of patients, of films to judge by, of drawn ones."""
     cohort = open_cohort(piece.needs["cohort"].folder / COHORT)
     body = scattering_body(Settings(), reading.protocol)
+    films = {split: _films(cohort, body, split, reading.shape.windows) for split in SPLITS}
+    return _keep_reading(piece, reading, body, films)
+
+
+def read_images(file: Path, piece: Piece, asked: ImagesReading) -> Result:
+    """The same of PneumoniaMNIST: every image is a film, and a patient."""
+    body = scattering_body(Settings(), asked.reading.protocol)
+    films = dict[Split, Films]()
+    for split in SPLITS:
+        x, classes = pneumonia_split(file, split)
+        features = torch.cat([body.features_of(part) for part in torch.split(x, 512)])
+        films[split] = Films(features, classes + PatchClass.N, torch.arange(len(classes)))
+    return _keep_reading(piece, asked.reading, body, films)
+
+
+def _keep_reading(
+    piece: Piece, reading: Reading, body: Body, films: Mapping[Split, Films]
+) -> Result:
     reference = draw_reference(
         reading.protocol, body, reading.shape.dimension, drawing=reading.drawing
     )
     names = ("projection", "lift", "centres", "background", "scatter")
     write_arrays(piece.folder / MEANS, {name: getattr(reference, name) for name in names})
     write_bytes(piece.folder / "reference", reference.sha256.encode())
-    splits: tuple[Split, ...] = ("train", "val", "test")
-    films = {split: _films(cohort, body, split, reading.shape.windows) for split in splits}
     arrays = {
         f"{split}-{name}": getattr(own, name).numpy()
         for split, own in films.items()
@@ -164,10 +208,12 @@ def distil_hospital(piece: Piece, way: Way) -> Result:
                 for name in ("features", "classes", "films")
             )
         )
-        for split in ("train", "val", "test")
+        for split in SPLITS
     }
+    arrays = read_arrays(folder / MEANS)
+    reference = Reference(**arrays, sha256=(folder / "reference").read_text())
     if way.epsilon is None:
-        own = films["train"]
+        own = _with_class_i(films["train"], reference, way)
         problem = problem_on(settings, reading.protocol, "cpu", body, (own.features, own.classes))
         problem = replace(problem, fixed=replace(problem, fixed=None).draw(0, 0))
         if problem.features is not None:
@@ -175,8 +221,6 @@ def distil_hospital(piece: Piece, way: Way) -> Result:
             problem = replace(problem, features=seen)
         problem = replace(problem, scoring=(torch.empty(0), films["val"].classes))
     else:
-        arrays = read_arrays(folder / MEANS)
-        reference = Reference(**arrays, sha256=(folder / "reference").read_text())
         found = surrogates(_statistic(films["train"], reference, way), reference)
         problem = problem_on(settings, reading.protocol, "cpu", body, found)
     state, journal = initial_state(settings, reading.protocol.side), Journal(None, None)
@@ -187,6 +231,20 @@ def distil_hospital(piece: Piece, way: Way) -> Result:
     head = train_head(Head.zeros(body), data, settings.trajectory)
     (val, _), (test, area) = films["val"].judge(head), films["test"].judge(head)
     return Result({"val": val, "test": test, "auc": area, "surrogates": outcome.score.mean})
+
+
+def _with_class_i(films: Films, reference: Reference, way: Way) -> Films:
+    """Where no window is of class I, drawn ones are."""
+    if films.has_class_i:
+        return films
+    drawn, labels = surrogates(_statistic(films, reference, replace(way, epsilon=0.0)), reference)
+    beside = labels == PatchClass.I
+    nobody = torch.full((int(beside.sum()),), -1)
+    return Films(
+        torch.cat([films.features, drawn[beside]]),
+        torch.cat([films.classes, labels[beside]]),
+        torch.cat([films.films, nobody]),
+    )
 
 
 def _statistic(films: Films, reference: Reference, way: Way) -> npt.NDArray[np.float64]:
@@ -212,7 +270,7 @@ def _multipliers(epsilon: float, delta: float, shares: tuple[float, float]) -> t
     return spend(Budget(epsilon, delta), shares).multipliers
 
 
-def cells_of(plan: Plan, hospitals: Sequence[Hospital]) -> list[Cell]:
+def cells_of(plan: Plan, hospitals: Sequence[Hospital], store: Store, data: Path) -> list[Cell]:
     """All cells; of each way the first seeds of all hospitals come first."""
     reading = Reading(plan.protocol, plan.shape, plan.drawing)
     cells, read = list[Cell](), dict[str, Cell]()
@@ -222,15 +280,26 @@ def cells_of(plan: Plan, hospitals: Sequence[Hospital]) -> list[Cell]:
             f"{READ}-{hospital.name}", READ, read_hospital, reading, 0, {"cohort": cut}, 120.0
         )
         cells += [*hospital.needs.values(), cut, read[hospital.name]]
-    for hospital in hospitals:
+    drawn, full = Cell("images", "images", draw_images, plan.synthetic), plan.synthetic is None
+    file = data / PNEUMONIA if full else store.folder(drawn) / SYNTHETIC
+    protocol = plan.protocol.model_copy(update={"side": PNEUMONIA_SIDE})
+    single = Reading(protocol, plan.images, plan.drawing)
+    asked = ImagesReading(single, data_digest(file) if full else None)
+    read[IMAGES] = Cell(
+        *(f"{READ}-{IMAGES}", READ, partial(read_images, file), asked, 0),
+        *({} if full else {"images": drawn}, 120.0),
+    )
+    cells += [*read[IMAGES].needs.values(), read[IMAGES]]
+    for site in read:
+        own = single if site == IMAGES else reading
         cells += [
             Cell(
-                name_of(hospital.name, epsilon, seed),
-                hospital.name,
+                name_of(site, epsilon, seed),
+                site,
                 distil_hospital,
-                Way(plan.settings, reading, epsilon, plan.delta),
+                Way(plan.settings, own, epsilon, plan.delta),
                 seed,
-                {READ: read[hospital.name]},
+                {READ: read[site]},
                 60.0,
                 version=2 if epsilon else 1,
             )
@@ -254,22 +323,25 @@ def name_of(site: str, epsilon: float | None, seed: int) -> str:
 def report_of(plan: Plan, hospitals: Sequence[Hospital], results: Mapping[str, Result]) -> Report:
     """A table of patch scores and of AUC, with what is done so far."""
     titles = {0.0: NOISE_FREE, None: DEFAULTS}
-    tables = []
-    for figure, title in (("test", "Patch score"), ("auc", "AUC of films")):
+    tables, names = [], [hospital.name for hospital in hospitals]
+    for figure, title, sites in (
+        ("test", "Patch score", [*names, IMAGES]),
+        ("auc", "AUC of films", names),
+    ):
         rows: list[Row] = []
         for epsilon in ways_of(plan):
             row: list[str | Value] = [titles.get(epsilon) or f"ε = {epsilon:g}"]
-            for hospital in hospitals:
-                names = [name_of(hospital.name, epsilon, seed) for seed in range(plan.seeds)]
-                row.append(_spread([results[n].number(figure) for n in names if n in results]))
+            for site in sites:
+                own = [name_of(site, epsilon, seed) for seed in range(plan.seeds)]
+                row.append(_spread([results[n].number(figure) for n in own if n in results]))
             rows.append(row)
         squares: list[str | Value] = [SQUARES]
-        for hospital in hospitals:
-            name = f"{READ}-{hospital.name}"
+        for site in sites:
+            name = f"{READ}-{site}"
             squares.append(_spread([results[name].number(figure)] if name in results else []))
         rows.append(squares)
         about = f"{title}, test patients: mean and deviation over up to {plan.seeds} seeds"
-        tables.append(Table(about, ["", *(hospital.name for hospital in hospitals)], rows))
+        tables.append(Table(about, ["", *sites], rows))
     return Report("\n\n".join(map(str, tables)), {"tables": [own.as_data() for own in tables]})
 
 
@@ -286,5 +358,5 @@ def study(chosen: argparse.Namespace, store: Store) -> Study:
     plan = QUICK if chosen.quick else FULL
     plan = replace(plan, seeds=chosen.seeds or plan.seeds)
     hospitals = hospitals_of(plan.phantoms, chosen.data, store)
-    cells = cells_of(plan, hospitals)
+    cells = cells_of(plan, hospitals, store, chosen.data)
     return Study(plan, cells, lambda results: report_of(plan, hospitals, results), partial=True)

@@ -6,40 +6,33 @@ import os
 import secrets
 import shlex
 import sys
-import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from pydantic import ValidationError
-from pydantic.fields import FieldInfo
 
 from gdshare.announcement import AnnouncedStart, read_announcement
+from gdshare.cli.distill_options import options_of_settings
+from gdshare.cli.distill_report import report_outcome
+from gdshare.cli.distill_settings import read_budget, read_settings
 from gdshare.cli.interruption import stop_requests
 from gdshare.cli.terminal import (
     AsJson,
     Device,
-    print_json,
-    print_line,
-    print_next,
     resolve_device,
 )
 from gdshare.config import variable
 from gdshare.distill.run_folder import (
     PREVIEW,
-    PRIVACY,
     RECORD,
-    RESULT,
     has_guarantee,
     read_record,
 )
 from gdshare.errors import UsageError
 from gdshare.extras import require_extra
-from gdshare.method import BY_NETWORK, Settings
-from gdshare.next_steps import commands
-from gdshare.plain_files import MAX_RECORD, read_plain
+from gdshare.method import Settings
 from gdshare.progress import progress
 from gdshare.report.preview import render_preview
 from gdshare.storage import write_bytes
@@ -155,7 +148,7 @@ def distill(
         if not joined.is_main:
             return
     write_bytes(out / PREVIEW, render_preview(outcome.distilled))
-    _report(cohort, out, outcome, private, as_json)
+    report_outcome(cohort, out, outcome, private, as_json)
 
 
 def _settings_of(start: AnnouncedStart) -> dict[str, Any]:
@@ -360,169 +353,6 @@ def _initial_settings(out: Path, resume: bool) -> Settings:
     return record.settings
 
 
-def read_settings(config: Path | None, options: dict[str, Any], initial: Settings) -> Settings:
-    """Combine settings; the command line overrides the file, and the file the initial values.
-
-    Raises:
-        UsageError: the file is unreadable, or a name or value is invalid.
-    """
-    values = {name: value for name, value in _toml(config).items() if name != "privacy"}
-    try:
-        return Settings(**(initial.model_dump(exclude_unset=True) | values | options))
-    except ValidationError as error:
-        first = error.errors()[0]
-        name = str(first["loc"][0]) if first["loc"] else ""  # empty: values that conflict
-        source = "" if name in options or config is None else str(config)
-        if not name and config is not None and options:
-            source = f"{config} with the options given"
-        where = ": ".join(part for part in (source, name.replace("_", "-")) if part)
-        reason = first["msg"].removeprefix("Value error, ")
-        raise UsageError(reason, where, "see gdshare distill --help") from error
-
-
-def read_budget(config: Path | None, epsilon: float | None, delta: float | None) -> "Budget | None":
-    """The guarantee that was asked for, by the command line or the table ``[privacy]`` of the file.
-
-    Raises:
-        UsageError: the file is unreadable; a name or value is invalid, or δ stands without ε.
-    """
-    from gdshare.private.account import Budget
-
-    table = _toml(config).get("privacy", {})
-    where = f"{config}: privacy"
-    if not isinstance(table, dict) or set(table) - {"epsilon", "delta", "unit"}:
-        raise UsageError("is not a table of epsilon, delta and unit", where, "see the site's guide")
-    if table.get("unit", "patient") != "patient":
-        raise UsageError("a patient is the only unit", f"{where}.unit", 'write unit = "patient"')
-    given = {"epsilon": epsilon, "delta": delta}
-    values = table | {name: value for name, value in given.items() if value is not None}
-    values.pop("unit", None)
-    if not values:
-        return None
-    if "epsilon" not in values:
-        raise UsageError("δ has no meaning without ε", "--delta", "give --epsilon too")
-    for name, value in values.items():
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            raise UsageError("is not a number", f"{where}.{name}", "write one such as 8.0")
-    return Budget(**{name: float(value) for name, value in values.items()})
-
-
-def _toml(config: Path | None) -> dict[str, Any]:
-    """The content of a file of settings, names spelled as in Python; nothing without a file."""
-    if config is None:
-        return {}
-    try:
-        content = tomllib.loads(read_plain(config, MAX_RECORD).decode("utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise UsageError(
-            f"cannot be read as TOML ({error})", config, "write lines such as outer-steps = 400"
-        ) from error
-    return {name.replace("-", "_"): value for name, value in content.items()}
-
-
-def _report(cohort: Path, out: Path, outcome: "Outcome", private: bool, as_json: bool) -> None:
-    score = outcome.score
-    if as_json:
-        return print_json(
-            {
-                "distilled": str(out / RESULT),
-                "preview": str(out / PREVIEW),
-                "step": outcome.step,
-                "patch_score": score.mean,
-                "patch_score_deviation": score.deviation,
-                "patch_score_low": score.lower if len(score.values) > 1 else None,
-                "inits": len(score.values),
-                "train_patch_score": outcome.train_score,
-                "at_chance": outcome.at_chance,
-                **({"privacy": str(out / PRIVACY)} if private else {}),
-            }
-        )
-    if private:
-        _print_guarantee(out, outcome)
-    else:
-        _print_scores(outcome)
-    print_line(f"images      {out / RESULT}")
-    print_line(f"picture     {out / PREVIEW}")
-    if outcome.at_chance:
-        log.warning(
-            "warning: this result is no better than chance; distil longer, or check the films and "
-            "their outlines before publishing it"
-        )
-    print_next(commands.audit(out, cohort))
-    return None
-
-
-def _print_scores(outcome: "Outcome") -> None:
-    score = outcome.score
-    inits = len(score.values)
-    spread = f"deviation {score.deviation:.3f} over {inits} fresh θ0" if inits > 1 else "one θ0"
-    print_line(
-        f"patch score {score.mean:.3f} ({spread}, validation patients, step {outcome.step}; "
-        "chance is 0.333)"
-    )
-    if outcome.train_score is not None:
-        gap = outcome.train_score - score.mean
-        print_line(f"on the training patches {outcome.train_score:.3f}, a gap of {gap:.3f}")
-
-
-def _print_guarantee(out: Path, outcome: "Outcome") -> None:
-    from gdshare.private.record import read_privacy
-
-    record = read_privacy(out)
-    print_line(
-        f"patch score {outcome.score.mean:.3f} (surrogates, not patients, step {outcome.step}; "
-        "chance is 0.333)"
-    )
-    print_line(
-        f"guarantee   ε {record.epsilon:g}, δ {record.delta:g} for each training patient; "
-        f"{out / PRIVACY} says what is outside"
-    )
-
-
-YOURS, THE_METHODS = "What you set", "What the method fixes (docs/distill-options.md says why)"
-SET_BY_YOU = (
-    *("network", "train", "images", "outer_steps", "draws", "seed", "precision"),
-    *("score_every", "score_inits", "score_patches", "checkpoint_every"),
-)
-UNSET = {"train": "all (scattering: head)", "seed": "random", "precision": "as fits the machine"}
-"""Defaults in the help for settings that are decided when a run begins."""
-
-
-def _options() -> list[inspect.Parameter]:
-    """A command-line option for every setting with more than one value."""
-    options = []
-    ordered = {name: Settings.model_fields[name] for name in SET_BY_YOU} | Settings.model_fields
-    for name, field in ordered.items():
-        if get_origin(field.annotation) is Literal and len(get_args(field.annotation)) == 1:
-            continue
-        options.append(
-            inspect.Parameter(
-                name,
-                inspect.Parameter.KEYWORD_ONLY,
-                default=None,
-                annotation=Annotated[field.annotation | None, _option(name, field)],  # type: ignore[operator]
-            )
-        )
-    return options
-
-
-def _option(name: str, field: FieldInfo) -> Any:
-    flag = f"--{name.replace('_', '-')}"
-    panel = YOURS if name in SET_BY_YOU else THE_METHODS
-    return typer.Option(
-        flag,
-        help=field.description,
-        rich_help_panel=panel,
-        show_default=_default_of(name, field),
-    )
-
-
-def _default_of(name: str, field: FieldInfo) -> str:
-    if name in BY_NETWORK:
-        return ", ".join(f"{value} with {key}" for key, value in BY_NETWORK[name].items())
-    return UNSET.get(name, str(field.default))
-
-
 def register(app: typer.Typer) -> None:
     """Add ``distill`` to the app, with an option for every setting."""
     signature = inspect.signature(distill)
@@ -531,8 +361,10 @@ def register(app: typer.Typer) -> None:
     def command(**arguments: Any) -> None:
         distill(**arguments)
 
-    keyword_only = [p.replace(kind=p.KEYWORD_ONLY) for p in named]
-    command.__signature__ = signature.replace(parameters=[*keyword_only, *_options()])  # type: ignore[attr-defined]
-    command.__annotations__ = {p.name: p.annotation for p in (*keyword_only, *_options())}
+    keyword_only = [p.replace(kind=p.KEYWORD_ONLY) for p in named] + options_of_settings()
+    command.__signature__ = signature.replace(parameters=keyword_only)  # type: ignore[attr-defined]
+    command.__annotations__ = {
+        p.name: p.annotation for p in (*keyword_only, *options_of_settings())
+    }
     command.__doc__ = distill.__doc__
     app.command("distill")(command)

@@ -7,7 +7,8 @@ import torch
 from command_kit import gdshare
 from film_kit import PROTOCOL, write_films
 
-from gdshare.cli.distill import _without_seed, read_settings
+from gdshare.cli.distill import _without_seed
+from gdshare.cli.distill_settings import read_settings
 from gdshare.cli.main import OWN_COMMANDS
 from gdshare.errors import UsageError
 from gdshare.method import Settings

@@ -3,7 +3,7 @@
 import pytest
 from film_kit import small_cohort
 
-from gdshare.cli.distill import read_budget
+from gdshare.cli.distill_settings import read_budget
 from gdshare.cli.main import main
 from gdshare.errors import UsageError
 from gdshare.private.account import DEFAULT_DELTA, Budget

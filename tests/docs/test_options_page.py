@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from gdshare.cli.distill import UNSET
+from gdshare.cli.distill_options import UNSET
 from gdshare.method import BY_NETWORK, Settings
 
 PAGE = Path(__file__).parents[2] / "docs" / "distill-options.md"

@@ -7,7 +7,10 @@ import torch
 from gdshare.cohort import open_cohort
 from gdshare.distill.problem import prepare
 from gdshare.patch_tensors import as_tensors
-from studies.attacks import FULL, QUICK, cells_of, name_of, patches_start, report_of
+from studies.attacks.bundles import patches_start
+from studies.attacks.plan import FULL, QUICK
+from studies.attacks.report import report_of
+from studies.attacks.schedule import cells_of, name_of
 from studies.hospitals import COHORT, hospitals_of
 from studies.runner import Store, run
 

@@ -1,0 +1,26 @@
+"""What do bundles of several kinds give away? Every attack, its control, and what they are worth.
+
+Each hospital of tb_cxr distils alone, with the defaults but for what a row names: soft labels,
+hard labels, images that start from real patches, a guarantee of ε = 8; and a ConvNet trained whole,
+with fresh and with announced θ0. Each bundle is audited as ``gdshare audit --full`` does, with
+fewer shadows. Utility is of test patients, on up to 64 windows of class I and 64 of the organ of
+each film. Noise of the guarantee comes from the operating system, so a repeat gives other figures.
+"""
+
+import argparse
+from dataclasses import replace
+
+from studies.attacks.plan import FULL, QUICK
+from studies.attacks.report import report_of
+from studies.attacks.schedule import cells_of
+from studies.command import Study
+from studies.hospitals import hospitals_of
+from studies.runner import Store
+
+
+def study(chosen: argparse.Namespace, store: Store) -> Study:
+    plan = QUICK if chosen.quick else FULL
+    plan = replace(plan, seeds=chosen.seeds or plan.seeds)
+    hospitals = hospitals_of(plan.phantoms, chosen.data, store, plan.names)
+    cells = cells_of(plan, hospitals)
+    return Study(plan, cells, lambda results: report_of(plan, hospitals, results), partial=True)

@@ -1,0 +1,114 @@
+"""Which bundles are attacked, and how hard."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from gdshare.audit.audit_run import Effort
+from gdshare.method import Settings
+from gdshare.private.reference import Drawing
+from gdshare.private.statistic import Shape
+from gdshare.protocol import Protocol
+from studies.hospitals import Phantoms
+
+Begin = Literal["noise", "patches"]
+"""What images are before the first training step."""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of bundle.
+
+    Attributes:
+        word: in names of cells.
+        title: in the tables.
+        settings: of its distillation.
+        start: what the images are before the first training step.
+        budget: ε and δ of its guarantee; None: it has none.
+        sites: how many hospitals it is measured at, the first ones.
+        cpu_seconds: expected of a distillation.
+    """
+
+    word: str
+    title: str
+    settings: Settings
+    start: Begin = "noise"
+    budget: tuple[float, float] | None = None
+    sites: int = 2
+    cpu_seconds: float = 30.0
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything that decides the study but the noise of guarantees."""
+
+    protocol: Protocol
+    kinds: tuple[Kind, ...]
+    effort: Effort
+    shape: Shape
+    drawing: Drawing
+    names: tuple[str, ...] = ("shenzhen-a", "montgomery")
+    seeds: int = 1
+    phantoms: Phantoms | None = None
+
+
+def kinds_of(
+    head: Settings, whole: Settings, delta: float, others: Sequence[float] = ()
+) -> tuple[Kind, ...]:
+    """The rows of the table.
+
+    Args:
+        head: where a last layer is trained.
+        whole: where all weights are.
+        delta: of the guarantees.
+        others: each ε beside 8.
+    """
+
+    def other(settings: Settings, **changes: str) -> Settings:
+        return Settings.model_validate(settings.model_dump() | changes)
+
+    seconds = 90.0
+    return (
+        Kind("soft", "soft labels (default)", head),
+        Kind("hard", "hard labels", other(head, labels="hard")),
+        Kind("real", "started from real patches", head, start="patches"),
+        Kind("e8", "ε = 8", head, budget=(8.0, delta)),
+        *(
+            Kind(f"e{epsilon:g}", f"ε = {epsilon:g}", head, budget=(epsilon, delta), sites=1)
+            for epsilon in others
+        ),
+        Kind("fresh", "ConvNet, fresh θ0", whole, sites=1, cpu_seconds=seconds),
+        Kind(
+            "fixed",
+            "ConvNet, announced θ0",
+            other(whole, theta0="announced"),
+            sites=1,
+            cpu_seconds=seconds,
+        ),
+    )
+
+
+FULL = Plan(
+    Protocol(patch=75, stride=13, side=32, tone="none"),
+    kinds_of(
+        Settings(),
+        Settings(network="convnet", outer_steps=100, precision="float32"),
+        delta=1e-5,
+        others=(1.0, 3.0, 16.0),
+    ),
+    Effort(32, 4),
+    Shape(),
+    Drawing(),
+)
+QUICK = Plan(
+    Protocol(patch=40, stride=20, side=16, tone="none"),
+    kinds_of(
+        Settings(outer_steps=4, score_every=2, batch=60, feature_patches=60),
+        Settings(network="convnet", outer_steps=2, score_every=2, batch=12, precision="float32"),
+        delta=1e-3,
+    ),
+    Effort(4, 2),
+    Shape(dimension=4, windows=8, fewest=2),
+    Drawing(films=1, windows=20),
+    phantoms=Phantoms(hospitals=1, per_diagnosis=26),
+)

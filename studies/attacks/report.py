@@ -1,0 +1,65 @@
+"""The tables: every attack, its control, and what the bundle is worth."""
+
+from collections.abc import Mapping, Sequence
+
+from gdshare.audit import ATTACKS
+from gdshare.audit.record import AuditRecord
+from studies.attacks.plan import Plan
+from studies.attacks.schedule import attacked, cells_of, name_of
+from studies.hospitals import Hospital
+from studies.report import Report
+from studies.runner import Result
+from studies.tables import Row, Table, Value, costs, number
+
+
+def report_of(plan: Plan, hospitals: Sequence[Hospital], results: Mapping[str, Result]) -> Report:
+    """A table for each bundle that is done: every attack, its control, and what it is worth."""
+    tables = []
+    for seed, kind, site in attacked(plan, hospitals):
+        name = name_of(site.name, kind, seed)
+        if f"audit-{name}" in results:
+            record = AuditRecord.model_validate(results[f"audit-{name}"].facts["audit"])
+            worth = results[f"bundle-{name}"]
+            tables.append(_table(f"{kind.title}, {site.name}, seed {seed}", record, worth))
+    cost = costs("CPU-seconds", cells_of(plan, hospitals), results, each=False)
+    every = [*tables, cost]
+    return Report("\n\n".join(map(str, every)), {"tables": [own.as_data() for own in every]})
+
+
+def _table(title: str, record: AuditRecord, worth: Result) -> Table:
+    rows: list[Row] = []
+    tried = {result.attack.name: result for result in record.results}
+    untried = {own.name: own.why for own in record.untried}
+    for name in ATTACKS:
+        if name not in tried:
+            rows.append([name, Value("not tried", untried.get(name)), "", "", ""])
+            continue
+        result = tried[name]
+        attack, control = result.attack, result.control
+        figure = _with_ends(attack.figure, attack.low, attack.high)
+        blind = "" if result.counts else " (blind)"
+        rates = result.patients.true_positives if result.patients else ()
+        rows.append(
+            [
+                name,
+                figure,
+                number(attack.unrelated),
+                Value(
+                    f"{_with_ends(control.figure, control.low, control.high).text}{blind}",
+                    [control.figure, control.low, control.high, control.unrelated],
+                ),
+                Value(rates[0].text, [rates[0].figure, rates[0].low, rates[0].high])
+                if rates
+                else "",
+            ]
+        )
+    if record.one_run is not None:
+        rows.append(["not ε-DP below", number(record.one_run.epsilon), "", "", ""])
+    rows.append(["patch score", number(worth.number("score")), "", "", ""])
+    rows.append(["AUC of films", number(worth.number("auc")), "", "", ""])
+    head = ("", "figure [95% interval]", "nothing", "on its control", "true at 1% false")
+    return Table(title, head, rows)
+
+
+def _with_ends(figure: float, low: float, high: float) -> Value:
+    return Value(f"{figure:.3f} [{low:.3f}, {high:.3f}]", [figure, low, high])
