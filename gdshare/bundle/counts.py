@@ -61,7 +61,7 @@ class PublishedCounts(Versioned):
 
     @property
     def patients_at_least(self) -> int:
-        """A lower bound of ``patients``: each diagnosis has one at least. Of noisy ones, a guess."""
+        """A lower bound of ``patients``: each diagnosis has one at least; about, if noisy."""
         return (self.patients_negative or 1) + (self.patients_positive or 1)
 
 
