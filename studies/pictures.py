@@ -10,11 +10,17 @@ from matplotlib.figure import Figure
 GRID = "#dddddd"
 
 
-def as_svg(inches: tuple[float, float], paint: Callable[[Axes], None]) -> str:
+def as_svg(
+    inches: tuple[float, float],
+    paint: Callable[[Axes], None],
+    xscale: str = "log",
+    xlabel: str = "",
+    ylabel: str = "AUC",
+) -> str:
     """An SVG of this width and height, which ``paint`` fills."""
     with mpl.rc_context({"svg.hashsalt": "gdshare", "svg.fonttype": "none", "font.size": 9}):
         figure = Figure(figsize=inches, layout="constrained")
-        axes = figure.add_subplot(xscale="log", ylabel="AUC")
+        axes = figure.add_subplot(xscale=xscale, xlabel=xlabel, ylabel=ylabel)
         axes.grid(color=GRID)
         paint(axes)
         stream = io.StringIO()

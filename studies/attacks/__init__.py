@@ -8,14 +8,19 @@ each film. Noise of the guarantee comes from the operating system, so a repeat g
 """
 
 import argparse
+from collections.abc import Mapping
 from dataclasses import replace
 
+from gdshare.storage import write_bytes
 from studies.attacks.plan import FULL, QUICK
 from studies.attacks.report import report_of
 from studies.attacks.schedule import cells_of
 from studies.command import Study
 from studies.hospitals import hospitals_of
-from studies.runner import Store
+from studies.report import Report
+from studies.runner import Result, Store
+
+PICTURE = "attacks.svg"
 
 
 def study(chosen: argparse.Namespace, store: Store) -> Study:
@@ -23,4 +28,11 @@ def study(chosen: argparse.Namespace, store: Store) -> Study:
     plan = replace(plan, seeds=chosen.seeds or plan.seeds)
     hospitals = hospitals_of(plan.phantoms, chosen.data, store, plan.names)
     cells = cells_of(plan, hospitals)
-    return Study(plan, cells, lambda results: report_of(plan, hospitals, results), partial=True)
+
+    def report(results: Mapping[str, Result]) -> Report:
+        whole = report_of(plan, hospitals, results)
+        store.out.mkdir(parents=True, exist_ok=True)
+        write_bytes(store.out / PICTURE, whole.picture.encode())
+        return whole
+
+    return Study(plan, cells, report, partial=True)

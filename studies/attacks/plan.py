@@ -73,17 +73,17 @@ def kinds_of(
         Kind("hard", "hard labels", other(head, labels="hard")),
         Kind("real", "started from real patches", head, start="patches"),
         Kind("e8", "ε = 8", head, budget=(8.0, delta)),
-        *(
-            Kind(f"e{epsilon:g}", f"ε = {epsilon:g}", head, budget=(epsilon, delta), sites=1)
-            for epsilon in others
-        ),
-        Kind("fresh", "ConvNet, fresh θ0", whole, sites=1, cpu_seconds=seconds),
         Kind(
             "fixed",
             "ConvNet, announced θ0",
             other(whole, theta0="announced"),
             sites=1,
             cpu_seconds=seconds,
+        ),
+        Kind("fresh", "ConvNet, fresh θ0", whole, sites=1, cpu_seconds=seconds),
+        *(
+            Kind(f"e{epsilon:g}", f"ε = {epsilon:g}", head, budget=(epsilon, delta), sites=1)
+            for epsilon in others
         ),
     )
 

@@ -1,9 +1,10 @@
-"""The tables: every attack, its control, and what the bundle is worth."""
+"""The tables and the picture: every attack, its control, and what the bundle is worth."""
 
 from collections.abc import Mapping, Sequence
 
 from gdshare.audit import ATTACKS
 from gdshare.audit.record import AuditRecord
+from studies.attacks.picture import Attacked, draw
 from studies.attacks.plan import Plan
 from studies.attacks.schedule import attacked, cells_of, name_of
 from studies.hospitals import Hospital
@@ -14,16 +15,20 @@ from studies.tables import Row, Table, Value, costs, number
 
 def report_of(plan: Plan, hospitals: Sequence[Hospital], results: Mapping[str, Result]) -> Report:
     """A table for each bundle that is done: every attack, its control, and what it is worth."""
-    tables = []
+    tables, first = [], list[Attacked]()
     for seed, kind, site in attacked(plan, hospitals):
         name = name_of(site.name, kind, seed)
         if f"audit-{name}" in results:
             record = AuditRecord.model_validate(results[f"audit-{name}"].facts["audit"])
             worth = results[f"bundle-{name}"]
+            if seed == 0 and site == hospitals[0]:
+                found = {own.attack.name: own for own in record.results}
+                first.append(Attacked(kind.title, found))
             tables.append(_table(f"{kind.title}, {site.name}, seed {seed}", record, worth))
     cost = costs("CPU-seconds", cells_of(plan, hospitals), results, each=False)
     every = [*tables, cost]
-    return Report("\n\n".join(map(str, every)), {"tables": [own.as_data() for own in every]})
+    text = "\n\n".join(map(str, every))
+    return Report(text, {"tables": [own.as_data() for own in every]}, picture=draw(first, ATTACKS))
 
 
 def _table(title: str, record: AuditRecord, worth: Result) -> Table:

@@ -63,6 +63,8 @@ GUARANTEE = Guarantee(
     delta=1e-05,
     accountant="dp-accounting-pld/0.6.0",
 )
+STATED: dict[str, object] = {"format": FORMAT_1_2, "privacy": GUARANTEE, "counts": NOISY}
+"""What a manifest says of a run under a guarantee."""
 
 
 def png(width: int = 4, height: int = 4, level: int = 9) -> bytes:
