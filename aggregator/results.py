@@ -261,7 +261,9 @@ def write_result(out: Path, result: RoundResult, admitted: Sequence[Verified]) -
 
 def _page(out: Path, data: JsonValue, admitted: Sequence[Verified]) -> Page:
     shared = [
-        Shared(own.site, own.bundle.distilled, own.bundle.manifest.attacks) for own in admitted
+        Shared(own.site, own.bundle.distilled, manifest.attacks, manifest.privacy)
+        for own in admitted
+        for manifest in (own.bundle.manifest,)
     ]
     return round_page(RoundFile.model_validate(data), shared, out.name)
 

@@ -20,10 +20,10 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from benchmarks.command import parser, peak_mb, write_figures
 from gdshare.bundle import Manifest, Terms, build_files, verify_folder, write_bundle
-from gdshare.bundle.counts import PublishedCounts
+from gdshare.bundle.counts import published_counts
 from gdshare.distilled import Distilled
 from gdshare.errors import BundleError
-from gdshare.method import Settings
+from gdshare.method import Counts, Settings
 from gdshare.protocol import Protocol
 from gdshare.signing import new_key
 
@@ -93,7 +93,7 @@ def _publish(folder: Path, number: int) -> tuple[Path, ec.EllipticCurvePublicKey
         initialiser="zero-head/1",  # by name: a verifier loads no torch
         theta0_sha256=None,
         method=method,
-        counts=PublishedCounts(**counts, suppressed_below=5),
+        counts=published_counts(Counts(**counts), 5),
         attacks=(),
         terms=Terms(),
     )

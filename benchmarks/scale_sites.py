@@ -18,7 +18,7 @@ from safetensors.numpy import load
 from aggregator.flower.order import Order
 from aggregator.trust.bundle_history import ADMIT, signed_with
 from gdshare.bundle import Manifest, Terms, build_files
-from gdshare.bundle.counts import PublishedCounts
+from gdshare.bundle.counts import published_counts
 from gdshare.bundle.layout import BOUNDS, PREVIEW, TENSORS
 from gdshare.distilled import Distilled
 from gdshare.ledger import open_ledger
@@ -30,6 +30,7 @@ from gdshare.messages import (
     Recipe,
     counts_to_fields,
 )
+from gdshare.method import Counts as Read
 from gdshare.method import Method, Settings
 from gdshare.metrics import Confusion
 from gdshare.networks import INITIALISERS, build, digest
@@ -112,7 +113,7 @@ def _manifest_fields(network: str) -> dict[str, object]:
         "initialiser": INITIALISERS[network],
         "theta0_sha256": theta0,
         "method": method,
-        "counts": PublishedCounts(**counts, suppressed_below=5),
+        "counts": published_counts(Read(**counts), 5),
         "attacks": (),
         "terms": Terms(),
     }

@@ -8,7 +8,14 @@ from collections.abc import Callable, Mapping
 from math import cos, pi
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
 
 from gdshare.protocol import CLASSES, Protocol, Versioned
 
@@ -362,6 +369,8 @@ class RunRecord(Frozen):
         cohort_sha256: of the cohort's windows, so that a run is never resumed on others.
         classes: in the order of the labels' columns.
         torch, threads, device: release, number and name; a run repeats bit for bit on the same.
+        privacy_sha256: of ``privacy.json``, of a run under a guarantee; None: without one, or of
+            before runs named it. It is left out of the file then.
     """
 
     format: Literal["gdshare-run/2"] = "gdshare-run/2"
@@ -375,6 +384,14 @@ class RunRecord(Frozen):
     torch: str
     threads: Annotated[int, Field(ge=1)]
     device: str
+    privacy_sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
+
+    @model_serializer(mode="wrap")
+    def _as_before_guarantees(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        values: dict[str, Any] = write(self)
+        if self.privacy_sha256 is None:
+            values.pop("privacy_sha256", None)
+        return values
 
     @property
     def method(self) -> Method:

@@ -52,12 +52,14 @@ class Versioned(BaseModel):
 
     Attributes:
         SINCE_1_1: field -> the value that a file without it means, whatever the default is now.
+        SINCE_1_2: the same of what bundle format 1.2 added.
         SPELLED_IN_1_0: field -> the word for a value in format 1.0 -> the value.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     SINCE_1_1: ClassVar[Mapping[str, object]] = {}
+    SINCE_1_2: ClassVar[Mapping[str, object]] = {}
     SPELLED_IN_1_0: ClassVar[Mapping[str, Mapping[str, str]]] = {}
 
     @model_validator(mode="before")
@@ -71,19 +73,24 @@ class Versioned(BaseModel):
             if isinstance(values.get(name), str) and values[name] in words
         }
         if info.mode == "json":
-            return {**cls.SINCE_1_1, **values, **old}
+            return {**cls.SINCE_1_1, **cls.SINCE_1_2, **values, **old}
         for name, value in old.items():
             raise ValueError(f"{name} {values[name]} is now called {value}")
         return values
 
     @property
     def implied(self) -> set[str]:
-        """The fields that format 1.0 lacks and whose value is the one that this means."""
-        return {name for name, value in self.SINCE_1_1.items() if getattr(self, name) == value}
+        """The fields that an earlier format lacks and whose value is the one that this means."""
+        later = {**self.SINCE_1_1, **self.SINCE_1_2}
+        return {name for name, value in later.items() if getattr(self, name) == value}
+
+    def as_1_1(self) -> dict[str, Any]:
+        """The JSON values that format 1.1 has."""
+        return self.model_dump(mode="json", exclude=set(self.SINCE_1_2))
 
     def as_1_0(self) -> dict[str, Any]:
         """The JSON values that format 1.0 has, in its words."""
-        values = self.model_dump(mode="json", exclude=set(self.SINCE_1_1))
+        values = self.model_dump(mode="json", exclude={*self.SINCE_1_1, *self.SINCE_1_2})
         for name, words in self.SPELLED_IN_1_0.items():
             word_of = {value: word for word, value in words.items()}
             values[name] = word_of.get(values[name], values[name])

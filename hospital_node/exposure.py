@@ -7,6 +7,11 @@ the figures of one bundle or answer mean is for others to say; here they are add
 Noisy answers have an account: their ε at ``noise.DELTA``, for one film exchanged for another of
 the same diagnosis. Two cohorts may hold the same films, so the account of a split is that of all
 cohorts together. Bundles and answers without noise have none: nothing is proven of them.
+
+A bundle with a guarantee has spent the ε and δ that the ledger has of its release, also where the
+bundle is gone. Nothing says which bundles are of the same patients, so the sum is over all of them:
+an upper bound, by basic composition. Bundles with the same images come of one look at the patients,
+and count once.
 """
 
 from collections.abc import Iterable, Sequence
@@ -22,6 +27,7 @@ from gdshare.bundle.layout import BOUNDS, MANIFEST
 from gdshare.bundle.manifest import Manifest
 from gdshare.errors import BundleError
 from gdshare.ledger import Entry
+from gdshare.release.guarantee import Spent, spent_by
 from gdshare.release.publish import ABANDON, RELEASE
 from gdshare.release.receipts import RECEIPT
 from gdshare.release.withdraw import Released, find_release, find_withdrawal, released_bundles
@@ -43,6 +49,7 @@ class BundleGiven:
         images: in it; None where the bundle is no longer in the outbox.
         attacks: that were tried on it before it left; empty where none was, or it is gone.
         shared_model: whether it was distilled for a shared model.
+        spent: what the guarantee that it states has spent; None: it states none.
     """
 
     name: str
@@ -53,6 +60,23 @@ class BundleGiven:
     images: int | None
     attacks: tuple[Attack, ...]
     shared_model: bool
+    spent: Spent | None
+
+
+@dataclass(frozen=True)
+class SpentTogether:
+    """What the bundles with a guarantee have spent, if all are of the same patients.
+
+    Attributes:
+        bundles: that state a guarantee, withdrawn ones included.
+        looks: different sets of images among these: each looked at the patients once.
+        epsilon, delta: sums over these looks, by basic composition.
+    """
+
+    bundles: int
+    looks: int
+    epsilon: float
+    delta: float
 
 
 @dataclass(frozen=True)
@@ -98,6 +122,22 @@ class Exposure:
     bundles: tuple[BundleGiven, ...]
     answers: tuple[AnswersGiven, ...] | None
     epsilon: dict[str, float]
+
+    @property
+    def spent(self) -> SpentTogether | None:
+        """What the bundles with a guarantee have spent together; None without any."""
+        stated = [bundle.spent for bundle in self.bundles if bundle.spent is not None]
+        if not stated:
+            return None
+        looks: dict[str, list[Spent]] = {}
+        for spent in stated:
+            looks.setdefault(spent.images, []).append(spent)
+        return SpentTogether(
+            len(stated),
+            len(looks),
+            sum(max(spent.epsilon for spent in look) for look in looks.values()),
+            sum(max(spent.delta for spent in look) for look in looks.values()),
+        )
 
 
 def exposure_of(
@@ -150,17 +190,18 @@ def _bundle(outbox: Path, entries: Sequence[Entry], bundle: Released) -> BundleG
         for entry in entries
         if (entry.act, entry.what, entry.digest) == (RECEIPT, bundle.name, bundle.digest)
     ]
-    manifest = _manifest(outbox / bundle.name)
+    manifest, release = _manifest(outbox / bundle.name), find_release(entries, bundle)
     return BundleGiven(
         bundle.name,
         bundle.digest,
-        find_release(entries, bundle).at,
+        release.at,
         None if withdrawal is None else withdrawal.at,
         tuple(dict.fromkeys(receipts)),
         None if manifest is None else manifest.method.images,
         () if manifest is None else manifest.attacks,
         manifest is not None
         and is_shared_model(manifest.theta0_sha256, manifest.method.theta0_number),
+        spent_by(release),
     )
 
 

@@ -35,7 +35,8 @@ def exposure(
 ) -> None:
     """Add up what this hospital has given away: bundles, and answers to questions for counts.
 
-    Each bundle with what attacks found, whether it was withdrawn, and who confirmed it; and for
+    Each bundle with its guarantee (ε, δ) and what these add up to, with what attacks found, whether
+    it was withdrawn, and who confirmed it; and for
     each cohort's validation and test films, with how many models they were counted, and the ε that
     answers with noise have spent. Nothing is asked, and nothing changes.
     """
@@ -55,7 +56,10 @@ def exposure(
         return print_json(_as_json(given))
     print_table(
         f"Bundles released: {len(given.bundles)}",
-        ("bundle", "released", "withdrawn", "confirmed by", "images", "what attacks found"),
+        (
+            *("bundle", "released", "withdrawn", "confirmed by", "images", "guarantee"),
+            "what attacks found",
+        ),
         [_bundle_row(bundle) for bundle in given.bundles],
     )
     if given.answers is not None:
@@ -73,7 +77,7 @@ def exposure(
 def sums(given: Exposure) -> tuple[str, ...]:
     """What it comes to, in sentences; what is not known is said as plainly."""
     withdrawn = sum(bundle.withdrawn is not None for bundle in given.bundles)
-    untried = sum(not bundle.attacks for bundle in given.bundles)
+    untried = sum(not bundle.attacks and bundle.spent is None for bundle in given.bundles)
     sentences = [
         "What several bundles of the same patients give away together was not measured: an attack "
         "is made on one bundle alone."
@@ -85,6 +89,7 @@ def sums(given: Exposure) -> tuple[str, ...]:
         )
     if untried:
         sentences.append(f"For {untried} bundles no result of an attack is known here.")
+    sentences += _guarantees(given)
     if given.answers is None:
         return (*sentences, "No node's record of counts was read (--state).")
     exact = sum(answers.exact for answers in given.answers)
@@ -101,6 +106,28 @@ def sums(given: Exposure) -> tuple[str, ...]:
     return tuple(sentences)
 
 
+def _guarantees(given: Exposure) -> list[str]:
+    """What the bundles with a guarantee have spent, and that the others bound nothing."""
+    spent = given.spent
+    if spent is None:
+        return []
+    again = spent.bundles - spent.looks
+    sentences = [
+        f"Bundles with a guarantee: {spent.bundles}. If all are of the same patients, they have "
+        f"spent at most ε = {spent.epsilon:.3f} at δ = {spent.delta:g} together: the sum (basic "
+        "composition), an upper bound."
+    ]
+    if again:
+        sentences.append(f"{again} of them have the images of another, and spend nothing more.")
+    others = len(given.bundles) - spent.bundles
+    if others:
+        sentences.append(
+            f"{others} bundles have no guarantee: for patients who are in one of these, nothing "
+            "bounds what is given away in all."
+        )
+    return sentences
+
+
 def _bundle_row(bundle: BundleGiven) -> tuple[str, ...]:
     attacks = "; ".join(f"{attack.name} {attack.text}" for attack in bundle.attacks)
     return (
@@ -109,8 +136,21 @@ def _bundle_row(bundle: BundleGiven) -> tuple[str, ...]:
         _day(bundle.withdrawn),
         ", ".join(bundle.receivers) or "nobody",
         "gone" if bundle.images is None else str(bundle.images),
-        attacks or ("not known: the bundle is gone" if bundle.images is None else "none was tried"),
+        _spent(bundle),
+        attacks or _no_attacks(bundle),
     )
+
+
+def _spent(bundle: BundleGiven) -> str:
+    if bundle.spent is None:
+        return "none"
+    return f"ε {bundle.spent.epsilon:g}, δ {bundle.spent.delta:g}"
+
+
+def _no_attacks(bundle: BundleGiven) -> str:
+    if bundle.spent is not None:
+        return "not published, with a guarantee"
+    return "not known: the bundle is gone" if bundle.images is None else "none was tried"
 
 
 def _answers_row(answers: AnswersGiven) -> tuple[str, ...]:
@@ -147,6 +187,7 @@ def _as_json(given: Exposure) -> dict[str, object]:
         "answers": answers,
         "epsilon": given.epsilon,
         "delta": DELTA,
+        "spent": None if given.spent is None else asdict(given.spent),
         "sums": list(sums(given)),
     }
 

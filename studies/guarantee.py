@@ -36,10 +36,9 @@ from gdshare.last_layer import one_hot, solve
 from gdshare.method import Settings
 from gdshare.patch_tensors import as_tensors
 from gdshare.private.account import Budget, spend
-from gdshare.private.patients import PatientMeans
 from gdshare.private.reference import Drawing, Reference, draw_reference
 from gdshare.private.run import problem_on, scattering_body
-from gdshare.private.statistic import Shape, ask, estimate
+from gdshare.private.statistic import PatientMeans, Shape, ask, estimate
 from gdshare.private.surrogates import surrogates
 from gdshare.protocol import PatchClass, Protocol
 from gdshare.storage import write_bytes

@@ -2,12 +2,13 @@ from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pytest
+from bundle_factory import STATED
 from bundle_run_kit import make_run
 from command_kit import gdshare
 from site_kit import NOW, PROTOCOL, make_bundle, manifest, write_files
 
 from gdshare.bundle.errors import Altered, Expired
-from gdshare.bundle.manifest import FORMAT, FORMAT_1_0
+from gdshare.bundle.manifest import FORMAT_1_0, FORMAT_1_1
 from gdshare.contributions import read_source, train_from
 from gdshare.errors import UsageError
 from gdshare.model import load_model
@@ -117,10 +118,11 @@ def test_bundles_of_films_of_different_tones_are_refused(tmp_path):
         train_from(sources, "average", seed=0, ensemble=1)
 
 
-def test_bundles_of_both_versions_are_pooled_if_their_films_are_as_they_are(tmp_path):
+def test_bundles_of_all_versions_are_pooled_if_their_films_are_as_they_are(tmp_path):
     sources = [
         released_bundle(tmp_path / "east-1", "east", format=FORMAT_1_0),
-        released_bundle(tmp_path / "west-1", "west", format=FORMAT),
+        released_bundle(tmp_path / "west-1", "west", format=FORMAT_1_1),
+        released_bundle(tmp_path / "north-1", "north", **STATED),
     ]
     assert train_from(sources, "average", seed=0, ensemble=1).protocol.tone == "none"
 

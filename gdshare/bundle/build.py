@@ -10,8 +10,9 @@ from gdshare.bundle.counts import SUPPRESS_BELOW, published_counts
 from gdshare.bundle.croissant import croissant
 from gdshare.bundle.datasheet import datasheet
 from gdshare.bundle.digests import digests_of, statement_of
+from gdshare.bundle.guarantee import Guarantee
 from gdshare.bundle.layout import CROISSANT, MANIFEST, PREVIEW, README, SIGNATURE, TENSORS
-from gdshare.bundle.manifest import Manifest, first_problem
+from gdshare.bundle.manifest import FORMAT_1_1, FORMAT_1_2, Manifest, first_problem
 from gdshare.bundle.terms import Terms
 from gdshare.bundle.verify import verify_files
 from gdshare.distilled import Distilled
@@ -34,6 +35,7 @@ def describe_run(
     terms: Terms = TERMS,
     suppress_below: int = SUPPRESS_BELOW,
     attacks: tuple[Attack, ...] = (),
+    privacy: Guarantee | None = None,
 ) -> Manifest:
     """The manifest of a run: its method, protocol and counts, never its seed.
 
@@ -49,6 +51,8 @@ def describe_run(
         terms: for what, to whom and for how long it leaves.
         suppress_below: counts below this are suppressed.
         attacks: the attacks that were tried, sorted by name.
+        privacy: the guarantee that the run was made under: its counts are noisy, and the bundle is
+            of format 1.2.
 
     Raises:
         UsageError: a name, number or time that the format does not allow.
@@ -56,6 +60,7 @@ def describe_run(
     created = hour_of(now)
     try:
         return Manifest(
+            format=FORMAT_1_1 if privacy is None else FORMAT_1_2,
             site=site,
             sequence=sequence,
             created=created,
@@ -65,8 +70,9 @@ def describe_run(
             initialiser=record.initialiser,
             theta0_sha256=record.theta0_sha256,
             method=record.settings.method(),
-            counts=published_counts(record.counts, suppress_below),
+            counts=published_counts(record.counts, suppress_below, privacy is not None),
             attacks=attacks,
+            privacy=privacy,
             terms=terms,
         )
     except ValidationError as fault:

@@ -1,14 +1,17 @@
 """How much data a bundle was made from, small counts suppressed.
 
 A count below the hospital's bound is written as ``null``: of three patients with a finding, another
-hospital might know two.
+hospital might know two. Counts of a run under a guarantee are noisy: the statistic's answers, and
+what follows from them.
 """
 
-from typing import Annotated, Final, Self
+from collections.abc import Mapping
+from typing import Annotated, ClassVar, Final, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from gdshare.method import Counts
+from gdshare.protocol import Versioned
 
 SUPPRESS_BELOW: Final = 5
 """The default bound."""
@@ -17,7 +20,7 @@ Patients = Annotated[int, Field(ge=0, le=10**9)]
 Patches = Annotated[int, Field(ge=0, le=10**12)]
 
 
-class PublishedCounts(BaseModel):
+class PublishedCounts(Versioned):
     """``Counts`` as they leave the hospital.
 
     Attributes:
@@ -25,9 +28,11 @@ class PublishedCounts(BaseModel):
         patients_positive: training patients with it; None likewise.
         patches_i, patches_n, patches_p: training patches of each class.
         suppressed_below: the bound; 0: nothing is suppressed.
+        noisy: whether the counts carry the noise of a guarantee. Then they are estimates; the bound
+            is applied to them all the same.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    SINCE_1_2: ClassVar[Mapping[str, object]] = {"noisy": False}
 
     patients_negative: Patients | None
     patients_positive: Patients | None
@@ -35,6 +40,7 @@ class PublishedCounts(BaseModel):
     patches_n: Patches | None
     patches_p: Patches | None
     suppressed_below: Annotated[int, Field(ge=0, le=1000)]
+    noisy: bool = False
 
     @model_validator(mode="after")
     def _small_counts_are_suppressed_and_no_others(self) -> Self:
@@ -55,23 +61,26 @@ class PublishedCounts(BaseModel):
 
     @property
     def patients_at_least(self) -> int:
-        """A lower bound of ``patients``: each diagnosis has one at least."""
+        """A lower bound of ``patients``: each diagnosis has one at least; about, if noisy."""
         return (self.patients_negative or 1) + (self.patients_positive or 1)
 
 
-def published_counts(counts: Counts, below: int) -> PublishedCounts:
+def published_counts(counts: Counts, below: int, noisy: bool = False) -> PublishedCounts:
     """Suppress counts below a bound.
 
     Args:
         counts: the run's.
         below: the bound, 0 to 1000.
+        noisy: whether they carry the noise of a guarantee.
     """
     published = {
         name: None if count < below else count for name, count in counts.model_dump().items()
     }
-    return PublishedCounts(**published, suppressed_below=below)
+    return PublishedCounts(**published, suppressed_below=below, noisy=noisy)
 
 
 def format_count(count: int | None, counts: PublishedCounts) -> str:
-    """A count for people, such as ``34`` or ``fewer than 5``."""
-    return f"fewer than {counts.suppressed_below}" if count is None else str(count)
+    """A count for people, such as ``34``, ``fewer than 5`` or ``about 34 (noisy)``."""
+    if count is None:
+        return f"fewer than {counts.suppressed_below}{' (noisy)' if counts.noisy else ''}"
+    return f"about {count} (noisy)" if counts.noisy else str(count)

@@ -9,6 +9,7 @@ import hashlib
 from pydantic import JsonValue
 
 from gdshare.bundle.counts import format_count
+from gdshare.bundle.guarantee import OUTSIDE, UNCHECKED
 from gdshare.bundle.layout import TENSORS
 from gdshare.bundle.manifest import Manifest
 from gdshare.distilled import Distilled
@@ -107,11 +108,14 @@ def _sensitive(manifest: Manifest) -> str:
     counts = manifest.counts
     negative = format_count(counts.patients_negative, counts)
     positive = format_count(counts.patients_positive, counts)
+    made = f"Computed from X-rays of {negative} patients without and {positive} with the finding. "
+    if manifest.privacy is not None:
+        return (
+            f"{made}The hospital states {manifest.privacy.text}, by {manifest.privacy.mechanism}. "
+            f"{OUTSIDE} {UNCHECKED}"
+        )
     tried = ", ".join(f"{attack.name} {attack.text}" for attack in manifest.attacks) or "none"
-    return (
-        f"Computed from X-rays of {negative} patients without and {positive} with the finding. "
-        f"Attacks tried before they left: {tried}. No differential privacy is claimed."
-    )
+    return f"{made}Attacks tried before they left: {tried}. No differential privacy is claimed."
 
 
 def _labels(distilled: Distilled) -> dict[str, JsonValue]:

@@ -5,6 +5,7 @@ Deterministic, so that anybody can make it again and compare: data could be hidd
 
 from gdshare.announcement import is_shared_model
 from gdshare.bundle.counts import PublishedCounts, format_count
+from gdshare.bundle.guarantee import OUTSIDE, UNCHECKED, Guarantee
 from gdshare.bundle.manifest import Manifest
 from gdshare.distilled import Distilled
 from gdshare.method import Counts
@@ -44,6 +45,21 @@ belongs to one patient (but how near the nearest patch of any comes to an image,
 tried), and the seed of the run.
 """
 
+LIMITS_OF_A_GUARANTEE = """\
+## What this is for, and what it is not
+
+The images are computed, starting from random noise; none is a copy of an X-ray. They are training
+material: a network trained on them learns to tell the three classes of patches apart. They are no
+pictures to diagnose from, and no medical device.
+
+A guarantee bounds what anybody can find out about one patient; it does not say that nothing can be
+found out, and it says nothing of what holds for all patients alike. Treat them under the agreement
+between the hospitals they were made for, and delete them when that ends.
+
+What is not inside: names, numbers or dates of patients, names of files or folders, any value that
+belongs to one patient, and the seed of the run.
+"""
+
 CHECKING = """\
 ## Checking that it is genuine
 
@@ -71,8 +87,8 @@ def datasheet(manifest: Manifest, distilled: Distilled) -> str:
         _data(manifest),
         _making(manifest, distilled),
         _terms(manifest),
-        _attacks(manifest),
-        LIMITS,
+        _attacks(manifest) if manifest.privacy is None else _privacy(manifest.privacy),
+        LIMITS if manifest.privacy is None else LIMITS_OF_A_GUARANTEE,
         "## The files\n\n" + FILES,
         CHECKING,
     )
@@ -117,6 +133,19 @@ def _attacks(manifest: Manifest) -> str:
     )
 
 
+def _privacy(stated: Guarantee) -> str:
+    return (
+        "## What is guaranteed to each patient, as the hospital states it\n\n"
+        f"{stated.text}. {stated.meaning} Cohorts are neighbours if "
+        "one training patient is added or removed. The mechanism is "
+        f"`{stated.mechanism}`: the patients were read once, as a noisy statistic, and images, "
+        "labels, rates and counts follow from that and from public numbers. "
+        f"`{stated.accountant}` counted ε; both figures are rounded up.\n\n"
+        f"{OUTSIDE}\n\n{UNCHECKED} Figures of attacks are not given: they would be read off "
+        "patients, outside the guarantee.\n"
+    )
+
+
 def _labels(distilled: Distilled) -> str:
     rows = [
         f"| {number} | " + " | ".join(f"{100 * float(share):.1f} %" for share in label) + " |"
@@ -142,10 +171,16 @@ def _data(manifest: Manifest) -> str:
         if protocol.tone == "none"
         else f" Each film's gray levels were harmonised by themselves first (`{protocol.tone}`)."
     )
+    noisy = (
+        " Counts carry the noise of the guarantee below: they are estimates, of patches the noisy "
+        "number of patients times the windows that were looked at in each."
+        if counts.noisy
+        else ""
+    )
     return (
         "## What it was made from\n\n"
         f"Training patients: {_patients(counts)}. Training patches: {texts['patches_i']} I, "
-        f"{texts['patches_n']} N, {texts['patches_p']} P.\n\n"
+        f"{texts['patches_n']} N, {texts['patches_p']} P.{noisy}\n\n"
         f"Patches are windows of {protocol.patch} x {protocol.patch} px cut every "
         f"{protocol.stride} px{pixels} and brought to {protocol.side} x {protocol.side} px. A "
         f"window with less than {protocol.outside:.2%} organ is I, with more than "
@@ -160,11 +195,19 @@ def _origin(theta0_sha256: str, number: int) -> str:
     return f"number {number}"
 
 
+def _steps(manifest: Manifest) -> str:
+    if manifest.privacy is None:
+        return f"training steps with {manifest.method.batch} real patches each"
+    return "training steps towards a noisy statistic of the patients, without any real patch"
+
+
 def _patients(counts: PublishedCounts) -> str:
     negative = format_count(counts.patients_negative, counts)
     positive = format_count(counts.patients_positive, counts)
     parts = f"{negative} without the finding, {positive} with it"
-    return parts if counts.patients is None else f"{counts.patients} ({parts})"
+    if counts.patients is None or counts.noisy:
+        return parts
+    return f"{counts.patients} ({parts})"
 
 
 def _making(manifest: Manifest, distilled: Distilled) -> str:
@@ -185,6 +228,6 @@ def _making(manifest: Manifest, distilled: Distilled) -> str:
         f"{method.labels} labels. Network {method.network}, starting weights "
         f"{manifest.starting_weights}{named} by the scheme {manifest.initialiser}; {method.epochs} "
         f"x {method.steps} gradient steps on the images train {trained}; {method.outer_steps} "
-        f"training steps with {method.batch} real patches each.{sets}\n\n"
+        f"{_steps(manifest)}.{sets}\n\n"
         f"Learning rates to use with the images, in order: {rates}.\n"
     )

@@ -1,8 +1,9 @@
 """``gdshare.json``: the bundle's manifest. Closed, frozen, and without a seed.
 
-Bundles of 1.0 are read for ever. What 1.1 adds is in ``SINCE_1_1`` of the manifest's parts: a
-manifest of 1.0 has none of these fields, and means the values given there. What 1.1 renames is in
-``SPELLED_IN_1_0``.
+Bundles of 1.0 and 1.1 are read for ever. What 1.1 adds is in ``SINCE_1_1`` of the manifest's parts:
+a manifest of 1.0 has none of these fields, and means the values given there. What 1.1 renames is in
+``SPELLED_IN_1_0``. 1.2 adds ``privacy``, and what is in ``SINCE_1_2``. A manifest is of 1.2 exactly
+if it states a guarantee: the others are written as 1.1, for readers who know no more.
 
 Source: docs/bundle-format.md, section "gdshare.json".
 """
@@ -21,6 +22,7 @@ from pydantic import (
 from gdshare.bundle.attacks import Attack
 from gdshare.bundle.counts import PublishedCounts
 from gdshare.bundle.errors import MalformedManifest, UnknownFormat
+from gdshare.bundle.guarantee import Guarantee
 from gdshare.bundle.layout import MANIFEST
 from gdshare.bundle.terms import Terms
 from gdshare.method import Method
@@ -30,7 +32,11 @@ from gdshare.signing.errors import SEND_AGAIN, quoted
 from gdshare.signing.names import Digest, Instant, SiteName
 
 FORMAT_1_0: Final = "gdshare-bundle/1.0"
-FORMAT: Final = "gdshare-bundle/1.1"
+FORMAT_1_1: Final = "gdshare-bundle/1.1"
+"""Of a bundle without a guarantee."""
+FORMAT_1_2: Final = "gdshare-bundle/1.2"
+"""Of a bundle with one."""
+FORMATS: Final = (FORMAT_1_0, FORMAT_1_1, FORMAT_1_2)
 LONGEST_LIFE = timedelta(days=3660)
 
 
@@ -41,7 +47,7 @@ class Manifest(BaseModel):
     """Everything a reader needs to use the tensors, and nothing about any single patient.
 
     Attributes:
-        format: version of the bundle format; new bundles have the latest.
+        format: version of the bundle format; new bundles have 1.1, and 1.2 with a guarantee.
         site: the hospital's short name: lower-case letters, digits, inner hyphens; 32 at most.
         sequence: numbers a site's bundles, from 1 upwards.
         created: UTC, whole seconds (``gdshare publish`` rounds down to the whole hour).
@@ -54,13 +60,15 @@ class Manifest(BaseModel):
             other weights from the same seed; None when θ0 was random.
         method: Algorithm 1's settings.
         counts: how much data was read, small counts suppressed.
-        attacks: the attacks that were tried and their results, sorted by name.
+        attacks: the attacks that were tried and their results, sorted by name. None with a
+            guarantee, whose account they would be outside of.
+        privacy: the guarantee that the hospital states; None: it states none.
         terms: for what, by whom and for how long it may be used.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
-    format: Literal["gdshare-bundle/1.0", "gdshare-bundle/1.1"] = FORMAT
+    format: Literal["gdshare-bundle/1.0", "gdshare-bundle/1.1", "gdshare-bundle/1.2"] = FORMAT_1_1
     site: SiteName
     sequence: Annotated[int, Field(ge=1, le=999_999_999)]
     created: Instant
@@ -73,6 +81,7 @@ class Manifest(BaseModel):
     method: Method
     counts: PublishedCounts
     attacks: Annotated[tuple[Attack, ...], Field(max_length=20)]
+    privacy: Guarantee | None = None
     terms: Terms
 
     @model_validator(mode="after")
@@ -98,9 +107,26 @@ class Manifest(BaseModel):
     @model_validator(mode="after")
     def _fields_are_of_the_version(self) -> Self:
         for name, part in self._versioned().items():
-            later = set(part.SINCE_1_1) - part.implied
-            if self.format == FORMAT_1_0 and later:
-                raise ValueError(f"{name}.{min(later)} has a value that {FORMAT_1_0} cannot say")
+            since = {
+                FORMAT_1_0: {*part.SINCE_1_1, *part.SINCE_1_2},
+                FORMAT_1_1: {*part.SINCE_1_2},
+            }
+            later = since.get(self.format, set()) - part.implied
+            if later:
+                raise ValueError(f"{name}.{min(later)} has a value that {self.format} cannot say")
+        return self
+
+    @model_validator(mode="after")
+    def _a_guarantee_is_whole(self) -> Self:
+        stated = self.privacy is not None
+        if stated != (self.format == FORMAT_1_2):
+            raise ValueError(f"privacy must be there in {FORMAT_1_2}, and only there")
+        if stated != self.counts.noisy:
+            raise ValueError("counts.noisy must be true with privacy, and only then")
+        if stated and self.attacks:
+            raise ValueError("attacks must be empty with privacy: their figures are outside of it")
+        if stated and self.protocol.normalisation == "site":
+            raise ValueError("protocol.normalisation cannot be of a site with privacy")
         return self
 
     @model_validator(mode="after")
@@ -142,11 +168,15 @@ class Manifest(BaseModel):
         values = self.model_dump(mode="json")
         if self.format == FORMAT_1_0:
             values |= {name: part.as_1_0() for name, part in self._versioned().items()}
+        elif self.format == FORMAT_1_1:
+            values |= {name: part.as_1_1() for name, part in self._versioned().items()}
+        if self.privacy is None:
+            del values["privacy"]
         return canonical.pretty(values)
 
     def _versioned(self) -> dict[str, Versioned]:
-        """The parts that differ in format 1.0."""
-        return {"protocol": self.protocol, "method": self.method}
+        """The parts that differ in earlier formats."""
+        return {"protocol": self.protocol, "method": self.method, "counts": self.counts}
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Self:
@@ -163,10 +193,10 @@ class Manifest(BaseModel):
         value = canonical.parse(data, MANIFEST, MalformedManifest)
         if not isinstance(value, dict):
             raise MalformedManifest(f"{MANIFEST} is not a JSON object", remedy=SEND_AGAIN)
-        if isinstance(value.get("format"), str) and value["format"] not in (FORMAT_1_0, FORMAT):
+        if isinstance(value.get("format"), str) and value["format"] not in FORMATS:
             raise UnknownFormat(
                 f"{MANIFEST} says format {quoted(value['format'])} and this gdshare "
-                f"reads only {FORMAT_1_0} and {FORMAT}",
+                f"reads only {', '.join(FORMATS)}",
                 remedy="update gdshare, or ask the hospital which version it uses",
             )
         try:

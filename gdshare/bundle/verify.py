@@ -166,10 +166,14 @@ def check_freshness(manifest: Manifest, now: datetime) -> None:
 def sentence(bundle: Bundle) -> str:
     """The outcome for people when every rule was passed."""
     manifest = bundle.manifest
+    stated = ""
+    if manifest.privacy is not None:
+        stated = f"; {manifest.site} states {manifest.privacy.text}, which no bundle can show"
     return (
         f"yes: {manifest.name} is signed with this key and unaltered: "
         f"{manifest.method.images} images of {manifest.protocol.side} x {manifest.protocol.side} "
         f"px, valid until {format_utc(manifest.expires)}, digest {bundle.digest}"
+        f"{stated}"
     )
 
 

@@ -121,6 +121,8 @@ def publish(
         "signed with": signer,
         "expires": f"{manifest.expires:%Y-%m-%d}",
     }
+    if manifest.privacy is not None:
+        facts["guarantee"] = manifest.privacy.text
     print_facts(facts, as_json, commands.serve_node())
 
 

@@ -41,7 +41,7 @@ from gdshare.release.locked_outbox import open_outbox, require_owner
 from gdshare.release.override import read_overrides, sign_override, write_override
 from gdshare.release.own_key import require_own_key, signed_with
 from gdshare.release.policy import by_policy
-from gdshare.release.prepared import PAGE
+from gdshare.release.prepared import PAGE, read_signed_audit
 from gdshare.release.publish import release as release_bundle
 from gdshare.release.publish import require_ledger, require_unused
 from gdshare.release.rules import AT_CHANCE, findings, require_better_than_chance
@@ -124,7 +124,9 @@ def prepare(
         )
         require_about(score, distilled, run)
         nearest = read_nearest(run, distilled)
-        bundle = prepared_from(out, manifest, distilled, score, nearest, render_preview)
+        # With a guarantee, no figure of the audit leaves that its signature could stand for.
+        audit = read_signed_audit(run, distilled) if manifest.attacks else None
+        bundle = prepared_from(out, manifest, distilled, score, nearest, render_preview, audit)
         if not dry_run:
             why = by_policy(policy)
             desk.ledger.write(now, PREPARE, operator_name(by), manifest.name, bundle.digest, why)
@@ -139,6 +141,8 @@ def prepare(
     else:
         facts = {"prepared": out, "look at": out / PAGE, "digest": bundle.digest}
         facts["teaches"] = score.text
+        if manifest.privacy is not None:
+            facts["guarantee"] = manifest.privacy.text
     if as_json:
         facts |= {"at chance": score.at_chance, "not kept": broken}
     print_facts(facts, as_json, None if broken or dry_run else _go_on(policy, out, outbox))

@@ -112,7 +112,7 @@ def begin(out: Path, record: RunRecord, resume: bool, theta0: bytes | None = Non
 
 def has_guarantee(out: Path) -> bool:
     """Whether a run was made under a guarantee: its folder has ``privacy.json``."""
-    return (out / PRIVACY).exists()
+    return os.path.lexists(out / PRIVACY)  # a link that leads nowhere is a damaged record
 
 
 def require_public(out: Path) -> None:

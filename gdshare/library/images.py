@@ -35,7 +35,8 @@ class DistilledImages:
         method: settings that they were distilled with; never a seed.
         initialiser: name and version of the scheme that draws θ0.
         theta0_sha256: of the announced θ0; None if θ0 was random.
-        patients: training patients, which pooling weighs by; a bundle's are at least so many.
+        patients: training patients, which pooling weighs by; a bundle's are at least so many, or
+            with a guarantee about so many.
         score: class-balanced accuracy on validation patches, in [0, 1], of networks trained on the
             images alone; None of a bundle, which does not say.
         signature: of a bundle, ``verified`` with a key or ``not checked``; else ``none``.

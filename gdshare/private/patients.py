@@ -9,7 +9,6 @@ changes a digit of them. Shapes::
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -18,24 +17,10 @@ import torch
 from gdshare.cohort import Cohort, Patches, Split
 from gdshare.distill.head import Body
 from gdshare.patch_tensors import as_tensors
+from gdshare.private.statistic import PatientMeans, Vector
 from gdshare.protocol import PatchClass, Protocol
 
-Vector = npt.NDArray[np.float64]
-
-
-@dataclass(frozen=True, eq=False)
-class PatientMeans:
-    """A training patient, as the mechanism sees one.
-
-    Attributes:
-        irrelevant: float64 [k], mean over windows of class I; None without any.
-        organ: float64 [k], mean over windows of class N or P; None without any.
-        positive: whether there is a window of class P.
-    """
-
-    irrelevant: Vector | None
-    organ: Vector | None
-    positive: bool
+__all__ = ["PatientMeans", "patient_means"]
 
 
 def patient_means(

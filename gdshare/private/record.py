@@ -4,6 +4,7 @@ It is on the disk before the first training step, and a resumed run reads the st
 draw the noise again would spend the budget again.
 """
 
+import hashlib
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Literal
@@ -12,14 +13,16 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from gdshare.distill.run_folder import PRIVACY
 from gdshare.errors import RunError, UsageError
+from gdshare.method import Counts, RunRecord
 from gdshare.plain_files import MAX_RECORD, read_plain
 from gdshare.private.account import Budget, Spending
 from gdshare.private.query import GRID
-from gdshare.private.statistic import Shape, Statistic
+from gdshare.private.statistic import Shape, Statistic, patient_numbers
 from gdshare.storage import write_json
 
 ADJACENCY = "one training patient more or less, with all films; the rest, and the split, the same"
 NOISE = "normal, rounded to the grid, from the operating system"
+RESTORE = "restore the file that the run wrote"
 
 READS: tuple[tuple[str, str, str], ...] = (
     ("class means of training patients' features", "inside", "the two queries"),
@@ -160,21 +163,75 @@ def write_privacy(out: Path, record: PrivacyRecord) -> None:
     write_json(out / PRIVACY, record.model_dump(mode="json"))
 
 
+def noisy_counts(statistic: Statistic, shape: Shape) -> Counts:
+    """The counts of training data that a statistic gives: ``run.json`` has them, and a bundle.
+
+    Patches are the noisy numbers of patients, times the windows that are looked at in each.
+    """
+    irrelevant, negative, positive = patient_numbers(statistic, shape)
+    return Counts(
+        patients_negative=negative,
+        patients_positive=positive,
+        patches_i=irrelevant * shape.windows,
+        patches_n=negative * shape.windows,
+        patches_p=positive * shape.windows,
+    )
+
+
 def read_privacy(out: Path) -> PrivacyRecord:
     """Read ``privacy.json``.
 
     Raises:
         RunError: not there, or damaged. The noise is never drawn again for the same run.
     """
+    return _read(out)[0]
+
+
+def privacy_digest(out: Path) -> str:
+    """SHA-256 of ``privacy.json``, by which ``run.json`` names it.
+
+    Raises:
+        RunError: as for ``read_privacy``.
+    """
+    return _read(out)[1]
+
+
+def read_own_privacy(out: Path, run: RunRecord) -> PrivacyRecord:
+    """Read the ``privacy.json`` of this very run, as it was when the run began.
+
+    Args:
+        out: the run's folder.
+        run: its ``run.json``. Of before runs named their record, its noisy counts are compared.
+
+    Raises:
+        RunError: not there, damaged, changed since, another run's, or no guarantee that this
+            gdshare knows.
+    """
+    record, digest = _read(out)
+    is_named = run.privacy_sha256 in (None, digest)
+    if not is_named or run.counts != noisy_counts(record.statistic, record.fixed):
+        raise RunError(
+            "was changed after the run began, or is another run's", out / PRIVACY, RESTORE
+        )
+    is_known = (record.adjacency, record.noise) == (ADJACENCY, NOISE)
+    is_kept = 0.0 < record.epsilon_spent <= record.epsilon and 0.0 not in record.multipliers
+    if not (is_known and is_kept):
+        raise RunError("holds no guarantee that this gdshare knows", out / PRIVACY, RESTORE)
+    return record
+
+
+def _read(out: Path) -> tuple[PrivacyRecord, str]:
+    """``privacy.json``, and the SHA-256 of these very bytes."""
     path = out / PRIVACY
     try:
-        return PrivacyRecord.model_validate_json(read_plain(path, MAX_RECORD))
+        data = read_plain(path, MAX_RECORD)
+        return PrivacyRecord.model_validate_json(data), hashlib.sha256(data).hexdigest()
     except (OSError, ValidationError) as error:
         raise RunError(
             "the noisy statistic is gone or damaged, and to draw it again would spend the budget "
             "again",
             path,
-            "restore the file, or start in a new folder and count both budgets",
+            f"{RESTORE}, or start in a new folder and count both budgets",
         ) from error
 
 

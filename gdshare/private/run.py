@@ -19,20 +19,22 @@ from gdshare.distill.loop import Outcome, Tick, take_steps
 from gdshare.distill.problem import Draw, Features, Problem, run_record
 from gdshare.errors import RunError, UsageError
 from gdshare.exact_noise import rounded_gaussian
-from gdshare.method import ONLY_HEAD, Counts, RunRecord, Settings
+from gdshare.method import ONLY_HEAD, RunRecord, Settings
 from gdshare.networks import build, require_device
 from gdshare.private.account import Budget, Spending, spend
 from gdshare.private.patients import patient_means
 from gdshare.private.query import Noise
 from gdshare.private.record import (
     PrivacyRecord,
+    noisy_counts,
+    privacy_digest,
     privacy_record,
     read_privacy,
     require_budget,
     write_privacy,
 )
 from gdshare.private.reference import Drawing, Reference, draw_reference
-from gdshare.private.statistic import Estimate, Shape, ask, estimate
+from gdshare.private.statistic import Shape, ask, estimate
 from gdshare.private.surrogates import surrogates
 from gdshare.protocol import CLASSES, Protocol
 from gdshare.scattering import CELLS
@@ -111,6 +113,7 @@ def distill_privately(
             require_budget(record, budget)
             reference = _reference(cohort, body, device, mechanism)
             _require_same(out, record, reference)
+            named = run_folder.read_record(out).privacy_sha256 is not None
         elif budget is None:
             raise UsageError("no guarantee was asked for", "--epsilon", "give one, such as 8")
         else:
@@ -118,12 +121,15 @@ def distill_privately(
             reference = _reference(cohort, body, device, mechanism)
             record = _release(cohort, body, reference, budget, device, mechanism, reading)
             write_privacy(out, record)  # the noise counts as spent from here on
+            named = True
             log.debug("%s: statistic drawn, ε %g", out, record.epsilon_spent)
         learned = estimate(record.statistic, reference.centres, record.fixed, record.multipliers)
         found = surrogates(learned.means, reference)
         problem = problem_on(settings, cohort.protocol, device, body, found)
         with explain_faults(out):
-            run_folder.begin(out, _run_record(problem, cohort, learned, record.fixed), resume)
+            digest = privacy_digest(out) if named else None
+            run = _run_record(problem, cohort, record, digest)
+            run_folder.begin(out, run, resume)
         return take_steps(out, problem, progress, clock, stopping)
 
 
@@ -233,14 +239,11 @@ def problem_on(
     )
 
 
-def _run_record(problem: Problem, cohort: Cohort, learned: Estimate, shape: Shape) -> RunRecord:
+def _run_record(
+    problem: Problem, cohort: Cohort, record: PrivacyRecord, privacy_sha256: str | None
+) -> RunRecord:
     """``run.json``, with the noisy counts: a bundle publishes what stands there."""
-    windows = shape.windows
-    counts = Counts(
-        patients_negative=learned.negative,
-        patients_positive=learned.positive,
-        patches_i=learned.irrelevant * windows,
-        patches_n=learned.negative * windows,
-        patches_p=learned.positive * windows,
+    counts = noisy_counts(record.statistic, record.fixed)
+    return run_record(problem, cohort).model_copy(
+        update={"counts": counts, "privacy_sha256": privacy_sha256}
     )
-    return run_record(problem, cohort).model_copy(update={"counts": counts})

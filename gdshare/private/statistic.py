@@ -15,8 +15,24 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from gdshare.private.patients import PatientMeans, Vector
 from gdshare.private.query import Noise, Query, in_units, noisy_sum
+
+Vector = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class PatientMeans:
+    """A training patient, as the mechanism sees one.
+
+    Attributes:
+        irrelevant: float64 [k], mean over windows of class I; None without any.
+        organ: float64 [k], mean over windows of class N or P; None without any.
+        positive: whether there is a window of class P.
+    """
+
+    irrelevant: Vector | None
+    organ: Vector | None
+    positive: bool
 
 
 @dataclass(frozen=True)
@@ -152,9 +168,17 @@ def estimate(
     middle = shrunk((negative + positive) / 2, spread)
     half = shrunk((positive - negative) / 2, spread)
     diagnoses = organ + np.stack([middle - half, middle + half])  # [2, k]
-    seen, _ = _parted(statistic.coarse, shape.coarse_weight, shape)[1]
-    numbers = (max(0, round(float(number))) for number in (seen, *counts))
-    return Estimate(np.stack([irrelevant, *diagnoses]), *numbers)
+    return Estimate(np.stack([irrelevant, *diagnoses]), *patient_numbers(statistic, shape))
+
+
+def patient_numbers(statistic: Statistic, shape: Shape) -> tuple[int, int, int]:
+    """The noisy numbers of patients with windows of class I, N and P, as ``Estimate`` has them."""
+    seen = _parted(statistic.coarse, shape.coarse_weight, shape)[1][0]
+    negative, positive = _parted(statistic.fine, shape.fine_weight, shape)[1]
+    irrelevant, without, with_it = (
+        max(0, round(float(number))) for number in (seen, negative, positive)
+    )
+    return irrelevant, without, with_it
 
 
 def shrunk(vector: Vector, variance: float) -> Vector:

@@ -6,10 +6,11 @@ from pathlib import Path
 
 from gdshare.audit import read_attacks
 from gdshare.bundle import Manifest, describe_run, read_tensors
-from gdshare.distill.run_folder import has_guarantee, read_record, read_result
+from gdshare.distill.run_folder import read_record, read_result
 from gdshare.distilled import Distilled
 from gdshare.errors import BundleError, RunError
 from gdshare.release.consent import require_consent
+from gdshare.release.guarantee import guarantee_of
 from gdshare.release.locked_outbox import LockedOutbox, require_owner
 from gdshare.release.policy import terms_of
 from gdshare.release.publish import next_number
@@ -40,16 +41,18 @@ def describe(
         the manifest and the tensors.
 
     Raises:
-        RunError: the run is not finished, or its result does not match ``run.json``.
+        RunError: the run is not finished, its result does not match ``run.json``, or the record of
+            its guarantee is gone, damaged or another run's.
         PolicyError: the policy does not name a recipient, or the images were distilled for a shared
             model without consent to it.
         UsageError: the outbox is another hospital's; or a name, number or time that the format does
             not allow.
     """
     require_owner(outbox.path, outbox.ledger.entries, site)
-    distilled = read_result(run)
+    record, distilled = read_record(run), read_result(run)
+    guarantee = guarantee_of(run, record)
     manifest = describe_run(
-        read_record(run),
+        record,
         site=site,
         sequence=next_number(outbox.path, outbox.ledger, site) if sequence is None else sequence,
         now=now,
@@ -57,7 +60,8 @@ def describe(
         terms=terms_of(outbox.policy, recipients),
         suppress_below=outbox.policy.bundle.suppress_below,
         # Figures of attacks are read off patients, outside a guarantee's account.
-        attacks=() if has_guarantee(run) else read_attacks(run, distilled),
+        attacks=() if guarantee is not None else read_attacks(run, distilled),
+        privacy=guarantee,
     )
     try:
         read_tensors(distilled.to_bytes(), manifest)

@@ -12,14 +12,18 @@
     recipients = ["tokyo"]      # who may be named as a recipient; [] is anybody
     [attacks]                   # that must have been tried, and their highest result
     "membership-bundle/1" = 0.9 # the upper end of its interval, at most
+    [privacy]                   # a guarantee that a bundle must have, if the table is there
+    max-epsilon = 8.0           # at most, for each training patient
+    max-delta = 1e-5            # at most; left out: any
     [release]
     approvals = 1               # people who must approve, besides the one who signs
     approvers = ["9f86...", ]   # the fingerprints of their keys
     one-shot = false            # whether gdshare publish may do all steps at once
 
 Defaults are as shown, except ``approvals = 0``, ``approvers = []``, ``one-shot = true``,
-``recipients = []``, no ``[attacks]``, and as purpose the training and evaluation of classifiers of
-X-ray films. ``rules`` holds a bundle to the policy; ``pinned`` says which policy is in force.
+``recipients = []``, no ``[attacks]``, no ``[privacy]``, and as purpose the training and evaluation
+of classifiers of X-ray films. ``rules`` holds a bundle to the policy; ``pinned`` says which policy
+is in force.
 """
 
 import hashlib
@@ -29,13 +33,22 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+    model_validator,
+)
 
 from gdshare.bundle import Terms
 from gdshare.bundle.attacks import AttackName
 from gdshare.bundle.counts import SUPPRESS_BELOW
+from gdshare.bundle.guarantee import LARGEST_EPSILON
 from gdshare.errors import PolicyError
 from gdshare.plain_files import TooLargeError, read_plain
 from gdshare.signing.names import Digest
@@ -110,6 +123,24 @@ class ReleaseRules(_Table):
         return self
 
 
+class PrivacyRules(_Table):
+    """The guarantee that a bundle must have; nobody may override it.
+
+    Attributes:
+        max_epsilon: of each training patient, at most.
+        max_delta: at most; None: any.
+    """
+
+    max_epsilon: Annotated[float, Field(gt=0.0, le=LARGEST_EPSILON, strict=True)]
+    max_delta: Annotated[float, Field(gt=0.0, lt=1.0, strict=True)] | None = None
+
+    @property
+    def text(self) -> str:
+        """Such as ``ε 8 at most, δ 1e-05 at most``."""
+        delta = "" if self.max_delta is None else f", δ {self.max_delta:g} at most"
+        return f"ε {self.max_epsilon:g} at most{delta}"
+
+
 Bound = Annotated[float, Field(ge=0.0, le=1.0, strict=True, allow_inf_nan=False)]
 
 
@@ -119,12 +150,22 @@ class Policy(_Table):
     Attributes:
         bundle: what may leave.
         attacks: those that must have been tried -> the highest upper end of the 95% interval.
+        privacy: the guarantee that it must have; None: it needs none. It is left out of a policy's
+            data then, so that the digest of a policy of before is what it was.
         release: who must approve.
     """
 
     bundle: BundleRules = BundleRules()
     attacks: Mapping[AttackName, Bound] = {}
+    privacy: PrivacyRules | None = None
     release: ReleaseRules = ReleaseRules()
+
+    @model_serializer(mode="wrap")
+    def _as_before_guarantees(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        values: dict[str, Any] = write(self)
+        if self.privacy is None:
+            values.pop("privacy", None)
+        return values
 
 
 def policy_path(outbox: Path) -> Path:
@@ -193,6 +234,7 @@ def write_policy(policy: Policy) -> bytes:
         "anybody",
         "[attacks]  # that must have been tried, and the highest upper end of their interval",
         *attacks,
+        *_privacy_lines(policy.privacy),
         "[release]",
         f"approvals = {release.approvals}  # people who must approve, besides the one who signs",
         f"approvers = {json.dumps(release.approvers)}  # the fingerprints of their keys",
@@ -201,12 +243,27 @@ def write_policy(policy: Policy) -> bytes:
     return "".join(f"{line}\n" for line in lines).encode()
 
 
+def _privacy_lines(privacy: PrivacyRules | None) -> list[str]:
+    if privacy is None:
+        return []
+    delta = [] if privacy.max_delta is None else [f"max-delta = {privacy.max_delta}  # at most"]
+    return [
+        "[privacy]  # the guarantee that a bundle must have",
+        f"max-epsilon = {privacy.max_epsilon}  # of each training patient, at most",
+        *delta,
+    ]
+
+
 def _wrong_rule(error: ValidationError) -> str:
     """The first rule that is wrong, and what may have been meant."""
     first = error.errors(include_url=False)[0]
     where = [str(part) for part in first["loc"]]
     if first["type"] == "extra_forbidden":
-        tables: dict[str, type[BaseModel]] = {"bundle": BundleRules, "release": ReleaseRules}
+        tables: dict[str, type[BaseModel]] = {
+            "bundle": BundleRules,
+            "privacy": PrivacyRules,
+            "release": ReleaseRules,
+        }
         fields = (tables[where[0]] if len(where) > 1 else Policy).model_fields
         close = get_close_matches(where[-1], [_dashed(name) for name in fields], 1)
         return f"{'.'.join(where)}: no such rule{f'; is {close[0]} meant' if close else ''}"

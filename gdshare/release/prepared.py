@@ -7,6 +7,7 @@
       review.html     all of it on one page, for the approvers
       review.txt      the same as text
       nearest.safetensors  the training patch nearest to each image, after an audit; stays here
+      audit.json, audit.sig  the audit whose figures leave, if somebody signed it; stays here
       score.json      what the images teach, see ``gdshare.distill.score_record``; stays here
       approvals/      the approvers' signatures, see ``approval``
 """
@@ -15,7 +16,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from gdshare.audit import read_attacks
 from gdshare.audit.nearest_patches import NearestPatches, read_nearest, write_nearest
+from gdshare.audit.record import AUDIT, MAX_BYTES, SIGNATURE, signer_of_audit
 from gdshare.bundle import Manifest, read_tensors
 from gdshare.bundle.build import content_files
 from gdshare.bundle.digests import digests_of, subject_digest
@@ -37,6 +40,34 @@ Pages = Callable[["Prepared"], Mapping[str, bytes]]
 
 
 @dataclass(frozen=True)
+class SignedAudit:
+    """An audit that somebody signed.
+
+    Attributes:
+        content, signature: of ``audit.json`` and ``audit.sig``.
+        signer: fingerprint of the key.
+    """
+
+    content: bytes
+    signature: bytes
+    signer: str
+
+
+def read_signed_audit(folder: Path, distilled: Distilled) -> SignedAudit | None:
+    """The audit of a run, or of what was prepared from it, if somebody signed it.
+
+    Raises:
+        RunError: it is damaged, about another result, or its signature is not its own.
+    """
+    signer = signer_of_audit(folder, distilled)
+    if signer is None:
+        return None
+    return SignedAudit(
+        read_plain(folder / AUDIT, MAX_BYTES), read_plain(folder / SIGNATURE, MAX_BYTES), signer
+    )
+
+
+@dataclass(frozen=True)
 class Prepared:
     """What would leave.
 
@@ -47,6 +78,7 @@ class Prepared:
         digest: names the content, as it will name the bundle.
         score: what the images teach; it does not leave.
         nearest: the training patches nearest to the images, after an audit; they do not leave.
+        audit: that the figures of attacks are from, if somebody signed it; it does not leave.
     """
 
     path: Path
@@ -56,6 +88,7 @@ class Prepared:
     digest: str
     score: ScoreRecord
     nearest: NearestPatches | None
+    audit: SignedAudit | None = None
 
 
 def prepared_from(
@@ -65,11 +98,12 @@ def prepared_from(
     score: ScoreRecord,
     nearest: NearestPatches | None,
     render: Render,
+    audit: SignedAudit | None = None,
 ) -> Prepared:
     """What ``prepare`` would lay out at ``path``."""
     files = content_files(manifest, distilled, render(distilled))
     digest = subject_digest(digests_of(files))
-    return Prepared(path, files, manifest, distilled, digest, score, nearest)
+    return Prepared(path, files, manifest, distilled, digest, score, nearest, audit)
 
 
 def prepare(prepared: Prepared, pages: Pages) -> None:
@@ -93,6 +127,9 @@ def prepare(prepared: Prepared, pages: Pages) -> None:
             for name, content in pages(prepared).items():
                 write_bytes(aside / name, content)
             write_score(aside, prepared.score)
+            if prepared.audit is not None:
+                write_bytes(aside / AUDIT, prepared.audit.content)
+                write_bytes(aside / SIGNATURE, prepared.audit.signature)
             if prepared.nearest is not None:
                 write_nearest(aside, prepared.nearest, prepared.distilled)
     except OSError as error:
@@ -113,13 +150,19 @@ def read_prepared(path: Path, render: Render, pages: Pages) -> Prepared:
         PolicyError: the preview, the datasheet or a page is not what tensors, manifest and policy
             give; it could hide data, or show something other than what leaves.
         BundleError: a file is missing, unexpected, too large or malformed.
-        RunError: ``score.json`` is missing, or one of the two is damaged or about other images.
+        RunError: ``score.json`` is missing; or it, the nearest patches or the signed audit is
+            damaged or about other images.
     """
     files = read_folder(path / CONTENT, SIGNED)
     manifest = Manifest.from_bytes(files[MANIFEST])
     distilled = read_tensors(files[TENSORS], manifest)
     score, nearest = read_score(path, distilled), read_nearest(path, distilled)
-    prepared = prepared_from(path, manifest, distilled, score, nearest, render)
+    audit = read_signed_audit(path, distilled)
+    if audit is not None and read_attacks(path, distilled) != manifest.attacks:
+        raise PolicyError(
+            "the signed audit has other figures than leave", path / AUDIT, "prepare it again"
+        )
+    prepared = prepared_from(path, manifest, distilled, score, nearest, render, audit)
     for name, content in prepared.files.items():
         _require_same(path / CONTENT / name, files[name], content)
     for name, content in pages(prepared).items():

@@ -12,6 +12,7 @@ from gdshare.bundle import Bundle, next_sequence, write_bundle
 from gdshare.bundle.errors import AlreadyPublished
 from gdshare.errors import GdshareError, UsageError
 from gdshare.ledger import Ledger, in_one_line
+from gdshare.release.guarantee import with_spent
 
 RELEASE, ABANDON, WITHDRAW = "release", "abandon", "withdraw"
 
@@ -69,7 +70,7 @@ def release(
     """
     require_unused(bundle, outbox, ledger)
     name = bundle.manifest.name
-    ledger.write(now, RELEASE, by, name, bundle.digest, why)
+    ledger.write(now, RELEASE, by, name, bundle.digest, with_spent(why, bundle))
     try:
         return write_bundle(outbox, files)
     except GdshareError as error:

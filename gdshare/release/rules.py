@@ -126,6 +126,7 @@ def findings(policy: Policy, manifest: Manifest) -> tuple[Finding, ...]:
     return (
         *(rule(policy.bundle, manifest) for rule in RULES),
         *_start_findings(manifest),
+        *_privacy_findings(policy, manifest),
         *_attack_findings(policy, manifest),
     )
 
@@ -194,23 +195,52 @@ def _start_findings(manifest: Manifest) -> Iterator[Finding]:
         yield Finding("initial weights", "any, a shared model's with consent", actual, True)
 
 
+GUARANTEE = "differential privacy"
+"""What the finding about a guarantee is about. Nobody may let a bundle out that lacks one which the
+policy demands: a proof that is not there is no figure to be weighed."""
+
+
+def _privacy_findings(policy: Policy, manifest: Manifest) -> Iterator[Finding]:
+    """Shown where there is a guarantee, or where the policy demands one."""
+    rules, stated = policy.privacy, manifest.privacy
+    if rules is None and stated is None:
+        return
+    kept = rules is None or (
+        stated is not None
+        and stated.epsilon <= rules.max_epsilon
+        and (rules.max_delta is None or stated.delta <= rules.max_delta)
+    )
+    yield Finding(
+        GUARANTEE,
+        "not demanded" if rules is None else rules.text,
+        "no guarantee; see gdshare distill --epsilon" if stated is None else stated.figures,
+        kept,
+    )
+
+
 def _attack_findings(policy: Policy, manifest: Manifest) -> Iterator[Finding]:
     """One for each attack that the policy asks for or that was tried."""
     tried = {attack.name: attack for attack in manifest.attacks}
     if not tried and not policy.attacks:
-        yield Finding("attacks on the images", "no bound", "none tried; see gdshare audit", True)
+        actual = "none tried; see gdshare audit" if manifest.privacy is None else UNPUBLISHED
+        yield Finding("attacks on the images", "no bound", actual, True)
     for name in sorted({*policy.attacks, *tried}):
         attack, bound = tried.get(name), policy.attacks.get(name)
         yield Finding(
             f"attack {name}",
             "no bound" if bound is None else f"upper end {bound:.3f} at most",
-            _untried(name) if attack is None else attack.text,
+            _untried(name, manifest) if attack is None else attack.text,
             bound is None or (attack is not None and attack.high <= bound),
             overridable=attack is not None and name != IDENTIFIERS,
         )
 
 
-def _untried(name: str) -> str:
+UNPUBLISHED = "not published: figures of attacks are read off patients, outside the guarantee"
+
+
+def _untried(name: str, manifest: Manifest) -> str:
+    if manifest.privacy is not None:
+        return UNPUBLISHED
     if name in ATTACKS:
         return "not tried, or its control did not fire; see gdshare audit"
     return f"not tried; gdshare audit knows {', '.join(ATTACKS)}"

@@ -14,6 +14,7 @@ from gdshare.announcement import is_shared_model
 from gdshare.audit import ATTACKS
 from gdshare.bundle import Manifest
 from gdshare.bundle.counts import PublishedCounts, format_count
+from gdshare.bundle.guarantee import OUTSIDE
 from gdshare.deploy.template import fill
 from gdshare.release import Policy, Prepared
 from gdshare.release.approval import Approval
@@ -22,11 +23,10 @@ from gdshare.release.policy import policy_digest
 from gdshare.release.rules import Finding, findings
 
 TEMPLATE = "impact-assessment.md"
-PROOF = (
-    "Without `--epsilon` nothing is proven about any single patient. [If the run has a "
-    "`privacy.json`: its ε, δ and what it lists as outside the guarantee.]"
+UNPROVEN = (
+    "Nothing is proven about any single patient: the bundle states no guarantee, which only "
+    "`gdshare distill --epsilon` gives."
 )
-"""A bundle of format 1.1 does not say whether it has a guarantee."""
 _SHOWN_AS = str.maketrans(
     {"|": "/", "[": "(", "]": ")", "<": "&lt;", ">": "&gt;", "`": "'", "\\": "/"}
 )
@@ -77,8 +77,8 @@ def impact_assessment(reviewed: Reviewed, now: datetime) -> str:
         "start": _start(manifest),
         "patches": _patches(manifest.counts),
         "suppress": str(manifest.counts.suppressed_below),
-        "teaches": prepared.score.text,
-        "proof": PROOF,
+        "teaches": f"{_tested_on(manifest)}: {prepared.score.text}",
+        "proof": _proof(manifest),
         "attacks": "\n".join(_attack_rows(policy, manifest)),
         "rules": "\n".join(_rule_row(part) for part in results if not _is_attack(part)),
         "needed": str(policy.release.approvals),
@@ -101,6 +101,26 @@ def _patches(counts: PublishedCounts) -> str:
     return f"patches of classes I, N and P ({i}, {n}, {p})"
 
 
+def _tested_on(manifest: Manifest) -> str:
+    if manifest.privacy is not None:
+        return "on surrogates drawn from the noisy statistic, not on patients"
+    return "on the hospital's own validation patients"
+
+
+def _proof(manifest: Manifest) -> str:
+    """What is proven of a patient, and what is outside of it."""
+    stated = manifest.privacy
+    if stated is None:
+        return UNPROVEN
+    return (
+        f"Proven is {stated.text}, if the mechanism (`{stated.mechanism}`) was run as written; "
+        f"`{stated.accountant}` counted ε, and both figures are rounded up. {stated.meaning} "
+        f"{OUTSIDE} The counts above are noisy, and part of the guarantee. The run's "
+        "`privacy.json` lists everything that reads patients. Figures of attacks would be outside "
+        "the guarantee, and the bundle has none. [Is this ε small enough for these patients?]"
+    )
+
+
 def _start(manifest: Manifest) -> str:
     if is_shared_model(manifest.theta0_sha256, manifest.method.theta0_number):
         return (
@@ -114,10 +134,11 @@ def _start(manifest: Manifest) -> str:
 
 def _attack_rows(policy: Policy, manifest: Manifest) -> list[str]:
     tried = {attack.name: attack for attack in manifest.attacks}
+    untried = "NOT tried" if manifest.privacy is None else "not published, with a guarantee"
     rows = []
     for name in sorted({*tried, *policy.attacks, *ATTACKS}):
         attack, bound = tried.get(name), policy.attacks.get(name)
-        figure = "NOT tried" if attack is None else attack.text
+        figure = untried if attack is None else attack.text
         limit = "none" if bound is None else f"upper end {bound:.3f} at most"
         if bound is not None and (attack is None or attack.high > bound):
             limit += ", NOT kept"

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from gdshare.bundle.guarantee import OUTSIDE, Guarantee
 from gdshare.distill.score_record import ScoreRecord
 from gdshare.distilled import Distilled
 from gdshare.protocol import CLASSES
@@ -70,12 +71,9 @@ def _page(prepared: Prepared, policy: Policy, results: tuple[Finding, ...]) -> s
         _next_step(prepared, policy) if _allowed(results) else "",
         "<h2>Policy</h2>",
         _table(("rule", "allowed", "actual", ""), [_finding_row(result) for result in results]),
-        "<h2>What attacks find</h2>",
-        "<p>The longer the bar, the more an attack finds out; the thin line is its 95% interval, "
-        "the mark across the policy's limit, which the interval's upper end must keep.</p>",
-        attack_bars(prepared.manifest.attacks, policy),
+        *_protection(prepared, policy),
         "<h2>What the images teach</h2>",
-        f"<p>{_score_badge(prepared.score)} {escape(_score_text(prepared.score))}</p>",
+        f"<p>{_score_badge(prepared.score)} {escape(_score_text(prepared))}</p>",
         "<h2>Terms of use</h2>",
         _table(("", ""), [[escape(name), escape(value)] for name, value in _terms(prepared)]),
         "<h2>The images, enlarged</h2>",
@@ -91,18 +89,69 @@ def _page(prepared: Prepared, policy: Policy, results: tuple[Finding, ...]) -> s
         "<h2>The datasheet</h2>",
         f"<pre>{escape(prepared.files['README.md'].decode())}</pre>",
         "<h2>What is not included</h2>",
-        f"<p>{_NOT_INCLUDED}</p>",
+        f"<p>{_not_included(prepared)}</p>",
         "</body></html>\n",
     ]
     return "\n".join(parts)
 
 
-_NOT_INCLUDED = (
-    "No film; no patient's name, number or date; no name of a file or folder; no seed; no value of "
-    "a single patient, except the distance of the nearest patch if that attack was run. What the "
-    "images may still reveal is known only as far as attacks have tested it: that they resemble "
-    "nobody proves nothing."
+_NOT_INCLUDED = "No film; no patient's name, number or date; no name of a file or folder; no seed; "
+_AS_ATTACKED = (
+    "no value of a single patient, except the distance of the nearest patch if that attack was "
+    "run. What the images may still reveal is known only as far as attacks have tested it: that "
+    "they resemble nobody proves nothing."
 )
+_AS_GUARANTEED = (
+    "no value of a single patient, and no figure of an attack. What the images may still reveal of "
+    "one training patient is bounded by the guarantee; what holds for all of them alike is not."
+)
+TAKEN_FROM = (
+    "gdshare took these figures from the privacy.json that the run wrote. Receivers cannot check "
+    "them: they read that this hospital states them, and its signature stands for it. The counts "
+    "of patients and patches are noisy, and part of the guarantee."
+)
+
+
+def _not_included(prepared: Prepared) -> str:
+    guaranteed = prepared.manifest.privacy is not None
+    return _NOT_INCLUDED + (_AS_GUARANTEED if guaranteed else _AS_ATTACKED)
+
+
+def _protection(prepared: Prepared, policy: Policy) -> list[str]:
+    """What protects patients: a guarantee, or what attacks find."""
+    stated = prepared.manifest.privacy
+    if stated is not None:
+        return [
+            "<h2>What is guaranteed</h2>",
+            *(f"<p>{escape(said)}</p>" for said in _guarantee_text(stated)),
+        ]
+    return [
+        "<h2>What attacks find</h2>",
+        "<p>The longer the bar, the more an attack finds out; the thin line is its 95% interval, "
+        "the mark across the policy's limit, which the interval's upper end must keep.</p>",
+        attack_bars(prepared.manifest.attacks, policy),
+        *(f"<p>{escape(said)}</p>" for said in _auditor(prepared, policy)),
+    ]
+
+
+def _auditor(prepared: Prepared, policy: Policy) -> tuple[str, ...]:
+    """Whose word the figures of attacks are; nothing where there are none."""
+    if not prepared.manifest.attacks:
+        return ()
+    if prepared.audit is None:
+        return ("Nobody signed the audit: its figures are the word of whoever ran it.",)
+    signer = prepared.audit.signer
+    whose = "an approver's" if signer in policy.release.approvers else "no approver's"
+    return (f"The audit is signed with the key {signer}, which is {whose} of this policy.",)
+
+
+def _guarantee_text(stated: Guarantee) -> tuple[str, ...]:
+    return (
+        f"{stated.text}. {stated.meaning} By {stated.mechanism}; {stated.accountant} counted ε. "
+        "Both figures are rounded up.",
+        OUTSIDE,
+        TAKEN_FROM,
+    )
 
 
 _STAYS_INSIDE = (
@@ -137,16 +186,23 @@ def _text(prepared: Prepared, policy: Policy, results: tuple[Finding, ...]) -> s
         _verdict(results, policy),
         _command(prepared, policy) if _allowed(results) else "",
         "POLICY\n" + "\n".join(rules),
-        "WHAT THE IMAGES TEACH\n" + _score_text(prepared.score),
+        _guarantee_block(prepared),
+        "\n".join(_auditor(prepared, policy)),
+        "WHAT THE IMAGES TEACH\n" + _score_text(prepared),
         "TERMS OF USE\n" + "\n".join(terms),
         "THE IMAGES (see review.html)\n" + "\n".join(images),
         f"Learning rates, in order: {_rates(prepared.distilled)}",
         "THE FILES\n" + "\n".join(files) + f"\ndigest of all: {prepared.digest}",
         "ALL NUMBERS EXCEPT THE IMAGES\n" + prepared.files["gdshare.json"].decode(),
         "THE DATASHEET\n" + prepared.files["README.md"].decode(),
-        "WHAT IS NOT INCLUDED\n" + _NOT_INCLUDED,
+        "WHAT IS NOT INCLUDED\n" + _not_included(prepared),
     )
     return "\n\n".join(part.rstrip() for part in parts if part) + "\n"
+
+
+def _guarantee_block(prepared: Prepared) -> str:
+    stated = prepared.manifest.privacy
+    return "" if stated is None else "WHAT IS GUARANTEED\n" + "\n".join(_guarantee_text(stated))
 
 
 def _verdict(results: tuple[Finding, ...], policy: Policy) -> str:
@@ -192,13 +248,20 @@ def _score_badge(score: ScoreRecord) -> str:
     return '<span class="yes">better than guessing</span>'
 
 
-def _score_text(score: ScoreRecord) -> str:
+def _score_text(prepared: Prepared) -> str:
+    score = prepared.score
     at_chance = " It cannot be released without --at-chance." if score.at_chance else ""
     inits = f"{score.inits} initial weights" if score.inits > 1 else "one set of initial weights"
+    tested = (
+        f"on {score.windows} patches of this hospital's validation patients. The images were "
+        "chosen on these patients, so it flatters."
+        if prepared.manifest.privacy is None
+        else f"on {score.windows} surrogates drawn from the noisy statistic, and on no patient: "
+        "what they teach about films is not known from it."
+    )
     return (
         f"{score.text[0].upper()}{score.text[1:]}: networks trained from these images alone, from "
-        f"{inits}, on {score.windows} patches of this hospital's validation patients. The images "
-        f"were chosen on these patients, so it flatters.{at_chance} This figure stays here."
+        f"{inits}, {tested}{at_chance} This figure stays here."
     )
 
 

@@ -8,15 +8,30 @@ from shlex import quote
 from PIL import Image
 
 from gdshare.audit.record import read_audit
+from gdshare.bundle.guarantee import Guarantee
 from gdshare.distill.run_folder import METRICS, read_record, read_result
 from gdshare.distill.score_record import CHANCE, read_score
 from gdshare.errors import RunError
 from gdshare.method import RunRecord
 from gdshare.plain_files import MAX_TABLE, read_plain
+from gdshare.release.guarantee import guarantee_of
 from gdshare.report.curves import Training, training_picture
 from gdshare.report.page import Page, Picture, Section, Table
 from gdshare.report.preview import render_preview
 from gdshare.report.sections import Shared, attacks_section
+
+SCORED = (
+    "The score is the mean over classes, on validation patients, by whom the images were chosen: "
+    "it flatters. This page never leaves the hospital: its counts are exact."
+)
+
+
+def _guaranteed(guarantee: Guarantee) -> str:
+    return (
+        f"{guarantee.text}. The score is the mean over classes, on surrogates drawn from the noisy "
+        "statistic, not on patients. The counts are noisy. Figures of attacks are outside the "
+        "guarantee: this page never leaves the hospital."
+    )
 
 
 def run_page(folder: Path) -> Page:
@@ -31,25 +46,25 @@ def run_page(folder: Path) -> Page:
     record, distilled = read_record(folder), read_result(folder)
     score, training = read_score(folder, distilled), read_training(folder, "this run")
     audit = read_audit(folder, distilled)
+    guarantee = guarantee_of(folder, record)
     shared = Shared(folder.name, distilled, audit.attacks if audit else ())
     counts = record.counts
     patients = counts.patients_negative + counts.patients_positive
     patches = counts.patches_i + counts.patches_n + counts.patches_p
     better = "no better than guessing" if score.at_chance else "better than guessing"
+    about = "" if guarantee is None else "about "
+    tested = "patches" if guarantee is None else "surrogates (not patches)"
     return Page(
         f"A run of gdshare distill: {folder.name}",
-        f"{len(distilled.images)} images, distilled from {patches:,} patches of {patients} "
-        f"patients, teach a network to call {score.score:.0%} of patches right, {better} "
-        f"({CHANCE:.0%}).",
+        f"{len(distilled.images)} images, distilled from {about}{patches:,} patches of {about}"
+        f"{patients} patients, teach a network to call {score.score:.0%} of {tested} right, "
+        f"{better} ({CHANCE:.0%}).",
         Picture.photographed(
             Image.open(io.BytesIO(render_preview(distilled))),
             "The distilled images with their soft labels and the learning rate",
             "All that a bundle would hold of the films.",
         ),
-        (
-            "The score is the mean over classes, on validation patients, by whom the images were "
-            "chosen: it flatters. This page never leaves the hospital: its counts are exact.",
-        ),
+        (SCORED if guarantee is None else _guaranteed(guarantee),),
         (
             Section(
                 "How they were trained",

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from math import isnan
 
 from gdshare.bundle.attacks import Attack
+from gdshare.bundle.guarantee import OUTSIDE, Guarantee
 from gdshare.distilled import Distilled
 from gdshare.metrics import Confusion, Interval, Intervals
 from gdshare.report.attack_bars import QUESTIONS
@@ -23,11 +24,13 @@ class Shared:
         name: of the bundle or the run.
         distilled: images, labels, rates.
         attacks: that were tried.
+        guarantee: that its hospital states; None: none.
     """
 
     name: str
     distilled: Distilled
     attacks: tuple[Attack, ...]
+    guarantee: Guarantee | None = None
 
 
 def existing(counts: Confusion) -> tuple[float, float, float]:
@@ -88,13 +91,19 @@ def attacks_section(shared: Sequence[Shared], blind: Sequence[str] = ()) -> Sect
         shared: with the attacks whose controls fired.
         blind: names of those whose controls did not fire, where that is known.
     """
-    untried = [own.name for own in shared if not own.attacks]
+    untried = [own.name for own in shared if not own.attacks and own.guarantee is None]
     said = ["The higher a figure, the more the attack finds out, up to 1."]
     if untried:
         said.append(f"Not attacked before they left: {', '.join(untried)} (gdshare audit).")
     if blind:
         said.append(
             f"Did not see the leak of their control, and so count for nothing: {', '.join(blind)}."
+        )
+    stated = [own.name for own in shared if own.guarantee is not None]
+    if stated:
+        said.append(
+            "Not published, since they would be outside the guarantee that the hospital states: "
+            f"{', '.join(stated)}."
         )
     rows = tuple(
         (
@@ -110,6 +119,38 @@ def attacks_section(shared: Sequence[Shared], blind: Sequence[str] = ()) -> Sect
     columns = ("", "attack", "question", "figure [95%]", "where nothing is known")
     tables = (Table("Attacks on the images", columns, rows),) if rows else ()
     return Section("What attacks found", tuple(said), tables=tables)
+
+
+def guarantees_section(shared: Sequence[Shared]) -> tuple[Section, ...]:
+    """The guarantees that hospitals state of their bundles; no section where none does."""
+    rows = tuple(
+        (
+            own.name,
+            f"{own.guarantee.epsilon:g}",
+            f"{own.guarantee.delta:g}",
+            own.guarantee.mechanism,
+            own.guarantee.accountant,
+        )
+        for own in shared
+        if own.guarantee is not None
+    )
+    if not rows:
+        return ()
+    others = [own.name for own in shared if own.guarantee is None]
+    without = (f"No guarantee is stated by: {', '.join(others)}.",) if others else ()
+    columns = ("the site states", "ε", "δ", "mechanism", "accountant")
+    return (
+        Section(
+            "What hospitals state as guaranteed",
+            (
+                "Differential privacy of each training patient. These are the hospitals' "
+                "statements: nothing in a bundle lets anybody check them.",
+                *without,
+                OUTSIDE,
+            ),
+            tables=(Table("Guarantees", columns, rows),),
+        ),
+    )
 
 
 def cost_section(seconds: Mapping[str, float], sizes: Mapping[str, int]) -> Section:

@@ -235,7 +235,7 @@ def _shared(folder: Path, name: str, trial: TrialFile, outcome: RoundFile) -> Sh
     bundle = verify_files(files, key, Manifest.from_bytes(files[MANIFEST]).created)
     if bundle.digest != outcome.bundles.get(name):
         raise RunError("is not the bundle of the trial's round", path, "run the trial again")
-    return Shared(name, bundle.distilled, bundle.manifest.attacks)
+    return Shared(name, bundle.distilled, bundle.manifest.attacks, bundle.manifest.privacy)
 
 
 def _films(folder: Path, trial: TrialFile) -> Mapping[str, list[JudgedFilm]]:

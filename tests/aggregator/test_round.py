@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from bundle_factory import STATED
 from command_kit import gdshare
 from cryptography.hazmat.primitives.asymmetric import ec
 from flwr.app import ConfigRecord, Context, Error, Message, RecordDict
@@ -52,6 +53,7 @@ from aggregator.round import Round
 from aggregator.trust.bundle_history import newest_bundles, signed_with
 from gdshare import progress
 from gdshare.bundle import Terms, verify_files
+from gdshare.bundle.manifest import FORMATS
 from gdshare.errors import FederationError, LedgerError
 from gdshare.ledger import open_ledger, read_ledger
 from gdshare.messages import ANSWER_RECORD
@@ -112,6 +114,29 @@ def test_a_round_ends_in_a_page_with_its_images(world: World, tmp_path: Path) ->
     assert "with the bundles' images, which are not kept" in ended.err
     gdshare("report", world.folder / "out", "--out", tmp_path / "again.html", check=True)
     assert "distilled image" not in (tmp_path / "again.html").read_text(encoding="utf-8")
+
+
+def test_round_page_shows_a_guarantee_as_what_the_site_states(world: World) -> None:
+    released(world)
+    newer(world, "east", 2, **STATED)
+    assert set(world.hold(world.grid(), ensemble=1).bundles) == set(SITES)
+    page = (world.folder / "out" / "report.html").read_text(encoding="utf-8")
+    assert "the site states" in page
+    assert "<td>7.998</td><td>1e-05</td>" in page
+    assert "No guarantee is stated by: north, west." in page
+
+
+def test_aggregator_of_before_refuses_a_bundle_with_a_guarantee_and_goes_on(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    released(world)
+    newer(world, "east", 2, **STATED)
+    monkeypatch.setattr("gdshare.bundle.manifest.FORMATS", FORMATS[:2])
+    assert set(world.hold(world.grid(), ensemble=1).bundles) == {"north", "west"}
+    [refusal] = world.refusals()
+    assert refusal["reason"] == "UnknownFormat"
+    assert "gdshare-bundle/1.2" in str(refusal["message"])
+    assert "update gdshare" in str(refusal["message"])
 
 
 def test_a_round_is_not_lost_for_its_page(

@@ -11,15 +11,16 @@ from bundle_factory import distilled, manifest, rich_manifest
 from frozen_schema import shape_of
 
 from gdshare.bundle import Manifest, build_files, write_bundle
-from gdshare.bundle.manifest import FORMAT
+from gdshare.bundle.manifest import FORMATS
 from gdshare.report.preview import render_preview
 from gdshare.signing import new_key, public_pem
 
 if __name__ == "__main__":
-    folder = Path(__file__).parent / "golden" / FORMAT.replace("/", "-")
+    version = FORMATS[-1]
+    folder = Path(__file__).parent / "golden" / version.replace("/", "-")
     folder.mkdir(parents=True)
     key = new_key()
-    for about in (manifest(), rich_manifest()):
+    for about in (manifest(version), rich_manifest(version)):
         tensors = distilled(about)
         write_bundle(folder, build_files(about, tensors, render_preview(tensors), key))
     (folder / "site.pub").write_bytes(public_pem(key.public_key()))

@@ -43,7 +43,7 @@ from gdshare.bundle.errors import (
     WrongSite,
 )
 from gdshare.bundle.layout import BOUNDS
-from gdshare.bundle.manifest import FORMAT, FORMAT_1_0
+from gdshare.bundle.manifest import FORMAT_1_0, FORMAT_1_1
 from gdshare.distilled import TENSORS
 from gdshare.errors import BundleError, UsageError
 from gdshare.method import Method
@@ -508,7 +508,7 @@ def test_a_manifest_of_1_0_means_films_as_they_are_and_all_weights():
     assert (passed.manifest.protocol.tone, passed.manifest.method.train) == ("none", "all")
 
 
-@pytest.mark.parametrize(("version", "word"), [(FORMAT, "fixed"), (FORMAT_1_0, "announced")])
+@pytest.mark.parametrize(("version", "word"), [(FORMAT_1_1, "fixed"), (FORMAT_1_0, "announced")])
 def test_a_word_of_the_other_version_is_refused(version, word):
     parts = parts_of_1_0() if version == FORMAT_1_0 else {}
     method = parts.get("method") or json.loads(sound()["gdshare.json"])["method"]

@@ -10,6 +10,7 @@ from bundle_factory import rich_manifest
 from gdshare.bundle import Manifest, errors
 from gdshare.bundle.attestation import MAX_BYTES, MAX_REASON, Receipt, Withdrawal
 from gdshare.bundle.layout import BOUNDS, KIB, MIB
+from gdshare.bundle.manifest import FORMAT_1_2
 from gdshare.bundle.tensors import LARGEST_HEADER, LARGEST_PIXEL, LARGEST_RATE
 from gdshare.errors import BundleError
 
@@ -25,7 +26,13 @@ def fields(value, prefix=""):
             yield from fields(one, f"{prefix}{name}.")
 
 
-@pytest.mark.parametrize("name", list(fields(rich_manifest().model_dump(mode="json"))))
+def fields_of_the_format():
+    """Of a bundle with attacks and of one with a guarantee, which has none."""
+    about = (rich_manifest(), rich_manifest(FORMAT_1_2))
+    return sorted({name for own in about for name in fields(own.model_dump(mode="json"))})
+
+
+@pytest.mark.parametrize("name", fields_of_the_format())
 def test_every_manifest_field_is_on_the_page(name):
     # The three patch counts share a row.
     assert f"`{name}`" in PAGE or f"`{name.removeprefix('counts.')}`" in PAGE
@@ -33,8 +40,12 @@ def test_every_manifest_field_is_on_the_page(name):
 
 def test_every_field_on_the_page_is_in_the_manifest():
     table = PAGE[PAGE.index("| field |") : PAGE.index("## `distilled.safetensors`")]
-    rows = [re.findall(r"`([^`]+)`", row.split("|")[1]) for row in table.splitlines() if "`" in row]
-    known = set(fields(rich_manifest().model_dump(mode="json")))
+    rows = [
+        re.findall(r"`([^`]+)`", row.split("|")[1])
+        for row in table.splitlines()
+        if row.startswith("| `")
+    ]
+    known = set(fields_of_the_format())
     known |= {name.removeprefix("counts.") for name in known}
     named = {name for row in rows for name in row}
     assert named <= known

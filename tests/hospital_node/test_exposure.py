@@ -1,15 +1,19 @@
 """The sum of what was given away: bundles, withdrawals, answers, and ε where there was noise."""
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+import numpy as np
 import pytest
-from bundle_run_kit import PASSPHRASE, make_run
+from bundle_run_kit import PASSPHRASE, keep_score, make_run
 from command_kit import Ended, gdshare
+from private_run_kit import give_guarantee
 from site_kit import NOW
 
 from gdshare.bundle.attestation import Receipt
+from gdshare.distill.run_folder import read_result
 from gdshare.ledger import open_ledger, read_ledger
 from gdshare.messages import Counts
 from gdshare.metrics import Confusion
@@ -172,3 +176,57 @@ def test_mistyped_or_damaged_folders_are_refused(place: Path) -> None:
     ended = gdshare("exposure", "--outbox", place / "outbox", "--state", place / "state")
     assert (ended.status, "damaged; look into it by hand" in ended.err) == (3, True)
     assert gdshare("exposure", "--outbox", place / "elsewhere").status == 2
+
+
+def publish(place: Path, run: str) -> None:
+    sign = ("--key", place / "keys" / "st-mary.key", "--outbox", place / "outbox")
+    gdshare("publish", place / run, *sign, "--site", "st-mary", check=True)
+
+
+def under_a_guarantee(place: Path, run: str, spent: float, seed: int) -> None:
+    """A run with images of its own."""
+    made = make_run(place / run)
+    distilled = read_result(made)
+    moved = replace(distilled, images=distilled.images + np.float32(seed))
+    (made / "distilled.safetensors").write_bytes(moved.to_bytes())
+    keep_score(made, moved)
+    give_guarantee(made, spent)
+
+
+def test_guarantees_of_several_bundles_are_summed_and_the_same_images_count_once(
+    place: Path,
+) -> None:
+    under_a_guarantee(place, "strong", 1.0, 1)
+    under_a_guarantee(place, "weak", 3.0001, 2)
+    for run in ("strong", "weak", "weak"):
+        publish(place, run)
+    given = json.loads(shown(place, "--json").out)
+    spent = [bundle["spent"] and bundle["spent"]["epsilon"] for bundle in given["bundles"]]
+    assert spent == [None, None, 1.0, 3.001, 3.001]
+    assert given["spent"]["bundles"] == 3
+    assert given["spent"]["looks"] == 2
+    assert given["spent"]["epsilon"] == pytest.approx(4.001)
+    assert given["spent"]["delta"] == pytest.approx(2e-5)
+    text = " ".join(given["sums"])
+    assert "at most ε = 4.001 at δ = 2e-05 together: the sum (basic composition)" in text
+    assert "an upper bound" in text
+    assert "1 of them have the images of another, and spend nothing more" in text
+    assert "2 bundles have no guarantee" in text
+    assert "ε 3.001, δ 1e-05" in shown(place).out
+
+
+def test_guarantee_of_a_withdrawn_bundle_is_still_spent(place: Path) -> None:
+    under_a_guarantee(place, "strong", 1.0, 1)
+    publish(place, "strong")
+    last = read_ledger(ledger_beside(place / "outbox"))[-1].digest
+    sign = ("--key", place / "keys" / "st-mary.key", "--outbox", place / "outbox")
+    gdshare("withdraw", "st-mary-3", *sign, "--digest", last, check=True)
+    given = json.loads(shown(place, "--json").out)
+    assert given["bundles"][2]["images"] is None, "the bundle is gone"
+    assert given["spent"]["epsilon"] == 1.0
+
+
+def test_nothing_is_summed_where_no_bundle_has_a_guarantee(place: Path) -> None:
+    given = json.loads(shown(place, "--json").out)
+    assert given["spent"] is None
+    assert "guarantee" not in " ".join(given["sums"])

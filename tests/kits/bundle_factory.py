@@ -13,8 +13,9 @@ from gdshare.bundle import Manifest, Terms, build_files
 from gdshare.bundle.attacks import Attack
 from gdshare.bundle.counts import published_counts
 from gdshare.bundle.digests import digests_of, statement_of
+from gdshare.bundle.guarantee import Guarantee
 from gdshare.bundle.layout import SIGNATURE
-from gdshare.bundle.manifest import FORMAT, FORMAT_1_0
+from gdshare.bundle.manifest import FORMAT_1_0, FORMAT_1_1, FORMAT_1_2
 from gdshare.distilled import Distilled
 from gdshare.method import Counts, Method
 from gdshare.protocol import Protocol
@@ -53,6 +54,17 @@ READ = Counts(
     patients_negative=20, patients_positive=21, patches_i=300, patches_n=200, patches_p=201
 )
 COUNTS = published_counts(READ, 5)
+NOISY = published_counts(READ, 5, noisy=True)
+GUARANTEE = Guarantee(
+    mechanism="class-means/1",
+    unit="patient",
+    adjacency="add-or-remove",
+    epsilon=7.998,
+    delta=1e-05,
+    accountant="dp-accounting-pld/0.6.0",
+)
+STATED: dict[str, object] = {"format": FORMAT_1_2, "privacy": GUARANTEE, "counts": NOISY}
+"""What a manifest says of a run under a guarantee."""
 
 
 def png(width: int = 4, height: int = 4, level: int = 9) -> bytes:
@@ -69,7 +81,8 @@ def png_chunk(kind: bytes, content: bytes) -> bytes:
     return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", checksum)
 
 
-def manifest(version: str = FORMAT, **changes: object) -> Manifest:
+def manifest(version: str = FORMAT_1_1, **changes: object) -> Manifest:
+    stated = version == FORMAT_1_2
     fields: dict[str, object] = {
         "format": version,
         "site": "st-mary",
@@ -80,8 +93,9 @@ def manifest(version: str = FORMAT, **changes: object) -> Manifest:
         "initialiser": "near-identity/2",
         "theta0_sha256": None,
         "method": METHOD,
-        "counts": COUNTS,
+        "counts": NOISY if stated else COUNTS,
         "attacks": (),
+        "privacy": GUARANTEE if stated else None,
         "terms": Terms(
             purpose="training and evaluating classifiers of X-ray films",
             recipients=(),
@@ -91,15 +105,21 @@ def manifest(version: str = FORMAT, **changes: object) -> Manifest:
     return Manifest(**(fields | changes))
 
 
-def rich_manifest(version: str = FORMAT) -> Manifest:
+def rich_manifest(version: str = FORMAT_1_1) -> Manifest:
     """One that uses what ``manifest`` leaves at its plainest, and what the version has."""
     whole = {"train": "all", "draws": 2, "augment": "mirror"}
+    stated = version == FORMAT_1_2
     tone, trained = ("none", whole) if version == FORMAT_1_0 else ("levels", {"train": "head"})
     return manifest(
         version,
         sequence=2,
         protocol=Protocol(
-            patch=75, stride=13, side=16, resample_mm=0.15, normalisation="site", tone=tone
+            patch=75,
+            stride=13,
+            side=16,
+            resample_mm=0.15,
+            normalisation="protocol" if stated else "site",
+            tone=tone,
         ),
         theta0_sha256="5a" * 32,
         method=METHOD.model_copy(
@@ -116,8 +136,12 @@ def rich_manifest(version: str = FORMAT) -> Manifest:
             | trained
         ),
         initialiser="zero-head/1",
-        counts=COUNTS.model_copy(update={"patients_positive": None, "patches_p": None}),
-        attacks=(
+        counts=(NOISY if stated else COUNTS).model_copy(
+            update={"patients_positive": None, "patches_p": None}
+        ),
+        attacks=()
+        if stated
+        else (
             Attack(name="membership-loss/1", figure=0.51, low=0.43, high=0.6, unrelated=0.5),
             Attack(name="nearest-patch/1", figure=0.7, low=0.66, high=0.7, unrelated=0.69),
         ),

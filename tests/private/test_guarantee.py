@@ -7,9 +7,15 @@ import pytest
 from neighbours_kit import empirical_epsilon, exact_epsilon
 
 from gdshare.exact_noise import rounded_gaussian
-from gdshare.private.patients import PatientMeans
 from gdshare.private.query import Query, noisy_sum
-from gdshare.private.statistic import Shape, Statistic, ask, coarse_vector, fine_vector
+from gdshare.private.statistic import (
+    PatientMeans,
+    Shape,
+    Statistic,
+    ask,
+    coarse_vector,
+    fine_vector,
+)
 
 DELTA = 0.1
 """The guarantee holds at every δ. At a small one a thousand runs would catch nothing: tails of so

@@ -6,9 +6,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from gdshare.private.patients import PatientMeans
 from gdshare.private.query import GRID, Query, clipped, in_units, noisy_sum
-from gdshare.private.statistic import Shape, Statistic, coarse_vector, estimate, fine_vector, shrunk
+from gdshare.private.statistic import (
+    PatientMeans,
+    Shape,
+    Statistic,
+    coarse_vector,
+    estimate,
+    fine_vector,
+    shrunk,
+)
 
 ANY = st.floats(width=64, allow_nan=True, allow_infinity=True)
 VECTORS = arrays(np.float64, st.integers(1, 12), elements=ANY)

@@ -12,13 +12,14 @@ from gdshare.cli.measured_score import measured_score
 from gdshare.cohort import Cohort
 from gdshare.distill.head import body_of
 from gdshare.distill.loop import distill
+from gdshare.distill.run_folder import read_record
 from gdshare.errors import RunError, UsageError
 from gdshare.exact_noise import rounded_gaussian
 from gdshare.method import Settings
 from gdshare.networks import build
 from gdshare.private.account import Budget, Spending
 from gdshare.private.patients import patient_means
-from gdshare.private.record import read_privacy
+from gdshare.private.record import read_own_privacy, read_privacy
 from gdshare.private.reference import Drawing, draw_reference
 from gdshare.private.run import Mechanism, distill_privately
 from gdshare.private.statistic import Shape
@@ -125,6 +126,32 @@ def test_a_run_whose_statistic_is_gone_does_not_draw_another(cohort, whole, tmp_
     (out / "privacy.json").unlink()
     with pytest.raises(RunError, match="spend the budget again"):
         distill_privately(cohort, out, SETTINGS, BUDGET, resume=True, mechanism=mechanism())
+
+
+def test_a_run_names_its_statistic_and_does_not_go_on_with_another(cohort, whole, tmp_path):
+    out = started_from(whole, tmp_path / "run")
+    assert read_own_privacy(out, read_record(out)) == read_privacy(whole)
+    values = json.loads((out / "privacy.json").read_text(encoding="utf-8"))
+    (out / "privacy.json").write_text(json.dumps(values), encoding="utf-8")  # spelled otherwise
+    with pytest.raises(RunError, match="was changed after the run began"):
+        read_own_privacy(out, read_record(out))
+    with pytest.raises(RunError, match="another run"):
+        distill_privately(cohort, out, SETTINGS, None, resume=True, mechanism=mechanism())
+
+
+def test_a_run_of_before_runs_named_their_statistic_is_gone_on_with(cohort, whole, tmp_path):
+    out = started_from(whole, tmp_path / "run")
+    values = json.loads((out / "run.json").read_text(encoding="utf-8"))
+    del values["privacy_sha256"]
+    (out / "run.json").write_text(json.dumps(values), encoding="utf-8")
+    distill_privately(cohort, out, SETTINGS, None, resume=True, mechanism=mechanism())
+    assert (out / "distilled.safetensors").exists()
+    assert read_record(out).privacy_sha256 is None
+
+
+def test_a_run_without_a_guarantee_has_the_record_it_always_had(cohort, tmp_path):
+    distill(cohort, tmp_path / "run", SETTINGS)
+    assert "privacy" not in (tmp_path / "run" / "run.json").read_text(encoding="utf-8")
 
 
 def test_the_noise_does_not_follow_from_the_seed(cohort, whole, tmp_path):

@@ -6,14 +6,16 @@ import shutil
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
+from html import unescape
 from pathlib import Path
 
 import pytest
-from audit_kit import write_attacks
+from audit_kit import record_of, write_attacks
 from bundle_run_kit import PASSPHRASE
 from command_kit import Ended, gdshare
 from desk_kit import Desk
 
+from gdshare.audit import write_audit
 from gdshare.bundle import Manifest, verify_folder
 from gdshare.bundle.attacks import Attack
 from gdshare.bundle.layout import SIGNED
@@ -497,14 +499,51 @@ def test_what_came_out_is_on_the_page_and_in_the_bundle(desk: Desk) -> None:
     assert bundle["attacks"][0]["high"] == 0.7
 
 
-def test_a_run_with_a_guarantee_publishes_no_figures_that_were_read_off_patients(
-    desk: Desk,
-) -> None:
-    attacked(desk, high=0.7)
-    (desk.folder / "run" / "privacy.json").write_text("{}", encoding="utf-8")
-    desk.rule(approvals=0, approvers=())
+def signed(desk: Desk, name: str, high: float = 0.6) -> None:
+    """An audit that somebody signed."""
+    found = Attack(name="membership-loss/1", figure=0.5, low=0.4, high=high, unrelated=0.5)
+    result = read_result(desk.folder / "run")
+    secret = load_private_key(desk.key(name), PASSPHRASE.encode())
+    write_audit(desk.folder / "run", record_of(result, (found,)), secret)
+
+
+def pages(desk: Desk) -> list[str]:
+    names = ("review.html", "review.txt")
+    return [unescape((desk.prepared / name).read_text(encoding="utf-8")) for name in names]
+
+
+def test_approver_sees_whose_word_the_figures_are(desk: Desk) -> None:
+    for name, whose in (("officer", "an approver's"), ("st-mary", "no approver's")):
+        signed(desk, name)
+        desk.prepare()
+        fingerprint_ = fingerprint(load_public_key(desk.key(name, "pub")))
+        for page in pages(desk):
+            assert f"signed with the key {fingerprint_}, which is {whose}" in page
+        shutil.rmtree(desk.prepared)
+    attacked(desk, high=0.6)
     desk.prepare()
-    assert read_prepared_manifest(desk).attacks == ()
+    for page in pages(desk):
+        assert "Nobody signed the audit" in page
+    shutil.rmtree(desk.prepared)
+    (desk.folder / "run" / "audit.json").unlink()
+    desk.prepare()
+    for page in pages(desk):
+        assert "signed the audit" not in page
+
+
+def test_signature_of_an_audit_with_other_figures_is_not_shown_as_its_own(desk: Desk) -> None:
+    signed(desk, "officer", high=0.55)
+    desk.prepare()
+    kept = [(desk.prepared / name).read_bytes() for name in ("audit.json", "audit.sig")]
+    shutil.rmtree(desk.prepared)
+    signed(desk, "officer", high=0.6)
+    desk.prepare()
+    for name, content in zip(("audit.json", "audit.sig"), kept, strict=True):
+        (desk.prepared / name).write_bytes(content)
+    ended = desk.approve()
+    assert (ended.status, "other figures than leave" in ended.err) == (3, True)
+    (desk.prepared / "audit.json").unlink()
+    assert desk.approve().status == 3, "the page names a signer"
 
 
 def test_attacks_on_another_result_do_not_count(desk: Desk) -> None:

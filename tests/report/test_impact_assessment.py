@@ -9,6 +9,7 @@ from audit_kit import write_attacks
 from bundle_run_kit import PASSPHRASE
 from command_kit import gdshare
 from desk_kit import Desk
+from private_run_kit import give_guarantee
 
 from gdshare.bundle.attacks import Attack
 from gdshare.distill.run_folder import read_result
@@ -38,10 +39,25 @@ def test_draft_says_what_leaves_what_was_tried_and_what_was_not(desk: Desk) -> N
     assert "| membership-loss/1 | 0.650 (0.600 to 0.800; 0.500 where nothing is known) |" in text
     assert "| nearest-patch/1 | NOT tried | none |" in text
     assert "NOT tried: gdshare has no such attack" in text
-    assert "nothing is proven about any single patient" in text
+    assert "Nothing is proven about any single patient" in text
+    assert "on the hospital's own validation patients: patch score" in text
     assert "anonym" not in text
     assert "1 needed, 0 given" in text
     assert "${" not in text
+
+
+def test_guarantee_of_the_bundle_stands_in_the_draft_with_what_is_outside(desk: Desk) -> None:
+    give_guarantee(desk.folder / "run")
+    desk.prepare()
+    text = draft(desk)
+    assert "Proven is (ε 7.998, δ 1e-05)-differential privacy of each training patient" in text
+    assert "Outside the guarantee are: which patients were chosen" in text
+    assert "about 20 (noisy) without the finding, about 21 (noisy) with it" in text
+    assert "| membership-loss/1 | not published, with a guarantee |" in text
+    assert "on surrogates drawn from the noisy statistic, not on patients: patch score" in text
+    assert "| differential privacy | kept: ε 7.998, δ 1e-05 (not demanded) |" in text
+    assert "Nothing is proven" not in text
+    assert "own validation patients" not in text
 
 
 def test_only_the_hospital_fills_the_brackets(desk: Desk) -> None:

@@ -3,10 +3,12 @@
 from html import unescape
 
 import pytest
+from bundle_factory import GUARANTEE, distilled
 
 from gdshare.errors import FederationError
 from gdshare.report.page import render
 from gdshare.report.round_page import RoundFile, read_round, round_page
+from gdshare.report.sections import Shared
 
 
 def counts(tp, fn, tn, fp):
@@ -135,3 +137,23 @@ def test_a_round_that_is_not_over_has_no_page(tmp_path):
     (tmp_path / "round.json").write_text("{}")
     with pytest.raises(FederationError, match="damaged or of another version"):
         read_round(tmp_path)
+
+
+def test_guarantees_are_shown_as_what_the_sites_state_and_whose_is_missing_is_named():
+    shared = (
+        Shared("north", distilled(), (), GUARANTEE),
+        Shared("south", distilled(), ()),
+    )
+    html = unescape(render(round_page(result(), shared, "round")).decode())
+    assert "the site states" in html
+    assert "nothing in a bundle lets anybody check them" in html
+    for cell in ("7.998", "1e-05", "class-means/1", "dp-accounting-pld/0.6.0"):
+        assert f"<td>{cell}</td>" in html
+    assert "No guarantee is stated by: south." in html
+    assert "outside the guarantee that the hospital states: north." in html
+    assert "Not attacked before they left: south" in html
+
+
+def test_a_round_without_guarantees_says_nothing_of_them():
+    html = unescape(render(round_page(result(), (Shared("a", distilled(), ()),), "r")).decode())
+    assert "the site states" not in html

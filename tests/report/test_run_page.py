@@ -3,6 +3,7 @@ import json
 from audit_kit import SILENT, write_attacks
 from bundle_run_kit import make_run
 from command_kit import gdshare
+from private_run_kit import give_guarantee
 
 from gdshare.bundle.attacks import Attack
 from gdshare.distill.run_folder import read_result
@@ -27,6 +28,17 @@ def test_the_page_of_a_run_says_what_its_images_teach_and_that_nobody_attacked_t
     assert "Not attacked before they left: run (gdshare audit)" in html
     assert '<th scope="row">outer_steps</th>' in html
     assert '<th scope="row">seed</th>' not in html
+
+
+def test_page_of_a_run_under_a_guarantee_gives_no_count_as_exact_and_no_patient_a_score(tmp_path):
+    run = finished(tmp_path)
+    give_guarantee(run)
+    gdshare("report", run, check=True)
+    html = (run / "report.html").read_text(encoding="utf-8")
+    assert "distilled from about 648 patches of about 41 patients" in html
+    assert "(ε 7.998, δ 1e-05)-differential privacy of each training patient" in html
+    assert "60% of surrogates (not patches) right" in html
+    assert "its counts are exact" not in html
 
 
 def test_attacks_that_were_made_are_on_it(tmp_path):
