@@ -96,7 +96,7 @@ FULL = Plan(
         delta=1e-5,
         others=(1.0, 3.0, 16.0),
     ),
-    Effort(32, 4),
+    Effort(32, 4, (4, 2)),
     Shape(),
     Drawing(),
 )
@@ -107,7 +107,7 @@ QUICK = Plan(
         Settings(network="convnet", outer_steps=2, score_every=2, batch=12, precision="float32"),
         delta=1e-3,
     ),
-    Effort(4, 2),
+    Effort(4, 2, (1, 1)),
     Shape(dimension=4, windows=8, fewest=2),
     Drawing(films=1, windows=20),
     phantoms=Phantoms(hospitals=1, per_diagnosis=26),

@@ -44,7 +44,7 @@ def cells_of(plan: Plan, hospitals: Sequence[Hospital]) -> list[Cell]:
         )
         audit = Cell(
             *(f"audit-{name}", AUDITS, make_audit, auditing, seed, {**needs, SHADOWS: shadows}),
-            cpu_seconds=300.0,
+            cpu_seconds=15 * kind.cpu_seconds,
         )
         cells += [bundle, shadows, audit]
     return cells
