@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 from gdshare.audit.attack import seed_of
 from gdshare.audit.audit_run import Effort, attack_all, overfitted_sets
-from gdshare.audit.shadows import FOLDER, open_workshop
+from gdshare.audit.canary_sets import make_sets
+from gdshare.audit.shadows import FOLDER, Step, Workshop, open_workshop
 from gdshare.cli.audit import would_leave
 from gdshare.cohort import Cohort, open_cohort
 from gdshare.private.reference import Drawing
@@ -15,8 +16,8 @@ from studies.attacks.plan import Begin
 from studies.hospitals import COHORT
 from studies.runner import Piece, Result
 
-BUNDLES, SHADOWS, AUDITS = "bundles", "shadows", "audits"
-"""Kinds of cells; of bundles and shadows also their roles where they are needed."""
+BUNDLES, SHADOWS, CANARIES, AUDITS = "bundles", "shadows", "canaries", "audits"
+"""Kinds of cells; but for audits also their roles where they are needed."""
 
 
 @dataclass(frozen=True)
@@ -30,8 +31,17 @@ class Shadowing:
 
 
 @dataclass(frozen=True)
+class Planting:
+    """All that decides the sets with canaries beside the bundle."""
+
+    start: Begin
+    drawing: Drawing
+    planted: tuple[int, int]
+
+
+@dataclass(frozen=True)
 class Auditing:
-    """All that decides an audit beside its bundle and its shadows."""
+    """All that decides an audit beside its bundle, its shadows and its canaries."""
 
     start: Begin
     drawing: Drawing
@@ -40,18 +50,7 @@ class Auditing:
 
 def make_shadows(piece: Piece, shadowing: Shadowing) -> Result:
     """The cell that distils whatever an audit compares the bundle with."""
-    cohort, bundle = _attacked(piece)
-    make_folder(piece.folder / FOLDER)
-    workshop = open_workshop(
-        *(bundle.record, bundle.distilled, cohort, seed_of(bundle.distilled), piece.folder),
-        *("cpu", None, lambda done, total: None, bundle.guarantee, shadowing.drawing),
-        STARTS[shadowing.start],
-    )
-
-    def step() -> None:
-        if piece.over:
-            piece.keep()
-
+    workshop, step = _workshop(piece, shadowing.start, shadowing.drawing), _step(piece)
     for shadow in range(shadowing.shadows):
         workshop.shadow(shadow, step)
         piece.keep()
@@ -59,10 +58,39 @@ def make_shadows(piece: Piece, shadowing: Shadowing) -> Result:
     return Result()
 
 
+def make_canaries(piece: Piece, planting: Planting) -> Result:
+    """The cell that distils the sets with canaries."""
+    workshop = _workshop(piece, planting.start, planting.drawing)
+    make_sets(workshop, (), planting.planted, _step(piece))
+    return Result()
+
+
+def _workshop(piece: Piece, start: Begin, drawing: Drawing) -> Workshop:
+    cohort, bundle = _attacked(piece)
+    make_folder(piece.folder / FOLDER)
+    return open_workshop(
+        *(bundle.record, bundle.distilled, cohort, seed_of(bundle.distilled), piece.folder),
+        *("cpu", None, lambda done, total: None, bundle.guarantee, drawing),
+        STARTS[start],
+    )
+
+
+def _step(piece: Piece) -> Step:
+    """Ends the piece when it is over; what is lost is less than a checkpoint's steps."""
+
+    def step() -> None:
+        if piece.over:
+            piece.keep()
+
+    return step
+
+
 def make_audit(piece: Piece, auditing: Auditing) -> Result:
     """The cell that attacks."""
     cohort, bundle = _attacked(piece)
-    shutil.copytree(piece.needs[SHADOWS].folder / FOLDER, piece.folder / FOLDER, dirs_exist_ok=True)
+    for role in (SHADOWS, CANARIES):
+        made = piece.needs[role].folder / FOLDER
+        shutil.copytree(made, piece.folder / FOLDER, dirs_exist_ok=True)
     audited = attack_all(
         *(bundle.record, bundle.distilled, cohort),
         mode="full",

@@ -6,10 +6,13 @@ from dataclasses import replace
 from studies.attacks.audits import (
     AUDITS,
     BUNDLES,
+    CANARIES,
     SHADOWS,
     Auditing,
+    Planting,
     Shadowing,
     make_audit,
+    make_canaries,
     make_shadows,
 )
 from studies.attacks.bundles import Making, make_bundle
@@ -42,11 +45,18 @@ def cells_of(plan: Plan, hospitals: Sequence[Hospital]) -> list[Cell]:
             cpu_seconds=0.7 * distillations * kind.cpu_seconds,  # a shadow reads no patches
             resumable=True,
         )
-        audit = Cell(
-            *(f"audit-{name}", AUDITS, make_audit, auditing, seed, {**needs, SHADOWS: shadows}),
-            cpu_seconds=15 * kind.cpu_seconds,
+        planting = Planting(kind.start, plan.drawing, effort.planted)
+        canaries = Cell(
+            *(f"canaries-{name}", CANARIES, make_canaries, planting, seed, needs),
+            cpu_seconds=sum(effort.planted) * kind.cpu_seconds,
+            resumable=True,
         )
-        cells += [bundle, shadows, audit]
+        made = {**needs, SHADOWS: shadows, CANARIES: canaries}
+        audit = Cell(
+            *(f"audit-{name}", AUDITS, make_audit, auditing, seed, made),
+            cpu_seconds=8 * kind.cpu_seconds,
+        )
+        cells += [bundle, shadows, canaries, audit]
     return cells
 
 
