@@ -240,8 +240,8 @@ def _remarks(record: "AuditRecord") -> Iterator[str]:
     planted = [own.readback.sets for own in record.results if own.readback is not None]
     if planted:
         yield (
-            f"reconstruction: sought in {planted[0]} distillations like this one, in which "
-            "canaries were planted in single patients; nothing can be planted in the run itself"
+            f"reconstruction: sought in {planted[0]} distillations like this one, with canaries "
+            "planted in single patients; nothing can be planted in the run itself"
         )
     if not record.random_split:
         yield (
