@@ -53,14 +53,14 @@ from gdshare.audit.traces import reader_of
 from gdshare.bundle.attacks import Attack
 from gdshare.cohort import Cohort, windows_digest
 from gdshare.distill.head import Body, body_of
-from gdshare.distill.run_folder import has_guarantee, read_record, read_result, read_theta0
+from gdshare.distill.run_folder import is_guarded, read_record, read_result, read_theta0
 from gdshare.distill.score_record import tensors_digest
 from gdshare.distilled import Distilled
 from gdshare.errors import CohortError, LockedError, RunError, UsageError
 from gdshare.lock import lock
 from gdshare.method import Method, RunRecord
 from gdshare.networks import Parameters, build
-from gdshare.private.record import PrivacyRecord, read_privacy
+from gdshare.private.record import PrivacyRecord, read_own_privacy
 from gdshare.private.reference import DRAWING, Drawing
 from gdshare.storage import make_folder
 from gdshare.theta0 import announced_theta0, shared_weights
@@ -155,7 +155,7 @@ def audit_run(
     with _alone_at(run):
         audited = attack_all(
             *(record, distilled, cohort, device, progress, mode, shared, run, leaving),
-            guarantee=read_privacy(run) if has_guarantee(run) else None,
+            guarantee=read_own_privacy(run, record) if is_guarded(run, record) else None,
             second=others,
         )
         write_nearest(run, audited.nearest, distilled)

@@ -8,7 +8,7 @@ kind and half of each for either diagnosis:
     a square of bright and dark cells over the middle of every window: stripes, a chessboard, a
     cross, a block, a wedge, so that networks can tell them apart.
 ``outlier``
-    a film that shows nothing but a grating: every window is replaced, the phase drawn anew.
+    a film that shows nothing but a grating: every window is replaced, in a phase of its own.
 
 A canary is planted in all windows of a patient, those outside of the organ too, of patients of its
 own diagnosis, and never two in the same patient. Planting is a pure function of windows, so that

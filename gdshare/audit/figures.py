@@ -150,8 +150,8 @@ class Recognition(BaseModel):
         kinds: of canaries that were compared.
         patients: who carry each of them, at most.
         planted, absent: how many times a canary was carried, and was not, in all sets.
-        auc, low, high: the share of pairs of a set and kind in which the one that is carried has
-            the higher score, 0.5 is chance, and its 95% interval over canaries.
+        auc, low, high: the share of pairs of a set, kind and diagnosis in which the one that is
+            carried has the higher score, 0.5 is chance, and its 95% interval over canaries.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -175,6 +175,8 @@ class Readback(BaseModel):
         single: of canaries that one patient carries: of all kinds, then of each.
         several: the same of canaries that more patients carry; none in a small cohort.
         few: what the control would have been, where it was one more.
+        method: of canaries in single windows, from their own updates: whether gradient inversion
+            works at all. It shows nothing of distillations.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -185,6 +187,7 @@ class Readback(BaseModel):
     single: tuple[Recognition, ...]
     several: tuple[Recognition, ...] = ()
     few: Recognition | None = None
+    method: Recognition | None = None
 
 
 class Control(BaseModel):

@@ -144,23 +144,30 @@ class Scored:
         scores: float64 [S, C], higher where a canary is planted.
         carried: int64 [S, C], by how many patients.
         kinds: of the canaries.
+        positive: the diagnosis that each belongs to.
     """
 
     scores: Float
     carried: Int
     kinds: tuple[Kind, ...]
+    positive: tuple[bool, ...]
+
+    @property
+    def groups(self) -> list[tuple[Kind, bool]]:
+        """Of each canary, kind and diagnosis: only canaries of a group are compared."""
+        return list(zip(self.kinds, self.positive, strict=True))
 
 
 def recognition(
     scored: Scored, planted: Bool, generator: np.random.Generator, kinds: Sequence[Kind] = KINDS
 ) -> Recognition | None:
-    """How well planted canaries stand out among those of the same set and kind that nobody carries.
+    """How well planted canaries stand out among those of the same group that nobody carries.
 
     Args:
         scored: of an attack.
         planted: bool [S, C], which are compared with those that nobody carries.
         generator: resamples canaries for the interval, each in all sets at once: what is easily
-            read is so in every set. What a set does to all canaries alike cancels within it; to
+            read is so in every set. What a set does to all canaries of a group alike cancels; to
             resample sets as well made intervals that held chance in 99 of 100 draws of noise.
         kinds: that are counted.
 
@@ -170,7 +177,10 @@ def recognition(
     pairs, right = _pairs(scored, planted, kinds)
     if not len(right):
         return None
-    groups = [np.flatnonzero(np.array(scored.kinds) == kind) for kind in KINDS]
+    groups = [
+        np.array([place for place, own in enumerate(scored.groups) if own == group])
+        for group in dict.fromkeys(scored.groups)
+    ]
     draws = []
     for _ in range(RESAMPLES):
         drawn = np.concatenate([generator.choice(group, len(group)) for group in groups])
@@ -193,18 +203,21 @@ def recognition(
 
 
 def _pairs(scored: Scored, planted: Bool, kinds: Sequence[Kind]) -> tuple[Int, Float]:
-    """Every planted canary with every absent one of its set and kind.
+    """Every planted canary with every absent one of its set, kind and diagnosis.
+
+    Of both diagnoses, a canary that ten patients carry would push those of the other one up.
 
     Returns:
         int64 [3, pairs]: set, planted, absent; and float64 [pairs], 1 where the planted one has the
         higher score, 0.5 where they are equal.
     """
+    groups = scored.groups
     found = [
         (place, own, other)
         for place, row in enumerate(scored.carried)
         for own in np.flatnonzero(planted[place])
         for other in np.flatnonzero(row == 0)
-        if scored.kinds[own] == scored.kinds[other] and scored.kinds[own] in kinds
+        if groups[own] == groups[other] and scored.kinds[own] in kinds
     ]
     pairs = np.array(found, np.int64).reshape(-1, 3).T
     own, other = scored.scores[pairs[0], pairs[1]], scored.scores[pairs[0], pairs[2]]

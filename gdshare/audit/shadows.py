@@ -230,6 +230,8 @@ def open_workshop(
         ).encode()
         + distilled.to_bytes()
     ).digest()
+    if guarantee is not None:  # none that was made without it is taken for one of these
+        about = hashlib.sha256(about + guarantee.model_dump_json().encode()).digest()
     kept = folder and folder / FOLDER
     return Workshop(candidates, recipe, FromPatches(problem), kept, about, seed, start)
 

@@ -161,11 +161,19 @@ def would_leave(run: Path, tables: tuple[Path, ...]) -> "Leaving":
     from gdshare.bundle.build import content_files
     from gdshare.distill.run_folder import read_record, read_result
     from gdshare.distilled import Distilled
+    from gdshare.release.guarantee import guarantee_of
     from gdshare.report.preview import render_preview
 
     record, distilled = read_record(run), read_result(run)
     now, lifetime = datetime.now(UTC), timedelta(days=1)
-    manifest = describe_run(record, site="site", sequence=1, now=now, lifetime=lifetime)
+    manifest = describe_run(
+        record,
+        site="site",
+        sequence=1,
+        now=now,
+        lifetime=lifetime,
+        privacy=guarantee_of(run, record),
+    )
     nobodys = Distilled(
         np.zeros_like(distilled.images),
         np.full_like(distilled.labels, 1 / 3),

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from gdshare.distill.run_folder import has_guarantee, read_record, read_result, read_theta0
+from gdshare.distill.run_folder import is_guarded, read_record, read_result, read_theta0
 from gdshare.distill.score_record import ScoreRecord, read_score
 from gdshare.errors import UsageError
 from gdshare.extras import require_extra
@@ -40,7 +40,7 @@ def measured_score(run: Path, cohort: Path | None) -> ScoreRecord:
     distilled = read_result(run)
     if cohort is None:
         return read_score(run, distilled)
-    if has_guarantee(run):
+    if is_guarded(run, read_record(run)):
         raise UsageError(
             "this run has a guarantee, and a score on validation patients would be outside it",
             cohort,

@@ -115,6 +115,11 @@ def has_guarantee(out: Path) -> bool:
     return os.path.lexists(out / PRIVACY)  # a link that leads nowhere is a damaged record
 
 
+def is_guarded(out: Path, record: RunRecord) -> bool:
+    """Whether a run has a guarantee, be its record lost or not."""
+    return record.privacy_sha256 is not None or has_guarantee(out)
+
+
 def require_public(out: Path) -> None:
     """Refuse to go on without its guarantee with a run that has one.
 

@@ -209,7 +209,11 @@ def read_own_privacy(out: Path, run: RunRecord) -> PrivacyRecord:
     """
     record, digest = _read(out)
     is_named = run.privacy_sha256 in (None, digest)
-    if not is_named or run.counts != noisy_counts(record.statistic, record.fixed):
+    try:
+        counts = noisy_counts(record.statistic, record.fixed)
+    except (ValueError, OverflowError) as error:
+        raise RunError(f"cannot be read ({error})", out / PRIVACY, RESTORE) from error
+    if not is_named or run.counts != counts:
         raise RunError(
             "was changed after the run began, or is another run's", out / PRIVACY, RESTORE
         )

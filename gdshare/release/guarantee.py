@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from gdshare.bundle import Bundle
 from gdshare.bundle.guarantee import Guarantee, delta_stated, epsilon_stated
 from gdshare.bundle.manifest import first_problem
-from gdshare.distill.run_folder import PRIVACY, has_guarantee
+from gdshare.distill.run_folder import PRIVACY, is_guarded
 from gdshare.distill.score_record import tensors_digest
 from gdshare.errors import RunError
 from gdshare.ledger import MAX_TEXT, Entry
@@ -74,7 +74,7 @@ def guarantee_of(run: Path, record: RunRecord) -> Guarantee | None:
         RunError: ``privacy.json`` is gone, damaged, or another run's; or says something that a
             bundle cannot.
     """
-    if record.privacy_sha256 is None and not has_guarantee(run):
+    if not is_guarded(run, record):
         return None
     try:
         return _stated(read_own_privacy(run, record))

@@ -44,17 +44,20 @@ def cells_of(plan: Plan, hospitals: Sequence[Hospital]) -> list[Cell]:
             *(f"shadows-{name}", SHADOWS, make_shadows, shadowing, seed, needs),
             cpu_seconds=0.7 * distillations * kind.cpu_seconds,  # a shadow reads no patches
             resumable=True,
+            version=2 if kind.budget else 1,
         )
         planting = Planting(kind.start, plan.drawing, effort.planted)
         canaries = Cell(
             *(f"canaries-{name}", CANARIES, make_canaries, planting, seed, needs),
             cpu_seconds=sum(effort.planted) * kind.cpu_seconds,
             resumable=True,
+            version=2 if kind.budget else 1,
         )
         made = {**needs, SHADOWS: shadows, CANARIES: canaries}
         audit = Cell(
             *(f"audit-{name}", AUDITS, make_audit, auditing, seed, made),
             cpu_seconds=8 * kind.cpu_seconds,
+            version=2,
         )
         cells += [bundle, shadows, canaries, audit]
     return cells

@@ -7,9 +7,11 @@ import torch
 from gdshare.audit.canaries import EACH, KINDS, canaries
 from gdshare.audit.figures import Readback, Result
 from gdshare.audit.readback import Scored, compared, listen, look, recognition
+from gdshare.protocol import PatchClass
 
 LISTED = canaries()
 OF = tuple(canary.kind for canary in LISTED)
+BOTH = tuple(canary.positive for canary in LISTED)
 
 
 def noise(count, side=32, seed=0):
@@ -74,7 +76,7 @@ def scored(generator, sets, shift):
     for row in carried:
         for place in range(len(KINDS)):
             row[place * EACH + generator.permutation(EACH)[:3]] = 1
-    return Scored(generator.normal(size=carried.shape) + shift * carried, carried, OF)
+    return Scored(generator.normal(size=carried.shape) + shift * carried, carried, OF, BOTH)
 
 
 def test_interval_holds_chance_where_nothing_is_known_and_not_where_something_is():
@@ -95,7 +97,7 @@ def test_kinds_are_never_compared_with_each_other_nor_sets():
     generator = np.random.default_rng(0)
     plain = scored(generator, 4, 4.0)
     moved = plain.scores + 100.0 * (np.array(OF) == "outlier") + 1000.0 * np.arange(4)[:, None]
-    other = Scored(moved, plain.carried, OF)
+    other = Scored(moved, plain.carried, OF, BOTH)
     own, their = (
         recognition(part, part.carried == 1, np.random.default_rng(1)) for part in (plain, other)
     )
@@ -114,3 +116,23 @@ def test_record_of_an_audit_without_canaries_is_still_read():
     control = {"what": "a leak", "figure": 0.9, "low": 0.8, "high": 1.0, "unrelated": 0.5}
     assert Result.model_validate({"attack": attack, "control": control}).readback is None
     assert "several" in Readback.model_fields
+
+
+def test_canary_of_ten_patients_does_not_lift_those_of_single_ones():
+    """The ten's is strong, and single patients' leave nothing: chance, whoever is planted."""
+    generator, areas = np.random.default_rng(4), []
+    for draw in range(60):
+        carried = np.zeros(len(LISTED), int)
+        for place in range(len(KINDS)):
+            own = place * EACH + 2 * generator.permutation(EACH // 2)
+            ten, other = draw % 2, 1 - draw % 2
+            carried[own[:2] + ten] = (1, 10)
+            carried[own[:2] + other] = 1
+        turned = generator.normal(size=len(LISTED))
+        turned[carried == 10] += 20.0 * np.where(np.array(BOTH)[carried == 10], 1.0, -1.0)
+        logits = np.zeros((1 + len(LISTED), 3), np.float32)
+        logits[1:, PatchClass.P] = turned
+        scores = listen([torch.from_numpy(logits)], LISTED)[None]
+        own = Scored(scores, carried[None], OF, BOTH)
+        areas.append(recognition(own, own.carried == 1, generator).auc)
+    assert abs(np.mean(areas) - 0.5) < 0.07
