@@ -26,6 +26,7 @@ from scipy.special import comb
 from gdshare.audit.likelihood import Bool, Float
 from gdshare.audit.membership import comparable_diagnoses
 from gdshare.audit.rates import Guesses, strata_of
+from gdshare.proportions import wilson
 
 MOST = 10
 """Patients in a line-up."""
@@ -187,12 +188,17 @@ def _standard_error(boards: Sequence[Guesses], size: LineupSize, last: int) -> f
 def _interval(share: float, error: float, members: int) -> tuple[float, float]:
     """A 95% interval from a standard error, on the scale of log odds.
 
-    A share of 0 or 1 counts there as half a member picked, or not picked.
+    A share of 0 or 1 counts there as half a member picked, or not picked, and the interval is at
+    least Wilson's of so many members.
     """
     least = 0.5 / (members + 1)
     inner = min(max(share, least), 1.0 - least)
     middle, reach = np.log(inner / (1.0 - inner)), NORMAL * error / (inner * (1.0 - inner))
     low, high = (1.0 / (1.0 + np.exp(-(middle + side * reach))) for side in (-1.0, 1.0))
+    if share == 0.0:
+        return 0.0, max(float(high), wilson(0, members).high)
+    if share == 1.0:
+        return min(float(low), wilson(members, 0).low), 1.0
     return min(float(low), share), max(float(high), share)
 
 

@@ -12,7 +12,7 @@ from studies.pictures import as_svg
 
 ROW, WIDTH = 0.75, 10.0
 """Height of an attack's row, and width, inches."""
-XLABEL = "what the attack found, 95% interval; black mark: where nothing is known"
+XLABEL = "what the attack found, 95% interval; marks: where nothing is known (gray: of the control)"
 SPREAD = 0.8
 """Of a row, for its bundles."""
 
@@ -63,6 +63,7 @@ def draw(bundles: Sequence[Attacked], names: Sequence[str]) -> str:
 def _paint_result(axes: Axes, at: float, result: Result, colour: ColorType) -> None:
     attack, control = result.attack, result.control
     axes.plot([attack.unrelated], [at], "|", color="black", markersize=7)
+    axes.plot([control.unrelated], [at], "|", color="darkgray", markersize=7)
     axes.plot([control.low, control.high], [at, at], color=colour, linewidth=0.5)
     axes.plot([control.figure], [at], "o", color=colour, markerfacecolor="white", markersize=4)
     if result.counts:

@@ -42,7 +42,8 @@ def _table(title: str, record: AuditRecord, worth: Result) -> Table:
         result = tried[name]
         attack, control = result.attack, result.control
         figure = _with_ends(attack.figure, attack.low, attack.high)
-        blind = "" if result.counts else " (blind)"
+        if not result.counts:
+            figure = Value("control did not fire", figure.data)
         rates = result.patients.true_positives if result.patients else ()
         rows.append(
             [
@@ -50,7 +51,8 @@ def _table(title: str, record: AuditRecord, worth: Result) -> Table:
                 figure,
                 number(attack.unrelated),
                 Value(
-                    f"{_with_ends(control.figure, control.low, control.high).text}{blind}",
+                    f"{_with_ends(control.figure, control.low, control.high).text} "
+                    f"{control.unrelated:.3f}",
                     [control.figure, control.low, control.high, control.unrelated],
                 ),
                 Value(rates[0].text, [rates[0].figure, rates[0].low, rates[0].high])
@@ -59,10 +61,10 @@ def _table(title: str, record: AuditRecord, worth: Result) -> Table:
             ]
         )
     if record.one_run is not None:
-        rows.append(["not ε-DP below", number(record.one_run.epsilon), "", "", ""])
+        rows.append(["bundles like it: not ε-DP below", number(record.one_run.epsilon), "", "", ""])
     rows.append(["patch score", number(worth.number("score")), "", "", ""])
     rows.append(["AUC of films", number(worth.number("auc")), "", "", ""])
-    head = ("", "figure [95% interval]", "nothing", "on its control", "true at 1% false")
+    head = ("", "figure [95% interval]", "nothing", "on its control, nothing", "true at 1% false")
     return Table(title, head, rows)
 
 

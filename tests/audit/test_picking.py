@@ -5,7 +5,7 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from gdshare.audit.picking import MOST, LineupSize, lineup_size, pick, pick_chances
+from gdshare.audit.picking import MOST, LineupSize, _interval, lineup_size, pick, pick_chances
 from gdshare.audit.rates import Guesses
 
 DRAW = np.random.default_rng
@@ -89,7 +89,7 @@ def test_members_who_score_lowest_are_never_picked():
     found = pick([board], size_of(board))
     assert (found.share, found.low) == (0.0, 0.0)
     assert found.median_rank == size_of(board).people
-    assert found.high < 0.1
+    assert found.high < 0.25  # of twelve members
 
 
 def test_members_are_picked_from_others_of_their_diagnosis():
@@ -141,3 +141,11 @@ def test_interval_of_scores_that_know_something_holds_the_true_share():
     found = [pick([drawn_board(draw, 51, 17, 1.0)], size) for _ in range(100)]
     assert np.mean([own.low <= true <= own.high for own in found]) >= 0.87
     assert np.mean([own.low > 1 / 5 for own in found]) > 0.9
+
+
+def test_share_of_nobody_picked_is_not_known_to_be_nothing():
+    """Of five members and five others a share of 0 says little."""
+    low, high = _interval(0.0, 0.0, 5)
+    assert low == 0.0
+    assert high > 0.4
+    assert _interval(1.0, 0.0, 5)[0] < 0.6

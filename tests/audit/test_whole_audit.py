@@ -400,3 +400,23 @@ def test_guarantee_that_cannot_be_read_stops_the_audit(site, tmp_path):
     (run / PRIVACY).write_text("{}", encoding="utf-8")
     with pytest.raises(RunError, match="gone or damaged"):
         audit_run(run, cohort)
+
+
+def test_run_whose_guarantee_is_lost_is_not_audited_as_one_without(guaranteed, tmp_path):
+    run, cohort = guaranteed
+    lost = tmp_path / "lost"
+    shutil.copytree(run, lost)
+    (lost / PRIVACY).unlink()
+    with pytest.raises(RunError, match="gone or damaged"):
+        audit_run(lost, cohort)
+
+
+def test_shadows_without_a_guarantee_are_not_taken_for_those_with_it(guaranteed):
+    run, cohort = guaranteed
+    plain = workshop_of((run.parent, cohort), None, name=run.name)
+    record, distilled = read_record(run), read_result(run)
+    guarded = open_workshop(
+        *(record, distilled, cohort, seed_of(distilled), None, "cpu", None, lambda *counts: None),
+        *(read_privacy(run), DRAWN),
+    )
+    assert plain.about != guarded.about
