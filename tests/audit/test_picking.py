@@ -80,7 +80,7 @@ def test_members_who_stand_out_are_always_picked():
     board = guesses(np.full(12, 9.0) + np.arange(12), DRAW(0).normal(size=20))
     found = pick([board], size_of(board))
     assert (found.share, found.high, found.median_rank) == (1.0, 1.0, 1.0)
-    assert 0.9 < found.low < 1.0  # of twelve members
+    assert 0.75 < found.low < 1.0  # of twelve members
     assert (found.members, found.others) == (12, 20)
 
 
