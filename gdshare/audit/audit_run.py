@@ -78,7 +78,7 @@ class Effort:
 
     shadows: int
     overfitted: int
-    planted: tuple[int, int] = (3, 4)
+    planted: tuple[int, int] = (3, 2)
 
 
 EFFORTS: Mapping[Mode, Effort] = {"quick": Effort(16, 4), "full": Effort(64, 8, (12, 8))}
