@@ -22,11 +22,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 from scipy.special import comb
+from scipy.stats import binomtest
 
 from gdshare.audit.likelihood import Bool, Float
 from gdshare.audit.membership import comparable_diagnoses
 from gdshare.audit.rates import Guesses, strata_of
-from gdshare.proportions import wilson
 
 MOST = 10
 """Patients in a line-up."""
@@ -196,10 +196,15 @@ def _interval(share: float, error: float, members: int) -> tuple[float, float]:
     middle, reach = np.log(inner / (1.0 - inner)), NORMAL * error / (inner * (1.0 - inner))
     low, high = (1.0 / (1.0 + np.exp(-(middle + side * reach))) for side in (-1.0, 1.0))
     if share == 0.0:
-        return 0.0, max(float(high), wilson(0, members).high)
+        return 0.0, max(float(high), _wilson(0, members)[1])
     if share == 1.0:
-        return min(float(low), wilson(members, 0).low), 1.0
+        return min(float(low), _wilson(members, members)[0]), 1.0
     return min(float(low), share), max(float(high), share)
+
+
+def _wilson(picked: int, members: int) -> tuple[float, float]:
+    found = binomtest(picked, members).proportion_ci(0.95, method="wilson")
+    return float(found.low), float(found.high)
 
 
 def _median_rank(boards: Sequence[Guesses], size: LineupSize) -> float:
