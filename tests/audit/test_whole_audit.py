@@ -24,6 +24,7 @@ from gdshare.audit.patients import patients_of
 from gdshare.audit.rates import separation
 from gdshare.audit.recipes import statistic_recipe
 from gdshare.audit.reconstruction import NAMES as CANARIES
+from gdshare.audit.reconstruction import TRAJECTORY
 from gdshare.audit.record import SIGNATURE, signer_of_audit
 from gdshare.audit.shadows import FOLDER, open_workshop
 from gdshare.audit.traces import reader_of
@@ -68,11 +69,18 @@ def results(record):
     return {result.attack.name: result for result in record.results}
 
 
-@pytest.mark.parametrize("name", ATTACKS)
+@pytest.mark.parametrize("name", [name for name in ATTACKS if name != TRAJECTORY])
 def test_control_of_every_attack_fires(record, name):
     result = results(record)[name]
     assert result.control.fired, result.control
     assert result.attack in record.attacks
+
+
+def test_inversion_that_sees_nothing_through_a_distillation_counts_for_nothing(record):
+    result = results(record)[TRAJECTORY]
+    assert not result.control.fired
+    assert result.readback.method.auc > 0.5
+    assert TRAJECTORY not in {attack.name for attack in record.attacks}
 
 
 def test_likelihood_ratio_finds_members_where_patients_have_textures(record):

@@ -17,6 +17,7 @@ ARCHIVES = [
 def test_there_are_archives_and_they_are_small():
     files = [path for path in ARCHIVE.iterdir() if not path.name.startswith(".")]
     assert [path.stem for path in ARCHIVES] == [
+        "attacks",
         "claim",
         "gain",
         "guarantee",
