@@ -59,6 +59,8 @@ def tab_stops(page: Page, limit: int = 60) -> list[str]:
         name = page.evaluate(
             "(e => e.dataset.action || e.id || e.value || e.tagName)(document.activeElement)"
         )
+        if name == "BODY" and not names:
+            continue  # a page that has just been drawn may miss a key
         if name in names or name == "BODY":
             break
         names.append(name)
