@@ -56,7 +56,9 @@ GROUPS, MOST_WINDOWS = 6, 4
 """Of the images' control: groups of windows in place of images, and windows in each at most."""
 UPDATES = 6
 """Windows' own updates, to see whether gradient inversion works at all."""
-TOO_FEW = "canaries need six training patients of each diagnosis"
+TOO_FEW = (
+    "canaries need six training patients of each diagnosis, and five with windows of every class"
+)
 Score = Callable[[Distilled], Float]
 
 
