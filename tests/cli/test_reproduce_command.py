@@ -28,7 +28,7 @@ def test_without_a_name_it_lists_the_studies_that_have_an_archive():
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (("no-such",), "is no study that has an archive; choose from claim, "),
+        (("no-such",), "is no study that has an archive; choose from attacks, "),
         (("claim", "--data", ROOT), "holds no tb_cxr"),
     ],
 )
