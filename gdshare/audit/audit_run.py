@@ -16,21 +16,18 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from gdshare.audit.attack import NETWORKS, Progress, attack_run, require_own_cohort, seed_of
-from gdshare.audit.controls import Overfitted, overfitted
 from gdshare.audit.figures import Result, Untried
+from gdshare.audit.gathering import gather, line_up, overfitted_sets
 from gdshare.audit.identifiers import NAME as IDENTIFIERS
 from gdshare.audit.identifiers import Leaving, Searched, identifiers_result
 from gdshare.audit.lineup import NAME as LINEUP
-from gdshare.audit.lineup import lineup_result
 from gdshare.audit.membership_lira import (
     BUNDLE,
     LIRA,
     SHADOWS,
-    Evidence,
     attack_bundle,
     attack_shadows,
     one_run,
@@ -44,19 +41,18 @@ from gdshare.audit.nearest_attacks import (
     ratio_result,
 )
 from gdshare.audit.nearest_patches import NearestPatches, write_nearest
-from gdshare.audit.other_films import SecondFilms, exposed_again, open_second, second_films
+from gdshare.audit.other_films import SecondFilms, open_second
 from gdshare.audit.patients import patients_of
 from gdshare.audit.reconstruction import NAMES, reconstruct
 from gdshare.audit.record import AuditRecord, Calibration, Mode, write_audit
-from gdshare.audit.shadows import FOLDER, Bool, Start, Step, Workshop, drawn_start, open_workshop
-from gdshare.audit.traces import reader_of
+from gdshare.audit.shadows import FOLDER, Start, Workshop, drawn_start, open_workshop
 from gdshare.bundle.attacks import Attack
 from gdshare.cohort import Cohort, windows_digest
 from gdshare.distill.head import Body, body_of
 from gdshare.distill.run_folder import is_guarded, read_record, read_result, read_theta0
 from gdshare.distill.score_record import tensors_digest
 from gdshare.distilled import Distilled
-from gdshare.errors import CohortError, LockedError, RunError, UsageError
+from gdshare.errors import LockedError, RunError, UsageError
 from gdshare.lock import lock
 from gdshare.method import Method, RunRecord
 from gdshare.networks import Parameters, build
@@ -86,8 +82,6 @@ FEW_STEPS = 100
 """Training steps of an overfitted set in quick mode, if all weights are trained."""
 HOURS = "shadow distillations of a network that is trained whole take hours: use --full"
 NO_SHADOWS: Calibration = "none"
-ATTEMPTS = 4
-"""To draw few patients whose windows are of every class, for each set."""
 PASSES = 14
 """Over all patients' windows, by the attacks that need no shadows and their controls."""
 
@@ -224,7 +218,8 @@ def attack_all(
     own_sets = bool(shadows) and second is not None and len(second.of) < people
     planted = sum(effort.planted) if shadows else 0
     distillations = shadows + effort.overfitted * (1 + own_sets) + planted
-    count = _Count(progress, PASSES * people + distillations * steps)
+    readings = 2 * (shadows + effort.overfitted + 1) if shadows else 0
+    count = _Count(progress, PASSES * people + distillations * steps + readings)
 
     plain = attack_run(record, distilled, cohort, device, count.part(4 * people), shared)
     settled = record.model_copy(
@@ -258,7 +253,7 @@ def attack_all(
         results += [attack_bundle(name, evidence) for name in (LIRA, BUNDLE)]
         results.append(attack_shadows(evidence))
         bound = one_run(evidence)
-        results.append(_lineup(evidence, workshop, record, shared, second, count.step))
+        results.append(line_up(evidence, workshop, record, shared, second, count.step))
         found, missing = reconstruct(
             *(workshop, record, distilled, evidence.made, effort.planted, shared, count.step)
         )
@@ -288,22 +283,6 @@ def attack_all(
     )
 
 
-def overfitted_sets(
-    workshop: Workshop, count: int, step: Step, preferred: Bool | None = None
-) -> tuple[Overfitted, ...]:
-    """Sets for the controls; patients whose windows lack a class are passed over."""
-    sets: list[Overfitted] = []
-    for number in range(ATTEMPTS * count):
-        leaking = overfitted(workshop, number, step, preferred)
-        sets += [] if leaking is None else [leaking]
-        if len(sets) == count:
-            return tuple(sets)
-    raise CohortError(
-        "no five training patients have windows of every class, so no attack has a control",
-        remedy="label the cohort with more windows: a smaller stride",
-    )
-
-
 def _identifiers(
     leaving: Leaving | None, distilled: Distilled, cohort: Cohort
 ) -> tuple[Result | Untried, Searched | None]:
@@ -313,61 +292,6 @@ def _identifiers(
     result, searched = identifiers_result(leaving, distilled, cohort)
     nothing = "nothing is known that is long enough to be sought (--known)"
     return result or Untried(name=IDENTIFIERS, why=nothing), searched
-
-
-def gather(
-    workshop: Workshop,
-    record: RunRecord,
-    distilled: Distilled,
-    few: tuple[Overfitted, ...],
-    shadows: int,
-    shared: Parameters | None,
-    step: Step,
-) -> Evidence:
-    """Distil the shadows, and take the statistics of all sets.
-
-    Args:
-        workshop: where shadows are made.
-        record, distilled: of the run.
-        few: the control's sets.
-        shadows: how many.
-        shared: the weights of the shared model that is the run's announced θ0, if it is one.
-        step: called after each training step of a shadow.
-    """
-    people, seed = workshop.candidates, workshop.seed
-    read = reader_of(people, workshop.problem, record, distilled, seed, shared)
-    made = [workshop.shadow(number, step) for number in range(shadows)]
-    return Evidence(
-        candidates=people,
-        included=np.stack([workshop.coins(number) for number in range(shadows)]),
-        shadows=[read(shadow) for shadow in made],
-        target=read(distilled),
-        few=[(leaking, read(leaking.distilled)) for leaking in few],
-        seed=seed,
-        distilled=distilled,
-        made=made,
-    )
-
-
-def _lineup(
-    evidence: Evidence,
-    workshop: Workshop,
-    record: RunRecord,
-    shared: Parameters | None,
-    second: SecondFilms | None,
-    step: Step,
-) -> Result:
-    """Line-ups of other films; where not everybody has a second film, the control's sets are
-    distilled anew, from patients who have.
-    """
-    people, seed = workshop.candidates, workshop.seed
-    few = tuple(leaking for leaking, _ in evidence.few)
-    other = exposed_again(people, seed) if second is None else second_films(second, people, seed)
-    if len(other.people) < len(people):
-        present = np.isin(np.arange(len(people)), other.chosen)
-        few = overfitted_sets(workshop, len(few), step, present)
-    read = reader_of(other.people, workshop.problem, record, evidence.distilled, seed, shared)
-    return lineup_result(evidence, other, read, few)
 
 
 def _body(workshop: Workshop, cohort: Cohort) -> Body | None:

@@ -11,10 +11,12 @@ Of a run with a guarantee those with canaries have the same guarantee, and the c
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from gdshare.audit.canaries import LIST, Planting, draw_few, draw_planting
 from gdshare.audit.recipes import FromPatches, Recipe
-from gdshare.audit.shadows import Step, Workshop
+from gdshare.audit.shadows import Workshop
+from gdshare.audit.side_by_side import Step, side_by_side
 from gdshare.distilled import Distilled
 
 ATTEMPTS = 4
@@ -68,16 +70,19 @@ def make_sets(
     if len(drawn) < len(plantings) or not few:
         return None
 
-    def make(name: str, recipe: Recipe, planting: Planting) -> Planted:
+    def make(name: str, recipe: Recipe, planting: Planting, step: Step) -> Planted:
         batch = _batch(workshop, planting)
         text = f"{LIST} {batch} {sorted(planting.by_patient.items())}"
         own = replace(workshop, about=hashlib.sha256(workshop.about + text.encode()).digest())
         planted = _batched(recipe.changed(planting.plant), batch)
         return Planted(planting, own.distil(name, planted, planting.included, step))
 
-    planted = [make(f"canaries-{n:03}", workshop.recipe, own) for n, own in enumerate(drawn)]
-    leaking = [make(f"carriers-{n}", workshop.unguarded, own) for n, own in enumerate(few)]
-    return Sets(planted, leaking, nulls)
+    like_the_run = [
+        partial(make, f"canaries-{n:03}", workshop.recipe, own) for n, own in enumerate(drawn)
+    ]
+    leaking = [partial(make, f"carriers-{n}", workshop.unguarded, own) for n, own in enumerate(few)]
+    made = side_by_side([*like_the_run, *leaking], workshop.places, step)
+    return Sets(made[: len(drawn)], made[len(drawn) :], nulls)
 
 
 def _batched(recipe: Recipe, batch: int) -> Recipe:

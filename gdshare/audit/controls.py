@@ -66,8 +66,8 @@ def few_members(
 
 def overfitted(
     workshop: Workshop, number: int, step: Callable[[], None], preferred: Bool | None = None
-) -> Overfitted | None:
-    """Distil from few training patients; None if their windows lack a class.
+) -> Overfitted:
+    """Distil from few training patients, whose windows are of every class.
 
     Args:
         workshop: of the audit.
@@ -76,8 +76,6 @@ def overfitted(
         preferred: as for ``few_members``.
     """
     included = few_members(workshop.candidates, workshop.seed, number, preferred)
-    if not workshop.has_all_classes(included):
-        return None
     name = f"overfitted-{number}"
     if preferred is not None:  # kept apart from sets of others
         name += f"-{hashlib.sha256(included.tobytes()).hexdigest()[:16]}"

@@ -37,7 +37,8 @@ from gdshare.audit.figures import Control, Readback, Recognition, Result, Untrie
 from gdshare.audit.inversion import Update, invert, own_update
 from gdshare.audit.readback import Float, Scored, compared, listen, look, recognition
 from gdshare.audit.receivers import receiver_of
-from gdshare.audit.shadows import Step, Workshop
+from gdshare.audit.shadows import Workshop
+from gdshare.audit.side_by_side import Step
 from gdshare.bundle.attacks import Attack
 from gdshare.distilled import Distilled
 from gdshare.method import RunRecord

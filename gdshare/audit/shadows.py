@@ -28,6 +28,7 @@ from safetensors.numpy import load, save
 
 from gdshare.audit.candidates import Candidates, candidates_of
 from gdshare.audit.recipes import FromPatches, Recipe, statistic_recipe
+from gdshare.audit.side_by_side import Step, places_for
 from gdshare.cohort import Cohort
 from gdshare.distill.journal import Journal
 from gdshare.distill.loop import train_step
@@ -58,7 +59,6 @@ CHECKPOINT_EVERY = 25
 SHARE = 0.5
 """Of the candidates in a shadow."""
 
-Step = Callable[[], None]
 Bool = npt.NDArray[np.bool_]
 Start = Callable[[Problem], State]
 
@@ -95,6 +95,11 @@ class Workshop:
     def problem(self) -> Problem:
         """Of all candidates' windows."""
         return self.unguarded.problem
+
+    @property
+    def places(self) -> int:
+        """How many shadows are made at a time."""
+        return places_for(self.problem)
 
     @property
     def steps(self) -> int:

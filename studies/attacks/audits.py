@@ -4,9 +4,11 @@ import shutil
 from dataclasses import dataclass
 
 from gdshare.audit.attack import seed_of
-from gdshare.audit.audit_run import Effort, attack_all, overfitted_sets
+from gdshare.audit.audit_run import Effort, attack_all
 from gdshare.audit.canary_sets import make_sets
-from gdshare.audit.shadows import FOLDER, Step, Workshop, open_workshop
+from gdshare.audit.gathering import overfitted_sets
+from gdshare.audit.shadows import FOLDER, Workshop, open_workshop
+from gdshare.audit.side_by_side import Step
 from gdshare.cli.audit import would_leave
 from gdshare.cohort import Cohort, open_cohort
 from gdshare.private.reference import Drawing
@@ -88,11 +90,13 @@ def _step(piece: Piece) -> Step:
 def make_audit(piece: Piece, auditing: Auditing) -> Result:
     """The cell that attacks."""
     cohort, bundle = _attacked(piece)
+    step = _step(piece)
     for role in (SHADOWS, CANARIES):
         made = piece.needs[role].folder / FOLDER
         shutil.copytree(made, piece.folder / FOLDER, dirs_exist_ok=True)
     audited = attack_all(
         *(bundle.record, bundle.distilled, cohort),
+        progress=lambda done, total: step(),
         mode="full",
         folder=piece.folder,
         guarantee=bundle.guarantee,

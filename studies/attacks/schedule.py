@@ -57,6 +57,7 @@ def cells_of(plan: Plan, hospitals: Sequence[Hospital]) -> list[Cell]:
         audit = Cell(
             *(f"audit-{name}", AUDITS, make_audit, auditing, seed, made),
             cpu_seconds=8 * kind.cpu_seconds,
+            resumable=kind.settings.train == "all",  # then what is read of a set is kept
             version=2,
         )
         cells += [bundle, shadows, canaries, audit]

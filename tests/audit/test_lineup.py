@@ -13,8 +13,9 @@ from texture_kit import TEXTURED, textured_cohort, write_textured_films
 
 from gdshare.audit import AUDIT, read_audit
 from gdshare.audit.attack import seed_of
-from gdshare.audit.audit_run import audit_run, gather, overfitted_sets
+from gdshare.audit.audit_run import audit_run
 from gdshare.audit.candidates import candidates_of
+from gdshare.audit.gathering import gather, overfitted_sets
 from gdshare.audit.lineup import NAME, on_other_films
 from gdshare.audit.membership_lira import BUNDLE
 from gdshare.audit.other_films import exposed_again, open_second

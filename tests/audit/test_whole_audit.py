@@ -2,6 +2,7 @@
 
 import shutil
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -10,11 +11,12 @@ from film_kit import small_cohort
 from run_kit import TINY, BrokenOffError
 from texture_kit import textured_cohort
 
-from gdshare.audit import ATTACKS, AUDIT, read_audit, shadows
+from gdshare.audit import ATTACKS, AUDIT, read_audit, shadows, traces
 from gdshare.audit.attack import seed_of
-from gdshare.audit.audit_run import EFFORTS, Effort, attack_all, audit_run, gather, patients_digest
+from gdshare.audit.audit_run import EFFORTS, Effort, attack_all, audit_run, patients_digest
 from gdshare.audit.canaries import draw_planting
 from gdshare.audit.controls import FEW, few_members, overfitted
+from gdshare.audit.gathering import gather
 from gdshare.audit.identifiers import NAME as IDENTIFIERS
 from gdshare.audit.likelihood import each_left_out
 from gdshare.audit.lineup import NAME as LINEUP
@@ -27,6 +29,7 @@ from gdshare.audit.reconstruction import NAMES as CANARIES
 from gdshare.audit.reconstruction import TRAJECTORY
 from gdshare.audit.record import SIGNATURE, signer_of_audit
 from gdshare.audit.shadows import FOLDER, open_workshop
+from gdshare.audit.side_by_side import side_by_side
 from gdshare.audit.traces import reader_of
 from gdshare.cli.audit import would_leave
 from gdshare.cohort import Cohort
@@ -219,6 +222,16 @@ def test_shadows_learn_from_the_chosen_patients_alone(site):
     assert len(problem.train) == len(problem.features.train) == expected
 
 
+def test_shadows_do_not_depend_on_how_many_are_made_at_a_time(site, monkeypatch):
+    workshop = workshop_of(site, None)
+    makes = [partial(workshop.shadow, number) for number in range(3)]
+    alone, together = (side_by_side(makes, places, lambda: None) for places in (1, 3))
+    assert [own.to_bytes() for own in alone] == [own.to_bytes() for own in together]
+    assert workshop.places == 1  # as many as torch has threads
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 16)
+    assert workshop.places == 4
+
+
 def test_second_audit_of_a_run_at_the_same_time_is_refused(site):
     folder, cohort = site
     message = "another audit of this run is under way"
@@ -307,6 +320,36 @@ def test_network_that_is_trained_whole_has_shadows_in_full_mode(trained_whole, m
     record = audit_run(*trained_whole, mode="full").record
     assert set(results(record)) == set(ATTACKS) - {IDENTIFIERS}
     assert record.shadows == 4
+
+
+def test_audit_of_networks_that_goes_on_reads_no_set_twice(trained_whole, tmp_path, monkeypatch):
+    run, cohort = tmp_path / "run", trained_whole[1]
+    distill(cohort, run, WHOLE)
+    monkeypatch.setitem(EFFORTS, "full", Effort(4, 2, (1, 2)))
+    original, read = traces._OfNetworks.__call__, []
+
+    def counted(self, distilled):
+        read.append(distilled)
+        return original(self, distilled)
+
+    monkeypatch.setattr(traces._OfNetworks, "__call__", counted)
+
+    def stop(done, total):
+        if len(list((run / FOLDER).glob("trace-*"))) == 3:
+            raise BrokenOffError
+
+    with pytest.raises(BrokenOffError):
+        audit_run(run, cohort, progress=stop, mode="full")
+    audit_run(run, cohort, mode="full")
+    assert len(read) == 2 * (4 + 2 + 1)  # shadows, overfitted sets, the run; films and line-ups
+    first = (run / AUDIT).read_bytes()
+    kept = sorted((run / FOLDER).glob("trace-*"))
+    kept[0].write_bytes(b"damaged")
+    kept[1].unlink()
+    audit_run(run, cohort, mode="full")
+    assert len(read) == 2 * (4 + 2 + 1) + 2
+    assert (run / AUDIT).read_bytes() == first
+    assert all(path.stat().st_mode & 0o777 == 0o600 for path in kept)
 
 
 SHAPE = Shape(dimension=4, windows=8, fewest=2)
