@@ -2,6 +2,7 @@
 
 import shutil
 from dataclasses import dataclass
+from pathlib import Path
 
 from gdshare.audit.attack import seed_of
 from gdshare.audit.audit_run import Effort, attack_all
@@ -52,7 +53,9 @@ class Auditing:
 
 def make_shadows(piece: Piece, shadowing: Shadowing) -> Result:
     """The cell that distils whatever an audit compares the bundle with."""
-    workshop, step = _workshop(piece, shadowing.start, shadowing.drawing), _step(piece)
+    make_folder(piece.folder / FOLDER)
+    workshop = workshop_at(piece, piece.folder, shadowing.start, shadowing.drawing)
+    step = _step(piece)
     for shadow in range(shadowing.shadows):
         workshop.shadow(shadow, step)
         piece.keep()
@@ -62,16 +65,17 @@ def make_shadows(piece: Piece, shadowing: Shadowing) -> Result:
 
 def make_canaries(piece: Piece, planting: Planting) -> Result:
     """The cell that distils the sets with canaries."""
-    workshop = _workshop(piece, planting.start, planting.drawing)
+    make_folder(piece.folder / FOLDER)
+    workshop = workshop_at(piece, piece.folder, planting.start, planting.drawing)
     make_sets(workshop, (), planting.planted, _step(piece))
     return Result()
 
 
-def _workshop(piece: Piece, start: Begin, drawing: Drawing) -> Workshop:
-    cohort, bundle = _attacked(piece)
-    make_folder(piece.folder / FOLDER)
+def workshop_at(piece: Piece, folder: Path, start: Begin, drawing: Drawing) -> Workshop:
+    """Where the sets of the attacked bundle are made, or lie already."""
+    cohort, bundle = attacked_bundle(piece)
     return open_workshop(
-        *(bundle.record, bundle.distilled, cohort, seed_of(bundle.distilled), piece.folder),
+        *(bundle.record, bundle.distilled, cohort, seed_of(bundle.distilled), folder),
         *("cpu", None, lambda done, total: None, bundle.guarantee, drawing),
         STARTS[start],
     )
@@ -89,7 +93,7 @@ def _step(piece: Piece) -> Step:
 
 def make_audit(piece: Piece, auditing: Auditing) -> Result:
     """The cell that attacks."""
-    cohort, bundle = _attacked(piece)
+    cohort, bundle = attacked_bundle(piece)
     step = _step(piece)
     for role in (SHADOWS, CANARIES):
         made = piece.needs[role].folder / FOLDER
@@ -108,6 +112,7 @@ def make_audit(piece: Piece, auditing: Auditing) -> Result:
     return Result({"audit": audited.record.model_dump(mode="json")})
 
 
-def _attacked(piece: Piece) -> tuple[Cohort, Bundle]:
+def attacked_bundle(piece: Piece) -> tuple[Cohort, Bundle]:
+    """What a cell attacks, and the cohort that it was distilled from."""
     cohort = open_cohort(piece.needs["cohort"].folder / COHORT)
     return cohort, read_bundle(piece.needs[BUNDLES].folder)

@@ -17,8 +17,12 @@ from studies.attacks.audits import (
 )
 from studies.attacks.bundles import Making, make_bundle
 from studies.attacks.plan import Kind, Plan
+from studies.attacks.repeats import OF_REPEAT, REPEATS, Repeating, make_repeats
 from studies.hospitals import Hospital, cohort_cell
 from studies.runner import Cell
+
+READING = 36
+"""Of a network trained whole, the CPU-seconds of an audit by those of a distillation."""
 
 
 def cells_of(plan: Plan, hospitals: Sequence[Hospital]) -> list[Cell]:
@@ -29,38 +33,61 @@ def cells_of(plan: Plan, hospitals: Sequence[Hospital]) -> list[Cell]:
     }
     cells = [cell for own in hospitals for cell in (*own.needs.values(), cohorts[own.name])]
     for seed, kind, site in attacked(plan, hospitals):
-        cut, name = cohorts[site.name], name_of(site.name, kind, seed)
-        making = Making(kind.settings, kind.start, kind.budget, plan.shape, plan.drawing)
-        effort = plan.effort
-        shadowing = Shadowing(kind.start, plan.drawing, effort.shadows, effort.overfitted)
-        auditing = Auditing(kind.start, plan.drawing, effort)
-        bundle = Cell(
-            *(f"bundle-{name}", BUNDLES, make_bundle, making, seed, {"cohort": cut}),
+        repeats = kind.repeats if seed == 0 and site == hospitals[0] else 0
+        cells += _cells_of_bundle(plan, cohorts[site.name], site.name, kind, seed, repeats)
+    return list({cell.name: cell for cell in cells}.values())  # with more seeds, some are repeats
+
+
+def _cells_of_bundle(
+    plan: Plan, cohort: Cell, site: str, kind: Kind, seed: int, repeats: int
+) -> list[Cell]:
+    """A bundle, what it is compared with, and the attacks; its repeats, and the attacks on them."""
+    name, effort = name_of(site, kind, seed), plan.effort
+    making = Making(kind.settings, kind.start, kind.budget, plan.shape, plan.drawing)
+    shadowing = Shadowing(kind.start, plan.drawing, effort.shadows, effort.overfitted)
+    planting = Planting(kind.start, plan.drawing, effort.planted)
+    auditing = Auditing(kind.start, plan.drawing, effort)
+    whole = kind.settings.train == "all"
+
+    def bundle_of(seed: int) -> Cell:
+        return Cell(
+            *(f"bundle-{name_of(site, kind, seed)}", BUNDLES, make_bundle, making, seed),
+            needs={"cohort": cohort},
             cpu_seconds=kind.cpu_seconds,
         )
-        needs = {"cohort": cut, BUNDLES: bundle}
-        distillations = effort.shadows + effort.overfitted
-        shadows = Cell(
-            *(f"shadows-{name}", SHADOWS, make_shadows, shadowing, seed, needs),
-            cpu_seconds=0.7 * distillations * kind.cpu_seconds,  # a shadow reads no patches
-            resumable=True,
-            version=2 if kind.budget else 1,
+
+    bundle = bundle_of(seed)
+    needs = {"cohort": cohort, BUNDLES: bundle}
+    distillations = effort.shadows + effort.overfitted
+    shadows = Cell(
+        *(f"shadows-{name}", SHADOWS, make_shadows, shadowing, seed, needs),
+        cpu_seconds=0.7 * distillations * kind.cpu_seconds,  # a shadow reads no patches
+        resumable=True,
+        version=2 if kind.budget else 1,
+    )
+    canaries = Cell(
+        *(f"canaries-{name}", CANARIES, make_canaries, planting, seed, needs),
+        cpu_seconds=sum(effort.planted) * kind.cpu_seconds,
+        resumable=True,
+        version=2 if kind.budget else 1,
+    )
+    audit = Cell(
+        *(f"audit-{name}", AUDITS, make_audit, auditing, seed),
+        needs={**needs, SHADOWS: shadows, CANARIES: canaries},
+        cpu_seconds=(READING if whole else 5) * kind.cpu_seconds,
+        resumable=whole,  # then what is read of a set is kept
+        version=2,
+    )
+    cells = [bundle, shadows, canaries, audit]
+    if repeats:
+        others = {f"{OF_REPEAT}{own}": bundle_of(own) for own in range(1, repeats + 1)}
+        repeating = Repeating(kind.start, plan.drawing, effort)
+        repeated = Cell(
+            *(f"repeats-{name}", REPEATS, make_repeats, repeating),
+            needs={**needs, SHADOWS: shadows, **others},
+            cpu_seconds=3 * kind.cpu_seconds,
         )
-        planting = Planting(kind.start, plan.drawing, effort.planted)
-        canaries = Cell(
-            *(f"canaries-{name}", CANARIES, make_canaries, planting, seed, needs),
-            cpu_seconds=sum(effort.planted) * kind.cpu_seconds,
-            resumable=True,
-            version=2 if kind.budget else 1,
-        )
-        made = {**needs, SHADOWS: shadows, CANARIES: canaries}
-        audit = Cell(
-            *(f"audit-{name}", AUDITS, make_audit, auditing, seed, made),
-            cpu_seconds=8 * kind.cpu_seconds,
-            resumable=kind.settings.train == "all",  # then what is read of a set is kept
-            version=2,
-        )
-        cells += [bundle, shadows, canaries, audit]
+        cells += [*others.values(), repeated]
     return cells
 
 

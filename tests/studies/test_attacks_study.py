@@ -39,6 +39,32 @@ def figure(audit, name):
     return next(own["attack"] for own in audit["results"] if own["attack"]["name"] == name)
 
 
+def test_repeats_are_other_bundles_of_the_same_patients_by_the_same_attacks(measured):
+    _, hospitals, _, results = measured
+    name = name_of(hospitals[0].name, KINDS[0], 0)
+    found = results[f"repeats-{name}"].facts["found"]
+    assert set(found) == {
+        *("membership-bundle/1", "membership-lira/1", "membership-loss/1"),
+        *("nearest-patch/1", "reidentification-lineup/1"),
+    }
+    assert all(len(own) == KINDS[0].repeats for own in found.values())
+    first = figure(audit_of(measured, "soft"), "nearest-patch/1")
+    assert found["nearest-patch/1"][0][0] != first["figure"]  # other images
+    table = report_of(PLAN, hospitals, results).figures["tables"][-2]
+    assert [row[:2] for row in table["rows"]] == [[kind.title, "2"] for kind in KINDS]
+    both = [first["figure"], found["nearest-patch/1"][0][0]]
+    assert table["rows"][0][6][0] == pytest.approx(sum(both) / 2)
+
+
+def test_with_more_seeds_no_cell_is_made_twice(measured):
+    _, hospitals, cells, _ = measured
+    more = cells_of(replace(PLAN, seeds=3), hospitals)
+    names = [cell.name for cell in more]
+    assert len(names) == len(set(names))
+    digests = {cell.name: cell.digest for cell in more}
+    assert all(digests[cell.name] == cell.digest for cell in cells)
+
+
 def test_images_that_start_from_real_patches_are_found_near_to_them(measured):
     soft, real = (figure(audit_of(measured, word), "nearest-ratio/1") for word in ("soft", "real"))
     assert real["low"] > 0.5 > soft["high"]
@@ -47,7 +73,7 @@ def test_images_that_start_from_real_patches_are_found_near_to_them(measured):
 def test_every_bundle_has_every_attack_its_control_and_what_it_is_worth(measured):
     _, hospitals, _, results = measured
     report = report_of(PLAN, hospitals, results)
-    for table in report.figures["tables"][:-1]:
+    for table in report.figures["tables"][:-2]:
         rows = {row[0]: row for row in table["rows"]}
         assert {"patch score", "AUC of films", "membership-bundle/1", "identifiers/1"} <= set(rows)
         assert 0.0 <= rows["patch score"][1] <= 1.0
