@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from gdshare.bundle.guarantee import LARGEST_EPSILON
 from gdshare.cli.operator import operator_name
 from gdshare.cli.passphrase import PASSPHRASE_FILE, read_passphrase
 from gdshare.cli.terminal import (
@@ -21,6 +22,7 @@ from gdshare.cli.typed_digest import LEAST_DIGITS, require_match
 from gdshare.config import variable
 from gdshare.errors import UsageError
 from gdshare.ledger import Entry, open_ledger, read_ledger
+from gdshare.release.bounds import STANDARD_BOUNDS
 from gdshare.release.locked_outbox import require_owner
 from gdshare.release.pinned import (
     adopt_policy,
@@ -35,6 +37,7 @@ from gdshare.release.pinned import (
 )
 from gdshare.release.policy import (
     Policy,
+    PrivacyRules,
     ReleaseRules,
     parse_policy,
     policy_digest,
@@ -88,11 +91,21 @@ def new(
             min=1, max=10, help="How many of them must approve a release. Default: 1, if any."
         ),
     ] = None,
+    max_epsilon: Annotated[
+        float | None,
+        typer.Option(
+            help="Let out only bundles with a guarantee of at most this ε (gdshare distill "
+            "--epsilon), in place of bounds on attacks.",
+        ),
+    ] = None,
     by: By = None,
     dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
     """Bring an outbox's first policy into force: it is named in the ledger from then on.
+
+    A new one with approvers has bounds on what attacks may find (gdshare audit), which an approver
+    can override: default runs pass them, images that leak on purpose do not.
 
     Whoever changes OUTBOX-policy.toml afterwards stops all releases: another policy comes into
     force only when approvers of this one have signed it, with gdshare policy sign. A policy
@@ -106,7 +119,7 @@ def new(
         )
     with open_ledger(ledger_beside(outbox)) as ledger:
         require_owner(outbox, ledger.entries, site)
-        content = _first_policy(outbox, rules, approver or (), approvals)
+        content = _first_policy(outbox, rules, approver or (), approvals, max_epsilon)
         policy = parse_policy(content, rules or policy_path(outbox))
         if not dry_run:
             begin_policy(outbox, ledger, content, site, operator_name(by), datetime.now(UTC))
@@ -202,17 +215,21 @@ def sign(
 
 
 def _first_policy(
-    outbox: Path, rules: Path | None, approvers: list[str] | tuple[()], approvals: int | None
+    outbox: Path,
+    rules: Path | None,
+    approvers: list[str] | tuple[()],
+    approvals: int | None,
+    max_epsilon: float | None,
 ) -> bytes:
     """The text that is to come into force."""
     path = policy_path(outbox)
     if rules is None and not path.exists():
-        return write_policy(_default_policy(approvers, approvals))
-    if approvers or approvals:
+        return write_policy(_default_policy(approvers, approvals, max_epsilon))
+    if approvers or approvals or max_epsilon is not None:
         raise UsageError(
-            "the policy is read from a file, which names the approvers",
+            "the policy is read from a file, which names the approvers and the bounds",
             rules or path,
-            "leave out --approver and --approvals, or the file",
+            "leave out --approver, --approvals and --max-epsilon, or the file",
         )
     if rules is not None and path.exists() and not path.samefile(rules):
         raise UsageError(
@@ -221,7 +238,10 @@ def _first_policy(
     return read_policy_file(rules or path)
 
 
-def _default_policy(approvers: list[str] | tuple[()], approvals: int | None) -> Policy:
+def _default_policy(
+    approvers: list[str] | tuple[()], approvals: int | None, max_epsilon: float | None
+) -> Policy:
+    """With a guarantee, or, where somebody is there to override them, with bounds on attacks."""
     names = tuple(_fingerprint(text) for text in approvers)
     needed = approvals or min(1, len(names))
     if needed > len(set(names)):
@@ -230,7 +250,17 @@ def _default_policy(approvers: list[str] | tuple[()], approvals: int | None) -> 
             f"--approvals {needed}",
             "name them all",
         )
-    return Policy(release=ReleaseRules(approvals=needed, approvers=names, one_shot=not needed))
+    release = ReleaseRules(approvals=needed, approvers=names, one_shot=not needed)
+    if max_epsilon is not None:
+        if not 0.0 < max_epsilon <= LARGEST_EPSILON:  # nor is nan
+            raise UsageError(
+                "is no ε that a bundle may have",
+                f"--max-epsilon {max_epsilon:g}",
+                f"choose one above 0, and {LARGEST_EPSILON:g} at most",
+            )
+        return Policy(privacy=PrivacyRules(max_epsilon=max_epsilon), release=release)
+    bounds = {name: own.highest for name, own in STANDARD_BOUNDS.items()} if needed else {}
+    return Policy(attacks=bounds, release=release)
 
 
 def _fingerprint(text: str) -> str:

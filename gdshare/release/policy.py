@@ -22,8 +22,9 @@
 
 Defaults are as shown, except ``approvals = 0``, ``approvers = []``, ``one-shot = true``,
 ``recipients = []``, no ``[attacks]``, no ``[privacy]``, and as purpose the training and evaluation
-of classifiers of X-ray films. ``rules`` holds a bundle to the policy; ``pinned`` says which policy
-is in force.
+of classifiers of X-ray films. The first policy that ``gdshare policy new`` writes for approvers has
+the bounds of ``bounds`` too, or ``[privacy]``. ``rules`` holds a bundle to the policy; ``pinned``
+says which policy is in force.
 """
 
 import hashlib
@@ -51,6 +52,7 @@ from gdshare.bundle.counts import SUPPRESS_BELOW
 from gdshare.bundle.guarantee import LARGEST_EPSILON
 from gdshare.errors import PolicyError
 from gdshare.plain_files import TooLargeError, read_plain
+from gdshare.release.bounds import STANDARD_BOUNDS
 from gdshare.signing.names import Digest
 
 MAX_BYTES = 64 * 1024
@@ -219,7 +221,7 @@ def parse_policy(content: bytes, where: Path) -> Policy:
 def write_policy(policy: Policy) -> bytes:
     """Write a policy as TOML, every rule with its meaning."""
     rules, release = policy.bundle, policy.release
-    attacks = [f"{json.dumps(name)} = {bound}" for name, bound in policy.attacks.items()]
+    attacks = [_attack_line(name, bound) for name, bound in policy.attacks.items()]
     lines = [
         "[bundle]",
         f"images = {rules.images}  # distilled images, at most",
@@ -241,6 +243,12 @@ def write_policy(policy: Policy) -> bytes:
         f"one-shot = {json.dumps(release.one_shot)}  # whether gdshare publish may do all at once",
     ]
     return "".join(f"{line}\n" for line in lines).encode()
+
+
+def _attack_line(name: str, bound: float) -> str:
+    standard = STANDARD_BOUNDS.get(name)
+    why = f"  # {standard.behind}" if standard and standard.highest == bound else ""
+    return f"{json.dumps(name)} = {bound}{why}"
 
 
 def _privacy_lines(privacy: PrivacyRules | None) -> list[str]:

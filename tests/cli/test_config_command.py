@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 import pytest
 import typer
+from audit_kit import audit_within_bounds
 from bundle_run_kit import PASSPHRASE, make_run
 from command_kit import gdshare
 from desk_kit import Desk
@@ -65,7 +66,7 @@ def test_key_of_a_path_is_taken_by_paths_alone():
 
 
 def test_hospital_walks_to_a_release_without_typing_a_path(here):
-    make_run(here / "run")
+    audit_within_bounds(make_run(here / "run"))
     gdshare("config", "new", "--site", "st-mary", check=True)
     gdshare("keys", "new", "--name", "st-mary", check=True)
     gdshare("keys", "new", "--name", "officer", "--out", "officer-keys", check=True)

@@ -7,6 +7,7 @@ import venv
 from pathlib import Path
 
 import pytest
+from audit_kit import audit_within_bounds
 from bundle_run_kit import PASSPHRASE, make_run
 
 from gdshare.extras import MODULES
@@ -31,7 +32,7 @@ def test_the_core_is_small_and_walks_from_keys_to_a_verified_bundle(tmp_path):
     subprocess.run([*pip, SOURCE], check=True, env=environment)
     assert size(tmp_path / "venv") < LARGEST
 
-    make_run(tmp_path / "run")
+    audit_within_bounds(make_run(tmp_path / "run"))
     run = subprocess.run(
         [python, "-P", WALK, tmp_path],
         cwd=tmp_path,

@@ -10,6 +10,7 @@ from importlib.metadata import entry_points, packages_distributions
 from pathlib import Path
 
 import pytest
+from audit_kit import audit_within_bounds
 from bundle_run_kit import PASSPHRASE, make_run
 
 from gdshare.cli.main import OWN_COMMANDS
@@ -82,7 +83,7 @@ def core(*lines):
 
 
 def test_the_core_walks_from_keys_to_a_verified_bundle_without_any_extra(tmp_path):
-    make_run(tmp_path / "run")
+    audit_within_bounds(make_run(tmp_path / "run"))
     script = f"import runpy; runpy.run_path({str(WALK)!r}, run_name='__main__')"
     run = alone(script, tmp_path, GDSHARE_PASSPHRASE=PASSPHRASE)
     assert (run.returncode, run.stderr) == (0, "")

@@ -6,18 +6,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from audit_kit import write_attacks
+from audit_kit import audit_within_bounds
 from bundle_run_kit import PASSPHRASE, make_run
 from command_kit import gdshare
 from desk_kit import Desk
 from store_kit import small_store, square, stored
 
-from gdshare.bundle.attacks import Attack
-from gdshare.distill.run_folder import read_result
 from gdshare.store.outline import Drawing, save_outline
 
 NOW = datetime(2026, 3, 31, 11, tzinfo=UTC)
-ATTACK = Attack(name="membership-loss/1", figure=0.5, low=0.4, high=0.6, unrelated=0.5)
 
 
 @pytest.fixture(autouse=True)
@@ -59,8 +56,7 @@ def contents(folder):
 
 
 def audited_run(folder):
-    make_run(folder)
-    write_attacks(folder, read_result(folder), (ATTACK,))
+    audit_within_bounds(make_run(folder))
 
 
 def test_whoever_does_what_it_says_arrives_at_a_release(here):

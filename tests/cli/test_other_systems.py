@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from audit_kit import audit_within_bounds
 from bundle_run_kit import PASSPHRASE, make_run
 
 WALK = Path(__file__).parent.parent / "kits" / "core_walk.py"
@@ -57,7 +58,7 @@ def test_help_needs_nothing_that_windows_lacks():
 
 
 def test_the_core_walks_from_keys_to_a_verified_bundle_without_what_windows_lacks(tmp_path):
-    make_run(tmp_path / "run")
+    audit_within_bounds(make_run(tmp_path / "run"))
     script = f"import runpy; runpy.run_path({str(WALK)!r}, run_name='__main__')"
     run = like_windows(script, tmp_path, GDSHARE_PASSPHRASE=PASSPHRASE)
     assert (run.returncode, run.stderr) == (0, "")

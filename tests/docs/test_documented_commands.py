@@ -17,6 +17,7 @@ from gdshare.cli.main import build_app
 from gdshare.config import Config
 from gdshare.config.file import NAME, read_values
 from gdshare.config.template import new_config
+from gdshare.release.bounds import STANDARD_BOUNDS
 from gdshare.release.policy import parse_policy, policy_digest
 from gdshare.signing import fingerprint, load_public_key
 from gdshare.store import open_store
@@ -131,9 +132,10 @@ def _name_approver(folder):
     lines = text[text.index("    [bundle]") :].split("\n\n")[0].splitlines()
     told = fingerprint(load_public_key(folder / "officer-keys" / "officer.pub"))
     rules = "\n".join(line.strip() for line in lines).replace("9f86...d1", told)
-    bound = '"membership-bundle/1" = 0.9'
-    assert bound in rules
-    rules = rules.replace(bound, bound.replace("0.9", "1.0"))  # twenty patients: wide intervals
+    for name in ("membership-bundle/1", "nearest-ratio/1"):  # twenty patients: wide intervals
+        bound = f'"{name}" = {STANDARD_BOUNDS[name].highest}'
+        assert bound in rules
+        rules = rules.replace(bound, f'"{name}" = 1.0')
     (folder / "outbox-policy.toml").write_text(rules, encoding="utf-8")
     (folder / "next.toml").write_text(rules.replace("days = 730", "days = 400"), encoding="utf-8")
 

@@ -7,11 +7,22 @@ from typing import Any
 from gdshare.audit.figures import Control, Result
 from gdshare.audit.record import AuditRecord, write_audit
 from gdshare.bundle.attacks import Attack
+from gdshare.distill.run_folder import read_result
 from gdshare.distill.score_record import tensors_digest
 from gdshare.distilled import Distilled
+from gdshare.release.bounds import STANDARD_BOUNDS
 
 FIRED = Control(what="a leak", figure=0.9, low=0.8, high=1.0, unrelated=0.5)
 SILENT = FIRED.model_copy(update={"low": 0.5})
+
+
+def attack_at(name: str, figure: float) -> Attack:
+    """What was found, without an interval."""
+    return Attack(name=name, figure=figure, low=figure, high=figure, unrelated=figure)
+
+
+WITHIN_BOUNDS = tuple(attack_at(name, own.highest) for name, own in STANDARD_BOUNDS.items())
+"""What the bounds of a hospital's first policy just let pass."""
 
 
 def record_of(
@@ -38,3 +49,8 @@ def write_attacks(
 ) -> Path:
     """Write the ``audit.json`` of these attacks."""
     return write_audit(run, record_of(distilled, attacks, control))
+
+
+def audit_within_bounds(run: Path) -> Path:
+    """Write an ``audit.json`` with which a finished run may leave by the first policy."""
+    return write_attacks(run, read_result(run), WITHIN_BOUNDS)
