@@ -128,7 +128,7 @@ def audit(
     if as_json:
         attacks = [attack.model_dump() for attack in record.attacks]
         return print_json(record.model_dump(mode="json") | {"attacks": attacks})
-    _print(record)
+    print_audit(record)
     if searched is not None:
         print_identifiers(searched)
     print_line(f"written to {run / AUDIT}")
@@ -185,11 +185,12 @@ def would_leave(run: Path, tables: tuple[Path, ...]) -> "Leaving":
     return Leaving(leaves, ordinary, tables)
 
 
-def _print(record: "AuditRecord") -> None:
+def print_audit(record: "AuditRecord") -> None:
+    """Every attack with its control, and what is to be known of them."""
     columns = ("attack", "figure", "95% interval", "baseline", "on its control")
     rows = [_row(result) for result in record.results]
     print_table("Higher figures reveal more", columns, rows)
-    for line in (*_rates(record), *_lineups(record), *_remarks(record)):
+    for line in (*_rates(record), *_lineups(record), *_controls(record), *_remarks(record)):
         print_line(line)
 
 
@@ -235,6 +236,22 @@ def _lineups(record: "AuditRecord") -> Iterator[str]:
             f"{found.members} training patients and {found.others} others; median rank "
             f"{found.median_rank:.1f}, {(found.people + 1) / 2:.1f} by guessing"
         )
+
+
+def _controls(record: "AuditRecord") -> Iterator[str]:
+    """What each control was made on, and where it was the second of two."""
+    made_on: dict[str, list[str]] = {}
+    for result in record.results:
+        made_on.setdefault(result.control.what, []).append(result.attack.name)
+    for what, names in made_on.items():
+        yield f"control of {', '.join(names)}: {what}"
+    for result in record.results:
+        if result.readback is not None and (first := result.readback.few) is not None:
+            yield (
+                f"{result.attack.name}: its control is a second one; on sets of five patients all "
+                f"of whom carry a canary it found {first.auc:.3f} ({first.low:.3f} to "
+                f"{first.high:.3f}), too little"
+            )
 
 
 def _remarks(record: "AuditRecord") -> Iterator[str]:

@@ -4,15 +4,18 @@ import json
 import shutil
 
 import pytest
+from audit_kit import FIRED, attack_at, record_of
+from bundle_factory import distilled
 from bundle_run_kit import PASSPHRASE
 from command_kit import gdshare
 from film_kit import small_cohort
 from run_kit import SETTINGS, TINY
 
 from gdshare.audit import AUDIT, audit_run, read_attacks
+from gdshare.audit.figures import Readback, Recognition, Result
 from gdshare.audit.identifiers import Searched
 from gdshare.audit.record import SIGNATURE, signer_of_audit
-from gdshare.cli.audit import print_identifiers
+from gdshare.cli.audit import print_audit, print_identifiers
 from gdshare.cli.exit_status import INTERRUPTED
 from gdshare.distill.loop import distill
 from gdshare.distill.run_folder import read_result
@@ -91,6 +94,21 @@ def test_unfinished_run_is_refused(site, tmp_path):
     run = gdshare("audit", tmp_path, "--cohort", site / "cohort")
     assert run.status == 2
     assert run.err.count("\n") == 1
+
+
+def test_what_each_control_was_made_on_is_printed(capsys):
+    first = Recognition(
+        kinds=("glyph",), patients=1, planted=6, absent=8, auc=0.6, low=0.4, high=0.8
+    )
+    readback = Readback(canaries="list", sets=3, nulls=8, single=(first,), few=first)
+    attack = attack_at("reconstruction-networks/1", 0.5)
+    result = Result(attack=attack, control=FIRED, readback=readback)
+    own = record_of(distilled(), (attack_at("nearest-patch/1", 0.2),))
+    print_audit(own.model_copy(update={"results": (*own.results, result)}))
+    shown = capsys.readouterr().out
+    assert "control of nearest-patch/1, reconstruction-networks/1: a leak\n" in shown
+    second = "reconstruction-networks/1: its control is a second one; on sets of five patients all"
+    assert f"{second} of whom carry a canary it found 0.600 (0.400 to 0.800), too little" in shown
 
 
 def test_name_that_was_found_is_shown_and_not_logged(capsys, caplog):
