@@ -4,6 +4,7 @@ from html import escape
 
 from gdshare.bundle.attacks import Attack
 from gdshare.release import Policy
+from gdshare.release.bounds import STANDARD_BOUNDS
 
 WIDTH, HEIGHT, BAR = 600, 34, 14
 """Of the drawing, in its own units."""
@@ -81,8 +82,16 @@ def _bar(attack: Attack, limit: float | None) -> str:
         f"{_drawing(attack, limit, colour)}</svg>"
         f'<div class="ends"><span>{low_end} ({attack.unrelated:.3f})</span>'
         f"<span>{high_end} (1.000)</span></div>"
-        f"<p>{escape(text)}{badge}</p></div>"
+        f"<p>{escape(text)}{badge}</p>{_compared(attack.name)}</div>"
     )
+
+
+def _compared(name: str) -> str:
+    """What the bound of a first policy was chosen from, to compare a figure with."""
+    standard = STANDARD_BOUNDS.get(name)
+    if standard is None or not standard.highest:
+        return ""
+    return f"<p>For comparison, upper ends on public chest films: {escape(standard.behind)}.</p>"
 
 
 def _drawing(attack: Attack, limit: float | None, colour: str) -> str:

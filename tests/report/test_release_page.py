@@ -16,6 +16,7 @@ from benchmarks.label_page.browser import chromium
 from gdshare.audit.nearest_patches import NearestPatches, write_nearest
 from gdshare.bundle.attacks import Attack
 from gdshare.distill.run_folder import read_result
+from gdshare.release.bounds import STANDARD_BOUNDS
 from gdshare.report.attack_bars import WIDTH, place
 
 pytestmark = pytest.mark.skipif(shutil.which("chromium") is None, reason="no chromium")
@@ -79,6 +80,14 @@ def test_bar_reaches_from_guessing_to_the_figure_and_the_limit_is_drawn_on_it(
     assert "finds everyone (1.000)" in bar.inner_text()
     nearest = page.locator('[data-attack="nearest-patch/1"] .figure')
     assert nearest.get_attribute("width") == "0.0", "no nearer than other patients' patches"
+
+
+def test_figures_of_public_films_stand_beside_a_bar_to_compare_with(desk: Desk, page: Page) -> None:
+    shown(desk, page, 0.8)
+    bar = page.locator('[data-attack="nearest-patch/1"]')
+    behind = STANDARD_BOUNDS["nearest-patch/1"].behind
+    assert f"For comparison, upper ends on public chest films: {behind}." in bar.inner_text()
+    assert "comparison" not in page.locator('[data-attack="membership-loss/1"]').inner_text()
 
 
 def test_limit_that_is_not_kept_is_red_with_the_verdict(desk: Desk, page: Page) -> None:
