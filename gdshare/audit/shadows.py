@@ -141,12 +141,17 @@ class Workshop:
         Raises:
             LostError: too many useless gradients in a row.
         """
-        made = self._read(name)
+        made = self.kept(name, step)
         if made is None:
             problem = recipe.of(included, derived_seed(self.seed, f"audit-{name}"))
             made = _train(problem, self.start(problem), self._unfinished(name), step)
             self._keep(name, made)
-        else:
+        return made
+
+    def kept(self, name: str, step: Step) -> Distilled | None:
+        """What was made before, if it was; its training steps are counted."""
+        made = self._read(name)
+        if made is not None:
             for _ in range(self.steps):
                 step()
         return made

@@ -14,6 +14,7 @@ from gdshare.audit.attack import seed_of
 from gdshare.audit.audit_run import Effort, attack_all
 from gdshare.audit.canaries import EACH, KINDS, LIST, SINGLES, draw_few, draw_planting
 from gdshare.audit.canary_sets import make_sets
+from gdshare.audit.recipes import FromPatches
 from gdshare.audit.reconstruction import (
     IMAGES,
     NAMES,
@@ -138,6 +139,23 @@ def test_interrupted_set_goes_on_to_the_same_bytes(site, tmp_path, monkeypatch):
     whole = workshop_of(site, other)
     make_sets(whole, nulls, SETS, lambda: None)
     assert made == [(other / FOLDER / name).read_bytes() for name in names]
+
+
+def test_sets_that_are_kept_compute_no_features(site, tmp_path, monkeypatch):
+    workshop, steps = workshop_of(site, tmp_path), []
+    nulls = nulls_of(workshop)
+    first = make_sets(workshop, nulls, SETS, lambda: None)
+
+    def never(self, change):
+        raise AssertionError("features of changed windows")
+
+    monkeypatch.setattr(FromPatches, "changed", never)
+    again = make_sets(workshop, nulls, SETS, lambda: steps.append(1))
+    assert len(steps) == sum(SETS) * workshop.steps
+    for before, after in zip(
+        (*first.planted, *first.few), (*again.planted, *again.few), strict=True
+    ):
+        assert before.distilled.to_bytes() == after.distilled.to_bytes()
 
 
 def test_set_is_made_again_where_others_carry(site, tmp_path):

@@ -20,7 +20,8 @@ def rows(text: str) -> list[list[str]]:
 
 
 def test_page_has_no_more_words_than_people_read():
-    assert len(PAGE.split()) <= MOST_WORDS
+    words = [word for word in PAGE.split() if re.search(r"\w", word)]  # the bars of tables are none
+    assert len(words) <= MOST_WORDS
 
 
 def test_summary_comes_before_any_section():
