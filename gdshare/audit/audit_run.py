@@ -4,7 +4,7 @@
 
     audit = audit_run(Path("run"), open_cohort(Path("cohort")))
     audit.record.results  # every attack with its control
-    audit.attacks  # those whose controls fired; a bundle tells these
+    audit.attacks  # those that count: a control fired, or something was found; a bundle tells these
 
 What takes long is one distillation after the other (``shadows``), and each is kept in the run's
 folder: an audit that is made again goes on where it was.

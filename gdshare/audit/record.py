@@ -103,12 +103,12 @@ class AuditRecord(BaseModel):
 
     @property
     def attacks(self) -> tuple[Attack, ...]:
-        """Those whose controls fired: the others count for nothing, and no bundle tells them."""
+        """Those that found something or whose controls fired; no bundle tells the others."""
         return tuple(result.attack for result in self.results if result.counts)
 
     @property
     def blind(self) -> tuple[str, ...]:
-        """The names of those whose controls did not fire."""
+        """The names of those that found nothing, and whose controls did not fire."""
         return tuple(result.attack.name for result in self.results if not result.counts)
 
 

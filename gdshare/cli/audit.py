@@ -89,11 +89,11 @@ def audit(
     images themselves, and with the help of distillations with and without each patient? Is one
     picked from a line-up, by another film? Is an image close to a patient's patch? Can a mark
     planted in one patient's windows, in distillations like the run, be read back? Every attack is
-    also made on something that leaks, its control: one whose control does not fire counts for
-    nothing. Figures, intervals and controls are written to the run's audit.json; those that count
-    are included when the run is prepared or published, and can be limited by the policy. The
-    training patch nearest to each image is kept beside them, for the page of gdshare prepare. A
-    failed attack does not prove that the images reveal nothing.
+    also made on something that leaks, its control: one that finds nothing, and whose control does
+    not fire, counts for nothing. Figures, intervals and controls are written to the run's
+    audit.json; those that count are included when the run is prepared or published, and can be
+    limited by the policy. The training patch nearest to each image is kept beside them, for the
+    page of gdshare prepare. A failed attack does not prove that the images reveal nothing.
     """
     require_extra("distill")
     from gdshare.audit import AUDIT
@@ -259,6 +259,8 @@ def _remarks(record: "AuditRecord") -> Iterator[str]:
     for result in record.results:
         if not result.counts:
             yield f"{result.attack.name}: its {BLIND}, so it says nothing about these images"
+        elif not result.control.fired:
+            yield f"{result.attack.name}: found something, although its {BLIND}; that counts"
     for untried in record.untried:
         yield f"{untried.name}: not tried; {untried.why}"
 

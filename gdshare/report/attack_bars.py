@@ -4,6 +4,7 @@ from html import escape
 
 from gdshare.bundle.attacks import Attack
 from gdshare.release import Policy
+from gdshare.release.rules import bound_on
 
 WIDTH, HEIGHT, BAR = 600, 34, 14
 """Of the drawing, in its own units."""
@@ -56,7 +57,7 @@ def attack_bars(attacks: tuple[Attack, ...], policy: Policy) -> str:
     )
     if not attacks and not missing:
         return "<p>None was tried; see gdshare audit.</p>"
-    return "".join(_bar(attack, policy.attacks.get(attack.name)) for attack in attacks) + missing
+    return "".join(_bar(own, bound_on(own.name, policy, True)) for own in attacks) + missing
 
 
 def place(value: float, attack: Attack) -> float:

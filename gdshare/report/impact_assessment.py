@@ -20,7 +20,7 @@ from gdshare.release import Policy, Prepared
 from gdshare.release.approval import Approval
 from gdshare.release.override import Override
 from gdshare.release.policy import policy_digest
-from gdshare.release.rules import Finding, findings
+from gdshare.release.rules import Finding, bound_on, findings
 
 TEMPLATE = "impact-assessment.md"
 UNPROVEN = (
@@ -137,7 +137,7 @@ def _attack_rows(policy: Policy, manifest: Manifest) -> list[str]:
     untried = "NOT tried" if manifest.privacy is None else "not published, with a guarantee"
     rows = []
     for name in sorted({*tried, *policy.attacks, *ATTACKS}):
-        attack, bound = tried.get(name), policy.attacks.get(name)
+        attack, bound = tried.get(name), bound_on(name, policy, name in tried)
         figure = untried if attack is None else attack.text
         limit = "none" if bound is None else f"upper end {bound:.3f} at most"
         if bound is not None and (attack is None or attack.high > bound):

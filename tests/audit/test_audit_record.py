@@ -39,6 +39,15 @@ def test_attack_whose_control_did_not_fire_is_kept_and_does_not_count(tmp_path):
     assert not result.counts
 
 
+def test_what_an_attack_finds_counts_although_it_missed_its_control(tmp_path):
+    """Else a name that was found would leave, because another way of hiding it was overlooked."""
+    found = Attack(name="membership-loss/1", figure=0.8, low=0.7, high=0.9, unrelated=0.5)
+    name = Attack(name="identifiers/1", figure=0.5, low=0.5, high=0.5, unrelated=0.0)
+    write_attacks(tmp_path, distilled(), (name, found), SILENT)
+    assert read_attacks(tmp_path, distilled()) == (name, found)
+    assert read_audit(tmp_path, distilled()).blind == ()
+
+
 @pytest.mark.parametrize(("low", "fired"), [(0.51, True), (0.5, False), (0.3, False)])
 def test_control_fires_if_its_whole_interval_lies_above_chance(low, fired):
     assert FIRED.model_copy(update={"low": low}).fired is fired

@@ -177,3 +177,15 @@ def test_name_that_was_found_cannot_be_let_out() -> None:
     assert broken_bounds(policy, about) == ()
     with pytest.raises(PolicyError, match=r"attack identifiers/1: 0\.001"):
         require_allowed(policy, about, overridden=True)
+
+
+def test_name_that_was_found_stays_where_the_policy_is_silent() -> None:
+    """Also by the default policy, under which one person publishes in one step."""
+    found = Attack(name="identifiers/1", figure=0.001, low=0.001, high=0.001, unrelated=0.0)
+    about = manifest(attacks=(found,))
+    for policy in (Policy(), Policy(attacks={"nearest-patch/1": 0.7})):
+        with pytest.raises(PolicyError, match=r"attack identifiers/1: 0\.001"):
+            require_allowed(policy, about, overridden=True)
+    nothing = found.model_copy(update={"figure": 0.0, "low": 0.0, "high": 0.0})
+    require_allowed(Policy(), manifest(attacks=(nothing,)))
+    require_allowed(Policy(), manifest())
