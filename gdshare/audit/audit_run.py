@@ -208,6 +208,7 @@ def attack_all(
         RunError: this machine computes other public coordinates than those of the run's guarantee.
     """
     require_own_cohort(record, cohort)
+    sought, searched = _identifiers(leaving, distilled, cohort)  # a wrong table is named at once
     seed, by_head = seed_of(distilled), record.method.train == "head"
     films = Films(cohort, patients_of(cohort, "train"), patients_of(cohort, "test"), seed)
     people = len(films.members) + len(films.others)
@@ -238,7 +239,6 @@ def attack_all(
         ratio_result(films, distilled, count.at),
     ]
     untried, body = [], _body(workshop, cohort)
-    sought, searched = _identifiers(leaving, distilled, cohort)
     if isinstance(sought, Result):
         results.append(sought)
     else:

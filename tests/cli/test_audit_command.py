@@ -87,6 +87,19 @@ def test_interrupted_audit_says_that_the_same_command_goes_on(site, monkeypatch)
     assert "the same command goes on where it was" in run.err
 
 
+def test_wrong_table_of_names_is_refused_before_anything_is_attacked(site, tmp_path, monkeypatch):
+    """Not after the minutes that the attacks take."""
+
+    def attacked(*_words, **_options):
+        raise AssertionError("the attacks began")
+
+    monkeypatch.setattr("gdshare.audit.audit_run.attack_run", attacked)
+    words = ("audit", site / "run", "--cohort", site / "cohort", "--known")
+    ended = gdshare(*words, tmp_path / "nowhere.csv")
+    assert ended.status == 2
+    assert "nowhere.csv: cannot be read as a table" in ended.err
+
+
 def test_unfinished_run_is_refused(site, tmp_path):
     run = gdshare("audit", tmp_path, "--cohort", site / "cohort")
     assert run.status == 2
