@@ -230,7 +230,8 @@ def _attack_findings(policy: Policy, manifest: Manifest) -> Iterator[Finding]:
     """One for each attack that the policy asks for or that was tried."""
     tried = {attack.name: attack for attack in manifest.attacks}
     if not tried and not policy.attacks:
-        actual = "none tried; see gdshare audit" if manifest.privacy is None else UNPUBLISHED
+        none = "none tried, or no control fired; see gdshare audit"
+        actual = none if manifest.privacy is None else UNPUBLISHED
         yield Finding("attacks on the images", "no bound", actual, True)
     for name in sorted({*policy.attacks, *tried}):
         attack, bound = tried.get(name), bound_on(name, policy, name in tried)

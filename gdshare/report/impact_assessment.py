@@ -27,6 +27,8 @@ UNPROVEN = (
     "Nothing is proven about any single patient: the bundle states no guarantee, which only "
     "`gdshare distill --epsilon` gives."
 )
+UNTRIED = "NOT tried, or its control did not fire"
+"""A bundle's manifest does not say which of the two."""
 _SHOWN_AS = str.maketrans(
     {"|": "/", "[": "(", "]": ")", "<": "&lt;", ">": "&gt;", "`": "'", "\\": "/"}
 )
@@ -134,7 +136,7 @@ def _start(manifest: Manifest) -> str:
 
 def _attack_rows(policy: Policy, manifest: Manifest) -> list[str]:
     tried = {attack.name: attack for attack in manifest.attacks}
-    untried = "NOT tried" if manifest.privacy is None else "not published, with a guarantee"
+    untried = UNTRIED if manifest.privacy is None else "not published, with a guarantee"
     rows = []
     for name in sorted({*tried, *policy.attacks, *ATTACKS}):
         attack, bound = tried.get(name), bound_on(name, policy, name in tried)

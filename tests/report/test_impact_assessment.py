@@ -37,7 +37,7 @@ def test_draft_says_what_leaves_what_was_tried_and_what_was_not(desk: Desk) -> N
     assert "3 images of 16 x 16 pixels" in text
     assert "20 without the finding, 21 with it" in text
     assert "| membership-loss/1 | 0.650 (0.600 to 0.800; 0.500 where nothing is known) |" in text
-    assert "| nearest-patch/1 | NOT tried | none |" in text
+    assert "| nearest-patch/1 | NOT tried, or its control did not fire | none |" in text
     assert "Nothing is proven about any single patient" in text
     assert "on the hospital's own validation patients: patch score" in text
     assert "anonym" not in text
