@@ -259,12 +259,7 @@ class Result(BaseModel):
     @property
     def counts(self) -> bool:
         """Whether its figure says something of the images."""
-        return self.control.fired or self.found
-
-    @property
-    def found(self) -> bool:
-        """Whether the whole interval lies above what it would find if nothing leaked."""
-        return self.attack.low > self.attack.unrelated
+        return self.control.fired or self.attack.finds
 
 
 class Untried(BaseModel):

@@ -52,19 +52,24 @@ class OldRecord(BaseModel):
 
     Attributes:
         tensors_sha256: of the result that was attacked.
-        attacks: sorted by name.
+        tried: sorted by name.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     format: Literal["gdshare-audit/1"]
     tensors_sha256: Hex
-    attacks: tuple[Attack, ...]
+    tried: Annotated[tuple[Attack, ...], Field(alias="attacks")]
+
+    @property
+    def attacks(self) -> tuple[Attack, ...]:
+        """Those that found something: without a control, the others count for nothing."""
+        return tuple(attack for attack in self.tried if attack.finds)
 
     @property
     def blind(self) -> tuple[str, ...]:
-        """Unknown: it has no controls."""
-        return ()
+        """The names of the others."""
+        return tuple(attack.name for attack in self.tried if not attack.finds)
 
 
 class AuditRecord(BaseModel):
@@ -177,7 +182,7 @@ def read_audit(run: Path, distilled: Distilled) -> AuditRecord | OldRecord | Non
 
 def _names(record: AuditRecord | OldRecord) -> list[str]:
     if isinstance(record, OldRecord):
-        return [attack.name for attack in record.attacks]
+        return [attack.name for attack in record.tried]
     results = [result.attack.name for result in record.results]
     return results + [untried.name for untried in record.untried]
 

@@ -45,6 +45,11 @@ class Attack(BaseModel):
         return self
 
     @property
+    def finds(self) -> bool:
+        """Whether the whole interval lies above the figure where nothing is known."""
+        return self.low > self.unrelated
+
+    @property
     def text(self) -> str:
         """For people, such as ``0.512 (0.430 to 0.591; 0.500 where nothing is known)``."""
         return (

@@ -53,14 +53,17 @@ def test_control_fires_if_its_whole_interval_lies_above_chance(low, fired):
     assert FIRED.model_copy(update={"low": low}).fired is fired
 
 
-def test_audit_of_an_earlier_release_is_readable(tmp_path):
+def test_audit_without_controls_counts_for_what_it_found_alone(tmp_path):
+    """Of before there were controls: nobody knows whether its attacks would have seen a leak."""
+    found = Attack(name="nearest-patch/1", figure=0.9, low=0.8, high=1.0, unrelated=0.2)
     old = {
         "format": "gdshare-audit/1",
         "tensors_sha256": tensors_digest(distilled()),
-        "attacks": [LOSS.model_dump()],
+        "attacks": [LOSS.model_dump(), found.model_dump()],
     }
     (tmp_path / AUDIT).write_text(json.dumps(old), encoding="utf-8")
-    assert read_attacks(tmp_path, distilled()) == (LOSS,)
+    assert read_attacks(tmp_path, distilled()) == (found,)
+    assert read_audit(tmp_path, distilled()).blind == (LOSS.name,)
 
 
 @pytest.mark.parametrize("control", [FIRED, SILENT])
