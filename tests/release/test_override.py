@@ -11,6 +11,7 @@ from bundle_run_kit import PASSPHRASE
 from command_kit import Ended, gdshare
 from desk_kit import Desk
 
+from gdshare.audit import ATTACKS as ATTACK_NAMES
 from gdshare.bundle.attacks import Attack
 from gdshare.distill.run_folder import read_result
 from gdshare.errors import PolicyError
@@ -62,6 +63,22 @@ def test_override_lets_it_out_and_ledger_and_receipt_say_who_and_why(desk: Desk)
     line = next(entry for entry in entries if entry.act == "override")
     assert (line.by, line.what) == ("officer", "st-mary-1")
     assert line.why.endswith(f"upper end 0.700 at most: {WHY}")
+
+
+def test_reason_stands_in_the_ledger_however_many_bounds_are_broken(desk: Desk) -> None:
+    names = [name for name in ATTACK_NAMES if name != "identifiers/1"]
+    shutil.rmtree(desk.prepared)
+    bounds = "".join(f'"{name}" = 0.7\n' for name in names)
+    desk.rule(1, ("officer", "head"), f"[attacks]\n{bounds}")
+    found = [Attack(name=own, figure=0.8, low=0.7, high=0.9, unrelated=0.5) for own in names]
+    write_attacks(desk.folder / "run", read_result(desk.folder / "run"), found)
+    desk.prepare()
+    why = "the board agreed on 1 May, since " + 200 * "y"
+    assert approve(desk, "--despite", why).status == 0
+    entries = read_ledger(desk.folder / "outbox-ledger.jsonl")
+    line = next(entry for entry in entries if entry.act == "override")
+    assert line.why.endswith(f"…: {why}")
+    assert desk.release().status == 0
 
 
 def test_second_approver_sees_the_override_and_approves_without_one(desk: Desk) -> None:
