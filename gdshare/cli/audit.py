@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from math import floor
 from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING, Annotated
@@ -240,9 +241,10 @@ def _lineups(record: "AuditRecord") -> Iterator[str]:
 def _remarks(record: "AuditRecord") -> Iterator[str]:
     if record.one_run is not None:
         own = record.one_run
+        shown = floor(100 * own.epsilon) / 100  # a lower bound: rounded up it would be too much
         yield (
             f"{own.right} of {own.guesses} guesses who was in a shadow were right: distillations "
-            f"like this one are not ε-differentially private for any ε below {own.epsilon:.2f} "
+            f"like this one are not ε-differentially private for any ε below {shown:.2f} "
             "(95% confidence, δ = 0)"
         )
     planted = [own.readback.sets for own in record.results if own.readback is not None]

@@ -3,19 +3,23 @@
 import json
 import shutil
 
+import numpy as np
 import pytest
+from audit_kit import record_of
 from bundle_run_kit import PASSPHRASE
 from command_kit import gdshare
 from film_kit import small_cohort
 from run_kit import SETTINGS, TINY
 
 from gdshare.audit import AUDIT, audit_run, read_attacks
+from gdshare.audit.figures import OneRun
 from gdshare.audit.identifiers import Searched
 from gdshare.audit.record import SIGNATURE, signer_of_audit
-from gdshare.cli.audit import print_identifiers
+from gdshare.cli.audit import _remarks, print_identifiers
 from gdshare.cli.exit_status import INTERRUPTED
 from gdshare.distill.loop import distill
 from gdshare.distill.run_folder import read_result
+from gdshare.distilled import Distilled
 
 
 @pytest.fixture(scope="module")
@@ -114,3 +118,11 @@ def test_name_that_was_found_is_shown_and_not_logged(capsys, caplog):
         capsys.readouterr().out
     )
     assert "Quokka" not in caplog.text
+
+
+def test_lower_bound_on_epsilon_is_not_rounded_up():
+    images = np.zeros((3, 1, 8, 8), np.float32)
+    result = Distilled(images, np.eye(3, dtype=np.float32), np.full(1, 0.05, np.float32))
+    bound = OneRun(runs=8, guesses=64, right=54, epsilon=1.089)
+    [said] = [line for line in _remarks(record_of(result, (), one_run=bound)) if "ε" in line]
+    assert "for any ε below 1.08 (" in said
