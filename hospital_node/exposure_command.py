@@ -82,6 +82,9 @@ def sums(given: Exposure) -> tuple[str, ...]:
         "What several bundles of the same patients give away together was not measured: an attack "
         "is made on one bundle alone."
     ]
+    sentences.append(
+        "Of bundles, this outbox's ledger was read: what left from another outbox is in no sum."
+    )
     if withdrawn:
         sentences.append(
             f"Of {len(given.bundles)} bundles {withdrawn} were withdrawn: their users must delete "

@@ -71,6 +71,7 @@ def test_bundles_are_listed_with_withdrawals_and_what_is_not_known(place: Path) 
     assert "Of 2 bundles 1 were withdrawn" in text
     assert "For 2 bundles no result of an attack is known here." in text
     assert "No node's record of counts was read (--state)." in text
+    assert "what left from another outbox is in no sum" in text
 
 
 def test_answers_are_added_up_over_models_cohorts_and_nodes(place: Path) -> None:
