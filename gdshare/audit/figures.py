@@ -232,8 +232,8 @@ class Part(BaseModel):
 class Result(BaseModel):
     """An attack, what it found, and whether that counts.
 
-    A control shows that finding nothing means something. What is found needs no control: it counts
-    although the same attack missed the leak.
+    A control shows that finding nothing, or little, means something. That something is found needs
+    none: it counts although the same attack missed the leak, and how much more there is, is open.
 
     Attributes:
         attack: as a bundle would tell it.
@@ -260,6 +260,11 @@ class Result(BaseModel):
     def counts(self) -> bool:
         """Whether its figure says something of the images."""
         return self.control.fired or self.attack.finds
+
+    @property
+    def counted(self) -> Attack:
+        """The attack as far as it counts, if it does: without its control only from below."""
+        return self.attack if self.control.fired else self.attack.at_least
 
 
 class Untried(BaseModel):

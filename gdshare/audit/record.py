@@ -63,8 +63,8 @@ class OldRecord(BaseModel):
 
     @property
     def attacks(self) -> tuple[Attack, ...]:
-        """Those that found something: without a control, the others count for nothing."""
-        return tuple(attack for attack in self.tried if attack.finds)
+        """Those that found something, from below: nobody knows what they would have overlooked."""
+        return tuple(attack.at_least for attack in self.tried if attack.finds)
 
     @property
     def blind(self) -> tuple[str, ...]:
@@ -109,7 +109,7 @@ class AuditRecord(BaseModel):
     @property
     def attacks(self) -> tuple[Attack, ...]:
         """Those that found something or whose controls fired; no bundle tells the others."""
-        return tuple(result.attack for result in self.results if result.counts)
+        return tuple(result.counted for result in self.results if result.counts)
 
     @property
     def blind(self) -> tuple[str, ...]:

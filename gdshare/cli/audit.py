@@ -195,7 +195,7 @@ def _print(record: "AuditRecord") -> None:
 
 
 def _row(result: "Result") -> tuple[str, str, str, str, str]:
-    attack, control = result.attack, result.control
+    attack, control = result.counted, result.control
     leak = (
         f"{control.figure:.3f} ({control.low:.3f} to {control.high:.3f}), baseline "
         f"{control.unrelated:.3f}"
@@ -262,7 +262,10 @@ def _remarks(record: "AuditRecord") -> Iterator[str]:
         if not result.counts:
             yield f"{result.attack.name}: its {BLIND}, so it says nothing about these images"
         elif not result.control.fired:
-            yield f"{result.attack.name}: found something, although its {BLIND}; that counts"
+            yield (
+                f"{result.attack.name}: found something, although its {BLIND}: nobody knows how "
+                "much more there is, so its interval ends at 1"
+            )
     for untried in record.untried:
         yield f"{untried.name}: not tried; {untried.why}"
 
