@@ -21,6 +21,7 @@ from gdshare.release.approval import Approval
 from gdshare.release.override import Override
 from gdshare.release.policy import policy_digest
 from gdshare.release.rules import Finding, bound_on, findings
+from gdshare.report.release_page import auditor
 
 TEMPLATE = "impact-assessment.md"
 UNPROVEN = (
@@ -82,6 +83,7 @@ def impact_assessment(reviewed: Reviewed, now: datetime) -> str:
         "teaches": f"{_tested_on(manifest)}: {prepared.score.text}",
         "proof": _proof(manifest),
         "attacks": "\n".join(_attack_rows(policy, manifest)),
+        "auditor": " ".join(auditor(prepared, policy)) or "No figure of an attack would leave.",
         "rules": "\n".join(_rule_row(part) for part in results if not _is_attack(part)),
         "needed": str(policy.release.approvals),
         "given": str(len(reviewed.approvals)),
