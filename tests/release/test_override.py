@@ -149,6 +149,13 @@ def test_reason_that_cannot_be_shown_is_refused(desk: Desk, why: str) -> None:
     assert desk.entries() == ["prepare"]
 
 
+def test_blank_name_is_no_name(desk: Desk) -> None:
+    ended = approve(desk, "--despite", WHY, "--by", "  ")
+    assert ended.status == 0, ended.err
+    entries = read_ledger(desk.folder / "outbox-ledger.jsonl")
+    assert all(entry.by.strip() for entry in entries)
+
+
 def test_nothing_else_can_be_overridden(desk: Desk) -> None:
     """Neither an attack that was not tried, nor a rule about anything else."""
     shutil.rmtree(desk.prepared)
