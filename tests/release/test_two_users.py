@@ -8,6 +8,7 @@ from multiprocessing import get_context
 from pathlib import Path
 
 import pytest
+from audit_kit import audit_within_bounds
 from bundle_run_kit import PASSPHRASE, make_run
 from command_kit import Ended, gdshare
 
@@ -52,7 +53,7 @@ def shared(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     for user in (ENGINEER, OFFICER, STRANGER):
         (home / str(user)).mkdir(mode=0o700)
         os.chown(home / str(user), user, user)
-    make_run(home / "run")
+    audit_within_bounds(make_run(home / "run"))
     folder = home / "shared"
     folder.mkdir()
     os.chown(folder, 0, GROUP)
