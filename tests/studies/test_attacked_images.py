@@ -87,7 +87,8 @@ def test_drawn_windows_of_class_i_are_the_same_whoever_the_patients_are(measured
     for own in (films["train"], films["train"].at(torch.arange(3)), films["val"]):
         beside = with_class_i(own, reference)
         rows = beside.classes == PatchClass.I
-        assert rows.any() and (beside.films[rows] == -1).all()
+        assert rows.any()
+        assert (beside.films[rows] == -1).all()
         assert torch.equal(beside.features[~rows], own.features)
         drawn.append(beside.features[rows])
     assert all(torch.equal(own, drawn[0]) for own in drawn)
@@ -113,7 +114,8 @@ def test_the_tables_say_what_was_found_what_was_not_tried_and_why(measured):
     for table, name in zip(tables, (SOFT, GUARDED), strict=True):
         rows = {row[0]: row for row in table["rows"]}
         tried = attacks_on(measured, name)
-        assert {*tried, *UNTRIED} == set(ATTACKS) and not {*tried} & {*UNTRIED}
+        assert {*tried, *UNTRIED} == set(ATTACKS)
+        assert not {*tried} & {*UNTRIED}
         for attack in ATTACKS:
             own = tried.get(attack, {}).get("attack")
             figure = [own["figure"], own["low"], own["high"]] if own else UNTRIED[attack]
@@ -122,7 +124,8 @@ def test_the_tables_say_what_was_found_what_was_not_tried_and_why(measured):
         assert rows["patch score"][1] == scores[0]
         assert len(scores) == 2
         spread = next(row for row in repeated["rows"] if row[0] in table["title"])
-        assert spread[1] == "2" and spread[-1][0] == pytest.approx(sum(scores) / 2)
+        assert spread[1] == "2"
+        assert spread[-1][0] == pytest.approx(sum(scores) / 2)
         bundle = [tried["membership-bundle/1"]["attack"]["figure"]]
         bundle += [own[0] for own in results[name].facts["found"]["membership-bundle/1"]]
         assert spread[2][0] == pytest.approx(sum(bundle) / 2)
