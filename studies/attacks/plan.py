@@ -163,7 +163,7 @@ QUICK = Plan(
     phantoms=Phantoms(hospitals=1, per_diagnosis=26),
     images=Images(
         kinds_of_images(
-            Settings(outer_steps=4, score_every=4), delta=1e-3, epsilons=(8.0,), repeats=1
+            Settings(outer_steps=12, score_every=12), delta=1e-3, epsilons=(8.0,), repeats=1
         ),
         guarantee.QUICK.images,
         guarantee.QUICK.synthetic,

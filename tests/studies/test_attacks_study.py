@@ -10,7 +10,7 @@ from gdshare.patch_tensors import as_tensors
 from studies.attacks.bundles import patches_start
 from studies.attacks.plan import FULL, QUICK
 from studies.attacks.report import report_of
-from studies.attacks.schedule import cells_of, name_of
+from studies.attacks.schedule import cells_of, name_of, reading_cell
 from studies.hospitals import COHORT, hospitals_of
 from studies.runner import Store, run
 
@@ -125,7 +125,11 @@ def test_shadows_that_are_broken_off_go_on_with_the_next(measured, tmp_path):
 
 
 def test_the_whole_table_is_expected_within_six_cpu_hours():
-    hospitals = hospitals_of(QUICK.phantoms, Path(), Store("attacks", Path("unused")))
+    store = Store("attacks", Path("unused"))
+    hospitals = hospitals_of(QUICK.phantoms, Path(), store)
+    read = reading_cell(QUICK, store, Path())
     two = [replace(hospitals[0], name=name) for name in FULL.names]
-    assert sum(cell.cpu_seconds for cell in cells_of(FULL, two)) < 6 * 3600
+    cells = cells_of(FULL, two, read)
+    assert sum(cell.cpu_seconds for cell in cells) < 6 * 3600
+    assert [cell.name for cell in cells][-3:] == ["images-soft", "images-e1", "images-e8"]
     assert {kind.word for kind in FULL.kinds} >= {"soft", "hard", "real", "e8", "fixed"}
