@@ -92,7 +92,7 @@ class Answer(BaseModel):
     suppress_below: int = 1
     tied: bool = False
     noise: float = 0.0
-    noise_variance: float | None = None
+    noise_variance: Annotated[float, Field(gt=0.0, allow_inf_nan=False)] | None = None
     at: Instant | None = None
 
     @field_validator("counts", mode="before")

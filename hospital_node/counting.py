@@ -32,7 +32,7 @@ from gdshare.suppression import merged
 from hospital_node.activity import Report, say_nothing
 from hospital_node.count_record import Answer, Limits, Question, read_counts, record_counts
 from hospital_node.kept import ModelOrigin, keep_model, model_shelf
-from hospital_node.noise import DELTA, deviation, noisy, variance_for
+from hospital_node.noise import DELTA, deviation, epsilon_text, noisy, variance_for
 from hospital_node.outbox import only_site
 from hospital_node.refusal import RefusedError
 from hospital_node.settings import NodeSettings
@@ -140,7 +140,8 @@ def _answer(
         answer = record_counts(settings.state, answered, limits)
     if variance is not None:
         spent = read_counts(settings.state).epsilon_spent(question)
-        log.info("noisy answers about these films have spent ε = %.2f at δ = %g", spent, DELTA)
+        text = epsilon_text(spent)
+        log.info("noisy answers about these films have spent ε = %s at δ = %g", text, DELTA)
     return answer
 
 

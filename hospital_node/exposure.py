@@ -17,6 +17,7 @@ and count once.
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Final
 
@@ -135,8 +136,8 @@ class Exposure:
         return SpentTogether(
             len(stated),
             len(looks),
-            sum(max(spent.epsilon for spent in look) for look in looks.values()),
-            sum(max(spent.delta for spent in look) for look in looks.values()),
+            _sum(max(spent.epsilon for spent in look) for look in looks.values()),
+            _sum(max(spent.delta for spent in look) for look in looks.values()),
         )
 
 
@@ -170,6 +171,11 @@ def exposure_of(
         tuple(_answers(*group, own) for group, own in grouped.items()),
         {split: epsilon_of(variances) for split, variances in spent.items()},
     )
+
+
+def _sum(stated: Iterable[float]) -> float:
+    """Of figures with few digits, as they are written: a sum of floats may fall short of it."""
+    return float(sum(Decimal(repr(figure)) for figure in stated))
 
 
 def _reached_the_outbox(entries: Sequence[Entry], bundle: Released) -> bool:

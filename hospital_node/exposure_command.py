@@ -15,7 +15,7 @@ from gdshare.release.publish import ledger_beside, require_ledger
 from gdshare.signing.names import format_utc
 from hospital_node.count_record import FILE, read_counts
 from hospital_node.exposure import AnswersGiven, BundleGiven, Exposure, exposure_of
-from hospital_node.noise import DELTA
+from hospital_node.noise import DELTA, epsilon_text
 from hospital_node.refusal import RefusedError
 
 
@@ -82,6 +82,9 @@ def sums(given: Exposure) -> tuple[str, ...]:
         "What several bundles of the same patients give away together was not measured: an attack "
         "is made on one bundle alone."
     ]
+    sentences.append(
+        "Of bundles, this outbox's ledger was read: what left from another outbox is in no sum."
+    )
     if withdrawn:
         sentences.append(
             f"Of {len(given.bundles)} bundles {withdrawn} were withdrawn: their users must delete "
@@ -99,8 +102,8 @@ def sums(given: Exposure) -> tuple[str, ...]:
             "its counts do."
         )
     sentences += [
-        f"Answers with noise about {split} films have spent ε = {epsilon:.2f} at δ = {DELTA:g} "
-        "together, for one film exchanged for another of the same diagnosis."
+        f"Answers with noise about {split} films have spent ε = {epsilon_text(epsilon)} at "
+        f"δ = {DELTA:g} together, for one film exchanged for another of the same diagnosis."
         for split, epsilon in given.epsilon.items()
     ]
     return tuple(sentences)
@@ -114,7 +117,7 @@ def _guarantees(given: Exposure) -> list[str]:
     again = spent.bundles - spent.looks
     sentences = [
         f"Bundles with a guarantee: {spent.bundles}. If all are of the same patients, they have "
-        f"spent at most ε = {spent.epsilon:.3f} at δ = {spent.delta:g} together: the sum (basic "
+        f"spent at most ε = {spent.epsilon:.3f} at δ = {spent.delta!r} together: the sum (basic "
         "composition), an upper bound."
     ]
     if again:
@@ -155,7 +158,7 @@ def _no_attacks(bundle: BundleGiven) -> str:
 
 def _answers_row(answers: AnswersGiven) -> tuple[str, ...]:
     counts = (answers.models, answers.untied, answers.numbers, answers.exact, answers.noisy)
-    spent = "-" if answers.epsilon is None else f"{answers.epsilon:.2f}"
+    spent = "-" if answers.epsilon is None else epsilon_text(answers.epsilon)
     hours = (_day(answers.first), _day(answers.last))
     return (answers.cohort[:16], answers.split, *map(str, counts), spent, *hours)
 

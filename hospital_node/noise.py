@@ -12,6 +12,7 @@ from fractions import Fraction
 from itertools import accumulate, pairwise
 from math import ceil, log, sqrt
 
+from gdshare.bundle.guarantee import epsilon_stated
 from gdshare.exact_noise import discrete_gaussian
 from gdshare.metrics import Confusion
 
@@ -31,6 +32,11 @@ def epsilon_of(variances: Sequence[float]) -> float:
     """The ε, at ``DELTA``, that answers with noise of these variances have spent together."""
     rho = sum(1 / variance for variance in variances)
     return rho + 2 * sqrt(rho * log(1 / DELTA))
+
+
+def epsilon_text(spent: float) -> str:
+    """ε with two decimals, rounded up: never less than was spent."""
+    return f"{epsilon_stated(spent, 2):.2f}"
 
 
 def noisy(confusions: Sequence[Confusion], variance: Fraction) -> list[Confusion]:

@@ -4,7 +4,7 @@
 
     audit = audit_run(Path("run"), open_cohort(Path("cohort")))
     audit.record.results  # every attack with its control
-    audit.attacks  # those whose controls fired; a bundle tells these
+    audit.attacks  # those that count: a control fired, or something was found; a bundle tells these
 
 What takes long is one distillation after the other (``shadows``), and each is kept in the run's
 folder: an audit that is made again goes on where it was.
@@ -22,7 +22,7 @@ from gdshare.audit.attack import NETWORKS, Progress, attack_run, require_own_coh
 from gdshare.audit.figures import Result, Untried
 from gdshare.audit.gathering import gather, line_up, overfitted_sets
 from gdshare.audit.identifiers import NAME as IDENTIFIERS
-from gdshare.audit.identifiers import Leaving, Searched, identifiers_result
+from gdshare.audit.identifiers import Leaving, Searched, identifiers_result, known_of
 from gdshare.audit.lineup import NAME as LINEUP
 from gdshare.audit.membership_lira import (
     BUNDLE,
@@ -208,6 +208,8 @@ def attack_all(
         RunError: this machine computes other public coordinates than those of the run's guarantee.
     """
     require_own_cohort(record, cohort)
+    if leaving is not None:
+        known_of(cohort, leaving.tables)  # a wrong table is named at once
     seed, by_head = seed_of(distilled), record.method.train == "head"
     films = Films(cohort, patients_of(cohort, "train"), patients_of(cohort, "test"), seed)
     people = len(films.members) + len(films.others)

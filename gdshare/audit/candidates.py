@@ -72,13 +72,13 @@ def candidates_of(cohort: Cohort, per_class: int, seed: int) -> Candidates:
     splits = [patients_of(cohort, split) for split in ("train", "test")]
     pixels = [part.patches.pixels for part in splits]
     labels = np.concatenate([part.patches.labels for part in splits])
+    starts = (0, len(splits[0].patches))
+    of_each = [
+        start + rows for start, part in zip(starts, splits, strict=True) for rows in part.rows
+    ]
     owners = np.full(len(labels), -1, np.int64)
-    before, number = 0, 0
-    for part in splits:
-        for rows in part.rows:
-            owners[before + rows] = number
-            number += 1
-        before += len(part.patches)
+    for number, rows in enumerate(of_each):
+        owners[rows] = number
 
     def take(rows: npt.NDArray[np.int64]) -> Patches:
         rows = np.sort(rows)
@@ -90,12 +90,12 @@ def candidates_of(cohort: Cohort, per_class: int, seed: int) -> Candidates:
     training = [draw_rows(np.flatnonzero(labels == own), per_class, generator) for own in range(3)]
     generator = numpy_generator(seed, "audit-measured-windows")
     measured = [
-        draw_rows(np.flatnonzero((owners == patient) & (labels == own)), MEASURED, generator)
-        for patient in range(number)
+        draw_rows(rows[labels[rows] == own], MEASURED, generator)
+        for rows in of_each
         for own in range(3)
     ]
     return Candidates(
-        member=np.arange(number) < len(splits[0]),
+        member=np.arange(len(of_each)) < len(splits[0]),
         positive=np.concatenate([part.positive for part in splits]),
         training=take(np.concatenate(training)),
         measured=take(np.concatenate(measured)),

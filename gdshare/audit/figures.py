@@ -198,7 +198,7 @@ class Control(BaseModel):
         figure, low, high: what the attack found there, with the 95% interval over patients.
         unrelated: what it would find if nothing leaked.
         fired: whether the whole interval lies above that. If not, the attack is blind here, and
-            what it says of the images counts for nothing.
+            that it finds nothing in the images counts for nothing.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -230,7 +230,10 @@ class Part(BaseModel):
 
 
 class Result(BaseModel):
-    """An attack, what it found, and whether its control fired.
+    """An attack, what it found, and whether that counts.
+
+    A control shows that finding nothing, or little, means something. That something is found needs
+    none: it counts although the same attack missed the leak, and how much more there is, is open.
 
     Attributes:
         attack: as a bundle would tell it.
@@ -255,8 +258,13 @@ class Result(BaseModel):
 
     @property
     def counts(self) -> bool:
-        """Whether its figure may be relied on."""
-        return self.control.fired
+        """Whether its figure says something of the images."""
+        return self.control.fired or self.attack.finds
+
+    @property
+    def counted(self) -> Attack:
+        """The attack as far as it counts, if it does: without its control only from below."""
+        return self.attack if self.control.fired else self.attack.at_least
 
 
 class Untried(BaseModel):

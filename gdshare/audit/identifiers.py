@@ -10,6 +10,7 @@ is for the other attacks. What is encrypted, or spread by a secret rule, no sear
 """
 
 import base64
+import codecs
 import csv
 import io
 import zlib
@@ -38,6 +39,8 @@ OFFSET: Final = 3
 """Where in the numbers the control begins to hide a text."""
 PLANTED: Final = "canary-patient-0815-wombat"
 JAPANESE: Final = "山田^太郎"
+DIVIDERS: Final = (",", ";", "\t")
+UTF_16: Final = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 Words = npt.NDArray[np.uint32]
 
 
@@ -258,8 +261,21 @@ def _plants(
 
 
 def _cells(path: Path) -> set[str]:
+    """The cells of a table, whatever divides them: spreadsheets of half of Europe write semicolons.
+
+    Where more than one of ``DIVIDERS`` stands in it, the cells by each.
+    """
     try:
-        text = read_plain(path, MAX_TABLE).decode("utf-8-sig")
-        return {cell.strip() for row in csv.reader(io.StringIO(text)) for cell in row}
+        data = read_plain(path, MAX_TABLE)
+        text = data.decode("utf-16" if data.startswith(UTF_16) else "utf-8-sig")
+        dividers = [divider for divider in DIVIDERS if divider in text] or DIVIDERS[:1]
+        return {
+            cell.strip()
+            for divider in dividers
+            for row in csv.reader(io.StringIO(text), delimiter=divider)
+            for cell in row
+        }
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise UsageError(f"cannot be read as a table ({error})", path, "give a CSV file") from error
+        raise UsageError(
+            f"cannot be read as a table ({error})", path, "give a CSV file, saved as UTF-8"
+        ) from error

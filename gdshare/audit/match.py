@@ -21,7 +21,7 @@ import numpy.typing as npt
 from scipy.stats import mannwhitneyu
 
 from gdshare.audit.figures import Nearness, RankTest
-from gdshare.audit.patients import Patients
+from gdshare.audit.patients import Patients, rows_by_owner
 
 NAME = "nearest-ratio/1"
 MOST_WINDOWS = 500
@@ -172,13 +172,25 @@ def feature_distances(
     Args:
         images: float64 [M, F], conditioned features of the images.
         features: float64 [windows, F], of the patients' windows.
-        owners: int64 [windows], each one's patient, 0 to n - 1, in order.
+        owners: int64 [windows], each one's patient. A patient's windows need not lie together: who
+            has two films may stand in the table twice, with others between.
         count: of windows that are looked at of each patient, the first.
+
+    Returns:
+        of the patients in the order of ``first_seen``.
     """
     matches = np.maximum(_unit(features) @ _unit(images).T, 0.0) ** 2  # [windows, M]
-    first = np.concatenate([[0], np.flatnonzero(np.diff(owners)) + 1])
-    values = np.stack([1.0 - matches[at : at + count].max(axis=0) for at in first])
+    numbers, rows = rows_by_owner(owners)
+    own = dict(zip(numbers, rows, strict=True))
+    values = np.stack(
+        [1.0 - matches[own[patient][:count]].max(axis=0) for patient in first_seen(owners)]
+    )
     return Distances(values.clip(0.0, 1.0), count)
+
+
+def first_seen(owners: npt.NDArray[np.int64]) -> list[int]:
+    """Every patient once, in the order of their first windows."""
+    return list(dict.fromkeys(owners.tolist()))
 
 
 def _unit(rows: Float) -> Float:

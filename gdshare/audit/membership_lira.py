@@ -46,6 +46,9 @@ LOOKS_AT: Mapping[str, Sequence[str]] = {
 }
 """Attack, or statistic alone -> the statistics that are looked at jointly."""
 CHANCE = 0.5
+FEWEST_OF_A_CLASS = 10
+"""Patients with windows of a class, for whose coins to be fair: of ten, one shadow in a thousand is
+tossed again."""
 GUESSED = 8
 """One patient in so many is guessed to be in, and as many to be out, in the one-run audit."""
 Bool = npt.NDArray[np.bool_]
@@ -181,17 +184,36 @@ def overfitted_control(found: Separation, sets: int) -> Control:
     )
 
 
-def one_run(evidence: Evidence) -> OneRun:
+def fair_coins(people: Candidates) -> Bool:
+    """Whose coins are as good as fair: bool [n].
+
+    A shadow's coins are tossed again if a class would have no window. Where few patients have
+    windows of a class, that favours these: the only one is in every shadow.
+    """
+    fair, training = np.ones(len(people), bool), people.training
+    for label in np.unique(training.labels):
+        owners = np.unique(training.films[training.labels == label])
+        if len(owners) < FEWEST_OF_A_CLASS:
+            fair[owners] = False
+    return fair
+
+
+def one_run(evidence: Evidence) -> OneRun | None:
     """Guess the coins of the second half of the shadows, with the first half's help.
+
+    None where hardly anybody's coin is fair.
 
     The members of a run are not drawn by coins, those of shadows are: so the bound is of
     distillations like the run, from about half of the candidates.
     """
     shadows, count = evidence.shadows_of(SHADOWS), len(evidence.shadows)
     known, targets = shadows.of(np.arange(count // 2)), range(count // 2, count)
-    each_side = max(1, len(evidence.candidates) // GUESSED)
+    fair = fair_coins(evidence.candidates)
+    if fair.sum() < 2:
+        return None
+    each_side = max(1, int(fair.sum()) // GUESSED)
     right = sum(
-        guess(log_ratios(known, shadows.values[:, s]), evidence.included[s], each_side)
+        guess(log_ratios(known, shadows.values[:, s])[fair], evidence.included[s, fair], each_side)
         for s in targets
     )
     guesses = 2 * each_side * len(targets)

@@ -16,6 +16,7 @@ from gdshare.audit.match import (
     Distances,
     equal_windows,
     feature_distances,
+    first_seen,
     nearness,
     pixel_distances,
     rank_test,
@@ -158,7 +159,7 @@ def features_result(
     def distances(images: npt.NDArray[np.float32]) -> tuple[Distances, Distances]:
         own = body.features_of(torch.from_numpy(images[:, None].copy()).to(device))
         every = feature_distances(own.cpu().double().numpy(), features, owners, count)
-        member = candidates.member
+        member = candidates.member[first_seen(owners)]
         return (
             Distances(every.values[member], count),
             Distances(every.values[~member], count),

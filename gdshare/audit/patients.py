@@ -45,11 +45,24 @@ def patients_of(cohort: Cohort, split: Split) -> Patients:
     names = sorted({film.patient for film in cohort.films})
     number = {name: index for index, name in enumerate(names)}
     owner = np.array([number[film.patient] for film in cohort.films], np.int64)[patches.films]
-    rows = tuple(np.flatnonzero(owner == patient) for patient in np.unique(owner))
     positives = {film.patient for film in cohort.films if film.positive}
-    present = tuple(names[patient] for patient in np.unique(owner))
+    numbers, rows = rows_by_owner(owner)
+    present = tuple(names[patient] for patient in numbers)
     positive = np.array([name in positives for name in present], np.bool_)
     return Patients(patches, rows, positive, present)
+
+
+def rows_by_owner(
+    owner: npt.NDArray[np.int64],
+) -> tuple[tuple[int, ...], tuple[npt.NDArray[np.int64], ...]]:
+    """Who owns rows, ascending, and whose are which: int64 [n] each, ascending.
+
+    Sorted once, since ten thousand patients have ten million windows.
+    """
+    order = np.argsort(owner, kind="stable")
+    bounds = np.flatnonzero(np.diff(owner[order])) + 1
+    parts = np.split(order, bounds) if len(order) else []
+    return tuple(int(owner[rows[0]]) for rows in parts), tuple(parts)
 
 
 def sample_patches(patients: Patients, seed: int, purpose: str) -> Patients:

@@ -52,19 +52,24 @@ class OldRecord(BaseModel):
 
     Attributes:
         tensors_sha256: of the result that was attacked.
-        attacks: sorted by name.
+        tried: sorted by name.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     format: Literal["gdshare-audit/1"]
     tensors_sha256: Hex
-    attacks: tuple[Attack, ...]
+    tried: Annotated[tuple[Attack, ...], Field(alias="attacks")]
+
+    @property
+    def attacks(self) -> tuple[Attack, ...]:
+        """Those that found something, from below: nobody knows what they would have overlooked."""
+        return tuple(attack.at_least for attack in self.tried if attack.finds)
 
     @property
     def blind(self) -> tuple[str, ...]:
-        """Unknown: it has no controls."""
-        return ()
+        """The names of the others."""
+        return tuple(attack.name for attack in self.tried if not attack.finds)
 
 
 class AuditRecord(BaseModel):
@@ -103,12 +108,12 @@ class AuditRecord(BaseModel):
 
     @property
     def attacks(self) -> tuple[Attack, ...]:
-        """Those whose controls fired: the others count for nothing, and no bundle tells them."""
-        return tuple(result.attack for result in self.results if result.counts)
+        """Those that found something or whose controls fired; no bundle tells the others."""
+        return tuple(result.counted for result in self.results if result.counts)
 
     @property
     def blind(self) -> tuple[str, ...]:
-        """The names of those whose controls did not fire."""
+        """The names of those that found nothing, and whose controls did not fire."""
         return tuple(result.attack.name for result in self.results if not result.counts)
 
 
@@ -177,7 +182,7 @@ def read_audit(run: Path, distilled: Distilled) -> AuditRecord | OldRecord | Non
 
 def _names(record: AuditRecord | OldRecord) -> list[str]:
     if isinstance(record, OldRecord):
-        return [attack.name for attack in record.attacks]
+        return [attack.name for attack in record.tried]
     results = [result.attack.name for result in record.results]
     return results + [untried.name for untried in record.untried]
 

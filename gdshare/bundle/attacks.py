@@ -45,6 +45,16 @@ class Attack(BaseModel):
         return self
 
     @property
+    def finds(self) -> bool:
+        """Whether the whole interval lies above the figure where nothing is known."""
+        return self.low > self.unrelated
+
+    @property
+    def at_least(self) -> Self:
+        """The same of an attack that may have overlooked more: nothing bounds it from above."""
+        return self.model_copy(update={"high": 1.0})
+
+    @property
     def text(self) -> str:
         """For people, such as ``0.512 (0.430 to 0.591; 0.500 where nothing is known)``."""
         return (

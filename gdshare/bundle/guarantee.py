@@ -29,9 +29,9 @@ OUTSIDE: Final = (
 UNCHECKED: Final = "This is the hospital's statement: nothing in the bundle lets a reader check it."
 
 
-def epsilon_stated(spent: float) -> float:
-    """Round ε up to ``DECIMALS``."""
-    step = Decimal(1).scaleb(-DECIMALS)
+def epsilon_stated(spent: float, decimals: int = DECIMALS) -> float:
+    """Round ε up to so many decimals."""
+    step = Decimal(1).scaleb(-decimals)
     return float(Decimal(repr(spent)).quantize(step, ROUND_CEILING))
 
 

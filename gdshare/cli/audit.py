@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from math import floor
 from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING, Annotated
@@ -89,11 +90,11 @@ def audit(
     images themselves, and with the help of distillations with and without each patient? Is one
     picked from a line-up, by another film? Is an image close to a patient's patch? Can a mark
     planted in one patient's windows, in distillations like the run, be read back? Every attack is
-    also made on something that leaks, its control: one whose control does not fire counts for
-    nothing. Figures, intervals and controls are written to the run's audit.json; those that count
-    are included when the run is prepared or published, and can be limited by the policy. The
-    training patch nearest to each image is kept beside them, for the page of gdshare prepare. A
-    failed attack does not prove that the images reveal nothing.
+    also made on something that leaks, its control: one that finds nothing, and whose control does
+    not fire, counts for nothing. Figures, intervals and controls are written to the run's
+    audit.json; those that count are included when the run is prepared or published, and can be
+    limited by the policy. The training patch nearest to each image is kept beside them, for the
+    page of gdshare prepare. A failed attack does not prove that the images reveal nothing.
     """
     require_extra("distill")
     from gdshare.audit import AUDIT
@@ -195,7 +196,7 @@ def print_audit(record: "AuditRecord") -> None:
 
 
 def _row(result: "Result") -> tuple[str, str, str, str, str]:
-    attack, control = result.attack, result.control
+    attack, control = result.counted, result.control
     leak = (
         f"{control.figure:.3f} ({control.low:.3f} to {control.high:.3f}), baseline "
         f"{control.unrelated:.3f}"
@@ -257,9 +258,10 @@ def _controls(record: "AuditRecord") -> Iterator[str]:
 def _remarks(record: "AuditRecord") -> Iterator[str]:
     if record.one_run is not None:
         own = record.one_run
+        shown = floor(100 * own.epsilon) / 100  # a lower bound: rounded up it would be too much
         yield (
             f"{own.right} of {own.guesses} guesses who was in a shadow were right: distillations "
-            f"like this one are not ε-differentially private for any ε below {own.epsilon:.2f} "
+            f"like this one are not ε-differentially private for any ε below {shown:.2f} "
             "(95% confidence, δ = 0)"
         )
     planted = [own.readback.sets for own in record.results if own.readback is not None]
@@ -276,6 +278,11 @@ def _remarks(record: "AuditRecord") -> Iterator[str]:
     for result in record.results:
         if not result.counts:
             yield f"{result.attack.name}: its {BLIND}, so it says nothing about these images"
+        elif not result.control.fired:
+            yield (
+                f"{result.attack.name}: found something, although its {BLIND}: nobody knows how "
+                "much more there is, so its interval ends at 1"
+            )
     for untried in record.untried:
         yield f"{untried.name}: not tried; {untried.why}"
 

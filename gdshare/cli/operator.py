@@ -9,7 +9,7 @@ def operator_name(by: str | None = None) -> str:
 
     Containers often run under a user ID without a login name.
     """
-    if by:
+    if by and by.strip():  # a ledger names nobody by a blank
         return by
     try:
         return getpass.getuser()

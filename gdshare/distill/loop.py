@@ -362,7 +362,9 @@ def _finish(
     """Write the result and its score."""
     outcome = conclude(state, problem, journal, workers, str(out))
     if workers.is_main:
-        write_score(out, score_record(outcome.distilled, outcome.score))
+        score = score_record(outcome.distilled, outcome.score)
+        of_this = {"run_sha256": run_folder.record_digest(out)}
+        write_score(out, score.model_copy(update=of_this))
         write_bytes(out / run_folder.RESULT, outcome.distilled.to_bytes())
     return outcome
 

@@ -18,6 +18,7 @@
       tensorboard/             event files, where asked for
 """
 
+import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping
@@ -187,6 +188,19 @@ def read_record(out: Path) -> RunRecord:
         ) from error
     except ValidationError as error:
         raise RunError("damaged or of another version", path, "distil again") from error
+
+
+def record_digest(out: Path) -> str:
+    """SHA-256 of ``run.json``, by which the score of its result names it.
+
+    Raises:
+        RunError: it cannot be read.
+    """
+    path = out / RECORD
+    try:
+        return hashlib.sha256(read_plain(path, MAX_RECORD)).hexdigest()
+    except OSError as error:
+        raise RunError(f"cannot be read ({error.strerror})", path, "distil again") from error
 
 
 def read_theta0(out: Path) -> bytes | None:

@@ -4,11 +4,13 @@ It stays at the hospital: the page of ``gdshare prepare`` shows it, and a bundle
 """
 
 import hashlib
+import os
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from gdshare.distill.run_folder import RECORD, record_digest
 from gdshare.distilled import Distilled
 from gdshare.errors import RunError
 from gdshare.plain_files import read_plain
@@ -28,6 +30,8 @@ class ScoreRecord(BaseModel):
 
     Attributes:
         tensors_sha256: of the result.
+        run_sha256: of the ``run.json`` that it is the result of; None where somebody measured
+            afterwards, and in runs of before.
         score: class-balanced accuracy on validation patches, mean over θ0.
         deviation: over θ0.
         low: lower end of the mean's 95% interval.
@@ -40,6 +44,7 @@ class ScoreRecord(BaseModel):
 
     format: Literal["gdshare-score/1"] = "gdshare-score/1"
     tensors_sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    run_sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
     score: Share
     deviation: Share
     low: Share
@@ -73,7 +78,8 @@ def read_score(folder: Path, distilled: Distilled) -> ScoreRecord:
         distilled: the result it must be about.
 
     Raises:
-        RunError: missing, damaged, or about another result.
+        RunError: missing, damaged, or about another result; or ``run.json`` beside it is another
+            run's.
     """
     path = folder / SCORE
     try:
@@ -83,7 +89,19 @@ def read_score(folder: Path, distilled: Distilled) -> ScoreRecord:
     except (OSError, ValidationError) as error:
         raise RunError("cannot be read", path, AGAIN) from error
     require_about(record, distilled, path)
+    if record.run_sha256 is not None and os.path.lexists(folder / RECORD):
+        _require_own_run(record.run_sha256, folder)
     return record
+
+
+def _require_own_run(run_sha256: str, folder: Path) -> None:
+    """Refuse a result that was copied beside another run's record, and with it its guarantee."""
+    if record_digest(folder) != run_sha256:
+        raise RunError(
+            "the result is of another run than this, or it was changed since",
+            folder / RECORD,
+            "restore the files that the run wrote, or distil again",
+        )
 
 
 def require_about(record: ScoreRecord, distilled: Distilled, where: Path) -> None:

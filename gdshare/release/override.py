@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from gdshare.bundle.digests import SUBJECT
 from gdshare.errors import BundleError, KeyFileError, PolicyError, UsageError
+from gdshare.ledger import MAX_TEXT
 from gdshare.plain_files import read_plain
 from gdshare.release.approval import MAX_BYTES, MAX_FILES, require_approver
 from gdshare.release.policy import Policy, policy_digest
@@ -52,8 +53,9 @@ class Override:
 
     @property
     def text(self) -> str:
-        """For the ledger."""
-        return f"{'; '.join(self.bounds)}: {self.why}"
+        """For the ledger, whose texts are short: the whole reason, and as many bounds as fit."""
+        bounds, room = "; ".join(self.bounds), MAX_TEXT - len(f": {self.why}")
+        return f"{bounds if len(bounds) <= room else f'{bounds[: room - 1]}…'}: {self.why}"
 
 
 def sign_override(

@@ -17,7 +17,7 @@ from gdshare.release.policy import BundleRules, Policy
 
 ANYBODY = "anybody"
 IDENTIFIERS = "identifiers/1"
-"""A name that was found is no measurement: nobody may let it out."""
+"""A name that was found is no measurement: no approver may let it out."""
 
 
 @dataclass(frozen=True)
@@ -218,14 +218,23 @@ def _privacy_findings(policy: Policy, manifest: Manifest) -> Iterator[Finding]:
     )
 
 
+def bound_on(name: str, policy: Policy, tried: bool) -> float | None:
+    """The highest upper end of an attack's interval; None: the policy sets no limit.
+
+    Identifiers that were sought may not be found, unless the policy itself says something else.
+    """
+    return policy.attacks.get(name, 0.0 if tried and name == IDENTIFIERS else None)
+
+
 def _attack_findings(policy: Policy, manifest: Manifest) -> Iterator[Finding]:
     """One for each attack that the policy asks for or that was tried."""
     tried = {attack.name: attack for attack in manifest.attacks}
     if not tried and not policy.attacks:
-        actual = "none tried; see gdshare audit" if manifest.privacy is None else UNPUBLISHED
+        none = "none tried, or no control fired; see gdshare audit"
+        actual = none if manifest.privacy is None else UNPUBLISHED
         yield Finding("attacks on the images", "no bound", actual, True)
     for name in sorted({*policy.attacks, *tried}):
-        attack, bound = tried.get(name), policy.attacks.get(name)
+        attack, bound = tried.get(name), bound_on(name, policy, name in tried)
         yield Finding(
             f"attack {name}",
             "no bound" if bound is None else f"upper end {bound:.3f} at most",

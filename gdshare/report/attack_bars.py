@@ -2,9 +2,11 @@
 
 from html import escape
 
+from gdshare.audit import ATTACKS
 from gdshare.bundle.attacks import Attack
 from gdshare.release import Policy
 from gdshare.release.bounds import STANDARD_BOUNDS
+from gdshare.release.rules import bound_on
 
 WIDTH, HEIGHT, BAR = 600, 34, 14
 """Of the drawing, in its own units."""
@@ -48,16 +50,17 @@ STYLE = """\
 
 
 def attack_bars(attacks: tuple[Attack, ...], policy: Policy) -> str:
-    """Draw a bar for each attack that was tried, and name those that the policy asks for."""
+    """Draw a bar for each attack that counts, and name the others: nobody knows what they find."""
     tried = {attack.name for attack in attacks}
     missing = "".join(
-        f'<p><span class="no">not tried</span> {escape(name)}, which the policy asks for; see '
-        "gdshare audit.</p>"
+        f'<p><span class="no">not tried</span> {escape(name)}, which the policy asks for, or its '
+        "control did not fire; see gdshare audit.</p>"
         for name in sorted(set(policy.attacks) - tried)
     )
-    if not attacks and not missing:
-        return "<p>None was tried; see gdshare audit.</p>"
-    return "".join(_bar(attack, policy.attacks.get(attack.name)) for attack in attacks) + missing
+    others = ", ".join(sorted({*ATTACKS} - {*policy.attacks} - tried))
+    rest = f"<p>Not tried, or the control did not fire: {others}.</p>" if others else ""
+    bars = "".join(_bar(own, bound_on(own.name, policy, True)) for own in attacks)
+    return bars + missing + rest
 
 
 def place(value: float, attack: Attack) -> float:

@@ -20,13 +20,16 @@ from gdshare.release import Policy, Prepared
 from gdshare.release.approval import Approval
 from gdshare.release.override import Override
 from gdshare.release.policy import policy_digest
-from gdshare.release.rules import Finding, findings
+from gdshare.release.rules import Finding, bound_on, findings
+from gdshare.report.release_page import auditor
 
 TEMPLATE = "impact-assessment.md"
 UNPROVEN = (
     "Nothing is proven about any single patient: the bundle states no guarantee, which only "
     "`gdshare distill --epsilon` gives."
 )
+UNTRIED = "NOT tried, or its control did not fire"
+"""A bundle's manifest does not say which of the two."""
 _SHOWN_AS = str.maketrans(
     {"|": "/", "[": "(", "]": ")", "<": "&lt;", ">": "&gt;", "`": "'", "\\": "/"}
 )
@@ -80,6 +83,7 @@ def impact_assessment(reviewed: Reviewed, now: datetime) -> str:
         "teaches": f"{_tested_on(manifest)}: {prepared.score.text}",
         "proof": _proof(manifest),
         "attacks": "\n".join(_attack_rows(policy, manifest)),
+        "auditor": " ".join(auditor(prepared, policy)) or "No figure of an attack would leave.",
         "rules": "\n".join(_rule_row(part) for part in results if not _is_attack(part)),
         "needed": str(policy.release.approvals),
         "given": str(len(reviewed.approvals)),
@@ -134,10 +138,10 @@ def _start(manifest: Manifest) -> str:
 
 def _attack_rows(policy: Policy, manifest: Manifest) -> list[str]:
     tried = {attack.name: attack for attack in manifest.attacks}
-    untried = "NOT tried" if manifest.privacy is None else "not published, with a guarantee"
+    untried = UNTRIED if manifest.privacy is None else "not published, with a guarantee"
     rows = []
     for name in sorted({*tried, *policy.attacks, *ATTACKS}):
-        attack, bound = tried.get(name), policy.attacks.get(name)
+        attack, bound = tried.get(name), bound_on(name, policy, name in tried)
         figure = untried if attack is None else attack.text
         limit = "none" if bound is None else f"upper end {bound:.3f} at most"
         if bound is not None and (attack is None or attack.high > bound):

@@ -130,11 +130,11 @@ def _protection(prepared: Prepared, policy: Policy) -> list[str]:
         "<p>The longer the bar, the more an attack finds out; the thin line is its 95% interval, "
         "the mark across the policy's limit, which the interval's upper end must keep.</p>",
         attack_bars(prepared.manifest.attacks, policy),
-        *(f"<p>{escape(said)}</p>" for said in _auditor(prepared, policy)),
+        *(f"<p>{escape(said)}</p>" for said in auditor(prepared, policy)),
     ]
 
 
-def _auditor(prepared: Prepared, policy: Policy) -> tuple[str, ...]:
+def auditor(prepared: Prepared, policy: Policy) -> tuple[str, ...]:
     """Whose word the figures of attacks are; nothing where there are none."""
     if not prepared.manifest.attacks:
         return ()
@@ -187,7 +187,7 @@ def _text(prepared: Prepared, policy: Policy, results: tuple[Finding, ...]) -> s
         _command(prepared, policy) if _allowed(results) else "",
         "POLICY\n" + "\n".join(rules),
         _guarantee_block(prepared),
-        "\n".join(_auditor(prepared, policy)),
+        "\n".join(auditor(prepared, policy)),
         "WHAT THE IMAGES TEACH\n" + _score_text(prepared),
         "TERMS OF USE\n" + "\n".join(terms),
         "THE IMAGES (see review.html)\n" + "\n".join(images),

@@ -89,7 +89,7 @@ def attacks_section(shared: Sequence[Shared], blind: Sequence[str] = ()) -> Sect
 
     Args:
         shared: with the attacks whose controls fired.
-        blind: names of those whose controls did not fire, where that is known.
+        blind: names of those that found nothing, and whose control did not fire or is missing.
     """
     untried = [own.name for own in shared if not own.attacks and own.guarantee is None]
     said = ["The higher a figure, the more the attack finds out, up to 1."]
@@ -97,7 +97,8 @@ def attacks_section(shared: Sequence[Shared], blind: Sequence[str] = ()) -> Sect
         said.append(f"Not attacked before they left: {', '.join(untried)} (gdshare audit).")
     if blind:
         said.append(
-            f"Did not see the leak of their control, and so count for nothing: {', '.join(blind)}."
+            "Found nothing, where no control showed that they would, and so count for nothing: "
+            f"{', '.join(blind)}."
         )
     stated = [own.name for own in shared if own.guarantee is not None]
     if stated:

@@ -61,7 +61,8 @@ def draw(bundles: Sequence[Attacked], names: Sequence[str]) -> str:
 
 
 def _paint_result(axes: Axes, at: float, result: Result, colour: ColorType) -> None:
-    attack, control = result.attack, result.control
+    attack = result.counted if result.counts else result.attack
+    control = result.control
     axes.plot([attack.unrelated], [at], "|", color="black", markersize=7)
     axes.plot([control.unrelated], [at], "|", color="darkgray", markersize=7)
     axes.plot([control.low, control.high], [at, at], color=colour, linewidth=0.5)

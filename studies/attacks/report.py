@@ -141,7 +141,8 @@ def _table(
             rows.append([name, Value("not tried", untried.get(name)), "", "", ""])
             continue
         result = tried[name]
-        attack, control = result.attack, result.control
+        attack = result.counted if result.counts else result.attack
+        control = result.control
         figure = _with_ends(attack.figure, attack.low, attack.high)
         if not result.counts:
             figure = Value("control did not fire", figure.data)

@@ -39,19 +39,34 @@ def test_attack_whose_control_did_not_fire_is_kept_and_does_not_count(tmp_path):
     assert not result.counts
 
 
+def test_what_an_attack_finds_counts_although_it_missed_its_control(tmp_path):
+    """Else a name that was found would leave, because another way of hiding it was overlooked."""
+    found = Attack(name="membership-loss/1", figure=0.8, low=0.7, high=0.9, unrelated=0.5)
+    name = Attack(name="identifiers/1", figure=0.5, low=0.5, high=0.5, unrelated=0.0)
+    write_attacks(tmp_path, distilled(), (name, found), SILENT)
+    counted = read_attacks(tmp_path, distilled())
+    assert [own.name for own in counted] == [name.name, found.name]
+    assert [(own.figure, own.low) for own in counted] == [(0.5, 0.5), (0.8, 0.7)]
+    assert {own.high for own in counted} == {1.0}, "so no bound of a policy is kept by it"
+    assert read_audit(tmp_path, distilled()).blind == ()
+
+
 @pytest.mark.parametrize(("low", "fired"), [(0.51, True), (0.5, False), (0.3, False)])
 def test_control_fires_if_its_whole_interval_lies_above_chance(low, fired):
     assert FIRED.model_copy(update={"low": low}).fired is fired
 
 
-def test_audit_of_an_earlier_release_is_readable(tmp_path):
+def test_audit_without_controls_counts_for_what_it_found_alone(tmp_path):
+    """Of before there were controls: nobody knows whether its attacks would have seen a leak."""
+    found = Attack(name="nearest-patch/1", figure=0.9, low=0.8, high=1.0, unrelated=0.2)
     old = {
         "format": "gdshare-audit/1",
         "tensors_sha256": tensors_digest(distilled()),
-        "attacks": [LOSS.model_dump()],
+        "attacks": [LOSS.model_dump(), found.model_dump()],
     }
     (tmp_path / AUDIT).write_text(json.dumps(old), encoding="utf-8")
-    assert read_attacks(tmp_path, distilled()) == (LOSS,)
+    assert read_attacks(tmp_path, distilled()) == (found.model_copy(update={"high": 1.0}),)
+    assert read_audit(tmp_path, distilled()).blind == (LOSS.name,)
 
 
 @pytest.mark.parametrize("control", [FIRED, SILENT])

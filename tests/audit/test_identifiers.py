@@ -1,6 +1,7 @@
 """An identifier that this site knows is found in what would leave, however it got there."""
 
 import csv
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -86,6 +87,41 @@ def test_cells_of_a_table_are_known_too(tmp_path: Path) -> None:
     assert "x" not in known.texts
     with pytest.raises(UsageError, match="cannot be read as a table"):
         known_of(small_cohort(tmp_path / "d", 6), [tmp_path / "nowhere.csv"])
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "Name;Nummer\nMüller, Hans;08151234\n".encode(),
+        '\ufeffName;Nummer\r\n"Müller, Hans";08151234\r\n'.encode(),
+        "Name\tNummer\nMüller, Hans\t08151234\n".encode("utf-16"),
+        "Müller, Hans;08151234".encode(),
+    ],
+)
+def test_tables_of_european_spreadsheets_are_divided_as_they_are_meant(
+    tmp_path: Path, content: bytes
+) -> None:
+    """Else the whole line would be sought, which stands nowhere: a search that finds nothing."""
+    (tmp_path / "names.csv").write_bytes(content)
+    cohort = small_cohort(tmp_path / "site", 6)
+    assert {"Müller, Hans", "08151234"} <= known_of(cohort, (tmp_path / "names.csv",)).texts
+
+
+def test_table_in_another_charset_is_refused_with_what_to_do(tmp_path: Path) -> None:
+    (tmp_path / "names.csv").write_bytes("Müller".encode("latin-1"))
+    with pytest.raises(UsageError, match="saved as UTF-8"):
+        known_of(small_cohort(tmp_path / "site", 6), (tmp_path / "names.csv",))
+
+
+def test_thousands_of_names_are_sought_in_seconds() -> None:
+    names = frozenset(f"Patient {number:05d} Wombat" for number in range(20_000))
+    began = time.process_time()
+    result = search_identifiers(
+        {**FILES, "README.md": FILES["README.md"] + b"patient 00815 wombat"},
+        *(TENSORS, PROTOCOL, Known(names, 0)),
+    )
+    assert set(result.found) == {"Patient 00815 Wombat"}
+    assert time.process_time() - began < 20
 
 
 def test_ordinary_words_identify_nobody() -> None:

@@ -7,6 +7,7 @@ from gdshare.audit.match import (
     Distances,
     equal_windows,
     feature_distances,
+    first_seen,
     nearness,
     pixel_distances,
     rank_test,
@@ -98,3 +99,17 @@ def test_features_of_a_copy_match_and_opposite_ones_do_not():
     assert found.values[2, 0] == pytest.approx(0.0, abs=1e-9)
     assert found.values[2, 1] > 0.5
     assert feature_distances(features[8:9], features, owners, 2).values[2, 0] > 0.3
+
+
+def test_windows_of_a_patient_need_not_lie_together():
+    """Somebody who has two films may stand in the table twice, with others between."""
+    features = np.random.default_rng(3).normal(size=(12, 20))
+    owners = np.array([4, 2, 2, 4, 9, 4, 2, 9, 9, 4, 2, 9])
+    found = feature_distances(features[[5]], features, owners, 3)
+    assert first_seen(owners) == [4, 2, 9]
+    assert found.values.shape == (3, 1)
+    assert found.values[0, 0] == pytest.approx(0.0), "window 5 is patient 4's third"
+    together = np.argsort(owners, kind="stable")
+    alike = feature_distances(features[[5]], features[together], owners[together], 3)
+    assert first_seen(owners[together]) == [2, 4, 9]
+    assert (alike.values[[1, 0, 2]] == found.values).all()

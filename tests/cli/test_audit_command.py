@@ -3,6 +3,7 @@
 import json
 import shutil
 
+import numpy as np
 import pytest
 from audit_kit import FIRED, attack_at, record_of
 from bundle_factory import distilled
@@ -12,13 +13,14 @@ from film_kit import small_cohort
 from run_kit import SETTINGS, TINY
 
 from gdshare.audit import AUDIT, audit_run, read_attacks
-from gdshare.audit.figures import Readback, Recognition, Result
+from gdshare.audit.figures import OneRun, Readback, Recognition, Result
 from gdshare.audit.identifiers import Searched
 from gdshare.audit.record import SIGNATURE, signer_of_audit
-from gdshare.cli.audit import print_audit, print_identifiers
+from gdshare.cli.audit import _remarks, print_audit, print_identifiers
 from gdshare.cli.exit_status import INTERRUPTED
 from gdshare.distill.loop import distill
 from gdshare.distill.run_folder import read_result
+from gdshare.distilled import Distilled
 
 
 @pytest.fixture(scope="module")
@@ -90,6 +92,19 @@ def test_interrupted_audit_says_that_the_same_command_goes_on(site, monkeypatch)
     assert "the same command goes on where it was" in run.err
 
 
+def test_wrong_table_of_names_is_refused_before_anything_is_attacked(site, tmp_path, monkeypatch):
+    """Not after the minutes that the attacks take."""
+
+    def attacked(*_words, **_options):
+        raise AssertionError("the attacks began")
+
+    monkeypatch.setattr("gdshare.audit.audit_run.attack_run", attacked)
+    words = ("audit", site / "run", "--cohort", site / "cohort", "--known")
+    ended = gdshare(*words, tmp_path / "nowhere.csv")
+    assert ended.status == 2
+    assert "nowhere.csv: cannot be read as a table" in ended.err
+
+
 def test_unfinished_run_is_refused(site, tmp_path):
     run = gdshare("audit", tmp_path, "--cohort", site / "cohort")
     assert run.status == 2
@@ -119,3 +134,11 @@ def test_name_that_was_found_is_shown_and_not_logged(capsys, caplog):
         capsys.readouterr().out
     )
     assert "Quokka" not in caplog.text
+
+
+def test_lower_bound_on_epsilon_is_not_rounded_up():
+    images = np.zeros((3, 1, 8, 8), np.float32)
+    result = Distilled(images, np.eye(3, dtype=np.float32), np.full(1, 0.05, np.float32))
+    bound = OneRun(runs=8, guesses=64, right=54, epsilon=1.089)
+    [said] = [line for line in _remarks(record_of(result, (), one_run=bound)) if "ε" in line]
+    assert "for any ε below 1.08 (" in said

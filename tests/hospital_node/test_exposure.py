@@ -17,12 +17,13 @@ from gdshare.distill.run_folder import read_result
 from gdshare.ledger import open_ledger, read_ledger
 from gdshare.messages import Counts
 from gdshare.metrics import Confusion
+from gdshare.release.guarantee import Spent
 from gdshare.release.publish import ledger_beside
 from gdshare.signing import new_key, public_pem
 from hospital_node.count_record import Answer, Limits, Question, read_counts, record_counts
-from hospital_node.exposure import exposure_of
+from hospital_node.exposure import BundleGiven, Exposure, exposure_of
 from hospital_node.exposure_command import sums
-from hospital_node.noise import epsilon_of
+from hospital_node.noise import epsilon_of, epsilon_text
 
 LIMITS = Limits(validation=60, test=20, untied=5)
 
@@ -70,6 +71,7 @@ def test_bundles_are_listed_with_withdrawals_and_what_is_not_known(place: Path) 
     assert "Of 2 bundles 1 were withdrawn" in text
     assert "For 2 bundles no result of an attack is known here." in text
     assert "No node's record of counts was read (--state)." in text
+    assert "what left from another outbox is in no sum" in text
 
 
 def test_answers_are_added_up_over_models_cohorts_and_nodes(place: Path) -> None:
@@ -102,7 +104,7 @@ def test_noise_has_an_account_over_all_cohorts_together(place: Path) -> None:
     alone = [answers["epsilon"] for answers in given["answers"] if answers["split"] != "test"]
     assert max(alone) < given["epsilon"]["validation"] < sum(alone)
     text = shown(place, "--state", state).out
-    assert f"ε = {epsilon_of([500.0, 250.0]):.2f} at δ = 1e-06 together" in text
+    assert f"ε = {epsilon_text(epsilon_of([500.0, 250.0]))} at δ = 1e-06 together" in text
     assert "without noise" not in text
 
 
@@ -230,3 +232,35 @@ def test_nothing_is_summed_where_no_bundle_has_a_guarantee(place: Path) -> None:
     given = json.loads(shown(place, "--json").out)
     assert given["spent"] is None
     assert "guarantee" not in " ".join(given["sums"])
+
+
+def test_less_than_was_spent_is_never_said(place: Path) -> None:
+    spent = epsilon_of([1050.0])  # 0.2304: its nearest two decimals are below it
+    assert float(f"{spent:.2f}") < spent
+    record(place / "state", "a", variance=1050.0)
+    text = shown(place, "--state", place / "state").out
+    assert "ε = 0.24 at δ = 1e-06 together" in text
+    assert "0.23" not in text.replace(f"{spent}", "")
+
+
+def test_sums_of_guarantees_keep_every_digit(tmp_path: Path) -> None:
+    epsilons, deltas = (0.7, 0.1), (1e-5, 1e-12)
+    assert sum(epsilons) < 0.8, "as floats add up"
+    bundles = tuple(
+        BundleGiven("b", "0" * 64, NOW, None, (), None, (), False, Spent(*own, images))
+        for own, images in zip(zip(epsilons, deltas, strict=True), "ab", strict=True)
+    )
+    given = Exposure(bundles, None, {})
+    assert given.spent is not None
+    assert (given.spent.epsilon, given.spent.delta) == (0.8, 1.0000001e-05)
+    assert "at most ε = 0.800 at δ = 1.0000001e-05 together" in " ".join(sums(given))
+
+
+@pytest.mark.parametrize("variance", ["0.0", "-1.0", "NaN", "Infinity"])
+def test_record_with_noise_that_is_none_is_damaged(place: Path, variance: str) -> None:
+    state = place / "state"
+    record(state, "a", variance=500.0)
+    path = state / "test-counts.json"
+    path.write_text(path.read_text("utf-8").replace("500.0", variance), "utf-8")
+    ended = gdshare("exposure", "--outbox", place / "outbox", "--state", state)
+    assert (ended.status, "damaged; look into it by hand" in ended.err) == (3, True)

@@ -11,6 +11,7 @@ from bundle_run_kit import PASSPHRASE
 from command_kit import Ended, gdshare
 from desk_kit import Desk
 
+from gdshare.audit import ATTACKS as ATTACK_NAMES
 from gdshare.bundle.attacks import Attack
 from gdshare.distill.run_folder import read_result
 from gdshare.errors import PolicyError
@@ -62,6 +63,22 @@ def test_override_lets_it_out_and_ledger_and_receipt_say_who_and_why(desk: Desk)
     line = next(entry for entry in entries if entry.act == "override")
     assert (line.by, line.what) == ("officer", "st-mary-1")
     assert line.why.endswith(f"upper end 0.700 at most: {WHY}")
+
+
+def test_reason_stands_in_the_ledger_however_many_bounds_are_broken(desk: Desk) -> None:
+    names = [name for name in ATTACK_NAMES if name != "identifiers/1"]
+    shutil.rmtree(desk.prepared)
+    bounds = "".join(f'"{name}" = 0.7\n' for name in names)
+    desk.rule(1, ("officer", "head"), f"[attacks]\n{bounds}")
+    found = [Attack(name=own, figure=0.8, low=0.7, high=0.9, unrelated=0.5) for own in names]
+    write_attacks(desk.folder / "run", read_result(desk.folder / "run"), found)
+    desk.prepare()
+    why = "the board agreed on 1 May, since " + 200 * "y"
+    assert approve(desk, "--despite", why).status == 0
+    entries = read_ledger(desk.folder / "outbox-ledger.jsonl")
+    line = next(entry for entry in entries if entry.act == "override")
+    assert line.why.endswith(f"…: {why}")
+    assert desk.release().status == 0
 
 
 def test_second_approver_sees_the_override_and_approves_without_one(desk: Desk) -> None:
@@ -132,6 +149,13 @@ def test_reason_that_cannot_be_shown_is_refused(desk: Desk, why: str) -> None:
     assert desk.entries() == ["prepare"]
 
 
+def test_blank_name_is_no_name(desk: Desk) -> None:
+    ended = approve(desk, "--despite", WHY, "--by", "  ")
+    assert ended.status == 0, ended.err
+    entries = read_ledger(desk.folder / "outbox-ledger.jsonl")
+    assert all(entry.by.strip() for entry in entries)
+
+
 def test_nothing_else_can_be_overridden(desk: Desk) -> None:
     """Neither an attack that was not tried, nor a rule about anything else."""
     shutil.rmtree(desk.prepared)
@@ -177,3 +201,15 @@ def test_name_that_was_found_cannot_be_let_out() -> None:
     assert broken_bounds(policy, about) == ()
     with pytest.raises(PolicyError, match=r"attack identifiers/1: 0\.001"):
         require_allowed(policy, about, overridden=True)
+
+
+def test_name_that_was_found_stays_where_the_policy_is_silent() -> None:
+    """Also by the default policy, under which one person publishes in one step."""
+    found = Attack(name="identifiers/1", figure=0.001, low=0.001, high=0.001, unrelated=0.0)
+    about = manifest(attacks=(found,))
+    for policy in (Policy(), Policy(attacks={"nearest-patch/1": 0.7})):
+        with pytest.raises(PolicyError, match=r"attack identifiers/1: 0\.001"):
+            require_allowed(policy, about, overridden=True)
+    nothing = found.model_copy(update={"figure": 0.0, "low": 0.0, "high": 0.0})
+    require_allowed(Policy(), manifest(attacks=(nothing,)))
+    require_allowed(Policy(), manifest())

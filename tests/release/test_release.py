@@ -10,7 +10,7 @@ from html import unescape
 from pathlib import Path
 
 import pytest
-from audit_kit import record_of, write_attacks
+from audit_kit import SILENT, record_of, write_attacks
 from bundle_run_kit import PASSPHRASE
 from command_kit import Ended, gdshare
 from desk_kit import Desk
@@ -588,9 +588,19 @@ def test_attack_that_nobody_makes_is_told_as_such(desk: Desk) -> None:
 
 def test_page_says_that_nothing_was_tried_where_nothing_need_be(desk: Desk) -> None:
     desk.prepare()
-    assert "none tried; see gdshare audit" in (desk.prepared / "review.txt").read_text(
-        encoding="utf-8"
-    )
+    said = "none tried, or no control fired; see gdshare audit"
+    assert said in (desk.prepared / "review.txt").read_text(encoding="utf-8")
+
+
+def test_attack_whose_control_did_not_fire_is_not_said_to_be_untried(desk: Desk) -> None:
+    """It was tried, and found nothing; the officer reads that this counts for nothing."""
+    found = Attack(name="membership-loss/1", figure=0.5, low=0.4, high=0.6, unrelated=0.5)
+    write_attacks(desk.folder / "run", read_result(desk.folder / "run"), (found,), SILENT)
+    desk.prepare()
+    page = (desk.prepared / "review.html").read_text(encoding="utf-8")
+    assert "None was tried" not in page
+    named = page.partition("<p>Not tried, or the control did not fire: ")[2].partition("</p>")[0]
+    assert {"membership-bundle/1", "membership-loss/1"} <= set(named.rstrip(".").split(", "))
 
 
 def test_mistyped_outbox_is_not_taken_for_a_forged_page(desk: Desk) -> None:

@@ -2,13 +2,15 @@
 
 import json
 import shutil
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
+import numpy as np
 import pytest
 from audit_kit import write_attacks
 from bundle_factory import CREATED, distilled, key, manifest, png, rich_manifest
-from bundle_run_kit import PASSPHRASE, make_run
+from bundle_run_kit import PASSPHRASE, keep_score, make_run
 from command_kit import gdshare
 from desk_kit import Desk
 from private_run_kit import ACCOUNTANT, give_guarantee
@@ -16,8 +18,8 @@ from private_run_kit import ACCOUNTANT, give_guarantee
 from gdshare.bundle import Manifest, build_files, verify_files
 from gdshare.bundle.attacks import Attack
 from gdshare.bundle.manifest import FORMAT_1_1, FORMAT_1_2
-from gdshare.distill.run_folder import read_record, read_result
-from gdshare.distill.score_record import read_score
+from gdshare.distill.run_folder import read_record, read_result, record_digest
+from gdshare.distill.score_record import read_score, write_score
 from gdshare.errors import PolicyError
 from gdshare.ledger import MAX_TEXT, open_ledger, read_ledger
 from gdshare.release import Policy, policy_digest, prepared_from
@@ -103,6 +105,31 @@ def test_figures_of_attacks_stay_inside_with_a_guarantee(desk: Desk) -> None:
     assert prepared_manifest(desk).attacks == ()
     page = (desk.prepared / "review.txt").read_text(encoding="utf-8")
     assert "not published: figures of attacks are read off patients" in page
+
+
+def test_images_of_another_run_do_not_leave_under_a_guarantee(desk: Desk) -> None:
+    """With the score that belongs to them: nothing else says that they are not this run's."""
+    other = make_run(desk.folder / "other")
+    own = read_result(other)
+    moved = replace(own, images=own.images + np.float32(1))
+    (other / "distilled.safetensors").write_bytes(moved.to_bytes())
+    of_a_run(other)
+    of_a_run(desk.folder / "run")
+    assert desk.prepare("--dry-run").status == 0
+    for name in ("distilled.safetensors", "score.json"):
+        shutil.copyfile(other / name, desk.folder / "run" / name)
+    ended = desk.prepare()
+    assert ended.status == 2
+    assert "run.json: the result is of another run than this" in ended.err
+    assert not desk.prepared.exists()
+
+
+def of_a_run(run: Path) -> None:
+    """Its score, as distillation keeps it."""
+    result = read_result(run)
+    keep_score(run, result)
+    score = read_score(run, result).model_copy(update={"run_sha256": record_digest(run)})
+    write_score(run, score)
 
 
 def damaged(path: Path) -> None:

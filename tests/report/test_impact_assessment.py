@@ -37,8 +37,9 @@ def test_draft_says_what_leaves_what_was_tried_and_what_was_not(desk: Desk) -> N
     assert "3 images of 16 x 16 pixels" in text
     assert "20 without the finding, 21 with it" in text
     assert "| membership-loss/1 | 0.650 (0.600 to 0.800; 0.500 where nothing is known) |" in text
-    assert "| nearest-patch/1 | NOT tried | none |" in text
+    assert "| nearest-patch/1 | NOT tried, or its control did not fire | none |" in text
     assert "Nothing is proven about any single patient" in text
+    assert "Nobody signed the audit: its figures are the word of whoever ran it." in text
     assert "on the hospital's own validation patients: patch score" in text
     assert "anonym" not in text
     assert "1 needed, 0 given" in text
@@ -53,6 +54,7 @@ def test_guarantee_of_the_bundle_stands_in_the_draft_with_what_is_outside(desk: 
     assert "Outside the guarantee are: which patients were chosen" in text
     assert "about 20 (noisy) without the finding, about 21 (noisy) with it" in text
     assert "| membership-loss/1 | not published, with a guarantee |" in text
+    assert "No figure of an attack would leave." in text
     assert "on surrogates drawn from the noisy statistic, not on patients: patch score" in text
     assert "| differential privacy | kept: ε 7.998, δ 1e-05 (not demanded) |" in text
     assert "Nothing is proven" not in text

@@ -53,7 +53,8 @@ def test_attacks_that_were_made_are_on_it(tmp_path):
 
 def test_attack_whose_control_did_not_fire_is_named_and_has_no_figure_on_it(tmp_path):
     run = finished(tmp_path)
-    write_attacks(run, read_result(run), (LOSS,), SILENT)
+    nothing = LOSS.model_copy(update={"low": 0.4})
+    write_attacks(run, read_result(run), (nothing,), SILENT)
     gdshare("report", run, "--out", tmp_path / "page.html", check=True)
     html = (tmp_path / "page.html").read_text(encoding="utf-8")
     assert "and so count for nothing: membership-loss/1." in html
