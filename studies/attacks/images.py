@@ -77,7 +77,7 @@ def attack_images(piece: Piece, attack: ImagesAttack) -> Result:
     read = head_reader(body, sets.films.features, sets.films.classes, settings.method())
     evidence = _evidence(sets, attack, attacked[0], read)
     results = [*_on_the_set(evidence), attack_shadows(evidence)]
-    found: dict[str, list[JsonValue]] = {}
+    bound, found = one_run(evidence), dict[str, list[JsonValue]]()
     for other in attacked[1:]:
         beside = replace(evidence, target=read(other), distilled=other)
         for own in (result.attack for result in _on_the_set(beside)):
@@ -90,7 +90,7 @@ def attack_images(piece: Piece, attack: ImagesAttack) -> Result:
     return Result(
         {
             "results": [result.model_dump(mode="json") for result in results],
-            "one_run": one_run(evidence).model_dump(mode="json"),
+            "one_run": bound.model_dump(mode="json") if bound else None,
             "found": {name: found[name] for name in sorted(found)},
             "scores": scores,
         }

@@ -119,12 +119,12 @@ def kinds_of_images(
 ) -> tuple[Kind, ...]:
     """The kinds of sets of PneumoniaMNIST: without a guarantee, and with each ε."""
     return (
-        Kind("soft", "soft labels", settings, cpu_seconds=7.0, repeats=repeats),
+        Kind("soft", "soft labels", settings, cpu_seconds=5.5, repeats=repeats),
         *(
             Kind(
                 *(f"e{epsilon:g}", f"ε = {epsilon:g}", settings),
                 budget=(epsilon, delta),
-                cpu_seconds=7.0,
+                cpu_seconds=5.5,
                 repeats=repeats,
             )
             for epsilon in epsilons

@@ -35,6 +35,7 @@ _REPEATED = {
 _OF_IMAGES = (BUNDLE, LIRA, LOSS, "score")
 """The same of sets of images."""
 _RESULTS = TypeAdapter(list[Found])
+_BOUND = TypeAdapter[OneRun | None](OneRun | None)
 _FOUND = TypeAdapter(dict[str, list[tuple[float, float, float]]])
 
 
@@ -73,7 +74,7 @@ def _of_images(kind: Kind, results: Mapping[str, Result]) -> Table:
     """What was found on the first set of images of a kind."""
     result = results[name_of_images(kind)]
     found = _RESULTS.validate_python(result.facts["results"])
-    bound = OneRun.model_validate(result.facts["one_run"])
+    bound = _BOUND.validate_python(result.facts["one_run"])
     worth = {"patch score": result.numbers("scores")[0]}
     return _table(f"{kind.title}, {IMAGES}, seed 0", found, UNTRIED, bound, worth)
 

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from gdshare.audit import ATTACKS
+from gdshare.audit.figures import Result as Found
 from gdshare.protocol import PatchClass
 from studies.attacks.image_sets import SetMaking
 from studies.attacks.images import UNTRIED
@@ -36,6 +37,13 @@ def measured(tmp_path_factory):
 def attacks_on(measured, name):
     results = measured[3][name].facts["results"]
     return {own["attack"]["name"]: own for own in results}
+
+
+def shown(facts):
+    """What the table says of an attack, with the ends of its interval."""
+    result = Found.model_validate(facts)
+    attack = result.counted if result.counts else result.attack
+    return [attack.figure, attack.low, attack.high]
 
 
 def cell_of(measured, name):
@@ -115,9 +123,7 @@ def test_the_tables_say_what_was_found_what_was_not_tried_and_why(measured):
         assert {*tried, *UNTRIED} == set(ATTACKS)
         assert not {*tried} & {*UNTRIED}
         for attack in ATTACKS:
-            own = tried.get(attack, {}).get("attack")
-            figure = [own["figure"], own["low"], own["high"]] if own else UNTRIED[attack]
-            assert rows[attack][1] == figure
+            assert rows[attack][1] == (shown(tried[attack]) if attack in tried else UNTRIED[attack])
         scores = results[name].numbers("scores")
         assert rows["patch score"][1] == scores[0]
         assert len(scores) == 2
