@@ -14,47 +14,51 @@ class I, which is drawn. Their score is of N and P alone, where guessing gives 0
 import argparse
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import lru_cache, partial
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from benchmarks.engine.tasks import PNEUMONIA, PNEUMONIA_SIDE, data_digest, pneumonia_split
 from gdshare.cohort import Cohort, open_cohort
 from gdshare.cohort.split import Split
 from gdshare.distill.head import Body, Head, train_head
-from gdshare.distill.journal import Journal
-from gdshare.distill.loop import conclude, train_step
 from gdshare.distill.score import tensors_of
-from gdshare.distill.state import initial_state
-from gdshare.distill.workers import ALONE
 from gdshare.exact_noise import rounded_gaussian
-from gdshare.last_layer import one_hot, solve
 from gdshare.method import Settings
 from gdshare.patch_tensors import as_tensors
-from gdshare.private.account import Budget, spend
-from gdshare.private.reference import Drawing, Reference, draw_reference
-from gdshare.private.run import problem_on, scattering_body
-from gdshare.private.statistic import PatientMeans, Shape, ask, estimate
-from gdshare.private.surrogates import surrogates
-from gdshare.protocol import PatchClass, Protocol
-from gdshare.storage import write_bytes
+from gdshare.private.reference import Drawing
+from gdshare.private.run import scattering_body
+from gdshare.private.statistic import Shape
+from gdshare.protocol import Protocol
 from studies.command import Study
+from studies.features import (
+    distil,
+    multipliers_of,
+    patients_in,
+    problem_of_patients,
+    problem_of_windows,
+    with_class_i,
+)
 from studies.hospitals import COHORT, Hospital, Phantoms, cohort_cell, hospitals_of
-from studies.pneumonia import SYNTHETIC, draw_images
+from studies.readings import (
+    IMAGES,
+    READ,
+    SPLITS,
+    Films,
+    Reading,
+    images_cell,
+    keep_reading,
+    open_reading,
+    reading_of_images,
+)
 from studies.report import Report
-from studies.runner import Cell, Piece, Result, Store, read_arrays, write_arrays
+from studies.runner import Cell, Piece, Result, Store
 from studies.tables import Row, Table, Value, deviation, mean
-from studies.votes import judge_votes, spread_rows
+from studies.votes import spread_rows
 
-READ, NOISE_FREE, DEFAULTS = "read", "without noise", "no guarantee, defaults"
+NOISE_FREE, DEFAULTS = "without noise", "no guarantee, defaults"
 SQUARES = "least squares on patches"
-IMAGES = "pneumoniamnist"
-SPLITS: tuple[Split, ...] = ("train", "val", "test")
-MEANS, FEATURES = "means.npz", "features.npz"
 
 
 @dataclass(frozen=True)
@@ -94,23 +98,6 @@ QUICK = Plan(
 
 
 @dataclass(frozen=True)
-class Reading:
-    """What a hospital's patients and the drawn films are read with."""
-
-    protocol: Protocol
-    shape: Shape
-    drawing: Drawing
-
-
-@dataclass(frozen=True)
-class ImagesReading:
-    """What images of single windows are read with."""
-
-    reading: Reading
-    images: str | None  # SHA-256 of the real images' file
-
-
-@dataclass(frozen=True)
 class Way:
     """One way of distilling: ε at δ; 0: without noise; none: from the patches themselves."""
 
@@ -120,70 +107,12 @@ class Way:
     delta: float
 
 
-@dataclass(frozen=True)
-class Films:
-    """A split's films: conditioned features of windows, their classes, films and diagnoses."""
-
-    features: Tensor  # float32 [n, F]
-    classes: Tensor  # int64 [n]
-    films: Tensor  # int64 [n]
-
-    def judge(self, head: Head) -> tuple[float, float]:
-        """Patch score, and AUC of films by the share of P among votes for N or P."""
-        logits = head.logits(self.features)
-        if not self.has_class_i:
-            logits[:, PatchClass.I] = -torch.inf
-        return judge_votes(logits.argmax(1), self.classes, self.films)
-
-    @property
-    def has_class_i(self) -> bool:
-        """Whether any window is of class I."""
-        return bool((self.classes == PatchClass.I).any())
-
-
 def read_hospital(piece: Piece, reading: Reading) -> Result:
     """The cell that computes features once: of patients, of films to judge by, of drawn ones."""
     cohort = open_cohort(piece.needs["cohort"].folder / COHORT)
     body = scattering_body(Settings(), reading.protocol)
     films = {split: _films(cohort, body, split, reading.shape.windows) for split in SPLITS}
-    return _keep_reading(piece, reading, body, films)
-
-
-def read_images(file: Path, piece: Piece, asked: ImagesReading) -> Result:
-    """The same of PneumoniaMNIST: every image is a film, and a patient."""
-    body = scattering_body(Settings(), asked.reading.protocol)
-    films = dict[Split, Films]()
-    for split in SPLITS:
-        x, classes = pneumonia_split(file, split)
-        features = torch.cat([body.features_of(part) for part in torch.split(x, 512)])
-        films[split] = Films(features, classes + PatchClass.N, torch.arange(len(classes)))
-    return _keep_reading(piece, asked.reading, body, films)
-
-
-def _keep_reading(
-    piece: Piece, reading: Reading, body: Body, films: Mapping[Split, Films]
-) -> Result:
-    reference = draw_reference(
-        reading.protocol, body, reading.shape.dimension, drawing=reading.drawing
-    )
-    names = ("projection", "lift", "centres", "background", "scatter")
-    write_arrays(piece.folder / MEANS, {name: getattr(reference, name) for name in names})
-    write_bytes(piece.folder / "reference", reference.sha256.encode())
-    arrays = {
-        f"{split}-{name}": getattr(own, name).numpy()
-        for split, own in films.items()
-        for name in ("features", "classes", "films")
-    }
-    with (piece.folder / FEATURES).open("wb") as stream:
-        np.savez(stream, allow_pickle=False, **arrays)
-    own, seen = films["train"], films["val"]
-    solved = solve(
-        (own.features, one_hot(own.classes)),
-        (seen.features, one_hot(seen.classes)),
-        Head.zeros(body),
-    )
-    score, area = films["test"].judge(solved.head)
-    return Result({"val": solved.score, "test": score, "auc": area})
+    return keep_reading(piece, reading, body, films)
 
 
 def _films(cohort: Cohort, body: Body, split: Split, windows: int) -> Films:
@@ -198,76 +127,23 @@ def _films(cohort: Cohort, body: Body, split: Split, windows: int) -> Films:
 def distil_hospital(piece: Piece, way: Way) -> Result:
     """The cell of one way and seed."""
     reading, settings = way.reading, way.settings.model_copy(update={"seed": piece.seed})
-    folder = piece.needs[READ].folder
     body = scattering_body(settings, reading.protocol)
-    stored = read_arrays(folder / FEATURES)
-    films = {
-        split: Films(
-            *(
-                torch.from_numpy(stored[f"{split}-{name}"])
-                for name in ("features", "classes", "films")
-            )
-        )
-        for split in SPLITS
-    }
-    arrays = read_arrays(folder / MEANS)
-    reference = Reference(**arrays, sha256=(folder / "reference").read_text())
+    films, reference = open_reading(piece.needs[READ].folder)
     if way.epsilon is None:
-        own = _with_class_i(films["train"], reference, way)
-        problem = problem_on(settings, reading.protocol, "cpu", body, (own.features, own.classes))
-        problem = replace(problem, fixed=replace(problem, fixed=None).draw(0, 0))
-        if problem.features is not None:
-            seen = replace(problem.features, scoring=films["val"].features)
-            problem = replace(problem, features=seen)
-        problem = replace(problem, scoring=(torch.empty(0), films["val"].classes))
+        own = with_class_i(films["train"], reference)
+        problem = problem_of_windows(settings, reading.protocol, body, own, films["val"])
     else:
-        found = surrogates(_statistic(films["train"], reference, way), reference)
-        problem = problem_on(settings, reading.protocol, "cpu", body, found)
-    state, journal = initial_state(settings, reading.protocol.side), Journal(None, None)
-    for _ in range(settings.outer_steps):
-        state, _ = train_step(state, problem, journal, ALONE)
-    outcome = conclude(state, problem, journal, ALONE, piece.folder.name)
+        problem = problem_of_patients(
+            *(settings, reading.protocol, body, patients_in(films["train"], reference)),
+            *(reference, reading.shape),
+            multipliers_of(way.epsilon, way.delta, reading.shape.shares),
+            rounded_gaussian,
+        )
+    outcome = distil(problem, piece.folder.name)
     data = tensors_of(outcome.distilled, settings.sets, torch.device("cpu"))
     head = train_head(Head.zeros(body), data, settings.trajectory)
     (val, _), (test, area) = films["val"].judge(head), films["test"].judge(head)
     return Result({"val": val, "test": test, "auc": area, "surrogates": outcome.score.mean})
-
-
-def _with_class_i(films: Films, reference: Reference, way: Way) -> Films:
-    """Where no window is of class I, drawn ones are."""
-    if films.has_class_i:
-        return films
-    drawn, labels = surrogates(_statistic(films, reference, replace(way, epsilon=0.0)), reference)
-    beside = labels == PatchClass.I
-    nobody = torch.full((int(beside.sum()),), -1)
-    return Films(
-        torch.cat([films.features, drawn[beside]]),
-        torch.cat([films.classes, labels[beside]]),
-        torch.cat([films.films, nobody]),
-    )
-
-
-def _statistic(films: Films, reference: Reference, way: Way) -> npt.NDArray[np.float64]:
-    """The class means that the queries give; each patient has one film."""
-    shape, patients = way.reading.shape, []
-    for film in np.unique(films.films.numpy()):
-        own = films.films == film
-        inside = films.classes[own] != PatchClass.I
-        means = [
-            reference.projection @ part.double().numpy().mean(0) if len(part) else None
-            for part in (films.features[own][~inside], films.features[own][inside])
-        ]
-        positive = bool((films.classes[own] == PatchClass.P).any())
-        patients.append(PatientMeans(means[0], means[1], positive))
-    multipliers = _multipliers(way.epsilon, way.delta, shape.shares) if way.epsilon else (0.0, 0.0)
-    statistic = ask(patients, reference.centres, shape, multipliers, rounded_gaussian)
-    return estimate(statistic, reference.centres, shape, multipliers).means
-
-
-@lru_cache(maxsize=16)
-def _multipliers(epsilon: float, delta: float, shares: tuple[float, float]) -> tuple[float, ...]:
-    """Of a budget; the accountant needs seconds for each."""
-    return spend(Budget(epsilon, delta), shares).multipliers
 
 
 def cells_of(plan: Plan, hospitals: Sequence[Hospital], store: Store, data: Path) -> list[Cell]:
@@ -280,15 +156,8 @@ def cells_of(plan: Plan, hospitals: Sequence[Hospital], store: Store, data: Path
             f"{READ}-{hospital.name}", READ, read_hospital, reading, 0, {"cohort": cut}, 120.0
         )
         cells += [*hospital.needs.values(), cut, read[hospital.name]]
-    drawn, full = Cell("images", "images", draw_images, plan.synthetic), plan.synthetic is None
-    file = data / PNEUMONIA if full else store.folder(drawn) / SYNTHETIC
-    protocol = plan.protocol.model_copy(update={"side": PNEUMONIA_SIDE})
-    single = Reading(protocol, plan.images, plan.drawing)
-    asked = ImagesReading(single, data_digest(file) if full else None)
-    read[IMAGES] = Cell(
-        *(f"{READ}-{IMAGES}", READ, partial(read_images, file), asked, 0),
-        *({} if full else {"images": drawn}, 120.0),
-    )
+    single = reading_of_images(plan.protocol, plan.images, plan.drawing)
+    read[IMAGES] = images_cell(single, plan.synthetic, store, data)
     cells += [*read[IMAGES].needs.values(), read[IMAGES]]
     for site in read:
         own = single if site == IMAGES else reading

@@ -72,13 +72,25 @@ def reader_of(
     if problem.features is not None:
         body = problem.features.body
         features = body.features_of(x.to(problem.device))
-        return _OfHead(body, features, classes.to(problem.device), record.method)
+        return head_reader(body, features, classes.to(problem.device), record.method)
     contribution = contribution_from("this run", distilled, record, 1, shared)
     starts = tuple(
         _start(problem.module, record.method.network, own.theta0, x)
         for own in shared_starts(contribution, problem.protocol, seed, NETWORKS)
     )
     return _OfNetworks(problem.module, record.method, starts, x, classes)
+
+
+def head_reader(body: Body, features: Tensor, classes: Tensor, method: Method) -> Reader:
+    """The same where only a head is trained, and the windows' features are known.
+
+    Args:
+        body: what the features are of.
+        features: conditioned, float32 [n, F].
+        classes: of the windows, int64 [n].
+        method: of the run.
+    """
+    return _OfHead(body, features, classes, method)
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from gdshare.method import Settings
 from gdshare.private.reference import Drawing
 from gdshare.private.statistic import Shape
 from gdshare.protocol import Protocol
+from studies import guarantee
 from studies.hospitals import Phantoms
 
 Begin = Literal["noise", "patches"]
@@ -42,6 +43,21 @@ class Kind:
 
 
 @dataclass(frozen=True)
+class Images:
+    """What is measured on PneumoniaMNIST, beside the hospitals.
+
+    Attributes:
+        kinds: of sets; each starts from noise.
+        shape: of a guarantee's queries.
+        synthetic: so many drawn images of each class and split, not the real ones.
+    """
+
+    kinds: tuple[Kind, ...]
+    shape: Shape
+    synthetic: int | None = None
+
+
+@dataclass(frozen=True)
 class Plan:
     """Everything that decides the study but the noise of guarantees."""
 
@@ -53,6 +69,7 @@ class Plan:
     names: tuple[str, ...] = ("shenzhen-a", "montgomery")
     seeds: int = 1
     phantoms: Phantoms | None = None
+    images: Images | None = None
 
 
 def kinds_of(
@@ -97,6 +114,24 @@ def kinds_of(
     )
 
 
+def kinds_of_images(
+    settings: Settings, delta: float, epsilons: Sequence[float], repeats: int
+) -> tuple[Kind, ...]:
+    """The kinds of sets of PneumoniaMNIST: without a guarantee, and with each ε."""
+    return (
+        Kind("soft", "soft labels", settings, cpu_seconds=5.5, repeats=repeats),
+        *(
+            Kind(
+                *(f"e{epsilon:g}", f"ε = {epsilon:g}", settings),
+                budget=(epsilon, delta),
+                cpu_seconds=5.5,
+                repeats=repeats,
+            )
+            for epsilon in epsilons
+        ),
+    )
+
+
 FULL = Plan(
     Protocol(patch=75, stride=13, side=32, tone="none"),
     kinds_of(
@@ -109,6 +144,10 @@ FULL = Plan(
     Effort(32, 4, (4, 2)),
     Shape(),
     Drawing(),
+    images=Images(
+        kinds_of_images(guarantee.FULL.settings, delta=1e-5, epsilons=(1.0, 8.0), repeats=4),
+        guarantee.FULL.images,
+    ),
 )
 QUICK = Plan(
     Protocol(patch=40, stride=20, side=16, tone="none"),
@@ -122,4 +161,11 @@ QUICK = Plan(
     Shape(dimension=4, windows=8, fewest=2),
     Drawing(films=1, windows=20),
     phantoms=Phantoms(hospitals=1, per_diagnosis=26),
+    images=Images(
+        kinds_of_images(
+            Settings(outer_steps=12, score_every=12), delta=1e-3, epsilons=(8.0,), repeats=1
+        ),
+        guarantee.QUICK.images,
+        guarantee.QUICK.synthetic,
+    ),
 )

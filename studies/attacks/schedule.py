@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 from studies.attacks.audits import (
     AUDITS,
@@ -16,17 +17,26 @@ from studies.attacks.audits import (
     make_shadows,
 )
 from studies.attacks.bundles import Making, make_bundle
-from studies.attacks.plan import Kind, Plan
+from studies.attacks.image_sets import SetMaking
+from studies.attacks.images import ImagesAttack, attack_images
+from studies.attacks.plan import Images, Kind, Plan
 from studies.attacks.repeats import OF_REPEAT, REPEATS, Repeating, make_repeats
 from studies.hospitals import Hospital, cohort_cell
-from studies.runner import Cell
+from studies.readings import READ, images_cell, reading_of_images
+from studies.runner import Cell, Store
 
+IMAGES = "attacked-images"
+"""Kind of cells."""
 READING = 36
 """Of a network trained whole, the CPU-seconds of an audit by those of a distillation."""
 
 
-def cells_of(plan: Plan, hospitals: Sequence[Hospital]) -> list[Cell]:
-    """All cells."""
+ATTACKS_S = 60.0
+"""CPU-seconds of all attacks on sets of images, which have thousands of patients."""
+
+
+def cells_of(plan: Plan, hospitals: Sequence[Hospital], read: Cell | None) -> list[Cell]:
+    """All cells; ``read``: what reads the plan's images, None without any."""
     cohorts = {
         own.name: replace(cohort_cell(own, plan.protocol), name=f"cohort-{own.name}")
         for own in hospitals
@@ -35,7 +45,18 @@ def cells_of(plan: Plan, hospitals: Sequence[Hospital]) -> list[Cell]:
     for seed, kind, site in attacked(plan, hospitals):
         repeats = kind.repeats if seed == 0 and site == hospitals[0] else 0
         cells += _cells_of_bundle(plan, cohorts[site.name], site.name, kind, seed, repeats)
+    if plan.images is not None and read is not None:
+        cells += [*read.needs.values(), read]
+        cells += [_cell_of_images(plan, kind, plan.images, read) for kind in plan.images.kinds]
     return list({cell.name: cell for cell in cells}.values())  # with more seeds, some are repeats
+
+
+def reading_cell(plan: Plan, store: Store, data: Path) -> Cell | None:
+    """What reads the plan's images; None without any."""
+    if plan.images is None:
+        return None
+    reading = reading_of_images(plan.protocol, plan.images.shape, plan.drawing)
+    return images_cell(reading, plan.images.synthetic, store, data)
 
 
 def _cells_of_bundle(
@@ -61,13 +82,14 @@ def _cells_of_bundle(
     distillations = effort.shadows + effort.overfitted
     shadows = Cell(
         *(f"shadows-{name}", SHADOWS, make_shadows, shadowing, seed, needs),
-        cpu_seconds=0.7 * distillations * kind.cpu_seconds,  # a shadow reads no patches
+        # A shadow reads no patches; with a guarantee, it is distilled from fewer features.
+        cpu_seconds=(0.5 if kind.budget else 0.7) * distillations * kind.cpu_seconds,
         resumable=True,
         version=2 if kind.budget else 1,
     )
     canaries = Cell(
         *(f"canaries-{name}", CANARIES, make_canaries, planting, seed, needs),
-        cpu_seconds=sum(effort.planted) * kind.cpu_seconds,
+        cpu_seconds=0.8 * sum(effort.planted) * kind.cpu_seconds,
         resumable=True,
         version=2 if kind.budget else 1,
     )
@@ -91,6 +113,21 @@ def _cells_of_bundle(
     return cells
 
 
+def _cell_of_images(plan: Plan, kind: Kind, images: Images, read: Cell) -> Cell:
+    """Sets of images of one kind, and the attacks on them."""
+    reading = reading_of_images(plan.protocol, images.shape, plan.drawing)
+    making = SetMaking(kind.settings, reading, kind.budget)
+    effort = plan.effort
+    distillations = effort.shadows + effort.overfitted + kind.repeats + 1
+    return Cell(
+        *(name_of_images(kind), IMAGES, attack_images),
+        ImagesAttack(making, effort.shadows, effort.overfitted, kind.repeats),
+        needs={READ: read},
+        cpu_seconds=distillations * kind.cpu_seconds + ATTACKS_S,
+        resumable=True,
+    )
+
+
 def attacked(plan: Plan, hospitals: Sequence[Hospital]) -> list[tuple[int, Kind, Hospital]]:
     """Seed, kind and hospital of each bundle: all that concerns the first hospital comes first."""
     return [
@@ -105,3 +142,8 @@ def attacked(plan: Plan, hospitals: Sequence[Hospital]) -> list[tuple[int, Kind,
 def name_of(site: str, kind: Kind, seed: int) -> str:
     """What its cells are called."""
     return f"{site}-{kind.word}-{seed}"
+
+
+def name_of_images(kind: Kind) -> str:
+    """What the cell of a kind of sets of images is called."""
+    return f"images-{kind.word}"

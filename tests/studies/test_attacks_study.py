@@ -10,7 +10,7 @@ from gdshare.patch_tensors import as_tensors
 from studies.attacks.bundles import patches_start
 from studies.attacks.plan import FULL, QUICK
 from studies.attacks.report import report_of
-from studies.attacks.schedule import cells_of, name_of
+from studies.attacks.schedule import cells_of, name_of, reading_cell
 from studies.hospitals import COHORT, hospitals_of
 from studies.runner import Store, run
 
@@ -24,7 +24,7 @@ def measured(tmp_path_factory):
     folder = tmp_path_factory.mktemp("attacks")
     store = Store("attacks", folder / "out", folder / "archive")
     hospitals = hospitals_of(PLAN.phantoms, Path(), store)
-    cells = cells_of(PLAN, hospitals)
+    cells = cells_of(PLAN, hospitals, None)
     run(cells, store, lambda line: None)
     return store, hospitals, cells, store.results(cells)
 
@@ -40,7 +40,7 @@ def figure(audit, name):
 
 
 def test_repeats_are_other_bundles_of_the_same_patients_by_the_same_attacks(measured):
-    _, hospitals, _, results = measured
+    _, hospitals, cells, results = measured
     name = name_of(hospitals[0].name, KINDS[0], 0)
     found = results[f"repeats-{name}"].facts["found"]
     assert set(found) == {
@@ -50,7 +50,7 @@ def test_repeats_are_other_bundles_of_the_same_patients_by_the_same_attacks(meas
     assert all(len(own) == KINDS[0].repeats for own in found.values())
     first = figure(audit_of(measured, "soft"), "nearest-patch/1")
     assert found["nearest-patch/1"][0][0] != first["figure"]  # other images
-    table = report_of(PLAN, hospitals, results).figures["tables"][-2]
+    table = report_of(PLAN, hospitals, cells, results).figures["tables"][-2]
     assert [row[:2] for row in table["rows"]] == [[kind.title, "2"] for kind in KINDS]
     both = [first["figure"], found["nearest-patch/1"][0][0]]
     assert table["rows"][0][6][0] == pytest.approx(sum(both) / 2)
@@ -58,7 +58,7 @@ def test_repeats_are_other_bundles_of_the_same_patients_by_the_same_attacks(meas
 
 def test_with_more_seeds_no_cell_is_made_twice(measured):
     _, hospitals, cells, _ = measured
-    more = cells_of(replace(PLAN, seeds=3), hospitals)
+    more = cells_of(replace(PLAN, seeds=3), hospitals, None)
     names = [cell.name for cell in more]
     assert len(names) == len(set(names))
     digests = {cell.name: cell.digest for cell in more}
@@ -71,8 +71,8 @@ def test_images_that_start_from_real_patches_are_found_near_to_them(measured):
 
 
 def test_every_bundle_has_every_attack_its_control_and_what_it_is_worth(measured):
-    _, hospitals, _, results = measured
-    report = report_of(PLAN, hospitals, results)
+    _, hospitals, cells, results = measured
+    report = report_of(PLAN, hospitals, cells, results)
     for table in report.figures["tables"][:-2]:
         rows = {row[0]: row for row in table["rows"]}
         assert {"patch score", "AUC of films", "membership-bundle/1", "identifiers/1"} <= set(rows)
@@ -84,7 +84,7 @@ def test_every_bundle_has_every_attack_its_control_and_what_it_is_worth(measured
             assert row[1] == [attack["figure"], attack["low"], attack["high"]]
             assert row[3] == [control[part] for part in ("figure", "low", "high", "unrelated")]
     assert "control did not fire" in report.text  # four shadows of four steps see nothing
-    assert report_of(PLAN, hospitals, {}).text.startswith("CPU-seconds")
+    assert report_of(PLAN, hospitals, cells, {}).text.startswith("CPU-seconds")
 
 
 def test_start_from_patches_is_a_training_patch_of_each_class(measured):
@@ -125,7 +125,11 @@ def test_shadows_that_are_broken_off_go_on_with_the_next(measured, tmp_path):
 
 
 def test_the_whole_table_is_expected_within_six_cpu_hours():
-    hospitals = hospitals_of(QUICK.phantoms, Path(), Store("attacks", Path("unused")))
+    store = Store("attacks", Path("unused"))
+    hospitals = hospitals_of(QUICK.phantoms, Path(), store)
+    read = reading_cell(QUICK, store, Path())
     two = [replace(hospitals[0], name=name) for name in FULL.names]
-    assert sum(cell.cpu_seconds for cell in cells_of(FULL, two)) < 6 * 3600
+    cells = cells_of(FULL, two, read)
+    assert sum(cell.cpu_seconds for cell in cells) < 6 * 3600
+    assert [cell.name for cell in cells][-3:] == ["images-soft", "images-e1", "images-e8"]
     assert {kind.word for kind in FULL.kinds} >= {"soft", "hard", "real", "e8", "fixed"}

@@ -3,17 +3,18 @@ from pathlib import Path
 import pytest
 
 from gdshare.private.account import Spending
-from studies import guarantee
-from studies.guarantee import IMAGES, QUICK, cells_of, name_of, report_of
+from studies import features
+from studies.guarantee import QUICK, cells_of, name_of, report_of
 from studies.hospitals import hospitals_of
+from studies.readings import IMAGES
 from studies.runner import Store, run
 
 
 def test_the_study_prints_what_is_done_and_leaves_out_what_is_not(tmp_path, monkeypatch):
     monkeypatch.setattr(
-        guarantee, "spend", lambda budget, shares: Spending((1.3, 0.7), 7.9, "a test")
+        features, "spend", lambda budget, shares: Spending((1.3, 0.7), 7.9, "a test")
     )
-    guarantee._multipliers.cache_clear()
+    features.multipliers_of.cache_clear()
     store = Store("guarantee", tmp_path / "out", tmp_path / "archive")
     hospitals = hospitals_of(QUICK.phantoms, Path(), store)
     cells = cells_of(QUICK, hospitals, store, Path())
