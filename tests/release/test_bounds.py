@@ -3,7 +3,6 @@
 import json
 import re
 import tomllib
-from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -90,10 +89,10 @@ def test_the_guide_shows_the_bounds_as_the_command_writes_them(desk):
 
 
 def test_a_bound_of_the_officers_own_has_no_figures_of_ours():
-    policy = Policy(attacks={"membership-bundle/1": 0.6, "nearest-patch/1": 0.7})
+    policy = Policy(attacks={"membership-bundle/1": 0.6, "nearest-ratio/1": 0.1})
     text = write_policy(policy).decode()
     assert '"membership-bundle/1" = 0.6\n' in text
-    assert '"nearest-patch/1" = 0.7  # default runs' in text
+    assert '"nearest-ratio/1" = 0.1  # default runs' in text
     assert parse_policy(text.encode(), Path()) == policy
 
 
@@ -156,14 +155,12 @@ def test_what_leaks_on_purpose_is_stopped():
 
 
 def test_the_figures_behind_the_bounds_stand_in_the_archive():
-    membership, nearest = "membership-bundle/1", ("nearest-patch/1", "nearest-ratio/1")
+    membership, nearest = "membership-bundle/1", "nearest-ratio/1"
     found, _ = upper_ends(membership, DEFAULT)
     _, controls = upper_ends(membership, HEADS)
     assert figures(membership) == pytest.approx(
         [max(found), min(controls), max(controls)], abs=0.0006
     )
-    for name in nearest:
-        by_kind = [max(upper_ends(name, kinds)[0]) for kinds in (DEFAULT, CONVNET)]
-        real = upper_ends(name, REAL)[0] if name == "nearest-ratio/1" else []
-        expected = list(chain(by_kind, [min(real)] if real else []))
-        assert figures(name) == pytest.approx(expected, abs=0.0006)
+    by_kind = [max(upper_ends(nearest, kinds)[0]) for kinds in (DEFAULT, CONVNET)]
+    real, _ = upper_ends(nearest, REAL)
+    assert figures(nearest) == pytest.approx([*by_kind, min(real)], abs=0.0006)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from audit_kit import write_attacks
+from audit_kit import WITHIN_BOUNDS, write_attacks
 from browser_kit import CONTRASTS, Activity
 from bundle_run_kit import PASSPHRASE
 from command_kit import gdshare
@@ -84,10 +84,14 @@ def test_bar_reaches_from_guessing_to_the_figure_and_the_limit_is_drawn_on_it(
 
 def test_figures_of_public_films_stand_beside_a_bar_to_compare_with(desk: Desk, page: Page) -> None:
     shown(desk, page, 0.8)
-    bar = page.locator('[data-attack="nearest-patch/1"]')
-    behind = STANDARD_BOUNDS["nearest-patch/1"].behind
-    assert f"For comparison, upper ends on public chest films: {behind}." in bar.inner_text()
     assert "comparison" not in page.locator('[data-attack="membership-loss/1"]').inner_text()
+    write_attacks(desk.folder / "run", read_result(desk.folder / "run"), WITHIN_BOUNDS)
+    desk.rule(1, ("officer",))
+    assert desk.prepare("--out", desk.folder / "bounded").status == 0
+    page.goto((desk.folder / "bounded" / "review.html").as_uri())
+    bar = page.locator('[data-attack="membership-bundle/1"]')
+    behind = STANDARD_BOUNDS["membership-bundle/1"].behind
+    assert f"For comparison, upper ends on public chest films: {behind}." in bar.inner_text()
 
 
 def test_limit_that_is_not_kept_is_red_with_the_verdict(desk: Desk, page: Page) -> None:
