@@ -38,7 +38,7 @@ from pydantic_core import to_jsonable_python
 from gdshare.errors import GdshareError, LockedError, RunError
 from gdshare.lock import lock
 from gdshare.protocol import Versioned
-from gdshare.storage import replacing, write_json
+from gdshare.storage import replacing, write_bytes, write_json
 
 PIECE_S = 1200.0
 """CPU-seconds of a piece, at most."""
@@ -265,7 +265,7 @@ class Store:
             if arrays:
                 write_arrays(path, (dict(read_arrays(path)) if path.exists() else {}) | arrays)
             head = {"study": self.study, "torch": torch.__version__}
-            write_json(self._archive(".json"), {**head, "cells": records})
+            write_bytes(self._archive(".json"), archive_text(head, records).encode())
 
     def _archive(self, suffix: str, hidden: bool = False) -> Path:
         return (self.archive or self.out) / f"{'.' * hidden}{self.study}{suffix}"
@@ -273,6 +273,18 @@ class Store:
     def _head(self) -> Record:
         path = self._archive(".json")
         return dict(_read_json(path)) if self.archive and path.exists() else {}
+
+
+def archive_text(head: Mapping[str, str], records: Mapping[str, Record]) -> str:
+    """The JSON of an archive: a line for each cell, so that a new cell is a new line of a diff."""
+    whole = {key: _one_line(value) for key, value in head.items()}
+    lines = [f"{_one_line(name)}: {_one_line(records[name])}" for name in sorted(records)]
+    whole["cells"] = "{\n" + ",\n".join(lines) + "\n}"
+    return "{" + ",\n".join(f'"{key}": {whole[key]}' for key in sorted(whole)) + "}\n"
+
+
+def _one_line(value: object) -> str:
+    return json.dumps(value, sort_keys=True, ensure_ascii=False, allow_nan=False)
 
 
 @contextmanager
