@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from gdshare.audit.figures import Result
 from gdshare.cohort import open_cohort
 from gdshare.distill.problem import prepare
 from gdshare.patch_tensors import as_tensors
@@ -79,9 +80,10 @@ def test_every_bundle_has_every_attack_its_control_and_what_it_is_worth(measured
         assert 0.0 <= rows["patch score"][1] <= 1.0
         found = audit_of(measured, "soft" if "default" in table["title"] else "real")
         for own in found["results"]:
-            attack, control = own["attack"], own["control"]
-            row = rows[attack["name"]]
-            assert row[1] == [attack["figure"], attack["low"], attack["high"]]
+            result, control = Result.model_validate(own), own["control"]
+            attack = result.counted if result.counts else result.attack
+            row = rows[attack.name]
+            assert row[1] == [attack.figure, attack.low, attack.high]
             assert row[3] == [control[part] for part in ("figure", "low", "high", "unrelated")]
     assert "control did not fire" in report.text  # four shadows of four steps see nothing
     assert report_of(PLAN, hospitals, cells, {}).text.startswith("CPU-seconds")
