@@ -64,7 +64,7 @@ def test_hospitals_are_pooled_as_the_page_says(reached):
     assert reached["theirs"].signature == "verified"
     audit = reached["audit"]
     assert {attack.name for attack in audit.attacks} == {
-        result.attack.name for result in audit.record.results if result.control.fired
+        result.attack.name for result in audit.record.results if result.counts
     }
     assert "nearest-patch/1" in {attack.name for attack in audit.attacks}
     seen = reached["seen"]
