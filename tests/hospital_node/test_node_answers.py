@@ -232,7 +232,7 @@ def test_noise_is_drawn_once_and_its_price_is_on_the_account(
     assert all(ask_node(with_noise, COUNTS, request(epsilon)) == first for _ in range(3))
     assert "have spent ε = 1.00 at δ = 1e-06" in caplog.text
     assert set(ask_node(with_noise, COUNTS, request(epsilon, 1))) == COUNT_FIELDS
-    assert "have spent ε = 1.42" in caplog.text
+    assert "have spent ε = 1.43" in caplog.text
     word = "validation-budget-spent" if epsilon is None else "test-budget-spent"
     assert ask_node(with_noise, COUNTS, request(epsilon, 2)) == {"refused": word}
 
