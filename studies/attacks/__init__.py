@@ -1,13 +1,13 @@
 """What do bundles of several kinds give away? Every attack, its control, and what they are worth.
 
-Each hospital of tb_cxr distils alone, with the defaults but for what a row names: soft labels,
-hard labels, images that start from real patches, a guarantee of ε = 8; and a ConvNet trained whole,
-with fresh and with announced θ0. Each bundle is audited as ``gdshare audit --full`` does, with
-fewer shadows. Utility is of test patients, on up to 64 windows of class I and 64 of the organ of
-each film. Images of PneumoniaMNIST, each a patient, are attacked beside the hospitals, with and
-without a guarantee; members are its training images, others its validation images, and utility is
-of its test images, where guessing gives 0.5. Noise of the guarantee comes from the operating
-system, so a repeat gives other figures.
+Each hospital of tb_cxr distils alone, with the defaults but for what a row names: soft labels, hard
+labels, images that start from real patches, a guarantee of ε = 8; and a ConvNet trained whole, with
+announced θ0. Each bundle is audited as ``gdshare audit --full`` does, with fewer shadows. Utility
+is of test patients, on up to 64 windows of class I and 64 of the organ of each film. Images of
+PneumoniaMNIST, each a patient, are attacked beside the hospitals, with and without a guarantee;
+members are its training images, others its validation images, and utility is of its test images,
+where guessing gives 0.5. Noise of the guarantee comes from the operating system, so a repeat gives
+other figures.
 """
 
 import argparse

@@ -101,7 +101,6 @@ def kinds_of(
             sites=1,
             cpu_seconds=seconds,
         ),
-        Kind("fresh", "ConvNet, fresh θ0", whole, sites=1, cpu_seconds=2 * seconds),  # two θ0
         *(
             Kind(
                 *(f"e{epsilon:g}", f"ε = {epsilon:g}", head),

@@ -18,7 +18,7 @@ from gdshare.release.bounds import STANDARD_BOUNDS
 from gdshare.release.policy import Policy, parse_policy, write_policy
 
 ARCHIVE = Path(__file__).parents[2] / "studies" / "archive" / "attacks.json"
-DEFAULT, CONVNET, REAL = ("soft",), ("fixed", "fresh"), ("real",)
+DEFAULT, CONVNET, REAL = ("soft",), ("fixed",), ("real",)
 HEADS = ("soft", "hard", "real")
 LEAKED = {"five patients": "sets distilled from 5 training patients alone", "copies": "windows of"}
 
