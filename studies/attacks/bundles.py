@@ -35,8 +35,6 @@ from studies.runner import Piece, Result
 from studies.votes import judge_votes, spread_rows
 
 RUN = "run"
-NETWORKS = 5
-"""Trained from a bundle whose θ0 is fresh, for its utility."""
 
 
 @dataclass(frozen=True)
@@ -106,10 +104,12 @@ def read_bundle(folder: Path) -> Bundle:
 
 
 def worth(bundle: Bundle, cohort: Cohort, shape: Shape) -> tuple[float, float]:
-    """Patch score of test patients, and AUC of their films, of the networks that it trains."""
+    """Patch score of test patients, and AUC of their films, of the network that it trains.
+
+    Every kind has an announced θ0, so there is one.
+    """
     contribution = contribution_from("here", bundle.distilled, bundle.record, 1, None)
-    networks = NETWORKS if bundle.record.theta0_sha256 is None else 1
-    model = train_pooled([contribution], cohort.protocol, "average", 0, networks)
+    model = train_pooled([contribution], cohort.protocol, "average", seed=0)
     module, patches = build(model.network, cohort.protocol.side), cohort.patches("test")
     rows = spread_rows(patches, shape.windows)
     x, y = as_tensors(patches, rows, cohort.protocol)
@@ -119,6 +119,6 @@ def worth(bundle: Bundle, cohort: Cohort, shape: Shape) -> tuple[float, float]:
         return torch.cat(parts).argmax(1)
 
     films = torch.from_numpy(patches.films[rows].astype(np.int64))
+    (theta,) = model.ensemble
     with torch.inference_mode():
-        judged = [judge_votes(votes(theta), y, films) for theta in model.ensemble]
-    return float(np.mean([own[0] for own in judged])), float(np.mean([own[1] for own in judged]))
+        return judge_votes(votes(theta), y, films)

@@ -146,6 +146,15 @@ def test_default_runs_pass_every_bound():
         assert max(found) <= own.highest
 
 
+def test_default_runs_with_other_seeds_pass_too():
+    cells = json.loads(ARCHIVE.read_text(encoding="utf-8"))["cells"]
+    found = cells["repeats-shenzhen-a-soft-0"]["facts"]["found"]
+    for name in set(found) & set(STANDARD_BOUNDS):
+        assert len(found[name]) == 4
+        assert max(high for _, _, high in found[name]) <= STANDARD_BOUNDS[name].highest
+    assert "membership-bundle/1" in found
+
+
 def test_what_leaks_on_purpose_is_stopped():
     for name, own in STANDARD_BOUNDS.items():
         _, controls = upper_ends(name, HEADS)
